@@ -1,0 +1,322 @@
+"""Every refusal that scimd knows: one class each, with the facts, and no HTTP.
+
+The class docstring is the default text. ``str(refusal)`` is a sentence for whoever asked: what was
+wrong, where, and what to do. ``code`` is stable; clients may rely on it. Each edge translates by a
+table of its own (a test there fails on a missing class), so a new rule never learns about status
+codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+
+class Refusal(Exception):
+    """Refused."""
+
+    code: ClassVar[str] = "refused"
+
+    @property
+    def detail(self) -> str:
+        """The sentence. Subclasses with facts override it."""
+        return (type(self).__doc__ or "Refused.").strip().splitlines()[0]
+
+    def __str__(self) -> str:
+        return self.detail
+
+    def facts(self) -> dict[str, Any]:
+        """The fields of the refusal, for errors that carry structure and for the audit."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} if hasattr(self, "__dataclass_fields__") else {}
+
+
+# ------------------------------------------------------------------------------ what was asked for
+
+
+@dataclass(eq=False)
+class NotFound(Refusal):
+    """There is no such thing here."""
+
+    kind: str = "resource"
+    id: str = ""
+    code: ClassVar[str] = "not_found"
+
+    @property
+    def detail(self) -> str:
+        return f"There is no {self.kind} {self.id!r} here." if self.id else f"There is no such {self.kind}."
+
+
+@dataclass(eq=False)
+class InvalidValue(Refusal):
+    """A value is not allowed where it stands."""
+
+    attribute: str
+    why: str
+    code: ClassVar[str] = "invalid_value"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.attribute}: {self.why}"
+
+
+@dataclass(eq=False)
+class NotUnique(Refusal):
+    """Somebody else holds this value. ``holder`` says who manages them, when that may be told."""
+
+    attribute: str
+    value: str
+    holder: str | None = None
+    decision_id: str | None = None
+    code: ClassVar[str] = "uniqueness"
+
+    @property
+    def detail(self) -> str:
+        who = f" It is held by {self.holder}." if self.holder else ""
+        way = f" An admin can decide it under To decide, item {self.decision_id}." if self.decision_id else ""
+        return f"{self.attribute} {self.value!r} is taken.{who}{way}"
+
+
+@dataclass(eq=False)
+class VersionMismatch(Refusal):
+    """The resource was changed since you read it. Read it again and repeat the change."""
+
+    id: str
+    current: str
+    code: ClassVar[str] = "version_mismatch"
+
+
+@dataclass(eq=False)
+class StateMoved(Refusal):
+    """What the plan rests on has changed since it was made. Make a new plan."""
+
+    what: str
+    code: ClassVar[str] = "state_moved"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.what} changed since the plan was made. Make a new plan: nothing was applied."
+
+
+@dataclass(eq=False)
+class Held(Refusal):
+    """The plan is over its limits and waits for an admin."""
+
+    plan_id: str
+    trips: tuple[str, ...]
+    code: ClassVar[str] = "held"
+
+    @property
+    def detail(self) -> str:
+        return f"Plan {self.plan_id} is held: {'; '.join(self.trips)}. An admin approves it with: scimd apply {self.plan_id}"
+
+
+# ------------------------------------------------------------------------------ who may
+
+
+class NotAuthenticated(Refusal):
+    """No valid credential came with this request."""
+
+    code: ClassVar[str] = "not_authenticated"
+
+
+@dataclass(eq=False)
+class Forbidden(Refusal):
+    """Your permissions do not allow this."""
+
+    needs: str
+    code: ClassVar[str] = "forbidden"
+
+    @property
+    def detail(self) -> str:
+        return f"This needs the permission {self.needs}."
+
+
+@dataclass(eq=False)
+class NotYours(Refusal):
+    """The person belongs to no source; this token's source may link them, but not remove them."""
+
+    person: str
+    code: ClassVar[str] = "not_yours"
+
+
+@dataclass(eq=False)
+class OwnedBySource(Refusal):
+    """A directory owns this; change it there."""
+
+    attribute: str
+    source: str
+    code: ClassVar[str] = "owned_by_source"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.attribute} comes from the source {self.source}. Change it there."
+
+
+@dataclass(eq=False)
+class Protected(Refusal):
+    """This person is protected."""
+
+    person: str
+    why: str
+    code: ClassVar[str] = "protected"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.person} cannot be deactivated, demoted or removed: {self.why}. Nothing was changed."
+
+
+@dataclass(eq=False)
+class WrongCredentials(Refusal):
+    """The address or the password is wrong."""
+
+    code: ClassVar[str] = "wrong_credentials"
+
+
+@dataclass(eq=False)
+class MayNotSignIn(Refusal):
+    """The password was right, and this person may not come in. ``cause`` says why."""
+
+    cause: str
+    code: ClassVar[str] = "may_not_sign_in"
+
+    @property
+    def detail(self) -> str:
+        return f"You cannot sign in at present: {self.cause}. Ask an admin of your organization."
+
+
+# ------------------------------------------------------------------------------ seats, invitations
+
+
+@dataclass(eq=False)
+class SeatLimitReached(Refusal):
+    """All seats are taken."""
+
+    limit: int
+    used: int
+    active: int
+    invited: int
+    who: str
+    verb: str = "created"
+    get_more_url: str | None = None
+    code: ClassVar[str] = "seat_limit_reached"
+
+    @property
+    def detail(self) -> str:
+        more = f" Get more seats: {self.get_more_url}" if self.get_more_url else ""
+        return (
+            f"Seat limit reached: {self.used} of {self.limit} used ({self.active} active, {self.invited} invited). "
+            f"{self.who} was not {self.verb}. Free a seat or raise the limit.{more}"
+        )
+
+
+@dataclass(eq=False)
+class InvitationClosed(Refusal):
+    """The invitation is no longer open. ``status`` is what became of it."""
+
+    status: str
+    code: ClassVar[str] = "invitation_closed"
+
+    @property
+    def detail(self) -> str:
+        return {
+            "accepted": "This invitation was accepted already. Sign in instead.",
+            "declined": "This invitation was declined. Ask for a new one if that was a mistake.",
+            "expired": "This invitation has expired. Ask the person who invited you for a new one.",
+            "cancelled": "This invitation was withdrawn.",
+        }.get(self.status, "This invitation is no longer open.")
+
+
+class LinkInvalid(Refusal):
+    """This link is not valid. Open the newest mail, or ask for a new link."""
+
+    code: ClassVar[str] = "link_invalid"
+
+
+@dataclass(eq=False)
+class WeakPassword(Refusal):
+    """The password is too easy to guess."""
+
+    why: str
+    code: ClassVar[str] = "weak_password"
+
+    @property
+    def detail(self) -> str:
+        return f"Choose another password: {self.why}"
+
+
+# ------------------------------------------------------------------------------ bounds, trouble
+
+
+@dataclass(eq=False)
+class TooLarge(Refusal):
+    """More than scimd takes at once."""
+
+    what: str
+    limit: int
+    code: ClassVar[str] = "too_large"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.what}: more than the {self.limit} that are allowed."
+
+
+@dataclass(eq=False)
+class TooManyRequests(Refusal):
+    """Too many requests; come back later."""
+
+    retry_after_s: float
+    code: ClassVar[str] = "too_many_requests"
+
+
+@dataclass(eq=False)
+class Overloaded(Refusal):
+    """scimd is busy; the request was not begun. Send it again later."""
+
+    retry_after_s: float = 1.0
+    code: ClassVar[str] = "overloaded"
+
+
+@dataclass(eq=False)
+class DatabaseUnavailable(Refusal):
+    """The database does not answer; nothing was changed. Send the request again later."""
+
+    retry_after_s: float = 2.0
+    code: ClassVar[str] = "database_unavailable"
+
+
+class StorageFull(Refusal):
+    """The disk is full or read-only; nothing was changed."""
+
+    code: ClassVar[str] = "storage_full"
+
+
+@dataclass(eq=False)
+class LeaseLost(Refusal):
+    """Another process took over this source; this one stops without writing."""
+
+    source: str
+    code: ClassVar[str] = "lease_lost"
+
+
+@dataclass(eq=False)
+class Busy(Refusal):
+    """Somebody else is doing this right now."""
+
+    what: str
+    code: ClassVar[str] = "busy"
+
+    @property
+    def detail(self) -> str:
+        return f"{self.what} is running already. Wait for it, or look at it with: scimd run list"
+
+
+@dataclass(eq=False)
+class NotAllowedNow(Refusal):
+    """The thing is in a state in which this cannot be done."""
+
+    why: str
+    code: ClassVar[str] = "not_allowed_now"
+
+    @property
+    def detail(self) -> str:
+        return self.why
