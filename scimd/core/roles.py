@@ -1,0 +1,114 @@
+"""Roles: named sets of permissions in an organization, ranks in a project, effects of groups.
+
+An *org role* says what a person may do in scimd and in the product's organization; a *project
+role* what they may do in one project. A *rule* turns membership in a group into *effects*. A
+*ceiling* is the org role above whose permissions a source can give nobody anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scimd.core.people import RoleName, SourceId
+
+Permission = Literal[
+    "users.read",
+    "users.manage",
+    "invitations.manage",
+    "projects.manage",
+    "seats.manage",
+    "sources.manage",
+    "plans.approve",
+    "audit.read",
+    "organization.manage",
+    "partner.approve",
+]
+EffectKind = Literal["role", "project", "team", "licence"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrgRole:
+    name: RoleName
+    label: str
+    permissions: frozenset[str]
+    may_hold_projects: bool
+
+
+USER = RoleName("user")
+MANAGER = RoleName("manager")
+AUDITOR = RoleName("auditor")
+ACCOUNT_ADMIN = RoleName("account-admin")
+OWNER = RoleName("owner")
+MEMBER = RoleName("member")
+VIEWER = RoleName("viewer")
+
+BUILT_IN: Mapping[RoleName, OrgRole] = {
+    role.name: role
+    for role in (
+        OrgRole(USER, "User", frozenset(), may_hold_projects=True),
+        OrgRole(AUDITOR, "Auditor", frozenset({"users.read", "audit.read"}), may_hold_projects=False),
+        OrgRole(
+            MANAGER,
+            "Manager",
+            frozenset({"users.read", "invitations.manage", "projects.manage"}),
+            may_hold_projects=False,
+        ),
+        OrgRole(
+            ACCOUNT_ADMIN,
+            "Account Admin",
+            frozenset(
+                {
+                    "users.read",
+                    "users.manage",
+                    "invitations.manage",
+                    "projects.manage",
+                    "seats.manage",
+                    "sources.manage",
+                    "plans.approve",
+                    "audit.read",
+                    "organization.manage",
+                }
+            ),
+            may_hold_projects=False,
+        ),
+    )
+}
+#: Project roles by rank, the strongest first. Custom ones bring ranks of their own.
+PROJECT_RANKS: Mapping[RoleName, int] = {OWNER: 300, MEMBER: 200, VIEWER: 100}
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What membership in one group gives, by one rule. Rule 0 is the source's default for groups.
+
+    ``target`` is a project's, team's or licence's id, or the name of an org role.
+    """
+
+    rule: int
+    kind: EffectKind
+    target: str
+    project_role: RoleName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRule:
+    """One numbered rule of a source's config. It matches by external id or by a pattern of names.
+
+    ``pattern`` is a shell pattern on the group's display name (``eng-*``), case-insensitive. What
+    it gives names things; the door binds the names to ids when the group appears. ``project`` may
+    hold ``{name}``, the group's display name.
+    """
+
+    number: int
+    source_id: SourceId
+    group: str | None = None
+    pattern: str | None = None
+    project: str | None = None
+    project_role: RoleName = MEMBER
+    role: RoleName | None = None
+    team: str | None = None
+    licence: str | None = None
+    #: Account Admin only from a rule that an admin allowed to give it (design, section 5, Roles).
+    may_give_account_admin: bool = False
