@@ -1,0 +1,294 @@
+"""The configuration: one TOML file, environment variables over it, secrets by reference.
+
+Every key stands in ``config.example.toml`` with default, unit and effect; a test holds the file and
+these models equal. Unknown keys are errors. A fault names the file, the key and what is allowed,
+and never the value of a secret.
+
+Precedence: environment (``SCIMD_SERVER__PORT``) over file over default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from scimd.connector_api import BadSetting, Secret, read_secret
+
+SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
+Slug = Annotated[str, Field(pattern=SLUG)]
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class ConfigError(Exception):
+    """The config cannot be used. ``faults`` has one sentence each: where, what, what is allowed."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+def _duration(value: object) -> object:
+    """Seconds as a number, or a number with one of the units s m h d w: ``"90d"``."""
+    if isinstance(value, str) and value[:-1].replace(".", "", 1).isdigit() and value[-1:] in _UNITS:
+        return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
+    if isinstance(value, bool) or isinstance(value, str):
+        raise ValueError('must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"')
+    return value
+
+
+def _reference(value: object) -> Secret:
+    try:
+        return read_secret(value, "secret")
+    except BadSetting as exc:
+        raise ValueError(exc.why) from exc
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _durations_have_units(cls, value: object, info: Any) -> object:
+        annotation = cls.model_fields[info.field_name].annotation
+        return _duration(value) if annotation in (timedelta, timedelta | None) else value
+
+
+class SecretSection(Section):
+    @field_validator("*", mode="before")
+    @classmethod
+    def _secrets_are_references(cls, value: object, info: Any) -> object:
+        annotation = cls.model_fields[info.field_name].annotation
+        if annotation is Secret or annotation == Secret | None:
+            return None if value is None else _reference(value)
+        if annotation == list[Secret]:
+            rows = value if isinstance(value, list) else [value]
+            return [_reference(row) for row in rows]
+        return value
+
+
+def _public_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")) or any(c in value for c in " \r\n\t?#@"):
+        raise ValueError("must be an address such as https://scimd.example.com, without query or credentials")
+    return value.rstrip("/")
+
+
+class Server(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    #: The only source of every link, Location and meta.location; the request's Host is never used.
+    public_url: Annotated[str, AfterValidator(_public_url)] = "http://127.0.0.1:8080"
+    max_body_bytes: int = Field(2_097_152, ge=1024)
+    request_timeout: timedelta = timedelta(seconds=30)
+    shutdown_timeout: timedelta = timedelta(seconds=8)
+    #: Run the worker process beside the server. Off where `scimd worker` runs elsewhere.
+    worker: bool = True
+
+
+class DatabaseSection(Section):
+    url: str = "sqlite:///scimd.db"
+    pool_size: int = Field(8, ge=1, le=200)
+    timeout: timedelta = timedelta(seconds=10)
+    writer_queue: int = Field(1024, ge=1)
+
+
+class Secrets(SecretSection):
+    #: The key behind links and tokens; the first signs, all verify. At least 32 bytes each.
+    key: list[Secret] = []
+
+
+class Mail(SecretSection):
+    #: smtp: a server. folder: .eml files, for demos and tests.
+    to: Literal["smtp", "folder"] = "smtp"
+    folder: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(25, ge=1, le=65535)
+    tls: Literal["none", "starttls", "tls"] = "starttls"
+    user: str | None = None
+    password: Secret | None = None
+    sender: str = "scimd <scimd@localhost>"
+    timeout: timedelta = timedelta(seconds=30)
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Mail:
+        if self.to == "folder" and self.folder is None:
+            raise ValueError('with to = "folder", folder must name where the .eml files go')
+        return self
+
+
+class Invitations(Section):
+    valid_for: timedelta = timedelta(days=7)
+    set_password_valid_for: timedelta = timedelta(hours=3)
+    #: Counted from the person's last change, so that a push of user then groups gives one mail …
+    mail_delay: timedelta = timedelta(minutes=2)
+    #: … but never longer than this after the first change.
+    mail_delay_at_most: timedelta = timedelta(minutes=15)
+
+
+class SignIn(Section):
+    session_idle: timedelta = timedelta(minutes=30)
+    session_absolute: timedelta = timedelta(hours=12)
+    #: Failed attempts per account and per address in 15 minutes before both have to wait.
+    attempts: int = Field(10, ge=1)
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+
+
+class Scim(Section):
+    max_page: int = Field(200, ge=1, le=10_000)
+    default_page: int = Field(100, ge=1, le=10_000)
+    max_operations: int = Field(1000, ge=1)
+
+
+class Rule(Section):
+    """A numbered rule: a group gives a project, a role, a team or a licence."""
+
+    number: int = Field(ge=1)
+    group: str | None = None
+    pattern: str | None = None
+    project: str | None = None
+    project_role: Slug = "member"
+    role: Slug | None = None
+    team: str | None = None
+    licence: str | None = None
+    may_give_account_admin: bool = False
+
+    @model_validator(mode="after")
+    def _matches_and_gives(self) -> Rule:
+        if (self.group is None) == (self.pattern is None):
+            raise ValueError("a rule names either group (an external id) or pattern (of names)")
+        if not any((self.project, self.role, self.team, self.licence)):
+            raise ValueError("a rule gives at least one of project, role, team, licence")
+        return self
+
+
+class Limits(Section):
+    """Above these a plan is held. Percentages are of the people linked at the start of 24 hours."""
+
+    removals_count: int = Field(5, ge=0)
+    removals_percent: float = Field(10, ge=0, le=100)
+    removals_most: int = Field(200, ge=0)
+    removals_half_from: int = Field(4, ge=1)
+    groups_count: int = Field(3, ge=0)
+    groups_percent: float = Field(20, ge=0, le=100)
+    members_percent: float = Field(50, ge=0, le=100)
+    members_from: int = Field(10, ge=1)
+    new_admins: int = Field(0, ge=0)
+    #: Where removals are held, may the rest of the plan go on?
+    apply_additions: bool = True
+
+
+class Groups(Section):
+    #: project: each group is a project of its name. none: only what the rules name.
+    default: Literal["project", "none"] | None = None
+    #: Shell patterns on names; where given, only these groups are read at all.
+    only: list[str] = []
+
+
+class Mapping(Section):
+    """CEL expressions over ``entry`` (attributes of the directory, lists of values) by SCIM path."""
+
+    user: dict[str, str] = {}
+    #: An expression that says whether an entry is a person to bring in.
+    scope: str | None = None
+    required: list[str] = ["userName"]
+
+
+class MappingTest(Section):
+    """An entry and what must come out of it; run before the source becomes active."""
+
+    entry: dict[str, Any]
+    expect: dict[str, Any]
+
+
+class Source(Section):
+    name: Slug
+    #: scim, or the entry point's name of a connector.
+    connector: str = "scim"
+    state: Literal["shadow", "staged", "active", "paused"] = "staged"
+    invite: Literal["immediate", "never"] = "immediate"
+    priority: int | None = Field(None, ge=1)
+    ceiling: Slug = "manager"
+    #: An interval ("15m") or a cron line ("0 3 * * *"); none: only on demand.
+    schedule: str | None = None
+    join: list[str] = []
+    groups: Groups = Groups()
+    rule: list[Rule] = []
+    mapping: Mapping = Mapping()
+    mapping_test: list[MappingTest] = []
+    limits: Limits = Limits()
+    timeout: timedelta = timedelta(hours=1)
+    #: The connector's own keys, parsed by the connector.
+    settings: dict[str, Any] = {}
+
+    @field_validator("rule")
+    @classmethod
+    def _numbers_are_unique(cls, rules: list[Rule]) -> list[Rule]:
+        numbers = [rule.number for rule in rules]
+        if len(set(numbers)) != len(numbers):
+            raise ValueError("two rules have one number")
+        return rules
+
+
+class Organization(Section):
+    name: Slug
+    display_name: str | None = None
+    #: No key: no limit.
+    seats: int | None = Field(None, ge=0)
+    seats_on_scim: Literal["hold", "reject", "allow"] = "hold"
+    get_more_seats_url: str | None = None
+    default_project: str = "General"  # "none": people without a project wait
+    domains: list[str] = []
+    source: list[Source] = []
+
+    @field_validator("source")
+    @classmethod
+    def _names_are_unique(cls, sources: list[Source]) -> list[Source]:
+        names = [source.name for source in sources]
+        if len(set(names)) != len(names):
+            raise ValueError("two sources have one name")
+        return sources
+
+
+class Config(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCIMD_", env_nested_delimiter="__", extra="forbid", frozen=True, arbitrary_types_allowed=True
+    )
+
+    server: Server = Server()
+    database: DatabaseSection = DatabaseSection()
+    secrets: Secrets = Secrets()
+    mail: Mail = Mail()
+    invitations: Invitations = Invitations()
+    sign_in: SignIn = SignIn()
+    scim: Scim = Scim()
+    log: Log = Log()
+    organization: list[Organization] = []
+
+    @field_validator("organization")
+    @classmethod
+    def _names_are_unique(cls, organizations: list[Organization]) -> list[Organization]:
+        names = [organization.name for organization in organizations]
+        if len(set(names)) != len(names) or "system" in names:
+            raise ValueError('two organizations have one name, or one is called "system", which is kept for operators')
+        return organizations

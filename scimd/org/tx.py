@@ -1,0 +1,187 @@
+"""The door's hinge: one call, one transaction, settled before it ends.
+
+``Door.run(ctx, body)`` gives the body a Tx: a connection, the time, new ids, and a list of the
+people whom it touches. When the body returns, the touched people are settled (their standing is
+worked out and what follows is written), the events are written, and all of it commits as one.
+A body may be run again from the start, so it reads nothing of the outside world: ``tx.now``,
+``tx.new_id()`` and ``tx.random()`` give the same values each time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal, Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from scimd.core.events import Event
+from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.seats import Policy
+from scimd.db.engine import Database
+from scimd.org.secrets import Keyring
+
+T = TypeVar("T")
+DoorName = Literal["scim", "sync", "web", "api", "cli", "job"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it. ``name`` is what the audit shows: an address, a token's name, a source."""
+
+    kind: Literal["person", "token", "source", "operator", "job", "system"]
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """On whose behalf a call comes, through which door, into which organization."""
+
+    org_id: OrgId
+    actor: Actor
+    door: DoorName
+    correlation_id: str
+    #: The source that speaks: of a SCIM token, of a sync run.
+    source_id: SourceId | None = None
+    permissions: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """What the door must know of the config; see ``config.Invitations`` and ``config.SignIn``."""
+
+    invitation_valid_s: float = 7 * 86400.0
+    set_password_valid_s: float = 3 * 3600.0
+    mail_delay_s: float = 120.0
+    mail_delay_at_most_s: float = 900.0
+    session_idle_s: float = 1800.0
+    session_absolute_s: float = 43200.0
+    sign_in_attempts: int = 10
+    #: At most so many people are settled in the transaction that touches them.
+    settle_at_once: int = 200
+
+
+def uuid7(now: datetime, random_bits: bytes) -> str:
+    """A UUID version 7 (RFC 9562 §5.7): milliseconds, then 74 random bits."""
+    ms = int(now.timestamp() * 1000) & (1 << 48) - 1
+    rand = int.from_bytes(random_bits[:10], "big")
+    value = ms << 80 | 0x7 << 76 | (rand >> 62 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
+    h = f"{value:032x}"
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+class Chance:
+    """Random bytes that come out the same when a body is run again."""
+
+    __slots__ = ("_at", "_drawn")
+
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+        self._at = 0
+
+    def rewind(self) -> None:
+        self._at = 0
+
+    def bytes(self, n: int) -> bytes:
+        if self._at == len(self._drawn):
+            self._drawn.append(secrets.token_bytes(max(n, 16)))
+        self._at += 1
+        return self._drawn[self._at - 1][:n]
+
+
+@dataclass(slots=True)
+class Tx:
+    """What a body works with. Lives for one attempt of one call."""
+
+    conn: Connection
+    ctx: Context
+    now: datetime
+    chance: Chance
+    settings: DoorSettings
+    keys: Keyring
+    #: People to settle when the body is done.
+    touched: set[PersonId] = field(default_factory=set)
+    #: Under the policy `reject`, these are refused rather than left waiting (design, section 5, Seats).
+    refuse_without_seat: set[PersonId] = field(default_factory=set)
+    #: How the seat gate answers in this call; None: the organization's policy for SCIM, `hold` for sync.
+    seat_policy: Policy | None = None
+    #: Order among newcomers of this transaction: (source priority, rule number, external id) as text.
+    places: dict[PersonId, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def org_id(self) -> OrgId:
+        return self.ctx.org_id
+
+    def new_id(self) -> str:
+        return uuid7(self.now, self.chance.bytes(10))
+
+    def touch(self, people: Iterable[PersonId]) -> None:
+        self.touched.update(people)
+
+    def record(self, event: Event) -> None:
+        """Owe the audit an entry; it is written in this transaction, with actor and correlation id."""
+        self.events.append(event)
+
+
+class Settle(Protocol):
+    def __call__(self, tx: Tx) -> None: ...
+
+
+class WriteEvents(Protocol):
+    def __call__(self, tx: Tx) -> None: ...
+
+
+class Door:
+    """The only way to change an organization. Made once per process, in the composition root."""
+
+    def __init__(
+        self,
+        db: Database,
+        keys: Keyring,
+        settings: DoorSettings,
+        *,
+        settle: Settle,
+        write_events: WriteEvents,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.db = db
+        self.keys = keys
+        self.settings = settings
+        self.clock = clock
+        self._settle = settle
+        self._write_events = write_events
+
+    async def run(
+        self,
+        ctx: Context,
+        body: Callable[[Tx], T],
+        *,
+        then: Callable[[Tx, T], T] | None = None,
+        timeout_s: float | None = None,
+    ) -> T:
+        """Run one body in one transaction, settle, write the events, commit.
+
+        ``then`` sees what settling made of the body's work, and gives the value that is returned.
+        Raises whatever refusal the body, settling or the database raises; then nothing was changed.
+        """
+        now, chance = self.clock(), Chance()
+
+        def attempt(conn: Connection) -> T:
+            chance.rewind()
+            tx = Tx(conn, ctx, now, chance, self.settings, self.keys)
+            value = body(tx)
+            self._settle(tx)
+            if then is not None:
+                value = then(tx, value)
+            self._write_events(tx)
+            return value
+
+        return await self.db.write(attempt, timeout_s=timeout_s)
+
+    async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
+        """Run one body on a snapshot that it cannot change."""
+        return await self.db.read(body, timeout_s=timeout_s)
