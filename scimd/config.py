@@ -20,13 +20,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SerializationInfo,
     ValidationError,
-    field_serializer,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scimd.connector_api import BadSetting, Secret, read_secret
 
@@ -45,10 +43,14 @@ class ConfigError(Exception):
 
 def _duration(value: object) -> object:
     """Seconds as a number, or a number with one of the units s m h d w: ``"90d"``."""
+    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return timedelta(seconds=float(value))
     if isinstance(value, str) and value[:-1].replace(".", "", 1).isdigit() and value[-1:] in _UNITS:
         return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
-    if isinstance(value, bool) or isinstance(value, str):
-        raise ValueError('must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"')
+    if isinstance(value, bool | str):
+        raise ValueError(
+            'must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"'
+        )
     return value
 
 
@@ -60,7 +62,9 @@ def _reference(value: object) -> Secret:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -272,7 +276,12 @@ class Config(BaseSettings):
     """The whole file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCIMD_", env_nested_delimiter="__", extra="forbid", frozen=True, arbitrary_types_allowed=True
+        env_prefix="SCIMD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
     server: Server = Server()
@@ -290,5 +299,73 @@ class Config(BaseSettings):
     def _names_are_unique(cls, organizations: list[Organization]) -> list[Organization]:
         names = [organization.name for organization in organizations]
         if len(set(names)) != len(names) or "system" in names:
-            raise ValueError('two organizations have one name, or one is called "system", which is kept for operators')
+            raise ValueError(
+                'two organizations have one name, or one is called "system", which is kept for operators'
+            )
         return organizations
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file arrives as keywords; the environment goes over it."""
+        return env_settings, init_settings
+
+
+def find(given: Path | None) -> Path | None:
+    """The file to read: as given, else ``SCIMD_CONFIG``, else ``./scimd.toml``, else none."""
+    if given is not None:
+        return given
+    if named := os.environ.get("SCIMD_CONFIG"):
+        return Path(named)
+    return Path("scimd.toml") if Path("scimd.toml").is_file() else None
+
+
+def load(path: Path | None) -> Config:
+    """Read and check the whole config; ``path`` None means defaults and environment only.
+
+    Raises ConfigError with every fault at once.
+    """
+    where = str(path) if path else "environment"
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except OSError as exc:
+        raise ConfigError([f"{where}: cannot be read: {exc.strerror or type(exc).__name__}"]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError([f"{where}: is not UTF-8 (byte {exc.start})"]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError([f"{where}: is not TOML: {exc}"]) from exc
+    try:
+        return Config(**body)
+    except ValidationError as exc:
+        faults = exc.errors(include_url=False, include_input=False)
+        raise ConfigError([_sentence(where, fault) for fault in faults]) from exc
+
+
+def _sentence(where: str, fault: Any) -> str:
+    """One fault as file, key and what is allowed. The value itself is never repeated."""
+    place = tuple(fault["loc"])
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    why = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        why = f"unknown key; allowed here: {', '.join(_allowed(place[:-1]))}"
+    return f"{where}: {key or 'file'}: {why}"
+
+
+def _allowed(place: tuple[str | int, ...]) -> list[str]:
+    """The keys of the section at a place such as ("organization", 0, "source")."""
+    model: type[BaseModel] = Config
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _section_of(model.model_fields[part].annotation)
+    return sorted(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel]:
+    inner = getattr(annotation, "__args__", (annotation,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else Config

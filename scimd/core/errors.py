@@ -27,7 +27,11 @@ class Refusal(Exception):
 
     def facts(self) -> dict[str, Any]:
         """The fields of the refusal, for errors that carry structure and for the audit."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} if hasattr(self, "__dataclass_fields__") else {}
+        return (
+            {f.name: getattr(self, f.name) for f in fields(self)}
+            if hasattr(self, "__dataclass_fields__")
+            else {}
+        )
 
 
 # ------------------------------------------------------------------------------ what was asked for

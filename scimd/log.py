@@ -1,0 +1,47 @@
+"""Logging: static event names with fields, to stderr, as JSON or for eyes.
+
+Secrets are ``connector_api.Secret``, whose repr is stars; nothing else secret may be passed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+
+def configure(
+    level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
+) -> None:
+    """Set up structlog and the standard library's loggers for this process."""
+    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    number = getattr(logging, level.upper())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    final: list[Any] = (
+        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        if as_json
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    )
+    structlog.configure(
+        processors=shared + final,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # Libraries: warnings and worse, in the same stream. aiohttp's access log is ours to write.
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
+    )
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def get(name: str) -> Any:
+    """A logger bound to the module's name."""
+    return structlog.get_logger(logger=name)
