@@ -8,7 +8,7 @@ codes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -111,7 +111,8 @@ class Held(Refusal):
 
     @property
     def detail(self) -> str:
-        return f"Plan {self.plan_id} is held: {'; '.join(self.trips)}. An admin approves it with: scimd apply {self.plan_id}"
+        why = "; ".join(self.trips)
+        return f"Plan {self.plan_id} is held: {why}. An admin approves it with: scimd apply {self.plan_id}"
 
 
 # ------------------------------------------------------------------------------ who may
@@ -208,7 +209,8 @@ class SeatLimitReached(Refusal):
     def detail(self) -> str:
         more = f" Get more seats: {self.get_more_url}" if self.get_more_url else ""
         return (
-            f"Seat limit reached: {self.used} of {self.limit} used ({self.active} active, {self.invited} invited). "
+            f"Seat limit reached: {self.used} of {self.limit} used "
+            f"({self.active} active, {self.invited} invited). "
             f"{self.who} was not {self.verb}. Free a seat or raise the limit.{more}"
         )
 

@@ -104,14 +104,10 @@ def sign_in_address(document: Mapping[str, Any]) -> str | None:
     """See keys_of."""
     emails: Sequence[Any] = document.get("emails") or ()
     rows = [row for row in emails if isinstance(row, Mapping) and address(row.get("value"))]
-    for wanted in (
-        lambda row: row.get("primary") is True,
-        lambda row: fold(str(row.get("type", ""))) == "work",
-        lambda row: True,
-    ):
-        for row in rows:
-            if wanted(row):
-                return address(row["value"])
+    primary = [row for row in rows if row.get("primary") is True]
+    work = [row for row in rows if fold(str(row.get("type", ""))) == "work"]
+    for row in (*primary, *work, *rows):
+        return address(row["value"])
     return address(document.get("userName"))
 
 

@@ -443,7 +443,8 @@ seat_pools = Table(
 for _ddl in (
     DDL(
         """CREATE TRIGGER seats_never_overbooked BEFORE UPDATE OF used ON seat_pools
-        WHEN NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit AND NOT NEW.allow_overage
+        WHEN NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
+         AND NOT NEW.allow_overage
         BEGIN SELECT RAISE(ABORT, 'seats_never_overbooked'); END"""
     ).execute_if(dialect="sqlite"),
     DDL(
@@ -451,7 +452,8 @@ for _ddl in (
         BEGIN
           IF NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
              AND NOT NEW.allow_overage THEN
-            RAISE EXCEPTION 'seats_never_overbooked' USING ERRCODE = '23514', CONSTRAINT = 'seats_never_overbooked';
+            RAISE EXCEPTION 'seats_never_overbooked'
+              USING ERRCODE = '23514', CONSTRAINT = 'seats_never_overbooked';
           END IF;
           RETURN NEW;
         END $$"""
