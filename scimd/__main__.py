@@ -1,0 +1,5 @@
+"""``python -m scimd``."""
+
+from scimd.cli import main
+
+main()

@@ -1,0 +1,220 @@
+"""The composition root: the one place where the parts are put together.
+
+``opened(config)`` gives a door for as long as it is needed; ``serve`` answers HTTP and owns the
+worker process; ``work`` is that worker: the scheduler, the sync, the relay, settling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from scimd import log
+from scimd.config import Config, ConfigError
+from scimd.db import migrate
+from scimd.db.engine import Database, Tuning
+from scimd.http import app as http_app
+from scimd.jobs import Jobs
+from scimd.org import audit, organizations, settle
+from scimd.org.secrets import Keyring, load_or_make_key_file
+from scimd.org.tx import Door, DoorSettings
+from scimd.outbox.mail import mailer_from
+from scimd.scim import app as scim_app
+from scimd.sync import registry
+from scimd.web import app as web_app
+
+logger = log.get(__name__)
+
+
+def keyring(config: Config, *, make: bool) -> Keyring:
+    """The keys behind links and cookies.
+
+    On SQLite without ``secrets.key`` they live in ``<database>.key``, which is made (mode 0600) when
+    ``make``. On PostgreSQL several processes share them, so they must be given: ConfigError.
+    """
+    if config.secrets.key:
+        try:
+            return Keyring([secret.reveal().encode() for secret in config.secrets.key])
+        except ValueError as exc:
+            raise ConfigError([f"secrets.key: {exc}"]) from exc
+    if config.database.url.startswith("sqlite"):
+        path = Path(config.database.url.removeprefix("sqlite:///") + ".key")
+        return Keyring([load_or_make_key_file(path, make=make)])
+    raise ConfigError(
+        [
+            "secrets.key: must be set on PostgreSQL, where several processes share it. "
+            'Make one with `openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
+        ]
+    )
+
+
+def door_settings(config: Config) -> DoorSettings:
+    inv, sign_in = config.invitations, config.sign_in
+    return DoorSettings(
+        invitation_valid_s=inv.valid_for.total_seconds(),
+        set_password_valid_s=inv.set_password_valid_for.total_seconds(),
+        mail_delay_s=inv.mail_delay.total_seconds(),
+        mail_delay_at_most_s=inv.mail_delay_at_most.total_seconds(),
+        session_idle_s=sign_in.session_idle.total_seconds(),
+        session_absolute_s=sign_in.session_absolute.total_seconds(),
+        sign_in_attempts=sign_in.attempts,
+    )
+
+
+@asynccontextmanager
+async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Door]:
+    """A door on the configured database; the schema must be there. Closes the database at the end."""
+    try:
+        db = Database.open(
+            config.database.url,
+            Tuning(
+                pool_size=config.database.pool_size,
+                timeout_s=config.database.timeout.total_seconds(),
+                writer_queue=config.database.writer_queue,
+            ),
+        )
+    except ValueError as exc:
+        raise ConfigError([f"database.url: {exc}"]) from exc
+    try:
+        yield Door(
+            db,
+            keyring(config, make=make_key),
+            door_settings(config),
+            settle=settle.settle,
+            write_events=audit.write_events,
+        )
+    finally:
+        await db.aclose()
+
+
+def prove(config: Config) -> None:
+    """Whatever can be wrong with the config is found here, before a port is bound.
+
+    Raises ConfigError: each source's settings are parsed by its connector, its mapping compiled and
+    its mapping tests run.
+    """
+    faults = [
+        f"organization {organization.name}, source {source.name}: {fault}"
+        for organization in config.organization
+        for source in organization.source
+        for fault in registry.faults_of(source)
+    ]
+    if faults:
+        raise ConfigError(faults)
+
+
+def make_app(config: Config, door: Door) -> web.Application:
+    """The aiohttp application: SCIM under /scim/v2, health, and the page."""
+    app = http_app.make(config, door)
+    scim_app.add(app, config, door)
+    web_app.add(app, config, door)
+    return app
+
+
+async def serve(
+    config: Config, config_path: Path | None, *, ready: Callable[[Door, str], Awaitable[None]] | None = None
+) -> None:
+    """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
+
+    ``ready`` is awaited with the door and the bound address once requests are taken.
+    """
+    # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see design, 4.
+    sys.setswitchinterval(0.0005)
+    prove(config)
+    migrate.upgrade(config.database.url)
+    async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
+        await organizations.ensure_system(door)
+        await organizations.declare(door, config.organization)
+        runner = web.AppRunner(
+            make_app(config, door), access_log=None, shutdown_timeout=config.server.shutdown_timeout.total_seconds()
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, config.server.host, config.server.port).start()
+        host, port = runner.addresses[0][:2]
+        logger.info("serving", address=f"http://{host}:{port}", public_url=config.server.public_url)
+        if config.server.worker:
+            worker = asyncio.create_task(_keep_worker(config_path))
+            stack.push_async_callback(_cancelled, worker)
+        stop = _stop_signals()
+        if ready is not None:
+            await ready(door, f"http://{host}:{port}")
+        await stop.wait()
+        logger.info("stopping")
+
+
+async def work(config: Config, *, parent: bool) -> None:
+    """Run the jobs until told to stop; with ``parent``, also when standard input ends.
+
+    ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed.
+    """
+    async with opened(config) as door, mailer_from(config.mail) as mailer:
+        jobs = Jobs(door, config, mailer)
+        stop = _stop_signals()
+        watcher = asyncio.create_task(_parent_gone(stop)) if parent else None
+        await jobs.start()
+        logger.info("working")
+        await stop.wait()
+        await jobs.stop()
+        if watcher:
+            await _cancelled(watcher)
+
+
+def _stop_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _parent_gone(stop: asyncio.Event) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    stop.set()
+
+
+async def _keep_worker(config_path: Path | None) -> None:
+    """Start the worker, and start it again when it dies, with growing pauses up to 30 s."""
+    command = [sys.executable, "-m", "scimd", "worker", "--parent"]
+    if config_path is not None:
+        command += ["--config", str(config_path)]
+    pause = 0.5
+    while True:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env=os.environ.copy())
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.terminate()
+                await _gone(process)
+        pause = 0.5 if loop.time() - began > 60 else min(pause * 2, 30)
+        logger.warning("worker_died", status=status, again_in_s=pause)
+        await asyncio.sleep(pause)
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), timeout=8)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
