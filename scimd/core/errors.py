@@ -27,11 +27,7 @@ class Refusal(Exception):
 
     def facts(self) -> dict[str, Any]:
         """The fields of the refusal, for errors that carry structure and for the audit."""
-        return (
-            {f.name: getattr(self, f.name) for f in fields(self)}
-            if hasattr(self, "__dataclass_fields__")
-            else {}
-        )
+        return dict(vars(self))
 
 
 # ------------------------------------------------------------------------------ what was asked for
