@@ -4,7 +4,7 @@ export PYTHON
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --cov
 
-.PHONY: env run test test-long lint lock bench clean test-env
+.PHONY: env run test test-long lint lock bench clean system-packages dev-env
 .NOTPARALLEL:
 
 env:  ## .venv with scimd in it; the ldap connector where it can be compiled
@@ -13,19 +13,20 @@ env:  ## .venv with scimd in it; the ldap connector where it can be compiled
 run: env  ## the demo, at http://127.0.0.1:8080
 	@$(BIN)/scimd serve --demo
 
-test-env:
+system-packages:
 	@tests/system-packages
+
+dev-env:
 	@requirements/install dev
 
 # pytest stands last and enforces the coverage itself, so that its summary is the last line.
-test: test-env lint  ## everything but what takes minutes
+test: system-packages lint  ## everything but what takes minutes
 	@$(PYTEST)
 
-test-long: test-env lint  ## everything
+test-long: system-packages lint  ## everything
 	@$(PYTEST) -m ''
 
-lint:
-	@requirements/install dev
+lint: dev-env
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -40,8 +41,7 @@ lock: env  ## the lock files in requirements/ anew
 	@$(COMPILE) pyproject.toml --extra ldap -o requirements/ldap.txt
 	@$(COMPILE) pyproject.toml --extra ldap --group dev -o requirements/dev.txt
 
-bench:
-	@requirements/install dev
+bench: dev-env
 	@$(BIN)/python -m benchmarks
 
 clean:
