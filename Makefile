@@ -1,0 +1,49 @@
+# Two commands are enough: `make run` and `make test`. Both make .venv first, by requirements/install.
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --cov
+
+.PHONY: env run test test-long lint lock bench clean system-packages dev-env
+.NOTPARALLEL:
+
+env:  ## .venv with scimd in it; the ldap connector where it can be compiled
+	@requirements/install base
+
+run: env  ## the demo, at http://127.0.0.1:8080
+	@$(BIN)/scimd serve --demo
+
+system-packages:
+	@tests/system-packages
+
+dev-env:
+	@requirements/install dev
+
+# pytest stands last and enforces the coverage itself, so that its summary is the last line.
+test: system-packages lint  ## everything but what takes minutes
+	@$(PYTEST)
+
+test-long: system-packages lint  ## everything
+	@$(PYTEST) -m ''
+
+lint: dev-env
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+# Versions already locked stay; to raise one: make lock LOCK='--upgrade-package aiohttp'
+COMPILE = $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	--no-header --no-annotate $(LOCK)
+lock: env  ## the lock files in requirements/ anew
+	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	@$(COMPILE) requirements/build.in -o requirements/build.txt
+	@$(COMPILE) pyproject.toml -o requirements/base.txt
+	@$(COMPILE) pyproject.toml --extra ldap -o requirements/ldap.txt
+	@$(COMPILE) pyproject.toml --extra ldap --group dev -o requirements/dev.txt
+
+bench: dev-env
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .demo .coverage .coverage.* htmlcov dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find scimd connectors tests -name __pycache__ -type d -prune -exec rm -rf {} +

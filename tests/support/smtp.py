@@ -1,0 +1,113 @@
+"""A real SMTP server for the tests: it keeps what it is sent, refuses when told to, and can be down."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Literal
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+Stage = Literal["MAIL", "RCPT", "DATA"]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A mail that the server accepted: the envelope, and the message as parsed."""
+
+    sender: str
+    recipients: tuple[str, ...]
+    message: EmailMessage
+
+
+class _OnFreePort(Controller):
+    """Learns the port from the socket, where the original takes the one that it was given."""
+
+    def _trigger_server(self) -> None:
+        assert isinstance(self.server, asyncio.Server)
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+class SmtpServer:
+    """``messages`` holds what was accepted, oldest first; ``host`` and ``port`` never change."""
+
+    host = "127.0.0.1"
+
+    def __init__(self) -> None:
+        self.messages: list[Received] = []
+        self.port = 0
+        self._refusals: dict[Stage, str] = {}
+        self._controller: Controller | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Listen (again)."""
+        self._controller = _OnFreePort(self, hostname=self.host, port=self.port, server_hostname="mail.test")
+        self._controller.start()
+        self.port = self._controller.port
+
+    def stop(self) -> None:
+        """Be down: connections are refused until ``start``."""
+        if self._controller:
+            self._controller.stop()
+            self._controller = None
+
+    def refuse(self, reply: str, at: Stage = "RCPT") -> None:
+        """Answer ``reply`` ("451 4.3.0 Try again later", "550 5.1.1 No such user") at that stage."""
+        self._refusals[at] = reply
+
+    def accept(self) -> None:
+        """Take everything again."""
+        self._refusals.clear()
+
+    def wait_for(self, count: int, timeout_s: float = 10) -> list[Received]:
+        """The messages, once there are ``count``; AssertionError when they do not come in time."""
+        end = time.monotonic() + timeout_s
+        while len(self.messages) < count and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(self.messages) >= count, f"{len(self.messages)} of {count} mails came in {timeout_s} s"
+        return list(self.messages)
+
+    # The three hooks have the names and arguments that aiosmtpd calls.
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if "MAIL" in self._refusals:
+            return self._refusals["MAIL"]
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if "RCPT" in self._refusals:
+            return self._refusals["RCPT"]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if "DATA" in self._refusals:
+            return self._refusals["DATA"]
+        assert isinstance(envelope.content, bytes)
+        assert envelope.mail_from is not None
+        message = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.messages.append(Received(envelope.mail_from, tuple(envelope.rcpt_tos), message))
+        return "250 OK"
+
+
+@pytest.fixture
+def smtp() -> Iterator[SmtpServer]:
+    """A mail server that is up and takes everything."""
+    server = SmtpServer()
+    yield server
+    server.stop()
