@@ -134,7 +134,9 @@ async def serve(
         await organizations.ensure_system(door)
         await organizations.declare(door, config.organization)
         runner = web.AppRunner(
-            make_app(config, door), access_log=None, shutdown_timeout=config.server.shutdown_timeout.total_seconds()
+            make_app(config, door),
+            access_log=None,
+            shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -194,7 +196,9 @@ async def _keep_worker(config_path: Path | None) -> None:
     while True:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, env=os.environ.copy())
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.PIPE, env=os.environ.copy()
+        )
         try:
             status = await process.wait()
         finally:

@@ -1,0 +1,177 @@
+"""What every command shares: --config, --json, output, errors and exit codes.
+
+Exit codes (design, section 5): 0 done · 1 error · 2 plan: changes · 3 held · 4 partial · 5 moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scimd import app, config, log
+from scimd.connector_api import ConnectorError
+from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
+from scimd.core.people import OrgId
+from scimd.org import organizations, sources
+from scimd.org.organizations import OrganizationRecord
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Actor, Context, Door
+
+T = TypeVar("T")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The config file; else SCIMD_CONFIG, else ./scimd.toml, else the defaults."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+OrgOption = Annotated[
+    str | None, typer.Option("--org", help="The organization's name; may be left out where there is one.")
+]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def load(path: Path | None) -> config.Config:
+    """The checked config, with logging set up by it. ConfigError ends the command."""
+    loaded = config.load(config.find(path))
+    log.configure(loaded.log.level, loaded.log.format)
+    return loaded
+
+
+def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) -> T:
+    """Open the door on the configured database, do the work, end with a sentence on failure."""
+
+    async def inner() -> T:
+        loaded = load(path)
+        async with app.opened(loaded) as door:
+            await app.require_schema(door, loaded)
+            return await work(door, loaded)
+
+    return guarded(lambda: asyncio.run(inner()))
+
+
+def guarded(work: Callable[[], T]) -> T:
+    """Turn every refusal into its sentence on standard error and its exit code."""
+    try:
+        return work()
+    except config.ConfigError as exc:
+        fail(*exc.faults)
+    except Held as exc:
+        fail(exc.detail, code=3)
+    except StateMoved as exc:
+        fail(exc.detail, code=5)
+    except Refusal as exc:
+        fail(exc.detail)
+    except ConnectorError as exc:
+        fail(exc.why)
+    except KeyboardInterrupt:
+        fail("Interrupted.", code=130)
+
+
+def fail(*sentences: str, code: int = 1) -> NoReturn:
+    for sentence in sentences:
+        err.print(f"[red]error:[/red] {escape(sentence)}")
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """One document on standard output."""
+    text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    sys.stdout.buffer.write(text + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(type(value).__name__)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table for eyes; ``empty`` is the sentence where there is no row."""
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    count = 0
+    for row in rows:
+        table.add_row(*(escape(cell(value)) for value in row))
+        count += 1
+    if count:
+        out.print(table)
+    else:
+        out.print(empty)
+
+
+def cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(cell(item) for item in value)
+    return str(value)
+
+
+def operator() -> Actor:
+    """Whoever can run the CLI is an operator; the audit names the system account."""
+    return Actor(kind="operator", id="cli", name=f"{getpass.getuser()} (CLI)")
+
+
+def context(door: Door, org_id: OrgId, *, source: SourceRecord | None = None) -> Context:
+    return Context(
+        org_id=org_id,
+        actor=operator(),
+        door="cli",
+        correlation_id=door.new_correlation_id(),
+        source_id=source.id if source else None,
+    )
+
+
+async def organization(door: Door, slug: str | None) -> OrganizationRecord:
+    """The organization of that name, or the only customer there is."""
+    if slug is not None:
+        return await organizations.by_slug(door, slug)
+    customers = [row for row in await organizations.list_organizations(door) if row.kind == "customer"]
+    if len(customers) == 1:
+        return customers[0]
+    if not customers:
+        raise NotFound("organization", "yet; make one with: scimd org create NAME")
+    raise InvalidValue(
+        "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
+    )
+
+
+async def source(door: Door, name: str) -> tuple[OrganizationRecord, SourceRecord]:
+    """A source by its name, or by ``org/name`` where two organizations have one of that name."""
+    slug, _, bare = name.rpartition("/")
+    found = [
+        (organization, row)
+        for organization in await organizations.list_organizations(door)
+        if not slug or organization.slug == slug
+        for row in await sources.list_sources(door, organization.id)
+        if row.name == bare
+    ]
+    if len(found) > 1:
+        which = ", ".join(f"{organization.slug}/{row.name}" for organization, row in found)
+        raise InvalidValue("SOURCE", f"two organizations have one of this name; say which: {which}")
+    if not found:
+        raise NotFound("source", name)
+    return found[0]
