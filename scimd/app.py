@@ -50,8 +50,8 @@ def keyring(config: Config, *, make: bool) -> Keyring:
         return Keyring([load_or_make_key_file(path, make=make)])
     raise ConfigError(
         [
-            "secrets.key: must be set on PostgreSQL, where several processes share it. "
-            'Make one with `openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
+            "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
+            + '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
         ]
     )
 
