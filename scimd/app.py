@@ -95,6 +95,27 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
         await db.aclose()
 
 
+def migrate_schema(config: Config) -> str:
+    """Bring the schema up to this version; gives the revision."""
+    try:
+        migrate.upgrade(config.database.url)
+        return migrate.current(config.database.url) or ""
+    except (migrate.SchemaTooNew, ValueError) as exc:
+        raise ConfigError([f"database.url: {exc}"]) from exc
+
+
+def require_schema(config: Config) -> None:
+    """Make the schema in an empty database; refuse an older or a newer one with the way out."""
+    try:
+        state = migrate.check(config.database.url)
+    except ValueError as exc:
+        raise ConfigError([f"database.url: {exc}"]) from exc
+    if state == "behind":
+        raise ConfigError(["database.url: the schema is older than this scimd. Run: scimd migrate"])
+    if state != "current":  # empty, or newer, which upgrade says in words
+        migrate_schema(config)
+
+
 def prove(config: Config) -> None:
     """Whatever can be wrong with the config is found here, before a port is bound.
 
@@ -129,7 +150,7 @@ async def serve(
     # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see design, 4.
     sys.setswitchinterval(0.0005)
     prove(config)
-    migrate.upgrade(config.database.url)
+    migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
         await organizations.declare(door, config.organization)

@@ -55,13 +55,19 @@ def load(path: Path | None) -> config.Config:
 def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) -> T:
     """Open the door on the configured database, do the work, end with a sentence on failure."""
 
+    loaded: config.Config
+
     async def inner() -> T:
-        loaded = load(path)
-        async with app.opened(loaded) as door:
-            await app.require_schema(door, loaded)
+        async with app.opened(loaded, make_key=True) as door:
             return await work(door, loaded)
 
-    return guarded(lambda: asyncio.run(inner()))
+    def whole() -> T:
+        nonlocal loaded
+        loaded = load(path)
+        app.require_schema(loaded)
+        return asyncio.run(inner())
+
+    return guarded(whole)
 
 
 def guarded(work: Callable[[], T]) -> T:

@@ -11,7 +11,6 @@ from scimd import app as composition
 from scimd.cli import demo
 from scimd.cli.common import ConfigOption, JsonOption, guarded, load, out, print_json
 from scimd.config import find
-from scimd.db import migrate as migrations
 
 
 def register(app: typer.Typer) -> None:
@@ -44,12 +43,7 @@ def worker(
 def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Bring the database's schema up to this version. `serve` does it too."""
 
-    def work() -> str:
-        url = load(config).database.url
-        migrations.upgrade(url)
-        return migrations.current(url) or ""
-
-    revision = guarded(work)
+    revision = guarded(lambda: composition.migrate_schema(load(config)))
     if json:
         print_json({"revision": revision})
     else:
