@@ -141,11 +141,16 @@ def make_app(config: Config, door: Door) -> web.Application:
 
 
 async def serve(
-    config: Config, config_path: Path | None, *, ready: Callable[[Door, str], Awaitable[None]] | None = None
+    config: Config,
+    config_path: Path | None,
+    *,
+    before_worker: Callable[[Door, str], Awaitable[None]] | None = None,
+    ready: Callable[[Door], Awaitable[None]] | None = None,
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
-    ``ready`` is awaited with the door and the bound address once requests are taken.
+    ``before_worker`` is awaited with the door and the bound address once requests are taken,
+    ``ready`` once the worker is started too.
     """
     # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see design, 4.
     sys.setswitchinterval(0.0005)
@@ -154,24 +159,35 @@ async def serve(
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
         await organizations.declare(door, config.organization)
-        runner = web.AppRunner(
-            make_app(config, door),
-            access_log=None,
-            shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
-        )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, config.server.host, config.server.port).start()
-        host, port = runner.addresses[0][:2]
-        logger.info("serving", address=f"http://{host}:{port}", public_url=config.server.public_url)
+        address = await _bound(config, door, stack)
+        logger.info("serving", address=address, public_url=config.server.public_url)
+        stop = _stop_signals()
+        if before_worker is not None:
+            await before_worker(door, address)
         if config.server.worker:
             worker = asyncio.create_task(_keep_worker(config_path))
             stack.push_async_callback(_cancelled, worker)
-        stop = _stop_signals()
         if ready is not None:
-            await ready(door, f"http://{host}:{port}")
+            await ready(door)
         await stop.wait()
         logger.info("stopping")
+
+
+async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -> str:
+    runner = web.AppRunner(
+        make_app(config, door),
+        access_log=None,
+        shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, config.server.host, config.server.port).start()
+    except OSError as exc:
+        where = f"{config.server.host}:{config.server.port}"
+        raise ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"]) from exc
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def work(config: Config, *, parent: bool) -> None:

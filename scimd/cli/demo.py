@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 from rich.markup import escape
-from rich.panel import Panel
 
 from scimd import app, config, log
 from scimd.cli import demo_people
 from scimd.cli.common import context, err, operator, out
 from scimd.cli.demo_people import DemoPerson
 from scimd.config import ConfigError
-from scimd.core.people import OrgId
-from scimd.org import links, organizations, reads, runs, sources, tokens
+from scimd.org import links, organizations, runs, sources, tokens
 from scimd.org.sources import NewSource
 from scimd.org.tx import Door
 
@@ -105,11 +104,16 @@ def run() -> None:
     loaded = config.load(file)
     log.configure("warning" if loaded.log.level == "info" else loaded.log.level, loaded.log.format)
 
-    async def ready(door: Door, address: str) -> None:
-        await _fill(door, address)
-        await _say(door, loaded, file)
+    pushed: list[str] = []  # the token of the push, which the curl lines use too
 
-    asyncio.run(app.serve(loaded, file, ready=ready))
+    async def push(door: Door, address: str) -> None:
+        pushed.append(await _push(door, address))
+
+    async def ready(door: Door) -> None:
+        await _first_run(door)
+        await _say(door, loaded, file, pushed[0])
+
+    asyncio.run(app.serve(loaded, file, before_worker=push, ready=ready))
 
 
 def _clear(folder: Path) -> None:
@@ -119,8 +123,8 @@ def _clear(folder: Path) -> None:
     folder.mkdir()
 
 
-async def _fill(door: Door, address: str) -> None:
-    """Push forty people as an identity provider would, then wait for the directory's first run."""
+async def _push(door: Door, address: str) -> str:
+    """Push forty people as an identity provider would; gives the token."""
     owner = await organizations.by_slug(door, "meridian")
     idp = await sources.get_source(door, owner.id, "idp")
     token = await tokens.create(door, context(door, owner.id), idp.id, "the demo's push", "default", None)
@@ -131,3 +135,55 @@ async def _fill(door: Door, address: str) -> None:
             async with http.post(f"{address}/scim/v2/Users", json=_as_scim(person)) as answer:
                 if answer.status != 201:
                     raise ConfigError([f"the demo's push was answered {answer.status}: {await answer.text()}"])
+    return token.token
+
+
+def _as_scim(person: DemoPerson) -> dict[str, object]:
+    return {
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
+        "externalId": f"idp-{person.id}",
+        "userName": person.email,
+        "name": {"givenName": person.given, "familyName": person.family},
+        "emails": [{"value": person.email, "type": "work", "primary": True}],
+        "title": person.title,
+        "preferredLanguage": person.language,
+        "active": True,
+    }
+
+
+async def _first_run(door: Door) -> None:
+    """Wait until the directory was read once; the worker does it on its schedule."""
+    owner = await organizations.by_slug(door, "meridian")
+    for _ in range(600):
+        found = await runs.list_runs(door, owner.id, limit=1)
+        if found and found[0].finished_at is not None:
+            return
+        await asyncio.sleep(0.1)
+    err.print("The directory's first run has not finished within a minute; see: scimd run list")
+
+
+async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> None:
+    owner = await organizations.by_slug(door, "meridian")
+    url = loaded.server.public_url
+    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_for=timedelta(hours=24))
+    base = f"{url}/scim/v2"
+    bearer = f'-H "Authorization: Bearer {token}"'
+    out.print()
+    out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")
+    for label, value in (
+        ("Page, sign in once by", f"{url}/sign-in/{link}"),
+        ("SCIM base URL", base),
+        ("SCIM token", token),
+        ("Mails", f"{FOLDER / 'mails'} (.eml files)"),
+        ("CLI", f".venv/bin/scimd user list --config {file}"),
+    ):
+        out.print(f"  {label:<22} {escape(value)}")
+    out.print("\nAsk it something:")
+    for line in (
+        f'curl -s {bearer} "{base}/Users?count=2"',
+        f"curl -s {bearer} -G {base}/Users --data-urlencode 'filter=title eq \"Engineer\"' -d count=3",
+        f"curl -s {bearer} -H 'Content-Type: application/scim+json' {base}/Users "
+        '-d \'{"userName":"new.person@meridian.example","name":{"givenName":"New","familyName":"Person"}}\'',
+    ):
+        out.print("  " + escape(line))
+    out.print()
