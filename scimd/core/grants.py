@@ -145,7 +145,7 @@ def offers(facts: Facts, rules: Rules, words: Mapping[SourceId, str], reasons: l
         else:
             _add_group(found, membership, source, words)
     found.sort()
-    reasons += sorted(out, key=attrgetter("fact"))
+    reasons += sorted(out, key=attrgetter("fact", "why"))
     return found
 
 

@@ -215,10 +215,12 @@ def _hear(facts: Facts, rules: Rules, reasons: list[Reason]) -> _Sources:
             said.append(
                 _Word(priority, state, assertion.active, name, assertion.source_id, assertion.deleted)
             )
-    reasons += sorted(out, key=attrgetter("fact"))
+    reasons += sorted(out, key=attrgetter("fact", "why"))
     said.sort()
-    heard = list({word.source_id: word for word in reversed(said)}.values())
-    heard.reverse()
+    first: dict[SourceId, _Word] = {}
+    for word in said:
+        first.setdefault(word.source_id, word)
+    heard = list(first.values())
     reinstated = {r.source_id for r in facts.reinstated}
     words = {word.source_id: _rests(word, word.source_id in reinstated) for word in heard}
     owner = next((word for word in heard if word.state == _LIVE), heard[0] if heard else None)
