@@ -72,9 +72,9 @@ class Offer(NamedTuple):
     rule: int
     kind: EffectKind
     target: str
-    project_role: str  # empty but for projects
-    group_id: str  # empty by hand
-    source_id: str  # empty by hand
+    project_role: RoleName  # empty but for projects
+    group_id: GroupId  # empty by hand
+    source_id: SourceId  # empty by hand
     fact: str
     by: str  # the admin; empty for groups
     dormant: str  # why the offer has no effect at present; empty where it has
@@ -84,11 +84,11 @@ class Offer(NamedTuple):
         return self.rule == _BY_HAND
 
     def grant(self, dormant: bool) -> Grant:
-        project_role = RoleName(self.project_role) if self.project_role else None
-        if self.by_hand:
+        project_role = self.project_role or None
+        if self.rule == _BY_HAND:
             origin = Origin("manual", self.by)
         else:
-            origin = Origin("group", "", SourceId(self.source_id), GroupId(self.group_id), self.rule)
+            origin = Origin("group", "", self.source_id, self.group_id, self.rule)
         return Grant(self.kind, self.target, project_role, origin, dormant)
 
 
@@ -99,7 +99,7 @@ class Ledger:
 
     def __init__(self, asleep: str, reasons: list[Reason]) -> None:
         self.asleep = asleep
-        self.grants: set[Grant] = set()
+        self.grants: list[Grant] = []
         self.reasons = reasons
 
     def give(self, offer: Offer, why: str, verdict: Verdict = Verdict.GAVE) -> None:
@@ -107,18 +107,18 @@ class Ledger:
         if self.asleep:
             self.rest(offer, self.asleep)
         else:
-            self.grants.add(offer.grant(dormant=False))
-            self._say(offer, verdict, why)
+            self.grants.append(offer.grant(dormant=False))
+            self.reasons.append(Reason(f"{offer.kind}:{offer.target}", offer.fact, verdict, why))
 
     def rest(self, offer: Offer, why: str, verdict: Verdict = Verdict.DORMANT) -> None:
         """Keep a grant without effect."""
-        self.grants.add(offer.grant(dormant=True))
+        self.grants.append(offer.grant(dormant=True))
         self._say(offer, verdict, why)
 
     def refuse(self, offer: Offer, verdict: Verdict, why: str) -> None:
         """Give nothing. A grant by hand is a fact all the same: it is kept, dormant."""
         if offer.by_hand:
-            self.grants.add(offer.grant(dormant=True))
+            self.grants.append(offer.grant(dormant=True))
         self._say(offer, verdict, why)
 
     def _say(self, offer: Offer, verdict: Verdict, why: str) -> None:
@@ -149,31 +149,31 @@ def offers(facts: Facts, rules: Rules, words: Mapping[SourceId, str], reasons: l
     return found
 
 
+_NO_ROLE, _NO_GROUP, _NO_SOURCE = RoleName(""), GroupId(""), SourceId("")
+
+
 def _by_hand(grant: ManualGrant) -> Offer:
-    role = str(grant.project_role or MEMBER) if grant.kind == "project" else ""
+    role = (grant.project_role or MEMBER) if grant.kind == "project" else _NO_ROLE
+    fact = f"given by {grant.by}"
     return Offer(
-        _BY_HAND, _BY_HAND, grant.kind, grant.target, role, "", "", f"given by {grant.by}", grant.by, ""
+        _BY_HAND, _BY_HAND, grant.kind, grant.target, role, _NO_GROUP, _NO_SOURCE, fact, grant.by, ""
     )
 
 
 def _add_group(
     found: list[Offer], membership: MembershipFact, source: SourceRules | None, words: Mapping[SourceId, str]
 ) -> None:
-    source_id = membership.source_id
+    source_id, group_id = membership.source_id, membership.group_id
     name, priority = (source.name, source.priority) if source else (str(source_id), NO_PRIORITY)
     dormant = words.get(source_id)
     if dormant is None:
         dormant = f"{name} does not list the person"
     group = _group_text(membership, name)
     for effect in membership.effects:
-        role = (effect.project_role or MEMBER) if effect.kind == "project" else ""
-        fact = f"{group}, rule {effect.rule}" if effect.rule else f"{group}, default for groups"
-        found.append(
-            Offer(
-                priority, effect.rule, effect.kind, effect.target, role, membership.group_id, source_id,
-                fact, "", dormant,
-            )
-        )  # fmt: skip
+        rule, kind = effect.rule, effect.kind
+        role = (effect.project_role or MEMBER) if kind == "project" else _NO_ROLE
+        fact = f"{group}, rule {rule}" if rule else f"{group}, default for groups"
+        found.append(Offer(priority, rule, kind, effect.target, role, group_id, source_id, fact, "", dormant))
 
 
 def _left_out(membership: MembershipFact, source: str, why: str) -> Reason:

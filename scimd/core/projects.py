@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scimd.core.facts import Rules
 from scimd.core.grants import Grant, Ledger, Offer, Origin, Reason, Verdict
-from scimd.core.people import ProjectId, RoleName, SourceId
+from scimd.core.people import ProjectId, RoleName
 from scimd.core.roles import BUILT_IN, MEMBER, USER, OrgRole, above_ceiling, is_account_admin
 
 
@@ -22,6 +22,9 @@ class Roles(NamedTuple):
     primary: OrgRole
 
 
+_ONLY_USER = Reason("role:user", "no hand, no rule", Verdict.GAVE, "everybody is at least this")
+
+
 def decide_roles(found: list[Offer], rules: Rules, ledger: Ledger) -> Roles:
     """The primary role and those that join it.
 
@@ -30,9 +33,7 @@ def decide_roles(found: list[Offer], rules: Rules, ledger: Ledger) -> Roles:
     """
     live = [offer for offer in found if offer.kind == "role" and _may_count(offer, rules, ledger)]
     if not live:
-        ledger.reasons.append(
-            Reason("role:user", "no hand, no rule", Verdict.GAVE, "everybody is at least this")
-        )
+        ledger.reasons.append(_ONLY_USER)
         return Roles((USER,), rules.roles.get(USER) or BUILT_IN[USER])
     first = min(live, key=lambda o: -len(rules.roles[RoleName(o.target)].permissions) if o.by_hand else 1)
     primary = RoleName(first.target)
@@ -64,7 +65,7 @@ def _barred(offer: Offer, role: OrgRole, rules: Rules) -> str:
     A rule that an admin put on the list may give Account Admin whatever the ceiling: it is a
     decision about that rule, and the ceiling is one about all the others.
     """
-    source_id = SourceId(offer.source_id)
+    source_id = offer.source_id
     if is_account_admin(role):
         return (
             ""
@@ -116,14 +117,14 @@ def decide_projects(
             ledger.give(offer, f"{offer.project_role}, the strongest for this project")
         else:
             ledger.give(offer, f"{winner.project_role} {winner.fact} is stronger or first", Verdict.LOST)
-    held_roles = {ProjectId(target): RoleName(offer.project_role) for target, offer in best.items()}
+    held_roles = {ProjectId(target): offer.project_role for target, offer in best.items()}
     if not (needs_one and role.may_hold_projects) or (kept if ledger.asleep else live):
         return Projects({} if ledger.asleep else held_roles, lacks="")
     return _default(rules, ledger)
 
 
 def _strength(offer: Offer, ranks: Mapping[RoleName, int]) -> tuple[int, int, int]:
-    return -ranks[RoleName(offer.project_role)], offer.rule, offer.priority
+    return -ranks[offer.project_role], offer.rule, offer.priority
 
 
 def _resting(offer: Offer, rules: Rules, role: OrgRole) -> str:
@@ -143,7 +144,7 @@ def _default(rules: Rules, ledger: Ledger) -> Projects:
             else "the default project is archived"
         )
         return Projects({}, lacks=f"no grant gives a project, and {missing}")
-    ledger.grants.add(Grant("project", project, MEMBER, Origin("default"), bool(ledger.asleep)))
+    ledger.grants.append(Grant("project", project, MEMBER, Origin("default"), bool(ledger.asleep)))
     verdict = Verdict.DORMANT if ledger.asleep else Verdict.GAVE
     why = ledger.asleep or "nothing else gives a project"
     ledger.reasons.append(Reason(f"project:{project}", "the organization's default project", verdict, why))

@@ -349,6 +349,11 @@ class _Outcome(NamedTuple):
 
 _INVITED = Cause(CauseKind.INVITED)
 _WAITING = Cause(CauseKind.WAITING_FOR_SEAT)
+_ACTIVE = Reason("status", "active", Verdict.SETS, "nothing stands against it")
+_TAKES = "whoever is Active, or only has to accept, takes a seat"
+_SEAT_HELD = Reason("seat", "held", Verdict.SETS, _TAKES)
+_SEAT_WANTED = Reason("seat", "wanted", Verdict.SETS, _TAKES)
+_NO_SEAT = Reason("seat", "none", Verdict.SETS, "service accounts take no seat")
 
 
 def _outcome(
@@ -368,7 +373,7 @@ def _outcome(
         causes.append(_INVITED)
         _say(reasons, _INVITED, f"invitation: {facts.invitation}", "the person has to accept first")
     if not causes:
-        reasons.append(Reason("status", "active", Verdict.SETS, "nothing stands against it"))
+        reasons.append(_ACTIVE)
     reasons.append(_seat_reason(facts, wants, causes))
     causes.sort(key=_strength)
     return _Outcome(
@@ -378,11 +383,10 @@ def _outcome(
 
 def _seat_reason(facts: Facts, wants: bool, causes: list[Cause]) -> Reason:
     if wants:
-        fact = "held" if facts.has_seat else "wanted"
-        return Reason("seat", fact, Verdict.SETS, "whoever is Active, or only has to accept, takes a seat")
+        return _SEAT_HELD if facts.has_seat else _SEAT_WANTED
     if causes:
         return Reason("seat", "none", Verdict.BLOCKED, f"no seat while {causes[0]}")
-    return Reason("seat", "none", Verdict.SETS, "service accounts take no seat")
+    return _NO_SEAT
 
 
 def _strength(cause: Cause) -> tuple[int, str]:
