@@ -2,6 +2,7 @@ FROM python:3.13-slim-bookworm AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev libldap-dev libsasl2-dev \
  && rm -rf /var/lib/apt/lists/*
+ENV UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
 COPY requirements/ requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/uv.txt \
