@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
-from scimd.db.work import Crew, Inbox, Job, Tuning, answer
+from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -46,7 +46,8 @@ class Hand:
             conn.invalidate()
             conn.close()
 
-    def take(self, job: Job, inbox: Inbox) -> None:
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
+        turn.pass_on()
         try:
             job.result = self._until_done(job)
         except Exception as exc:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
-from scimd.db.work import Inbox, Job, Tuning, answer, told
+from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
 
-# The progress handler is asked every so many steps of SQLite's machine: some 0.1 ms of work.
+# The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
 _STEPS = 10_000
 
 
@@ -32,6 +33,7 @@ class Handle:
         self._engine = create_engine("sqlite+pysqlite://", creator=self._open, poolclass=NullPool)
         self.raw: sqlite3.Connection | None = None
         self.deadline = 0.0
+        self.when_long: Callable[[], None] | None = None  # told once a statement has taken some work
 
     def connection(self) -> Connection:
         if self._conn is None:
@@ -98,6 +100,8 @@ class Handle:
         return raw
 
     def _too_late(self) -> bool:
+        if self.when_long is not None:
+            self.when_long()
         return time.monotonic() > self.deadline > 0.0
 
 
@@ -139,7 +143,7 @@ class Writer:
     def close(self) -> None:
         self._handle.close()
 
-    def take(self, job: Job, inbox: Inbox) -> None:
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
         try:
             conn = self._handle.begin("BEGIN IMMEDIATE")
         except Exception as exc:
@@ -248,8 +252,9 @@ class Reader:
     def close(self) -> None:
         self._handle.close()
 
-    def take(self, job: Job, inbox: Inbox) -> None:
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
         handle = self._handle
+        handle.when_long = turn.pass_on
         try:
             conn = handle.begin("BEGIN")
             handle.deadline = job.deadline
