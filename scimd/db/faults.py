@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
 
 
-class LostRace(Exception):  # noqa: N818 - an event, no error of anybody's
+class LostRace(Exception):
     """Raised by a body that found itself overtaken: it is run again from the start."""
 
 

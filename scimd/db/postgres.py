@@ -33,7 +33,6 @@ class Hand:
             url,
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            skip_autocommit_rollback=True,
             connect_args=connect_args(url, tuning),
             json_deserializer=orjson.loads,
         )
@@ -64,14 +63,13 @@ class Hand:
                 return self._transaction(conn, job)
             except Exception as exc:
                 if self._lost(exc):
-                    committing = self._drop(job)
-                    if committing:
+                    self.close()
+                    if job.writing and job.committing:
                         raise DatabaseUnavailable(why=OUTCOME_UNKNOWN) from exc
                     if not fresh or job.unwanted or job.late:
                         raise DatabaseUnavailable() from exc
                     fresh -= 1
                     continue
-                self._rollback(job)
                 if not is_race(exc):
                     refusal = postgres_refusal(exc)
                     if refusal is None:
@@ -85,21 +83,25 @@ class Hand:
 
     def _transaction(self, conn: Connection, job: Job) -> Any:
         job.holds(self._raw.fileno())
-        begin = _BEGIN_WRITE if job.writing else _BEGIN_READ
+        try:
+            # As a context manager it refuses statements after a body's own commit or rollback.
+            with conn.begin():
+                self._begin(job)
+                result = job.run(conn)
+                self._must_be_sound()
+                if not job.may_commit():
+                    raise DatabaseUnavailable()
+            return result
+        finally:
+            job.holds(None)
+
+    def _begin(self, job: Job) -> None:
+        """BEGIN with its limits, in one message."""
         limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
         self._raw.execute(
-            f"{begin}; SET LOCAL statement_timeout = {limit_ms}; "
+            f"{_BEGIN_WRITE if job.writing else _BEGIN_READ}; SET LOCAL statement_timeout = {limit_ms}; "
             f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms + 1000}"
         )
-        transaction = conn.begin()
-        result = job.run(conn)
-        self._must_be_sound()
-        if not job.may_commit():
-            raise DatabaseUnavailable()
-        self._raw.commit()
-        transaction.rollback()  # the server's is over: this ends SQLAlchemy's notion of it
-        job.holds(None)
-        return result
 
     def _must_be_sound(self) -> None:
         # COMMIT after a failed statement would roll back, and the server calls that a success.
@@ -117,24 +119,6 @@ class Hand:
 
     def _lost(self, exc: Exception) -> bool:
         return bool(self._raw.closed) or connection_lost(exc)
-
-    def _drop(self, job: Job) -> bool:
-        """Forget the connection; tell whether a write was being committed when it was lost."""
-        job.holds(None)
-        self.close()
-        return job.writing and job.committing
-
-    def _rollback(self, job: Job) -> None:
-        try:
-            self._raw.rollback()
-        except Exception:  # lost meanwhile: the server rolls back by itself
-            self.close()
-        else:
-            transaction = self._conn.get_transaction() if self._conn is not None else None
-            if transaction is not None:
-                transaction.rollback()
-        finally:
-            job.holds(None)
 
 
 def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine
@@ -30,6 +31,7 @@ class Handle:
         self._busy_timeout_s = busy_timeout_s
         self._query_only = query_only
         self._conn: Connection | None = None
+        self._notion = ExitStack()  # SQLAlchemy's notion of the transaction: ended after SQLite's own
         self._engine = create_engine("sqlite+pysqlite://", creator=self._open, poolclass=NullPool)
         self.raw: sqlite3.Connection | None = None
         self.deadline = 0.0
@@ -44,7 +46,8 @@ class Handle:
         """A connection inside a new transaction. Raises sqlite3.Error with nothing begun."""
         conn = self.connection()
         self.sql(how)
-        conn.begin()
+        # As a context manager it refuses statements after a body's own commit or rollback.
+        self._notion.enter_context(conn.begin())
         return conn
 
     def commit(self) -> None:
@@ -54,12 +57,12 @@ class Handle:
         except sqlite3.Error:
             self.rollback()
             raise
-        self._close_transaction()
+        self._notion.close()
 
     def rollback(self) -> None:
         if self.inside:
             self.sql("ROLLBACK")
-        self._close_transaction()
+        self._notion.close()
 
     @property
     def inside(self) -> bool:
@@ -73,13 +76,8 @@ class Handle:
         conn, self._conn, self.raw = self._conn, None, None
         if conn is not None:
             conn.invalidate()  # closes the file whatever state the transaction is in
+            self._notion.close()
             conn.close()
-
-    def _close_transaction(self) -> None:
-        conn = self.connection()
-        transaction = conn.get_transaction()
-        if transaction is not None:
-            transaction.rollback()  # SQLite's own is over: this ends SQLAlchemy's notion of it
 
     def _open(self) -> sqlite3.Connection:
         _create_private(self._path)
