@@ -80,19 +80,7 @@ class Handle:
             conn.close()
 
     def _open(self) -> sqlite3.Connection:
-        _create_private(self._path)
-        raw = sqlite3.connect(
-            self._path,
-            timeout=self._busy_timeout_s,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=512,
-        )
-        try:
-            _prepare(raw, query_only=self._query_only, busy_timeout_s=self._busy_timeout_s)
-        except BaseException:
-            raw.close()
-            raise
+        raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
         raw.set_progress_handler(self._too_late, _STEPS)
         self.raw = raw
         return raw
@@ -101,6 +89,20 @@ class Handle:
         if self.when_long is not None:
             self.when_long()
         return time.monotonic() > self.deadline > 0.0
+
+
+def connect(path: Path, busy_timeout_s: float, *, query_only: bool) -> sqlite3.Connection:
+    """The file as scimd wants it; made if it is not there."""
+    _create_private(path)
+    raw = sqlite3.connect(
+        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    try:
+        _prepare(raw, query_only=query_only, busy_timeout_s=busy_timeout_s)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
 
 
 def _create_private(path: Path) -> None:
