@@ -183,12 +183,15 @@ class Hole:
             task.add_done_callback(self._tasks.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while data := await reader.read(65536):
                 await self.flows.wait()
                 writer.write(data)
                 await writer.drain()
-        writer.close()
+        except OSError:
+            return
+        finally:
+            writer.close()
 
 
 async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_stuck(
@@ -214,6 +217,35 @@ async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_
             await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
             assert time.monotonic() - began < 5
             assert await database.read(count) == 18
+
+
+async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres_url: str) -> None:
+    address, _, name = postgres_url.rpartition("/")
+    hole = Hole(int(address.rpartition(":")[2]))
+    async with hole.open() as port:
+        url = f"{address.rpartition(':')[0]}:{port}/{name}"
+        async with opened(url, Tuning(pool_size=2)) as database:
+            hole.flows.clear()
+            gone = [asyncio.create_task(database.write(add(n))) for n in range(2)]
+            await asyncio.sleep(0.2)
+            for task in gone:
+                task.cancel()
+            await asyncio.sleep(2)
+            hole.flows.set()
+            await _until_it_answers(database.ping, 3)
+
+
+async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute(
+                "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || "
+                "' SET default_transaction_read_only = on'; END $$"
+            )
+        kill_all(postgres_url)
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(add(1))
+        assert await database.read(count) == 0
 
 
 async def _until_it_answers(ping: object, within_s: float) -> None:
