@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -26,8 +27,9 @@ _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class Hand:
     """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
 
-    def __init__(self, url: URL, tuning: Tuning) -> None:
+    def __init__(self, url: URL, tuning: Tuning, number: int) -> None:
         self._tuning = tuning
+        self._number = number
         # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
         self._engine = create_engine(
             url,
@@ -81,7 +83,7 @@ class Hand:
                     raise Overloaded() from exc
                 races -= 1
                 # Two who met once should not meet again in step: each connection has its own pause.
-                time.sleep(0.001 * (1 + id(self) // 64 % 7) * (self._tuning.lost_race_retries - races))
+                time.sleep(0.001 * (1 + self._number) * (self._tuning.lost_race_retries - races))
 
     def _transaction(self, conn: Connection, job: Job) -> Any:
         job.holds(self._raw.fileno())
@@ -147,7 +149,10 @@ class Watched:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning
         self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
-        self._crew = Crew("postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning))
+        numbers = itertools.count()
+        self._crew = Crew(
+            "postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning, next(numbers))
+        )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
 
