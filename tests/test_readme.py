@@ -18,11 +18,7 @@ BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 INLINE = re.findall(r"`([^`\n]+)`", README)
 LINES = [line for _, block in BLOCKS for line in block.splitlines()] + INLINE
 COMMANDS = sorted(
-    {
-        re.sub(r"\s+#.*", "", line).strip()
-        for line in LINES
-        if re.match(r"\s*(\.venv/bin/)?scimd \w", line)
-    }
+    {re.sub(r"\s+#.*", "", line).strip() for line in LINES if re.match(r"\s*(\.venv/bin/)?scimd \w", line)}
 )
 
 
