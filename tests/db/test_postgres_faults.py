@@ -156,13 +156,20 @@ async def test_a_server_that_is_not_there_is_a_refusal_at_once() -> None:
 
 
 class Hole:
-    """A proxy to the server that can stop passing anything on, without closing anything."""
+    """A proxy to the server that can stop passing anything on, without closing anything.
+
+    Healed, it serves new connections; those from before stay silent for ever.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self.flows = asyncio.Event()
         self.flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def heal(self) -> None:
+        self.flows = asyncio.Event()
+        self.flows.set()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[int]:
@@ -178,14 +185,16 @@ class Hole:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         for pair in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._pass(*pair))
+            task = asyncio.create_task(self._pass(*pair, self.flows))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         try:
             while data := await reader.read(65536):
-                await self.flows.wait()
+                await flows.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -211,7 +220,7 @@ async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_
                 )
                 assert {type(answer) for answer in answers} == {DatabaseUnavailable}
                 assert time.monotonic() - began < 2.2
-            hole.flows.set()
+            hole.heal()
             began = time.monotonic()
             await _until_it_answers(database.ping, 5)
             await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
@@ -231,7 +240,7 @@ async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres
             for task in gone:
                 task.cancel()
             await asyncio.sleep(2)
-            hole.flows.set()
+            hole.heal()
             await _until_it_answers(database.ping, 3)
 
 
