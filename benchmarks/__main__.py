@@ -20,8 +20,9 @@ def main() -> None:
         [
             "# Results",
             "",
-            f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {machine()}. Each ratio is of two",
-            "measurements made one after the other in the same run; absolute times say little elsewhere.",
+            f"Measured {datetime.now(UTC):%Y-%m-%d} by `make bench` on {machine()}.",
+            "Each ratio is of two measurements made one after the other in the same run; absolute times say",
+            "little elsewhere.",
             "",
             f"## A directory of {asked.people} people",
             "",

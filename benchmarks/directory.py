@@ -92,8 +92,10 @@ def _into(database: str, url: str, ldap: OpenLdap, folder: Path) -> list[Row]:
         return Row(what, database, took, yardstick, counts)
 
     rows = [row("first sync"), row("sync without changes")]
-    people = ldap.people_dns()
-    ldap.modify("\n\n".join(f"dn: {dn}\nchangetype: modify\nreplace: title\ntitle: Changed" for dn in people[:100]))
+    people = [dn for dn, _ in ldap.people()]
+    ldap.modify(
+        "\n\n".join(f"dn: {dn}\nchangetype: modify\nreplace: title\ntitle: Changed" for dn in people[:100])
+    )
     ldap.modify("\n\n".join(f"dn: {dn}\nchangetype: delete" for dn in people[100:150]))
     rows.append(row("100 changed, 50 removed"))
     return rows
