@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from connectors.dn import reference
+from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
 from connectors.file.config import FileConfig
 from connectors.file.lines import CutOffError, is_clean, lines_of
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
@@ -17,20 +18,6 @@ _USER_CLASSES = {"inetorgperson", "organizationalperson", "person", "posixaccoun
 _GROUP_CLASSES = {"groupofnames", "groupofuniquenames", "posixgroup", "group"}
 _NO_PEOPLE = {"computer"}  # Active Directory's machines are persons to its schema
 _MEMBERS = ("member", "uniquemember", "memberuid")
-#: Never taken: passwords in any form; pictures, which are no use to scimd and large.
-_LEFT_OUT = {
-    "userpassword",
-    "authpassword",
-    "unicodepwd",
-    "sambantpassword",
-    "sambalmpassword",
-    "krbprincipalkey",
-    "pwdhistory",
-    "jpegphoto",
-    "photo",
-    "thumbnailphoto",
-    "audio",
-}
 
 
 @dataclass(slots=True)
@@ -89,7 +76,7 @@ def _external_id(entry: _Entry, id_attribute: str | None) -> str | None:
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
-    references = (reference(dn), *(f"uid:{uid.lower()}" for uid in entry.texts("uid")))
+    references = user_references(dn, entry.texts("uid"))
     return DirectoryUser(external_id, dn, _attributes(entry, ()), references)
 
 
@@ -97,9 +84,8 @@ def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntr
     names = entry.texts("cn")
     if not names:
         return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn")
-    by_name = (reference(text) for kind in _MEMBERS[:2] for text in entry.texts(kind))
-    by_uid = (f"uid:{text.lower()}" for text in entry.texts("memberuid"))
-    members = tuple(dict.fromkeys((*by_name, *by_uid)))
+    refer = (member_reference(kind, text) for kind in _MEMBERS for text in entry.texts(kind))
+    members = tuple(dict.fromkeys(refer))
     return DirectoryGroup(external_id, dn, names[0], members, _attributes(entry, _MEMBERS), (reference(dn),))
 
 
@@ -168,7 +154,7 @@ def _add(entry: _Entry, number: int, line: str) -> None:
         )
     if key == "dn":
         _name(entry, number, value)
-    elif key.partition(";")[0] not in _LEFT_OUT and value != "":
+    elif (kind := base_name(key)) not in SECRETS and kind not in BINARY and value != "":
         entry.names.setdefault(key, name.strip())
         entry.values.setdefault(key, []).append(value)
 
@@ -185,12 +171,7 @@ def _value(rest: str) -> Scalar:
     if rest.startswith("<"):
         raise ValueError("a value by its address (:<) is not read")
     if rest.startswith(":"):
-        raw = _from_base64(rest[1:].strip())
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            return raw
-        return raw if "\0" in text else text
+        return text_or_bytes(_from_base64(rest[1:].strip()))
     if not is_clean(rest):
         raise ValueError("it holds bytes that are not in the encoding of the settings")
     return rest.strip(" ")
