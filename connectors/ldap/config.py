@@ -136,14 +136,15 @@ def _dn(value: object, key: str) -> str:
 
 def _filter(value: object, key: str) -> str:
     text = _text(value, key).strip()
-    depth = 0
-    for at, character in enumerate(text):
+    depth, closed = 0, 0
+    for character in text:
         depth += (character == "(") - (character == ")")
-        if depth < 0 or (depth == 0 and at < len(text) - 1):
+        closed += character == ")" and depth == 0
+        if depth < 0 or closed > 1:
             break
-    if depth or not text.startswith("("):
+    if depth or closed != 1 or not text.startswith("(") or not text.endswith(")"):
         raise BadSetting(
-            key, "is no filter; its parentheses do not match (RFC 4515; escape them as \\28, \\29)"
+            key, "is not one filter in parentheses that match (RFC 4515; escape them: \\28, \\29)"
         )
     return text
 

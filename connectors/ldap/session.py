@@ -31,6 +31,7 @@ class Session:
         self._deadline = deadline
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._is_closed = False
+        self._is_waiting = False
         self.connection = Connection(config, deadline)
 
     async def __aenter__(self) -> Self:
@@ -58,6 +59,7 @@ class Session:
             raise Incomplete(f"{self._config.url}: the source was closed while it was read")
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put((work, future))
+        self._is_waiting = True
         try:
             async with asyncio.timeout(min(limit_s, self._deadline.remaining_s())):
                 return await future
@@ -67,21 +69,19 @@ class Session:
         except asyncio.CancelledError:
             self.connection.cut()
             raise
+        finally:
+            self._is_waiting = False
 
     async def aclose(self) -> None:
         """End the thread and the connection; allowed twice, and while a job runs, which then fails."""
         self._is_closed = True
         self._jobs.put(None)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSING_S / 3):
-                await self._ended.wait()
-        if self._ended.is_set():
-            return
-        self.connection.cut()
+        if self._is_waiting:
+            self.connection.cut()
         try:
             async with asyncio.timeout(_CLOSING_S):
                 await self._ended.wait()
-        except TimeoutError:
+        except TimeoutError:  # a name server that does not answer: nothing to cut yet
             self._log.warning("ldap_thread_left_behind", url=self._config.url)
 
     def _live(self) -> None:

@@ -16,14 +16,14 @@ class SpoilingProxy:
     ``cut`` resets both sides, ``silence`` says nothing any more, ``trickle`` gives a byte at a time.
     """
 
-    def __init__(self, target: str, how: str, spoil_after: int) -> None:
+    def __init__(self, target: str, how: str, spoil_after: int, *, at: str = "127.0.0.1") -> None:
         host, _, port = target.rpartition("/")[2].partition(":")
         self._target = (host, int(port))
         self._how = how
         self._left = spoil_after
         self._stopping = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((at, 0))
+        self.address = f"{at}:{self._listener.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, name="proxy")]
 
     def __enter__(self) -> Self:
