@@ -41,9 +41,7 @@ _SHORT = {
 _PLAIN_AVA = r"(?:uid|cn|sn|ou|o|c|l|st|dc|mail)=[a-z0-9._@/:-]+(?: [a-z0-9._@/:-]+)*"
 _PLAIN = re.compile(f"{_PLAIN_AVA}(?:,{_PLAIN_AVA})*", re.IGNORECASE | re.ASCII)
 
-_TYPE = re.compile(
-    r"\s*(?:oid\.)?([a-z][a-z0-9-]*(?:;[a-z0-9-]+)*|\d+(?:\.\d+)*)\s*=\s*", re.IGNORECASE | re.ASCII
-)
+_TYPE = re.compile(r"\s*(?:oid\.)?([a-z][a-z0-9-]*|\d+(?:\.\d+)*)\s*=\s*", re.IGNORECASE | re.ASCII)
 _BER = re.compile(r"#((?:[0-9a-f]{2})+)\s*(?=[,;+]|\Z)", re.IGNORECASE | re.ASCII)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*', re.DOTALL)
 _BARE = re.compile(r'(?:[^\\",;+]|\\.)*', re.DOTALL)

@@ -171,7 +171,8 @@ async def test_hostile_values_are_data_and_never_a_filter(directory: OpenLdap) -
         value = base64.b64encode(text.encode()).decode()
         dn = f"employeeNumber=H{number},ou=edge,ou=people,dc=example,dc=org"
         directory.modify(
-            f"dn: {dn}\nchangetype: add\nobjectClass: inetOrgPerson\ncn:: {value}\nsn:: {value}\nuid:: {value}\n"
+            f"dn: {dn}\nchangetype: add\nobjectClass: inetOrgPerson\n"
+            f"cn:: {value}\nsn:: {value}\nuid:: {value}\n"
             f"employeeNumber: H{number}\n"
         )
     whole = await read(settings(directory))
