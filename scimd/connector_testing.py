@@ -216,11 +216,14 @@ class ConnectorConformance:
                 _assert_value(value, f"{record.name}: {name}")
 
     def test_texts_can_be_stored(self) -> None:
-        """Every text is valid Unicode: a lone surrogate breaks the database, long after the read."""
-        for record in self._read().records:
-            repr(record.attributes).encode("utf-8")
-            for text in (record.external_id, record.name, *record.references):
-                text.encode("utf-8")
+        """Half a character (a lone surrogate) or a NUL breaks the database, long after the read."""
+        whole = self._read()
+        for record in whole.records:
+            for text in (record.external_id, record.name, *record.references, *_texts(record.attributes)):
+                _assert_storable(text, record.external_id)
+        for group in whole.groups:
+            for text in (group.display_name, *group.members):
+                _assert_storable(text, group.external_id)
 
     def test_pages_are_bounded(self) -> None:
         sizes = [len(page.users) + len(page.groups) + len(page.bad) for page in self._read().pages]
@@ -262,7 +265,9 @@ class ConnectorConformance:
             heart = _Heart()
             beating = asyncio.create_task(heart.beat())
             try:
+                await asyncio.sleep(0.02)
                 await read_whole(source)
+                await asyncio.sleep(0.02)
             finally:
                 beating.cancel()
             return heart.longest_pause_s
@@ -401,6 +406,23 @@ def _assert_value(value: object, where: str) -> None:
             _assert_value(item, f"{where}.{name}")
     else:
         assert isinstance(value, str | bytes | bool | int | float), f"{where} holds {type(value).__name__}"
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Give every text within a value, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from (*_texts(name), *_texts(item))
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _texts(item)
+
+
+def _assert_storable(text: str, whose: str) -> None:
+    assert "\0" not in text, f"{whose!r} has a text with NUL: {text!r}"
+    assert not any("\ud800" <= character <= "\udfff" for character in text), f"half a character: {text!r}"
 
 
 def _by_id(whole: Whole) -> dict[str, Any]:
