@@ -49,7 +49,7 @@ def base_name(description: str) -> str:
 def text_or_bytes(raw: bytes) -> Scalar:
     """Give text where the value is UTF-8 without NUL, which no database column of text takes."""
     try:
-        text = raw.decode("utf-8")
+        text = str(raw, "utf-8")
     except UnicodeDecodeError:
         return raw
     return raw if "\0" in text else text

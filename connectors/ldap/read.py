@@ -27,6 +27,8 @@ class Reading:
 
     config: LdapConfig
     seen: set[int] = field(default_factory=set)
+    #: Whether an attribute is kept, by its description: worked out once, and not for every entry.
+    _kept: dict[str, bool] = field(default_factory=dict)
 
     def user_page(self, entries: list[tuple[str, Values]]) -> Page:
         records = [self._record(dn, values, self._user) for dn, values in entries]
@@ -61,8 +63,9 @@ class Reading:
         return make(external_id, dn, values)
 
     def _user(self, external_id: str, dn: str, values: Values) -> DirectoryUser:
-        attributes = self._attributes(values, self.config.user_attributes)
-        return DirectoryUser(external_id, dn, attributes, user_references(dn, _texts(values, "uid")))
+        return DirectoryUser(
+            external_id, dn, self._attributes(values), user_references(dn, _texts(values, "uid"))
+        )
 
     def _group(self, external_id: str, dn: str, values: Values) -> DirectoryGroup | BadEntry:
         names = _texts(values, self.config.group_name_attribute)
@@ -77,17 +80,22 @@ class Reading:
                 return BadEntry(external_id, dn, f"its members come in pieces: {description}")
             members.append(_members(description, rest.pop(description)))
         refer = tuple(dict.fromkeys(text for part in members for text in part))
-        return DirectoryGroup(external_id, dn, names[0], refer, self._attributes(rest, ()), (reference(dn),))
+        return DirectoryGroup(external_id, dn, names[0], refer, self._attributes(rest), (reference(dn),))
 
-    def _attributes(self, values: Values, asked: tuple[str, ...]) -> dict[str, Value]:
-        """Keep what mapping may use. memberOf changes without its entry's timestamps, and is not trusted."""
-        named = {base_name(name) for name in asked}
-        return {
-            description: _value(raw)
-            for description, raw in values.items()
-            if raw and ((name := base_name(description)) in named or name not in BINARY)
-            if name not in SECRETS and name not in _MEMBER_OF
-        }
+    def _attributes(self, values: Values) -> dict[str, Value]:
+        kept, attributes = self._kept, {}
+        for description, raw in values.items():
+            if (keep := kept.get(description)) is None:
+                keep = kept[description] = self._is_kept(base_name(description))
+            if keep and raw:
+                attributes[description] = text_or_bytes(raw[0]) if len(raw) == 1 else _several(raw)
+        return attributes
+
+    def _is_kept(self, name: str) -> bool:
+        """Say what mapping may use. memberOf changes without its entry's timestamps: it is not trusted."""
+        if name in SECRETS or name in _MEMBER_OF:
+            return False
+        return name not in BINARY or name in map(base_name, self.config.user_attributes)
 
 
 def _members(attribute: str, raw: list[bytes]) -> Iterator[str]:
@@ -116,5 +124,5 @@ def _texts(values: Values, attribute: str) -> list[str]:
     return [text for raw in _raw(values, attribute) if isinstance(text := text_or_bytes(raw), str)]
 
 
-def _value(raw: list[bytes]) -> Value:
-    return text_or_bytes(raw[0]) if len(raw) == 1 else tuple(map(text_or_bytes, raw))
+def _several(raw: list[bytes]) -> Value:
+    return tuple(map(text_or_bytes, raw))
