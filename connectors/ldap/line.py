@@ -210,7 +210,8 @@ def _carry(tls: ssl.SSLSocket, inner: socket.socket) -> None:
     with tls, inner, contextlib.suppress(OSError):  # broken is ended: libldap sees its own end close
         tls.setblocking(False)
         while True:
-            readable, _, _ = select.select([tls, inner], [], [])
+            # What TLS holds already decrypted makes no socket readable.
+            readable, _, _ = select.select([tls, inner], [], [], 0 if tls.pending() else None)
             if inner in readable:
                 data = inner.recv(65536)
                 if not data:

@@ -269,24 +269,6 @@ async def test_laxness_of_the_system_changes_nothing(
         await read(settings(directory, ca_file=str(directory.wrong_ca)))
 
 
-async def test_without_starttls_nothing_is_sent_in_clear(directory: OpenLdap) -> None:
-    """A server, or somebody on the way, who answers StartTLS with "no" must not get the password."""
-    heard: list[bytes] = []
-    answer = bytes.fromhex("300c02010178070a010204000400")  # extendedResp: protocolError
-
-    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(4096))
-        writer.write(answer)
-        heard.append(await reader.read(4096))
-        writer.close()
-
-    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Unreachable, match="StartTLS"):
-            await read(settings(directory, url=f"ldap://127.0.0.1:{port}"))
-    assert directory.bind_password.encode() not in b"".join(heard)
-
-
 @pytest.mark.parametrize("which", ["user_base", "group_base"])
 async def test_a_base_that_does_not_exist_is_named(directory: OpenLdap, which: str) -> None:
     base = f"ou=nowhere,{directory.base}"
