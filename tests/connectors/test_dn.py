@@ -99,9 +99,11 @@ def test_the_normal_form_keeps_its_parts_apart(name: list[list[tuple[str, str]]]
     assert normal_dn(text) == ",".join(parts)
 
 
+@pytest.mark.usefixtures("python_ldap")
 @given(_NAMES)
 def test_libldap_reads_the_normal_form_as_we_mean_it(name: list[list[tuple[str, str]]]) -> None:
-    ldap_dn = pytest.importorskip("ldap.dn", reason="python-ldap is not installed")
+    import ldap.dn as ldap_dn  # only here: the test run may be without it
+
     text = ",".join("+".join(f"{kind}={_plain(value)}" for kind, value in rdn) for rdn in name)
     ours = normal_dn(text)
     theirs = ldap_dn.str2dn(ours) if "\0" not in text and "\\00" not in ours else None

@@ -16,7 +16,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from connectors.file.connector import FileConnector
-from scimd.cli.demo_people import people, write_directory
 from scimd.connector_api import BadSetting, ConnectorError, Deadline, Incomplete, Page, Unreachable
 from scimd.connector_testing import RecordingLog, Whole, read_whole
 
@@ -42,14 +41,6 @@ def write(tmp_path: Path) -> Any:
 
 
 # ---------------------------------------------------------------------------------------- CSV
-
-
-async def test_the_demos_company_is_read_whole(tmp_path: Path) -> None:
-    write_directory(tmp_path, people(300))
-    whole = await read(tmp_path)
-    assert len(whole.users) == 300
-    assert not whole.bad
-    assert {member for group in whole.groups for member in group.members} <= set(whole.ids)
 
 
 async def test_cells_are_taken_as_they_are_and_empty_ones_left_out(write: Any) -> None:

@@ -22,7 +22,7 @@ from scimd.connector_api import (
 )
 from scimd.connector_testing import RecordingLog, read_whole
 
-pytest.importorskip("ldap", reason="python-ldap is not installed")
+pytestmark = pytest.mark.usefixtures("python_ldap")
 
 _BIND, _DONE, _EXTENDED = 0x61, 0x65, 0x78
 

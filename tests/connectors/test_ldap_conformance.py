@@ -13,6 +13,8 @@ from scimd.connector_testing import ConnectorConformance
 from tests.support.guard import free_port
 from tests.support.openldap import OpenLdap
 
+pytestmark = pytest.mark.usefixtures("python_ldap")
+
 
 class TestStartTls(ConnectorConformance):
     connector = LdapConnector
