@@ -55,7 +55,7 @@ def read_groups(file: IO[str], config: FileConfig) -> Iterator[DirectoryGroup | 
     """Give the groups of a file with ``members`` (several in a cell) or ``member`` (one a line)."""
     header, rows = _table(file, config)
     name_column = _column(header, _GROUP_NAMES)
-    id_column = next((column for column in _IDS if column in header), name_column)
+    id_column = next((column for column in (config.id, *_IDS) if column in header), None) or name_column
     if "member" not in header:
         _column(header, ("members",))
         yield from _one_a_line(rows, id_column, name_column, config)

@@ -73,7 +73,8 @@ def _no_constant(name: str) -> float:
 def _record(
     content: dict[str, Any], where: str, config: FileConfig, *, is_group: bool
 ) -> DirectoryUser | DirectoryGroup:
-    external_id = _external_id(content, (config.id,) if config.id else _IDS)
+    keys = (config.id,) if config.id else _IDS
+    external_id = _external_id(content, tuple(dict.fromkeys((*keys, *_IDS))) if is_group else keys)
     try:
         if is_group:
             return _group(content, where, external_id)

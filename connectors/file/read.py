@@ -43,6 +43,8 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     ("ldif", "groups"): ldif_mixed,
 }
 
+_ONLY_FOR = {"groups_column": ("csv",), "multi_valued": ("csv",), "references": ("csv", "jsonl")}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -60,11 +62,11 @@ class Part:
 def parts(config: FileConfig) -> list[Part]:
     """Find the files; raises Unreachable where they are missing, ConnectorError where unclear which."""
     if not _is_folder(config.path):
-        return [Part(config.path, _format(config, config.path), "users")]
+        return [_users(config, config.path)]
     users = _named(config, config.users, "users")
     if users is None:
         raise Unreachable(f"{config.path}: there is no users.csv, users.jsonl or users.ldif in this folder")
-    found = [Part(users, _format(config, users), "users")]
+    found = [_users(config, users)]
     groups = _named(config, config.groups, "groups")
     if groups is None:
         return found
@@ -129,6 +131,15 @@ def _format(config: FileConfig, path: Path) -> str:
     except KeyError as exc:
         known = ", ".join(ENDINGS)
         raise ConnectorError(f"{path}: its name ends with none of {known}; say which by format = …") from exc
+
+
+def _users(config: FileConfig, path: Path) -> Part:
+    """Take the people's file; a setting that its format has no use for is not passed over in silence."""
+    part = Part(path, _format(config, path), "users")
+    for key, formats in _ONLY_FOR.items():
+        if getattr(config, key) and part.format not in formats:
+            raise ConnectorError(f"{path}: {key} has no meaning for {part.format}; it is for {formats[0]}")
+    return part
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int, int]:

@@ -79,6 +79,44 @@ async def test_groups_come_one_member_a_line_in_any_order(write: Any, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "key"), [("p.jsonl", "groups_column"), ("p.ldif", "multi_valued"), ("p.ldif", "references")]
+)
+async def test_a_setting_without_meaning_for_the_format_is_refused(write: Any, name: str, key: str) -> None:
+    path = write(name, '{"id": "1"}\n')
+    with pytest.raises(ConnectorError, match=key):
+        await read(path, **{key: "groups" if key == "groups_column" else ["mail"]})
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+async def test_groups_keep_their_own_id_where_the_people_have_another_column(
+    write: Any, tmp_path: Path, ending: str
+) -> None:
+    write(f"users.{ending}", "nr\n1\n" if ending == "csv" else '{"nr": 1}\n')
+    group = (
+        "id,name,members\ng,Red,1\n" if ending == "csv" else '{"id": "g", "name": "Red", "members": [1]}\n'
+    )
+    write(f"groups.{ending}", group)
+    whole = await read(tmp_path, id="nr")
+    assert whole.ids == ["1", "g"]
+
+
+async def test_a_groups_file_beside_a_groups_column_is_refused(write: Any, tmp_path: Path) -> None:
+    write("users.csv", "id,groups\n1,red\n")
+    write("groups.csv", "name,members\nRed,1\n")
+    with pytest.raises(ConnectorError, match="groups_column"):
+        await read(tmp_path, groups_column="groups")
+
+
+async def test_bad_lines_of_a_groups_file_are_named(write: Any, tmp_path: Path) -> None:
+    write("users.csv", "id\n1\n")
+    for content in ("id,name,members\ng,Red,1,2\n,Blue,1\nh,,1\n", "id,name,member\ng,R,1,2\n,B,1\nh,,1\n"):
+        write("groups.csv", content)
+        whole = await read(tmp_path)
+        bad = sorted((entry.name, entry.external_id) for entry in whole.bad)
+        assert bad == [("line 2", None), ("line 3", None), ("line 4", "h")]
+
+
 async def test_members_may_be_named_by_another_column(write: Any, tmp_path: Path) -> None:
     write("users.csv", "id,login\n1,ann\n")
     write("groups.csv", "name,members\nRed,ann\n")
