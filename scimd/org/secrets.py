@@ -38,11 +38,11 @@ class Keyring:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
-            raise KeyringError("secrets.key: there is no key. Make one with: openssl rand -base64 48")
+            raise KeyringError("There is no key. Make one with: openssl rand -base64 48")
         for place, key in enumerate(keys, 1):
             if len(key) < KEY_BYTES:
                 raise KeyringError(
-                    f"secrets.key: key {place} is {len(key)} bytes long; at least {KEY_BYTES} are needed. "
+                    f"Key {place} is {len(key)} bytes long; at least {KEY_BYTES} are needed. "
                     "Make one with: openssl rand -base64 48"
                 )
         self._keys = tuple(keys)
@@ -64,13 +64,15 @@ def _derive(key: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"scimd/1/" + purpose.encode()).derive(key)
 
 
-def load_or_make_key_file(path: Path) -> bytes:
-    """The key in the file, made with mode 0600 where there is none yet.
+def load_or_make_key_file(path: Path, *, make: bool = True) -> bytes:
+    """The key in the file; with ``make``, made with mode 0600 where there is none yet.
 
     Two processes that start at once end with one key: the file appears whole or not at all, and
     whoever comes second reads the first one's. Raises KeyringError for a file that others may read.
     """
     if not path.exists():
+        if not make:
+            raise KeyringError(f"There is no key file {path}. `scimd serve` makes it, or set secrets.key.")
         _make_key_file(path)
     try:
         mode = path.stat().st_mode
