@@ -99,7 +99,9 @@ def run() -> None:
     public_url = base.server.public_url
     if base.server.port != 8080 and public_url == config.Server.model_fields["public_url"].default:
         public_url = f"http://127.0.0.1:{base.server.port}"
-    body = _CONFIG.format(folder=FOLDER.as_posix(), port=base.server.port, public_url=public_url, seats=_SEATS)
+    body = _CONFIG.format(
+        folder=FOLDER.as_posix(), port=base.server.port, public_url=public_url, seats=_SEATS
+    )
     file.write_text(body, encoding="utf-8")
     loaded = config.load(file)
     log.configure("warning" if loaded.log.level == "info" else loaded.log.level, loaded.log.format)
@@ -134,7 +136,9 @@ async def _push(door: Door, address: str) -> str:
         for person in staff:
             async with http.post(f"{address}/scim/v2/Users", json=_as_scim(person)) as answer:
                 if answer.status != 201:
-                    raise ConfigError([f"the demo's push was answered {answer.status}: {await answer.text()}"])
+                    raise ConfigError(
+                        [f"the demo's push was answered {answer.status}: {await answer.text()}"]
+                    )
     return token.token
 
 

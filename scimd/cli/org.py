@@ -19,9 +19,12 @@ app = typer.Typer(name="org", help="Organizations.", no_args_is_help=True)
 def create(
     name: Annotated[str, typer.Argument(help="Small letters, digits and dashes; used in commands.")],
     display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
-    seats: Annotated[int | None, typer.Option(min=0, help="Paid seats; without it there is no limit.")] = None,
+    seats: Annotated[
+        int | None, typer.Option(min=0, help="Paid seats; without it there is no limit.")
+    ] = None,
     seats_on_scim: Annotated[
-        Literal["hold", "reject", "allow"], typer.Option(help="What a SCIM push does when all seats are taken.")
+        Literal["hold", "reject", "allow"],
+        typer.Option(help="What a SCIM push does when all seats are taken."),
     ] = "hold",
     default_project: Annotated[
         str, typer.Option(help="The project of people to whom nothing else gives one, or none.")
@@ -45,7 +48,9 @@ def create(
     if json:
         print_json(_as_json(made))
     else:
-        out.print(f"Organization [bold]{made.slug}[/bold] is there. Next: scimd token create --org {made.slug} --source NAME")
+        out.print(
+            f"Organization [bold]{made.slug}[/bold] is there. Next: scimd token create --org {made.slug} --source NAME"
+        )
 
 
 @app.command("list")

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, cell, organization, out, print_json, print_table, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    cell,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
 from scimd.org import runs, sources
 from scimd.org.runs import ChangeRecord, RunRecord
@@ -97,8 +107,23 @@ def report(
     run(config, work)
 
 
-_COLOUR = {"create": "green", "update": "yellow", "deactivate": "red", "delete": "red", "fail": "red", "wait": "magenta"}
-_SIGN = {"create": "+", "link": "+", "update": "~", "rename": "~", "members": "~", "deactivate": "-", "delete": "-"}
+_COLOUR = {
+    "create": "green",
+    "update": "yellow",
+    "deactivate": "red",
+    "delete": "red",
+    "fail": "red",
+    "wait": "magenta",
+}
+_SIGN = {
+    "create": "+",
+    "link": "+",
+    "update": "~",
+    "rename": "~",
+    "members": "~",
+    "deactivate": "-",
+    "delete": "-",
+}
 
 
 def print_changes(changes: list[ChangeRecord]) -> None:
@@ -111,7 +136,9 @@ def print_changes(changes: list[ChangeRecord]) -> None:
         old, new = change.old or {}, change.new or {}
         for key in sorted({*old, *new}):
             if old.get(key) != new.get(key):
-                out.print(f"    {key}: {cell(old.get(key))} → {cell(new.get(key))}", style="dim", markup=False)
+                out.print(
+                    f"    {key}: {cell(old.get(key))} → {cell(new.get(key))}", style="dim", markup=False
+                )
         if change.detail:
             out.print(f"    {change.detail}", style="dim", markup=False)
 

@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, organization, out, print_json, print_table, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
 from scimd.org import reads
 from scimd.org.tx import Door

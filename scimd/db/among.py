@@ -27,7 +27,9 @@ def among(conn: Connection, column: ColumnElement[Any], keys: Collection[str]) -
 def rows_of(conn: Connection, keys: Collection[str], name: str = "key") -> Select[Any]:
     """A select of one text column called ``name`` with a row per key, to insert from or to join."""
     if conn.dialect.name == "postgresql":
-        return select(func.unnest(cast(bindparam(None, list(keys), type_=ARRAY(Text)), ARRAY(Text))).label(name))
+        return select(
+            func.unnest(cast(bindparam(None, list(keys), type_=ARRAY(Text)), ARRAY(Text))).label(name)
+        )
     rows = func.json_each(bindparam(None, _json(keys), type_=Text)).table_valued("value")
     return select(literal_column("value").label(name)).select_from(rows)
 

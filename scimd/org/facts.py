@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -23,11 +22,9 @@ from scimd.core.standing import (
 )
 from scimd.db.among import among
 from scimd.db.tables import assertions, gates, grants, invitations, people
+from scimd.org.invitations import BY_SCIMD
 from scimd.org.memberships import memberships
 from scimd.org.tx import Tx
-
-#: Who ended an invitation that scimd cancelled itself (see core.facts.InvitationState).
-SCIMD = "scimd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ def rules(tx: Tx) -> Rules:
 def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:
     """The facts of those people who exist."""
     rows = people_rows(tx.conn, tx.org_id, person_ids)
-    return dict(gather(tx.conn, tx.org_id, rows, tx.now).facts)
+    return dict(gather(tx.conn, tx.org_id, rows).facts)
 
 
 def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]) -> list[Row[Any]]:
@@ -55,25 +52,32 @@ def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId
     return list(conn.execute(query.order_by(people.c.id)))
 
 
-def gather(conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]], now: datetime) -> Loaded:
-    """The facts of the people of these rows: six statements, whatever their number."""
+def gather(
+    conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]], blank: Collection[PersonId] = frozenset()
+) -> Loaded:
+    """The facts of the people of these rows: at most eight statements, whatever their number.
+
+    ``blank``: those who were made in this transaction and of whom nothing but assertions is there.
+    """
     found = {PersonId(row.id): row for row in rows}
-    ids = list(found)
-    asserted = _assertions(conn, org_id, ids)
+    asserted = _assertions(conn, org_id, list(found))
+    ids = [person_id for person_id in found if person_id not in blank]
     open_grants = _grants(conn, org_id, ids)
-    closed, reinstated = _gates(conn, org_id, ids, now)
+    closed, reinstated = _gates(conn, org_id, ids)
     invited = _invitations(conn, org_id, ids)
-    member = memberships(conn, org_id, ids)
+    member = memberships(conn, org_id, ids) if ids else {}
     facts = {
         person_id: Facts(
             person_id=person_id,
             service_account=row.kind == "service",
             has_address=row.sign_in_address is not None,
-            assertions=tuple(asserted[person_id]),
+            assertions=tuple(asserted.get(person_id, ())),
             memberships=tuple(member.get(person_id, ())),
-            grants=tuple(_manual(grant) for grant in open_grants[person_id] if grant.origin == "manual"),
-            gates=tuple(closed[person_id]),
-            reinstated=tuple(reinstated[person_id]),
+            grants=tuple(
+                _manual(grant) for grant in open_grants.get(person_id, ()) if grant.origin == "manual"
+            ),
+            gates=tuple(closed.get(person_id, ())),
+            reinstated=tuple(reinstated.get(person_id, ())),
             approved=row.approved,
             accepted=row.accepted,
             invitation=invited.get(person_id, "none"),
@@ -99,6 +103,8 @@ def _assertions(
 def _grants(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, list[Row[Any]]]:
     column = grants.c
     found: dict[PersonId, list[Row[Any]]] = defaultdict(list)
+    if not ids:
+        return found
     query = select(grants).where(column.org_id == org_id, column.until.is_(None))
     for row in conn.execute(query.where(among(conn, column.person_id, ids))):
         found[PersonId(row.person_id)].append(row)
@@ -111,10 +117,12 @@ def _manual(row: Row[Any]) -> ManualGrant:
 
 
 def _gates(
-    conn: Connection, org_id: OrgId, ids: Collection[PersonId], now: datetime
+    conn: Connection, org_id: OrgId, ids: Collection[PersonId]
 ) -> tuple[Mapping[PersonId, list[GateFact]], Mapping[PersonId, list[Reinstatement]]]:
     closed: dict[PersonId, list[GateFact]] = defaultdict(list)
     reinstated: dict[PersonId, list[Reinstatement]] = defaultdict(list)
+    if not ids:
+        return closed, reinstated
     query = select(gates).where(gates.c.org_id == org_id, among(conn, gates.c.person_id, ids))
     for row in conn.execute(query):
         person_id = PersonId(row.person_id)
@@ -129,6 +137,8 @@ def _invitations(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
 ) -> dict[PersonId, InvitationState]:
     """The newest invitation of each. One that scimd cancelled itself counts as none."""
+    if not ids:
+        return {}
     column = invitations.c
     query = (
         select(column.person_id, column.status, column.ended_by)
@@ -137,8 +147,6 @@ def _invitations(
     )
     found: dict[PersonId, InvitationState] = {}
     for row in conn.execute(query):
-        gone = row.status == "cancelled" and row.ended_by == SCIMD
+        gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
         found[PersonId(row.person_id)] = "none" if gone else row.status
     return found
-
-

@@ -47,9 +47,7 @@ def memberships(
     known = _groups(conn, org_id, reachable, source_id)
     # People share groups: what is above each group is walked once.
     above: dict[GroupId, list[_Reached]] = {}
-    return {
-        person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()
-    }
+    return {person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()}
 
 
 def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:

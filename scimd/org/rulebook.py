@@ -113,11 +113,7 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
 
 
 def _living(conn: Connection, org_id: OrgId) -> list[Row[Any]]:
-    return list(
-        conn.execute(
-            select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))
-        )
-    )
+    return list(conn.execute(select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))))
 
 
 def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules]:

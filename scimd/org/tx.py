@@ -109,6 +109,8 @@ class Tx:
     books: RuleBooks = field(default_factory=RuleBooks)
     #: People to settle when the body is done.
     touched: set[PersonId] = field(default_factory=set)
+    #: Those of them who were not there before: no hand has given them anything yet.
+    created: set[PersonId] = field(default_factory=set)
     #: Those of them who may lose something; where settling is put off, they come first.
     leaving: set[PersonId] = field(default_factory=set)
     #: Those of them whose groups, as SCIM shows them, changed.
@@ -126,6 +128,8 @@ class Tx:
     events: list[Event] = field(default_factory=list)
     #: Seats are free that others wait for: a promotion has to follow.
     seats_owed: bool = False
+    #: This is such a promotion; it goes on by itself.
+    promoting: bool = False
     _book: RuleBook | None = None
 
     @property
@@ -227,7 +231,7 @@ class Door:
         """What the commit allows: the book is true now, and freed seats go to those who wait."""
         if tx._book is not None:
             self.books.keep(tx._book)
-        if tx.seats_owed and self._promote is not None:
+        if tx.seats_owed and not tx.promoting and self._promote is not None:
             try:
                 await self._promote(self, tx.org_id)
             except Refusal:

@@ -174,9 +174,7 @@ def _by_user_name(keys: Keys, candidates: Candidates, rules: MatchRules) -> Matc
         for each in candidates.same_source
         if each.user_name_key == keys.user_name_key and not each.tombstoned
     ]
-    fits = [
-        each for each in named if keys.external_id is None or each.external_id is None or not each.here
-    ]
+    fits = [each for each in named if keys.external_id is None or each.external_id is None or not each.here]
     living = [each for each in fits if each.live]
     found = _one_of("user_name", living or fits, rules)
     if found is None and named:
@@ -219,17 +217,22 @@ def _by_joins(keys: Keys, candidates: Candidates, rules: MatchRules) -> Match | 
 def _local(keys: Keys, candidates: Candidates, rules: MatchRules) -> Match | None:
     if not _verified(keys, rules):
         return None
-    fits = [
-        each
-        for each in candidates.local
-        if not each.privileged and (each.address_verified or not each.accepted)
-    ]
+    fits = [each for each in candidates.local if may_link(each)]
     if len(fits) > 1:
         return Ambiguous("address", tuple(sorted(each.person_id for each in fits)))
     if not fits:
         return None
     inactive = fits[0].inactive
     return Linked(fits[0].person_id, "address", returned=inactive, keeps=not inactive)
+
+
+def may_link(person: LocalPerson) -> bool:
+    """Whether a source may take over this local person, given that it names them by their address.
+
+    Nobody privileged: a directory must not take over an admin. And nobody who came in without ever
+    proving the address: it may be another's.
+    """
+    return not person.privileged and (person.address_verified or not person.accepted)
 
 
 def _verified(keys: Keys, rules: MatchRules) -> bool:
