@@ -48,9 +48,8 @@ def create(
     if json:
         print_json(_as_json(made))
     else:
-        out.print(
-            f"Organization [bold]{made.slug}[/bold] is there. Next: scimd token create --org {made.slug} --source NAME"
-        )
+        out.print(f"Organization [bold]{made.slug}[/bold] is there.")
+        out.print(f"Next: scimd token create --org {made.slug} --source NAME")
 
 
 @app.command("list")
@@ -68,8 +67,8 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         "Organizations",
         ("Name", "Display name", "Kind", "Seats used", "Seats", "Over the limit by SCIM", "Made"),
         (
-            (row.slug, row.display_name, row.kind, row.seats_used, "no limit" if row.seats is None else row.seats,
-             row.seats_on_scim, row.created_at)
+            (row.slug, row.display_name, row.kind, row.seats_used,
+             "no limit" if row.seats is None else row.seats, row.seats_on_scim, row.created_at)
             for row in rows
         ),
         empty="There is no organization yet. Make one: scimd org create NAME",

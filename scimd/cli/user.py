@@ -47,8 +47,8 @@ def list_(
         "People",
         ("Name", "User name", "Address", "Status", "Causes", "Role", "Projects", "Source", "Id"),
         (
-            (row.display_name, row.local_user_name, row.sign_in_address, row.status, row.causes, row.primary_role,
-             row.projects, row.source_name or "local", row.id)
+            (row.display_name, row.local_user_name, row.sign_in_address, row.status, row.causes,
+             row.primary_role, row.projects, row.source_name or "local", row.id)
             for row in rows
         ),
         empty="Nobody is there yet, or nobody fits.",
