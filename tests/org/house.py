@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Table, select
 
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.core.resource import StoredUser
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import metadata, people
@@ -57,7 +58,9 @@ class House:
         return replace(self.as_scim(source_id), door="sync", actor=Actor("source", source_id, "ldap"))
 
     def as_admin(self) -> Context:
-        return Context(self.org_id, Actor("person", "a", "admin@acme.example"), "cli", "c2")
+        actor = Actor("person", "a", "admin@acme.example")
+        permissions = BUILT_IN[ACCOUNT_ADMIN].permissions
+        return Context(self.org_id, actor, "cli", "c2", permissions=permissions)
 
     async def source(self, name: str, **more: Any) -> SourceId:
         new = NewSource(name=name, **{"state": "active", "invite": "never", **more})
