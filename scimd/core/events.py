@@ -81,10 +81,13 @@ class EventKind(StrEnum):
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
     SIGN_IN_FAILED = "sign_in.failed"
+    LINK_CREATED = "link.created"
+    LINK_USED = "link.used"
     PASSWORD_SET = "password.set"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
     ADMIN_CREATED = "admin.created"
+    MAIL_REFUSED = "mail.refused"
 
     @property
     def audience(self) -> Audience:
