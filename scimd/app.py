@@ -33,6 +33,11 @@ from scimd.web import app as web_app
 
 logger = log.get(__name__)
 
+_KEY_IS_MISSING = (
+    "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
+    '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
+)
+
 
 def keyring(config: Config, *, make: bool) -> Keyring:
     """The keys behind links and cookies.
@@ -48,12 +53,7 @@ def keyring(config: Config, *, make: bool) -> Keyring:
     if config.database.url.startswith("sqlite"):
         path = Path(config.database.url.removeprefix("sqlite:///") + ".key")
         return Keyring([load_or_make_key_file(path, make=make)])
-    raise ConfigError(
-        [
-            "secrets.key: must be set on PostgreSQL, where several processes share it. "
-            'Make one with `openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
-        ]
-    )
+    raise ConfigError([_KEY_IS_MISSING])
 
 
 def door_settings(config: Config) -> DoorSettings:
@@ -95,6 +95,27 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
         await db.aclose()
 
 
+def migrate_schema(config: Config) -> str:
+    """Bring the schema up to this version; gives the revision."""
+    try:
+        migrate.upgrade(config.database.url)
+        return migrate.current(config.database.url) or ""
+    except (migrate.SchemaTooNew, ValueError) as exc:
+        raise ConfigError([f"database.url: {exc}"]) from exc
+
+
+def require_schema(config: Config) -> None:
+    """Make the schema in an empty database; refuse an older or a newer one with the way out."""
+    try:
+        state = migrate.check(config.database.url)
+    except ValueError as exc:
+        raise ConfigError([f"database.url: {exc}"]) from exc
+    if state == "behind":
+        raise ConfigError(["database.url: the schema is older than this scimd. Run: scimd migrate"])
+    if state != "current":  # empty, or newer, which upgrade says in words
+        migrate_schema(config)
+
+
 def prove(config: Config) -> None:
     """Whatever can be wrong with the config is found here, before a port is bound.
 
@@ -120,37 +141,53 @@ def make_app(config: Config, door: Door) -> web.Application:
 
 
 async def serve(
-    config: Config, config_path: Path | None, *, ready: Callable[[Door, str], Awaitable[None]] | None = None
+    config: Config,
+    config_path: Path | None,
+    *,
+    before_worker: Callable[[Door, str], Awaitable[None]] | None = None,
+    ready: Callable[[Door], Awaitable[None]] | None = None,
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
-    ``ready`` is awaited with the door and the bound address once requests are taken.
+    ``before_worker`` is awaited with the door and the bound address once requests are taken,
+    ``ready`` once the worker is started too.
     """
     # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see design, 4.
     sys.setswitchinterval(0.0005)
     prove(config)
-    migrate.upgrade(config.database.url)
+    migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
         await organizations.declare(door, config.organization)
-        runner = web.AppRunner(
-            make_app(config, door),
-            access_log=None,
-            shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
-        )
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, config.server.host, config.server.port).start()
-        host, port = runner.addresses[0][:2]
-        logger.info("serving", address=f"http://{host}:{port}", public_url=config.server.public_url)
+        address = await _bound(config, door, stack)
+        logger.info("serving", address=address, public_url=config.server.public_url)
+        stop = _stop_signals()
+        if before_worker is not None:
+            await before_worker(door, address)
         if config.server.worker:
             worker = asyncio.create_task(_keep_worker(config_path))
             stack.push_async_callback(_cancelled, worker)
-        stop = _stop_signals()
         if ready is not None:
-            await ready(door, f"http://{host}:{port}")
+            await ready(door)
         await stop.wait()
         logger.info("stopping")
+
+
+async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -> str:
+    runner = web.AppRunner(
+        make_app(config, door),
+        access_log=None,
+        shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, config.server.host, config.server.port).start()
+    except OSError as exc:
+        where = f"{config.server.host}:{config.server.port}"
+        raise ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"]) from exc
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def work(config: Config, *, parent: bool) -> None:

@@ -41,7 +41,7 @@ class ConfigError(Exception):
         self.faults = faults
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> object:
     """Seconds as a number, or a number with one of the units s m h d w: ``"90d"``."""
     if isinstance(value, str) and value.replace(".", "", 1).isdigit():
         return timedelta(seconds=float(value))
@@ -70,7 +70,7 @@ class Section(BaseModel):
     @classmethod
     def _durations_have_units(cls, value: object, info: Any) -> object:
         annotation = cls.model_fields[info.field_name].annotation
-        return _duration(value) if annotation in (timedelta, timedelta | None) else value
+        return duration(value) if annotation in (timedelta, timedelta | None) else value
 
 
 class SecretSection(Section):

@@ -65,6 +65,18 @@ def test_no_tracked_file_names_this_machine_or_a_registry() -> None:
     assert found == set()
 
 
+def test_tests_are_left_out_by_require_only() -> None:
+    left_out = re.compile(r"pytest\.(skip|importorskip|mark\.(skip|skipif|xfail))\b(?!\.Exception)")
+    found = {
+        path.name
+        for path in _tracked()
+        if path.suffix == ".py"
+        and path.parts[len(ROOT.parts)] == "tests"
+        and left_out.search(path.read_text())
+    }
+    assert found == {"requirement.py"}
+
+
 @pytest.mark.parametrize("name", [".ci/run", "requirements/install", "tests/system-packages"])
 def test_script_is_executable(name: str) -> None:
     assert os.access(ROOT / name, os.X_OK)

@@ -1,0 +1,34 @@
+"""The command line. A file per noun; ``main`` is the entry point."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd import __version__
+from scimd.cli import admin, check, decide, org, run, serve, source, sync, token, user
+
+app = typer.Typer(
+    name="scimd",
+    help="Keeps an organization's people, projects and roles true to the company's directory.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+for commands in (serve, check, sync):
+    commands.register(app)
+for noun in (org, token, source, run, decide, user, admin):
+    app.add_typer(noun.app)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"scimd {__version__}")  # noqa: T201 - the answer itself
+        raise typer.Exit
+
+
+def main() -> None:
+    app()

@@ -23,7 +23,7 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import organizations, sources
+from scimd.org import organizations
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door
@@ -55,13 +55,19 @@ def load(path: Path | None) -> config.Config:
 def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) -> T:
     """Open the door on the configured database, do the work, end with a sentence on failure."""
 
+    loaded: config.Config
+
     async def inner() -> T:
-        loaded = load(path)
-        async with app.opened(loaded) as door:
-            await app.require_schema(door, loaded)
+        async with app.opened(loaded, make_key=True) as door:
             return await work(door, loaded)
 
-    return guarded(lambda: asyncio.run(inner()))
+    def whole() -> T:
+        nonlocal loaded
+        loaded = load(path)
+        app.require_schema(loaded)
+        return asyncio.run(inner())
+
+    return guarded(whole)
 
 
 def guarded(work: Callable[[], T]) -> T:
@@ -157,21 +163,3 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )
-
-
-async def source(door: Door, name: str) -> tuple[OrganizationRecord, SourceRecord]:
-    """A source by its name, or by ``org/name`` where two organizations have one of that name."""
-    slug, _, bare = name.rpartition("/")
-    found = [
-        (organization, row)
-        for organization in await organizations.list_organizations(door)
-        if not slug or organization.slug == slug
-        for row in await sources.list_sources(door, organization.id)
-        if row.name == bare
-    ]
-    if len(found) > 1:
-        which = ", ".join(f"{organization.slug}/{row.name}" for organization, row in found)
-        raise InvalidValue("SOURCE", f"two organizations have one of this name; say which: {which}")
-    if not found:
-        raise NotFound("source", name)
-    return found[0]

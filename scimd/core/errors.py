@@ -283,7 +283,12 @@ class DatabaseUnavailable(Refusal):
     """The database does not answer; nothing was changed. Send the request again later."""
 
     retry_after_s: float = 2.0
+    why: str | None = None  # instead of the default sentence
     code: ClassVar[str] = "database_unavailable"
+
+    @property
+    def detail(self) -> str:
+        return self.why or super().detail
 
 
 class StorageFull(Refusal):

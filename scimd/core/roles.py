@@ -112,3 +112,17 @@ class GroupRule:
     licence: str | None = None
     #: Account Admin only from a rule that an admin allowed to give it (design, section 5, Roles).
     may_give_account_admin: bool = False
+
+
+def above_ceiling(role: RoleName, ceiling: RoleName, roles: Mapping[RoleName, OrgRole]) -> bool:
+    """Whether the role holds a permission that the ceiling's role lacks.
+
+    An unknown ceiling allows nothing that has permissions; an unknown role is above any ceiling.
+    """
+    wanted, top = roles.get(role), roles.get(ceiling)
+    return wanted is None or not wanted.permissions <= (top.permissions if top else frozenset())
+
+
+def is_account_admin(role: OrgRole) -> bool:
+    """Account Admin, or a custom role that may do all that an Account Admin may."""
+    return role.name == ACCOUNT_ADMIN or role.permissions >= BUILT_IN[ACCOUNT_ADMIN].permissions

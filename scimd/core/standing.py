@@ -14,12 +14,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from operator import attrgetter
+from typing import NamedTuple
 
-from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
-from scimd.core.roles import Effect, EffectKind, OrgRole
+from scimd.core.facts import (
+    AssertionFact,
+    AssertionState,
+    Facts,
+    GateFact,
+    InvitationState,
+    ManualGrant,
+    MembershipFact,
+    Reinstatement,
+    Rules,
+    SourceRules,
+    SourceState,
+)
+from scimd.core.grants import (
+    NO_PRIORITY,
+    Grant,
+    Ledger,
+    Origin,
+    Reason,
+    Verdict,
+    decide_licences,
+    decide_team,
+    offers,
+)
+from scimd.core.people import ProjectId, RoleName, SourceId
+from scimd.core.projects import decide_projects, decide_roles
+from scimd.core.roles import USER
+
+__all__ = [
+    "AssertionFact",
+    "AssertionState",
+    "Cause",
+    "CauseKind",
+    "Facts",
+    "GateFact",
+    "Grant",
+    "InvitationState",
+    "ManualGrant",
+    "MembershipFact",
+    "Origin",
+    "Reason",
+    "Reinstatement",
+    "Rules",
+    "SourceRules",
+    "SourceState",
+    "Standing",
+    "Status",
+    "Verdict",
+    "standing",
+]
 
 
 class Status(StrEnum):
@@ -35,6 +83,7 @@ class CauseKind(StrEnum):
     DEACTIVATED = "deactivated"  # by an admin; lifted by Reactivate or by a new invitation
     DISABLED = "disabled"  # by an admin; lifted by Enable only
     DEPROVISIONED = "deprovisioned"  # by a source
+    SHADOW = "shadow"  # known only to a source in shadow, which gives nothing yet
     NOT_APPROVED = "not_approved"
     NO_PROJECT = "no_project"
     NO_ADDRESS = "no_address"  # must accept an invitation, and has nowhere to be sent one
@@ -54,146 +103,6 @@ class Cause:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.by}" if self.by else str(self.kind)
-
-
-SourceState = Literal["shadow", "staged", "active", "paused"]
-#: ``live``: asserted. ``gone``: dropped by the source (absent from a complete read, DELETE, out of
-#: scope). ``history``: detached by an admin, says nothing any more.
-AssertionState = Literal["live", "gone", "history"]
-#: What became of the newest invitation; ``none`` where there never was one.
-InvitationState = Literal["none", "pending", "accepted", "declined", "expired", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class AssertionFact:
-    source_id: SourceId
-    active: bool
-    state: AssertionState = "live"
-    #: The source itself was told to delete the person (SCIM DELETE), rather than losing sight.
-    deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MembershipFact:
-    """Membership in one group, direct (path empty) or through the groups of the path, outermost last."""
-
-    source_id: SourceId
-    group_id: GroupId
-    group_name: str
-    path: tuple[str, ...]
-    effects: tuple[Effect, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ManualGrant:
-    kind: EffectKind
-    target: str
-    by: str
-    project_role: RoleName | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateFact:
-    kind: Literal["deactivated", "disabled", "deleted"]
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Reinstatement:
-    """An admin undid this source's deactivation; counts until the source says active again."""
-
-    source_id: SourceId
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Everything that is known of one person. Order of the tuples carries no meaning."""
-
-    person_id: PersonId
-    service_account: bool = False
-    has_address: bool = True
-    assertions: tuple[AssertionFact, ...] = ()
-    memberships: tuple[MembershipFact, ...] = ()
-    grants: tuple[ManualGrant, ...] = ()
-    gates: tuple[GateFact, ...] = ()
-    reinstated: tuple[Reinstatement, ...] = ()
-    approved: bool = True
-    #: Accepted an invitation once, or was made with a credential; then nothing is left to accept.
-    accepted: bool = False
-    invitation: InvitationState = "none"
-    has_seat: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRules:
-    id: SourceId
-    name: str
-    kind: Literal["scim", "connector"]
-    #: The lower the number, the higher the priority; unique in an organization.
-    priority: int
-    state: SourceState
-    invite: Literal["immediate", "never"]
-    #: No source gives a role with a permission that this role lacks.
-    ceiling: RoleName
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an organization decided, as of one generation."""
-
-    version: int
-    sources: Mapping[SourceId, SourceRules]
-    roles: Mapping[RoleName, OrgRole]
-    project_ranks: Mapping[RoleName, int]
-    default_project: ProjectId | None
-    approval_required: bool = False
-    #: (source, rule number) pairs that may give Account Admin.
-    admin_rules: frozenset[tuple[SourceId, int]] = frozenset()
-    archived_projects: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who gave a grant: an admin's hand, a source's group by a rule, or the organization's default."""
-
-    kind: Literal["manual", "group", "default"]
-    by: str = ""
-    source_id: SourceId | None = None
-    group_id: GroupId | None = None
-    rule: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """One reason for one thing. Stored as an open span for as long as standing returns it."""
-
-    kind: EffectKind
-    target: str
-    project_role: RoleName | None
-    origin: Origin
-    dormant: bool = False
-
-
-class Verdict(StrEnum):
-    """What became of one fact or rule in the decision."""
-
-    GAVE = "gave"
-    LOST = "lost"  # another one won
-    DORMANT = "dormant"
-    BLOCKED = "blocked"  # by a gate, the ceiling, a shadow source
-    SETS = "sets"  # a status cause, the owner, the wish for a seat
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One line of ``explain``: about what, which fact or rule, what became of it, and why."""
-
-    about: str  # status | seat | owner | role:<name> | project:<id> | team:<id> | licence:<id>
-    fact: str
-    verdict: Verdict
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +130,268 @@ class Standing:
     @property
     def may_enter(self) -> bool:
         return self.status is Status.ACTIVE
+
+
+_STRENGTH = {kind: rank for rank, kind in enumerate(CauseKind)}
+_LIVE, _GONE = 0, 1
+
+
+def standing(facts: Facts, rules: Rules) -> Standing:
+    """Work out what follows from the facts under the rules.
+
+    Total and deterministic: the order of the tuples does not matter, and nothing in the facts makes
+    it fail. A source that the rules do not know is one that has ended: what it asserted is dropped.
+    Roles, projects, team and licences are those with effect now, so that somebody Inactive is a User
+    with nothing; what comes back with them is among the grants, dormant. ``owner`` stays the source
+    that dropped the person last standing, until an admin detaches it.
+    """
+    reasons: list[Reason] = []
+    sources = _hear(facts, rules, reasons)
+    ends = _ends(facts, sources, reasons)
+    ends.sort(key=_strength)
+    ledger = Ledger(f"Inactive: {ends[0]}" if ends else "", reasons)
+    found = offers(facts, rules, sources.words, reasons)
+    shadowed = _only_shadow(facts, sources)
+    roles, primary = decide_roles(found, rules, ledger)
+    needs_project = not (facts.service_account or shadowed)
+    projects, lacks = decide_projects(found, rules, primary, needs_project, ledger)
+    blocks = _blocks(facts, rules, sources.owner, lacks, shadowed, reasons)
+    outcome = _outcome(facts, sources.owner, ends, blocks, reasons)
+    return Standing(
+        status=outcome.status,
+        causes=outcome.causes,
+        owner=sources.owner_id,
+        roles=(USER,) if ends else roles,
+        projects=projects,
+        team=decide_team(found, ledger),
+        licences=decide_licences(found, ledger),
+        wants_seat=outcome.wants_seat,
+        status_with_seat=outcome.with_seat,
+        status_without_seat=outcome.without_seat,
+        needs_invitation=outcome.needs_invitation,
+        grants=frozenset(ledger.grants),
+        reasons=tuple(reasons),
+    )
+
+
+# ------------------------------------------------------------------------------ what sources say
+
+
+class _Word(NamedTuple):
+    """One assertion that counts; compares in the order in which sources decide."""
+
+    priority: int
+    state: int
+    active: bool  # where a source asserts somebody twice, its active=false weighs more
+    name: str
+    source_id: SourceId
+    deleted: bool
+
+
+class _Sources(NamedTuple):
+    heard: list[_Word]  # one per source, the deciding one first
+    words: dict[SourceId, str]  # why this source's grants rest at present, or ""
+    owner_id: SourceId | None
+    owner: SourceRules | None
+    shadows: list[str]
+
+
+def _hear(facts: Facts, rules: Rules, reasons: list[Reason]) -> _Sources:
+    """What the sources say that count: not those in shadow, not the detached ones."""
+    said: list[_Word] = []
+    shadows: list[str] = []
+    out: list[Reason] = []
+    for assertion in facts.assertions:
+        source = rules.sources.get(assertion.source_id)
+        name = source.name if source else str(assertion.source_id)
+        if assertion.state == "history":
+            out.append(Reason("owner", name, Verdict.BLOCKED, "an admin detached the person from it"))
+        elif source is not None and source.state == "shadow":
+            shadows.append(name)
+            out.append(Reason("owner", name, Verdict.BLOCKED, "a source in shadow gives and takes nothing"))
+        else:
+            state = _LIVE if source and assertion.state == "live" else _GONE
+            priority = source.priority if source else NO_PRIORITY
+            said.append(
+                _Word(priority, state, assertion.active, name, assertion.source_id, assertion.deleted)
+            )
+    reasons += sorted(out, key=attrgetter("fact", "why"))
+    said.sort()
+    first: dict[SourceId, _Word] = {}
+    for word in said:
+        first.setdefault(word.source_id, word)
+    heard = list(first.values())
+    reinstated = {r.source_id for r in facts.reinstated}
+    words = {word.source_id: _rests(word, word.source_id in reinstated) for word in heard}
+    owner = next((word for word in heard if word.state == _LIVE), heard[0] if heard else None)
+    _say_owner(heard, owner, reasons)
+    owner_id = owner.source_id if owner else None
+    return _Sources(heard, words, owner_id, rules.sources.get(owner_id) if owner_id else None, shadows)
+
+
+def _rests(word: _Word, reinstated: bool) -> str:
+    if word.state == _GONE:
+        return f"{word.name} no longer lists the person"
+    return "" if word.active or reinstated else f"{word.name} says active=false"
+
+
+def _say_owner(heard: list[_Word], owner: _Word | None, reasons: list[Reason]) -> None:
+    if owner is None:
+        reasons.append(Reason("owner", "no source", Verdict.SETS, "the profile is a local one"))
+    for word in heard:
+        if word is owner:
+            reasons.append(
+                Reason("owner", word.name, Verdict.SETS, "the first source that asserts the person")
+            )
+        elif word.state == _GONE:
+            reasons.append(Reason("owner", word.name, Verdict.LOST, "it no longer lists the person"))
+        else:
+            reasons.append(Reason("owner", word.name, Verdict.LOST, "another source comes first"))
+
+
+def _only_shadow(facts: Facts, sources: _Sources) -> list[str]:
+    """The shadow sources by which alone the person is known; empty where anything else speaks for them."""
+    known = (
+        sources.heard
+        or facts.accepted
+        or facts.invitation != "none"
+        or facts.grants
+        or any(assertion.state == "history" for assertion in facts.assertions)
+    )
+    return [] if known else sorted(sources.shadows)
+
+
+# ------------------------------------------------------------------------------ status and seat
+
+
+def _ends(facts: Facts, sources: _Sources, reasons: list[Reason]) -> list[Cause]:
+    """The causes that make Inactive: gates by hand, and the owner's word."""
+    causes: list[Cause] = []
+    for gate in sorted({(gate.kind, gate.by) for gate in facts.gates}):
+        causes.append(Cause(CauseKind(gate[0]), gate[1]))
+        _say(reasons, causes[-1], f"{gate[0]} by {gate[1]}", "a decision by hand, which no source undoes")
+    if sources.heard:
+        _hear_owner(facts, sources, causes, reasons)
+    return causes
+
+
+def _hear_owner(facts: Facts, sources: _Sources, causes: list[Cause], reasons: list[Reason]) -> None:
+    owner = next(word for word in sources.heard if word.source_id == sources.owner_id)
+    if owner.state == _GONE:
+        causes.append(Cause(CauseKind.DEPROVISIONED, owner.name))
+        how = "was told to delete the person" if owner.deleted else "no longer lists the person"
+        _say(reasons, causes[-1], f"{owner.name} {how}", "no other source asserts the person")
+    elif not owner.active:
+        said = f"{owner.name} says active=false"
+        by = sorted(r.by for r in facts.reinstated if r.source_id == owner.source_id)
+        if by:
+            why = f"reinstated by {by[0]}, until the source says active=true"
+            reasons.append(Reason("status", said, Verdict.BLOCKED, why))
+        else:
+            causes.append(Cause(CauseKind.DEPROVISIONED, owner.name))
+            _say(reasons, causes[-1], said, "the owner of the person decides, whoever else lists them")
+
+
+_CLOSED: Mapping[InvitationState, CauseKind] = {
+    "declined": CauseKind.INVITATION_DECLINED,
+    "expired": CauseKind.INVITATION_EXPIRED,
+    "cancelled": CauseKind.INVITATION_WITHDRAWN,
+}
+
+
+def _blocks(
+    facts: Facts,
+    rules: Rules,
+    owner: SourceRules | None,
+    lacks: str,
+    shadowed: list[str],
+    reasons: list[Reason],
+) -> list[Cause]:
+    """The causes that make Pending and leave no wish for a seat."""
+    causes: list[Cause] = []
+
+    def block(kind: CauseKind, fact: str, why: str, by: str = "") -> None:
+        causes.append(Cause(kind, by))
+        _say(reasons, causes[-1], fact, why)
+
+    if shadowed:
+        block(
+            CauseKind.SHADOW,
+            f"known only to {', '.join(shadowed)}",
+            "a source in shadow gives nothing",
+            shadowed[0],
+        )
+    if rules.approval_required and not facts.approved:
+        block(CauseKind.NOT_APPROVED, "not approved", "the partner has to approve the person first")
+    if lacks:
+        block(CauseKind.NO_PROJECT, lacks, "a person with this role needs a project")
+    if _must_accept(facts, owner):
+        if not facts.has_address:
+            block(CauseKind.NO_ADDRESS, "no mail address", "an invitation has nowhere to go")
+        if closed := _CLOSED.get(facts.invitation):
+            block(closed, f"the invitation is {facts.invitation}", "it was the way in; a new one opens it")
+    return causes
+
+
+def _must_accept(facts: Facts, owner: SourceRules | None) -> bool:
+    invites = owner is None or owner.invite == "immediate"
+    return invites and not facts.accepted and not facts.service_account
+
+
+class _Outcome(NamedTuple):
+    status: Status
+    causes: tuple[Cause, ...]
+    wants_seat: bool
+    with_seat: Status
+    without_seat: Status
+    needs_invitation: bool
+
+
+_INVITED = Cause(CauseKind.INVITED)
+_WAITING = Cause(CauseKind.WAITING_FOR_SEAT)
+_ACTIVE = Reason("status", "active", Verdict.SETS, "nothing stands against it")
+_TAKES = "whoever is Active, or only has to accept, takes a seat"
+_SEAT_HELD = Reason("seat", "held", Verdict.SETS, _TAKES)
+_SEAT_WANTED = Reason("seat", "wanted", Verdict.SETS, _TAKES)
+_NO_SEAT = Reason("seat", "none", Verdict.SETS, "service accounts take no seat")
+
+
+def _outcome(
+    facts: Facts, owner: SourceRules | None, ends: list[Cause], blocks: list[Cause], reasons: list[Reason]
+) -> _Outcome:
+    """Status, causes and the wish for a seat, from all that speaks against Active."""
+    causes = ends + blocks
+    invited = not causes and _must_accept(facts, owner)
+    wants = not causes and not facts.service_account
+    with_seat = Status.INACTIVE if ends else Status.PENDING if blocks or invited else Status.ACTIVE
+    without_seat = Status.PENDING if wants else with_seat
+    waits = wants and not facts.has_seat
+    if waits:
+        causes.append(_WAITING)
+        _say(reasons, _WAITING, "no seat is held", "all seats were taken, or the seat is not given yet")
+    if invited:
+        causes.append(_INVITED)
+        _say(reasons, _INVITED, f"invitation: {facts.invitation}", "the person has to accept first")
+    if not causes:
+        reasons.append(_ACTIVE)
+    reasons.append(_seat_reason(facts, wants, causes))
+    causes.sort(key=_strength)
+    return _Outcome(
+        without_seat if waits else with_seat, tuple(causes), wants, with_seat, without_seat, invited
+    )
+
+
+def _seat_reason(facts: Facts, wants: bool, causes: list[Cause]) -> Reason:
+    if wants:
+        return _SEAT_HELD if facts.has_seat else _SEAT_WANTED
+    if causes:
+        return Reason("seat", "none", Verdict.BLOCKED, f"no seat while {causes[0]}")
+    return _NO_SEAT
+
+
+def _strength(cause: Cause) -> tuple[int, str]:
+    return _STRENGTH[cause.kind], cause.by
+
+
+def _say(reasons: list[Reason], cause: Cause, fact: str, why: str) -> None:
+    reasons.append(Reason("status", fact, Verdict.SETS, f"{cause}: {why}"))

@@ -34,6 +34,9 @@ kill -INT $server; wait $server
 [ "$word" = keep ] || rm -rf "$dir"
 """
 
+# One server takes about 100 MB, and there is one for each xdist worker.
+_ROOM_BYTES = 2 * 1024**3
+
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -58,6 +61,14 @@ def binaries() -> Path | None:
     return None
 
 
+def _quick_folder() -> str | None:
+    """A file system in memory with room to spare, if there is one: it makes databases 25 times as fast."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK | os.X_OK) or shutil.disk_usage(memory).free < _ROOM_BYTES:
+        return None
+    return str(memory)
+
+
 def _other_user() -> str | None:
     """Whom to become, since initdb and postgres refuse root; None for whoever is not root."""
     if os.geteuid() != 0:
@@ -69,8 +80,9 @@ def _other_user() -> str | None:
 class PostgresServer:
     """A server with trust authentication on 127.0.0.1:``port`` and on a socket in ``folder``.
 
-    By default a crash of the machine may lose its data (fsync off), which no test can notice, while
-    commits stay synchronous. ``durable=True`` is for measuring what durability costs.
+    By default a crash of the machine may lose its data (fsync off, in memory where that is roomy),
+    which no test can notice, while commits stay synchronous. ``durable=True`` keeps them on disk, for
+    measuring what durability costs.
     """
 
     def __init__(self, bin_dir: Path, *, durable: bool = False) -> None:
@@ -80,7 +92,7 @@ class PostgresServer:
         self._user = _other_user()
         self.port = 0
         self._guard: Guard | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else _quick_folder()))
         try:
             self._initdb()
         except BaseException:
@@ -153,10 +165,10 @@ class PostgresServer:
     def create_database(self, template: str | None = None) -> str:
         """Make a database, a copy of ``template`` if given (nobody may be connected to it); gives its URL."""
         name = f"{template or 'empty'}_{next(self._numbers)}"
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY {}").format(
-            sql.Identifier(name), sql.Identifier(template or "template0"), sql.SQL("wal_log")
-        )
-        self._execute(statement)
+        # Copying files is the quicker of two strategies from PostgreSQL 15 on, and the only one before.
+        major = int((self.folder / "data" / "PG_VERSION").read_text().split(".")[0])
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}" + (" STRATEGY file_copy" if major >= 15 else ""))
+        self._execute(statement.format(sql.Identifier(name), sql.Identifier(template or "template0")))
         return self.url(name)
 
     def drop_database(self, url: str) -> None:

@@ -1,0 +1,98 @@
+"""``scimd source``: list sources, release a staged one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.org import sources
+from scimd.org.sources import Released, SourceRecord
+from scimd.org.tx import Door
+
+app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List the sources of one organization, or of all."""
+
+    async def work(door: Door, _: Config) -> list[SourceRecord]:
+        only = None if org is None else (await organization(door, org)).id
+        return await sources.list_sources(door, only)
+
+    rows = run(config, work)
+    if json:
+        print_json([_as_json(row) for row in rows])
+        return
+    print_table(
+        "Sources",
+        ("Source", "Connector", "State", "Invite", "People", "Groups", "Last success", "Next run", "Trouble"),
+        (
+            (f"{row.org_slug}/{row.name}", row.connector or "scim", row.state, row.invite, row.user_count,
+             row.group_count, row.last_success_at, row.next_run_at, row.quarantine_cause)
+            for row in rows
+        ),
+        empty="There is no source yet. Declare one in the config, or: scimd token create --source NAME",
+    )  # fmt: skip
+
+
+@app.command("release")
+def release(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a staged source become active: its mails leave."""
+
+    async def preview(door: Door, _: Config) -> tuple[SourceRecord, Released]:
+        found = await sources.resolve(door, name)
+        return found, await sources.preview_release(door, found.org_id, found.id)
+
+    async def work(door: Door, _: Config) -> Released:
+        found = await sources.resolve(door, name)
+        return await sources.release(door, context(door, found.org_id), found.id)
+
+    if not yes and not json:
+        found, counts = run(config, preview)
+        if found.state == "staged":
+            typer.confirm(f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?", abort=True)
+    done = run(config, work)
+    if json:
+        print_json({"source": name, "people": done.people, "mails": done.mails})
+    else:
+        out.print(f"Released {name}: {done.people} people, {done.mails} mails.")
+
+
+def _as_json(row: SourceRecord) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "organization": row.org_slug,
+        "name": row.name,
+        "connector": row.connector or "scim",
+        "state": row.state,
+        "invite": row.invite,
+        "priority": row.priority,
+        "ceiling": row.ceiling,
+        "declared_in": row.declared_in,
+        "people": row.user_count,
+        "groups": row.group_count,
+        "failures": row.failures,
+        "last_success_at": row.last_success_at,
+        "next_run_at": row.next_run_at,
+        "quarantined_since": row.quarantined_since,
+        "quarantine_cause": row.quarantine_cause,
+    }

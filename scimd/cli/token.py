@@ -1,0 +1,121 @@
+"""``scimd token``: credentials of SCIM sources."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from scimd import config as configuration
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.core.errors import InvalidValue
+from scimd.org import sources, tokens
+from scimd.org.sources import NewSource
+from scimd.org.tokens import NewToken, TokenRecord
+from scimd.org.tx import Door
+
+app = typer.Typer(name="token", help="Tokens with which identity providers push.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    source: Annotated[str, typer.Option(help="The SCIM source; made if it is new.")],
+    org: OrgOption = None,
+    profile: Annotated[
+        str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
+    ] = "default",
+    name: Annotated[str | None, typer.Option(help="What lists call the token.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="After how long, such as 90d; never without it.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a token. It is shown once."""
+
+    async def work(door: Door, _: Config) -> NewToken:
+        lifetime = _lifetime(expires)
+        owner = await organization(door, org)
+        ctx = context(door, owner.id)
+        of = await sources.ensure(door, ctx, NewSource(source, kind="scim"))
+        if of.kind != "scim":
+            raise InvalidValue(
+                "--source", f"{source} is read by the connector {of.connector}; nobody pushes to it"
+            )
+        until = None if lifetime is None else door.clock() + lifetime
+        return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until)
+
+    made = run(config, work)
+    if json:
+        print_json({"id": made.id, "token": made.token})
+        return
+    out.print(f"Token {made.id}. It is shown this once; put it where the identity provider asks for it:")
+    out.print(made.token)
+
+
+@app.command("list")
+def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List the tokens, never their text."""
+
+    async def work(door: Door, _: Config) -> list[TokenRecord]:
+        owner = await organization(door, org)
+        return await tokens.list_tokens(door, owner.id)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "Tokens",
+        ("Id", "Source", "Name", "Profile", "Made", "Expires", "Last used", "Revoked"),
+        (
+            (row.id, row.source_name, row.name, row.profile, row.created_at, row.expires_at or "never",
+             row.last_used_at or "never", row.revoked_at)
+            for row in rows
+        ),
+        empty="There is no token yet. Make one: scimd token create --source NAME",
+    )  # fmt: skip
+
+
+@app.command("revoke")
+def revoke(
+    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End a token. Its next request is refused."""
+
+    async def work(door: Door, _: Config) -> None:
+        owner = await organization(door, org)
+        await tokens.revoke(door, context(door, owner.id), token_id)
+
+    run(config, work)
+    if json:
+        print_json({"id": token_id, "revoked": True})
+    else:
+        out.print(f"Token {token_id} is revoked.")
+
+
+def _lifetime(text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    try:
+        value = configuration.duration(text)
+    except ValueError as exc:
+        raise InvalidValue("--expires", str(exc)) from exc
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise InvalidValue("--expires", 'say how long, such as "90d"')
+    return value

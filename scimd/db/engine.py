@@ -1,0 +1,145 @@
+"""The door to the database: ``await write(body)``, ``await read(body)``.
+
+A body is a plain function over a SQLAlchemy Core connection. It runs in a thread, inside one
+transaction that it neither begins nor ends, and it may be run again from the start: it must not do
+anything outside the database, and must not keep results open after it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import ArgumentError
+
+from scimd.db import faults, postgres, sqlite, work
+from scimd.db.work import Crew, Job
+
+T = TypeVar("T")
+
+Tuning = work.Tuning
+LostRace = faults.LostRace
+is_unique_violation = faults.is_unique_violation
+is_check_or_trigger = faults.is_check_or_trigger
+violates = faults.violates
+
+_DEFAULTS = Tuning()
+_ONE = text("SELECT 1 FROM (SELECT count(*) AS n FROM sqlite_master) AS s")
+_ONE_POSTGRESQL = text("SELECT 1")
+
+
+class Database:
+    """One database, of either kind. Made by ``open``; opened in earnest by the first body.
+
+    Besides what a body raises itself, ``write`` and ``read`` raise ``Overloaded`` (not begun, or
+    overtaken too often), ``DatabaseUnavailable`` and ``StorageFull``; after each of them nothing was
+    changed, but for a connection lost during COMMIT, which the refusal says.
+    """
+
+    def __init__(self, doors: SqliteDoors | PostgresDoors, tuning: Tuning) -> None:
+        self._doors = doors
+        self._tuning = tuning
+
+    @classmethod
+    def open(cls, url: str, tuning: Tuning = _DEFAULTS) -> Database:
+        """A database by its url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://…``.
+
+        Does no I/O. Raises ValueError with a sentence for what is neither.
+        """
+        parsed = parse(url)
+        doors = SqliteDoors(parsed, tuning) if is_sqlite(parsed) else PostgresDoors(parsed, tuning)
+        return cls(doors, tuning)
+
+    @property
+    def dialect(self) -> Literal["sqlite", "postgresql"]:
+        return self._doors.dialect
+
+    async def write(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
+        """Run the body in one transaction, and give its value back once that is durable."""
+        return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=True))  # type: ignore[no-any-return]
+
+    async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
+        """Run the body on one snapshot of what was committed. It never waits for a writer."""
+        return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=False))  # type: ignore[no-any-return]
+
+    async def ping(self) -> None:
+        """Make sure that the database answers and is one; raises as ``read`` does."""
+        await self.read(_ping)
+
+    async def aclose(self) -> None:
+        """Finish what is queued, refuse what is new, close the connections."""
+        await self._doors.aclose()
+
+    def _limit(self, timeout_s: float | None) -> float:
+        return self._tuning.timeout_s if timeout_s is None else timeout_s
+
+
+def _ping(conn: Connection) -> None:
+    conn.execute(_ONE_POSTGRESQL if conn.dialect.name == "postgresql" else _ONE)
+
+
+class SqliteDoors:
+    """The writer's crew of one, and the readers'."""
+
+    dialect: Literal["sqlite"] = "sqlite"
+
+    def __init__(self, url: URL, tuning: Tuning) -> None:
+        path = sqlite_path(url)
+        self._writer = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
+        self._readers = Crew(
+            "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)
+        )
+
+    async def run(self, job: Job) -> Any:
+        (self._writer if job.writing else self._readers).submit(job)
+        return await job.future
+
+    async def aclose(self) -> None:
+        await self._writer.aclose()
+        await self._readers.aclose()
+
+
+class PostgresDoors(postgres.Watched):
+    dialect: Literal["postgresql"] = "postgresql"
+
+
+# ------------------------------------------------------------------------------ urls
+
+
+def parse(url: str) -> URL:
+    """The url with its driver; ValueError with a sentence, and without the password, otherwise."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(
+            "The database url cannot be read. Write sqlite:///scimd.db or postgresql://…"
+        ) from None
+    match parsed.drivername:
+        case "sqlite" | "sqlite+pysqlite":
+            sqlite_path(parsed)
+            return parsed.set(drivername="sqlite+pysqlite")
+        case "postgresql" | "postgresql+psycopg":
+            return parsed.set(drivername="postgresql+psycopg")
+        case other:
+            raise ValueError(
+                f"scimd works with SQLite and PostgreSQL, not with {other!r}. "
+                "Write sqlite:///scimd.db or postgresql://…"
+            )
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.drivername.startswith("sqlite")
+
+
+def sqlite_path(url: URL) -> Path:
+    name = url.database or ""
+    if name in {"", ":memory:"} or name.startswith("file:"):
+        raise ValueError(
+            "SQLite needs a file: several threads and processes share the database, and memory cannot be "
+            "shared. Write sqlite:///scimd.db"
+        )
+    if url.query or url.host:
+        raise ValueError("A SQLite url is a path alone, without host and options. Write sqlite:///scimd.db")
+    return Path(name)

@@ -1,0 +1,160 @@
+"""What a driver's error means: a refusal that the edges know, a lost race, or a defect of ours."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+
+import psycopg
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
+
+
+class LostRace(Exception):
+    """Raised by a body that found itself overtaken: it is run again from the start."""
+
+
+OUTCOME_UNKNOWN = (
+    "The database was lost while it committed: the change may have been made or not. "
+    "Send the request again later; a repeated change has one effect."
+)
+DAMAGED = "The database file is damaged or is no SQLite database. Stop scimd and restore a backup."
+CANNOT_OPEN = "The database file cannot be opened. Check that its directory exists and is writable."
+TOO_SLOW = "The database took longer than the time limit; nothing was changed. Send the request again later."
+
+# SQLite's primary result codes; the extended ones carry them in the low byte.
+_ROLLS_BACK_ALL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
+                   sqlite3.SQLITE_INTERRUPT}  # fmt: skip
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# The handle itself may be of no use after these: the next body opens the file anew.
+_HANDLE_SUSPECT = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM} | _DAMAGED
+_UNIQUE_SQLITE = {
+    sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+    sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+    sqlite3.SQLITE_CONSTRAINT_ROWID,
+}
+_CHECK_SQLITE = {sqlite3.SQLITE_CONSTRAINT_CHECK, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
+
+_RACES = {"40001", "40P01"}  # serialization failure, deadlock
+_UNIQUE_POSTGRESQL = "23505"
+_CHECK_POSTGRESQL = {"23514", "P0001"}  # check violation, RAISE EXCEPTION
+_FULL_POSTGRESQL = {"53100", "58030"}  # disk full, I/O error
+_GONE_POSTGRESQL = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}  # ended by the server, or no room
+
+
+def driver_error(exc: BaseException) -> BaseException:
+    """The driver's own exception inside SQLAlchemy's."""
+    return exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
+
+
+# ------------------------------------------------------------------------------ SQLite
+
+
+def sqlite_code(exc: BaseException) -> int | None:
+    """The primary result code of a SQLite error; None where the error is none of SQLite's."""
+    code = getattr(driver_error(exc), "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def ends_the_batch(exc: BaseException) -> bool:
+    """Whether SQLite may have rolled back the whole transaction, over the head of a savepoint."""
+    return sqlite_code(exc) in _ROLLS_BACK_ALL | _DAMAGED
+
+
+def spoils_the_handle(exc: BaseException) -> bool:
+    return sqlite_code(exc) in _HANDLE_SUSPECT
+
+
+def sqlite_refusal(exc: BaseException, *, writing: bool) -> Refusal | None:
+    """The refusal for trouble of the database; None for what the body itself did wrong."""
+    match sqlite_code(exc):
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Overloaded()
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+            return StorageFull()
+        case sqlite3.SQLITE_READONLY if writing:  # in a reader it is a body that tried to write
+            return StorageFull()
+        case sqlite3.SQLITE_INTERRUPT:
+            return DatabaseUnavailable(why=TOO_SLOW)
+        case sqlite3.SQLITE_NOMEM:
+            return DatabaseUnavailable()
+        case sqlite3.SQLITE_CANTOPEN:
+            return DatabaseUnavailable(why=CANNOT_OPEN)
+        case code if code in _DAMAGED:
+            return DatabaseUnavailable(why=DAMAGED)
+        case _:
+            return None
+
+
+# ------------------------------------------------------------------------------ PostgreSQL
+
+
+def is_race(exc: BaseException) -> bool:
+    """Whether running the same body again may succeed."""
+    return isinstance(exc, LostRace) or _state(exc) in _RACES
+
+
+def connection_lost(exc: BaseException) -> bool:
+    state = _state(exc)
+    return state is not None and (state in _GONE_POSTGRESQL or state.startswith("08"))
+
+
+def postgres_refusal(exc: BaseException) -> Refusal | None:
+    """The refusal for trouble of the database; None for what the body itself did wrong."""
+    state = _state(exc)
+    if state == "57014":  # statement_timeout
+        return DatabaseUnavailable(why=TOO_SLOW)
+    if state == "55P03":  # lock not available
+        return Overloaded()
+    if state in _FULL_POSTGRESQL:
+        return StorageFull()
+    return DatabaseUnavailable() if state is not None and state.startswith("53") else None
+
+
+def _state(exc: BaseException) -> str | None:
+    error = driver_error(exc)
+    return error.sqlstate if isinstance(error, psycopg.Error) else None
+
+
+# ------------------------------------------------------------------------------ constraints
+
+
+def is_unique_violation(exc: IntegrityError) -> str | None:
+    """What was violated, if it was a unique or primary key.
+
+    PostgreSQL tells the name of the constraint or index; SQLite the columns
+    (``people.org_id, people.local_user_name``), or the index's name where it is one of expressions.
+    """
+    error = driver_error(exc)
+    if isinstance(error, psycopg.Error):
+        return error.diag.constraint_name if error.sqlstate == _UNIQUE_POSTGRESQL else None
+    if getattr(error, "sqlite_errorcode", None) not in _UNIQUE_SQLITE:
+        return None
+    what = str(error).partition(": ")[2]
+    return what.removeprefix("index ").strip("'")
+
+
+def violates(exc: IntegrityError, unique: Index | UniqueConstraint) -> bool:
+    """Whether it was this unique index or constraint: one question for both databases.
+
+    SQLite names columns only: of two unique indexes on the same columns either answers yes.
+    """
+    what = is_unique_violation(exc)
+    columns = ", ".join(f"{column.table.name}.{column.name}" for column in unique.columns)
+    return what is not None and what in (unique.name, columns)
+
+
+def is_check_or_trigger(exc: DBAPIError, name: str) -> bool:
+    """Whether the CHECK constraint or the trigger of this name refused."""
+    error = driver_error(exc)
+    if isinstance(error, psycopg.Error):
+        if error.sqlstate not in _CHECK_POSTGRESQL:
+            return False
+        return error.diag.constraint_name == name or _names(error.diag.message_primary or "", name)
+    return getattr(error, "sqlite_errorcode", None) in _CHECK_SQLITE and _names(str(error), name)
+
+
+def _names(message: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) is not None

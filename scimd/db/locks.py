@@ -1,0 +1,65 @@
+"""What the two databases say differently: row locks, the clock, insert-or-leave, upsert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Row, Select, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql import ColumnElement
+
+_CLOCK_SQLITE = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
+# Not now(): that is the start of the transaction, which may have waited long for a lock.
+_CLOCK_POSTGRESQL = text("SELECT clock_timestamp()")
+
+
+def lock_rows(conn: Connection, rows: Select[Any]) -> Sequence[Row[Any]]:
+    """The selected rows, locked until the transaction ends, and read as they are now.
+
+    On SQLite there is nothing to lock: a writing transaction has the database to itself. Give the
+    select an ORDER BY: rows are locked in that order, and two callers with two orders deadlock.
+    """
+    return conn.execute(rows.with_for_update() if conn.dialect.name == "postgresql" else rows).all()
+
+
+def now_of_database(conn: Connection) -> datetime:
+    """The database's own clock, in UTC: the one clock that all processes share (leases).
+
+    To the microsecond on PostgreSQL, to the millisecond on SQLite.
+    """
+    if conn.dialect.name == "postgresql":
+        moment: datetime = conn.execute(_CLOCK_POSTGRESQL).scalar_one()
+        return moment.astimezone(UTC)
+    return datetime.fromisoformat(conn.execute(_CLOCK_SQLITE).scalar_one()).replace(tzinfo=UTC)
+
+
+def insert_ignore(conn: Connection, table: Table) -> Insert:
+    """INSERT … ON CONFLICT DO NOTHING: rows that would break a unique key are left out.
+
+    Give it to ``conn.execute`` with the rows, as any insert. On PostgreSQL a conflict with a
+    transaction that has not ended waits for its end.
+    """
+    if conn.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def upsert(
+    conn: Connection,
+    table: Table,
+    *,
+    key: Iterable[str],
+    update: Iterable[str],
+    where: ColumnElement[bool] | None = None,
+) -> Insert:
+    """INSERT, or where ``key`` is there already, UPDATE of the columns ``update`` to the new values.
+
+    ``where`` (on the table's columns) says which rows may be updated; a row that it leaves out stays
+    as it was and is not counted.
+    """
+    insert = postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert.on_conflict_do_update(
+        index_elements=list(key), set_={name: insert.excluded[name] for name in update}, where=where
+    )

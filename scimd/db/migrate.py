@@ -1,0 +1,220 @@
+"""Migrations: forward only, one transaction each time, one process at a time.
+
+A developer who has changed ``tables.py`` writes the next version with
+``python -c "from scimd.db.migrate import revision; revision('0002', 'what changes')"``, formats it and
+reads it: changed triggers and moves of data are not found by comparison.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import textwrap
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from scimd.core.errors import DatabaseUnavailable
+from scimd.db.engine import Tuning, is_sqlite, parse, sqlite_path
+from scimd.db.faults import postgres_refusal, sqlite_refusal
+from scimd.db.postgres import connect_args
+from scimd.db.sqlite import connect
+from scimd.db.tables import metadata
+
+State = Literal["current", "behind", "ahead", "empty"]
+
+_SCRIPTS = Path(__file__).with_name("migrations")
+_LOCK = 0x5C1D_DB01  # PostgreSQL's advisory lock of whoever migrates
+_BUSY_S = 60.0  # another process may be migrating: wait for it
+
+
+class SchemaTooNew(Exception):
+    """The database was written by a newer scimd."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"The database has the schema {found}, which this scimd does not know: it was written by a "
+            f"newer one. Start that version, or restore the backup from before the upgrade. "
+            f"This one knows {head()}."
+        )
+
+
+def upgrade(url: str) -> None:
+    """Bring the schema to ``head()``. Does nothing where it is there already.
+
+    All versions that are missing run in one transaction: killed half-way, nothing has happened, and
+    the next call begins again. Raises SchemaTooNew.
+    """
+    with _transaction(url) as conn:
+        _refuse_newer(_revision(conn))
+        command.upgrade(_config(conn), "head")
+        if conn.dialect.name == "sqlite":
+            _check_references(conn)
+
+
+def current(url: str) -> str | None:
+    """The version of the database's schema; None for an empty database."""
+    with _connection(url) as conn:
+        return _revision(conn)
+
+
+def head() -> str:
+    """The version that this scimd works with."""
+    newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
+    if newest is None:
+        raise RuntimeError("scimd is installed without its migrations")
+    return newest
+
+
+def check(url: str) -> State:
+    """How the database's schema stands to this scimd."""
+    found = current(url)
+    if found is None:
+        return "empty"
+    if found == head():
+        return "current"
+    return "behind" if _known(found) else "ahead"
+
+
+def revision(number: str, message: str) -> Path:
+    """Write the next version file from the difference between ``tables.py`` and the versions so far."""
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/revision.db"
+        if ScriptDirectory(str(_SCRIPTS)).get_current_head() is not None:
+            upgrade(url)
+        with _transaction(url) as conn:
+            there = set(inspect(conn).get_table_names())
+            script = command.revision(_config(conn), message, autogenerate=True, rev_id=number)
+    if script is None or isinstance(script, list):
+        raise RuntimeError("one version file was expected")
+    path = Path(script.path)
+    with path.open("a") as file:
+        file.writelines(_trigger_lines(table for name, table in metadata.tables.items() if name not in there))
+    return path
+
+
+def triggers(table: Table) -> list[DDL]:
+    """The statements that ``tables.py`` hangs on the creation of a table: alembic does not see them."""
+    return [ddl for ddl in table.dispatch.after_create if isinstance(ddl, DDL)]
+
+
+def _trigger_lines(new: Iterable[Table]) -> Iterator[str]:
+    for table in new:
+        for ddl in triggers(table):
+            # Not op.execute: that reads a colon as the start of a parameter.
+            statement = ddl.statement if "\n" in ddl.statement else textwrap.fill(ddl.statement, 96)
+            only = ddl._ddl_if.dialect if ddl._ddl_if else None  # there is no public way to ask
+            margin = "    "
+            if only is not None:
+                yield f"    if op.get_bind().dialect.name == {only!r}:\n"
+                margin *= 2
+            # Not op.execute: that reads a colon as the start of a parameter.
+            yield f'{margin}op.get_bind().exec_driver_sql(\n"""\n{statement}\n"""\n{margin})\n'
+
+
+# ------------------------------------------------------------------------------ how alembic compares
+
+
+def rendered(kind: str, item: Any, context: Any) -> str | Literal[False]:
+    """Write scimd's column types by their own names; all else is alembic's to write."""
+    if kind == "type" and type(item).__module__ == "scimd.db.types":
+        return f"types.{type(item).__name__}()"
+    return False
+
+
+def compares(context: Any, inspected: Any, column: Any, there: Any, wanted: Any) -> bool | None:
+    """Whether a column's type differs: by the SQL of each, since scimd's types are wrappers."""
+    dialect = context.dialect
+
+    def spelled(kind: Any) -> str:
+        return str(kind.compile(dialect=dialect)).partition(" COLLATE ")[0]
+
+    return spelled(there) != spelled(wanted)
+
+
+# ------------------------------------------------------------------------------ connections
+
+
+def _config(conn: Connection) -> Config:
+    config = Config()
+    # ConfigParser reads % as the start of a reference; a path may hold one.
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
+    return config
+
+
+@contextmanager
+def _transaction(url: str) -> Iterator[Connection]:
+    """One transaction that no other migration overlaps; it holds for DDL too, on both databases."""
+    with _connection(url) as conn, conn.begin():
+        if conn.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        yield conn
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    engine = _engine(url)
+    try:
+        with engine.connect() as conn:
+            yield conn
+    except (DBAPIError, sqlite3.Error) as exc:
+        sqlite = engine.dialect.name == "sqlite"
+        refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc)
+        if refusal is None and getattr(exc, "connection_invalidated", False):
+            refusal = DatabaseUnavailable()
+        if refusal is None:
+            raise
+        raise refusal from exc
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    parsed = parse(url)
+    if not is_sqlite(parsed):
+        return create_engine(parsed, poolclass=NullPool, connect_args=connect_args(parsed, Tuning()))
+    path = sqlite_path(parsed)
+
+    def opened() -> sqlite3.Connection:
+        raw = connect(path, _BUSY_S, query_only=False)
+        # SQLite changes some columns by building the table anew; references to it must not mind.
+        raw.execute("PRAGMA foreign_keys=OFF")
+        return raw
+
+    return create_engine("sqlite+pysqlite://", creator=opened, poolclass=NullPool)
+
+
+def _revision(conn: Connection) -> str | None:
+    return MigrationContext.configure(conn).get_current_revision()
+
+
+def _known(found: str) -> bool:
+    try:
+        return ScriptDirectory(str(_SCRIPTS)).get_revision(found) is not None
+    except CommandError:
+        return False
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and not _known(found):
+        raise SchemaTooNew(found)
+
+
+def _check_references(conn: Connection) -> None:
+    broken = conn.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if broken:
+        tables = ", ".join(sorted({row[0] for row in broken}))
+        raise RuntimeError(f"the migration would break references of: {tables}")

@@ -1,0 +1,197 @@
+"""PostgreSQL: threads with a connection each, and an eye on whether the server still answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from scimd.core.errors import DatabaseUnavailable, Overloaded
+from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
+from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer
+
+# A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+_GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
+
+_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Hand:
+    """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
+
+    def __init__(self, url: URL, tuning: Tuning) -> None:
+        self._tuning = tuning
+        # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
+        self._engine = create_engine(
+            url,
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args=connect_args(url, tuning),
+            json_deserializer=orjson.loads,
+        )
+        self._conn: Connection | None = None
+        self._raw: Any = None  # the psycopg connection
+
+    def close(self) -> None:
+        conn, self._conn, self._raw = self._conn, None, None
+        if conn is not None:
+            conn.invalidate()
+            conn.close()
+
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
+        turn.pass_on()
+        try:
+            job.result = self._until_done(job)
+        except Exception as exc:
+            job.error = exc
+        answer((job,))
+
+    def _until_done(self, job: Job) -> Any:
+        """Run the body; again from the start where that helps: a lost race, a stale connection."""
+        races, fresh = self._tuning.lost_race_retries, 1
+        while True:
+            job.begins_anew()
+            conn = self._connected()
+            try:
+                return self._transaction(conn, job)
+            except Exception as exc:
+                if self._lost(exc):
+                    self.close()
+                    if job.writing and job.committing:
+                        raise DatabaseUnavailable(why=OUTCOME_UNKNOWN) from exc
+                    if not fresh or job.unwanted or job.late:
+                        raise DatabaseUnavailable() from exc
+                    fresh -= 1
+                    continue
+                if not is_race(exc):
+                    refusal = postgres_refusal(exc)
+                    if refusal is None:
+                        raise
+                    raise refusal from exc
+                if not races or job.late:
+                    raise Overloaded() from exc
+                races -= 1
+                # Two who met once should not meet again in step: each connection has its own pause.
+                time.sleep(0.001 * (1 + id(self) // 64 % 7) * (self._tuning.lost_race_retries - races))
+
+    def _transaction(self, conn: Connection, job: Job) -> Any:
+        job.holds(self._raw.fileno())
+        try:
+            # As a context manager it refuses statements after a body's own commit or rollback.
+            with conn.begin():
+                self._begin(job)
+                result = job.run(conn)
+                self._must_be_sound()
+                if not job.may_commit():
+                    raise DatabaseUnavailable()
+            return result
+        finally:
+            job.holds(None)
+
+    def _begin(self, job: Job) -> None:
+        """BEGIN with its limits, in one message."""
+        limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
+        self._raw.execute(
+            f"{_BEGIN_WRITE if job.writing else _BEGIN_READ}; SET LOCAL statement_timeout = {limit_ms}; "
+            f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms + 1000}"
+        )
+
+    def _must_be_sound(self) -> None:
+        # COMMIT after a failed statement would roll back, and the server calls that a success.
+        if self._raw.pgconn.transaction_status != TransactionStatus.INTRANS:
+            raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
+
+    def _connected(self) -> Connection:
+        if self._conn is None:
+            try:
+                self._conn = self._engine.connect()
+            except DBAPIError as exc:
+                raise DatabaseUnavailable() from exc
+            self._raw = self._conn.connection.driver_connection
+        return self._conn
+
+    def _lost(self, exc: Exception) -> bool:
+        return bool(self._raw.closed) or connection_lost(exc)
+
+
+def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
+    """libpq's parameters that keep a dead peer from holding a thread; the url's own come first."""
+    ours: dict[str, Any] = {
+        "connect_timeout": tuning.connect_timeout_s,
+        "application_name": "scimd",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5000,  # milliseconds
+    }
+    return {name: value for name, value in ours.items() if name not in url.query}
+
+
+class Watched:
+    """The crew, and who waits for it.
+
+    A server that is cut off without a word (a dropped route, a hung proxy) answers nothing, and TCP
+    notices late or never. So whoever has waited a second has the server asked, on a connection of
+    its own, whether it is there; if not, all who wait are answered and their sockets are shut.
+    """
+
+    def __init__(self, url: URL, tuning: Tuning) -> None:
+        self._tuning = tuning
+        self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
+        self._crew = Crew("postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning))
+        self._outstanding: set[Job] = set()
+        self._probe: asyncio.Task[None] | None = None
+
+    async def run(self, job: Job) -> Any:
+        self._crew.submit(job)
+        self._outstanding.add(job)
+        self._watch(job)
+        try:
+            return await job.future
+        finally:
+            self._outstanding.discard(job)
+            if job.timer is not None:
+                job.timer.cancel()
+
+    async def aclose(self) -> None:
+        await self._crew.aclose()
+        if self._probe is not None:
+            await asyncio.wait((self._probe,))
+
+    def _watch(self, job: Job) -> None:
+        left = max(0.0, job.deadline + _GRACE_S - time.monotonic())
+        job.timer = job.loop.call_later(min(self._tuning.silence_s, left), self._suspect, job)
+
+    def _suspect(self, job: Job) -> None:
+        if time.monotonic() >= job.deadline + _GRACE_S:
+            job.give_up()
+            return
+        if self._address is not None and (self._probe is None or self._probe.done()):
+            self._probe = job.loop.create_task(self._ask())
+        self._watch(job)
+
+    async def _ask(self) -> None:
+        if await self._answers():
+            return
+        for job in tuple(self._outstanding):
+            job.give_up()
+
+    async def _answers(self) -> bool:
+        assert self._address is not None  # noqa: S101 - for the type checker; _suspect looked
+        try:
+            async with asyncio.timeout(self._tuning.silence_s * 0.8):
+                reader, writer = await asyncio.open_connection(*self._address)
+                try:
+                    writer.write(_SSL_REQUEST)
+                    return len(await reader.read(1)) == 1
+                finally:
+                    writer.transport.abort()
+        except (OSError, TimeoutError):
+            return False

@@ -1,0 +1,281 @@
+"""SQLite: one thread writes for all and commits in groups; a few others read snapshots."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from sqlalchemy import Connection, NullPool, create_engine
+
+from scimd.core.errors import Overloaded
+from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
+from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
+
+# The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
+_STEPS = 10_000
+
+
+class Handle:
+    """A connection to the file, opened when first used and anew after it was spoilt.
+
+    The driver begins no transactions of its own (``isolation_level=None``); SQLAlchemy's begin says
+    nothing to it. So BEGIN IMMEDIATE and the savepoints here are the only ones that SQLite sees.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float, *, query_only: bool) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._query_only = query_only
+        self._conn: Connection | None = None
+        self._notion = ExitStack()  # SQLAlchemy's notion of the transaction: ended after SQLite's own
+        self._engine = create_engine("sqlite+pysqlite://", creator=self._open, poolclass=NullPool)
+        self.raw: sqlite3.Connection | None = None
+        self.deadline = 0.0
+        self.when_long: Callable[[], None] | None = None  # told once a statement has taken some work
+
+    def connection(self) -> Connection:
+        if self._conn is None:
+            self._conn = self._engine.connect()
+        return self._conn
+
+    def begin(self, how: str) -> Connection:
+        """A connection inside a new transaction. Raises sqlite3.Error with nothing begun."""
+        conn = self.connection()
+        self.sql(how)
+        # As a context manager it refuses statements after a body's own commit or rollback.
+        self._notion.enter_context(conn.begin())
+        return conn
+
+    def commit(self) -> None:
+        """COMMIT; after a failure nothing is left of the transaction."""
+        try:
+            self.sql("COMMIT")
+        except sqlite3.Error:
+            self.rollback()
+            raise
+        self._notion.close()
+
+    def rollback(self) -> None:
+        if self.inside:
+            self.sql("ROLLBACK")
+        self._notion.close()
+
+    @property
+    def inside(self) -> bool:
+        return self.raw is not None and self.raw.in_transaction
+
+    def sql(self, statement: str) -> None:
+        assert self.raw is not None  # noqa: S101 - for the type checker; connection() came first
+        self.raw.execute(statement)
+
+    def close(self) -> None:
+        conn, self._conn, self.raw = self._conn, None, None
+        if conn is not None:
+            conn.invalidate()  # closes the file whatever state the transaction is in
+            self._notion.close()
+            conn.close()
+
+    def _open(self) -> sqlite3.Connection:
+        raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
+        raw.set_progress_handler(self._too_late, _STEPS)
+        self.raw = raw
+        return raw
+
+    def _too_late(self) -> bool:
+        if self.when_long is not None:
+            self.when_long()
+        return time.monotonic() > self.deadline > 0.0
+
+
+def connect(path: Path, busy_timeout_s: float, *, query_only: bool) -> sqlite3.Connection:
+    """The file as scimd wants it; made if it is not there."""
+    _create_private(path)
+    raw = sqlite3.connect(
+        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=512
+    )
+    try:
+        _prepare(raw, query_only=query_only, busy_timeout_s=busy_timeout_s)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _create_private(path: Path) -> None:
+    """Make a new file readable by its owner only; SQLite gives its companions the same mode."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError:  # it is there; or it cannot be made, and SQLite says so with its own code
+        return
+
+
+def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float) -> None:
+    patience = time.monotonic() + busy_timeout_s
+    while raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        # Going to WAL does not wait for other openers as statements do.
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                raise
+            time.sleep(0.01)
+    raw.execute("PRAGMA synchronous=FULL")
+    raw.execute("PRAGMA foreign_keys=ON")
+    raw.execute("PRAGMA temp_store=MEMORY")
+    raw.execute(f"PRAGMA cache_size={-8192 if query_only else -32768}")  # KiB
+    if query_only:
+        raw.execute("PRAGMA query_only=ON")
+    else:
+        raw.execute("PRAGMA journal_size_limit=67108864")
+
+
+class Writer:
+    """The one hand that writes: bodies in savepoints, one commit for all that waited."""
+
+    def __init__(self, path: Path, tuning: Tuning) -> None:
+        self._tuning = tuning
+        self._handle = Handle(path, tuning.busy_timeout_s, query_only=False)
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
+        try:
+            conn = self._handle.begin("BEGIN IMMEDIATE")
+        except Exception as exc:
+            self._fail_all_waiting(job, inbox, exc)
+            return
+        begun: list[Job] = []
+        try:
+            self._run_what_waits(conn, job, inbox, begun)
+            self._handle.commit()
+        except Exception as exc:
+            self._abandon(exc)
+            self._one_by_one(begun)
+        else:
+            answer(begun)
+
+    def _run_what_waits(self, conn: Connection, job: Job | None, inbox: Inbox, begun: list[Job]) -> None:
+        """Run bodies for some milliseconds. Raises when the transaction as a whole is lost."""
+        stop_at = time.monotonic() + self._tuning.writer_batch_ms / 1000
+        while job is not None:
+            begun.append(job)
+            if job.late:
+                job.error = Overloaded()
+            elif not job.unwanted:
+                self._in_savepoint(conn, job)
+            job = inbox.waiting() if time.monotonic() < stop_at else None
+
+    def _in_savepoint(self, conn: Connection, job: Job) -> None:
+        handle, races = self._handle, 0
+        handle.deadline = job.deadline
+        while True:
+            handle.sql("SAVEPOINT body")
+            try:
+                result = job.run(conn)
+                self._must_be_inside()
+                handle.sql("RELEASE body")
+            except Exception as exc:
+                if ends_the_batch(exc) or not handle.inside:
+                    raise
+                handle.deadline = 0.0
+                handle.sql("ROLLBACK TO body")
+                handle.sql("RELEASE body")
+                if isinstance(exc, LostRace) and races < self._tuning.lost_race_retries:
+                    races += 1
+                    handle.deadline = job.deadline
+                    continue
+                job.error = _told(exc)
+            else:
+                handle.deadline = 0.0
+                job.result = result
+            return
+
+    def _one_by_one(self, jobs: list[Job]) -> None:
+        """Run again what was in a lost batch, each in its own transaction: only the guilty one fails."""
+        for place, job in enumerate(jobs):
+            job.result, job.error = None, None
+            if job.unwanted:
+                continue
+            try:
+                conn = self._handle.begin("BEGIN IMMEDIATE")
+            except Exception as exc:
+                self._fail(jobs[place:], exc)
+                return
+            try:
+                self._in_savepoint(conn, job)
+                self._handle.commit()
+            except Exception as exc:
+                self._fail([job], exc)
+            else:
+                answer((job,))
+
+    def _fail_all_waiting(self, job: Job, inbox: Inbox, exc: Exception) -> None:
+        """The file cannot be written now: whoever waits behind would only wait as long again."""
+        failed = [job]
+        while (waiting := inbox.waiting()) is not None:
+            failed.append(waiting)
+        self._fail(failed, exc)
+
+    def _fail(self, jobs: list[Job], exc: Exception) -> None:
+        self._abandon(exc)
+        for job in jobs:
+            job.result, job.error = None, _told(exc)
+        answer(jobs)
+
+    def _abandon(self, exc: Exception) -> None:
+        self._handle.deadline = 0.0
+        try:
+            if self._handle.raw is not None:
+                self._handle.rollback()
+        except sqlite3.Error:
+            self._handle.close()
+            return
+        if spoils_the_handle(exc):
+            self._handle.close()
+
+    def _must_be_inside(self) -> None:
+        if not self._handle.inside:
+            raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
+
+
+class Reader:
+    """A hand that reads: each body sees one snapshot and cannot write."""
+
+    def __init__(self, path: Path, tuning: Tuning) -> None:
+        self._handle = Handle(path, tuning.busy_timeout_s, query_only=True)
+
+    def close(self) -> None:
+        self._handle.close()
+
+    def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
+        handle = self._handle
+        handle.when_long = turn.pass_on
+        try:
+            conn = handle.begin("BEGIN")
+            handle.deadline = job.deadline
+            job.result = job.run(conn)
+        except Exception as exc:
+            job.error = told(exc, sqlite_refusal(exc, writing=False))
+        self._end(job)
+        answer((job,))
+
+    def _end(self, job: Job) -> None:
+        self._handle.deadline = 0.0
+        try:
+            if self._handle.raw is not None:
+                self._handle.rollback()
+            if job.error is not None and spoils_the_handle(job.error.__cause__ or job.error):
+                self._handle.close()
+        except sqlite3.Error:  # what was read is good; the next body opens the file anew
+            self._handle.close()
+
+
+def _told(exc: Exception) -> BaseException:
+    if isinstance(exc, LostRace):
+        return told(exc, Overloaded())
+    return told(exc, sqlite_refusal(exc, writing=True))

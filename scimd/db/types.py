@@ -1,0 +1,129 @@
+"""Column types that mean the same on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Dialect, LargeBinary, String, Text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: aware, in UTC, to the microsecond.
+
+    ``timestamptz`` on PostgreSQL. On SQLite text of one width (``2025-01-31T09:00:00.000000Z``), so
+    that comparison and order of the texts are those of the moments. A naive datetime is refused:
+    it means a different moment on every machine.
+    """
+
+    impl = postgresql.TIMESTAMP(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(String(27))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a stored time needs a time zone")
+        return value if dialect.name == "postgresql" else utc_text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return value if value.tzinfo is UTC else value.astimezone(UTC)  # type: ignore[no-any-return]
+        return datetime.fromisoformat(value)
+
+
+def utc_text(moment: datetime) -> str:
+    """The text of a moment in SQLite; always 27 characters."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+class _Jsonb(UserDefinedType[Any]):
+    """PostgreSQL's JSONB, written as text that orjson made.
+
+    SQLAlchemy's own type wraps the value once more and lets the driver serialize it with the
+    standard library. The driver parses what is read, with the parser that the engine set.
+    """
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "JSONB"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        return _json_text
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()
+
+
+class _JsonText(UserDefinedType[Any]):
+    """JSON as SQLite's TEXT."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "TEXT"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        return _json_text
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _parsed
+
+
+def _parsed(value: str | bytes | None) -> Any:
+    return None if value is None else orjson.loads(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON document. ``None`` is SQL's NULL, never JSON's ``null``; order of keys is not kept."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(_Jsonb() if dialect.name == "postgresql" else _JsonText())
+
+
+class KeyText(TypeDecorator[str]):
+    """Text that is compared, sorted or unique: by code point on both databases.
+
+    PostgreSQL would otherwise sort by its locale, so that paging by key would differ from SQLite's
+    BINARY and from Python, and equality could follow the locale's rules after an upgrade of ICU.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text(collation="C" if dialect.name == "postgresql" else None))
+
+
+class Id(TypeDecorator[str]):
+    """A UUIDv7 as its 36 characters: sorts by the time it was made, on both databases."""
+
+    impl = String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String(36, collation="C" if dialect.name == "postgresql" else None))
+
+
+class Bytes(TypeDecorator[bytes]):
+    """Bytes as they are: hashes, salts, documents ready to answer."""
+
+    impl = LargeBinary
+    cache_ok = True

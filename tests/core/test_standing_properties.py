@@ -1,0 +1,169 @@
+"""What holds for the standing of anybody."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from scimd.core.facts import Facts, Rules
+from scimd.core.people import SourceId
+from scimd.core.roles import USER, is_account_admin
+from scimd.core.standing import CauseKind, Grant, Standing, Status, standing
+
+from .people import SOURCES, any_facts, any_rules, by, gates, source
+
+_TUPLES = ("assertions", "memberships", "grants", "gates", "reinstated")
+
+
+def without(known: Facts, source_id: SourceId) -> Facts:
+    return replace(
+        known,
+        assertions=tuple(a for a in known.assertions if a.source_id != source_id),
+        memberships=tuple(m for m in known.memberships if m.source_id != source_id),
+        reinstated=tuple(r for r in known.reinstated if r.source_id != source_id),
+    )
+
+
+def live(of: Standing) -> set[Grant]:
+    return {grant for grant in of.grants if not grant.dormant}
+
+
+@given(any_facts, any_rules(), st.randoms())
+def test_order_of_facts_carries_no_meaning(known: Facts, under: Rules, random) -> None:
+    shuffled = {
+        name: tuple(random.sample(getattr(known, name), len(getattr(known, name)))) for name in _TUPLES
+    }
+    one, other = standing(known, under), standing(replace(known, **shuffled), under)
+    assert one == other
+    assert one.reasons == other.reasons
+
+
+@given(any_facts, any_rules())
+def test_facts_told_twice_say_the_same(known: Facts, under: Rules) -> None:
+    twice = {name: getattr(known, name) * 2 for name in _TUPLES}
+    assert standing(known, under) == standing(replace(known, **twice), under)
+
+
+@given(any_facts, any_rules())
+def test_same_facts_same_standing_and_no_grant_both_live_and_dormant(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    assert standing(known, under) == found
+    assert len({replace(g, dormant=False) for g in found.grants}) == len(found.grants)
+
+
+@given(any_facts, any_rules(), st.sampled_from(SOURCES))
+def test_source_takes_away_only_what_it_gave(known: Facts, under: Rules, gone: SourceId) -> None:
+    before, after = standing(known, under), standing(without(known, gone), under)
+    foreign = {g for g in before.grants if g.origin.kind != "default" and g.origin.source_id != gone}
+    kept = {replace(g, dormant=False) for g in after.grants}
+    assert {replace(g, dormant=False) for g in foreign} <= kept
+    assume(before.owner == after.owner)
+    same_holding = (
+        under.roles[before.roles[0]].may_hold_projects <= under.roles[after.roles[0]].may_hold_projects
+    )
+    assert {g for g in foreign & live(before) if g.kind != "project" or same_holding} <= live(after)
+
+
+@given(any_facts, any_rules(), gates)
+def test_gate_is_undone_by_no_assertion(known: Facts, under: Rules, gate) -> None:
+    gated = replace(known, gates=(*known.gates, gate))
+    pushed = replace(gated, assertions=tuple(by(s) for s in SOURCES))
+    for found in (standing(gated, under), standing(pushed, under)):
+        assert found.status is Status.INACTIVE
+        assert (gate.kind, gate.by) in {(str(c.kind), c.by) for c in found.causes}
+        assert live(found) == set()
+
+
+@given(any_facts, any_rules(), st.sampled_from(SOURCES))
+def test_shadow_source_changes_nothing(known: Facts, under: Rules, hidden: SourceId) -> None:
+    shadow = replace(under, sources={**under.sources, hidden: source(hidden, 99, state="shadow")})
+    with_it, without_it = standing(known, shadow), standing(without(known, hidden), shadow)
+    only = any(c.kind is CauseKind.SHADOW for c in with_it.causes)
+    detached = any(a.source_id == hidden and a.state == "history" for a in known.assertions)
+    if only or detached:
+        assert with_it.owner is without_it.owner is None or detached
+        assert not (only and (with_it.wants_seat or live(with_it)))
+    else:
+        assert with_it == without_it
+
+
+@given(any_facts, any_rules())
+def test_no_rule_leads_to_account_admin_but_an_allowed_one(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    for grant in found.grants:
+        if (
+            grant.kind == "role"
+            and grant.origin.kind == "group"
+            and is_account_admin(under.roles[grant.target])
+        ):
+            assert (grant.origin.source_id, grant.origin.rule) in under.admin_rules
+    given_roles = {g.target for g in live(found) if g.kind == "role"}
+    assert set(found.roles) - {USER} <= given_roles
+
+
+@given(any_facts, any_rules())
+def test_inactive_people_have_nothing_and_want_nothing(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    if found.status is Status.INACTIVE:
+        assert not found.wants_seat
+        assert not found.needs_invitation
+        assert not live(found)
+        assert (found.roles, dict(found.projects), found.team, found.licences) == (
+            (USER,),
+            {},
+            None,
+            frozenset(),
+        )
+        assert found.status_with_seat is found.status_without_seat is Status.INACTIVE
+
+
+@given(any_facts, any_rules())
+def test_seat_decides_only_between_active_and_waiting(known: Facts, under: Rules) -> None:
+    seated, waiting = (standing(replace(known, has_seat=held), under) for held in (True, False))
+    for name in (f.name for f in fields(Standing)):
+        if name not in {"status", "causes", "reasons"}:
+            assert getattr(seated, name) == getattr(waiting, name)
+    assert (seated.status, waiting.status) == (seated.status_with_seat, seated.status_without_seat)
+    if seated.wants_seat:
+        assert set(waiting.causes) - set(seated.causes) == {
+            c for c in waiting.causes if c.kind is CauseKind.WAITING_FOR_SEAT
+        }
+        assert waiting.status is Status.PENDING
+    else:
+        assert seated == waiting
+
+
+@given(any_facts, any_rules())
+def test_seat_is_wanted_by_the_active_and_the_merely_invited(known: Facts, under: Rules) -> None:
+    found = standing(replace(known, has_seat=True), under)
+    merely_invited = {c.kind for c in found.causes} <= {CauseKind.INVITED}
+    assert found.wants_seat == (merely_invited and not known.service_account)
+    assert (found.status is Status.ACTIVE) == (not found.causes)
+    assert list(found.causes) == sorted(found.causes, key=lambda c: (list(CauseKind).index(c.kind), c.by))
+
+
+@given(any_facts, any_rules())
+def test_every_cause_and_every_grant_has_its_reason(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    said = [r.why for r in found.reasons if r.about == "status"]
+    assert all(any(why.startswith(f"{cause}: ") for why in said) for cause in found.causes)
+    abouts = {r.about for r in found.reasons}
+    assert {f"{g.kind}:{g.target}" for g in found.grants} <= abouts
+    assert {"seat", "owner"} <= abouts
+
+
+@given(any_facts, any_rules())
+def test_every_grant_by_hand_is_kept(known: Facts, under: Rules) -> None:
+    kept = {
+        (g.kind, g.target, g.origin.by) for g in standing(known, under).grants if g.origin.kind == "manual"
+    }
+    assert kept == {(g.kind, g.target, g.by) for g in known.grants}
+
+
+@given(any_facts, any_rules())
+def test_projects_are_the_live_grants_and_archived_ones_never(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    assert set(found.projects) == {g.target for g in live(found) if g.kind == "project"}
+    assert "archived" not in found.projects

@@ -1,0 +1,57 @@
+"""A small table for the tests of the door, which knows nothing of scimd's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+)
+
+from scimd.db.engine import Database, Tuning
+
+metadata = MetaData()
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, unique=True),
+    Column("n", Integer, CheckConstraint("n >= 0", name="not_negative"), server_default="0"),
+)
+
+
+@asynccontextmanager
+async def opened(url: str, tuning: Tuning | None = None) -> AsyncIterator[Database]:
+    """A database with the table in it."""
+    database = Database.open(url, tuning or Tuning())
+    try:
+        await database.write(metadata.create_all)
+        yield database
+    finally:
+        await database.aclose()
+
+
+def add(number: int) -> Callable[[Connection], int]:
+    def body(conn: Connection) -> int:
+        conn.execute(insert(items), {"id": number, "name": f"item {number}"})
+        return number
+
+    return body
+
+
+def count(conn: Connection) -> int:
+    return conn.execute(select(func.count()).select_from(items)).scalar_one()
+
+
+def names(conn: Connection) -> list[str]:
+    return list(conn.execute(select(items.c.name).order_by(items.c.id)).scalars())

@@ -1,0 +1,174 @@
+"""The schema that migrations make is the one in ``tables.py``, whatever happens on the way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+
+from scimd.core.errors import DatabaseUnavailable
+from scimd.db import migrate
+from scimd.db.engine import parse
+from scimd.db.tables import metadata
+
+
+@contextmanager
+def looking(url: str) -> Iterator[Connection]:
+    engine = create_engine(parse(url), poolclass=NullPool)
+    with engine.begin() as conn:
+        yield conn
+    engine.dispose()
+
+
+def schema(conn: Connection) -> dict[str, Any]:
+    """Everything that a comparison by alembic would pass over, too: checks, defaults, triggers."""
+    look = inspect(conn)
+    tables = [name for name in look.get_table_names() if name != "alembic_version"]
+    if conn.dialect.name == "sqlite":
+        triggers = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    else:
+        triggers = (
+            "SELECT tgname, pg_get_triggerdef(t.oid), prosrc FROM pg_trigger t "
+            "JOIN pg_proc p ON p.oid = tgfoid WHERE NOT tgisinternal ORDER BY tgname"
+        )
+    return {
+        "triggers": [tuple(" ".join(part.split()) for part in row) for row in conn.execute(text(triggers))],
+        "columns": {
+            name: sorted(
+                (c["name"], str(c["type"]), c["nullable"], str(c["default"]).strip("()"))
+                for c in look.get_columns(name)
+            )
+            for name in tables
+        },
+        "checks": {
+            name: sorted((c["name"], c["sqltext"]) for c in look.get_check_constraints(name))
+            for name in tables
+        },
+        "keys": {name: look.get_pk_constraint(name)["constrained_columns"] for name in tables},
+        "uniques": {name: sorted(str(u) for u in look.get_unique_constraints(name)) for name in tables},
+        "indexes": {name: sorted(map(_told, look.get_indexes(name))) for name in tables},
+    }
+
+
+def _told(index: Any) -> str:
+    options = {key: str(value) for key, value in index.pop("dialect_options", {}).items()}
+    return f"{index} {options}"
+
+
+def test_migrations_and_tables_agree(database_url: str) -> None:
+    migrate.upgrade(database_url)
+    with looking(database_url) as conn:
+        context = MigrationContext.configure(conn, opts={"compare_type": migrate.compares})
+        assert compare_metadata(context, metadata) == []
+        migrated = schema(conn)
+        metadata.drop_all(conn)
+        if conn.dialect.name == "postgresql":
+            conn.execute(text("DROP FUNCTION seats_never_overbooked"))
+        metadata.create_all(conn)
+        assert migrated == schema(conn)
+
+
+def test_an_upgrade_is_made_once(database_url: str) -> None:
+    assert migrate.check(database_url) == "empty"
+    migrate.upgrade(database_url)
+    assert migrate.check(database_url) == "current"
+    assert migrate.current(database_url) == migrate.head()
+    migrate.upgrade(database_url)
+    assert migrate.check(database_url) == "current"
+
+
+def test_a_newer_schema_is_refused_with_a_sentence(database_url: str) -> None:
+    migrate.upgrade(database_url)
+    with looking(database_url) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert migrate.check(database_url) == "ahead"
+    with pytest.raises(migrate.SchemaTooNew, match="has the schema 9999"):
+        migrate.upgrade(database_url)
+
+
+def test_an_older_schema_is_behind_and_brought_up(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(database_url)
+    _with_next(tmp_path, monkeypatch, "op.get_bind().exec_driver_sql('CREATE TABLE later (id integer)')")
+    assert migrate.check(database_url) == "behind"
+    migrate.upgrade(database_url)
+    assert migrate.check(database_url) == "current"
+    with looking(database_url) as conn:
+        assert inspect(conn).has_table("later")
+
+
+def test_a_failed_migration_leaves_the_schema_as_it_was(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_next(tmp_path, monkeypatch, "raise ZeroDivisionError")
+    with pytest.raises(ZeroDivisionError):
+        migrate.upgrade(database_url)
+    assert migrate.check(database_url) == "empty"
+    with looking(database_url) as conn:
+        assert inspect(conn).get_table_names() == []
+
+
+def test_a_killed_migration_has_not_happened_and_is_made_again(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag = tmp_path / "half-way"
+    with monkeypatch.context() as patch:
+        _with_next(tmp_path, patch, f"import time; open({str(flag)!r}, 'w').close(); time.sleep(60)")
+        process = multiprocessing.get_context("fork").Process(target=migrate.upgrade, args=(database_url,))
+        process.start()
+        _until(flag.exists)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        process.close()
+    migrate.upgrade(database_url)
+    assert migrate.check(database_url) == "current"
+
+
+def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=migrate.upgrade, args=(database_url,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert migrate.check(database_url) == "current"
+
+
+def test_a_file_that_is_no_database_is_named_so(tmp_path: Path) -> None:
+    file = tmp_path / "scimd.db"
+    file.write_bytes(b"this is a letter to the editor\n" * 200)
+    with pytest.raises(DatabaseUnavailable, match="no SQLite database"):
+        migrate.upgrade(f"sqlite:///{file}")
+    assert file.read_bytes().startswith(b"this is a letter")
+
+
+def _with_next(folder: Path, patch: pytest.MonkeyPatch, statement: str) -> None:
+    """Let a later version exist."""
+    scripts = folder / "migrations"
+    shutil.copytree(migrate._SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / "0999_next.py").write_text(
+        f"from alembic import op\nrevision = '0999'\ndown_revision = {migrate.head()!r}\n"
+        f"def upgrade():\n    {statement}\n"
+    )
+    patch.setattr(migrate, "_SCRIPTS", scripts)
+
+
+def _until(happened: Any) -> None:
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
