@@ -308,7 +308,10 @@ USER_SCHEMA = Schema(
             returned="never",
             filterable=False,
         ),
-        _plural("emails", "E-mail addresses.", _text("value", "The address.", max_chars=_INDEXED, address=True), "work", "home", "other"),
+        _plural(
+            "emails", "E-mail addresses.", _text("value", "The address.", max_chars=_INDEXED, address=True),
+            "work", "home", "other",
+        ),
         _plural(
             "phoneNumbers", "Telephone numbers.", _text("value", "The number."),
             "work", "home", "mobile", "fax", "pager", "other",

@@ -24,7 +24,9 @@ def parse(body: bytes) -> Document:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         if "surrogate" in exc.msg:
-            raise invalid_value("The body", "it holds half of a surrogate pair, which is no character") from exc
+            raise invalid_value(
+                "The body", "it holds half of a surrogate pair, which is no character"
+            ) from exc
         raise invalid_syntax(f"The body is not JSON: {exc.msg} at character {exc.pos}.") from exc
     if not isinstance(parsed, dict):
         raise invalid_syntax("The body must be a JSON object.")

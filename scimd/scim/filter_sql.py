@@ -7,6 +7,7 @@ means what it says. The tenant's predicate is added by whoever reads; subqueries
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -42,7 +43,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, ResourceKind, Resolved
+from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filters import Binder, Test
@@ -144,14 +145,24 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def visit_comparison(self, node: Comparison) -> Condition:
         test = self.binder.comparison(node)
-        if self._is_rows(test.found):
-            return self._any_row(test.found, test, None)
-        return self._compare(self._scalar(test.found), test)
+        if test.value is None:
+            present = self.visit_present(Present(node.attr_path))
+            return present if test.op is CompareOperator.ne else not_(present)
+        if test.op is CompareOperator.ne:
+            return not_(self._holds(Test(test.found, CompareOperator.eq, test.value)))
+        return self._holds(test)
+
+    def _holds(self, test: Test) -> Condition:
+        if not test.found.attribute.multi:
+            return self._compare(self._scalar(test.found), test)
+        rows = self._rows(test.found)
+        return rows.any(rows.compare(test))
 
     def visit_present(self, node: Present) -> Condition:
         found = self.binder.attribute(node.attr_path)
-        if self._is_rows(found):
-            return self._present_rows(found)
+        if found.attribute.multi:
+            rows = self._rows(found)
+            return rows.any(rows.present(found))
         if found.target.type == "complex":
             parts = (Resolved(found.extension, found.attribute, part) for part in found.target.sub)
             return or_(*(self._present(self._scalar(each), each.target) for each in parts))
@@ -165,7 +176,8 @@ class SqlFilter(FilterVisitor[Condition]):
         return and_(*terms) if node.op == LogicalOperator.and_ else or_(*terms)
 
     def visit_value_path(self, node: ValuePath) -> Condition:
-        return self._any_row(self.binder.selection(node), None, node.val_filter)
+        rows = self._rows(self.binder.selection(node))
+        return rows.any(_Inside(self, rows).visit(node.val_filter))
 
     # -------------------------------------------------------------- one value
 
@@ -185,11 +197,13 @@ class SqlFilter(FilterVisitor[Condition]):
         table, key = self.scope.table, self.scope.key
         match name:
             case "resourceType":
-                return literal(self.scope.kind.name.lower() if False else self.scope.kind.name)
+                return literal(self.scope.kind.name)
             case "location":
                 return literal(f"{self.scope.base_url}{self.scope.kind.endpoint}/") + key
             case "version":
-                rest: ColumnElement[Any] = literal("0") if self.scope.kind is GROUP else self._person(people.c.rest)
+                rest: ColumnElement[Any] = (
+                    literal("0") if self.scope.kind is GROUP else self._person(people.c.rest)
+                )
                 return literal('W/"') + cast(table.c.version, Text) + "-" + cast(rest, Text) + '"'
             case "created":
                 return table.c.created_at  # type: ignore[no-any-return]
@@ -219,12 +233,12 @@ class SqlFilter(FilterVisitor[Condition]):
             return present if test.op is CompareOperator.ne else not_(present)
         if test.op is CompareOperator.ne:
             return not_(self._compare(have, Test(test.found, CompareOperator.eq, test.value)))
-        compared = self._operate(have, test.op, test.value)
+        compared: Condition = self._operate(have, test.op, test.value)
         if getattr(have, "name", None) in _ALWAYS_SET and getattr(have, "table", None) is not None:
             return compared
         return and_(have.is_not(None), compared)
 
-    def _operate(self, have: ColumnElement[Any], op: CompareOperator, value: Any) -> Condition:
+    def _operate(self, have: ColumnElement[Any], op: CompareOperator, value: Any) -> Any:
         if isinstance(value, bool):
             return have == self.json.flag(value)
         match op:
@@ -242,7 +256,7 @@ class SqlFilter(FilterVisitor[Condition]):
             case _:
                 if not self.json.sqlite and not isinstance(value, datetime):
                     have = collate(have, "C")
-                return getattr(have, _ORDER[op])(value)  # type: ignore[no-any-return]
+                return getattr(have, _ORDER[op])(value)
 
     def _present(self, have: ColumnElement[Any], row: Attribute) -> Condition:
         if row.type in ("string", "reference", "binary"):
@@ -250,23 +264,6 @@ class SqlFilter(FilterVisitor[Condition]):
         return have.is_not(None)
 
     # -------------------------------------------------------------- many values
-
-    def _is_rows(self, found: Resolved) -> bool:
-        return found.attribute.multi
-
-    def _any_row(self, found: Resolved, test: Test | None, inner: FilterNode | None) -> Condition:
-        """Some value satisfies the comparison, or the filter between the brackets."""
-        if test is not None and (test.value is None or test.op is CompareOperator.ne):
-            if test.value is None:
-                present = self._present_rows(test.found)
-                return present if test.op is CompareOperator.ne else not_(present)
-            return not_(self._any_row(found, Test(found, CompareOperator.eq, test.value), None))
-        rows = self._rows(found)
-        return rows.any(rows.compare(test) if test is not None else _Inside(self, rows).visit(_given(inner)))
-
-    def _present_rows(self, found: Resolved) -> Condition:
-        rows = self._rows(found)
-        return rows.any(rows.present(found))
 
     def _rows(self, found: Resolved) -> _Rows:
         if found.extension is None and found.attribute.name == "groups":
@@ -300,24 +297,20 @@ class SqlFilter(FilterVisitor[Condition]):
         return collate(value, "C")
 
 
-def _given(node: FilterNode | None) -> FilterNode:
-    if node is None:
-        raise invalid_filter("The filter between the brackets is missing.")
-    return node
-
-
-class _Rows:
+class _Rows(ABC):
     """The values of a multi-valued attribute as rows of a subquery."""
 
     def __init__(self, outer: SqlFilter, found: Resolved) -> None:
         self.outer = outer
         self.found = found
 
+    @abstractmethod
     def value(self, part: Resolved) -> ColumnElement[Any]:
-        raise NotImplementedError
+        """What a row has for the attribute or its sub-attribute."""
 
+    @abstractmethod
     def any(self, inner: Condition) -> Condition:
-        raise NotImplementedError
+        """Some row satisfies the condition."""
 
     def compare(self, test: Test) -> Condition:
         return self.outer._compare(self.value(test.found), test)
@@ -354,7 +347,9 @@ class _GroupsOfUser(_Rows):
     """The groups that hold a person, directly or through other groups: found from the groups' side."""
 
     def value(self, part: Resolved) -> ColumnElement[Any]:
-        return groups.c.display_name_key if part.sub is not None and part.sub.name == "display" else groups.c.id
+        return (
+            groups.c.display_name_key if part.sub is not None and part.sub.name == "display" else groups.c.id
+        )
 
     def present(self, found: Resolved) -> Condition:
         return true()
@@ -396,7 +391,8 @@ class _MembersOfGroup(_Rows):
     def compare(self, test: Test) -> Condition:
         row = test.found.sub
         if test.op is CompareOperator.eq and row is not None and row.name == "value":
-            return or_(group_members.c.person_id == test.value, group_members.c.child_id == test.value)
+            columns = (group_members.c.person_id, group_members.c.child_id)
+            return or_(*(and_(column.is_not(None), column == test.value) for column in columns))
         return super().compare(test)
 
     def present(self, found: Resolved) -> Condition:

@@ -31,7 +31,7 @@ from scim2_models.path import (
     ValuePath,
 )
 
-from scimd.core.attributes import Attribute, ResourceKind, Resolved
+from scimd.core.attributes import Attribute, Resolved, ResourceKind
 from scimd.core.people import fold
 from scimd.scim.errors import invalid_filter, shown
 
@@ -162,8 +162,10 @@ class Binder:
             case _:
                 wanted = isinstance(value, str) and "\0" not in value and _is_text(value)
         if not wanted:
-            raise invalid_filter(f"{found} cannot be compared with {shown(str(value))}: it is of type {row.type}.")
-        return fold(value) if row.folds else value  # type: ignore[no-any-return]
+            raise invalid_filter(
+                f"{found} cannot be compared with {shown(str(value))}: it is of type {row.type}."
+            )
+        return fold(value) if row.folds else value
 
 
 def _is_text(value: str) -> bool:
@@ -202,7 +204,9 @@ def holds(test: Test, values: Sequence[Any]) -> bool:
     if test.op is CompareOperator.ne:
         return not holds(Test(test.found, CompareOperator.eq, test.value), values)
     compare = _COMPARE[test.op]
-    return any(compare(have, test.value) for have in map(_comparable(test.found.target), values) if have is not None)
+    return any(
+        compare(have, test.value) for have in map(_comparable(test.found.target), values) if have is not None
+    )
 
 
 def _comparable(row: Attribute) -> Callable[[Any], Any]:

@@ -45,7 +45,9 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         if not rules.tolerant:
             raise invalid_value(where, "it is multi-valued: send an array")
         value = [value]
-    kept = [one for each in value if each is not None and (one := taken_one(row, each, where, rules)) is not None]
+    kept = [
+        one for each in value if each is not None and (one := taken_one(row, each, where, rules)) is not None
+    ]
     return kept or None
 
 
@@ -97,7 +99,7 @@ def _number(row: Attribute, value: Any, where: str) -> int | float:
     wanted = int if row.type == "integer" else (int, float)
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise invalid_value(where, f"a number is wanted, not {_kind(value)}")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _binary(value: Any, where: str) -> str:
