@@ -8,7 +8,10 @@ COPY requirements/ requirements/
 RUN pip install --no-cache-dir --require-hashes -r requirements/uv.txt \
  && uv venv -q /opt/build && uv venv -q /opt/scimd \
  && uv pip install -q --python /opt/build/bin/python --require-hashes -r requirements/build.txt \
- && uv pip install -q --python /opt/scimd/bin/python --require-hashes --compile-bytecode -r requirements/ldap.txt
+ && uv pip install -q --python /opt/scimd/bin/python --require-hashes -r requirements/build.txt \
+ && uv pip install -q --python /opt/scimd/bin/python --require-hashes --no-build-isolation --compile-bytecode \
+      -r requirements/ldap.txt \
+ && uv pip uninstall -q --python /opt/scimd/bin/python setuptools hatchling editables trove-classifiers
 COPY pyproject.toml README.md LICENSE ./
 COPY scimd/ scimd/
 COPY connectors/ connectors/

@@ -33,6 +33,11 @@ from scimd.web import app as web_app
 
 logger = log.get(__name__)
 
+_KEY_IS_MISSING = (
+    "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
+    '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
+)
+
 
 def keyring(config: Config, *, make: bool) -> Keyring:
     """The keys behind links and cookies.
@@ -48,12 +53,7 @@ def keyring(config: Config, *, make: bool) -> Keyring:
     if config.database.url.startswith("sqlite"):
         path = Path(config.database.url.removeprefix("sqlite:///") + ".key")
         return Keyring([load_or_make_key_file(path, make=make)])
-    raise ConfigError(
-        [
-            "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
-            + '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
-        ]
-    )
+    raise ConfigError([_KEY_IS_MISSING])
 
 
 def door_settings(config: Config) -> DoorSettings:

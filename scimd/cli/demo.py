@@ -21,7 +21,6 @@ from scimd.cli.common import context, err, operator, out
 from scimd.cli.demo_people import DemoPerson
 from scimd.config import ConfigError
 from scimd.org import links, organizations, runs, sources, tokens
-from scimd.org.sources import NewSource
 from scimd.org.tx import Door
 
 FOLDER = Path(".demo")
@@ -99,7 +98,9 @@ def run() -> None:
     public_url = base.server.public_url
     if base.server.port != 8080 and public_url == config.Server.model_fields["public_url"].default:
         public_url = f"http://127.0.0.1:{base.server.port}"
-    body = _CONFIG.format(folder=FOLDER.as_posix(), port=base.server.port, public_url=public_url, seats=_SEATS)
+    body = _CONFIG.format(
+        folder=FOLDER.as_posix(), port=base.server.port, public_url=public_url, seats=_SEATS
+    )
     file.write_text(body, encoding="utf-8")
     loaded = config.load(file)
     log.configure("warning" if loaded.log.level == "info" else loaded.log.level, loaded.log.format)
@@ -134,7 +135,9 @@ async def _push(door: Door, address: str) -> str:
         for person in staff:
             async with http.post(f"{address}/scim/v2/Users", json=_as_scim(person)) as answer:
                 if answer.status != 201:
-                    raise ConfigError([f"the demo's push was answered {answer.status}: {await answer.text()}"])
+                    raise ConfigError(
+                        [f"the demo's push was answered {answer.status}: {await answer.text()}"]
+                    )
     return token.token
 
 
@@ -167,7 +170,6 @@ async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> Non
     url = loaded.server.public_url
     link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_for=timedelta(hours=24))
     base = f"{url}/scim/v2"
-    bearer = f'-H "Authorization: Bearer {token}"'
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")
     for label, value in (
@@ -179,11 +181,12 @@ async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> Non
     ):
         out.print(f"  {label:<22} {escape(value)}")
     out.print("\nAsk it something:")
-    for line in (
-        f'curl -s {bearer} "{base}/Users?count=2"',
-        f"curl -s {bearer} -G {base}/Users --data-urlencode 'filter=title eq \"Engineer\"' -d count=3",
-        f"curl -s {bearer} -H 'Content-Type: application/scim+json' {base}/Users "
-        '-d \'{"userName":"new.person@meridian.example","name":{"givenName":"New","familyName":"Person"}}\'',
+    curl = f'curl -s -H "Authorization: Bearer {token}"'
+    person = '{"userName": "ada@meridian.example", "name": {"givenName": "Ada", "familyName": "Novak"}}'
+    for asked in (
+        f'"{base}/Users?count=2"',
+        f"-G {base}/Users --data-urlencode 'filter=title eq \"Engineer\"' -d count=3",
+        f"{base}/Users -H 'Content-Type: application/scim+json' -d '{person}'",
     ):
-        out.print("  " + escape(line))
+        out.print(f"  {curl} {escape(asked)}")
     out.print()

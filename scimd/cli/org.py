@@ -19,9 +19,12 @@ app = typer.Typer(name="org", help="Organizations.", no_args_is_help=True)
 def create(
     name: Annotated[str, typer.Argument(help="Small letters, digits and dashes; used in commands.")],
     display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
-    seats: Annotated[int | None, typer.Option(min=0, help="Paid seats; without it there is no limit.")] = None,
+    seats: Annotated[
+        int | None, typer.Option(min=0, help="Paid seats; without it there is no limit.")
+    ] = None,
     seats_on_scim: Annotated[
-        Literal["hold", "reject", "allow"], typer.Option(help="What a SCIM push does when all seats are taken.")
+        Literal["hold", "reject", "allow"],
+        typer.Option(help="What a SCIM push does when all seats are taken."),
     ] = "hold",
     default_project: Annotated[
         str, typer.Option(help="The project of people to whom nothing else gives one, or none.")
@@ -45,7 +48,8 @@ def create(
     if json:
         print_json(_as_json(made))
     else:
-        out.print(f"Organization [bold]{made.slug}[/bold] is there. Next: scimd token create --org {made.slug} --source NAME")
+        out.print(f"Organization [bold]{made.slug}[/bold] is there.")
+        out.print(f"Next: scimd token create --org {made.slug} --source NAME")
 
 
 @app.command("list")
@@ -63,8 +67,8 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         "Organizations",
         ("Name", "Display name", "Kind", "Seats used", "Seats", "Over the limit by SCIM", "Made"),
         (
-            (row.slug, row.display_name, row.kind, row.seats_used, "no limit" if row.seats is None else row.seats,
-             row.seats_on_scim, row.created_at)
+            (row.slug, row.display_name, row.kind, row.seats_used,
+             "no limit" if row.seats is None else row.seats, row.seats_on_scim, row.created_at)
             for row in rows
         ),
         empty="There is no organization yet. Make one: scimd org create NAME",

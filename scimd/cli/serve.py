@@ -33,7 +33,9 @@ def serve(
 
 
 def worker(
-    parent: Annotated[bool, typer.Option("--parent", hidden=True, help="Stop when standard input ends.")] = False,
+    parent: Annotated[
+        bool, typer.Option("--parent", hidden=True, help="Stop when standard input ends.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Run schedule, sync, mail and settling, without HTTP. `serve` starts one by itself."""

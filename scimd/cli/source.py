@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, organization, out, print_json, print_table, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
 from scimd.org import sources
 from scimd.org.sources import Released, SourceRecord

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from scimd import config as configuration
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, organization, out, print_json, print_table, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.org import sources, tokens
@@ -27,7 +37,9 @@ def create(
         str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
     ] = "default",
     name: Annotated[str | None, typer.Option(help="What lists call the token.")] = None,
-    expires: Annotated[str | None, typer.Option(help="After how long, such as 90d; never without it.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="After how long, such as 90d; never without it.")
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -39,7 +51,9 @@ def create(
         ctx = context(door, owner.id)
         of = await sources.ensure(door, ctx, NewSource(source, kind="scim"))
         if of.kind != "scim":
-            raise InvalidValue("--source", f"{source} is read by the connector {of.connector}; nobody pushes to it")
+            raise InvalidValue(
+                "--source", f"{source} is read by the connector {of.connector}; nobody pushes to it"
+            )
         until = None if lifetime is None else door.clock() + lifetime
         return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until)
 

@@ -1,0 +1,35 @@
+"""``scimd admin``: the first people of an organization, and operators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import ConfigOption, JsonOption, operator, out, print_json, run
+from scimd.config import Config
+from scimd.org import links
+from scimd.org.tx import Door
+
+app = typer.Typer(name="admin", help="Account Admins and operators.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    email: Annotated[str, typer.Argument(help="The address to sign in with.")],
+    org: Annotated[str, typer.Option("--org", help="The organization; system makes an operator.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make an Account Admin and print a one-time sign-in link."""
+
+    async def work(door: Door, loaded: Config) -> str:
+        token = await links.create_admin(door, org, email, operator())
+        return f"{loaded.server.public_url}/sign-in/{token}"
+
+    link = run(config, work)
+    if json:
+        print_json({"email": email, "organization": org, "link": link})
+    else:
+        out.print(f"{email} signs in to {org} once by this link, within 15 minutes:")
+        out.print(link)
