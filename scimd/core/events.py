@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     INVITATION_ACCEPTED = "invitation.accepted"
     INVITATION_DECLINED = "invitation.declined"
     INVITATION_EXPIRED = "invitation.expired"
+    INVITATION_REFUSED = "invitation.refused"  # by the mail server
     INVITATION_CANCELLED = "invitation.cancelled"
     GROUP_CREATED = "group.created"
     GROUP_UPDATED = "group.updated"
@@ -81,6 +82,8 @@ class EventKind(StrEnum):
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
     SIGN_IN_FAILED = "sign_in.failed"
+    LINK_CREATED = "link.created"
+    LINK_USED = "link.used"
     PASSWORD_SET = "password.set"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"

@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("family_name_key", types.KeyText(), nullable=True),
         sa.Column("given_name_key", types.KeyText(), nullable=True),
         sa.Column("email_key", types.KeyText(), nullable=True),
+        sa.Column("sign_in_key", types.KeyText(), nullable=True),
+        sa.Column("employee_number_key", types.KeyText(), nullable=True),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("digest", types.Bytes(), nullable=True),
         sa.Column("entry_name", sa.Text(), nullable=True),
@@ -43,12 +45,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_assertions_email", "assertions", ["org_id", "source_id", "email_key"], unique=False)
     op.create_index(
+        "ix_assertions_employee_number", "assertions", ["org_id", "employee_number_key"], unique=False
+    )
+    op.create_index(
         "ix_assertions_external", "assertions", ["org_id", "source_id", "external_id"], unique=False
     )
     op.create_index(
         "ix_assertions_page", "assertions", ["org_id", "source_id", "created_at", "person_id"], unique=False
     )
     op.create_index("ix_assertions_person", "assertions", ["org_id", "person_id"], unique=False)
+    op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
+    op.create_index(
+        "ix_assertions_user_name", "assertions", ["org_id", "source_id", "user_name_key"], unique=False
+    )
     op.create_index(
         "uq_assertions_external_id",
         "assertions",
@@ -226,6 +235,7 @@ def upgrade() -> None:
         sa.Column("external_id", types.KeyText(), nullable=True),
         sa.Column("display_name", sa.Text(), nullable=False),
         sa.Column("display_name_key", types.KeyText(), nullable=False),
+        sa.Column("unique_name_key", types.KeyText(), nullable=True),
         sa.Column("document", types.Bytes(), nullable=False),
         sa.Column("folded", types.Json(), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
@@ -249,6 +259,14 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("state = 'live' AND external_id IS NOT NULL"),
         postgresql_where=sa.text("state = 'live' AND external_id IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_groups_unique_name_key",
+        "groups",
+        ["org_id", "source_id", "unique_name_key"],
+        unique=True,
+        sqlite_where=sa.text("state = 'live' AND unique_name_key IS NOT NULL"),
+        postgresql_where=sa.text("state = 'live' AND unique_name_key IS NOT NULL"),
     )
     op.create_table(
         "invitations",

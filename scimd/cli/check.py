@@ -1,0 +1,73 @@
+"""``scimd check``: what is wrong, one sentence each, with the mend."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from scimd import app as composition
+from scimd import config as configuration
+from scimd.cli.common import ConfigOption, JsonOption, err, load, out, print_json
+from scimd.config import Config, ConfigError
+from scimd.core.errors import Refusal
+from scimd.org import organizations, reads
+from scimd.sync import registry
+
+
+def register(app: typer.Typer) -> None:
+    app.command("check")(check)
+
+
+def check(
+    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Only this source.")] = None,
+    standing: Annotated[
+        bool, typer.Option("--standing", help="Work out everybody's standing anew and compare it.")
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check config, database and connectors; changes nothing. Exit code 1 where something is wrong."""
+    passed: list[str] = []
+    faults: list[str] = []
+    try:
+        loaded = load(config)
+        passed.append(f"config: {configuration.find(config) or 'built-in defaults'} is valid")
+        asyncio.run(_check(loaded, source, standing, passed, faults))
+    except ConfigError as exc:
+        faults += exc.faults
+    except Refusal as exc:
+        faults.append(f"database: {exc.detail}")
+    if json:
+        print_json({"ok": not faults, "passed": passed, "faults": faults})
+    else:
+        for sentence in passed:
+            out.print(f"[green]✓[/green] {escape(sentence)}")
+        for sentence in faults:
+            err.print(f"[red]✗[/red] {escape(sentence)}")
+    raise typer.Exit(1 if faults else 0)
+
+
+async def _check(
+    config: Config, only: str | None, standing: bool, passed: list[str], faults: list[str]
+) -> None:
+    composition.prove(config)
+    composition.require_schema(config)
+    async with composition.opened(config, make_key=True) as door:
+        await door.db.ping()
+        passed.append(f"database: {door.db.dialect}, schema current")
+        if standing:
+            for organization in await organizations.list_organizations(door):
+                found = await reads.check_standing(door, organization.id)
+                faults += [f"standing: {organization.slug}: {difference}" for difference in found]
+                if not found:
+                    passed.append(f"standing: {organization.slug}: stored equals recomputed for everybody")
+    for organization_ in config.organization:
+        for source in organization_.source:
+            name = f"{organization_.name}/{source.name}"
+            if source.connector == "scim" or (only is not None and only not in (name, source.name)):
+                continue
+            answer = await registry.check(source)
+            (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")

@@ -1,0 +1,293 @@
+"""Who might be the person behind an entry: what is stored, loaded for core/sync/match to judge."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy.sql import ColumnElement
+
+from scimd.core.attributes import ENTERPRISE_URN
+from scimd.core.people import Document, Keys, OrgId, PersonId, SourceId, fold
+from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
+from scimd.db.among import among
+from scimd.db.tables import assertions, grants, people, status_spans
+from scimd.org.rulebook import RuleBook, SourceBook
+
+#: What ``join`` may name, and the column by which it meets.
+JOINS = {
+    "mail": assertions.c.sign_in_key,
+    "employeeNumber": assertions.c.employee_number_key,
+    "userName": assertions.c.user_name_key,
+}
+
+
+def employee_number_key(document: Document) -> str | None:
+    """The comparison key of the Enterprise extension's employeeNumber."""
+    extension = document.get(ENTERPRISE_URN)
+    number = extension.get("employeeNumber") if isinstance(extension, Mapping) else None
+    return fold(number) if isinstance(number, str) and number.strip() else None
+
+
+def join_key(join: str, keys: Keys, employee_number: str | None) -> str | None:
+    if join == "employeeNumber":
+        return employee_number
+    return keys.sign_in_key if join == "mail" else keys.user_name_key
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What an entry is looked for by. ``person_id``: the caller knows whose it is."""
+
+    keys: Keys
+    employee_number: str | None = None
+    person_id: PersonId | None = None
+
+
+@dataclass(slots=True)
+class Near:
+    """The source's own assertions that any of the entries meets, in whatever state."""
+
+    by_person: dict[PersonId, Row[Any]] = field(default_factory=dict)
+    by_external_id: dict[str, list[Row[Any]]] = field(default_factory=lambda: defaultdict(list))
+    by_user_name: dict[str, list[Row[Any]]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, row: Row[Any]) -> None:
+        if row.person_id not in self.by_person:
+            self.by_person[PersonId(row.person_id)] = row
+            self.by_user_name[row.user_name_key].append(row)
+            if row.external_id is not None:
+                self.by_external_id[row.external_id].append(row)
+
+
+def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable[Entry]) -> Near:
+    """At most three statements, each by an index."""
+    entries = list(entries)
+    column = assertions.c
+    found = Near()
+    for key, values in (
+        (column.external_id, {e.keys.external_id for e in entries} - {None}),
+        (column.user_name_key, {e.keys.user_name_key for e in entries}),
+        (column.person_id, {e.person_id for e in entries} - {None}),
+    ):
+        if values:
+            for row in conn.execute(_near(conn, org_id, source_id, key, [str(v) for v in values])):
+                found.add(row)
+    return found
+
+
+def _near(
+    conn: Connection, org_id: OrgId, source_id: SourceId, key: ColumnElement[Any], values: list[str]
+) -> Select[Any]:
+    column = assertions.c
+    return (
+        select(assertions, people.c.deleted_at, people.c.status)
+        .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
+        .where(column.org_id == org_id, column.source_id == source_id, among(conn, key, values))
+    )
+
+
+def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, SameSource]:
+    """The rows of ``near`` as candidates; detached assertions are none."""
+    away = [
+        person_id
+        for person_id, row in found.by_person.items()
+        if row.state == "live" and not row.active and row.deleted_at is None
+    ]
+    since = _inactive_since(conn, org_id, away) if away else {}
+    return {
+        person_id: SameSource(
+            person_id=person_id,
+            external_id=row.external_id,
+            user_name_key=row.user_name_key,
+            live=row.state == "live",
+            active=row.active,
+            tombstoned=row.deleted_at is not None,
+            since=row.deleted_at or row.gone_at or since.get(person_id),
+        )
+        for person_id, row in found.by_person.items()
+        if row.state != "history"
+    }
+
+
+def _inactive_since(
+    conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]
+) -> dict[PersonId, datetime]:
+    column = status_spans.c
+    query = select(column.person_id, column.since).where(
+        column.org_id == org_id,
+        among(conn, column.person_id, person_ids),
+        column.until.is_(None),
+        column.status == "inactive",
+    )
+    return {PersonId(row.person_id): row.since for row in conn.execute(query)}
+
+
+# ------------------------------------------------------------------------------ beyond the source
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """Candidates outside the source, by the key that meets them."""
+
+    joined: Mapping[tuple[str, str], tuple[OtherSource, ...]]
+    holders: Mapping[str, AddressHolder]
+    local: Mapping[str, LocalPerson]
+
+
+def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry]) -> Beyond:
+    joined = _joined(conn, book, source, entries) if len(book.sources) > 1 else {}
+    addresses = {entry.keys.sign_in_key for entry in entries} - {None}
+    if not addresses:
+        return Beyond(joined, {}, {})
+    column = people.c
+    held = conn.execute(
+        select(
+            column.id,
+            column.sign_in_key,
+            column.status,
+            column.accepted,
+            column.address_verified_at,
+        ).where(
+            column.org_id == book.org_id,
+            column.deleted_at.is_(None),
+            among(conn, column.sign_in_key, [str(key) for key in addresses]),
+        )
+    ).all()
+    if not held:
+        return Beyond(joined, {}, {})
+    sources_of = _sources_of(conn, book.org_id, [PersonId(row.id) for row in held])
+    without = [row for row in held if not sources_of.get(PersonId(row.id))]
+    privileged = _privileged(conn, book, [PersonId(row.id) for row in without]) if without else set()
+    return Beyond(
+        joined,
+        {row.sign_in_key: _holder(row, sources_of.get(PersonId(row.id), ()), book, source) for row in held},
+        {row.sign_in_key: _local(row, privileged) for row in without},
+    )
+
+
+def _joined(
+    conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry]
+) -> dict[tuple[str, str], tuple[OtherSource, ...]]:
+    column = assertions.c
+    own = assertions.alias("own")
+    found: dict[tuple[str, str], list[OtherSource]] = defaultdict(list)
+    for join in source.join:
+        values = {join_key(join, entry.keys, entry.employee_number) for entry in entries} - {None}
+        if join not in JOINS or not values:
+            continue
+        taken = (
+            select(own.c.person_id)
+            .where(
+                own.c.org_id == column.org_id,
+                own.c.source_id == source.id,
+                own.c.person_id == column.person_id,
+                own.c.state == "live",
+            )
+            .exists()
+        )
+        query = (
+            select(JOINS[join].label("key"), column.person_id, people.c.status, taken.label("taken"))
+            .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
+            .where(
+                column.org_id == book.org_id,
+                column.source_id != source.id,
+                column.state != "history",
+                people.c.deleted_at.is_(None),
+                among(conn, JOINS[join], [str(value) for value in values]),
+            )
+        )
+        for row in conn.execute(query):
+            one = OtherSource(PersonId(row.person_id), join, row.status == "inactive", bool(row.taken))
+            found[join, row.key].append(one)
+    return {key: tuple(each) for key, each in found.items()}
+
+
+def _sources_of(
+    conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]
+) -> dict[PersonId, list[SourceId]]:
+    column = assertions.c
+    query = select(column.person_id, column.source_id).where(
+        column.org_id == org_id, column.state != "history", among(conn, column.person_id, person_ids)
+    )
+    found: dict[PersonId, list[SourceId]] = defaultdict(list)
+    for row in conn.execute(query):
+        found[PersonId(row.person_id)].append(SourceId(row.source_id))
+    return found
+
+
+def _privileged(conn: Connection, book: RuleBook, person_ids: Collection[PersonId]) -> set[PersonId]:
+    """Those with a grant, dormant or not, of a role that has permissions."""
+    powerful = {name for name, role in book.rules.roles.items() if role.permissions}
+    column = grants.c
+    query = select(column.person_id, column.target).where(
+        column.org_id == book.org_id,
+        column.kind == "role",
+        column.until.is_(None),
+        among(conn, column.person_id, person_ids),
+    )
+    return {PersonId(row.person_id) for row in conn.execute(query) if row.target in powerful}
+
+
+def _holder(
+    row: Row[Any], sources_of: Sequence[SourceId], book: RuleBook, source: SourceBook
+) -> AddressHolder:
+    names = sorted(
+        (book.sources[each].priority, book.sources[each].name) for each in sources_of if each in book.sources
+    )
+    managed_by = names[0][1] if names else "a source that has ended" if sources_of else None
+    return AddressHolder(PersonId(row.id), managed_by, source.id in sources_of)
+
+
+def _local(row: Row[Any], privileged: set[PersonId]) -> LocalPerson:
+    return LocalPerson(
+        PersonId(row.id),
+        PersonId(row.id) in privileged,
+        row.address_verified_at is not None,
+        row.accepted,
+        row.status == "inactive",
+    )
+
+
+# ------------------------------------------------------------------------------ together
+
+
+def candidates_of(
+    entry: Entry, found: Near, known: Mapping[PersonId, SameSource], outside: Beyond, source: SourceBook
+) -> Candidates:
+    """What ``identify`` needs for one entry."""
+    keys = entry.keys
+    rows = [
+        *found.by_external_id.get(keys.external_id or "", ()),
+        *found.by_user_name.get(keys.user_name_key, ()),
+    ]
+    people_met = dict.fromkeys(PersonId(row.person_id) for row in rows)
+    joined: list[OtherSource] = []
+    for join in source.join:
+        key = join_key(join, keys, entry.employee_number)
+        joined += outside.joined.get((join, key), ()) if key else ()
+    address = keys.sign_in_key or ""
+    local = outside.local.get(address)
+    return Candidates(
+        same_source=tuple(known[person_id] for person_id in people_met if person_id in known),
+        other_sources=tuple(joined),
+        local=(local,) if local else (),
+        holder=outside.holders.get(address),
+    )
+
+
+def match_rules(book: RuleBook, source: SourceBook, now: datetime) -> MatchRules:
+    return MatchRules(source.join, book.verified_domains, now)
+
+
+def gather(
+    conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry], found: Near
+) -> list[Candidates]:
+    """Candidates for each entry, in order."""
+    known = same_source(conn, book.org_id, found)
+    outside = beyond(conn, book, source, entries)
+    return [candidates_of(entry, found, known, outside, source) for entry in entries]

@@ -1,0 +1,32 @@
+"""Stored credentials: one Argon2id hash per person."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, PersonId
+from scimd.db.locks import upsert
+from scimd.db.tables import credentials
+from scimd.org.tx import Tx
+
+
+def set_password(tx: Tx, person_id: PersonId, hashed: str) -> None:
+    """Store the hash; it replaces an older one."""
+    statement = upsert(
+        tx.conn, credentials, key=("org_id", "person_id", "kind"), update=("secret", "changed_at")
+    )
+    row = {"org_id": tx.org_id, "person_id": person_id, "kind": "password"}
+    tx.conn.execute(statement, {**row, "secret": hashed, "changed_at": tx.now})
+    tx.record(Event(EventKind.PASSWORD_SET, "person", person_id))
+
+
+def password_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
+    """The stored hash; None for somebody without a password."""
+    return conn.execute(
+        select(credentials.c.secret).where(
+            credentials.c.org_id == org_id,
+            credentials.c.person_id == person_id,
+            credentials.c.kind == "password",
+        )
+    ).scalar_one_or_none()

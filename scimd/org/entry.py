@@ -1,0 +1,47 @@
+"""May this person come in now? The narrower of what is stored and what the facts say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from scimd.core.people import OrgId, PersonId
+from scimd.core.standing import Standing, Status, standing
+from scimd.db.tables import people, unsettled
+from scimd.org import facts
+from scimd.org.rulebook import RuleBooks
+
+
+def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> Standing | None:
+    """The standing worked out from the facts as they are; None for nobody."""
+    rows = facts.people_rows(conn, org_id, [person_id])
+    found = facts.gather(conn, org_id, rows, now).facts.get(person_id)
+    return None if found is None else standing(found, RuleBooks().of(conn, org_id).rules)
+
+
+def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> str | None:
+    """The strongest cause that keeps the person out; None for whoever may come in.
+
+    Of a person who is marked as unsettled both the stored and the fresh standing must allow it.
+    """
+    row = conn.execute(
+        select(people.c.status, people.c.causes).where(
+            people.c.org_id == org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
+        )
+    ).first()
+    if row is None:
+        return "deleted"
+    if row.status != Status.ACTIVE:
+        return str(row.causes[0]) if row.causes else str(row.status)
+    if not _is_marked(conn, org_id, person_id):
+        return None
+    fresh = fresh_standing(conn, org_id, person_id, now)
+    if fresh is None:
+        return "deleted"
+    return None if fresh.may_enter else str(fresh.causes[0])
+
+
+def _is_marked(conn: Connection, org_id: OrgId, person_id: PersonId) -> bool:
+    mark = select(unsettled.c.turn).where(unsettled.c.org_id == org_id, unsettled.c.person_id == person_id)
+    return conn.execute(mark).first() is not None

@@ -1,0 +1,15 @@
+"""Who may call a function of the door: permissions, never the names of roles."""
+
+from __future__ import annotations
+
+from scimd.core import access
+from scimd.org.tx import Context
+
+#: Whoever can run a command on the host, and scimd itself, may everything.
+_TRUSTED = frozenset({"operator", "job", "system"})
+
+
+def require(ctx: Context, permission: str) -> None:
+    """Raise Forbidden unless the caller holds the permission."""
+    if ctx.actor.kind not in _TRUSTED:
+        access.require(ctx.permissions, permission)

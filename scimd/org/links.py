@@ -1,0 +1,316 @@
+"""One-time links other than invitations: to sign in, and to set a password.
+
+Like an invitation's link (``core.links``): a row with generation, expiry and ``used_at``, a token
+that is derived and stands nowhere, one conditional UPDATE that spends it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, select, update
+
+from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.links import Channel, Link, sign, verify
+from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
+from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.db.tables import deliveries, grants, links, people
+from scimd.db.tables import organizations as organization_rows
+from scimd.org import guard, organizations
+from scimd.org.secrets import Keyring
+from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+
+Purpose = Literal["sign_in", "set_password"]
+SIGN_IN_VALID_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPage:
+    """What a page may show before the link is used."""
+
+    org_id: OrgId
+    org_slug: str
+    organization: str
+    person_id: PersonId
+    address: str | None
+    display_name: str
+    expires_at: datetime
+
+
+# ------------------------------------------------------------------------------ making
+
+
+async def create_sign_in_link(
+    door: Door, ctx: Context, person_id: PersonId, *, valid_s: float = SIGN_IN_VALID_S
+) -> str:
+    """A token that signs the person in once; older sign-in links of theirs are dead."""
+    guard.require(ctx, "users.manage")
+    return await door.run(ctx, lambda tx: _made(tx, person_id, "sign_in", valid_s, "copy"))
+
+
+def _made(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, channel: Channel) -> str:
+    return token(tx, purpose, make(tx, person_id, purpose, valid_s), channel)
+
+
+def token(tx: Tx, purpose: Purpose, link_id: str, channel: Channel) -> str:
+    """The text that opens the link."""
+    return sign(Link(purpose, tx.org_id, link_id, 1, channel), tx.keys.live(purpose))
+
+
+def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float) -> str:
+    """Write the row of a new link and kill older ones of that purpose; gives its id."""
+    _must_exist(tx, person_id)
+    _kill(tx, person_id, purpose)
+    link_id = tx.new_id()
+    expires = tx.now + timedelta(seconds=valid_s)
+    tx.conn.execute(
+        links.insert().values(
+            org_id=tx.org_id,
+            id=link_id,
+            person_id=person_id,
+            purpose=purpose,
+            created_at=tx.now,
+            expires_at=expires,
+        )
+    )
+    after = {"purpose": purpose, "expires_at": expires.isoformat()}
+    tx.record(Event(EventKind.LINK_CREATED, "person", person_id, after=after))
+    return link_id
+
+
+async def send_set_password_link(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Owe the person a mail with a link to set their password, valid for three hours by default.
+
+    Nobody else ever sees that link: it goes to the stored address, and it cannot be copied.
+    """
+    guard.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        person = _must_exist(tx, person_id)
+        if not person.sign_in_address:
+            raise NotAllowedNow(f"{person.display_name} has no mail address to send the link to.")
+        link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
+        tx.conn.execute(
+            deliveries.insert().values(
+                org_id=tx.org_id,
+                id=tx.new_id(),
+                kind="mail",
+                template="set_password",
+                person_id=person_id,
+                link_id=link_id,
+                address=person.sign_in_address,
+                params={},
+                state="due",
+                first_change_at=tx.now,
+                due_at=tx.now,
+                created_at=tx.now,
+            )
+        )
+
+    await door.run(ctx, body)
+
+
+def _must_exist(tx: Tx, person_id: PersonId) -> Any:
+    person = tx.conn.execute(
+        select(people.c.id, people.c.display_name, people.c.sign_in_address).where(
+            people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
+        )
+    ).first()
+    if person is None:
+        raise NotFound("person", person_id)
+    return person
+
+
+def _kill(tx: Tx, person_id: PersonId, purpose: Purpose) -> None:
+    tx.conn.execute(
+        update(links)
+        .where(
+            links.c.org_id == tx.org_id,
+            links.c.person_id == person_id,
+            links.c.purpose == purpose,
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+        .values(expires_at=tx.now)
+    )
+
+
+# ------------------------------------------------------------------------------ using
+
+
+def opened(token: str, purpose: Purpose, keys: Keyring) -> Link:
+    """The link of a token; LinkInvalid for anything that this installation did not make."""
+    return verify(token, purpose, keys.live(purpose))
+
+
+async def look(door: Door, token: str, purpose: Purpose) -> LinkPage:
+    """What the page shows. Looking spends nothing: mail scanners open links too."""
+    link = opened(token, purpose, door.keys)
+    now = door.clock()
+    found = await door.read(lambda conn: _live(conn, link, now))
+    if found is None:
+        raise LinkInvalid
+    return found
+
+
+def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
+    row = conn.execute(
+        select(
+            links.c.expires_at,
+            people.c.id,
+            people.c.sign_in_address,
+            people.c.display_name,
+            organization_rows.c.slug,
+            organization_rows.c.name,
+        )
+        .join(people, (people.c.org_id == links.c.org_id) & (people.c.id == links.c.person_id))
+        .join(organization_rows, organization_rows.c.id == links.c.org_id)
+        .where(
+            links.c.org_id == link.org,
+            links.c.id == link.record,
+            links.c.purpose == link.purpose,
+            links.c.generation == link.generation,
+            links.c.used_at.is_(None),
+            links.c.expires_at > now,
+            people.c.deleted_at.is_(None),
+        )
+    ).first()
+    if row is None:
+        return None
+    return LinkPage(
+        org_id=OrgId(link.org),
+        org_slug=row.slug,
+        organization=row.name,
+        person_id=PersonId(row.id),
+        address=row.sign_in_address,
+        display_name=row.display_name,
+        expires_at=row.expires_at,
+    )
+
+
+def spend(tx: Tx, link: Link) -> PersonId:
+    """Use the link up: of any number at once, one wins, and the others get LinkInvalid."""
+    person_id = tx.conn.execute(
+        update(links)
+        .where(
+            links.c.org_id == tx.org_id,
+            links.c.id == link.record,
+            links.c.purpose == link.purpose,
+            links.c.generation == link.generation,
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+        .values(used_at=tx.now)
+        .returning(links.c.person_id)
+    ).scalar_one_or_none()
+    if person_id is None:
+        raise LinkInvalid
+    return PersonId(person_id)
+
+
+# ------------------------------------------------------------------------------ the first admins
+
+
+async def create_admin(
+    door: Door, org_slug: str, email: str, actor: Actor, *, valid_s: float = SIGN_IN_VALID_S
+) -> str:
+    """Make a local Account Admin, of ``system`` an operator; gives a one-time sign-in link's token.
+
+    They need no invitation: the operator vouches for them. Somebody who has the address already gets
+    the role. Raises NotFound for the organization, InvalidValue, SeatLimitReached.
+    """
+    text = address(email)
+    if text is None:
+        raise InvalidValue("EMAIL", f"{email!r} is not one mail address")
+    org = await organizations.by_slug(door, org_slug)
+    ctx = Context(org.id, actor, "cli", uuid7(door.clock(), secrets.token_bytes(10)))
+
+    def body(tx: Tx) -> str:
+        person_id = _person(tx, text)
+        _grant(tx, person_id)
+        tx.touch([person_id])
+        tx.seat_policy = "reject"
+        tx.refuse_without_seat.add(person_id)
+        return token(tx, "sign_in", make(tx, person_id, "sign_in", valid_s), "copy")
+
+    return await door.run(ctx, body)
+
+
+def _person(tx: Tx, email: str) -> PersonId:
+    found = _with_address(tx, email)
+    if found is not None:
+        return PersonId(found.id)
+    person_id = PersonId(tx.new_id())
+    tx.conn.execute(people.insert().values(_row(tx, person_id, email)))
+    tx.record(Event(EventKind.ADMIN_CREATED, "person", person_id, after={"address": email}))
+    return person_id
+
+
+def _with_address(tx: Tx, email: str) -> Any:
+    return tx.conn.execute(
+        select(people.c.id).where(
+            people.c.org_id == tx.org_id, people.c.sign_in_key == fold(email), people.c.deleted_at.is_(None)
+        )
+    ).first()
+
+
+def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
+    stem = local_user_name(email, frozenset())
+    taken = tx.conn.execute(
+        select(people.c.local_user_name).where(
+            people.c.org_id == tx.org_id,
+            people.c.local_user_name.startswith(stem, autoescape=True),
+            people.c.deleted_at.is_(None),
+        )
+    ).scalars()
+    return {
+        "org_id": tx.org_id,
+        "id": person_id,
+        "kind": "person",
+        "local_user_name": local_user_name(email, set(taken)),
+        "display_name": email,
+        "sign_in_address": email,
+        "sign_in_key": fold(email),
+        "accepted": True,
+        "profile": {"userName": email, "emails": [{"value": email, "primary": True}]},
+        "status": "pending",
+        "causes": [],
+        "primary_role": USER,
+        "roles": [USER],
+        "created_by": tx.ctx.actor.name,
+        "created_at": tx.now,
+        "changed_at": tx.now,
+    }
+
+
+def _grant(tx: Tx, person_id: PersonId) -> None:
+    held = tx.conn.execute(
+        select(grants.c.id).where(
+            grants.c.org_id == tx.org_id,
+            grants.c.person_id == person_id,
+            grants.c.kind == "role",
+            grants.c.target == ACCOUNT_ADMIN,
+            grants.c.origin == "manual",
+            grants.c.until.is_(None),
+        )
+    ).first()
+    if held:
+        return
+    tx.conn.execute(
+        grants.insert().values(
+            org_id=tx.org_id,
+            id=tx.new_id(),
+            person_id=person_id,
+            kind="role",
+            target=ACCOUNT_ADMIN,
+            origin="manual",
+            origin_by=tx.ctx.actor.name,
+            since=tx.now,
+        )
+    )
+    after = {"kind": "role", "target": ACCOUNT_ADMIN, "origin": "manual", "by": tx.ctx.actor.name}
+    tx.record(Event(EventKind.GRANT_GIVEN, "person", person_id, after=after))

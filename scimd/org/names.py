@@ -1,0 +1,59 @@
+"""Local user names: derived once from the SCIM userName, unique among an organization's living."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import select
+
+from scimd.core.people import local_user_name
+from scimd.db.among import among
+from scimd.db.tables import people
+from scimd.org.tx import Tx
+
+_NONE: frozenset[str] = frozenset()
+
+
+def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:
+    """A free local user name for each, in order; ``-2`` and so on where it is taken."""
+    stems = [local_user_name(name, _NONE) for name in user_names]
+    taken = _taken(tx, set(stems))
+    next_number: dict[str, int] = {}
+    found: list[str] = []
+    for stem in stems:
+        if stem not in taken:
+            name = stem
+        else:
+            number = next_number.get(stem) or _first_free(tx, stem)
+            while (name := f"{stem}-{number}") in taken or _taken(tx, {name}):
+                number += 1
+            next_number[stem] = number + 1
+        taken.add(name)
+        found.append(name)
+    return found
+
+
+def _taken(tx: Tx, names: Collection[str]) -> set[str]:
+    column = people.c
+    query = select(column.local_user_name).where(
+        column.org_id == tx.org_id, column.deleted_at.is_(None), among(tx.conn, column.local_user_name, names)
+    )
+    return set(tx.conn.execute(query).scalars())
+
+
+def _first_free(tx: Tx, stem: str) -> int:
+    """The end of an unbroken run of numbers, in a few look-ups though there may be 100,000 of them.
+
+    Doubles until a number is free, then halves the gap. A gap in between may be passed over.
+    """
+    doubles = [2**n for n in range(1, 24)]
+    held = _taken(tx, [f"{stem}-{n}" for n in doubles])
+    free = next(n for n in doubles if f"{stem}-{n}" not in held)
+    low = free // 2
+    while free - low > 1:
+        middle = (free + low) // 2
+        if _taken(tx, {f"{stem}-{middle}"}):
+            low = middle
+        else:
+            free = middle
+    return free

@@ -1,0 +1,196 @@
+"""The profile follows its owner: name and sign-in address come from the owner's document.
+
+A *sign-in address* belongs to one living person of an organization. The first keeps it; the second
+has none, and an item to decide says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from scimd.core.people import Keys, PersonId, SourceId, keys_of
+from scimd.core.resource import unpack
+from scimd.core.sync.match import losers
+from scimd.db.among import among
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import assertions, decisions, people, unsettled
+from scimd.org.decisions import NewDecision, Option, open_item
+from scimd.org.tx import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A person, their row as stored, and the source that owns them now."""
+
+    row: Row[Any]
+    owner: SourceId | None
+
+    @property
+    def person_id(self) -> PersonId:
+        return PersonId(self.row.id)
+
+
+def follow(tx: Tx, many: Iterable[Owned]) -> dict[PersonId, dict[str, Any]]:
+    """The columns of ``people`` that must become those of the owners' documents.
+
+    Only for those who have a new owner, or whose owner's document this body wrote.
+    """
+    documents = _documents(tx, [each for each in many if _is_due(tx, each)])
+    if not documents:
+        return {}
+    lost = _losers(tx, documents)
+    found = {}
+    for owned, keys in documents:
+        person_id = owned.person_id
+        found[person_id] = _columns(owned.row, keys, has_address=person_id not in lost)
+    _ask(tx, [(owned, keys) for owned, keys in documents if owned.person_id in lost])
+    _pass_on(tx, documents, found)
+    return found
+
+
+def _is_due(tx: Tx, owned: Owned) -> bool:
+    if owned.owner is None or owned.row.deleted_at is not None:
+        return False
+    return owned.owner != owned.row.owner_source_id or (owned.person_id, owned.owner) in tx.profiles
+
+
+def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
+    """The keys of the owners' documents, in the order in which the body wrote them."""
+    stored = [each for each in due if (each.person_id, each.owner) not in tx.profiles]
+    loaded: dict[tuple[str, str], Keys] = {}
+    if stored:
+        column = assertions.c
+        query = select(column.person_id, column.source_id, column.document).where(
+            column.org_id == tx.org_id,
+            among(tx.conn, column.person_id, [each.person_id for each in stored]),
+        )
+        wanted = {(each.person_id, each.owner) for each in stored}
+        loaded = {
+            (row.person_id, row.source_id): keys_of(unpack(row.document))
+            for row in tx.conn.execute(query)
+            if (row.person_id, row.source_id) in wanted
+        }
+    turn = {key: n for n, key in enumerate(tx.profiles)}
+    due.sort(key=lambda each: (turn.get((each.person_id, SourceId(each.owner or "")), -1), each.person_id))
+    found = []
+    for each in due:
+        key = (each.person_id, SourceId(each.owner or ""))
+        keys = tx.profiles.get(key) or loaded.get(key)
+        if keys is not None:
+            found.append((each, keys))
+    return found
+
+
+def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
+    wanted = {owned.person_id: keys.sign_in_key for owned, keys in documents}
+    moving = [
+        person_id
+        for person_id, owned in ((owned.person_id, owned) for owned, _ in documents)
+        if wanted[person_id] != owned.row.sign_in_key and wanted[person_id] is not None
+    ]
+    if not moving:
+        return set()
+    column = people.c
+    query = select(column.id, column.sign_in_key).where(
+        column.org_id == tx.org_id,
+        column.deleted_at.is_(None),
+        among(tx.conn, column.sign_in_key, [str(wanted[person_id]) for person_id in moving]),
+    )
+    others = {row.sign_in_key: PersonId(row.id) for row in tx.conn.execute(query) if row.id not in wanted}
+    held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
+    keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])
+    return losers(wanted, {}, others, keepers)
+
+
+def _columns(row: Row[Any], keys: Keys, *, has_address: bool) -> dict[str, Any]:
+    address = keys.sign_in_address if has_address else None
+    key = keys.sign_in_key if has_address else None
+    same = key == row.sign_in_key
+    return {
+        "display_name": keys.display_name,
+        "sign_in_address": address,
+        "sign_in_key": key,
+        # Nobody has proved that they read mail at a new address.
+        "address_verified_at": row.address_verified_at if same else None,
+    }
+
+
+def _ask(tx: Tx, many: list[tuple[Owned, Keys]]) -> None:
+    """Put the question once: an admin who has answered is not asked at each push again."""
+    by_subject = {f"{keys.sign_in_key} {owned.person_id}": (owned, keys) for owned, keys in many}
+    if not by_subject:
+        return
+    column = decisions.c
+    known = set(
+        tx.conn.execute(
+            select(column.subject).where(
+                column.org_id == tx.org_id,
+                column.kind == "shared_address",
+                among(tx.conn, column.subject, list(by_subject)),
+            )
+        ).scalars()
+    )
+    for subject, (owned, keys) in by_subject.items():
+        if subject not in known:
+            open_item(tx, _shared(subject, owned, keys))
+
+
+def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
+    return NewDecision(
+        kind="shared_address",
+        subject=subject,
+        question=(
+            f"{keys.display_name} and somebody else carry the address {keys.sign_in_address}. "
+            f"Who came first signs in with it; {keys.display_name} has no sign-in address."
+        ),
+        options=(
+            Option("leave", "Leave it so", "The second person keeps no sign-in address."),
+            Option("again", "Look again", "Takes the address if its holder no longer has it."),
+        ),
+        facts={
+            "person_id": owned.person_id,
+            "address": keys.sign_in_address,
+            "user_name": keys.user_name,
+        },
+        source_id=owned.owner,
+    )
+
+
+def _pass_on(
+    tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
+) -> None:
+    release_addresses(
+        tx,
+        [
+            owned.row.sign_in_key
+            for owned, _ in documents
+            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
+        ],
+    )
+
+
+def release_addresses(tx: Tx, keys: list[str]) -> None:
+    """Addresses that are free now may be those of people who had to do without: settle these anew."""
+    if not keys:
+        return
+    column, person = assertions.c, people.c
+    waiting = select(column.org_id, column.person_id).where(
+        column.org_id == tx.org_id,
+        column.state == "live",
+        among(tx.conn, column.sign_in_key, keys),
+        column.person_id.in_(
+            select(person.id).where(
+                person.org_id == tx.org_id, person.sign_in_key.is_(None), person.deleted_at.is_(None)
+            )
+        ),
+    )
+    rows = [
+        {"org_id": tx.org_id, "person_id": row.person_id, "turn": 1, "marked_at": tx.now}
+        for row in tx.conn.execute(waiting.distinct())
+    ]
+    if rows:
+        tx.conn.execute(insert_ignore(tx.conn, unsettled), rows)

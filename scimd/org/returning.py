@@ -1,0 +1,163 @@
+"""Return: somebody who was gone or Inactive is there again, or may be somebody else of that name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from scimd.core.events import Event, EventKind
+from scimd.core.people import PersonId, RoleName, SourceId
+from scimd.core.roles import EffectKind
+from scimd.db.among import among
+from scimd.db.tables import credentials, grants, people
+from scimd.org import sessions
+from scimd.org.decisions import NewDecision, Option, open_item
+from scimd.org.names import local_names
+from scimd.org.tx import Tx
+
+
+def restore(tx: Tx, rows: Sequence[Row[Any]]) -> None:
+    """Take the tombstones off these people, with a new local name where theirs is another's by now."""
+    if not rows:
+        return
+    column = people.c
+    taken = set(
+        tx.conn.execute(
+            select(column.local_user_name).where(
+                column.org_id == tx.org_id,
+                column.deleted_at.is_(None),
+                among(tx.conn, column.local_user_name, [row.local_user_name for row in rows]),
+            )
+        ).scalars()
+    )
+    renamed = [row for row in rows if row.local_user_name in taken]
+    names = dict(
+        zip((row.id for row in renamed), local_names(tx, [r.local_user_name for r in renamed]), strict=True)
+    )
+    for row in rows:
+        tx.conn.execute(
+            update(people)
+            .where(column.org_id == tx.org_id, column.id == row.id)
+            .values(
+                deleted_at=None,
+                local_user_name=names.get(row.id, row.local_user_name),
+                # Another may hold it by now; settling gives it back where it is free.
+                sign_in_address=None,
+                sign_in_key=None,
+            )
+        )
+        tx.record(Event(EventKind.PERSON_RESTORED, "person", row.id))
+
+
+def begin_anew(tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId) -> None:
+    """Names and addresses are recycled: whoever comes back under one gets what the directory gives.
+
+    Credentials, approval and the proof of the address are dropped; what a hand gave waits as an item.
+    """
+    if not person_ids:
+        return
+    tx.conn.execute(
+        credentials.delete().where(
+            credentials.c.org_id == tx.org_id, among(tx.conn, credentials.c.person_id, person_ids)
+        )
+    )
+    sessions.end_for(tx, person_ids, "returned")
+    tx.conn.execute(
+        update(people)
+        .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids))
+        .values(accepted=False, approved=not tx.book.rules.approval_required, address_verified_at=None)
+    )
+    by_person: dict[str, list[Row[Any]]] = {}
+    for row in _take_back(tx, person_ids):
+        by_person.setdefault(row.person_id, []).append(row)
+    names = _names(tx, list(by_person))
+    for person_id, given in by_person.items():
+        open_item(tx, _same_person(person_id, names[person_id], given, source_id))
+
+
+def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
+    """End every grant by hand; gives the spans that it ended."""
+    column = grants.c
+    return tx.conn.execute(
+        update(grants)
+        .where(
+            column.org_id == tx.org_id,
+            among(tx.conn, column.person_id, person_ids),
+            column.origin == "manual",
+            column.until.is_(None),
+        )
+        .values(until=tx.now)
+        .returning(column.person_id, column.kind, column.target, column.project_role, column.origin_by)
+    ).all()
+
+
+def _names(tx: Tx, person_ids: Sequence[str]) -> dict[str, str]:
+    if not person_ids:
+        return {}
+    query = select(people.c.id, people.c.display_name).where(
+        people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids)
+    )
+    return {row.id: row.display_name for row in tx.conn.execute(query)}
+
+
+def _same_person(person_id: str, name: str, given: Sequence[Row[Any]], source_id: SourceId) -> NewDecision:
+    what = ", ".join(sorted(f"{row.kind} {row.target}" for row in given))
+    return NewDecision(
+        kind="return",
+        subject=person_id,
+        question=f"{name} is back. Same person? Give back: {what}.",
+        options=(
+            Option("give_back", "The same person", f"Gives back: {what}."),
+            Option("keep_new", "Somebody else", "Only what the directory gives."),
+        ),
+        facts={
+            "person_id": person_id,
+            "grants": [
+                {
+                    "kind": row.kind,
+                    "target": row.target,
+                    "project_role": row.project_role,
+                    "by": row.origin_by,
+                }
+                for row in given
+            ],
+        },
+        source_id=source_id,
+    )
+
+
+def give_back(tx: Tx, person_id: PersonId, given: Sequence[dict[str, Any]]) -> None:
+    """The answer "the same person": the grants of the item, by the same hands, from now on."""
+    for each in given:
+        grant_by_hand(
+            tx,
+            person_id,
+            each["kind"],
+            each["target"],
+            each["by"],
+            RoleName(each["project_role"]) if each["project_role"] else None,
+        )
+
+
+def grant_by_hand(
+    tx: Tx, person_id: PersonId, kind: EffectKind, target: str, by: str, project_role: RoleName | None = None
+) -> None:
+    """Write a grant by hand as a fact, and have the person settled."""
+    tx.conn.execute(
+        grants.insert().values(
+            org_id=tx.org_id,
+            id=tx.new_id(),
+            person_id=person_id,
+            kind=kind,
+            target=target,
+            project_role=project_role,
+            origin="manual",
+            origin_by=by,
+            rules_version=tx.book.rules.version,
+            since=tx.now,
+        )
+    )
+    tx.created.discard(person_id)
+    tx.touch([person_id])

@@ -1,0 +1,182 @@
+"""Giving seats: the last step of settling, under the lock of the organization's pool."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+
+from scimd.core import seats
+from scimd.core.people import OrgId, PersonId
+from scimd.core.seats import Claim, Policy, Pool, Waiter
+from scimd.core.standing import Status
+from scimd.db.among import among
+from scimd.db.locks import insert_ignore, lock_rows
+from scimd.db.tables import people, seat_pools, waiting
+from scimd.org.tx import Actor, Context, Door, Tx
+
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """Who of the settled people gets a seat now, and who starts to wait."""
+
+    seated: frozenset[PersonId] = frozenset()
+    waiting: frozenset[PersonId] = frozenset()
+
+
+def allot(
+    tx: Tx, wanting: Mapping[PersonId, str], freed: Collection[PersonId], content: Collection[PersonId]
+) -> Seats:
+    """Give seats to those of ``wanting`` (each with how a refusal would call them) whose turn it is.
+
+    ``freed`` gave theirs back; ``content`` wait no longer, whether or not they did. Raises
+    SeatLimitReached where somebody is to be refused rather than left waiting.
+    """
+    if not (wanting or freed):
+        _forget(tx, content)
+        return Seats()
+    pool = _lock(tx)
+    _forget(tx, content)
+    queue = _longest_waiting(tx, pool, len(freed))
+    allotment = seats.give(pool, len(freed), _claims(tx, wanting), queue)
+    if allotment.refused:
+        _refuse(tx, pool, allotment.refused[0], wanting)
+    promoted = [person_id for person_id in allotment.promoted if person_id in wanting]
+    tx.seats_owed = tx.seats_owed or len(promoted) < len(allotment.promoted)
+    seated = frozenset(promoted) | frozenset(allotment.seated)
+    _write(tx, pool, pool.used - len(freed) + len(seated))
+    queued = {waiter.person_id for waiter in queue}
+    new = [person_id for person_id in allotment.waiting if person_id not in queued]
+    _queue(tx, new)
+    _forget(tx, seated)
+    return Seats(seated, frozenset(new))
+
+
+def _lock(tx: Tx) -> Pool:
+    column = seat_pools.c
+    query = select(column.seat_limit, column.used, column.allow_overage).where(column.org_id == tx.org_id)
+    (row,) = lock_rows(tx.conn, query)
+    return Pool(row.seat_limit, row.used, row.allow_overage)
+
+
+def _longest_waiting(tx: Tx, pool: Pool, freed: int) -> list[Waiter]:
+    """As many as there may be seats for. Without a limit nobody has a turn before anybody."""
+    free = seats.free_seats(pool, freed)
+    query = (
+        select(waiting.c.person_id, waiting.c.since)
+        .where(waiting.c.org_id == tx.org_id)
+        .order_by(waiting.c.since, waiting.c.place, waiting.c.person_id)
+        .limit(_AT_ONCE if free is None else free)
+    )
+    if free == 0:
+        return []
+    return [Waiter(PersonId(row.person_id), row.since) for row in tx.conn.execute(query)]
+
+
+def _claims(tx: Tx, wanting: Collection[PersonId]) -> list[Claim]:
+    policy = tx.seat_policy or (tx.book.seats_on_scim if tx.ctx.door == "scim" else "hold")
+    return [
+        Claim(person_id, external_id=tx.places.get(person_id, ""), policy=_policy(tx, person_id, policy))
+        for person_id in wanting
+    ]
+
+
+def _policy(tx: Tx, person_id: PersonId, policy: Policy) -> Policy:
+    """Only the person whom the call is about is refused; who is concerned by the way waits."""
+    return "hold" if policy == "reject" and person_id not in tx.refuse_without_seat else policy
+
+
+def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, str]) -> None:
+    column = people.c
+    invited = tx.conn.execute(
+        select(func.count()).where(
+            column.org_id == tx.org_id, column.has_seat, column.status == str(Status.PENDING)
+        )
+    ).scalar_one()
+    verb = "created" if person_id in tx.created else "updated"
+    raise seats.refusal(pool, invited, wanting[person_id], verb, tx.book.get_more_seats_url)
+
+
+def _write(tx: Tx, pool: Pool, used: int) -> None:
+    if used != pool.used:
+        tx.conn.execute(update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(used=used))
+
+
+def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
+    if person_ids:
+        rows = [
+            {
+                "org_id": tx.org_id,
+                "person_id": person_id,
+                "since": tx.now,
+                "place": tx.places.get(person_id, ""),
+            }
+            for person_id in person_ids
+        ]
+        tx.conn.execute(insert_ignore(tx.conn, waiting), rows)
+
+
+def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
+    if person_ids:
+        tx.conn.execute(
+            waiting.delete().where(
+                waiting.c.org_id == tx.org_id, among(tx.conn, waiting.c.person_id, list(person_ids))
+            )
+        )
+
+
+# ------------------------------------------------------------------------------ promotion
+
+
+async def promote(door: Door, org_id: OrgId) -> int:
+    """Give free seats to those who wait longest; gives how many took one.
+
+    Follows at once on the transaction that freed seats, and runs as a job besides.
+    """
+    ctx = Context(org_id, Actor("job", "seats", "seats"), "job", "seats")
+    total, taken, tried = 0, 0, frozenset[PersonId]()
+
+    def body(tx: Tx) -> frozenset[PersonId]:
+        tx.promoting = True
+        turn = _whose_turn(tx)
+        tx.touch(turn)
+        return frozenset(turn)
+
+    def then(tx: Tx, turn: frozenset[PersonId]) -> frozenset[PersonId]:
+        nonlocal taken
+        taken = _seated(tx, turn)
+        return turn
+
+    while True:
+        taken = 0
+        turn = await door.run(ctx, body, then=then)
+        total += taken
+        # The same people again: none of them could be helped, and those behind them have no turn.
+        if not turn or turn == tried:
+            return total
+        tried = turn
+
+
+def _whose_turn(tx: Tx) -> list[PersonId]:
+    column = seat_pools.c
+    row = tx.conn.execute(
+        select(column.seat_limit, column.used, column.allow_overage).where(column.org_id == tx.org_id)
+    ).first()
+    if row is None:
+        return []
+    queue = _longest_waiting(tx, Pool(row.seat_limit, row.used, row.allow_overage), 0)
+    return [waiter.person_id for waiter in queue[: tx.settings.settle_at_once]]
+
+
+def _seated(tx: Tx, person_ids: Collection[PersonId]) -> int:
+    column = people.c
+    return int(
+        tx.conn.execute(
+            select(func.count()).where(
+                column.org_id == tx.org_id, among(tx.conn, column.id, list(person_ids)), column.has_seat
+            )
+        ).scalar_one()
+    )

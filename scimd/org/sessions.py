@@ -1,0 +1,305 @@
+"""Sessions: rows that are looked up at each request, so that ending one counts at the next."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from scimd.core.errors import NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, PersonId, RoleName, SessionId
+from scimd.core.standing import Status
+from scimd.db.tables import deliveries, links, organizations, people, roles, sessions, unsettled
+from scimd.org import entry, guard
+from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
+from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
+
+_TOUCH_EVERY = timedelta(minutes=1)
+_AGENT_AT_MOST = 512
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder:
+    """Who is behind a cookie, as of this request."""
+
+    org_id: OrgId
+    org_slug: str
+    organization: str
+    org_kind: str
+    generation: int
+    session_id: SessionId
+    person_id: PersonId
+    display_name: str
+    address: str | None
+    roles: tuple[RoleName, ...]
+    permissions: frozenset[str]
+    started_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_operator(self) -> bool:
+        return self.org_kind == "system"
+
+    def context(self, door: Door, via: DoorName = "web") -> Context:
+        """A context in which this person acts."""
+        actor = Actor("person", self.person_id, self.address or self.display_name)
+        correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
+        return Context(self.org_id, actor, via, correlation_id, permissions=self.permissions)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    id: SessionId
+    person_id: PersonId
+    display_name: str
+    user_agent: str
+    ip: str
+    started_at: datetime
+    last_active_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+
+
+# ------------------------------------------------------------------------------ starting
+
+
+def start(tx: Tx, person_id: PersonId, ip: str, user_agent: str) -> str:
+    """Start a session; gives the text of its cookie, which is stored as a hash only."""
+    text = new_session_token(tx.org_id, tx.chance.bytes(32))
+    session_id = tx.new_id()
+    tx.conn.execute(
+        sessions.insert().values(
+            org_id=tx.org_id,
+            id=session_id,
+            person_id=person_id,
+            hash=token_hash(text),
+            user_agent=user_agent[:_AGENT_AT_MOST],
+            ip=ip,
+            started_at=tx.now,
+            last_active_at=tx.now,
+            expires_at=tx.now + timedelta(seconds=tx.settings.session_absolute_s),
+        )
+    )
+    after = {"session": session_id, "ip": ip}
+    tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
+    return text
+
+
+# ------------------------------------------------------------------------------ using
+
+_FRESH_MARK = (
+    select(unsettled.c.person_id)
+    .where(unsettled.c.org_id == sessions.c.org_id, unsettled.c.person_id == sessions.c.person_id)
+    .exists()
+)
+_LOOK_UP = (
+    select(
+        sessions,
+        people.c.display_name,
+        people.c.sign_in_address,
+        people.c.status,
+        people.c.roles,
+        people.c.deleted_at,
+        organizations.c.slug,
+        organizations.c.name.label("organization"),
+        organizations.c.kind.label("org_kind"),
+        organizations.c.generation,
+        _FRESH_MARK.label("unsettled"),
+    )
+    .join(people, (people.c.org_id == sessions.c.org_id) & (people.c.id == sessions.c.person_id))
+    .join(organizations, organizations.c.id == sessions.c.org_id)
+)
+
+
+async def by_cookie(door: Door, text: str) -> SessionHolder | None:
+    """Who this is; None for a cookie that opens nothing (any more).
+
+    Ended, idle for too long, too old, a person who may not come in: each is checked here and now. Of
+    a person who is not settled only what both the stored and the fresh standing allow counts.
+    """
+    if not is_session_token(text):
+        return None
+    now = door.clock()
+
+    def body(conn: Connection) -> tuple[SessionHolder | None, bool]:
+        row: Any = conn.execute(
+            _LOOK_UP.where(sessions.c.hash == token_hash(text), sessions.c.org_id == organization_of(text))
+        ).first()
+        if row is None or not _is_live(row, now, door.settings.session_idle_s):
+            return None, False
+        return _holder(conn, door, row), now - row.last_active_at >= _TOUCH_EVERY
+
+    holder, stale = await door.read(body)
+    if holder is not None and stale:
+        await door.db.write(lambda conn: _touch(conn, holder, now))
+    return holder
+
+
+def _is_live(row: Any, now: datetime, idle_s: float) -> bool:
+    rests = now - row.last_active_at >= timedelta(seconds=idle_s)
+    over = row.ended_at is not None or row.expires_at <= now or rests
+    return not over and row.status == Status.ACTIVE and row.deleted_at is None
+
+
+def _touch(conn: Connection, holder: SessionHolder, now: datetime) -> None:
+    conn.execute(
+        update(sessions)
+        .where(
+            sessions.c.org_id == holder.org_id,
+            sessions.c.id == holder.session_id,
+            sessions.c.last_active_at <= now - _TOUCH_EVERY,
+        )
+        .values(last_active_at=now)
+    )
+
+
+def _holder(conn: Connection, door: Door, row: Any) -> SessionHolder | None:
+    held = tuple(RoleName(name) for name in row.roles)
+    allowed = permissions_of(conn, OrgId(row.org_id), held)
+    if row.unsettled:
+        fresh = entry.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id), door.clock())
+        if fresh is None or not fresh.may_enter:
+            return None
+        held = tuple(name for name in held if name in fresh.roles)
+        allowed &= permissions_of(conn, OrgId(row.org_id), fresh.roles)
+    return SessionHolder(
+        org_id=OrgId(row.org_id),
+        org_slug=row.slug,
+        organization=row.organization,
+        org_kind=row.org_kind,
+        generation=row.generation,
+        session_id=SessionId(row.id),
+        person_id=PersonId(row.person_id),
+        display_name=row.display_name,
+        address=row.sign_in_address,
+        roles=held,
+        permissions=allowed,
+        started_at=row.started_at,
+        expires_at=row.expires_at,
+    )
+
+
+def permissions_of(conn: Connection, org_id: OrgId, names: Sequence[RoleName]) -> frozenset[str]:
+    """What these roles allow together; nothing for no roles."""
+    query = select(roles.c.permissions).where(roles.c.org_id == org_id, roles.c.name.in_(names))
+    return frozenset(permission for held in conn.execute(query).scalars() for permission in held)
+
+
+async def list_sessions(
+    door: Door, org_id: OrgId, *, person_id: PersonId | None = None, limit: int = 200
+) -> list[SessionRecord]:
+    """Live ones, the most recently active first."""
+    now = door.clock()
+    query = (
+        select(sessions, people.c.display_name)
+        .join(people, (people.c.org_id == sessions.c.org_id) & (people.c.id == sessions.c.person_id))
+        .where(
+            sessions.c.org_id == org_id,
+            sessions.c.ended_at.is_(None),
+            sessions.c.expires_at > now,
+            sessions.c.last_active_at > now - timedelta(seconds=door.settings.session_idle_s),
+        )
+        .order_by(sessions.c.last_active_at.desc(), sessions.c.id.desc())
+        .limit(limit)
+    )
+    if person_id is not None:
+        query = query.where(sessions.c.person_id == person_id)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+def _record(row: Any) -> SessionRecord:
+    return SessionRecord(
+        id=SessionId(row.id),
+        person_id=PersonId(row.person_id),
+        display_name=row.display_name,
+        user_agent=row.user_agent,
+        ip=row.ip,
+        started_at=row.started_at,
+        last_active_at=row.last_active_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+    )
+
+
+# ------------------------------------------------------------------------------ ending
+
+
+async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
+    """End one session: one's own, or anybody's with ``users.manage``. Ending twice changes nothing.
+
+    Raises NotFound.
+    """
+
+    def body(tx: Tx) -> None:
+        mine = (sessions.c.org_id == tx.org_id) & (sessions.c.id == session_id)
+        row = tx.conn.execute(select(sessions.c.person_id, sessions.c.ended_at).where(mine)).first()
+        if row is None:
+            raise NotFound("session", session_id)
+        if row.person_id != tx.ctx.actor.id:
+            guard.require(tx.ctx, "users.manage")
+        if row.ended_at is None:
+            tx.conn.execute(update(sessions).where(mine).values(ended_at=tx.now, ended_by=tx.ctx.actor.name))
+            after = {"sessions": 1, "why": f"ended by {tx.ctx.actor.name}"}
+            tx.record(Event(EventKind.SESSION_ENDED, "person", row.person_id, after=after))
+
+    await door.run(ctx, body)
+
+
+def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId | None = None) -> int:
+    """End all sessions of these people (``but`` one), and every one-time link that they have not used.
+
+    Gives the number of sessions ended; each person who had any gets one event.
+    """
+    if not person_ids:
+        return 0
+    ended = tx.conn.execute(
+        update(sessions)
+        .where(
+            sessions.c.org_id == tx.org_id,
+            sessions.c.person_id.in_(person_ids),
+            sessions.c.ended_at.is_(None),
+            sessions.c.id != (but or ""),
+        )
+        .values(ended_at=tx.now, ended_by=why)
+        .returning(sessions.c.person_id)
+    ).all()
+    _kill_links(tx, person_ids)
+    counts: dict[str, int] = {}
+    for row in ended:
+        counts[row.person_id] = counts.get(row.person_id, 0) + 1
+    for person_id, count in sorted(counts.items()):
+        after = {"sessions": count, "why": why}
+        tx.record(Event(EventKind.SESSION_ENDED, "person", person_id, after=after))
+    return len(ended)
+
+
+def _kill_links(tx: Tx, person_ids: Sequence[PersonId]) -> None:
+    dead = tx.conn.execute(
+        update(links)
+        .where(
+            links.c.org_id == tx.org_id,
+            links.c.person_id.in_(person_ids),
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+        .values(expires_at=tx.now)
+        .returning(links.c.id)
+    ).scalars()
+    ids = list(dead)
+    if ids:
+        tx.conn.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.org_id == tx.org_id,
+                deliveries.c.link_id.in_(ids),
+                deliveries.c.state.in_(("staged", "due")),
+            )
+            .values(state="cancelled")
+        )

@@ -1,0 +1,191 @@
+"""Settling: from the facts of the touched people to what is stored, in the transaction that touched them.
+
+Locks people in the order of their ids, loads their facts, asks standing(), and writes the difference:
+people, grants, status spans, seats, invitations, sessions, events. The seat pool comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from scimd.core.events import Event, EventKind, changes
+from scimd.core.people import PersonId, SourceId
+from scimd.core.standing import CauseKind, Standing, Status, standing
+from scimd.db.among import among
+from scimd.db.locks import lock_rows
+from scimd.db.tables import people, sources
+from scimd.org import admins, invitations, profiles, seats, sessions, stored, unsettled
+from scimd.org.facts import Loaded, gather
+from scimd.org.stored import Outcome
+from scimd.org.tx import Tx
+
+
+def settle(tx: Tx) -> None:
+    """Settle the people whom the body touched, or mark them where they are too many for one call."""
+    touched = tx.touched | tx.leaving | tx.regrouped
+    if len(touched) > tx.settings.settle_at_once:
+        unsettled.mark(tx, touched)
+    elif touched:
+        settle_people(tx, touched)
+    _count(tx)
+
+
+def _count(tx: Tx) -> None:
+    """The sources' counters, last: every push of a source meets in this row."""
+    for (source_id, name), n in sorted(tx.counts.items()):
+        if n:
+            column = sources.c[name]
+            tx.conn.execute(
+                update(sources)
+                .where(sources.c.org_id == tx.org_id, sources.c.id == source_id)
+                .values({name: column + n})
+            )
+
+
+def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
+    """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
+    rows = lock_rows(
+        tx.conn,
+        select(people)
+        .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, list(person_ids)))
+        .order_by(people.c.id),
+    )
+    loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
+    decided = _decide(tx, loaded)
+    profile = profiles.follow(
+        tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
+    )
+    _correct(tx, loaded, decided, profile)
+    before = {
+        person_id: stored.standing_of(row, loaded.grants.get(person_id, ()))
+        for person_id, row in loaded.rows.items()
+    }
+    admins.protect(tx, loaded.rows, before, decided)
+    seated = _seats(tx, loaded.rows, decided, profile)
+    outcomes = [
+        Outcome(
+            row=row,
+            before=before[person_id],
+            after=_with_seat(decided[person_id]) if person_id in seated else decided[person_id],
+            has_seat=person_id in seated or (row.has_seat and decided[person_id].wants_seat),
+            profile=profile.get(person_id, {}),
+            regrouped=person_id in tx.regrouped,
+        )
+        for person_id, row in loaded.rows.items()
+    ]
+    stored.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
+    _tell(tx, outcomes)
+
+
+# ------------------------------------------------------------------------------ deciding
+
+
+def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
+    """What follows for each, with the address that they will have.
+
+    Who has a new document is decided as if its address were theirs, which it mostly is; where it
+    turns out otherwise (another holds it, or another source owns the person) they are decided anew.
+    """
+    rules = tx.book.rules
+    hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
+    return {
+        person_id: standing(
+            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts,
+            rules,
+        )
+        for person_id, facts in loaded.facts.items()
+    }
+
+
+def _correct(
+    tx: Tx,
+    loaded: Loaded,
+    decided: dict[PersonId, Standing],
+    profile: Mapping[PersonId, Mapping[str, Any]],
+) -> None:
+    hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
+    for person_id, facts in loaded.facts.items():
+        columns = profile.get(person_id)
+        has = facts.has_address if columns is None else columns["sign_in_address"] is not None
+        if has != (facts.has_address or person_id in hopeful):
+            decided[person_id] = standing(replace(facts, has_address=has), tx.book.rules)
+
+
+# ------------------------------------------------------------------------------ seats
+
+
+def _seats(
+    tx: Tx,
+    rows: Mapping[PersonId, Row[Any]],
+    decided: Mapping[PersonId, Standing],
+    profile: Mapping[PersonId, Mapping[str, Any]],
+) -> frozenset[PersonId]:
+    wanting: dict[PersonId, str] = {}
+    freed: list[PersonId] = []
+    content: list[PersonId] = []
+    for person_id, row in rows.items():
+        wants = decided[person_id].wants_seat
+        if wants and not row.has_seat:
+            shown = profile.get(person_id, row._mapping)
+            wanting[person_id] = shown["sign_in_address"] or shown["display_name"]
+        elif row.has_seat and not wants:
+            freed.append(person_id)
+        elif not wants and row.wants_seat:
+            content.append(person_id)
+    given = seats.allot(tx, wanting, freed, content)
+    for kind, person_ids in (
+        (EventKind.SEAT_FREED, freed),
+        (EventKind.SEAT_TAKEN, sorted(given.seated)),
+        (EventKind.SEAT_WAITING, sorted(given.waiting)),
+    ):
+        for person_id in person_ids:
+            tx.record(Event(kind, "person", person_id))
+    return given.seated
+
+
+def _with_seat(decided: Standing) -> Standing:
+    """The standing of the same facts with a seat held."""
+    causes = tuple(cause for cause in decided.causes if cause.kind is not CauseKind.WAITING_FOR_SEAT)
+    return replace(decided, status=decided.status_with_seat, causes=causes)
+
+
+# ------------------------------------------------------------------------------ telling
+
+
+def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        tx.events += changes(outcome.person_id, outcome.before, outcome.after)
+    ended = [
+        outcome.person_id
+        for outcome in outcomes
+        if outcome.before is not None
+        and outcome.before.status is not outcome.after.status
+        and outcome.after.status is Status.INACTIVE
+    ]
+    lost = [
+        outcome.person_id
+        for outcome in outcomes
+        if outcome.before is not None and outcome.before.may_enter and not outcome.after.may_enter
+    ]
+    sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
+    invitations.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+
+
+def _follow_up(tx: Tx, outcome: Outcome) -> invitations.FollowUp:
+    row, after = outcome.row, outcome.after
+    source = tx.book.rules.sources.get(SourceId(after.owner)) if after.owner else None
+    before = outcome.before
+    return invitations.FollowUp(
+        person_id=outcome.person_id,
+        address=outcome.profile.get("sign_in_address", row.sign_in_address),
+        display_name=outcome.profile.get("display_name", row.display_name),
+        source_id=source.id if source else None,
+        source_state=source.state if source else None,
+        invite=source.invite if source else "immediate",
+        before=invitations.Before(before.status, row.has_seat) if before else None,
+        after=after,
+    )

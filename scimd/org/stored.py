@@ -1,0 +1,236 @@
+"""The standing as stored: read back from rows, compared with the new one, written in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, bindparam, update
+
+from scimd.core.people import GroupId, PersonId, RoleName, SourceId
+from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
+from scimd.db.among import among
+from scimd.db.tables import grants, people, status_spans
+from scimd.org.tx import Tx
+
+
+def grant_of(row: Row[Any]) -> Grant:
+    """An open span as the grant that it stores."""
+    return Grant(
+        row.kind,
+        row.target,
+        RoleName(row.project_role) if row.project_role else None,
+        Origin(
+            row.origin,
+            row.origin_by,
+            SourceId(row.source_id) if row.source_id else None,
+            GroupId(row.group_id) if row.group_id else None,
+            row.rule,
+        ),
+        row.dormant,
+    )
+
+
+def standing_of(row: Row[Any], open_grants: Iterable[Row[Any]]) -> Standing | None:
+    """What was settled before, as far as rows hold it; None for somebody who never was settled."""
+    if row.rules_version == 0:
+        return None
+    status = Status(row.status)
+    return Standing(
+        status=status,
+        causes=tuple(_cause(text) for text in row.causes),
+        owner=SourceId(row.owner_source_id) if row.owner_source_id else None,
+        roles=tuple(RoleName(name) for name in row.roles),
+        projects={},
+        team=row.team_id,
+        licences=frozenset(),
+        wants_seat=row.wants_seat,
+        status_with_seat=status,
+        status_without_seat=status,
+        needs_invitation=False,
+        grants=frozenset(grant_of(grant) for grant in open_grants),
+    )
+
+
+def _cause(text: str) -> Cause:
+    kind, _, by = text.partition(":")
+    return Cause(CauseKind(kind), by)
+
+
+def extension_of(standing: Standing, has_seat: bool) -> bytes:
+    """scimd's SCIM extension. Ids only: names change without settling anybody."""
+    body: dict[str, Any] = {
+        "status": str(standing.status),
+        "causes": [str(cause) for cause in standing.causes],
+        "team": standing.team,
+        "licences": sorted(standing.licences),
+        "projects": [{"value": project, "role": role} for project, role in sorted(standing.projects.items())],
+        "seat": has_seat,
+    }
+    return orjson.dumps({name: value for name, value in body.items() if value not in (None, [])})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One settled person. ``profile``: columns of ``people`` that follow the owner's document."""
+
+    row: Row[Any]
+    before: Standing | None
+    after: Standing
+    has_seat: bool
+    profile: dict[str, Any] = field(default_factory=dict)
+    regrouped: bool = False
+
+    @property
+    def person_id(self) -> PersonId:
+        return PersonId(self.row.id)
+
+    def columns(self) -> dict[str, Any]:
+        """What of the person's row differs from what is stored."""
+        after = self.after
+        wanted = {
+            "status": str(after.status),
+            "causes": [str(cause) for cause in after.causes],
+            "owner_source_id": after.owner,
+            "primary_role": after.roles[0],
+            "roles": list(after.roles),
+            "team_id": after.team,
+            "wants_seat": after.wants_seat,
+            "has_seat": self.has_seat,
+            "extension": extension_of(after, self.has_seat),
+            **self.profile,
+        }
+        stored = self.row._mapping
+        return {name: value for name, value in wanted.items() if stored[name] != value}
+
+
+_STANDING_COLUMNS = (
+    "status", "causes", "owner_source_id", "primary_role", "roles", "team_id", "wants_seat", "has_seat",
+    "extension", "display_name", "sign_in_address", "sign_in_key", "address_verified_at", "rest",
+    "rules_version", "changed_at",
+)  # fmt: skip
+
+
+def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
+    """Bring people's rows, open grants and status spans to their outcomes: a few statements for all.
+
+    Each outcome comes with the person's open spans as they are stored.
+    """
+    changed = [(outcome, outcome.columns()) for outcome, _ in settled]
+    _write_people(tx, changed)
+    moved = {"status", "causes"}
+    _write_status(tx, [each for each, columns in changed if each.before is None or moved & columns.keys()])
+    _write_grants(tx, settled)
+
+
+def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> None:
+    rows = []
+    for outcome, columns in changed:
+        row = outcome.row._mapping
+        version = tx.book.rules.version
+        rest = outcome.regrouped or "extension" in columns
+        if not columns and not rest and row["rules_version"] == version:
+            continue
+        values = {f"_{name}": columns.get(name, row[name]) for name in _STANDING_COLUMNS}
+        values |= {
+            "_id": row["id"],
+            "_rest": row["rest"] + rest,
+            "_rules_version": version,
+            "_changed_at": tx.now if columns else row["changed_at"],
+        }
+        rows.append(values)
+    if rows:
+        _park_addresses(tx, rows, changed)
+        statement = (
+            update(people)
+            .where(people.c.org_id == tx.org_id, people.c.id == bindparam("_id"))
+            .values({name: bindparam(f"_{name}") for name in _STANDING_COLUMNS})
+        )
+        tx.conn.execute(statement, rows)
+
+
+def _park_addresses(
+    tx: Tx, rows: Sequence[dict[str, Any]], changed: Sequence[tuple[Outcome, dict[str, Any]]]
+) -> None:
+    """Addresses that swap or ring are let go by all before the first is written."""
+    held = {
+        outcome.row.sign_in_key: outcome.person_id
+        for outcome, columns in changed
+        if "sign_in_key" in columns and outcome.row.sign_in_key is not None
+    }
+    moving = [
+        held[row["_sign_in_key"]] for row in rows if held.get(row["_sign_in_key"], row["_id"]) != row["_id"]
+    ]
+    if moving:
+        tx.conn.execute(
+            update(people)
+            .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, moving))
+            .values(sign_in_key=None)
+        )
+
+
+def _write_status(tx: Tx, outcomes: Sequence[Outcome]) -> None:
+    old = [outcome.person_id for outcome in outcomes if outcome.before is not None]
+    if old:
+        column = status_spans.c
+        tx.conn.execute(
+            update(status_spans)
+            .where(column.org_id == tx.org_id, among(tx.conn, column.person_id, old), column.until.is_(None))
+            .values(until=tx.now)
+        )
+    if outcomes:
+        tx.conn.execute(status_spans.insert(), [_span(tx, outcome) for outcome in outcomes])
+
+
+def _span(tx: Tx, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "org_id": tx.org_id,
+        "id": tx.new_id(),
+        "person_id": outcome.person_id,
+        "status": str(outcome.after.status),
+        "causes": [str(cause) for cause in outcome.after.causes],
+        "rules_version": tx.book.rules.version,
+        "since": tx.now,
+    }
+
+
+def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
+    """Close the spans that no longer hold, open those that do; one that falls dormant or wakes is both."""
+    closed: list[str] = []
+    opened: list[dict[str, Any]] = []
+    for outcome, rows in settled:
+        stored = {grant_of(row): row.id for row in rows}
+        after = outcome.after.grants
+        closed += [row_id for grant, row_id in stored.items() if grant not in after]
+        opened += [_grant(tx, outcome.person_id, grant) for grant in after if grant not in stored]
+    if closed:
+        column = grants.c
+        tx.conn.execute(
+            update(grants)
+            .where(column.org_id == tx.org_id, among(tx.conn, column.id, closed))
+            .values(until=tx.now)
+        )
+    if opened:
+        tx.conn.execute(grants.insert(), opened)
+
+
+def _grant(tx: Tx, person_id: PersonId, grant: Grant) -> dict[str, Any]:
+    origin = grant.origin
+    return {
+        "org_id": tx.org_id,
+        "id": tx.new_id(),
+        "person_id": person_id,
+        "kind": grant.kind,
+        "target": grant.target,
+        "project_role": grant.project_role,
+        "origin": origin.kind,
+        "origin_by": origin.by,
+        "source_id": origin.source_id,
+        "group_id": origin.group_id,
+        "rule": origin.rule,
+        "dormant": grant.dormant,
+        "rules_version": tx.book.rules.version,
+        "since": tx.now,
+    }

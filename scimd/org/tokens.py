@@ -1,0 +1,258 @@
+"""Bearer tokens of SCIM sources: shown once, stored as a hash, proved in one statement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from scimd.core.errors import InvalidValue, NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, SourceId, TokenId
+from scimd.core.seats import Policy
+from scimd.db.tables import organizations, sources, tokens
+from scimd.org import guard
+from scimd.org.secrets import is_token, new_token, token_hash
+from scimd.org.sources import bump, find
+from scimd.org.tx import Context, Door, Tx
+
+PROFILES = (
+    "default",
+    "rfc",
+    "okta",
+    "entra",
+    "onelogin",
+    "jumpcloud",
+    "google",
+    "ping",
+    "keycloak",
+    "authentik",
+)
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """``token`` is shown this once."""
+
+    id: TokenId
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    id: TokenId
+    source_id: SourceId
+    source_name: str
+    name: str
+    profile: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenHolder:
+    """For whom a token speaks, as of the request."""
+
+    org_id: OrgId
+    org_slug: str
+    source_id: SourceId
+    source_name: str
+    token_id: TokenId
+    token_name: str
+    profile: str
+    seats_on_scim: Policy
+    generation: int
+    last_used_at: datetime | None = None
+
+
+# ------------------------------------------------------------------------------ making, revoking
+
+
+async def create(
+    door: Door,
+    ctx: Context,
+    source_id: SourceId,
+    name: str,
+    profile: str = "default",
+    expires_at: datetime | None = None,
+) -> NewToken:
+    """Make a token for a source. Raises NotFound, InvalidValue for an unknown profile or a past expiry."""
+    guard.require(ctx, "sources.manage")
+    if profile not in PROFILES:
+        raise InvalidValue("profile", f"must be one of {', '.join(PROFILES)}")
+
+    def body(tx: Tx) -> NewToken:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.kind != "scim":
+            raise InvalidValue(
+                "source", f"{source.name} is read by a connector; only SCIM sources have tokens"
+            )
+        if expires_at is not None and expires_at <= tx.now:
+            raise InvalidValue("expires", "must be in the future")
+        token_id, text = TokenId(tx.new_id()), new_token(tx.chance.bytes(32))
+        tx.conn.execute(
+            tokens.insert().values(
+                org_id=tx.org_id,
+                id=token_id,
+                source_id=source.id,
+                name=name,
+                hash=token_hash(text),
+                profile=profile,
+                scopes=[],
+                created_at=tx.now,
+                expires_at=expires_at,
+            )
+        )
+        bump(tx)
+        after = {"source": source.name, "name": name, "profile": profile}
+        tx.record(Event(EventKind.TOKEN_CREATED, "token", token_id, after=after))
+        return NewToken(token_id, text)
+
+    return await door.run(ctx, body)
+
+
+async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
+    """End the token at once. Revoking twice changes nothing. Raises NotFound."""
+    guard.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> None:
+        mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
+        row = tx.conn.execute(select(tokens.c.name, tokens.c.revoked_at).where(mine)).first()
+        if row is None:
+            raise NotFound("token", token_id)
+        if row.revoked_at is None:
+            tx.conn.execute(update(tokens).where(mine).values(revoked_at=tx.now))
+            bump(tx)
+            tx.record(Event(EventKind.TOKEN_REVOKED, "token", token_id, before={"name": row.name}))
+
+    await door.run(ctx, body)
+
+
+async def list_tokens(door: Door, org_id: OrgId, *, source_id: SourceId | None = None) -> list[TokenRecord]:
+    """Live and dead ones, the newest first."""
+    query = (
+        select(tokens, sources.c.name.label("source_name"))
+        .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
+        .where(tokens.c.org_id == org_id)
+        .order_by(tokens.c.created_at.desc(), tokens.c.id.desc())
+    )
+    if source_id is not None:
+        query = query.where(tokens.c.source_id == source_id)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+def _record(row: Row[Any]) -> TokenRecord:
+    return TokenRecord(
+        id=TokenId(row.id),
+        source_id=SourceId(row.source_id),
+        source_name=row.source_name,
+        name=row.name,
+        profile=row.profile,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+        last_used_at=row.last_used_at,
+    )
+
+
+# ------------------------------------------------------------------------------ proving
+
+_PROOF = (
+    select(
+        tokens.c.id,
+        tokens.c.name,
+        tokens.c.profile,
+        tokens.c.expires_at,
+        tokens.c.revoked_at,
+        tokens.c.last_used_at,
+        sources.c.id.label("source_id"),
+        sources.c.name.label("source_name"),
+        sources.c.state,
+        sources.c.ended_at,
+        organizations.c.id.label("org_id"),
+        organizations.c.slug,
+        organizations.c.seats_on_scim,
+        organizations.c.generation,
+    )
+    .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
+    .join(organizations, organizations.c.id == tokens.c.org_id)
+    .where(tokens.c.hash == bindparam("hash"))
+)
+
+
+async def authenticate(door: Door, text: str) -> TokenHolder | None:
+    """Whose token this is, by one statement; None for every token that opens nothing (any more).
+
+    A mistyped one is found out by its checksum, without the database. Expiry, revocation and the
+    source's state are checked here and now, against the clock, whatever any job has done.
+    """
+    if not is_token(text):
+        return None
+    now, wanted = door.clock(), {"hash": token_hash(text)}
+
+    def body(conn: Connection) -> TokenHolder | None:
+        row = conn.execute(_PROOF, wanted).first()
+        return _holder(row) if row is not None and _opens(row, now) else None
+
+    return await door.read(body)
+
+
+def _opens(row: Any, now: datetime) -> bool:
+    expired = row.expires_at is not None and row.expires_at <= now
+    ended = row.ended_at is not None or row.state == "paused"
+    return row.revoked_at is None and not expired and not ended
+
+
+def _holder(row: Any) -> TokenHolder:
+    return TokenHolder(
+        org_id=OrgId(row.org_id),
+        org_slug=row.slug,
+        source_id=SourceId(row.source_id),
+        source_name=row.source_name,
+        token_id=TokenId(row.id),
+        token_name=row.name,
+        profile=row.profile,
+        seats_on_scim=row.seats_on_scim,
+        generation=row.generation,
+        last_used_at=row.last_used_at,
+    )
+
+
+class LastUsed:
+    """When tokens were last used, collected in memory and written behind; one per process.
+
+    Each token is written once a minute at most. What a crash loses is under a minute of one column.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._noted: dict[tuple[OrgId, TokenId], datetime] = {}
+
+    def note(self, holder: TokenHolder) -> None:
+        """Cheap: called at each request."""
+        now = self._door.clock()
+        if holder.last_used_at is None or now - holder.last_used_at >= _TOUCH_EVERY:
+            self._noted[holder.org_id, holder.token_id] = now
+
+    async def flush(self) -> int:
+        """Write what was noted, in one transaction; gives how many tokens."""
+        noted, self._noted = self._noted, {}
+        if noted:
+            await self._door.db.write(lambda conn: touch_last_used(conn, noted))
+        return len(noted)
+
+
+def touch_last_used(conn: Connection, noted: dict[tuple[OrgId, TokenId], datetime]) -> None:
+    """Write the times, each only where it is at least a minute newer than what is stored."""
+    for (org_id, token_id), at in sorted(noted.items()):
+        stale = tokens.c.last_used_at.is_(None) | (tokens.c.last_used_at <= at - _TOUCH_EVERY)
+        conn.execute(
+            update(tokens)
+            .where(tokens.c.org_id == org_id, tokens.c.id == token_id, stale)
+            .values(last_used_at=at)
+        )

@@ -1,0 +1,73 @@
+"""Settling that was put off: marks, and the job that works them off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from sqlalchemy import Select, literal, select
+
+from scimd.core.people import OrgId, PersonId
+from scimd.db.among import among, rows_of
+from scimd.db.locks import upsert
+from scimd.db.tables import unsettled
+from scimd.org.tx import Actor, Context, Door, Tx
+
+LEAVERS, JOINERS = 0, 1
+#: People settled in one transaction of the job: some 20 ms of SQLite's one writer.
+BATCH = 50
+
+
+def mark(tx: Tx, person_ids: Collection[PersonId]) -> None:
+    """Mark people one by one known, leavers first; one statement per turn."""
+    for turn, ids in ((LEAVERS, tx.leaving), (JOINERS, set(person_ids) - tx.leaving)):
+        if ids:
+            mark_all(tx, rows_of(tx.conn, sorted(ids)), turn)
+
+
+def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> int:
+    """Mark everybody whom the select gives, by one statement; gives how many."""
+    ids = person_ids.subquery()
+    (column,) = ids.c
+    rows = select(
+        literal(tx.org_id, unsettled.c.org_id.type),
+        column,
+        literal(turn),
+        literal(tx.now, unsettled.c.marked_at.type),
+    ).where(literal(True))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
+    names = ["org_id", "person_id", "turn", "marked_at"]
+    # Not insert-or-leave: the job may be taking a mark that is there away, having read the facts
+    # before this transaction's. Touching the row makes the two wait for each other.
+    statement = upsert(tx.conn, unsettled, key=["org_id", "person_id"], update=["marked_at"])
+    return tx.conn.execute(statement.from_select(names, rows)).rowcount
+
+
+async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:
+    """Settle marked people, leavers first, in small transactions until none is left or time is up."""
+    ctx = Context(org_id, Actor("job", "settling", "settling"), "job", "settling")
+    stop_at, total = time.monotonic() + budget_s, 0
+    while time.monotonic() < stop_at:
+        count = await door.run(ctx, _batch)
+        total += count
+        if count < BATCH:
+            break
+    return total
+
+
+def _batch(tx: Tx) -> int:
+    column = unsettled.c
+    query = select(column.person_id).where(column.org_id == tx.org_id)
+    ids = [
+        PersonId(row.person_id)
+        for row in tx.conn.execute(
+            query.order_by(column.turn, column.marked_at, column.person_id).limit(BATCH)
+        )
+    ]
+    if ids:
+        tx.touch(ids)
+        # Marks do not say what changed: their groups may have.
+        tx.regrouped.update(ids)
+        tx.conn.execute(
+            unsettled.delete().where(column.org_id == tx.org_id, among(tx.conn, column.person_id, ids))
+        )
+    return len(ids)
