@@ -52,7 +52,6 @@ class EventKind(StrEnum):
     INVITATION_ACCEPTED = "invitation.accepted"
     INVITATION_DECLINED = "invitation.declined"
     INVITATION_EXPIRED = "invitation.expired"
-    INVITATION_REFUSED = "invitation.refused"  # by the mail server
     INVITATION_CANCELLED = "invitation.cancelled"
     GROUP_CREATED = "group.created"
     GROUP_UPDATED = "group.updated"
@@ -88,6 +87,7 @@ class EventKind(StrEnum):
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
     ADMIN_CREATED = "admin.created"
+    MAIL_REFUSED = "mail.refused"
 
     @property
     def audience(self) -> Audience:

@@ -26,7 +26,7 @@ from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 _BATCH = 1000
 _LEASE = "publisher"
 #: No transaction lasts so long; older events than this before the last published one are not looked for.
-_LATECOMERS = timedelta(hours=1)
+LATECOMERS = timedelta(hours=1)
 _START = bytes(32)
 
 
@@ -118,7 +118,7 @@ def _publish_batch(tx: Tx) -> int:
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
     fresh = _unpublished(tx.org_id).order_by(events.c.at, events.c.id).limit(_BATCH)
     if tip:
-        fresh = fresh.where(events.c.at > tip.at - _LATECOMERS)
+        fresh = fresh.where(events.c.at > tip.at - LATECOMERS)
     rows = []
     for event in tx.conn.execute(fresh):
         seq, chain = seq + 1, link(chain, event)

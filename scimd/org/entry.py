@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy import Connection, select
 
 from scimd.core.people import OrgId, PersonId
@@ -13,14 +11,14 @@ from scimd.org import facts
 from scimd.org.rulebook import RuleBooks
 
 
-def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> Standing | None:
+def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Standing | None:
     """The standing worked out from the facts as they are; None for nobody."""
     rows = facts.people_rows(conn, org_id, [person_id])
-    found = facts.gather(conn, org_id, rows, now).facts.get(person_id)
+    found = facts.gather(conn, org_id, rows).facts.get(person_id)
     return None if found is None else standing(found, RuleBooks().of(conn, org_id).rules)
 
 
-def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> str | None:
+def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
     """The strongest cause that keeps the person out; None for whoever may come in.
 
     Of a person who is marked as unsettled both the stored and the fresh standing must allow it.
@@ -36,7 +34,7 @@ def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime)
         return str(row.causes[0]) if row.causes else str(row.status)
     if not _is_marked(conn, org_id, person_id):
         return None
-    fresh = fresh_standing(conn, org_id, person_id, now)
+    fresh = fresh_standing(conn, org_id, person_id)
     if fresh is None:
         return "deleted"
     return None if fresh.may_enter else str(fresh.causes[0])

@@ -133,7 +133,7 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
         ).first()
         if row is None or not _is_live(row, now, door.settings.session_idle_s):
             return None, False
-        return _holder(conn, door, row), now - row.last_active_at >= _TOUCH_EVERY
+        return _holder(conn, row), now - row.last_active_at >= _TOUCH_EVERY
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
@@ -159,11 +159,11 @@ def _touch(conn: Connection, holder: SessionHolder, now: datetime) -> None:
     )
 
 
-def _holder(conn: Connection, door: Door, row: Any) -> SessionHolder | None:
+def _holder(conn: Connection, row: Any) -> SessionHolder | None:
     held = tuple(RoleName(name) for name in row.roles)
     allowed = permissions_of(conn, OrgId(row.org_id), held)
     if row.unsettled:
-        fresh = entry.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id), door.clock())
+        fresh = entry.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
         if fresh is None or not fresh.may_enter:
             return None
         held = tuple(name for name in held if name in fresh.roles)

@@ -156,7 +156,7 @@ def _finish(
     if credentials.password_of(tx.conn, tx.org_id, person_id) != account.secret:
         _close_attempt(tx, attempt_id, success=False, reason="the password was changed meanwhile")
         return None
-    cause = entry.why_not(tx.conn, tx.org_id, person_id, tx.now)
+    cause = entry.why_not(tx.conn, tx.org_id, person_id)
     if cause is not None:
         _close_attempt(tx, attempt_id, success=False, reason=cause)
         _tell_failed(tx, account, ip, cause)
@@ -197,7 +197,7 @@ async def by_link(door: Door, token: str, *, ip: str, user_agent: str) -> Signed
 
     def body(tx: Tx) -> SignedIn:
         person_id = links.spend(tx, link)
-        cause = entry.why_not(tx.conn, tx.org_id, person_id, tx.now)
+        cause = entry.why_not(tx.conn, tx.org_id, person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
         _note_link(tx, page, ip)
@@ -242,7 +242,7 @@ async def set_password_by_link(
 
     def body(tx: Tx) -> SignedIn:
         person_id = links.spend(tx, link)
-        cause = entry.why_not(tx.conn, tx.org_id, person_id, tx.now)
+        cause = entry.why_not(tx.conn, tx.org_id, person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
         sessions.end_for(tx, [person_id], "password changed")

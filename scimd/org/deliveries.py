@@ -1,0 +1,233 @@
+"""The mails that transactions owe: taken for sending, checked once more, and what became of them.
+
+Taking a mail puts it off by longer than sending may last, so that two relays do not send it twice,
+and one that died in between leaves it to the next. The mail's id makes its Message-ID: a repeat,
+after a lost answer of the mail server, can be told from a second mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Select, select, update
+
+from scimd.core import invitations as rules
+from scimd.core.events import Event, EventKind
+from scimd.core.links import Link
+from scimd.core.people import OrgId, PersonId
+from scimd.core.standing import CauseKind, Status
+from scimd.db.tables import deliveries, invitations, links, organizations, people, unsettled
+from scimd.org.invitations import project_names
+from scimd.org.tx import Actor, Context, Door, Tx
+
+TAKEN_FOR = timedelta(minutes=5)
+_AGAIN_AFTER = timedelta(minutes=1)
+_AGAIN_AT_MOST = timedelta(hours=24)
+_ERROR_AT_MOST = 500
+#: What an invited person may be besides; with any other cause nobody is written to.
+_WANTED = frozenset({CauseKind.INVITED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A mail to send now. ``link`` is signed when the mail is made; the text stands nowhere."""
+
+    org_id: OrgId
+    org_slug: str
+    organization: str
+    id: str
+    template: Literal["invitation", "set_password"]
+    person_id: PersonId
+    display_name: str
+    address: str
+    link: Link
+    expires_at: datetime
+    invited_by: str | None = None
+    message: str | None = None
+    projects: tuple[str, ...] = ()
+
+
+async def organizations_with_due(door: Door) -> list[OrgId]:
+    """The organizations that owe a mail now, the longest waiting first."""
+    query = (
+        select(deliveries.c.org_id)
+        .where(deliveries.c.state == "due", deliveries.c.due_at <= door.clock())
+        .order_by(deliveries.c.due_at)
+        .limit(1000)
+    )
+    return await door.read(lambda conn: list(dict.fromkeys(map(OrgId, conn.execute(query).scalars()))))
+
+
+def _context(org_id: OrgId) -> Context:
+    return Context(org_id, Actor("job", "relay", "relay"), "job", "relay")
+
+
+async def take_due(door: Door, org_id: OrgId, limit: int) -> list[Delivery]:
+    """Take what is due, oldest first, and cancel what nobody wants any more."""
+    return await door.run(_context(org_id), lambda tx: _take(tx, limit))
+
+
+def _take(tx: Tx, limit: int) -> list[Delivery]:
+    due = _lock_due(tx, limit)
+    if not due:
+        return []
+    taken = [(row, _still_wanted(tx, row)) for row in due]
+    _write(tx, [row.id for row, found in taken if found is None], state="cancelled")
+    later = [row.id for row, found in taken if found == "later"]
+    _write(tx, later, due_at=tx.now + _AGAIN_AFTER)
+    found = [delivery for _, delivery in taken if isinstance(delivery, Delivery)]
+    _write(
+        tx,
+        [delivery.id for delivery in found],
+        due_at=tx.now + TAKEN_FOR,
+        attempts=deliveries.c.attempts + 1,
+    )
+    return found
+
+
+def _lock_due(tx: Tx, limit: int) -> Sequence[Any]:
+    """The rows, locked; those that another relay is taking right now are passed by."""
+    query: Select[Any] = (
+        select(deliveries)
+        .where(deliveries.c.org_id == tx.org_id, deliveries.c.state == "due", deliveries.c.due_at <= tx.now)
+        .order_by(deliveries.c.due_at, deliveries.c.id)
+        .limit(limit)
+    )
+    if tx.conn.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True)
+    return tx.conn.execute(query).all()
+
+
+def _write(tx: Tx, ids: Sequence[str], **values: Any) -> None:
+    if ids:
+        tx.conn.execute(
+            update(deliveries)
+            .where(deliveries.c.org_id == tx.org_id, deliveries.c.id.in_(ids))
+            .values(**values)
+        )
+
+
+def _still_wanted(tx: Tx, row: Any) -> Delivery | Literal["later"] | None:
+    """The mail, if it may leave now; "later" while the person is being settled; None: never."""
+    person = tx.conn.execute(
+        select(people, organizations.c.slug, organizations.c.name.label("organization"))
+        .join(organizations, organizations.c.id == people.c.org_id)
+        .where(people.c.org_id == tx.org_id, people.c.id == row.person_id, people.c.deleted_at.is_(None))
+    ).first()
+    if person is None:
+        return None
+    marked = tx.conn.execute(
+        select(unsettled.c.turn).where(
+            unsettled.c.org_id == tx.org_id, unsettled.c.person_id == row.person_id
+        )
+    ).first()
+    if marked is not None:
+        return "later"
+    return _invitation(tx, row, person) if row.invitation_id else _other(tx, row, person)
+
+
+def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
+    found = tx.conn.execute(
+        select(invitations).where(
+            invitations.c.org_id == tx.org_id,
+            invitations.c.id == row.invitation_id,
+            invitations.c.status == "pending",
+            ~invitations.c.staged,
+            invitations.c.expires_at > tx.now,
+        )
+    ).first()
+    if found is None or person.status != Status.PENDING or not set(person.causes) <= _WANTED:
+        return None
+    return Delivery(
+        org_id=tx.org_id,
+        org_slug=person.slug,
+        organization=person.organization,
+        id=row.id,
+        template="invitation",
+        person_id=PersonId(row.person_id),
+        display_name=person.display_name,
+        address=found.address,
+        link=Link(rules.PURPOSE, tx.org_id, found.id, found.generation, "mail"),
+        expires_at=found.expires_at,
+        invited_by=found.invited_by,
+        message=found.message,
+        projects=project_names(tx.conn, tx.org_id, PersonId(row.person_id)),
+    )
+
+
+def _other(tx: Tx, row: Any, person: Any) -> Delivery | None:
+    found = tx.conn.execute(
+        select(links).where(
+            links.c.org_id == tx.org_id,
+            links.c.id == row.link_id,
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+    ).first()
+    # The link goes to the address as stored when it was asked for, and only while that is theirs.
+    if found is None or person.sign_in_address != row.address or person.status == Status.INACTIVE:
+        return None
+    return Delivery(
+        org_id=tx.org_id,
+        org_slug=person.slug,
+        organization=person.organization,
+        id=row.id,
+        template=row.template,
+        person_id=PersonId(row.person_id),
+        display_name=person.display_name,
+        address=row.address,
+        link=Link(found.purpose, tx.org_id, found.id, found.generation, "mail"),
+        expires_at=found.expires_at,
+    )
+
+
+# ------------------------------------------------------------------------------ what became of it
+
+
+async def sent(door: Door, delivery: Delivery) -> None:
+    """The mail server took it."""
+
+    def body(tx: Tx) -> None:
+        _write(tx, [delivery.id], state="sent", sent_at=tx.now, last_error=None)
+        if delivery.template == "invitation":
+            tx.conn.execute(
+                update(invitations)
+                .where(invitations.c.org_id == tx.org_id, invitations.c.id == delivery.link.record)
+                .values(sent_at=tx.now)
+            )
+            after = {"person": delivery.person_id, "address": delivery.address}
+            tx.record(Event(EventKind.INVITATION_SENT, "invitation", delivery.link.record, after=after))
+
+    await door.run(_context(delivery.org_id), body)
+
+
+async def refused(door: Door, delivery: Delivery, why: str) -> None:
+    """The mail server will never take it: it is not tried again, and the list says why."""
+
+    def body(tx: Tx) -> None:
+        _write(tx, [delivery.id], state="refused", last_error=why[:_ERROR_AT_MOST])
+        kind = "invitation" if delivery.template == "invitation" else "person"
+        target = delivery.link.record if kind == "invitation" else delivery.person_id
+        after = {"person": delivery.person_id, "address": delivery.address, "why": why[:_ERROR_AT_MOST]}
+        tx.record(Event(EventKind.MAIL_REFUSED, kind, target, after=after))
+
+    await door.run(_context(delivery.org_id), body)
+
+
+async def put_off(door: Door, delivery: Delivery, why: str) -> None:
+    """It did not work this time: again after a minute, two, four, … a day at most, with jitter."""
+
+    def body(tx: Tx) -> None:
+        row = tx.conn.execute(
+            select(deliveries.c.attempts).where(
+                deliveries.c.org_id == tx.org_id, deliveries.c.id == delivery.id
+            )
+        ).one()
+        wait = min(_AGAIN_AFTER * 2 ** min(row.attempts - 1, 20), _AGAIN_AT_MOST)
+        jitter = 0.5 + tx.chance.bytes(1)[0] / 510
+        _write(tx, [delivery.id], due_at=tx.now + wait * jitter, last_error=why[:_ERROR_AT_MOST])
+
+    await door.run(_context(delivery.org_id), body)

@@ -1,0 +1,67 @@
+"""What the scheduler asks of the door: the facts that time brings, and the order of the audit.
+
+Each function goes through the organizations that have something to do, finds them by one statement,
+and does its work in transactions of its own; called twice, or by two processes, it does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Select, delete, select
+
+from scimd import log
+from scimd.core.errors import Refusal
+from scimd.core.people import OrgId
+from scimd.db.tables import events, invitations, login_attempts, published
+from scimd.org import audit
+from scimd.org import invitations as door_invitations
+from scimd.org.tx import Door
+
+logger = log.get(__name__)
+ATTEMPTS_KEPT = timedelta(days=90)
+
+
+async def expire_all(door: Door) -> int:
+    """Write down which invitations have expired. Every minute."""
+    query = (
+        select(invitations.c.org_id)
+        .where(
+            invitations.c.status == "pending",
+            ~invitations.c.staged,
+            invitations.c.expires_at <= door.clock(),
+        )
+        .distinct()
+    )
+    return await _each(door, query, door_invitations.expire_due)
+
+
+async def publish_all(door: Door) -> int:
+    """Append new events to the chains. Every few seconds."""
+    done = select(published.c.seq).where(
+        published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
+    )
+    recent = events.c.at > door.clock() - audit.LATECOMERS
+    return await _each(door, select(events.c.org_id).where(recent, ~done.exists()).distinct(), audit.publish)
+
+
+async def _each(door: Door, query: Select[str], work: Callable[[Door, OrgId], Awaitable[int]]) -> int:
+    """Do the work of each organization; the trouble of one does not keep the others waiting."""
+    total = 0
+    for org_id in await door.read(lambda conn: [OrgId(found) for found in conn.execute(query).scalars()]):
+        try:
+            total += await work(door, org_id)
+        except Refusal as exc:
+            logger.warning("job_failed", job=work.__name__, org=org_id, why=exc.detail)
+    return total
+
+
+async def forget_attempts(door: Door) -> int:
+    """Delete sign-in attempts older than 90 days. Daily."""
+    before = door.clock() - ATTEMPTS_KEPT
+    return await door.db.write(lambda conn: _forget(conn, before))
+
+
+def _forget(conn: Connection, before: datetime) -> int:
+    return conn.execute(delete(login_attempts).where(login_attempts.c.at < before)).rowcount
