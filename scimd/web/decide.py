@@ -13,7 +13,8 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.org import decisions
 from scimd.web import forms, words
-from scimd.web.pages import page, see_other, visit_of
+from scimd.http.visits import visit_of
+from scimd.web.pages import page, see_other
 
 
 @dataclass(frozen=True, slots=True)

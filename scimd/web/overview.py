@@ -7,7 +7,8 @@ from aiohttp import web
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.org import decisions, organizations, runs, sources
-from scimd.web.pages import SEE_RUNS, page, visit_of
+from scimd.http.visits import SEE_RUNS, visit_of
+from scimd.web.pages import page
 
 
 @signed_in()

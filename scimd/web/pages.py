@@ -3,84 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
 
 import jinja2
 from aiohttp import web
 
-from scimd.core.errors import NotAuthenticated, NotFound
-from scimd.core.people import OrgId
-from scimd.http import guard, request_id
 from scimd.http.keys import DOOR
-from scimd.org import decisions, organizations
+from scimd.http.visits import SEE_RUNS, Visit
+from scimd.org import decisions
 from scimd.org.history import HistoryRecord
-from scimd.org.organizations import OrganizationRecord
-from scimd.org.sessions import SessionHolder
-from scimd.org.tx import Actor, Context, Door
+from scimd.org.tx import Door
 from scimd.web import security, words
 
-#: Whoever may see sources, audit or people may see what the runs did.
-SEE_RUNS = ("sources.manage", "audit.read", "users.read")
 PAGE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """A signed-in person and the organization whose pages they look at.
-
-    People see their own. An operator sees the one that ``?org=`` names; every link of the page keeps
-    it, so two tabs can look at two organizations.
-    """
-
-    holder: SessionHolder
-    organization: OrganizationRecord
-    form_token: str
-    correlation_id: str
-
-    @property
-    def org_id(self) -> OrgId:
-        return self.organization.id
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """An operator in an organization that is not the operators' own."""
-        return self.holder.org_id != self.organization.id
-
-    def may(self, *any_of: str) -> bool:
-        return not self.holder.permissions.isdisjoint(any_of)
-
-    def context(self, door: Door) -> Context:
-        """On whose behalf the door acts; an operator elsewhere is audited as one."""
-        ctx = replace(self.holder.context(door), correlation_id=self.correlation_id)
-        if not self.is_elsewhere:
-            return ctx
-        return replace(ctx, org_id=self.org_id, actor=Actor("operator", ctx.actor.id, ctx.actor.name))
-
-    def url(self, path: str, **query: object) -> str:
-        """The path with its query, and with the organization where it is not the visitor's own."""
-        found = {name: value for name, value in query.items() if value not in (None, "")}
-        if self.is_elsewhere and path.startswith("/"):
-            found["org"] = self.organization.slug
-        return f"{path}?{urlencode(found)}" if found else path
-
-
-async def visit_of(request: web.Request) -> Visit:
-    """Who looks at what. NotFound for another organization than one's own, which need not be told apart."""
-    holder = request[guard.SESSION]
-    if holder is None:
-        raise NotAuthenticated
-    door = request.app[DOOR]
-    slug = request.query.get("org", holder.org_slug)
-    if slug != holder.org_slug and not holder.is_operator:
-        raise NotFound("organization", slug)
-    organization = await organizations.by_slug(door, slug)
-    return Visit(holder, organization, guard.form_token(door, holder), request_id.of(request))
 
 
 # ------------------------------------------------------------------------------ rendering
@@ -217,8 +156,11 @@ def _happened(run: Any) -> str:
     """One line: the error, else the figures that are not zero."""
     if run.error:
         return str(run.error)
-    parts = [f"{_number(figure.value)} {figure.name.lower()}" for figure in words.figures(run.counts)
-             if figure.value and figure.name != "Unchanged"]  # fmt: skip
+    parts = [
+        f"{_number(figure.value)} {figure.word}"
+        for figure in words.figures(run.counts)
+        if figure.value and figure.name != "Unchanged"
+    ]
     return ", ".join(parts) or ("…" if run.state in words.MOVING else "Nothing to change")
 
 
@@ -234,15 +176,13 @@ _SEATS = (
 )
 
 
-def _seat_rows(seats: Mapping[str, int | None]) -> list[tuple[str, str]]:
-    held = seats.get("after_if_held") != seats.get("after") or seats.get("waiting_if_held") != seats.get("waiting")
-    rows: list[tuple[str, str]] = []
-    for key, name in _SEATS:
-        if key not in seats or (key.endswith("_if_held") and not held):
-            continue
-        value = seats[key]
-        rows.append((name, "none" if value is None else _number(value)))
-    return rows
+def _seat_rows(run: Any) -> list[tuple[str, str]]:
+    """Seats before and after; of a held run also without what is held."""
+    return [
+        (name, "none" if run.seats[key] is None else _number(run.seats[key]))
+        for key, name in _SEATS
+        if key in run.seats and (run.state == "held" or not key.endswith("_if_held"))
+    ]
 
 
 def _event(record: HistoryRecord) -> str:

@@ -8,7 +8,8 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.org import history, reads, sessions
 from scimd.web import forms, words
-from scimd.web.pages import PAGE, page, visit_of
+from scimd.http.visits import visit_of
+from scimd.web.pages import PAGE, page
 
 
 @signed_in("users.read")

@@ -8,7 +8,8 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.org import runs, sources
 from scimd.web import forms, words
-from scimd.web.pages import PAGE, SEE_RUNS, page, see_other, visit_of
+from scimd.http.visits import SEE_RUNS, visit_of
+from scimd.web.pages import PAGE, page, see_other
 
 
 @signed_in(*SEE_RUNS)

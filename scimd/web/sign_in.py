@@ -11,7 +11,8 @@ from scimd.http.keys import CONFIG, DOOR
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
 from scimd.org.sign_in import SignedIn
 from scimd.web import forms, security
-from scimd.web.pages import message, narrow, see_other, visit_of
+from scimd.http.visits import visit_of
+from scimd.web.pages import message, narrow, see_other
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
 

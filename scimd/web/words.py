@@ -107,6 +107,12 @@ class Figure:
     value: int
     tone: Tone
 
+    @property
+    def word(self) -> str:
+        """Behind the number, in a line."""
+        word = self.name.lower()
+        return "group" if word == "groups" and self.value == 1 else word
+
 
 #: (name, tone, always shown, the counts that it adds up)
 _FIGURES: tuple[tuple[str, Tone, bool, tuple[str, ...]], ...] = (
