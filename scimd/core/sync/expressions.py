@@ -3,7 +3,8 @@
 An expression sees three variables:
 
 - ``entry``: the attributes, each a *list* of values, whatever their number in the directory. A name
-  is found as the directory spells it and in lower case.
+  is found as the directory spells it and in lower case. What a nested object holds is also found
+  by its dotted name: ``entry["name.givenName"]``.
 - ``id``: the entry's external id. ``name``: what the directory calls the entry (a DN, a line).
 
 An attribute that the entry lacks is an error where it is named plainly (``entry.mail[0]``). The way
@@ -105,12 +106,20 @@ def _compile(source: str) -> Any:
 
 def bind(attributes: Mapping[str, Value], external_id: str, name: str) -> Bound:
     """Make an entry's attributes visible to expressions. Raises NoValue for what CEL cannot hold."""
-    lists = {key: _as_list(value) for key, value in attributes.items()}
+    lists = {key: _as_list(value) for key, value in _dotted(attributes).items()}
     folded = {key.lower(): values for key, values in lists.items()}
     try:
         return Bound(_ENV.Activation({"entry": folded | lists, "id": external_id, "name": name}))
     except (RuntimeError, TypeError, ValueError) as exc:
         raise NoValue(_sentence(str(exc))) from exc
+
+
+def _dotted(attributes: Mapping[str, Value]) -> dict[str, Value]:
+    found = dict(attributes)
+    for key, value in attributes.items():
+        if isinstance(value, Mapping):
+            found.update((f"{key}.{inner}", item) for inner, item in value.items())
+    return found
 
 
 def _as_list(value: Value) -> list[Any]:
