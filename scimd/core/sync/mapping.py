@@ -211,8 +211,12 @@ def compile_mapping(
     ]
     if faults:
         raise WrongMapping(tuple(dict.fromkeys(faults)))
+    sources = [expression.source for _, expression in rows] + ([scope] if scope else [])
     return Mapping(
-        tuple(rows), compiled_scope, tuple(path_of(text) for text in dict.fromkeys(("userName", *required)))
+        tuple(rows),
+        compiled_scope,
+        tuple(path_of(text) for text in dict.fromkeys(("userName", *required))),
+        uses_name=any(_NAME.search(source) for source in sources),
     )
 
 
