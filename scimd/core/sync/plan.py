@@ -233,7 +233,10 @@ def _fingerprint(changes: Sequence[Change], basis: Basis) -> str:
 
 def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> list[Change]:
     rings = _rings([person for person in people if person.situation is Situation.LINKED_CHANGED])
-    removed, staying, coming, failed = [], [], [], []
+    removed: list[PersonFound] = []
+    staying: list[PersonFound] = []
+    coming: list[PersonFound] = []
+    failed: list[PersonFound] = []
     for person in people:
         if person.situation is Situation.FAILED:
             failed.append(person)
@@ -296,14 +299,13 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
     if person.document is not None:
         payload["document"] = person.document.decode()
         payload["digest"] = person.digest.hex() if person.digest else None
-    for key, value in (
-        ("place", person.place),
-        ("ring", rings.get(person.person_id) if person.person_id else None),
-        ("held_by", person.held_by),
-        ("becomes_admin", person.becomes_admin),
-    ):
-        if value:
-            payload[key] = value
+    extra = {
+        "place": person.place,
+        "ring": rings.get(person.person_id) if person.person_id else None,
+        "held_by": person.held_by,
+        "becomes_admin": person.becomes_admin,
+    }
+    payload.update((key, value) for key, value in extra.items() if value)
     failed = person.situation is Situation.FAILED
     return Change(
         "user",
