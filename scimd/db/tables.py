@@ -226,6 +226,9 @@ assertions = Table(
     _key("family_name_key", null=True),
     _key("given_name_key", null=True),
     _key("email_key", null=True),  # the primary address
+    # What joins meet by, beside email_key (core/sync/match.py).
+    _key("sign_in_key", null=True),
+    _key("employee_number_key", null=True),
     _int("version", 1),
     Column("digest", Bytes, nullable=True),  # of the raw entry and the config's version; NULL: look again
     _text("entry_name", null=True),  # what the directory calls it (a DN)
@@ -238,6 +241,9 @@ assertions = Table(
     Index("ix_assertions_email", "org_id", "source_id", "email_key"),
     Index("ix_assertions_display_name", "org_id", "source_id", "display_name_key"),
     Index("ix_assertions_external", "org_id", "source_id", "external_id"),  # the dead ones too
+    Index("ix_assertions_user_name", "org_id", "source_id", "user_name_key"),
+    Index("ix_assertions_sign_in", "org_id", "sign_in_key"),
+    Index("ix_assertions_employee_number", "org_id", "employee_number_key"),
 )
 _living = assertions.c.state == "live"
 Index(
@@ -318,6 +324,8 @@ groups = Table(
     _key("external_id", null=True),
     _text("display_name"),
     _key("display_name_key"),
+    # Its name again where the source may give a name only once (SCIM); NULL where names may repeat.
+    _key("unique_name_key", null=True),
     Column("document", Bytes, nullable=False),  # without members
     Column("folded", Json, nullable=False),
     _int("version", 1),
@@ -341,14 +349,23 @@ Index(
     sqlite_where=_living_group & groups.c.external_id.is_not(None),
     postgresql_where=_living_group & groups.c.external_id.is_not(None),
 )
+Index(
+    "uq_groups_unique_name_key",
+    groups.c.org_id,
+    groups.c.source_id,
+    groups.c.unique_name_key,
+    unique=True,
+    sqlite_where=_living_group & groups.c.unique_name_key.is_not(None),
+    postgresql_where=_living_group & groups.c.unique_name_key.is_not(None),
+)
 
 group_members = Table(
     "group_members",
     metadata,
     _org(),
     Column("group_id", Id, primary_key=True),
-    # What the source calls the member: a SCIM id or an external id, as sent. Once resolved by SCIM
-    # it is the person's or group's id, so that two names of one member are one row.
+    # What the source calls the member: a SCIM id or an external id, as sent. Once resolved it is the
+    # person's or group's id, so that two names of one member are one row.
     Column("member_key", KeyText, primary_key=True),
     _ref("source_id"),
     _ref("person_id", null=True),  # one of these two once resolved, neither before

@@ -10,17 +10,21 @@ A body may be run again from the start, so it reads nothing of the outside world
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
+from scimd.core.errors import Refusal
 from scimd.core.events import Event
-from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.seats import Policy
-from scimd.db.engine import Database
+from scimd.db.engine import Database, LostRace, is_unique_violation
+from scimd.org.rulebook import RuleBook, RuleBooks
 from scimd.org.secrets import Keyring
 
 T = TypeVar("T")
@@ -102,8 +106,17 @@ class Tx:
     chance: Chance
     settings: DoorSettings
     keys: Keyring
+    books: RuleBooks = field(default_factory=RuleBooks)
     #: People to settle when the body is done.
     touched: set[PersonId] = field(default_factory=set)
+    #: Those of them who may lose something; where settling is put off, they come first.
+    leaving: set[PersonId] = field(default_factory=set)
+    #: Those of them whose groups, as SCIM shows them, changed.
+    regrouped: set[PersonId] = field(default_factory=set)
+    #: The documents that this body wrote: the owner's becomes the person's profile.
+    profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
+    #: What to add to the sources' counters, by source and ``user_count`` or ``group_count``.
+    counts: Counter[tuple[SourceId, str]] = field(default_factory=Counter)
     #: Under the policy `reject`, these are refused rather than left waiting (design, section 5, Seats).
     refuse_without_seat: set[PersonId] = field(default_factory=set)
     #: How the seat gate answers in this call; None: the organization's policy for SCIM, `hold` for sync.
@@ -111,6 +124,16 @@ class Tx:
     #: Order among newcomers of this transaction: (source priority, rule number, external id) as text.
     places: dict[PersonId, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    #: Seats are free that others wait for: a promotion has to follow.
+    seats_owed: bool = False
+    _book: RuleBook | None = None
+
+    @property
+    def book(self) -> RuleBook:
+        """What the organization decided. Ask after the body's own changes of it, not before."""
+        if self._book is None:
+            self._book = self.books.of(self.conn, self.org_id)
+        return self._book
 
     @property
     def org_id(self) -> OrgId:
@@ -135,6 +158,10 @@ class WriteEvents(Protocol):
     def __call__(self, tx: Tx) -> None: ...
 
 
+class Promote(Protocol):
+    def __call__(self, door: Door, org_id: OrgId) -> Awaitable[int]: ...
+
+
 class Door:
     """The only way to change an organization. Made once per process, in the composition root."""
 
@@ -146,14 +173,17 @@ class Door:
         *,
         settle: Settle,
         write_events: WriteEvents,
+        promote: Promote | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.db = db
         self.keys = keys
         self.settings = settings
         self.clock = clock
+        self.books = RuleBooks()
         self._settle = settle
         self._write_events = write_events
+        self._promote = promote
 
     async def run(
         self,
@@ -169,18 +199,40 @@ class Door:
         Raises whatever refusal the body, settling or the database raises; then nothing was changed.
         """
         now, chance = self.clock(), Chance()
+        tx: Tx | None = None
 
         def attempt(conn: Connection) -> T:
+            nonlocal tx
             chance.rewind()
-            tx = Tx(conn, ctx, now, chance, self.settings, self.keys)
-            value = body(tx)
-            self._settle(tx)
-            if then is not None:
-                value = then(tx, value)
-            self._write_events(tx)
+            tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books)
+            try:
+                value = body(tx)
+                self._settle(tx)
+                if then is not None:
+                    value = then(tx, value)
+                self._write_events(tx)
+            except IntegrityError as exc:
+                # Somebody took the key since the body looked. Looking again gives the clean refusal.
+                if is_unique_violation(exc):
+                    raise LostRace from exc
+                raise
             return value
 
-        return await self.db.write(attempt, timeout_s=timeout_s)
+        value = await self.db.write(attempt, timeout_s=timeout_s)
+        if tx is not None:
+            await self._follow_up(tx)
+        return value
+
+    async def _follow_up(self, tx: Tx) -> None:
+        """What the commit allows: the book is true now, and freed seats go to those who wait."""
+        if tx._book is not None:
+            self.books.keep(tx._book)
+        if tx.seats_owed and self._promote is not None:
+            try:
+                await self._promote(self, tx.org_id)
+            except Refusal:
+                # The call itself is done and must not fail now; the job promotes within a minute.
+                return
 
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run one body on a snapshot that it cannot change."""

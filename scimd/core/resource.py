@@ -1,0 +1,288 @@
+"""Stored SCIM resources, and their rendering: bytes spliced, nothing parsed on a plain read.
+
+What is stored is the source's own attributes as JSON bytes that begin with ``schemas``. A read adds
+id, meta, groups or members, and scimd's extension around them. Only a projection
+(``attributes``, ``excludedAttributes``; RFC 7644 §3.9) parses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind
+from scimd.core.people import Document
+
+_ADDED = ("schemas", "id", "meta", "groups", "members", SCIMD_URN)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRef:
+    """A group in which a person is, directly or through another group."""
+
+    group_id: str
+    display: str
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRef:
+    """A member that is known; those not yet known are kept in the database and not shown."""
+
+    id: str
+    kind: Literal["User", "Group"]
+    display: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user as the database has it. ``extension``: scimd's own, as a JSON object."""
+
+    person_id: str
+    document: bytes
+    version: int
+    rest: int
+    created_at: datetime
+    changed_at: datetime
+    groups: tuple[GroupRef, ...] = ()
+    extension: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroup:
+    """A group as the database has it. ``members`` is None where nobody asked for them."""
+
+    group_id: str
+    document: bytes
+    version: int
+    created_at: datetime
+    changed_at: datetime
+    members: tuple[MemberRef, ...] | None = None
+
+
+# ------------------------------------------------------------------------------ stored form
+
+
+def pack(document: Mapping[str, Any], kind: ResourceKind = USER) -> bytes:
+    """A document as the bytes that are stored: ``schemas`` first, without what a read adds."""
+    used = [
+        extension.id
+        for extension in kind.extensions
+        if extension.id in document and extension.id != SCIMD_URN
+    ]
+    ready = {"schemas": [kind.schema.id, *used]}
+    ready.update((key, value) for key, value in document.items() if key not in _ADDED)
+    return orjson.dumps(ready)
+
+
+def unpack(stored: bytes) -> Document:
+    """The document that ``pack`` stored, without ``schemas``."""
+    document: Document = orjson.loads(stored)
+    document.pop("schemas", None)
+    return document
+
+
+# ------------------------------------------------------------------------------ rendering
+
+
+def etag(version: int, rest: int = 0) -> str:
+    """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
+    return f'W/"{version}-{rest}"'
+
+
+def moment(at: datetime) -> str:
+    """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def user_location(person_id: str, base_url: str) -> str:
+    return f"{base_url}/Users/{person_id}"
+
+
+def group_location(group_id: str, base_url: str) -> str:
+    return f"{base_url}/Groups/{group_id}"
+
+
+def render_user(stored: StoredUser, base_url: str) -> bytes:
+    """The whole resource as JSON. ``base_url``: the configured address up to ``/scim/v2``."""
+    schemas, rest = _split(stored.document)
+    parts = [schemas]
+    if stored.extension is not None:
+        parts.append(b',"%s"' % SCIMD_URN.encode())
+    parts.append(b'],"id":"%s"' % stored.person_id.encode())
+    if rest:
+        parts += (b",", rest)
+    if stored.groups:
+        parts += (b',"groups":', orjson.dumps([_group_ref(each, base_url) for each in stored.groups]))
+    if stored.extension is not None:
+        parts.append(b',"%s":%s' % (SCIMD_URN.encode(), stored.extension))
+    location = user_location(stored.person_id, base_url)
+    parts.append(
+        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest))
+    )
+    return b"".join(parts)
+
+
+def render_group(stored: StoredGroup, base_url: str) -> bytes:
+    """The whole resource as JSON; without ``members`` where they were not asked for."""
+    schemas, rest = _split(stored.document)
+    parts = [schemas, b'],"id":"%s"' % stored.group_id.encode()]
+    if rest:
+        parts += (b",", rest)
+    if stored.members is not None:
+        parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
+    location = group_location(stored.group_id, base_url)
+    parts.append(_meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)))
+    return b"".join(parts)
+
+
+def render_list(rendered: Iterable[bytes], total: int, start_index: int) -> bytes:
+    """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2)."""
+    resources = list(rendered)
+    return (
+        b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
+        b'"totalResults":%d,"startIndex":%d,"itemsPerPage":%d,"Resources":[%s]}'
+        % (total, start_index, len(resources), b",".join(resources))
+    )
+
+
+def _split(document: bytes) -> tuple[bytes, bytes]:
+    """What stands up to the end of the schemas (a URN holds no bracket), and what follows, bare."""
+    end = document.index(b"]")
+    return document[:end], document[end + 2 : -1]
+
+
+def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
+    return b',"meta":{"resourceType":"%s","created":"%s","lastModified":"%s","location":%s,"version":%s}}' % (
+        kind,
+        moment(created).encode(),
+        moment(changed).encode(),
+        orjson.dumps(location),
+        orjson.dumps(version),
+    )
+
+
+def _group_ref(group: GroupRef, base_url: str) -> dict[str, str]:
+    return {
+        "value": group.group_id,
+        "$ref": group_location(group.group_id, base_url),
+        "display": group.display,
+        "type": "direct" if group.direct else "indirect",
+    }
+
+
+def _member_ref(member: MemberRef, base_url: str) -> dict[str, str]:
+    locate = user_location if member.kind == "User" else group_location
+    return {
+        "value": member.id,
+        "$ref": locate(member.id, base_url),
+        "type": member.kind,
+        "display": member.display,
+    }
+
+
+# ------------------------------------------------------------------------------ projection
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Which attributes an answer carries (RFC 7644 §3.9, RFC 7643 §7 ``returned``).
+
+    Both sets hold what ``Resolved.keys`` and a sub-attribute name, in lower case:
+    ``("emails",)``, ``("emails", "value")``, ``("urn:…:user", "department")``.
+    """
+
+    kind: ResourceKind
+    only: frozenset[tuple[str, ...]] | None = None
+    without: frozenset[tuple[str, ...]] = frozenset()
+
+    @classmethod
+    def parse(cls, kind: ResourceKind, attributes: str | None, excluded: str | None) -> Projection:
+        """From the two query parameters; names that scimd does not serve are passed over."""
+        only = _paths(kind, attributes) if attributes and attributes.strip() else None
+        return cls(kind, only, _paths(kind, excluded) if excluded else frozenset())
+
+    @property
+    def plain(self) -> bool:
+        """Nothing to leave out but, perhaps, members or groups, which need not be read at all."""
+        return self.only is None and self.without <= {("members",), ("groups",)}
+
+    def wants(self, name: str) -> bool:
+        """Whether the answer may carry this top-level attribute."""
+        if (name,) in self.without:
+            return False
+        return self.only is None or any(path[0] == name for path in self.only)
+
+    def apply(self, resource: bytes) -> bytes:
+        """The rendered resource with only what was asked for."""
+        return resource if self.plain else orjson.dumps(self.select(orjson.loads(resource)))
+
+    def select(self, document: Mapping[str, Any]) -> Document:
+        kept: Document = {}
+        for key, value in document.items():
+            schema = self.kind.schema_of(key) if ":" in key else None
+            if schema is None:
+                chosen = self._attribute((), self.kind.schema.find(key) or COMMON.find(key), key, value)
+            else:
+                chosen = self._extension(key, value)
+            if chosen is not None:
+                kept[key] = chosen
+        return kept
+
+    def _extension(self, urn: str, value: Mapping[str, Any]) -> Document | None:
+        schema = self.kind.schema_of(urn)
+        if schema is None or (urn.lower(),) in self.without:
+            return None
+        whole = self.only is not None and (urn.lower(),) in self.only
+        inner = Projection(self.kind, None, self.without) if whole else self
+        chosen = {
+            name: part
+            for name, each in value.items()
+            if (part := inner._attribute((urn.lower(),), schema.find(name), name, each)) is not None
+        }
+        return chosen or None
+
+    def _attribute(self, above: tuple[str, ...], row: Attribute | None, name: str, value: Any) -> Any:
+        if row is not None and row.returned == "always":
+            return value
+        path = (*above, name.lower())
+        if path in self.without or (row is not None and row.returned == "never"):
+            return None
+        if self.only is None or path in self.only:
+            if self.only is None and row is not None and row.returned == "request":
+                return None
+            return self._parts(path, value, None)
+        asked = frozenset(each[-1] for each in self.only if each[:-1] == path)
+        return self._parts(path, value, asked) if asked else None
+
+    def _parts(self, path: tuple[str, ...], value: Any, asked: frozenset[str] | None) -> Any:
+        if isinstance(value, list):
+            parts = [self._parts(path, each, asked) for each in value]
+            return [part for part in parts if part not in (None, {})] or None
+        if not isinstance(value, Mapping):
+            return value if asked is None else None
+        return {
+            name: part
+            for name, part in value.items()
+            if (asked is None or name.lower() in asked) and (*path, name.lower()) not in self.without
+        } or None
+
+
+def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(path for each in text.split(",") if (path := _path(kind, each.strip())) is not None)
+
+
+def _path(kind: ResourceKind, text: str) -> tuple[str, ...] | None:
+    schema = kind.schema_of(text)
+    if schema is not None and schema is not kind.schema:
+        return (schema.id.lower(),)
+    uri, _, rest = text.rpartition(":")
+    name, _, sub = rest.partition(".")
+    found = kind.resolve(uri or None, name, sub or None) if name else None
+    if found is None:
+        return None
+    return (*(key.lower() for key in found.keys), *((found.sub.name.lower(),) if found.sub else ()))

@@ -1,0 +1,207 @@
+"""The audit: events written with what caused them, chained in one order, verifiable.
+
+An event row never changes. Its values lie apart, with a salt, and the row holds their digest: so the
+values of an erased person can go, and what is left says "erased" rather than "changed". The order
+among transactions is made afterwards, by one publisher at a time per organization, since of two
+transactions the one that began later may commit first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, Select, func, select
+
+from scimd.core.people import OrgId
+from scimd.db.locks import insert_ignore, lock_rows
+from scimd.db.tables import event_values, events, leases, published
+from scimd.db.types import utc_text
+from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+
+_BATCH = 1000
+_LEASE = "publisher"
+#: No transaction lasts so long; older events than this before the last published one are not looked for.
+_LATECOMERS = timedelta(hours=1)
+_START = bytes(32)
+
+
+def write_events(tx: Tx) -> None:
+    """Write the events that the transaction owes, in the order in which they were recorded."""
+    if not tx.events:
+        return
+    base = tx.chance.bytes(10)
+    rows, values = [], []
+    for number, event in enumerate(tx.events):
+        event_id = _event_id(tx.now, base, number)
+        body = {"before": event.before, "after": event.after, "note": event.note}
+        salt = tx.chance.bytes(16)
+        rows.append(
+            {
+                "org_id": tx.org_id,
+                "id": event_id,
+                "at": tx.now,
+                "actor_kind": tx.ctx.actor.kind,
+                "actor_id": tx.ctx.actor.id,
+                "actor_name": tx.ctx.actor.name,
+                "door": tx.ctx.door,
+                "kind": event.kind.value,
+                "target_kind": event.target_kind,
+                "target_id": event.target_id,
+                "correlation_id": tx.ctx.correlation_id,
+                "audience": event.kind.audience,
+                "digest": digest(salt, body),
+            }
+        )
+        values.append({"org_id": tx.org_id, "event_id": event_id, "salt": salt, "body": body})
+    tx.conn.execute(events.insert(), rows)
+    tx.conn.execute(event_values.insert(), values)
+
+
+def _event_id(now: datetime, random: bytes, number: int) -> str:
+    """A UUIDv7 whose random part begins with the number: ids of one transaction are in order."""
+    rand = int.from_bytes(random, "big") & (1 << 50) - 1 | number << 50
+    return uuid7(now, rand.to_bytes(10, "big"))
+
+
+def digest(salt: bytes, body: Mapping[str, Any]) -> bytes:
+    """SHA-256 over the salt and the values as canonical JSON (keys sorted, no white space)."""
+    return hashlib.sha256(salt + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+# ------------------------------------------------------------------------------ the chain
+
+
+def link(previous: bytes, event: Row[Any]) -> bytes:
+    """The chain's next hash: over the one before and all that the event row says."""
+    parts = [
+        event.id,
+        utc_text(event.at),
+        event.actor_kind,
+        event.actor_id,
+        event.actor_name,
+        event.door,
+        event.kind,
+        event.target_kind,
+        event.target_id,
+        event.correlation_id,
+        event.audience,
+        bytes(event.digest).hex(),
+    ]
+    return hashlib.sha256(previous + orjson.dumps(parts)).digest()
+
+
+async def publish(door: Door, org_id: OrgId) -> int:
+    """Append the organization's new events to its chain; gives how many. A job."""
+    ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
+    total = 0
+    while True:
+        count = await door.run(ctx, _publish_batch)
+        total += count
+        if count < _BATCH:
+            return total
+
+
+def _publish_batch(tx: Tx) -> int:
+    _become_publisher(tx)
+    tip = tx.conn.execute(
+        select(published.c.seq, published.c.chain, events.c.at)
+        .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+        .where(published.c.org_id == tx.org_id)
+        .order_by(published.c.seq.desc())
+        .limit(1)
+    ).first()
+    seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
+    fresh = _unpublished(tx.org_id).order_by(events.c.at, events.c.id).limit(_BATCH)
+    if tip:
+        fresh = fresh.where(events.c.at > tip.at - _LATECOMERS)
+    rows = []
+    for event in tx.conn.execute(fresh):
+        seq, chain = seq + 1, link(chain, event)
+        rows.append({"org_id": tx.org_id, "seq": seq, "event_id": event.id, "chain": chain})
+    if rows:
+        tx.conn.execute(published.insert(), rows)
+    return len(rows)
+
+
+def _become_publisher(tx: Tx) -> None:
+    """Hold the lease row until the transaction ends: whoever comes at the same time waits."""
+    tx.conn.execute(
+        insert_ignore(tx.conn, leases).values(org_id=tx.org_id, name=_LEASE, holder="", until=tx.now)
+    )
+    lock_rows(tx.conn, select(leases.c.name).where(leases.c.org_id == tx.org_id, leases.c.name == _LEASE))
+
+
+def _unpublished(org_id: OrgId) -> Select[Any]:
+    done = select(published.c.seq).where(
+        published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
+    )
+    return select(events).where(events.c.org_id == org_id, ~done.exists())
+
+
+# ------------------------------------------------------------------------------ verifying
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """``faults``: a sentence for each place where the audit is not what was written."""
+
+    published: int
+    unpublished: int
+    erased: int
+    faults: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.faults
+
+
+async def verify(door: Door, org_id: OrgId) -> Verification:
+    """Recompute the chain and every digest from the first event on."""
+    count, erased, chain = 0, 0, _START
+    faults: list[str] = []
+    while True:
+        after = count
+        rows = await door.read(lambda conn, after=after: _page(conn, org_id, after))  # type: ignore[misc]
+        for row in rows:
+            count += 1
+            chain = _check(row, count, chain, faults)
+            erased += row.id is not None and row.salt is None
+        if len(rows) < _BATCH or len(faults) > 20:
+            break
+    waiting = select(func.count()).select_from(_unpublished(org_id).subquery())
+    unpublished = await door.read(lambda conn: int(conn.execute(waiting).scalar_one()))
+    return Verification(count, unpublished, erased, tuple(faults))
+
+
+def _page(conn: Connection, org_id: OrgId, after: int) -> Sequence[Row[Any]]:
+    return conn.execute(
+        select(published.c.seq, published.c.chain, published.c.event_id, events, event_values.c.salt)
+        .add_columns(event_values.c.body)
+        .outerjoin(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+        .outerjoin(
+            event_values,
+            (event_values.c.org_id == published.c.org_id) & (event_values.c.event_id == published.c.event_id),
+        )
+        .where(published.c.org_id == org_id)
+        .order_by(published.c.seq)
+        .offset(after)
+        .limit(_BATCH)
+    ).all()
+
+
+def _check(row: Row[Any], number: int, chain: bytes, faults: list[str]) -> bytes:
+    """Check one entry against the hash before it; gives the stored hash, so that one fault is one line."""
+    if row.seq != number:
+        faults.append(f"Entry {number} is missing; after {number - 1} comes {row.seq}.")
+    if row.id is None:
+        faults.append(f"Entry {row.seq}: its event {row.event_id} is missing.")
+    elif link(chain, row) != bytes(row.chain):
+        faults.append(f"Entry {row.seq}: the event {row.event_id}, or the order before it, was changed.")
+    elif row.salt is not None and digest(bytes(row.salt), row.body) != bytes(row.digest):
+        faults.append(f"Entry {row.seq}: the values of the event {row.event_id} were changed.")
+    return bytes(row.chain)

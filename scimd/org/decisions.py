@@ -1,0 +1,178 @@
+"""Items to decide: what scimd does not guess, put as a question with its answers and their effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from scimd.core.errors import NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import DecisionId, OrgId, SourceId
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import decisions
+from scimd.org.tx import Door, Tx
+
+DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name"]
+State = Literal["open", "answered", "moot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One answer: the word that gives it, what the button says, what it will do."""
+
+    answer: str
+    label: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """``subject`` names what is in question: while an item on it is open there is no second one."""
+
+    kind: DecisionKind
+    subject: str
+    question: str
+    options: tuple[Option, ...]
+    facts: Mapping[str, Any]
+    source_id: SourceId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    org_id: OrgId
+    id: DecisionId
+    kind: DecisionKind
+    subject: str
+    question: str
+    options: tuple[Option, ...]
+    facts: Mapping[str, Any]
+    source_id: SourceId | None
+    state: State
+    answer: str | None
+    answered_by: str | None
+    opened_at: datetime
+    answered_at: datetime | None
+
+
+def open_item(tx: Tx, new: NewDecision) -> DecisionId:
+    """Put the question, or find the open item that puts it already."""
+    decision_id = DecisionId(tx.new_id())
+    made = tx.conn.execute(
+        insert_ignore(tx.conn, decisions).values(
+            org_id=tx.org_id,
+            id=decision_id,
+            kind=new.kind,
+            subject=new.subject,
+            question=new.question,
+            options=[
+                {"answer": option.answer, "label": option.label, "effect": option.effect}
+                for option in new.options
+            ],
+            facts=dict(new.facts),
+            source_id=new.source_id,
+            state="open",
+            opened_at=tx.now,
+        )
+    )
+    if made.rowcount != 1:
+        return _open_one(tx, new)
+    after = {"kind": new.kind, "subject": new.subject, "question": new.question}
+    tx.record(Event(EventKind.DECISION_OPENED, "decision", decision_id, after=after))
+    return decision_id
+
+
+def _open_one(tx: Tx, new: NewDecision) -> DecisionId:
+    found = tx.conn.execute(
+        select(decisions.c.id).where(
+            decisions.c.org_id == tx.org_id,
+            decisions.c.kind == new.kind,
+            decisions.c.subject == new.subject,
+            decisions.c.state == "open",
+        )
+    ).scalar_one()
+    return DecisionId(found)
+
+
+def answered(
+    tx: Tx, kind: DecisionKind, subjects: Sequence[str]
+) -> dict[str, tuple[DecisionId, str, Mapping[str, Any]]]:
+    """The newest answers on these subjects: (item, answer, facts) by subject."""
+    if not subjects:
+        return {}
+    rows = tx.conn.execute(
+        select(decisions.c.subject, decisions.c.id, decisions.c.answer, decisions.c.facts)
+        .where(
+            decisions.c.org_id == tx.org_id,
+            decisions.c.kind == kind,
+            decisions.c.subject.in_(subjects),
+            decisions.c.state == "answered",
+        )
+        .order_by(decisions.c.answered_at)
+    )
+    return {row.subject: (DecisionId(row.id), row.answer, row.facts) for row in rows}
+
+
+def close_moot(tx: Tx, kind: DecisionKind, subjects: Sequence[str]) -> int:
+    """Close open items whose question no longer stands (the entry left, the name was changed)."""
+    if not subjects:
+        return 0
+    return tx.conn.execute(
+        update(decisions)
+        .where(
+            decisions.c.org_id == tx.org_id,
+            decisions.c.kind == kind,
+            decisions.c.subject.in_(subjects),
+            decisions.c.state == "open",
+        )
+        .values(state="moot", answered_at=tx.now)
+    ).rowcount
+
+
+# ------------------------------------------------------------------------------ reads
+
+
+def _record(row: Row[Any]) -> DecisionRecord:
+    return DecisionRecord(
+        org_id=OrgId(row.org_id),
+        id=DecisionId(row.id),
+        kind=row.kind,
+        subject=row.subject,
+        question=row.question,
+        options=tuple(Option(**option) for option in row.options),
+        facts=row.facts,
+        source_id=SourceId(row.source_id) if row.source_id else None,
+        state=row.state,
+        answer=row.answer,
+        answered_by=row.answered_by,
+        opened_at=row.opened_at,
+        answered_at=row.answered_at,
+    )
+
+
+async def list_decisions(
+    door: Door, org_id: OrgId, *, state: State | None = "open", limit: int = 200
+) -> list[DecisionRecord]:
+    """Items of that state (None: all), the newest first."""
+    query = select(decisions).where(decisions.c.org_id == org_id)
+    if state is not None:
+        query = query.where(decisions.c.state == state)
+    query = query.order_by(decisions.c.opened_at.desc(), decisions.c.id.desc()).limit(limit)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def get(door: Door, org_id: OrgId, decision_id: DecisionId) -> DecisionRecord:
+    """Raises NotFound."""
+    return await door.read(lambda conn: _get(conn, org_id, decision_id))
+
+
+def _get(conn: Connection, org_id: OrgId, decision_id: DecisionId) -> DecisionRecord:
+    row = conn.execute(
+        select(decisions).where(decisions.c.org_id == org_id, decisions.c.id == decision_id)
+    ).first()
+    if row is None:
+        raise NotFound("decision", decision_id)
+    return _record(row)

@@ -1,0 +1,112 @@
+"""The sources that the file declares, brought into the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select, update
+
+from scimd.config import Source as SourceConfig
+from scimd.core.errors import NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import RoleName
+from scimd.db.tables import sources
+from scimd.org.sources import (
+    NewSource,
+    SourceRecord,
+    as_json,
+    bump,
+    change_state,
+    find,
+    make,
+    mark_source,
+    write_rules,
+)
+from scimd.org.tx import Tx
+
+#: What a source's digests rest on; where it changes, every entry is looked at again.
+_READING = ("mapping", "join", "settings", "groups", "connector")
+
+
+def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ...]]:
+    """Make or bring up to date what the file declares: (whether anything changed, what it left out)."""
+    changed = False
+    for source in wanted:
+        changed |= _declare_one(tx, source)
+    names = [source.name for source in wanted]
+    left_out = tx.conn.execute(
+        select(sources.c.name)
+        .where(
+            sources.c.org_id == tx.org_id,
+            sources.c.declared_in == "file",
+            sources.c.ended_at.is_(None),
+            sources.c.name.not_in(names),
+        )
+        .order_by(sources.c.name)
+    ).scalars()
+    return changed, tuple(left_out)
+
+
+def _declare_one(tx: Tx, wanted: SourceConfig) -> bool:
+    try:
+        known = find(tx.conn, tx.org_id, wanted.name)
+    except NotFound:
+        return make(tx, _as_new(wanted)) is not None
+    after = as_json(wanted)
+    # What a person did since with the state (a release, a pause) stands until the file says
+    # something else than it said before.
+    stated = known.config.get("state") != after["state"]
+    same = known.config == after and known.declared_in == "file"
+    if same:
+        return False
+    _update_declared(tx, known, wanted, after)
+    if stated:
+        change_state(tx, find(tx.conn, tx.org_id, known.id), wanted.state)
+    return True
+
+
+def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: dict[str, Any]) -> None:
+    reads_anew = any(known.config.get(key) != after[key] for key in _READING)
+    tx.conn.execute(
+        update(sources)
+        .where(sources.c.org_id == tx.org_id, sources.c.id == known.id)
+        .values(
+            config=after,
+            declared_in="file",
+            invite=wanted.invite,
+            ceiling=wanted.ceiling,
+            priority=known.priority if wanted.priority is None else wanted.priority,
+            config_version=known.config_version + int(reads_anew),
+        )
+    )
+    generation = bump(tx)
+    changed = sorted(key for key in after if known.config.get(key) != after[key])
+    if write_rules(tx, known.id, after["rule"], generation):
+        tx.record(
+            Event(
+                EventKind.RULES_CHANGED,
+                "source",
+                known.id,
+                before={"rules": known.config.get("rule", [])},
+                after={"rules": after["rule"]},
+            )
+        )
+    if {"rule", "groups", "priority", "ceiling", "invite"} & set(changed):
+        mark_source(tx, known.id)
+    tx.record(Event(EventKind.SOURCE_CHANGED, "source", known.id, after={"changed": changed}))
+
+
+def _as_new(wanted: SourceConfig) -> NewSource:
+    scim = wanted.connector == "scim"
+    return NewSource(
+        name=wanted.name,
+        kind="scim" if scim else "connector",
+        connector=None if scim else wanted.connector,
+        state=wanted.state,
+        invite=wanted.invite,
+        priority=wanted.priority,
+        ceiling=RoleName(wanted.ceiling),
+        config=as_json(wanted),
+        declared_in="file",
+    )

@@ -1,0 +1,144 @@
+"""Facts of many people, loaded in a handful of statements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from scimd.core.people import OrgId, PersonId, RoleName, SourceId
+from scimd.core.standing import (
+    AssertionFact,
+    Facts,
+    GateFact,
+    InvitationState,
+    ManualGrant,
+    MembershipFact,
+    Reinstatement,
+    Rules,
+)
+from scimd.db.among import among
+from scimd.db.tables import assertions, gates, grants, invitations, people
+from scimd.org.memberships import memberships
+from scimd.org.tx import Tx
+
+#: Who ended an invitation that scimd cancelled itself (see core.facts.InvitationState).
+SCIMD = "scimd"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What is stored of people: their rows, their open grants, their facts. Deleted ones included."""
+
+    rows: Mapping[PersonId, Row[Any]]
+    grants: Mapping[PersonId, list[Row[Any]]]
+    facts: Mapping[PersonId, Facts]
+
+
+def rules(tx: Tx) -> Rules:
+    """What the organization decided, as of this transaction."""
+    return tx.book.rules
+
+
+def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:
+    """The facts of those people who exist."""
+    rows = people_rows(tx.conn, tx.org_id, person_ids)
+    return dict(gather(tx.conn, tx.org_id, rows, tx.now).facts)
+
+
+def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]) -> list[Row[Any]]:
+    query = select(people).where(people.c.org_id == org_id, among(conn, people.c.id, person_ids))
+    return list(conn.execute(query.order_by(people.c.id)))
+
+
+def gather(conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]], now: datetime) -> Loaded:
+    """The facts of the people of these rows: six statements, whatever their number."""
+    found = {PersonId(row.id): row for row in rows}
+    ids = list(found)
+    asserted = _assertions(conn, org_id, ids)
+    open_grants = _grants(conn, org_id, ids)
+    closed, reinstated = _gates(conn, org_id, ids, now)
+    invited = _invitations(conn, org_id, ids)
+    member = memberships(conn, org_id, ids)
+    facts = {
+        person_id: Facts(
+            person_id=person_id,
+            service_account=row.kind == "service",
+            has_address=row.sign_in_address is not None,
+            assertions=tuple(asserted[person_id]),
+            memberships=tuple(member.get(person_id, ())),
+            grants=tuple(_manual(grant) for grant in open_grants[person_id] if grant.origin == "manual"),
+            gates=tuple(closed[person_id]),
+            reinstated=tuple(reinstated[person_id]),
+            approved=row.approved,
+            accepted=row.accepted,
+            invitation=invited.get(person_id, "none"),
+            has_seat=row.has_seat,
+        )
+        for person_id, row in found.items()
+    }
+    return Loaded(found, open_grants, facts)
+
+
+def _assertions(
+    conn: Connection, org_id: OrgId, ids: Collection[PersonId]
+) -> Mapping[PersonId, list[AssertionFact]]:
+    column = assertions.c
+    found: dict[PersonId, list[AssertionFact]] = defaultdict(list)
+    query = select(column.person_id, column.source_id, column.active, column.state, column.deleted)
+    for row in conn.execute(query.where(column.org_id == org_id, among(conn, column.person_id, ids))):
+        fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
+        found[PersonId(row.person_id)].append(fact)
+    return found
+
+
+def _grants(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, list[Row[Any]]]:
+    column = grants.c
+    found: dict[PersonId, list[Row[Any]]] = defaultdict(list)
+    query = select(grants).where(column.org_id == org_id, column.until.is_(None))
+    for row in conn.execute(query.where(among(conn, column.person_id, ids))):
+        found[PersonId(row.person_id)].append(row)
+    return found
+
+
+def _manual(row: Row[Any]) -> ManualGrant:
+    role = RoleName(row.project_role) if row.project_role else None
+    return ManualGrant(row.kind, row.target, row.origin_by, role)
+
+
+def _gates(
+    conn: Connection, org_id: OrgId, ids: Collection[PersonId], now: datetime
+) -> tuple[Mapping[PersonId, list[GateFact]], Mapping[PersonId, list[Reinstatement]]]:
+    closed: dict[PersonId, list[GateFact]] = defaultdict(list)
+    reinstated: dict[PersonId, list[Reinstatement]] = defaultdict(list)
+    query = select(gates).where(gates.c.org_id == org_id, among(conn, gates.c.person_id, ids))
+    for row in conn.execute(query):
+        person_id = PersonId(row.person_id)
+        if row.kind == "reinstated":
+            reinstated[person_id].append(Reinstatement(SourceId(row.source_id), row.by))
+        else:
+            closed[person_id].append(GateFact(row.kind, row.by, row.at))
+    return closed, reinstated
+
+
+def _invitations(
+    conn: Connection, org_id: OrgId, ids: Collection[PersonId]
+) -> dict[PersonId, InvitationState]:
+    """The newest invitation of each. One that scimd cancelled itself counts as none."""
+    column = invitations.c
+    query = (
+        select(column.person_id, column.status, column.ended_by)
+        .where(column.org_id == org_id, among(conn, column.person_id, ids))
+        .order_by(column.created_at, column.id)
+    )
+    found: dict[PersonId, InvitationState] = {}
+    for row in conn.execute(query):
+        gone = row.status == "cancelled" and row.ended_by == SCIMD
+        found[PersonId(row.person_id)] = "none" if gone else row.status
+    return found
+
+

@@ -1,0 +1,187 @@
+"""Who is in which groups, directly and through other groups: up from people, down from groups.
+
+Nested groups count transitively, at most ``DEPTH`` of them from a person upward. Each group counts
+once, by its shortest path, so that cycles end by themselves. A deleted group passes nothing on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import CTE, Connection, Select, literal, select
+
+from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
+from scimd.core.roles import Effect
+from scimd.core.standing import MembershipFact
+from scimd.db.among import among
+from scimd.db.tables import group_effects, group_members, groups
+
+DEPTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    source_id: SourceId
+    name: str
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    group_id: GroupId
+    path: tuple[GroupId, ...]
+
+
+def memberships(
+    conn: Connection, org_id: OrgId, ids: Collection[PersonId], source_id: SourceId | None = None
+) -> Mapping[PersonId, list[MembershipFact]]:
+    """All memberships of people in living groups (of one source, if said), the direct ones first."""
+    direct = _direct(conn, org_id, ids)
+    if not direct:
+        return {}
+    seeds = {group_id for ids_of_groups in direct.values() for group_id in ids_of_groups}
+    parents = _parents(conn, org_id, seeds)
+    reachable = seeds.union(*parents.values()) if parents else seeds
+    known = _groups(conn, org_id, reachable, source_id)
+    # People share groups: what is above each group is walked once.
+    above: dict[GroupId, list[_Reached]] = {}
+    return {
+        person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()
+    }
+
+
+def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:
+    column = group_members.c
+    query = select(column.person_id, column.group_id).where(
+        column.org_id == org_id, among(conn, column.person_id, ids)
+    )
+    found: dict[PersonId, set[GroupId]] = defaultdict(set)
+    for row in conn.execute(query):
+        found[PersonId(row.person_id)].add(GroupId(row.group_id))
+    return found
+
+
+def _parents(conn: Connection, org_id: OrgId, seeds: Collection[GroupId]) -> dict[GroupId, set[GroupId]]:
+    """The edges from child to parent that are reachable from the seeds."""
+    column = group_members.c
+    up = (
+        select(column.child_id, column.group_id, literal(1).label("depth"))
+        .where(column.org_id == org_id, among(conn, column.child_id, seeds))
+        .cte("up", recursive=True)
+    )
+    further = select(column.child_id, column.group_id, up.c.depth + 1).where(
+        column.org_id == org_id, column.child_id == up.c.group_id, up.c.depth < DEPTH
+    )
+    up = up.union(further)
+    found: dict[GroupId, set[GroupId]] = defaultdict(set)
+    for row in conn.execute(select(up.c.child_id, up.c.group_id).distinct()):
+        found[GroupId(row.child_id)].add(GroupId(row.group_id))
+    return found
+
+
+def _groups(
+    conn: Connection, org_id: OrgId, ids: Collection[GroupId], source_id: SourceId | None
+) -> dict[GroupId, _Group]:
+    effects: dict[str, list[Effect]] = defaultdict(list)
+    column = group_effects.c
+    for row in conn.execute(
+        select(group_effects).where(column.org_id == org_id, among(conn, column.group_id, ids))
+    ):
+        role = RoleName(row.project_role) if row.project_role else None
+        effects[row.group_id].append(Effect(row.rule, row.kind, row.target, role))
+    query = select(groups.c.id, groups.c.source_id, groups.c.display_name).where(
+        groups.c.org_id == org_id, groups.c.state == "live", among(conn, groups.c.id, ids)
+    )
+    if source_id is not None:
+        query = query.where(groups.c.source_id == source_id)
+    return {
+        GroupId(row.id): _Group(SourceId(row.source_id), row.display_name, tuple(effects[row.id]))
+        for row in conn.execute(query)
+    }
+
+
+def _facts(
+    own: list[GroupId],
+    known: Mapping[GroupId, _Group],
+    parents: Mapping[GroupId, set[GroupId]],
+    above: dict[GroupId, list[_Reached]],
+) -> list[MembershipFact]:
+    best: dict[GroupId, tuple[GroupId, ...]] = {group_id: () for group_id in own if group_id in known}
+    for group_id in list(best):
+        if group_id not in above:
+            above[group_id] = _above(group_id, known, parents)
+        for reached in above[group_id]:
+            held = best.get(reached.group_id)
+            if held is None or (len(reached.path), reached.path) < (len(held), held):
+                best[reached.group_id] = reached.path
+    return [
+        MembershipFact(
+            known[group_id].source_id,
+            group_id,
+            known[group_id].name,
+            tuple(known[each].name for each in path),
+            known[group_id].effects,
+        )
+        for group_id, path in sorted(best.items(), key=lambda item: (len(item[1]), item[0]))
+    ]
+
+
+def _above(
+    seed: GroupId, known: Mapping[GroupId, _Group], parents: Mapping[GroupId, set[GroupId]]
+) -> list[_Reached]:
+    """Everything over one group, nearest first, each with the groups through which it is reached."""
+    paths: dict[GroupId, tuple[GroupId, ...]] = {seed: ()}
+    level = [seed]
+    for _ in range(DEPTH - 1):
+        level = sorted(
+            {
+                parent: paths.setdefault(parent, (*paths[child], child))
+                for child in level
+                for parent in sorted(parents.get(child, ()))
+                if parent in known and parent not in paths
+            }
+        )
+        if not level:
+            break
+    return [_Reached(group_id, path) for group_id, path in paths.items() if group_id != seed]
+
+
+# ------------------------------------------------------------------------------ downward
+
+
+def below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> CTE:
+    """The groups themselves and all that are nested in them, as a CTE with ``group_id`` and ``depth``."""
+    column = group_members.c
+    down = (
+        select(groups.c.id.label("group_id"), literal(1).label("depth"))
+        .where(groups.c.org_id == org_id, among(conn, groups.c.id, group_ids))
+        .cte("down", recursive=True)
+    )
+    further = (
+        select(column.child_id, down.c.depth + 1)
+        .join(groups, (groups.c.org_id == column.org_id) & (groups.c.id == column.child_id))
+        .where(
+            column.org_id == org_id,
+            column.group_id == down.c.group_id,
+            groups.c.state == "live",
+            down.c.depth < DEPTH,
+        )
+    )
+    return down.union(further)
+
+
+def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> Select[tuple[str]]:
+    """A select of everybody who is in one of the groups, directly or through others."""
+    down = below(conn, org_id, group_ids)
+    column = group_members.c
+    return (
+        select(column.person_id)
+        .distinct()
+        .where(
+            column.org_id == org_id,
+            column.group_id.in_(select(down.c.group_id)),
+            column.person_id.is_not(None),
+        )
+    )

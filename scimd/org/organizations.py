@@ -1,0 +1,382 @@
+"""Organizations: make them, list them, give them seats, bring them to what the file declares."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from scimd import config
+from scimd.core.errors import NotFound, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, ProjectId, fold
+from scimd.core.roles import BUILT_IN
+from scimd.core.seats import Policy
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import domains, organizations, projects, roles, seat_pools
+from scimd.org import declared_sources
+from scimd.org.sources import bump, mark_everyone
+from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
+
+#: Operators are the people of this organization.
+SYSTEM = "system"
+Kind = Literal["customer", "partner", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewOrganization:
+    """``seats`` None: no limit. ``default_project`` None: people without a project wait."""
+
+    slug: str
+    display_name: str | None = None
+    seats: int | None = None
+    seats_on_scim: Policy = "hold"
+    default_project: str | None = "General"
+    get_more_seats_url: str | None = None
+    kind: Kind = "customer"
+    domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationRecord:
+    id: OrgId
+    slug: str
+    display_name: str
+    kind: Kind
+    generation: int
+    default_project_id: ProjectId | None
+    seats_on_scim: Policy
+    get_more_seats_url: str | None
+    approval_required: bool
+    seats: int | None
+    seats_used: int
+    created_at: datetime
+
+
+# ------------------------------------------------------------------------------ reads
+
+_COLUMNS = (organizations, seat_pools.c.seat_limit, seat_pools.c.used)
+_JOIN = organizations.outerjoin(seat_pools, seat_pools.c.org_id == organizations.c.id)
+
+
+def _record(row: Row[Any]) -> OrganizationRecord:
+    return OrganizationRecord(
+        id=OrgId(row.id),
+        slug=row.slug,
+        display_name=row.name,
+        kind=row.kind,
+        generation=row.generation,
+        default_project_id=ProjectId(row.default_project_id) if row.default_project_id else None,
+        seats_on_scim=row.seats_on_scim,
+        get_more_seats_url=row.get_more_seats_url,
+        approval_required=row.approval_required,
+        seats=row.seat_limit,
+        seats_used=row.used or 0,
+        created_at=row.created_at,
+    )
+
+
+async def list_organizations(door: Door) -> list[OrganizationRecord]:
+    """All organizations of the installation by slug, ``system`` among them."""
+    query = select(*_COLUMNS).select_from(_JOIN).order_by(organizations.c.slug)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def by_slug(door: Door, slug: str) -> OrganizationRecord:
+    """Raises NotFound."""
+    found = await door.read(lambda conn: find(conn, slug))
+    if found is None:
+        raise NotFound("organization", slug)
+    return found
+
+
+def find(conn: Connection, slug: str) -> OrganizationRecord | None:
+    row = conn.execute(select(*_COLUMNS).select_from(_JOIN).where(organizations.c.slug == slug)).first()
+    return _record(row) if row else None
+
+
+# ------------------------------------------------------------------------------ making
+
+
+async def create(
+    door: Door, new: NewOrganization, actor: Actor, door_name: DoorName = "cli"
+) -> OrganizationRecord:
+    """Make an organization with its built-in roles, seat pool and default project.
+
+    Raises NotUnique where the slug or one of the domains is taken.
+    """
+    ctx = _context_of_new(door, actor, door_name)
+
+    def body(tx: Tx) -> OrganizationRecord:
+        if not make(tx, new):
+            raise NotUnique("organization", new.slug)
+        record = find(tx.conn, new.slug)
+        assert record is not None  # noqa: S101 - it was inserted two lines above
+        return record
+
+    return await door.run(ctx, body)
+
+
+async def ensure_system(door: Door) -> OrganizationRecord:
+    """The organization of the operators, made where it is missing. Needed once, at the first start."""
+    found = await door.read(lambda conn: find(conn, SYSTEM))
+    if found is not None:
+        return found
+    actor = Actor("system", "", "scimd")
+    new = NewOrganization(SYSTEM, "Operators", default_project=None, kind="system")
+    ctx = _context_of_new(door, actor, "cli")
+    await door.run(ctx, lambda tx: make(tx, new))
+    return await by_slug(door, SYSTEM)
+
+
+def _context_of_new(door: Door, actor: Actor, door_name: DoorName) -> Context:
+    now = door.clock()
+    org_id = OrgId(uuid7(now, secrets.token_bytes(10)))
+    return Context(org_id, actor, door_name, uuid7(now, secrets.token_bytes(10)))
+
+
+def make(tx: Tx, new: NewOrganization) -> bool:
+    """Write a new organization under the context's id; False where another has the slug."""
+    project_id = tx.new_id() if new.default_project else None
+    made = tx.conn.execute(
+        insert_ignore(tx.conn, organizations).values(
+            id=tx.org_id,
+            slug=new.slug,
+            name=new.display_name or new.slug,
+            kind=new.kind,
+            default_project_id=project_id,
+            seats_on_scim=new.seats_on_scim,
+            get_more_seats_url=new.get_more_seats_url,
+            settings={},
+            created_at=tx.now,
+        )
+    )
+    if made.rowcount != 1:
+        return False
+    if project_id:
+        _make_project(tx, project_id, str(new.default_project))
+    tx.conn.execute(roles.insert(), _role_rows(tx.org_id))
+    tx.conn.execute(
+        seat_pools.insert().values(
+            org_id=tx.org_id, seat_limit=new.seats, allow_overage=new.seats_on_scim == "allow"
+        )
+    )
+    _hold_domains(tx, new.domains)
+    after = {"slug": new.slug, "seats": new.seats, "seats_on_scim": new.seats_on_scim}
+    tx.record(Event(EventKind.ORGANIZATION_CREATED, "organization", tx.org_id, after=after))
+    return True
+
+
+def _make_project(tx: Tx, project_id: str, name: str) -> None:
+    tx.conn.execute(
+        projects.insert().values(
+            org_id=tx.org_id, id=project_id, name=name, name_key=fold(name), created_at=tx.now
+        )
+    )
+
+
+def _role_rows(org_id: OrgId) -> list[dict[str, Any]]:
+    return [
+        {
+            "org_id": org_id,
+            "name": role.name,
+            "label": role.label,
+            "permissions": sorted(role.permissions),
+            "may_hold_projects": role.may_hold_projects,
+            "built_in": True,
+        }
+        for role in BUILT_IN.values()
+    ]
+
+
+def _hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
+    """Note the domains as verified by the operator; gives those that were not there before."""
+    keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
+    if not keys:
+        return []
+    held = {
+        row.domain_key: row.org_id
+        for row in tx.conn.execute(
+            select(domains.c.domain_key, domains.c.org_id).where(domains.c.domain_key.in_(keys))
+        )
+    }
+    for key, holder in held.items():
+        if holder != tx.org_id:
+            raise NotUnique("domain", key, holder="another organization")
+    new = [key for key in keys if key not in held]
+    for key in new:
+        tx.conn.execute(
+            domains.insert().values(
+                org_id=tx.org_id, domain_key=key, verified_by="operator", verified_at=tx.now
+            )
+        )
+    return new
+
+
+# ------------------------------------------------------------------------------ changing
+
+
+async def set_seats(door: Door, ctx: Context, seats: int | None) -> OrganizationRecord:
+    """Set the seat limit; None takes it away. A limit under what is used evicts nobody.
+
+    Those who wait take the new seats in the promotion that follows.
+    """
+
+    def body(tx: Tx) -> OrganizationRecord:
+        record = _get(tx)
+        if record.seats != seats:
+            tx.conn.execute(
+                update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(seat_limit=seats)
+            )
+            tx.record(
+                Event(
+                    EventKind.SEATS_LIMIT_CHANGED,
+                    "organization",
+                    tx.org_id,
+                    before={"seats": record.seats},
+                    after={"seats": seats},
+                )
+            )
+        return replace(record, seats=seats)
+
+    return await door.run(ctx, body)
+
+
+def _get(tx: Tx) -> OrganizationRecord:
+    row = tx.conn.execute(select(*_COLUMNS).select_from(_JOIN).where(organizations.c.id == tx.org_id)).first()
+    if row is None:
+        raise NotFound("organization", tx.org_id)
+    return _record(row)
+
+
+# ------------------------------------------------------------------------------ the file
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What became of one declared organization. ``left_out``: sources that the file names no more.
+
+    They stay as they are: to end a source takes people away, and that is never done by a line that
+    is missing.
+    """
+
+    slug: str
+    org_id: OrgId
+    outcome: Literal["created", "updated", "unchanged"]
+    left_out: tuple[str, ...] = ()
+
+
+async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
+    """Make or bring up to date what the file declares, one transaction per organization.
+
+    Idempotent: a second call changes nothing and writes no event. What was set elsewhere since (a
+    source's release, a seat limit where the file has none) stays.
+    """
+    return [await _declare_one(door, organization) for organization in declared]
+
+
+async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
+    actor = Actor("system", "config", "the configuration file")
+    found = await door.read(lambda conn: find(conn, wanted.name))
+    ctx = _context_of_new(door, actor, "cli")
+    if found is not None:
+        ctx = replace(ctx, org_id=found.id)
+
+    def body(tx: Tx) -> Declared:
+        created = found is None and make(tx, _as_new(wanted))
+        changed = not created and _bring_up_to_date(tx, wanted)
+        sources_changed, left_out = declared_sources.declare(tx, wanted.source)
+        outcome: Literal["created", "updated", "unchanged"] = (
+            "created" if created else "updated" if changed or sources_changed else "unchanged"
+        )
+        return Declared(wanted.name, tx.org_id, outcome, left_out)
+
+    return await door.run(ctx, body)
+
+
+def _as_new(wanted: config.Organization) -> NewOrganization:
+    return NewOrganization(
+        slug=wanted.name,
+        display_name=wanted.display_name,
+        seats=wanted.seats,
+        seats_on_scim=wanted.seats_on_scim,
+        default_project=None if wanted.default_project == "none" else wanted.default_project,
+        get_more_seats_url=wanted.get_more_seats_url,
+        domains=tuple(wanted.domains),
+    )
+
+
+def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
+    was = _get(tx)
+    before: dict[str, Any] = {
+        "display_name": was.display_name,
+        "seats_on_scim": was.seats_on_scim,
+        "get_more_seats_url": was.get_more_seats_url,
+        "seats": was.seats,
+        "default_project": was.default_project_id,
+    }
+    after = {
+        "display_name": wanted.display_name or wanted.name,
+        "seats_on_scim": wanted.seats_on_scim,
+        "get_more_seats_url": wanted.get_more_seats_url,
+        "seats": was.seats if wanted.seats is None else wanted.seats,
+        "default_project": _default_project(tx, wanted.default_project),
+    }
+    new_domains = _hold_domains(tx, wanted.domains)
+    if before == after and not new_domains:
+        return False
+    _write(tx, after)
+    if before["default_project"] != after["default_project"]:
+        mark_everyone(tx)
+    bump(tx)
+    tx.record(
+        Event(
+            EventKind.ORGANIZATION_CHANGED,
+            "organization",
+            tx.org_id,
+            before={key: value for key, value in before.items() if after[key] != value},
+            after={key: value for key, value in after.items() if before[key] != value}
+            | ({"domains": new_domains} if new_domains else {}),
+        )
+    )
+    return True
+
+
+def _write(tx: Tx, after: dict[str, Any]) -> None:
+    tx.conn.execute(
+        update(organizations)
+        .where(organizations.c.id == tx.org_id)
+        .values(
+            name=after["display_name"],
+            seats_on_scim=after["seats_on_scim"],
+            get_more_seats_url=after["get_more_seats_url"],
+            default_project_id=after["default_project"],
+        )
+    )
+    tx.conn.execute(
+        update(seat_pools)
+        .where(seat_pools.c.org_id == tx.org_id)
+        .values(seat_limit=after["seats"], allow_overage=after["seats_on_scim"] == "allow")
+    )
+
+
+def _default_project(tx: Tx, wanted: str) -> str | None:
+    """The id of the project that the file names; a new one where the organization has none of it."""
+    if wanted == "none":
+        return None
+    row = tx.conn.execute(
+        select(projects.c.id).where(
+            projects.c.org_id == tx.org_id,
+            projects.c.name_key == fold(wanted),
+            projects.c.archived_at.is_(None),
+        )
+    ).first()
+    if row:
+        return str(row.id)
+    project_id = tx.new_id()
+    _make_project(tx, project_id, wanted)
+    return project_id

@@ -1,0 +1,189 @@
+"""What an organization decided, loaded whole and kept by its generation.
+
+Whoever changes sources, rules, roles, domains, the default project or an archived project raises
+``organizations.generation`` in the same transaction. Every use asks for the present generation
+first, so that nothing that decides access is taken from a stale book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select
+
+from scimd.core.errors import NotFound
+from scimd.core.people import OrgId, ProjectId, RoleName, SourceId
+from scimd.core.roles import BUILT_IN, MEMBER, PROJECT_RANKS, GroupRule, OrgRole
+from scimd.core.seats import Policy
+from scimd.core.standing import Rules, SourceRules
+from scimd.db.tables import domains, organizations, projects, roles, rules, sources
+
+_ORGANIZATIONS_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBook:
+    """A source as far as people and groups are concerned."""
+
+    id: SourceId
+    name: str
+    kind: Literal["scim", "connector"]
+    priority: int
+    #: The attributes by which it meets other sources, in order.
+    join: tuple[str, ...]
+    #: Whether each group that no rule names is a project of its name.
+    groups_are_projects: bool
+    rules: tuple[GroupRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    org_id: OrgId
+    rules: Rules
+    sources: Mapping[SourceId, SourceBook]
+    verified_domains: frozenset[str]
+    seats_on_scim: Policy
+    get_more_seats_url: str | None
+
+    def source(self, source_id: SourceId | None) -> SourceBook:
+        """Raises NotFound for a source that has ended or is another organization's."""
+        found = self.sources.get(source_id) if source_id else None
+        if found is None:
+            raise NotFound("source", source_id or "")
+        return found
+
+
+class RuleBooks:
+    """The newest book of each organization that this process has seen. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[OrgId, RuleBook] = {}
+
+    def of(self, conn: Connection, org_id: OrgId) -> RuleBook:
+        """The book as of this transaction; one statement where it is known already."""
+        row = conn.execute(select(organizations).where(organizations.c.id == org_id)).first()
+        if row is None:
+            raise NotFound("organization", org_id)
+        kept = self._kept.get(org_id)
+        return kept if kept and kept.rules.version == row.generation else _load(conn, row)
+
+    def keep(self, book: RuleBook) -> None:
+        """Remember a book. Only after the commit: a generation that is rolled back is given again."""
+        if len(self._kept) >= _ORGANIZATIONS_KEPT:
+            self._kept.clear()
+        self._kept[book.org_id] = book
+
+
+def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
+    org_id = OrgId(organization.id)
+    found = _sources(conn, org_id)
+    admin_rules = {
+        (source.id, rule.number)
+        for source in found.values()
+        for rule in source.rules
+        if rule.may_give_account_admin
+    }
+    archived = conn.execute(
+        select(projects.c.id).where(projects.c.org_id == org_id, projects.c.archived_at.is_not(None))
+    ).scalars()
+    default = organization.default_project_id
+    decided = Rules(
+        version=organization.generation,
+        sources=_source_rules(conn, org_id),
+        roles=_roles(conn, org_id),
+        project_ranks=PROJECT_RANKS,
+        default_project=ProjectId(default) if default else None,
+        approval_required=organization.approval_required,
+        admin_rules=frozenset(admin_rules),
+        archived_projects=frozenset(archived),
+    )
+    verified = conn.execute(
+        select(domains.c.domain_key).where(domains.c.org_id == org_id, domains.c.verified_at.is_not(None))
+    ).scalars()
+    return RuleBook(
+        org_id,
+        decided,
+        found,
+        frozenset(verified),
+        organization.seats_on_scim,
+        organization.get_more_seats_url,
+    )
+
+
+def _living(conn: Connection, org_id: OrgId) -> list[Row[Any]]:
+    return list(
+        conn.execute(
+            select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))
+        )
+    )
+
+
+def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules]:
+    return {
+        SourceId(row.id): SourceRules(
+            id=SourceId(row.id),
+            name=row.name,
+            kind=row.kind,
+            priority=row.priority,
+            state=row.state,
+            invite=row.invite,
+            ceiling=RoleName(row.ceiling),
+        )
+        for row in _living(conn, org_id)
+    }
+
+
+def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
+    by_source: dict[str, list[GroupRule]] = {}
+    live = select(rules.c.source_id, rules.c.body).where(
+        rules.c.org_id == org_id, rules.c.until_generation.is_(None)
+    )
+    for row in conn.execute(live.order_by(rules.c.number)):
+        by_source.setdefault(row.source_id, []).append(_rule(SourceId(row.source_id), row.body))
+    return {
+        SourceId(row.id): SourceBook(
+            id=SourceId(row.id),
+            name=row.name,
+            kind=row.kind,
+            priority=row.priority,
+            join=tuple(row.config.get("join") or ()),
+            groups_are_projects=_groups_are_projects(row),
+            rules=tuple(by_source.get(row.id, ())),
+        )
+        for row in _living(conn, org_id)
+    }
+
+
+def _groups_are_projects(source: Row[Any]) -> bool:
+    """SCIM and file sources push only what was chosen; a whole directory has to name its groups."""
+    default = (source.config.get("groups") or {}).get("default")
+    if default is not None:
+        return bool(default == "project")
+    return bool(source.kind == "scim" or source.connector == "file")
+
+
+def _rule(source_id: SourceId, body: Mapping[str, Any]) -> GroupRule:
+    return GroupRule(
+        number=int(body["number"]),
+        source_id=source_id,
+        group=body.get("group"),
+        pattern=body.get("pattern"),
+        project=body.get("project"),
+        project_role=RoleName(body.get("project_role") or MEMBER),
+        role=RoleName(body["role"]) if body.get("role") else None,
+        team=body.get("team"),
+        licence=body.get("licence"),
+        may_give_account_admin=bool(body.get("may_give_account_admin")),
+    )
+
+
+def _roles(conn: Connection, org_id: OrgId) -> dict[RoleName, OrgRole]:
+    stored = {
+        RoleName(row.name): OrgRole(
+            RoleName(row.name), row.label, frozenset(row.permissions), row.may_hold_projects
+        )
+        for row in conn.execute(select(roles).where(roles.c.org_id == org_id))
+    }
+    return {**BUILT_IN, **stored}

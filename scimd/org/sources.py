@@ -1,0 +1,433 @@
+"""Sources: who may speak about people. Made by hand or declared in the file; one namespace.
+
+``config`` of a record is a whole ``config.Source`` as JSON: mapping, limits, schedule, rules, and
+the connector's own settings with their references, never a secret's value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Select, func, literal, select, update
+from sqlalchemy.sql import ColumnElement
+
+from scimd.config import Source as SourceConfig
+from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, RoleName, SourceId
+from scimd.core.roles import MANAGER
+from scimd.core.standing import SourceState
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import (
+    assertions,
+    deliveries,
+    invitations,
+    organizations,
+    people,
+    rules,
+    sources,
+    unsettled,
+)
+from scimd.org.tx import Context, Door, Tx
+
+Invite = Literal["immediate", "never"]
+_LEAVERS = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewSource:
+    """``priority`` None: after all others. ``config`` None: the defaults."""
+
+    name: str
+    kind: Literal["scim", "connector"] = "scim"
+    connector: str | None = None
+    state: SourceState = "staged"
+    invite: Invite = "immediate"
+    priority: int | None = None
+    ceiling: RoleName = MANAGER
+    config: Mapping[str, Any] | None = None
+    declared_in: Literal["file", "database"] = "database"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    org_id: OrgId
+    org_slug: str
+    id: SourceId
+    name: str
+    kind: Literal["scim", "connector"]
+    connector: str | None
+    priority: int
+    state: SourceState
+    invite: Invite
+    ceiling: RoleName
+    declared_in: Literal["file", "database"]
+    config: Mapping[str, Any]
+    config_version: int
+    user_count: int
+    group_count: int
+    failures: int
+    last_success_at: datetime | None
+    last_full_at: datetime | None
+    next_run_at: datetime | None
+    quarantined_since: datetime | None
+    quarantine_cause: str | None
+    cursor: str | None
+    released_at: datetime | None
+    created_at: datetime
+
+    def declared(self) -> SourceConfig:
+        """The config as the model that the file is read with."""
+        return SourceConfig.model_validate({**self.config, "name": self.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release let go: people of the source, and mails that are due now."""
+
+    people: int
+    mails: int
+
+
+# ------------------------------------------------------------------------------ reads
+
+
+def _query() -> Select[Any]:
+    return (
+        select(sources, organizations.c.slug)
+        .join(organizations, organizations.c.id == sources.c.org_id)
+        .where(sources.c.ended_at.is_(None))
+    )
+
+
+def _record(row: Row[Any]) -> SourceRecord:
+    return SourceRecord(
+        org_id=OrgId(row.org_id),
+        org_slug=row.slug,
+        id=SourceId(row.id),
+        name=row.name,
+        kind=row.kind,
+        connector=row.connector,
+        priority=row.priority,
+        state=row.state,
+        invite=row.invite,
+        ceiling=RoleName(row.ceiling),
+        declared_in=row.declared_in,
+        config=row.config,
+        config_version=row.config_version,
+        user_count=row.user_count,
+        group_count=row.group_count,
+        failures=row.failures,
+        last_success_at=row.last_success_at,
+        last_full_at=row.last_full_at,
+        next_run_at=row.next_run_at,
+        quarantined_since=row.quarantined_since,
+        quarantine_cause=row.quarantine_cause,
+        cursor=row.cursor,
+        released_at=row.released_at,
+        created_at=row.created_at,
+    )
+
+
+async def list_sources(door: Door, org_id: OrgId | None = None) -> list[SourceRecord]:
+    """The sources of one organization, or of all, by organization and priority."""
+    query = _query().order_by(organizations.c.slug, sources.c.priority, sources.c.name)
+    if org_id is not None:
+        query = query.where(sources.c.org_id == org_id)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def get_source(door: Door, org_id: OrgId, name_or_id: str) -> SourceRecord:
+    """Raises NotFound."""
+    return await door.read(lambda conn: find(conn, org_id, name_or_id))
+
+
+async def resolve(door: Door, text: str, org_slug: str | None = None) -> SourceRecord:
+    """The source that a person at a terminal means: ``name``, ``org/name`` or an id.
+
+    Raises NotFound; NotAllowedNow where several organizations have a source of that name.
+    """
+    slug, _, name = text.rpartition("/")
+    query = _query().where((sources.c.name == name) | (sources.c.id == name))
+    if slug or org_slug:
+        query = query.where(organizations.c.slug == (slug or org_slug))
+    found = await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+    if not found:
+        raise NotFound("source", text)
+    if len(found) > 1:
+        names = ", ".join(sorted(f"{record.org_slug}/{record.name}" for record in found))
+        raise NotAllowedNow(f"Several organizations have a source {name!r}: say which of {names}.")
+    return found[0]
+
+
+def find(conn: Connection, org_id: OrgId, name_or_id: str) -> SourceRecord:
+    row = conn.execute(
+        _query().where(
+            sources.c.org_id == org_id, (sources.c.id == name_or_id) | (sources.c.name == name_or_id)
+        )
+    ).first()
+    if row is None:
+        raise NotFound("source", name_or_id)
+    return _record(row)
+
+
+# ------------------------------------------------------------------------------ making
+
+
+async def create(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
+    """Make a source. Raises NotUnique where the organization has, or had, one of that name."""
+
+    def body(tx: Tx) -> SourceRecord:
+        source_id = make(tx, new)
+        if source_id is None:
+            raise NotUnique("source", new.name)
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)
+
+
+async def ensure(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
+    """The source of that name, made where it is missing; one that is there stays as it is."""
+
+    def body(tx: Tx) -> SourceRecord:
+        make(tx, new)
+        return find(tx.conn, tx.org_id, new.name)
+
+    return await door.run(ctx, body)
+
+
+def make(tx: Tx, new: NewSource) -> SourceId | None:
+    """Write a new source; None where the name is taken."""
+    source_id = SourceId(tx.new_id())
+    settings = dict(new.config or as_json(_defaults(new)))
+    made = tx.conn.execute(
+        insert_ignore(tx.conn, sources).values(
+            org_id=tx.org_id,
+            id=source_id,
+            name=new.name,
+            kind=new.kind,
+            connector=new.connector,
+            priority=_free_priority(tx, new.priority),
+            state=new.state,
+            invite=new.invite,
+            ceiling=new.ceiling,
+            declared_in=new.declared_in,
+            config=settings,
+            released_at=tx.now if new.state == "active" else None,
+            created_at=tx.now,
+        )
+    )
+    if made.rowcount != 1:
+        return None
+    generation = bump(tx)
+    write_rules(tx, source_id, settings.get("rule", ()), generation)
+    after = {"name": new.name, "kind": new.kind, "state": new.state, "invite": new.invite}
+    tx.record(Event(EventKind.SOURCE_CREATED, "source", source_id, after=after))
+    return source_id
+
+
+def _free_priority(tx: Tx, wanted: int | None) -> int:
+    """Priorities are unique in an organization: standing asks the first source that asserts somebody."""
+    taken = set(
+        tx.conn.execute(
+            select(sources.c.priority).where(sources.c.org_id == tx.org_id, sources.c.ended_at.is_(None))
+        ).scalars()
+    )
+    if wanted is None:
+        return max(taken, default=0) + 10
+    if wanted in taken:
+        raise NotUnique("priority", str(wanted), holder="another source of the organization")
+    return wanted
+
+
+def bump(tx: Tx) -> int:
+    """Raise the organization's generation, by which all that is cached of its rules is cached."""
+    org = organizations.c
+    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
+    return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())
+
+
+def as_json(source: SourceConfig) -> dict[str, Any]:
+    """The model as JSON that it reads back; a duration as seconds."""
+    return source.model_dump(mode="json") | {"timeout": source.timeout.total_seconds()}
+
+
+def _defaults(new: NewSource) -> SourceConfig:
+    return SourceConfig.model_validate(
+        {"name": new.name, "connector": new.connector or "scim", "state": new.state, "invite": new.invite}
+    )
+
+
+def write_rules(tx: Tx, source_id: SourceId, wanted: Sequence[Mapping[str, Any]], generation: int) -> bool:
+    """Close the rules that are no longer wanted, open the new ones; True where any differed."""
+    live = tx.conn.execute(
+        select(rules.c.id, rules.c.number, rules.c.body).where(
+            rules.c.org_id == tx.org_id,
+            rules.c.source_id == source_id,
+            rules.c.until_generation.is_(None),
+        )
+    ).all()
+    by_number = {int(rule["number"]): dict(rule) for rule in wanted}
+    closed = [row.id for row in live if by_number.get(row.number) != row.body]
+    kept = {row.number for row in live if row.id not in closed}
+    opened = [rule for number, rule in by_number.items() if number not in kept]
+    if closed:
+        tx.conn.execute(
+            update(rules)
+            .where(rules.c.org_id == tx.org_id, rules.c.id.in_(closed))
+            .values(until_generation=generation)
+        )
+    if opened:
+        tx.conn.execute(
+            rules.insert(),
+            [
+                {
+                    "org_id": tx.org_id,
+                    "id": tx.new_id(),
+                    "source_id": source_id,
+                    "number": rule["number"],
+                    "body": rule,
+                    "since_generation": generation,
+                }
+                for rule in opened
+            ],
+        )
+    return bool(closed or opened)
+
+
+# ------------------------------------------------------------------------------ marks for settling
+
+
+def mark_source(tx: Tx, source_id: SourceId) -> None:
+    """Mark everybody whom the source knows as unsettled: something that decides over them changed."""
+    known = select(
+        assertions.c.org_id,
+        assertions.c.person_id,
+        literal(_LEAVERS),
+        literal(tx.now, unsettled.c.marked_at.type),
+    ).where(
+        assertions.c.org_id == tx.org_id,
+        assertions.c.source_id == source_id,
+        assertions.c.state != "history",
+    )
+    _mark(tx, known)
+
+
+def mark_everyone(tx: Tx) -> None:
+    """Mark all living people of the organization as unsettled."""
+    _mark(
+        tx,
+        select(
+            people.c.org_id, people.c.id, literal(_LEAVERS), literal(tx.now, unsettled.c.marked_at.type)
+        ).where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None)),
+    )
+
+
+def _mark(tx: Tx, rows: Select[Any]) -> None:
+    tx.conn.execute(
+        insert_ignore(tx.conn, unsettled).from_select(["org_id", "person_id", "turn", "marked_at"], rows)
+    )
+
+
+# ------------------------------------------------------------------------------ states
+
+
+async def release(door: Door, ctx: Context, source_id: SourceId) -> Released:
+    """Staged → active: the invitations that waited are due now, and their time begins now.
+
+    Raises NotAllowedNow for a source that is not staged.
+    """
+
+    def body(tx: Tx) -> Released:
+        return _release(tx, find(tx.conn, tx.org_id, source_id))
+
+    return await door.run(ctx, body)
+
+
+def _release(tx: Tx, source: SourceRecord) -> Released:
+    if source.state != "staged":
+        raise NotAllowedNow(f"The source {source.name} is {source.state}; only a staged one is released.")
+    _write_state(tx, source, "active")
+    invitation = invitations.c
+    staged: ColumnElement[bool] = (
+        (invitation.org_id == tx.org_id)
+        & (invitation.source_id == source.id)
+        & (invitation.status == "pending")
+        & invitation.staged
+    )
+    mails = tx.conn.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.org_id == tx.org_id,
+            deliveries.c.state == "staged",
+            deliveries.c.invitation_id.in_(select(invitation.id).where(staged)),
+        )
+        .values(state="due", due_at=tx.now)
+    ).rowcount
+    tx.conn.execute(
+        update(invitations)
+        .where(staged)
+        .values(staged=False, expires_at=tx.now + timedelta(seconds=tx.settings.invitation_valid_s))
+    )
+    bump(tx)
+    after = {"people": source.user_count, "mails": mails}
+    tx.record(Event(EventKind.SOURCE_RELEASED, "source", source.id, after=after))
+    return Released(source.user_count, mails)
+
+
+async def preview_release(door: Door, org_id: OrgId, source_id: SourceId) -> Released:
+    """What a release would let go now."""
+    query = select(func.count()).where(
+        invitations.c.org_id == org_id,
+        invitations.c.source_id == source_id,
+        invitations.c.status == "pending",
+        invitations.c.staged,
+    )
+
+    def body(conn: Connection) -> Released:
+        return Released(find(conn, org_id, source_id).user_count, conn.execute(query).scalar_one())
+
+    return await door.read(body)
+
+
+async def set_state(door: Door, ctx: Context, source_id: SourceId, state: SourceState) -> SourceRecord:
+    """Put the source into another state. Staged → active is a release; nothing goes back to staged."""
+
+    def body(tx: Tx) -> SourceRecord:
+        change_state(tx, find(tx.conn, tx.org_id, source_id), state)
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)
+
+
+def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
+    if state == source.state:
+        return
+    if state == "staged" and source.released_at is not None:
+        raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
+    if source.state == "staged" and state == "active":
+        _release(tx, source)
+        return
+    _write_state(tx, source, state)
+    bump(tx)
+    if "shadow" in (state, source.state):
+        mark_source(tx, source.id)
+    kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
+    tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
+
+
+def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
+    values: dict[str, Any] = {"state": state}
+    if state == "active" and source.released_at is None:
+        values["released_at"] = tx.now
+    tx.conn.execute(
+        update(sources).where(sources.c.org_id == tx.org_id, sources.c.id == source.id).values(**values)
+    )
+
+
+async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Stop the runs of a connector, or the tokens of a SCIM source, until it is set active again."""
+    return await set_state(door, ctx, source_id, "paused")

@@ -1,0 +1,137 @@
+"""Stored bytes and their rendering."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, GROUP_URN, SCIMD_URN, USER, USER_URN
+from scimd.core.resource import (
+    GroupRef,
+    MemberRef,
+    Projection,
+    StoredGroup,
+    StoredUser,
+    pack,
+    render_group,
+    render_list,
+    render_user,
+    unpack,
+)
+
+BASE = "https://scimd.example.com/scim/v2"
+AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+DANA = {
+    "userName": "dana]@example.com",
+    "name": {"givenName": "Dana", "familyName": "Ødegård"},
+    "emails": [{"value": "dana@example.com", "type": "work"}, {"value": "d@home.example"}],
+    ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "7"}},
+}
+
+
+def stored(**more: object) -> StoredUser:
+    return StoredUser("p1", pack(DANA), 3, 5, AT, AT, **more)  # type: ignore[arg-type]
+
+
+def test_packed_documents_come_back_as_they_were() -> None:
+    assert unpack(pack(DANA)) == DANA
+    assert unpack(pack({**DANA, "id": "x", "meta": {}, "groups": [], "schemas": ["y"]})) == DANA
+
+
+def test_user_is_spliced_with_everything_that_a_read_adds() -> None:
+    user = stored(groups=(GroupRef("g1", "Ops", True),), extension=b'{"status":"active","seat":true}')
+    assert orjson.loads(render_user(user, BASE)) == {
+        "schemas": [USER_URN, ENTERPRISE_URN, SCIMD_URN],
+        "id": "p1",
+        **DANA,
+        "groups": [{"value": "g1", "$ref": f"{BASE}/Groups/g1", "display": "Ops", "type": "direct"}],
+        SCIMD_URN: {"status": "active", "seat": True},
+        "meta": {
+            "resourceType": "User",
+            "created": "2026-01-02T03:04:05.678Z",
+            "lastModified": "2026-01-02T03:04:05.678Z",
+            "location": f"{BASE}/Users/p1",
+            "version": 'W/"3-5"',
+        },
+    }
+
+
+def test_empty_document_renders() -> None:
+    user = StoredUser("p1", pack({}), 1, 1, AT, AT)
+    assert orjson.loads(render_user(user, BASE))["schemas"] == [USER_URN]
+
+
+def test_group_shows_members_only_where_they_were_read() -> None:
+    group = StoredGroup("g1", pack({"displayName": "Ops"}, GROUP), 2, AT, AT)
+    bare = orjson.loads(render_group(group, BASE))
+    assert bare["schemas"] == [GROUP_URN]
+    assert "members" not in bare
+    full = orjson.loads(
+        render_group(
+            StoredGroup(
+                "g1",
+                group.document,
+                2,
+                AT,
+                AT,
+                (MemberRef("p1", "User", "Dana"), MemberRef("g2", "Group", "Sub")),
+            ),
+            BASE,
+        )
+    )
+    assert full["members"] == [
+        {"value": "p1", "$ref": f"{BASE}/Users/p1", "type": "User", "display": "Dana"},
+        {"value": "g2", "$ref": f"{BASE}/Groups/g2", "type": "Group", "display": "Sub"},
+    ]
+
+
+def test_list_counts_what_it_carries() -> None:
+    page = orjson.loads(render_list([render_user(stored(), BASE)] * 2, 7, 3))
+    assert (page["totalResults"], page["startIndex"], page["itemsPerPage"], len(page["Resources"])) == (
+        7,
+        3,
+        2,
+        2,
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "keys"),
+    [
+        ("userName", None, {"schemas", "id", "userName"}),
+        ("USERNAME, nosuch", None, {"schemas", "id", "userName"}),
+        ("nosuch", None, {"schemas", "id"}),
+        (f"{USER_URN}:userName", None, {"schemas", "id", "userName"}),
+        (ENTERPRISE_URN, None, {"schemas", "id", ENTERPRISE_URN}),
+        (f"{ENTERPRISE_URN}:department", None, {"schemas", "id", ENTERPRISE_URN}),
+        ("emails.value", None, {"schemas", "id", "emails"}),
+        (None, f"emails,name.givenName,{ENTERPRISE_URN}", {"schemas", "id", "userName", "name", "meta"}),
+        (None, "id,schemas,emails,name,meta", {"schemas", "id", "userName", ENTERPRISE_URN}),
+    ],
+)
+def test_projection_keeps_what_is_asked_for(
+    attributes: str | None, excluded: str | None, keys: set[str]
+) -> None:
+    projection = Projection.parse(USER, attributes, excluded)
+    assert set(orjson.loads(projection.apply(render_user(stored(), BASE)))) == keys
+
+
+def test_projection_reaches_into_values() -> None:
+    shown = Projection.parse(USER, f"emails.value,{ENTERPRISE_URN}:manager", "name").select(
+        orjson.loads(render_user(stored(), BASE))
+    )
+    assert shown["emails"] == [{"value": "dana@example.com"}, {"value": "d@home.example"}]
+    assert shown[ENTERPRISE_URN] == {"manager": {"value": "7"}}
+    shown = Projection.parse(USER, None, "name.givenName").select(orjson.loads(render_user(stored(), BASE)))
+    assert shown["name"] == {"familyName": "Ødegård"}
+
+
+def test_leaving_out_members_needs_no_parsing() -> None:
+    projection = Projection.parse(GROUP, None, "members")
+    assert projection.plain
+    assert not projection.wants("members")
+    assert Projection.parse(GROUP, "displayName", None).wants("members") is False
+    assert Projection.parse(GROUP, "members.value", None).wants("members")
+    assert Projection.parse(GROUP, None, None).wants("members")
