@@ -174,9 +174,7 @@ def _by_user_name(keys: Keys, candidates: Candidates, rules: MatchRules) -> Matc
         for each in candidates.same_source
         if each.user_name_key == keys.user_name_key and not each.tombstoned
     ]
-    fits = [
-        each for each in named if keys.external_id is None or each.external_id is None or not each.here
-    ]
+    fits = [each for each in named if keys.external_id is None or each.external_id is None or not each.here]
     living = [each for each in fits if each.live]
     found = _one_of("user_name", living or fits, rules)
     if found is None and named:
