@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RunId, SourceId
-from scimd.db.tables import assertions, runs, sources
+from scimd.db.tables import (
+    assertions,
+    events,
+    invitations,
+    organizations,
+    runs,
+    seat_pools,
+    sources,
+    unsettled,
+    waiting,
+)
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
@@ -126,3 +136,35 @@ def due(conn: Connection, now: datetime) -> list[tuple[OrgId, SourceId]]:
 async def due_sources(door: Door) -> list[tuple[OrgId, SourceId]]:
     now = door.clock()
     return await door.read(lambda conn: due(conn, now))
+
+
+# ------------------------------------------------------------------------------ what jobs look for
+
+
+async def organizations_with_marks(door: Door) -> list[OrgId]:
+    """Organizations in which people wait to be settled."""
+    return await _organizations(door, select(unsettled.c.org_id).distinct())
+
+
+async def organizations_with_free_seats(door: Door) -> list[OrgId]:
+    """Organizations in which people wait for a seat, and seats are free."""
+    pool = seat_pools.c
+    free = pool.seat_limit.is_(None) | (pool.used < pool.seat_limit)
+    query = select(pool.org_id).where(free, select(waiting).where(waiting.c.org_id == pool.org_id).exists())
+    return await _organizations(door, query)
+
+
+async def organizations_with_expired_invitations(door: Door) -> list[OrgId]:
+    column = invitations.c
+    due = (column.status == "pending") & ~column.staged & (column.expires_at <= door.clock())
+    return await _organizations(door, select(column.org_id).where(due).distinct())
+
+
+async def organizations_with_news(door: Door, since: datetime) -> list[OrgId]:
+    """Organizations with events since then."""
+    fresh = select(events).where(events.c.org_id == organizations.c.id, events.c.at > since)
+    return await _organizations(door, select(organizations.c.id).where(fresh.exists()))
+
+
+async def _organizations(door: Door, query: Select[tuple[str]]) -> list[OrgId]:
+    return await door.read(lambda conn: [OrgId(org_id) for org_id in conn.execute(query).scalars()])

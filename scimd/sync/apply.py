@@ -1,6 +1,6 @@
 """Carrying a run's batches through the door, one after the other, until none is left.
 
-A batch that a refusal or a fault stops is tried again change by change, so that one bad entry fails
+A batch that a refusal or a fault stops is tried again in smaller ones, so that one bad entry fails
 alone. A database that does not answer is waited for a while; then the run stays where it is, and the
 next one goes on from there.
 """
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import stamina
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, LeaseLost, NotAllowedNow, Overloaded, Refusal
+from scimd.core.people import OrgId
 from scimd.org import applying, leases, runs
 from scimd.org.leases import Lease
 from scimd.org.runs import RunRecord, State
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.unsettled import settle_marked
 
 logger = log.get(__name__)
+T = TypeVar("T")
 
 _WAIT_FOR_DATABASE_S = 60.0
 _NOT_THE_CHANGES_FAULT = (LeaseLost, NotAllowedNow, DatabaseUnavailable, Overloaded)
@@ -45,46 +48,50 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     database stayed away; the run can be gone on with. A source that was paused or ended meanwhile
     ends the run as partial.
     """
-    done = 0
+    done, size = 0, applying.BATCH
     try:
         while True:
-            batch = await _step(door, ctx, run, lease)
+            try:
+                batch = await _patiently(door, ctx, lambda tx, n=size: applying.apply_batch(tx, run.id, lease, size=n))
+            except _NOT_THE_CHANGES_FAULT:
+                raise
+            except Exception as exc:
+                _log(exc, run, size)
+                if size == 1:
+                    await _patiently(door, ctx, lambda tx, why=_why(exc): applying.skip(tx, run.id, lease, why))
+                    done += 1
+                size = max(1, size // 4)
+                continue
             if batch.settled == 0:
                 break
+            size = min(applying.BATCH, size * 2)
             done += batch.settled
             report(Progress("applying", done, done + batch.left))
     except NotAllowedNow as exc:
-        return await door.run(ctx, lambda tx: _stopped(tx, run, str(exc)))
+        why = str(exc)
+        return await door.run(ctx, lambda tx: _stopped(tx, run, why))
+    await _settle_all(door, run.org_id)
     return await door.run(ctx, lambda tx: _finished(tx, run, lease))
 
 
-async def _step(door: Door, ctx: Context, run: RunRecord, lease: Lease) -> applying.Batch:
-    """One batch; where it fails as a whole, its first change alone."""
-    try:
-        return await _patiently(door, ctx, lambda tx: applying.apply_batch(tx, run.id, lease))
-    except _NOT_THE_CHANGES_FAULT:
-        raise
-    except Exception as exc:
-        _log(exc, run)
-    try:
-        return await _patiently(door, ctx, lambda tx: applying.apply_batch(tx, run.id, lease, size=1))
-    except _NOT_THE_CHANGES_FAULT:
-        raise
-    except Exception as exc:
-        _log(exc, run)
-        why = str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
-        await _patiently(door, ctx, lambda tx: applying.skip(tx, run.id, lease, why))
-        return applying.Batch(1, 0)
+async def _settle_all(door: Door, org_id: OrgId) -> None:
+    """What batches put off (a large group) is settled before the run counts as done."""
+    while await settle_marked(door, org_id, budget_s=5.0):
+        pass
 
 
-def _log(exc: Exception, run: RunRecord) -> None:
+def _why(exc: Exception) -> str:
+    return str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
+
+
+def _log(exc: Exception, run: RunRecord, size: int) -> None:
     if isinstance(exc, Refusal):
-        logger.info("batch_refused", run_id=run.id, code=exc.code)
-    else:
-        logger.error("batch_failed", run_id=run.id, exc_info=exc)
+        logger.info("batch_refused", run_id=run.id, size=size, code=exc.code)
+    elif size == 1:
+        logger.error("change_failed", run_id=run.id, exc_info=exc)
 
 
-async def _patiently(door: Door, ctx: Context, body: Callable[[Tx], Any]) -> Any:
+async def _patiently(door: Door, ctx: Context, body: Callable[[Tx], T]) -> T:
     async for attempt in stamina.retry_context(
         on=(DatabaseUnavailable, Overloaded), attempts=None, timeout=_WAIT_FOR_DATABASE_S, wait_max=5.0
     ):

@@ -159,7 +159,9 @@ class GroupsFound:
         """Whom the rules make Account Admins, by external id, and the groups by which they do."""
         if self._source.ceiling != ACCOUNT_ADMIN:
             return set(), set()
-        givers = [rule for rule in self._source.rule if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin]
+        givers = [
+            rule for rule in self._source.rule if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin
+        ]
         members = {external_id: read.members for external_id, read in self._read.items()}
         people: set[str] = set()
         groups: set[str] = set()

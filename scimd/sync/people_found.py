@@ -144,7 +144,12 @@ class PeopleFound:
             self.found.append(self._changed(each, one, old, before, after))
 
     def _changed(
-        self, each: _Mapped, known: KnownUser, old: Document, before: Mapping[str, Any], after: Mapping[str, Any]
+        self,
+        each: _Mapped,
+        known: KnownUser,
+        old: Document,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
     ) -> PersonFound:
         off = diff.turns_inactive(old, each.document)
         had, has = _held(keys_of(old)), _held(keys_of(each.document))
@@ -174,7 +179,9 @@ class PeopleFound:
                 return self._entry(Situation.NEW, each, "new in the directory")
             case UserNameTaken(person_id):
                 name = each.document["userName"]
-                found = self._entry(Situation.NEW, each, f"new in the directory; {name!r} is held by another entry")
+                found = self._entry(
+                    Situation.NEW, each, f"new in the directory; {name!r} is held by another entry"
+                )
                 return replace(found, held_by=person_id)
             case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
                 found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
@@ -189,7 +196,9 @@ class PeopleFound:
                 who = f"somebody whom {managed_by} manages" if managed_by else "a local person"
                 return self._entry(Situation.FOREIGN, each, f"the address is held by {who}", comes=False)
 
-    def _entry(self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True) -> PersonFound:
+    def _entry(
+        self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
+    ) -> PersonFound:
         keys = keys_of(each.document)
         comes = comes and keys.active
         return PersonFound(

@@ -137,7 +137,9 @@ class _Reading:
     async def begin(
         cls, door: Door, ctx: Context, record: SourceRecord, source: Source, mapping: Mapping, report: Report
     ) -> _Reading:
-        live = {user.external_id: user for user in await _all(door, ctx, reads.live_users) if user.external_id}
+        live = {
+            user.external_id: user for user in await _all(door, ctx, reads.live_users) if user.external_id
+        }
         stored: list[KnownGroup] = await _all(door, ctx, reads.live_groups)
         live_groups = {group.external_id: group for group in stored if group.external_id}
         mails = record.invite == "immediate" and record.state in ("staged", "active")
@@ -183,7 +185,9 @@ class _Reading:
         holders = await self._door.read(lambda conn: runs.seat_holders(conn, org_id, removed))
         people = self._refined(found, ground, holders)
         _, admin_groups = self._groups.admins()
-        groups = [replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found]
+        groups = [
+            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
+        ]
         plan = plans.make(people, groups, self._basis(ground, people))
         return Planned(plan, ground.rules_version, tuple(self._people.refreshed), self._alarm(plan))
 

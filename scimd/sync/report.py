@@ -36,7 +36,13 @@ def what(change: ChangeRecord) -> str:
     match change.outcome:
         case "applied" | "planned":
             word = _WORDS.get(change.action, change.action)
-            return word if change.outcome == "applied" else f"to be {word}" if change.action in _WORDS else "waiting"
+            return (
+                word
+                if change.outcome == "applied"
+                else f"to be {word}"
+                if change.action in _WORDS
+                else "waiting"
+            )
         case "staged":
             return "held"
         case other:
@@ -52,7 +58,9 @@ async def csv_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
 
 async def json_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
     """One object: the run, and ``changes``."""
-    head = orjson.dumps({field.name: getattr(run, field.name) for field in fields(run)}, default=_plain).decode()
+    head = orjson.dumps(
+        {field.name: getattr(run, field.name) for field in fields(run)}, default=_plain
+    ).decode()
     yield head[:-1] + ',"changes":['
     comma = ""
     async for change in runs.every_change(door, run.org_id, run.id):

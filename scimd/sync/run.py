@@ -159,6 +159,12 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             planned = await planning.make(door, ctx, source, report)
         except CannotPlan as exc:
             return await _failed(door, ctx, source, run_id, exc)
+        except Refusal:
+            raise
+        except Exception as exc:
+            logger.error("planning_failed", run_id=run_id, source=source.name, exc_info=exc)
+            unforeseen = CannotPlan("internal", f"an unforeseen fault: {type(exc).__name__}; the log has more")
+            return await _failed(door, ctx, source, run_id, unforeseen)
         run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
         if not dry:
             run = await _applied(door, ctx, run, planned, lease, report)
@@ -224,7 +230,9 @@ async def _applied(
 # ------------------------------------------------------------------------------ what follows for the source
 
 
-async def _failed(door: Door, ctx: Context, source: SourceRecord, run_id: RunId, exc: CannotPlan) -> RunRecord:
+async def _failed(
+    door: Door, ctx: Context, source: SourceRecord, run_id: RunId, exc: CannotPlan
+) -> RunRecord:
     now, failures = door.clock(), source.failures + 1
     refused_twice = exc.kind == "credentials_refused" and source.failures > 0
     quarantined = source.quarantined_since or (now if refused_twice else None)
@@ -246,7 +254,9 @@ async def _failed(door: Door, ctx: Context, source: SourceRecord, run_id: RunId,
     return await door.run(ctx, lambda tx: upkeep.run_failed(tx, source, run_id, exc.kind, str(exc), after))
 
 
-async def _close(door: Door, ctx: Context, source: SourceRecord, run: RunRecord, *, alarm: str | None) -> None:
+async def _close(
+    door: Door, ctx: Context, source: SourceRecord, run: RunRecord, *, alarm: str | None
+) -> None:
     now = door.clock()
     wanted = source.declared().schedule
     quarantined = (source.quarantined_since or now) if alarm else None
