@@ -21,7 +21,7 @@ from scimd.core.standing import (
 )
 from scimd.db.among import among
 from scimd.db.tables import assertions, gates, grants, invitations, people
-from scimd.org.invitations import BY_SCIMD
+from scimd.org.following import BY_SCIMD
 from scimd.org.memberships import memberships
 from scimd.org.tx import Tx
 
