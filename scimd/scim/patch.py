@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from scim2_models import InvalidPathException
@@ -53,7 +53,7 @@ class PatchRules:
     noTarget. ``remove_listed``: a remove with a value takes away the listed values, not all of them.
     """
 
-    values: Rules = Rules()
+    values: Rules = field(default_factory=Rules)
     create_missing: bool = True
     remove_listed: bool = True
 
@@ -162,7 +162,13 @@ class _Patching:
         if extension is not None:
             self._schema(extension, operation)
             return
-        target = self._target(path)
+        try:
+            target = self._target(path)
+        except ScimError:
+            # A key that is no path is an attribute that scimd does not serve.
+            if quiet and not self.rules.values.refuse_unknown:
+                return
+            raise
         if target is None:
             return
         if _is_read_only(target.found):
@@ -217,8 +223,10 @@ class _Patching:
             self._write(target.found, operation)
 
     def _write(self, found: Resolved, operation: Operation) -> None:
-        row = found.attribute
-        value = writable(row, operation.value, str(found), self.rules.values)
+        row, given = found.attribute, operation.value
+        if row.multi and given is not None and not isinstance(given, list):
+            given = [given]
+        value = writable(row, given, str(found), self.rules.values)
         if value is None:
             if operation.op == "replace" and row.mutability == "readWrite":
                 self._put(found, None)
@@ -258,9 +266,9 @@ class _Patching:
         have: list[Any] = self._get(found) or []
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
-        picked = [_matches(binder, whole, each, chosen, target.text) for each in have or [{}]] if have else []
-        if not any(picked):
-            _matches(binder, whole, {}, chosen, target.text)  # an unknown name is refused all the same
+        # Without values the filter is tried on an empty one, so that an unknown name is refused.
+        picked = [_matches(binder, whole, each, chosen, target.text) for each in have or [{}]]
+        if not have or not any(picked):
             self._on_nothing(target, chosen, operation, have)
             return
         change = self._change(found, operation)
