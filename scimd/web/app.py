@@ -9,8 +9,8 @@ from aiohttp import web
 
 from scimd.config import Config
 from scimd.core.errors import InvitationClosed, LinkInvalid, NotAuthenticated
-from scimd.http.app import errors_under
 from scimd.http import request_id
+from scimd.http.app import errors_under
 from scimd.http.guard import public
 from scimd.http.statuses import Fault
 from scimd.org.tx import Door
@@ -83,7 +83,9 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
         return invitations.closed(fault.detail)
     title = _TITLES.get(fault.status, "That did not work")
     reference = request_id.of(request) if fault.status >= 500 else ""
-    return message(title, fault.detail, status=fault.status, href="/", go="To the overview", reference=reference)
+    return message(
+        title, fault.detail, status=fault.status, href="/", go="To the overview", reference=reference
+    )
 
 
 _TITLES = {

@@ -11,9 +11,9 @@ from aiohttp import web
 from scimd.core.people import DecisionId
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
+from scimd.http.visits import visit_of
 from scimd.org import decisions
 from scimd.web import forms, words
-from scimd.http.visits import visit_of
 from scimd.web.pages import page, see_other
 
 

@@ -6,8 +6,8 @@ from aiohttp import web
 
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
-from scimd.org import decisions, organizations, runs, sources
 from scimd.http.visits import SEE_RUNS, visit_of
+from scimd.org import decisions, organizations, runs, sources
 from scimd.web.pages import page
 
 
@@ -19,7 +19,9 @@ async def show(request: web.Request) -> web.StreamResponse:
         return await page(request, visit, "my_access.html", "My access", section="/")
     if visit.holder.is_operator and "org" not in request.query:
         rows = [row for row in await organizations.list_organizations(door) if row.kind != "system"]
-        return await page(request, visit, "organizations.html", "Organizations", section="/", organizations=rows)
+        return await page(
+            request, visit, "organizations.html", "Organizations", section="/", organizations=rows
+        )
     sees_runs = visit.may(*SEE_RUNS)
     return await page(
         request,

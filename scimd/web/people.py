@@ -6,9 +6,9 @@ from aiohttp import web
 
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
+from scimd.http.visits import visit_of
 from scimd.org import history, reads, sessions
 from scimd.web import forms, words
-from scimd.http.visits import visit_of
 from scimd.web.pages import PAGE, page
 
 
@@ -26,7 +26,9 @@ async def index(request: web.Request) -> web.StreamResponse:
         after=request.query.get("after") or None,
     )
     shown = found[:PAGE]
-    more = visit.url("/people", search=search, status=status, after=shown[-1].id) if len(found) > PAGE else None
+    more = (
+        visit.url("/people", search=search, status=status, after=shown[-1].id) if len(found) > PAGE else None
+    )
     return await page(
         request,
         visit,

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
-from scimd.org import runs, sources
-from scimd.web import forms, words
 from scimd.http.visits import SEE_RUNS, visit_of
+from scimd.org import approvals, runs, sources
+from scimd.web import forms, words
 from scimd.web.pages import PAGE, page, see_other
 
 
@@ -68,7 +68,9 @@ async def show(request: web.Request) -> web.StreamResponse:
         moving=run.state in words.MOVING,
         figures=words.figures(run.counts),
         changes=shown,
-        more=visit.url(path, action=action, outcome=outcome, after=shown[-1].n) if len(found) > PAGE else None,
+        more=visit.url(path, action=action, outcome=outcome, after=shown[-1].n)
+        if len(found) > PAGE
+        else None,
         action_options=list(words.ACTIONS.items()),
         outcome_options=[(key, badge.text) for key, badge in words.OUTCOMES.items()],
         chosen_action=action,
@@ -87,5 +89,5 @@ async def approve(request: web.Request) -> web.StreamResponse:
     """Let a held plan go on; the worker applies it."""
     door, visit = request.app[DOOR], await visit_of(request)
     run_id = request.match_info["id"]
-    await runs.approve(door, visit.context(door), run_id)
+    await approvals.approve(door, visit.context(door), run_id)
     return see_other(visit.url(f"/runs/{run_id}", said="approved"))

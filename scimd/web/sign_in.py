@@ -8,10 +8,10 @@ from scimd.core.errors import MayNotSignIn, Refusal, TooManyRequests, WeakPasswo
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
+from scimd.http.visits import visit_of
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
 from scimd.org.sign_in import SignedIn
 from scimd.web import forms, security
-from scimd.http.visits import visit_of
 from scimd.web.pages import message, narrow, see_other
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
@@ -150,7 +150,9 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
         "set_password.html",
         "Change your password" if has_one else "Set a password",
         status=statuses.of_refusal(refusal).status if refusal else 200,
-        lead="Your other sessions end." if has_one else "You are signed in. With a password you can come back.",
+        lead="Your other sessions end."
+        if has_one
+        else "You are signed in. With a password you can come back.",
         address=visit.holder.address or "",
         fault=_sentence(refusal) if refusal else "",
         visit=visit,
