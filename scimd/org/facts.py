@@ -16,7 +16,6 @@ from scimd.core.standing import (
     GateFact,
     InvitationState,
     ManualGrant,
-    MembershipFact,
     Reinstatement,
     Rules,
 )
