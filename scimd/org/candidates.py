@@ -146,7 +146,7 @@ def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequen
         return Beyond(joined, {}, {})
     column = people.c
     held = conn.execute(
-        select(
+        _rows(
             column.id,
             column.sign_in_key,
             column.status,
@@ -168,6 +168,10 @@ def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequen
         {row.sign_in_key: _holder(row, sources_of.get(PersonId(row.id), ()), book, source) for row in held},
         {row.sign_in_key: _local(row, privileged) for row in without},
     )
+
+
+def _rows(*columns: ColumnElement[Any]) -> Select[Any]:
+    return select(*columns)
 
 
 def _joined(
@@ -291,3 +295,11 @@ def gather(
     known = same_source(conn, book.org_id, found)
     outside = beyond(conn, book, source, entries)
     return [candidates_of(entry, found, known, outside, source) for entry in entries]
+
+
+def local_person(conn: Connection, book: RuleBook, row: Row[Any]) -> LocalPerson | None:
+    """This row of ``people`` as a local candidate; None where a source asserts, or asserted, them."""
+    person_id = PersonId(row.id)
+    if _sources_of(conn, book.org_id, [person_id]):
+        return None
+    return _local(row, _privileged(conn, book, [person_id]))

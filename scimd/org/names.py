@@ -48,7 +48,7 @@ def _first_free(tx: Tx, stem: str) -> int:
     """
     doubles = [2**n for n in range(1, 24)]
     held = _taken(tx, [f"{stem}-{n}" for n in doubles])
-    free = next(n for n in doubles if f"{stem}-{n}" not in held)
+    free: int = next(n for n in doubles if f"{stem}-{n}" not in held)
     low = free // 2
     while free - low > 1:
         middle = (free + low) // 2

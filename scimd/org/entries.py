@@ -1,0 +1,148 @@
+"""A user's entry on its way into the database: what was sent, whose it is, what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Row
+
+from scimd.core.attributes import columns_of, fold_document
+from scimd.core.errors import InvalidValue, Refusal
+from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
+from scimd.core.resource import pack
+from scimd.org.candidates import Entry, employee_number_key
+
+RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class AssertUser:
+    """What a source says of one user now. ``document`` is complete: it replaces what was said before.
+
+    ``person_id``: whose assertion of this source it is; one is made where they have none. None: the
+    rules of matching say. ``link``: an admin's or a plan's word that the person is the one, so that
+    no rule is asked. ``digest``, ``entry_name`` and ``run_id`` are the sync's own notes. ``place``
+    orders newcomers of one call for seats.
+    """
+
+    document: Document
+    external_id: str | None
+    person_id: PersonId | None = None
+    link: bool = False
+    digest: bytes | None = None
+    entry_name: str | None = None
+    run_id: RunId | None = None
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asserted:
+    """What became of it. ``refusal`` is there exactly when the outcome is ``refused``."""
+
+    person_id: PersonId | None
+    outcome: RecordOutcome
+    refusal: Refusal | None = None
+    decision_id: DecisionId | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One AssertUser in hand."""
+
+    wish: AssertUser
+    keys: Keys
+    packed: bytes
+    employee_number: str | None
+    person_id: PersonId | None
+    outcome: RecordOutcome = "created"
+    #: On return: whether everything comes back.
+    keeps: bool = True
+    #: This source's stored assertion of the person, in whatever state.
+    old: Row[Any] | None = None
+    refusal: Refusal | None = None
+    decision_id: DecisionId | None = None
+    columns: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.keys, self.employee_number, self.person_id)
+
+    @property
+    def was_live(self) -> bool:
+        return self.old is not None and self.old.state == "live" and self.old.deleted_at is None
+
+    @property
+    def id(self) -> PersonId:
+        assert self.person_id is not None  # noqa: S101 - given to every row that is not refused
+        return self.person_id
+
+    def refuse(self, refusal: Refusal, decision_id: DecisionId | None = None) -> None:
+        self.outcome, self.refusal, self.decision_id = "refused", refusal, decision_id
+
+    def same(self) -> bool:
+        """Whether the stored assertion says all this already."""
+        return (
+            self.was_live
+            and self.old is not None
+            and self.old.document == self.packed
+            and self.old.external_id == self.keys.external_id
+        )
+
+    def result(self) -> Asserted:
+        person_id = None if self.refusal and self.outcome == "refused" else self.person_id
+        return Asserted(person_id, self.outcome, self.refusal, self.decision_id)
+
+
+def prepare(wish: AssertUser) -> Work:
+    """Derive what is stored and compared. A document that cannot be stored is refused, here alone."""
+    document = wish.document
+    if not isinstance(document.get("userName"), str) or not document["userName"].strip():
+        return _unfit(wish, InvalidValue("userName", "it must be a string that is not empty"))
+    keys = keys_of(document)
+    if keys.external_id != wish.external_id:
+        keys = _with_external_id(keys, wish.external_id)
+    try:
+        packed = pack(document)
+    except TypeError as exc:
+        return _unfit(wish, InvalidValue("document", f"it cannot be written as JSON: {exc}"))
+    if b"\\u0000" in packed or "\x00" in (wish.external_id or ""):
+        return _unfit(wish, InvalidValue("document", "it holds the character NUL, which cannot be stored"))
+    return Work(wish, keys, packed, employee_number_key(document), wish.person_id)
+
+
+def _with_external_id(keys: Keys, external_id: str | None) -> Keys:
+    return Keys(
+        keys.user_name,
+        keys.user_name_key,
+        external_id,
+        keys.display_name,
+        keys.sign_in_address,
+        keys.sign_in_key,
+        keys.active,
+    )
+
+
+def _unfit(wish: AssertUser, refusal: Refusal) -> Work:
+    work = Work(wish, Keys("", "", None, "", None, None, True), b"", None, wish.person_id)
+    work.refuse(refusal)
+    return work
+
+
+def columns(work: Work) -> dict[str, Any]:
+    """The columns of ``assertions`` that come from the document."""
+    keys, document = work.keys, work.wish.document
+    return {
+        "external_id": keys.external_id,
+        "user_name": keys.user_name,
+        "user_name_key": keys.user_name_key,
+        "active": keys.active,
+        "document": work.packed,
+        "folded": fold_document(document),
+        "sign_in_key": keys.sign_in_key,
+        "employee_number_key": work.employee_number,
+        "digest": work.wish.digest,
+        "entry_name": work.wish.entry_name,
+        "seen_run_id": work.wish.run_id,
+        **columns_of(document),
+    }

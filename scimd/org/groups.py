@@ -1,0 +1,357 @@
+"""Groups as sources push them: stored always, whatever they give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import Row, select, update
+
+from scimd.core.attributes import GROUP, fold_document
+from scimd.core.errors import InvalidValue, NotFound, NotUnique, Refusal, VersionMismatch
+from scimd.core.events import Event, EventKind
+from scimd.core.people import DecisionId, Document, GroupId, RunId, fold
+from scimd.core.resource import StoredGroup, pack, unpack
+from scimd.db.among import among
+from scimd.db.locks import lock_rows
+from scimd.db.tables import groups
+from scimd.org import effects, members, projects, reads, unsettled
+from scimd.org.rulebook import SourceBook
+from scimd.org.tx import Context, Door, Tx
+
+GroupOutcome: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class AssertGroup:
+    """What a source says of one group now. ``document``: complete, without members.
+
+    ``members``: SCIM ids or external ids, all of them; None leaves them as they are.
+    """
+
+    document: Document
+    external_id: str | None
+    members: tuple[str, ...] | None = None
+    group_id: GroupId | None = None
+    digest: bytes | None = None
+    entry_name: str | None = None
+    run_id: RunId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssertedGroup:
+    group_id: GroupId | None
+    outcome: GroupOutcome
+    refusal: Refusal | None = None
+    decision_id: DecisionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """A change of one group. ``document`` is pure; ``replace`` None leaves the members but for the rest."""
+
+    document: Callable[[Document], Document] | None = None
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    replace: tuple[str, ...] | None = None
+
+
+def record_groups(tx: Tx, many: Sequence[AssertGroup], *, fresh: bool = False) -> list[AssertedGroup]:
+    """Record what ``tx.ctx.source_id`` says of these groups; a bad one is refused alone.
+
+    ``fresh``: the caller creates, so that one which is there already is a double. Projects that the
+    groups made follow their names, which may swap within ``many``.
+    """
+    source = tx.book.source(tx.ctx.source_id)
+    renamed: dict[GroupId, str] = {}
+    outcomes = []
+    for wish in many:
+        try:
+            outcomes.append(_record(tx, source, wish, renamed, fresh=fresh))
+        except (InvalidValue, NotFound, NotUnique) as refusal:
+            outcomes.append(AssertedGroup(None, "refused", refusal))
+    projects.follow_renames(tx, source, renamed)
+    return outcomes
+
+
+def _record(
+    tx: Tx, source: SourceBook, wish: AssertGroup, renamed: dict[GroupId, str], *, fresh: bool
+) -> AssertedGroup:
+    name = _name(wish.document)
+    row = _find(tx, source, wish)
+    if row is not None and fresh:
+        raise NotUnique("externalId", wish.external_id or "")
+    _must_be_free(tx, source, name, row.id if row is not None else None)
+    if row is None:
+        return AssertedGroup(_create(tx, source, wish, name), "created")
+    group_id = GroupId(row.id)
+    told = _update(tx, source, row, wish, name)
+    if told and row.display_name != name:
+        renamed[group_id] = name
+        members.touch_below(tx, [group_id], unsettled.JOINERS)
+    moved = False
+    if wish.members is not None:
+        moved = change_members(tx, group_id, (), (), replace=wish.members)
+    return AssertedGroup(group_id, "updated" if told or moved else "unchanged")
+
+
+def _name(document: Document) -> str:
+    name = document.get("displayName")
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidValue("displayName", "it must be a string that is not empty")
+    if "\x00" in name:
+        raise InvalidValue("displayName", "it holds the character NUL, which cannot be stored")
+    return name
+
+
+def _find(tx: Tx, source: SourceBook, wish: AssertGroup) -> Row[Any] | None:
+    """The living group that is meant, locked."""
+    column = groups.c
+    query = select(groups).where(
+        column.org_id == tx.org_id, column.source_id == source.id, column.state == "live"
+    )
+    if wish.group_id is not None:
+        rows = lock_rows(tx.conn, query.where(column.id == wish.group_id))
+        if not rows:
+            raise NotFound("group", wish.group_id)
+        return rows[0]
+    if wish.external_id is None:
+        return None
+    rows = lock_rows(tx.conn, query.where(column.external_id == wish.external_id))
+    return rows[0] if rows else None
+
+
+def _must_be_free(tx: Tx, source: SourceBook, name: str, own_id: str | None) -> None:
+    """A SCIM source has each name once. The unique index says it too, to those who come at once."""
+    if source.kind != "scim":
+        return
+    column = groups.c
+    query = select(column.id).where(
+        column.org_id == tx.org_id,
+        column.source_id == source.id,
+        column.state == "live",
+        column.unique_name_key == fold(name),
+    )
+    holder = tx.conn.execute(query).scalar()
+    if holder is not None and holder != own_id:
+        raise NotUnique("displayName", name)
+
+
+def _columns(source: SourceBook, wish: AssertGroup, name: str) -> dict[str, Any]:
+    return {
+        "external_id": wish.external_id,
+        "display_name": name,
+        "display_name_key": fold(name),
+        "unique_name_key": fold(name) if source.kind == "scim" else None,
+        "document": pack(wish.document, GROUP),
+        "folded": fold_document(wish.document, GROUP),
+        "digest": wish.digest,
+        "entry_name": wish.entry_name,
+        "seen_run_id": wish.run_id,
+    }
+
+
+def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId:
+    group_id = GroupId(tx.new_id())
+    tx.conn.execute(
+        groups.insert().values(
+            org_id=tx.org_id,
+            id=group_id,
+            source_id=source.id,
+            state="live",
+            created_at=tx.now,
+            changed_at=tx.now,
+            **_columns(source, wish, name),
+        )
+    )
+    tx.counts[source.id, "group_count"] += 1
+    after = {"displayName": name, "source": source.name, "members": len(wish.members or ())}
+    tx.record(Event(EventKind.GROUP_CREATED, "group", group_id, after=after))
+    effects.bind(tx, source, group_id, wish.external_id, name)
+    members.resolve_group(tx, source.id, group_id, wish.external_id)
+    if wish.members:
+        members.change(tx, source.id, group_id, wish.members, ())
+    return group_id
+
+
+def _update(tx: Tx, source: SourceBook, row: Row[Any], wish: AssertGroup, name: str) -> bool:
+    """Write the document and the sync's notes where they differ; True where the document did."""
+    columns = _columns(source, wish, name)
+    stored = row._mapping
+    changed = {key: value for key, value in columns.items() if stored[key] != value}
+    if not changed:
+        return False
+    told = "document" in changed or "external_id" in changed
+    if told:
+        changed |= {"version": row.version + 1, "changed_at": tx.now}
+        renamed = "display_name" in changed
+        kind = EventKind.GROUP_RENAMED if renamed else EventKind.GROUP_UPDATED
+        before, after = unpack(row.document), wish.document
+        keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        tx.record(
+            Event(
+                kind,
+                "group",
+                row.id,
+                {key: before.get(key) for key in keys},
+                {key: after.get(key) for key in keys},
+            )
+        )
+    tx.conn.execute(
+        update(groups).where(groups.c.org_id == tx.org_id, groups.c.id == row.id).values(**changed)
+    )
+    return told
+
+
+def change_members(
+    tx: Tx,
+    group_id: GroupId,
+    add: Sequence[str],
+    remove: Sequence[str],
+    *,
+    replace: Sequence[str] | None = None,
+) -> bool:
+    """Add, remove, or replace by exactly these; True where anything changed, and the version then is.
+
+    Costs what is named, not what the group holds (but for ``replace``). Raises NotFound.
+    """
+    source = tx.book.source(tx.ctx.source_id)
+    column = groups.c
+    found = lock_rows(
+        tx.conn,
+        select(column.id).where(
+            column.org_id == tx.org_id,
+            column.source_id == source.id,
+            column.id == group_id,
+            column.state == "live",
+        ),
+    )
+    if not found:
+        raise NotFound("group", group_id)
+    changes = []
+    if replace is not None:
+        changes.append(members.replace(tx, source.id, group_id, replace))
+    if add or remove:
+        changes.append(members.change(tx, source.id, group_id, add, remove))
+    added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
+    if not added and not removed:
+        return False
+    members.raise_versions(tx, [group_id])
+    after = {"added": added, "removed": removed} | _few(changes)
+    tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after))
+    return True
+
+
+def _few(changes: Sequence[members.Change], most: int = 100) -> dict[str, list[str]]:
+    """Who came and went, where the audit can still be read; each person's own events say it anyway."""
+    came = [i for each in changes for i in (*each.people_added, *each.groups_added)]
+    went = [i for each in changes for i in (*each.people_removed, *each.groups_removed)]
+    return {"came": came, "went": went} if len(came) + len(went) <= most else {}
+
+
+def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
+    """Delete these groups: what they gave goes, projects that they made stay, marked orphaned.
+
+    One answer each, in order: False for one that is not there.
+    """
+    source = tx.book.source(tx.ctx.source_id)
+    column = groups.c
+    query = select(column.id, column.display_name).where(
+        column.org_id == tx.org_id,
+        column.source_id == source.id,
+        column.state == "live",
+        among(tx.conn, column.id, group_ids),
+    )
+    found = {GroupId(row.id): row.display_name for row in lock_rows(tx.conn, query.order_by(column.id))}
+    if found:
+        ids = list(found)
+        members.touch_below(tx, ids, unsettled.LEAVERS)
+        members.raise_versions(tx, members.parents(tx, ids))
+        effects.unbind(tx, ids)
+        projects.orphan(tx, ids)
+        tx.conn.execute(
+            update(groups)
+            .where(column.org_id == tx.org_id, among(tx.conn, column.id, ids))
+            .values(state="gone", gone_at=tx.now, changed_at=tx.now)
+        )
+        tx.counts[source.id, "group_count"] -= len(found)
+        for group_id, name in found.items():
+            before = {"displayName": name, "source": source.name}
+            tx.record(Event(EventKind.GROUP_DELETED, "group", group_id, before=before))
+    return [group_id in found for group_id in group_ids]
+
+
+# ------------------------------------------------------------------------------ for SCIM
+
+
+async def create_group(door: Door, ctx: Context, wish: AssertGroup) -> StoredGroup:
+    """Raises NotUnique, InvalidValue."""
+
+    def body(tx: Tx) -> StoredGroup:
+        (asserted,) = record_groups(tx, [wish], fresh=True)
+        if asserted.refusal is not None:
+            raise asserted.refusal
+        return reads.must_load_group(tx, asserted.group_id)
+
+    return await door.run(ctx, body)
+
+
+async def change_group(
+    door: Door,
+    ctx: Context,
+    group_id: GroupId,
+    change: GroupChange,
+    *,
+    if_match: Callable[[int], bool] | None = None,
+) -> StoredGroup:
+    """Change one group, whole or not at all. Raises NotFound, VersionMismatch, NotUnique, InvalidValue."""
+
+    def body(tx: Tx) -> StoredGroup:
+        stored = _locked(tx, group_id, if_match)
+        if change.document is not None:
+            document = change.document(unpack(stored.document))
+            wish = AssertGroup(
+                document,
+                document.get("externalId"),
+                group_id=group_id,
+                digest=stored.digest,
+                entry_name=stored.entry_name,
+                run_id=stored.seen_run_id,
+            )
+            (asserted,) = record_groups(tx, [wish])
+            if asserted.refusal is not None:
+                raise asserted.refusal
+        if change.replace is not None or change.add or change.remove:
+            change_members(tx, group_id, change.add, change.remove, replace=change.replace)
+        return reads.must_load_group(tx, group_id)
+
+    return await door.run(ctx, body)
+
+
+def _locked(tx: Tx, group_id: GroupId, if_match: Callable[[int], bool] | None) -> Row[Any]:
+    column = groups.c
+    query = select(groups).where(
+        column.org_id == tx.org_id,
+        column.source_id == tx.ctx.source_id,
+        column.id == group_id,
+        column.state == "live",
+    )
+    rows = lock_rows(tx.conn, query)
+    if not rows:
+        raise NotFound("group", group_id)
+    if if_match is not None and not if_match(rows[0].version):
+        raise VersionMismatch(group_id, str(rows[0].version))
+    return rows[0]
+
+
+async def delete_group(
+    door: Door, ctx: Context, group_id: GroupId, *, if_match: Callable[[int], bool] | None = None
+) -> None:
+    """Raises NotFound, VersionMismatch."""
+
+    def body(tx: Tx) -> None:
+        _locked(tx, group_id, if_match)
+        drop_groups(tx, [group_id])
+
+    await door.run(ctx, body)

@@ -1,0 +1,209 @@
+"""Finding out whose the entries are, inside a body: load, judge, lock, and ask where nobody may guess."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from sqlalchemy import select
+
+from scimd.core.errors import NotFound, NotUnique
+from scimd.core.people import PersonId
+from scimd.core.sync.match import (
+    RETURN_WITHIN,
+    Ambiguous,
+    Candidates,
+    Collides,
+    Linked,
+    Match,
+    New,
+    UserNameTaken,
+    identify,
+)
+from scimd.db.among import among
+from scimd.db.engine import LostRace
+from scimd.db.locks import lock_rows
+from scimd.db.tables import people
+from scimd.org import candidates, decisions
+from scimd.org.candidates import Near
+from scimd.org.decisions import DecisionKind, NewDecision, Option
+from scimd.org.entries import Work
+from scimd.org.rulebook import SourceBook
+from scimd.org.tx import Tx
+
+
+def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool) -> Near:
+    """Give each row its person, its stored assertion and how it came to them, or a refusal.
+
+    ``fresh``: the caller creates (SCIM POST), so that an entry which is asserted already is a double.
+    Locks the people who were found, in the order of their ids.
+    """
+    found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+    unknown = [row for row in rows if row.person_id is None]
+    if unknown:
+        _identify(tx, source, unknown, found, fresh=fresh)
+    _only_once(rows)
+    known = [row for row in rows if row.person_id is not None and row.refusal is None]
+    if known:
+        found = _lock(tx, source, rows, known)
+        _attach(tx, known, found)
+    for row in rows:
+        if row.person_id is None and row.refusal is None:
+            row.person_id = PersonId(tx.new_id())
+    return found
+
+
+def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, fresh: bool) -> None:
+    rules = candidates.match_rules(tx.book, source, tx.now)
+    gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found)
+    matches = [identify(row.keys, each, rules) for row, each in zip(rows, gathered, strict=True)]
+    for n, decided in _answers(tx, source, rows, matches):
+        matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)
+    for row, match, each in zip(rows, matches, gathered, strict=True):
+        _take(tx, source, row, match, each, fresh=fresh)
+
+
+def _answers(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], matches: Sequence[Match]
+) -> Iterator[tuple[int, PersonId]]:
+    """Where the rules do not say: what an admin said when the entry came before."""
+    kinds: tuple[tuple[DecisionKind, type], ...] = (("collision", Collides), ("ambiguous", Ambiguous))
+    for kind, type_ in kinds:
+        open_ones = [n for n, match in enumerate(matches) if isinstance(match, type_)]
+        answers = decisions.answered(tx, kind, [_subject(source, rows[n]) for n in open_ones])
+        for n in open_ones:
+            _, answer, facts = answers.get(_subject(source, rows[n]), (None, "", {}))
+            word, _, person_id = answer.partition(":")
+            if word == "link":
+                yield n, PersonId(person_id or facts["person_id"])
+
+
+def _take(
+    tx: Tx, source: SourceBook, row: Work, match: Match, candidates_: Candidates, *, fresh: bool
+) -> None:
+    match match:
+        case New():
+            return
+        case Linked() if match.here and fresh:
+            known = next(each for each in candidates_.same_source if each.person_id == match.person_id)
+            doubled = known.user_name_key == row.keys.user_name_key
+            name = "userName" if doubled else "externalId"
+            value = row.keys.user_name if doubled else str(row.keys.external_id)
+            row.refuse(NotUnique(name, value))
+        case Linked():
+            row.person_id, row.keeps = match.person_id, match.keeps
+            row.outcome = "returned" if match.returned else "updated" if match.here else "linked"
+        case UserNameTaken():
+            # The holder may be giving the name away in this very batch: the contest of names says.
+            return
+        case Collides() | Ambiguous():
+            _ask(tx, source, row, match)
+        case other:
+            assert_never(other)
+
+
+def _only_once(rows: Sequence[Work]) -> None:
+    """Two entries of one call cannot be one person: the first is."""
+    seen: set[PersonId] = set()
+    for row in rows:
+        if row.person_id is None or row.refusal is not None:
+            continue
+        if row.person_id in seen:
+            row.refuse(NotUnique("externalId", row.keys.external_id or row.keys.user_name))
+        seen.add(row.person_id)
+
+
+# ------------------------------------------------------------------------------ asking
+
+
+def _subject(source: SourceBook, row: Work) -> str:
+    return f"{source.id} {row.keys.external_id or row.keys.user_name_key}"
+
+
+def _ask(tx: Tx, source: SourceBook, row: Work, match: Collides | Ambiguous) -> None:
+    """An item to decide, one however often the entry comes; the entry waits."""
+    keys = row.keys
+    who = f"{source.name} brings {keys.display_name} ({keys.sign_in_address or keys.user_name})"
+    if isinstance(match, Collides):
+        holder = match.managed_by or "an account of scimd's own"
+        person_ids: tuple[PersonId, ...] = (match.person_id,)
+        attribute, value = "emails", keys.sign_in_address or keys.user_name
+        question = f"{who}. That address is in use by {holder}. Is it the same person?"
+    else:
+        holder, person_ids = "several people", match.person_ids
+        attribute, value = "userName", keys.user_name
+        question = f"{who}, who may be any of {len(person_ids)} people. Who is it?"
+    options = (*_links(person_ids), _SEPARATE)
+    item = decisions.open_item(
+        tx,
+        NewDecision(
+            kind="collision" if isinstance(match, Collides) else "ambiguous",
+            subject=_subject(source, row),
+            question=question,
+            options=options,
+            facts={
+                "person_id": person_ids[0],
+                "person_ids": person_ids,
+                "user_name": keys.user_name,
+                "external_id": keys.external_id,
+                "address": keys.sign_in_address,
+                "managed_by": holder,
+            },
+            source_id=source.id,
+        ),
+    )
+    row.refuse(NotUnique(attribute, value, holder=holder, decision_id=item), item)
+
+
+_SEPARATE = Option("separate", "Somebody else", "The entry waits until its address or name is another.")
+
+
+def _links(person_ids: Sequence[PersonId]) -> list[Option]:
+    if len(person_ids) == 1:
+        return [Option("link", "The same person", "Links the entry to that person.")]
+    return [
+        Option(f"link:{person_id}", f"It is {person_id}", f"Links the entry to {person_id}.")
+        for person_id in person_ids
+    ]
+
+
+# ------------------------------------------------------------------------------ locking
+
+
+def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
+    """Lock the people, then look again: what another transaction changed meanwhile is seen."""
+    ids = sorted({row.id for row in known})
+    query = select(people.c.id).where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, ids))
+    there = {row.id for row in lock_rows(tx.conn, query.order_by(people.c.id))}
+    for row in known:
+        if row.id not in there:
+            row.refuse(NotFound("user", row.id))
+    return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+
+
+def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
+    for row in known:
+        if row.refusal is not None:
+            continue
+        old = found.by_person.get(row.id)
+        matched = row.wish.person_id is None
+        row.old = old
+        if matched and row.outcome == "updated" and not row.was_live:
+            raise LostRace  # they went while we looked
+        if not matched:
+            _judge(tx, row)
+
+
+def _judge(tx: Tx, row: Work) -> None:
+    """How an entry whose person the caller names comes to them."""
+    old = row.old
+    if old is None or old.state == "history":
+        row.outcome = "linked"
+    elif row.was_live:
+        row.outcome = "updated"
+    else:
+        row.outcome = "returned"
+        left = old.deleted_at or old.gone_at
+        same = old.external_id is not None and old.external_id == row.keys.external_id
+        row.keeps = row.wish.link or (same and (left is None or tx.now - left <= RETURN_WITHIN))

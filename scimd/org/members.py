@@ -1,0 +1,284 @@
+"""Who is in a group: rows that come and go one by one, whatever the size of the group.
+
+A member is named by a SCIM id or by the source's external id. One that is not known yet is kept as
+named, and becomes a member when its entry appears. A row of somebody whom the source asserts no more
+stays, hidden: it shows again when they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row, Select, select, update
+
+from scimd.core.people import GroupId, PersonId, SourceId
+from scimd.db.among import among
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import assertions, group_members, groups
+from scimd.org import unsettled
+from scimd.org.memberships import people_below
+from scimd.org.tx import Tx
+
+
+@dataclass(slots=True)
+class Change:
+    """What a change did, by the ids of those who are known."""
+
+    people_added: list[PersonId] = field(default_factory=list)
+    people_removed: list[PersonId] = field(default_factory=list)
+    groups_added: list[GroupId] = field(default_factory=list)
+    groups_removed: list[GroupId] = field(default_factory=list)
+    unknown_added: int = 0
+    unknown_removed: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed)
+
+    @property
+    def added(self) -> int:
+        return len(self.people_added) + len(self.groups_added) + self.unknown_added
+
+    @property
+    def removed(self) -> int:
+        return len(self.people_removed) + len(self.groups_removed) + self.unknown_removed
+
+
+def change(
+    tx: Tx, source_id: SourceId, group_id: GroupId, add: Collection[str], remove: Collection[str]
+) -> Change:
+    """Add and remove members, by statements on those named alone. The group's row is locked already."""
+    targets = _targets(tx, source_id, {*add, *remove})
+    wanted = {targets[key].member_key if key in targets else key for key in add}
+    unwanted = {targets[key].member_key if key in targets else key for key in remove} | set(remove)
+    return _write(tx, source_id, group_id, wanted, unwanted - wanted, targets)
+
+
+def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
+    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody."""
+    targets = _targets(tx, source_id, keys)
+    wanted = {targets[key].member_key if key in targets else key for key in keys}
+    column = group_members.c
+    held = set(
+        tx.conn.execute(
+            select(column.member_key).where(column.org_id == tx.org_id, column.group_id == group_id)
+        ).scalars()
+    )
+    return _write(tx, source_id, group_id, wanted - held, held - wanted, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    person_id: PersonId | None = None
+    child_id: GroupId | None = None
+
+    @property
+    def member_key(self) -> str:
+        return self.person_id or self.child_id or ""
+
+
+def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
+    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups."""
+    if not keys:
+        return {}
+    found: dict[str, _Target] = {}
+    for row in _asserted(tx, source_id, list(keys)):
+        target = _Target(person_id=PersonId(row.person_id))
+        for key in (row.external_id, row.person_id):
+            if key is not None and (row.state == "live" or key not in found):
+                found[key] = target
+    left = [key for key in keys if key not in found]
+    if left:
+        for row in _groups(tx, source_id, left):
+            target = _Target(child_id=GroupId(row.id))
+            found |= {key: target for key in (row.external_id, row.id) if key is not None}
+    return found
+
+
+def _asserted(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
+    column = assertions.c
+    query: Select[Any] = select(column.person_id, column.external_id, column.state).where(
+        column.org_id == tx.org_id, column.source_id == source_id, column.state != "history"
+    )
+    for by in (column.person_id, column.external_id):
+        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+
+
+def _groups(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
+    column = groups.c
+    query: Select[Any] = select(column.id, column.external_id).where(
+        column.org_id == tx.org_id, column.source_id == source_id, column.state == "live"
+    )
+    for by in (column.id, column.external_id):
+        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+
+
+def _write(
+    tx: Tx,
+    source_id: SourceId,
+    group_id: GroupId,
+    wanted: Collection[str],
+    unwanted: Collection[str],
+    targets: Mapping[str, _Target],
+) -> Change:
+    done = Change()
+    column = group_members.c
+    if unwanted:
+        removed = tx.conn.execute(
+            group_members.delete()
+            .where(
+                column.org_id == tx.org_id,
+                column.group_id == group_id,
+                among(tx.conn, column.member_key, unwanted),
+            )
+            .returning(column.person_id, column.child_id)
+        ).all()
+        done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
+        done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
+        done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
+    by_key = {target.member_key: target for target in targets.values()}
+    new = {key: by_key.get(key, _Target()) for key in _not_there(tx, group_id, wanted)}
+    _insert(tx, source_id, group_id, new)
+    done.people_added = [target.person_id for target in new.values() if target.person_id]
+    done.groups_added = [target.child_id for target in new.values() if target.child_id]
+    done.unknown_added = len(new) - len(done.people_added) - len(done.groups_added)
+    _touch(tx, done)
+    return done
+
+
+def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:
+    if not keys:
+        return []
+    column = group_members.c
+    held = set(
+        tx.conn.execute(
+            select(column.member_key).where(
+                column.org_id == tx.org_id,
+                column.group_id == group_id,
+                among(tx.conn, column.member_key, keys),
+            )
+        ).scalars()
+    )
+    return [key for key in keys if key not in held]
+
+
+def _insert(tx: Tx, source_id: SourceId, group_id: GroupId, new: Mapping[str, _Target]) -> None:
+    if new:
+        rows = [
+            {
+                "org_id": tx.org_id,
+                "group_id": group_id,
+                "member_key": key,
+                "source_id": source_id,
+                "person_id": target.person_id,
+                "child_id": target.child_id,
+                "since": tx.now,
+            }
+            for key, target in new.items()
+        ]
+        tx.conn.execute(insert_ignore(tx.conn, group_members), rows)
+
+
+# ------------------------------------------------------------------------------ whom it concerns
+
+
+def _touch(tx: Tx, done: Change) -> None:
+    tx.touch(done.people_added)
+    tx.regrouped.update(done.people_added, done.people_removed)
+    tx.leaving.update(done.people_removed)
+    if done.groups_added:
+        touch_below(tx, done.groups_added, unsettled.JOINERS)
+    if done.groups_removed:
+        touch_below(tx, done.groups_removed, unsettled.LEAVERS)
+
+
+def touch_below(tx: Tx, group_ids: Collection[GroupId], turn: int) -> None:
+    """Have everybody in these groups, however deep, settled: now where they are few, else marked."""
+    query = people_below(tx.conn, tx.org_id, group_ids)
+    most = tx.settings.settle_at_once
+    some = [PersonId(row.person_id) for row in tx.conn.execute(query.limit(most + 1))]
+    if len(some) > most:
+        unsettled.mark_all(tx, query, turn)
+        return
+    tx.regrouped.update(some)
+    (tx.leaving if turn == unsettled.LEAVERS else tx.touched).update(some)
+
+
+# ------------------------------------------------------------------------------ appearing, hiding
+
+
+def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:
+    """People whom the source asserts from now on become members where it named them before."""
+    keys: dict[str, _Target] = {}
+    for person_id, external_id in appeared.items():
+        keys |= {key: _Target(person_id=person_id) for key in (external_id, person_id) if key}
+    done = _resolve(tx, source_id, keys)
+    tx.regrouped.update(target.person_id for target in done if target.person_id)
+
+
+def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
+    """The same for a group that appeared, which has no members yet."""
+    _resolve(tx, source_id, {key: _Target(child_id=group_id) for key in (external_id, group_id) if key})
+
+
+def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_Target]:
+    if not keys:
+        return []
+    column = group_members.c
+    unknown = tx.conn.execute(
+        select(column.group_id, column.member_key).where(
+            column.org_id == tx.org_id,
+            column.source_id == source_id,
+            column.person_id.is_(None),
+            column.child_id.is_(None),
+            among(tx.conn, column.member_key, list(keys)),
+        )
+    ).all()
+    for row in unknown:
+        tx.conn.execute(
+            group_members.delete().where(
+                column.org_id == tx.org_id,
+                column.group_id == row.group_id,
+                column.member_key == row.member_key,
+            )
+        )
+        target = keys[row.member_key]
+        _insert(tx, source_id, GroupId(row.group_id), {target.member_key: target})
+    raise_versions(tx, {GroupId(row.group_id) for row in unknown})
+    return [keys[row.member_key] for row in unknown]
+
+
+def raise_versions(tx: Tx, group_ids: Collection[GroupId]) -> None:
+    """These groups show other members than before."""
+    if group_ids:
+        column = groups.c
+        tx.conn.execute(
+            update(groups)
+            .where(column.org_id == tx.org_id, among(tx.conn, column.id, group_ids), column.state == "live")
+            .values(version=column.version + 1, changed_at=tx.now)
+        )
+
+
+def shown_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
+    """Members whom the source asserts, or asserts no more, show in their groups otherwise than before."""
+    column = group_members.c
+    query = (
+        select(column.group_id)
+        .distinct()
+        .where(
+            column.org_id == tx.org_id,
+            column.source_id == source_id,
+            among(tx.conn, column.person_id, person_ids),
+        )
+    )
+    raise_versions(tx, {GroupId(group_id) for group_id in tx.conn.execute(query).scalars()})
+
+
+def parents(tx: Tx, group_ids: Collection[GroupId]) -> set[GroupId]:
+    """The groups in which these are members."""
+    column = group_members.c
+    query = select(column.group_id).where(
+        column.org_id == tx.org_id, among(tx.conn, column.child_id, group_ids)
+    )
+    return {GroupId(group_id) for group_id in tx.conn.execute(query).scalars()}

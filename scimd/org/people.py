@@ -1,0 +1,143 @@
+"""People as sources push them: record, drop, and the calls of the SCIM edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from scimd.core.errors import NotFound, NotYours, VersionMismatch
+from scimd.core.people import Document, PersonId
+from scimd.core.resource import StoredUser, unpack
+from scimd.db.locks import lock_rows
+from scimd.db.tables import assertions, people
+from scimd.org import reads
+from scimd.org.entries import Asserted, AssertUser
+from scimd.org.leaving import Dropped, DropUser, drop_users
+from scimd.org.recording import record_users
+from scimd.org.tx import Context, Door, Tx
+
+__all__ = [
+    "AssertUser",
+    "Asserted",
+    "DropUser",
+    "Dropped",
+    "change_user",
+    "create_user",
+    "delete_user",
+    "drop_users",
+    "record_users",
+]
+
+
+async def create_user(door: Door, ctx: Context, wish: AssertUser) -> StoredUser:
+    """Create a user, or bring back one who fits. Raises NotUnique, InvalidValue, SeatLimitReached.
+
+    A collision leaves an item to decide behind, which the refusal names.
+    """
+
+    def body(tx: Tx) -> Asserted | StoredUser:
+        (asserted,) = record_users(tx, [wish], fresh=True)
+        if asserted.person_id is not None:
+            tx.refuse_without_seat.add(asserted.person_id)
+        return asserted
+
+    return _made(await door.run(ctx, body, then=_as_stored))
+
+
+def _as_stored(tx: Tx, result: Asserted | StoredUser) -> Asserted | StoredUser:
+    if isinstance(result, StoredUser) or result.person_id is None:
+        return result
+    return reads.must_load_user(tx, result.person_id)
+
+
+def _made(result: Asserted | StoredUser) -> StoredUser:
+    """Raised only after the commit: the item to decide has to stay."""
+    if isinstance(result, StoredUser):
+        return result
+    assert result.refusal is not None  # noqa: S101 - what is not recorded was refused
+    raise result.refusal
+
+
+async def change_user(
+    door: Door,
+    ctx: Context,
+    person_id: PersonId,
+    change: Callable[[Document], Document],
+    *,
+    if_match: Callable[[int], bool] | None = None,
+) -> StoredUser:
+    """Change one user's document, or link a local person by it.
+
+    ``change`` is pure and gives the new complete document; where it is as it was, nothing is
+    written. Raises NotFound, VersionMismatch, NotUnique, InvalidValue, SeatLimitReached, Protected.
+    """
+
+    def body(tx: Tx) -> Asserted | StoredUser:
+        document, wish = _present(tx, person_id, if_match)
+        new = change(document)
+        # A person's seat is asked for by name here; what groups give waits.
+        tx.refuse_without_seat.add(person_id)
+        wish = AssertUser(
+            new,
+            new.get("externalId"),
+            person_id,
+            digest=wish.digest,
+            entry_name=wish.entry_name,
+            run_id=wish.run_id,
+        )
+        (asserted,) = record_users(tx, [wish])
+        if asserted.refusal is not None:
+            raise asserted.refusal
+        return asserted
+
+    return _made(await door.run(ctx, body, then=_as_stored))
+
+
+def _present(
+    tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None
+) -> tuple[Document, AssertUser]:
+    """The document as it is, locked, and the sync's notes that stay with it."""
+    lock_rows(tx.conn, select(people.c.id).where(people.c.org_id == tx.org_id, people.c.id == person_id))
+    column = assertions.c
+    row = tx.conn.execute(
+        select(assertions).where(
+            column.org_id == tx.org_id,
+            column.source_id == reads.source_of(tx.ctx),
+            column.person_id == person_id,
+            column.state == "live",
+        )
+    ).first()
+    if row is not None:
+        _must_match(person_id, row.version, if_match)
+        document = unpack(row.document)
+        return document, AssertUser(
+            document, None, digest=row.digest, entry_name=row.entry_name, run_id=row.seen_run_id
+        )
+    local = reads.linkable(tx.conn, tx.book, reads.source_of(tx.ctx), person_id)
+    if local is None:
+        raise NotFound("user", person_id)
+    _must_match(person_id, 0, if_match)
+    document = reads.local_document(local)
+    return document, AssertUser(document, None)
+
+
+def _must_match(person_id: PersonId, version: int, if_match: Callable[[int], bool] | None) -> None:
+    if if_match is not None and not if_match(version):
+        raise VersionMismatch(person_id, str(version))
+
+
+async def delete_user(
+    door: Door, ctx: Context, person_id: PersonId, *, if_match: Callable[[int], bool] | None = None
+) -> None:
+    """SCIM DELETE. Raises NotFound, NotYours (a local person), VersionMismatch, Protected."""
+
+    def body(tx: Tx) -> None:
+        if reads.linkable(tx.conn, tx.book, reads.source_of(tx.ctx), person_id) is not None:
+            raise NotYours(person_id)
+        _present(tx, person_id, if_match)
+        (dropped,) = drop_users(tx, [DropUser(person_id, deleted=True)])
+        if dropped.refusal is not None:
+            raise dropped.refusal
+
+    await door.run(ctx, body)

@@ -1,0 +1,172 @@
+"""Projects as groups make and name them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import select, update
+
+from scimd.core.events import Event, EventKind
+from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, fold
+from scimd.core.sync.match import losers
+from scimd.db.among import among
+from scimd.db.tables import groups, projects
+from scimd.org.decisions import NewDecision, Option, open_item
+from scimd.org.rulebook import SourceBook
+from scimd.org.tx import Tx
+
+
+def named(tx: Tx, name: str) -> ProjectId:
+    """The living project of that name, made where there is none: an admin's rule names it."""
+    found = _by_name(tx, name)
+    return found[0] if found else make(tx, name)
+
+
+def make(tx: Tx, name: str, made_by: GroupId | None = None) -> ProjectId:
+    project_id = ProjectId(tx.new_id())
+    tx.conn.execute(
+        projects.insert().values(
+            org_id=tx.org_id,
+            id=project_id,
+            name=name,
+            name_key=fold(name),
+            made_by_group_id=made_by,
+            created_at=tx.now,
+        )
+    )
+    after = {"name": name, "group": made_by}
+    tx.record(Event(EventKind.PROJECT_CREATED, "project", project_id, after=after))
+    return project_id
+
+
+def _by_name(tx: Tx, name: str) -> tuple[ProjectId, GroupId | None] | None:
+    row = tx.conn.execute(
+        select(projects.c.id, projects.c.made_by_group_id).where(
+            projects.c.org_id == tx.org_id,
+            projects.c.name_key == fold(name),
+            projects.c.archived_at.is_(None),
+        )
+    ).first()
+    if row is None:
+        return None
+    return ProjectId(row.id), GroupId(row.made_by_group_id) if row.made_by_group_id else None
+
+
+def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId | None:
+    """The project that a group is; None where its name is taken, which is then an item to decide.
+
+    A project whose group the same source has deleted is taken up again.
+    """
+    found = _by_name(tx, name)
+    if found is None:
+        return make(tx, name, group_id)
+    project_id, made_by = found
+    if made_by is not None and _is_gone(tx, source.id, made_by):
+        tx.conn.execute(
+            update(projects)
+            .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
+            .values(made_by_group_id=group_id, orphaned=False, name=name)
+        )
+        return project_id
+    _ask(tx, source, group_id, name, project_id)
+    return None
+
+
+def _is_gone(tx: Tx, source_id: SourceId, group_id: GroupId) -> bool:
+    query = select(groups.c.id).where(
+        groups.c.org_id == tx.org_id,
+        groups.c.id == group_id,
+        groups.c.source_id == source_id,
+        groups.c.state == "gone",
+    )
+    return tx.conn.execute(query).first() is not None
+
+
+def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
+    open_item(
+        tx,
+        NewDecision(
+            kind="group_name",
+            subject=f"{group_id} {fold(name)}",
+            question=(
+                f"{source.name} brings the group {name!r}, and there is a project of that name. "
+                "Is it the same?"
+            ),
+            options=(
+                Option("use", "The same", f"Members of the group take part in the project {name!r}."),
+                Option(
+                    "separate",
+                    "Another one",
+                    "The group gives no project until a rule names it.",
+                ),
+            ),
+            facts={"group_id": group_id, "project_id": project_id, "name": name},
+            source_id=source.id,
+        ),
+    )
+
+
+def follow_renames(tx: Tx, source: SourceBook, renamed: Mapping[GroupId, str]) -> None:
+    """A project that a group made bears the group's name. Names may swap and ring within ``renamed``."""
+    if not renamed:
+        return
+    column = projects.c
+    rows = tx.conn.execute(
+        select(column.id, column.name, column.name_key, column.made_by_group_id).where(
+            column.org_id == tx.org_id,
+            column.archived_at.is_(None),
+            among(tx.conn, column.made_by_group_id, list(renamed)),
+        )
+    ).all()
+    names = {row.id: renamed[GroupId(row.made_by_group_id)] for row in rows}
+    wanted = {PersonId(row.id): fold(names[row.id]) for row in rows}
+    held = {PersonId(row.id): row.name_key for row in rows}
+    lost = losers(wanted, held, _others(tx, set(wanted.values()), set(wanted)), list(wanted))
+    moving = [row for row in rows if row.id not in lost and row.name != names[row.id]]
+    _park(tx, [row.id for row in moving])
+    for row in moving:
+        name = names[row.id]
+        tx.conn.execute(
+            update(projects)
+            .where(column.org_id == tx.org_id, column.id == row.id)
+            .values(name=name, name_key=fold(name))
+        )
+        tx.record(Event(EventKind.PROJECT_RENAMED, "project", row.id, {"name": row.name}, {"name": name}))
+    for row in rows:
+        if row.id in lost:
+            _ask(tx, source, GroupId(row.made_by_group_id), names[row.id], ProjectId(row.id))
+
+
+def _others(tx: Tx, keys: Collection[str], apart_from: Collection[str]) -> dict[str, PersonId]:
+    column = projects.c
+    query = select(column.id, column.name_key).where(
+        column.org_id == tx.org_id, column.archived_at.is_(None), among(tx.conn, column.name_key, keys)
+    )
+    return {row.name_key: row.id for row in tx.conn.execute(query) if row.id not in apart_from}
+
+
+def _park(tx: Tx, project_ids: Collection[str]) -> None:
+    if len(project_ids) > 1:
+        column = projects.c
+        tx.conn.execute(
+            update(projects)
+            .where(column.org_id == tx.org_id, among(tx.conn, column.id, project_ids))
+            .values(name_key="\x01" + column.id)
+        )
+
+
+def orphan(tx: Tx, group_ids: Collection[GroupId]) -> None:
+    """The groups that made these projects are gone. The projects stay, marked."""
+    column = projects.c
+    rows = tx.conn.execute(
+        update(projects)
+        .where(
+            column.org_id == tx.org_id,
+            among(tx.conn, column.made_by_group_id, group_ids),
+            column.orphaned.is_(False),
+        )
+        .values(orphaned=True)
+        .returning(column.id, column.name)
+    ).all()
+    for row in rows:
+        tx.record(Event(EventKind.PROJECT_ORPHANED, "project", row.id, after={"name": row.name}))

@@ -1,0 +1,290 @@
+"""What a token sees: its source's living assertions and groups, and local people whom it could link.
+
+All else is not there. A plain read is a row and a join of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, Select, and_, case, func, select
+from sqlalchemy.sql import ColumnElement
+
+from scimd.core.errors import NotFound
+from scimd.core.people import Document, OrgId, PersonId, SourceId
+from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser, pack
+from scimd.core.sync.match import may_link
+from scimd.db.among import among
+from scimd.db.tables import assertions, group_members, groups, people, sources
+from scimd.org import candidates
+from scimd.org.memberships import memberships
+from scimd.org.rulebook import RuleBook
+from scimd.org.tx import Context, Door, Tx
+
+Order: TypeAlias = tuple[tuple[ColumnElement[Any], bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """``where`` and ``order`` speak of the columns of ``assertions`` or ``groups``; True: descending."""
+
+    where: ColumnElement[bool] | None = None
+    order: Order = ()
+    start_index: int = 1
+    count: int = 100
+    with_groups: bool = True
+    with_members: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUsers:
+    total: int
+    resources: list[StoredUser]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedGroups:
+    total: int
+    resources: list[StoredGroup]
+
+
+def source_of(ctx: Context) -> SourceId:
+    """Raises NotFound where the call comes from no source."""
+    if ctx.source_id is None:
+        raise NotFound("source")
+    return ctx.source_id
+
+
+# ------------------------------------------------------------------------------ users
+
+_a, _p = assertions.c, people.c
+_USER = (_a.person_id, _a.document, _a.version, _a.created_at, _a.changed_at, _p.rest, _p.extension)
+_JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
+
+
+def _users(org_id: OrgId, source_id: SourceId) -> Select[Any]:
+    query: Select[Any] = select(*_USER).select_from(_JOIN)
+    return query.where(
+        _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
+    )
+
+
+def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
+    return StoredUser(
+        person_id=row.person_id,
+        document=bytes(row.document),
+        version=row.version,
+        rest=row.rest,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        groups=group_refs,
+        extension=None if row.extension is None else bytes(row.extension),
+    )
+
+
+def load_user(
+    conn: Connection, org_id: OrgId, source_id: SourceId, person_id: str, *, with_groups: bool = True
+) -> StoredUser | None:
+    row = conn.execute(_users(org_id, source_id).where(_a.person_id == person_id)).first()
+    if row is None:
+        return None
+    refs = group_refs(conn, org_id, source_id, [PersonId(person_id)]) if with_groups else {}
+    return _user(row, refs.get(PersonId(person_id), ()))
+
+
+def must_load_user(tx: Tx, person_id: PersonId) -> StoredUser:
+    """The user as this transaction left them."""
+    found = load_user(tx.conn, tx.org_id, source_of(tx.ctx), person_id)
+    if found is None:
+        raise NotFound("user", person_id)
+    return found
+
+
+def group_refs(
+    conn: Connection, org_id: OrgId, source_id: SourceId, person_ids: Collection[PersonId]
+) -> dict[PersonId, tuple[GroupRef, ...]]:
+    """The source's groups in which each is, the direct ones first."""
+    return {
+        person_id: tuple(GroupRef(fact.group_id, fact.group_name, not fact.path) for fact in facts)
+        for person_id, facts in memberships(conn, org_id, person_ids, source_id).items()
+    }
+
+
+async def scim_user(
+    door: Door, ctx: Context, person_id: str, *, with_groups: bool = True
+) -> StoredUser | None:
+    """One user by id; also a local person whom this source could link now, with the local profile."""
+    source_id = source_of(ctx)
+
+    def body(conn: Connection) -> StoredUser | None:
+        found = load_user(conn, ctx.org_id, source_id, person_id, with_groups=with_groups)
+        if found is not None:
+            return found
+        row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
+        return local_user(row) if row is not None else None
+
+    return await door.read(body)
+
+
+def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
+    """The row of a local person whom the source could link now by rule 5 of matching; else None."""
+    query = select(people).where(_p.org_id == book.org_id, _p.id == person_id, _p.deleted_at.is_(None))
+    row = conn.execute(query).first()
+    if row is None or row.sign_in_key is None:
+        return None
+    if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
+        return None
+    local = candidates.local_person(conn, book, row)
+    return row if local is not None and may_link(local) else None
+
+
+def local_document(row: Row[Any]) -> Document:
+    """A local person's profile as a source would have to write it."""
+    document = {"userName": row.local_user_name, "displayName": row.display_name}
+    if row.sign_in_address:
+        document["emails"] = [{"value": row.sign_in_address, "primary": True}]
+    return document | dict(row.profile)
+
+
+def local_user(row: Row[Any]) -> StoredUser:
+    return StoredUser(
+        person_id=row.id,
+        document=pack(local_document(row)),
+        version=0,
+        rest=row.rest,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        extension=None if row.extension is None else bytes(row.extension),
+    )
+
+
+async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
+    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
+    source_id = source_of(ctx)
+
+    def body(conn: Connection) -> ListedUsers:
+        found = _users(ctx.org_id, source_id)
+        if query.where is not None:
+            found = found.where(query.where)
+        total = _total(conn, ctx, "user_count", found if query.where is not None else None)
+        rows = _page(conn, found, query, (_a.created_at, _a.person_id)) if total else []
+        ids = [PersonId(row.person_id) for row in rows]
+        refs = group_refs(conn, ctx.org_id, source_id, ids) if ids and query.with_groups else {}
+        return ListedUsers(total, [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows])
+
+    return await door.read(body)
+
+
+def _total(conn: Connection, ctx: Context, counter: str, filtered: Select[Any] | None) -> int:
+    """Without a filter the counter; with one, counted."""
+    if filtered is not None:
+        return int(conn.execute(select(func.count()).select_from(filtered.subquery())).scalar_one())
+    query = select(sources.c[counter]).where(sources.c.org_id == ctx.org_id, sources.c.id == ctx.source_id)
+    return int(conn.execute(query).scalar() or 0)
+
+
+def _page(
+    conn: Connection, found: Select[Any], query: ListQuery, last: tuple[ColumnElement[Any], ...]
+) -> Sequence[Row[Any]]:
+    if query.count <= 0:
+        return []
+    order = [column.desc() if descending else column for column, descending in query.order]
+    page = found.order_by(*order, *last).limit(query.count)
+    return conn.execute(page.offset(query.start_index - 1) if query.start_index > 1 else page).all()
+
+
+# ------------------------------------------------------------------------------ groups
+
+_g, _m = groups.c, group_members.c
+
+
+def _groups(org_id: OrgId, source_id: SourceId) -> Select[Any]:
+    query: Select[Any] = select(_g.id, _g.document, _g.version, _g.created_at, _g.changed_at)
+    return query.where(_g.org_id == org_id, _g.source_id == source_id, _g.state == "live")
+
+
+def _group(row: Row[Any], members: tuple[MemberRef, ...] | None) -> StoredGroup:
+    return StoredGroup(row.id, bytes(row.document), row.version, row.created_at, row.changed_at, members)
+
+
+def load_group(
+    conn: Connection, org_id: OrgId, source_id: SourceId, group_id: str, *, with_members: bool
+) -> StoredGroup | None:
+    row = conn.execute(_groups(org_id, source_id).where(_g.id == group_id)).first()
+    if row is None:
+        return None
+    refs = member_refs(conn, org_id, source_id, [group_id]) if with_members else None
+    return _group(row, None if refs is None else refs.get(group_id, ()))
+
+
+def must_load_group(tx: Tx, group_id: str | None, *, with_members: bool = False) -> StoredGroup:
+    """The group as this transaction left it."""
+    source_id = source_of(tx.ctx)
+    found = load_group(tx.conn, tx.org_id, source_id, group_id or "", with_members=with_members)
+    if found is None:
+        raise NotFound("group", group_id or "")
+    return found
+
+
+def member_refs(
+    conn: Connection, org_id: OrgId, source_id: SourceId, group_ids: Collection[str]
+) -> Mapping[str, tuple[MemberRef, ...]]:
+    """The members that are known and there, people first, each once, in a fixed order."""
+    found: dict[str, list[MemberRef]] = {}
+    # The name is the owner's; a source that does not own the person is told its own word for them.
+    shown = case((_p.owner_source_id == source_id, _p.display_name), else_=_a.user_name)
+    users: Select[Any] = (
+        select(_m.group_id, _m.person_id, shown.label("shown"))
+        .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
+        .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
+        .where(
+            _m.org_id == org_id,
+            among(conn, _m.group_id, group_ids),
+            _a.source_id == source_id,
+            _a.state == "live",
+            _p.deleted_at.is_(None),
+        )
+        .order_by(_m.group_id, _m.person_id)
+    )
+    for row in conn.execute(users):
+        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", row.shown))
+    nested: Select[Any] = (
+        select(_m.group_id, _m.child_id, _g.display_name)
+        .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))
+        .where(_m.org_id == org_id, among(conn, _m.group_id, group_ids), _g.state == "live")
+        .order_by(_m.group_id, _m.child_id)
+    )
+    for row in conn.execute(nested):
+        found.setdefault(row.group_id, []).append(MemberRef(row.child_id, "Group", row.display_name))
+    return {group_id: tuple(refs) for group_id, refs in found.items()}
+
+
+async def scim_group(
+    door: Door, ctx: Context, group_id: str, *, with_members: bool = True
+) -> StoredGroup | None:
+    source_id = source_of(ctx)
+    return await door.read(
+        lambda conn: load_group(conn, ctx.org_id, source_id, group_id, with_members=with_members)
+    )
+
+
+async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroups:
+    """A page of the source's groups and how many fit in all. Order ends in (created, id): it is stable."""
+    source_id = source_of(ctx)
+
+    def body(conn: Connection) -> ListedGroups:
+        found = _groups(ctx.org_id, source_id)
+        if query.where is not None:
+            found = found.where(query.where)
+        total = _total(conn, ctx, "group_count", found if query.where is not None else None)
+        rows = _page(conn, found, query, (_g.created_at, _g.id)) if total else []
+        refs: Mapping[str, tuple[MemberRef, ...]] | None = None
+        if query.with_members:
+            refs = member_refs(conn, ctx.org_id, source_id, [row.id for row in rows]) if rows else {}
+        return ListedGroups(
+            total, [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
+        )
+
+    return await door.read(body)
