@@ -64,9 +64,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
 
 def apply(
-    plan_id: Annotated[
-        str, typer.Argument(metavar="PLAN_ID", help="As printed by plan, or a held run's id.")
-    ],
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN_ID", help="A plan's id, or a held run's.")],
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
