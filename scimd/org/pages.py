@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from scimd.core.errors import NotFound
+from scimd.core.events import grant_values
 from scimd.core.people import Document, OrgId, PersonId, SourceId, fold
 from scimd.core.resource import unpack
-from scimd.core.standing import Facts, Standing, standing
+from scimd.core.standing import Facts, Grant, Standing, standing
 from scimd.db.among import among
 from scimd.db.tables import assertions, people, projects, seat_pools, sources, unsettled
 from scimd.org import stored
@@ -269,12 +270,17 @@ def _differences(loaded: Loaded, person_id: PersonId, fresh: Standing) -> list[D
         "roles": (before.roles, fresh.roles),
         "team": (before.team, fresh.team),
         "wish for a seat": (before.wants_seat, fresh.wants_seat),
-        "grants": (before.grants, fresh.grants),
+        "grants": (_only(before.grants, fresh.grants), _only(fresh.grants, before.grants)),
         "extension": (bytes(row.extension or b""), stored.extension_of(fresh, row.has_seat)),
     }
     return [
         Difference(person_id, what, repr(old), repr(new)) for what, (old, new) in pairs.items() if old != new
     ]
+
+
+def _only(grants: frozenset[Grant], others: frozenset[Grant]) -> list[dict[str, Any]]:
+    """The grants that the others lack, in a fixed order."""
+    return sorted((grant_values(grant) for grant in grants - others), key=repr)
 
 
 def _check_seats(conn: Connection, org_id: OrgId) -> list[Difference]:
