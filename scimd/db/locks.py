@@ -38,11 +38,14 @@ def now_of_database(conn: Connection) -> datetime:
 def insert_ignore(conn: Connection, table: Table) -> Insert:
     """INSERT … ON CONFLICT DO NOTHING: rows that would break a unique key are left out.
 
+    The result's ``rowcount`` says how many went in.
+
     Give it to ``conn.execute`` with the rows, as any insert. On PostgreSQL a conflict with a
     transaction that has not ended waits for its end.
     """
     if conn.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
+        # Otherwise SQLAlchemy reads no rowcount of an INSERT there and says -1.
+        return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
     return sqlite.insert(table).on_conflict_do_nothing()
 
 

@@ -36,18 +36,19 @@ async def create_user(door: Door, ctx: Context, wish: AssertUser) -> StoredUser:
     A collision leaves an item to decide behind, which the refusal names.
     """
 
-    def body(tx: Tx) -> Asserted:
+    def body(tx: Tx) -> Asserted | StoredUser:
         (asserted,) = record_users(tx, [wish], fresh=True)
         if asserted.person_id is not None:
             tx.refuse_without_seat.add(asserted.person_id)
         return asserted
 
-    def then(tx: Tx, asserted: Asserted) -> Asserted | StoredUser:
-        if asserted.person_id is None:
-            return asserted
-        return reads.must_load_user(tx, asserted.person_id)
+    return _made(await door.run(ctx, body, then=_as_stored))
 
-    return _made(await door.run(ctx, body, then=then))
+
+def _as_stored(tx: Tx, result: Asserted | StoredUser) -> Asserted | StoredUser:
+    if isinstance(result, StoredUser) or result.person_id is None:
+        return result
+    return reads.must_load_user(tx, result.person_id)
 
 
 def _made(result: Asserted | StoredUser) -> StoredUser:
@@ -72,7 +73,7 @@ async def change_user(
     written. Raises NotFound, VersionMismatch, NotUnique, InvalidValue, SeatLimitReached, Protected.
     """
 
-    def body(tx: Tx) -> Asserted:
+    def body(tx: Tx) -> Asserted | StoredUser:
         document, wish = _present(tx, person_id, if_match)
         new = change(document)
         # A person's seat is asked for by name here; what groups give waits.
@@ -90,10 +91,7 @@ async def change_user(
             raise asserted.refusal
         return asserted
 
-    def then(tx: Tx, asserted: Asserted) -> Asserted | StoredUser:
-        return reads.must_load_user(tx, person_id)
-
-    return _made(await door.run(ctx, body, then=then))
+    return _made(await door.run(ctx, body, then=_as_stored))
 
 
 def _present(

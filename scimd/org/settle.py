@@ -18,7 +18,7 @@ from scimd.core.standing import CauseKind, Standing, Status, standing
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.tables import people, sources
-from scimd.org import admins, invitations, profiles, seats, sessions, stored, unsettled
+from scimd.org import admins, following, profiles, seats, sessions, stored, unsettled
 from scimd.org.facts import Loaded, gather
 from scimd.org.stored import Outcome
 from scimd.org.tx import Tx
@@ -172,20 +172,20 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
         if outcome.before is not None and outcome.before.may_enter and not outcome.after.may_enter
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
-    invitations.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+    following.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
 
 
-def _follow_up(tx: Tx, outcome: Outcome) -> invitations.FollowUp:
+def _follow_up(tx: Tx, outcome: Outcome) -> following.FollowUp:
     row, after = outcome.row, outcome.after
     source = tx.book.rules.sources.get(SourceId(after.owner)) if after.owner else None
     before = outcome.before
-    return invitations.FollowUp(
+    return following.FollowUp(
         person_id=outcome.person_id,
         address=outcome.profile.get("sign_in_address", row.sign_in_address),
         display_name=outcome.profile.get("display_name", row.display_name),
         source_id=source.id if source else None,
         source_state=source.state if source else None,
         invite=source.invite if source else "immediate",
-        before=invitations.Before(before.status, row.has_seat) if before else None,
+        before=following.Before(before.status, row.has_seat) if before else None,
         after=after,
     )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.org.house import House, house
+from tests.org.acme import House, house
 
 
 @pytest.fixture

@@ -1,174 +1,175 @@
-"""A whole door on a fresh database: an organization, a clock that is moved by hand, people to push."""
+"""An organization with sources on a real database, and short ways to push to it and look at it."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Row, Table, select
 
-from scimd.core.attributes import columns_of, fold_document
-from scimd.core.people import PersonId, SourceId, fold
-from scimd.core.resource import pack
-from scimd.db.engine import Database
-from scimd.db.tables import assertions, deliveries, events, invitations, metadata, people
-from scimd.org import audit, organizations, settle, sources
-from scimd.org import invitations as invited
-from scimd.org.organizations import NewOrganization, OrganizationRecord
+from scimd.core.people import GroupId, OrgId, PersonId, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
+from scimd.core.resource import StoredUser
+from scimd.db.engine import Database, Tuning
+from scimd.db.tables import metadata, people
+from scimd.org import audit, groups, organizations, seats, sources
+from scimd.org import people as door_people
+from scimd.org.entries import Asserted, AssertUser
+from scimd.org.groups import AssertGroup, AssertedGroup
+from scimd.org.leaving import Dropped, DropUser
+from scimd.org.organizations import NewOrganization
 from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource, SourceRecord
+from scimd.org.settle import settle
+from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 
 T = TypeVar("T")
-OPERATOR = Actor("operator", "cli", "root (CLI)")
-PASSWORD = "seven quiet lanterns drift"
-MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 class Clock:
-    """Stands still until it is moved."""
-
     def __init__(self) -> None:
-        self.now = MORNING
+        self.now = START
 
     def __call__(self) -> datetime:
         return self.now
 
-    def pass_by(self, **duration: float) -> None:
-        self.now += timedelta(**duration)
+    def forward(self, **delta: float) -> None:
+        self.now += timedelta(**delta)
 
 
 @dataclass
 class House:
+    """``as_*`` give the context of a caller; ``push`` and so on run in one transaction each."""
+
     door: Door
     clock: Clock
-    org: OrganizationRecord
-    ctx: Context
-    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    org_id: OrgId
+    scim: SourceId
 
-    async def source(self, name: str = "okta", **more: Any) -> SourceRecord:
-        more = {"state": "active"} | more
-        return await sources.create(self.door, self.ctx, NewSource(name, **more))
+    def as_scim(self, source_id: SourceId | None = None) -> Context:
+        actor = Actor("token", "t1", "Okta")
+        return Context(self.org_id, actor, "scim", "c1", source_id or self.scim)
 
-    async def push(
-        self, source: SourceRecord, user_name: str = "dana@acme.example", *, active: bool = True
-    ) -> PersonId:
-        """What a push leaves: a person, and what the source asserts of them."""
-        ctx = replace(self.ctx, source_id=source.id, actor=Actor("token", "t", "a token"))
-        return await self.door.run(ctx, lambda tx: _push(tx, source.id, user_name, active))
+    def as_sync(self, source_id: SourceId) -> Context:
+        return replace(self.as_scim(source_id), door="sync", actor=Actor("source", source_id, "ldap"))
 
-    async def assert_active(self, source: SourceRecord, person_id: PersonId, active: bool) -> None:
-        def body(tx: Tx) -> None:
-            mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == person_id)
-            tx.conn.execute(update(assertions).where(mine).values(active=active))
-            tx.touch([person_id])
+    def as_admin(self) -> Context:
+        actor = Actor("person", "a", "admin@acme.example")
+        permissions = BUILT_IN[ACCOUNT_ADMIN].permissions
+        return Context(self.org_id, actor, "cli", "c2", permissions=permissions)
 
-        await self.door.run(replace(self.ctx, source_id=source.id), body)
+    async def source(self, name: str, **more: Any) -> SourceId:
+        new = NewSource(name=name, **{"state": "active", "invite": "never", **more})
+        return (await sources.create(self.door, self.as_admin(), new)).id
 
-    async def touch(self, person_id: PersonId) -> None:
-        await self.door.run(self.ctx, lambda tx: tx.touch([person_id]))
+    async def run(self, body: Callable[[Tx], T], ctx: Context | None = None) -> T:
+        return await self.door.run(ctx or self.as_scim(), body)
 
-    async def rows(self, table: Table, **wanted: Any) -> list[Any]:
+    async def push(self, *many: AssertUser, ctx: Context | None = None) -> list[Asserted]:
+        return await self.run(lambda tx: door_people.record_users(tx, many), ctx)
+
+    async def create(self, name: str, ctx: Context | None = None, **more: Any) -> StoredUser:
+        return await door_people.create_user(self.door, ctx or self.as_scim(), user(name, **more))
+
+    async def change(self, person_id: str, ctx: Context | None = None, **more: Any) -> StoredUser:
+        return await door_people.change_user(
+            self.door, ctx or self.as_scim(), PersonId(person_id), lambda document: {**document, **more}
+        )
+
+    async def delete(self, person_id: str, ctx: Context | None = None) -> None:
+        await door_people.delete_user(self.door, ctx or self.as_scim(), PersonId(person_id))
+
+    async def drop(self, *many: str, ctx: Context, deleted: bool = False) -> list[Dropped]:
+        drops = [DropUser(PersonId(each), deleted) for each in many]
+        return await self.run(lambda tx: door_people.drop_users(tx, drops), ctx)
+
+    async def push_groups(self, *many: AssertGroup, ctx: Context | None = None) -> list[AssertedGroup]:
+        return await self.run(lambda tx: groups.record_groups(tx, many), ctx)
+
+    async def group(self, name: str, *members: str, ctx: Context | None = None) -> GroupId:
+        (made,) = await self.push_groups(group(name, *members), ctx=ctx)
+        if made.refusal:
+            raise made.refusal
+        assert made.group_id is not None
+        return made.group_id
+
+    async def members(
+        self, group_id: GroupId, add: Sequence[str] = (), remove: Sequence[str] = (), ctx: Context | None = None
+    ) -> bool:
+        return await self.run(lambda tx: groups.change_members(tx, group_id, add, remove), ctx)
+
+    async def rows(self, table: Table, **where: Any) -> list[Row[Any]]:
         query = select(table)
-        for name, value in wanted.items():
+        if "org_id" in table.c:
+            query = query.where(table.c.org_id == self.org_id)
+        for name, value in where.items():
             query = query.where(table.c[name] == value)
-        if "created_at" in table.c:
-            query = query.order_by(table.c.created_at)
         return await self.door.read(lambda conn: list(conn.execute(query)))
 
-    async def person(self, person_id: PersonId) -> Any:
+    async def person(self, person_id: str) -> Row[Any]:
         (row,) = await self.rows(people, id=person_id)
         return row
 
-    async def invitation(self, person_id: PersonId) -> Any:
-        return (await self.rows(invitations, person_id=person_id))[-1]
+    async def execute(self, statement: Any) -> None:
+        def body(conn: Connection) -> None:
+            conn.execute(statement)
 
-    async def mails(self, **wanted: Any) -> list[Any]:
-        return await self.rows(deliveries, **wanted)
-
-    async def kinds(self) -> list[str]:
-        return [row.kind for row in sorted(await self.rows(events), key=lambda row: row.id)]
-
-    async def link(self, person_id: PersonId) -> str:
-        row = await self.invitation(person_id)
-        return await invited.copy_link(self.door, self.ctx, row.id)
-
-    async def accepted(self, person_id: PersonId, **more: Any) -> invited.Accepted:
-        link = await self.link(person_id)
-        return await invited.accept(self.door, link, password=PASSWORD, **more)
-
-    async def write(self, body: Callable[[Connection], T]) -> T:
-        return await self.door.db.write(body)
+        await self.door.db.write(body)
 
 
-def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId:
-    person_id = PersonId(tx.new_id())
-    document = {"userName": user_name, "displayName": user_name.partition("@")[0].title()}
-    tx.conn.execute(
-        people.insert().values(
-            org_id=tx.org_id,
-            id=person_id,
-            kind="person",
-            local_user_name=f"u-{person_id[-12:]}",
-            display_name=document["displayName"],
-            profile={},
-            status="pending",
-            causes=[],
-            primary_role="user",
-            roles=["user"],
-            created_by=tx.ctx.actor.name,
-            created_at=tx.now,
-            changed_at=tx.now,
-        )
-    )
-    tx.conn.execute(
-        assertions.insert().values(
-            org_id=tx.org_id,
-            source_id=source_id,
-            person_id=person_id,
-            user_name=user_name,
-            user_name_key=fold(user_name),
-            active=active,
-            state="live",
-            document=pack(document),
-            folded=fold_document(document),
-            created_at=tx.now,
-            changed_at=tx.now,
-            **columns_of(document),
-        )
-    )
-    tx.touch([person_id])
-    return person_id
+def user(name: str, *, external_id: str | None = None, mail: str | None = None, **more: Any) -> AssertUser:
+    """``ann`` has the userName and address ann@acme.example and the external id x-ann."""
+    external_id = f"x-{name}" if external_id is None else external_id or None
+    document: dict[str, Any] = {"userName": f"{name}@acme.example", "displayName": name.title()}
+    if external_id:
+        document["externalId"] = external_id
+    if mail is not None:
+        document["emails"] = [{"value": mail, "primary": True}]
+    given = {key: more.pop(key) for key in ("person_id", "link", "digest", "place") if key in more}
+    return AssertUser({**document, **more}, external_id, **given)
+
+
+def group(name: str, *members: str, external_id: str | None = None, **more: Any) -> AssertGroup:
+    return AssertGroup({"displayName": name}, external_id, tuple(members), **more)
 
 
 @asynccontextmanager
-async def opened(url: str, **settings: Any) -> AsyncIterator[tuple[Door, Clock]]:
-    db = Database.open(url)
+async def house(
+    url: str,
+    *,
+    seats_: int | None = None,
+    seats_on_scim: Any = "hold",
+    settings: DoorSettings | None = None,
+    tuning: Tuning | None = None,
+    default_project: str | None = "General",
+) -> AsyncIterator[House]:
+    database = Database.open(url, tuning or Tuning())
     clock = Clock()
+    door = Door(
+        database,
+        Keyring([b"k" * 32]),
+        settings or DoorSettings(),
+        settle=settle,
+        write_events=audit.write_events,
+        promote=seats.promote,
+        clock=clock,
+    )
     try:
-        await db.write(metadata.create_all)
-        yield (
-            Door(
-                db,
-                Keyring([b"a key of the tests, thirty-two bytes and more"]),
-                DoorSettings(**settings),
-                settle=settle.settle,
-                write_events=audit.write_events,
-                clock=clock,
-            ),
-            clock,
+        await database.write(metadata.create_all)
+        new = NewOrganization(
+            "acme",
+            seats=seats_,
+            seats_on_scim=seats_on_scim,
+            default_project=default_project,
+            domains=("acme.example",),
         )
+        org = await organizations.create(door, new, Actor("system", "", "test"))
+        made = House(door, clock, org.id, SourceId(""))
+        made.scim = await made.source("okta")
+        yield made
     finally:
-        await db.aclose()
-
-
-@asynccontextmanager
-async def house(url: str, *, seats: int | None = None, **settings: Any) -> AsyncIterator[House]:
-    """A door and one organization, ``acme``."""
-    async with opened(url, **settings) as (door, clock):
-        org = await organizations.create(door, NewOrganization("acme", "Acme", seats=seats), OPERATOR)
-        yield House(door, clock, org, Context(org.id, OPERATOR, "cli", "c-1"))
+        await database.aclose()

@@ -13,7 +13,7 @@ from scimd.db.tables import event_values, events, published
 from scimd.org import audit, jobs, organizations
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Tx
-from tests.org.house import OPERATOR, House
+from tests.org.acme import OPERATOR, House
 
 
 def many(count: int) -> Any:

@@ -18,7 +18,7 @@ from scimd.org import invitations as invited
 from scimd.org import organizations, sessions, sources
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
-from tests.org.house import OPERATOR, PASSWORD, House, house
+from tests.org.acme import OPERATOR, PASSWORD, House, house
 
 
 def by_mail(acme: House, row: Any, **other: Any) -> str:

@@ -25,7 +25,7 @@ from scimd.db.tables import sessions as session_rows
 from scimd.org import links, organizations, sessions, sign_in
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Actor, Context
-from tests.org.house import OPERATOR, PASSWORD, House, house
+from tests.org.acme import OPERATOR, PASSWORD, House, house
 
 ADDRESS, HERE, ELSEWHERE = "dana@acme.example", "127.0.0.1", "127.0.0.2"
 OTHER = "a grey heron waits below"

@@ -28,7 +28,7 @@ from scimd.org.organizations import NewOrganization
 from scimd.org.sources import NewSource
 from scimd.org.tokens import LastUsed, TokenHolder
 from scimd.org.tx import Actor, Context
-from tests.org.house import OPERATOR, House
+from tests.org.acme import OPERATOR, House
 
 
 async def generation(acme: House) -> int:
