@@ -122,7 +122,7 @@ class Site:
         )
 
         def body(tx: Tx) -> RunId:
-            run_id = runs.begin(tx, source.id, "manual", source.config_version)
+            run_id = runs.begin(tx, source.id, "manual", "ada", source.config_version)
             if state in ("reading", "failed"):
                 if state == "failed":
                     runs.fail(tx, run_id, "unreachable", "ldaps://dir.acme.example: no route to host")
