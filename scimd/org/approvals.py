@@ -1,46 +1,44 @@
-"""Approving a held plan from the page: the decision is written here, the worker carries it out."""
+"""An admin's word on a held plan. The worker applies it; the process that answers HTTP never does."""
 
 from __future__ import annotations
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from scimd.core.errors import Busy, StateMoved
-from scimd.core.people import RunId, SourceId
-from scimd.db.tables import sources
-from scimd.org import applying, guard, leases, runs
-from scimd.org.runs import RunRecord
+from scimd.core.access import require
+from scimd.core.errors import NotAllowedNow, StateMoved
+from scimd.core.people import OrgId, RunId
+from scimd.db.tables import runs as table
+from scimd.org import runs
 from scimd.org.tx import Context, Door, Tx
 
 
-async def approve(door: Door, ctx: Context, run_id: str) -> RunRecord:
-    """Turn a held run into one that is being applied, and make its source due now.
+async def approve(door: Door, ctx: Context, run_id: str) -> None:
+    """Let a held plan go; the worker applies it within seconds.
 
-    The process that answers HTTP applies nothing: the next run of the source finishes this one first.
-    Raises NotFound, Forbidden, NotAllowedNow, Busy, StateMoved (the plan is then *refused*).
+    Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held,
+    StateMoved for a plan that is older than 24 hours.
     """
-    guard.require(ctx, "plans.approve")
-    run = await runs.get_run(door, ctx.org_id, run_id)
-    try:
-        return await door.run(ctx, lambda tx: _approve(tx, run))
-    except StateMoved as exc:
-        why = str(exc)
-        await door.run(ctx, lambda tx: runs.set_state(tx, run.id, "refused", error=why, error_kind="moved"))
-        raise
+    require(ctx.permissions, "plans.approve")
+
+    def body(tx: Tx) -> None:
+        run = runs.find(tx.conn, tx.org_id, run_id)
+        if run.state != "held":
+            raise NotAllowedNow(f"The run is {run.state}; there is nothing to approve.")
+        if run.expires_at is not None and run.expires_at <= tx.now:
+            raise StateMoved("The plan is older than 24 hours; the directory")
+        tx.conn.execute(
+            update(table)
+            .where(table.c.org_id == tx.org_id, table.c.id == run.id, table.c.state == "held")
+            .values(approved_by=tx.ctx.actor.name, approved_at=tx.now)
+        )
+
+    await door.run(ctx, body)
 
 
-def _approve(tx: Tx, run: RunRecord) -> RunRecord:
-    lease = leases.take(tx, f"source:{run.source_id}", f"approval by {tx.ctx.actor.id}")
-    if lease is None:
-        raise Busy(f"The source {run.source_name}")
-    approved = applying.let_go(tx, RunId(run.id), lease, tx.ctx.actor.name)
-    _make_due(tx, run.source_id)
-    leases.release(tx, lease)
-    return approved
-
-
-def _make_due(tx: Tx, source_id: SourceId) -> None:
-    tx.conn.execute(
-        update(sources)
-        .where(sources.c.org_id == tx.org_id, sources.c.id == source_id)
-        .values(next_run_at=tx.now)
+async def approved(door: Door) -> list[tuple[OrgId, RunId, str]]:
+    """Held plans that an admin has let go, over all organizations: organization, run, and by whom."""
+    query = select(table.c.org_id, table.c.id, table.c.approved_by).where(
+        table.c.state == "held", table.c.approved_at.is_not(None)
     )
+    rows = await door.read(lambda conn: conn.execute(query).all())
+    return [(OrgId(row.org_id), RunId(row.id), row.approved_by) for row in rows]
