@@ -8,7 +8,7 @@ import io
 import pytest
 
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import decisions
+from scimd.org import approvals, decisions
 from tests.web.site import REMOVALS, Site, change
 
 
@@ -79,7 +79,7 @@ async def test_failed_run_says_why_and_that_nobody_was_removed(acme: Site) -> No
     assert "no route to host" in page
 
 
-async def test_held_plan_is_approved_by_post_and_made_due(acme: Site) -> None:
+async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) -> None:
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     async with acme.signed_in() as session:
@@ -89,10 +89,9 @@ async def test_held_plan_is_approved_by_post_and_made_due(acme: Site) -> None:
         async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
             page = await answer.text()
             assert "Approved. The worker applies it now." in page
-        assert "Applying" in page
-        assert "ada@acme.example" in page
-        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
-            assert answer.status == 409
+        assert "Approved by ada@acme.example." in page
+        assert "Approve and apply" not in page
+    assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
 
 
 async def test_approving_needs_the_form_token(acme: Site) -> None:
