@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -168,7 +167,7 @@ async def _first_run(door: Door) -> None:
 async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> None:
     owner = await organizations.by_slug(door, "meridian")
     url = loaded.server.public_url
-    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_for=timedelta(hours=24))
+    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_s=86_400)
     base = f"{url}/scim/v2"
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")

@@ -28,7 +28,7 @@ ERROR_PAGES = web.AppKey("error_pages", dict[str, ErrorPage])
 def make(config: Config, door: Door) -> web.Application:
     """An application that knows health and nothing else yet."""
     # aiohttp's banner names its version and Python's, also in answers to what is no HTTP at all.
-    aiohttp.web_response.SERVER_SOFTWARE = "scimd"
+    aiohttp.web_response.SERVER_SOFTWARE = "scimd"  # type: ignore[attr-defined]
     app = web.Application(
         middlewares=[request_id.middleware, last_resort, guard.middleware],
         client_max_size=config.server.max_body_bytes,

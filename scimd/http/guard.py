@@ -21,6 +21,7 @@ from aiohttp import web
 from scimd.config import Config
 from scimd.core.errors import Forbidden, NotAuthenticated
 from scimd.http.keys import CONFIG, DOOR
+from scimd.http.statuses import ForeignForm
 from scimd.org import sessions
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Door
@@ -82,7 +83,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 async def _admit(request: web.Request, access: Access) -> None:
     config, door = request.app[CONFIG], request.app[DOOR]
     if request.method not in _SAFE and not from_our_page(request, config.server.public_url):
-        raise Forbidden("to come from a page of this scimd")
+        raise ForeignForm
     text = request.cookies.get(cookie_name(config))
     holder = await sessions.by_cookie(door, text) if text else None
     request[SESSION] = holder
@@ -95,7 +96,7 @@ async def _admit(request: web.Request, access: Access) -> None:
     if request.method not in _SAFE:
         sent = (await request.post()).get("form_token")
         if not isinstance(sent, str) or not _is_form_token(door, holder, sent):
-            raise Forbidden("to come from a form of this session; open the page again and repeat it")
+            raise ForeignForm
 
 
 # ------------------------------------------------------------------------------ cookie, forms

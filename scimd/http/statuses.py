@@ -8,10 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from aiohttp import web
 
 from scimd.core import errors
+
+
+class ForeignForm(errors.Refusal):
+    """This form did not come from a page of this scimd. Open the page again, and repeat it."""
+
+    code: ClassVar[str] = "foreign_form"
+
 
 STATUS: Mapping[type[errors.Refusal], int] = {
     errors.NotFound: 404,
@@ -39,6 +47,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.LeaseLost: 503,
     errors.Busy: 409,
     errors.NotAllowedNow: 409,
+    ForeignForm: 403,
 }
 
 _SENTENCES = {

@@ -106,33 +106,37 @@ class Figure:
     name: str
     value: int
     tone: Tone
-    query: Mapping[str, str]
+
+    @property
+    def word(self) -> str:
+        """Behind the number, in a line."""
+        word = self.name.lower()
+        return "group" if word == "groups" and self.value == 1 else word
 
 
-_NOT_YET = ("planned", "held", "expired", "refused", "reading")
+#: (name, tone, always shown, the counts that it adds up)
+_FIGURES: tuple[tuple[str, Tone, bool, tuple[str, ...]], ...] = (
+    ("Created", "none", True, ("created",)),
+    ("Updated", "none", True, ("updated", "linked")),
+    ("Deactivated", "none", True, ("deactivated", "deleted")),
+    ("Groups", "none", False, ("groups_created", "groups_updated", "groups_renamed", "groups_members_changed",
+                               "groups_deleted", "groups_linked", "groups_deactivated")),
+    ("Held", "warn", True, ("held",)),
+    ("Waiting", "warn", False, ("waiting",)),
+    ("Failed", "bad", True, ("failed",)),
+    ("Skipped", "none", True, ("skipped",)),
+    ("To do", "info", False, ("planned",)),
+    ("Unchanged", "none", True, ("unchanged",)),
+)  # fmt: skip
 
 
-def figures(state: str, counts: Mapping[str, Any]) -> list[Figure]:
-    """The figures of a run: people first by what happens to them, then what did not go smoothly."""
-    actions, outcomes = counts.get("actions", {}), counts.get("outcomes", {})
-    to = "To " if state in _NOT_YET else ""
-
-    def action(name: str, done: str, *keys: str) -> Figure:
-        value = sum(actions.get(f"user.{key}", 0) for key in keys)
-        return Figure(f"{to}{name}" if to else done, value, "none", {"action": keys[0]})
-
-    groups = sum(value for key, value in actions.items() if key.startswith("group."))
-    return [
-        action("create", "Created", "create"),
-        action("update", "Updated", "update", "link"),
-        action("deactivate", "Deactivated", "deactivate", "delete"),
-        Figure("Groups", groups, "none", {"kind": "group"}),
-        Figure("Held", outcomes.get("staged", 0), "warn", {"outcome": "staged"}),
-        Figure("Waiting", outcomes.get("waiting", 0), "warn", {"outcome": "waiting"}),
-        Figure("Skipped", outcomes.get("skipped", 0), "none", {"outcome": "skipped"}),
-        Figure("Failed", outcomes.get("failed", 0), "bad", {"outcome": "failed"}),
-        Figure("Unchanged", counts.get("situations", {}).get("user.linked-unchanged", 0), "none", {}),
+def figures(counts: Mapping[str, int]) -> list[Figure]:
+    """The figures of a run: what happened to people, then what did not go smoothly."""
+    found = [
+        (Figure(name, sum(counts.get(key, 0) for key in keys), tone), always)
+        for name, tone, always, keys in _FIGURES
     ]
+    return [figure for figure, always in found if always or figure.value]
 
 
 @dataclass(frozen=True, slots=True)

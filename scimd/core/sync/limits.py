@@ -1,0 +1,164 @@
+"""The limits of a plan: checked before any write, and what trips is held for a person to look at.
+
+Removals are counted over a sliding 24 hours, as shares of the people linked at its start, so that
+many small plans are held like one large one. Some trips have no setting: an empty result, a read
+that is not complete, everyone, the last Account Admin. Removals that an admin approved are counted
+no more: they were looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class TripKind(StrEnum):
+    REMOVALS = "removals"
+    REMOVALS_MOST = "removals_most"
+    REMOVALS_HALF = "removals_half"
+    EVERYONE = "everyone"
+    EMPTY = "empty"
+    EMPTY_GROUPS = "empty_groups"
+    INCOMPLETE = "incomplete"
+    GROUPS = "groups"
+    MEMBERS = "members"
+    NEW_ADMINS = "new_admins"
+    LAST_ADMIN = "last_admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See ``config.Limits``, whose keys these are."""
+
+    removals_count: int = 5
+    removals_percent: float = 10
+    removals_most: int = 200
+    removals_half_from: int = 4
+    groups_count: int = 3
+    groups_percent: float = 20
+    members_percent: float = 50
+    members_from: int = 10
+    new_admins: int = 0
+    apply_additions: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLoss:
+    """A group that would lose members: of ``before``, ``lost``."""
+
+    external_id: str
+    name: str
+    before: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a plan would do, in numbers, against what there is now."""
+
+    linked: int  # people whom the source asserts now
+    seen: int  # entries of people in the read, failed and out-of-scope ones included
+    removals: int  # people whom the plan deactivates
+    removed_before: int = 0  # … and whom runs of the last 24 hours did, unless an admin approved it
+    groups_linked: int = 0
+    groups_seen: int = 0
+    groups_removed: int = 0
+    losses: tuple[GroupLoss, ...] = ()
+    new_admins: int = 0
+    admins: int = 0  # Account Admins who can sign in now
+    admins_removed: int = 0
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A limit that the plan is over. ``subject``: the group's external id, where it is about one."""
+
+    kind: TripKind
+    why: str
+    figure: int
+    limit: float
+    subject: str | None = None
+
+    @property
+    def holds_removals(self) -> bool:
+        return self.kind not in (TripKind.NEW_ADMINS, TripKind.MEMBERS)
+
+
+def check(figures: Figures, limits: Limits) -> tuple[Trip, ...]:
+    """Every limit that the plan is over, the gravest first. A plan that removes nothing trips on
+    nothing but what it would give."""
+    return tuple(
+        trip
+        for part in (
+            _always(figures),
+            _people(figures, limits),
+            _groups(figures, limits),
+            _gains(figures, limits),
+        )
+        for trip in part
+    )
+
+
+def _always(figures: Figures) -> Iterator[Trip]:
+    if not figures.complete:
+        yield Trip(TripKind.INCOMPLETE, "the read was not complete", 0, 0)
+    if figures.linked and not figures.seen:
+        why = f"the directory gave nobody, and {figures.linked} people are linked"
+        yield Trip(TripKind.EMPTY, why, 0, figures.linked)
+    if figures.groups_linked and not figures.groups_seen:
+        why = f"the directory gave no group, and {figures.groups_linked} are linked"
+        yield Trip(TripKind.EMPTY_GROUPS, why, 0, figures.groups_linked)
+    if figures.removals and figures.removals >= figures.linked:
+        why = f"all {figures.linked} people of the source would be removed"
+        yield Trip(TripKind.EVERYONE, why, figures.removals, figures.linked)
+    if figures.admins_removed and figures.admins_removed >= figures.admins:
+        why = "no Account Admin who can sign in would be left"
+        yield Trip(TripKind.LAST_ADMIN, why, figures.admins_removed, figures.admins)
+
+
+def _people(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    if not figures.removals:
+        return
+    base = figures.linked + figures.removed_before
+    total = figures.removals + figures.removed_before
+    said = f"{total} of {base} people would be removed within 24 hours"
+    allowed = max(limits.removals_count, base * limits.removals_percent / 100)
+    if total > allowed:
+        rule = f"{limits.removals_count}, or {limits.removals_percent:g} %"
+        why = f"{said}; the limit is {_number(allowed)} ({rule})"
+        yield Trip(TripKind.REMOVALS, why, total, allowed)
+    if total > limits.removals_most:
+        why = f"{said}; the limit is {limits.removals_most} whatever the share"
+        yield Trip(TripKind.REMOVALS_MOST, why, total, limits.removals_most)
+    if base >= limits.removals_half_from and total > base / 2:
+        yield Trip(TripKind.REMOVALS_HALF, f"{said}; that is more than half", total, base / 2)
+
+
+def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    allowed = max(limits.groups_count, figures.groups_linked * limits.groups_percent / 100)
+    if figures.groups_removed > allowed:
+        why = (
+            f"{figures.groups_removed} of {figures.groups_linked} groups would be removed; the limit is "
+            f"{_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
+        )
+        yield Trip(TripKind.GROUPS, why, figures.groups_removed, allowed)
+    for loss in figures.losses:
+        allowed = loss.before * limits.members_percent / 100
+        if loss.before >= limits.members_from and loss.lost > allowed:
+            why = (
+                f"the group {loss.name} would lose {loss.lost} of {loss.before} members; "
+                f"the limit is {limits.members_percent:g} %"
+            )
+            yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, loss.external_id)
+
+
+def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    if figures.new_admins > limits.new_admins:
+        why = f"{figures.new_admins} people would become Account Admins; the limit is {limits.new_admins}"
+        yield Trip(TripKind.NEW_ADMINS, why, figures.new_admins, limits.new_admins)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")

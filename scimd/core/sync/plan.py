@@ -1,0 +1,399 @@
+"""The plan of a reconcile: a value. A dry run is this plan; there is no other kind.
+
+What was found about people and groups goes in; ordered changes with old and new values, reasons,
+counts, seats, mails, the limits' verdict and a fingerprint come out. The order:
+
+1. people who are removed (gone, out of scope, turned inactive): keys and seats become free;
+2. groups that are gone;
+3. groups: new ones with their members, then renames and members of the known ones. They come before
+   people, so that a new person is settled once, with all that the groups give, and knows the rule
+   that orders the wait for a seat;
+4. people who are there already. Names and addresses that swap or go round in a ring stand together
+   and are applied as one;
+5. people who return, are linked, or are new, by ``place``: rule number, then external id;
+6. entries that failed.
+
+Every change is *planned*, *staged* (held by a limit), *skipped* or *failed*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, Literal
+
+import orjson
+
+from scimd.core.people import GroupId, PersonId
+from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
+from scimd.core.sync.policy import REACTIONS, Action, Situation
+
+Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFound:
+    """One entry, or one known person without an entry, and what was found about them.
+
+    ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
+    ``held_by``: somebody else holds the userName; removing them first makes way.
+    """
+
+    situation: Situation
+    external_id: str | None
+    name: str
+    reason: str
+    entry_name: str = ""
+    person_id: PersonId | None = None
+    version: int = 0
+    document: bytes | None = None
+    digest: bytes | None = None
+    old: Values | None = None
+    new: Values | None = None
+    turns_inactive: bool = False
+    frees_seat: bool = False
+    wants_seat: bool = False
+    wants_mail: bool = False
+    becomes_admin: bool = False
+    is_admin: bool = False
+    gives_up: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    held_by: PersonId | None = None
+    place: str = ""
+
+    @property
+    def removal(self) -> bool:
+        return self.turns_inactive or self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFound:
+    """One group: what it is called now, and how its members differ from those that are stored."""
+
+    situation: Situation
+    external_id: str | None
+    name: str
+    reason: str
+    entry_name: str = ""
+    group_id: GroupId | None = None
+    version: int = 0
+    document: bytes | None = None
+    digest: bytes | None = None
+    old: Values | None = None
+    new: Values | None = None
+    renamed: bool = False
+    before: int = 0
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    gives_admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """The organization's pool as it is; ``limit`` None: no limit."""
+
+    limit: int | None
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan. ``payload`` is what applying it needs beyond old and new."""
+
+    kind: Literal["user", "group"]
+    situation: Situation
+    action: Action
+    external_id: str | None
+    name: str
+    reason: str
+    removal: bool = False
+    target_id: str | None = None
+    old: Values | None = None
+    new: Values | None = None
+    payload: Values = field(default_factory=dict)
+    outcome: Outcome = "planned"
+    detail: str | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether applying it would change something, rather than only say something."""
+        return self.outcome in ("planned", "staged") and self.action is not Action.WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a plan rests on, beside what was found."""
+
+    figures: Figures  # without what the plan itself counts: removals, groups removed, losses
+    limits: Limits
+    seats: Seats
+    config_version: int
+    rules_version: int
+    #: How many entries were only counted, by situation: unchanged, and out of scope and unknown.
+    unchanged: Mapping[str, int] = field(default_factory=dict)
+    #: Why this run removes nobody, or None: an entry that could not be named, a quarantine.
+    no_removals: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    changes: tuple[Change, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    seats: Mapping[str, int | None]
+    mails: int
+    trips: tuple[Trip, ...]
+    fingerprint: str
+
+    @property
+    def writes(self) -> bool:
+        return any(change.writes for change in self.changes)
+
+    @property
+    def held(self) -> bool:
+        """A limit tripped, and what it holds waits for an admin."""
+        return any(change.outcome == "staged" for change in self.changes)
+
+
+def make(people: Iterable[PersonFound], groups: Iterable[GroupFound], basis: Basis) -> Plan:
+    """Order what was found, check the limits, stage what they hold."""
+    people, groups = list(people), list(groups)
+    trips = check(_figures(people, groups, basis.figures), basis.limits)
+    hold = _Hold(trips, basis, people)
+    changes = tuple(hold.judge(change) for change in _ordered(people, groups))
+    return Plan(
+        changes=changes,
+        counts=_counts(changes, basis.unchanged),
+        seats=_seats(people, basis.seats),
+        mails=sum(1 for person in people if person.wants_mail),
+        trips=trips,
+        fingerprint=_fingerprint(changes, basis),
+    )
+
+
+# ------------------------------------------------------------------------------ figures
+
+
+def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: Figures) -> Figures:
+    removed = [person for person in people if person.removal]
+    return replace(
+        base,
+        removals=len(removed),
+        groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
+        losses=tuple(
+            GroupLoss(group.external_id or "", group.name, group.before, len(group.remove))
+            for group in groups
+            if group.remove
+        ),
+        admins_removed=sum(1 for person in removed if person.is_admin),
+    )
+
+
+def _seats(people: Sequence[PersonFound], seats: Seats) -> dict[str, int | None]:
+    """As far as it can be told before applying; ``*_if_held``: without the removals."""
+    freed = sum(1 for person in people if person.frees_seat)
+    wanted = sum(1 for person in people if person.wants_seat)
+    free = None if seats.limit is None else seats.limit - seats.used
+    fits = wanted if free is None else max(0, min(wanted, free + freed))
+    fits_if_held = wanted if free is None else max(0, min(wanted, free))
+    return {
+        "limit": seats.limit,
+        "before": seats.used,
+        "freed": freed,
+        "wanted": wanted,
+        "after": seats.used - freed + fits,
+        "waiting": wanted - fits,
+        "after_if_held": seats.used + fits_if_held,
+        "waiting_if_held": wanted - fits_if_held,
+    }
+
+
+def _counts(changes: Sequence[Change], unchanged: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    situations = Counter(f"{change.kind}.{change.situation}" for change in changes) + Counter(unchanged)
+    return {
+        "situations": dict(sorted(situations.items())),
+        "actions": dict(sorted(Counter(f"{change.kind}.{change.action}" for change in changes).items())),
+        "outcomes": dict(sorted(Counter(change.outcome for change in changes).items())),
+    }
+
+
+def _fingerprint(changes: Sequence[Change], basis: Basis) -> str:
+    state = [
+        (change.kind, change.action, change.external_id, change.target_id, change.payload.get("version"))
+        for change in changes
+    ]
+    raw = orjson.dumps((basis.config_version, basis.rules_version, state))
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+# ------------------------------------------------------------------------------ order
+
+
+def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> list[Change]:
+    rings = _rings([person for person in people if person.situation is Situation.LINKED_CHANGED])
+    removed: list[PersonFound] = []
+    staying: list[PersonFound] = []
+    coming: list[PersonFound] = []
+    failed: list[PersonFound] = []
+    for person in people:
+        if person.situation is Situation.FAILED:
+            failed.append(person)
+        elif person.situation is Situation.LINKED_CHANGED:
+            (removed if person.removal and person.person_id not in rings else staying).append(person)
+        else:
+            (removed if person.removal else coming).append(person)
+    removed.sort(key=_by_id)
+    staying.sort(key=lambda person: (rings.get(person.person_id or PersonId(""), ""), *_by_id(person)))
+    coming.sort(key=lambda person: (person.place, *_by_id(person)))
+    gone = sorted((group for group in groups if group.situation is Situation.GONE), key=_by_id)
+    broken = sorted((group for group in groups if group.situation is Situation.FAILED), key=_by_id)
+    kept = sorted(
+        (group for group in groups if group.situation not in (Situation.GONE, Situation.FAILED)),
+        key=lambda group: (group.group_id is not None, *_by_id(group)),
+    )
+    return [
+        *(_person(person, rings) for person in removed),
+        *(_group(group) for group in gone),
+        *(_group(group) for group in kept),
+        *(_person(person, rings) for person in staying),
+        *(_person(person, rings) for person in coming),
+        *(_person(person, rings) for person in sorted(failed, key=_by_id)),
+        *(_group(group) for group in broken),
+    ]
+
+
+def _by_id(found: PersonFound | GroupFound) -> tuple[str, str]:
+    return found.external_id or "", found.name
+
+
+def _rings(people: Sequence[PersonFound]) -> dict[PersonId, str]:
+    """People among whom a key changes hands, each with the name of their ring: its least id."""
+    giver = {key: person.person_id for person in people for key in person.gives_up}
+    leader: dict[PersonId, PersonId] = {}
+
+    def head(one: PersonId) -> PersonId:
+        while leader.setdefault(one, one) != one:
+            leader[one] = leader[leader[one]]
+            one = leader[one]
+        return one
+
+    for person in people:
+        for key in person.takes:
+            other = giver.get(key)
+            if other is not None and person.person_id is not None and other != person.person_id:
+                low, high = sorted((head(person.person_id), head(other)))
+                leader[high] = low
+    return {one: head(one) for one in leader}
+
+
+# ------------------------------------------------------------------------------ changes
+
+
+def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
+    action = REACTIONS[person.situation]
+    if person.turns_inactive:
+        action = Action.DEACTIVATE
+    payload: dict[str, Any] = {"entry": person.entry_name, "version": person.version}
+    if person.document is not None:
+        payload["document"] = person.document.decode()
+        payload["digest"] = person.digest.hex() if person.digest else None
+    extra = {
+        "place": person.place,
+        "ring": rings.get(person.person_id) if person.person_id else None,
+        "held_by": person.held_by,
+        "becomes_admin": person.becomes_admin,
+    }
+    payload.update((key, value) for key, value in extra.items() if value)
+    failed = person.situation is Situation.FAILED
+    return Change(
+        "user",
+        person.situation,
+        action,
+        person.external_id,
+        person.name,
+        person.reason,
+        removal=person.removal,
+        target_id=person.person_id,
+        old=person.old,
+        new=person.new,
+        payload=payload,
+        outcome="failed" if failed else "planned",
+        detail=person.reason if failed else None,
+    )
+
+
+def _group(group: GroupFound) -> Change:
+    payload: dict[str, Any] = {"entry": group.entry_name, "version": group.version}
+    if group.document is not None:
+        payload["document"] = group.document.decode()
+        payload["digest"] = group.digest.hex() if group.digest else None
+        payload["add"], payload["remove"] = list(group.add), list(group.remove)
+    if group.gives_admin:
+        payload["becomes_admin"] = True
+    failed = group.situation is Situation.FAILED
+    return Change(
+        "group",
+        group.situation,
+        _group_action(group),
+        group.external_id,
+        group.name,
+        group.reason,
+        removal=group.situation is Situation.GONE,
+        target_id=group.group_id,
+        old=group.old,
+        new=group.new,
+        payload=payload,
+        outcome="failed" if failed else "planned",
+        detail=group.reason if failed else None,
+    )
+
+
+def _group_action(group: GroupFound) -> Action:
+    match group.situation:
+        case Situation.GONE:
+            return Action.DELETE
+        case Situation.FAILED:
+            return Action.FAIL
+        case Situation.NEW | Situation.RETURNED:
+            return Action.CREATE
+        case _ if group.renamed:
+            return Action.RENAME
+        case _ if group.add or group.remove:
+            return Action.MEMBERS
+        case _:
+            return Action.UPDATE
+
+
+class _Hold:
+    """What the limits hold back, and what rests on that."""
+
+    def __init__(self, trips: Sequence[Trip], basis: Basis, people: Sequence[PersonFound]) -> None:
+        self._removals = next((trip.why for trip in trips if trip.holds_removals), None)
+        self._groups = {trip.subject: trip.why for trip in trips if trip.kind is TripKind.MEMBERS}
+        self._admins = next((trip.why for trip in trips if trip.kind is TripKind.NEW_ADMINS), None)
+        self._all = trips[0].why if trips and not basis.limits.apply_additions else None
+        self._never = basis.no_removals
+        self._leaving = {person.person_id for person in people if person.removal}
+
+    def judge(self, change: Change) -> Change:
+        if change.outcome != "planned":
+            return change
+        if self._never and self._removals is None and (change.removal or change.payload.get("remove")):
+            return replace(change, outcome="skipped", detail=self._never)
+        why = self._why(change)
+        return replace(change, outcome="staged", detail=why) if why else change
+
+    def _why(self, change: Change) -> str | None:
+        if self._removals and (change.removal or change.payload.get("remove")):
+            # Members too: who is missing from a doubtful read is missing from its groups as well.
+            return self._removals
+        if change.kind == "group" and change.external_id in self._groups:
+            return self._groups[change.external_id]
+        if change.payload.get("becomes_admin") and self._admins:
+            return self._admins
+        holder = change.payload.get("held_by")
+        if holder in self._leaving and (self._removals or self._never):
+            return "the user name is held by somebody whose removal waits"
+        return self._all

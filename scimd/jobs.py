@@ -1,0 +1,211 @@
+"""What runs by itself: how often, and under which lease. APScheduler is the clock, and no more.
+
+Every replica has the clock; the database decides who does the work. Each source has a lease of its
+own, so replicas share the sources between them. All other jobs belong to whoever holds the lease
+*jobs*. A job never overlaps itself; a failure is logged once, counted each time, and its end logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from scimd import log
+from scimd.config import Config
+from scimd.core.errors import Busy, LeaseLost, NotFound, Refusal
+from scimd.core.people import OrgId, SourceId
+from scimd.org import jobs as time_jobs
+from scimd.org import leases, seats, sources, unsettled, upkeep
+from scimd.org.leases import LEASE_S, Lease
+from scimd.org.tx import Actor, Context, Door
+from scimd.outbox import relay
+from scimd.outbox.mail import Mailer
+from scimd.sync.run import Started, sync_source
+
+logger = log.get(__name__)
+
+Work = Callable[[], Awaitable[object]]
+
+_SOURCES_S = 5.0
+_SOURCES_AT_ONCE = 4
+_RELAY_S = 2.0
+_SETTLE_S = 1.0
+_SETTLE_FOR_S = 5.0
+_PROMOTE_S = 15.0
+_EXPIRE_S = 30.0
+_PUBLISH_S = 5.0
+_FORGET_S = 86_400.0
+#: A source whose run could not even begin is left alone for this long by this process.
+_LEAVE_ALONE_S = 60.0
+_DRAIN_S = 5.0
+#: Leases that belong to no organization.
+_NOBODY = OrgId("")
+
+
+class Jobs:
+    """The scheduler of one process. ``start`` and ``stop`` once each."""
+
+    def __init__(self, door: Door, config: Config, mailer: Mailer) -> None:
+        self._door, self._config, self._mailer = door, config, mailer
+        self._clock = AsyncIOScheduler(timezone="UTC")
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failing: set[str] = set()
+        #: Failures by job since the start, for the metrics.
+        self.failures: Counter[str] = Counter()
+        self._lease: Lease | None = None
+        self._leads_until = 0.0  # on the monotonic clock
+        self._not_before: dict[SourceId, float] = {}
+
+    async def start(self) -> None:
+        await self._try_to_lead()
+        self._every(LEASE_S / 3, "lead", self._try_to_lead)
+        self._every(_SOURCES_S, "sources", self._run_due_sources)
+        for seconds, name, work in (
+            (_RELAY_S, "relay", self._relay),
+            (_SETTLE_S, "settle", self._settle),
+            (_PROMOTE_S, "promote", self._promote),
+            (_EXPIRE_S, "expire_invitations", self._expire),
+            (_PUBLISH_S, "publish_audit", self._publish),
+            (_FORGET_S, "forget_sign_in_attempts", self._forget),
+        ):
+            self._every(seconds, name, self._if_leading(work))
+        self._clock.start()
+        await self._run_due_sources()
+
+    async def stop(self) -> None:
+        """Start nothing new; let what runs end, then cancel it. A sync goes on from its last batch."""
+        self._clock.shutdown(wait=False)
+        running = list(self._tasks.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=_DRAIN_S)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        if self._lease is not None:
+            lease = self._lease
+            try:
+                await self._door.run(self._nobody(), lambda tx: leases.release(tx, lease))
+            except Refusal as exc:
+                logger.warning("lease_not_released", code=exc.code)
+
+    # -------------------------------------------------------------------------- machinery
+
+    def _every(self, seconds: float, name: str, work: Work) -> None:
+        """Have work done again and again; a turn is left out while the one before still runs."""
+        self._clock.add_job(
+            lambda: self._begin(name, work),
+            "interval",
+            seconds=seconds,
+            id=name,
+            max_instances=1,
+            coalesce=True,
+            misfire_grace_time=None,
+        )
+
+    def _begin(self, name: str, work: Work) -> None:
+        if name not in self._tasks:
+            task = asyncio.get_running_loop().create_task(self._watched(name, work), name=name)
+            self._tasks[name] = task
+            task.add_done_callback(lambda _: self._tasks.pop(name, None))
+
+    async def _watched(self, name: str, work: Work) -> None:
+        try:
+            await work()
+        except Exception as exc:
+            self.failures[name] += 1
+            if name not in self._failing:
+                self._failing.add(name)
+                logger.error("job_failed", job=name, exc_info=exc)
+        else:
+            if name in self._failing:
+                self._failing.discard(name)
+                logger.info("job_recovered", job=name)
+
+    # -------------------------------------------------------------------------- who leads
+
+    async def _try_to_lead(self) -> None:
+        """Take or prolong the lease *jobs*."""
+        asked = time.monotonic()
+        ctx, lease = self._nobody(), self._lease
+        try:
+            if lease is not None:
+                held = lease
+                self._lease = await self._door.run(ctx, lambda tx: leases.hold(tx, held))
+            else:
+                holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+                self._lease = await self._door.run(ctx, lambda tx: leases.take(tx, "jobs", holder))
+        except LeaseLost:
+            self._lease = None
+        # Counted from before the question, on this machine's clock: a process that was stopped for
+        # longer finds itself out of office before it asks.
+        self._leads_until = asked + LEASE_S if self._lease is not None else 0.0
+
+    def _if_leading(self, work: Work) -> Work:
+        async def guarded() -> None:
+            if time.monotonic() < self._leads_until:
+                await work()
+
+        return guarded
+
+    def _nobody(self) -> Context:
+        return Context(_NOBODY, Actor("job", "jobs", "jobs"), "job", "jobs")
+
+    # -------------------------------------------------------------------------- sources
+
+    async def _run_due_sources(self) -> None:
+        now = time.monotonic()
+        for org_id, source_id in await upkeep.due_sources(self._door):
+            running = sum(name.startswith("source:") for name in self._tasks)
+            if running >= _SOURCES_AT_ONCE:
+                return
+            if now >= self._not_before.get(source_id, 0.0):
+                self._begin(f"source:{source_id}", self._sync(org_id, source_id))
+
+    def _sync(self, org_id: OrgId, source_id: SourceId) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def work() -> None:
+            # Unless the run itself sets the next time, it is not tried again at once.
+            self._not_before[source_id] = time.monotonic() + _LEAVE_ALONE_S
+            try:
+                source = await sources.get_source(self._door, org_id, source_id)
+                if source.declared().schedule is None:
+                    return
+                await sync_source(self._door, source, started=Started("schedule", "schedule"))
+            except (Busy, NotFound):
+                return  # another replica runs it, or it ended a moment ago
+            except LeaseLost:
+                logger.warning("source_taken_over", source_id=source_id)
+                return
+            self._not_before.pop(source_id, None)
+
+        return work
+
+    # -------------------------------------------------------------------------- the leader's jobs
+
+    async def _relay(self) -> None:
+        await relay.run_once(self._door, self._mailer, self._config.server.public_url)
+
+    async def _settle(self) -> None:
+        for org_id in await upkeep.organizations_with_marks(self._door):
+            await unsettled.settle_marked(self._door, org_id, budget_s=_SETTLE_FOR_S)
+
+    async def _promote(self) -> None:
+        for org_id in await upkeep.organizations_with_free_seats(self._door):
+            await seats.promote(self._door, org_id)
+
+    async def _expire(self) -> None:
+        await time_jobs.expire_all(self._door)
+
+    async def _publish(self) -> None:
+        await time_jobs.publish_all(self._door)
+
+    async def _forget(self) -> None:
+        await time_jobs.forget_attempts(self._door)

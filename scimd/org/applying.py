@@ -1,0 +1,321 @@
+"""Applying a plan: calls of the door, in batches, each batch one transaction.
+
+A batch proves the lease, looks whether the source may still be changed, applies its changes, writes
+what became of each, and moves the run's place; all of it commits as one. So a run that was killed
+goes on after its last batch, and nothing is done twice.
+
+A batch holds changes of one sort (removals, groups, people), at most ``BATCH``, but for a ring of
+names that change hands, which is never split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, bindparam, func, select, update
+
+from scimd.core.errors import NotAllowedNow, StateMoved
+from scimd.core.events import Event, EventKind
+from scimd.core.people import GroupId, PersonId, RunId
+from scimd.db.among import among
+from scimd.db.tables import assertions, run_changes, sources
+from scimd.org import leases
+from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
+from scimd.org.leases import Lease
+from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
+from scimd.org.runs import RunRecord, find, rules_version, set_state
+from scimd.org.tx import Tx
+
+BATCH = 200
+_PERSON_REMOVALS, _GROUPS_GONE, _GROUPS, _PEOPLE = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many changes this batch settled, and how many wait still."""
+
+    settled: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    outcome: str
+    detail: str | None = None
+    target_id: str | None = None
+    action: str | None = None
+
+
+def apply_batch(tx: Tx, run_id: RunId, lease: Lease, *, size: int = BATCH) -> Batch:
+    """Apply the next batch of a run; ``settled`` is 0 when none is left.
+
+    Raises LeaseLost, and NotAllowedNow when the source was paused or ended meanwhile.
+    """
+    leases.hold(tx, lease)
+    run = find(tx.conn, tx.org_id, run_id)
+    _may_change(tx.conn, run)
+    rows = _next(tx.conn, run, size)
+    if not rows:
+        return Batch(0, 0)
+    results = _APPLY[_sort(rows[0])](tx, run, rows)
+    _write(tx, run, rows, results)
+    return Batch(len(rows), _left(tx.conn, run))
+
+
+def skip(tx: Tx, run_id: RunId, lease: Lease, why: str) -> None:
+    """Give up on the next change alone: applying it raised what nobody foresaw."""
+    leases.hold(tx, lease)
+    run = find(tx.conn, tx.org_id, run_id)
+    rows = _next(tx.conn, run, 1)[:1]
+    _write(tx, run, rows, [_Result("failed", why) for _ in rows])
+
+
+def _may_change(conn: Connection, run: RunRecord) -> None:
+    row = conn.execute(
+        select(sources.c.name, sources.c.state, sources.c.ended_at).where(
+            sources.c.org_id == run.org_id, sources.c.id == run.source_id
+        )
+    ).one()
+    if row.ended_at is not None or row.state == "paused":
+        raise NotAllowedNow(f"The source {row.name} was {'ended' if row.ended_at else 'paused'}.")
+
+
+# ------------------------------------------------------------------------------ what comes next
+
+
+def _next(conn: Connection, run: RunRecord, size: int) -> Sequence[Row[Any]]:
+    """The next rows of one sort; longer than ``size`` only to keep a ring whole."""
+    column = run_changes.c
+    query = (
+        select(run_changes)
+        .where(
+            column.org_id == run.org_id,
+            column.run_id == run.id,
+            column.outcome == "planned",
+            column.n > run.place,
+        )
+        .order_by(column.n)
+    )
+    rows = conn.execute(query.limit(size + 1)).all()
+    if len(rows) > size and _ring(rows[size]) and _ring(rows[size]) == _ring(rows[size - 1]):
+        ring = _ring(rows[size])
+        rows = [row for i, row in enumerate(conn.execute(query)) if i < size or _ring(row) == ring]
+    else:
+        rows = rows[:size]
+    sort = _sort(rows[0]) if rows else None
+    end = next((i for i, row in enumerate(rows) if _sort(row) != sort), len(rows))
+    return rows[:end]
+
+
+def _ring(row: Row[Any]) -> str | None:
+    return (row.payload or {}).get("ring")
+
+
+def _sort(row: Row[Any]) -> int:
+    if row.kind == "group":
+        return _GROUPS_GONE if row.action == "delete" else _GROUPS
+    return _PERSON_REMOVALS if row.situation in ("gone", "out-of-scope") else _PEOPLE
+
+
+def _left(conn: Connection, run: RunRecord) -> int:
+    column = run_changes.c
+    return conn.execute(
+        select(func.count()).where(
+            column.org_id == run.org_id, column.run_id == run.id, column.outcome == "planned"
+        )
+    ).scalar_one()
+
+
+def _write(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]], results: Sequence[_Result]) -> None:
+    column = run_changes.c
+    statement = (
+        update(run_changes)
+        .where(column.org_id == run.org_id, column.run_id == run.id, column.n == bindparam("_n"))
+        .values(
+            outcome=bindparam("_outcome"),
+            detail=bindparam("_detail"),
+            target_id=bindparam("_target"),
+            action=bindparam("_action"),
+            applied_at=bindparam("_at"),
+        )
+    )
+    tx.conn.execute(
+        statement,
+        [
+            {
+                "_n": row.n,
+                "_outcome": result.outcome,
+                "_detail": result.detail,
+                "_target": result.target_id or row.target_id,
+                "_action": result.action or row.action,
+                "_at": tx.now if result.outcome == "applied" else None,
+            }
+            for row, result in zip(rows, results, strict=True)
+        ],
+    )
+    if rows:
+        set_state(tx, run.id, "applying", place=rows[-1].n)
+
+
+# ------------------------------------------------------------------------------ people
+
+
+def _remove_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
+    moved = _moved_people(tx, run, rows)
+    going = [row for row in rows if row.n not in moved]
+    dropped = drop_users(tx, [DropUser(PersonId(row.target_id), deleted=False) for row in going])
+    by_n = {
+        row.n: _Result("failed", result.refusal.detail) if result.refusal else _Result("applied")
+        for row, result in zip(going, dropped, strict=True)
+    }
+    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
+
+
+def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
+    """Of an approved plan, the removals that no longer fit: the person changed since, or is back."""
+    if run.approved_at is None:
+        return {}
+    column = assertions.c
+    versions = {
+        row.person_id: row.version
+        for row in tx.conn.execute(
+            select(column.person_id, column.version).where(
+                column.org_id == tx.org_id,
+                column.source_id == run.source_id,
+                column.state == "live",
+                among(tx.conn, column.person_id, [row.target_id for row in rows]),
+            )
+        )
+    }
+    return {
+        row.n: "gone already"
+        if row.target_id not in versions
+        else "the person changed since the plan was made"
+        for row in rows
+        if versions.get(row.target_id) != row.payload["version"]
+    }
+
+
+def _assert_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
+    many = [
+        AssertUser(
+            document=orjson.loads(row.payload["document"]),
+            external_id=row.external_id,
+            person_id=PersonId(row.target_id) if _is_known(row) else None,
+            digest=_digest(row.payload),
+            entry_name=row.payload.get("entry"),
+            run_id=run.id,
+            place=row.payload.get("place", ""),
+        )
+        for row in rows
+    ]
+    return [_said(row, asserted) for row, asserted in zip(rows, record_users(tx, many), strict=True)]
+
+
+def _is_known(row: Row[Any]) -> bool:
+    return row.target_id is not None and row.situation == "linked-changed"
+
+
+_BECAME = {"created": "create", "linked": "link", "returned": "update", "updated": "update"}
+
+
+def _said(row: Row[Any], asserted: Asserted) -> _Result:
+    if asserted.refusal is not None:
+        waits = asserted.decision_id is not None or row.action == "wait"
+        return _Result("waiting" if waits else "failed", asserted.refusal.detail)
+    became = _BECAME.get(asserted.outcome) if row.situation != "linked-changed" else None
+    return _Result("applied", None, asserted.person_id, became)
+
+
+def _digest(payload: Mapping[str, Any]) -> bytes | None:
+    text = payload.get("digest")
+    return bytes.fromhex(text) if text else None
+
+
+# ------------------------------------------------------------------------------ groups
+
+
+def _remove_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
+    drop_groups(tx, [GroupId(row.target_id) for row in rows])
+    return [_Result("applied") for _ in rows]
+
+
+def _assert_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
+    """New groups with all their members; of known ones only the members that differ."""
+    many = [
+        AssertGroup(
+            document=orjson.loads(row.payload["document"]),
+            external_id=row.external_id,
+            members=tuple(row.payload["add"]) if row.target_id is None else None,
+            group_id=GroupId(row.target_id) if row.target_id else None,
+            digest=_digest(row.payload),
+            entry_name=row.payload.get("entry"),
+            run_id=run.id,
+        )
+        for row in rows
+    ]
+    results = []
+    for row, asserted in zip(rows, record_groups(tx, many), strict=True):
+        if asserted.refusal is not None:
+            waits = asserted.decision_id is not None
+            results.append(_Result("waiting" if waits else "failed", asserted.refusal.detail))
+            continue
+        if row.target_id is not None and (row.payload["add"] or row.payload["remove"]):
+            change_members(tx, GroupId(row.target_id), row.payload["add"], row.payload["remove"])
+        results.append(_Result("applied", None, asserted.group_id))
+    return results
+
+
+_APPLY: Mapping[int, Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]]] = {
+    _PERSON_REMOVALS: _remove_people,
+    _GROUPS_GONE: _remove_groups,
+    _GROUPS: _assert_groups,
+    _PEOPLE: _assert_people,
+}
+
+
+# ------------------------------------------------------------------------------ plans that wait
+
+
+def let_go(tx: Tx, run_id: RunId, lease: Lease, approved_by: str) -> RunRecord:
+    """Approve a held plan, or start a dry one: what was staged is applied from here on.
+
+    Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
+    mapping, rules or config moved since; the plan is then *expired* or *refused*.
+    """
+    leases.hold(tx, lease)
+    run = find(tx.conn, tx.org_id, run_id)
+    if run.state not in ("held", "planned"):
+        raise NotAllowedNow(f"The run {run_id} is {run.state}; there is nothing to apply.")
+    why = _moved(tx, run)
+    if why is not None:
+        raise StateMoved(why)
+    approves = run.state == "held"
+    column = run_changes.c
+    if approves:
+        tx.conn.execute(
+            update(run_changes)
+            .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "staged")
+            .values(outcome="planned", detail=None)
+        )
+        after = {"source": run.source_name, "by": approved_by}
+        tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after=after))
+        set_state(tx, run_id, "applying", place=0, approved_by=approved_by, approved_at=tx.now)
+    else:
+        set_state(tx, run_id, "applying", place=0)
+    return find(tx.conn, tx.org_id, run_id)
+
+
+def _moved(tx: Tx, run: RunRecord) -> str | None:
+    if run.expires_at is not None and run.expires_at <= tx.now:
+        return f"The plan {run.id} is older than 24 hours; the directory"
+    row = tx.conn.execute(
+        select(sources.c.config_version).where(sources.c.org_id == run.org_id, sources.c.id == run.source_id)
+    ).one()
+    if row.config_version != run.config_version:
+        return "The source's mapping, scope or joins"
+    rules = rules_version(tx.conn, run.org_id, run.source_id)
+    return "The source's rules" if rules != run.rules_version else None

@@ -1,0 +1,156 @@
+"""What a run leaves on its source: when the next one is due, failures, quarantine, digests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, select, update
+
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, PersonId, RunId, SourceId
+from scimd.db.tables import (
+    assertions,
+    runs,
+    seat_pools,
+    sources,
+    unsettled,
+    waiting,
+)
+from scimd.org import runs as run_rows
+from scimd.org.runs import RunRecord
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Door, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """How the source stands after a run."""
+
+    failures: int
+    next_run_at: datetime | None
+    quarantined_since: datetime | None
+    quarantine_cause: str | None
+
+
+def run_failed(tx: Tx, source: SourceRecord, run_id: RunId, kind: str, why: str, after: After) -> RunRecord:
+    """Close a run that could not read its directory. The first failure in a row is an event."""
+    record = run_rows.fail(tx, run_id, kind, why)
+    if source.failures == 0:
+        values = {"source": source.name, "kind": kind}
+        tx.record(Event(EventKind.RUN_FAILED, "run", run_id, after=values, note=why))
+    _write(tx, source, after)
+    return record
+
+
+def run_closed(tx: Tx, source: SourceRecord, run: RunRecord, after: After) -> None:
+    """What a run that read its directory whole leaves. One that changed nothing leaves no event."""
+    if run.state == "held":
+        values: dict[str, Any] = {"source": source.name, "held": run.counts.get("held", 0)}
+        tx.record(Event(EventKind.RUN_HELD, "run", run.id, after=values, note="; ".join(run.trips)))
+    elif run.changes:
+        tx.record(Event(EventKind.RUN_FINISHED, "run", run.id, after={"source": source.name, **run.counts}))
+    now = {"last_success_at": tx.now} | ({"last_full_at": tx.now} if run.full else {})
+    _write(tx, source, after, **now)
+    if run.state in ("done", "partial"):
+        _expire_older(tx, run)
+
+
+def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
+    was, now = source.quarantined_since, after.quarantined_since
+    if now is not None and was is None:
+        tx.record(_event(EventKind.SOURCE_QUARANTINED, source, after.quarantine_cause or ""))
+    if now is None and was is not None:
+        tx.record(_event(EventKind.SOURCE_RECOVERED, source, source.quarantine_cause or ""))
+    tx.conn.execute(
+        update(sources)
+        .where(sources.c.org_id == source.org_id, sources.c.id == source.id)
+        .values(
+            failures=after.failures,
+            next_run_at=after.next_run_at,
+            quarantined_since=after.quarantined_since,
+            quarantine_cause=after.quarantine_cause,
+            **more,
+        )
+    )
+
+
+def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
+    return Event(kind, "source", source.id, note=note)
+
+
+def _expire_older(tx: Tx, run: RunRecord) -> None:
+    """Older plans of the source wait no more once a newer run went through."""
+    tx.conn.execute(
+        update(runs)
+        .where(
+            runs.c.org_id == tx.org_id,
+            runs.c.source_id == run.source_id,
+            runs.c.id < run.id,
+            runs.c.state.in_(("held", "planned")),
+        )
+        .values(state="expired", finished_at=tx.now)
+    )
+
+
+def refresh_digests(tx: Tx, source_id: SourceId, seen: Sequence[tuple[PersonId, bytes]]) -> None:
+    """Remember entries that differ in what no mapping reads: the next run need not map them.
+
+    Writes no version and no event; nothing of the person changed.
+    """
+    column = assertions.c
+    statement = (
+        update(assertions)
+        .where(
+            column.org_id == tx.org_id,
+            column.source_id == source_id,
+            column.person_id == bindparam("_person"),
+            column.state == "live",
+        )
+        .values(digest=bindparam("_digest"))
+    )
+    if seen:
+        tx.conn.execute(statement, [{"_person": person_id, "_digest": digest} for person_id, digest in seen])
+
+
+def due(conn: Connection, now: datetime) -> list[tuple[OrgId, SourceId]]:
+    """The connector sources whose next run is due, or that never had one, the longest waiting first."""
+    column = sources.c
+    rows = conn.execute(
+        select(column.org_id, column.id)
+        .where(
+            column.kind == "connector",
+            column.ended_at.is_(None),
+            column.state != "paused",
+            column.next_run_at.is_(None) | (column.next_run_at <= now),
+        )
+        .order_by(column.next_run_at, column.id)
+    )
+    return [(OrgId(row.org_id), SourceId(row.id)) for row in rows]
+
+
+async def due_sources(door: Door) -> list[tuple[OrgId, SourceId]]:
+    now = door.clock()
+    return await door.read(lambda conn: due(conn, now))
+
+
+# ------------------------------------------------------------------------------ what jobs look for
+
+
+async def organizations_with_marks(door: Door) -> list[OrgId]:
+    """Organizations in which people wait to be settled."""
+    return await _organizations(door, select(unsettled.c.org_id).distinct())
+
+
+async def organizations_with_free_seats(door: Door) -> list[OrgId]:
+    """Organizations in which people wait for a seat, and seats are free."""
+    pool = seat_pools.c
+    free = pool.seat_limit.is_(None) | (pool.used < pool.seat_limit)
+    query = select(pool.org_id).where(free, select(waiting).where(waiting.c.org_id == pool.org_id).exists())
+    return await _organizations(door, query)
+
+
+async def _organizations(door: Door, query: Select[Any]) -> list[OrgId]:
+    return await door.read(lambda conn: [OrgId(org_id) for org_id in conn.execute(query).scalars()])

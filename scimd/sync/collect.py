@@ -1,0 +1,119 @@
+"""Reading a directory whole: pages until the end, in time, or a reason why not.
+
+*Absent* only means *gone* after a read that was complete, so every way to end early is an error
+here: no End, an End that is not full, pages after it, the deadline, whatever the connector raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, cast
+
+from scimd.connector_api import (
+    ConnectorError,
+    DirectoryGroup,
+    DirectoryUser,
+    End,
+    Incomplete,
+    OpenSource,
+    Page,
+    Unreachable,
+)
+
+
+async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]], *, timeout_s: float) -> End:
+    """Give every page of a full read to ``take``; the End that closed it.
+
+    Raises ConnectorError: Incomplete where the read was cut off, Unreachable where it took longer
+    than ``timeout_s``. What ``take`` raises passes.
+    """
+    end: End | None = None
+    try:
+        async with asyncio.timeout(timeout_s), aclosing(cast(Any, source.read(None))) as pages:
+            async for page in pages:
+                if end is not None:
+                    raise Incomplete("the connector went on after the end of its read")
+                await take(page)
+                end = page.end
+    except TimeoutError as exc:
+        raise Unreachable(f"the read was not finished after {timeout_s:g} s") from exc
+    if end is None:
+        raise Incomplete("the read ended without its end: it was cut off")
+    if not end.full:
+        raise Incomplete("the connector gave changes only, where everything was asked for")
+    return end
+
+
+def as_connector_error(exc: Exception) -> ConnectorError:
+    """What a connector raised against its contract, without its text, which may hold anything."""
+    if isinstance(exc, ConnectorError):
+        return exc
+    return ConnectorError(f"the connector failed with {type(exc).__name__}; the log has more")
+
+
+def mark(text: str) -> bytes:
+    """16 bytes for a name: what millions of references weigh."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """A group as read. ``members`` are marks, one after the other; they mean something at the end only."""
+
+    external_id: str
+    name: str
+    display_name: str
+    members: bytes
+
+
+class References:
+    """Who is meant: from the names by which groups point to members, to external ids.
+
+    Groups may come before the people whom they list, so names are resolved when all is read. A name
+    that nobody answers to stays as it is: the door keeps it, and it resolves when its entry appears.
+    """
+
+    def __init__(self) -> None:
+        self._ids: dict[bytes, str] = {}
+        self._unknown: dict[bytes, str] = {}
+
+    def add(self, entry: DirectoryUser | DirectoryGroup) -> None:
+        for name in (entry.external_id, *entry.references):
+            key = mark(name)
+            self._ids[key] = entry.external_id
+            self._unknown.pop(key, None)
+
+    def entry(self, group: DirectoryGroup) -> GroupEntry:
+        marks = bytearray()
+        for name in group.members:
+            key = mark(name)
+            marks += key
+            if key not in self._ids:
+                self._unknown[key] = name
+        return GroupEntry(group.external_id, group.name, group.display_name, bytes(marks))
+
+    def members(self, entry: GroupEntry) -> tuple[str, ...]:
+        """The members' external ids, each once, sorted; names where nobody answers."""
+        return tuple(sorted({self._resolve(key) for key in _pieces(entry.members)}))
+
+    def _resolve(self, key: bytes) -> str:
+        found = self._ids.get(key)
+        return self._unknown[key] if found is None else found
+
+
+def _pieces(marks: bytes) -> Iterator[bytes]:
+    for at in range(0, len(marks), 16):
+        yield marks[at : at + 16]
+
+
+def below(members: Mapping[str, Iterable[str]], top: str, *, depth: int = 10) -> set[str]:
+    """All who are in a group, itself among them, through groups in it; cycles are cut."""
+    seen, edge = {top}, [top]
+    for _ in range(depth):
+        edge = [one for group in edge for one in members.get(group, ()) if one not in seen]
+        seen.update(edge)
+    return seen

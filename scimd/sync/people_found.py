@@ -1,0 +1,250 @@
+"""From directory entries to findings: who each one is, and what differs (design, section 5, Matching).
+
+Page by page, so that only what changed is kept. An entry whose digest is stored is counted, and no
+more is known of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from scimd.connector_api import BadEntry, DirectoryUser
+from scimd.core.people import Document, Keys, PersonId, keys_of
+from scimd.core.resource import unpack
+from scimd.core.sync import diff
+from scimd.core.sync.mapping import Mapping as CompiledMapping
+from scimd.core.sync.mapping import MappingFailed, OutOfScope
+from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
+from scimd.core.sync.plan import PersonFound
+from scimd.core.sync.policy import Situation
+from scimd.org.known import KnownUser, identified, known_users
+from scimd.org.tx import Context, Door
+
+_BY = {
+    "external_id": "by its external id",
+    "user_name": "by its user name",
+    "join": "by a key that both sources carry",
+    "address": "by its address, in a verified domain",
+    "decided": "as an admin decided",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    entry: DirectoryUser
+    digest: bytes | None
+    document: Document
+
+
+class PeopleFound:
+    """Collects what a read says about people."""
+
+    def __init__(
+        self,
+        door: Door,
+        ctx: Context,
+        mapping: CompiledMapping,
+        config_version: int,
+        live: Mapping[str, KnownUser],
+        *,
+        mails: bool,
+    ) -> None:
+        self._door, self._ctx = door, ctx
+        self._mapping, self._config_version = mapping, config_version
+        self._live = live
+        self._mails = mails
+        self._seen: set[str] = set()
+        self.found: list[PersonFound] = []
+        #: Entries whose documents are as before, though something unmapped differs.
+        self.refreshed: list[tuple[PersonId, bytes]] = []
+        #: External ids of entries that failed; None among them: one that could not be named.
+        self.failed: set[str | None] = set()
+        self.unchanged = 0
+        self.out_of_scope = 0
+
+    @property
+    def seen(self) -> int:
+        """Entries of people that the directory has, failed ones included."""
+        return len(self._seen) + (None in self.failed)
+
+    def here(self, external_id: str) -> bool:
+        return external_id in self._seen
+
+    # -------------------------------------------------------------------------- entries
+
+    def bad(self, entries: Iterable[BadEntry]) -> None:
+        for entry in entries:
+            self._fail(entry.external_id, entry.name, entry.why)
+
+    def _fail(self, external_id: str | None, name: str, why: str) -> None:
+        self.failed.add(external_id)
+        if external_id is not None:
+            self._seen.add(external_id)
+        known = self._live.get(external_id) if external_id is not None else None
+        self.found.append(
+            PersonFound(
+                Situation.FAILED,
+                external_id,
+                name,
+                why,
+                entry_name=name,
+                person_id=known.person_id if known else None,
+            )
+        )
+
+    async def take(self, entries: Sequence[DirectoryUser]) -> None:
+        """Look at one page."""
+        changed: list[_Mapped] = []
+        strange: list[_Mapped] = []
+        for entry in entries:
+            if entry.external_id in self._seen:
+                self._fail(entry.external_id, entry.name, "a second entry with this external id")
+                continue
+            self._seen.add(entry.external_id)
+            known = self._live.get(entry.external_id)
+            digest = self._mapping.digest(entry, self._config_version)
+            if known is not None and digest is not None and known.digest == digest:
+                self.unchanged += 1
+                continue
+            mapped = self._map(entry, digest, known)
+            if mapped is not None:
+                (strange if known is None else changed).append(mapped)
+        if changed:
+            await self._compare(changed)
+        if strange:
+            await self._identify(strange)
+
+    def _map(self, entry: DirectoryUser, digest: bytes | None, known: KnownUser | None) -> _Mapped | None:
+        match self._mapping.apply(entry):
+            case MappingFailed(why):
+                self._fail(entry.external_id, entry.name, why)
+            case OutOfScope():
+                self._leave_out(entry, known)
+            case document:
+                return _Mapped(entry, digest, document)
+        return None
+
+    def _leave_out(self, entry: DirectoryUser, known: KnownUser | None) -> None:
+        if known is None:
+            self.out_of_scope += 1
+            return
+        self.found.append(_removal(Situation.OUT_OF_SCOPE, known, "out of the source's scope"))
+
+    async def _compare(self, many: Sequence[_Mapped]) -> None:
+        """Entries of people whom the source asserts: what differs from the stored document?"""
+        known = await known_users(self._door, self._ctx, [each.entry.external_id for each in many])
+        for each in many:
+            one = known[each.entry.external_id]
+            old = unpack(one.document)
+            before, after = diff.between(old, each.document)
+            if not after:
+                self.unchanged += 1
+                if each.digest is not None:
+                    self.refreshed.append((one.person_id, each.digest))
+                continue
+            self.found.append(self._changed(each, one, old, before, after))
+
+    def _changed(
+        self,
+        each: _Mapped,
+        known: KnownUser,
+        old: Document,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+    ) -> PersonFound:
+        off = diff.turns_inactive(old, each.document)
+        had, has = _held(keys_of(old)), _held(keys_of(each.document))
+        return replace(
+            self._entry(Situation.LINKED_CHANGED, each),
+            reason="inactive in the directory" if off else "changed in the directory",
+            person_id=known.person_id,
+            version=known.version,
+            old=before,
+            new=after,
+            turns_inactive=off,
+            wants_seat=diff.turns_active(old, each.document),
+            wants_mail=False,
+            gives_up=had - has,
+            takes=has - had,
+        )
+
+    async def _identify(self, many: Sequence[_Mapped]) -> None:
+        """Entries that the source does not assert now: whose are they?"""
+        documents = [each.document for each in many]
+        for each, match in zip(many, await identified(self._door, self._ctx, documents), strict=True):
+            self.found.append(self._matched(each, match))
+
+    def _matched(self, each: _Mapped, match: Match) -> PersonFound:
+        match match:
+            case New():
+                return self._entry(Situation.NEW, each, "new in the directory")
+            case UserNameTaken(person_id):
+                name = each.document["userName"]
+                found = self._entry(
+                    Situation.NEW, each, f"new in the directory; {name!r} is held by another entry"
+                )
+                return replace(found, held_by=person_id)
+            case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
+                found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
+                return replace(found, person_id=person_id)
+            case Linked(person_id, rule):
+                found = self._entry(Situation.MATCHES_UNLINKED, each, f"fits a person {_BY[rule]}")
+                return replace(found, person_id=person_id)
+            case Ambiguous(rule, person_ids):
+                why = f"fits {len(person_ids)} people {_BY[rule]}"
+                return self._entry(Situation.AMBIGUOUS, each, why, comes=False)
+            case Collides(_, managed_by):
+                who = f"somebody whom {managed_by} manages" if managed_by else "a local person"
+                return self._entry(Situation.FOREIGN, each, f"the address is held by {who}", comes=False)
+
+    def _entry(
+        self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
+    ) -> PersonFound:
+        keys = keys_of(each.document)
+        comes = comes and keys.active
+        return PersonFound(
+            situation,
+            each.entry.external_id,
+            keys.user_name,
+            reason,
+            entry_name=each.entry.name,
+            document=orjson.dumps(each.document),
+            digest=each.digest,
+            wants_seat=comes,
+            wants_mail=comes and self._mails and keys.sign_in_address is not None,
+        )
+
+    # -------------------------------------------------------------------------- the end
+
+    def gone(self) -> list[PersonFound]:
+        """Whom the source asserts, and the read did not show."""
+        return [
+            _removal(Situation.GONE, known, "no longer in the directory")
+            for external_id, known in self._live.items()
+            if external_id not in self._seen
+        ]
+
+
+def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:
+    return PersonFound(
+        situation,
+        known.external_id,
+        known.user_name,
+        reason,
+        entry_name=known.entry_name or "",
+        person_id=known.person_id,
+        version=known.version,
+        old={"active": known.active},
+        new={"active": False},
+    )
+
+
+def _held(keys: Keys) -> frozenset[str]:
+    held = {f"name:{keys.user_name_key}"}
+    if keys.sign_in_key:
+        held.add(f"address:{keys.sign_in_key}")
+    return frozenset(held)

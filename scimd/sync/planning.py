@@ -1,0 +1,272 @@
+"""From a source to its plan: open the directory, read it whole, find what differs, decide.
+
+Nothing here writes, but the digests of entries that differ only in what no mapping reads; those the
+caller writes when the plan is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scimd import log
+from scimd.config import Source
+from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline, OpenSource, Page
+from scimd.core.people import PersonId
+from scimd.core.sync import plan as plans
+from scimd.core.sync.limits import Figures, Limits
+from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
+from scimd.core.sync.plan import Basis, PersonFound, Plan
+from scimd.core.sync.policy import Situation
+from scimd.org import runs
+from scimd.org.known import KnownGroup, KnownUser, live_groups, live_users
+from scimd.org.runs import Ground
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Context, Door
+from scimd.sync import registry
+from scimd.sync.apply import Progress, Report
+from scimd.sync.collect import References, as_connector_error, read_whole
+from scimd.sync.groups_found import GroupsFound, place
+from scimd.sync.people_found import PeopleFound
+
+logger = log.get(__name__)
+
+_CHECK_S = 60.0
+_PAGE = 2000
+_HELD_BY_QUARANTINE = "the source is in quarantine: {}"
+_HELD_BY_NAMELESS = "an entry could not even be named, and it could be anybody's: {}"
+#: A read that fails for so many is a sign of a wrong mapping rather than of wrong entries.
+_FAILED_PERCENT, _FAILED_FROM = 40, 20
+
+
+class CannotPlan(Exception):
+    """The run fails: nobody was changed. ``kind`` is stable, the text a sentence for the admin."""
+
+    def __init__(self, kind: str, why: str, *, retry_after_s: float = 0) -> None:
+        super().__init__(why)
+        self.kind, self.retry_after_s = kind, retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    plan: Plan
+    rules_version: int
+    #: Entries to remember as unchanged, see ``runs.refresh_digests``.
+    refreshed: tuple[tuple[PersonId, bytes], ...]
+    #: Why the source belongs into quarantine, though the read was complete; None: it does not.
+    alarm: str | None
+
+
+def opened(source: Source, timeout_s: float) -> tuple[OpenSource, Mapping]:
+    """The source's directory and its compiled mapping, whose tests pass. Raises CannotPlan."""
+    try:
+        mapping = registry.mapping_of(source)
+        connector = registry.connector(source.connector)
+        config = connector.parse(source.settings)
+        faults = failing_tests(mapping, [(test.entry, test.expect) for test in source.mapping_test])
+    except (WrongMapping, registry.NoConnector) as exc:
+        raise CannotPlan("config", str(exc)) from exc
+    except BadSetting as exc:
+        raise CannotPlan("config", f"settings.{exc}") from exc
+    if faults:
+        raise CannotPlan("mapping_test", "; ".join(faults))
+    deadline = Deadline.after(timeout_s)
+    try:
+        return connector.open(config, log.get(f"connectors.{source.connector}"), deadline), mapping
+    except Exception as exc:
+        raise _failure(exc) from exc
+
+
+async def check(source: Source) -> Checked:
+    """Ask the connector whether the source works. Raises CannotPlan with the sentence."""
+    directory, _ = opened(source, _CHECK_S)
+    try:
+        return await directory.check()
+    except Exception as exc:
+        raise _failure(exc) from exc
+    finally:
+        await directory.aclose()
+
+
+def _failure(exc: Exception) -> CannotPlan:
+    if not isinstance(exc, ConnectorError):
+        logger.error("connector_broke_its_contract", exc_info=exc)
+    error = as_connector_error(exc)
+    return CannotPlan(error.kind, error.why, retry_after_s=getattr(error, "retry_after_s", 0.0))
+
+
+async def make(door: Door, ctx: Context, record: SourceRecord, report: Report) -> Planned:
+    """Read the whole directory and plan. Raises CannotPlan; LeaseLost and the database's refusals pass."""
+    source = record.declared()
+    timeout_s = source.timeout.total_seconds()
+    directory, mapping = opened(source, timeout_s)
+    try:
+        reading = await _Reading.begin(door, ctx, record, source, mapping, report)
+        await reading.whole(directory, timeout_s)
+    finally:
+        await directory.aclose()
+    return await reading.planned()
+
+
+class _Reading:
+    """One read of one source, compared with what is stored as its pages come."""
+
+    def __init__(
+        self,
+        door: Door,
+        ctx: Context,
+        record: SourceRecord,
+        source: Source,
+        people: PeopleFound,
+        groups: GroupsFound,
+        figures: Figures,
+        live: dict[str, KnownUser],
+        report: Report,
+    ) -> None:
+        self._door, self._ctx = door, ctx
+        self._record, self._source = record, source
+        self._people, self._groups = people, groups
+        self._figures = figures
+        self._live = live
+        self._report = report
+        self._references = References()
+        self._nameless: str | None = None
+
+    @classmethod
+    async def begin(
+        cls, door: Door, ctx: Context, record: SourceRecord, source: Source, mapping: Mapping, report: Report
+    ) -> _Reading:
+        live = {user.external_id: user for user in await _all(door, ctx, live_users) if user.external_id}
+        stored: list[KnownGroup] = await _all(door, ctx, live_groups)
+        groups_now = {group.external_id: group for group in stored if group.external_id}
+        mails = record.invite == "immediate" and record.state in ("staged", "active")
+        version = record.config_version
+        people = PeopleFound(door, ctx, mapping, version, live, mails=mails)
+        groups = GroupsFound(door, ctx, source, version, groups_now)
+        linked = sum(1 for user in live.values() if user.active)
+        figures = Figures(linked=linked, seen=0, removals=0, groups_linked=len(groups_now))
+        return cls(door, ctx, record, source, people, groups, figures, live, report)
+
+    async def whole(self, directory: OpenSource, timeout_s: float) -> None:
+        try:
+            await read_whole(directory, self._take, timeout_s=timeout_s)
+        except _Ours as exc:
+            raise exc.cause from None
+        except Exception as exc:
+            raise _failure(exc) from exc
+
+    async def _take(self, page: Page) -> None:
+        for user in page.users:
+            self._references.add(user)
+        for group in page.groups:
+            self._references.add(group)
+        self._groups.take(page.groups, self._references)
+        for entry in page.bad:
+            if self._groups.knows(entry.external_id):
+                self._groups.bad(entry)
+            else:
+                self._people.bad([entry])
+                self._nameless = entry.why if entry.external_id is None else self._nameless
+        try:
+            await self._people.take(page.users)
+        except Exception as exc:
+            raise _Ours(exc) from exc
+        self._report(Progress("reading", self._people.seen + self._groups.seen))
+
+    async def planned(self) -> Planned:
+        await self._groups.finish(self._references, self._people.failed)
+        found = [*self._people.found, *self._people.gone()]
+        now, org_id, source_id = self._door.clock(), self._record.org_id, self._record.id
+        ground = await self._door.read(lambda conn: runs.ground(conn, org_id, source_id, now))
+        removed = [person.person_id for person in found if person.removal and person.person_id]
+        holders = await self._door.read(lambda conn: runs.seat_holders(conn, org_id, removed))
+        people = self._refined(found, ground, holders)
+        _, admin_groups = self._groups.admins()
+        groups = [
+            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
+        ]
+        plan = plans.make(people, groups, self._basis(ground, people))
+        return Planned(plan, ground.rules_version, tuple(self._people.refreshed), self._alarm(plan))
+
+    def _refined(self, found: list[PersonFound], ground: Ground, holders: set[PersonId]) -> list[PersonFound]:
+        """What only the end of a read can tell: places, seats that become free, who gains admin."""
+        newcomers = {
+            person.external_id for person in found if person.wants_seat and person.external_id is not None
+        }
+        limited = ground.seats.limit is not None
+        places = self._groups.places(newcomers) if limited else {}
+        admins, _ = self._groups.admins()
+        return [
+            replace(
+                person,
+                place=place(places.get(person.external_id or ""), person.external_id),
+                frees_seat=person.removal and person.person_id in holders,
+                is_admin=person.person_id in ground.admins,
+                becomes_admin=person.external_id in admins and person.person_id not in ground.admins,
+            )
+            for person in found
+        ]
+
+    def _basis(self, ground: Ground, people: list[PersonFound]) -> Basis:
+        admins, _ = self._groups.admins()
+        new_admins = [
+            external_id
+            for external_id in admins
+            if self._people.here(external_id)
+            and (external_id not in self._live or self._live[external_id].person_id not in ground.admins)
+        ]
+        figures = replace(
+            self._figures,
+            seen=self._people.seen,
+            groups_seen=self._groups.seen,
+            removed_before=ground.removed_before,
+            new_admins=len(new_admins),
+            admins=len(ground.admins),
+        )
+        return Basis(
+            figures,
+            Limits(**self._source.limits.model_dump()),
+            ground.seats,
+            self._record.config_version,
+            ground.rules_version,
+            unchanged={
+                "user.linked-unchanged": self._people.unchanged,
+                "user.out-of-scope": self._people.out_of_scope,
+                "group.linked-unchanged": self._groups.unchanged,
+            },
+            no_removals=self._no_removals(),
+        )
+
+    def _no_removals(self) -> str | None:
+        if self._nameless is not None:
+            return _HELD_BY_NAMELESS.format(self._nameless)
+        if self._record.quarantined_since is not None:
+            return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
+        return None
+
+    def _alarm(self, plan: Plan) -> str | None:
+        if plan.trips:
+            return "; ".join(trip.why for trip in plan.trips)
+        failed = sum(1 for person in self._people.found if person.situation is Situation.FAILED)
+        if self._people.seen >= _FAILED_FROM and failed * 100 > self._people.seen * _FAILED_PERCENT:
+            return f"{failed} of {self._people.seen} entries failed"
+        return None
+
+
+class _Ours(Exception):
+    """Carries what our own reads of the database raised out of the connector's loop, untouched."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+async def _all(door: Door, ctx: Context, read: Callable[..., Any]) -> list[Any]:
+    """Everything that a paged read gives."""
+    found: list[Any] = []
+    after: str | None = None
+    while page := await read(door, ctx, after, _PAGE):
+        found += page
+        after = page[-1].key
+    return found

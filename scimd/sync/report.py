@@ -1,0 +1,103 @@
+"""The report of a run, as CSV and as JSON: a line per change, streamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import AsyncIterator
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from scimd.org import runs
+from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org.tx import Door
+
+COLUMNS = (
+    "n", "kind", "what", "name", "external_id", "situation", "action", "outcome", "reason", "detail",
+    "attribute", "old", "new", "applied_at",
+)  # fmt: skip
+#: What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_WORDS = {
+    "create": "created",
+    "update": "updated",
+    "link": "linked",
+    "deactivate": "deactivated",
+    "delete": "deleted",
+    "rename": "renamed",
+    "members": "members changed",
+}
+
+
+def what(change: ChangeRecord) -> str:
+    """What became of it, in a word: created, updated, deactivated, held, waiting, failed, skipped, …"""
+    match change.outcome:
+        case "applied" | "planned":
+            word = _WORDS.get(change.action, change.action)
+            return (
+                word
+                if change.outcome == "applied"
+                else f"to be {word}"
+                if change.action in _WORDS
+                else "waiting"
+            )
+        case "staged":
+            return "held"
+        case other:
+            return other
+
+
+async def csv_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
+    """A line per changed attribute; a change without values has one line."""
+    yield _line(COLUMNS)
+    async for change in runs.every_change(door, run.org_id, run.id):
+        yield "".join(_line(cells) for cells in _cells(change))
+
+
+async def json_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
+    """One object: the run, and ``changes``."""
+    head = orjson.dumps(
+        {field.name: getattr(run, field.name) for field in fields(run)}, default=_plain
+    ).decode()
+    yield head[:-1] + ',"changes":['
+    comma = ""
+    async for change in runs.every_change(door, run.org_id, run.id):
+        row = {"what": what(change)} | {field.name: getattr(change, field.name) for field in fields(change)}
+        yield comma + "\n" + orjson.dumps(row, default=_plain).decode()
+        comma = ","
+    yield "]}\n"
+
+
+def _plain(value: Any) -> Any:
+    return dict(value)
+
+
+def _cells(change: ChangeRecord) -> list[tuple[object, ...]]:
+    old, new = change.old or {}, change.new or {}
+    head = (
+        change.n, change.kind, what(change), change.name, change.external_id, change.situation, change.action,
+        change.outcome, change.reason, change.detail,
+    )  # fmt: skip
+    at = change.applied_at.isoformat() if change.applied_at else ""
+    paths = list(dict.fromkeys([*old, *new])) or [""]
+    return [(*head, path, _text(old.get(path)), _text(new.get(path)), at) for path in paths]
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _line(cells: tuple[object, ...]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerow([_safe(cell) for cell in cells])
+    return buffer.getvalue()
+
+
+def _safe(cell: object) -> str:
+    """The text of a cell; one that a spreadsheet would calculate begins with an apostrophe."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text

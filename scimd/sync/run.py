@@ -1,0 +1,272 @@
+"""A run of a source, from the lease to the report.
+
+``plan_source`` makes a dry plan; ``sync_source`` plans and applies under the limits; ``apply_run``
+applies a plan that waits: a dry one, or a held one, which that approves. Whatever goes wrong while
+reading fails the run with a sentence, changes nobody, and lets the next run come later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from scimd import log
+from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
+from scimd.core.people import OrgId, RunId
+from scimd.core.sync.plan import Plan
+from scimd.org import applying, leases, runs, sources, upkeep
+from scimd.org.leases import LEASE_S, Lease
+from scimd.org.runs import RunRecord, State, Trigger
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.upkeep import After
+from scimd.sync import planning, schedule
+from scimd.sync.apply import Progress, Report, apply_all
+from scimd.sync.planning import CannotPlan, Planned
+
+logger = log.get(__name__)
+
+_SAVED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """By whom a run was started, and how."""
+
+    trigger: Trigger = "cli"
+    by: str = "scimd"
+
+
+def _silent(_: Progress) -> None:
+    return None
+
+
+async def plan_source(
+    door: Door, source: SourceRecord, *, started: Started | None = None, report: Report = _silent
+) -> RunRecord:
+    """Make a dry plan and store it; it can be applied for 24 hours. Raises Busy."""
+    return await _run(door, source, started or Started(), report, dry=True)
+
+
+async def sync_source(
+    door: Door, source: SourceRecord, *, started: Started | None = None, report: Report = _silent
+) -> RunRecord:
+    """Plan and apply. A run that was cut off by the death of its process is finished first.
+
+    The record says how it ended: *done*, *partial*, *held*, or *failed* with the reason. Raises Busy
+    while another process runs this source, NotAllowedNow where it is paused.
+    """
+    return await _run(door, source, started or Started(), report, dry=False)
+
+
+async def apply_run(
+    door: Door, org_id: OrgId, run_id: str, *, approved_by: str, report: Report = _silent
+) -> RunRecord:
+    """Apply a plan that waits. Raises NotAllowedNow, Busy, and StateMoved where what it rests on moved."""
+    run = await runs.get_run(door, org_id, run_id)
+    source = await sources.get_source(door, org_id, run.source_id)
+    ctx = context(door, source)
+    async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
+        try:
+            run = await door.run(ctx, lambda tx: applying.let_go(tx, run.id, lease, approved_by))
+        except StateMoved as exc:
+            why = str(exc)
+            await door.run(ctx, lambda tx: runs.set_state(tx, RunId(run_id), "refused", error=why))
+            raise
+        run = await apply_all(door, ctx, run, lease, report)
+        await _close(door, ctx, source, run, alarm=None)
+        return run
+
+
+def context(door: Door, source: SourceRecord) -> Context:
+    """The source speaks for itself, under a correlation id of this run's own."""
+    correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
+    actor = Actor("source", source.id, source.name)
+    return Context(source.org_id, actor, "sync", correlation_id, source.id)
+
+
+def lease_name(source: SourceRecord) -> str:
+    return f"source:{source.id}"
+
+
+# ------------------------------------------------------------------------------ the lease
+
+
+@asynccontextmanager
+async def held(door: Door, ctx: Context, name: str, what: str) -> AsyncIterator[Lease]:
+    """Hold a lease for as long as the block runs, however long that is.
+
+    Raises Busy where somebody else holds it, LeaseLost out of the block when it was taken over.
+    """
+    holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+    lease = await door.run(ctx, lambda tx: leases.take(tx, name, holder))
+    if lease is None:
+        raise Busy(what)
+    try:
+        async with asyncio.timeout(None) as scope:
+            keeper = asyncio.create_task(_keep(door, ctx, lease, scope))
+            try:
+                yield lease
+            finally:
+                keeper.cancel()
+                await asyncio.wait([keeper])
+    except TimeoutError:
+        if scope.expired():
+            raise LeaseLost(name) from None
+        raise
+    finally:
+        # Best effort: whoever cannot say goodbye is waited for until the lease runs out.
+        with contextlib.suppress(Refusal):
+            await door.run(ctx, lambda tx: leases.release(tx, lease))
+
+
+async def _keep(door: Door, ctx: Context, lease: Lease, scope: asyncio.Timeout) -> None:
+    """Prolong the lease while the read goes on; end the block when it is lost."""
+    while True:
+        await asyncio.sleep(LEASE_S / 3)
+        try:
+            await door.run(ctx, lambda tx: leases.hold(tx, lease))
+        except LeaseLost:
+            scope.reschedule(asyncio.get_running_loop().time())
+            return
+        except Refusal as exc:
+            # The database is away; each batch proves the lease for itself before it writes.
+            logger.warning("lease_not_prolonged", lease=lease.name, code=exc.code)
+
+
+# ------------------------------------------------------------------------------ one run
+
+
+async def _run(door: Door, source: SourceRecord, started: Started, report: Report, *, dry: bool) -> RunRecord:
+    ctx = context(door, source)
+    async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
+        # As it is now: another replica may have run it, or an admin paused it, a moment ago.
+        source = await sources.get_source(door, source.org_id, source.id)
+        if source.state == "paused":
+            raise NotAllowedNow(f"The source {source.name} is paused.")
+        if not dry:
+            await _finish_what_was_cut_off(door, ctx, source, lease, report)
+        run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started))
+        logger.info("run_started", run_id=run_id, source=source.name, dry=dry)
+        try:
+            planned = await planning.make(door, ctx, source, report)
+        except CannotPlan as exc:
+            return await _failed(door, ctx, source, run_id, exc)
+        except Refusal:
+            raise
+        except Exception as exc:
+            logger.error("planning_failed", run_id=run_id, source=source.name, exc_info=exc)
+            unforeseen = CannotPlan(
+                "internal", f"an unforeseen fault: {type(exc).__name__}; the log has more"
+            )
+            return await _failed(door, ctx, source, run_id, unforeseen)
+        run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
+        if not dry:
+            run = await _applied(door, ctx, run, planned, lease, report)
+            await _close(door, ctx, source, run, alarm=planned.alarm)
+        logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
+        return run
+
+
+def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started) -> RunId:
+    leases.hold(tx, lease)
+    return runs.begin(tx, source.id, started.trigger, started.by, source.config_version)
+
+
+async def _finish_what_was_cut_off(
+    door: Door, ctx: Context, source: SourceRecord, lease: Lease, report: Report
+) -> None:
+    run = await door.read(lambda conn: runs.unfinished(conn, source.org_id, source.id))
+    if run is not None:
+        logger.info("run_resumed", run_id=run.id, source=source.name, place=run.place)
+        await apply_all(door, ctx, run, lease, report)
+
+
+async def _saved(
+    door: Door, ctx: Context, run_id: RunId, planned: Planned, lease: Lease, *, dry: bool
+) -> RunRecord:
+    """Write the plan, a part at a time; only the last part makes it one that can be applied."""
+    plan = planned.plan
+    for first in range(0, len(plan.changes), _SAVED_AT_ONCE):
+        part = plan.changes[first : first + _SAVED_AT_ONCE]
+
+        def body(tx: Tx, first: int = first, part: tuple[object, ...] = part) -> None:
+            leases.hold(tx, lease)
+            runs.add_changes(tx, run_id, first + 1, part)  # type: ignore[arg-type]
+
+        await door.run(ctx, body)
+
+    def close(tx: Tx) -> RunRecord:
+        leases.hold(tx, lease)
+        runs.planned(tx, run_id, plan, _state(plan, dry=dry), planned.rules_version)
+        return runs.find(tx.conn, tx.org_id, run_id)
+
+    return await door.run(ctx, close)
+
+
+def _state(plan: Plan, *, dry: bool) -> State:
+    if plan.held and not any(change.outcome == "planned" for change in plan.changes):
+        return "held"
+    return "planned" if dry else "applying"
+
+
+async def _applied(
+    door: Door, ctx: Context, run: RunRecord, planned: Planned, lease: Lease, report: Report
+) -> RunRecord:
+    if run.state == "applying":
+        run = await apply_all(door, ctx, run, lease, report)
+    seen = planned.refreshed
+    for first in range(0, len(seen), _SAVED_AT_ONCE):
+        part = seen[first : first + _SAVED_AT_ONCE]
+        await door.run(ctx, lambda tx, part=part: upkeep.refresh_digests(tx, run.source_id, part))  # type: ignore[misc]
+    return run
+
+
+# ------------------------------------------------------------------------------ what follows for the source
+
+
+async def _failed(
+    door: Door, ctx: Context, source: SourceRecord, run_id: RunId, exc: CannotPlan
+) -> RunRecord:
+    now, failures = door.clock(), source.failures + 1
+    refused_twice = exc.kind == "credentials_refused" and source.failures > 0
+    quarantined = source.quarantined_since or (now if refused_twice else None)
+    wanted = source.declared().schedule
+    if quarantined is not None:
+        again = schedule.in_quarantine(wanted, now, quarantined)
+    else:
+        chance = random.random()  # noqa: S311 - spreads retries, guards nothing
+        again = schedule.after_failure(wanted, now, failures, chance, not_before_s=exc.retry_after_s)
+    after = After(
+        failures=failures,
+        next_run_at=again,
+        quarantined_since=quarantined,
+        quarantine_cause=(source.quarantine_cause or str(exc)) if quarantined else None,
+    )
+    # A source that fails is said once, and its recovery once.
+    level = logger.warning if source.failures == 0 else logger.debug
+    level("run_failed", run_id=run_id, source=source.name, kind=exc.kind, why=str(exc))
+    return await door.run(ctx, lambda tx: upkeep.run_failed(tx, source, run_id, exc.kind, str(exc), after))
+
+
+async def _close(
+    door: Door, ctx: Context, source: SourceRecord, run: RunRecord, *, alarm: str | None
+) -> None:
+    now = door.clock()
+    wanted = source.declared().schedule
+    quarantined = (source.quarantined_since or now) if alarm else None
+    if quarantined is not None:
+        again = schedule.in_quarantine(wanted, now, quarantined)
+    else:
+        again = schedule.following(wanted, now) if wanted else None
+    after = After(failures=0, next_run_at=again, quarantined_since=quarantined, quarantine_cause=alarm)
+    if source.failures:
+        logger.info("source_recovered", source=source.name)
+    await door.run(ctx, lambda tx: upkeep.run_closed(tx, source, run, after))

@@ -1,0 +1,65 @@
+"""When a source runs next: by its interval or cron line, and less often while it fails."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from apscheduler.triggers.cron import CronTrigger
+
+_INTERVAL = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+#: However often a source is wanted: a directory that fails is tried once a minute at most.
+_AT_MOST = timedelta(minutes=1)
+_BACK_OFF_UP_TO = timedelta(hours=1)
+#: Spread, so that a hundred sources that failed together do not all come back together.
+_JITTER = 0.2
+_QUARANTINE = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+
+
+class WrongSchedule(ValueError):
+    """Neither an interval nor a cron line."""
+
+
+def following(schedule: str, after: datetime) -> datetime:
+    """The next time after ``after``. Raises WrongSchedule.
+
+    A cron line is read in UTC, since a local hour may not exist, or exist twice.
+    """
+    interval = _INTERVAL.fullmatch(schedule.strip())
+    if interval:
+        return after + timedelta(seconds=float(interval[1]) * _UNITS[interval[2]])
+    try:
+        trigger = CronTrigger.from_crontab(schedule, timezone="UTC")
+    except ValueError as exc:
+        raise WrongSchedule(f'{schedule!r}: write an interval ("15m") or a cron line ("0 3 * * *")') from exc
+    # The trigger gives a moment at or after its start; two runs of one minute are not wanted.
+    found: datetime | None = trigger.get_next_fire_time(None, after + timedelta(microseconds=1))
+    if found is None:
+        raise WrongSchedule(f"{schedule!r}: there is no such time")
+    return found
+
+
+def after_failure(
+    schedule: str | None, now: datetime, failures: int, chance: float, *, not_before_s: float = 0
+) -> datetime | None:
+    """The next try after ``failures`` in a row: a minute, two, four, … an hour at most.
+
+    ``chance`` in 0 … 1 spreads it; ``not_before_s`` is what the directory itself asked for. Never
+    sooner than a minute, nor later than the schedule would have it anyway, unless the directory asks.
+    """
+    if schedule is None:
+        return None
+    pause = min(_AT_MOST * 2 ** min(max(failures - 1, 0), 10), _BACK_OFF_UP_TO) * (1 + _JITTER * chance)
+    regular = max(following(schedule, now), now + _AT_MOST)
+    again: datetime = max(min(now + pause, regular), now + timedelta(seconds=not_before_s))
+    return again
+
+
+def in_quarantine(schedule: str | None, now: datetime, since: datetime) -> datetime | None:
+    """The next try in quarantine: 1 hour, 6 hours, then 24 hours after the last, by its age."""
+    if schedule is None:
+        return None
+    age = now - since
+    step = 0 if age < _QUARANTINE[0] else 1 if age < _QUARANTINE[0] + _QUARANTINE[1] else 2
+    return max(now + _QUARANTINE[step], following(schedule, now))

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scimd.sync.schedule import WrongSchedule, after_failure, following, in_quarantine
+
+NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("15m", NOON + timedelta(minutes=15)),
+        ("1.5h", NOON + timedelta(minutes=90)),
+        ("0 3 * * *", datetime(2025, 6, 2, 3, 0, tzinfo=UTC)),
+        ("0 12 * * *", NOON + timedelta(days=1)),
+        ("*/5 * * * *", NOON + timedelta(minutes=5)),
+    ],
+)
+def test_next_run_follows_interval_or_cron_line(schedule: str, expected: datetime) -> None:
+    assert following(schedule, NOON) == expected
+
+
+@pytest.mark.parametrize("schedule", ["", "soon", "15", "61 * * * *", "* * *", "0 0 31 2 *"])
+def test_wrong_schedule_is_refused(schedule: str) -> None:
+    with pytest.raises(WrongSchedule):
+        following(schedule, NOON)
+
+
+def test_failing_source_backs_off_to_an_hour() -> None:
+    pauses = [after_failure("6h", NOON, failures, 0.0) for failures in (1, 2, 3, 6, 7, 99)]
+    assert [pause - NOON for pause in pauses if pause] == [
+        timedelta(minutes=n) for n in (1, 2, 4, 32, 60, 60)
+    ]
+
+
+def test_failing_source_is_not_tried_later_than_its_schedule_nor_within_a_minute() -> None:
+    assert after_failure("15m", NOON, 9, 1.0) == NOON + timedelta(minutes=15)
+    assert after_failure("5s", NOON, 1, 0.0) == NOON + timedelta(minutes=1)
+
+
+def test_directory_that_asks_for_a_pause_gets_it() -> None:
+    assert after_failure("15m", NOON, 1, 0.0, not_before_s=3600) == NOON + timedelta(hours=1)
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from(["1s", "10m", "1d", "*/2 * * * *"]))
+def test_failing_source_is_tried_at_most_once_a_minute(failures: int, chance: float, schedule: str) -> None:
+    again = after_failure(schedule, NOON, failures, chance)
+    assert again is not None
+    assert timedelta(minutes=1) <= again - NOON <= timedelta(minutes=72)
+
+
+@pytest.mark.parametrize(("age_h", "hours"), [(0, 1), (0.9, 1), (1, 6), (6.9, 6), (7, 24), (700, 24)])
+def test_quarantine_slows_down(age_h: float, hours: int) -> None:
+    assert in_quarantine("15m", NOON, NOON - timedelta(hours=age_h)) == NOON + timedelta(hours=hours)
+
+
+def test_source_without_schedule_has_no_next_run() -> None:
+    assert after_failure(None, NOON, 1, 0.5) is None
+    assert in_quarantine(None, NOON, NOON) is None
