@@ -14,7 +14,6 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime, timedelta
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -23,7 +22,8 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotFound, Refusal
 from scimd.core.people import OrgId, SourceId
-from scimd.org import audit, invitations, leases, seats, sources, unsettled, upkeep
+from scimd.org import jobs as time_jobs
+from scimd.org import leases, seats, sources, unsettled, upkeep
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
 from scimd.outbox import relay
@@ -42,12 +42,12 @@ _SETTLE_FOR_S = 5.0
 _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
+_FORGET_S = 86_400.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
 #: Leases that belong to no organization.
 _NOBODY = OrgId("")
-_LATECOMERS = timedelta(minutes=1)
 
 
 class Jobs:
@@ -63,7 +63,6 @@ class Jobs:
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
-        self._published: datetime | None = None
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -75,6 +74,7 @@ class Jobs:
             (_PROMOTE_S, "promote", self._promote),
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
+            (_FORGET_S, "forget_sign_in_attempts", self._forget),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -202,14 +202,10 @@ class Jobs:
             await seats.promote(self._door, org_id)
 
     async def _expire(self) -> None:
-        for org_id in await upkeep.organizations_with_expired_invitations(self._door):
-            await invitations.expire_due(self._door, org_id)
+        await time_jobs.expire_all(self._door)
 
     async def _publish(self) -> None:
-        """Chain what is new; the first time, everything that the process before may have left."""
-        now = self._door.clock()
-        since = self._published or datetime.min.replace(tzinfo=now.tzinfo)
-        for org_id in await upkeep.organizations_with_news(self._door, since):
-            await audit.publish(self._door, org_id)
-        # Transactions that began before may commit after: look again a little further back.
-        self._published = now - _LATECOMERS
+        await time_jobs.publish_all(self._door)
+
+    async def _forget(self) -> None:
+        await time_jobs.forget_attempts(self._door)

@@ -191,7 +191,9 @@ def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int,
         )
     }
     return {
-        row.n: "gone already" if row.target_id not in versions else "the person changed since the plan was made"
+        row.n: "gone already"
+        if row.target_id not in versions
+        else "the person changed since the plan was made"
         for row in rows
         if versions.get(row.target_id) != row.payload["version"]
     }

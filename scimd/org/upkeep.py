@@ -13,9 +13,6 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RunId, SourceId
 from scimd.db.tables import (
     assertions,
-    events,
-    invitations,
-    organizations,
     runs,
     seat_pools,
     sources,
@@ -42,7 +39,8 @@ def run_failed(tx: Tx, source: SourceRecord, run_id: RunId, kind: str, why: str,
     """Close a run that could not read its directory. The first failure in a row is an event."""
     record = run_rows.fail(tx, run_id, kind, why)
     if source.failures == 0:
-        tx.record(Event(EventKind.RUN_FAILED, "run", run_id, after={"source": source.name, "kind": kind}, note=why))
+        values = {"source": source.name, "kind": kind}
+        tx.record(Event(EventKind.RUN_FAILED, "run", run_id, after=values, note=why))
     _write(tx, source, after)
     return record
 
@@ -154,17 +152,5 @@ async def organizations_with_free_seats(door: Door) -> list[OrgId]:
     return await _organizations(door, query)
 
 
-async def organizations_with_expired_invitations(door: Door) -> list[OrgId]:
-    column = invitations.c
-    due = (column.status == "pending") & ~column.staged & (column.expires_at <= door.clock())
-    return await _organizations(door, select(column.org_id).where(due).distinct())
-
-
-async def organizations_with_news(door: Door, since: datetime) -> list[OrgId]:
-    """Organizations with events since then."""
-    fresh = select(events).where(events.c.org_id == organizations.c.id, events.c.at > since)
-    return await _organizations(door, select(organizations.c.id).where(fresh.exists()))
-
-
-async def _organizations(door: Door, query: Select[tuple[str]]) -> list[OrgId]:
+async def _organizations(door: Door, query: Select[Any]) -> list[OrgId]:
     return await door.read(lambda conn: [OrgId(org_id) for org_id in conn.execute(query).scalars()])

@@ -52,13 +52,13 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     try:
         while True:
             try:
-                batch = await _patiently(door, ctx, lambda tx, n=size: applying.apply_batch(tx, run.id, lease, size=n))
+                batch = await _batch(door, ctx, run, lease, size)
             except _NOT_THE_CHANGES_FAULT:
                 raise
             except Exception as exc:
                 _log(exc, run, size)
                 if size == 1:
-                    await _patiently(door, ctx, lambda tx, why=_why(exc): applying.skip(tx, run.id, lease, why))
+                    await _skip(door, ctx, run, lease, exc)
                     done += 1
                 size = max(1, size // 4)
                 continue
@@ -80,8 +80,13 @@ async def _settle_all(door: Door, org_id: OrgId) -> None:
         pass
 
 
-def _why(exc: Exception) -> str:
-    return str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
+async def _batch(door: Door, ctx: Context, run: RunRecord, lease: Lease, size: int) -> applying.Batch:
+    return await _patiently(door, ctx, lambda tx: applying.apply_batch(tx, run.id, lease, size=size))
+
+
+async def _skip(door: Door, ctx: Context, run: RunRecord, lease: Lease, exc: Exception) -> None:
+    why = str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
+    await _patiently(door, ctx, lambda tx: applying.skip(tx, run.id, lease, why))
 
 
 def _log(exc: Exception, run: RunRecord, size: int) -> None:

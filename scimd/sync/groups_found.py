@@ -15,8 +15,7 @@ from scimd.core.people import fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.plan import GroupFound
 from scimd.core.sync.policy import Situation
-from scimd.org import reads
-from scimd.org.reads import KnownGroup
+from scimd.org.known import KnownGroup, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
 
@@ -110,7 +109,7 @@ class GroupsFound:
         )
 
     async def _compare(self, read: Read, known: KnownGroup, digest: bytes, failed: set[str | None]) -> None:
-        stored = set(await reads.group_member_keys(self._door, self._ctx, known.group_id))
+        stored = set(await group_member_keys(self._door, self._ctx, known.group_id))
         wanted = set(read.members)
         missing = stored - wanted
         spared = {key for key in missing if key in failed}

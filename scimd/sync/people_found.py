@@ -21,8 +21,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org import reads
-from scimd.org.reads import KnownUser
+from scimd.org.known import KnownUser, identified, known_users
 from scimd.org.tx import Context, Door
 
 _BY = {
@@ -88,13 +87,19 @@ class PeopleFound:
         known = self._live.get(external_id) if external_id is not None else None
         self.found.append(
             PersonFound(
-                Situation.FAILED, external_id, name, why, entry_name=name, person_id=known and known.person_id
+                Situation.FAILED,
+                external_id,
+                name,
+                why,
+                entry_name=name,
+                person_id=known.person_id if known else None,
             )
         )
 
     async def take(self, entries: Sequence[DirectoryUser]) -> None:
         """Look at one page."""
-        changed, strange = [], []
+        changed: list[_Mapped] = []
+        strange: list[_Mapped] = []
         for entry in entries:
             if entry.external_id in self._seen:
                 self._fail(entry.external_id, entry.name, "a second entry with this external id")
@@ -131,7 +136,7 @@ class PeopleFound:
 
     async def _compare(self, many: Sequence[_Mapped]) -> None:
         """Entries of people whom the source asserts: what differs from the stored document?"""
-        known = await reads.known_users(self._door, self._ctx, [each.entry.external_id for each in many])
+        known = await known_users(self._door, self._ctx, [each.entry.external_id for each in many])
         for each in many:
             one = known[each.entry.external_id]
             old = unpack(one.document)
@@ -169,8 +174,8 @@ class PeopleFound:
 
     async def _identify(self, many: Sequence[_Mapped]) -> None:
         """Entries that the source does not assert now: whose are they?"""
-        keys = [keys_of(each.document) for each in many]
-        for each, match in zip(many, await reads.identified(self._door, self._ctx, keys), strict=True):
+        documents = [each.document for each in many]
+        for each, match in zip(many, await identified(self._door, self._ctx, documents), strict=True):
             self.found.append(self._matched(each, match))
 
     def _matched(self, each: _Mapped, match: Match) -> PersonFound:

@@ -19,8 +19,8 @@ from scimd.core.sync.limits import Figures, Limits
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
-from scimd.org import reads, runs
-from scimd.org.reads import KnownGroup, KnownUser
+from scimd.org import runs
+from scimd.org.known import KnownGroup, KnownUser, live_groups, live_users
 from scimd.org.runs import Ground
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Context, Door
@@ -137,17 +137,15 @@ class _Reading:
     async def begin(
         cls, door: Door, ctx: Context, record: SourceRecord, source: Source, mapping: Mapping, report: Report
     ) -> _Reading:
-        live = {
-            user.external_id: user for user in await _all(door, ctx, reads.live_users) if user.external_id
-        }
-        stored: list[KnownGroup] = await _all(door, ctx, reads.live_groups)
-        live_groups = {group.external_id: group for group in stored if group.external_id}
+        live = {user.external_id: user for user in await _all(door, ctx, live_users) if user.external_id}
+        stored: list[KnownGroup] = await _all(door, ctx, live_groups)
+        groups_now = {group.external_id: group for group in stored if group.external_id}
         mails = record.invite == "immediate" and record.state in ("staged", "active")
         version = record.config_version
         people = PeopleFound(door, ctx, mapping, version, live, mails=mails)
-        groups = GroupsFound(door, ctx, source, version, live_groups)
+        groups = GroupsFound(door, ctx, source, version, groups_now)
         linked = sum(1 for user in live.values() if user.active)
-        figures = Figures(linked=linked, seen=0, removals=0, groups_linked=len(live_groups))
+        figures = Figures(linked=linked, seen=0, removals=0, groups_linked=len(groups_now))
         return cls(door, ctx, record, source, people, groups, figures, live, report)
 
     async def whole(self, directory: OpenSource, timeout_s: float) -> None:

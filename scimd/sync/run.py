@@ -163,7 +163,9 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             raise
         except Exception as exc:
             logger.error("planning_failed", run_id=run_id, source=source.name, exc_info=exc)
-            unforeseen = CannotPlan("internal", f"an unforeseen fault: {type(exc).__name__}; the log has more")
+            unforeseen = CannotPlan(
+                "internal", f"an unforeseen fault: {type(exc).__name__}; the log has more"
+            )
             return await _failed(door, ctx, source, run_id, unforeseen)
         run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
         if not dry:

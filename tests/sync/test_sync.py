@@ -1,0 +1,153 @@
+"""The engine on both databases: what one run does, and what the next one has left to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scimd.core.errors import NotAllowedNow
+from scimd.db.tables import projects
+from scimd.sync import registry
+from tests.sync.world import Person, Point, World, world
+
+
+@pytest.fixture(autouse=True)
+def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+
+
+@pytest.fixture
+async def acme(database_url: str) -> AsyncIterator[World]:
+    async with world(database_url) as found:
+        yield found
+
+
+async def test_first_sync_brings_people_and_groups_and_the_second_changes_nothing(acme: World) -> None:
+    acme.script.fill(30)
+    acme.script.groups = {"g1": ("Engineering", ["CN=user0001", "x0002"]), "g2": ("All", ["g1", "x0003"])}
+    run = await acme.sync()
+    assert (run.state, run.counts["created"], run.counts["groups_created"]) == ("done", 30, 2)
+    assert len(await acme.active()) == 30
+    assert {row.name for row in await acme.rows(projects)} == {"General", "Engineering", "All"}
+    before, written = await acme.state(), await acme.written()
+    second = await acme.sync()
+    assert (second.state, second.changes, second.counts["unchanged"]) == ("done", 0, 30)
+    assert await acme.changes(second) == []
+    assert await acme.state() == before
+    assert await acme.written() == written
+
+
+async def test_report_names_exactly_what_changed_with_old_and_new(acme: World) -> None:
+    acme.script.fill(40)
+    acme.script.groups = {"g1": ("Engineering", [f"x{n:04}" for n in range(20)])}
+    await acme.sync()
+    acme.script.people["x0003"].more["title"] = "Dr"
+    del acme.script.people["x0004"]
+    acme.script.people["x0005"].more["active"] = False
+    acme.script.fill(1, first=90)
+    acme.script.groups["g1"] = ("Research", [f"x{n:04}" for n in range(20) if n != 4])
+    run = await acme.sync()
+    assert await acme.said(run) == {
+        "user0003": ("update", "applied"),
+        "user0004": ("deactivate", "applied"),
+        "user0005": ("deactivate", "applied"),
+        "user0090": ("create", "applied"),
+        "Research": ("rename", "applied"),
+    }
+    by_name = {change.name: change for change in await acme.changes(run)}
+    assert (by_name["user0003"].old, by_name["user0003"].new) == ({"title": None}, {"title": "Dr"})
+    assert by_name["user0004"].reason == "no longer in the directory"
+    assert by_name["Research"].old == {"displayName": "Engineering", "members": ["x0004"]}
+    assert by_name["Research"].new == {"displayName": "Research"}
+    assert (by_name["user0090"].new or {})["userName"] == "user0090"
+    assert {row.name for row in await acme.rows(projects)} == {"General", "Research"}
+    assert (await acme.sync()).changes == 0
+
+
+async def test_two_people_swap_names_and_addresses_in_one_run(acme: World) -> None:
+    acme.script.fill(10)
+    await acme.sync()
+    one, two, three = (acme.script.people[f"x000{n}"] for n in (1, 2, 3))
+    acme.script.people["x0001"], acme.script.people["x0002"], acme.script.people["x0003"] = two, three, one
+    run = await acme.sync()
+    assert (run.state, run.counts["updated"]) == ("done", 3)
+    names = {row[0]: (row[1], row[7]) for row in (await acme.state())[0]}
+    assert names["x0001"] == ("user0002", "user0002@acme.example")
+    assert names["x0003"] == ("user0001", "user0001@acme.example")
+    assert (await acme.sync()).changes == 0
+
+
+async def test_someone_who_comes_back_is_the_same_person(acme: World) -> None:
+    acme.script.fill(20)
+    await acme.sync()
+    ids = {change.name: change.target_id for change in await acme.changes(await _without(acme, "x0007"))}
+    acme.script.fill(1, first=7)
+    run = await acme.sync()
+    (change,) = await acme.changes(run)
+    assert (change.situation, change.target_id) == ("returned", ids["user0007"])
+    assert len(await acme.active()) == 20
+
+
+async def _without(acme: World, external_id: str):  # type: ignore[no-untyped-def]
+    del acme.script.people[external_id]
+    return await acme.sync()
+
+
+async def test_user_name_of_someone_who_left_goes_to_the_newcomer_in_the_same_run(acme: World) -> None:
+    acme.script.fill(20)
+    await acme.sync()
+    acme.script.people["new"] = acme.script.people.pop("x0007")
+    run = await acme.sync()
+    assert run.state == "done", await acme.said(run)
+    assert len(await acme.active()) == 20
+    assert (await acme.sync()).changes == 0
+
+
+async def test_plan_shows_what_a_sync_would_do_and_does_nothing(acme: World) -> None:
+    acme.script.fill(5)
+    before, written = await acme.state(), await acme.written()
+    run = await acme.plan()
+    assert (run.state, run.counts["created"], run.mails) == ("planned", 5, 5)
+    assert await acme.state() == before
+    assert await acme.written() == written
+    done = await acme.approve(run)
+    assert (done.state, len(await acme.active())) == ("done", 5)
+    with pytest.raises(NotAllowedNow):
+        await acme.approve(run)
+
+
+async def test_seats_go_in_the_order_of_rules_and_the_rest_wait(database_url: str) -> None:
+    rules = [{"number": 1, "group": "g1", "project": "First"}]
+    async with world(database_url, seats_=3, rule=rules, invite="never") as acme:
+        acme.script.fill(6)
+        acme.script.groups = {"g1": ("Key people", ["x0004", "x0005"])}
+        run = await acme.sync()
+        assert run.seats["waiting"] == 3
+        seated = {row[1] for row in (await acme.state())[0] if row[6]}
+        assert seated == {"user0004", "user0005", "user0000"}
+
+
+async def test_paused_source_is_not_run(database_url: str) -> None:
+    async with world(database_url, state="paused") as acme:
+        with pytest.raises(NotAllowedNow, match="paused"):
+            await acme.sync()
+
+
+async def test_out_of_scope_leaves_and_failed_entry_stays(database_url: str) -> None:
+    mapping = {
+        "user": {"userName": "entry.userName[0]", "title": "entry.?title[?0]", "active": "entry.?active[?0]"},
+        "scope": "!has(entry.robot)",
+    }
+    async with world(database_url, mapping=mapping) as acme:
+        acme.script.fill(20)
+        await acme.sync()
+        acme.script.people["x0001"].more["robot"] = "1"
+        acme.script.people["x0002"].more["active"] = "perhaps"
+        acme.script.people["x0099"] = Person("robot99", more={"robot": "1"})
+        run = await acme.sync()
+        assert run.state == "partial"
+        said = {change.external_id: (change.action, change.outcome) for change in await acme.changes(run)}
+        assert said == {"x0001": ("deactivate", "applied"), "x0002": ("fail", "failed")}
+        assert "user0002" in await acme.active()
+        assert run.situations["user.out-of-scope"] == 2
