@@ -18,6 +18,7 @@ from pathlib import Path
 from aiohttp import web
 
 from scimd import log
+from scimd.admin import app as admin_app
 from scimd.config import Config, ConfigError
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
@@ -136,6 +137,7 @@ def make_app(config: Config, door: Door) -> web.Application:
     """The aiohttp application: SCIM under /scim/v2, health, and the page."""
     app = http_app.make(config, door)
     scim_app.add(app, config, door)
+    admin_app.add(app, config, door)
     web_app.add(app, config, door)
     return app
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -73,14 +72,14 @@ path = "{folder}/directory"
 required = ["userName", "emails"]
 
 [organization.source.mapping.user]
-userName = "first(entry.username)"
-"name.givenName" = "first(entry.givenname)"
-"name.familyName" = "first(entry.familyname)"
-emails = '[{{"value": first(entry.email), "type": "work", "primary": true}}]'
-title = "first(entry.title)"
-preferredLanguage = "first(entry.language)"
-active = 'first(entry.active) == "true"'
-"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "first(entry.department)"
+userName = "entry.?username[?0]"
+"name.givenName" = "entry.?givenname[?0]"
+"name.familyName" = "entry.?familyname[?0]"
+emails = '[{{"value": entry.email[0], "type": "work", "primary": true}}]'
+title = "entry.?title[?0]"
+preferredLanguage = "entry.?language[?0]"
+active = 'entry.active[0] == "true"'
+"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "entry.?department[?0]"
 
 [[organization.source.rule]]
 number = 10
@@ -168,7 +167,7 @@ async def _first_run(door: Door) -> None:
 async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> None:
     owner = await organizations.by_slug(door, "meridian")
     url = loaded.server.public_url
-    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_for=timedelta(hours=24))
+    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_s=86_400)
     base = f"{url}/scim/v2"
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")

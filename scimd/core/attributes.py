@@ -47,6 +47,10 @@ class Attribute:
     column: str | None = None
     #: May stand in a filter. ``password`` may not (it is not kept).
     filterable: bool = True
+    #: A longer value is refused. Set where the value is in an index, whose rows are bounded.
+    max_chars: int | None = None
+    #: Must be one scalar mail address or something harmless: no list, no control character.
+    address: bool = False
 
     def find(self, name: str) -> Attribute | None:
         """The sub-attribute of that name, whatever its case (RFC 7643 §2.1)."""
@@ -135,6 +139,9 @@ class ResourceKind:
 
 # ------------------------------------------------------------------------------ rows
 
+#: PostgreSQL's index rows hold 2,704 bytes; three ids and a key of 4 bytes a character must fit.
+_INDEXED = 500
+
 
 def _text(name: str, description: str, **more: Any) -> Attribute:
     return Attribute(name, description, **more)
@@ -191,6 +198,7 @@ COMMON = Schema(
             "The id that the provisioning client gave; scimd matches by it.",
             case_exact=True,
             column="external_id",
+            max_chars=_INDEXED,
         ),
         _complex(
             "meta",
@@ -281,9 +289,10 @@ USER_SCHEMA = Schema(
             required=True,
             uniqueness="server",
             column="user_name_key",
+            max_chars=_INDEXED,
         ),
         _NAME,
-        _text("displayName", "The name to show.", column="display_name_key"),
+        _text("displayName", "The name to show.", column="display_name_key", max_chars=_INDEXED),
         _text("nickName", "What the person is called in daily life."),
         Attribute("profileUrl", "A page about the person.", "reference", references=("external",)),
         _text("title", "The person's title, such as Vice President."),
@@ -299,7 +308,10 @@ USER_SCHEMA = Schema(
             returned="never",
             filterable=False,
         ),
-        _plural("emails", "E-mail addresses.", _text("value", "The address."), "work", "home", "other"),
+        _plural(
+            "emails", "E-mail addresses.", _text("value", "The address.", max_chars=_INDEXED, address=True),
+            "work", "home", "other",
+        ),
         _plural(
             "phoneNumbers", "Telephone numbers.", _text("value", "The number."),
             "work", "home", "mobile", "fax", "pager", "other",
@@ -381,7 +393,7 @@ SCIMD_SCHEMA = Schema(
 _MEMBERS = _complex(
     "members",
     "The members of the group.",
-    _text("value", "The id of the member.", case_exact=True, mutability="immutable"),
+    _text("value", "The id of the member.", case_exact=True, mutability="immutable", max_chars=_INDEXED),
     Attribute(
         "$ref",
         "The address of the member.",
@@ -407,6 +419,7 @@ GROUP_SCHEMA = Schema(
             required=True,
             uniqueness="server",
             column="display_name_key",
+            max_chars=_INDEXED,
         ),
         _MEMBERS,
     ),

@@ -49,6 +49,7 @@ class Unset:
 
 UNSET = Unset()
 
+_ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 _ADDRESS = re.compile(r"[^@\s,;<>()\[\]\\\"\x00-\x1f\x7f]{1,64}@[^@\s,;<>()\[\]\\\"\x00-\x1f\x7f]{1,253}")
 
 
@@ -79,6 +80,8 @@ class Keys:
     sign_in_address: str | None
     sign_in_key: str | None
     active: bool
+    #: The Enterprise User extension's employeeNumber, by which sources may join.
+    employee_number_key: str | None = None
 
 
 def keys_of(document: Mapping[str, Any]) -> Keys:
@@ -97,7 +100,13 @@ def keys_of(document: Mapping[str, Any]) -> Keys:
         sign_in_address=sign_in,
         sign_in_key=fold(sign_in) if sign_in else None,
         active=document.get("active", True) is not False,
+        employee_number_key=_employee_number_key(document.get(_ENTERPRISE)),
     )
+
+
+def _employee_number_key(extension: object) -> str | None:
+    number = extension.get("employeeNumber") if isinstance(extension, Mapping) else None
+    return fold(number) if isinstance(number, str) and number.strip() else None
 
 
 def sign_in_address(document: Mapping[str, Any]) -> str | None:

@@ -96,7 +96,7 @@ def etag(version: int, rest: int = 0) -> str:
 
 def moment(at: datetime) -> str:
     """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def user_location(person_id: str, base_url: str) -> str:

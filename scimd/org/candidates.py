@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
-from scimd.core.attributes import ENTERPRISE_URN
-from scimd.core.people import Document, Keys, OrgId, PersonId, SourceId, fold
+from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among
 from scimd.db.tables import assertions, grants, people, status_spans
@@ -26,16 +25,10 @@ JOINS = {
 }
 
 
-def employee_number_key(document: Document) -> str | None:
-    """The comparison key of the Enterprise extension's employeeNumber."""
-    extension = document.get(ENTERPRISE_URN)
-    number = extension.get("employeeNumber") if isinstance(extension, Mapping) else None
-    return fold(number) if isinstance(number, str) and number.strip() else None
-
-
-def join_key(join: str, keys: Keys, employee_number: str | None) -> str | None:
+def join_key(join: str, keys: Keys) -> str | None:
+    """The value by which an entry meets others; joins are those of ``JOINS``."""
     if join == "employeeNumber":
-        return employee_number
+        return keys.employee_number_key
     return keys.sign_in_key if join == "mail" else keys.user_name_key
 
 
@@ -44,7 +37,6 @@ class Entry:
     """What an entry is looked for by. ``person_id``: the caller knows whose it is."""
 
     keys: Keys
-    employee_number: str | None = None
     person_id: PersonId | None = None
 
 
@@ -181,7 +173,7 @@ def _joined(
     own = assertions.alias("own")
     found: dict[tuple[str, str], list[OtherSource]] = defaultdict(list)
     for join in source.join:
-        values = {join_key(join, entry.keys, entry.employee_number) for entry in entries} - {None}
+        values = {join_key(join, entry.keys) for entry in entries} - {None}
         if join not in JOINS or not values:
             continue
         taken = (
@@ -272,7 +264,7 @@ def candidates_of(
     people_met = dict.fromkeys(PersonId(row.person_id) for row in rows)
     joined: list[OtherSource] = []
     for join in source.join:
-        key = join_key(join, keys, entry.employee_number)
+        key = join_key(join, keys)
         joined += outside.joined.get((join, key), ()) if key else ()
     address = keys.sign_in_key or ""
     local = outside.local.get(address)

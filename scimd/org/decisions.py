@@ -62,7 +62,8 @@ def open_item(tx: Tx, new: NewDecision) -> DecisionId:
     """Put the question, or find the open item that puts it already."""
     decision_id = DecisionId(tx.new_id())
     made = tx.conn.execute(
-        insert_ignore(tx.conn, decisions).values(
+        insert_ignore(tx.conn, decisions)
+        .values(
             org_id=tx.org_id,
             id=decision_id,
             kind=new.kind,
@@ -77,8 +78,9 @@ def open_item(tx: Tx, new: NewDecision) -> DecisionId:
             state="open",
             opened_at=tx.now,
         )
-    )
-    if made.rowcount != 1:
+        .returning(decisions.c.id)
+    ).first()
+    if made is None:
         return _open_one(tx, new)
     after = {"kind": new.kind, "subject": new.subject, "question": new.question}
     tx.record(Event(EventKind.DECISION_OPENED, "decision", decision_id, after=after))

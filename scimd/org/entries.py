@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row
@@ -11,7 +11,7 @@ from scimd.core.attributes import columns_of, fold_document
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import pack
-from scimd.org.candidates import Entry, employee_number_key
+from scimd.org.candidates import Entry
 
 RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
 
@@ -53,7 +53,6 @@ class Work:
     wish: AssertUser
     keys: Keys
     packed: bytes
-    employee_number: str | None
     person_id: PersonId | None
     outcome: RecordOutcome = "created"
     #: On return: whether everything comes back.
@@ -66,7 +65,7 @@ class Work:
 
     @property
     def entry(self) -> Entry:
-        return Entry(self.keys, self.employee_number, self.person_id)
+        return Entry(self.keys, self.person_id)
 
     @property
     def was_live(self) -> bool:
@@ -101,30 +100,18 @@ def prepare(wish: AssertUser) -> Work:
         return _unfit(wish, InvalidValue("userName", "it must be a string that is not empty"))
     keys = keys_of(document)
     if keys.external_id != wish.external_id:
-        keys = _with_external_id(keys, wish.external_id)
+        keys = replace(keys, external_id=wish.external_id)
     try:
         packed = pack(document)
     except TypeError as exc:
         return _unfit(wish, InvalidValue("document", f"it cannot be written as JSON: {exc}"))
     if b"\\u0000" in packed or "\x00" in (wish.external_id or ""):
         return _unfit(wish, InvalidValue("document", "it holds the character NUL, which cannot be stored"))
-    return Work(wish, keys, packed, employee_number_key(document), wish.person_id)
-
-
-def _with_external_id(keys: Keys, external_id: str | None) -> Keys:
-    return Keys(
-        keys.user_name,
-        keys.user_name_key,
-        external_id,
-        keys.display_name,
-        keys.sign_in_address,
-        keys.sign_in_key,
-        keys.active,
-    )
+    return Work(wish, keys, packed, wish.person_id)
 
 
 def _unfit(wish: AssertUser, refusal: Refusal) -> Work:
-    work = Work(wish, Keys("", "", None, "", None, None, True), b"", None, wish.person_id)
+    work = Work(wish, Keys("", "", None, "", None, None, True), b"", wish.person_id)
     work.refuse(refusal)
     return work
 
@@ -140,7 +127,7 @@ def columns(work: Work) -> dict[str, Any]:
         "document": work.packed,
         "folded": fold_document(document),
         "sign_in_key": keys.sign_in_key,
-        "employee_number_key": work.employee_number,
+        "employee_number_key": keys.employee_number_key,
         "digest": work.wish.digest,
         "entry_name": work.wish.entry_name,
         "seen_run_id": work.wish.run_id,

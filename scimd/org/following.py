@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
@@ -170,11 +170,12 @@ def _push_back(tx: Tx, people: Sequence[PersonId]) -> None:
             deliveries.c.attempts == 0,
         )
     ).all()
-    for row in rows:
+    if rows:
         tx.conn.execute(
             update(deliveries)
-            .where(deliveries.c.org_id == tx.org_id, deliveries.c.id == row.id)
-            .values(due_at=_due(tx, row.first_change_at))
+            .where(deliveries.c.org_id == tx.org_id, deliveries.c.id == bindparam("mail"))
+            .values(due_at=bindparam("later")),
+            [{"mail": row.id, "later": _due(tx, row.first_change_at)} for row in rows],
         )
 
 
@@ -183,8 +184,12 @@ def _due(tx: Tx, first_change: datetime) -> datetime:
         first_change,
         tx.now,
         timedelta(seconds=tx.settings.mail_delay_s),
-        timedelta(seconds=tx.settings.mail_delay_at_most_s),
+        _longest(tx),
     )
+
+
+def _longest(tx: Tx) -> timedelta:
+    return timedelta(seconds=tx.settings.mail_delay_at_most_s)
 
 
 def _open(tx: Tx, many: Sequence[FollowUp]) -> None:
@@ -226,7 +231,7 @@ def mail(tx: Tx, invitation: dict[str, Any], *, at_once: bool = False) -> dict[s
         "params": {},
         "state": "staged" if invitation["staged"] else "due",
         # A first change long ago: no later change puts this one off.
-        "first_change_at": tx.now - timedelta(days=1) if at_once else tx.now,
+        "first_change_at": tx.now - _longest(tx) if at_once else tx.now,
         "due_at": tx.now if at_once else _due(tx, tx.now),
         "created_at": tx.now,
     }

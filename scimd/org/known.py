@@ -1,43 +1,41 @@
-"""What a sync asks of the door before it plans: whom and what its source asserts, and who might fit.
-
-All of ``ctx.source_id``; lists come page by page, in the order of ids.
-"""
+"""What a source has said so far, as a sync compares it with what its directory says now."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, select
+from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy.sql import ColumnElement
 
-from scimd.core.people import Document, GroupId, PersonId, keys_of
-from scimd.core.sync.match import Match, identify
+from scimd.core.errors import NotFound
+from scimd.core.people import Document, GroupId, Keys, PersonId, SourceId, keys_of
+from scimd.core.standing import AssertionState
+from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org import candidates
-from scimd.org.candidates import Entry
-from scimd.org.reads import source_of
+from scimd.org import candidates as loading
 from scimd.org.tx import Context, Door
-
-_a, _g, _m = assertions.c, groups.c, group_members.c
 
 
 @dataclass(frozen=True, slots=True)
 class KnownUser:
-    """A living assertion. ``document`` is empty in lists. ``active`` is the source's own word."""
+    """One assertion. ``document`` is empty where the read leaves it out."""
 
     person_id: PersonId
     external_id: str | None
     user_name: str
     active: bool
-    version: int
+    state: AssertionState
     digest: bytes | None
+    version: int
+    document: bytes
     entry_name: str | None
-    document: bytes = b""
 
     @property
     def key(self) -> str:
+        """Where the next page goes on."""
         return self.person_id
 
 
@@ -46,103 +44,150 @@ class KnownGroup:
     group_id: GroupId
     external_id: str | None
     display_name: str
-    version: int
     digest: bytes | None
+    version: int
     entry_name: str | None
 
     @property
     def key(self) -> str:
+        """Where the next page goes on."""
         return self.group_id
 
 
-_USER = (
-    _a.person_id, _a.external_id, _a.user_name, _a.active, _a.version, _a.digest, _a.entry_name,
+def _source(ctx: Context) -> SourceId:
+    if ctx.source_id is None:
+        raise NotFound("source")
+    return ctx.source_id
+
+
+# ------------------------------------------------------------------------------ users
+
+_a = assertions.c
+_LIGHT: tuple[ColumnElement[Any], ...] = (
+    _a.person_id, _a.external_id, _a.user_name, _a.active, _a.state, _a.digest, _a.version, _a.entry_name,
 )  # fmt: skip
 
 
-def _living_users(ctx: Context, *columns: Any) -> Select[Any]:
-    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == source_of(ctx), _a.state == "live")
+def _users(ctx: Context, *columns: ColumnElement[Any]) -> Select[Any]:
+    return select(*columns).where(_a.org_id == ctx.org_id, _a.source_id == _source(ctx), _a.state == "live")
 
 
 def _user(row: Row[Any], document: bytes = b"") -> KnownUser:
     return KnownUser(
-        PersonId(row.person_id), row.external_id, row.user_name, row.active, row.version,
-        bytes(row.digest) if row.digest is not None else None, row.entry_name, document,
-    )  # fmt: skip
+        PersonId(row.person_id),
+        row.external_id,
+        row.user_name,
+        row.active,
+        row.state,
+        None if row.digest is None else bytes(row.digest),
+        row.version,
+        document,
+        row.entry_name,
+    )
 
 
-async def known_users(door: Door, ctx: Context, external_ids: Collection[str]) -> dict[str, KnownUser]:
-    """The living assertions of these external ids, with their documents."""
+async def known_users(door: Door, ctx: Context, external_ids: Sequence[str]) -> dict[str, KnownUser]:
+    """The living assertions with these external ids, with their documents."""
 
     def body(conn: Connection) -> dict[str, KnownUser]:
-        query = _living_users(ctx, *_USER, _a.document).where(among(conn, _a.external_id, external_ids))
+        query = _users(ctx, *_LIGHT, _a.document).where(among(conn, _a.external_id, external_ids))
         return {row.external_id: _user(row, bytes(row.document)) for row in conn.execute(query)}
 
     return await door.read(body)
 
 
 async def live_users(door: Door, ctx: Context, after: str | None, limit: int) -> list[KnownUser]:
-    """A page of the living assertions; ``after`` is the last one's ``key``."""
-    query = _living_users(ctx, *_USER).order_by(_a.person_id).limit(limit)
+    """A page of all living assertions by person id, without documents; ``after``: the last one's key."""
+    query = _users(ctx, *_LIGHT).order_by(_a.person_id).limit(limit)
     if after is not None:
         query = query.where(_a.person_id > after)
     return await door.read(lambda conn: [_user(row) for row in conn.execute(query)])
 
 
-async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -> list[KnownGroup]:
-    """A page of the living groups; ``after`` is the last one's ``key``."""
-    columns: tuple[Any, ...] = (
-        _g.id, _g.external_id, _g.display_name, _g.version, _g.digest, _g.entry_name,
-    )  # fmt: skip
-    query: Select[Any] = (
-        select(*columns)
-        .where(_g.org_id == ctx.org_id, _g.source_id == source_of(ctx), _g.state == "live")
-        .order_by(_g.id)
-        .limit(limit)
+async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Candidates]:
+    """Who might be behind entries of these keys, for core/sync/match to judge; in order."""
+
+    def body(conn: Connection) -> list[Candidates]:
+        book = door.books.of(conn, ctx.org_id)
+        source = book.source(ctx.source_id)
+        entries = [loading.Entry(keys) for keys in many]
+        found = loading.near(conn, ctx.org_id, source.id, entries)
+        return loading.gather(conn, book, source, entries, found)
+
+    return await door.read(body)
+
+
+async def identified(door: Door, ctx: Context, many: Sequence[Document]) -> list[Match]:
+    """Whose the entries with these documents are as things stand, in order."""
+    entries = [
+        loading.Entry(keys_of(document), loading.employee_number_key(document)) for document in many
+    ]
+
+    def body(conn: Connection) -> list[Match]:
+        book = door.books.of(conn, ctx.org_id)
+        source = book.source(ctx.source_id)
+        found = loading.near(conn, ctx.org_id, source.id, entries)
+        gathered = loading.gather(conn, book, source, entries, found)
+        rules = loading.match_rules(book, source, door.clock())
+        return [identify(entry.keys, each, rules) for entry, each in zip(entries, gathered, strict=True)]
+
+    return await door.read(body)
+
+
+# ------------------------------------------------------------------------------ groups
+
+_g, _m = groups.c, group_members.c
+
+
+def _groups(ctx: Context) -> Select[Any]:
+    return select(_g.id, _g.external_id, _g.display_name, _g.digest, _g.version, _g.entry_name).where(
+        _g.org_id == ctx.org_id, _g.source_id == _source(ctx), _g.state == "live"
     )
+
+
+def _group(row: Row[Any]) -> KnownGroup:
+    digest = None if row.digest is None else bytes(row.digest)
+    return KnownGroup(GroupId(row.id), row.external_id, row.display_name, digest, row.version, row.entry_name)
+
+
+async def known_groups(door: Door, ctx: Context, external_ids: Sequence[str]) -> dict[str, KnownGroup]:
+    def body(conn: Connection) -> dict[str, KnownGroup]:
+        query = _groups(ctx).where(among(conn, _g.external_id, external_ids))
+        return {row.external_id: _group(row) for row in conn.execute(query)}
+
+    return await door.read(body)
+
+
+async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -> list[KnownGroup]:
+    """A page of all living groups by id; ``after``: the last one's key."""
+    query = _groups(ctx).order_by(_g.id).limit(limit)
     if after is not None:
         query = query.where(_g.id > after)
     return await door.read(lambda conn: [_group(row) for row in conn.execute(query)])
 
 
-def _group(row: Row[Any]) -> KnownGroup:
-    digest = bytes(row.digest) if row.digest is not None else None
-    return KnownGroup(GroupId(row.id), row.external_id, row.display_name, row.version, digest, row.entry_name)
+async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
+    """The external ids of the group's members, those not yet known among them; sorted.
 
-
-async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> set[str]:
-    """The members by the source's own external ids; by the stored name where nobody answers to it yet."""
-    person = and_(
-        _a.org_id == _m.org_id,
-        _a.source_id == _m.source_id,
-        _a.person_id == _m.person_id,
-        _a.state != "history",
+    Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
+    lists them no longer has to be able to take them away, or they would come back with the person.
+    """
+    source_id = _source(ctx)
+    of_group = (_m.org_id == ctx.org_id) & (_m.group_id == group_id)
+    users: Select[Any] = (
+        select(_a.external_id, _a.person_id)
+        .join(group_members, (_m.org_id == _a.org_id) & (_m.person_id == _a.person_id))
+        .where(of_group, _a.source_id == source_id, _a.state != "history")
     )
-    child = and_(_g.org_id == _m.org_id, _g.id == _m.child_id)
-    key = case(
-        (_a.external_id.is_not(None), _a.external_id),
-        (_g.external_id.is_not(None), _g.external_id),
-        else_=_m.member_key,
+    nested: Select[Any] = (
+        select(_g.external_id, _g.id)
+        .join(group_members, (_m.org_id == _g.org_id) & (_m.child_id == _g.id))
+        .where(of_group)
     )
-    query = (
-        select(key)
-        .select_from(group_members.outerjoin(assertions, person).outerjoin(groups, child))
-        .where(_m.org_id == ctx.org_id, _m.group_id == group_id)
-    )
-    return await door.read(lambda conn: set(conn.execute(query).scalars()))
+    unknown = select(_m.member_key).where(of_group, _m.person_id.is_(None), _m.child_id.is_(None))
 
-
-async def identified(door: Door, ctx: Context, documents: Sequence[Document]) -> list[Match]:
-    """Whose these entries are by the rules of matching, in order; nothing is written or asked."""
-    entries = [Entry(keys_of(document), candidates.employee_number_key(document)) for document in documents]
-    now = door.clock()
-
-    def body(conn: Connection) -> list[Match]:
-        book = door.books.of(conn, ctx.org_id)
-        source = book.source(ctx.source_id)
-        found = candidates.near(conn, ctx.org_id, source.id, entries)
-        gathered = candidates.gather(conn, book, source, entries, found)
-        rules = candidates.match_rules(book, source, now)
-        return [identify(entry.keys, each, rules) for entry, each in zip(entries, gathered, strict=True)]
+    def body(conn: Connection) -> list[str]:
+        found = [key or own for key, own in (*conn.execute(users), *conn.execute(nested))]
+        return sorted([*found, *conn.execute(unknown).scalars()])
 
     return await door.read(body)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among
@@ -72,10 +72,11 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
 class _Target:
     person_id: PersonId | None = None
     child_id: GroupId | None = None
+    unknown: str = ""
 
     @property
     def member_key(self) -> str:
-        return self.person_id or self.child_id or ""
+        return self.person_id or self.child_id or self.unknown
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
@@ -138,10 +139,10 @@ def _write(
         done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
         done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
     by_key = {target.member_key: target for target in targets.values()}
-    new = {key: by_key.get(key, _Target()) for key in _not_there(tx, group_id, wanted)}
-    _insert(tx, source_id, group_id, new)
-    done.people_added = [target.person_id for target in new.values() if target.person_id]
-    done.groups_added = [target.child_id for target in new.values() if target.child_id]
+    new = [by_key.get(key, _Target(unknown=key)) for key in _not_there(tx, group_id, wanted)]
+    _insert(tx, source_id, [(group_id, target) for target in new])
+    done.people_added = [target.person_id for target in new if target.person_id]
+    done.groups_added = [target.child_id for target in new if target.child_id]
     done.unknown_added = len(new) - len(done.people_added) - len(done.groups_added)
     _touch(tx, done)
     return done
@@ -163,19 +164,19 @@ def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:
     return [key for key in keys if key not in held]
 
 
-def _insert(tx: Tx, source_id: SourceId, group_id: GroupId, new: Mapping[str, _Target]) -> None:
+def _insert(tx: Tx, source_id: SourceId, new: Collection[tuple[GroupId, _Target]]) -> None:
     if new:
         rows = [
             {
                 "org_id": tx.org_id,
                 "group_id": group_id,
-                "member_key": key,
+                "member_key": target.member_key,
                 "source_id": source_id,
                 "person_id": target.person_id,
                 "child_id": target.child_id,
                 "since": tx.now,
             }
-            for key, target in new.items()
+            for group_id, target in new
         ]
         tx.conn.execute(insert_ignore(tx.conn, group_members), rows)
 
@@ -235,17 +236,17 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
             among(tx.conn, column.member_key, list(keys)),
         )
     ).all()
-    for row in unknown:
+    if unknown:
         tx.conn.execute(
             group_members.delete().where(
                 column.org_id == tx.org_id,
-                column.group_id == row.group_id,
-                column.member_key == row.member_key,
-            )
+                column.group_id == bindparam("_group_id"),
+                column.member_key == bindparam("_member_key"),
+            ),
+            [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
         )
-        target = keys[row.member_key]
-        _insert(tx, source_id, GroupId(row.group_id), {target.member_key: target})
-    raise_versions(tx, {GroupId(row.group_id) for row in unknown})
+        _insert(tx, source_id, [(GroupId(row.group_id), keys[row.member_key]) for row in unknown])
+        raise_versions(tx, {GroupId(row.group_id) for row in unknown})
     return [keys[row.member_key] for row in unknown]
 
 

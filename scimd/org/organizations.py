@@ -143,7 +143,8 @@ def make(tx: Tx, new: NewOrganization) -> bool:
     """Write a new organization under the context's id; False where another has the slug."""
     project_id = tx.new_id() if new.default_project else None
     made = tx.conn.execute(
-        insert_ignore(tx.conn, organizations).values(
+        insert_ignore(tx.conn, organizations)
+        .values(
             id=tx.org_id,
             slug=new.slug,
             name=new.display_name or new.slug,
@@ -154,8 +155,9 @@ def make(tx: Tx, new: NewOrganization) -> bool:
             settings={},
             created_at=tx.now,
         )
-    )
-    if made.rowcount != 1:
+        .returning(organizations.c.id)
+    ).first()
+    if made is None:
         return False
     if project_id:
         _make_project(tx, project_id, str(new.default_project))

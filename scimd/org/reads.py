@@ -19,9 +19,45 @@ from scimd.core.sync.match import may_link
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups, people, sources
 from scimd.org import candidates
+from scimd.org.known import (
+    KnownGroup,
+    KnownUser,
+    group_member_keys,
+    identified,
+    known_groups,
+    known_users,
+    live_groups,
+    live_users,
+)
 from scimd.org.memberships import memberships
+from scimd.org.pages import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Context, Door, Tx
+
+__all__ = [
+    "Difference",
+    "KnownGroup",
+    "KnownUser",
+    "ListQuery",
+    "ListedGroups",
+    "ListedUsers",
+    "PersonPage",
+    "PersonRow",
+    "check_standing",
+    "group_member_keys",
+    "identified",
+    "known_groups",
+    "known_users",
+    "linkable",
+    "list_people",
+    "live_groups",
+    "live_users",
+    "scim_group",
+    "scim_groups",
+    "scim_user",
+    "scim_users",
+    "show_person",
+]
 
 Order: TypeAlias = tuple[tuple[ColumnElement[Any], bool], ...]
 

@@ -324,3 +324,9 @@ def _attempt(row: Any) -> AttemptRecord:
         reason=row.reason,
         at=row.at,
     )
+
+
+async def has_password(door: Door, holder: SessionHolder) -> bool:
+    """Whether the signed-in person can come back by password."""
+    stored = await door.read(lambda conn: credentials.password_of(conn, holder.org_id, holder.person_id))
+    return stored is not None

@@ -209,7 +209,8 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
     source_id = SourceId(tx.new_id())
     settings = dict(new.config or as_json(_defaults(new)))
     made = tx.conn.execute(
-        insert_ignore(tx.conn, sources).values(
+        insert_ignore(tx.conn, sources)
+        .values(
             org_id=tx.org_id,
             id=source_id,
             name=new.name,
@@ -224,8 +225,9 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
             released_at=tx.now if new.state == "active" else None,
             created_at=tx.now,
         )
-    )
-    if made.rowcount != 1:
+        .returning(sources.c.id)
+    ).first()
+    if made is None:
         return None
     generation = bump(tx)
     write_rules(tx, source_id, settings.get("rule", ()), generation)

@@ -201,10 +201,12 @@ def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]])
     closed: list[str] = []
     opened: list[dict[str, Any]] = []
     for outcome, rows in settled:
-        stored = {grant_of(row): row.id for row in rows}
+        # A list: a hand may have given the same thing twice.
+        stored = [(grant_of(row), row.id) for row in rows]
         after = outcome.after.grants
-        closed += [row_id for grant, row_id in stored.items() if grant not in after]
-        opened += [_grant(tx, outcome.person_id, grant) for grant in after if grant not in stored]
+        closed += [row_id for grant, row_id in stored if grant not in after]
+        there = {grant for grant, _ in stored}
+        opened += [_grant(tx, outcome.person_id, grant) for grant in after - there]
     if closed:
         column = grants.c
         tx.conn.execute(

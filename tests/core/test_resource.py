@@ -50,8 +50,8 @@ def test_user_is_spliced_with_everything_that_a_read_adds() -> None:
         SCIMD_URN: {"status": "active", "seat": True},
         "meta": {
             "resourceType": "User",
-            "created": "2026-01-02T03:04:05.678Z",
-            "lastModified": "2026-01-02T03:04:05.678Z",
+            "created": "2026-01-02T03:04:05.678901Z",
+            "lastModified": "2026-01-02T03:04:05.678901Z",
             "location": f"{BASE}/Users/p1",
             "version": 'W/"3-5"',
         },

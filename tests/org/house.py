@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Table, select
 
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
-from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.core.resource import StoredUser
+from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import metadata, people
 from scimd.org import audit, groups, organizations, seats, sources
 from scimd.org import people as door_people
 from scimd.org.entries import Asserted, AssertUser
-from scimd.org.groups import AssertGroup, AssertedGroup
+from scimd.org.groups import AssertedGroup, AssertGroup
 from scimd.org.leaving import Dropped, DropUser
 from scimd.org.organizations import NewOrganization
 from scimd.org.secrets import Keyring
@@ -98,7 +98,11 @@ class House:
         return made.group_id
 
     async def members(
-        self, group_id: GroupId, add: Sequence[str] = (), remove: Sequence[str] = (), ctx: Context | None = None
+        self,
+        group_id: GroupId,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        ctx: Context | None = None,
     ) -> bool:
         return await self.run(lambda tx: groups.change_members(tx, group_id, add, remove), ctx)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from tests.org.house import house, user
-from scimd.db.tables import assertions, grants, sources, status_spans
+from scimd.db.tables import grants, sources, status_spans
+from tests.org.house import house
 
 
 async def test_pushed_user_is_active_with_a_seat_and_the_default_project(database_url: str) -> None:

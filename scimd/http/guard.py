@@ -1,0 +1,147 @@
+"""Who may call what: every handler declares it, and an undeclared route is not served.
+
+``@public``, ``@signed_in("runs.read", …)`` and ``@scim_token`` mark a handler; the middleware reads
+the mark before the handler runs. A signed-in handler finds its session in ``request[SESSION]``. The
+permissions of one mark are alternatives. A POST of a signed-in person must come from a page of ours:
+by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the session's form token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from scimd.config import Config
+from scimd.core.errors import Forbidden, NotAuthenticated
+from scimd.http.keys import CONFIG, DOOR
+from scimd.http.statuses import ForeignForm
+from scimd.org import sessions
+from scimd.org.sessions import SessionHolder
+from scimd.org.tx import Door
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+H = TypeVar("H", bound=Handler)
+SESSION: web.RequestKey[SessionHolder | None] = web.RequestKey("session", object)  # type: ignore[arg-type]
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_MARK = "__access__"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """``any_of`` empty: being signed in is enough."""
+
+    kind: Literal["public", "signed_in", "scim_token"]
+    any_of: frozenset[str] = frozenset()
+
+
+def public(handler: H) -> H:
+    """Open to everybody. A session, where there is one, is looked up all the same."""
+    setattr(handler, _MARK, Access("public"))
+    return handler
+
+
+def signed_in(*any_of: str) -> Callable[[H], H]:
+    """For people with a session and one of these permissions."""
+
+    def mark(handler: H) -> H:
+        setattr(handler, _MARK, Access("signed_in", frozenset(any_of)))
+        return handler
+
+    return mark
+
+
+def scim_token(handler: H) -> H:
+    """For a source's bearer token, which the SCIM edge checks before its own routing."""
+    setattr(handler, _MARK, Access("scim_token"))
+    return handler
+
+
+def access_of(handler: object) -> Access | None:
+    return getattr(handler, _MARK, None)
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what the route's mark does not allow."""
+    if request.match_info.http_exception is not None:
+        return await handler(request)  # 404 and 405 are the router's
+    access = access_of(request.match_info.handler)
+    if access is None:
+        raise web.HTTPNotFound
+    if access.kind != "scim_token":
+        await _admit(request, access)
+    return await handler(request)
+
+
+async def _admit(request: web.Request, access: Access) -> None:
+    config, door = request.app[CONFIG], request.app[DOOR]
+    if request.method not in _SAFE and not from_our_page(request, config.server.public_url):
+        raise ForeignForm
+    text = request.cookies.get(cookie_name(config))
+    holder = await sessions.by_cookie(door, text) if text else None
+    request[SESSION] = holder
+    if access.kind == "public":
+        return
+    if holder is None:
+        raise NotAuthenticated
+    if access.any_of and not access.any_of & holder.permissions:
+        raise Forbidden(" or ".join(sorted(access.any_of)))
+    if request.method not in _SAFE:
+        sent = (await request.post()).get("form_token")
+        if not isinstance(sent, str) or not _is_form_token(door, holder, sent):
+            raise ForeignForm
+
+
+# ------------------------------------------------------------------------------ cookie, forms
+
+
+def cookie_name(config: Config) -> str:
+    """Browsers take ``__Host-`` with ``Secure`` only, which plain http on loopback cannot offer."""
+    return "__Host-scimd" if is_secure(config) else "scimd"
+
+
+def is_secure(config: Config) -> bool:
+    """Whether cookies are ``Secure``: everywhere but on plain http to this very machine."""
+    parts = urlsplit(config.server.public_url)
+    if parts.scheme == "https":
+        return True
+    host = parts.hostname or ""
+    if host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def form_token(door: Door, holder: SessionHolder) -> str:
+    """The token that every form of this session carries. It needs no row: it is derived."""
+    return _form_tokens(door, holder)[0]
+
+
+def _form_tokens(door: Door, holder: SessionHolder) -> list[str]:
+    session = str(holder.session_id).encode()
+    return [hmac.new(key, session, hashlib.sha256).hexdigest() for key in door.keys.live("csrf").values()]
+
+
+def _is_form_token(door: Door, holder: SessionHolder, sent: str) -> bool:
+    return any(hmac.compare_digest(sent.encode(), token.encode()) for token in _form_tokens(door, holder))
+
+
+def from_our_page(request: web.Request, public_url: str) -> bool:
+    """Whether the browser says that a page of ours sent this; it cannot be made to lie about it.
+
+    Under ``Referrer-Policy: no-referrer`` a form's Origin is "null", so ``Sec-Fetch-Site`` comes first.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    parts = urlsplit(public_url)
+    return request.headers.get("Origin") == f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,31 @@
+"""One id per request: in the log, in the audit, in the answer's ``X-Request-Id``."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import structlog
+from aiohttp import web
+
+from scimd.http.guard import Handler
+
+CORRELATION: web.RequestKey[str] = web.RequestKey("correlation_id", str)
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+@web.middleware
+async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Take the caller's id where it is harmless text, else make one; bind it to the log."""
+    given = request.headers.get("X-Request-Id", "")
+    correlation_id = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
+    request[CORRELATION] = correlation_id
+    with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+        response = await handler(request)
+    if not response.prepared:
+        response.headers["X-Request-Id"] = correlation_id
+    return response
+
+
+def of(request: web.Request) -> str:
+    return request[CORRELATION]

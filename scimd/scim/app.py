@@ -1,0 +1,226 @@
+"""SCIM under ``/scim/v2``: authentication, then routing, then the endpoint, then errors as SCIM.
+
+One catch-all route with a table of its own, so that there is one decoding of the path, and a path
+that is not served is refused like any other without a token (RFC 7644 §3.2, §3.12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import hdrs, web
+
+from scimd import log
+from scimd.config import Config
+from scimd.core.errors import Refusal
+from scimd.http import app as http_app
+from scimd.http import guard, limits, request_id
+from scimd.http.statuses import Fault
+from scimd.org import tokens
+from scimd.org.tokens import TokenHolder
+from scimd.org.tx import Actor, Context, Door
+from scimd.scim import groups, users
+from scimd.scim.discovery import Discovery
+from scimd.scim.errors import ScimError, body_of, of_refusal
+from scimd.scim.exchange import Exchange, ScimSettings, answer
+from scimd.scim.quirks import profiles
+
+logger = log.get(__name__)
+
+Endpoint = Callable[[Exchange], Awaitable[web.Response]]
+Methods = Mapping[str, Endpoint]
+
+PREFIX = "/scim"
+_BASE = "/scim/v2/"
+_BEARER = re.compile(r"bearer +([!-~]{1,512})", re.IGNORECASE)
+#: The form of every id that scimd gives; whatever else stands in a path is nobody's.
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+#: Endpoint → methods on the collection, methods on one resource. What is not here is not served.
+RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
+    "Users": (
+        {hdrs.METH_GET: users.listing, hdrs.METH_POST: users.create},
+        {
+            hdrs.METH_GET: users.read,
+            hdrs.METH_PUT: users.replace,
+            hdrs.METH_PATCH: users.modify,
+            hdrs.METH_DELETE: users.delete,
+        },
+    ),
+    "Groups": (
+        {hdrs.METH_GET: groups.listing, hdrs.METH_POST: groups.create},
+        {
+            hdrs.METH_GET: groups.read,
+            hdrs.METH_PUT: groups.replace,
+            hdrs.METH_PATCH: groups.modify,
+            hdrs.METH_DELETE: groups.delete,
+        },
+    ),
+}
+
+
+def add(app: web.Application, config: Config, door: Door) -> None:
+    """Add SCIM to the application."""
+    server = ScimServer(
+        door,
+        ScimSettings(
+            base_url=f"{config.server.public_url}/scim/v2",
+            max_body_bytes=config.server.max_body_bytes,
+            request_timeout_s=config.server.request_timeout.total_seconds(),
+            max_page=config.scim.max_page,
+            default_page=min(config.scim.default_page, config.scim.max_page),
+            max_operations=config.scim.max_operations,
+        ),
+    )
+
+    @guard.scim_token
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await server.handle(request)
+
+    app.router.add_route("*", PREFIX, handle)
+    app.router.add_route("*", f"{PREFIX}/{{tail:.*}}", handle)
+    http_app.errors_under(app, PREFIX, _error_page)
+
+
+async def _error_page(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """What was raised outside of ``handle``, in SCIM's words."""
+    return answer(fault.status, body_of(ScimError(fault.status, fault.detail)))
+
+
+class ScimServer:
+    def __init__(self, door: Door, settings: ScimSettings) -> None:
+        self.door = door
+        self.settings = settings
+        self.discovery = Discovery.make(settings.base_url, max_page=settings.max_page)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one request. Only what nobody foresaw leaves as an exception."""
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_s):
+                return await self._answer(request)
+        except ScimError as exc:
+            return error(exc)
+        except Refusal as exc:
+            return error(of_refusal(exc), close=request.can_read_body and not request.content.at_eof())
+        except limits.WrongMediaType as exc:
+            return error(ScimError(415, str(exc)))
+        except limits.SlowBody:
+            return error(ScimError(408, "The body did not arrive in time."), close=True)
+        except limits.UnreadableBody:
+            return error(ScimError(400, "The body cannot be read.", "invalidSyntax"), close=True)
+        except TimeoutError:
+            logger.warning("scim_deadline", method=request.method)
+            return error(of_refusal(limits.out_of_time()))
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        holder = await self._authenticated(request)
+        segments = path_of(request)
+        if segments is None:
+            raise _nowhere()
+        methods, resource_id = self._route(segments)
+        if request.method == hdrs.METH_OPTIONS:
+            return answer(204, headers={"Allow": _allow(methods)})
+        method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
+        if method not in methods:
+            allow = _allow(methods)
+            raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
+        return await methods[method](self._exchange(request, holder, resource_id))
+
+    def _exchange(self, request: web.Request, holder: TokenHolder, resource_id: str | None) -> Exchange:
+        ctx = Context(
+            org_id=holder.org_id,
+            actor=Actor("token", holder.token_id, holder.token_name),
+            door="scim",
+            correlation_id=request_id.of(request),
+            source_id=holder.source_id,
+        )
+        profile = profiles.named(holder.profile)
+        return Exchange(request, self.door, self.settings, ctx, holder, profile, resource_id)
+
+    async def _authenticated(self, request: web.Request) -> TokenHolder:
+        """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
+        match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
+        if match is None:
+            raise _unauthorized("Send the source's token as Authorization: Bearer.", "")
+        holder = await tokens.authenticate(self.door, match[1])
+        if holder is None:
+            raise _unauthorized("This token is unknown, expired or revoked.", ', error="invalid_token"')
+        return holder
+
+    def _route(self, segments: tuple[str, ...]) -> tuple[Methods, str | None]:
+        """What a path takes, and the id in it. Raises 404."""
+        match segments:
+            case ("Users" | "Groups" as name,):
+                return RESOURCES[name][0], None
+            case ("Users" | "Groups" as name, resource_id):
+                if not _ID.fullmatch(resource_id):
+                    return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
+                return RESOURCES[name][1], resource_id
+            case ("ServiceProviderConfig",):
+                return _fixed(self.discovery.config), None
+            case ("ResourceTypes" | "Schemas" as name,):
+                return _fixed(self.discovery.lists[name]), None
+            case ("ResourceTypes" | "Schemas" as name, which):
+                document = self.discovery.by_id.get((name, which.lower()))
+                if document is None:
+                    raise _nowhere()
+                return _fixed(document), None
+            case ("Me",):
+                return dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _no_me), None
+            case _:
+                raise _nowhere()
+
+
+def path_of(request: web.Request) -> tuple[str, ...] | None:
+    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere."""
+    raw = request.rel_url.raw_path
+    if not raw.startswith(_BASE):
+        return None
+    parts = raw[len(_BASE) :].removesuffix("/").split("/")
+    try:
+        return tuple(unquote_to_bytes(part).decode() for part in parts)
+    except UnicodeDecodeError:
+        return None
+
+
+def _fixed(document: bytes) -> Methods:
+    async def respond(ex: Exchange) -> web.Response:
+        # RFC 7644 §4: discovery takes no filter.
+        if "filter" in ex.query:
+            raise ScimError(403, "Discovery cannot be filtered.")
+        return answer(200, document)
+
+    return {hdrs.METH_GET: respond}
+
+
+async def _unknown_id(ex: Exchange) -> web.Response:
+    raise _nowhere()
+
+
+async def _no_me(ex: Exchange) -> web.Response:
+    raise ScimError(501, "A source's token is nobody in particular; there is no /Me for it.")
+
+
+def _nowhere() -> ScimError:
+    return ScimError(404, "There is nothing at this address.")
+
+
+def _unauthorized(detail: str, why: str) -> ScimError:
+    return ScimError(401, detail, None, (("WWW-Authenticate", f'Bearer realm="scim"{why}'),))
+
+
+def _allow(methods: Methods) -> str:
+    given = {*methods, hdrs.METH_OPTIONS} | ({hdrs.METH_HEAD} if hdrs.METH_GET in methods else set())
+    return ", ".join(sorted(given))
+
+
+def error(exc: ScimError, *, close: bool = False) -> web.Response:
+    """The error as a response; ``close`` where the rest of the request is not worth reading."""
+    response = answer(exc.status, body_of(exc), dict(exc.headers))
+    if close:
+        response.force_close()
+    return response

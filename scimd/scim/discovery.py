@@ -1,0 +1,120 @@
+"""ServiceProviderConfig, ResourceTypes, Schemas: derived from what is served (RFC 7643 §5-7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from scimd.core.attributes import KINDS, Attribute, ResourceKind, Schema
+
+_CORE = "urn:ietf:params:scim:schemas:core:2.0"
+_LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """The documents as bytes, made once. ``by_id`` maps an endpoint and an id to its document."""
+
+    config: bytes
+    lists: Mapping[str, bytes]
+    by_id: Mapping[tuple[str, str], bytes]
+
+    @classmethod
+    def make(cls, base_url: str, *, max_page: int) -> Discovery:
+        types = [_resource_type(kind, base_url) for kind in KINDS]
+        schemas = [_schema(schema, base_url) for kind in KINDS for schema in (kind.schema, *kind.extensions)]
+        each = {("ResourceTypes", one["id"]): one for one in types} | {
+            ("Schemas", one["id"]): one for one in schemas
+        }
+        return cls(
+            orjson.dumps(_provider(base_url, max_page)),
+            {"ResourceTypes": _listed(types), "Schemas": _listed(schemas)},
+            {(endpoint, name.lower()): orjson.dumps(document) for (endpoint, name), document in each.items()},
+        )
+
+
+def _listed(documents: list[dict[str, Any]]) -> bytes:
+    count = len(documents)
+    return orjson.dumps(
+        {
+            "schemas": [_LIST],
+            "totalResults": count,
+            "startIndex": 1,
+            "itemsPerPage": count,
+            "Resources": documents,
+        }
+    )
+
+
+def _provider(base_url: str, max_page: int) -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:ServiceProviderConfig"],
+        "patch": {"supported": True},
+        "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
+        "filter": {"supported": True, "maxResults": max_page},
+        "changePassword": {"supported": False},
+        "sort": {"supported": True},
+        "etag": {"supported": True},
+        "authenticationSchemes": [
+            {
+                "type": "oauthbearertoken",
+                "name": "Bearer token",
+                "description": "A token of the source, in the header Authorization: Bearer.",
+                "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+                "primary": True,
+            }
+        ],
+        "meta": {"resourceType": "ServiceProviderConfig", "location": f"{base_url}/ServiceProviderConfig"},
+    }
+
+
+def _resource_type(kind: ResourceKind, base_url: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "schemas": [f"{_CORE}:ResourceType"],
+        "id": kind.name,
+        "name": kind.name,
+        "endpoint": kind.endpoint,
+        "description": kind.schema.description,
+        "schema": kind.schema.id,
+        "meta": {"resourceType": "ResourceType", "location": f"{base_url}/ResourceTypes/{kind.name}"},
+    }
+    if kind.extensions:
+        described["schemaExtensions"] = [{"schema": each.id, "required": False} for each in kind.extensions]
+    return described
+
+
+def _schema(schema: Schema, base_url: str) -> dict[str, Any]:
+    return {
+        "schemas": [f"{_CORE}:Schema"],
+        "id": schema.id,
+        "name": schema.name,
+        "description": schema.description,
+        "attributes": [_attribute(row) for row in schema.attributes],
+        "meta": {"resourceType": "Schema", "location": f"{base_url}/Schemas/{schema.id}"},
+    }
+
+
+def _attribute(row: Attribute) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": row.name,
+        "type": row.type,
+        "multiValued": row.multi,
+        "description": row.description,
+        "required": row.required,
+        "mutability": row.mutability,
+        "returned": row.returned,
+    }
+    if row.type in ("string", "reference", "binary"):
+        described["caseExact"] = row.case_exact
+    if row.type != "boolean":
+        described["uniqueness"] = row.uniqueness
+    if row.canonical:
+        described["canonicalValues"] = list(row.canonical)
+    if row.references:
+        described["referenceTypes"] = list(row.references)
+    if row.sub:
+        described["subAttributes"] = [_attribute(part) for part in row.sub]
+    return described

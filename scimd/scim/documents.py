@@ -1,0 +1,126 @@
+"""Whole resources as clients send them → documents as the door takes them (POST and PUT)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from scimd.core.attributes import COMMON, Attribute, ResourceKind, Schema
+from scimd.core.people import Document
+from scimd.scim.errors import invalid_syntax, invalid_value
+from scimd.scim.values import Rules, refuse_unknown, taken
+
+#: Deeper than any SCIM message, and far from any recursion limit.
+MAX_DEPTH = 32
+
+
+def parse(body: bytes) -> Document:
+    """A request's body as a JSON object, bounded in depth before it is parsed."""
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+        raise invalid_syntax(f"The body nests deeper than {MAX_DEPTH} levels.")
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        if "surrogate" in exc.msg:
+            raise invalid_value(
+                "The body", "it holds half of a surrogate pair, which is no character"
+            ) from exc
+        raise invalid_syntax(f"The body is not JSON: {exc.msg} at character {exc.pos}.") from exc
+    if not isinstance(parsed, dict):
+        raise invalid_syntax("The body must be a JSON object.")
+    return parsed
+
+
+def _depth(body: bytes) -> int:
+    """How deep the JSON nests; brackets inside strings do not count."""
+    depth = deepest = 0
+    outside = True
+    # A backslash hides the character after it; without these pairs, a quote is a string's border.
+    for piece in body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"'):
+        if outside:
+            for byte in piece.translate(None, _NO_BRACKETS):
+                depth += 1 if byte in b"[{" else -1
+                deepest = max(deepest, depth)
+            if deepest > MAX_DEPTH:
+                break
+        outside = not outside
+    return deepest
+
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
+    """The attributes that a client may write, checked, under their canonical names.
+
+    Left out: what is read-only (RFC 7644 §3.5.1: ignored), ``password``, ``schemas``, members, which
+    ``members_patch`` reads, and what is unassigned.
+    """
+    _check_schemas(kind, body, rules)
+    kept: Document = {}
+    for key, value in body.items():
+        schema = kind.schema_of(key) if ":" in key else None
+        if schema is not None and schema is not kind.schema:
+            _put(kept, schema.id, _extension(schema, value, rules))
+            continue
+        row = kind.schema.find(key) or COMMON.find(key)
+        if row is None:
+            refuse_unknown(key, rules)
+        elif row.name != "schemas":
+            _put(kept, row.name, writable(row, value, row.name, rules))
+    return require(kind, kept)
+
+
+def writable(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
+    """The value to store; None for what is read-only, kept elsewhere (members), or never kept."""
+    if row.mutability == "readOnly" or row.name == "members":
+        return None
+    value = taken(row, value, where, rules)
+    # An empty externalId identifies nobody; two people would collide on it.
+    if row.mutability == "writeOnly" or (row.name == "externalId" and value == ""):
+        return None
+    return value
+
+
+def require(kind: ResourceKind, document: Document) -> Document:
+    """Refuse a document that lacks what its schema requires."""
+    for row in kind.schema.attributes:
+        if row.required and not str(document.get(row.name) or "").strip():
+            raise invalid_value(row.name, "it is required, and may not be empty")
+    return document
+
+
+def _extension(schema: Schema, value: Any, rules: Rules) -> Document | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise invalid_value(schema.id, "an object is wanted")
+    kept: Document = {}
+    for key, each in value.items():
+        row = schema.find(key)
+        if row is None:
+            refuse_unknown(f"{schema.id}:{key}", rules)
+        else:
+            _put(kept, row.name, writable(row, each, f"{schema.id}:{row.name}", rules))
+    return kept or None
+
+
+def _put(kept: Document, name: str, value: Any) -> None:
+    if name in kept:
+        raise invalid_value(name, "it was sent twice, in different spellings")
+    if value is not None:
+        kept[name] = value
+
+
+def _check_schemas(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> None:
+    schemas = next((value for key, value in body.items() if key.lower() == "schemas"), None)
+    if schemas is None:
+        if rules.refuse_unknown:
+            raise invalid_syntax(f"The body names no schemas; send {kind.schema.id!r}.")
+        return
+    if not isinstance(schemas, list) or not all(isinstance(each, str) for each in schemas):
+        raise invalid_syntax("schemas: an array of strings is wanted.")
+    if rules.refuse_unknown and kind.schema.id.lower() not in (each.lower() for each in schemas):
+        raise invalid_syntax(f"The body does not name the schema {kind.schema.id!r}.")

@@ -1,0 +1,128 @@
+"""What the SCIM edge refuses, and how every refusal looks on the wire (RFC 7644 §3.12).
+
+One table says which status and scimType a refusal of the core has. What the edge itself finds wrong
+with a request is a ScimError, made by the functions below; each names the attribute or the path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from scimd.core import errors
+
+ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
+
+ScimType = Literal[
+    "invalidFilter",
+    "tooMany",
+    "uniqueness",
+    "mutability",
+    "invalidSyntax",
+    "invalidPath",
+    "noTarget",
+    "invalidValue",
+    "invalidVers",
+    "sensitive",
+]
+
+
+class ScimError(Exception):
+    """A request that the edge refuses. ``detail`` is a sentence for the admin at the other end."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        scim_type: ScimType | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.scim_type = scim_type
+        self.headers = headers
+
+
+def invalid_value(attribute: str, why: str) -> ScimError:
+    return ScimError(400, f"{attribute}: {why}", "invalidValue")
+
+
+def invalid_syntax(why: str) -> ScimError:
+    return ScimError(400, why, "invalidSyntax")
+
+
+def invalid_path(path: str, why: str) -> ScimError:
+    return ScimError(400, f"The path {shown(path)}: {why}", "invalidPath")
+
+
+def invalid_filter(why: str) -> ScimError:
+    return ScimError(400, why, "invalidFilter")
+
+
+def no_target(path: str, why: str) -> ScimError:
+    return ScimError(400, f"The path {shown(path)}: {why}", "noTarget")
+
+
+def read_only(attribute: str, why: str = "it is read-only") -> ScimError:
+    return ScimError(400, f"{attribute}: {why}", "mutability")
+
+
+def shown(text: str, at_most: int = 120) -> str:
+    """What a client sent, quoted and cut, for a detail."""
+    return repr(text if len(text) <= at_most else f"{text[:at_most]}…")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    scim_type: ScimType | None = None
+
+
+#: Every refusal of the core. A test fails where one is missing.
+ANSWERS: dict[type[errors.Refusal], Answer] = {
+    errors.NotFound: Answer(404),
+    errors.InvalidValue: Answer(400, "invalidValue"),
+    errors.NotUnique: Answer(409, "uniqueness"),
+    errors.VersionMismatch: Answer(412),
+    errors.StateMoved: Answer(409),
+    errors.Held: Answer(409),
+    errors.NotAuthenticated: Answer(401),
+    errors.Forbidden: Answer(403),
+    errors.NotYours: Answer(403),
+    errors.OwnedBySource: Answer(403),
+    errors.Protected: Answer(403),
+    errors.WrongCredentials: Answer(401),
+    errors.MayNotSignIn: Answer(403),
+    errors.SeatLimitReached: Answer(403),
+    errors.InvitationClosed: Answer(409),
+    errors.LinkInvalid: Answer(404),
+    errors.WeakPassword: Answer(400, "invalidValue"),
+    errors.TooLarge: Answer(413),
+    errors.TooManyRequests: Answer(429),
+    errors.Overloaded: Answer(503),
+    errors.DatabaseUnavailable: Answer(503),
+    errors.StorageFull: Answer(507),
+    errors.LeaseLost: Answer(503),
+    errors.Busy: Answer(409),
+    errors.NotAllowedNow: Answer(409),
+}
+
+
+def of_refusal(refusal: errors.Refusal) -> ScimError:
+    """The refusal as this edge says it."""
+    answer = ANSWERS[type(refusal)]
+    wait = getattr(refusal, "retry_after_s", None)
+    headers = (("Retry-After", str(max(1, round(wait)))),) if wait is not None else ()
+    return ScimError(answer.status, refusal.detail, answer.scim_type, headers)
+
+
+def body_of(error: ScimError) -> bytes:
+    """The error resource. The status is a string (RFC 7644 §3.12)."""
+    body = {"schemas": [ERROR_URN], "status": str(error.status)}
+    if error.scim_type is not None:
+        body["scimType"] = error.scim_type
+    body["detail"] = error.detail.encode("utf-8", "replace").decode()
+    return orjson.dumps(body)

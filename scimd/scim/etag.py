@@ -1,0 +1,47 @@
+"""Entity tags: ``W/"<document version>-<rest>"`` (RFC 7644 §3.14, RFC 9110 §13).
+
+If-None-Match on a read compares the whole tag. If-Match on a write compares the document's version
+alone, so that a change of memberships fails nobody's PUT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from scimd.scim.errors import ScimError
+
+_TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
+_MAX_CHARS = 4096
+
+
+def _tags(header: str) -> frozenset[str] | None:
+    """The opaque parts in a header, weak or strong; None for ``*``. What cannot be read is no tag."""
+    if header.strip() == "*":
+        return None
+    if len(header) > _MAX_CHARS:
+        raise ScimError(400, "The list of entity tags is too long.", "invalidValue")
+    found, at = [], 0
+    while match := _TAG.match(header, at):
+        found.append(match[1])
+        at = match.end()
+    return frozenset(found)
+
+
+def if_match(header: str | None) -> Callable[[int], bool] | None:
+    """From If-Match to a test of a document's version; None where nothing is asked."""
+    if header is None:
+        return None
+    tags = _tags(header)
+    if tags is None:
+        return lambda version: True
+    versions = {tag.partition("-")[0] for tag in tags}
+    return lambda version: str(version) in versions
+
+
+def is_unchanged(header: str | None, current: str) -> bool:
+    """Whether If-None-Match names the current tag: answer 304."""
+    if header is None:
+        return False
+    tags = _tags(header)
+    return tags is None or current.removeprefix("W/").strip('"') in tags

@@ -1,0 +1,100 @@
+"""One SCIM request on its way: who asks, in which profile, what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from aiohttp import web
+
+from scimd import log
+from scimd.core.attributes import ResourceKind
+from scimd.core.people import Document
+from scimd.core.resource import Projection
+from scimd.http import limits
+from scimd.org.tokens import TokenHolder
+from scimd.org.tx import Context, Door
+from scimd.scim import documents
+from scimd.scim.errors import ScimError, invalid_syntax
+from scimd.scim.quirks import Part, Profile
+from scimd.scim.values import Rules
+
+logger = log.get(__name__)
+
+MEDIA_TYPE = "application/scim+json"
+_TAKEN = frozenset((MEDIA_TYPE, "application/json"))
+_PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
+
+
+@dataclass(frozen=True, slots=True)
+class ScimSettings:
+    """``base_url`` is the configured public address with ``/scim/v2``; the request's Host is never used."""
+
+    base_url: str
+    max_body_bytes: int
+    request_timeout_s: float
+    max_page: int
+    default_page: int
+    max_operations: int
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What an endpoint works with. ``id`` is the path's last segment, where there is one."""
+
+    request: web.Request
+    door: Door
+    settings: ScimSettings
+    ctx: Context
+    holder: TokenHolder
+    profile: Profile
+    id: str | None = None
+
+    @property
+    def rules(self) -> Rules:
+        return self.profile.rules.values
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+        given = self.request.query
+        for name in _PARAMETERS:
+            if len(given.getall(name, ())) > 1:
+                raise invalid_syntax(f"The parameter {name} was sent twice.")
+        return {name: given[name] for name in _PARAMETERS if name in given}
+
+    def projection(self, kind: ResourceKind) -> Projection:
+        """What the answer shall carry; both parameters at once only where the profile is lenient."""
+        only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
+        if only and without and self.rules.refuse_unknown:
+            raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
+        return Projection.parse(kind, only, without)
+
+    async def body(self, kind: ResourceKind, part: Part) -> Document:
+        """The body, bounded, parsed, and in the form in which the generic code takes it."""
+        limits.check_media_type(self.request, _TAKEN)
+        raw = await limits.read_body(
+            self.request, self.settings.max_body_bytes, self.settings.request_timeout_s
+        )
+        body, applied = self.profile.transform(kind.name, part, documents.parse(raw))
+        if applied:
+            logger.debug("scim_transformed", profile=self.profile.name, transforms=applied)
+        return body
+
+    def header(self, name: str) -> str | None:
+        values = self.request.headers.getall(name, None)
+        return None if values is None else ",".join(values)
+
+
+def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
+    """A response as SCIM has it: its media type, also on errors."""
+    response = web.Response(status=status, body=body, headers=headers)
+    if body is not None:
+        response.headers["Content-Type"] = MEDIA_TYPE
+    return response
+
+
+def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:
+    return ScimError(404, f"There is no {kind.name} {(resource_id or '')[:64]!r} here.")

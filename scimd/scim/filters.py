@@ -1,0 +1,308 @@
+"""Filters: bounded, parsed by scim2-models, bound to the attribute table, evaluated in memory.
+
+What a comparison means, here and in ``filter_sql`` alike (RFC 7644 §3.4.2.2):
+
+- a multi-valued attribute matches where any of its values does; ``ne`` is the negation of ``eq``, so
+  it also holds where the attribute is unassigned;
+- ``eq null`` is the negation of ``pr``;
+- a complex attribute is compared by its ``value``;
+- strings are compared by ``people.fold`` unless the table says caseExact; by code point for order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from scim2_models import InvalidFilterException
+from scim2_models.path import (
+    AttrPath,
+    CompareOperator,
+    Comparison,
+    FilterNode,
+    FilterVisitor,
+    LogicalExpr,
+    LogicalOperator,
+    Not,
+    Present,
+    ScimFilter,
+    ValuePath,
+)
+
+from scimd.core.attributes import Attribute, Resolved, ResourceKind
+from scimd.core.people import fold
+from scimd.scim.errors import invalid_filter, shown
+
+MAX_CHARS = 4096
+MAX_DEPTH = 20
+MAX_TERMS = 100
+
+_ORDERING = frozenset((CompareOperator.gt, CompareOperator.ge, CompareOperator.lt, CompareOperator.le))
+_PARTS = frozenset((CompareOperator.co, CompareOperator.sw, CompareOperator.ew))
+_EQUALITY = frozenset((CompareOperator.eq, CompareOperator.ne))
+
+#: The value of a multi-valued attribute that is not complex, inside brackets.
+_ITSELF = "value"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A comparison bound to the table. ``value`` is folded and typed; None is null."""
+
+    __test__ = False  # not one of pytest's
+
+    found: Resolved
+    op: CompareOperator
+    value: str | bool | int | float | datetime | None
+
+
+def parse(text: str) -> FilterNode:
+    """The filter's syntax tree. Raises invalidFilter for what is no filter, or too long or deep."""
+    check_bounds(text)
+    try:
+        return ScimFilter(text).ast
+    except InvalidFilterException as exc:
+        raise invalid_filter(f"The filter {shown(text)} cannot be read: {exc.detail}.") from exc
+
+
+def check_bounds(text: str) -> None:
+    """Refuse what is too long, too deep or has too many terms, before any parser sees it."""
+    if len(text) > MAX_CHARS:
+        raise invalid_filter(f"The filter is longer than {MAX_CHARS} characters.")
+    depth = deepest = 0
+    words = 1
+    for piece in _outside_quotes(text):
+        for char in piece:
+            if char in "([":
+                depth += 1
+                deepest = max(deepest, depth)
+            elif char in ")]":
+                depth -= 1
+        lowered = piece.lower().split()
+        words += lowered.count("and") + lowered.count("or")
+    if deepest > MAX_DEPTH:
+        raise invalid_filter(f"The filter nests deeper than {MAX_DEPTH} levels.")
+    if words > MAX_TERMS:
+        raise invalid_filter(f"The filter has more than {MAX_TERMS} terms.")
+
+
+def _outside_quotes(text: str) -> Sequence[str]:
+    return text.replace("\\\\", "").replace('\\"', "").split('"')[::2]
+
+
+# ------------------------------------------------------------------------------ binding
+
+
+class Binder:
+    """Binds the paths of a filter to the rows of a resource type."""
+
+    def __init__(self, kind: ResourceKind, *, tolerant: bool = True) -> None:
+        self.kind = kind
+        self.tolerant = tolerant
+
+    def attribute(self, path: AttrPath) -> Resolved:
+        """What a path names. Raises invalidFilter with the name where there is no such attribute."""
+        found = self.kind.resolve(path.uri, path.attr, path.sub_attr)
+        if found is None:
+            raise invalid_filter(f"{self.kind.name} has no attribute {shown(str(path))}; see /Schemas.")
+        if not (found.attribute.filterable and found.target.filterable):
+            raise invalid_filter(f"{found} cannot be filtered by.")
+        return found
+
+    def comparison(self, node: Comparison) -> Test:
+        found = self.attribute(node.attr_path)
+        value = found.target.find(_ITSELF) if found.sub is None else None
+        if found.target.type == "complex":
+            if value is None:
+                raise invalid_filter(f"{found} is complex: compare one of its sub-attributes.")
+            found = Resolved(found.extension, found.attribute, value)
+        return self._test(found, node)
+
+    def selection(self, node: ValuePath) -> Resolved:
+        """The multi-valued attribute from which brackets select."""
+        found = self.attribute(node.attr_path)
+        if not found.attribute.multi or found.sub is not None:
+            raise invalid_filter(f"{found} has no values to select from.")
+        return found
+
+    def inside(self, found: Resolved, path: AttrPath) -> Resolved:
+        """What a path inside the brackets of ``found`` names."""
+        part = found.attribute.find(path.attr)
+        if part is None and not found.attribute.sub and path.attr.lower() == _ITSELF:
+            return found
+        if part is None or path.sub_attr is not None or path.uri is not None:
+            raise invalid_filter(f"{found} has no sub-attribute {shown(str(path))}; see /Schemas.")
+        if not part.filterable:
+            raise invalid_filter(f"{found}.{part.name} cannot be filtered by.")
+        return Resolved(found.extension, found.attribute, part)
+
+    def inside_comparison(self, found: Resolved, node: Comparison) -> Test:
+        return self._test(self.inside(found, node.attr_path), node)
+
+    def _test(self, found: Resolved, node: Comparison) -> Test:
+        row, op = found.target, node.op
+        if op not in _EQUALITY and (node.value is None or row.type in ("boolean", "binary")):
+            raise invalid_filter(f"{op.value} cannot be applied to {found} and {shown(str(node.value))}.")
+        if op in _PARTS and row.type == "dateTime":
+            raise invalid_filter(f"{op.value} cannot be applied to {found}, which is a dateTime.")
+        return Test(found, op, None if node.value is None else self._typed(found, row, node.value))
+
+    def _typed(self, found: Resolved, row: Attribute, value: Any) -> str | bool | int | float | datetime:
+        match row.type:
+            case "boolean":
+                if isinstance(value, str) and self.tolerant and value.lower() in ("true", "false"):
+                    return value.lower() == "true"
+                wanted = isinstance(value, bool)
+            case "integer" | "decimal":
+                wanted = isinstance(value, (int, float)) and not isinstance(value, bool)
+            case "dateTime":
+                return instant(value, str(found))
+            case _:
+                wanted = isinstance(value, str) and "\0" not in value and _is_text(value)
+        if not wanted:
+            raise invalid_filter(
+                f"{found} cannot be compared with {shown(str(value))}: it is of type {row.type}."
+            )
+        return fold(value) if row.folds else value
+
+
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def instant(value: Any, where: str) -> datetime:
+    """A SCIM dateTime as a moment. Raises invalidFilter."""
+    try:
+        at = datetime.fromisoformat(value)
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise invalid_filter(
+            f"{where} is compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(str(value))}."
+        ) from None
+
+
+# ------------------------------------------------------------------------------ evaluation
+
+_COMPARE: dict[CompareOperator, Callable[[Any, Any], bool]] = {
+    CompareOperator.eq: lambda have, want: have == want,
+    CompareOperator.co: lambda have, want: want in have,
+    CompareOperator.sw: lambda have, want: have.startswith(want),
+    CompareOperator.ew: lambda have, want: have.endswith(want),
+    CompareOperator.gt: lambda have, want: have > want,
+    CompareOperator.ge: lambda have, want: have >= want,
+    CompareOperator.lt: lambda have, want: have < want,
+    CompareOperator.le: lambda have, want: have <= want,
+}
+
+
+def holds(test: Test, values: Sequence[Any]) -> bool:
+    """Whether the comparison holds of an attribute with these values (none: unassigned)."""
+    if test.value is None:
+        return any(map(is_present, values)) is (test.op is CompareOperator.ne)
+    if test.op is CompareOperator.ne:
+        return not holds(Test(test.found, CompareOperator.eq, test.value), values)
+    compare = _COMPARE[test.op]
+    return any(
+        compare(have, test.value) for have in map(_comparable(test.found.target), values) if have is not None
+    )
+
+
+def _comparable(row: Attribute) -> Callable[[Any], Any]:
+    """From a stored value to what is compared; None for a value of another type than the table's."""
+
+    def convert(value: Any) -> Any:
+        match row.type:
+            case "boolean":
+                return value if isinstance(value, bool) else None
+            case "integer" | "decimal":
+                return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+            case "dateTime":
+                return instant(value, row.name)
+            case _:
+                return (fold(value) if row.folds else value) if isinstance(value, str) else None
+
+    return convert
+
+
+def is_present(value: Any) -> bool:
+    """``pr``: not null, not empty; a complex value has some part that is present."""
+    if isinstance(value, Mapping):
+        return any(map(is_present, value.values()))
+    if isinstance(value, list):
+        return any(map(is_present, value))
+    return value is not None and value != ""
+
+
+class Evaluator(FilterVisitor[bool]):
+    """A filter evaluated on one resource, as a dict in the form in which it is rendered."""
+
+    def __init__(self, kind: ResourceKind, resource: Mapping[str, Any], *, tolerant: bool = True) -> None:
+        self.binder = Binder(kind, tolerant=tolerant)
+        self.resource = resource
+
+    def visit_comparison(self, node: Comparison) -> bool:
+        test = self.binder.comparison(node)
+        return holds(test, values_of(self.resource, test.found))
+
+    def visit_present(self, node: Present) -> bool:
+        return any(map(is_present, values_of(self.resource, self.binder.attribute(node.attr_path))))
+
+    def visit_not(self, node: Not) -> bool:
+        return not self.visit(node.expr)
+
+    def visit_logical_expr(self, node: LogicalExpr) -> bool:
+        # A list: each term is bound, so that an unknown name is refused wherever it stands.
+        results = [self.visit(term) for term in node.terms]
+        return all(results) if node.op == LogicalOperator.and_ else any(results)
+
+    def visit_value_path(self, node: ValuePath) -> bool:
+        found = self.binder.selection(node)
+        values = values_of(self.resource, found)
+        picked = [ValueEvaluator(self.binder, found, each).visit(node.val_filter) for each in values or [{}]]
+        return bool(values) and any(picked)
+
+
+class ValueEvaluator(FilterVisitor[bool]):
+    """The filter inside brackets, evaluated on one value of a multi-valued attribute."""
+
+    def __init__(self, binder: Binder, found: Resolved, value: Any) -> None:
+        self.binder = binder
+        self.found = found
+        self.value = value
+
+    def _values(self, part: Resolved) -> Sequence[Any]:
+        if part.sub is None:
+            return [self.value]
+        value = self.value.get(part.sub.name) if isinstance(self.value, Mapping) else None
+        return [] if value is None else [value]
+
+    def visit_comparison(self, node: Comparison) -> bool:
+        test = self.binder.inside_comparison(self.found, node)
+        return holds(test, self._values(test.found))
+
+    def visit_present(self, node: Present) -> bool:
+        return any(map(is_present, self._values(self.binder.inside(self.found, node.attr_path))))
+
+    def visit_not(self, node: Not) -> bool:
+        return not self.visit(node.expr)
+
+    def visit_logical_expr(self, node: LogicalExpr) -> bool:
+        results = [self.visit(term) for term in node.terms]
+        return all(results) if node.op == LogicalOperator.and_ else any(results)
+
+    def visit_value_path(self, node: ValuePath) -> bool:
+        raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")
+
+
+def values_of(resource: Mapping[str, Any], found: Resolved) -> Sequence[Any]:
+    """The values that an attribute has in a resource, flattened; none where it is unassigned."""
+    here: Any = resource
+    for key in found.keys:
+        here = here.get(key) if isinstance(here, Mapping) else None
+    many = here if isinstance(here, list) else [] if here is None else [here]
+    if found.sub is None:
+        return many
+    parts = [each.get(found.sub.name) for each in many if isinstance(each, Mapping)]
+    return [part for part in parts if part is not None]

@@ -1,0 +1,55 @@
+"""What particular identity providers send: transforms and switches, by a profile per token.
+
+A transform is pure, body → body, and runs before the generic code, only for tokens of a profile that
+has it. Each names itself, the date on which it was last checked, and its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+from scimd.core.people import Document
+from scimd.scim.patch import PatchRules
+
+Part = Literal["create", "replace", "patch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quirk:
+    """One habit of one provider, and the form in which the generic code takes it.
+
+    ``apply`` gives back the very body that it got where there is nothing to do.
+    """
+
+    name: str
+    seen: date
+    source: str
+    kinds: frozenset[str]
+    parts: frozenset[Part]
+    apply: Callable[[Document], Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How a provider is spoken with."""
+
+    name: str
+    quirks: tuple[Quirk, ...] = ()
+    rules: PatchRules = field(default_factory=PatchRules)
+    #: PATCH of a user answers 200 with the resource, else 204; of a group likewise.
+    user_patch_answers: bool = True
+    group_patch_answers: bool = False
+
+    def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[str, ...]]:
+        """The body as the generic code takes it, and the names of the transforms that changed it."""
+        applied = []
+        for quirk in self.quirks:
+            if kind in quirk.kinds and part in quirk.parts:
+                changed = quirk.apply(body)
+                if changed is not body:
+                    applied.append(quirk.name)
+                    body = changed
+        return body, tuple(applied)

@@ -1,0 +1,42 @@
+"""Okta: developer.okta.com, SCIM 2.0 protocol reference, checked 2026-11."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from scimd.core.people import Document
+from scimd.scim.quirks import Quirk
+
+_READ_ONLY = ("id", "meta", "schemas")
+
+
+def _drop_ids(body: Document) -> Document:
+    """The rename of a group carries the group's id: ``{"op": "replace", "value": {"id": …}}``."""
+    operations = body.get("Operations")
+    if not isinstance(operations, list):
+        return body
+    cleaned = [_without_ids(each) for each in operations]
+    if all(new is old for new, old in zip(cleaned, operations, strict=True)):
+        return body
+    return {**body, "Operations": cleaned}
+
+
+def _without_ids(operation: Any) -> Any:
+    value = operation.get("value") if isinstance(operation, Mapping) else None
+    if not isinstance(value, Mapping) or operation.get("path") or not set(value) & set(_READ_ONLY):
+        return operation
+    return {**operation, "value": {key: each for key, each in value.items() if key not in _READ_ONLY}}
+
+
+GROUP_ID_IN_RENAME = Quirk(
+    "okta.id-in-rename",
+    date(2026, 11, 1),
+    "https://developer.okta.com/docs/api/openapi/okta-scim/guides/scim-20/#update-a-specific-group-name",
+    frozenset(("User", "Group")),
+    frozenset(("patch",)),
+    _drop_ids,
+)
+
+QUIRKS = (GROUP_ID_IN_RENAME,)

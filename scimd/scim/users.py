@@ -1,0 +1,91 @@
+"""/Users (RFC 7644 §3.3-3.6): wire to facts, records to wire."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from scimd.core.attributes import USER
+from scimd.core.people import Document, PersonId
+from scimd.core.resource import StoredUser, etag, render_list, render_user, user_location
+from scimd.org import people, reads
+from scimd.org.people import AssertUser
+from scimd.scim import patch
+from scimd.scim.documents import document_of
+from scimd.scim.etag import if_match, is_unchanged
+from scimd.scim.exchange import Exchange, answer, missing
+from scimd.scim.listing import query_of
+
+
+async def create(ex: Exchange) -> web.Response:
+    """POST /Users. An account that says nothing of ``active`` is active."""
+    projection = ex.projection(USER)
+    document = document_of(USER, await ex.body(USER, "create"), ex.rules)
+    document.setdefault("active", True)
+    stored = await people.create_user(ex.door, ex.ctx, AssertUser(document, document.get("externalId")))
+    location = user_location(stored.person_id, ex.settings.base_url)
+    body = projection.apply(render_user(stored, ex.settings.base_url))
+    return answer(201, body, {"Location": location, "ETag": etag(stored.version, stored.rest)})
+
+
+async def read(ex: Exchange) -> web.Response:
+    """GET /Users/{id}."""
+    stored = await reads.scim_user(ex.door, ex.ctx, _id(ex))
+    if stored is None:
+        raise missing(USER, ex.id)
+    tag = etag(stored.version, stored.rest)
+    if is_unchanged(ex.header("If-None-Match"), tag):
+        return answer(304, headers={"ETag": tag})
+    return _shown(ex, stored)
+
+
+async def replace(ex: Exchange) -> web.Response:
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (design, section 6)."""
+    fresh = document_of(USER, await ex.body(USER, "replace"), ex.rules)
+
+    def change(stored: Document) -> Document:
+        kept = {"active": stored["active"]} if "active" in stored and "active" not in fresh else {}
+        return {**fresh, **kept}
+
+    changed = await people.change_user(
+        ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
+    )
+    return _shown(ex, changed)
+
+
+async def modify(ex: Exchange) -> web.Response:
+    """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
+    operations = patch.operations_of(await ex.body(USER, "patch"), ex.settings.max_operations)
+
+    def change(stored: Document) -> Document:
+        return patch.apply(USER, stored, operations, ex.profile.rules)
+
+    changed = await people.change_user(
+        ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
+    )
+    if not ex.profile.user_patch_answers and "attributes" not in ex.query:
+        return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
+    return _shown(ex, changed)
+
+
+async def delete(ex: Exchange) -> web.Response:
+    """DELETE /Users/{id}."""
+    await people.delete_user(ex.door, ex.ctx, _id(ex), if_match=if_match(ex.header("If-Match")))
+    return answer(204)
+
+
+async def listing(ex: Exchange) -> web.Response:
+    """GET /Users with filter, sort, page and projection."""
+    projection = ex.projection(USER)
+    query = query_of(ex, USER, projection)
+    found = await reads.scim_users(ex.door, ex.ctx, query)
+    rendered = (projection.apply(render_user(each, ex.settings.base_url)) for each in found.resources)
+    return answer(200, render_list(rendered, found.total, query.start_index))
+
+
+def _shown(ex: Exchange, stored: StoredUser) -> web.Response:
+    body = ex.projection(USER).apply(render_user(stored, ex.settings.base_url))
+    return answer(200, body, {"ETag": etag(stored.version, stored.rest)})
+
+
+def _id(ex: Exchange) -> PersonId:
+    return PersonId(ex.id or "")

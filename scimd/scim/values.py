@@ -1,0 +1,155 @@
+"""One attribute's value: checked and brought into the form in which it is stored.
+
+Derives from the attribute table. An accepted value comes back as it was sent (V20): nothing is
+trimmed, cut or converted, but for the tolerance that a profile declares. ``None`` means unassigned,
+which null, an empty array and an empty object all are (RFC 7643 §2.5).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scimd.core.attributes import Attribute
+from scimd.scim.errors import ScimError, invalid_value
+
+#: More than one address in one value, or a header's end: never one scalar address.
+_NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
+_BOOLEANS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How strictly values are taken; part of a profile.
+
+    ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
+    ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
+    object with ``value`` belongs.
+    """
+
+    refuse_unknown: bool = False
+    tolerant: bool = True
+
+
+def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
+    """The value of an attribute as it is stored, or None where that leaves it unassigned."""
+    if value is None:
+        return None
+    if not row.multi:
+        return taken_one(row, value, where, rules)
+    if not isinstance(value, list):
+        if not rules.tolerant:
+            raise invalid_value(where, "it is multi-valued: send an array")
+        value = [value]
+    kept = [
+        one for each in value if each is not None and (one := taken_one(row, each, where, rules)) is not None
+    ]
+    return kept or None
+
+
+def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
+    """One value of an attribute, multi-valued or not."""
+    match row.type:
+        case "complex":
+            return _complex(row, value, where, rules)
+        case "boolean":
+            return _boolean(value, where, rules)
+        case "binary":
+            return _binary(value, where)
+        case "integer" | "decimal":
+            return _number(row, value, where)
+        case "string" | "reference" | "dateTime":
+            return _string(row, value, where)
+
+
+def _string(row: Attribute, value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise invalid_value(where, f"a string is wanted, not {_kind(value)}")
+    if "\0" in value:
+        raise invalid_value(where, "it holds the character NUL")
+    if not value.isascii():
+        _refuse_surrogates(value, where)
+    if row.max_chars is not None and len(value) > row.max_chars:
+        raise invalid_value(where, f"it is longer than {row.max_chars} characters")
+    if row.address and _NO_ADDRESS.search(value):
+        raise invalid_value(where, "one address is wanted, without control characters and lists")
+    return value
+
+
+def _refuse_surrogates(value: str, where: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise invalid_value(where, "it holds half of a surrogate pair, which is no character") from None
+
+
+def _boolean(value: Any, where: str, rules: Rules) -> bool:
+    if isinstance(value, bool):
+        return value
+    if rules.tolerant and isinstance(value, str) and value.lower() in _BOOLEANS:
+        return _BOOLEANS[value.lower()]
+    raise invalid_value(where, f"true or false is wanted, not {_kind(value)}")
+
+
+def _number(row: Attribute, value: Any, where: str) -> int | float:
+    wanted = int if row.type == "integer" else (int, float)
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise invalid_value(where, f"a number is wanted, not {_kind(value)}")
+    return value
+
+
+def _binary(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise invalid_value(where, f"base64 is wanted, not {_kind(value)}")
+    try:
+        base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise invalid_value(where, "it is not base64") from None
+    return value
+
+
+def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, Any] | None:
+    if isinstance(value, str) and rules.tolerant and row.find("value") is not None:
+        value = {"value": value} if value else {}
+    if isinstance(value, list) and rules.tolerant and not row.multi and len(value) <= 1:
+        return _complex(row, value[0], where, rules) if value else None
+    if not isinstance(value, Mapping):
+        raise invalid_value(where, f"an object is wanted, not {_kind(value)}")
+    kept: dict[str, Any] = {}
+    for name, each in value.items():
+        part = row.find(name)
+        if part is None:
+            refuse_unknown(f"{where}.{name}", rules)
+        elif part.name in kept:
+            raise invalid_value(f"{where}.{part.name}", "it was sent twice, in different spellings")
+        elif part.mutability != "readOnly" and each is not None:
+            kept[part.name] = taken_one(part, each, f"{where}.{part.name}", rules)
+    return kept or None
+
+
+def refuse_unknown(where: str, rules: Rules) -> None:
+    """Refuse an attribute that scimd does not serve, where the profile says so."""
+    if rules.refuse_unknown:
+        raise unknown(where)
+
+
+def unknown(where: str) -> ScimError:
+    return invalid_value(where[:200], "there is no such attribute; see /Schemas")
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

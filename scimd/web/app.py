@@ -1,0 +1,110 @@
+"""The page's routes, static files and errors."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import PurePosixPath
+
+from aiohttp import web
+
+from scimd.config import Config
+from scimd.core.errors import InvitationClosed, LinkInvalid, NotAuthenticated
+from scimd.http import request_id
+from scimd.http.app import errors_under
+from scimd.http.guard import public
+from scimd.http.statuses import Fault
+from scimd.org.tx import Door
+from scimd.web import decide, invitations, overview, people, runs, security, sign_in
+from scimd.web.pages import message, see_other
+
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_STATIC = {
+    file.name: file.read_bytes()
+    for file in files("scimd.web").joinpath("static").iterdir()
+    if PurePosixPath(file.name).suffix in _TYPES
+}
+
+
+def add(app: web.Application, config: Config, door: Door) -> None:
+    """Add the page to the application, and make it answer for whatever no other edge answers for."""
+    app.add_routes(
+        [
+            web.get("/", overview.show),
+            web.get("/static/{name}", static),
+            web.get("/sign-in", sign_in.show),
+            web.post("/sign-in", sign_in.enter),
+            web.get("/o/{slug:[a-z0-9-]+}/sign-in", sign_in.show),
+            web.post("/o/{slug:[a-z0-9-]+}/sign-in", sign_in.enter),
+            web.get("/sign-in/{token}", sign_in.show_link),
+            web.post("/sign-in/{token}", sign_in.enter_by_link),
+            web.post("/sign-out", sign_in.leave),
+            web.get("/set-password/{token}", sign_in.show_set_password),
+            web.post("/set-password/{token}", sign_in.set_password),
+            web.get("/password", sign_in.show_own_password),
+            web.post("/password", sign_in.set_own_password),
+            web.get("/invitation/{token}", invitations.show),
+            web.post("/invitation/{token}", invitations.accept),
+            web.get("/invitation/{token}/decline", invitations.show_decline),
+            web.post("/invitation/{token}/decline", invitations.decline),
+            web.get("/welcome", invitations.welcome),
+            web.get("/runs", runs.index),
+            web.get("/runs/{id}", runs.show),
+            web.post("/runs/{id}/approve", runs.approve),
+            web.get("/people", people.index),
+            web.get("/people/{id}", people.show),
+            web.get("/decide", decide.index),
+            web.get("/decide/{id}", decide.show),
+            web.post("/decide/{id}", decide.answer),
+        ]
+    )
+    errors_under(app, "/", error)
+
+
+@public
+async def static(request: web.Request) -> web.StreamResponse:
+    """One of our files, from memory. Pages name them with a fingerprint, so they may be kept for long."""
+    name = request.match_info["name"]
+    body = _STATIC.get(name)
+    if body is None:
+        raise web.HTTPNotFound
+    kind = _TYPES[PurePosixPath(name).suffix]
+    keep = "public, max-age=31536000, immutable" if request.query_string else "public, max-age=300"
+    headers = {"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": keep}
+    return web.Response(body=body, headers=headers)
+
+
+async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
+    """Errors as a page: what is wrong, in a sentence, and a way on."""
+    if fault.code == NotAuthenticated.code:
+        return _to_sign_in(request)
+    if fault.code == LinkInvalid.code:
+        return sign_in.dead_link()
+    if fault.code == InvitationClosed.code:
+        return invitations.closed(fault.detail)
+    title = _TITLES.get(fault.status, "That did not work")
+    reference = request_id.of(request) if fault.status >= 500 else ""
+    return message(
+        title, fault.detail, status=fault.status, href="/", go="To the overview", reference=reference
+    )
+
+
+_TITLES = {
+    403: "Not allowed",
+    404: "Not here",
+    405: "That does not work here",
+    409: "That cannot be done now",
+    413: "Too large",
+    429: "Too many requests",
+    500: "Something went wrong",
+    503: "scimd is busy",
+}
+
+
+def _to_sign_in(request: web.Request) -> web.Response:
+    """After signing in they come back here, if it was a page that they wanted to see."""
+    wanted = security.local_path(request.path_qs) if request.method == "GET" else "/"
+    return see_other("/sign-in" if wanted == "/" else f"/sign-in?next={_quoted(wanted)}")
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("&", "%26").replace("+", "%2B")

@@ -1,0 +1,84 @@
+"""Items to decide: the list, one question with its facts side by side, the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from scimd.core.people import DecisionId
+from scimd.http.guard import signed_in
+from scimd.http.keys import DOOR
+from scimd.http.visits import visit_of
+from scimd.org import decisions
+from scimd.web import forms, words
+from scimd.web.pages import page, see_other
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the things that are compared: the entry, the person who has the address, …"""
+
+    name: str
+    facts: Mapping[str, str]
+
+
+@signed_in("users.read")
+async def index(request: web.Request) -> web.StreamResponse:
+    door, visit = request.app[DOOR], await visit_of(request)
+    every = bool(request.query.get("all"))
+    rows = await decisions.list_decisions(door, visit.org_id, state=None if every else "open")
+    return await page(
+        request, visit, "decisions.html", "To decide", section="/decide", decisions=rows, every=every
+    )
+
+
+@signed_in("users.read")
+async def show(request: web.Request) -> web.StreamResponse:
+    door, visit = request.app[DOOR], await visit_of(request)
+    item = await decisions.get(door, visit.org_id, DecisionId(request.match_info["id"]))
+    sides, facts = split(item.facts)
+    labels = {option.answer: option.label for option in item.options}
+    return await page(
+        request,
+        visit,
+        "decision.html",
+        "To decide",
+        section="/decide",
+        item=item,
+        sides=sides,
+        side_rows=list(dict.fromkeys(name for side in sides for name in side.facts)),
+        facts=facts,
+        answer_label=labels.get(item.answer or "", item.answer or ""),
+        may_answer=visit.may("users.manage"),
+    )
+
+
+def split(facts: Mapping[str, Any]) -> tuple[list[Side], list[tuple[str, str]]]:
+    """Facts that are objects stand side by side as columns; the plain ones go in a list below."""
+    sides = [
+        Side(_name(name), {_name(key): words.text(each) for key, each in value.items()})
+        for name, value in facts.items()
+        if isinstance(value, Mapping) and value
+    ]
+    plain = [
+        (_name(name), words.text(value))
+        for name, value in facts.items()
+        if not isinstance(value, Mapping) and value not in (None, [], "")
+    ]
+    return sides, plain
+
+
+def _name(key: str) -> str:
+    return key.replace("_", " ").capitalize()
+
+
+@signed_in("users.manage")
+async def answer(request: web.Request) -> web.StreamResponse:
+    door, visit = request.app[DOOR], await visit_of(request)
+    form = await forms.fields(request, "answer")
+    item_id = DecisionId(request.match_info["id"])
+    await decisions.answer(door, visit.context(door), item_id, form["answer"])
+    return see_other(visit.url(f"/decide/{item_id}", said="answered"))

@@ -1,0 +1,216 @@
+"""What every page shares: who looks at which organization, the templates, what values look like."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from aiohttp import web
+
+from scimd.http.keys import DOOR
+from scimd.http.visits import SEE_RUNS, Visit
+from scimd.org import decisions
+from scimd.org.history import HistoryRecord
+from scimd.org.tx import Door
+from scimd.web import security, words
+
+PAGE = 100
+
+
+# ------------------------------------------------------------------------------ rendering
+
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    path: str
+    name: str
+    count: int = 0
+
+
+async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
+    if not visit.holder.permissions:
+        return [NavigationItem("/", "My access")]
+    items = [NavigationItem("/", "Overview")]
+    if visit.may(*SEE_RUNS):
+        items.append(NavigationItem("/runs", "Runs"))
+    if visit.may("users.read"):
+        waiting = await decisions.list_decisions(door, visit.org_id, state="open")
+        items.append(NavigationItem("/people", "People"))
+        items.append(NavigationItem("/decide", "To decide", len(waiting)))
+    return items
+
+
+_SAID = {
+    "approved": "Approved. The worker applies it now.",
+    "answered": "Decided. It takes effect at once.",
+    "password": "Your password is set.",
+}
+
+
+async def page(
+    request: web.Request, visit: Visit, template: str, title: str, *, section: str = "", **context: Any
+) -> web.Response:
+    """A page of the signed-in part, in the shell with its navigation."""
+    return _response(
+        template,
+        200,
+        title=title,
+        section=section,
+        visit=visit,
+        url=visit.url,
+        navigation=await _navigation(request.app[DOOR], visit),
+        said=_SAID.get(request.query.get("said", "")),
+        **context,
+    )
+
+
+def narrow(template: str, title: str, *, status: int = 200, **context: Any) -> web.Response:
+    """A page on its own: sign-in, invitations, errors."""
+    return _response(template, status, title=title, **context)
+
+
+def message(
+    title: str, *lines: str, status: int = 200, href: str = "", go: str = "", reference: str = ""
+) -> web.Response:
+    """A page that says one thing, with one way on."""
+    return narrow(
+        "message.html", title, status=status, lines=lines, href=href, go=go, reference=reference
+    )  # fmt: skip
+
+
+def see_other(path: str) -> web.Response:
+    """Answer a POST: go there by GET, so that reloading repeats nothing."""
+    response = web.Response(status=303, headers={"Location": path})
+    security.add_headers(response)
+    return response
+
+
+def _response(template: str, status: int, **context: Any) -> web.Response:
+    body = templates().get_template(template).render(context)
+    response = web.Response(status=status, text=body, content_type="text/html", charset="utf-8")
+    security.add_headers(response)
+    return response
+
+
+@cache
+def templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("scimd.web", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals["assets"] = _fingerprint()
+    environment.filters.update(_FILTERS)
+    return environment
+
+
+def _fingerprint() -> str:
+    """Changes with the static files, so that browsers may keep them for long."""
+    digest = hashlib.sha256()
+    for file in sorted(files("scimd.web").joinpath("static").iterdir(), key=lambda each: each.name):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+# ------------------------------------------------------------------------------ what values look like
+
+
+def _short(moment: datetime) -> str:
+    return f"{moment.day} {moment:%b, %H:%M}"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _took(run: Any) -> str:
+    if run.finished_at is None:
+        return "–"
+    return span(run.finished_at - run.started_at)
+
+
+def span(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _happened(run: Any) -> str:
+    """One line: the error, else the figures that are not zero."""
+    if run.error:
+        return str(run.error)
+    parts = [
+        f"{_number(figure.value)} {figure.word}"
+        for figure in words.figures(run.counts)
+        if figure.value and figure.name != "Unchanged"
+    ]
+    return ", ".join(parts) or ("…" if run.state in words.MOVING else "Nothing to change")
+
+
+_SEATS = (
+    ("limit", "Limit"),
+    ("before", "Used before"),
+    ("freed", "Freed"),
+    ("wanted", "Wanted"),
+    ("after", "Used after"),
+    ("waiting", "Waiting"),
+    ("after_if_held", "Used after, removals held"),
+    ("waiting_if_held", "Waiting, removals held"),
+)
+
+
+def _seat_rows(run: Any) -> list[tuple[str, str]]:
+    """Seats before and after; of a held run also without what is held."""
+    return [
+        (name, "none" if run.seats[key] is None else _number(run.seats[key]))
+        for key, name in _SEATS
+        if key in run.seats and (run.state == "held" or not key.endswith("_if_held"))
+    ]
+
+
+def _event(record: HistoryRecord) -> str:
+    """``person.status_changed`` with its values, as a line."""
+    what = record.kind.replace(".", ": ", 1).replace("_", " ").capitalize()
+    parts = [
+        f"{row.name} {row.new}" if row.old is None else f"{row.name} {row.old} → {row.new or 'none'}"
+        for row in words.differences(record.before, record.after)
+    ]
+    return f"{what} ({'; '.join(parts)})" if parts else what
+
+
+_FILTERS: dict[str, Any] = {
+    "short": _short,
+    "moment": _moment,
+    "number": _number,
+    "took": _took,
+    "happened": _happened,
+    "seat_rows": _seat_rows,
+    "event": _event,
+    "cause": words.cause,
+    "action": lambda name: words.ACTIONS.get(name, name),
+    "trigger": lambda name: words.TRIGGERS.get(name, name),
+    "decision_kind": lambda kind: words.DECISION_KINDS.get(kind, kind),
+    "run_state": lambda state: words.badge(words.RUN_STATES, state),
+    "source_state": lambda state: words.badge(words.SOURCE_STATES, state),
+    "status": lambda state: words.badge(words.STATUSES, str(state)),
+    "outcome": lambda state: words.badge(words.OUTCOMES, state),
+    "decision_state": lambda state: words.badge(words.DECISION_STATES, state),
+    "differences": lambda change: words.differences(change.old, change.new),
+}

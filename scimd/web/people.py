@@ -1,0 +1,63 @@
+"""People: the list, and one person with the facts and rules behind their access."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from scimd.http.guard import signed_in
+from scimd.http.keys import DOOR
+from scimd.http.visits import visit_of
+from scimd.org import history, reads, sessions
+from scimd.web import forms, words
+from scimd.web.pages import PAGE, page
+
+
+@signed_in("users.read")
+async def index(request: web.Request) -> web.StreamResponse:
+    door, visit = request.app[DOOR], await visit_of(request)
+    search = request.query.get("search", "").strip()[:200]
+    status = forms.chosen(request, "status", words.STATUSES)
+    found = await reads.list_people(
+        door,
+        visit.org_id,
+        search=search or None,
+        status=status,
+        limit=PAGE + 1,
+        after=request.query.get("after") or None,
+    )
+    shown = found[:PAGE]
+    more = (
+        visit.url("/people", search=search, status=status, after=shown[-1].id) if len(found) > PAGE else None
+    )
+    return await page(
+        request,
+        visit,
+        "people.html",
+        "People",
+        section="/people",
+        people=shown,
+        more=more,
+        search=search,
+        statuses=[(key, badge.text) for key, badge in words.STATUSES.items()],
+        chosen=status,
+    )
+
+
+@signed_in("users.read")
+async def show(request: web.Request) -> web.StreamResponse:
+    """Standing with its reasons; sessions and history for those who may see them."""
+    door, visit = request.app[DOOR], await visit_of(request)
+    found = await reads.show_person(door, visit.org_id, request.match_info["id"])
+    person_id = found.person.id
+    sees_history = visit.may("audit.read")
+    live = await sessions.list_sessions(door, visit.org_id, person_id=person_id) if sees_history else None
+    return await page(
+        request,
+        visit,
+        "person.html",
+        found.person.display_name,
+        section="/people",
+        page=found,
+        sessions=None if live is None else len(live),
+        events=await history.of_target(door, visit.org_id, person_id) if sees_history else None,
+    )

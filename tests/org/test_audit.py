@@ -1,0 +1,128 @@
+"""The audit (T3, V17): one order, no gap, nothing changed unseen."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from scimd.core.events import Event, EventKind
+from scimd.db.tables import event_values, events, published
+from scimd.org import audit, jobs, organizations
+from scimd.org.organizations import NewOrganization
+from scimd.org.tx import Tx
+from tests.org.acme import OPERATOR, House
+
+
+def many(count: int) -> Any:
+    def body(tx: Tx) -> None:
+        for n in range(count):
+            after = {"n": n, "text": "Zoë — 静か", "float": 1.5, "none": None, "list": [1, {"b": 2, "a": 1}]}
+            tx.record(Event(EventKind.PERSON_UPDATED, "person", f"p-{n}", {"n": n - 1}, after))
+
+    return body
+
+
+async def test_events_keep_actor_door_and_correlation_and_their_order(acme: House) -> None:
+    await acme.door.run(acme.ctx, many(300))
+    rows = [row for row in await acme.rows(events) if row.kind == "person.updated"]
+    assert [row.target_id for row in sorted(rows, key=lambda row: row.id)] == [f"p-{n}" for n in range(300)]
+    assert {(row.actor_name, row.door, row.correlation_id, row.audience) for row in rows} == {
+        ("root (CLI)", "cli", "c-1", "feed")
+    }
+
+
+async def test_a_call_that_fails_leaves_no_event(acme: House) -> None:
+    before = len(await acme.rows(events))
+
+    def body(tx: Tx) -> None:
+        many(3)(tx)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await acme.door.run(acme.ctx, body)
+    assert len(await acme.rows(events)) == before
+
+
+async def test_published_once_each_and_verified(acme: House) -> None:
+    await acme.door.run(acme.ctx, many(2500))
+    total = len(await acme.rows(events))
+    assert await audit.publish(acme.door, acme.org.id) == total
+    assert await audit.publish(acme.door, acme.org.id) == 0
+    await acme.door.run(acme.ctx, many(1))
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (found.ok, found.published, found.unpublished, found.erased) == (True, total, 1, 0)
+
+
+async def test_two_publishers_at_once_make_one_chain(acme: House) -> None:
+    await acme.door.run(acme.ctx, many(500))
+    counts = await asyncio.gather(*(audit.publish(acme.door, acme.org.id) for _ in range(6)))
+    assert sum(counts) == len(await acme.rows(events))
+    assert (await audit.verify(acme.door, acme.org.id)).ok
+
+
+async def published_events(acme: House) -> None:
+    await acme.door.run(acme.ctx, many(5))
+    await audit.publish(acme.door, acme.org.id)
+
+
+async def test_a_changed_event_is_found(acme: House) -> None:
+    await published_events(acme)
+    await acme.write(
+        lambda conn: (
+            conn.execute(update(events).where(events.c.target_id == "p-2").values(actor_name="somebody else"))
+            and None
+        )
+    )
+    found = await audit.verify(acme.door, acme.org.id)
+    assert len(found.faults) == 1
+    assert "was changed" in found.faults[0]
+
+
+async def test_changed_values_are_found(acme: House) -> None:
+    await published_events(acme)
+    (row,) = await acme.rows(events, target_id="p-2")
+    await acme.write(
+        lambda conn: (
+            conn.execute(
+                update(event_values)
+                .where(event_values.c.event_id == row.id)
+                .values(body={"after": "nothing"})
+            )
+            and None
+        )
+    )
+    found = await audit.verify(acme.door, acme.org.id)
+    assert [fault for fault in found.faults if "values" in fault and row.id in fault]
+
+
+async def test_a_removed_event_and_a_removed_entry_are_found(acme: House) -> None:
+    await published_events(acme)
+    (row,) = await acme.rows(events, target_id="p-2")
+    await acme.write(lambda conn: conn.execute(delete(events).where(events.c.id == row.id)) and None)
+    assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
+    await acme.write(
+        lambda conn: conn.execute(delete(published).where(published.c.event_id == row.id)) and None
+    )
+    assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
+
+
+async def test_erased_values_are_erased_and_not_changed(acme: House) -> None:
+    await published_events(acme)
+    (row,) = await acme.rows(events, target_id="p-2")
+    await acme.write(
+        lambda conn: conn.execute(delete(event_values).where(event_values.c.event_id == row.id)) and None
+    )
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (found.ok, found.erased) == (True, 1)
+
+
+async def test_each_organization_has_a_chain_of_its_own(acme: House) -> None:
+    other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
+    await acme.door.run(acme.ctx, many(3))
+    assert await jobs.publish_all(acme.door) == 5
+    assert await jobs.publish_all(acme.door) == 0
+    assert (await audit.verify(acme.door, other.id)).published == 1
+    assert (await audit.verify(acme.door, acme.org.id)).published == 4

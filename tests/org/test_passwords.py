@@ -1,0 +1,96 @@
+"""Passwords: A20."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+
+import pytest
+
+from scimd.core.errors import WeakPassword
+from scimd.org import passwords
+
+KNOWN = ("dana.lee@acme.example", "Dana Lee", "Acme Holdings", "acme", "scimd")
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "seven quiet lanterns drift",
+        "x7#Kp2!mQz9@Lw4",  # 15
+        "größe über alles hinaus",
+        "пятнадцать тихих фонарей",
+        "静かな提灯が七つ川を流れていくのを見た",
+        "tr1vial sofa " * 70,
+    ],
+)
+def test_long_enough_and_not_common_is_good(good: str) -> None:
+    passwords.check(good, KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("x7#Kp2!mQz9@Lw", "at least 15"),  # 14
+        ("", "at least 15"),
+        ("x" * 1001, "more than 1,000"),
+        ("passwordpassword", "first"),
+        ("Password-Password!!", "first"),
+        ("P@ssw0rdP@ssw0rd", "first"),
+        ("WelcomeSummer2026!!", "first"),
+        ("correct horse battery staple", "first"),
+        ("qwertyuiopasdfghjkl", "first"),
+        ("abcabcabcabcabcabc", "first"),
+        ("aaaaaaaaaaaaaaaaaaaa", "first"),
+        ("12345678901234567", "first"),
+        ("zyxwvutsrqponmlk", "first"),
+        ("dana.lee@acme.example", "made of your address"),
+        ("DanaLeeAcmeHoldings", "made of your address"),
+        ("acme-scimd-acme-1!", "made of your address"),
+    ],
+)
+def test_short_endless_common_or_obvious_is_refused_with_the_reason(bad: str, why: str) -> None:
+    with pytest.raises(WeakPassword, match=why) as refused:
+        passwords.check(bad, KNOWN)
+    assert not bad or bad not in str(refused.value)
+
+
+def test_the_blocklist_holds_thousands_of_long_ones() -> None:
+    assert sum(len(each) >= 15 for each in passwords._common()) >= 3000
+
+
+async def test_no_character_is_cut_off() -> None:
+    long = "a quiet lantern " * 62 + "and no more"
+    assert len(long) > 1000 - 16
+    stored = await passwords.hashed(long[:1000])
+    assert await passwords.fits(long[:1000], stored)
+    assert not await passwords.fits(long[:999], stored)
+    assert not await passwords.fits(long[:1000] + "!", stored)
+
+
+async def test_one_text_in_two_normal_forms_is_one_password() -> None:
+    composed = unicodedata.normalize("NFC", "größe über alles hinaus")
+    stored = await passwords.hashed(composed)
+    assert await passwords.fits(unicodedata.normalize("NFD", composed), stored)
+
+
+async def test_the_hash_is_argon2id_with_a_salt_of_its_own() -> None:
+    one, two = await passwords.hashed("x" * 20), await passwords.hashed("x" * 20)
+    assert one != two
+    assert one.startswith("$argon2id$")
+
+
+async def test_nobody_costs_as_much_time_as_somebody() -> None:
+    stored = await passwords.hashed("seven quiet lanterns drift")
+    took: dict[str | None, list[float]] = {None: [], stored: []}
+    for _ in range(15):
+        for secret, times in took.items():
+            began = time.perf_counter()
+            assert not await passwords.fits("a wrong password indeed", secret)
+            times.append(time.perf_counter() - began)
+    # The quickest of many: others who use the machine make some slower, and none quicker.
+    assert 0.6 < min(took[None]) / min(took[stored]) < 1.7
+
+
+async def test_a_stored_hash_that_is_none_fits_nothing() -> None:
+    assert not await passwords.fits("seven quiet lanterns drift", "not a hash")

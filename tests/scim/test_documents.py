@@ -1,0 +1,189 @@
+"""Bodies as clients send them → documents (RFC 7643 §2, V20)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, USER, USER_URN
+from scimd.scim.documents import MAX_DEPTH, document_of, parse
+from scimd.scim.errors import ScimError
+from scimd.scim.quirks.profiles import RFC, named
+from scimd.scim.values import Rules
+
+
+def taken(body: dict[str, Any], profile: str = "default") -> dict[str, Any]:
+    chosen = named(profile)
+    changed, _ = chosen.transform("User", "create", body)
+    return document_of(USER, changed, chosen.rules.values)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        " x ",
+        "Zoë",
+        "Zoe\u0308",
+        "名前",
+        "\U0001f469\u200d\U0001f4bb",
+        "a\tb\nc",
+        "\u202eabc",
+        "{{7*7}}",
+        "'--",
+    ],
+)
+def test_accepted_texts_come_back_as_they_were_sent(value: str) -> None:
+    body = {
+        "userName": value,
+        "name": {"familyName": value},
+        "emails": [{"value": "a@b.c", "display": value}],
+    }
+    assert taken(body) == body
+
+
+def test_names_are_taken_in_any_case_and_answered_in_the_schemas() -> None:
+    assert taken(
+        {
+            "USERNAME": "d",
+            "Emails": [{"VALUE": "a@b.c", "Type": "work"}],
+            ENTERPRISE_URN.upper(): {"DEPARTMENT": "x"},
+            f"{SCIMD_URN}": {"status": "active"},
+        }
+    ) == {
+        "userName": "d",
+        "emails": [{"value": "a@b.c", "type": "work"}],
+        ENTERPRISE_URN: {"department": "x"},
+    }
+
+
+def test_read_only_null_empty_and_unknown_leave_nothing() -> None:
+    assert taken(
+        {
+            "schemas": [USER_URN, "urn:whatever"],
+            "id": "mine", "meta": {"version": "x"}, "groups": [{"value": "g"}],
+            "userName": "d", "externalId": "", "title": None, "roles": [], "name": {}, "emails": [None, {}],
+            "password": "s3cret", "nosuch": {"a": [1]}, "urn:example:ext": {"a": 1},
+            ENTERPRISE_URN: {"manager": {"$ref": None, "displayName": "read-only"}},
+        }
+    ) == {"userName": "d"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "named_attribute"),
+    [
+        ({}, "userName"),
+        ({"userName": ""}, "userName"),
+        ({"userName": "  "}, "userName"),
+        ({"userName": None}, "userName"),
+        ({"userName": 7}, "userName"),
+        ({"userName": ["d"]}, "userName"),
+        ({"userName": "a\0b"}, "userName"),
+        ({"userName": "x" * 501}, "userName"),
+        ({"userName": "a", "USERNAME": "b"}, "userName"),
+        ({"userName": "a", "externalId": 5}, "externalId"),
+        ({"userName": "a", "active": "yes"}, "active"),
+        ({"userName": "a", "active": 1}, "active"),
+        ({"userName": "a", "name": "text"}, "name"),
+        ({"userName": "a", "name": {"givenName": {}}}, "name.givenName"),
+        ({"userName": "a", "emails": [{"value": ["a@b.c", "d@e.f"]}]}, "emails.value"),
+        ({"userName": "a", "emails": [{"value": {"x": "a@b.c"}}]}, "emails.value"),
+        ({"userName": "a", "emails": [{"value": "a@b.c\r\nBcc: d@e.f"}]}, "emails.value"),
+        ({"userName": "a", "emails": [{"value": "a@b.c, d@e.f"}]}, "emails.value"),
+        ({"userName": "a", "emails": [["a@b.c"]]}, "emails"),
+        ({"userName": "a", "emails": [{"value": "a@b.c", "VALUE": "x"}]}, "emails.value"),
+        ({"userName": "a", "x509Certificates": [{"value": "no base64!"}]}, "x509Certificates.value"),
+        ({"userName": "a", "password": 1}, "password"),
+        ({"userName": "a", ENTERPRISE_URN: "x"}, ENTERPRISE_URN),
+        ({"userName": "a", ENTERPRISE_URN: {"department": 1}}, f"{ENTERPRISE_URN}:department"),
+    ],
+)
+def test_wrong_value_is_refused_with_its_attribute(body: dict[str, Any], named_attribute: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        taken(body)
+    assert (refused.value.status, refused.value.scim_type) == (400, "invalidValue")
+    assert refused.value.detail.startswith(f"{named_attribute}:")
+
+
+@pytest.mark.parametrize(
+    ("manager", "stored"),
+    [
+        ("7", {"value": "7"}),
+        ({"value": "7"}, {"value": "7"}),
+        ({"value": "7", "$ref": "../Users/7"}, {"value": "7", "$ref": "../Users/7"}),
+        ([{"value": "7"}], {"value": "7"}),
+        ([], None),
+        ("", None),
+        ({"value": ""}, None),
+        (None, None),
+    ],
+)
+def test_manager_is_taken_in_every_form_that_clients_send(manager: Any, stored: Any) -> None:
+    document = taken({"userName": "d", ENTERPRISE_URN: {"manager": manager}})
+    assert document.get(ENTERPRISE_URN, {}).get("manager") == stored
+
+
+def test_booleans_as_text_are_taken_where_the_profile_says_so() -> None:
+    body = {"schemas": [USER_URN], "userName": "d", "active": "False"}
+    assert taken(body)["active"] is False
+    assert taken(body, "entra")["active"] is False
+    with pytest.raises(ScimError):
+        taken(body, "rfc")
+
+
+def test_rfc_profile_refuses_unknown_attributes_and_missing_schemas() -> None:
+    rules = RFC.rules.values
+    for body in (
+        {"schemas": [USER_URN], "userName": "d", "nosuch": 1},
+        {"schemas": [USER_URN], "userName": "d", "name": {"nosuch": "x"}},
+        {"userName": "d"},
+        {"schemas": ["urn:other"], "userName": "d"},
+        {"schemas": "text", "userName": "d"},
+    ):
+        with pytest.raises(ScimError):
+            document_of(USER, body, rules)
+
+
+def test_group_needs_a_name_and_leaves_members_to_their_rows() -> None:
+    assert document_of(GROUP, {"displayName": "Ops", "members": [{"value": "x"}]}, Rules()) == {
+        "displayName": "Ops"
+    }
+    with pytest.raises(ScimError):
+        document_of(GROUP, {"members": []}, Rules())
+
+
+# ------------------------------------------------------------------------------ JSON
+
+
+def test_depth_is_bounded_before_parsing_and_brackets_in_strings_do_not_count() -> None:
+    assert parse(b'{"a":"' + b"[" * 500 + b'\\"{\\\\"}')
+    for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+        deep = b'{"a":' + opening * MAX_DEPTH + b"1" + closing * MAX_DEPTH + b"}"
+        with pytest.raises(ScimError) as refused:
+            parse(deep)
+        assert "deeper" in refused.value.detail
+        assert parse(b'{"a":' + opening * (MAX_DEPTH - 1) + b"1" + closing * (MAX_DEPTH - 1) + b"}")
+
+
+@pytest.mark.parametrize(
+    ("body", "scim_type"),
+    [
+        (b"", "invalidSyntax"),
+        (b"[]", "invalidSyntax"),
+        (b"null", "invalidSyntax"),
+        (b"{", "invalidSyntax"),
+        (b"{'a':1}", "invalidSyntax"),
+        (b'{"a":NaN}', "invalidSyntax"),
+        (b'{"a":1}{}', "invalidSyntax"),
+        (b'\xef\xbb\xbf{"a":1}', "invalidSyntax"),
+        (b'{"a":"\xff"}', "invalidValue"),
+        (b'{"a":"\\ud800"}', "invalidValue"),
+        (b'{"a":"\\udc00x"}', "invalidValue"),
+        (b"[" * 100_000, "invalidSyntax"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: bytes, scim_type: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        parse(body)
+    assert (refused.value.status, refused.value.scim_type) == (400, scim_type)

@@ -1,0 +1,235 @@
+"""SQL and in-memory evaluation of a filter agree, on both databases (RFC 7644 §3.4.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, select
+
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
+from scimd.db.engine import parse as parse_url
+from scimd.scim.errors import ScimError
+from scimd.scim.filter_sql import Scope, condition, order
+from scimd.scim.filters import Evaluator, parse
+from tests.scim.population import BASE, ORG, SOURCE, fill, resources
+
+
+@pytest.fixture
+def conn(database_url: str) -> Iterator[Connection]:
+    engine = create_engine(parse_url(database_url))
+    try:
+        with engine.connect() as conn:
+            fill(conn)
+            conn.commit()
+            yield conn
+    finally:
+        engine.dispose()
+
+
+def scope(conn: Connection, kind: ResourceKind) -> Scope:
+    return Scope(kind, ORG, SOURCE, conn.dialect.name, BASE)  # type: ignore[arg-type]
+
+
+def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
+    where = scope(conn, kind)
+    table = where.table
+    statement = select(where.key).where(
+        table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
+    )
+    return set(conn.execute(statement.where(condition(parse(text), where))).scalars())
+
+
+def in_memory(kind: ResourceKind, text: str) -> set[str]:
+    node = parse(text)
+    return {key for key, each in resources(kind.name).items() if Evaluator(kind, each).visit(node)}
+
+
+def outcome(find: Any, *args: Any) -> set[str] | str:
+    try:
+        return find(*args)  # type: ignore[no-any-return]
+    except ScimError as refused:
+        return f"{refused.scim_type}: {refused.detail}"
+
+
+# ------------------------------------------------------------------------------ what is expected
+
+CASES = [
+    (USER, 'userName eq "DANA@EXAMPLE.COM"', {"p0"}),
+    (USER, 'userName eq "strasse"', {"p2"}),
+    (USER, 'name.familyName eq "STRASSE"', {"p2"}),
+    (USER, 'externalId eq "EXT-1"', {"p1"}),
+    (USER, 'externalId ne "EXT-1"', {"p0", "p2", "p3", "p4", "p5"}),
+    (USER, 'title eq ""', {"p1"}),
+    (USER, "title pr", {"p3", "p5"}),
+    (USER, "not (title pr)", {"p0", "p1", "p2", "p4"}),
+    (USER, "title eq null", {"p0", "p1", "p2", "p4"}),
+    (USER, 'displayName co "%"', {"p2"}),
+    (USER, 'displayName co "_u"', {"p2"}),
+    (USER, 'displayName ew "\\\\score\'"', {"p2"}),
+    (USER, "active eq true", {"p0", "p3", "p4"}),
+    (USER, 'active eq "True"', {"p0", "p3", "p4"}),
+    (USER, "active eq false", {"p1"}),
+    (USER, "not (active eq true)", {"p1", "p2", "p5"}),
+    (USER, 'emails.value co "EXAMPLE"', {"p1", "p2", "p3"}),
+    (USER, 'emails eq "home@example.com"', {"p2"}),
+    (USER, 'emails.value ne "asa@example.com"', {"p0", "p2", "p3", "p4", "p5"}),
+    (USER, 'emails[type eq "work" and primary eq true]', {"p1", "p2"}),
+    (USER, 'emails[type eq "work"].value eq "asa@example.com"', {"p1"}),
+    (USER, 'emails[type eq "home" and primary eq true]', set()),
+    (USER, "emails[not (type pr)]", {"p3", "p4", "p5"}),
+    (USER, 'roles[value eq "READER"]', {"p3"}),
+    (USER, 'x509Certificates.value eq "qujd"', set()),
+    (USER, 'x509Certificates.value eq "QUJD"', {"p3"}),
+    (USER, f'{ENTERPRISE_URN}:department eq "r&d"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN.lower()}:MANAGER.value eq "Boss"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN}:manager eq "Boss"', {"p2"}),
+    (USER, f'{SCIMD_URN}:status eq "inactive"', {"p1"}),
+    (USER, f"{SCIMD_URN}:seat eq true", {"p0"}),
+    (USER, f'{SCIMD_URN}:causes eq "deactivated"', {"p1"}),
+    (USER, f'{SCIMD_URN}:projects[display eq "Apollo"]', {"p0"}),
+    (USER, 'id eq "p3"', {"p3"}),
+    (USER, 'meta.created gt "2026-01-05T00:00:00Z"', {"p4", "p5"}),
+    (USER, 'meta.lastModified eq "2026-01-03T01:00:00.002002+01:00"', {"p2"}),
+    (USER, 'meta.resourceType eq "User"', {"p0", "p1", "p2", "p3", "p4", "p5"}),
+    (USER, f'meta.location eq "{BASE}/Users/p4"', {"p4"}),
+    (USER, 'meta.version eq "W/\\"3-7\\""', {"p0", "p1", "p2", "p3", "p4", "p5"}),
+    (USER, 'groups.value eq "g1"', {"p0", "p1", "p2"}),
+    (USER, 'groups[display eq "everyone"]', {"p0", "p1", "p2", "p5"}),
+    (USER, "groups pr", {"p0", "p1", "p2", "p5"}),
+    (USER, 'userName gt "z"', {"p1", "p3", "p4"}),
+    (USER, 'title gt "\uffff"', {"p5"}),
+    (GROUP, 'displayName eq "OPS"', {"g1"}),
+    (GROUP, 'displayName sw "ops"', {"g1", "g2"}),
+    (GROUP, 'members.value eq "p2"', {"g2"}),
+    (GROUP, 'members[value eq "g1"]', {"g0", "g2"}),
+    (GROUP, 'id eq "g1" and members eq "p0"', {"g1"}),
+    (GROUP, 'members eq "p9"', set()),
+    (GROUP, 'members eq "ghost"', set()),
+    (GROUP, "not (members pr)", {"g3"}),
+    (GROUP, 'members[type eq "group"]', {"g0", "g1", "g2"}),
+    (GROUP, 'externalId eq "G-0"', {"g0"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "wanted"), CASES, ids=[f"{case[0].name}: {case[1]}" for case in CASES]
+)
+def test_filter_finds_in_memory(kind: ResourceKind, text: str, wanted: set[str]) -> None:
+    assert in_memory(kind, text) == wanted
+
+
+def test_filter_finds_in_the_database(conn: Connection) -> None:
+    for kind, text, wanted in CASES:
+        assert by_sql(conn, kind, text) == wanted, text
+
+
+# ------------------------------------------------------------------------------ at random
+
+
+def _paths(kind: ResourceKind) -> list[str]:
+    found = []
+    for each in kind.attributes():
+        if not each.attribute.filterable:
+            continue
+        parts = [part.name for part in each.attribute.sub if part.filterable]
+        found += [str(each), *(f"{each}.{part}" for part in parts)]
+    return found
+
+
+TEXTS = st.sampled_from(
+    ["", "dana", "DANA@example.com", "a", "EXAMPLE", "ö", "Öberg", "work", "%", "_", "\\", "'", "e\u0301",
+     "名", "p0", "p2", "g1", "ops", "R&D", "17", "ext-1", "EXT-1", "\U0001d538", "\uffff", "User", "active",
+     "QUJD", "m"]
+)  # fmt: skip
+VALUES = st.one_of(
+    TEXTS.map(lambda text: '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'),
+    st.sampled_from(
+        ["true", "false", "null", "1", '"2026-01-03T00:00:00Z"', '"2026-01-02T00:00:00.001001Z"']
+    ),
+)
+OPERATORS = st.sampled_from(["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ"])
+
+
+def _expressions(names: list[str]) -> st.SearchStrategy[str]:
+    name = st.sampled_from(names)
+    return st.one_of(
+        st.tuples(name, OPERATORS, VALUES).map(" ".join),
+        name.map(lambda each: f"{each} pr"),
+    )
+
+
+def _combined(base: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.recursive(
+        base,
+        lambda inner: st.one_of(
+            st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda each: f"({' '.join(each)})"),
+            inner.map(lambda each: f"not ({each})"),
+        ),
+        max_leaves=4,
+    )
+
+
+def _filters(kind: ResourceKind) -> st.SearchStrategy[str]:
+    selections = [
+        _combined(_expressions([part.name for part in each.attribute.sub if part.filterable])).map(
+            lambda inner, path=str(each): f"{path}[{inner}]"
+        )
+        for each in kind.attributes()
+        if each.attribute.multi and each.attribute.sub
+    ]
+    return _combined(st.one_of(_expressions(_paths(kind)), *selections))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_random_filters_agree(conn: Connection, kind: ResourceKind) -> None:
+    @settings(
+        max_examples=1100 if kind is USER else 500,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(text=_filters(kind))
+    def agree(text: str) -> None:
+        assert outcome(by_sql, conn, kind, text) == outcome(in_memory, kind, text)
+
+    agree()
+
+
+# ------------------------------------------------------------------------------ sorting
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "unassigned"),
+    [
+        ((None, "userName", None), ["p5", "p0", "p2", "p3", "p1", "p4"], ()),
+        ((None, "name", "familyName"), ["p2", "p1", "p4", "p0", "p3", "p5"], ("p0", "p3", "p5")),
+        ((None, "emails", "value"), ["p5", "p1", "p2", "p3", "p0", "p4"], ("p0", "p4")),
+        ((None, "roles", "value"), ["p3", "p0", "p1", "p2", "p4", "p5"], ("p0", "p1", "p2", "p4", "p5")),
+        ((None, "meta", "created"), ["p0", "p1", "p2", "p3", "p4", "p5"], ()),
+        (
+            (ENTERPRISE_URN, "department", None),
+            ["p2", "p3", "p0", "p1", "p4", "p5"],
+            ("p0", "p1", "p4", "p5"),
+        ),
+    ],
+)
+def test_unassigned_values_sort_last_and_first_when_descending(
+    conn: Connection, path: tuple[str | None, str, str | None], wanted: list[str], unassigned: tuple[str, ...]
+) -> None:
+    found = USER.resolve(*path)
+    assert found is not None
+    where = scope(conn, USER)
+    for descending in (False, True):
+        statement = select(where.key).where(where.table.c.org_id == ORG, where.table.c.state == "live")
+        for term, down in order(found, descending, where):
+            statement = statement.order_by(term.desc() if down else term.asc())
+        keys = list(conn.execute(statement.order_by(where.key)).scalars())
+        if not descending:
+            assert keys == wanted
+        else:
+            having = [key for key in wanted if key not in unassigned]
+            assert keys == [*sorted(unassigned), *reversed(having)]

@@ -1,0 +1,108 @@
+"""Group PATCH → member rows: exactly what was said, never the whole group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scimd.core.attributes import GROUP_URN
+from scimd.scim.errors import ScimError
+from scimd.scim.members_patch import split
+from scimd.scim.patch import operations_of
+from scimd.scim.quirks.profiles import named
+from scimd.scim.values import Rules
+
+
+def change(*operations: dict[str, Any]) -> tuple[list[str] | None, list[str], list[str]]:
+    """(the new list, added, removed)."""
+    body, _ = named("default").transform("Group", "patch", {"Operations": list(operations)})
+    _, members = split(operations_of(body, 100), Rules())
+    return (
+        None if members.replace is None else list(members.replace),
+        list(members.add),
+        list(members.remove),
+    )
+
+
+def op(name: str, path: str | None, *value: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"op": name} if path is None else {"op": name, "path": path}
+    return {**made, "value": value[0]} if value else made
+
+
+def refs(*ids: str) -> list[dict[str, Any]]:
+    return [{"value": each} for each in ids]
+
+
+@pytest.mark.parametrize(
+    ("operation", "wanted"),
+    [
+        (op("Add", "members", refs("a", "b", "a")), (None, ["a", "b"], [])),
+        (op("add", "members", {"value": "a", "$ref": None, "display": "x"}), (None, ["a"], [])),
+        (op("add", "members", "a"), (None, ["a"], [])),
+        (op("add", None, {"members": refs("a")}), (None, ["a"], [])),
+        (op("add", f"{GROUP_URN}:members", refs("a")), (None, ["a"], [])),
+        (op("remove", 'members[value eq "a"]'), (None, [], ["a"])),
+        (op("remove", 'MEMBERS[Value EQ "a" or value eq "b"]'), (None, [], ["a", "b"])),
+        (op("remove", 'members[value eq "a" and type eq "User"]'), (None, [], ["a"])),
+        (op("remove", 'members.value eq "a"'), (None, [], ["a"])),
+        (op("Remove", "members", refs("a", "b")), (None, [], ["a", "b"])),
+        (op("remove", "members", refs()), (None, [], [])),
+        (op("remove", "members"), ([], [], [])),
+        (op("replace", "members", refs("a")), (["a"], [], [])),
+        (op("replace", "members", []), ([], [], [])),
+        (op("replace", None, {"id": "g", "displayName": "n"}), (None, [], [])),
+        (op("replace", None, {"members": refs("a"), "displayName": "n"}), (["a"], [], [])),
+        (op("replace", "displayName", "n"), (None, [], [])),
+    ],
+)
+def test_operation_means_exactly_these_members(operation: dict[str, Any], wanted: Any) -> None:
+    assert change(operation) == wanted
+
+
+def test_operations_add_up_in_their_order() -> None:
+    add, gone = op("add", "members", refs("a")), op("remove", 'members[value eq "a"]')
+    assert change(add, gone) == (None, [], ["a"])
+    assert change(gone, add) == (None, ["a"], [])
+    assert change(op("replace", "members", refs("a", "b")), gone) == (["b"], [], [])
+    assert change(add, op("replace", "members", []), op("add", "members", refs("c"))) == (["c"], [], [])
+
+
+def test_what_is_not_about_members_is_left_for_the_document() -> None:
+    operations = operations_of(
+        {
+            "Operations": [
+                op("replace", None, {"displayName": "n", "members": []}),
+                op("add", "externalId", "x"),
+            ]
+        },
+        9,
+    )
+    rest, _ = split(operations, Rules())
+    assert [(each.path, each.value) for each in rest] == [(None, {"displayName": "n"}), ("externalId", "x")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "scim_type"),
+    [
+        (op("add", "members"), "invalidValue"),
+        (op("replace", "members"), "invalidValue"),
+        (op("add", "members", [{"$ref": "x"}]), "invalidValue"),
+        (op("add", "members", [{"value": ""}]), "invalidValue"),
+        (op("add", "members", [{"value": None}]), "invalidValue"),
+        (op("add", "members", [{"value": "a\0"}]), "invalidValue"),
+        (op("add", "members", [{"value": "x" * 501}]), "invalidValue"),
+        (op("add", "members", [7]), "invalidValue"),
+        (op("replace", 'members[value eq "a"].display', "x"), "mutability"),
+        (op("add", 'members[value eq "a"]', {}), "mutability"),
+        (op("remove", 'members[value ne "a"]'), "invalidFilter"),
+        (op("remove", 'members[not (value eq "a")]'), "invalidFilter"),
+        (op("remove", 'members[value eq "a" or display pr]'), "invalidFilter"),
+        (op("remove", "members["), "invalidPath"),
+        (op("remove", "members.display"), "invalidPath"),
+    ],
+)
+def test_unclear_operation_changes_nobody(operation: dict[str, Any], scim_type: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        change(operation)
+    assert refused.value.scim_type == scim_type

@@ -1,0 +1,211 @@
+"""PATCH on documents (RFC 7644 §3.5.2)."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN, USER, USER_URN
+from scimd.org.tokens import PROFILES as NAMES
+from scimd.scim.errors import ScimError
+from scimd.scim.patch import apply, operations_of
+from scimd.scim.quirks.profiles import DEFAULT, PROFILES, RFC, named
+
+DANA: dict[str, Any] = {
+    "userName": "dana",
+    "active": True,
+    "name": {"givenName": "Dana", "familyName": "Berg"},
+    "title": "CTO",
+    "emails": [
+        {"value": "work@example.com", "type": "work", "primary": True},
+        {"value": "home@example.com", "type": "home"},
+    ],
+    ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "7"}},
+}
+
+
+def patched(*operations: dict[str, Any], profile: str = "default") -> dict[str, Any]:
+    chosen = named(profile)
+    body, _ = chosen.transform("User", "patch", {"Operations": list(operations)})
+    before = copy.deepcopy(DANA)
+    result = apply(USER, DANA, operations_of(body, 100), chosen.rules)
+    assert before == DANA, "the stored document is left alone"
+    return result
+
+
+def changes(*operations: dict[str, Any], profile: str = "default") -> dict[str, Any]:
+    """What differs from before; None for what is gone."""
+    after = patched(*operations, profile=profile)
+    return {key: after.get(key) for key in {*DANA, *after} if after.get(key) != DANA.get(key)}
+
+
+def op(name: str, path: str | None = None, *value: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {"op": name}
+    if path is not None:
+        made["path"] = path
+    if value:
+        made["value"] = value[0]
+    return made
+
+
+WORK, HOME = DANA["emails"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "wanted"),
+    [
+        (op("replace", "title", "CEO"), {"title": "CEO"}),
+        (op("REPLACE", "TITLE", "CEO"), {"title": "CEO"}),
+        (op("Add", f"{USER_URN}:title", "CEO"), {"title": "CEO"}),
+        (op("remove", "title"), {"title": None}),
+        (op("remove", "nickName"), {}),
+        (op("replace", "title", None), {"title": None}),
+        (op("replace", "name.givenName", "D"), {"name": {"givenName": "D", "familyName": "Berg"}}),
+        (op("replace", "name", {"givenName": "D"}), {"name": {"givenName": "D", "familyName": "Berg"}}),
+        (op("remove", "name.givenName"), {"name": {"familyName": "Berg"}}),
+        (op("replace", None, {"active": False}), {"active": False}),
+        (op("replace", "active", "False"), {"active": False}),
+        (op("replace", None, {"active": "False"}), {"active": False}),
+        (op("replace", None, {"name.givenName": "D"}), {"name": {"givenName": "D", "familyName": "Berg"}}),
+        (
+            op("replace", None, {f"{ENTERPRISE_URN}:department": "Ops"}),
+            {ENTERPRISE_URN: {"department": "Ops", "manager": {"value": "7"}}},
+        ),
+        (
+            op("add", None, {ENTERPRISE_URN: {"costCenter": "9"}}),
+            {ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "7"}, "costCenter": "9"}},
+        ),
+        (op("remove", ENTERPRISE_URN), {ENTERPRISE_URN: None}),
+        (op("remove", f"{ENTERPRISE_URN}:manager"), {ENTERPRISE_URN: {"department": "R&D"}}),
+        (
+            op("add", f"{ENTERPRISE_URN}:manager", "8"),
+            {ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "8"}}},
+        ),
+        (op("replace", f"{ENTERPRISE_URN}:manager", ""), {ENTERPRISE_URN: {"department": "R&D"}}),
+        (
+            op("replace", f"{ENTERPRISE_URN}:manager", [{"value": "8"}]),
+            {ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "8"}}},
+        ),
+        (op("add", "emails", [HOME]), {}),
+        (op("add", "emails", {"value": "x@y.org"}), {"emails": [WORK, HOME, {"value": "x@y.org"}]}),
+        (
+            op("add", "emails", [{"value": "x@y.org", "primary": True}]),
+            {"emails": [{**WORK, "primary": False}, HOME, {"value": "x@y.org", "primary": True}]},
+        ),
+        (op("replace", "emails", [{"value": "x@y.org"}]), {"emails": [{"value": "x@y.org"}]}),
+        (op("replace", "emails", []), {"emails": None}),
+        (
+            op("replace", 'emails[type eq "work"].value', "n@e.org"),
+            {"emails": [{**WORK, "value": "n@e.org"}, HOME]},
+        ),
+        (
+            op("replace", 'emails[type eq "HOME" and value co "example"]', {"value": "n@e.org"}),
+            {"emails": [WORK, {"value": "n@e.org"}]},
+        ),
+        (op("add", 'emails[type eq "home"]', {"display": "H"}), {"emails": [WORK, {**HOME, "display": "H"}]}),
+        (op("remove", 'emails[type eq "work"]'), {"emails": [HOME]}),
+        (op("remove", 'emails[value sw "h"].type'), {"emails": [WORK, {"value": "home@example.com"}]}),
+        (op("remove", "emails[value pr]"), {"emails": None}),
+        (op("remove", 'emails.type eq "work"'), {"emails": [HOME]}),
+        (op("remove", "emails", [{"value": "home@example.com"}]), {"emails": [WORK]}),
+        (op("remove", "emails"), {"emails": None}),
+        (
+            op("Replace", 'phoneNumbers[type eq "work"].value', "+47"),
+            {"phoneNumbers": [{"type": "work", "value": "+47"}]},
+        ),
+        (
+            op("Add", 'roles[primary eq "True"].value', "admin"),
+            {"roles": [{"primary": True, "value": "admin"}]},
+        ),
+        (op("remove", 'phoneNumbers[type eq "work"]'), {}),
+        (op("replace", "password", "secret"), {}),
+        (op("add", "nosuch", "x"), {}),
+        (op("add", None, {"nosuch": 1, "no path!": 2, "urn:example:ext": {"a": 1}}), {}),
+        (op("replace", None, {"id": "x", "meta": {}, "groups": [], "title": "CEO"}), {"title": "CEO"}),
+        (op("add", "title", None), {}),
+    ],
+)
+def test_operation_changes_what_it_says(operation: dict[str, Any], wanted: dict[str, Any]) -> None:
+    assert changes(operation) == wanted
+
+
+@pytest.mark.parametrize(
+    ("operation", "scim_type"),
+    [
+        (op("replace", "id", "x"), "mutability"),
+        (op("replace", "meta.created", "x"), "mutability"),
+        (op("add", "groups", [{"value": "g"}]), "mutability"),
+        (op("remove", "userName"), "mutability"),
+        (op("replace", "userName", ""), "invalidValue"),
+        (op("remove"), "noTarget"),
+        (op("add", "title"), "invalidValue"),
+        (op("replace", "title", 7), "invalidValue"),
+        (op("replace", "title", "nul\0"), "invalidValue"),
+        (op("replace", "title", ["x"]), "invalidValue"),
+        (op("replace", "active", "maybe"), "invalidValue"),
+        (op("replace", "emails", [{"value": ["a@b.c"]}]), "invalidValue"),
+        (op("replace", "emails", [{"value": "a@b.c\r\nBcc: x@y.z"}]), "invalidValue"),
+        (op("replace", "emails", [{"value": "a@b.c,d@e.f"}]), "invalidValue"),
+        (op("add", None, "text"), "invalidValue"),
+        (op("replace", "title[value eq 1]", "x"), "invalidPath"),
+        (op("replace", "emails[type eq", "x"), "invalidPath"),
+        (op("replace", "emails..value", "x"), "invalidPath"),
+        (op("replace", 'emails[nosuch eq "x"]', {}), "invalidFilter"),
+        (op("replace", 'emails[primary eq "x"]', {}), "invalidFilter"),
+        (op("replace", 'emails[type sw "x"].value', "y"), "noTarget"),
+        (op("move", "title", "x"), "invalidSyntax"),
+        (op("replace", "[" * 50, "x"), "invalidPath"),
+    ],
+)
+def test_refused_operation_says_why(operation: dict[str, Any], scim_type: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        patched(op("replace", "title", "half done"), operation)
+    assert (refused.value.status, refused.value.scim_type) == (400, scim_type)
+
+
+@pytest.mark.parametrize(
+    ("operation", "scim_type"),
+    [
+        (op("replace", 'phoneNumbers[type eq "work"].value', "+47"), "noTarget"),
+        (op("remove", 'phoneNumbers[type eq "work"]'), "noTarget"),
+        (op("replace", "active", "False"), "invalidValue"),
+        (op("add", "nosuch", "x"), "invalidPath"),
+        (op("add", None, {"nosuch": "x"}), "invalidPath"),
+        (op("add", None, {"groups": []}), "mutability"),
+        (op("add", f"{ENTERPRISE_URN}:manager", "8"), "invalidValue"),
+    ],
+)
+def test_rfc_profile_keeps_to_the_letter(operation: dict[str, Any], scim_type: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        patched(operation, profile="rfc")
+    assert refused.value.scim_type == scim_type
+
+
+def test_operations_follow_each_other() -> None:
+    after = patched(
+        op("remove", "emails"),
+        op("add", "emails", [{"value": "a@b.c", "type": "work"}]),
+        op("replace", 'emails[type eq "work"].value', "d@e.f"),
+    )
+    assert after["emails"] == [{"value": "d@e.f", "type": "work"}]
+
+
+def test_too_many_operations_are_refused_before_any_is_read() -> None:
+    with pytest.raises(ScimError) as refused:
+        operations_of({"Operations": [None] * 101}, 100)
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("body", [{}, {"Operations": {}}, {"Operations": []}, {"Operations": ["x"]}])
+def test_message_without_operations_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(ScimError) as refused:
+        operations_of(body, 100)
+    assert refused.value.scim_type == "invalidSyntax"
+
+
+def test_every_profile_of_the_tokens_is_known() -> None:
+    assert set(NAMES) == set(PROFILES)
+    assert named("nosuch") is DEFAULT
+    assert RFC.quirks == ()
