@@ -56,8 +56,10 @@ def status(*wanted: int, mend: str, severity: Severity = "must") -> Check:
 
 
 def _detail(reply: Reply) -> str:
-    said = reply.at("detail") or reply.at("scimType") or ("" if reply.body is None else reply.excerpt[:120])
-    return f" ({said})" if said else ""
+    """What a refusal says of itself; never a part of an answer that may be about real people."""
+    if reply.status < 400 or reply.body is None:
+        return ""
+    return f" ({reply.at('detail') or reply.at('scimType') or reply.excerpt[:120]})"
 
 
 SCIM_JSON: Final = Check(

@@ -145,6 +145,8 @@ class Play:
 
     def _reason(self, lacking: str) -> str:
         maker = next((s.name for s in self.sequence.steps if lacking in s.makes), lacking)
+        if lacking in self.stage.lost:
+            return f"what “{maker}” made answers 404"
         made = self._played.get(maker)
         if made and made.outcome == "noted":
             return made.why
@@ -162,35 +164,45 @@ class Play:
         if self.keeps:
             self.clean_up.left = [_named(one) for one in made]
             return
-        seen: set[str] = set()
+        tried: set[str] = set()
         for one in made:
-            for path in await self._paths(one):
-                if path not in seen:
-                    seen.add(path)
-                    await self._remove(one, path)
+            for path in [one.path] if one.path else await self._paths(one):
+                await self._remove(one, path, tried)
+
+    async def _remove(self, one: Made, path: str, tried: set[str]) -> None:
+        if path in tried:
+            return
+        tried.add(path)
+        reply = await self._send("DELETE", path)
+        if reply.status not in (200, 202, 204, 404):
+            self.clean_up.left.append(f"{_named(one)} at {path}: {_why(reply)}")
+            return
+        after = await self._send("GET", path)
+        if after.status not in (404, 410):
+            self.clean_up.left.append(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
+        elif reply.status == 404:
+            await self._hunt(one, path, tried)
+        else:
+            self.clean_up.removed += 1
+
+    async def _hunt(self, one: Made, path: str, tried: set[str]) -> None:
+        """It was not where it was made: it may have another id now, or only be hidden there."""
+        for elsewhere in await self._paths(one):
+            if elsewhere == path:
+                self.clean_up.left.append(f"{_named(one)} at {path}: listed, but DELETE answered 404")
+            await self._remove(one, elsewhere, tried)
 
     async def _paths(self, one: Made) -> list[str]:
-        """Where it is. A POST without a usable answer may have made it all the same: look by name."""
-        if one.path:
-            return [one.path]
+        """Where things of that name are. A POST without a usable answer may have made one all the same."""
         attribute = NAMED_BY[one.resource]
         reply = await self._send("GET", one.resource, {"filter": f'{attribute} eq "{one.name}"'})
+        if reply.status == 404:
+            return []
         if reply.status != 200 or reply.trouble:
             self.clean_up.left.append(f"{_named(one)}, perhaps: {_why(reply)}")
             return []
         mine = [row for row in reply.resources if str(row.get(attribute)).lower() == one.name.lower()]
         return [f"{one.resource}/{row['id']}" for row in mine if row.get("id")]
-
-    async def _remove(self, one: Made, path: str) -> None:
-        reply = await self._send("DELETE", path)
-        if reply.status in (200, 202, 204, 404):
-            after = await self._send("GET", path)
-            if after.status in (404, 410):
-                self.clean_up.removed += 1
-                return
-            self.clean_up.left.append(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
-            return
-        self.clean_up.left.append(f"{_named(one)} at {path}: {_why(reply)}")
 
     async def _send(self, method: str, path: str, params: dict[str, str] | None = None) -> Reply:
         return await self.stage.client.send(method, path, params)

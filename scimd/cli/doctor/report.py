@@ -1,6 +1,7 @@
 """The same report three ways: for eyes in a terminal, as one JSON document, as one HTML file to share.
 
-None of them holds the token. Nothing in the HTML is fetched from anywhere.
+None of them holds the token, or an answer about people whom the doctor did not make. The HTML file
+fetches nothing from anywhere.
 """
 
 from __future__ import annotations
@@ -71,12 +72,12 @@ def as_document(play: Play, *, interrupted: bool = False) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": "interrupted" if interrupted else "failed" if play.failed else "passed",
         "counts": {outcome: play.counts[outcome] for outcome in _MARKS},
-        "steps": [_step(result) for result in play.results],
+        "steps": [_step(result, play.stage.names.random) for result in play.results],
         "clean_up": {"removed": play.clean_up.removed, "left": play.clean_up.left, "kept": play.keeps},
     }
 
 
-def _step(result: Result) -> dict[str, Any]:
+def _step(result: Result, mark: str) -> dict[str, Any]:
     source = result.step.source
     return {
         "name": result.step.name,
@@ -96,7 +97,7 @@ def _step(result: Result) -> dict[str, Any]:
                 "status": reply.status,
                 "content_type": reply.content_type,
                 "ms": round(reply.seconds * 1000),
-                "answer": reply.excerpt,
+                "answer": reply.excerpt if reply.status >= 400 or mark in reply.excerpt else "",
             }
             for reply in result.replies
         ],

@@ -68,10 +68,12 @@ class Stage:
         self.client = client
         self.names = names
         self.kept: dict[str, Any] = {}
+        self.lost: set[str] = set()
         self.made: list[Made] = []
         self.replies: list[Reply] = []
         self.findings: list[Finding] = []
         self._silent = 0
+        self._said: set[tuple[str, str]] = set()
 
     # Requests
 
@@ -129,6 +131,11 @@ class Stage:
     # Judging
 
     def find(self, severity: Severity, complaint: str, mend: str, reply: Reply) -> None:
+        """Note a finding. What is no must is said once in a run, where it is met first."""
+        if severity != "must":
+            if (complaint, mend) in self._said:
+                return
+            self._said.add((complaint, mend))
         finding = Finding(severity, complaint, mend, reply.request)
         if finding not in self.findings:
             self.findings.append(finding)
@@ -143,6 +150,11 @@ class Stage:
                 self.find(check.severity, complaint, check.mend, reply)
                 if check.ends:
                     raise Over
+
+    def lose(self, key: str) -> None:
+        """It was made and cannot be found any more; the clean-up will still look for it."""
+        self.lost.add(key)
+        del self.kept[key]
 
     def forget(self, path: str) -> None:
         """It is known to be gone: nothing to clean up."""

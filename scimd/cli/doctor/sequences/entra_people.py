@@ -9,6 +9,7 @@ from typing import Any
 
 from scimd.cli.doctor.checks import (
     ENTERPRISE,
+    ERROR,
     NO_NULLS,
     SCIM_JSON,
     USER,
@@ -81,7 +82,8 @@ def person(stage: Stage, who: str, family: str, *, emails: bool = True) -> dict[
 async def connect(stage: Stage) -> None:
     reply = await stage.search("/Users", f'userName eq "{stage.names.external("probe")}"')
     refuse_plain_http(stage, reply)
-    if not reply.trouble:
+    if reply.status == 404 and ERROR in (reply.at("schemas") or ()):
+        stage.kept["endpoint"] = stage.client.url  # it speaks SCIM: the rest is worth knowing
         stage.expect(reply, status(200, mend=LOOK_UP))
     await connects(stage, reply)
     stage.expect(reply, *listing(0, mend=LOOK_UP))
@@ -151,7 +153,7 @@ async def replace_values(stage: Stage) -> None:
         stage, "user:anna",
         {"op": "Replace", "path": 'emails[type eq "work"].value', "value": address},
         {"op": "Replace", "path": "name.familyName", "value": "Zöllner"},
-        mend=CAPITALS,
+        mend=CAPITALS + ' Support value paths such as emails[type eq "work"].value.',
     )  # fmt: skip
     mend = "Change the value that the value path names, and keep the rest of it."
     await reads(
