@@ -119,9 +119,7 @@ async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Can
 
 async def identified(door: Door, ctx: Context, many: Sequence[Document]) -> list[Match]:
     """Whose the entries with these documents are as things stand, in order."""
-    entries = [
-        loading.Entry(keys_of(document), loading.employee_number_key(document)) for document in many
-    ]
+    entries = [loading.Entry(keys_of(document)) for document in many]
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
