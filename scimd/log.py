@@ -44,4 +44,4 @@ def configure(
 
 def get(name: str) -> Any:
     """A logger bound to the module's name."""
-    return structlog.get_logger(module=name)  # wrap_logger has a parameter "logger"
+    return structlog.get_logger(logger_name=name)
