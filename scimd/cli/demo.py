@@ -72,14 +72,14 @@ path = "{folder}/directory"
 required = ["userName", "emails"]
 
 [organization.source.mapping.user]
-userName = "first(entry.username)"
-"name.givenName" = "first(entry.givenname)"
-"name.familyName" = "first(entry.familyname)"
-emails = '[{{"value": first(entry.email), "type": "work", "primary": true}}]'
-title = "first(entry.title)"
-preferredLanguage = "first(entry.language)"
-active = 'first(entry.active) == "true"'
-"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "first(entry.department)"
+userName = "entry.?username[?0]"
+"name.givenName" = "entry.?givenname[?0]"
+"name.familyName" = "entry.?familyname[?0]"
+emails = '[{{"value": entry.email[0], "type": "work", "primary": true}}]'
+title = "entry.?title[?0]"
+preferredLanguage = "entry.?language[?0]"
+active = 'entry.active[0] == "true"'
+"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "entry.?department[?0]"
 
 [[organization.source.rule]]
 number = 10

@@ -280,8 +280,8 @@ _APPLY: Mapping[int, Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]
 # ------------------------------------------------------------------------------ plans that wait
 
 
-def let_go(tx: Tx, run_id: RunId, lease: Lease, approved_by: str) -> RunRecord:
-    """Approve a held plan, or start a dry one: what was staged is applied from here on.
+def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
+    """Approve a held plan, or start a dry one, in the name of ``tx.ctx.actor``.
 
     Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
     mapping, rules or config moved since; the plan is then *expired* or *refused*.
@@ -301,9 +301,8 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease, approved_by: str) -> RunRecord:
             .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "staged")
             .values(outcome="planned", detail=None)
         )
-        after = {"source": run.source_name, "by": approved_by}
-        tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after=after))
-        set_state(tx, run_id, "applying", place=0, approved_by=approved_by, approved_at=tx.now)
+        tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after={"source": run.source_name}))
+        set_state(tx, run_id, "applying", place=0, approved_by=tx.ctx.actor.name, approved_at=tx.now)
     else:
         set_state(tx, run_id, "applying", place=0)
     return find(tx.conn, tx.org_id, run_id)

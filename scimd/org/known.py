@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import GroupId, Keys, PersonId, SourceId
+from scimd.core.people import Document, GroupId, Keys, PersonId, SourceId, keys_of
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
@@ -117,17 +117,19 @@ async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Can
     return await door.read(body)
 
 
-async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
-    """Whose these entries are as things stand, in order."""
+async def identified(door: Door, ctx: Context, many: Sequence[Document]) -> list[Match]:
+    """Whose the entries with these documents are as things stand, in order."""
+    entries = [
+        loading.Entry(keys_of(document), loading.employee_number_key(document)) for document in many
+    ]
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
         source = book.source(ctx.source_id)
-        entries = [loading.Entry(keys) for keys in many]
         found = loading.near(conn, ctx.org_id, source.id, entries)
         gathered = loading.gather(conn, book, source, entries, found)
         rules = loading.match_rules(book, source, door.clock())
-        return [identify(keys, each, rules) for keys, each in zip(many, gathered, strict=True)]
+        return [identify(entry.keys, each, rules) for entry, each in zip(entries, gathered, strict=True)]
 
     return await door.read(body)
 
@@ -167,19 +169,20 @@ async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -
 async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
     """The external ids of the group's members, those not yet known among them; sorted.
 
-    Hidden rows, of people and groups that the source asserts no more, are left out.
+    Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
+    lists them no longer has to be able to take them away, or they would come back with the person.
     """
     source_id = _source(ctx)
     of_group = (_m.org_id == ctx.org_id) & (_m.group_id == group_id)
     users: Select[Any] = (
         select(_a.external_id, _a.person_id)
         .join(group_members, (_m.org_id == _a.org_id) & (_m.person_id == _a.person_id))
-        .where(of_group, _a.source_id == source_id, _a.state == "live")
+        .where(of_group, _a.source_id == source_id, _a.state != "history")
     )
     nested: Select[Any] = (
         select(_g.external_id, _g.id)
         .join(group_members, (_m.org_id == _g.org_id) & (_m.child_id == _g.id))
-        .where(of_group, _g.state == "live")
+        .where(of_group)
     )
     unknown = select(_m.member_key).where(of_group, _m.person_id.is_(None), _m.child_id.is_(None))
 
