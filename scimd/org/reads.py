@@ -272,7 +272,7 @@ def member_refs(
     # The name is the owner's; a source that does not own the person is told its own word for them.
     shown = case((_p.owner_source_id == source_id, _p.display_name), else_=_a.user_name)
     users: Select[Any] = (
-        select(_m.group_id, _m.person_id, shown.label("shown"))
+        select(_m.group_id, _m.person_id, _a.user_name, shown.label("shown"))
         .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
         .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
         .where(
@@ -285,7 +285,9 @@ def member_refs(
         .order_by(_m.group_id, _m.person_id)
     )
     for row in conn.execute(users):
-        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", row.shown))
+        # A person without a name of their own is shown by their user name, which is none to display.
+        display = "" if row.shown == row.user_name else row.shown
+        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", display))
     nested: Select[Any] = (
         select(_m.group_id, _m.child_id, _g.display_name)
         .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))

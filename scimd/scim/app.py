@@ -22,10 +22,10 @@ from scimd.http.statuses import Fault
 from scimd.org import tokens
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import groups, users
+from scimd.scim import groups, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
-from scimd.scim.exchange import Exchange, ScimSettings, answer
+from scimd.scim.exchange import Exchange, ScimSettings, answer, query_of
 from scimd.scim.quirks import profiles
 
 logger = log.get(__name__)
@@ -138,7 +138,8 @@ class ScimServer:
             source_id=holder.source_id,
         )
         profile = profiles.named(holder.profile)
-        return Exchange(request, self.door, self.settings, ctx, holder, profile, resource_id)
+        query = query_of(request)
+        return Exchange(request, self.door, self.settings, ctx, holder, profile, query, resource_id)
 
     async def _authenticated(self, request: web.Request) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
@@ -156,6 +157,10 @@ class ScimServer:
         match segments:
             case ("Users" | "Groups" as name,):
                 return RESOURCES[name][0], None
+            case (".search",):
+                return {hdrs.METH_POST: search.everything}, None
+            case ("Users" | "Groups" as name, ".search"):
+                return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
             case ("Users" | "Groups" as name, resource_id):
                 if not _ID.fullmatch(resource_id):
                     return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
