@@ -231,7 +231,11 @@ async def check_standing(door: Door, org_id: OrgId) -> list[Difference]:
     found: list[Difference] = []
     after = ""
     while True:
-        last, differences = await door.read(lambda conn, after=after: _check(conn, door, org_id, after))
+
+        def body(conn: Connection, after: str = after) -> tuple[str | None, list[Difference]]:
+            return _check(conn, door, org_id, after)
+
+        last, differences = await door.read(body)
         found += differences
         if last is None:
             return found + await door.read(lambda conn: _check_seats(conn, org_id))
