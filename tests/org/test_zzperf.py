@@ -1,6 +1,11 @@
-import time, cProfile, pstats, threading
-from tests.org.house import house, user, group
+import cProfile
+import pstats
+import time
+
 import scimd.org.people as P
+from tests.org.house import house, user
+
+
 async def test_perf(database_url):
     async with house(database_url) as acme:
         for mode in ("never","immediate"):
