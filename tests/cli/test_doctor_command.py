@@ -93,6 +93,7 @@ def test_html_report_holds_everything_and_fetches_nothing(tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert "Ignore the id in a path-less replace" in page
     assert "Okta renames the group" in page
+    assert "Àbrecht" in page
     outside = set(re.findall(r"https?://[^\s<&\"]+", page)) - {target.url}
     assert {address for address in outside if not address.startswith(target.url)} == set()
     assert not re.search(r"<(script|link|img|iframe|object)\b|\b(src|href|url)\s*[=(]", page)
