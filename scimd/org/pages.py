@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
@@ -231,7 +232,7 @@ async def check_standing(door: Door, org_id: OrgId) -> list[Difference]:
     found: list[Difference] = []
     after = ""
     while True:
-        last, differences = await door.read(lambda conn, after=after: _check(conn, door, org_id, after))
+        last, differences = await door.read(partial(_check, door=door, org_id=org_id, after=after))
         found += differences
         if last is None:
             return found + await door.read(lambda conn: _check_seats(conn, org_id))
