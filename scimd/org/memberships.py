@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import CTE, Connection, Select, literal, select
+from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.roles import Effect
 from scimd.core.standing import MembershipFact
-from scimd.db.among import among
+from scimd.db.among import among, one_of
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
+_DIRECT: Select[Any] = select(group_members.c.person_id, group_members.c.group_id).where(
+    group_members.c.org_id == bindparam("org_id"), one_of(group_members.c.person_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,8 @@ def memberships(
 
 
 def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:
-    column = group_members.c
-    query = select(column.person_id, column.group_id).where(
-        column.org_id == org_id, among(conn, column.person_id, ids)
-    )
     found: dict[PersonId, set[GroupId]] = defaultdict(set)
-    for row in conn.execute(query):
+    for row in conn.execute(_DIRECT, {"org_id": org_id, "keys": ids}):
         found[PersonId(row.person_id)].add(GroupId(row.group_id))
     return found
 
