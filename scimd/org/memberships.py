@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
+from sqlalchemy import CTE, Connection, Select, bindparam, func, literal, select
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.roles import Effect
@@ -159,7 +159,10 @@ def below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> CT
     )
     further = (
         select(column.child_id, down.c.depth + 1)
-        .join(groups, (groups.c.org_id == column.org_id) & (groups.c.id == column.child_id))
+        # coalesce() keeps SQLite from walking all nestings of the organization by the index on child_id.
+        .join(
+            groups, (groups.c.org_id == column.org_id) & (groups.c.id == func.coalesce(column.child_id, ""))
+        )
         .where(
             column.org_id == org_id,
             column.group_id == down.c.group_id,
@@ -180,6 +183,7 @@ def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]
         .where(
             column.org_id == org_id,
             column.group_id.in_(select(down.c.group_id)),
-            column.person_id.is_not(None),
+            # Not IS NOT NULL, which SQLite takes for a range of the index on person_id: all members.
+            func.coalesce(column.person_id, "") != "",
         )
     )
