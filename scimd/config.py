@@ -106,7 +106,7 @@ class Server(Section):
 
 class DatabaseSection(Section):
     url: str = "sqlite:///scimd.db"
-    pool_size: int = Field(8, ge=1, le=200)
+    pool_size: int = Field(4, ge=1, le=200)
     timeout: timedelta = timedelta(seconds=10)
     writer_queue: int = Field(1024, ge=1)
 

@@ -14,7 +14,7 @@ from scimd.cli.common import ConfigOption, JsonOption, err, load, out, print_jso
 from scimd.config import Config, ConfigError
 from scimd.core.errors import Refusal
 from scimd.org import organizations, reads
-from scimd.sync import registry
+from scimd.sync import checking
 
 
 def register(app: typer.Typer) -> None:
@@ -69,5 +69,5 @@ async def _check(
             name = f"{organization_.name}/{source.name}"
             if source.connector == "scim" or (only is not None and only not in (name, source.name)):
                 continue
-            answer = await registry.check(source)
+            answer = await checking.check(source)
             (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")

@@ -6,7 +6,9 @@ Exit codes (design, section 5): 0 done · 1 error · 2 plan: changes · 3 held �
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -23,10 +25,10 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import organizations
+from scimd.org import organizations, runs
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
-from scimd.org.tx import Actor, Context, Door
+from scimd.org.tx import Actor, Context, Door, uuid7
 
 T = TypeVar("T")
 
@@ -41,7 +43,8 @@ OrgOption = Annotated[
     str | None, typer.Option("--org", help="The organization's name; may be left out where there is one.")
 ]
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe, tables are as wide as they like.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -146,7 +149,7 @@ def context(door: Door, org_id: OrgId, *, source: SourceRecord | None = None) ->
         org_id=org_id,
         actor=operator(),
         door="cli",
-        correlation_id=door.new_correlation_id(),
+        correlation_id=uuid7(door.clock(), secrets.token_bytes(10)),
         source_id=source.id if source else None,
     )
 
@@ -163,3 +166,11 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )
+
+
+async def organization_of_run(door: Door, run_id: str) -> OrgId:
+    """Whose run that is: ids are unique over all organizations, and the CLI is the operator's."""
+    for row in await organizations.list_organizations(door):
+        with contextlib.suppress(NotFound):
+            return (await runs.get_run(door, row.id, run_id)).org_id
+    raise NotFound("run", run_id)

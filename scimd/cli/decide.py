@@ -18,6 +18,7 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
+from scimd.core.people import DecisionId
 from scimd.org import decisions
 from scimd.org.decisions import DecisionRecord
 from scimd.org.tx import Door
@@ -61,7 +62,7 @@ def show(
 
     async def work(door: Door, _: Config) -> DecisionRecord:
         owner = await organization(door, org)
-        return await decisions.get(door, owner.id, item)
+        return await decisions.get(door, owner.id, DecisionId(item))
 
     row = run(config, work)
     if json:
@@ -72,7 +73,7 @@ def show(
     print_table(
         "Answers",
         ("Answer", "Meaning", "What it does"),
-        ((option["answer"], option["label"], option["effect"]) for option in row.options),
+        ((option.answer, option.label, option.effect) for option in row.options),
         empty="",
     )
     out.print(f"Answer it: scimd decide answer {row.id} ANSWER")
@@ -90,7 +91,7 @@ def answer(
 
     async def work(door: Door, _: Config) -> DecisionRecord:
         owner = await organization(door, org)
-        return await decisions.answer(door, context(door, owner.id), item, choice)
+        return await decisions.answer(door, context(door, owner.id), DecisionId(item), choice)
 
     row = run(config, work)
     if json:

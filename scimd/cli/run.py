@@ -79,7 +79,7 @@ def show(
     out.print(f"[bold]{row.source_name}[/bold] {row.state}  {cell(row.started_at)} – {cell(row.finished_at)}")
     out.print(row.error or summary(row))
     for trip in row.trips:
-        out.print(f"[yellow]limit:[/yellow] {cell(trip)}")
+        out.print(f"[yellow]limit:[/yellow] {trip}")
     print_table("Counts", ("What", "Number"), sorted(row.counts.items()), empty="Nothing was counted.")
 
 
@@ -102,7 +102,8 @@ def report(
                 sys.stdout.buffer.write(piece.encode())
             sys.stdout.buffer.flush()
         else:
-            print_changes([change async for change in runs.every_change(door, owner.id, row.id)])
+            async for change in runs.every_change(door, owner.id, row.id):
+                print_change(change)
 
     run(config, work)
 
@@ -126,24 +127,20 @@ _SIGN = {
 }
 
 
-def print_changes(changes: list[ChangeRecord]) -> None:
-    """Like a diff: a line a change, its values below it."""
-    for change in changes:
-        colour = _COLOUR.get(change.action, "default")
-        sign = _SIGN.get(change.action, "!")
-        line = f"{sign} {change.kind} {change.name}: {change.action} ({change.outcome}) – {change.reason}"
-        out.print(line, style=colour, markup=False)
-        old, new = change.old or {}, change.new or {}
-        for key in sorted({*old, *new}):
-            if old.get(key) != new.get(key):
-                out.print(
-                    f"    {key}: {cell(old.get(key))} → {cell(new.get(key))}", style="dim", markup=False
-                )
-        if change.detail:
-            out.print(f"    {change.detail}", style="dim", markup=False)
+def print_change(change: ChangeRecord) -> None:
+    """Like a diff: one line, its values below it."""
+    colour = _COLOUR.get(change.action, "default")
+    sign = _SIGN.get(change.action, "!")
+    line = f"{sign} {change.kind} {change.name}: {reports.what(change)} – {change.reason}"
+    out.print(line, style=colour, markup=False)
+    old, new = change.old or {}, change.new or {}
+    for key in sorted({*old, *new}):
+        out.print(f"    {key}: {cell(old.get(key))} → {cell(new.get(key))}", style="dim", markup=False)
+    if change.detail:
+        out.print(f"    {change.detail}", style="dim", markup=False)
 
 
 def summary(row: RunRecord) -> str:
     """The counts that are not zero, as one line."""
-    parts = [f"{number} {what}" for what, number in row.counts.items() if number]
+    parts = [f"{number} {what.replace('_', ' ')}" for what, number in row.counts.items() if number]
     return ", ".join(parts) or "nothing to do"

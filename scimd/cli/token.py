@@ -21,6 +21,7 @@ from scimd.cli.common import (
 )
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
+from scimd.core.people import TokenId
 from scimd.org import sources, tokens
 from scimd.org.sources import NewSource
 from scimd.org.tokens import NewToken, TokenRecord
@@ -100,7 +101,7 @@ def revoke(
 
     async def work(door: Door, _: Config) -> None:
         owner = await organization(door, org)
-        await tokens.revoke(door, context(door, owner.id), token_id)
+        await tokens.revoke(door, context(door, owner.id), TokenId(token_id))
 
     run(config, work)
     if json:

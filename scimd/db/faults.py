@@ -37,6 +37,7 @@ _UNIQUE_SQLITE = {
 }
 _CHECK_SQLITE = {sqlite3.SQLITE_CONSTRAINT_CHECK, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
 
+_READ_ONLY_POSTGRESQL = "25006"
 _RACES = {"40001", "40P01"}  # serialization failure, deadlock
 _UNIQUE_POSTGRESQL = "23505"
 _CHECK_POSTGRESQL = {"23514", "P0001"}  # check violation, RAISE EXCEPTION
@@ -96,9 +97,12 @@ def is_race(exc: BaseException) -> bool:
     return isinstance(exc, LostRace) or _state(exc) in _RACES
 
 
-def connection_lost(exc: BaseException) -> bool:
+def connection_lost(exc: BaseException, *, writing: bool) -> bool:
+    """Whether the server is gone, or is one that cannot be written any more (after a fail-over)."""
     state = _state(exc)
-    return state is not None and (state in _GONE_POSTGRESQL or state.startswith("08"))
+    if state is None:
+        return False
+    return state in _GONE_POSTGRESQL or state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
 
 
 def postgres_refusal(exc: BaseException) -> Refusal | None:

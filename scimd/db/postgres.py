@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -26,8 +27,9 @@ _BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class Hand:
     """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
 
-    def __init__(self, url: URL, tuning: Tuning) -> None:
+    def __init__(self, url: URL, tuning: Tuning, number: int) -> None:
         self._tuning = tuning
+        self._number = number
         # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
         self._engine = create_engine(
             url,
@@ -62,7 +64,7 @@ class Hand:
             try:
                 return self._transaction(conn, job)
             except Exception as exc:
-                if self._lost(exc):
+                if self._lost(exc, job):
                     self.close()
                     if job.writing and job.committing:
                         raise DatabaseUnavailable(why=OUTCOME_UNKNOWN) from exc
@@ -70,6 +72,8 @@ class Hand:
                         raise DatabaseUnavailable() from exc
                     fresh -= 1
                     continue
+                if conn.in_transaction() or self._raw.pgconn.transaction_status != TransactionStatus.IDLE:
+                    self.close()  # it did not come out clean: no body after this one may meet that
                 if not is_race(exc):
                     refusal = postgres_refusal(exc)
                     if refusal is None:
@@ -79,13 +83,13 @@ class Hand:
                     raise Overloaded() from exc
                 races -= 1
                 # Two who met once should not meet again in step: each connection has its own pause.
-                time.sleep(0.001 * (1 + id(self) // 64 % 7) * (self._tuning.lost_race_retries - races))
+                time.sleep(0.001 * (1 + self._number) * (self._tuning.lost_race_retries - races))
 
     def _transaction(self, conn: Connection, job: Job) -> Any:
         job.holds(self._raw.fileno())
         try:
             # As a context manager it refuses statements after a body's own commit or rollback.
-            with conn.begin():
+            with conn.begin():  # its exit commits, or rolls back
                 self._begin(job)
                 result = job.run(conn)
                 self._must_be_sound()
@@ -117,8 +121,8 @@ class Hand:
             self._raw = self._conn.connection.driver_connection
         return self._conn
 
-    def _lost(self, exc: Exception) -> bool:
-        return bool(self._raw.closed) or connection_lost(exc)
+    def _lost(self, exc: Exception, job: Job) -> bool:
+        return bool(self._raw.closed) or connection_lost(exc, writing=job.writing)
 
 
 def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
@@ -145,20 +149,24 @@ class Watched:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning
         self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
-        self._crew = Crew("postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning))
+        numbers = itertools.count()
+        self._crew = Crew(
+            "postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning, next(numbers))
+        )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
 
     async def run(self, job: Job) -> Any:
+        job.after = self._forget
         self._crew.submit(job)
         self._outstanding.add(job)
         self._watch(job)
-        try:
-            return await job.future
-        finally:
-            self._outstanding.discard(job)
-            if job.timer is not None:
-                job.timer.cancel()
+        return await job.future
+
+    def _forget(self, job: Job) -> None:
+        self._outstanding.discard(job)
+        if job.timer is not None:
+            job.timer.cancel()
 
     async def aclose(self) -> None:
         await self._crew.aclose()
@@ -166,14 +174,13 @@ class Watched:
             await asyncio.wait((self._probe,))
 
     def _watch(self, job: Job) -> None:
-        left = max(0.0, job.deadline + _GRACE_S - time.monotonic())
-        job.timer = job.loop.call_later(min(self._tuning.silence_s, left), self._suspect, job)
+        """Look again later, also when the caller has gone: it is the thread that must not be stuck."""
+        job.timer = job.loop.call_later(self._tuning.silence_s, self._suspect, job)
 
     def _suspect(self, job: Job) -> None:
         if time.monotonic() >= job.deadline + _GRACE_S:
             job.give_up()
-            return
-        if self._address is not None and (self._probe is None or self._probe.done()):
+        elif self._address is not None and (self._probe is None or self._probe.done()):
             self._probe = job.loop.create_task(self._ask())
         self._watch(job)
 

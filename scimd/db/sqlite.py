@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
@@ -76,7 +77,7 @@ class Handle:
         conn, self._conn, self.raw = self._conn, None, None
         if conn is not None:
             conn.invalidate()  # closes the file whatever state the transaction is in
-            self._notion.close()
+            self._notion.pop_all()  # closing the connection ends it
             conn.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -232,7 +233,7 @@ class Writer:
         try:
             if self._handle.raw is not None:
                 self._handle.rollback()
-        except sqlite3.Error:
+        except (sqlite3.Error, SQLAlchemyError):
             self._handle.close()
             return
         if spoils_the_handle(exc):
@@ -260,7 +261,7 @@ class Reader:
             handle.deadline = job.deadline
             job.result = job.run(conn)
         except Exception as exc:
-            job.error = told(exc, sqlite_refusal(exc, writing=False))
+            job.error = _told(exc, writing=False)
         self._end(job)
         answer((job,))
 
@@ -271,11 +272,11 @@ class Reader:
                 self._handle.rollback()
             if job.error is not None and spoils_the_handle(job.error.__cause__ or job.error):
                 self._handle.close()
-        except sqlite3.Error:  # what was read is good; the next body opens the file anew
+        except (sqlite3.Error, SQLAlchemyError):  # what was read is good; the next body opens the file anew
             self._handle.close()
 
 
-def _told(exc: Exception) -> BaseException:
+def _told(exc: Exception, *, writing: bool = True) -> BaseException:
     if isinstance(exc, LostRace):
         return told(exc, Overloaded())
-    return told(exc, sqlite_refusal(exc, writing=True))
+    return told(exc, sqlite_refusal(exc, writing=writing))

@@ -46,6 +46,7 @@ class Job:
     deadline: float = 0.0  # on time.monotonic
     result: Any = None
     error: BaseException | None = None
+    after: Callable[[Job], None] | None = None  # called on the loop once the thread is done with it
     timer: asyncio.TimerHandle | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _socket: int | None = None  # of the connection that runs it
@@ -135,6 +136,8 @@ def answer(jobs: Iterable[Job]) -> None:
 
 def _resolve(jobs: list[Job]) -> None:
     for job in jobs:
+        if job.after is not None:
+            job.after(job)
         if job.future.done():
             continue
         if job.error is None:
@@ -254,13 +257,11 @@ class Crew:
         hand, turn = self._hand(), Turn(self._turn)
         try:
             while (job := self._next(turn)) is not None:
-                if job.unwanted:
-                    continue
-                if job.late:
+                if job.unwanted or job.late:
                     job.error = Overloaded()
                     answer((job,))
-                    continue
-                hand.take(job, self._inbox, turn)
+                else:
+                    hand.take(job, self._inbox, turn)
                 del job  # a result is not kept alive until the next one comes
         finally:
             turn.pass_on()

@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     func,
     insert,
     select,
@@ -25,8 +26,9 @@ items = Table(
     "items",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, unique=True),
+    Column("name", Text),
     Column("n", Integer, CheckConstraint("n >= 0", name="not_negative"), server_default="0"),
+    UniqueConstraint("name", name="uq_items_name"),
 )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,18 @@ class OpenLdap:
         self.admin_dn, self.admin_password = env["LDAP_ADMIN_DN"], env["LDAP_ADMIN_PW"]
         self.ca, self.wrong_ca = Path(env["LDAP_CA"]), Path(env["LDAP_WRONG_CA"])
         self.client_cert, self.client_key = Path(env["LDAP_CLIENT_CERT"]), Path(env["LDAP_CLIENT_KEY"])
+
+    def people(self) -> list[tuple[str, dict[str, Any]]]:
+        """The DN and the generator's record of each person that was loaded, in the generator's order."""
+        spec = importlib.util.spec_from_file_location("gen_people", SCRIPT.with_name("gen_people.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        generator = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(generator)
+        return [
+            (f"uid={person['uid']},ou={person['city']},ou=people,{self.base}", person)
+            for person in generator.people(self.users)
+        ]
 
     def modify(self, ldif: str) -> None:
         """Change the directory by ``ldif`` (RFC 2849 change records) as the administrator."""

@@ -1,0 +1,144 @@
+"""``scimd plan``, ``apply`` and ``sync``: what a run would do, and doing it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    context,
+    err,
+    fail,
+    operator,
+    organization_of_run,
+    out,
+    print_json,
+    run,
+)
+from scimd.cli.run import print_change, summary
+from scimd.config import Config
+from scimd.org import runs, sources
+from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org.tx import Door
+from scimd.sync import apply as applying
+from scimd.sync.run import Started, apply_run, plan_source, sync_source
+
+_SOURCE = Annotated[str, typer.Argument(metavar="SOURCE", help="The source, or org/name.")]
+_CODES = {"done": 0, "planned": 0, "held": 3, "partial": 4}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("plan")(plan)
+    app.command("apply")(apply)
+    app.command("sync")(sync)
+
+
+def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Read the source and print what a run would do, like a diff; nothing is changed.
+
+    Exit code 0: nothing to do. 2: there are changes. 3: over the limits, held.
+    """
+
+    async def work(door: Door, _: Config) -> tuple[RunRecord, list[ChangeRecord]]:
+        found = await sources.resolve(door, source)
+        with _progress(json) as report:
+            made = await plan_source(door, found, started=_by_hand(), report=report)
+        return made, [change async for change in runs.every_change(door, found.org_id, made.id)]
+
+    made, changes = run(config, work)
+    if json:
+        print_json(_as_json(made) | {"changes": changes})
+    else:
+        for change in changes:
+            print_change(change)
+        _say(made)
+        if made.state in ("planned", "held") and changes:
+            out.print(f"Apply it within 24 hours: scimd apply {made.id}")
+    _exit(made, 2 if changes and made.state == "planned" else None)
+
+
+def apply(
+    plan_id: Annotated[str, typer.Argument(metavar="PLAN_ID", help="A plan's id, or a held run's.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Apply a plan, a held one too: you approve it.
+
+    Exit code 4: partly done, see the report. 5: what the plan rests on has moved; nothing was changed.
+    """
+
+    async def work(door: Door, _: Config) -> RunRecord:
+        owner = await organization_of_run(door, plan_id)
+        with _progress(json) as report:
+            return await apply_run(door, context(door, owner), plan_id, report=report)
+
+    _finish(run(config, work), json)
+
+
+def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Plan and apply at once, under the source's limits.
+
+    Exit code 3: held by a limit. 4: partly done, see the report.
+    """
+
+    async def work(door: Door, _: Config) -> RunRecord:
+        found = await sources.resolve(door, source)
+        with _progress(json) as report:
+            return await sync_source(door, found, started=_by_hand(), report=report)
+
+    _finish(run(config, work), json)
+
+
+def _by_hand() -> Started:
+    return Started(trigger="cli", by=operator().name)
+
+
+def _finish(made: RunRecord, json: bool) -> None:
+    if json:
+        print_json(_as_json(made))
+    else:
+        _say(made)
+        out.print(f"The report: scimd run report {made.id}")
+    _exit(made)
+
+
+def _say(made: RunRecord) -> None:
+    out.print(f"[bold]{made.source_name}[/bold] {made.state}: {made.error or summary(made)}")
+    if made.seats.get("limit") is not None:
+        seats = made.seats
+        out.print(
+            f"Seats: {seats.get('before')} used before, {seats.get('after')} after, of {seats['limit']}."
+        )
+    if made.mails:
+        out.print(f"Mails: {made.mails}.")
+    for trip in made.trips:
+        err.print(f"[yellow]limit:[/yellow] {trip}")
+
+
+def _exit(made: RunRecord, code: int | None = None) -> None:
+    if made.state == "failed" and code is None:
+        fail(made.error or "the run failed")
+    raise typer.Exit(_CODES.get(made.state, 1) if code is None else code)
+
+
+def _as_json(made: RunRecord) -> dict[str, Any]:
+    return {field.name: getattr(made, field.name) for field in dataclasses.fields(made)}
+
+
+@contextmanager
+def _progress(json: bool) -> Iterator[applying.Report]:
+    """A live line on standard error, where somebody looks."""
+    if json or not err.is_terminal:
+        yield lambda _: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step: bar.update(task, description=step.stage, completed=step.done, total=step.total)

@@ -1,0 +1,44 @@
+"""An admin's word on a held plan. The worker applies it; the process that answers HTTP never does."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from scimd.core.access import require
+from scimd.core.errors import NotAllowedNow, StateMoved
+from scimd.core.people import OrgId, RunId
+from scimd.db.tables import runs as table
+from scimd.org import runs
+from scimd.org.tx import Context, Door, Tx
+
+
+async def approve(door: Door, ctx: Context, run_id: str) -> None:
+    """Let a held plan go; the worker applies it within seconds.
+
+    Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held,
+    StateMoved for a plan that is older than 24 hours.
+    """
+    require(ctx.permissions, "plans.approve")
+
+    def body(tx: Tx) -> None:
+        run = runs.find(tx.conn, tx.org_id, run_id)
+        if run.state != "held":
+            raise NotAllowedNow(f"The run is {run.state}; there is nothing to approve.")
+        if run.expires_at is not None and run.expires_at <= tx.now:
+            raise StateMoved("The plan is older than 24 hours; the directory")
+        tx.conn.execute(
+            update(table)
+            .where(table.c.org_id == tx.org_id, table.c.id == run.id, table.c.state == "held")
+            .values(approved_by=tx.ctx.actor.name, approved_at=tx.now)
+        )
+
+    await door.run(ctx, body)
+
+
+async def approved(door: Door) -> list[tuple[OrgId, RunId, str]]:
+    """Held plans that an admin has let go, over all organizations: organization, run, and by whom."""
+    query = select(table.c.org_id, table.c.id, table.c.approved_by).where(
+        table.c.state == "held", table.c.approved_at.is_not(None)
+    )
+    rows = await door.read(lambda conn: conn.execute(query).all())
+    return [(OrgId(row.org_id), RunId(row.id), row.approved_by) for row in rows]

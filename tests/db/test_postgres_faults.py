@@ -1,0 +1,287 @@
+"""PostgreSQL when things go wrong around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, select, text, update
+
+from scimd.core.errors import DatabaseUnavailable, Overloaded
+from scimd.db.engine import Tuning
+from tests.db.schema import add, count, items, names, opened
+from tests.support.guard import free_port
+
+_KILL = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+def kill_all(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(_KILL)
+
+
+async def test_idle_connections_that_were_ended_are_not_noticed(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        await asyncio.gather(*(database.write(add(n)) for n in range(20)))
+        for start in (100, 200):
+            kill_all(postgres_url)
+            await asyncio.gather(*(database.write(add(start + n)) for n in range(20)))
+        assert await database.read(count) == 60
+
+
+async def test_under_load_ended_connections_cost_no_answered_write(postgres_url: str) -> None:
+    answered: list[int] = []
+    refused: list[BaseException] = []
+
+    async with opened(postgres_url) as database:
+
+        async def write(first: int) -> None:
+            for n in range(first, first + 150):
+                try:
+                    answered.append(await database.write(add(n)))
+                except DatabaseUnavailable as exc:
+                    refused.append(exc)
+
+        async def kill() -> None:
+            for _ in range(6):
+                await asyncio.sleep(0.05)
+                await asyncio.to_thread(kill_all, postgres_url)
+
+        await asyncio.gather(kill(), *(write(first * 1000) for first in range(8)))
+        there = {int(name.split()[1]) for name in await database.read(names)}
+    assert set(answered) <= there
+    assert len(answered) + len(refused) == 8 * 150
+
+
+async def test_a_body_interrupted_by_the_loss_of_its_connection_is_run_once_more(postgres_url: str) -> None:
+    runs: list[int] = []
+
+    def body(conn: Connection) -> int:
+        runs.append(1)
+        add(1)(conn)
+        if len(runs) == 1:
+            kill_all(postgres_url)
+        return count(conn)
+
+    async with opened(postgres_url) as database:
+        assert await database.write(body) == 1
+    assert len(runs) == 2
+
+
+async def test_a_connection_lost_in_commit_is_told_as_unknown_and_not_run_again(postgres_url: str) -> None:
+    runs: list[int] = []
+    slow_commit = """
+        CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON items
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()"""
+
+    def body(conn: Connection) -> None:
+        runs.append(1)
+        add(1)(conn)
+
+    async with opened(postgres_url) as database:
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute(slow_commit)
+        writing = asyncio.create_task(database.write(body))
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(kill_all, postgres_url)
+        with pytest.raises(DatabaseUnavailable, match="may have been made or not"):
+            await writing
+        assert await database.read(count) == 0
+    assert runs == [1]
+
+
+async def test_two_that_deadlock_both_succeed(postgres_url: str) -> None:
+    meet = threading.Barrier(2)
+    runs: list[int] = []
+
+    def crosswise(first: int, second: int) -> object:
+        def body(conn: Connection) -> None:
+            runs.append(first)
+            conn.execute(update(items).where(items.c.id == first).values(n=items.c.n + 1))
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meet.wait(2 if len(runs) <= 2 else 0)
+            conn.execute(update(items).where(items.c.id == second).values(n=items.c.n + 1))
+
+        return body
+
+    async with opened(postgres_url) as database:
+        await asyncio.gather(database.write(add(1)), database.write(add(2)))
+        bodies = [crosswise(1, 2), crosswise(2, 1)]
+        await asyncio.gather(*(database.write(body) for body in bodies))  # type: ignore[arg-type]
+        rows = await database.read(lambda conn: conn.execute(select(items.c.n)).scalars().all())
+    assert list(rows) == [2, 2]
+    assert len(runs) >= 3
+
+
+async def test_conflicts_without_end_are_a_refusal(postgres_url: str) -> None:
+    def body(conn: Connection) -> None:
+        conn.execute(text("DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$"))
+
+    async with opened(postgres_url) as database:
+        with pytest.raises(Overloaded):
+            await database.write(body)
+        assert await database.write(add(1)) == 1
+
+
+async def test_a_lock_that_is_not_given_ends_at_the_time_limit(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        await database.write(add(1))
+        with psycopg.connect(postgres_url) as other:
+            other.execute("UPDATE items SET n = 5")
+            with pytest.raises(DatabaseUnavailable, match="time limit"):
+                await database.write(
+                    lambda conn: conn.execute(update(items).values(n=6)).rowcount, timeout_s=0.4
+                )
+            other.rollback()
+        assert await database.write(lambda conn: conn.execute(update(items).values(n=7)).rowcount) == 1
+
+
+async def test_a_server_that_is_not_there_is_a_refusal_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(DatabaseUnavailable):
+        async with opened(f"postgresql://scimd:hush@127.0.0.1:{free_port()}/scimd"):
+            pass
+    assert time.monotonic() - began < 1
+
+
+class Hole:
+    """A proxy to the server that can stop passing anything on, without closing anything.
+
+    Healed, it serves new connections; those from before stay silent for ever.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.flows = asyncio.Event()
+        self.flows.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def heal(self) -> None:
+        self.flows = asyncio.Event()
+        self.flows.set()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        for pair in ((reader, back), (there, writer)):
+            task = asyncio.create_task(self._pass(*pair, self.flows))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
+        try:
+            while data := await reader.read(65536):
+                await flows.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            return
+        finally:
+            writer.close()
+
+
+async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_stuck(
+    postgres_url: str,
+) -> None:
+    address, _, name = postgres_url.rpartition("/")
+    hole = Hole(int(address.rpartition(":")[2]))
+    async with hole.open() as port:
+        url = f"{address.rpartition(':')[0]}:{port}/{name}"
+        async with opened(url, Tuning(pool_size=3)) as database:
+            await asyncio.gather(*(database.write(add(n)) for n in range(10)))
+            hole.flows.clear()
+            for attempt in range(2):
+                began = time.monotonic()
+                answers = await asyncio.gather(
+                    *(database.write(add(100 + 10 * attempt + n)) for n in range(8)), return_exceptions=True
+                )
+                assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+                assert time.monotonic() - began < 2.2
+            hole.heal()
+            began = time.monotonic()
+            await _until_it_answers(database.ping, 5)
+            await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
+            assert time.monotonic() - began < 5
+            assert await database.read(count) == 18
+
+
+async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres_url: str) -> None:
+    address, _, name = postgres_url.rpartition("/")
+    hole = Hole(int(address.rpartition(":")[2]))
+    async with hole.open() as port:
+        url = f"{address.rpartition(':')[0]}:{port}/{name}"
+        async with opened(url, Tuning(pool_size=2)) as database:
+            hole.flows.clear()
+            gone = [asyncio.create_task(database.write(add(n))) for n in range(2)]
+            await asyncio.sleep(0.2)
+            for task in gone:
+                task.cancel()
+            await asyncio.sleep(2)
+            hole.heal()
+            await _until_it_answers(database.ping, 3)
+
+
+async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute(
+                "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || "
+                "' SET default_transaction_read_only = on'; END $$"
+            )
+        kill_all(postgres_url)
+        with pytest.raises(DatabaseUnavailable):
+            await database.write(add(1))
+        assert await database.read(count) == 0
+
+
+async def _until_it_answers(ping: object, within_s: float) -> None:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        with contextlib.suppress(DatabaseUnavailable, Overloaded):
+            await ping()  # type: ignore[operator]
+            return
+    pytest.fail("it did not come back")
+
+
+async def test_a_slow_query_of_a_server_that_lives_is_no_black_hole(postgres_url: str) -> None:
+    async with opened(postgres_url, Tuning(silence_s=0.2)) as database:
+        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(1.2)")).all())
+
+
+async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        await database.write(add(1))
+        with psycopg.connect(postgres_url) as other:
+            other.execute("UPDATE items SET n = 5")
+            level = text("SHOW transaction_isolation")
+            read = lambda conn: (count(conn), conn.execute(level).scalar())  # noqa: E731
+            assert await database.read(read, timeout_s=1) == (1, "repeatable read")
+
+
+async def test_a_commit_is_durable_as_the_server_has_it(postgres_url: str) -> None:
+    async with opened(postgres_url) as database:
+        setting = await database.write(lambda conn: conn.execute(text("SHOW synchronous_commit")).scalar())
+    assert setting == "on"

@@ -1,0 +1,119 @@
+"""The real program in processes of its own: ``scimd serve`` on a free port, and the CLI beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.guard import free_port
+
+KEY = "k" * 48
+
+
+class Cli:
+    """``scimd`` as a command, with one config file."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder = folder
+        self.file = folder / "scimd.toml"
+        self.file.write_text(config, encoding="utf-8")
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SCIMD_")}
+        return kept | {"SCIMD_TEST_KEY": KEY, "COLUMNS": "200"}
+
+    def run(self, *words: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "scimd", *words, "--config", str(self.file)],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def ok(self, *words: str, codes: tuple[int, ...] = (0,), timeout_s: float = 240) -> Any:
+        """Run with --json and give the document; any other exit code fails the test with the output."""
+        done = self.run(*words, "--json", timeout_s=timeout_s)
+        assert done.returncode in codes, (
+            f"scimd {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        )
+        return json.loads(done.stdout)
+
+
+class Daemon(Cli):
+    """A running ``scimd serve``. ``url`` answers once it is ready."""
+
+    def __init__(
+        self, folder: Path, config: str, *, port: int | None = None, words: tuple[str, ...] = ()
+    ) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(folder, config.replace("PORT", str(self.port)))
+        self.words = words or ("serve", "--config", str(self.file))
+        self.output = folder / f"serve-{self.port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, within_s: float = 30) -> Daemon:
+        with self.output.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scimd", *self.words],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = time.monotonic() + within_s
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                if urllib.request.urlopen(f"{self.url}/healthz", timeout=1).status == 200:
+                    return self
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"scimd did not start:\n{self.output.read_text('utf-8', 'replace')}")
+
+    def stop(self, within_s: float = 15) -> int:
+        """SIGTERM; gives the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within_s)
+
+    def kill(self) -> None:
+        """SIGKILL to the server alone; its worker has to notice by itself."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@pytest.fixture
+def daemons() -> Iterator[Callable[..., Daemon]]:
+    """Makes Daemons, and ends whatever of them still runs."""
+    made: list[Daemon] = []
+
+    def make(*args: Any, **kwargs: Any) -> Daemon:
+        made.append(Daemon(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.kill()
+        if daemon.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(daemon.process.pid, signal.SIGKILL)
