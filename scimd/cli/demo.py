@@ -40,6 +40,9 @@ to = "folder"
 folder = "{folder}/mails"
 sender = "Meridian <people@meridian.example>"
 
+[log]
+level = "warning"
+
 [invitations]
 mail_delay = 0
 mail_delay_at_most = 0
@@ -72,14 +75,14 @@ path = "{folder}/directory"
 required = ["userName", "emails"]
 
 [organization.source.mapping.user]
-userName = "first(entry.username)"
-"name.givenName" = "first(entry.givenname)"
-"name.familyName" = "first(entry.familyname)"
-emails = '[{{"value": first(entry.email), "type": "work", "primary": true}}]'
-title = "first(entry.title)"
-preferredLanguage = "first(entry.language)"
-active = 'first(entry.active) == "true"'
-"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "first(entry.department)"
+userName = "entry.?username[?0]"
+"name.givenName" = "entry.?givenname[?0]"
+"name.familyName" = "entry.?familyname[?0]"
+emails = '[{{"value": entry.email[0], "type": "work", "primary": true}}]'
+title = "entry.?title[?0]"
+preferredLanguage = "entry.?language[?0]"
+active = 'entry.active[0] == "true"'
+"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "entry.?department[?0]"
 
 [[organization.source.rule]]
 number = 10
@@ -102,16 +105,18 @@ def run() -> None:
     )
     file.write_text(body, encoding="utf-8")
     loaded = config.load(file)
-    log.configure("warning" if loaded.log.level == "info" else loaded.log.level, loaded.log.format)
+    log.configure(loaded.log.level, loaded.log.format)
 
-    pushed: list[str] = []  # the token of the push, which the curl lines use too
+    said: list[str] = []  # what the push gives to print: the sign-in link's token, the SCIM token
 
     async def push(door: Door, address: str) -> None:
-        pushed.append(await _push(door, address))
+        # The admin comes first: a seat, too, is taken by hand or not at all.
+        said.append(await links.create_admin(door, "meridian", _ADMIN, operator(), valid_s=86_400))
+        said.append(await _push(door, address))
 
     async def ready(door: Door) -> None:
         await _first_run(door)
-        await _say(door, loaded, file, pushed[0])
+        _say(loaded, file, *said)
 
     asyncio.run(app.serve(loaded, file, before_worker=push, ready=ready))
 
@@ -164,10 +169,8 @@ async def _first_run(door: Door) -> None:
     err.print("The directory's first run has not finished within a minute; see: scimd run list")
 
 
-async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> None:
-    owner = await organizations.by_slug(door, "meridian")
+def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
     url = loaded.server.public_url
-    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_s=86_400)
     base = f"{url}/scim/v2"
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")

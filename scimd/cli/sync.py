@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
+    context,
     err,
     fail,
     operator,
@@ -76,7 +77,7 @@ def apply(
     async def work(door: Door, _: Config) -> RunRecord:
         owner = await organization_of_run(door, plan_id)
         with _progress(json) as report:
-            return await apply_run(door, owner, plan_id, approved_by=operator().name, report=report)
+            return await apply_run(door, context(door, owner), plan_id, report=report)
 
     _finish(run(config, work), json)
 
