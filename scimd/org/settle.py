@@ -143,7 +143,8 @@ def _seats(
         (EventKind.SEAT_WAITING, sorted(given.waiting)),
     ):
         for person_id in person_ids:
-            tx.record(Event(kind, "person", person_id))
+            if person_id not in tx.created:
+                tx.record(Event(kind, "person", person_id))
     return given.seated
 
 
@@ -157,8 +158,10 @@ def _with_seat(decided: Standing) -> Standing:
 
 
 def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
+    _complete_created(tx, outcomes)
     for outcome in outcomes:
-        tx.events += changes(outcome.person_id, outcome.before, outcome.after)
+        told = changes(outcome.person_id, outcome.before, outcome.after)
+        tx.events += told if outcome.before else [event for event in told if event.kind not in _IN_CREATED]
     ended = [
         outcome.person_id
         for outcome in outcomes
@@ -173,6 +176,29 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
     following.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+
+
+#: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
+_IN_CREATED = frozenset(
+    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
+)
+
+
+def _complete_created(tx: Tx, outcomes: list[Outcome]) -> None:
+    new = {outcome.person_id: outcome for outcome in outcomes if outcome.before is None}
+    if not new:
+        return
+    for n, event in enumerate(tx.events):
+        outcome = new.get(PersonId(event.target_id))
+        if outcome is not None and event.kind is EventKind.PERSON_CREATED:
+            standing_ = {
+                "status": str(outcome.after.status),
+                "causes": [str(cause) for cause in outcome.after.causes],
+                "roles": list(outcome.after.roles),
+                "owner": outcome.after.owner,
+                "seat": outcome.has_seat,
+            }
+            tx.events[n] = replace(event, after={**(event.after or {}), **standing_})
 
 
 def _follow_up(tx: Tx, outcome: Outcome) -> following.FollowUp:
