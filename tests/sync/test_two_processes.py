@@ -142,7 +142,9 @@ async def _events(door: Door) -> list[Any]:
     return await door.read(lambda conn: list(conn.execute(events.select())))
 
 
-async def test_leader_that_was_stopped_finds_its_late_writes_refused(database_url: str, tmp_path: Path) -> None:
+async def test_leader_that_was_stopped_finds_its_late_writes_refused(
+    database_url: str, tmp_path: Path
+) -> None:
     directory(tmp_path, 150)
     expected = await undisturbed(f"sqlite:///{tmp_path / 'expected.db'}", tmp_path)
     async with acme(database_url, tmp_path) as (door, org_id):

@@ -380,10 +380,12 @@ class _Hold:
     def judge(self, change: Change) -> Change:
         if change.outcome != "planned":
             return change
-        if self._never and self._removals is None and (change.removal or change.payload.get("remove")):
-            return replace(change, outcome="skipped", detail=self._never)
         why = self._why(change)
-        return replace(change, outcome="staged", detail=why) if why else change
+        if why:
+            return replace(change, outcome="staged", detail=why)
+        if self._never and (change.removal or change.payload.get("remove")):
+            return replace(change, outcome="skipped", detail=self._never)
+        return change
 
     def _why(self, change: Change) -> str | None:
         if self._removals and (change.removal or change.payload.get("remove")):
