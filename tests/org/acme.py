@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, select, update
 from scimd.core.attributes import columns_of, fold_document
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import pack
-from scimd.db.engine import Database
+from scimd.db.engine import Database, Tuning
 from scimd.db.tables import assertions, deliveries, events, invitations, metadata, people
 from scimd.org import audit, organizations, settle, sources
 from scimd.org import invitations as invited
@@ -147,7 +147,7 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[tuple[Door, Clock]]:
-    db = Database.open(url)
+    db = Database.open(url, Tuning(timeout_s=60))  # patient: the machine may be busy
     clock = Clock()
     try:
         await db.write(metadata.create_all)

@@ -44,6 +44,7 @@ def test_long_enough_and_not_common_is_good(good: str) -> None:
         ("aaaaaaaaaaaaaaaaaaaa", "first"),
         ("12345678901234567", "first"),
         ("zyxwvutsrqponmlk", "first"),
+        ("seven quiet lanterns \udc80", "not a character"),
         ("dana.lee@acme.example", "made of your address"),
         ("DanaLeeAcmeHoldings", "made of your address"),
         ("acme-scimd-acme-1!", "made of your address"),
@@ -94,3 +95,7 @@ async def test_nobody_costs_as_much_time_as_somebody() -> None:
 
 async def test_a_stored_hash_that_is_none_fits_nothing() -> None:
     assert not await passwords.fits("seven quiet lanterns drift", "not a hash")
+
+
+async def test_half_a_character_fits_nothing() -> None:
+    assert not await passwords.fits("\udc80", await passwords.hashed(""))
