@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import Document, GroupId, Keys, PersonId, SourceId, keys_of
+from scimd.core.people import GroupId, Keys, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
@@ -117,19 +117,17 @@ async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Can
     return await door.read(body)
 
 
-async def identified(door: Door, ctx: Context, many: Sequence[Document]) -> list[Match]:
-    """Whose the entries with these documents are as things stand, in order."""
-    entries = [
-        loading.Entry(keys_of(document), loading.employee_number_key(document)) for document in many
-    ]
+async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
+    """Whose these entries are as things stand, in order."""
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
         source = book.source(ctx.source_id)
+        entries = [loading.Entry(keys) for keys in many]
         found = loading.near(conn, ctx.org_id, source.id, entries)
         gathered = loading.gather(conn, book, source, entries, found)
         rules = loading.match_rules(book, source, door.clock())
-        return [identify(entry.keys, each, rules) for entry, each in zip(entries, gathered, strict=True)]
+        return [identify(keys, each, rules) for keys, each in zip(many, gathered, strict=True)]
 
     return await door.read(body)
 

@@ -174,8 +174,8 @@ class PeopleFound:
 
     async def _identify(self, many: Sequence[_Mapped]) -> None:
         """Entries that the source does not assert now: whose are they?"""
-        documents = [each.document for each in many]
-        for each, match in zip(many, await identified(self._door, self._ctx, documents), strict=True):
+        keys = [keys_of(each.document) for each in many]
+        for each, match in zip(many, await identified(self._door, self._ctx, keys), strict=True):
             self.found.append(self._matched(each, match))
 
     def _matched(self, each: _Mapped, match: Match) -> PersonFound:

@@ -12,7 +12,7 @@ from typing import Any
 
 from scimd import log
 from scimd.config import Source
-from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline, OpenSource, Page
+from scimd.connector_api import BadSetting, ConnectorError, Deadline, OpenSource, Page
 from scimd.core.people import PersonId
 from scimd.core.sync import plan as plans
 from scimd.core.sync.limits import Figures, Limits
@@ -32,7 +32,6 @@ from scimd.sync.people_found import PeopleFound
 
 logger = log.get(__name__)
 
-_CHECK_S = 60.0
 _PAGE = 2000
 _HELD_BY_QUARANTINE = "the source is in quarantine: {}"
 _HELD_BY_NAMELESS = "an entry could not even be named, and it could be anybody's: {}"
@@ -76,17 +75,6 @@ def opened(source: Source, timeout_s: float) -> tuple[OpenSource, Mapping]:
         return connector.open(config, log.get(f"connectors.{source.connector}"), deadline), mapping
     except Exception as exc:
         raise _failure(exc) from exc
-
-
-async def check(source: Source) -> Checked:
-    """Ask the connector whether the source works. Raises CannotPlan with the sentence."""
-    directory, _ = opened(source, _CHECK_S)
-    try:
-        return await directory.check()
-    except Exception as exc:
-        raise _failure(exc) from exc
-    finally:
-        await directory.aclose()
 
 
 def _failure(exc: Exception) -> CannotPlan:
