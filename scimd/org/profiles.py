@@ -37,7 +37,7 @@ class Owned:
 def follow(tx: Tx, many: Iterable[Owned]) -> dict[PersonId, dict[str, Any]]:
     """The columns of ``people`` that must become those of the owners' documents.
 
-    Only for those who have a new owner, or whose owner's document this body wrote.
+    Only for those who have a new owner, no address, or whose owner's document this body wrote.
     """
     documents = _documents(tx, [each for each in many if _is_due(tx, each)])
     if not documents:
@@ -55,7 +55,10 @@ def follow(tx: Tx, many: Iterable[Owned]) -> dict[PersonId, dict[str, Any]]:
 def _is_due(tx: Tx, owned: Owned) -> bool:
     if owned.owner is None or owned.row.deleted_at is not None:
         return False
-    return owned.owner != owned.row.owner_source_id or (owned.person_id, owned.owner) in tx.profiles
+    if owned.owner != owned.row.owner_source_id or (owned.person_id, owned.owner) in tx.profiles:
+        return True
+    # Had to do without, perhaps; the address may be free now.
+    return owned.row.sign_in_key is None
 
 
 def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
