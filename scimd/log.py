@@ -44,4 +44,4 @@ def configure(
 
 def get(name: str) -> Any:
     """A logger bound to the module's name."""
-    return structlog.get_logger(logger_name=name)
+    return structlog.get_logger(component=name)
