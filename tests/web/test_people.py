@@ -21,7 +21,7 @@ async def test_list_is_searched_by_name_and_address(acme: Site) -> None:
         page = await _text(session, "/people")
         assert "Dana Ortiz" in page
         assert "中村 優子" in page
-        assert "invited, not accepted yet" in page
+        assert "invitation not accepted yet" in page
         assert "中村 優子" not in await _text(session, "/people?search=ortiz")
         assert "Dana Ortiz" in await _text(session, "/people?search=DANA@ACME")
         assert "中村 優子" in await _text(session, "/people?search=優子")
