@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -131,11 +132,27 @@ async def test_form_must_come_from_our_own_page(acme: Site, headers: dict[str, s
 
 async def test_only_forms_are_taken_for_forms(acme: Site) -> None:
     async with acme.browser() as session:
-        for kind in ("application/json", "text/plain"):
+        for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x"):
             async with session.post(
                 "/o/acme/sign-in", data=b"address=x", headers={"Content-Type": kind}
             ) as answer:
                 assert answer.status == 415
+
+
+async def test_form_is_bounded_in_size_and_time(database_url: str) -> None:
+    async with site(database_url, request_timeout=0.5) as acme, acme.browser() as session:
+        async with session.post("/o/acme/sign-in", data={"address": "x" * 70_000}) as answer:
+            assert answer.status == 413
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"address="
+            await asyncio.sleep(3)
+
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with session.post("/o/acme/sign-in", data=slowly(), headers=headers) as answer:
+            assert answer.status == 408
+        async with session.post("/o/acme/sign-in", data=b"address=%ff%fe", headers=headers) as answer:
+            assert answer.status in (400, 401)
 
 
 async def test_methods_that_a_page_does_not_take_are_405(acme: Site) -> None:
