@@ -11,9 +11,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -147,8 +148,8 @@ async def serve(
     config: Config,
     config_path: Path | None,
     *,
-    before_worker: Callable[[Door, str], Awaitable[None]] | None = None,
-    ready: Callable[[Door], Awaitable[None]] | None = None,
+    before_worker: Callable[[Door, str], Coroutine[Any, Any, None]] | None = None,
+    ready: Callable[[Door], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
@@ -166,12 +167,12 @@ async def serve(
         logger.info("serving", address=address, public_url=config.server.public_url)
         stop = _stop_signals()
         if before_worker is not None:
-            await before_worker(door, address)
+            await _unless(stop, before_worker(door, address))
         if config.server.worker:
             worker = asyncio.create_task(_keep_worker(config_path))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
-            await ready(door)
+            await _unless(stop, ready(door))
         await stop.wait()
         logger.info("stopping")
 
@@ -220,6 +221,17 @@ def _stop_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Await ``work``, which is cancelled when the time to stop comes first."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        await _cancelled(working)
+    else:
+        working.result()
 
 
 async def _parent_gone(stop: asyncio.Event) -> None:
