@@ -18,11 +18,10 @@ import orjson
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from scimd.core.errors import NotAllowedNow, StateMoved
-from scimd.core.events import Event, EventKind
 from scimd.core.people import GroupId, PersonId, RunId
 from scimd.db.among import among
 from scimd.db.tables import assertions, run_changes, sources
-from scimd.org import leases
+from scimd.org import approvals, leases
 from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
 from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
@@ -285,7 +284,7 @@ _APPLY: Mapping[int, Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]
 
 
 def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
-    """Approve a held plan, or start a dry one, in the name of ``tx.ctx.actor``.
+    """Start a plan that waits. Unless an admin has approved it already, ``tx.ctx.actor`` does so here.
 
     Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
     mapping, rules or config moved since; the plan is then *expired* or *refused*.
@@ -303,8 +302,9 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
         .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "staged")
         .values(outcome="planned", detail=None)
     )
-    tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after={"source": run.source_name}))
-    set_state(tx, run_id, "applying", place=0, approved_by=tx.ctx.actor.name, approved_at=tx.now)
+    if run.approved_at is None:
+        approvals.write(tx, run)
+    set_state(tx, run_id, "applying", place=0)
     return find(tx.conn, tx.org_id, run_id)
 
 
