@@ -11,6 +11,11 @@ from typing import Any, Literal
 
 import structlog
 
+# Without the values of local variables, which structlog shows by default: a password may be among them.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
 
 def configure(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
@@ -25,9 +30,13 @@ def configure(
         structlog.processors.StackInfoRenderer(),
     ]
     final: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        [_TRACEBACKS, structlog.processors.JSONRenderer(default=str)]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=shared + final,
