@@ -11,11 +11,6 @@ from typing import Any, Literal
 
 import structlog
 
-# Without the values of local variables, which structlog shows by default: a password may be among them.
-_TRACEBACKS = structlog.processors.ExceptionRenderer(
-    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-)
-
 
 def configure(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
@@ -29,8 +24,10 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Neither style may print the frames' local variables: they hold passwords and people's data.
+    faults = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     final: list[Any] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.ExceptionRenderer(faults), structlog.processors.JSONRenderer(default=str)]
         if as_json
         else [
             structlog.dev.ConsoleRenderer(

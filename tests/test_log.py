@@ -1,7 +1,8 @@
-"""The log tells where something broke, and never what was typed."""
+"""What a fault's log line may say."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Literal
 
@@ -12,26 +13,28 @@ from scimd import log
 
 
 @pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
+def _logging_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     yield
     structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("style", ["json", "text"])
-def test_traceback_holds_no_values_of_variables(
+def test_a_fault_is_logged_with_its_place_and_without_local_variables(
     style: Literal["json", "text"], capsys: pytest.CaptureFixture[str]
 ) -> None:
     log.configure("info", style)
-    secret = "correct horse " + "battery staple"
+
+    def connect() -> None:
+        password = "hunter2-" + "x" * 8
+        raise LookupError("nobody there", len(password))
+
     try:
-        _breaks(secret)
-    except RuntimeError:
-        log.get("tests").exception("it_broke")
+        connect()
+    except LookupError as exc:
+        log.get("test").error("went_wrong", exc_info=exc)
     said = capsys.readouterr().err
-    assert "it_broke" in said
-    assert "_breaks" in said
-    assert secret not in said
-
-
-def _breaks(password: str) -> None:
-    raise RuntimeError(f"{len(password)} characters")
+    assert "went_wrong" in said
+    assert "LookupError" in said
+    assert "connect" in said
+    assert "hunter2" not in said
