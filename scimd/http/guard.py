@@ -77,6 +77,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     if access is None:
         raise web.HTTPNotFound
     if access.kind != "scim_token":
+        if "\x00" in request.path or any("\x00" in value for value in request.query.values()):
+            raise web.HTTPNotFound  # PostgreSQL's text cannot hold it, so it names nothing
         await _admit(request, access)
     return await handler(request)
 

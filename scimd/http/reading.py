@@ -15,8 +15,9 @@ _LONGEST = 2000
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:
-    """The fields that were sent; one that is too long counts as empty. 415, 413 or 408 for what is no
-    such form. Reading it again costs nothing.
+    """The fields that were sent; one that is too long, or holds NUL, counts as empty.
+
+    415, 413, 408 or 400 for what is no such form. Reading it again costs nothing.
 
     A form without files is never multipart, so nothing is ever spooled to disk.
     """
@@ -31,8 +32,9 @@ async def form_of(request: web.Request) -> Mapping[str, str]:
         raise web.HTTPRequestTimeout from exc
     except ValueError as exc:  # no UTF-8, more fields than aiohttp takes, a broken encoding
         raise web.HTTPBadRequest from exc
-    return {
-        name: value if len(value) <= _LONGEST else ""
-        for name, value in form.items()
-        if isinstance(value, str)
-    }
+    return {name: _text(value) for name, value in form.items() if isinstance(value, str)}
+
+
+def _text(value: str) -> str:
+    """No database holds NUL as text, and nothing that is typed is this long."""
+    return "" if "\x00" in value or len(value) > _LONGEST else value

@@ -29,6 +29,7 @@ from scimd.org.people import AssertUser
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
@@ -185,6 +186,7 @@ async def site(
         server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout))
     )
     app = http_app.make(config, door)
+    scim_app.add(app, config, door)
     admin_app.add(app, config, door)
     web_app.add(app, config, door)
     if extra_route is not None:

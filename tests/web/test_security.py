@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from scimd.core import errors
 from scimd.http import guard, statuses
@@ -161,6 +162,33 @@ async def test_methods_that_a_page_does_not_take_are_405(acme: Site) -> None:
             async with session.request(method, "/runs") as answer:
                 assert answer.status == 405
                 assert "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("odd", ["%00", "%ed%a0%80", "%ff", "'", "%25", "%0d%0a", "%e2%80%ae", "x" * 3000])
+async def test_odd_characters_are_nobodys_name(acme: Site, odd: str) -> None:
+    async with acme.signed_in() as session:
+        for path in (
+            f"/runs/{odd}",
+            f"/people/{odd}",
+            f"/decide/{odd}",
+            f"/invitation/{odd}",
+        ):
+            async with session.get(URL(acme.url + path, encoded=True)) as answer:
+                assert answer.status == 404, path
+        for path in (
+            f"/runs?after={odd}",
+            f"/people?search={odd}",
+            f"/?org={odd}",
+            f"/api/v1/runs?after={odd}",
+        ):
+            async with session.get(URL(acme.url + path, encoded=True)) as answer:
+                assert answer.status in (200, 404), path
+    async with acme.browser() as session:
+        body = f"address={odd}&password={odd}&next={odd}".encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        for path in ("/o/acme/sign-in", "/sign-in"):
+            async with session.post(path, data=body, headers=headers) as answer:
+                assert answer.status == 401, path
 
 
 async def test_folder_of_static_files_is_not_listed(acme: Site) -> None:
