@@ -101,8 +101,13 @@ class Jobs:
 
     def _every(self, seconds: float, name: str, work: Work) -> None:
         """Have work done again and again; a turn is left out while the one before still runs."""
+
+        # A coroutine, since the scheduler would give a plain function to a thread.
+        async def turn() -> None:
+            self._begin(name, work)
+
         self._clock.add_job(
-            lambda: self._begin(name, work),
+            turn,
             "interval",
             seconds=seconds,
             id=name,
