@@ -102,12 +102,11 @@ class Jobs:
     def _every(self, seconds: float, name: str, work: Work) -> None:
         """Have work done again and again; a turn is left out while the one before still runs."""
 
-        # A coroutine, since the scheduler would give a plain function to a thread.
-        async def turn() -> None:
+        async def begin() -> None:  # APScheduler runs plain functions in a thread, away from the loop
             self._begin(name, work)
 
         self._clock.add_job(
-            turn,
+            begin,
             "interval",
             seconds=seconds,
             id=name,

@@ -43,7 +43,8 @@ OrgOption = Annotated[
     str | None, typer.Option("--org", help="The organization's name; may be left out where there is one.")
 ]
 
-out = Console(highlight=False, soft_wrap=True)
+# Into a file or a pipe, tables are as wide as they like.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -105,7 +106,7 @@ def print_json(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
-        return sorted(value)
+        return sorted(value, key=repr)  # sets of records too, in an order that stays
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)

@@ -40,6 +40,9 @@ to = "folder"
 folder = "{folder}/mails"
 sender = "Meridian <people@meridian.example>"
 
+[log]
+level = "warning"
+
 [invitations]
 mail_delay = 0
 mail_delay_at_most = 0
@@ -102,16 +105,18 @@ def run() -> None:
     )
     file.write_text(body, encoding="utf-8")
     loaded = config.load(file)
-    log.configure("warning" if loaded.log.level == "info" else loaded.log.level, loaded.log.format)
+    log.configure(loaded.log.level, loaded.log.format)
 
-    pushed: list[str] = []  # the token of the push, which the curl lines use too
+    said: list[str] = []  # what the push gives to print: the sign-in link's token, the SCIM token
 
     async def push(door: Door, address: str) -> None:
-        pushed.append(await _push(door, address))
+        # The admin comes first: a seat, too, is taken by hand or not at all.
+        said.append(await links.create_admin(door, "meridian", _ADMIN, operator(), valid_s=86_400))
+        said.append(await _push(door, address))
 
     async def ready(door: Door) -> None:
         await _first_run(door)
-        await _say(door, loaded, file, pushed[0])
+        _say(loaded, file, *said)
 
     asyncio.run(app.serve(loaded, file, before_worker=push, ready=ready))
 
@@ -164,10 +169,8 @@ async def _first_run(door: Door) -> None:
     err.print("The directory's first run has not finished within a minute; see: scimd run list")
 
 
-async def _say(door: Door, loaded: config.Config, file: Path, token: str) -> None:
-    owner = await organizations.by_slug(door, "meridian")
+def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
     url = loaded.server.public_url
-    link = await links.create_admin(door, owner.slug, _ADMIN, operator(), valid_s=86_400)
     base = f"{url}/scim/v2"
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")

@@ -142,5 +142,5 @@ def print_change(change: ChangeRecord) -> None:
 
 def summary(row: RunRecord) -> str:
     """The counts that are not zero, as one line."""
-    parts = [f"{number} {what}" for what, number in row.counts.items() if number]
+    parts = [f"{number} {what.replace('_', ' ')}" for what, number in row.counts.items() if number]
     return ", ".join(parts) or "nothing to do"

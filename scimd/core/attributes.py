@@ -362,8 +362,14 @@ ENTERPRISE_SCHEMA = Schema(
 
 
 def _told(name: str, description: str, of: Type = "string", **more: Any) -> Attribute:
-    """A row of scimd's extension: decided here, so read-only, and compared exactly."""
-    return Attribute(name, description, of, mutability="readOnly", case_exact=of == "string", **more)
+    """A row of scimd's extension: decided here, so read-only, and compared exactly.
+
+    Shown on request (``attributes=urn:…:scimd:2.0:User``): an answer otherwise holds what the client
+    sent, and nothing that it could not send back.
+    """
+    return Attribute(
+        name, description, of, mutability="readOnly", case_exact=of == "string", returned="request", **more
+    )
 
 
 SCIMD_SCHEMA = Schema(
@@ -387,6 +393,7 @@ SCIMD_SCHEMA = Schema(
             ),
         ),
         _told("seat", "Whether the person takes a seat.", "boolean"),
+        _text("employmentStart", "The first day of employment, as the provisioning client gives it."),
     ),
 )
 

@@ -17,7 +17,7 @@ import orjson
 from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind
 from scimd.core.people import Document
 
-_ADDED = ("schemas", "id", "meta", "groups", "members", SCIMD_URN)
+_ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,10 @@ class GroupRef:
 
 @dataclass(frozen=True, slots=True)
 class MemberRef:
-    """A member that is known; those not yet known are kept in the database and not shown."""
+    """A member that is known; those not yet known are kept in the database and not shown.
+
+    ``display`` is empty where the member has no name to show.
+    """
 
     id: str
     kind: Literal["User", "Group"]
@@ -40,7 +43,7 @@ class MemberRef:
 
 @dataclass(frozen=True, slots=True)
 class StoredUser:
-    """A user as the database has it. ``extension``: scimd's own, as a JSON object."""
+    """A user as the database has it. ``extension``: what scimd says of them, as a JSON object."""
 
     person_id: str
     document: bytes
@@ -69,11 +72,7 @@ class StoredGroup:
 
 def pack(document: Mapping[str, Any], kind: ResourceKind = USER) -> bytes:
     """A document as the bytes that are stored: ``schemas`` first, without what a read adds."""
-    used = [
-        extension.id
-        for extension in kind.extensions
-        if extension.id in document and extension.id != SCIMD_URN
-    ]
+    used = [extension.id for extension in kind.extensions if extension.id in document]
     ready = {"schemas": [kind.schema.id, *used]}
     ready.update((key, value) for key, value in document.items() if key not in _ADDED)
     return orjson.dumps(ready)
@@ -107,37 +106,45 @@ def group_location(group_id: str, base_url: str) -> str:
     return f"{base_url}/Groups/{group_id}"
 
 
-def render_user(stored: StoredUser, base_url: str) -> bytes:
-    """The whole resource as JSON. ``base_url``: the configured address up to ``/scim/v2``."""
+def render_user(stored: StoredUser, base_url: str, projection: Projection | None = None) -> bytes:
+    """The resource as JSON. ``base_url``: the configured address up to ``/scim/v2``.
+
+    What scimd itself says of the person is shown where the projection asks for it.
+    """
     schemas, rest = _split(stored.document)
-    parts = [schemas]
-    if stored.extension is not None:
-        parts.append(b',"%s"' % SCIMD_URN.encode())
-    parts.append(b'],"id":"%s"' % stored.person_id.encode())
+    parts = [schemas, b'],"id":"%s"' % stored.person_id.encode()]
     if rest:
         parts += (b",", rest)
     if stored.groups:
         parts += (b',"groups":', orjson.dumps([_group_ref(each, base_url) for each in stored.groups]))
-    if stored.extension is not None:
-        parts.append(b',"%s":%s' % (SCIMD_URN.encode(), stored.extension))
     location = user_location(stored.person_id, base_url)
     parts.append(
         _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest))
     )
-    return b"".join(parts)
+    return _projected(b"".join(parts), projection, stored.extension)
 
 
-def render_group(stored: StoredGroup, base_url: str) -> bytes:
-    """The whole resource as JSON; without ``members`` where they were not asked for."""
+def render_group(stored: StoredGroup, base_url: str, projection: Projection | None = None) -> bytes:
+    """The resource as JSON; without ``members`` where they were not read."""
     schemas, rest = _split(stored.document)
     parts = [schemas, b'],"id":"%s"' % stored.group_id.encode()]
     if rest:
         parts += (b",", rest)
-    if stored.members is not None:
+    if stored.members:
         parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
     location = group_location(stored.group_id, base_url)
     parts.append(_meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)))
-    return b"".join(parts)
+    return _projected(b"".join(parts), projection)
+
+
+def _projected(resource: bytes, projection: Projection | None, extension: bytes | None = None) -> bytes:
+    if projection is None or projection.plain:
+        return resource
+    document = orjson.loads(resource)
+    if extension is not None and projection.asks_for(SCIMD_URN):
+        document[SCIMD_URN] = {**document.get(SCIMD_URN, {}), **orjson.loads(extension)}
+        document["schemas"] = list(dict.fromkeys((*document["schemas"], SCIMD_URN)))
+    return orjson.dumps(projection.select(document))
 
 
 def render_list(rendered: Iterable[bytes], total: int, start_index: int) -> bytes:
@@ -177,12 +184,8 @@ def _group_ref(group: GroupRef, base_url: str) -> dict[str, str]:
 
 def _member_ref(member: MemberRef, base_url: str) -> dict[str, str]:
     locate = user_location if member.kind == "User" else group_location
-    return {
-        "value": member.id,
-        "$ref": locate(member.id, base_url),
-        "type": member.kind,
-        "display": member.display,
-    }
+    shown = {"value": member.id, "$ref": locate(member.id, base_url), "type": member.kind}
+    return {**shown, "display": member.display} if member.display else shown
 
 
 # ------------------------------------------------------------------------------ projection
@@ -217,9 +220,10 @@ class Projection:
             return False
         return self.only is None or any(path[0] == name for path in self.only)
 
-    def apply(self, resource: bytes) -> bytes:
-        """The rendered resource with only what was asked for."""
-        return resource if self.plain else orjson.dumps(self.select(orjson.loads(resource)))
+    def asks_for(self, urn: str) -> bool:
+        """Whether something of an extension was asked for by name."""
+        wanted = urn.lower()
+        return self.only is not None and any(path[0] == wanted for path in self.only)
 
     def select(self, document: Mapping[str, Any]) -> Document:
         kept: Document = {}
@@ -237,12 +241,10 @@ class Projection:
         schema = self.kind.schema_of(urn)
         if schema is None or (urn.lower(),) in self.without:
             return None
-        whole = self.only is not None and (urn.lower(),) in self.only
-        inner = Projection(self.kind, None, self.without) if whole else self
         chosen = {
             name: part
             for name, each in value.items()
-            if (part := inner._attribute((urn.lower(),), schema.find(name), name, each)) is not None
+            if (part := self._attribute((urn.lower(),), schema.find(name), name, each)) is not None
         }
         return chosen or None
 
@@ -252,9 +254,10 @@ class Projection:
         path = (*above, name.lower())
         if path in self.without or (row is not None and row.returned == "never"):
             return None
-        if self.only is None or path in self.only:
-            if self.only is None and row is not None and row.returned == "request":
-                return None
+        if self.only is None:
+            on_request = row is not None and row.returned == "request"
+            return None if on_request else self._parts(path, value, None)
+        if path in self.only or (above and above in self.only):
             return self._parts(path, value, None)
         asked = frozenset(each[-1] for each in self.only if each[:-1] == path)
         return self._parts(path, value, asked) if asked else None

@@ -23,6 +23,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.schema import ExecutableDDLElement
 
 from scimd.db.types import Bytes, Id, Json, KeyText, UtcDateTime
 
@@ -66,6 +67,11 @@ def _key(name: str, *, null: bool = False) -> Column[str]:
 
 def _text(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
+
+
+def _trigger(text: str, dialect: str) -> ExecutableDDLElement:
+    made: ExecutableDDLElement = DDL(text)  # type: ignore[no-untyped-call]
+    return made.execute_if(dialect=dialect)
 
 
 # ------------------------------------------------------------------------------ organizations
@@ -458,13 +464,14 @@ seat_pools = Table(
 )
 # V1 at every commit, whoever writes: used may not grow above the limit unless the row says so.
 for _ddl in (
-    DDL(
+    _trigger(
         """CREATE TRIGGER seats_never_overbooked BEFORE UPDATE OF used ON seat_pools
         WHEN NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
          AND NOT NEW.allow_overage
-        BEGIN SELECT RAISE(ABORT, 'seats_never_overbooked'); END"""
-    ).execute_if(dialect="sqlite"),
-    DDL(
+        BEGIN SELECT RAISE(ABORT, 'seats_never_overbooked'); END""",
+        "sqlite",
+    ),
+    _trigger(
         """CREATE FUNCTION seats_never_overbooked() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           IF NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
@@ -473,12 +480,14 @@ for _ddl in (
               USING ERRCODE = '23514', CONSTRAINT = 'seats_never_overbooked';
           END IF;
           RETURN NEW;
-        END $$"""
-    ).execute_if(dialect="postgresql"),
-    DDL(
+        END $$""",
+        "postgresql",
+    ),
+    _trigger(
         "CREATE TRIGGER seats_never_overbooked BEFORE UPDATE OF used ON seat_pools "
-        "FOR EACH ROW EXECUTE FUNCTION seats_never_overbooked()"
-    ).execute_if(dialect="postgresql"),
+        "FOR EACH ROW EXECUTE FUNCTION seats_never_overbooked()",
+        "postgresql",
+    ),
 ):
     event.listen(seat_pools, "after_create", _ddl)
 

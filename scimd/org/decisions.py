@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, select, update
 
-from scimd.core.errors import NotFound
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, OrgId, SourceId
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
-from scimd.org.tx import Door, Tx
+from scimd.org.tx import Context, Door, Tx
 
 DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name"]
 State = Literal["open", "answered", "moot"]
@@ -178,3 +178,40 @@ def _get(conn: Connection, org_id: OrgId, decision_id: DecisionId) -> DecisionRe
     if row is None:
         raise NotFound("decision", decision_id)
     return _record(row)
+
+
+# ------------------------------------------------------------------------------ answering
+
+
+async def answer(door: Door, ctx: Context, decision_id: DecisionId, wanted: str) -> DecisionRecord:
+    """Answer an open item and do what the answer means, in one transaction.
+
+    Raises NotFound, InvalidValue for a word that is none of the answers, NotAllowedNow where somebody
+    answered before, Forbidden, and whatever the effect refuses; then the item stays open.
+    """
+    # What an answer does is done by modules that ask questions themselves, and so import this one.
+    from scimd.org import answers
+
+    def body(tx: Tx) -> DecisionRecord:
+        item = _get(tx.conn, tx.org_id, decision_id)
+        offered = [option.answer for option in item.options]
+        if wanted not in offered:
+            raise InvalidValue("answer", f"must be one of {', '.join(offered)}")
+        _close(tx, item, wanted)
+        answers.perform(tx, item, wanted)
+        return _get(tx.conn, tx.org_id, decision_id)
+
+    return await door.run(ctx, body)
+
+
+def _close(tx: Tx, item: DecisionRecord, wanted: str) -> None:
+    """Answer by one conditional UPDATE: of two who answer at once, one wins."""
+    won = tx.conn.execute(
+        update(decisions)
+        .where(decisions.c.org_id == tx.org_id, decisions.c.id == item.id, decisions.c.state == "open")
+        .values(state="answered", answer=wanted, answered_by=tx.ctx.actor.name, answered_at=tx.now)
+    )
+    if won.rowcount != 1:
+        raise NotAllowedNow(f"This was {item.state} already{f': {item.answer}' if item.answer else ''}.")
+    after = {"kind": item.kind, "subject": item.subject, "answer": wanted}
+    tx.record(Event(EventKind.DECISION_ANSWERED, "decision", item.id, after=after))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from scimd.config import Source as SourceConfig
-from scimd.core.errors import NotFound
+from scimd.core.errors import NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import RoleName
+from scimd.core.people import RoleName, SourceId
 from scimd.db.tables import sources
+from scimd.org import effects
 from scimd.org.sources import (
     NewSource,
     SourceRecord,
@@ -32,8 +33,13 @@ _READING = ("mapping", "join", "settings", "groups", "connector")
 def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ...]]:
     """Make or bring up to date what the file declares: (whether anything changed, what it left out)."""
     changed = False
+    regrouping: list[SourceId] = []
     for source in wanted:
-        changed |= _declare_one(tx, source)
+        changed |= _declare_one(tx, source, regrouping)
+    _one_source_per_priority(tx)
+    # Last: binding asks for the rules as all of these changes have left them.
+    for source_id in regrouping:
+        effects.rebind(tx, source_id)
     names = [source.name for source in wanted]
     left_out = tx.conn.execute(
         select(sources.c.name)
@@ -48,7 +54,20 @@ def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ..
     return changed, tuple(left_out)
 
 
-def _declare_one(tx: Tx, wanted: SourceConfig) -> bool:
+def _one_source_per_priority(tx: Tx) -> None:
+    """Standing asks the first source that asserts somebody; there must be one."""
+    query = (
+        select(sources.c.priority)
+        .where(sources.c.org_id == tx.org_id, sources.c.ended_at.is_(None))
+        .group_by(sources.c.priority)
+        .having(func.count() > 1)
+    )
+    doubled = tx.conn.execute(query).scalars().first()
+    if doubled is not None:
+        raise NotUnique("priority", str(doubled), holder="another source of the organization")
+
+
+def _declare_one(tx: Tx, wanted: SourceConfig, regrouping: list[SourceId]) -> bool:
     try:
         known = find(tx.conn, tx.org_id, wanted.name)
     except NotFound:
@@ -61,6 +80,8 @@ def _declare_one(tx: Tx, wanted: SourceConfig) -> bool:
     if same:
         return False
     _update_declared(tx, known, wanted, after)
+    if any(known.config.get(key) != after[key] for key in ("rule", "groups")):
+        regrouping.append(known.id)
     if stated:
         change_state(tx, find(tx.conn, tx.org_id, known.id), wanted.state)
     return True
@@ -74,6 +95,8 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
         .values(
             config=after,
             declared_in="file",
+            kind="scim" if wanted.connector == "scim" else "connector",
+            connector=None if wanted.connector == "scim" else wanted.connector,
             invite=wanted.invite,
             ceiling=wanted.ceiling,
             priority=known.priority if wanted.priority is None else wanted.priority,

@@ -236,6 +236,7 @@ async def set_seats(door: Door, ctx: Context, seats: int | None) -> Organization
             tx.conn.execute(
                 update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(seat_limit=seats)
             )
+            tx.seats_owed = True
             tx.record(
                 Event(
                     EventKind.SEATS_LIMIT_CHANGED,
@@ -334,6 +335,7 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
     if before == after and not new_domains:
         return False
     _write(tx, after)
+    tx.seats_owed = before["seats"] != after["seats"]
     if before["default_project"] != after["default_project"]:
         mark_everyone(tx)
     bump(tx)

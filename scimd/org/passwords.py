@@ -36,7 +36,9 @@ def normal(password: str) -> str:
 
 def check(password: str, known_words: Iterable[str] = ()) -> None:
     """Raise WeakPassword with what to do. ``known_words``: the address, the organization's name, …"""
-    text = normal(password)
+    text = normal(password[: AT_MOST + 1])
+    if not _is_text(text):
+        raise WeakPassword("it holds something that is not a character.")
     if len(text) < AT_LEAST:
         raise WeakPassword(f"it has {len(text)} characters, and at least {AT_LEAST} are needed.")
     if len(text) > AT_MOST:
@@ -46,6 +48,11 @@ def check(password: str, known_words: Iterable[str] = ()) -> None:
         raise WeakPassword("it is among the first that an attacker tries. Take several unrelated words.")
     if _is_made_of(plain, known_words):
         raise WeakPassword("it is made of your address, your organization's name or scimd.")
+
+
+def _is_text(password: str) -> bool:
+    """Half of a surrogate pair has no bytes, and so no hash."""
+    return not any("\ud800" <= character <= "\udfff" for character in password)
 
 
 def _bare(text: str) -> str:
@@ -103,6 +110,8 @@ async def fits(password: str, stored: str | None) -> bool:
 def _fits(password: str, stored: str | None) -> bool:
     # An endless password must not make the normalization the costly part.
     text = normal(password[:AT_MOST])
+    if not _is_text(text):
+        text, stored = "", None
     try:
         return _HASHER.verify(stored or _NOBODY, text) and stored is not None and len(password) <= AT_MOST
     except (VerificationError, InvalidHashError):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -100,11 +100,14 @@ _USER = (_a.person_id, _a.document, _a.version, _a.created_at, _a.changed_at, _p
 _JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
 
 
-def _users(org_id: OrgId, source_id: SourceId) -> Select[Any]:
+def _users(org_id: Any, source_id: Any) -> Select[Any]:
     query: Select[Any] = select(*_USER).select_from(_JOIN)
     return query.where(
         _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
     )
+
+
+_ONE = _users(bindparam("org_id"), bindparam("source_id")).where(_a.person_id == bindparam("id"))
 
 
 def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
@@ -123,7 +126,7 @@ def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
 def load_user(
     conn: Connection, org_id: OrgId, source_id: SourceId, person_id: str, *, with_groups: bool = True
 ) -> StoredUser | None:
-    row = conn.execute(_users(org_id, source_id).where(_a.person_id == person_id)).first()
+    row = conn.execute(_ONE, {"org_id": org_id, "source_id": source_id, "id": person_id}).first()
     if row is None:
         return None
     refs = group_refs(conn, org_id, source_id, [PersonId(person_id)]) if with_groups else {}
@@ -272,7 +275,7 @@ def member_refs(
     # The name is the owner's; a source that does not own the person is told its own word for them.
     shown = case((_p.owner_source_id == source_id, _p.display_name), else_=_a.user_name)
     users: Select[Any] = (
-        select(_m.group_id, _m.person_id, shown.label("shown"))
+        select(_m.group_id, _m.person_id, _a.user_name, shown.label("shown"))
         .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
         .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
         .where(
@@ -285,7 +288,9 @@ def member_refs(
         .order_by(_m.group_id, _m.person_id)
     )
     for row in conn.execute(users):
-        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", row.shown))
+        # A person without a name of their own is shown by their user name, which is none to display.
+        display = "" if row.shown == row.user_name else row.shown
+        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", display))
     nested: Select[Any] = (
         select(_m.group_id, _m.child_id, _g.display_name)
         .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))

@@ -79,7 +79,8 @@ def start(tx: Tx, person_id: PersonId, ip: str, user_agent: str) -> str:
             id=session_id,
             person_id=person_id,
             hash=token_hash(text),
-            user_agent=user_agent[:_AGENT_AT_MOST],
+            # As sent, but for what no database holds: NUL, and bytes that were no characters.
+            user_agent=user_agent[:_AGENT_AT_MOST].replace("\x00", "").encode("utf-8", "replace").decode(),
             ip=ip,
             started_at=tx.now,
             last_active_at=tx.now,

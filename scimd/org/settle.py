@@ -10,18 +10,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
 from scimd.core.standing import CauseKind, Standing, Status, standing
-from scimd.db.among import among
+from scimd.db.among import one_of
 from scimd.db.locks import lock_rows
 from scimd.db.tables import people, sources
 from scimd.org import admins, following, profiles, seats, sessions, stored, unsettled
 from scimd.org.facts import Loaded, gather
 from scimd.org.stored import Outcome
 from scimd.org.tx import Tx
+
+_PEOPLE: Select[Any] = (
+    select(people).where(people.c.org_id == bindparam("org_id"), one_of(people.c.id)).order_by(people.c.id)
+)
+_COUNT = {
+    name: update(sources)
+    .where(sources.c.org_id == bindparam("_org_id"), sources.c.id == bindparam("_id"))
+    .values({name: sources.c[name] + bindparam("_n")})
+    for name in ("user_count", "group_count")
+}
 
 
 def settle(tx: Tx) -> None:
@@ -38,21 +48,15 @@ def _count(tx: Tx) -> None:
     """The sources' counters, last: every push of a source meets in this row."""
     for (source_id, name), n in sorted(tx.counts.items()):
         if n:
-            column = sources.c[name]
-            tx.conn.execute(
-                update(sources)
-                .where(sources.c.org_id == tx.org_id, sources.c.id == source_id)
-                .values({name: column + n})
-            )
+            tx.conn.execute(_COUNT[name], {"_org_id": tx.org_id, "_id": source_id, "_n": n})
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
     rows = lock_rows(
         tx.conn,
-        select(people)
-        .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, list(person_ids)))
-        .order_by(people.c.id),
+        _PEOPLE,
+        {"org_id": tx.org_id, "keys": person_ids},
     )
     loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
     decided = _decide(tx, loaded)
@@ -143,7 +147,8 @@ def _seats(
         (EventKind.SEAT_WAITING, sorted(given.waiting)),
     ):
         for person_id in person_ids:
-            tx.record(Event(kind, "person", person_id))
+            if person_id not in tx.created:
+                tx.record(Event(kind, "person", person_id))
     return given.seated
 
 
@@ -157,8 +162,10 @@ def _with_seat(decided: Standing) -> Standing:
 
 
 def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
+    _complete_created(tx, outcomes)
     for outcome in outcomes:
-        tx.events += changes(outcome.person_id, outcome.before, outcome.after)
+        told = changes(outcome.person_id, outcome.before, outcome.after)
+        tx.events += told if outcome.before else [event for event in told if event.kind not in _IN_CREATED]
     ended = [
         outcome.person_id
         for outcome in outcomes
@@ -173,6 +180,29 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
     following.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+
+
+#: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
+_IN_CREATED = frozenset(
+    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
+)
+
+
+def _complete_created(tx: Tx, outcomes: list[Outcome]) -> None:
+    new = {outcome.person_id: outcome for outcome in outcomes if outcome.before is None}
+    if not new:
+        return
+    for n, event in enumerate(tx.events):
+        outcome = new.get(PersonId(event.target_id))
+        if outcome is not None and event.kind is EventKind.PERSON_CREATED:
+            standing_ = {
+                "status": str(outcome.after.status),
+                "causes": [str(cause) for cause in outcome.after.causes],
+                "roles": list(outcome.after.roles),
+                "owner": outcome.after.owner,
+                "seat": outcome.has_seat,
+            }
+            tx.events[n] = replace(event, after={**(event.after or {}), **standing_})
 
 
 def _follow_up(tx: Tx, outcome: Outcome) -> following.FollowUp:

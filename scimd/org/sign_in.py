@@ -74,7 +74,7 @@ async def by_password(
     password: WrongCredentials. MayNotSignIn, with the cause, only when the password was right.
     TooManyRequests beyond the limits.
     """
-    address = address.strip()[:_TEXT_AT_MOST]
+    address = as_text(address)
     account = await door.read(lambda conn: _find(conn, org_slug, address))
     if account is None:
         await passwords.fits(password, None)
@@ -88,6 +88,11 @@ async def by_password(
     if outcome is None:
         raise WrongCredentials
     raise MayNotSignIn(outcome)
+
+
+def as_text(sent: str) -> str:
+    """What was sent as an address, as text that any database holds: no NUL, no half characters."""
+    return sent.strip()[:_TEXT_AT_MOST].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
@@ -296,7 +301,9 @@ async def set_own_password(
 async def _prove_current(door: Door, ctx: Context, holder: SessionHolder, stored: str, current: str) -> None:
     """Guessing through a stolen session is held back like guessing at the door."""
     account = _Account(holder.org_id, holder.person_id, holder.address or holder.display_name, stored)
-    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, account.name, ""))
+    # Counted by session, not by address: nobody else's failures come into it.
+    origin = f"session {holder.session_id}"
+    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, account.name, origin))
     right = await passwords.fits(current, stored)
     reason = "current password" if right else "wrong current password"
     await door.run(ctx, lambda tx: _close_attempt(tx, attempt_id, success=right, reason=reason))

@@ -216,7 +216,7 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
             name=new.name,
             kind=new.kind,
             connector=new.connector,
-            priority=_free_priority(tx, new.priority),
+            priority=_free_priority(tx, new),
             state=new.state,
             invite=new.invite,
             ceiling=new.ceiling,
@@ -236,18 +236,19 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
     return source_id
 
 
-def _free_priority(tx: Tx, wanted: int | None) -> int:
+def _free_priority(tx: Tx, new: NewSource) -> int:
     """Priorities are unique in an organization: standing asks the first source that asserts somebody."""
     taken = set(
         tx.conn.execute(
             select(sources.c.priority).where(sources.c.org_id == tx.org_id, sources.c.ended_at.is_(None))
         ).scalars()
     )
-    if wanted is None:
+    if new.priority is None:
         return max(taken, default=0) + 10
-    if wanted in taken:
-        raise NotUnique("priority", str(wanted), holder="another source of the organization")
-    return wanted
+    # Those of the file may change places; when all are declared, they are looked at together.
+    if new.priority in taken and new.declared_in == "database":
+        raise NotUnique("priority", str(new.priority), holder="another source of the organization")
+    return new.priority
 
 
 def bump(tx: Tx) -> int:

@@ -117,9 +117,9 @@ def _own_mailbox(sender: str) -> Address:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks, control and direction marks: what a header's reader would see."""
+    """Without line breaks, control and direction marks, and nothing that a reader would decode."""
     kept = "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else c for c in text)
-    return " ".join(kept.split())[:200]
+    return " ".join(kept.replace("=?", "= ?").split())[:200]
 
 
 # ------------------------------------------------------------------------------ sending

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from aiohttp import web
@@ -25,7 +24,7 @@ logger = log.get(__name__)
 
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
-_PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
+PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +49,12 @@ class Exchange:
     ctx: Context
     holder: TokenHolder
     profile: Profile
+    query: Mapping[str, str]
     id: str | None = None
 
     @property
     def rules(self) -> Rules:
         return self.profile.rules.values
-
-    @cached_property
-    def query(self) -> Mapping[str, str]:
-        """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
-        given = self.request.query
-        for name in _PARAMETERS:
-            if len(given.getall(name, ())) > 1:
-                raise invalid_syntax(f"The parameter {name} was sent twice.")
-        return {name: given[name] for name in _PARAMETERS if name in given}
 
     def projection(self, kind: ResourceKind) -> Projection:
         """What the answer shall carry; both parameters at once only where the profile is lenient."""
@@ -72,13 +63,17 @@ class Exchange:
             raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
         return Projection.parse(kind, only, without)
 
-    async def body(self, kind: ResourceKind, part: Part) -> Document:
-        """The body, bounded, parsed, and in the form in which the generic code takes it."""
+    async def message(self) -> Document:
+        """The body, bounded before it is parsed."""
         limits.check_media_type(self.request, _TAKEN)
         raw = await limits.read_body(
             self.request, self.settings.max_body_bytes, self.settings.request_timeout_s
         )
-        body, applied = self.profile.transform(kind.name, part, documents.parse(raw))
+        return documents.parse(raw)
+
+    async def body(self, kind: ResourceKind, part: Part) -> Document:
+        """The body in the form in which the generic code takes it."""
+        body, applied = self.profile.transform(kind.name, part, await self.message())
         if applied:
             logger.debug("scim_transformed", profile=self.profile.name, transforms=applied)
         return body
@@ -86,6 +81,15 @@ class Exchange:
     def header(self, name: str) -> str | None:
         values = self.request.headers.getall(name, None)
         return None if values is None else ",".join(values)
+
+
+def query_of(request: web.Request) -> Mapping[str, str]:
+    """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+    given = request.query
+    for name in PARAMETERS:
+        if len(given.getall(name, ())) > 1:
+            raise invalid_syntax(f"The parameter {name} was sent twice.")
+    return {name: given[name] for name in PARAMETERS if name in given}
 
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:

@@ -220,7 +220,7 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def _base(self, found: Resolved, path: tuple[str, ...]) -> tuple[ColumnElement[Any], tuple[str, ...]]:
         """The JSON in which an attribute stands, and the way to it."""
-        if found.extension != SCIMD_URN:
+        if found.extension != SCIMD_URN or found.attribute.mutability != "readOnly":
             return self.scope.table.c.folded, path
         if self.scope.dialect == "sqlite":
             return self._person(cast(people.c.extension, Text)), path[1:]

@@ -16,7 +16,7 @@ from scimd.scim import members_patch, patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.listing import query_of
+from scimd.scim.listing import list_query
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -38,7 +38,7 @@ async def read(ex: Exchange) -> web.Response:
     tag = etag(stored.version)
     if is_unchanged(ex.header("If-None-Match"), tag):
         return answer(304, headers={"ETag": tag})
-    return answer(200, projection.apply(render_group(stored, ex.settings.base_url)), {"ETag": tag})
+    return answer(200, render_group(stored, ex.settings.base_url, projection), {"ETag": tag})
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -78,9 +78,9 @@ async def delete(ex: Exchange) -> web.Response:
 async def listing(ex: Exchange) -> web.Response:
     """GET /Groups with filter, sort, page and projection."""
     projection = ex.projection(GROUP)
-    query = query_of(ex, GROUP, projection)
+    query = list_query(ex, GROUP, projection)
     found = await reads.scim_groups(ex.door, ex.ctx, query)
-    rendered = (projection.apply(render_group(each, ex.settings.base_url)) for each in found.resources)
+    rendered = (render_group(each, ex.settings.base_url, projection) for each in found.resources)
     return answer(200, render_list(rendered, found.total, query.start_index))
 
 
@@ -98,7 +98,7 @@ async def _shown(
     if projection.wants("members") and stored.members is None:
         again = await reads.scim_group(ex.door, ex.ctx, GroupId(stored.group_id), with_members=True)
         stored = again or stored
-    body = projection.apply(render_group(stored, ex.settings.base_url))
+    body = render_group(stored, ex.settings.base_url, projection)
     return answer(status, body, {"ETag": etag(stored.version), **(headers or {})})
 
 

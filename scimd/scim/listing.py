@@ -48,7 +48,7 @@ class Sorting:
         return cls(_sortable(path, kind), order.lower() == "descending")
 
 
-def query_of(ex: Exchange, kind: ResourceKind, projection: Projection) -> ListQuery:
+def list_query(ex: Exchange, kind: ResourceKind, projection: Projection) -> ListQuery:
     """What the request asks to be listed. Members and groups are read only where they are shown."""
     scope = Scope(
         kind,

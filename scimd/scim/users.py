@@ -13,7 +13,7 @@ from scimd.scim import patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.listing import query_of
+from scimd.scim.listing import list_query
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -23,7 +23,7 @@ async def create(ex: Exchange) -> web.Response:
     document.setdefault("active", True)
     stored = await people.create_user(ex.door, ex.ctx, AssertUser(document, document.get("externalId")))
     location = user_location(stored.person_id, ex.settings.base_url)
-    body = projection.apply(render_user(stored, ex.settings.base_url))
+    body = render_user(stored, ex.settings.base_url, projection)
     return answer(201, body, {"Location": location, "ETag": etag(stored.version, stored.rest)})
 
 
@@ -76,14 +76,14 @@ async def delete(ex: Exchange) -> web.Response:
 async def listing(ex: Exchange) -> web.Response:
     """GET /Users with filter, sort, page and projection."""
     projection = ex.projection(USER)
-    query = query_of(ex, USER, projection)
+    query = list_query(ex, USER, projection)
     found = await reads.scim_users(ex.door, ex.ctx, query)
-    rendered = (projection.apply(render_user(each, ex.settings.base_url)) for each in found.resources)
+    rendered = (render_user(each, ex.settings.base_url, projection) for each in found.resources)
     return answer(200, render_list(rendered, found.total, query.start_index))
 
 
 def _shown(ex: Exchange, stored: StoredUser) -> web.Response:
-    body = ex.projection(USER).apply(render_user(stored, ex.settings.base_url))
+    body = render_user(stored, ex.settings.base_url, ex.projection(USER))
     return answer(200, body, {"ETag": etag(stored.version, stored.rest)})
 
 

@@ -65,7 +65,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         f"Run of {run.source_name}",
         section="/runs",
         run=run,
-        moving=run.state in words.MOVING,
+        moving=run.state in words.MOVING or (run.state == "held" and run.approved_at is not None),
         figures=words.figures(run.counts),
         changes=shown,
         more=visit.url(path, action=action, outcome=outcome, after=shown[-1].n)

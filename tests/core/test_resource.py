@@ -41,13 +41,12 @@ def test_packed_documents_come_back_as_they_were() -> None:
 
 
 def test_user_is_spliced_with_everything_that_a_read_adds() -> None:
-    user = stored(groups=(GroupRef("g1", "Ops", True),), extension=b'{"status":"active","seat":true}')
+    user = stored(groups=(GroupRef("g1", "Ops", True),), extension=b'{"status":"active"}')
     assert orjson.loads(render_user(user, BASE)) == {
-        "schemas": [USER_URN, ENTERPRISE_URN, SCIMD_URN],
+        "schemas": [USER_URN, ENTERPRISE_URN],
         "id": "p1",
         **DANA,
         "groups": [{"value": "g1", "$ref": f"{BASE}/Groups/g1", "display": "Ops", "type": "direct"}],
-        SCIMD_URN: {"status": "active", "seat": True},
         "meta": {
             "resourceType": "User",
             "created": "2026-01-02T03:04:05.678901Z",
@@ -56,6 +55,22 @@ def test_user_is_spliced_with_everything_that_a_read_adds() -> None:
             "version": 'W/"3-5"',
         },
     }
+
+
+def test_what_scimd_says_of_a_person_is_shown_on_request() -> None:
+    document = {**DANA, SCIMD_URN: {"employmentStart": "2026-02-01"}}
+    user = StoredUser("p1", pack(document), 1, 1, AT, AT, (), b'{"status":"active","seat":true}')
+
+    def shown(attributes: str | None) -> dict[str, object]:
+        projection = Projection.parse(USER, attributes, None)
+        return orjson.loads(render_user(user, BASE, projection))  # type: ignore[no-any-return]
+
+    assert shown(None)[SCIMD_URN] == {"employmentStart": "2026-02-01"}
+    assert shown("userName").keys() == {"schemas", "id", "userName"}
+    assert shown(SCIMD_URN)[SCIMD_URN] == {"employmentStart": "2026-02-01", "status": "active", "seat": True}
+    asked = shown(f"{SCIMD_URN}:status")
+    assert asked[SCIMD_URN] == {"status": "active"}
+    assert SCIMD_URN in asked["schemas"]  # type: ignore[operator]
 
 
 def test_empty_document_renders() -> None:
@@ -115,7 +130,7 @@ def test_projection_keeps_what_is_asked_for(
     attributes: str | None, excluded: str | None, keys: set[str]
 ) -> None:
     projection = Projection.parse(USER, attributes, excluded)
-    assert set(orjson.loads(projection.apply(render_user(stored(), BASE)))) == keys
+    assert set(orjson.loads(render_user(stored(), BASE, projection))) == keys
 
 
 def test_projection_reaches_into_values() -> None:

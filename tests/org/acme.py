@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, select, update
 from scimd.core.attributes import columns_of, fold_document
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import pack
-from scimd.db.engine import Database
+from scimd.db.engine import Database, Tuning
 from scimd.db.tables import assertions, deliveries, events, invitations, metadata, people
 from scimd.org import audit, organizations, settle, sources
 from scimd.org import invitations as invited
@@ -26,6 +26,8 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 T = TypeVar("T")
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
+#: Machines that run tests are busy; nothing here is about time limits.
+_PATIENT = Tuning(timeout_s=60, silence_s=60)
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -147,7 +149,7 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[tuple[Door, Clock]]:
-    db = Database.open(url)
+    db = Database.open(url, _PATIENT)
     clock = Clock()
     try:
         await db.write(metadata.create_all)

@@ -72,7 +72,7 @@ class House:
     async def push(self, *many: AssertUser, ctx: Context | None = None) -> list[Asserted]:
         return await self.run(lambda tx: door_people.record_users(tx, many), ctx)
 
-    async def create(self, name: str, ctx: Context | None = None, **more: Any) -> StoredUser:
+    async def create(self, name: str, /, ctx: Context | None = None, **more: Any) -> StoredUser:
         return await door_people.create_user(self.door, ctx or self.as_scim(), user(name, **more))
 
     async def change(self, person_id: str, ctx: Context | None = None, **more: Any) -> StoredUser:
@@ -125,7 +125,7 @@ class House:
         await self.door.db.write(body)
 
 
-def user(name: str, *, external_id: str | None = None, mail: str | None = None, **more: Any) -> AssertUser:
+def user(name: str, /, *, external_id: str | None = None, mail: str | None = None, **more: Any) -> AssertUser:
     """``ann`` has the userName and address ann@acme.example and the external id x-ann."""
     external_id = f"x-{name}" if external_id is None else external_id or None
     document: dict[str, Any] = {"userName": f"{name}@acme.example", "displayName": name.title()}

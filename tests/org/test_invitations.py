@@ -14,6 +14,8 @@ from scimd.core.errors import Forbidden, InvitationClosed, LinkInvalid, NotFound
 from scimd.core.invitations import PURPOSE
 from scimd.core.links import Link, sign
 from scimd.db.tables import credentials, gates, invitations, people, seat_pools
+from scimd.db.tables import organizations as organization_rows
+from scimd.db.tables import sources as source_rows
 from scimd.org import invitations as invited
 from scimd.org import organizations, sessions, sources
 from scimd.org.organizations import NewOrganization
@@ -85,6 +87,22 @@ async def test_whoever_waits_for_a_seat_gets_no_mail(database_url: str) -> None:
         second = await acme.push(okta, "second@acme.example")
         assert (await acme.person(second)).causes[0] == "waiting_for_seat"
         assert [row.address for row in await acme.mails()] == ["first@acme.example"]
+
+
+async def test_when_a_source_stops_inviting_its_people_are_in_and_the_mail_is_not_sent(acme: House) -> None:
+    okta = await acme.source()
+    person = await acme.push(okta)
+    await acme.write(
+        lambda conn: (
+            conn.execute(update(source_rows).values(invite="never")),
+            conn.execute(update(organization_rows).values(generation=organization_rows.c.generation + 1)),
+            None,
+        )[-1]
+    )
+    await acme.touch(person)
+    assert (await acme.person(person)).status == "active"
+    assert (await acme.invitation(person)).status == "cancelled"
+    assert [row.state for row in await acme.mails()] == ["cancelled"]
 
 
 async def test_deprovisioning_cancels_a_pending_invitation_and_its_mail(acme: House) -> None:

@@ -55,13 +55,29 @@ async def test_the_right_password_starts_a_session(acme: House) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"password": OTHER}, {"address": "nobody@acme.example"}, {"org": "nowhere"}, {"address": ""}],
+    [
+        {"password": OTHER},
+        {"password": "\udc80" * 20},
+        {"password": "x" * 100_000},
+        {"address": "nobody@acme.example"},
+        {"address": ""},
+        {"address": "dana\x00@acme.example\udc80"},
+        {"address": "x" * 100_000},
+        {"org": "nowhere"},
+    ],
 )
 async def test_unknown_and_wrong_get_one_answer(acme: House, wrong: dict[str, Any]) -> None:
     await dana(acme)
     with pytest.raises(WrongCredentials) as refused:
         await attempt(acme, **wrong)
     assert str(refused.value) == "The address or the password is wrong."
+
+
+async def test_a_browser_may_call_itself_anything(acme: House) -> None:
+    await dana(acme)
+    agent = "\x00\udc80" + "x" * 5000
+    done = await sign_in.by_password(acme.door, "acme", ADDRESS, PASSWORD, ip=HERE, user_agent=agent)
+    assert await sessions.by_cookie(acme.door, done.session) is not None
 
 
 async def test_a_failed_attempt_is_listed_with_its_reason(acme: House) -> None:
@@ -355,3 +371,18 @@ async def test_changing_the_password_wants_the_current_one_and_ends_other_sessio
     assert await sessions.by_cookie(acme.door, mine) is not None
     assert await sessions.by_cookie(acme.door, other) is None
     assert len(await acme.rows(credentials)) == 1
+
+
+async def test_guessing_the_current_password_is_held_back_for_that_session_alone(acme: House) -> None:
+    await dana(acme)
+    stolen, own = (await attempt(acme)).session, (await attempt(acme)).session
+    thief, owner = await sessions.by_cookie(acme.door, stolen), await sessions.by_cookie(acme.door, own)
+    assert thief is not None
+    assert owner is not None
+    for _ in range(10):
+        with pytest.raises(WrongCredentials):
+            await sign_in.set_own_password(acme.door, thief, OTHER, current="wrong")
+    with pytest.raises(TooManyRequests):
+        await sign_in.set_own_password(acme.door, thief, OTHER, current=PASSWORD)
+    await sign_in.set_own_password(acme.door, owner, OTHER, current=PASSWORD)
+    assert await sessions.by_cookie(acme.door, stolen) is None

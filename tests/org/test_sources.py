@@ -351,3 +351,16 @@ async def test_a_seat_limit_that_the_file_does_not_set_stays_as_it_was_set(acme:
     await organizations.set_seats(acme.door, replace(acme.ctx, org_id=done.org_id), 3)
     await organizations.declare(acme.door, [declared(seats=None)])
     assert (await organizations.by_slug(acme.door, "made")).seats == 3
+
+
+async def test_sources_of_the_file_may_change_places_and_never_share_one(acme: House) -> None:
+    def both(one: int, two: int) -> list[dict[str, Any]]:
+        return [{"name": "a", "priority": one}, {"name": "b", "priority": two}]
+
+    (done,) = await organizations.declare(acme.door, [declared(source=both(1, 2))])
+    await organizations.declare(acme.door, [declared(source=both(2, 1))])
+    listed = await sources.list_sources(acme.door, done.org_id)
+    assert [(row.name, row.priority) for row in listed] == [("b", 1), ("a", 2)]
+    with pytest.raises(NotUnique, match="priority"):
+        await organizations.declare(acme.door, [declared(source=both(3, 3))])
+    assert [row.priority for row in await sources.list_sources(acme.door, done.org_id)] == [1, 2]

@@ -13,6 +13,7 @@ from scimd.core.people import fold
 from scimd.core.resource import (
     GroupRef,
     MemberRef,
+    Projection,
     StoredGroup,
     StoredUser,
     pack,
@@ -23,6 +24,8 @@ from scimd.db import tables
 
 BASE = "https://scimd.example.com/scim/v2"
 ORG, SOURCE = "org-1", "source-1"
+#: What a client sees that asks for every attribute by name.
+EVERYTHING = Projection.parse(USER, ",".join(map(str, USER.attributes())), None)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 USERS: dict[str, dict[str, Any]] = {
@@ -170,7 +173,7 @@ def _users() -> dict[str, bytes]:
         stored = StoredUser(
             key, pack(document), 3, 7, at, at, _groups_of(key), orjson.dumps(extension) if extension else None
         )
-        rendered[key] = render_user(stored, BASE)
+        rendered[key] = render_user(stored, BASE, EVERYTHING)
     return rendered
 
 

@@ -1,0 +1,49 @@
+"""What the answers to items do, in the transaction that records them.
+
+collision, ambiguous   link: the source's next push or run finds the answer and links · separate: —
+return                 give_back: what a hand had given is given again · keep_new: —
+shared_address         again: the address is taken if its holder has left it · leave: —
+group_name             use: the group gives the project of that name · separate: —
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
+from scimd.core.resource import unpack
+from scimd.db.tables import assertions
+from scimd.org import effects, guard, returning
+from scimd.org.decisions import DecisionRecord
+from scimd.org.tx import Tx
+
+
+def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
+    """Do it. Raises Forbidden, and what the effect refuses."""
+    guard.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
+    facts = item.facts
+    match item.kind, answer:
+        case "return", "give_back":
+            returning.give_back(tx, PersonId(facts["person_id"]), facts["grants"])
+        case "shared_address", "again":
+            _look_again(tx, item)
+        case "group_name", "use":
+            effects.give_project(tx, GroupId(facts["group_id"]), ProjectId(facts["project_id"]))
+
+
+def _look_again(tx: Tx, item: DecisionRecord) -> None:
+    """Let the owner's document be heard once more; whoever holds the address keeps it."""
+    person_id = PersonId(item.facts["person_id"])
+    if item.source_id is None:
+        return
+    document = tx.conn.execute(
+        select(assertions.c.document).where(
+            assertions.c.org_id == tx.org_id,
+            assertions.c.person_id == person_id,
+            assertions.c.source_id == item.source_id,
+            assertions.c.state == "live",
+        )
+    ).scalar_one_or_none()
+    if document is not None:
+        tx.profiles[person_id, item.source_id] = keys_of(unpack(document))
+        tx.touch([person_id])

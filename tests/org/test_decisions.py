@@ -1,0 +1,167 @@
+"""Items to decide: one per question, answered once, with an effect in the same transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.people import DecisionId, OrgId, PersonId
+from scimd.db.tables import assertions, grants, people
+from scimd.org import decisions, links, projects, returning
+from scimd.org.decisions import DecisionRecord, NewDecision, Option
+from scimd.org.tx import Actor, Context
+from tests.org.acme import OPERATOR
+from tests.org.acme import House as Acme
+from tests.org.house import House, house, user
+
+ITEM = NewDecision(
+    kind="collision",
+    subject="okta x-1",
+    question="Same person?",
+    options=(Option("link", "Yes", "Links."), Option("separate", "No", "Nothing.")),
+    facts={"person_id": "p"},
+)
+
+
+@pytest.fixture
+async def home(database_url: str) -> AsyncIterator[House]:
+    async with house(database_url) as found:
+        yield found
+
+
+async def put(acme: Acme, item: NewDecision = ITEM) -> DecisionId:
+    return await acme.door.run(acme.ctx, lambda tx: decisions.open_item(tx, item))
+
+
+async def test_one_item_however_often_the_question_comes_up(acme: Acme) -> None:
+    first = await put(acme)
+    assert [await put(acme) for _ in range(3)] == [first] * 3
+    assert await asyncio.gather(*(put(acme) for _ in range(8))) == [first] * 8
+    (row,) = await decisions.list_decisions(acme.door, acme.org.id)
+    assert (row.id, row.options, row.state) == (first, ITEM.options, "open")
+    assert (await acme.kinds()).count("decision.opened") == 1
+
+
+async def test_an_answered_question_can_be_put_again(acme: Acme) -> None:
+    first = await put(acme)
+    done = await decisions.answer(acme.door, acme.ctx, first, "separate")
+    assert (done.state, done.answer, done.answered_by) == ("answered", "separate", "root (CLI)")
+    assert await put(acme) != first
+
+
+async def test_an_item_is_answered_once_and_with_one_of_its_answers(acme: Acme) -> None:
+    item = await put(acme)
+    with pytest.raises(InvalidValue, match="link, separate"):
+        await decisions.answer(acme.door, acme.ctx, item, "perhaps")
+    outcomes = await asyncio.gather(
+        *(decisions.answer(acme.door, acme.ctx, item, "link") for _ in range(6)), return_exceptions=True
+    )
+    assert sum(isinstance(each, DecisionRecord) for each in outcomes) == 1
+    assert sum(isinstance(each, NotAllowedNow) for each in outcomes) == 5
+    assert (await acme.kinds()).count("decision.answered") == 1
+
+
+async def test_an_item_of_another_organization_is_not_there(acme: Acme) -> None:
+    item = await put(acme)
+    with pytest.raises(NotFound):
+        await decisions.get(acme.door, OrgId("elsewhere"), item)
+
+
+async def test_answering_needs_the_permission_and_else_leaves_the_item_open(acme: Acme) -> None:
+    item = await put(acme)
+    nobody = Context(
+        acme.org.id, Actor("person", "p", "p"), "web", "c", permissions=frozenset({"users.read"})
+    )
+    with pytest.raises(Forbidden, match=r"users\.manage"):
+        await decisions.answer(acme.door, nobody, item, "link")
+    assert (await decisions.get(acme.door, acme.org.id, item)).state == "open"
+
+
+async def test_a_question_that_no_longer_stands_is_moot(acme: Acme) -> None:
+    item = await put(acme)
+    closed = await acme.door.run(acme.ctx, lambda tx: decisions.close_moot(tx, "collision", [ITEM.subject]))
+    assert closed == 1
+    assert await decisions.list_decisions(acme.door, acme.org.id) == []
+    assert (await decisions.list_decisions(acme.door, acme.org.id, state=None))[0].state == "moot"
+    with pytest.raises(NotAllowedNow, match="moot"):
+        await decisions.answer(acme.door, acme.ctx, item, "link")
+
+
+async def test_the_newest_answer_on_a_subject_counts(acme: Acme) -> None:
+    for word in ("separate", "link"):
+        await decisions.answer(acme.door, acme.ctx, await put(acme), word)
+        acme.clock.pass_by(seconds=1)
+    found = await acme.door.run(acme.ctx, lambda tx: decisions.answered(tx, "collision", [ITEM.subject, "x"]))
+    assert {subject: answer for subject, (_, answer, _) in found.items()} == {ITEM.subject: "link"}
+
+
+# ------------------------------------------------------------------------------ effects
+
+
+async def only_item(home: House, kind: str) -> DecisionRecord:
+    (item,) = [row for row in await decisions.list_decisions(home.door, home.org_id) if row.kind == kind]
+    return item
+
+
+async def test_after_the_answer_link_the_providers_retry_succeeds(home: House) -> None:
+    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    for _ in range(3):
+        with pytest.raises(NotUnique) as refused:
+            await home.create("ann")
+    item = await only_item(home, "collision")
+    assert refused.value.decision_id == item.id
+    await decisions.answer(home.door, home.as_admin(), item.id, "link")
+    made = await home.create("ann")
+    assert [row.id for row in await home.rows(people)] == [made.person_id]
+    assert await decisions.list_decisions(home.door, home.org_id) == []
+
+
+async def test_after_the_answer_separate_nothing_is_linked(home: House) -> None:
+    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    with pytest.raises(NotUnique):
+        await home.create("ann")
+    await decisions.answer(home.door, home.as_admin(), (await only_item(home, "collision")).id, "separate")
+    with pytest.raises(NotUnique):
+        await home.create("ann")
+    assert await home.rows(assertions) == []
+
+
+async def test_giving_back_restores_what_a_hand_had_given(home: House) -> None:
+    ann = PersonId((await home.create("ann")).person_id)
+    by_hand = ("role", "auditor", "an admin")
+    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    assert "auditor" in (await home.person(ann)).roles
+    await home.change(ann, active=False)
+    (back,) = await home.push(user("ann", external_id="x-other"))
+    assert (back.person_id, back.outcome) == (ann, "returned")
+    assert "auditor" not in (await home.person(ann)).roles
+    await decisions.answer(home.door, home.as_admin(), (await only_item(home, "return")).id, "give_back")
+    assert "auditor" in (await home.person(ann)).roles
+
+
+async def test_a_group_takes_part_in_the_project_of_its_name_when_told_so(home: House) -> None:
+    ann = await home.create("ann")
+    project: Any = await home.run(lambda tx: projects.make(tx, "Payroll"), home.as_admin())
+    await home.group("Payroll", ann.person_id)
+    assert project not in {row.target for row in await home.rows(grants)}
+    item = await only_item(home, "group_name")
+    await decisions.answer(home.door, home.as_admin(), item.id, "use")
+    live = {row.target for row in await home.rows(grants, person_id=ann.person_id) if row.until is None}
+    assert project in live
+
+
+async def test_whoever_has_to_do_without_an_address_gets_it_when_it_is_free(home: House) -> None:
+    ann, bob = (
+        await home.create("ann", mail="one@acme.example"),
+        await home.create("bob", mail="one@acme.example"),
+    )
+    assert (await home.person(bob.person_id)).sign_in_address is None
+    item = await only_item(home, "shared_address")
+    await decisions.answer(home.door, home.as_admin(), item.id, "again")
+    assert (await home.person(bob.person_id)).sign_in_address is None
+    assert (await home.person(ann.person_id)).sign_in_address == "one@acme.example"
+    assert await decisions.list_decisions(home.door, home.org_id) == []

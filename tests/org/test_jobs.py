@@ -1,0 +1,43 @@
+"""What time brings, written by the scheduler's jobs for every organization."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scimd.core.errors import WrongCredentials
+from scimd.db.tables import invitations
+from scimd.org import jobs, organizations, sign_in
+from scimd.org.organizations import NewOrganization
+from tests.org.acme import OPERATOR, House
+
+
+async def test_invitations_of_every_organization_expire(acme: House) -> None:
+    other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
+    for ctx in (acme.ctx, replace(acme.ctx, org_id=other.id)):
+        home = replace(acme, ctx=ctx)
+        await home.push(await home.source())
+    assert await jobs.expire_all(acme.door) == 0
+    acme.clock.pass_by(days=7)
+    assert await jobs.expire_all(acme.door) == 2
+    assert await jobs.expire_all(acme.door) == 0
+    assert {row.status for row in await acme.rows(invitations)} == {"expired"}
+
+
+async def test_more_than_one_batch_expires_in_one_call(acme: House) -> None:
+    okta = await acme.source()
+    for n in range(205):
+        await acme.push(okta, f"p{n}@acme.example")
+    acme.clock.pass_by(days=7)
+    assert await jobs.expire_all(acme.door) == 205
+
+
+async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> None:
+    for days in (0, 89):
+        acme.clock.pass_by(days=days)
+        with pytest.raises(WrongCredentials):
+            await sign_in.by_password(acme.door, "acme", "x@y.example", "x", ip="127.0.0.1", user_agent="")
+    acme.clock.pass_by(days=2)
+    assert await jobs.forget_attempts(acme.door) == 1
+    assert len(await sign_in.list_attempts(acme.door, acme.org.id)) == 1

@@ -1,0 +1,150 @@
+"""SCIM over real HTTP, on the real door: a server on loopback, organizations, sources, tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
+
+from scimd.config import Config
+from scimd.core.people import OrgId, SourceId
+from scimd.db import tables
+from scimd.db.engine import Database
+from scimd.http import app as http_app
+from scimd.org import audit, organizations, settle, sources, tokens
+from scimd.org.organizations import NewOrganization, OrganizationRecord
+from scimd.org.secrets import Keyring
+from scimd.org.sources import NewSource
+from scimd.org.tx import Actor, Context, Door, DoorSettings
+from scimd.scim import app as scim_app
+
+OPERATOR = Actor("operator", "tests", "tests")
+PUBLIC_URL = "https://scimd.example.com"
+BASE = f"{PUBLIC_URL}/scim/v2"
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: CIMultiDictProxy[str]
+    raw: bytes
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.raw)
+
+    @property
+    def scim_type(self) -> str | None:
+        found: str | None = self.json.get("scimType")
+        return found
+
+
+@dataclass
+class Client:
+    """One token's view of the server."""
+
+    http: ClientSession
+    url: str
+    token: str
+    org_id: OrgId
+    source_id: SourceId
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> Reply:
+        """``body``: bytes as they are, else as JSON."""
+        sent = {"Authorization": f"Bearer {self.token}", **self.headers}
+        if body is not None:
+            sent["Content-Type"] = "application/scim+json"
+            body = body if isinstance(body, bytes) else orjson.dumps(body)
+        sent.update(headers or {})
+        async with self.http.request(
+            method, f"{self.url}/scim/v2{path}", data=body, headers=sent, params=params, allow_redirects=False
+        ) as answer:
+            return Reply(answer.status, answer.headers, await answer.read())
+
+    async def get(self, path: str, **more: Any) -> Reply:
+        return await self.send("GET", path, **more)
+
+    async def post(self, path: str, body: Any, **more: Any) -> Reply:
+        return await self.send("POST", path, body, **more)
+
+    async def put(self, path: str, body: Any, **more: Any) -> Reply:
+        return await self.send("PUT", path, body, **more)
+
+    async def patch(self, path: str, *operations: dict[str, Any], **more: Any) -> Reply:
+        body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": list(operations)}
+        return await self.send("PATCH", path, body, **more)
+
+    async def delete(self, path: str, **more: Any) -> Reply:
+        return await self.send("DELETE", path, **more)
+
+    async def user(self, user_name: str, **more: Any) -> dict[str, Any]:
+        """Create a user; the resource."""
+        reply = await self.post("/Users", {"userName": user_name, **more})
+        assert reply.status == 201, reply.raw
+        return dict(reply.json)
+
+    async def group(self, name: str, *members: str) -> dict[str, Any]:
+        reply = await self.post(
+            "/Groups", {"displayName": name, "members": [{"value": each} for each in members]}
+        )
+        assert reply.status == 201, reply.raw
+        return dict(reply.json)
+
+
+@dataclass
+class Installation:
+    """A running scimd, without its worker."""
+
+    door: Door
+    url: str
+    http: ClientSession
+
+    async def organization(self, slug: str, **more: Any) -> OrganizationRecord:
+        return await organizations.create(self.door, NewOrganization(slug=slug, **more), OPERATOR)
+
+    def context(self, org: OrganizationRecord) -> Context:
+        return Context(org.id, OPERATOR, "cli", "tests")
+
+    async def client(
+        self, org: OrganizationRecord, source: str = "idp", *, profile: str = "default", **more: Any
+    ) -> Client:
+        """A source (made if it is new) and a token of it."""
+        ctx = self.context(org)
+        known = {each.name: each.id for each in await sources.list_sources(self.door, org.id)}
+        if source not in known:
+            new = await sources.create(self.door, ctx, NewSource(name=source, state="active", **more))
+            known[source] = new.id
+        token = await tokens.create(self.door, ctx, known[source], f"{source}-{profile}", profile, None)
+        return Client(self.http, self.url, token.token, org.id, known[source])
+
+
+@asynccontextmanager
+async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
+    """``settings``: sections of the config."""
+    database = Database.open(url)
+    try:
+        await database.write(tables.metadata.create_all)
+        keys = Keyring([b"k" * 32])
+        door = Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
+        config = Config.model_validate({"server": {"public_url": PUBLIC_URL}, **settings})
+        app: web.Application = http_app.make(config, door)
+        scim_app.add(app, config, door)
+        async with TestServer(app) as server, ClientSession() as http:
+            yield Installation(door, str(server.make_url("")).rstrip("/"), http)
+    finally:
+        await database.aclose()

@@ -1,0 +1,220 @@
+"""Entra ID's documented requests: learn.microsoft.com, use-scim-to-provision-users-and-groups and
+application-provisioning-config-problem-scim-compatibility (2026-11)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN
+from tests.scim.serving import Client, Installation
+
+NEW: dict[str, Any] = {
+    "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", ENTERPRISE_URN],
+    "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
+    "userName": "Test_User_ab6490ee",
+    "active": True,
+    "emails": [{"primary": True, "type": "work", "value": "Test_User_fd0ea19b@testuser.com"}],
+    "meta": {"resourceType": "User"},
+    "name": {"formatted": "givenName familyName", "familyName": "familyName", "givenName": "givenName"},
+    "roles": [],
+}
+GROUP: dict[str, Any] = {
+    "schemas": [
+        "urn:ietf:params:scim:schemas:core:2.0:Group",
+        "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
+    ],
+    "externalId": "8aa1a0c0-c4c3-4bc0-b4a5-2ef676900159",
+    "displayName": "displayName",
+    "meta": {"resourceType": "Group"},
+}
+
+
+@pytest.fixture(params=["entra", "default"])
+async def entra(request: pytest.FixtureRequest, scimd: Installation) -> Client:
+    return await scimd.client(await scimd.organization("acme"), "entra", profile=request.param)
+
+
+async def found(client: Client, endpoint: str, text: str, **more: str) -> dict[str, Any]:
+    reply = await client.get(endpoint, params={"filter": text, **more})
+    assert reply.status == 200
+    assert reply.headers["Content-Type"].startswith("application/scim+json")
+    return dict(reply.json)
+
+
+async def says(client: Client, user_id: str) -> dict[str, Any]:
+    return dict((await client.get(f"/Users/{user_id}", params={"attributes": SCIMD_URN})).json[SCIMD_URN])
+
+
+async def test_connection_is_tested_with_people_and_groups_that_do_not_exist(entra: Client) -> None:
+    assert (await found(entra, "/Users", 'userName eq "non-existent user"'))["Resources"] == []
+    missing = await found(entra, "/Groups", 'displayName eq "2c6b6d0a"', excludedAttributes="members")
+    assert missing["totalResults"] == 0
+
+
+async def test_user_is_created_found_updated_disabled_enabled_deleted(entra: Client) -> None:
+    made = await entra.post("/Users", NEW)
+    assert made.status == 201
+    path = f"/Users/{made.json['id']}"
+    assert {key: made.json[key] for key in ("externalId", "userName", "active", "emails", "name")} == {
+        key: NEW[key] for key in ("externalId", "userName", "active", "emails", "name")
+    }
+    for text in (
+        f'userName eq "{NEW["userName"]}"',
+        f'externalId eq "{NEW["externalId"]}"',
+        f'emails[type eq "work"].value eq "{NEW["emails"][0]["value"]}"',
+    ):
+        assert [each["id"] for each in (await found(entra, "/Users", text))["Resources"]] == [made.json["id"]]
+
+    many = await entra.patch(
+        path,
+        {"op": "Replace", "path": 'emails[type eq "work"].value', "value": "updatedEmail@microsoft.com"},
+        {"op": "Replace", "path": "name.familyName", "value": "updatedFamilyName"},
+    )
+    assert many.status == 200
+    assert many.json["emails"][0] == {"primary": True, "type": "work", "value": "updatedEmail@microsoft.com"}
+    assert many.json["name"]["familyName"] == "updatedFamilyName"
+    one = await entra.patch(path, {"op": "Replace", "path": "userName", "value": "5b50642d@testuser.com"})
+    assert one.json["userName"] == "5b50642d@testuser.com"
+
+    off = await entra.patch(path, {"op": "Replace", "path": "active", "value": "False"})
+    assert off.json["active"] is False
+    assert (await found(entra, "/Users", 'userName eq "5b50642d@testuser.com"'))["totalResults"] == 1
+    assert (await says(entra, made.json["id"]))["status"] == "inactive"
+    on = await entra.patch(path, {"op": "Replace", "path": "active", "value": "True"})
+    assert on.json["active"] is True
+    assert (await entra.patch(path, {"op": "replace", "path": "active", "value": False})).json[
+        "active"
+    ] is False
+
+    assert (await entra.delete(path)).status == 204
+    gone = await entra.get(path)
+    assert (gone.status, gone.json["status"]) == (404, "404")
+    assert (await found(entra, "/Users", 'userName eq "5b50642d@testuser.com"'))["Resources"] == []
+
+
+async def test_patches_with_and_without_the_flag_come_to_the_same(entra: Client) -> None:
+    number = f"{ENTERPRISE_URN}:employeeNumber"
+    old = [
+        {"op": "Replace", "path": "displayName", "value": "Pvlo"},
+        {"op": "Replace", "path": 'emails[type eq "work"].value', "value": "t@test.microsoft.com"},
+        {"op": "Replace", "path": "name.givenName", "value": "Gtfd"},
+        {"op": "Replace", "path": "name.familyName", "value": "Pkqf"},
+        {"op": "Replace", "path": number, "value": "Eqpj"},
+        {"op": "Add", "path": "nickName", "value": "Babs"},
+    ]
+    new = [
+        {"op": "replace", "path": 'emails[type eq "work"].value', "value": "t@test.microsoft.com"},
+        {
+            "op": "replace",
+            "value": {
+                "displayName": "Pvlo",
+                "name.givenName": "Gtfd",
+                "name.familyName": "Pkqf",
+                number: "Eqpj",
+                "nickName": "Babs",
+            },
+        },
+    ]
+    results = []
+    for n, operations in enumerate((old, new)):
+        user = await entra.user(f"u{n}", name={"givenName": "x"})
+        changed = (await entra.patch(f"/Users/{user['id']}", *operations)).json
+        results.append(
+            {key: value for key, value in changed.items() if key not in ("id", "meta", "userName")}
+        )
+    assert results[0] == results[1]
+    assert results[0]["emails"] == [{"type": "work", "value": "t@test.microsoft.com"}]
+    assert results[0][ENTERPRISE_URN] == {"employeeNumber": "Eqpj"}
+
+
+async def test_values_that_match_nothing_are_made(entra: Client) -> None:
+    user = await entra.user("u")
+    changed = await entra.patch(
+        f"/Users/{user['id']}",
+        {"op": "Add", "path": 'emails[type eq "work"].value', "value": "w@x.org"},
+        {"op": "Add", "path": 'roles[primary eq "True"].value', "value": "Admin"},
+        {"op": "Replace", "path": 'phoneNumbers[type eq "mobile"].value', "value": "+47"},
+        {"op": "Add", "path": 'addresses[type eq "work"].locality', "value": "Oslo"},
+        {"op": "Add", "path": f"{ENTERPRISE_URN}:manager", "value": "boss-1"},
+    )
+    assert changed.status == 200, changed.raw
+    got = changed.json
+    assert got["emails"] == [{"type": "work", "value": "w@x.org"}]
+    assert got["roles"] == [{"primary": True, "value": "Admin"}]
+    assert got["phoneNumbers"] == [{"type": "mobile", "value": "+47"}]
+    assert got["addresses"] == [{"type": "work", "locality": "Oslo"}]
+    assert got[ENTERPRISE_URN]["manager"] == {"value": "boss-1"}
+
+
+async def test_group_is_created_matched_filled_emptied_deleted(entra: Client) -> None:
+    user = await entra.user("member")
+    made = await entra.post("/Groups", GROUP)
+    assert made.status == 201
+    group_id = made.json["id"]
+    path = f"/Groups/{group_id}"
+    bare = await entra.get(path, params={"excludedAttributes": "members"})
+    assert "members" not in bare.json
+    by_name = await found(entra, "/Groups", 'displayName eq "displayName"', excludedAttributes="members")
+    assert [each["id"] for each in by_name["Resources"]] == [group_id]
+    twin = await entra.post("/Groups", {**GROUP, "externalId": "other", "displayName": "DISPLAYNAME"})
+    assert (twin.status, twin.scim_type) == (409, "uniqueness")
+
+    renamed = await entra.patch(path, {"op": "Replace", "path": "displayName", "value": "renamed"})
+    assert (renamed.status, renamed.raw) == (204, b"")
+    member = {"$ref": None, "value": user["id"]}
+    for _ in range(2):  # adding whoever is in already changes nothing
+        added = await entra.patch(path, {"op": "Add", "path": "members", "value": [member]})
+        assert added.status == 204
+    assert len((await entra.get(path)).json["members"]) == 1
+    asked = f'id eq "{group_id}" and members eq "{user["id"]}"'
+    assert (await found(entra, "/Groups", asked, excludedAttributes="members"))["totalResults"] == 1
+
+    assert (await entra.patch(path, {"op": "Remove", "path": "members", "value": [member]})).status == 204
+    assert (await found(entra, "/Groups", asked, excludedAttributes="members"))["totalResults"] == 0
+    await entra.patch(path, {"op": "Add", "path": "members", "value": [member]})
+    with_flag = {"op": "remove", "path": f'members[value eq "{user["id"]}"]'}
+    assert (await entra.patch(path, with_flag)).status == 204
+    assert not (await entra.get(path)).json.get("members")
+    assert (await entra.delete(path)).status == 204
+    assert (await found(entra, "/Groups", 'displayName eq "renamed"'))["totalResults"] == 0
+
+
+async def test_twenty_members_added_at_once_are_all_there(entra: Client) -> None:
+    group = (await entra.post("/Groups", GROUP)).json
+    users = [await entra.user(f"u{n}") for n in range(20)]
+    replies = await asyncio.gather(
+        *(
+            entra.patch(
+                f"/Groups/{group['id']}", {"op": "Add", "path": "members", "value": [{"value": each["id"]}]}
+            )
+            for each in users
+        )
+    )
+    assert {reply.status for reply in replies} == {204}
+    members = (await entra.get(f"/Groups/{group['id']}")).json["members"]
+    assert {each["value"] for each in members} == {each["id"] for each in users}
+
+
+async def test_memberships_wait_for_whoever_is_disabled_and_enabled(entra: Client) -> None:
+    user = await entra.user("u", emails=[{"value": "u@example.com"}])
+    group = (await entra.post("/Groups", GROUP)).json
+    await entra.patch(
+        f"/Groups/{group['id']}", {"op": "Add", "path": "members", "value": [{"value": user["id"]}]}
+    )
+    before = await says(entra, user["id"])
+    assert before["projects"]
+
+    path = f"/Users/{user['id']}"
+    await entra.patch(path, {"op": "Replace", "path": "active", "value": "False"})
+    off = await says(entra, user["id"])
+    assert off["status"] == "inactive"
+    assert not off.get("projects")
+    assert not off.get("seat")
+
+    # Entra does not send the memberships again.
+    await entra.patch(path, {"op": "Replace", "path": "active", "value": "True"})
+    assert await says(entra, user["id"]) == before
+    assert [each["value"] for each in (await entra.get(path)).json["groups"]] == [group["id"]]

@@ -1,0 +1,64 @@
+"""Every check of scim2-tester passes, over real HTTP, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+from scim2_client import BaseSyncSCIMClient
+from scim2_tester import CheckResult, Status, check_server
+
+from tests.scim.serving import Client
+
+
+@dataclass
+class Response:
+    status_code: int
+    headers: Any
+    text: str
+
+    def json(self) -> Any:
+        return orjson.loads(self.text)
+
+
+class WireClient(BaseSyncSCIMClient):
+    """The tester's client, on the standard library's HTTP."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self.to = client
+        self.connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+
+    def request(
+        self, method: str, url: str, *, params: Any = None, json: Any = None, **more: Any
+    ) -> Response:
+        headers = {"Authorization": f"Bearer {self.to.token}", **more.get("headers", {})}
+        body = None
+        if json is not None:
+            body = orjson.dumps(json)
+            headers["Content-Type"] = "application/scim+json"
+        query = f"?{urlencode(params)}" if params else ""
+        self.connection.request(method, f"/scim/v2{url}{query}", body, headers)
+        answer = self.connection.getresponse()
+        return Response(answer.status, answer.headers, answer.read().decode())
+
+
+def _checked(client: Client) -> list[CheckResult]:
+    wire = WireClient(client)
+    try:
+        return check_server(wire)
+    finally:
+        wire.connection.close()
+
+
+async def test_every_check_of_the_tester_passes(idp: Client) -> None:
+    results = await asyncio.to_thread(_checked, idp)
+    bad = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL, Status.DEVIATION)]
+    assert not bad, "\n".join(f"{each.title} {each.resource_type}: {each.reason}" for each in bad)
+    passed = [each for each in results if each.status is not Status.SKIPPED]
+    skipped = {each.title: each.reason for each in results if each.status is Status.SKIPPED}
+    assert len(passed) > 100, (len(passed), skipped)

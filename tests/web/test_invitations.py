@@ -1,0 +1,130 @@
+"""The invited person's way in: look, accept, decline; and what dead links say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from scimd.org import invitations
+from tests.web.site import PASSWORD, Site
+
+DANA: dict[str, Any] = {"userName": "dana@acme.example", "displayName": "Dana Ortiz"}
+
+
+async def _link(acme: Site) -> str:
+    source = await acme.source("okta")
+    (person,) = await acme.push(source, DANA)
+    return f"/invitation/{await acme.invitation_link(person)}"
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    async with session.get(path) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_page_says_who_invites_where_and_for_how_long(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        status, page = await _get(session, link)
+    assert status == 200
+    for words in ("Join Acme", "okta invites", "dana@acme.example", "General", "Valid until", "Dana Ortiz"):
+        assert words in page
+
+
+async def test_looking_accepts_nothing(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        for _ in range(3):
+            assert (await _get(session, link))[0] == 200
+        assert (await _get(session, f"{link}/decline"))[0] == 200
+
+
+async def test_accepting_sets_a_password_and_signs_in(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        async with session.post(link, data={"password": PASSWORD}) as answer:
+            assert answer.url.path == "/welcome"
+        assert "My access" in (await _get(session, "/"))[1]
+    async with acme.browser() as session:
+        form = {"address": "dana@acme.example", "password": PASSWORD}
+        async with session.post("/o/acme/sign-in", data=form) as answer:
+            assert "Dana Ortiz" in await answer.text()
+
+
+async def test_weak_password_keeps_the_form_and_forgets_the_password(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        async with session.post(link, data={"name": "D. Ortiz", "password": "too short"}) as answer:
+            page = await answer.text()
+            assert answer.status == 422
+        assert "it has 9 characters, and at least 15 are needed" in page
+        assert 'aria-invalid="true"' in page
+        assert "too short" not in page
+        assert (await _get(session, link))[0] == 200
+
+
+async def test_declining_asks_first_and_ends_it(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        assert "Decline the invitation?" in (await _get(session, f"{link}/decline"))[1]
+        async with session.post(f"{link}/decline") as answer:
+            assert "Declined" in await answer.text()
+        status, page = await _get(session, link)
+    assert status == 410
+    assert "This invitation was declined" in page
+    assert "Ask for a new one" in page
+
+
+async def test_accepted_link_says_so_and_leads_to_the_sign_in(acme: Site) -> None:
+    link = await _link(acme)
+    async with acme.browser() as session:
+        async with session.post(link, data={"password": PASSWORD}):
+            pass
+        status, page = await _get(session, link)
+    assert status == 410
+    assert "This invitation was accepted" in page
+    assert 'href="/sign-in"' in page
+
+
+async def test_expired_link_says_so(acme: Site) -> None:
+    link = await _link(acme)
+    from datetime import timedelta
+
+    acme.clock.ahead = timedelta(days=8)
+    async with acme.browser() as session:
+        status, page = await _get(session, link)
+    assert status == 410
+    assert "This invitation has expired" in page
+
+
+async def test_withdrawn_link_says_so(acme: Site) -> None:
+    link = await _link(acme)
+    (row,) = await invitations.list_invitations(acme.door, acme.org_id)
+    await invitations.withdraw(acme.door, acme.ctx, row.id)
+    async with acme.browser() as session:
+        status, page = await _get(session, link)
+    assert status == 410
+    assert "This invitation was withdrawn" in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/invitation/x", "/sign-in/x", "/set-password/x", "/invitation/" + "A" * 2000]
+)
+async def test_made_up_link_is_refused_without_a_word_more(acme: Site, path: str) -> None:
+    async with acme.browser() as session:
+        status, page = await _get(session, path)
+    assert status == 404
+    assert "This link is not valid" in page
+
+
+async def test_form_from_another_site_accepts_nothing(acme: Site) -> None:
+    link = await _link(acme)
+    async with (
+        acme.browser(Sec_Fetch_Site="cross-site") as session,
+        session.post(link, data={"password": PASSWORD}) as answer,
+    ):
+        assert answer.status == 403
+    async with acme.browser() as session:
+        assert (await _get(session, link))[0] == 200

@@ -1,0 +1,220 @@
+"""Runs on the page and over REST, through the real door."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from scimd.core.sync.policy import Action, Situation
+from scimd.org import approvals, decisions
+from tests.web.site import REMOVALS, Site, change
+
+
+async def _text(session, path: str, status: int = 200) -> str:  # type: ignore[no-untyped-def]
+    async with session.get(path) as answer:
+        assert answer.status == status, await answer.text()
+        return str(await answer.text())
+
+
+def _form_token(page: str) -> str:
+    return page.partition('name="form_token" value="')[2].partition('"')[0]
+
+
+NEW = change("Yuko Nakamura", Action.CREATE, situation=Situation.NEW, old=None, new={"title": "Designer"})
+GONE = change(
+    "Łukasz Wiśniewski",
+    Action.DEACTIVATE,
+    situation=Situation.GONE,
+    old={"active": True},
+    new={"active": False},
+    removal=True,
+    outcome="staged",
+    reason="Gone from the directory.",
+)
+
+
+async def test_report_shows_each_change_with_reason_and_values(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "done", change(), NEW)
+    async with acme.signed_in() as session:
+        assert "directory" in await _text(session, "/runs")
+        page = await _text(session, f"/runs/{run_id}")
+    for words in ("Dana Ortiz", "The directory says something else now.", "Engineer", "Principal Engineer"):
+        assert words in page
+    assert "254" in page  # unchanged
+
+
+async def test_changes_are_filtered(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "done", change(), NEW)
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/runs/{run_id}?action=create")
+        assert "Yuko Nakamura" in page
+        assert "Dana Ortiz" not in page
+        assert "No change fits" in await _text(session, f"/runs/{run_id}?outcome=failed")
+        assert "Dana Ortiz" in await _text(session, f"/runs/{run_id}?action=nonsense&after=-1")
+
+
+async def test_changes_come_page_by_page(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "done", *(change(f"Person {n:03}") for n in range(1, 131)))
+    async with acme.signed_in() as session:
+        first = await _text(session, f"/runs/{run_id}")
+        assert "Person 100" in first
+        assert "Person 101" not in first
+        following = first.partition('aria-label="Pages">')[2].partition('href="')[2].partition('"')[0]
+        second = await _text(session, following.replace("&amp;", "&"))
+        assert "Person 101" in second
+        assert "Next page" not in second
+
+
+async def test_failed_run_says_why_and_that_nobody_was_removed(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="ldap")
+    run_id = await acme.run(source, "failed")
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/runs/{run_id}")
+    assert "nobody was removed" in page
+    assert "no route to host" in page
+
+
+async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/runs/{run_id}")
+        assert "38 of 300 people" in page
+        form = {"form_token": _form_token(page)}
+        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
+            page = await answer.text()
+            assert "Approved. The worker applies it now." in page
+        assert "Approved by ada@acme.example." in page
+        assert "Approve and apply" not in page
+    assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
+
+
+async def test_approving_needs_the_form_token(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    async with acme.signed_in() as session:
+        for form in ({}, {"form_token": ""}, {"form_token": "0" * 64}, {"form_token": "é"}):
+            async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
+                assert answer.status == 403
+        assert "Approve and apply" in await _text(session, f"/runs/{run_id}")
+
+
+async def test_running_run_refreshes_itself(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "reading")
+    async with acme.signed_in() as session:
+        assert "data-live" in await _text(session, f"/runs/{run_id}")
+        assert "data-live" in await _text(session, "/runs")
+
+
+async def test_csv_and_json_hold_every_change(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "done", change(), NEW)
+    async with acme.signed_in() as session:
+        async with session.get(f"/api/v1/runs/{run_id}/report.csv") as answer:
+            assert answer.content_type == "text/csv"
+            assert 'filename="scimd-directory-' in answer.headers["Content-Disposition"]
+            rows = list(csv.DictReader(io.StringIO(await answer.text())))
+        assert [row["name"] for row in rows] == ["Dana Ortiz", "Yuko Nakamura"]
+        async with session.get(f"/api/v1/runs/{run_id}/report.json") as answer:
+            assert [row["name"] for row in (await answer.json())["changes"]] == [
+                "Dana Ortiz",
+                "Yuko Nakamura",
+            ]
+
+
+async def test_rest_lists_pages_and_filters(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    first = await acme.run(source, "done", change(), NEW)
+    second = await acme.run(source, "done")
+    async with acme.signed_in() as session:
+        async with session.get("/api/v1/runs?limit=1") as answer:
+            page = await answer.json()
+            assert [row["id"] for row in page["runs"]] == [second]
+        async with session.get(f"/api/v1/runs?limit=1&after={page['next']}") as answer:
+            assert [row["id"] for row in (await answer.json())["runs"]] == [first]
+        async with session.get(f"/api/v1/runs/{first}") as answer:
+            assert (await answer.json())["source_name"] == "directory"
+        async with session.get(f"/api/v1/runs/{first}/changes?action=create") as answer:
+            assert [row["name"] for row in (await answer.json())["changes"]] == ["Yuko Nakamura"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/v1/runs/nothing", 404, "not_found"),
+        ("/api/v1/runs?limit=many", 422, "invalid_value"),
+        ("/api/v1/nothing", 404, "not_found"),
+    ],
+)
+async def test_rest_answers_with_problems(acme: Site, path: str, status: int, code: str) -> None:
+    async with acme.signed_in() as session, session.get(path) as answer:
+        body = await answer.json(content_type="application/problem+json")
+        assert (answer.status, body["status"], body["code"]) == (status, status, code)
+
+
+async def test_rest_without_session_is_401_and_no_redirect(acme: Site) -> None:
+    async with acme.browser() as session, session.get("/api/v1/runs", allow_redirects=False) as answer:
+        assert answer.status == 401
+        assert answer.content_type == "application/problem+json"
+
+
+async def test_other_organizations_run_is_not_there(acme: Site) -> None:
+    from scimd.org.organizations import NewOrganization, create
+    from tests.web.site import OPERATOR
+
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "done", change())
+    await create(acme.door, NewOrganization("beta", "Beta"), OPERATOR)
+    async with acme.signed_in("bo@beta.example", org="beta") as session:
+        for path in (
+            f"/runs/{run_id}",
+            f"/runs/{run_id}?org=acme",
+            "/?org=acme",
+            f"/api/v1/runs/{run_id}?org=acme",
+        ):
+            async with session.get(path) as answer:
+                assert answer.status == 404
+                assert "Dana" not in await answer.text()
+
+
+async def test_operator_picks_the_organization_and_every_link_keeps_it(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    await acme.run(source, "done", change())
+    async with acme.signed_in("op@scimd.example", org="system") as session:
+        assert 'href="/?org=acme"' in await _text(session, "/")
+        page = await _text(session, "/?org=acme")
+        assert 'href="/runs?org=acme"' in page
+        assert "You act as an operator" in page
+
+
+async def test_question_is_shown_side_by_side(acme: Site) -> None:
+    item = await acme.decision()
+    async with acme.signed_in() as session:
+        assert "Is the entry uid=dana" in await _text(session, "/decide")
+        page = await _text(session, f"/decide/{item}")
+    for words in ("D. Ortiz", "Link them", "They become one.", "dana@acme.example"):
+        assert words in page
+    assert (await decisions.get(acme.door, acme.org_id, decisions.DecisionId(item))).state == "open"
+
+
+async def test_answer_is_given_by_post_once(acme: Site) -> None:
+    item = await decisions.get(acme.door, acme.org_id, decisions.DecisionId(await acme.decision()))
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/decide/{item.id}")
+        option = item.options[1]
+        assert option.label in page
+        form = {"form_token": _form_token(page), "answer": "nonsense"}
+        async with session.post(f"/decide/{item.id}", data=form) as answer:
+            assert answer.status == 422
+        async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
+            assert "Decided." in await answer.text()
+        assert "Nothing waits for a decision" in await _text(session, "/decide")
+        assert "Answered" in await _text(session, "/decide?all=1")
+        async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
+            assert answer.status == 409
