@@ -246,7 +246,8 @@ def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> lis
             (removed if person.removal and person.person_id not in rings else staying).append(person)
         else:
             (removed if person.removal else coming).append(person)
-    removed.sort(key=_by_id)
+    # By sort of removal: a batch applies changes of one sort.
+    removed.sort(key=lambda person: (person.situation is Situation.LINKED_CHANGED, *_by_id(person)))
     staying.sort(key=lambda person: (rings.get(person.person_id or PersonId(""), ""), *_by_id(person)))
     coming.sort(key=lambda person: (person.place, *_by_id(person)))
     gone = sorted((group for group in groups if group.situation is Situation.GONE), key=_by_id)

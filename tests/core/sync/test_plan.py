@@ -68,8 +68,8 @@ def test_removals_first_then_groups_then_those_who_stay_then_newcomers() -> None
     )
     assert lines(plan) == [
         ("left", "deactivate"),
-        ("off", "deactivate"),
         ("out", "deactivate"),
+        ("off", "deactivate"),
         ("g-gone", "delete"),
         ("g-new", "create"),
         ("g-changed", "members"),
