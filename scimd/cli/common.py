@@ -162,7 +162,7 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     if len(customers) == 1:
         return customers[0]
     if not customers:
-        raise NotFound("organization", "yet; make one with: scimd org create NAME")
+        raise InvalidValue("--org", "there is no organization yet; make one: scimd org create NAME")
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from scimd import app as composition
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -24,8 +25,10 @@ from scimd.cli.common import (
 )
 from scimd.cli.run import print_change, summary
 from scimd.config import Config
-from scimd.org import runs, sources
+from scimd.core.errors import NotFound
+from scimd.org import organizations, runs, sources
 from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import apply as applying
 from scimd.sync.run import Started, apply_run, plan_source, sync_source
@@ -46,8 +49,8 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
     Exit code 0: nothing to do. 2: there are changes. 3: over the limits, held.
     """
 
-    async def work(door: Door, _: Config) -> tuple[RunRecord, list[ChangeRecord]]:
-        found = await sources.resolve(door, source)
+    async def work(door: Door, loaded: Config) -> tuple[RunRecord, list[ChangeRecord]]:
+        found = await _resolve(door, loaded, source)
         with _progress(json) as report:
             made = await plan_source(door, found, started=_by_hand(), report=report)
         return made, [change async for change in runs.every_change(door, found.org_id, made.id)]
@@ -88,12 +91,33 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
     Exit code 3: held by a limit. 4: partly done, see the report.
     """
 
-    async def work(door: Door, _: Config) -> RunRecord:
-        found = await sources.resolve(door, source)
+    async def work(door: Door, loaded: Config) -> RunRecord:
+        found = await _resolve(door, loaded, source)
         with _progress(json) as report:
             return await sync_source(door, found, started=_by_hand(), report=report)
 
     _finish(run(config, work), json)
+
+
+async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
+    """The source that is meant. One that only the file knows yet is made first, as `serve` would.
+
+    A source that is there stays as it is: what changed in the file counts when `serve` starts.
+    """
+    try:
+        return await sources.resolve(door, name)
+    except NotFound:
+        declared = [
+            organization
+            for organization in config.organization
+            for source in organization.source
+            if name in (source.name, f"{organization.name}/{source.name}")
+        ]
+        if not declared:
+            raise
+        composition.prove(config)
+        await organizations.declare(door, declared)
+        return await sources.resolve(door, name)
 
 
 def _by_hand() -> Started:
