@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -108,15 +107,13 @@ def _once(folder: Path, *commands: list[str]) -> None:
 def started(
     stack: ExitStack, command: list[str], *, cwd: Path, env: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start a server; its output goes to a file, its first line of standard output to the caller."""
-    log = stack.enter_context(tempfile.TemporaryFile())
+    """Start a server that prints its port, if anything; what it complains of goes to our own stderr."""
     process = subprocess.Popen(
         command,
         cwd=cwd,
         env=os.environ | (env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=log,
         text=True,
     )
     stack.callback(_end, process)

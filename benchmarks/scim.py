@@ -153,7 +153,10 @@ def compare(
     seconds: float,
     with_peers: bool,
 ) -> Measured:
-    """G1-G5 (and G8): first syncs, then each verb, every server in turn; scimd's URL, then the yardstick's."""
+    """G1-G5 (and G8): first syncs, then each verb, every server in turn.
+
+    ``urls`` are the databases of scimd and of the yardstick.
+    """
     with _subjects(folder, urls, server, with_peers=with_peers) as (subjects, measured):
         for number in range(rounds):
             for subject in subjects:
@@ -204,9 +207,11 @@ def verdict(value: float, bar: float, aim: float, *, at_most: bool = False) -> s
 def table_of(measured: Measured, goals: dict[str, tuple[float, float]], names: dict[str, str]) -> str:
     """G1 and G2 (or G8): scimd beside the yardstick."""
     lines = [
-        "| goal | verb | scimd, requests/s | p50, ms | p99, ms | CPU, µs | yardstick, requests/s | p99, ms "
-        "| CPU, µs | ratio | bar | aim | |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        (
+            "| goal | verb | scimd, 1/s | p50, ms | p99, ms | CPU, µs "
+            "| yardstick, 1/s | p99, ms | CPU, µs | ratio | bar | aim | |"
+        ),
+        "|---" * 13 + "|",
     ]
     for verb in (*READS, *WRITES):
         goal = names["reads" if verb in READS else "writes"]

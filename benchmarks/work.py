@@ -31,7 +31,7 @@ def user(key: str, title: str = "Engineer") -> bytes:
         "schemas": [_USER, _ENTERPRISE],
         "userName": address,
         "externalId": f"00u{key:0>17}",
-        "name": {"givenName": "Thomasina", "familyName": f"Okafor {key}", "formatted": f"Thomasina Okafor {key}"},
+        "name": {"givenName": "Thomasina", "familyName": f"Okafor {key}", "formatted": f"Thomasina {key}"},
         "displayName": f"Thomasina Okafor {key}",
         "title": title,
         "locale": "en-US",

@@ -1,4 +1,4 @@
-"""A Django project of one file around django-scim2, on the PostgreSQL that ``BENCH_PORT`` and ``BENCH_DB`` name."""
+"""A Django project of one file around django-scim2; ``BENCH_PORT`` and ``BENCH_DB`` name its PostgreSQL."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""PyPI's scim2-server in memory, by its ASGI application under uvicorn, which is faster than its own command."""
+"""PyPI's scim2-server in memory, by its ASGI application under uvicorn, faster than its own command."""
 
 from scim2_models import ScimProvider
 from scim2_server.applications.asgi import ASGIApplication
