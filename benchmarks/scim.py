@@ -86,9 +86,9 @@ def start_scimd(stack: ExitStack, folder: Path, url: str) -> Scimd:
     config = folder / "scimd.toml"
     config.write_text(_CONFIG.format(port=port, url=url), encoding="utf-8")
     command = [sys.executable, "-m", "scimd", "serve", "--config", str(config)]
-    process = peers.started(stack, command, cwd=folder, env=_environment())
-    peers.answering(process, port, "/healthz")
-    return Scimd(port, config, process.pid)
+    server = peers.started(stack, command, cwd=folder, env=_environment())
+    peers.answering(server, port, "/healthz")
+    return Scimd(port, config, server.process.pid)
 
 
 def start_yardstick(stack: ExitStack, folder: Path, url: str) -> Subject:
@@ -96,8 +96,8 @@ def start_yardstick(stack: ExitStack, folder: Path, url: str) -> Subject:
     if url.startswith("postgresql"):
         locked = str(Path(__file__).with_name("requirements.txt"))
         python = str(peers.venv("yardstick", "--require-hashes", "-r", locked))
-    process = peers.started(stack, [python, str(_YARDSTICK), url], cwd=folder)
-    return Subject("yardstick", Endpoint(peers.announced(process), pids=(process.pid,)))
+    server = peers.started(stack, [python, str(_YARDSTICK), url], cwd=folder)
+    return Subject("yardstick", Endpoint(peers.announced(server), pids=(server.process.pid,)))
 
 
 @dataclass(slots=True)
