@@ -23,16 +23,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one load (1)")
     parser.add_argument("--quick", action="store_true", help="a large organization is 10,000, not 100,000")
     asked = parser.parse_args()
-    parts = [_head()]
-    if asked.only != "directory":
-        with _postgres() as server:
-            parts.append(scim.report(server, quick=asked.quick, rounds=asked.rounds, seconds=asked.seconds))
-    if asked.only != "scim":
-        parts.append(_directory(asked.people))
-    text = "\n".join(parts)
-    print(text)
+    text = ""
+    for part in _parts(asked):
+        print(part, flush=True)
+        text += part + "\n"
     if asked.only is None and not asked.quick:
-        RESULTS.write_text(text, encoding="utf-8")
+        RESULTS.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+
+
+def _parts(asked: argparse.Namespace) -> Iterator[str]:
+    yield _head()
+    if asked.only != "directory":
+        people = 10_000 if asked.quick else 100_000
+        with _postgres() as server:
+            yield from scim.report(server, people=people, rounds=asked.rounds, seconds=asked.seconds)
+    if asked.only != "scim":
+        yield _directory(asked.people)
 
 
 def _head() -> str:

@@ -104,20 +104,34 @@ def _once(folder: Path, *commands: list[str]) -> None:
     stamp.write_text(wanted)
 
 
-def started(
-    stack: ExitStack, command: list[str], *, cwd: Path, env: dict[str, str] | None = None
-) -> subprocess.Popen[str]:
-    """Start a server that prints its port, if anything; what it complains of goes to our own stderr."""
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process, and what it complains of."""
+
+    process: subprocess.Popen[str]
+    log: int
+
+    @property
+    def last_word(self) -> str:
+        said = os.pread(self.log, 1 << 20, 0).decode("utf-8", "replace").strip()
+        return said.rpartition("\n")[2] or "it said nothing"
+
+
+def started(stack: ExitStack, command: list[str], *, cwd: Path, env: dict[str, str] | None = None) -> Server:
+    """Start a server, which is ended with the stack."""
+    log = os.memfd_create("log")
+    stack.callback(os.close, log)
     process = subprocess.Popen(
         command,
         cwd=cwd,
         env=os.environ | (env or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     stack.callback(_end, process)
-    return process
+    return Server(process, log)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -131,19 +145,19 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def announced(process: subprocess.Popen[str]) -> int:
+def announced(server: Server) -> int:
     """The port that a server prints when it is ready."""
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
+    assert server.process.stdout is not None
+    line = server.process.stdout.readline().strip()
     if not line.isdigit():
-        raise NotRun(f"did not start: {line or 'it ended without a word'}")
+        raise NotRun(f"did not start: {line or server.last_word}")
     return int(line)
 
 
-def answering(process: subprocess.Popen[str], port: int, path: str) -> None:
+def answering(server: Server, port: int, path: str) -> None:
     """Wait until a server answers at all, whatever the status."""
     end = time.monotonic() + _START_S
-    while time.monotonic() < end and process.poll() is None:
+    while time.monotonic() < end and server.process.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()
         except urllib.error.HTTPError as exc:
@@ -152,29 +166,29 @@ def answering(process: subprocess.Popen[str], port: int, path: str) -> None:
             time.sleep(0.1)
             continue
         return
-    raise NotRun("did not start")
+    raise NotRun(f"did not start: {server.last_word}")
 
 
 def _scim2_server(stack: ExitStack, _: PostgresServer | None) -> Endpoint:
     python = venv("scim2-server", "scim2-server[cursor]", "uvicorn[standard]")
     port = free_port()
     command = [str(python), "-m", "uvicorn", "--port", str(port), "--log-level", "error", "--no-access-log"]
-    process = started(stack, [*command, "scim2_server_asgi:app"], cwd=_PROGRAMS)
-    answering(process, port, "/v2/ServiceProviderConfig")
-    return Endpoint(port, "/v2", pids=(process.pid,))
+    server = started(stack, [*command, "scim2_server_asgi:app"], cwd=_PROGRAMS)
+    answering(server, port, "/v2/ServiceProviderConfig")
+    return Endpoint(port, "/v2", pids=(server.process.pid,))
 
 
-def _django(stack: ExitStack, server: PostgresServer | None) -> Endpoint:
-    if server is None:
+def _django(stack: ExitStack, postgres: PostgresServer | None) -> Endpoint:
+    if postgres is None:
         raise NotRun("PostgreSQL is not installed")
     python = venv("django-scim2", "django-scim2", "psycopg[binary]", "gunicorn")
-    url = server.create_database()
-    stack.callback(server.drop_database, url)
+    url = postgres.create_database()
+    stack.callback(postgres.drop_database, url)
     env = {
         "DJANGO_SETTINGS_MODULE": "django_site",
         "PYTHONPATH": str(_PROGRAMS),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "BENCH_PORT": str(server.port),
+        "BENCH_PORT": str(postgres.port),
         "BENCH_DB": url.rpartition("/")[2],
         "BENCH_USER": USER,
     }
@@ -192,9 +206,9 @@ def _django(stack: ExitStack, server: PostgresServer | None) -> Endpoint:
     port = free_port()
     command = [str(python), "-m", "gunicorn", "-b", f"127.0.0.1:{port}", "--log-level", "error"]
     command += ["-k", "gthread", "--workers", "4", "--threads", "4", "--keep-alive", "60"]
-    process = started(stack, [*command, "django_site:application"], cwd=_PROGRAMS, env=env)
-    answering(process, port, "/scim/v2/ServiceProviderConfig")
-    return Endpoint(port, "/scim/v2", pids=(process.pid,))
+    server = started(stack, [*command, "django_site:application"], cwd=_PROGRAMS, env=env)
+    answering(server, port, "/scim/v2/ServiceProviderConfig")
+    return Endpoint(port, "/scim/v2", pids=(server.process.pid,))
 
 
 def _scimmy(stack: ExitStack, _: PostgresServer | None) -> Endpoint:
@@ -209,8 +223,8 @@ def _in_node(stack: ExitStack, name: str, program: str, path: str, *packages: st
     folder = _node(name, *packages)
     # Node looks for packages beside the program, so the program goes there.
     shutil.copy(_PROGRAMS / program, folder / program)
-    process = started(stack, ["node", program], cwd=folder, env={"NODE_ENV": "production"})
-    return Endpoint(announced(process), path, pids=(process.pid,))
+    server = started(stack, ["node", program], cwd=folder, env={"NODE_ENV": "production"})
+    return Endpoint(announced(server), path, pids=(server.process.pid,))
 
 
 _Start = Callable[[ExitStack, PostgresServer | None], Endpoint]

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.client import Client, Load, Unexpected, pss_mb
-from benchmarks.scim import CONCURRENCY, _say, start_scimd, verdict
+from benchmarks.measure import say, verdict
+from benchmarks.servers import start_scimd
 from benchmarks.work import (
+    CONCURRENCY,
     Subject,
     adding,
     by_name,
@@ -82,7 +84,7 @@ def _load(subject: Subject, people: int) -> float:
             (ask("POST", "/Users", user(key)) for key in subject.keys), seconds=3600, keep=True
         )
     subject.ids = ids_of(made.bodies)
-    _say(f"{people} people at {made.rate:.0f}/s")
+    say(f"{people} people at {made.rate:.0f}/s")
     return made.rate
 
 
@@ -95,7 +97,7 @@ def _group(subject: Subject, name: str, size: int) -> str:
         filled = client.load(
             (ask("PATCH", f"/Groups/{one}", adding(chunk)) for chunk in chunks), seconds=3600
         )
-    _say(f"a group of {size} in {filled.seconds:.1f} s")
+    say(f"a group of {size} in {filled.seconds:.1f} s")
     return one
 
 
@@ -124,7 +126,7 @@ def _flat(small: Subject, big: Subject, groups: dict[int, str], people: int) -> 
     }
     rows = []
     for (goal, what), (larger, smaller) in pairs.items():
-        _say(what)
+        say(what)
         goals = (1.5, 1.1) if goal == "G7" else (1.5, 1.2)
         times = [
             (_time(big, larger), _time(small if "people" in what else big, smaller)) for _ in range(_ROUNDS)
@@ -176,7 +178,7 @@ def _large_group(big: Subject, one: str, people: int, database: Path) -> list[Ro
     }
     rows: list[Row] = []
     for what, request in steps.items():
-        _say(f"group of {people}: {what}")
+        say(f"group of {people}: {what}")
         change = _changed(big, what, request, database)
         text = f"{what} of a group of {people:,}"
         p99 = change.others.quantile(0.99)

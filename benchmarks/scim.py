@@ -7,97 +7,19 @@ ratios. Every request that writes changes something, and every answer is looked 
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import peers
-from benchmarks.client import Client, Endpoint, Load, Unexpected
-from benchmarks.work import PEOPLE, VERBS, Subject
-from tests.support.guard import free_port
+from benchmarks import peers, scale
+from benchmarks.client import Client, Load, Unexpected
+from benchmarks.measure import say, verdict
+from benchmarks.servers import start_scimd, start_yardstick
+from benchmarks.work import CONCURRENCY, PEOPLE, VERBS, Subject
 from tests.support.postgres import PostgresServer
-
-CONCURRENCY = 16
-_YARDSTICK = Path(__file__).with_name("yardstick.py")
-_CONFIG = """
-[server]
-port = {port}
-public_url = "http://127.0.0.1:{port}"
-# A PUT of a group of 100,000 members is 5 MB.
-max_body_bytes = 16777216
-[database]
-url = "{url}"
-[secrets]
-key = ["env:BENCH_KEY"]
-[mail]
-to = "folder"
-folder = "mails"
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Scimd:
-    """A running scimd and its command line."""
-
-    port: int
-    config: Path
-    pid: int
-
-    def subject(self, organization: str) -> Subject:
-        """A new organization under load, with seats and a token."""
-        seats = ["--seats", "1000000"]
-        _scimd(self.config, "org", "create", organization, *seats)
-        said = _scimd(self.config, "token", "create", "--org", organization, "--source", "okta", "--json")
-        token = json.loads(said[said.index("{") :])["token"]
-        return Subject("scimd", Endpoint(self.port, "/scim/v2", token, (self.pid,)))
-
-
-def _scimd(config: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "scimd", *words, "--config", str(config)]
-    done = subprocess.run(
-        command,
-        cwd=config.parent,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if done.returncode:
-        raise peers.NotRun(f"scimd {words[0]} {words[1]}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("SCIMD_")}
-    return kept | {"BENCH_KEY": "k" * 48}
-
-
-def start_scimd(stack: ExitStack, folder: Path, url: str) -> Scimd:
-    """``scimd serve`` with its worker."""
-    port = free_port()
-    config = folder / "scimd.toml"
-    config.write_text(_CONFIG.format(port=port, url=url), encoding="utf-8")
-    command = [sys.executable, "-m", "scimd", "serve", "--config", str(config)]
-    process = peers.started(stack, command, cwd=folder, env=_environment())
-    peers.answering(process, port, "/healthz")
-    return Scimd(port, config, process.pid)
-
-
-def start_yardstick(stack: ExitStack, folder: Path, url: str) -> Subject:
-    python = sys.executable
-    if url.startswith("postgresql"):
-        locked = str(Path(__file__).with_name("requirements.txt"))
-        python = str(peers.venv("yardstick", "--require-hashes", "-r", locked))
-    process = peers.started(stack, [python, str(_YARDSTICK), url], cwd=folder)
-    return Subject("yardstick", Endpoint(peers.announced(process), pids=(process.pid,)))
 
 
 @dataclass(slots=True)
@@ -161,13 +83,13 @@ def compare(
         for number in range(rounds):
             for subject in subjects:
                 if number == 0 or subject.name in ("scimd", "yardstick"):
-                    _say(f"first sync {number + 1}: {subject.name}")
+                    say(f"first sync {number + 1}: {subject.name}")
                     _first_sync(subject, number, measured)
         for number, (verb, requests) in itertools.product(range(rounds), VERBS.items()):
             for subject in subjects:
                 if f"{subject.name}, {verb}" in measured.missing or subject.name in measured.missing:
                     continue
-                _say(f"round {number + 1}: {verb}, {subject.name}")
+                say(f"round {number + 1}: {verb}, {subject.name}")
                 try:
                     with Client(subject.endpoint, concurrency=CONCURRENCY) as client:
                         load = client.load(requests(subject, int(seconds * 9000)), seconds=seconds)
@@ -188,20 +110,10 @@ def _first_sync(subject: Subject, number: int, measured: Measured) -> None:
     measured.first_sync.setdefault(subject.name, []).append(took)
 
 
-def _say(what: str) -> None:
-    print(f"… {what}", file=sys.stderr, flush=True)
-
-
 # --- what is printed ---------------------------------------------------------------------------------
 
 READS = ("GET", "look-up", "page of 100")
 WRITES = ("POST", "PUT", "PATCH", "group PATCH")
-
-
-def verdict(value: float, bar: float, aim: float, *, at_most: bool = False) -> str:
-    """A ratio or a time beside its release bar and its aim."""
-    reached = [value <= goal if at_most else value >= goal for goal in (bar, aim)]
-    return "aim met" if reached[1] else "bar met" if reached[0] else "**not met**"
 
 
 def table_of(measured: Measured, goals: dict[str, tuple[float, float]], names: dict[str, str]) -> str:
@@ -271,31 +183,37 @@ def first_sync_line(measured: Measured) -> str:
     )
 
 
-def report(server: PostgresServer | None, *, quick: bool, rounds: int, seconds: float) -> str:
-    """The part of RESULTS.md that is about SCIM."""
-    from benchmarks import scale
-
-    parts = ["## SCIM on SQLite", "", _HOW.format(rounds=rounds, seconds=seconds), ""]
-    with tempfile.TemporaryDirectory(prefix="scimd-bench-", ignore_cleanup_errors=True) as name:
-        urls = (f"sqlite:///{name}/scimd.db", f"sqlite:///{name}/yardstick.db")
-        measured = compare(Path(name), urls, server, rounds=rounds, seconds=seconds, with_peers=True)
+def report(server: PostgresServer | None, *, people: int, rounds: int, seconds: float) -> Iterator[str]:
+    """The parts of RESULTS.md that are about SCIM, each when it is measured."""
+    yield "\n".join(["## SCIM on SQLite", "", _HOW.format(rounds=rounds, seconds=seconds), ""])
+    with _folder() as folder:
+        urls = (f"sqlite:///{folder}/scimd.db", f"sqlite:///{folder}/yardstick.db")
+        measured = compare(folder, urls, server, rounds=rounds, seconds=seconds, with_peers=True)
     names = {"reads": "G1", "writes": "G2"}
-    parts += [table_of(measured, {"reads": (0.35, 0.65), "writes": (0.3, 0.6)}, names), ""]
-    parts += [peers_table(measured), "", first_sync_line(measured), "", *_missing(measured)]
+    yield table_of(measured, {"reads": (0.35, 0.65), "writes": (0.3, 0.6)}, names) + "\n"
+    yield "\n".join([peers_table(measured), "", first_sync_line(measured), "", *_missing(measured)])
     if server is not None:
-        parts += ["## SCIM on PostgreSQL", ""]
-        with tempfile.TemporaryDirectory(prefix="scimd-bench-", ignore_cleanup_errors=True) as name:
-            urls = (server.create_database(), server.create_database())
-            try:
-                measured = compare(Path(name), urls, server, rounds=rounds, seconds=seconds, with_peers=False)
-            except peers.NotRun as exc:
-                parts += [f"Not run: {exc}", ""]
-            else:
-                names = dict.fromkeys(("reads", "writes"), "G8")
-                goals = dict.fromkeys(("reads", "writes"), (0.25, 0.5))
-                parts += [table_of(measured, goals, names), "", *_missing(measured)]
-    parts += [scale.report(10_000 if quick else 100_000), ""]
-    return "\n".join(parts)
+        yield "## SCIM on PostgreSQL\n"
+        with _folder() as folder:
+            yield _on_postgres(folder, server, rounds, seconds)
+    yield scale.report(people)
+
+
+def _on_postgres(folder: Path, server: PostgresServer, rounds: int, seconds: float) -> str:
+    urls = (server.create_database(), server.create_database())
+    try:
+        measured = compare(folder, urls, server, rounds=rounds, seconds=seconds, with_peers=False)
+    except peers.NotRun as exc:
+        return f"Not run: {exc}\n"
+    goals = dict.fromkeys(("reads", "writes"), (0.25, 0.5))
+    names = dict.fromkeys(("reads", "writes"), "G8")
+    return "\n".join([table_of(measured, goals, names), "", *_missing(measured)])
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="scimd-bench-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 _HOW = (

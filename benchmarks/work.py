@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from benchmarks.client import Client, Endpoint
 
+CONCURRENCY = 16
 PEOPLE = 1000
 GROUPS = 20
 USER_BYTES = 956

@@ -95,7 +95,6 @@ def test_costly_expression_is_stopped_soon() -> None:
     assert time.monotonic() - begun < 2
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")
 @pytest.mark.parametrize("source", ["null", "[null, {'a': null}]", "entry.?nothing[?0]"])
 def test_null_does_not_use_up_pythons_none(source: str) -> None:
     """The library's own conversion does: a run of some thousand entries ended the process."""
