@@ -41,8 +41,8 @@ lock: env  ## the lock files in requirements/ anew
 	@$(COMPILE) pyproject.toml --extra ldap -o requirements/ldap.txt
 	@$(COMPILE) pyproject.toml --extra ldap --group dev -o requirements/dev.txt
 
-bench: dev-env
-	@$(BIN)/python -m benchmarks
+bench: dev-env  ## benchmarks/RESULTS.md; a part: make bench ARGS="--only scim --quick"
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:
 	rm -rf .venv .demo .coverage .coverage.* htmlcov dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

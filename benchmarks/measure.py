@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -54,3 +55,14 @@ def machine() -> str:
         f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}"
     )
+
+
+def say(what: str) -> None:
+    """Where the benchmark is, to whoever waits."""
+    print(f"… {what}", file=sys.stderr, flush=True)
+
+
+def verdict(value: float, bar: float, aim: float, *, at_most: bool = False) -> str:
+    """A ratio or a time beside its release bar and its aim."""
+    reached = [value <= goal if at_most else value >= goal for goal in (bar, aim)]
+    return "aim met" if reached[1] else "bar met" if reached[0] else "**not met**"

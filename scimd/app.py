@@ -19,19 +19,13 @@ from typing import Any
 from aiohttp import web
 
 from scimd import log
-from scimd.admin import app as admin_app
 from scimd.config import Config, ConfigError
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
-from scimd.http import app as http_app
-from scimd.jobs import Jobs
-from scimd.org import audit, organizations, settle
+from scimd.org import audit, organizations, seats, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
-from scimd.outbox.mail import mailer_from
-from scimd.scim import app as scim_app
 from scimd.sync import registry
-from scimd.web import app as web_app
 
 logger = log.get(__name__)
 
@@ -92,6 +86,7 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
             door_settings(config),
             settle=settle.settle,
             write_events=audit.write_events,
+            promote=seats.promote,
         )
     finally:
         await db.aclose()
@@ -135,7 +130,13 @@ def prove(config: Config) -> None:
 
 
 def make_app(config: Config, door: Door) -> web.Application:
-    """The aiohttp application: SCIM under /scim/v2, health, and the page."""
+    """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page."""
+    # Here and not above: half of what scimd weighs, which no other command than `serve` needs.
+    from scimd.admin import app as admin_app
+    from scimd.http import app as http_app
+    from scimd.scim import app as scim_app
+    from scimd.web import app as web_app
+
     app = http_app.make(config, door)
     scim_app.add(app, config, door)
     admin_app.add(app, config, door)
@@ -198,6 +199,10 @@ async def work(config: Config, *, parent: bool) -> None:
 
     ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed.
     """
+    # As in make_app: no other command needs these.
+    from scimd.jobs import Jobs
+    from scimd.outbox.mail import mailer_from
+
     async with opened(config) as door, mailer_from(config.mail) as mailer:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()

@@ -20,21 +20,22 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from scimd import log
 from scimd.config import Config
-from scimd.core.errors import Busy, LeaseLost, NotFound, Refusal
+from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
+from scimd.org import approvals, leases, seats, sources, unsettled, upkeep
 from scimd.org import jobs as time_jobs
-from scimd.org import leases, seats, sources, unsettled, upkeep
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer
-from scimd.sync.run import Started, sync_source
+from scimd.sync.run import Started, apply_run, sync_source
 
 logger = log.get(__name__)
 
 Work = Callable[[], Awaitable[object]]
 
 _SOURCES_S = 5.0
+_APPROVED_S = 2.0
 _SOURCES_AT_ONCE = 4
 _RELAY_S = 2.0
 _SETTLE_S = 1.0
@@ -68,6 +69,7 @@ class Jobs:
         await self._try_to_lead()
         self._every(LEASE_S / 3, "lead", self._try_to_lead)
         self._every(_SOURCES_S, "sources", self._run_due_sources)
+        self._every(_APPROVED_S, "approved_plans", self._if_leading(self._apply_approved))
         for seconds, name, work in (
             (_RELAY_S, "relay", self._relay),
             (_SETTLE_S, "settle", self._settle),
@@ -191,6 +193,16 @@ class Jobs:
             self._not_before.pop(source_id, None)
 
         return work
+
+    async def _apply_approved(self) -> None:
+        for org_id, run_id, by in await approvals.approved(self._door):
+            ctx = Context(org_id, Actor("job", "approvals", by), "job", run_id)
+            try:
+                await apply_run(self._door, ctx, run_id)
+            except (Busy, LeaseLost):
+                continue  # its source is being read; the next turn comes
+            except (StateMoved, NotAllowedNow) as exc:
+                logger.info("approved_plan_not_applied", run_id=run_id, code=exc.code)
 
     # -------------------------------------------------------------------------- the leader's jobs
 

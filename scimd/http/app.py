@@ -14,7 +14,7 @@ from aiohttp import web
 from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Refusal
-from scimd.http import guard, request_id, statuses
+from scimd.http import broken, guard, request_id, statuses
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.statuses import Fault
 from scimd.org.tx import Door
@@ -29,6 +29,7 @@ def make(config: Config, door: Door) -> web.Application:
     """An application that knows health and nothing else yet."""
     # aiohttp's banner names its version and Python's, also in answers to what is no HTTP at all.
     aiohttp.web_response.SERVER_SOFTWARE = "scimd"  # type: ignore[attr-defined]
+    broken.install()
     app = web.Application(
         middlewares=[request_id.middleware, last_resort, guard.middleware],
         client_max_size=config.server.max_body_bytes,

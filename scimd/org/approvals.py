@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
-from scimd.core.access import require
 from scimd.core.errors import NotAllowedNow, StateMoved
+from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RunId
 from scimd.db.tables import runs as table
-from scimd.org import runs
+from scimd.org import guard, runs
+from scimd.org.runs import RunRecord
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -18,25 +19,33 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
     Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held,
     StateMoved for a plan that is older than 24 hours.
     """
-    require(ctx.permissions, "plans.approve")
+    guard.require(ctx, "plans.approve")
 
     def body(tx: Tx) -> None:
         run = runs.find(tx.conn, tx.org_id, run_id)
         if run.state != "held":
             raise NotAllowedNow(f"The run is {run.state}; there is nothing to approve.")
+        if run.approved_at is not None:
+            return  # said already; the worker is on its way
         if run.expires_at is not None and run.expires_at <= tx.now:
             raise StateMoved("The plan is older than 24 hours; the directory")
-        tx.conn.execute(
-            update(table)
-            .where(table.c.org_id == tx.org_id, table.c.id == run.id, table.c.state == "held")
-            .values(approved_by=tx.ctx.actor.name, approved_at=tx.now)
-        )
+        write(tx, run)
 
     await door.run(ctx, body)
 
 
+def write(tx: Tx, run: RunRecord) -> None:
+    """Put the word of ``tx.ctx.actor`` on the plan, and tell the audit."""
+    tx.conn.execute(
+        update(table)
+        .where(table.c.org_id == tx.org_id, table.c.id == run.id)
+        .values(approved_by=tx.ctx.actor.name, approved_at=tx.now)
+    )
+    tx.record(Event(EventKind.PLAN_APPROVED, "run", run.id, after={"source": run.source_name}))
+
+
 async def approved(door: Door) -> list[tuple[OrgId, RunId, str]]:
-    """Held plans that an admin has let go, over all organizations: organization, run, and by whom."""
+    """Held plans that an admin has approved, over all organizations: organization, run, and by whom."""
     query = select(table.c.org_id, table.c.id, table.c.approved_by).where(
         table.c.state == "held", table.c.approved_at.is_not(None)
     )

@@ -11,7 +11,7 @@ from scimd.core.people import OrgId, PersonId
 from scimd.db.among import among, rows_of
 from scimd.db.locks import upsert
 from scimd.db.tables import unsettled
-from scimd.org.tx import Actor, Context, Door, Tx
+from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 
 LEAVERS, JOINERS = 0, 1
 #: People settled in one transaction of the job: some 20 ms of SQLite's one writer.
@@ -49,9 +49,14 @@ async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:
     while time.monotonic() < stop_at:
         count = await door.run(ctx, _batch)
         total += count
-        if count < BATCH:
+        if count < _size(door.settings):
             break
     return total
+
+
+def _size(settings: DoorSettings) -> int:
+    """A batch has to be settled at once, or it would only be marked again."""
+    return min(BATCH, settings.settle_at_once)
 
 
 def _batch(tx: Tx) -> int:
@@ -60,7 +65,7 @@ def _batch(tx: Tx) -> int:
     ids = [
         PersonId(row.person_id)
         for row in tx.conn.execute(
-            query.order_by(column.turn, column.marked_at, column.person_id).limit(BATCH)
+            query.order_by(column.turn, column.marked_at, column.person_id).limit(_size(tx.settings))
         )
     ]
     if ids:

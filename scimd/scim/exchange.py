@@ -24,6 +24,7 @@ logger = log.get(__name__)
 
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
+_MAX_NAMES = 200
 PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
 
 
@@ -61,6 +62,9 @@ class Exchange:
         only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
         if only and without and self.rules.refuse_unknown:
             raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
+        for text in (only, without):
+            if text is not None and text.count(",") >= _MAX_NAMES:
+                raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
         return Projection.parse(kind, only, without)
 
     async def message(self) -> Document:

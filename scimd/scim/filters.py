@@ -259,41 +259,57 @@ class Evaluator(FilterVisitor[bool]):
 
     def visit_value_path(self, node: ValuePath) -> bool:
         found = self.binder.selection(node)
-        values = values_of(self.resource, found)
-        picked = [ValueEvaluator(self.binder, found, each).visit(node.val_filter) for each in values or [{}]]
-        return bool(values) and any(picked)
+        chosen = ValueFilter(self.binder, found).visit(node.val_filter)
+        return any(map(chosen, values_of(self.resource, found)))
 
 
-class ValueEvaluator(FilterVisitor[bool]):
-    """The filter inside brackets, evaluated on one value of a multi-valued attribute."""
+Predicate = Callable[[Any], bool]
 
-    def __init__(self, binder: Binder, found: Resolved, value: Any) -> None:
+
+class ValueFilter(FilterVisitor[Predicate]):
+    """The filter inside brackets → a test of one value. Bound once, since there may be many values."""
+
+    def __init__(self, binder: Binder, found: Resolved) -> None:
         self.binder = binder
         self.found = found
-        self.value = value
 
-    def _values(self, part: Resolved) -> Sequence[Any]:
-        if part.sub is None:
-            return [self.value]
-        value = self.value.get(part.sub.name) if isinstance(self.value, Mapping) else None
-        return [] if value is None else [value]
-
-    def visit_comparison(self, node: Comparison) -> bool:
+    def visit_comparison(self, node: Comparison) -> Predicate:
         test = self.binder.inside_comparison(self.found, node)
-        return holds(test, self._values(test.found))
+        if test.value is None:
+            wanted = test.op is CompareOperator.ne
+            return _on_part(test.found, lambda part: is_present(part) is wanted)
+        compare = _COMPARE[CompareOperator.eq if test.op is CompareOperator.ne else test.op]
+        convert, value, negated = _comparable(test.found.target), test.value, test.op is CompareOperator.ne
 
-    def visit_present(self, node: Present) -> bool:
-        return any(map(is_present, self._values(self.binder.inside(self.found, node.attr_path))))
+        def holds_of(part: Any) -> bool:
+            have = convert(part)
+            return (have is not None and compare(have, value)) is not negated
 
-    def visit_not(self, node: Not) -> bool:
-        return not self.visit(node.expr)
+        return _on_part(test.found, holds_of)
 
-    def visit_logical_expr(self, node: LogicalExpr) -> bool:
-        results = [self.visit(term) for term in node.terms]
-        return all(results) if node.op == LogicalOperator.and_ else any(results)
+    def visit_present(self, node: Present) -> Predicate:
+        return _on_part(self.binder.inside(self.found, node.attr_path), is_present)
 
-    def visit_value_path(self, node: ValuePath) -> bool:
+    def visit_not(self, node: Not) -> Predicate:
+        inner = self.visit(node.expr)
+        return lambda value: not inner(value)
+
+    def visit_logical_expr(self, node: LogicalExpr) -> Predicate:
+        terms = [self.visit(term) for term in node.terms]
+        if node.op == LogicalOperator.and_:
+            return lambda value: all(term(value) for term in terms)
+        return lambda value: any(term(value) for term in terms)
+
+    def visit_value_path(self, node: ValuePath) -> Predicate:
         raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")
+
+
+def _on_part(found: Resolved, test: Predicate) -> Predicate:
+    """The test on the sub-attribute that was named; on the whole value where there is none."""
+    if found.sub is None:
+        return test
+    name = found.sub.name
+    return lambda value: test(value.get(name) if isinstance(value, Mapping) else None)
 
 
 def values_of(resource: Mapping[str, Any], found: Resolved) -> Sequence[Any]:

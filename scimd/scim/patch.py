@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
 from scim2_models import InvalidPathException
 from scim2_models.path import (
     AttrPath,
@@ -37,12 +38,14 @@ from scimd.scim.errors import (
     read_only,
     shown,
 )
-from scimd.scim.filters import Binder, ValueEvaluator, check_bounds
-from scimd.scim.values import Rules, taken, taken_one, unknown
+from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds
+from scimd.scim.values import Rules, few_enough, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
 _OPS: Mapping[str, Op] = {"add": "add", "remove": "remove", "replace": "replace"}
 _ABSENT = object()
+#: Of all paths of one PATCH that stay for the document; each costs a parse and a pass over values.
+MAX_PATHS_CHARS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,10 @@ def apply(
     kind: ResourceKind, document: Document, operations: Sequence[Operation], rules: PatchRules
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
+    if sum(len(each.path or "") for each in operations) > MAX_PATHS_CHARS:
+        raise ScimError(
+            413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.", "tooMany"
+        )
     patching = _Patching(kind, copy.deepcopy(document), rules)
     for operation in operations:
         patching.run(operation)
@@ -235,7 +242,9 @@ class _Patching:
             value = {**(self._get(found) or {}), **value}
         elif row.multi:
             have = [] if operation.op == "replace" else self._get(found) or []
-            value = [*have, *(each for each in value if each not in have)]
+            known = set(map(_identity, have))
+            value = [*have, *(each for each in value if _identity(each) not in known)]
+            few_enough(value, str(found))
             _one_primary(value, len(have))
         self._put(found, value)
 
@@ -245,8 +254,8 @@ class _Patching:
         if listed is None:
             self._put(found, None)
             return
-        gone = taken(row, listed, str(found), self.rules.values) or []
-        kept = [have for have in self._get(found) or [] if not any(_covers(each, have) for each in gone)]
+        gone = {_named(each) for each in taken(row, listed, str(found), self.rules.values) or []}
+        kept = [each for each in self._get(found) or [] if not {_named(each), _identity(each)} & gone]
         self._put(found, kept or None)
 
     def _on_part(self, found: Resolved, operation: Operation) -> None:
@@ -266,9 +275,8 @@ class _Patching:
         have: list[Any] = self._get(found) or []
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
-        # Without values the filter is tried on an empty one, so that an unknown name is refused.
-        picked = [_matches(binder, whole, each, chosen, target.text) for each in have or [{}]]
-        if not have or not any(picked):
+        picked = list(map(_chooser(binder, whole, chosen, target.text), have))
+        if not any(picked):
             self._on_nothing(target, chosen, operation, have)
             return
         change = self._change(found, operation)
@@ -305,6 +313,7 @@ class _Patching:
         if isinstance(made, Mapping):
             made = {**fresh, **made}
         values = [*have, made] if made else have
+        few_enough(values, str(target.found))
         _one_primary(values, len(have))
         self._put(target.found, values or None)
 
@@ -370,9 +379,9 @@ def _selection(node: Any, text: str) -> tuple[AttrPath, FilterNode, None]:
     raise invalid_path(text, "an attribute is wanted")
 
 
-def _matches(binder: Binder, found: Resolved, value: Any, chosen: FilterNode, text: str) -> bool:
+def _chooser(binder: Binder, found: Resolved, chosen: FilterNode, text: str) -> Predicate:
     try:
-        return ValueEvaluator(binder, found, value).visit(chosen)
+        return ValueFilter(binder, found).visit(chosen)
     except ScimError as exc:
         # In a path, what is wrong with the filter is wrong with the path's filter (RFC 7644 §3.12).
         raise ScimError(400, f"The path {shown(text)}: {exc.detail}", "invalidFilter") from exc
@@ -391,13 +400,14 @@ def _described(found: Resolved, chosen: FilterNode) -> Document | None:
     return described
 
 
-def _covers(listed: Any, have: Any) -> bool:
-    """Whether a value in a remove's list names this one: every part that it gives is the same."""
-    if isinstance(listed, Mapping) and isinstance(have, Mapping):
-        if "value" in listed:
-            return bool(listed["value"] == have.get("value"))
-        return all(have.get(name) == part for name, part in listed.items())
-    return bool(listed == have)
+def _identity(value: Any) -> bytes:
+    """The whole value, as what it is compared by."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _named(value: Any) -> bytes:
+    """What a value in a remove's list is known by: its ``value``, else all of it."""
+    return _identity(value.get("value", value) if isinstance(value, Mapping) else value)
 
 
 def _one_primary(values: list[Any], old: int, fresh: set[int] | None = None) -> None:

@@ -212,7 +212,7 @@ class PeopleFound:
             keys.user_name,
             reason,
             entry_name=each.entry.name,
-            document=orjson.dumps(each.document),
+            document=orjson.dumps(each.document).decode(),
             digest=each.digest,
             wants_seat=comes,
             wants_mail=comes and self._mails and keys.sign_in_address is not None,

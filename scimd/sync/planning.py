@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from scimd import log
 from scimd.config import Source
@@ -47,12 +47,15 @@ class CannotPlan(Exception):
         self.kind, self.retry_after_s = kind, retry_after_s
 
 
+#: Entries to remember as unchanged, see ``upkeep.refresh_digests``.
+Refreshed: TypeAlias = tuple[tuple[PersonId, bytes], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     plan: Plan
     rules_version: int
-    #: Entries to remember as unchanged, see ``runs.refresh_digests``.
-    refreshed: tuple[tuple[PersonId, bytes], ...]
+    refreshed: Refreshed
     #: Why the source belongs into quarantine, though the read was complete; None: it does not.
     alarm: str | None
 

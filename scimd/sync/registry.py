@@ -64,7 +64,11 @@ def faults_of(source: Source) -> list[str]:
     """Everything that is wrong with the source's connector, settings, mapping and mapping tests."""
     if source.connector == "scim":
         return []
-    faults = [*_connector_faults(source), *_schedule_faults(source)]
+    try:
+        found = connector(source.connector)
+    except NoConnector as exc:
+        return [f"connector: {exc}"]
+    faults = [*_settings_faults(found, source), *_schedule_faults(source)]
     try:
         mapping = mapping_of(source)
     except WrongMapping as exc:
@@ -73,11 +77,9 @@ def faults_of(source: Source) -> list[str]:
     return [*faults, *failing_tests(mapping, tests)]
 
 
-def _connector_faults(source: Source) -> list[str]:
+def _settings_faults(found: type[Connector], source: Source) -> list[str]:
     try:
-        connector(source.connector).parse(source.settings)
-    except NoConnector as exc:
-        return [f"connector: {exc}"]
+        found.parse(source.settings)
     except BadSetting as exc:
         return [f"settings.{exc.key}: {exc.why}"]
     return []

@@ -81,7 +81,7 @@ def _cells(change: ChangeRecord) -> list[tuple[object, ...]]:
         change.outcome, change.reason, change.detail,
     )  # fmt: skip
     at = change.applied_at.isoformat() if change.applied_at else ""
-    paths = list(dict.fromkeys([*old, *new])) or [""]
+    paths = sorted({*old, *new}) or [""]
     return [(*head, path, _text(old.get(path)), _text(new.get(path)), at) for path in paths]
 
 

@@ -29,7 +29,7 @@ from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 from scimd.org.upkeep import After
 from scimd.sync import planning, schedule
 from scimd.sync.apply import Progress, Report, apply_all
-from scimd.sync.planning import CannotPlan, Planned
+from scimd.sync.planning import CannotPlan, Planned, Refreshed
 
 logger = log.get(__name__)
 
@@ -171,9 +171,11 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             )
             return await _failed(door, ctx, source, run_id, unforeseen)
         run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
+        refreshed, alarm = planned.refreshed, planned.alarm
+        del planned  # from here on the plan is read from the database: memory is free for applying
         if not dry:
-            run = await _applied(door, ctx, run, planned, lease, report)
-            await _close(door, ctx, source, run, alarm=planned.alarm)
+            run = await _applied(door, ctx, run, refreshed, lease, report)
+            await _close(door, ctx, source, run, alarm=alarm)
         logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
         return run
 
@@ -221,11 +223,10 @@ def _state(plan: Plan, *, dry: bool) -> State:
 
 
 async def _applied(
-    door: Door, ctx: Context, run: RunRecord, planned: Planned, lease: Lease, report: Report
+    door: Door, ctx: Context, run: RunRecord, seen: Refreshed, lease: Lease, report: Report
 ) -> RunRecord:
     if run.state == "applying":
         run = await apply_all(door, ctx, run, lease, report)
-    seen = planned.refreshed
     for first in range(0, len(seen), _SAVED_AT_ONCE):
         part = seen[first : first + _SAVED_AT_ONCE]
         await door.run(ctx, lambda tx, part=part: upkeep.refresh_digests(tx, run.source_id, part))  # type: ignore[misc]

@@ -189,6 +189,7 @@ _FILTERS: dict[str, Any] = {
     "moment": _moment,
     "number": _number,
     "took": _took,
+    "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
     "named": words.named,

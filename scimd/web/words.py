@@ -72,7 +72,7 @@ CAUSES: Mapping[str, str] = {
     "invitation_expired": "invitation expired",
     "invitation_withdrawn": "invitation withdrawn",
     "waiting_for_seat": "waiting for a seat",
-    "invited": "invited, not accepted yet",
+    "invited": "invitation not accepted yet",
 }
 SOURCE_STATES: Mapping[str, Badge] = {
     "shadow": Badge("Shadow", "info"),

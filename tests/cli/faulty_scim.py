@@ -35,7 +35,7 @@ FAULTS = frozenset(
     parallel_lost disabled_leaves_groups deleted_stays_member membership_filter_500 typeless_refused
     case_sensitive redirects html_everywhere huge delete_refused password_returned rename_empties
     paging_ignored no_groups put_refused created_without_answer errors_without_body
-    filter_operators_case_sensitive disabled_created_active no_id hangs_up
+    filter_operators_case_sensitive disabled_created_active no_id hangs_up token_echoed
     """.split()  # noqa: SIM905 - a table of words
 )
 
@@ -85,7 +85,8 @@ class FaultyScim:
         try:
             return await handler(request)
         except Refused as exc:
-            return self._error(exc.status, exc.scim_type, exc.detail)
+            echo = f" ({request.headers['Authorization']})" if self.has("token_echoed") else ""
+            return self._error(exc.status, exc.scim_type, exc.detail + echo)
         except web.HTTPNotFound:
             return self._error(404, "", "no such address")
 

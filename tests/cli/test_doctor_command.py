@@ -93,6 +93,7 @@ def test_html_report_holds_everything_and_fetches_nothing(tmp_path: Path) -> Non
     assert result.exit_code == 1
     assert "Ignore the id in a path-less replace" in page
     assert "Okta renames the group" in page
+    assert "Àbrecht" in page
     outside = set(re.findall(r"https?://[^\s<&\"]+", page)) - {target.url}
     assert {address for address in outside if not address.startswith(target.url)} == set()
     assert not re.search(r"<(script|link|img|iframe|object)\b|\b(src|href|url)\s*[=(]", page)
@@ -107,14 +108,15 @@ def test_html_report_escapes_what_the_endpoint_says(tmp_path: Path) -> None:
     assert "<h1>Oops" not in page
 
 
-@pytest.mark.parametrize("fault", ["", "html_errors", "password_returned"])
-def test_token_and_password_are_in_no_report(fault: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("faults", [[], ["html_errors"], ["token_echoed", "rename_refused"]])
+def test_token_and_password_are_in_no_report(faults: list[str], tmp_path: Path) -> None:
     file = tmp_path / "report.html"
-    with served(*filter(None, [fault])) as target:
+    with served(*faults) as target:
         result = doctor(target.url, "--json", "--html", str(file))
     for text in (result.output, file.read_text(encoding="utf-8")):
         assert TOKEN not in text
     assert '"password": "***"' in result.stdout
+    assert ("id is readOnly (Bearer ***)" in result.stdout) is ("token_echoed" in faults)
 
 
 def test_people_who_were_there_are_in_no_report(tmp_path: Path) -> None:

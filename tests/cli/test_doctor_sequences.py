@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from scimd.cli.doctor.client import Client
+from scimd.cli.doctor.checks import status
+from scimd.cli.doctor.client import Client, Reply
 from scimd.cli.doctor.play import Play
 from scimd.cli.doctor.sequences import SEQUENCES
 from scimd.cli.doctor.stage import Names
@@ -82,7 +83,7 @@ CASES = [
     ("dotted_keys_dropped", "entra", "replace with dotted keys", "name.givenName is 'Anna'", "as paths"),
     ("urn_keys_refused", "entra", "replace with dotted keys", "unknown attribute", "as paths"),
     ("manager_string_refused", "entra", "manager as string", "must be an object", "bare string"),
-    ("roles_refused", "entra", "create person", "roles must not be empty", "as the provider sends it"),
+    ("roles_refused", "entra", "create person", "roles must not be empty", "roles: [] as no roles"),
     ("null_ref_refused", "entra", "read group without members", "$ref must be", "$ref: null"),
     ("extra_schema_refused", "entra", "create group", "unknown schema", "Ignore the schema"),
     ("no_target", "entra", "add where nothing matches", "nothing matches", "do not answer noTarget"),
@@ -123,7 +124,7 @@ def test_fault_is_found_where_it_shows_with_words_that_help(
 
 
 def test_every_fault_has_its_case() -> None:
-    elsewhere = {"no_groups", "silent"}
+    elsewhere = {"no_groups", "silent", "token_echoed"}
     assert {case[0] for case in CASES} == FAULTS - elsewhere
 
 
@@ -141,12 +142,28 @@ def test_endpoint_without_groups_is_told_so_and_not_blamed(idp: str) -> None:
 
 
 def test_steps_that_depend_on_a_failed_one_are_not_run_and_name_it() -> None:
-    with served("roles_refused") as target:
-        played = play("entra", target)
-    (result,) = (r for r in played.results if r.step.name == "disable by string")
+    with served("typeless_refused") as target:
+        played = play("okta", target)
+    (result,) = (r for r in played.results if r.step.name == "rename group")
     assert result.outcome == "not run"
-    assert result.why == "needs “create person”, which did not come off"
+    assert result.why == "needs “push group”, which did not come off"
     assert result.replies == []
+
+
+def test_refusal_of_what_only_entra_sends_does_not_hide_the_rest() -> None:
+    with served("roles_refused", "extra_schema_refused", "remove_list_wipes") as target:
+        played = play("entra", target)
+    failed = {r.step.name for r in played.results if r.outcome == "failed"}
+    assert {"create person", "create group", "remove by value list"} <= failed
+    assert played.counts["not run"] == 0
+    assert target.scim.left == []
+
+
+def test_long_detail_of_a_refusal_is_one_bounded_line() -> None:
+    reply = Reply("GET", "/Users", None, status=400, body={"detail": "first\n  second " + "x" * 5_000})
+    (complaint,) = filter(None, [status(200, mend="").judge(reply)])
+    assert complaint.startswith("answered 400 (first second xxx")
+    assert len(complaint) < 260
 
 
 def test_what_vanished_is_complained_of_once() -> None:

@@ -197,6 +197,9 @@ async def walk(url: str, seed: int, steps: int, **more: Any) -> None:
         for _ in range(steps):
             await it.step()
             await holds(acme, limit=more.get("seats_"))
+        await it.settle()
+        assert await acme.rows(unsettled) == []
+        await holds(acme, limit=more.get("seats_"))
 
 
 async def test_stored_standing_is_the_recomputed_one_after_any_history(database_url: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from multidict import CIMultiDictProxy
 
 from scimd.config import Config
 from scimd.core.people import OrgId, SourceId
@@ -31,7 +32,7 @@ BASE = f"{PUBLIC_URL}/scim/v2"
 @dataclass(frozen=True)
 class Reply:
     status: int
-    headers: dict[str, str]
+    headers: CIMultiDictProxy[str]
     raw: bytes
 
     @property
@@ -73,7 +74,7 @@ class Client:
         async with self.http.request(
             method, f"{self.url}/scim/v2{path}", data=body, headers=sent, params=params, allow_redirects=False
         ) as answer:
-            return Reply(answer.status, dict(answer.headers), await answer.read())
+            return Reply(answer.status, answer.headers, await answer.read())
 
     async def get(self, path: str, **more: Any) -> Reply:
         return await self.send("GET", path, **more)

@@ -335,3 +335,15 @@ async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: 
     assert run.state == "partial"
     assert "paused" in (run.error or "")
     assert 30 < len(await acme.active()) < 60
+
+
+async def test_group_that_would_lose_most_stays_held_until_an_admin_looks(acme: World) -> None:
+    acme.script.groups["g1"] = ("Engineering", ["x0001"])
+    held = await acme.sync()
+    assert (held.state, held.counts["held"]) == ("held", 1)
+    assert "would lose 19 of 20 members" in held.trips[0]
+    again = await acme.sync()
+    assert (again.state, again.counts["held"]) == ("held", 1)
+    done = await acme.approve(again)
+    assert (done.state, done.counts["groups_members_changed"]) == ("done", 1)
+    assert (await acme.sync()).changes == 0

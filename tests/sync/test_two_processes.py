@@ -142,7 +142,9 @@ async def _events(door: Door) -> list[Any]:
     return await door.read(lambda conn: list(conn.execute(events.select())))
 
 
-async def test_leader_that_was_stopped_finds_its_late_writes_refused(database_url: str, tmp_path: Path) -> None:
+async def test_leader_that_was_stopped_finds_its_late_writes_refused(
+    database_url: str, tmp_path: Path
+) -> None:
     directory(tmp_path, 150)
     expected = await undisturbed(f"sqlite:///{tmp_path / 'expected.db'}", tmp_path)
     async with acme(database_url, tmp_path) as (door, org_id):
@@ -164,7 +166,7 @@ async def test_leader_that_was_stopped_finds_its_late_writes_refused(database_ur
 async def test_stopped_leader_cannot_renew_and_its_fence_is_old(database_url: str, tmp_path: Path) -> None:
     """The same without chance: the leader is stopped between two of its transactions."""
     directory(tmp_path, 5)
-    async with acme(database_url, tmp_path) as (door, org_id):
+    async with acme(database_url, tmp_path) as (door, _):
         (source,) = await sources.list_sources(door)
         ctx = sync_run.context(door, source)
         first = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "one", for_s=0.2))

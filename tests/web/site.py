@@ -29,6 +29,7 @@ from scimd.org.people import AssertUser
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
@@ -160,7 +161,12 @@ REMOVALS = Trip(TripKind.REMOVALS, "Removals: 38 of 300 people (12.7 %), more th
 
 @asynccontextmanager
 async def site(
-    database_url: str, *, public_url: str | None = None, extra_route: Any = None, **settings: Any
+    database_url: str,
+    *,
+    public_url: str | None = None,
+    extra_route: Any = None,
+    request_timeout: float = 30,
+    **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
     database = Database.open(database_url)
@@ -176,8 +182,11 @@ async def site(
     )
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    config = Config(server=Server(public_url=public_url or url))
+    config = Config(
+        server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout))
+    )
     app = http_app.make(config, door)
+    scim_app.add(app, config, door)
     admin_app.add(app, config, door)
     web_app.add(app, config, door)
     if extra_route is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from scimd.core import errors
 from scimd.http import guard, statuses
@@ -131,11 +133,27 @@ async def test_form_must_come_from_our_own_page(acme: Site, headers: dict[str, s
 
 async def test_only_forms_are_taken_for_forms(acme: Site) -> None:
     async with acme.browser() as session:
-        for kind in ("application/json", "text/plain"):
+        for kind in ("application/json", "text/plain", "multipart/form-data; boundary=x"):
             async with session.post(
                 "/o/acme/sign-in", data=b"address=x", headers={"Content-Type": kind}
             ) as answer:
                 assert answer.status == 415
+
+
+async def test_form_is_bounded_in_size_and_time(database_url: str) -> None:
+    async with site(database_url, request_timeout=0.5) as acme, acme.browser() as session:
+        async with session.post("/o/acme/sign-in", data={"address": "x" * 70_000}) as answer:
+            assert answer.status == 413
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b"address="
+            await asyncio.sleep(3)
+
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with session.post("/o/acme/sign-in", data=slowly(), headers=headers) as answer:
+            assert answer.status == 408
+        async with session.post("/o/acme/sign-in", data=b"address=%ff%fe", headers=headers) as answer:
+            assert answer.status in (400, 401)
 
 
 async def test_methods_that_a_page_does_not_take_are_405(acme: Site) -> None:
@@ -144,6 +162,33 @@ async def test_methods_that_a_page_does_not_take_are_405(acme: Site) -> None:
             async with session.request(method, "/runs") as answer:
                 assert answer.status == 405
                 assert "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("odd", ["%00", "%ed%a0%80", "%ff", "'", "%25", "%0d%0a", "%e2%80%ae", "x" * 3000])
+async def test_odd_characters_are_nobodys_name(acme: Site, odd: str) -> None:
+    async with acme.signed_in() as session:
+        for path in (
+            f"/runs/{odd}",
+            f"/people/{odd}",
+            f"/decide/{odd}",
+            f"/invitation/{odd}",
+        ):
+            async with session.get(URL(acme.url + path, encoded=True)) as answer:
+                assert answer.status == 404, path
+        for path in (
+            f"/runs?after={odd}",
+            f"/people?search={odd}",
+            f"/?org={odd}",
+            f"/api/v1/runs?after={odd}",
+        ):
+            async with session.get(URL(acme.url + path, encoded=True)) as answer:
+                assert answer.status in (200, 404), path
+    async with acme.browser() as session:
+        body = f"address={odd}&password={odd}&next={odd}".encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        for path in ("/o/acme/sign-in", "/sign-in"):
+            async with session.post(path, data=body, headers=headers) as answer:
+                assert answer.status == 401, path
 
 
 async def test_folder_of_static_files_is_not_listed(acme: Site) -> None:

@@ -59,7 +59,8 @@ def _detail(reply: Reply) -> str:
     """What a refusal says of itself; never a part of an answer that may be about real people."""
     if reply.status < 400 or reply.body is None:
         return ""
-    return f" ({reply.at('detail') or reply.at('scimType') or reply.excerpt[:120]})"
+    said = " ".join(str(reply.at("detail") or reply.at("scimType") or reply.excerpt).split())
+    return f" ({said[:200]}{'…' if len(said) > 200 else ''})"
 
 
 SCIM_JSON: Final = Check(

@@ -131,7 +131,8 @@ class Client:
             )
         if not raw:
             return {}
-        text = self.without_token(raw[:EXCERPT].decode("utf-8", "replace"))
+        raw = raw.replace(self._token.encode(), b"***")
+        text = raw[:EXCERPT].decode("utf-8", "replace")
         try:
             return {"body": json.loads(raw), "excerpt": text}
         except (ValueError, RecursionError):
@@ -157,7 +158,7 @@ class Client:
 
     def without_token(self, text: str) -> str:
         """Servers echo headers in errors; a report is made to be shared."""
-        return text.replace(self._token, "***") if self._token else text
+        return text.replace(self._token, "***")
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:

@@ -118,6 +118,7 @@ def write_html(path: Path, play: Play, *, interrupted: bool = False) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     page = environment.get_template("report.html.j2")
     text = page.render(
         report=as_document(play, interrupted=interrupted), summary=verdict(play), clean_up=_clean_up(play)

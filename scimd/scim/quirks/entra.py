@@ -1,4 +1,8 @@
-"""Microsoft Entra ID: learn.microsoft.com, use-scim-to-provision-users-and-groups, checked 2026-11."""
+"""Microsoft Entra ID: learn.microsoft.com, use-scim-to-provision-users-and-groups, checked 2026-11.
+
+What else it needs are switches of the profile: ``"False"`` as a boolean (``Rules.tolerant``), a value
+filter that matches nothing creates (``PatchRules.create_missing``), 204 for a group's PATCH.
+"""
 
 from __future__ import annotations
 
@@ -11,36 +15,8 @@ from scimd.core.people import Document
 from scimd.scim.quirks import Quirk
 
 _SOURCE = "https://learn.microsoft.com/entra/identity/app-provisioning/"
-_BOOLEANS = {"true": True, "false": False}
-_FLAGS = ("active", "primary")
 _GROUP_SCHEMA = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/2.0/group"
 _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
-
-
-def _booleans(body: Document) -> Document:
-    """``"active": "False"`` and ``"path": "active", "value": "True"``."""
-    changed: Document = _flags(body)
-    return body if changed == body else changed
-
-
-def _flags(value: Any, name: str = "") -> Any:
-    if isinstance(value, Mapping):
-        path = value.get("path")
-        named = _last(path) if isinstance(path, str) else ""
-        return {
-            key: _flags(each, named if key == "value" and named else _last(key))
-            for key, each in value.items()
-        }
-    if isinstance(value, list):
-        return [_flags(each, name) for each in value]
-    if isinstance(value, str) and name in _FLAGS:
-        return _BOOLEANS.get(value.lower(), value)
-    return value
-
-
-def _last(path: str) -> str:
-    """``emails[type eq "work"].primary`` → ``primary``; ``urn:…:User:active`` → ``active``."""
-    return path.rpartition(".")[2].rpartition(":")[2].lower()
 
 
 def _group_schema(body: Document) -> Document:
@@ -93,14 +69,6 @@ def _manager(value: Any) -> Any:
     return value
 
 
-BOOLEANS_AS_TEXT = Quirk(
-    "entra.booleans-as-text",
-    date(2026, 11, 1),
-    f"{_SOURCE}application-provisioning-config-problem-scim-compatibility",
-    frozenset(("User",)),
-    frozenset(("create", "replace", "patch")),
-    _booleans,
-)
 EXTRA_GROUP_SCHEMA = Quirk(
     "entra.extra-group-schema",
     date(2026, 11, 1),
@@ -118,4 +86,4 @@ MANAGER_FORMS = Quirk(
     _managers,
 )
 
-QUIRKS = (BOOLEANS_AS_TEXT, EXTRA_GROUP_SCHEMA, MANAGER_FORMS)
+QUIRKS = (EXTRA_GROUP_SCHEMA, MANAGER_FORMS)

@@ -12,13 +12,13 @@ from scimd.cli.doctor.sequences.common import (
     finds,
     has_members,
     id_of,
-    makes,
+    makes_somehow,
     patches,
     reads,
     refuses_twin,
     removes,
 )
-from scimd.cli.doctor.sequences.entra_people import ISSUES, TUTORIAL, WORKS, person
+from scimd.cli.doctor.sequences.entra_people import ISSUES, TUTORIAL, WORKS, person, plain
 from scimd.cli.doctor.stage import Stage
 
 GROUPS = Sequence("entra", "Microsoft Entra ID")
@@ -42,7 +42,8 @@ def group(stage: Stage) -> dict[str, Any]:
       needs=("groups",), makes=("group:one",))  # fmt: skip
 async def create_group(stage: Stage) -> None:
     mend = f"Ignore the schema {EXTRA_SCHEMA} and meta in a new group."
-    await makes(stage, "/Groups", "group:one", group(stage), mend=mend)
+    body = group(stage)
+    await makes_somehow(stage, "/Groups", "group:one", body, plain(body) | {"schemas": [GROUP]}, mend=mend)
 
 
 @step("Entra reads the group without its members", TUTORIAL, needs=("group:one", "user:anna"))
@@ -98,7 +99,8 @@ async def ask_for_membership(stage: Stage) -> None:
 @step("Entra creates more people", TUTORIAL, makes=ALL[2:])
 async def create_crowd(stage: Stage) -> None:
     for who in CROWD:
-        await makes(stage, "/Users", f"user:{who.lower()}", person(stage, who, "Crowd"))
+        body = person(stage, who, "Crowd")
+        await makes_somehow(stage, "/Users", f"user:{who.lower()}", body, plain(body))
 
 
 @step("Entra adds members in parallel", TUTORIAL, needs=("group:one", *ALL))
@@ -179,7 +181,8 @@ async def deleted_person_left_groups(stage: Stage) -> None:
     "Entra creates somebody new, who gets an id of their own", TUTORIAL, needs=("gone",), makes=("user:gina",)
 )
 async def ids_are_not_reused(stage: Stage) -> None:
-    await makes(stage, "/Users", "user:gina", person(stage, "Gina", "Neu"))
+    body = person(stage, "Gina", "Neu")
+    await makes_somehow(stage, "/Users", "user:gina", body, plain(body))
     if id_of(stage, "user:gina") == stage.kept["gone"]:
         stage.find(
             "must", "a new person got the id of a deleted one",

@@ -28,7 +28,7 @@ from scimd.cli.doctor.sequences.common import (
     id_of,
     is_active,
     is_inactive,
-    makes,
+    makes_somehow,
     offers_groups,
     patches,
     reads,
@@ -77,6 +77,11 @@ def person(stage: Stage, who: str, family: str, *, emails: bool = True) -> dict[
     return body
 
 
+def plain(body: dict[str, Any]) -> dict[str, Any]:
+    """The same without what only Entra sends."""
+    return {key: value for key, value in body.items() if key not in ("roles", "meta")}
+
+
 @step("Test Connection: Entra looks for a random person and takes 200 with an empty list", TUTORIAL,
       makes=("endpoint",))  # fmt: skip
 async def connect(stage: Stage) -> None:
@@ -115,12 +120,15 @@ async def read_unknown_person(stage: Stage) -> None:
 
 @step("Entra creates the person, with roles: [] and meta", TUTORIAL, makes=("user:anna",))
 async def create_person(stage: Stage) -> None:
-    await makes(stage, "/Users", "user:anna", person(stage, "Anna", "Àbrecht"))
+    body = person(stage, "Anna", "Àbrecht")
+    mend = "Take roles: [] as no roles, and ignore meta."
+    await makes_somehow(stage, "/Users", "user:anna", body, plain(body), mend=mend)
 
 
 @step("Entra creates a manager, who has no address yet", TUTORIAL, makes=("user:ben",))
 async def create_manager(stage: Stage) -> None:
-    await makes(stage, "/Users", "user:ben", person(stage, "Ben", "Børsen", emails=False))
+    body = person(stage, "Ben", "Børsen", emails=False)
+    await makes_somehow(stage, "/Users", "user:ben", body, plain(body))
 
 
 @step("Entra reads the person: everything as it was sent", TUTORIAL, needs=("user:anna",))

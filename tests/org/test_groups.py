@@ -1,0 +1,278 @@
+"""Groups: what they give, who is in them, how they nest, are renamed and go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.core.people import GroupId
+from scimd.db import tables as t
+from scimd.org import effects, groups, reads, sources
+from scimd.org.groups import GroupChange
+from scimd.org.tx import DoorSettings
+from scimd.org.unsettled import settle_marked
+from tests.org.house import House, group, house, user
+
+
+async def projects_of(acme: House, person_id: str) -> set[str]:
+    """The names of the projects in which the person takes part now."""
+    names = {row.id: row.name for row in await acme.rows(t.projects)}
+    return {
+        names[row.target]
+        for row in await acme.rows(t.grants, person_id=person_id, kind="project")
+        if row.until is None and not row.dormant
+    }
+
+
+async def member_ids(acme: House, group_id: str) -> set[str]:
+    stored = await reads.scim_group(acme.door, acme.as_scim(), group_id)
+    assert stored is not None
+    assert stored.members is not None
+    return {member.id for member in stored.members}
+
+
+async def test_pushed_group_is_a_project_of_its_name_and_replaces_the_default(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        assert await projects_of(acme, ann) == {"General"}
+        group_id = await acme.group("Sales", ann)
+        assert await projects_of(acme, ann) == {"Sales"}
+        await acme.members(group_id, remove=[ann])
+        assert await projects_of(acme, ann) == {"General"}
+
+
+async def test_group_of_a_whole_directory_gives_only_what_rules_name(database_url: str) -> None:
+    async with house(database_url) as acme:
+        rules = [
+            {
+                "number": 1,
+                "pattern": "ENG-*",
+                "project": "Team {name}",
+                "project_role": "owner",
+                "team": "Eng",
+            },
+            {"number": 2, "group": "g-1", "role": "manager", "licence": "Pro"},
+        ]
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"rule": rules})
+        sync = acme.as_sync(hr)
+        (made,) = await acme.push(user("ann"), ctx=sync)
+        await acme.push_groups(group("Sales", "x-ann", external_id="g-0"), ctx=sync)
+        assert await projects_of(acme, made.person_id or "") == {"General"}
+        await acme.push_groups(group("eng-core", "x-ann", external_id="g-2"), ctx=sync)
+        assert await projects_of(acme, made.person_id or "") == {"Team eng-core"}
+        await acme.push_groups(group("Audit", "x-ann", external_id="g-1"), ctx=sync)
+        row = await acme.person(made.person_id or "")
+        assert (row.primary_role, row.team_id is not None) == ("manager", True)
+        # A manager may not hold projects: they rest.
+        assert await projects_of(acme, made.person_id or "") == set()
+
+
+async def test_name_that_collides_asks_and_gives_nothing_until_answered(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("general", ann)
+        (item,) = await acme.rows(t.decisions)
+        assert item.kind == "group_name"
+        assert await acme.rows(t.group_effects) == []
+        await acme.run(lambda tx: effects.give_project(tx, group_id, item.facts["project_id"]))
+        (grant,) = [g for g in await acme.rows(t.grants) if g.until is None]
+        assert (grant.origin, grant.group_id) == ("group", group_id)
+
+
+async def test_rename_follows_and_names_may_swap(database_url: str) -> None:
+    async with house(database_url) as acme:
+        hr = await acme.source("hr", kind="connector", connector="file")
+        sync = acme.as_sync(hr)
+        await acme.push(user("ann"), ctx=sync)
+        await acme.push_groups(
+            group("Red", "x-ann", external_id="g1"), group("Blue", external_id="g2"), ctx=sync
+        )
+        before = {row.name: row.id for row in await acme.rows(t.projects)}
+        await acme.push_groups(
+            group("Blue", "x-ann", external_id="g1"), group("Red", external_id="g2"), ctx=sync
+        )
+        after = {row.name: row.id for row in await acme.rows(t.projects)}
+        assert (after["Blue"], after["Red"]) == (before["Red"], before["Blue"])
+        await acme.push_groups(group("General", external_id="g2"), ctx=sync)
+        assert {row.name for row in await acme.rows(t.projects)} == {"General", "Red", "Blue"}
+        assert [row.kind for row in await acme.rows(t.decisions)] == ["group_name"]
+
+
+async def test_deleted_groups_project_stays_orphaned_and_is_taken_up_again(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("Sales", ann)
+        await groups.delete_group(acme.door, acme.as_scim(), group_id)
+        assert await projects_of(acme, ann) == {"General"}
+        (project,) = await acme.rows(t.projects, name="Sales")
+        assert project.orphaned
+        with pytest.raises(NotFound):
+            await acme.members(group_id, add=[ann])
+        await acme.group("Sales", ann)
+        (project,) = await acme.rows(t.projects, name="Sales")
+        assert not project.orphaned
+        assert await projects_of(acme, ann) == {"Sales"}
+
+
+async def test_two_groups_of_a_scim_source_cannot_share_a_name(database_url: str) -> None:
+    async with house(database_url) as acme:
+        await acme.group("Sales")
+        with pytest.raises(NotUnique):
+            await acme.group("SALES")
+        with pytest.raises(InvalidValue):
+            await acme.group(" ")
+        calls = (groups.create_group(acme.door, acme.as_scim(), group("Ops")) for _ in range(8))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert sum(isinstance(each, NotUnique) for each in results) == 7
+        (source,) = await acme.rows(t.sources)
+        assert source.group_count == 2
+
+
+async def test_member_pushed_before_its_user_resolves_when_it_appears(database_url: str) -> None:
+    async with house(database_url) as acme:
+        group_id = await acme.group("Sales", "x-ann", "nobody")
+        parent = await acme.group("All", "g-later")
+        assert await member_ids(acme, group_id) == set()
+        ann = await acme.create("ann")
+        assert await member_ids(acme, group_id) == {ann.person_id}
+        assert [ref.display for ref in ann.groups] == ["Sales"]
+        assert await projects_of(acme, ann.person_id) == {"Sales"}
+        (child,) = await acme.push_groups(group("Later", ann.person_id, external_id="g-later"))
+        assert await member_ids(acme, parent) == {child.group_id}
+        assert await projects_of(acme, ann.person_id) == {"Sales", "Later", "All"}
+
+
+async def test_replace_with_unknown_ids_keeps_them_and_wipes_nobody_else(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("Sales", ann)
+        change = GroupChange(replace=(ann, "who-is-this"))
+        await groups.change_group(acme.door, acme.as_scim(), group_id, change)
+        assert await member_ids(acme, group_id) == {ann}
+        assert len(await acme.rows(t.group_members)) == 2
+
+
+async def test_two_names_of_one_member_are_one_member(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("Sales", ann, "x-ann")
+        assert len(await acme.rows(t.group_members)) == 1
+        assert not await acme.members(group_id, add=["x-ann"])
+        assert await acme.members(group_id, remove=["x-ann"])
+
+
+async def test_version_rises_by_real_changes_only(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = await acme.create("ann")
+        group_id = await acme.group("Sales")
+
+        async def version() -> int:
+            return (await acme.rows(t.groups, id=group_id))[0].version
+
+        assert await version() == 1
+        await acme.members(group_id, add=[ann.person_id])
+        await acme.members(group_id, add=[ann.person_id], remove=["nobody"])
+        assert await version() == 2
+        assert (await acme.person(ann.person_id)).rest == ann.rest + 1
+        same = GroupChange(document=lambda document: dict(document))
+        await groups.change_group(acme.door, acme.as_scim(), group_id, same)
+        assert await version() == 2
+        renamed = GroupChange(document=lambda document: {**document, "displayName": "Sellers"})
+        stored = await groups.change_group(acme.door, acme.as_scim(), group_id, renamed)
+        assert stored.version == 3
+        found = await reads.scim_user(acme.door, acme.as_scim(), ann.person_id)
+        assert found is not None
+        assert (found.groups[0].display, found.rest) == ("Sellers", ann.rest + 2)
+
+
+async def test_64_parallel_member_adds_are_all_there(database_url: str) -> None:
+    async with house(database_url) as acme:
+        asserted = await acme.push(*(user(f"p{n}") for n in range(64)))
+        group_id = await acme.group("Sales")
+        await asyncio.gather(*(acme.members(group_id, add=[each.person_id or ""]) for each in asserted))
+        assert len(await member_ids(acme, group_id)) == 64
+        assert (await acme.rows(t.groups, id=group_id))[0].version == 65
+
+
+async def test_nested_groups_count_transitively_and_cycles_are_cut(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        made = [await acme.group("G0", ann)]
+        for n in range(1, 12):
+            made.append(await acme.group(f"G{n}", made[-1]))
+        # Ten groups upward count, the eleventh does not.
+        assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
+        await acme.members(made[0], add=[made[3]])
+        assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
+        page = await reads.show_person(acme.door, acme.org_id, ann)
+        paths = {fact.group_name: fact.path for fact in page.facts.memberships}
+        assert (paths["G0"], paths["G2"]) == ((), ("G0", "G1"))
+        refs = (await reads.scim_user(acme.door, acme.as_scim(), ann)).groups  # type: ignore[union-attr]
+        assert {ref.display for ref in refs if ref.direct} == {"G0"}
+        await acme.members(made[2], remove=[made[1]])
+        assert await projects_of(acme, ann) == {"G0", "G1"}
+
+
+async def test_deleted_person_leaves_groups_and_is_in_them_again_on_return(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("Sales", ann)
+        before = (await acme.rows(t.groups, id=group_id))[0].version
+        await acme.delete(ann)
+        assert await member_ids(acme, group_id) == set()
+        assert (await acme.rows(t.groups, id=group_id))[0].version == before + 1
+        again = await acme.create("ann")
+        assert again.person_id == ann
+        assert await member_ids(acme, group_id) == {ann}
+        assert await projects_of(acme, ann) == {"Sales"}
+
+
+async def test_large_group_is_settled_later_and_comes_to_the_same(database_url: str) -> None:
+    async with house(database_url, settings=DoorSettings(settle_at_once=5)) as acme:
+        made = []
+        for n in range(4):
+            made += await acme.push(*(user(f"p{n}{m}") for m in range(5)))
+        ids = [each.person_id or "" for each in made]
+        group_id = await acme.group("Sales", *ids)
+        assert len(await acme.rows(t.unsettled)) == 20
+        assert await projects_of(acme, ids[0]) == {"General"}
+        assert await settle_marked(acme.door, acme.org_id, budget_s=10) == 20
+        assert await projects_of(acme, ids[0]) == {"Sales"}
+        await acme.run(lambda tx: groups.drop_groups(tx, [group_id]))
+        assert {row.turn for row in await acme.rows(t.unsettled)} == {0}
+        await settle_marked(acme.door, acme.org_id, budget_s=10)
+        assert await projects_of(acme, ids[0]) == {"General"}
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_new_rules_bind_the_groups_anew(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        await acme.group("Sales", ann)
+
+        def rules(tx: object) -> None:
+            generation = sources.bump(tx)  # type: ignore[arg-type]
+            rule = {"number": 1, "pattern": "sales", "project": "Field"}
+            sources.write_rules(tx, acme.scim, [rule], generation)  # type: ignore[arg-type]
+            effects.rebind(tx, acme.scim)  # type: ignore[arg-type]
+
+        await acme.run(rules)
+        assert await projects_of(acme, ann) == {"Field"}
+
+
+async def test_another_sources_group_is_not_there(database_url: str) -> None:
+    async with house(database_url) as acme:
+        group_id = await acme.group("Sales")
+        other = acme.as_scim(await acme.source("entra"))
+        assert await reads.scim_group(acme.door, other, group_id) is None
+        with pytest.raises(NotFound):
+            await acme.members(GroupId(group_id), add=["x"], ctx=other)
+        await acme.run(lambda tx: groups.drop_groups(tx, [group_id]), other)
+        assert await reads.scim_group(acme.door, acme.as_scim(), group_id) is not None
+        ann = (await acme.create("ann")).person_id
+        theirs = await acme.group("Theirs", ann, ctx=other)
+        stored = await reads.scim_group(acme.door, other, theirs)
+        assert stored is not None
+        assert stored.members == (), "a person whom the source does not assert is nobody to it"

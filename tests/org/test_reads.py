@@ -1,0 +1,149 @@
+"""What SCIM, syncs and admins read."""
+
+from __future__ import annotations
+
+from scimd.core.people import PersonId, keys_of
+from scimd.core.resource import unpack
+from scimd.core.sync.match import Linked, New
+from scimd.db import tables as t
+from scimd.org import known, reads
+from scimd.org.reads import ListQuery
+from tests.org.house import group, house, user
+
+
+async def test_pages_are_stable_and_totals_are_those_of_the_source(database_url: str) -> None:
+    async with house(database_url) as acme:
+        await acme.push(*(user(f"p{n:02}") for n in range(25)))
+        other = acme.as_scim(await acme.source("entra"))
+        await acme.create("elsewhere", ctx=other)
+        seen: list[str] = []
+        for start in (1, 11, 21):
+            page = await reads.scim_users(acme.door, acme.as_scim(), ListQuery(start_index=start, count=10))
+            assert page.total == 25
+            seen += [each.person_id for each in page.resources]
+        assert len(set(seen)) == 25
+        assert (await reads.scim_users(acme.door, other, ListQuery())).total == 1
+        none = await reads.scim_users(acme.door, other, ListQuery(count=0))
+        assert (none.total, none.resources) == (1, [])
+
+
+async def test_filter_order_and_inactive_users(database_url: str) -> None:
+    async with house(database_url) as acme:
+        made = [await acme.create(name) for name in ("ann", "bob", "cid")]
+        await acme.change(made[1].person_id, active=False)
+        await acme.delete(made[2].person_id)
+        query = ListQuery(
+            where=t.assertions.c.user_name_key.in_(
+                ["ann@acme.example", "bob@acme.example", "cid@acme.example"]
+            ),
+            order=((t.assertions.c.user_name_key, True),),
+        )
+        page = await reads.scim_users(acme.door, acme.as_scim(), query)
+        assert page.total == 2
+        assert [unpack(each.document)["userName"][:3] for each in page.resources] == ["bob", "ann"]
+
+
+async def test_list_of_users_tells_their_groups_and_list_of_groups_their_members(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob = await acme.create("ann"), await acme.create("bob")
+        inner = await acme.group("Inner", ann.person_id)
+        outer = await acme.group("Outer", inner, bob.person_id)
+        page = await reads.scim_users(acme.door, acme.as_scim(), ListQuery())
+        shown = {each.person_id: [(g.display, g.direct) for g in each.groups] for each in page.resources}
+        assert shown[ann.person_id] == [("Inner", True), ("Outer", False)]
+        assert shown[bob.person_id] == [("Outer", True)]
+        listed = await reads.scim_groups(acme.door, acme.as_scim(), ListQuery())
+        members = {
+            each.group_id: [(m.kind, m.display) for m in each.members or ()] for each in listed.resources
+        }
+        assert members == {inner: [("User", "Ann")], outer: [("User", "Bob"), ("Group", "Inner")]}
+        bare = await reads.scim_groups(acme.door, acme.as_scim(), ListQuery(with_members=False))
+        assert [each.members for each in bare.resources] == [None, None]
+
+
+async def test_second_source_reads_its_own_document_and_its_own_groups(database_url: str) -> None:
+    async with house(database_url) as acme:
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"join": ["mail"]})
+        ann = await acme.create("ann", title="of Okta")
+        await acme.group("Okta's", ann.person_id)
+        await acme.push(user("ann", external_id="hr1", title="of HR"), ctx=acme.as_sync(hr))
+        mine = await reads.scim_user(acme.door, acme.as_sync(hr), ann.person_id)
+        assert mine is not None
+        assert unpack(mine.document)["title"] == "of HR"
+        assert mine.groups == ()
+
+
+async def test_sync_reads_what_its_source_said(database_url: str) -> None:
+    async with house(database_url) as acme:
+        hr = await acme.source("hr", kind="connector", connector="ldap")
+        sync = acme.as_sync(hr)
+        await acme.push(*(user(f"p{n}", digest=bytes([n])) for n in range(5)), ctx=sync)
+        found = await reads.known_users(acme.door, sync, ["x-p1", "x-none"])
+        assert list(found) == ["x-p1"]
+        assert (found["x-p1"].digest, unpack(found["x-p1"].document)["userName"]) == (
+            b"\x01",
+            "p1@acme.example",
+        )
+        live, after = [], None
+        while page := await reads.live_users(acme.door, sync, after, 2):
+            live += page
+            after = page[-1].key
+        assert sorted(each.external_id or "" for each in live) == [f"x-p{n}" for n in range(5)]
+        members = ("x-p0", "x-p1", "x-later", "g-none")
+        (made,) = await acme.push_groups(group("G", *members, external_id="g1"), ctx=sync)
+        assert made.group_id is not None
+        assert await reads.group_member_keys(acme.door, sync, made.group_id) == sorted(members)
+        groups = await reads.known_groups(acme.door, sync, ["g1"])
+        assert [each.display_name for each in groups.values()] == ["G"]
+        assert [each.group_id for each in await reads.live_groups(acme.door, sync, None, 10)] == [
+            made.group_id
+        ]
+        await acme.drop(found["x-p1"].person_id, ctx=sync)
+        assert await reads.group_member_keys(acme.door, sync, made.group_id) == ["g-none", "x-later", "x-p0"]
+
+
+async def test_plan_asks_whose_entries_are(database_url: str) -> None:
+    async with house(database_url) as acme:
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"join": ["mail"]})
+        ann = await acme.create("ann")
+        keys = [keys_of(user(name).document) for name in ("ann", "bob")]
+        assert await reads.identified(acme.door, acme.as_sync(hr), keys) == [
+            Linked(PersonId(ann.person_id), "join"),
+            New(),
+        ]
+        first, second = await known.candidates(acme.door, acme.as_sync(hr), keys)
+        assert first.other_sources[0].join == "mail"
+        assert second.holder is None
+
+
+async def test_admin_finds_people_and_reads_every_reason(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = await acme.create("ann", displayName="Ännchen")
+        acme.clock.forward(seconds=1)
+        bob = await acme.create("bob")
+        await acme.group("Sales", ann.person_id)
+        await acme.change(bob.person_id, active=False)
+        rows = await reads.list_people(acme.door, acme.org_id)
+        assert [(row.status, row.projects) for row in rows] == [("active", ("Sales",)), ("inactive", ())]
+        for asked, found in (
+            ({"search": "nnchen"}, ann),
+            ({"status": "inactive"}, bob),
+            ({"limit": 1, "after": rows[0].id}, bob),
+        ):
+            listed = await reads.list_people(acme.door, acme.org_id, **asked)  # type: ignore[arg-type]
+            assert [row.id for row in listed] == [found.person_id]
+        for who in (ann.person_id, "ann", "ANN@acme.example"):
+            page = await reads.show_person(acme.door, acme.org_id, who)
+            assert page.person.id == ann.person_id
+        assert any("Sales" in reason.fact for reason in page.standing.reasons)
+        assert page.assertions[0].source_name == "okta"
+
+
+async def test_check_finds_a_standing_that_was_tampered_with(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = await acme.create("ann")
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+        await acme.execute(t.people.update().values(status="pending"))
+        (difference,) = await reads.check_standing(acme.door, acme.org_id)
+        assert (difference.person_id, difference.what) == (ann.person_id, "status")
+        assert "pending" in str(difference)

@@ -1,0 +1,214 @@
+"""The jobs, on both databases: the clock starts what is due, replicas do not double, stopping drains."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+import structlog
+
+from scimd import jobs as jobs_module
+from scimd.config import Config
+from scimd.connector_api import Unreachable
+from scimd.db.tables import leases, people, published, unsettled
+from scimd.jobs import Jobs
+from scimd.org import runs, sources
+from scimd.sync import registry
+from tests.sync.world import Point, World, world
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+    for name in ("_SOURCES_S", "_RELAY_S", "_SETTLE_S", "_PROMOTE_S", "_EXPIRE_S", "_PUBLISH_S"):
+        monkeypatch.setattr(jobs_module, name, 0.2)
+
+
+class NoMailer:
+    sender = "scimd@localhost"
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    async def rest(self) -> None:
+        return None
+
+
+@pytest.fixture
+async def acme(database_url: str) -> AsyncIterator[World]:
+    async with world(database_url, invite="never") as found:
+        yield found
+
+
+def made(acme: World) -> Jobs:
+    return Jobs(acme.door, Config(), NoMailer())  # type: ignore[arg-type]
+
+
+async def until(true: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
+    end = time.monotonic() + timeout_s
+    while not await true():
+        assert time.monotonic() < end, "it did not come to that"
+        await asyncio.sleep(0.05)
+
+
+async def _all_done(acme: World, count: int) -> bool:
+    found = await runs.list_runs(acme.door, acme.org_id)
+    return len(found) == count and all(run.state in ("done", "failed") for run in found)
+
+
+async def test_due_source_is_run_once_by_two_replicas_and_again_when_due_again(acme: World) -> None:
+    acme.script.fill(10)
+    replicas = [made(acme), made(acme)]
+    for jobs in replicas:
+        await jobs.start()
+    try:
+        await until(lambda: _all_done(acme, 1))
+        await asyncio.sleep(1)
+        (run,) = await runs.list_runs(acme.door, acme.org_id)
+        assert (run.state, run.trigger, run.counts["created"]) == ("done", "schedule", 10)
+        acme.clock.forward(minutes=16)
+        await until(lambda: _all_done(acme, 2))
+    finally:
+        for jobs in replicas:
+            await jobs.stop()
+    assert sum(jobs.failures.total() for jobs in replicas) == 0
+
+
+async def test_failing_source_is_not_tried_in_a_hot_loop(acme: World) -> None:
+    acme.script.fault = Unreachable("down")
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        await until(lambda: _all_done(acme, 1))
+        await asyncio.sleep(1.5)
+        assert len(await runs.list_runs(acme.door, acme.org_id)) == 1
+    finally:
+        await jobs.stop()
+
+
+async def test_only_the_leader_does_the_rest_and_another_takes_over_when_it_stops(acme: World) -> None:
+    acme.script.fill(3)
+    first, second = made(acme), made(acme)
+    await first.start()
+    await second.start()
+    try:
+        rows = await acme.door.read(
+            lambda conn: conn.execute(leases.select().where(leases.c.name == "jobs")).all()
+        )
+        assert [row.fence for row in rows] == [1]
+        await until(lambda: _any(acme, published))
+    finally:
+        await first.stop()
+    await second._try_to_lead()
+    rows = await acme.door.read(
+        lambda conn: conn.execute(leases.select().where(leases.c.name == "jobs")).all()
+    )
+    assert [row.fence for row in rows] == [2]
+    await second.stop()
+
+
+async def _any(acme: World, table: Any) -> bool:
+    return await acme.count(table) > 0
+
+
+async def test_marked_people_are_settled(acme: World) -> None:
+    acme.script.fill(3)
+    await acme.sync()
+
+    def mark(conn: Any) -> None:
+        for row in conn.execute(people.select().where(people.c.org_id == acme.org_id)).all():
+            conn.execute(
+                unsettled.insert().values(
+                    org_id=acme.org_id, person_id=row.id, turn=0, marked_at=acme.clock()
+                )
+            )
+
+    await acme.door.db.write(mark)
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        await until(lambda: _none(acme, unsettled))
+    finally:
+        await jobs.stop()
+
+
+async def _none(acme: World, table: Any) -> bool:
+    return await acme.count(table) == 0
+
+
+async def test_failing_job_is_logged_once_counted_each_time_and_its_end_logged(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = True
+
+    async def relay(*_: Any) -> None:
+        if broken:
+            raise RuntimeError("boom")
+
+    monkeypatch.setattr(jobs_module.relay, "run_once", relay)
+    jobs = made(acme)
+    with structlog.testing.capture_logs() as said:
+        await jobs.start()
+        try:
+            await until(lambda: _at_least(jobs, "relay", 3))
+            broken = False
+            await until(lambda: _said(said, "job_recovered"))
+        finally:
+            await jobs.stop()
+    assert [line["event"] for line in said if line.get("job") == "relay"] == ["job_failed", "job_recovered"]
+
+
+async def _at_least(jobs: Jobs, name: str, count: int) -> bool:
+    return jobs.failures[name] >= count
+
+
+async def _said(said: Any, event: str) -> bool:
+    return any(line["event"] == event for line in said)
+
+
+async def test_stopping_ends_a_run_and_the_next_start_does_the_work(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_DRAIN_S", 0.2)
+    acme.script.fill(10)
+    acme.script.pause_s = 60
+    jobs = made(acme)
+    await jobs.start()
+    await until(lambda: _any_run(acme))
+    begun = time.monotonic()
+    await jobs.stop()
+    assert time.monotonic() - begun < 5
+    acme.script.pause_s = 0
+    after = made(acme)
+    await after.start()
+    try:
+        await until(lambda: _newest_is(acme, "done"))
+    finally:
+        await after.stop()
+    assert len(await acme.active()) == 10
+
+
+async def _any_run(acme: World) -> bool:
+    return bool(await runs.list_runs(acme.door, acme.org_id))
+
+
+async def _newest_is(acme: World, state: str) -> bool:
+    found = await runs.list_runs(acme.door, acme.org_id)
+    return any(run.state == state for run in found)
+
+
+async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) -> None:
+    async with world(database_url, schedule=None) as acme:
+        acme.script.fill(1)
+        jobs = made(acme)
+        await jobs.start()
+        await asyncio.sleep(1)
+        await jobs.stop()
+        assert await runs.list_runs(acme.door, acme.org_id) == []
+        assert (await sources.get_source(acme.door, acme.org_id, "hr")).next_run_at is None
