@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, select, update
 
 from scimd import config
-from scimd.core.errors import NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, ProjectId, fold
 from scimd.core.roles import BUILT_IN
@@ -107,8 +108,10 @@ async def create(
 ) -> OrganizationRecord:
     """Make an organization with its built-in roles, seat pool and default project.
 
-    Raises NotUnique where the slug or one of the domains is taken.
+    Raises NotUnique where the slug or one of the domains is taken, InvalidValue where it is none.
     """
+    if not re.fullmatch(config.SLUG, new.slug):
+        raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
     ctx = _context_of_new(door, actor, door_name)
 
     def body(tx: Tx) -> OrganizationRecord:
