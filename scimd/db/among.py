@@ -1,4 +1,9 @@
-"""Many keys in one statement whose text stays the same: one parameter, whatever their number."""
+"""Many keys in one statement whose text stays the same: one parameter, whatever their number.
+
+A list of 500 parameters would be rendered and parsed anew for each number of keys. Here the keys are
+an array on PostgreSQL, and on SQLite a JSON text that json_each() opens. Statements of the hot paths
+are built once, with ``one_of``: building and keying a statement costs more than running it.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +11,66 @@ from collections.abc import Collection
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, bindparam, cast, func, literal_column, select
+from sqlalchemy import BindParameter, Boolean, Connection, Dialect, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement, Select
-from sqlalchemy.types import Text
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Text, TypeDecorator, TypeEngine
+
+
+class KeyList(TypeDecorator[Collection[str]]):
+    """A parameter that holds many keys."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(Text) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
+        keys = list(value or ())
+        return keys if dialect.name == "postgresql" else orjson.dumps(keys).decode()
+
+
+class _Among(FunctionElement[bool]):
+    """``column`` is one of the parameter's keys."""
+
+    name = "among"
+    type = Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Any:
+        # Or SQLAlchemy writes "= 1" behind it for SQLite, which then finds no index.
+        return self
+
+
+@compiles(_Among, "postgresql")
+def _array(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, keys = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY ({keys})"
+
+
+@compiles(_Among, "sqlite")
+def _json(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, keys = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - rendered by SQLAlchemy
+
+
+def one_of(column: ColumnElement[Any], name: str = "keys") -> ColumnElement[bool]:
+    """``column`` is one of the keys that the statement is run with, as the parameter ``name``."""
+    return _Among(column, bindparam(name, type_=KeyList))
 
 
 def among(conn: Connection, column: ColumnElement[Any], keys: Collection[str]) -> ColumnElement[bool]:
-    """``column`` is one of ``keys``. Nothing is among no keys.
-
-    An array on PostgreSQL; on SQLite a JSON text that json_each() opens. A list of 500 parameters
-    would be rendered and parsed anew for each number of keys.
-    """
-    if conn.dialect.name == "postgresql":
-        return column == func.any(bindparam(None, list(keys), type_=ARRAY(Text, dimensions=1)))
-    rows = func.json_each(bindparam(None, _json(keys), type_=Text)).table_valued("value")
-    return column.in_(select(rows.c.value))
+    """``column`` is one of these keys. Nothing is among no keys."""
+    return _Among(column, bindparam(None, list(keys), type_=KeyList))
 
 
 def rows_of(conn: Connection, keys: Collection[str], name: str = "key") -> Select[Any]:
     """A select of one text column called ``name`` with a row per key, to insert from or to join."""
+    parameter: BindParameter[Any] = bindparam(None, list(keys), type_=KeyList)
     if conn.dialect.name == "postgresql":
-        return select(
-            func.unnest(cast(bindparam(None, list(keys), type_=ARRAY(Text)), ARRAY(Text))).label(name)
-        )
-    rows = func.json_each(bindparam(None, _json(keys), type_=Text)).table_valued("value")
-    return select(literal_column("value").label(name)).select_from(rows)
-
-
-def _json(keys: Collection[str]) -> str:
-    return orjson.dumps(list(keys)).decode()
+        return select(func.unnest(parameter).label(name))
+    return select(literal_column("value").label(name)).select_from(func.json_each(parameter))

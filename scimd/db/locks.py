@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Insert, Row, Select, Table, text
@@ -15,13 +16,24 @@ _CLOCK_SQLITE = text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')")
 _CLOCK_POSTGRESQL = text("SELECT clock_timestamp()")
 
 
-def lock_rows(conn: Connection, rows: Select[Any]) -> Sequence[Row[Any]]:
+@lru_cache(maxsize=256)  # statements that are built once are keyed and rendered once, locked too
+def _locking(rows: Select[Any]) -> Select[Any]:
+    return rows.with_for_update()
+
+
+def lock_rows(
+    conn: Connection, rows: Select[Any], parameters: Mapping[str, Any] | None = None
+) -> Sequence[Row[Any]]:
     """The selected rows, locked until the transaction ends, and read as they are now.
 
     On SQLite there is nothing to lock: a writing transaction has the database to itself. Give the
     select an ORDER BY: rows are locked in that order, and two callers with two orders deadlock.
     """
-    return conn.execute(rows.with_for_update() if conn.dialect.name == "postgresql" else rows).all()
+    if conn.dialect.name != "postgresql":
+        return conn.execute(rows, parameters).all()
+    # One that comes with parameters is built once; any other would only fill the cache.
+    locking = rows.with_for_update() if parameters is None else _locking(rows)
+    return conn.execute(locking, parameters).all()
 
 
 def now_of_database(conn: Connection) -> datetime:

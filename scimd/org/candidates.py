@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
-from scimd.db.among import among
+from scimd.db.among import among, one_of
 from scimd.db.tables import assertions, grants, people, status_spans
 from scimd.org.rulebook import RuleBook, SourceBook
 
@@ -56,31 +56,34 @@ class Near:
                 self.by_external_id[row.external_id].append(row)
 
 
-def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable[Entry]) -> Near:
-    """At most three statements, each by an index."""
-    entries = list(entries)
-    column = assertions.c
-    found = Near()
-    for key, values in (
-        (column.external_id, {e.keys.external_id for e in entries} - {None}),
-        (column.user_name_key, {e.keys.user_name_key for e in entries}),
-        (column.person_id, {e.person_id for e in entries} - {None}),
-    ):
-        if values:
-            for row in conn.execute(_near(conn, org_id, source_id, key, [str(v) for v in values])):
-                found.add(row)
-    return found
-
-
-def _near(
-    conn: Connection, org_id: OrgId, source_id: SourceId, key: ColumnElement[Any], values: list[str]
-) -> Select[Any]:
+def _near(key: ColumnElement[Any]) -> Select[Any]:
     column = assertions.c
     return (
         select(assertions, people.c.deleted_at, people.c.status)
         .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
-        .where(column.org_id == org_id, column.source_id == source_id, among(conn, key, values))
+        .where(column.org_id == bindparam("org_id"), column.source_id == bindparam("source_id"), one_of(key))
     )
+
+
+_BY_EXTERNAL_ID = _near(assertions.c.external_id)
+_BY_USER_NAME = _near(assertions.c.user_name_key)
+_BY_PERSON = _near(assertions.c.person_id)
+
+
+def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable[Entry]) -> Near:
+    """At most three statements, each by an index."""
+    entries = list(entries)
+    found = Near()
+    for statement, values in (
+        (_BY_EXTERNAL_ID, {e.keys.external_id for e in entries} - {None}),
+        (_BY_USER_NAME, {e.keys.user_name_key for e in entries}),
+        (_BY_PERSON, {e.person_id for e in entries} - {None}),
+    ):
+        if values:
+            of_source = {"org_id": org_id, "source_id": source_id, "keys": values}
+            for row in conn.execute(statement, of_source):
+                found.add(row)
+    return found
 
 
 def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, SameSource]:
@@ -131,25 +134,17 @@ class Beyond:
     local: Mapping[str, LocalPerson]
 
 
+_HOLDERS: Select[Any] = select(
+    people.c.id, people.c.sign_in_key, people.c.status, people.c.accepted, people.c.address_verified_at
+).where(people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key))
+
+
 def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry]) -> Beyond:
     joined = _joined(conn, book, source, entries) if len(book.sources) > 1 else {}
     addresses = {entry.keys.sign_in_key for entry in entries} - {None}
     if not addresses:
         return Beyond(joined, {}, {})
-    column = people.c
-    held = conn.execute(
-        _rows(
-            column.id,
-            column.sign_in_key,
-            column.status,
-            column.accepted,
-            column.address_verified_at,
-        ).where(
-            column.org_id == book.org_id,
-            column.deleted_at.is_(None),
-            among(conn, column.sign_in_key, [str(key) for key in addresses]),
-        )
-    ).all()
+    held = conn.execute(_HOLDERS, {"org_id": book.org_id, "keys": addresses}).all()
     if not held:
         return Beyond(joined, {}, {})
     sources_of = _sources_of(conn, book.org_id, [PersonId(row.id) for row in held])
@@ -160,10 +155,6 @@ def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequen
         {row.sign_in_key: _holder(row, sources_of.get(PersonId(row.id), ()), book, source) for row in held},
         {row.sign_in_key: _local(row, privileged) for row in without},
     )
-
-
-def _rows(*columns: ColumnElement[Any]) -> Select[Any]:
-    return select(*columns)
 
 
 def _joined(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
 
 from scimd.core.people import OrgId, PersonId, RoleName, SourceId
 from scimd.core.standing import (
@@ -19,11 +19,25 @@ from scimd.core.standing import (
     Reinstatement,
     Rules,
 )
-from scimd.db.among import among
+from scimd.db.among import one_of
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.following import BY_SCIMD
 from scimd.org.memberships import memberships
 from scimd.org.tx import Tx
+
+_org: BindParameter[str] = bindparam("org_id")
+_a, _g, _i = assertions.c, grants.c, invitations.c
+_PEOPLE = select(people).where(people.c.org_id == _org, one_of(people.c.id)).order_by(people.c.id)
+_ASSERTIONS: Select[Any] = select(_a.person_id, _a.source_id, _a.active, _a.state, _a.deleted).where(
+    _a.org_id == _org, one_of(_a.person_id)
+)
+_GRANTS = select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None))
+_GATES = select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id))
+_INVITATIONS: Select[Any] = (
+    select(_i.person_id, _i.status, _i.ended_by)
+    .where(_i.org_id == _org, one_of(_i.person_id))
+    .order_by(_i.created_at, _i.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +61,7 @@ def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:
 
 
 def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]) -> list[Row[Any]]:
-    query = select(people).where(people.c.org_id == org_id, among(conn, people.c.id, person_ids))
-    return list(conn.execute(query.order_by(people.c.id)))
+    return list(conn.execute(_PEOPLE, {"org_id": org_id, "keys": person_ids}))
 
 
 def gather(
@@ -90,22 +103,18 @@ def gather(
 def _assertions(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
 ) -> Mapping[PersonId, list[AssertionFact]]:
-    column = assertions.c
     found: dict[PersonId, list[AssertionFact]] = defaultdict(list)
-    query = select(column.person_id, column.source_id, column.active, column.state, column.deleted)
-    for row in conn.execute(query.where(column.org_id == org_id, among(conn, column.person_id, ids))):
+    for row in conn.execute(_ASSERTIONS, {"org_id": org_id, "keys": ids}):
         fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
         found[PersonId(row.person_id)].append(fact)
     return found
 
 
 def _grants(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, list[Row[Any]]]:
-    column = grants.c
     found: dict[PersonId, list[Row[Any]]] = defaultdict(list)
     if not ids:
         return found
-    query = select(grants).where(column.org_id == org_id, column.until.is_(None))
-    for row in conn.execute(query.where(among(conn, column.person_id, ids))):
+    for row in conn.execute(_GRANTS, {"org_id": org_id, "keys": ids}):
         found[PersonId(row.person_id)].append(row)
     return found
 
@@ -122,8 +131,7 @@ def _gates(
     reinstated: dict[PersonId, list[Reinstatement]] = defaultdict(list)
     if not ids:
         return closed, reinstated
-    query = select(gates).where(gates.c.org_id == org_id, among(conn, gates.c.person_id, ids))
-    for row in conn.execute(query):
+    for row in conn.execute(_GATES, {"org_id": org_id, "keys": ids}):
         person_id = PersonId(row.person_id)
         if row.kind == "reinstated":
             reinstated[person_id].append(Reinstatement(SourceId(row.source_id), row.by))
@@ -138,14 +146,8 @@ def _invitations(
     """The newest invitation of each. One that scimd cancelled itself counts as none."""
     if not ids:
         return {}
-    column = invitations.c
-    query = (
-        select(column.person_id, column.status, column.ended_by)
-        .where(column.org_id == org_id, among(conn, column.person_id, ids))
-        .order_by(column.created_at, column.id)
-    )
     found: dict[PersonId, InvitationState] = {}
-    for row in conn.execute(query):
+    for row in conn.execute(_INVITATIONS, {"org_id": org_id, "keys": ids}):
         gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
         found[PersonId(row.person_id)] = "none" if gone else row.status
     return found

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, Select, bindparam, select, update
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among
+from scimd.db.among import among, one_of
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import unsettled
@@ -209,6 +209,15 @@ def touch_below(tx: Tx, group_ids: Collection[GroupId], turn: int) -> None:
 # ------------------------------------------------------------------------------ appearing, hiding
 
 
+_UNKNOWN: Select[Any] = select(group_members.c.group_id, group_members.c.member_key).where(
+    group_members.c.org_id == bindparam("org_id"),
+    group_members.c.source_id == bindparam("source_id"),
+    group_members.c.person_id.is_(None),
+    group_members.c.child_id.is_(None),
+    one_of(group_members.c.member_key),
+)
+
+
 def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:
     """People whom the source asserts from now on become members where it named them before."""
     keys: dict[str, _Target] = {}
@@ -227,15 +236,8 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
     if not keys:
         return []
     column = group_members.c
-    unknown = tx.conn.execute(
-        select(column.group_id, column.member_key).where(
-            column.org_id == tx.org_id,
-            column.source_id == source_id,
-            column.person_id.is_(None),
-            column.child_id.is_(None),
-            among(tx.conn, column.member_key, list(keys)),
-        )
-    ).all()
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
+    unknown = tx.conn.execute(_UNKNOWN, of_source).all()
     if unknown:
         tx.conn.execute(
             group_members.delete().where(

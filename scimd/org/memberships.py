@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import CTE, Connection, Select, literal, select
+from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.roles import Effect
 from scimd.core.standing import MembershipFact
-from scimd.db.among import among
+from scimd.db.among import among, one_of
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
+_DIRECT: Select[Any] = select(group_members.c.person_id, group_members.c.group_id).where(
+    group_members.c.org_id == bindparam("org_id"), one_of(group_members.c.person_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +56,8 @@ def memberships(
 
 
 def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:
-    column = group_members.c
-    query = select(column.person_id, column.group_id).where(
-        column.org_id == org_id, among(conn, column.person_id, ids)
-    )
     found: dict[PersonId, set[GroupId]] = defaultdict(set)
-    for row in conn.execute(query):
+    for row in conn.execute(_DIRECT, {"org_id": org_id, "keys": ids}):
         found[PersonId(row.person_id)].add(GroupId(row.group_id))
     return found
 
@@ -65,12 +66,15 @@ def _parents(conn: Connection, org_id: OrgId, seeds: Collection[GroupId]) -> dic
     """The edges from child to parent that are reachable from the seeds."""
     column = group_members.c
     up = (
-        select(column.child_id, column.group_id, literal(1).label("depth"))
+        select(column.org_id, column.child_id, column.group_id, literal(1).label("depth"))
         .where(column.org_id == org_id, among(conn, column.child_id, seeds))
         .cte("up", recursive=True)
     )
-    further = select(column.child_id, column.group_id, up.c.depth + 1).where(
-        column.org_id == org_id, column.child_id == up.c.group_id, up.c.depth < DEPTH
+    further = (
+        select(up.c.org_id, column.child_id, column.group_id, up.c.depth + 1)
+        .select_from(up)
+        .join(group_members, (column.org_id == up.c.org_id) & (column.child_id == up.c.group_id))
+        .where(up.c.depth < DEPTH)
     )
     up = up.union(further)
     found: dict[GroupId, set[GroupId]] = defaultdict(set)
@@ -150,24 +154,29 @@ def _above(
 
 
 def below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> CTE:
-    """The groups themselves and all that are nested in them, as a CTE with ``group_id`` and ``depth``."""
+    """The groups themselves and all that are nested in them: a CTE of ``org_id``, ``group_id``, ``depth``.
+
+    It carries the organization along so that SQLite, without statistics, has no other way into the
+    member rows than by the groups found so far.
+    """
     column = group_members.c
     down = (
-        select(groups.c.id.label("group_id"), literal(1).label("depth"))
+        select(groups.c.org_id, groups.c.id.label("group_id"), literal(1).label("depth"))
         .where(groups.c.org_id == org_id, among(conn, groups.c.id, group_ids))
         .cte("down", recursive=True)
     )
     further = (
-        select(column.child_id, down.c.depth + 1)
-        .join(groups, (groups.c.org_id == column.org_id) & (groups.c.id == column.child_id))
-        .where(
-            column.org_id == org_id,
-            column.group_id == down.c.group_id,
-            groups.c.state == "live",
-            down.c.depth < DEPTH,
-        )
+        select(down.c.org_id, column.child_id, down.c.depth + 1)
+        .select_from(down)
+        .join(group_members, _in_group(down))
+        .join(groups, (groups.c.org_id == down.c.org_id) & (groups.c.id == column.child_id))
+        .where(groups.c.state == "live", down.c.depth < DEPTH)
     )
     return down.union(further)
+
+
+def _in_group(down: CTE) -> ColumnElement[bool]:
+    return (group_members.c.org_id == down.c.org_id) & (group_members.c.group_id == down.c.group_id)
 
 
 def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> Select[tuple[str]]:
@@ -177,9 +186,7 @@ def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]
     return (
         select(column.person_id)
         .distinct()
-        .where(
-            column.org_id == org_id,
-            column.group_id.in_(select(down.c.group_id)),
-            column.person_id.is_not(None),
-        )
+        .select_from(down)
+        .join(group_members, _in_group(down))
+        .where(column.person_id.is_not(None))
     )

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from scimd.core.people import local_user_name
-from scimd.db.among import among
+from scimd.db.among import one_of
 from scimd.db.tables import people
 from scimd.org.tx import Tx
 
 _NONE: frozenset[str] = frozenset()
+_HELD = select(people.c.local_user_name).where(
+    people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.local_user_name)
+)
 
 
 def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:
@@ -34,11 +37,7 @@ def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:
 
 
 def _taken(tx: Tx, names: Collection[str]) -> set[str]:
-    column = people.c
-    query = select(column.local_user_name).where(
-        column.org_id == tx.org_id, column.deleted_at.is_(None), among(tx.conn, column.local_user_name, names)
-    )
-    return set(tx.conn.execute(query).scalars())
+    return set(tx.conn.execute(_HELD, {"org_id": tx.org_id, "keys": names}).scalars())
 
 
 def _first_free(tx: Tx, stem: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, or_, select
@@ -229,16 +230,14 @@ _BATCH = 500
 async def check_standing(door: Door, org_id: OrgId) -> list[Difference]:
     """Work out every settled person's standing from scratch and compare it with what is stored."""
     found: list[Difference] = []
-    after = ""
-    while True:
-        last, differences = await door.read(lambda conn, after=after: _check(conn, door, org_id, after))
+    after: str | None = ""
+    while after is not None:
+        after, differences = await door.read(partial(_check, door=door, org_id=org_id, after=after))
         found += differences
-        if last is None:
-            return found + await door.read(lambda conn: _check_seats(conn, org_id))
-        after = last
+    return found + await door.read(lambda conn: _check_seats(conn, org_id))
 
 
-def _check(conn: Connection, door: Door, org_id: OrgId, after: str) -> tuple[str | None, list[Difference]]:
+def _check(conn: Connection, *, door: Door, org_id: OrgId, after: str) -> tuple[str | None, list[Difference]]:
     marked = select(unsettled.c.person_id).where(unsettled.c.org_id == org_id)
     query = (
         select(people)

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
-from scimd.db.among import among
+from scimd.db.among import among, one_of
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import assertions, decisions, people, unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
@@ -88,6 +88,11 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
     return found
 
 
+_HOLDERS: Select[Any] = select(people.c.id, people.c.sign_in_key).where(
+    people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key)
+)
+
+
 def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     wanted = {owned.person_id: keys.sign_in_key for owned, keys in documents}
     moving = [
@@ -97,13 +102,9 @@ def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     ]
     if not moving:
         return set()
-    column = people.c
-    query = select(column.id, column.sign_in_key).where(
-        column.org_id == tx.org_id,
-        column.deleted_at.is_(None),
-        among(tx.conn, column.sign_in_key, [str(wanted[person_id]) for person_id in moving]),
-    )
-    others = {row.sign_in_key: PersonId(row.id) for row in tx.conn.execute(query) if row.id not in wanted}
+    keys = [str(wanted[person_id]) for person_id in moving]
+    rows = tx.conn.execute(_HOLDERS, {"org_id": tx.org_id, "keys": keys})
+    others = {row.sign_in_key: PersonId(row.id) for row in rows if row.id not in wanted}
     held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
     keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])
     return losers(wanted, {}, others, keepers)

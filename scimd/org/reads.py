@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, case, func, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -100,11 +100,14 @@ _USER = (_a.person_id, _a.document, _a.version, _a.created_at, _a.changed_at, _p
 _JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
 
 
-def _users(org_id: OrgId, source_id: SourceId) -> Select[Any]:
+def _users(org_id: Any, source_id: Any) -> Select[Any]:
     query: Select[Any] = select(*_USER).select_from(_JOIN)
     return query.where(
         _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
     )
+
+
+_ONE = _users(bindparam("org_id"), bindparam("source_id")).where(_a.person_id == bindparam("id"))
 
 
 def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
@@ -123,7 +126,7 @@ def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
 def load_user(
     conn: Connection, org_id: OrgId, source_id: SourceId, person_id: str, *, with_groups: bool = True
 ) -> StoredUser | None:
-    row = conn.execute(_users(org_id, source_id).where(_a.person_id == person_id)).first()
+    row = conn.execute(_ONE, {"org_id": org_id, "source_id": source_id, "id": person_id}).first()
     if row is None:
         return None
     refs = group_refs(conn, org_id, source_id, [PersonId(person_id)]) if with_groups else {}

@@ -108,6 +108,9 @@ def _lose(
 # ------------------------------------------------------------------------------ writing
 
 
+_INSERT, _INSERT_PEOPLE = assertions.insert(), people.insert()
+
+
 def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     created = [row for row in rows if row.outcome == "created"]
     known = [row for row in rows if row.outcome != "created"]
@@ -120,7 +123,7 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         _park(tx, source, replaced)
         _replace(tx, source, replaced)
     if inserted:
-        tx.conn.execute(assertions.insert(), [_row(tx, source, row) for row in inserted])
+        tx.conn.execute(_INSERT, [_row(tx, source, row) for row in inserted])
     tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
 
@@ -128,7 +131,7 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     local = names.local_names(tx, [row.keys.user_name for row in rows])
     tx.conn.execute(
-        people.insert(),
+        _INSERT_PEOPLE,
         [
             {
                 "org_id": tx.org_id,

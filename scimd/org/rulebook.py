@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, ProjectId, RoleName, SourceId
@@ -21,6 +21,7 @@ from scimd.core.standing import Rules, SourceRules
 from scimd.db.tables import domains, organizations, projects, roles, rules, sources
 
 _ORGANIZATIONS_KEPT = 1000
+_ORGANIZATION = select(organizations).where(organizations.c.id == bindparam("org_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class RuleBooks:
 
     def of(self, conn: Connection, org_id: OrgId) -> RuleBook:
         """The book as of this transaction; one statement where it is known already."""
-        row = conn.execute(select(organizations).where(organizations.c.id == org_id)).first()
+        row = conn.execute(_ORGANIZATION, {"org_id": org_id}).first()
         if row is None:
             raise NotFound("organization", org_id)
         kept = self._kept.get(org_id)

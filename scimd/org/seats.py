@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Integer, Select, bindparam, func, select, update
 
 from scimd.core import seats
 from scimd.core.people import OrgId, PersonId
@@ -17,6 +18,15 @@ from scimd.db.tables import people, seat_pools, waiting
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 200
+_POOL: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_pools.c.allow_overage).where(
+    seat_pools.c.org_id == bindparam("org_id")
+)
+_QUEUE: Select[Any] = (
+    select(waiting.c.person_id, waiting.c.since)
+    .where(waiting.c.org_id == bindparam("org_id"))
+    .order_by(waiting.c.since, waiting.c.place, waiting.c.person_id)
+    .limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +66,17 @@ def allot(
 
 
 def _lock(tx: Tx) -> Pool:
-    column = seat_pools.c
-    query = select(column.seat_limit, column.used, column.allow_overage).where(column.org_id == tx.org_id)
-    (row,) = lock_rows(tx.conn, query)
+    (row,) = lock_rows(tx.conn, _POOL, {"org_id": tx.org_id})
     return Pool(row.seat_limit, row.used, row.allow_overage)
 
 
 def _longest_waiting(tx: Tx, pool: Pool, freed: int) -> list[Waiter]:
     """As many as there may be seats for. Without a limit nobody has a turn before anybody."""
     free = seats.free_seats(pool, freed)
-    query = (
-        select(waiting.c.person_id, waiting.c.since)
-        .where(waiting.c.org_id == tx.org_id)
-        .order_by(waiting.c.since, waiting.c.place, waiting.c.person_id)
-        .limit(_AT_ONCE if free is None else free)
-    )
     if free == 0:
         return []
-    return [Waiter(PersonId(row.person_id), row.since) for row in tx.conn.execute(query)]
+    most = {"org_id": tx.org_id, "most": _AT_ONCE if free is None else free}
+    return [Waiter(PersonId(row.person_id), row.since) for row in tx.conn.execute(_QUEUE, most)]
 
 
 def _claims(tx: Tx, wanting: Collection[PersonId]) -> list[Claim]:
@@ -161,10 +164,7 @@ async def promote(door: Door, org_id: OrgId) -> int:
 
 
 def _whose_turn(tx: Tx) -> list[PersonId]:
-    column = seat_pools.c
-    row = tx.conn.execute(
-        select(column.seat_limit, column.used, column.allow_overage).where(column.org_id == tx.org_id)
-    ).first()
+    row = tx.conn.execute(_POOL, {"org_id": tx.org_id}).first()
     if row is None:
         return []
     queue = _longest_waiting(tx, Pool(row.seat_limit, row.used, row.allow_overage), 0)

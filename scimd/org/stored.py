@@ -113,6 +113,14 @@ _STANDING_COLUMNS = (
 )  # fmt: skip
 
 
+_UPDATE_PEOPLE = (
+    update(people)
+    .where(people.c.org_id == bindparam("_org_id"), people.c.id == bindparam("_id"))
+    .values({name: bindparam(f"_{name}") for name in _STANDING_COLUMNS})
+)
+_INSERT_GRANTS, _INSERT_SPANS = grants.insert(), status_spans.insert()
+
+
 def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
     """Bring people's rows, open grants and status spans to their outcomes: a few statements for all.
 
@@ -136,6 +144,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
         values = {f"_{name}": columns.get(name, row[name]) for name in _STANDING_COLUMNS}
         values |= {
             "_id": row["id"],
+            "_org_id": tx.org_id,
             "_rest": row["rest"] + rest,
             "_rules_version": version,
             "_changed_at": tx.now if columns else row["changed_at"],
@@ -143,12 +152,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
         rows.append(values)
     if rows:
         _park_addresses(tx, rows, changed)
-        statement = (
-            update(people)
-            .where(people.c.org_id == tx.org_id, people.c.id == bindparam("_id"))
-            .values({name: bindparam(f"_{name}") for name in _STANDING_COLUMNS})
-        )
-        tx.conn.execute(statement, rows)
+        tx.conn.execute(_UPDATE_PEOPLE, rows)
 
 
 def _park_addresses(
@@ -181,7 +185,7 @@ def _write_status(tx: Tx, outcomes: Sequence[Outcome]) -> None:
             .values(until=tx.now)
         )
     if outcomes:
-        tx.conn.execute(status_spans.insert(), [_span(tx, outcome) for outcome in outcomes])
+        tx.conn.execute(_INSERT_SPANS, [_span(tx, outcome) for outcome in outcomes])
 
 
 def _span(tx: Tx, outcome: Outcome) -> dict[str, Any]:
@@ -215,7 +219,7 @@ def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]])
             .values(until=tx.now)
         )
     if opened:
-        tx.conn.execute(grants.insert(), opened)
+        tx.conn.execute(_INSERT_GRANTS, opened)
 
 
 def _grant(tx: Tx, person_id: PersonId, grant: Grant) -> dict[str, Any]:

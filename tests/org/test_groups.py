@@ -53,7 +53,7 @@ async def test_group_of_a_whole_directory_gives_only_what_rules_name(database_ur
                 "project_role": "owner",
                 "team": "Eng",
             },
-            {"number": 2, "group": "g-1", "role": "auditor", "licence": "Pro"},
+            {"number": 2, "group": "g-1", "role": "manager", "licence": "Pro"},
         ]
         hr = await acme.source("hr", kind="connector", connector="ldap", config={"rule": rules})
         sync = acme.as_sync(hr)
