@@ -20,6 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from scimd.config import ConfigError
 from scimd.core.people import OrgId
 
 KEY_BYTES = 32
@@ -27,8 +28,11 @@ _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BODY, _CHECK = 43, 6  # 256 and 32 bits in base 62
 
 
-class KeyringError(ValueError):
+class KeyringError(ConfigError, ValueError):
     """A master key cannot be used; the text says which and what to do, never the key."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__([fault])
 
 
 class Keyring:

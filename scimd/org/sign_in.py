@@ -301,7 +301,9 @@ async def set_own_password(
 async def _prove_current(door: Door, ctx: Context, holder: SessionHolder, stored: str, current: str) -> None:
     """Guessing through a stolen session is held back like guessing at the door."""
     account = _Account(holder.org_id, holder.person_id, holder.address or holder.display_name, stored)
-    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, account.name, ""))
+    # Counted by session, not by address: nobody else's failures come into it.
+    origin = f"session {holder.session_id}"
+    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, account.name, origin))
     right = await passwords.fits(current, stored)
     reason = "current password" if right else "wrong current password"
     await door.run(ctx, lambda tx: _close_attempt(tx, attempt_id, success=right, reason=reason))

@@ -371,3 +371,18 @@ async def test_changing_the_password_wants_the_current_one_and_ends_other_sessio
     assert await sessions.by_cookie(acme.door, mine) is not None
     assert await sessions.by_cookie(acme.door, other) is None
     assert len(await acme.rows(credentials)) == 1
+
+
+async def test_guessing_the_current_password_is_held_back_for_that_session_alone(acme: House) -> None:
+    await dana(acme)
+    stolen, own = (await attempt(acme)).session, (await attempt(acme)).session
+    thief, owner = await sessions.by_cookie(acme.door, stolen), await sessions.by_cookie(acme.door, own)
+    assert thief is not None
+    assert owner is not None
+    for _ in range(10):
+        with pytest.raises(WrongCredentials):
+            await sign_in.set_own_password(acme.door, thief, OTHER, current="wrong")
+    with pytest.raises(TooManyRequests):
+        await sign_in.set_own_password(acme.door, thief, OTHER, current=PASSWORD)
+    await sign_in.set_own_password(acme.door, owner, OTHER, current=PASSWORD)
+    assert await sessions.by_cookie(acme.door, stolen) is None
