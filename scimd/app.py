@@ -11,26 +11,21 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from scimd import log
-from scimd.admin import app as admin_app
 from scimd.config import Config, ConfigError
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
-from scimd.http import app as http_app
-from scimd.jobs import Jobs
-from scimd.org import audit, organizations, settle
+from scimd.org import audit, organizations, seats, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
-from scimd.outbox.mail import mailer_from
-from scimd.scim import app as scim_app
 from scimd.sync import registry
-from scimd.web import app as web_app
 
 logger = log.get(__name__)
 
@@ -91,6 +86,7 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
             door_settings(config),
             settle=settle.settle,
             write_events=audit.write_events,
+            promote=seats.promote,
         )
     finally:
         await db.aclose()
@@ -134,7 +130,13 @@ def prove(config: Config) -> None:
 
 
 def make_app(config: Config, door: Door) -> web.Application:
-    """The aiohttp application: SCIM under /scim/v2, health, and the page."""
+    """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page."""
+    # Here and not above: half of what scimd weighs, which no other command than `serve` needs.
+    from scimd.admin import app as admin_app
+    from scimd.http import app as http_app
+    from scimd.scim import app as scim_app
+    from scimd.web import app as web_app
+
     app = http_app.make(config, door)
     scim_app.add(app, config, door)
     admin_app.add(app, config, door)
@@ -146,8 +148,8 @@ async def serve(
     config: Config,
     config_path: Path | None,
     *,
-    before_worker: Callable[[Door, str], Awaitable[None]] | None = None,
-    ready: Callable[[Door], Awaitable[None]] | None = None,
+    before_worker: Callable[[Door, str], Coroutine[Any, Any, None]] | None = None,
+    ready: Callable[[Door], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
@@ -165,12 +167,12 @@ async def serve(
         logger.info("serving", address=address, public_url=config.server.public_url)
         stop = _stop_signals()
         if before_worker is not None:
-            await before_worker(door, address)
+            await _unless(stop, before_worker(door, address))
         if config.server.worker:
             worker = asyncio.create_task(_keep_worker(config_path))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
-            await ready(door)
+            await _unless(stop, ready(door))
         await stop.wait()
         logger.info("stopping")
 
@@ -197,6 +199,10 @@ async def work(config: Config, *, parent: bool) -> None:
 
     ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed.
     """
+    # As in make_app: no other command needs these.
+    from scimd.jobs import Jobs
+    from scimd.outbox.mail import mailer_from
+
     async with opened(config) as door, mailer_from(config.mail) as mailer:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
@@ -215,6 +221,17 @@ def _stop_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Await ``work``, which is cancelled when the time to stop comes first."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not working.done():
+        await _cancelled(working)
+    else:
+        working.result()
 
 
 async def _parent_gone(stop: asyncio.Event) -> None:

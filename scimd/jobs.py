@@ -101,8 +101,12 @@ class Jobs:
 
     def _every(self, seconds: float, name: str, work: Work) -> None:
         """Have work done again and again; a turn is left out while the one before still runs."""
+
+        async def begin() -> None:  # APScheduler runs plain functions in a thread, away from the loop
+            self._begin(name, work)
+
         self._clock.add_job(
-            lambda: self._begin(name, work),
+            begin,
             "interval",
             seconds=seconds,
             id=name,

@@ -24,10 +24,16 @@ def configure(
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
+    # Neither style may print the frames' local variables: they hold passwords and people's data.
+    faults = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     final: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.ExceptionRenderer(faults), structlog.processors.JSONRenderer(default=str)]
         if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=shared + final,
@@ -44,4 +50,4 @@ def configure(
 
 def get(name: str) -> Any:
     """A logger bound to the module's name."""
-    return structlog.get_logger(logger_name=name)
+    return structlog.get_logger(component=name)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scimd import __version__
-from scimd.cli import admin, check, decide, org, run, serve, source, sync, token, user
+from scimd.cli import admin, check, decide, doctor, org, run, serve, source, sync, token, user
 
 app = typer.Typer(
     name="scimd",
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for commands in (serve, check, sync):
+for commands in (serve, check, sync, doctor):
     commands.register(app)
 for noun in (org, token, source, run, decide, user, admin):
     app.add_typer(noun.app)

@@ -106,7 +106,7 @@ def print_json(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset):
-        return sorted(value)
+        return sorted(value, key=repr)  # sets of records too, in an order that stays
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(type(value).__name__)

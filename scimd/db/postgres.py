@@ -37,6 +37,7 @@ class Hand:
             isolation_level="AUTOCOMMIT",
             connect_args=connect_args(url, tuning),
             json_deserializer=orjson.loads,
+            hide_parameters=True,  # an error is logged: what was typed stays out of it
         )
         self._conn: Connection | None = None
         self._raw: Any = None  # the psycopg connection

@@ -33,7 +33,12 @@ class Handle:
         self._query_only = query_only
         self._conn: Connection | None = None
         self._notion = ExitStack()  # SQLAlchemy's notion of the transaction: ended after SQLite's own
-        self._engine = create_engine("sqlite+pysqlite://", creator=self._open, poolclass=NullPool)
+        self._engine = create_engine(
+            "sqlite+pysqlite://",
+            creator=self._open,
+            poolclass=NullPool,
+            hide_parameters=True,  # an error is logged: what was typed stays out of it
+        )
         self.raw: sqlite3.Connection | None = None
         self.deadline = 0.0
         self.when_long: Callable[[], None] | None = None  # told once a statement has taken some work

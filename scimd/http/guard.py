@@ -21,6 +21,7 @@ from aiohttp import web
 from scimd.config import Config
 from scimd.core.errors import Forbidden, NotAuthenticated
 from scimd.http.keys import CONFIG, DOOR
+from scimd.http.reading import form_of
 from scimd.http.statuses import ForeignForm
 from scimd.org import sessions
 from scimd.org.sessions import SessionHolder
@@ -76,6 +77,8 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     if access is None:
         raise web.HTTPNotFound
     if access.kind != "scim_token":
+        if "\x00" in request.path or any("\x00" in value for value in request.query.values()):
+            raise web.HTTPNotFound  # PostgreSQL's text cannot hold it, so it names nothing
         await _admit(request, access)
     return await handler(request)
 
@@ -94,8 +97,8 @@ async def _admit(request: web.Request, access: Access) -> None:
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
     if request.method not in _SAFE:
-        sent = (await request.post()).get("form_token")
-        if not isinstance(sent, str) or not _is_form_token(door, holder, sent):
+        sent = (await form_of(request)).get("form_token", "")
+        if not _is_form_token(door, holder, sent):
             raise ForeignForm
 
 

@@ -175,8 +175,8 @@ def _remove_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Re
 
 
 def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
-    """Of an approved plan, the removals that no longer fit: the person changed since, or is back."""
-    if run.approved_at is None:
+    """Of a plan that waited, the changes that no longer fit: the person changed since, or is gone."""
+    if run.approved_at is None or not rows:
         return {}
     column = assertions.c
     versions = {
@@ -200,19 +200,23 @@ def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int,
 
 
 def _assert_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    many = [
-        AssertUser(
-            document=orjson.loads(row.payload["document"]),
-            external_id=row.external_id,
-            person_id=PersonId(row.target_id) if _is_known(row) else None,
-            digest=_digest(row.payload),
-            entry_name=row.payload.get("entry"),
-            run_id=run.id,
-            place=row.payload.get("place", ""),
-        )
-        for row in rows
-    ]
-    return [_said(row, asserted) for row, asserted in zip(rows, record_users(tx, many), strict=True)]
+    moved = _moved_people(tx, run, [row for row in rows if _is_known(row)])
+    going = [row for row in rows if row.n not in moved]
+    recorded = record_users(tx, [_wish(run, row) for row in going])
+    by_n = {row.n: _said(row, asserted) for row, asserted in zip(going, recorded, strict=True)}
+    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
+
+
+def _wish(run: RunRecord, row: Row[Any]) -> AssertUser:
+    return AssertUser(
+        document=orjson.loads(row.payload["document"]),
+        external_id=row.external_id,
+        person_id=PersonId(row.target_id) if _is_known(row) else None,
+        digest=_digest(row.payload),
+        entry_name=row.payload.get("entry"),
+        run_id=run.id,
+        place=row.payload.get("place", ""),
+    )
 
 
 def _is_known(row: Row[Any]) -> bool:
@@ -280,8 +284,8 @@ _APPLY: Mapping[int, Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]
 # ------------------------------------------------------------------------------ plans that wait
 
 
-def let_go(tx: Tx, run_id: RunId, lease: Lease, approved_by: str) -> RunRecord:
-    """Approve a held plan, or start a dry one: what was staged is applied from here on.
+def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
+    """Approve a held plan, or start a dry one, in the name of ``tx.ctx.actor``.
 
     Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
     mapping, rules or config moved since; the plan is then *expired* or *refused*.
@@ -293,19 +297,14 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease, approved_by: str) -> RunRecord:
     why = _moved(tx, run)
     if why is not None:
         raise StateMoved(why)
-    approves = run.state == "held"
     column = run_changes.c
-    if approves:
-        tx.conn.execute(
-            update(run_changes)
-            .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "staged")
-            .values(outcome="planned", detail=None)
-        )
-        after = {"source": run.source_name, "by": approved_by}
-        tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after=after))
-        set_state(tx, run_id, "applying", place=0, approved_by=approved_by, approved_at=tx.now)
-    else:
-        set_state(tx, run_id, "applying", place=0)
+    tx.conn.execute(
+        update(run_changes)
+        .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "staged")
+        .values(outcome="planned", detail=None)
+    )
+    tx.record(Event(EventKind.PLAN_APPROVED, "run", run_id, after={"source": run.source_name}))
+    set_state(tx, run_id, "applying", place=0, approved_by=tx.ctx.actor.name, approved_at=tx.now)
     return find(tx.conn, tx.org_id, run_id)
 
 

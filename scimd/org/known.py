@@ -167,19 +167,20 @@ async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -
 async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
     """The external ids of the group's members, those not yet known among them; sorted.
 
-    Hidden rows, of people and groups that the source asserts no more, are left out.
+    Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
+    lists them no longer has to be able to take them away, or they would come back with the person.
     """
     source_id = _source(ctx)
     of_group = (_m.org_id == ctx.org_id) & (_m.group_id == group_id)
     users: Select[Any] = (
         select(_a.external_id, _a.person_id)
         .join(group_members, (_m.org_id == _a.org_id) & (_m.person_id == _a.person_id))
-        .where(of_group, _a.source_id == source_id, _a.state == "live")
+        .where(of_group, _a.source_id == source_id, _a.state != "history")
     )
     nested: Select[Any] = (
         select(_g.external_id, _g.id)
         .join(group_members, (_m.org_id == _g.org_id) & (_m.child_id == _g.id))
-        .where(of_group, _g.state == "live")
+        .where(of_group)
     )
     unknown = select(_m.member_key).where(of_group, _m.person_id.is_(None), _m.child_id.is_(None))
 

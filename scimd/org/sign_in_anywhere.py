@@ -59,7 +59,7 @@ async def _organizations_with(door: Door, address: str) -> list[Choice]:
     query = (
         select(organizations.c.slug, organizations.c.name)
         .join(people, people.c.org_id == organizations.c.id)
-        .where(people.c.sign_in_key == fold(address.strip()), people.c.deleted_at.is_(None))
+        .where(people.c.sign_in_key == fold(sign_in.as_text(address)), people.c.deleted_at.is_(None))
         .order_by(organizations.c.slug)
         .limit(_AT_MOST)
     )

@@ -54,8 +54,7 @@ def run_closed(tx: Tx, source: SourceRecord, run: RunRecord, after: After) -> No
         tx.record(Event(EventKind.RUN_FINISHED, "run", run.id, after={"source": source.name, **run.counts}))
     now = {"last_success_at": tx.now} | ({"last_full_at": tx.now} if run.full else {})
     _write(tx, source, after, **now)
-    if run.state in ("done", "partial"):
-        _expire_older(tx, run)
+    _expire_older(tx, run)
 
 
 def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
@@ -82,7 +81,7 @@ def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
 
 
 def _expire_older(tx: Tx, run: RunRecord) -> None:
-    """Older plans of the source wait no more once a newer run went through."""
+    """Older plans of the source wait no more: what the newest run saw is what counts."""
     tx.conn.execute(
         update(runs)
         .where(
@@ -91,7 +90,7 @@ def _expire_older(tx: Tx, run: RunRecord) -> None:
             runs.c.id < run.id,
             runs.c.state.in_(("held", "planned")),
         )
-        .values(state="expired", finished_at=tx.now)
+        .values(state="expired", finished_at=tx.now, error=f"The newer run {run.id} took its place.")
     )
 
 

@@ -7,8 +7,9 @@ that is not served is refused like any other without a token (RFC 7644 §3.2, §
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -36,6 +37,7 @@ Methods = Mapping[str, Endpoint]
 PREFIX = "/scim"
 _BASE = "/scim/v2/"
 _BEARER = re.compile(r"bearer +([!-~]{1,512})", re.IGNORECASE)
+_LAST_USED_S = 5.0
 #: The form of every id that scimd gives; whatever else stands in a path is nobody's.
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -76,6 +78,16 @@ def add(app: web.Application, config: Config, door: Door) -> None:
         ),
     )
 
+    async def last_used(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(_write_behind(server.last_used))
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await server.last_used.flush()
+
+    app.cleanup_ctx.append(last_used)
+
     @guard.scim_token
     async def handle(request: web.Request) -> web.StreamResponse:
         return await server.handle(request)
@@ -90,10 +102,21 @@ async def _error_page(request: web.Request, fault: Fault) -> web.StreamResponse:
     return answer(fault.status, body_of(ScimError(fault.status, fault.detail)))
 
 
+async def _write_behind(last_used: tokens.LastUsed) -> None:
+    """Write when tokens were last used, now and then; no request waits for it."""
+    while True:
+        await asyncio.sleep(_LAST_USED_S)
+        try:
+            await last_used.flush()
+        except Refusal as exc:  # the database is away or busy; a column may wait
+            logger.warning("last_used_not_written", code=exc.code)
+
+
 class ScimServer:
     def __init__(self, door: Door, settings: ScimSettings) -> None:
         self.door = door
         self.settings = settings
+        self.last_used = tokens.LastUsed(door)
         self.discovery = Discovery.make(settings.base_url, max_page=settings.max_page)
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -150,6 +173,7 @@ class ScimServer:
         holder = await tokens.authenticate(self.door, match[1])
         if holder is None:
             raise _unauthorized("This token is unknown, expired or revoked.", ', error="invalid_token"')
+        self.last_used.note(holder)
         return holder
 
     def _route(self, segments: tuple[str, ...]) -> tuple[Methods, str | None]:

@@ -183,8 +183,8 @@ def _meets(rule: Rule, entry: GroupEntry) -> bool:
     return fnmatchcase(fold(entry.display_name), fold(rule.pattern or ""))
 
 
-def _document(entry: GroupEntry) -> bytes:
-    return orjson.dumps({"displayName": entry.display_name, "externalId": entry.external_id})
+def _document(entry: GroupEntry) -> str:
+    return orjson.dumps({"displayName": entry.display_name, "externalId": entry.external_id}).decode()
 
 
 def _gone(known: KnownGroup) -> GroupFound:

@@ -174,8 +174,8 @@ class PeopleFound:
 
     async def _identify(self, many: Sequence[_Mapped]) -> None:
         """Entries that the source does not assert now: whose are they?"""
-        documents = [each.document for each in many]
-        for each, match in zip(many, await identified(self._door, self._ctx, documents), strict=True):
+        keys = [keys_of(each.document) for each in many]
+        for each, match in zip(many, await identified(self._door, self._ctx, keys), strict=True):
             self.found.append(self._matched(each, match))
 
     def _matched(self, each: _Mapped, match: Match) -> PersonFound:
@@ -212,7 +212,7 @@ class PeopleFound:
             keys.user_name,
             reason,
             entry_name=each.entry.name,
-            document=orjson.dumps(each.document),
+            document=orjson.dumps(each.document).decode(),
             digest=each.digest,
             wants_seat=comes,
             wants_mail=comes and self._mails and keys.sign_in_address is not None,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from scimd import log
 from scimd.config import Source
-from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline, OpenSource, Page
+from scimd.connector_api import BadSetting, ConnectorError, Deadline, OpenSource, Page
 from scimd.core.people import PersonId
 from scimd.core.sync import plan as plans
 from scimd.core.sync.limits import Figures, Limits
@@ -32,7 +32,6 @@ from scimd.sync.people_found import PeopleFound
 
 logger = log.get(__name__)
 
-_CHECK_S = 60.0
 _PAGE = 2000
 _HELD_BY_QUARANTINE = "the source is in quarantine: {}"
 _HELD_BY_NAMELESS = "an entry could not even be named, and it could be anybody's: {}"
@@ -48,12 +47,15 @@ class CannotPlan(Exception):
         self.kind, self.retry_after_s = kind, retry_after_s
 
 
+#: Entries to remember as unchanged, see ``upkeep.refresh_digests``.
+Refreshed: TypeAlias = tuple[tuple[PersonId, bytes], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     plan: Plan
     rules_version: int
-    #: Entries to remember as unchanged, see ``runs.refresh_digests``.
-    refreshed: tuple[tuple[PersonId, bytes], ...]
+    refreshed: Refreshed
     #: Why the source belongs into quarantine, though the read was complete; None: it does not.
     alarm: str | None
 
@@ -76,17 +78,6 @@ def opened(source: Source, timeout_s: float) -> tuple[OpenSource, Mapping]:
         return connector.open(config, log.get(f"connectors.{source.connector}"), deadline), mapping
     except Exception as exc:
         raise _failure(exc) from exc
-
-
-async def check(source: Source) -> Checked:
-    """Ask the connector whether the source works. Raises CannotPlan with the sentence."""
-    directory, _ = opened(source, _CHECK_S)
-    try:
-        return await directory.check()
-    except Exception as exc:
-        raise _failure(exc) from exc
-    finally:
-        await directory.aclose()
 
 
 def _failure(exc: Exception) -> CannotPlan:

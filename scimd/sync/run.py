@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 from scimd import log
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
-from scimd.core.people import OrgId, RunId
+from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
-from scimd.org import applying, leases, runs, sources, upkeep
+from scimd.org import applying, guard, leases, runs, sources, upkeep
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.runs import RunRecord, State, Trigger
 from scimd.org.sources import SourceRecord
@@ -29,7 +29,7 @@ from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 from scimd.org.upkeep import After
 from scimd.sync import planning, schedule
 from scimd.sync.apply import Progress, Report, apply_all
-from scimd.sync.planning import CannotPlan, Planned
+from scimd.sync.planning import CannotPlan, Planned, Refreshed
 
 logger = log.get(__name__)
 
@@ -66,19 +66,22 @@ async def sync_source(
     return await _run(door, source, started or Started(), report, dry=False)
 
 
-async def apply_run(
-    door: Door, org_id: OrgId, run_id: str, *, approved_by: str, report: Report = _silent
-) -> RunRecord:
-    """Apply a plan that waits. Raises NotAllowedNow, Busy, and StateMoved where what it rests on moved."""
-    run = await runs.get_run(door, org_id, run_id)
-    source = await sources.get_source(door, org_id, run.source_id)
+async def apply_run(door: Door, by: Context, run_id: str, *, report: Report = _silent) -> RunRecord:
+    """Apply a plan that waits, on behalf of whoever approves it.
+
+    Needs the permission ``plans.approve``. Raises NotAllowedNow where nothing waits, Busy, and
+    StateMoved where what the plan rests on moved.
+    """
+    guard.require(by, "plans.approve")
+    run = await runs.get_run(door, by.org_id, run_id)
+    source = await sources.get_source(door, by.org_id, run.source_id)
     ctx = context(door, source)
     async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
         try:
-            run = await door.run(ctx, lambda tx: applying.let_go(tx, run.id, lease, approved_by))
+            run = await door.run(by, lambda tx: applying.let_go(tx, run.id, lease))
         except StateMoved as exc:
             why = str(exc)
-            await door.run(ctx, lambda tx: runs.set_state(tx, RunId(run_id), "refused", error=why))
+            await door.run(by, lambda tx: runs.set_state(tx, run.id, "refused", error=why))
             raise
         run = await apply_all(door, ctx, run, lease, report)
         await _close(door, ctx, source, run, alarm=None)
@@ -168,9 +171,11 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             )
             return await _failed(door, ctx, source, run_id, unforeseen)
         run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
+        refreshed, alarm = planned.refreshed, planned.alarm
+        del planned  # from here on the plan is read from the database: memory is free for applying
         if not dry:
-            run = await _applied(door, ctx, run, planned, lease, report)
-            await _close(door, ctx, source, run, alarm=planned.alarm)
+            run = await _applied(door, ctx, run, refreshed, lease, report)
+            await _close(door, ctx, source, run, alarm=alarm)
         logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
         return run
 
@@ -218,11 +223,10 @@ def _state(plan: Plan, *, dry: bool) -> State:
 
 
 async def _applied(
-    door: Door, ctx: Context, run: RunRecord, planned: Planned, lease: Lease, report: Report
+    door: Door, ctx: Context, run: RunRecord, seen: Refreshed, lease: Lease, report: Report
 ) -> RunRecord:
     if run.state == "applying":
         run = await apply_all(door, ctx, run, lease, report)
-    seen = planned.refreshed
     for first in range(0, len(seen), _SAVED_AT_ONCE):
         part = seen[first : first + _SAVED_AT_ONCE]
         await door.run(ctx, lambda tx, part=part: upkeep.refresh_digests(tx, run.source_id, part))  # type: ignore[misc]

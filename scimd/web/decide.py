@@ -13,8 +13,12 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import decisions
+from scimd.org.names_of import names_of
 from scimd.web import forms, words
 from scimd.web.pages import page, see_other
+
+#: Who may answer, where it is not users.manage; the door has the last word.
+_NEEDS = {"group_name": "projects.manage"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ async def index(request: web.Request) -> web.StreamResponse:
 async def show(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     item = await decisions.get(door, visit.org_id, DecisionId(request.match_info["id"]))
-    sides, facts = split(item.facts)
+    facts = item.facts
+    names = await names_of(door, visit.org_id, words.ids_in([item.question, words.text(facts)]))
+    sides, plain = split(facts, names)
     labels = {option.answer: option.label for option in item.options}
     return await page(
         request,
@@ -50,21 +56,22 @@ async def show(request: web.Request) -> web.StreamResponse:
         item=item,
         sides=sides,
         side_rows=list(dict.fromkeys(name for side in sides for name in side.facts)),
-        facts=facts,
+        facts=plain,
+        names=names,
         answer_label=labels.get(item.answer or "", item.answer or ""),
-        may_answer=visit.may("users.manage"),
+        may_answer=visit.may(_NEEDS.get(item.kind, "users.manage")),
     )
 
 
-def split(facts: Mapping[str, Any]) -> tuple[list[Side], list[tuple[str, str]]]:
+def split(facts: Mapping[str, Any], names: Mapping[str, str]) -> tuple[list[Side], list[tuple[str, str]]]:
     """Facts that are objects stand side by side as columns; the plain ones go in a list below."""
     sides = [
-        Side(_name(name), {_name(key): words.text(each) for key, each in value.items()})
+        Side(_name(name), {_name(key): words.named(words.text(each), names) for key, each in value.items()})
         for name, value in facts.items()
         if isinstance(value, Mapping) and value
     ]
     plain = [
-        (_name(name), words.text(value))
+        (_name(name), words.named(words.text(value), names))
         for name, value in facts.items()
         if not isinstance(value, Mapping) and value not in (None, [], "")
     ]
@@ -72,10 +79,10 @@ def split(facts: Mapping[str, Any]) -> tuple[list[Side], list[tuple[str, str]]]:
 
 
 def _name(key: str) -> str:
-    return key.replace("_", " ").capitalize()
+    return key.removesuffix("_id").replace("_", " ").capitalize()
 
 
-@signed_in("users.manage")
+@signed_in("users.manage", "projects.manage")
 async def answer(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     form = await forms.fields(request, "answer")

@@ -6,20 +6,13 @@ from collections.abc import Container
 
 from aiohttp import web
 
-FORM = "application/x-www-form-urlencoded"
-_LONG = 2000
+from scimd.http.reading import form_of
 
 
 async def fields(request: web.Request, *names: str) -> dict[str, str]:
-    """The named fields; absent, too long, or a file counts as empty. 415 for what is no form."""
-    if request.content_type not in (FORM, "multipart/form-data"):
-        raise web.HTTPUnsupportedMediaType
-    form = await request.post()
-    found: dict[str, str] = {}
-    for name in names:
-        value = form.get(name)
-        found[name] = value if isinstance(value, str) and len(value) <= _LONG else ""
-    return found
+    """The named fields; absent counts as empty."""
+    form = await form_of(request)
+    return {name: form.get(name, "") for name in names}
 
 
 def chosen(request: web.Request, name: str, allowed: Container[str]) -> str | None:

@@ -15,7 +15,6 @@ from aiohttp import web
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, Visit
 from scimd.org import decisions
-from scimd.org.history import HistoryRecord
 from scimd.org.tx import Door
 from scimd.web import security, words
 
@@ -185,24 +184,17 @@ def _seat_rows(run: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _event(record: HistoryRecord) -> str:
-    """``person.status_changed`` with its values, as a line."""
-    what = record.kind.replace(".", ": ", 1).replace("_", " ").capitalize()
-    parts = [
-        f"{row.name} {row.new}" if row.old is None else f"{row.name} {row.old} → {row.new or 'none'}"
-        for row in words.differences(record.before, record.after)
-    ]
-    return f"{what} ({'; '.join(parts)})" if parts else what
-
-
 _FILTERS: dict[str, Any] = {
     "short": _short,
     "moment": _moment,
     "number": _number,
     "took": _took,
+    "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
-    "event": _event,
+    "named": words.named,
+    "about": words.about,
+    "role": words.role,
     "cause": words.cause,
     "action": lambda name: words.ACTIONS.get(name, name),
     "trigger": lambda name: words.TRIGGERS.get(name, name),

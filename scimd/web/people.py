@@ -8,6 +8,7 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import history, reads, sessions
+from scimd.org.names_of import names_of
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page
 
@@ -51,6 +52,12 @@ async def show(request: web.Request) -> web.StreamResponse:
     person_id = found.person.id
     sees_history = visit.may("audit.read")
     live = await sessions.list_sessions(door, visit.org_id, person_id=person_id) if sees_history else None
+    events = await history.of_target(door, visit.org_id, person_id) if sees_history else None
+    lines = None if events is None else [(record, words.event(record)) for record in events]
+    reasons = found.standing.reasons
+    mentioned = [reason.about + reason.fact + reason.why for reason in reasons]
+    mentioned += [line for _, line in lines or []]
+    names = await names_of(door, visit.org_id, words.ids_in(mentioned))
     return await page(
         request,
         visit,
@@ -58,6 +65,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         found.person.display_name,
         section="/people",
         page=found,
+        names=names,
         sessions=None if live is None else len(live),
-        events=await history.of_target(door, visit.org_id, person_id) if sees_history else None,
+        events=lines,
     )

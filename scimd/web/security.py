@@ -34,7 +34,7 @@ def local_path(text: str | None) -> str:
     if not text or len(text) > 500 or not _LOCAL.fullmatch(text):
         return "/"
     path = unquote(unquote(text))
-    odd = "//" in path or "\\" in path or any(ord(char) < 0x21 or ord(char) == 0x7F for char in path)
+    odd = "//" in path or "\\" in path or any(ord(char) < 0x20 or ord(char) == 0x7F for char in path)
     dotted = any(part in (".", "..") for part in re.split(r"[/?]", path))
     return "/" if odd or dotted else text
 

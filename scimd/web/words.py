@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from scimd.core.people import RoleName
+from scimd.core.roles import BUILT_IN
+from scimd.org.history import HistoryRecord
 
 Tone = Literal["ok", "warn", "bad", "info", "none", "info running"]
 
@@ -67,7 +72,7 @@ CAUSES: Mapping[str, str] = {
     "invitation_expired": "invitation expired",
     "invitation_withdrawn": "invitation withdrawn",
     "waiting_for_seat": "waiting for a seat",
-    "invited": "invited, not accepted yet",
+    "invited": "invitation not accepted yet",
 }
 SOURCE_STATES: Mapping[str, Badge] = {
     "shadow": Badge("Shadow", "info"),
@@ -180,3 +185,43 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(text(row) for row in value)
     return "" if value is None else str(value)
+
+
+def role(name: str) -> str:
+    """The label of a built-in role; a custom one is called what it is called."""
+    found = BUILT_IN.get(RoleName(name))
+    return found.label if found else name
+
+
+# ------------------------------------------------------------------------------ ids and names
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def ids_in(texts: Iterable[str]) -> set[str]:
+    return {found for text in texts for found in _ID.findall(text)}
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    """The text with each id that has a name replaced by it."""
+    return _ID.sub(lambda found: names.get(found[0], found[0]), text)
+
+
+def about(subject: str, names: Mapping[str, str]) -> str:
+    """``project:<id>`` as "Project Platform"."""
+    kind, _, rest = subject.partition(":")
+    rest = role(rest) if kind == "role" else named(rest, names)
+    return f"{kind.capitalize()} {rest}".strip()
+
+
+def event(record: HistoryRecord) -> str:
+    """``person.status_changed`` with its values, as a line; what is merely not so is left out."""
+    what = record.kind.replace(".", " ", 1).replace("_", " ").capitalize()
+    rows = differences(record.before, record.after)
+    parts = [_was(row) for row in rows if not (row.old is None and row.new == "no")]
+    return f"{what}: {'; '.join(parts)}" if parts else what
+
+
+def _was(row: Difference) -> str:
+    name = row.name.replace("_", " ")
+    return f"{name} {row.new}" if row.old is None else f"{name} {row.old} → {row.new or 'none'}"

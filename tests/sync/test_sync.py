@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from scimd.core.errors import NotAllowedNow
-from scimd.db.tables import projects
+from scimd.core.people import PersonId
+from scimd.db.tables import decisions, projects
+from scimd.org import runs, sources
+from scimd.org.known import live_users
+from scimd.org.people import AssertUser, record_users
+from scimd.org.runs import RunRecord
+from scimd.org.sources import NewSource
 from scimd.sync import registry
+from scimd.sync import run as sync_run
 from tests.sync.world import Person, Point, World, world
 
 
@@ -89,7 +97,7 @@ async def test_someone_who_comes_back_is_the_same_person(acme: World) -> None:
     assert len(await acme.active()) == 20
 
 
-async def _without(acme: World, external_id: str):  # type: ignore[no-untyped-def]
+async def _without(acme: World, external_id: str) -> RunRecord:
     del acme.script.people[external_id]
     return await acme.sync()
 
@@ -151,3 +159,91 @@ async def test_out_of_scope_leaves_and_failed_entry_stays(database_url: str) -> 
         assert said == {"x0001": ("deactivate", "applied"), "x0002": ("fail", "failed")}
         assert "user0002" in await acme.active()
         assert run.situations["user.out-of-scope"] == 2
+
+
+async def test_applying_a_dry_plan_leaves_out_whoever_moved_since(acme: World) -> None:
+    acme.script.fill(20)
+    await acme.sync()
+    acme.script.people["x0001"].more["title"] = "Dr"
+    acme.script.people["x0002"].more["title"] = "Dr"
+    del acme.script.people["x0003"]
+    plan = await acme.plan()
+    ctx = sync_run.context(acme.door, await acme.source())
+    (user,) = await live_users_named(acme, "user0001")
+    wish = AssertUser({"userName": "user0001", "title": "Prof"}, "x0001", person_id=user)
+    await acme.door.run(ctx, lambda tx: record_users(tx, [wish]))
+    done = await acme.approve(plan)
+    assert done.state == "partial"
+    assert await acme.said(done) == {
+        "user0001": ("update", "skipped"),
+        "user0002": ("update", "applied"),
+        "user0003": ("deactivate", "applied"),
+    }
+
+
+async def live_users_named(acme: World, name: str) -> list[PersonId]:
+    ctx = sync_run.context(acme.door, await acme.source())
+    return [user.person_id for user in await live_users(acme.door, ctx, None, 100) if user.user_name == name]
+
+
+async def test_entry_that_collides_waits_for_a_decision_and_is_asked_once(acme: World) -> None:
+    """The address belongs to somebody whom another source manages."""
+    okta = await sources.create(acme.door, acme.as_admin(), NewSource("okta", state="active"))
+    ctx = replace(sync_run.context(acme.door, okta), door="scim")
+    theirs = AssertUser(
+        {"userName": "ada", "emails": [{"value": "user0001@acme.example", "primary": True}]}, "okta-1"
+    )
+    await acme.door.run(ctx, lambda tx: record_users(tx, [theirs]))
+    acme.script.fill(3)
+    for _ in range(2):
+        run = await acme.sync()
+        assert run.state == "partial"
+        (waits,) = await runs.changes(acme.door, acme.org_id, run.id, action="wait")
+        assert (waits.external_id, waits.situation, waits.outcome) == ("x0001", "foreign", "waiting")
+        assert waits.reason == "the address is held by somebody whom okta manages"
+        assert run.counts["waiting"] == 1
+    assert await acme.count(decisions) == 1
+
+
+async def test_group_that_is_gone_leaves_its_project_and_its_people(acme: World) -> None:
+    acme.script.fill(5)
+    acme.script.groups = {f"g{n}": (f"Group {n}", ["x0001"]) for n in range(5)}
+    await acme.sync()
+    del acme.script.groups["g3"]
+    run = await acme.sync()
+    assert await acme.said(run) == {"Group 3": ("delete", "applied")}
+    assert {row.name: row.orphaned for row in await acme.rows(projects)}["Group 3"] is True
+    assert (await acme.sync()).changes == 0
+
+
+async def test_only_the_groups_that_are_wanted_are_read(database_url: str) -> None:
+    async with world(database_url, groups={"default": "project", "only": ["eng-*"]}) as acme:
+        acme.script.fill(2)
+        acme.script.groups = {"g1": ("Eng-Core", ["x0001"]), "g2": ("Sales", ["x0001"])}
+        run = await acme.sync()
+        assert run.counts["groups_created"] == 1
+        assert (await acme.sync()).changes == 0
+
+
+async def test_member_that_appears_later_is_in_its_group_at_once(acme: World) -> None:
+    acme.script.fill(2)
+    acme.script.groups = {"g1": ("Engineering", ["x0001", "x0009"])}
+    await acme.sync()
+    acme.script.people["x0009"] = Person("late")
+    run = await acme.sync()
+    assert await acme.said(run) == {"late": ("create", "applied")}
+    assert ("g1", "Engineering", "live", "x0009") in (await acme.state())[1]
+    assert (await acme.sync()).changes == 0
+
+
+async def test_member_who_left_and_returned_is_in_no_group_that_lists_them_no_more(acme: World) -> None:
+    acme.script.fill(10)
+    acme.script.groups = {"g1": ("Engineering", ["x0001", "x0002"])}
+    await acme.sync()
+    back = acme.script.people.pop("x0002")
+    await acme.sync()
+    acme.script.groups = {"g1": ("Engineering", ["x0001"])}
+    await acme.sync()
+    acme.script.people["x0002"] = back
+    await acme.sync()
+    assert [row[3] for row in (await acme.state())[1]] == ["x0001"]

@@ -25,6 +25,7 @@ from scimd.connector_api import (
     Page,
 )
 from scimd.core.people import OrgId
+from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import migrate
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, group_members, groups, people
@@ -164,13 +165,19 @@ class World:
         return await sources.get_source(self.door, self.org_id, self.source_name)
 
     async def sync(self, **more: Any) -> RunRecord:
+        self.clock.forward(seconds=1)
         return await sync_run.sync_source(self.door, await self.source(), **more)
 
     async def plan(self) -> RunRecord:
+        self.clock.forward(seconds=1)
         return await sync_run.plan_source(self.door, await self.source())
 
     async def approve(self, run: RunRecord) -> RunRecord:
-        return await sync_run.apply_run(self.door, self.org_id, run.id, approved_by="admin@acme.example")
+        return await sync_run.apply_run(self.door, self.as_admin(), run.id)
+
+    def as_admin(self) -> Context:
+        actor = Actor("person", "a", "admin@acme.example")
+        return Context(self.org_id, actor, "cli", "c", permissions=BUILT_IN[ACCOUNT_ADMIN].permissions)
 
     async def changes(self, run: RunRecord) -> list[ChangeRecord]:
         return [change async for change in runs.every_change(self.door, self.org_id, run.id)]
@@ -268,7 +275,8 @@ async def organization(door: Door, source: Source, *, seats_: int | None = None)
     record = await organizations.create(
         door, NewOrganization("acme", seats=seats_, domains=("acme.example",)), actor
     )
-    ctx = Context(record.id, actor, "cli", uuid7(door.clock(), b"0" * 10))
+    permissions = BUILT_IN[ACCOUNT_ADMIN].permissions
+    ctx = Context(record.id, actor, "cli", uuid7(door.clock(), b"0" * 10), permissions=permissions)
     new = NewSource(
         source.name,
         "connector",

@@ -29,6 +29,7 @@ from scimd.org.people import AssertUser
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
@@ -76,6 +77,9 @@ class Site:
 
     async def sign_in_link(self, email: str = ADMIN, *, org: str = "acme") -> str:
         return await links.create_admin(self.door, org, email, OPERATOR)
+
+    async def sign_in_link_of(self, person_id: PersonId) -> str:
+        return await links.create_sign_in_link(self.door, self.ctx, person_id)
 
     async def source(self, name: str, **more: Any) -> SourceRecord:
         return await sources.create(self.door, self.ctx, NewSource(name, **({"state": "active"} | more)))
@@ -135,6 +139,9 @@ class Site:
 
         return await self.door.run(self.ctx, body)
 
+    async def finish(self, run_id: RunId) -> None:
+        await self.door.run(self.ctx, lambda tx: runs.finish(tx, run_id, "done"))
+
 
 def change(name: str = "Dana Ortiz", action: Action = Action.UPDATE, **more: Any) -> Change:
     given: dict[str, Any] = {
@@ -153,7 +160,14 @@ REMOVALS = Trip(TripKind.REMOVALS, "Removals: 38 of 300 people (12.7 %), more th
 
 
 @asynccontextmanager
-async def site(database_url: str, *, public_url: str | None = None, **settings: Any) -> AsyncIterator[Site]:
+async def site(
+    database_url: str,
+    *,
+    public_url: str | None = None,
+    extra_route: Any = None,
+    request_timeout: float = 30,
+    **settings: Any,
+) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
     database = Database.open(database_url)
     clock = Clock()
@@ -168,10 +182,15 @@ async def site(database_url: str, *, public_url: str | None = None, **settings: 
     )
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    config = Config(server=Server(public_url=public_url or url))
+    config = Config(
+        server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout))
+    )
     app = http_app.make(config, door)
+    scim_app.add(app, config, door)
     admin_app.add(app, config, door)
     web_app.add(app, config, door)
+    if extra_route is not None:
+        app.router.add_get(*extra_route)
     runner = web.AppRunner(app, access_log=None)
     try:
         await database.write(metadata.create_all)

@@ -121,8 +121,10 @@ async def test_made_up_link_is_refused_without_a_word_more(acme: Site, path: str
 
 async def test_form_from_another_site_accepts_nothing(acme: Site) -> None:
     link = await _link(acme)
-    async with acme.browser(Sec_Fetch_Site="cross-site") as session:
-        async with session.post(link, data={"password": PASSWORD}) as answer:
-            assert answer.status == 403
+    async with (
+        acme.browser(Sec_Fetch_Site="cross-site") as session,
+        session.post(link, data={"password": PASSWORD}) as answer,
+    ):
+        assert answer.status == 403
     async with acme.browser() as session:
         assert (await _get(session, link))[0] == 200

@@ -201,3 +201,20 @@ async def test_question_is_shown_side_by_side(acme: Site) -> None:
     for words in ("D. Ortiz", "Link them", "They become one.", "dana@acme.example"):
         assert words in page
     assert (await decisions.get(acme.door, acme.org_id, decisions.DecisionId(item))).state == "open"
+
+
+async def test_answer_is_given_by_post_once(acme: Site) -> None:
+    item = await decisions.get(acme.door, acme.org_id, decisions.DecisionId(await acme.decision()))
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/decide/{item.id}")
+        option = item.options[1]
+        assert option.label in page
+        form = {"form_token": _form_token(page), "answer": "nonsense"}
+        async with session.post(f"/decide/{item.id}", data=form) as answer:
+            assert answer.status == 422
+        async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
+            assert "Decided." in await answer.text()
+        assert "Nothing waits for a decision" in await _text(session, "/decide")
+        assert "Answered" in await _text(session, "/decide?all=1")
+        async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
+            assert answer.status == 409

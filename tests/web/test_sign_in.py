@@ -107,9 +107,11 @@ async def test_password_that_fits_in_one_organization_signs_in_without_naming_it
     await create(acme.door, NewOrganization("beta", "Beta"), OPERATOR)
     await acme.sign_in_link(org="beta")  # the address is known there, too, without a password
     await _with_password(acme)
-    async with acme.browser() as session:
-        async with session.post("/sign-in", data={"address": ADMIN, "password": PASSWORD}) as answer:
-            assert "Sign out" in await answer.text()
+    async with (
+        acme.browser() as session,
+        session.post("/sign-in", data={"address": ADMIN, "password": PASSWORD}) as answer,
+    ):
+        assert "Sign out" in await answer.text()
 
 
 async def test_sign_out_ends_the_session_on_the_server(acme: Site) -> None:
@@ -118,9 +120,11 @@ async def test_sign_out_ends_the_session_on_the_server(acme: Site) -> None:
         token = _form_token(await _text(session, "/"))
         async with session.post("/sign-out", data={"form_token": token}) as answer:
             assert answer.url.path == "/sign-in"
-        async with acme.browser(Cookie=f"{cookie.key}={cookie.value}") as thief:
-            async with thief.get("/") as answer:
-                assert answer.url.path == "/sign-in"
+        async with (
+            acme.browser(Cookie=f"{cookie.key}={cookie.value}") as thief,
+            thief.get("/") as answer,
+        ):
+            assert answer.url.path == "/sign-in"
 
 
 async def test_session_ends_after_half_an_hour_without_use(acme: Site) -> None:
@@ -137,9 +141,11 @@ async def test_each_sign_in_has_a_cookie_of_its_own(acme: Site) -> None:
 
 async def test_cookie_is_kept_from_scripts_and_other_sites(acme: Site) -> None:
     token = await acme.sign_in_link()
-    async with acme.browser() as session:
-        async with session.post(f"/sign-in/{token}", allow_redirects=False) as answer:
-            cookie = answer.headers["Set-Cookie"]
+    async with (
+        acme.browser() as session,
+        session.post(f"/sign-in/{token}", allow_redirects=False) as answer,
+    ):
+        cookie = answer.headers["Set-Cookie"]
     assert cookie.startswith("scimd=scimds_")
     for word in ("HttpOnly", "SameSite=Lax", "Path=/"):
         assert word in cookie
@@ -149,10 +155,12 @@ async def test_cookie_is_kept_from_scripts_and_other_sites(acme: Site) -> None:
 async def test_cookie_has_the_host_prefix_behind_https(tmp_path: object) -> None:
     async with site(f"sqlite:///{tmp_path}/scimd.db", public_url="https://scimd.example") as acme:
         token = await acme.sign_in_link()
-        async with acme.browser() as session:
-            async with session.post(f"/sign-in/{token}", allow_redirects=False) as answer:
-                cookie = answer.headers["Set-Cookie"]
-                assert "max-age" in answer.headers["Strict-Transport-Security"]
+        async with (
+            acme.browser() as session,
+            session.post(f"/sign-in/{token}", allow_redirects=False) as answer,
+        ):
+            cookie = answer.headers["Set-Cookie"]
+            assert "max-age" in answer.headers["Strict-Transport-Security"]
     assert cookie.startswith("__Host-scimd=")
     assert "Secure" in cookie
     assert "Domain" not in cookie

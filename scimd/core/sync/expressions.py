@@ -65,15 +65,9 @@ class Expression:
     def of(self, bound: Bound) -> Any:
         """Its value as plain Python (text, number, bool, list, dict or None). Raises NoValue."""
         try:
-            result = self._compiled.eval(bound.activation)
-            plain = result.plain_value()
-            # The type last: reading the value is what finds an optional hidden in a list.
-            failed = result.type() == cel.Type.ERROR
-        except (RuntimeError, TypeError, SystemError) as exc:
-            raise NoValue(_sentence(str(exc.__cause__ or exc))) from exc
-        if failed:
-            raise NoValue(_sentence(str(plain)))
-        return _plain(plain)
+            return _plain(self._compiled.eval(bound.activation))
+        except (RuntimeError, TypeError) as exc:
+            raise NoValue(_sentence(str(exc))) from exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,22 +117,34 @@ def _dotted(attributes: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _as_list(value: Value) -> list[Any]:
-    return [_given(item) for item in value] if isinstance(value, tuple | list) else [_given(value)]
+    values = value if isinstance(value, tuple | list) else (value,)
+    return [_given(item) for item in values if item is not None]
 
 
 def _given(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _given(item) for key, item in value.items()}
+        return {str(key): _given(item) for key, item in value.items() if item is not None}
     if isinstance(value, tuple | list):
-        return [_given(item) for item in value]
+        return [_given(item) for item in value if item is not None]
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return str(value)  # beyond CEL's numbers; such a number is a name for something anyway
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(result: Any) -> Any:
+    """A CEL value as Python's, part by part.
+
+    Never by ``plain_value()`` of something that may hold a null: cel-expr-python 0.1.3 gives None
+    away without owning it, and before Python 3.12 the interpreter dies when None is used up.
+    """
+    kind = result.type()
+    if kind == cel.Type.NULL:
+        return None
+    if kind == cel.Type.ERROR:
+        raise NoValue(_sentence(str(result.plain_value())))
+    value = result.value()
     match value:
-        case None | bool() | int() | float() | str():
+        case bool() | int() | float() | str():
             return value
         case list():
             return [_plain(item) for item in value]
@@ -151,7 +157,7 @@ def _plain(value: Any) -> Any:
         case bytes() | bytearray():
             raise NoValue("the value is binary; turn it into text with string(…)")
         case _:
-            raise NoValue(f"the value is of a kind that no attribute takes: {type(value).__name__}")
+            raise NoValue(f"the value is of a kind that no attribute takes: {kind.name()}")
 
 
 def _sentence(text: str) -> str:

@@ -38,6 +38,8 @@ Values = Mapping[str, Any]
 class PersonFound:
     """One entry, or one known person without an entry, and what was found about them.
 
+    ``document`` is JSON as text: as the plan stores it, and far smaller than the object.
+
     ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
     ``held_by``: somebody else holds the userName; removing them first makes way.
     """
@@ -49,7 +51,7 @@ class PersonFound:
     entry_name: str = ""
     person_id: PersonId | None = None
     version: int = 0
-    document: bytes | None = None
+    document: str | None = None
     digest: bytes | None = None
     old: Values | None = None
     new: Values | None = None
@@ -80,7 +82,7 @@ class GroupFound:
     entry_name: str = ""
     group_id: GroupId | None = None
     version: int = 0
-    document: bytes | None = None
+    document: str | None = None
     digest: bytes | None = None
     old: Values | None = None
     new: Values | None = None
@@ -297,7 +299,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
         action = Action.DEACTIVATE
     payload: dict[str, Any] = {"entry": person.entry_name, "version": person.version}
     if person.document is not None:
-        payload["document"] = person.document.decode()
+        payload["document"] = person.document
         payload["digest"] = person.digest.hex() if person.digest else None
     extra = {
         "place": person.place,
@@ -327,7 +329,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
 def _group(group: GroupFound) -> Change:
     payload: dict[str, Any] = {"entry": group.entry_name, "version": group.version}
     if group.document is not None:
-        payload["document"] = group.document.decode()
+        payload["document"] = group.document
         payload["digest"] = group.digest.hex() if group.digest else None
         payload["add"], payload["remove"] = list(group.add), list(group.remove)
     if group.gives_admin:
@@ -380,10 +382,12 @@ class _Hold:
     def judge(self, change: Change) -> Change:
         if change.outcome != "planned":
             return change
-        if self._never and self._removals is None and (change.removal or change.payload.get("remove")):
-            return replace(change, outcome="skipped", detail=self._never)
         why = self._why(change)
-        return replace(change, outcome="staged", detail=why) if why else change
+        if why:
+            return replace(change, outcome="staged", detail=why)
+        if self._never and (change.removal or change.payload.get("remove")):
+            return replace(change, outcome="skipped", detail=self._never)
+        return change
 
     def _why(self, change: Change) -> str | None:
         if self._removals and (change.removal or change.payload.get("remove")):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -92,3 +93,14 @@ def test_costly_expression_is_stopped_soon() -> None:
     with pytest.raises(NoValue):
         value_of("entry.m.all(a, entry.m.all(b, entry.m.all(c, a + b + c < 99999)))", m=tuple(range(1000)))
     assert time.monotonic() - begun < 2
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None is immortal from Python 3.12 on")
+@pytest.mark.parametrize("source", ["null", "[null, {'a': null}]", "entry.?nothing[?0]"])
+def test_null_does_not_use_up_pythons_none(source: str) -> None:
+    """The library's own conversion does: a run of some thousand entries ended the process."""
+    expression, bound = compile_expression(source), bind({}, "id-1", "n")
+    before = sys.getrefcount(None)
+    for _ in range(3000):
+        expression.of(bound)
+    assert abs(sys.getrefcount(None) - before) < 1000

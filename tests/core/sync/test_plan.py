@@ -19,14 +19,14 @@ def person(name: str, situation: Situation, **more: Any) -> PersonFound:
     known = situation in (S.LINKED_CHANGED, S.GONE, S.OUT_OF_SCOPE, S.RETURNED)
     base: dict[str, Any] = {"reason": "", "person_id": PersonId(f"p-{name}") if known else None}
     if situation not in (S.GONE, S.FAILED):
-        base["document"] = b"{}"
+        base["document"] = "{}"
     return PersonFound(situation, f"x-{name}", name, **base | more)
 
 
 def group(name: str, situation: Situation, **more: Any) -> GroupFound:
     base: dict[str, Any] = {"reason": "", "group_id": None if situation is S.NEW else GroupId(f"g-{name}")}
     if situation is not S.GONE:
-        base["document"] = b"{}"
+        base["document"] = "{}"
     return GroupFound(situation, f"x-{name}", name, **base | more)
 
 

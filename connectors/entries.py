@@ -1,0 +1,72 @@
+"""What the entries of an LDAP directory become, whether they come by wire or as LDIF."""
+
+from __future__ import annotations
+
+import re
+
+from connectors.dn import reference
+from scimd.connector_api import Scalar
+
+#: Attributes that hold passwords in some form: never asked for, never taken.
+SECRETS = frozenset(
+    {
+        "authpassword",
+        "krbextradata",
+        "krbprincipalkey",
+        "ntpwdhistory",
+        "olcrootpw",
+        "pwdhistory",
+        "sambalmpassword",
+        "sambantpassword",
+        "sambapasswordhistory",
+        "unicodepwd",
+        "userpassword",
+        "userpkcs12",
+    }
+)
+#: Large and binary, and of no use to scimd; taken only where they are asked for by name.
+BINARY = frozenset(
+    {
+        "audio",
+        "jpegphoto",
+        "photo",
+        "thumbnaillogo",
+        "thumbnailphoto",
+        "usercertificate",
+        "usersmimecertificate",
+    }
+)
+MEMBER_BY_UID = "memberuid"
+
+_OPTIONAL_UID = re.compile(r"#'[01]*'B$")  # RFC 4517 §3.3.21: what may follow the DN of a uniqueMember
+
+
+def base_name(description: str) -> str:
+    """Give the attribute of a description without its options, lower-cased: ``cn;lang-en`` → ``cn``."""
+    return description.partition(";")[0].lower()
+
+
+def text_or_bytes(raw: bytes) -> Scalar:
+    """Give text where the value is UTF-8 without NUL, which no database column of text takes."""
+    try:
+        text = str(raw, "utf-8")
+    except UnicodeDecodeError:
+        return raw
+    return raw if "\0" in text else text
+
+
+def user_references(dn: str, uids: list[str]) -> tuple[str, ...]:
+    """Give the names by which groups may point to a person: the DN, and each uid."""
+    return reference(dn), *(uid_reference(uid) for uid in uids)
+
+
+def member_reference(attribute: str, value: str) -> str:
+    """Give what a group's member value refers to; ``attribute`` says how to read it."""
+    if attribute.lower() == MEMBER_BY_UID:
+        return uid_reference(value)
+    return reference(_OPTIONAL_UID.sub("", value))
+
+
+def uid_reference(uid: str) -> str:
+    """Give the reference by uid, whose matching rule ignores case."""
+    return f"uid:{uid.strip().casefold()}"

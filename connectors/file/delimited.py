@@ -1,0 +1,176 @@
+"""CSV: a header, one person a line; groups as lines of their own or as a column of the people."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from connectors.file.config import FileConfig
+from connectors.file.lines import CutOffError, is_clean, lines_of
+from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Value
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+_IDS = ("id", "externalId")
+_GROUP_NAMES = ("displayName", "name", "cn")
+_CUT_OFF = "unexpected end of data"  # csv has one error class; its text tells an open quotation mark
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line under its header. ``cells`` holds no empty ones: an empty cell is no value."""
+
+    line: int
+    cells: dict[str, str]
+
+
+def read_users(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
+    """Give the people, then the groups of ``groups_column``, whose members must be collected first."""
+    header, rows = _table(file, config)
+    id_column = _column(header, (config.id,) if config.id else _IDS)
+    for needed in (*config.multi_valued, *config.references, config.groups_column):
+        if needed is not None:
+            _column(header, (needed,))
+    members: dict[str, list[str]] = {}
+    for row in rows:
+        if isinstance(row, BadEntry):
+            yield row
+            continue
+        external_id = row.cells.get(id_column)
+        if external_id is None:
+            yield BadEntry(None, f"line {row.line}", f"the column {id_column} is empty")
+            continue
+        if config.groups_column:
+            for group in dict.fromkeys(_split(row.cells.pop(config.groups_column, ""), config)):
+                members.setdefault(group, []).append(external_id)
+        yield _user(row, external_id, config)
+    for name, ids in members.items():
+        yield DirectoryGroup(name, name, name, tuple(dict.fromkeys(ids)))
+
+
+def read_groups(file: IO[str], config: FileConfig) -> Iterator[DirectoryGroup | BadEntry]:
+    """Give the groups of a file with ``members`` (several in a cell) or ``member`` (one a line)."""
+    header, rows = _table(file, config)
+    name_column = _column(header, _GROUP_NAMES)
+    id_column = next((column for column in (config.id, *_IDS) if column in header), None) or name_column
+    if "member" not in header:
+        _column(header, ("members",))
+        yield from _one_a_line(rows, id_column, name_column, config)
+    else:
+        yield from _gathered(rows, id_column, name_column)
+
+
+def _one_a_line(
+    rows: Iterator[Row | BadEntry], id_column: str, name_column: str, config: FileConfig
+) -> Iterator[DirectoryGroup | BadEntry]:
+    for row in rows:
+        if isinstance(row, BadEntry):
+            yield row
+            continue
+        members = dict.fromkeys(_split(row.cells.pop("members", ""), config))
+        yield _group(row, id_column, name_column, tuple(members))
+
+
+def _gathered(
+    rows: Iterator[Row | BadEntry], id_column: str, name_column: str
+) -> Iterator[DirectoryGroup | BadEntry]:
+    """Bring the lines of a group together, wherever they stand; its first line names it.
+
+    A line that cannot be read could be a member of any group: it is a bad entry without an id.
+    """
+    first: dict[str, Row] = {}
+    members: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if isinstance(row, BadEntry) or id_column not in row.cells:
+            yield row if isinstance(row, BadEntry) else _without(row, id_column)
+            continue
+        member = row.cells.pop("member", None)
+        key = row.cells[id_column]
+        first.setdefault(key, row)
+        members.setdefault(key, {}).update({member: None} if member else {})
+    for key, row in first.items():
+        yield _group(row, id_column, name_column, tuple(members[key]))
+
+
+def _group(row: Row, id_column: str, name_column: str, members: tuple[str, ...]) -> DirectoryGroup | BadEntry:
+    external_id, display_name = row.cells.get(id_column), row.cells.get(name_column)
+    if external_id is None:
+        return _without(row, id_column)
+    if display_name is None:
+        return BadEntry(external_id, f"line {row.line}", f"the column {name_column} is empty")
+    attributes: dict[str, Value] = dict(row.cells)
+    return DirectoryGroup(external_id, f"line {row.line}", display_name, members, attributes)
+
+
+def _without(row: Row, column: str) -> BadEntry:
+    return BadEntry(None, f"line {row.line}", f"the column {column} is empty")
+
+
+def _user(row: Row, external_id: str, config: FileConfig) -> DirectoryUser:
+    references = tuple(row.cells[column] for column in config.references if column in row.cells)
+    attributes: dict[str, Value] = dict(row.cells)
+    for column in config.multi_valued:
+        if values := _split(row.cells.get(column, ""), config):
+            attributes[column] = tuple(values)
+    return DirectoryUser(external_id, f"line {row.line}", attributes, references)
+
+
+def _split(cell: str, config: FileConfig) -> list[str]:
+    return [text for part in cell.split(config.separator) if (text := part.strip())]
+
+
+def _column(header: list[str], names: tuple[str, ...]) -> str:
+    for name in names:
+        if name in header:
+            return name
+    raise CutOffError(f"its first line has no column {' or '.join(names)}")
+
+
+def _table(file: IO[str], config: FileConfig) -> tuple[list[str], Iterator[Row | BadEntry]]:
+    reader = csv.reader(lines_of(file, must_end=True), delimiter=config.delimiter, strict=True)
+    header = [name.strip() for name in _header(reader)]
+    if len(set(header)) != len(header) or "" in header:
+        raise CutOffError("its first line, the header, has a column twice or without a name")
+    return header, _rows(reader, header)
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = next(reader, [])
+    except csv.Error as exc:
+        raise CutOffError(f"its first line, the header, cannot be read: {exc}") from exc
+    if not all(is_clean(name) for name in header):
+        raise CutOffError("its first line, the header, is not written in the encoding of the settings")
+    return header
+
+
+def _rows(reader: Reader, header: list[str]) -> Iterator[Row | BadEntry]:
+    """Give every line that holds anything.
+
+    With a wrong number of cells nothing says which cell is the id, or how many people a quotation
+    mark left open has swallowed: such a line is a bad entry without an id.
+    """
+    width = len(header)
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as exc:
+            if str(exc) == _CUT_OFF:
+                raise CutOffError("a quotation mark is still open at its end") from exc
+            yield BadEntry(None, f"line {reader.line_num}", str(exc))
+            continue
+        if not cells or (width > 1 and cells == [""]):
+            continue
+        where = f"line {reader.line_num}"
+        if len(cells) != width:
+            yield BadEntry(None, where, f"has {len(cells)} cells, and the header has {width}")
+        elif not all(map(is_clean, cells)):
+            yield BadEntry(None, where, "holds bytes that are not in the encoding of the settings")
+        else:
+            texts = {name: text for name, cell in zip(header, cells, strict=True) if (text := cell.strip())}
+            yield Row(reader.line_num, texts)

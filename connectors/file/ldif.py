@@ -1,0 +1,184 @@
+"""LDIF (RFC 2849), the content of a directory as ldapsearch and slapcat write it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from connectors.dn import reference
+from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
+from connectors.file.config import FileConfig
+from connectors.file.lines import CutOffError, is_clean, lines_of
+from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
+
+_USER_CLASSES = {"inetorgperson", "organizationalperson", "person", "posixaccount", "user"}
+_GROUP_CLASSES = {"groupofnames", "groupofuniquenames", "posixgroup", "group"}
+_NO_PEOPLE = {"computer"}  # Active Directory's machines are persons to its schema
+_MEMBERS = ("member", "uniquemember", "memberuid")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One entry as it is collected. ``values`` is keyed by the lower-cased attribute description."""
+
+    line: int
+    dn: str | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    values: dict[str, list[Scalar]] = field(default_factory=dict)
+    wrong: str | None = None
+
+    def texts(self, name: str) -> list[str]:
+        return [value for value in self.values.get(name, ()) if isinstance(value, str)]
+
+    @property
+    def where(self) -> str:
+        return self.dn or f"line {self.line}"
+
+
+def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
+    """Give people and groups by their objectClass; other entries are passed over."""
+    id_attribute = config.id.lower() if config.id else None
+    found = False
+    for entry in _entries(file):
+        found = True
+        record = _record(entry, id_attribute)
+        if record is not None:
+            yield record
+    if not found:
+        raise CutOffError("it holds no entry")
+
+
+def _record(entry: _Entry, id_attribute: str | None) -> DirectoryUser | DirectoryGroup | BadEntry | None:
+    external_id = _external_id(entry, id_attribute)
+    if entry.wrong or entry.dn is None:
+        return BadEntry(external_id, entry.where, entry.wrong or f"line {entry.line}: there is no dn")
+    classes = {text.lower() for text in entry.texts("objectclass")}
+    if not classes:
+        return BadEntry(external_id, entry.dn, f"line {entry.line}: there is no objectClass")
+    is_group = not classes.isdisjoint(_GROUP_CLASSES)
+    if not is_group and (classes.isdisjoint(_USER_CLASSES) or classes & _NO_PEOPLE):
+        return None
+    if external_id is None:
+        return BadEntry(None, entry.dn, f"line {entry.line}: there is no {id_attribute}")
+    return _group(entry, external_id, entry.dn) if is_group else _user(entry, external_id, entry.dn)
+
+
+def _external_id(entry: _Entry, id_attribute: str | None) -> str | None:
+    if id_attribute is not None:
+        return next(iter(entry.texts(id_attribute)), None)
+    uuids = entry.texts("entryuuid")
+    if uuids:
+        return uuids[0]
+    return reference(entry.dn) if entry.dn else None
+
+
+def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
+    references = user_references(dn, entry.texts("uid"))
+    return DirectoryUser(external_id, dn, _attributes(entry, ()), references)
+
+
+def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntry:
+    names = entry.texts("cn")
+    if not names:
+        return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn")
+    refer = (member_reference(kind, text) for kind in _MEMBERS for text in entry.texts(kind))
+    members = tuple(dict.fromkeys(refer))
+    return DirectoryGroup(external_id, dn, names[0], members, _attributes(entry, _MEMBERS), (reference(dn),))
+
+
+def _attributes(entry: _Entry, without: tuple[str, ...]) -> dict[str, Value]:
+    attributes: dict[str, Value] = {}
+    for key, values in entry.values.items():
+        if key not in without:
+            attributes[entry.names[key]] = values[0] if len(values) == 1 else tuple(values)
+    return attributes
+
+
+# ---------------------------------------------------------------------------------------- the syntax
+
+
+def _entries(file: IO[str]) -> Iterator[_Entry]:
+    entry: _Entry | None = None
+    for number, line in _unfolded(file):
+        if not line:
+            if entry is not None:
+                yield entry
+            entry = None
+        elif line != "-":
+            if entry is None and line.lower().startswith("version:"):
+                continue
+            entry = entry or _Entry(number)
+            _add(entry, number, line)
+    if entry is not None:
+        if entry.wrong:  # the last line of all is the one that a cut breaks
+            raise CutOffError(f"its last entry cannot be read: {entry.wrong}")
+        yield entry
+
+
+def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
+    """Give logical lines: what begins with a space belongs to the line before; comments fall away."""
+    parts: list[str] = []
+    began = 1
+    for number, line in enumerate(lines_of(file, must_end=True), 1):
+        text = line.rstrip("\r\n")
+        if text.startswith(" ") and parts:
+            parts.append(text[1:])
+            continue
+        yield from _logical(began, parts)
+        parts, began = [text], number
+    yield from _logical(began, parts)
+
+
+def _logical(began: int, parts: list[str]) -> Iterator[tuple[int, str]]:
+    if parts and not parts[0].startswith("#"):
+        yield began, "".join(parts)
+
+
+def _add(entry: _Entry, number: int, line: str) -> None:
+    """Put one line into the entry; what is wrong with it stays with the entry, which goes on."""
+    name, colon, rest = line.partition(":")
+    try:
+        if not colon or not name or not name.isascii():
+            raise ValueError("it is no attribute with a value")
+        value = _value(rest)
+    except ValueError as exc:
+        entry.wrong = entry.wrong or f"line {number}: {exc}"
+        return
+    key = name.strip().lower()
+    if key == "changetype":
+        raise ConnectorError(
+            f"line {number}: this LDIF is a list of changes (changetype), not a directory's content"
+        )
+    if key == "dn":
+        _name(entry, number, value)
+    elif (kind := base_name(key)) not in SECRETS and kind not in BINARY and value != "":
+        entry.names.setdefault(key, name.strip())
+        entry.values.setdefault(key, []).append(value)
+
+
+def _name(entry: _Entry, number: int, value: Scalar) -> None:
+    if not isinstance(value, str) or not value or entry.dn is not None or entry.values:
+        entry.wrong = entry.wrong or f"line {number}: a dn stands first, once, and is a text"
+    else:
+        entry.dn = value
+
+
+def _value(rest: str) -> Scalar:
+    """Read what follows the first colon: text, or ``: base64``; an address (``:<``) is never fetched."""
+    if rest.startswith("<"):
+        raise ValueError("a value by its address (:<) is not read")
+    if rest.startswith(":"):
+        return text_or_bytes(_from_base64(rest[1:].strip()))
+    if not is_clean(rest):
+        raise ValueError("it holds bytes that are not in the encoding of the settings")
+    return rest.strip(" ")
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise ValueError("its base64 is broken") from exc

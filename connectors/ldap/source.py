@@ -1,0 +1,117 @@
+"""An opened LDAP source: checks and full reads, each over a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+
+from connectors.ldap.config import LdapConfig
+from connectors.ldap.read import Reading, Values
+from connectors.ldap.session import Session
+from connectors.ldap.wire import RawPage, Search
+from scimd.connector_api import Capabilities, Checked, Deadline, End, Log, Page
+
+
+class LdapSource:
+    """Users come first, then groups; absence counts, since both searches must end with success."""
+
+    def __init__(self, config: LdapConfig, log: Log, deadline: Deadline) -> None:
+        self._config = config
+        self._log = log
+        self._deadline = deadline
+        self._sessions: set[Session] = set()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        has_groups = self._config.group_base is not None
+        return Capabilities(groups=has_groups, nested_groups=has_groups)
+
+    async def check(self) -> Checked:
+        """Connect, bind, and read one person and one group where there are any."""
+        config, warnings = self._config, self._doubts()
+        async with Session(config, self._log, self._deadline) as session:
+            people = await self._first(session, self._people())
+            if not people.entries:
+                warnings.append(f"nobody below {config.user_base} fits {config.user_filter}")
+            sample = Reading(config).user_page(people.entries)
+            warnings += [f"{bad.name}: {bad.why}" for bad in sample.bad]
+            groups = self._groups()
+            if groups is not None and not (await self._first(session, groups)).entries:
+                warnings.append(f"no group below {config.group_base} fits {config.group_filter}")
+        who = config.bind_dn or "nobody in particular"
+        return Checked(f"{config.url} lets {who} read {config.user_base}.", tuple(warnings))
+
+    async def read(self, cursor: str | None) -> AsyncIterator[Page]:
+        """Yield everything; a cursor, which this connector does not give, changes nothing."""
+        reading = Reading(self._config)
+        if not self._config.is_encrypted:
+            self._log.warning("ldap_in_clear_text", url=self._config.url)
+        async with Session(self._config, self._log, self._deadline) as session:
+            self._sessions.add(session)
+            try:
+                async with aclosing(self._pages(session, self._people(), reading.user_page)) as pages:
+                    async for page in pages:
+                        yield page
+                if (groups := self._groups()) is not None:
+                    async with aclosing(self._pages(session, groups, reading.group_page)) as pages:
+                        async for page in pages:
+                            yield page
+            finally:
+                self._sessions.discard(session)
+        yield Page(end=End(full=True))
+
+    async def aclose(self) -> None:
+        """End reads that are still under way; what they hold ends with them."""
+        for session in tuple(self._sessions):
+            await session.aclose()
+
+    async def _pages(
+        self, session: Session, search: Search, make: Callable[[list[tuple[str, Values]]], Page]
+    ) -> AsyncGenerator[Page]:
+        """Give the pages of one search as records; the entries are turned into them in the thread."""
+        limit_s, elsewhere = self._config.page_timeout_s, 0
+        await session.run(lambda: session.connection.prove_base(search.base), limit_s)
+        pages = session.connection.pages(search, self._config.page_size)
+
+        def next_page() -> tuple[Page, int] | None:
+            raw = next(pages, None)
+            return None if raw is None else (make(raw.entries), raw.referrals)
+
+        while (found := await session.run(next_page, limit_s)) is not None:
+            page, referrals = found
+            elsewhere += referrals
+            yield page
+        if elsewhere:
+            self._log.warning("ldap_referrals_not_followed", base=search.base, count=elsewhere)
+
+    async def _first(self, session: Session, search: Search) -> RawPage:
+        """Read the base and at most one entry below it."""
+
+        def look() -> RawPage:
+            session.connection.prove_base(search.base)
+            return next(session.connection.pages(search, 1))
+
+        return await session.run(look, self._config.page_timeout_s)
+
+    def _people(self) -> Search:
+        # uid: members of a posixGroup are named by it, whatever the mapping uses.
+        wanted = (*self._config.user_attributes, self._config.id_attribute, "uid")
+        return Search(self._config.user_base, self._config.user_filter, tuple(dict.fromkeys(wanted)))
+
+    def _groups(self) -> Search | None:
+        config = self._config
+        if config.group_base is None:
+            return None
+        wanted = ("*", config.id_attribute, config.group_name_attribute, *config.member_attributes)
+        return Search(config.group_base, config.group_filter, tuple(dict.fromkeys(wanted)))
+
+    def _doubts(self) -> list[str]:
+        """Give what the settings alone make one wary of."""
+        config, doubts = self._config, []
+        if not config.is_encrypted:
+            doubts.append(f"{config.url} is not encrypted: password and entries can be read and changed")
+        if config.bind_dn is None:
+            doubts.append("no bind_dn: what an anonymous bind may read is often less than all")
+        if config.group_base is None:
+            doubts.append("no group_base: groups are not read")
+        return doubts

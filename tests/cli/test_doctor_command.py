@@ -1,0 +1,267 @@
+"""``scimd doctor`` from the outside: exit codes, reports, what it says of endpoints that are none."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from click.testing import Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
+
+from scimd.cli.doctor import register
+from tests.cli.doctor_target import served
+from tests.cli.faulty_scim import TOKEN
+
+app = typer.Typer()
+register(app)
+
+
+@app.callback()
+def _several_commands() -> None:
+    """With one command only, Typer would leave its name out."""
+
+
+def doctor(url: str, *more: str, idp: str = "okta", token: str = TOKEN) -> Result:
+    return CliRunner().invoke(app, ["doctor", "--as", idp, "--url", url, "--token", token, *more])
+
+
+def test_endpoint_without_fault_exits_0_and_says_so() -> None:
+    with served() as target:
+        result = doctor(target.url)
+    assert result.exit_code == 0
+    assert "Okta: 25 passed." in result.stdout
+    assert "nothing remains" in result.stdout
+
+
+def test_fault_exits_1_with_complaint_request_and_advice() -> None:
+    with served("rename_refused") as target:
+        result = doctor(target.url)
+    assert result.exit_code == 1
+    assert "must: answered 400 (id is readOnly), expected 200 or 204" in result.stdout
+    assert "PATCH /Groups/" in result.stdout
+    assert "change: Ignore the id in a path-less replace" in result.stdout
+
+
+def test_warning_alone_exits_0() -> None:
+    with served("group_patch_200") as target:
+        result = doctor(target.url, idp="entra")
+    assert result.exit_code == 0
+    assert "1 warned" in result.stdout
+
+
+def test_json_is_one_document_with_every_step() -> None:
+    with served("push_now_refused") as target:
+        result = doctor(target.url, "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert document["verdict"] == "failed"
+    assert document["counts"] == {"passed": 24, "noted": 0, "warned": 0, "failed": 1, "not run": 0}
+    (step,) = (step for step in document["steps"] if step["outcome"] == "failed")
+    assert step["name"] == "push now empty"
+    assert step["source"]["page"].startswith("developer.okta.com/")
+    assert step["requests"][0]["sent"]["Operations"] == [{"op": "replace", "path": "members", "value": []}]
+    assert step["findings"][0]["severity"] == "must"
+
+
+def test_every_step_names_a_page_and_when_it_was_read() -> None:
+    with served() as target:
+        for idp in ("okta", "entra", "onelogin", "jumpcloud", "google", "ping"):
+            steps = json.loads(doctor(target.url, "--json", idp=idp).stdout)["steps"]
+            assert all(re.fullmatch(r"[\w.-]+\.(com|org)/.+", step["source"]["page"]) for step in steps)
+            assert {step["source"]["read"] for step in steps} == {"2026-11"}
+
+
+def test_html_report_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served("rename_refused") as target:
+        result = doctor(target.url, "--html", str(file))
+    page = file.read_text(encoding="utf-8")
+    assert result.exit_code == 1
+    assert "Ignore the id in a path-less replace" in page
+    assert "Okta renames the group" in page
+    assert "Àbrecht" in page
+    outside = set(re.findall(r"https?://[^\s<&\"]+", page)) - {target.url}
+    assert {address for address in outside if not address.startswith(target.url)} == set()
+    assert not re.search(r"<(script|link|img|iframe|object)\b|\b(src|href|url)\s*[=(]", page)
+
+
+def test_html_report_escapes_what_the_endpoint_says(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served("html_errors") as target:
+        doctor(target.url, "--html", str(file))
+    page = file.read_text(encoding="utf-8")
+    assert "&lt;h1&gt;Oops" in page
+    assert "<h1>Oops" not in page
+
+
+@pytest.mark.parametrize("faults", [[], ["html_errors"], ["token_echoed", "rename_refused"]])
+def test_token_and_password_are_in_no_report(faults: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served(*faults) as target:
+        result = doctor(target.url, "--json", "--html", str(file))
+    for text in (result.output, file.read_text(encoding="utf-8")):
+        assert TOKEN not in text
+    assert '"password": "***"' in result.stdout
+    assert ("id is readOnly (Bearer ***)" in result.stdout) is ("token_echoed" in faults)
+
+
+def test_people_who_were_there_are_in_no_report(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served("plain_json") as target:
+        target.scim.kinds["Users"]["x"] = {"schemas": [], "id": "x", "userName": "real.person@example.com"}
+        result = doctor(target.url, "--json", "--html", str(file))
+    assert "real.person" not in result.output + file.read_text(encoding="utf-8")
+
+
+def test_wrong_token_exits_2_with_one_sentence() -> None:
+    with served() as target:
+        result = doctor(target.url, token="another-token")
+    assert result.exit_code == 2
+    assert "refuses the token (401)" in result.stderr
+    assert result.stderr.count("error:") == 1
+    assert "another-token" not in result.output
+
+
+def test_nobody_listening_exits_2() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        result = doctor(f"http://127.0.0.1:{holder.getsockname()[1]}/scim/v2", "--json")
+    assert result.exit_code == 2
+    assert "does not accept connections" in result.stderr
+    assert json.loads(result.stdout)["verdict"] == "no entry"
+
+
+def test_silent_endpoint_exits_2() -> None:
+    with served("silent") as target:
+        result = doctor(target.url, "--timeout", "0.2")
+    assert result.exit_code == 2
+    assert "no answer within 0.2 seconds" in result.stderr
+
+
+def test_untrusted_certificate_exits_2(tmp_path: Path) -> None:
+    with served(tls=_self_signed(tmp_path)) as target:
+        result = doctor(target.url)
+    assert result.exit_code == 2
+    assert "is not trusted" in result.stderr
+
+
+def test_plain_http_on_tls_port_exits_2(tmp_path: Path) -> None:
+    with served() as target:
+        result = doctor(target.url.replace("http:", "https:"))
+    assert result.exit_code == 2
+    assert "does not speak TLS properly" in result.stderr
+
+
+def _self_signed(folder: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "doctor")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "tls.pem"
+    file.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--url", "ftp://example.com", "give the SCIM base URL"),
+        ("--url", "https://user:secret@example.com/scim", "give the SCIM base URL"),
+        ("--url", "http://127.0.0.1:port/", "give the SCIM base URL"),
+        ("--token", "env:SCIMD_NO_SUCH_VARIABLE", "SCIMD_NO_SUCH_VARIABLE is not set"),
+        ("--token", "file:no/such/file", "cannot be read"),
+        ("--token", "two words", "one word of printable ASCII"),
+        ("--domain", "no domain", "is no domain"),
+        ("--html", "no/such/folder/report.html", "there is no folder"),
+    ],
+)
+def test_unusable_option_exits_1_before_any_request(option: str, value: str, sentence: str) -> None:
+    with served() as target:
+        result = doctor(target.url, option, value)
+        assert target.scim.requests == []
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_token_comes_from_file_or_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+    monkeypatch.setenv("DOCTOR_TOKEN", TOKEN)
+    with served() as target:
+        for given in (f"file:{file}", "env:DOCTOR_TOKEN"):
+            assert doctor(target.url, idp="google", token=given).exit_code == 0
+
+
+def test_url_is_the_configured_one_when_left_out(tmp_path: Path) -> None:
+    with served() as target:
+        config = tmp_path / "scimd.toml"
+        config.write_text(f'[server]\npublic_url = "{target.url.removesuffix("/scim/v2")}"\n')
+        options = ["doctor", "--as", "google", "--token", TOKEN, "--config", str(config)]
+        result = CliRunner().invoke(app, options)
+    assert result.exit_code == 0, result.output
+    assert target.scim.requests
+
+
+def test_own_domain_is_used() -> None:
+    with served() as target:
+        doctor(target.url, "--domain", "test.example.org", idp="google")
+    made: list[Any] = [body for method, _, body in target.scim.requests if method == "POST"]
+    assert all(body["userName"].endswith("@test.example.org") for body in made)
+
+
+def test_interrupt_removes_what_was_made_and_reports_what_was_done() -> None:
+    program = "from tests.cli.test_doctor_command import app; app()"
+    with served("slow_patch") as target:
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            "doctor",
+            "--as",
+            "okta",
+            "--url",
+            target.url,
+            "--token",
+            TOKEN,
+        ]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+        deadline = time.monotonic() + 30
+        while not any(method == "PATCH" for method, *_ in target.scim.requests):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        assert target.scim.left
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+        assert target.scim.left == []
+    assert process.returncode == 130
+    assert "Interrupted." in stderr
+    assert "Removed 2" in stdout
+    assert "not run" in stdout

@@ -1,0 +1,51 @@
+"""A process of its own that syncs: ``python -m tests.sync.runner URL BATCH INSIDE_S BETWEEN_S LEASE_S``.
+
+Says ``inside`` on standard output within each batch's transaction and ``between`` after it, and waits
+there for so long, that a test can meet it. Ends with the run's state, or what it was refused with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from scimd.core.errors import Refusal
+from scimd.org import applying, leases, sources
+from scimd.org.leases import Lease
+from scimd.org.runs import RunId
+from scimd.org.tx import Tx
+from scimd.sync import run as sync_run
+from scimd.sync.apply import Progress
+from tests.sync.world import opened
+
+
+async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s: float) -> None:
+    applying.BATCH = batch
+    sync_run.LEASE_S = lease_s
+    for function in (leases.take, leases.hold):
+        assert function.__kwdefaults__ is not None
+        function.__kwdefaults__["for_s"] = lease_s
+    original = applying.apply_batch
+
+    def slow(tx: Tx, run_id: RunId, lease: Lease, *, size: int = batch) -> applying.Batch:
+        print("inside", flush=True)
+        time.sleep(inside_s)
+        return original(tx, run_id, lease, size=min(size, batch))
+
+    def report(progress: Progress) -> None:
+        if progress.stage == "applying":
+            print("between", flush=True)
+            time.sleep(between_s)
+
+    applying.apply_batch = slow
+    async with opened(url) as door:
+        (source,) = await sources.list_sources(door)
+        try:
+            print((await sync_run.sync_source(door, source, report=report)).state, flush=True)
+        except Refusal as exc:
+            print(type(exc).__name__, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:6])))
