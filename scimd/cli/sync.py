@@ -64,7 +64,9 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         _say(made)
         if made.state in ("planned", "held") and changes:
             out.print(f"Apply it within 24 hours: scimd apply {made.id}")
-    _exit(made, 2 if changes and made.state == "planned" else None)
+    # Held is told first: something of the plan waits for approval, whatever else it would do.
+    held = made.state == "planned" and made.counts.get("held")
+    _exit(made, 3 if held else 2 if changes and made.state == "planned" else None)
 
 
 def apply(
