@@ -68,7 +68,8 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         ("Name", "Display name", "Kind", "Seats used", "Seats", "Waiting", "Over the limit by SCIM", "Made"),
         (
             (row.slug, row.display_name, row.kind, row.seats_used,
-             "no limit" if row.seats is None else row.seats, row.seats_waited_for, row.seats_on_scim, row.created_at)
+             "no limit" if row.seats is None else row.seats, row.seats_waited_for, row.seats_on_scim,
+             row.created_at)
             for row in rows
         ),
         empty="There is no organization yet. Make one: scimd org create NAME",
