@@ -13,13 +13,8 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
@@ -29,6 +24,9 @@ from scimd.db.faults import postgres_refusal, sqlite_refusal
 from scimd.db.postgres import connect_args
 from scimd.db.sqlite import connect
 from scimd.db.tables import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 State = Literal["current", "behind", "ahead", "empty"]
 
@@ -54,6 +52,11 @@ def upgrade(url: str) -> None:
     All versions that are missing run in one transaction: killed half-way, nothing has happened, and
     the next call begins again. Raises SchemaTooNew.
     """
+    if current(url) == head():
+        return
+    # Here and not above: alembic weighs 20 MB, and a process that has nothing to migrate runs for long.
+    from alembic import command
+
     with _transaction(url) as conn:
         _refuse_newer(_revision(conn))
         command.upgrade(_config(conn), "head")
@@ -69,10 +72,15 @@ def current(url: str) -> str | None:
 
 def head() -> str:
     """The version that this scimd works with."""
-    newest = ScriptDirectory(str(_SCRIPTS)).get_current_head()
+    newest = max(_versions(), default=None)
     if newest is None:
         raise RuntimeError("scimd is installed without its migrations")
     return newest
+
+
+def _versions() -> set[str]:
+    """The versions that are there: their files begin with their numbers."""
+    return {path.name.partition("_")[0] for path in _SCRIPTS.glob("versions/[0-9]*_*.py")}
 
 
 def check(url: str) -> State:
@@ -82,14 +90,16 @@ def check(url: str) -> State:
         return "empty"
     if found == head():
         return "current"
-    return "behind" if _known(found) else "ahead"
+    return "behind" if found in _versions() else "ahead"
 
 
 def revision(number: str, message: str) -> Path:
     """Write the next version file from the difference between ``tables.py`` and the versions so far."""
+    from alembic import command  # as in upgrade()
+
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/revision.db"
-        if ScriptDirectory(str(_SCRIPTS)).get_current_head() is not None:
+        if _versions():
             upgrade(url)
         with _transaction(url) as conn:
             there = set(inspect(conn).get_table_names())
@@ -145,6 +155,8 @@ def compares(context: Any, inspected: Any, column: Any, there: Any, wanted: Any)
 
 
 def _config(conn: Connection) -> Config:
+    from alembic.config import Config  # as in upgrade()
+
     config = Config()
     # ConfigParser reads % as the start of a reference; a path may hold one.
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
@@ -198,18 +210,14 @@ def _engine(url: str) -> Engine:
 
 
 def _revision(conn: Connection) -> str | None:
-    return MigrationContext.configure(conn).get_current_revision()
-
-
-def _known(found: str) -> bool:
-    try:
-        return ScriptDirectory(str(_SCRIPTS)).get_revision(found) is not None
-    except CommandError:
-        return False
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    found: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def _refuse_newer(found: str | None) -> None:
-    if found is not None and not _known(found):
+    if found is not None and found not in _versions():
         raise SchemaTooNew(found)
 
 

@@ -536,6 +536,15 @@ invitations = Table(
     Index("ix_invitations_person", "org_id", "person_id", "created_at"),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
 )
+# One at a time; and what a settled person may have is found without reading all that are pending.
+Index(
+    "uq_invitations_pending",
+    invitations.c.org_id,
+    invitations.c.person_id,
+    unique=True,
+    sqlite_where=invitations.c.status == "pending",
+    postgresql_where=invitations.c.status == "pending",
+)
 
 # One-time links other than invitations: sign-in, set-password. Spent by one conditional UPDATE.
 links = Table(
@@ -756,4 +765,5 @@ deliveries = Table(
     _time("created_at"),
     Index("ix_deliveries_due", "state", "due_at"),
     Index("ix_deliveries_invitation", "org_id", "invitation_id"),
+    Index("ix_deliveries_person", "org_id", "person_id"),
 )

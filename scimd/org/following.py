@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
@@ -117,9 +117,11 @@ class _Pending:
 
 
 _i, _d = invitations.c, deliveries.c
+# Spelled out: a database takes a partial index only where it sees its condition.
+_is_pending = _i.status == literal_column("'pending'")
 _PENDING = Prepared(
     select(_i.id, _i.person_id, _i.address, _i.sent_at).where(
-        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _i.status == "pending"
+        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _is_pending
     )
 )
 
@@ -135,7 +137,8 @@ def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, _Pending]:
 
 _CANCEL = Prepared(
     update(invitations)
-    .where(_i.org_id == bindparam("_org_id"), one_of(_i.id, "_ids"), _i.status == "pending")
+    # By person and not by id, for which SQLite would read all that are pending.
+    .where(_i.org_id == bindparam("_org_id"), one_of(_i.person_id, "_people"), _is_pending)
     .values(status="cancelled", ended_at=bindparam("_now"), ended_by=BY_SCIMD)
 )
 _CANCEL_MAILS = Prepared(
@@ -148,9 +151,9 @@ _CANCEL_MAILS = Prepared(
 def _cancel(tx: Tx, rows: Sequence[_Pending]) -> None:
     if not rows:
         return
-    ids = [row.id for row in rows]
-    _CANCEL.run(tx.conn, {"_org_id": tx.org_id, "_ids": ids, "_now": tx.now})
-    cancel_mails(tx, ids)
+    people = [row.person_id for row in rows]
+    _CANCEL.run(tx.conn, {"_org_id": tx.org_id, "_people": people, "_now": tx.now})
+    cancel_mails(tx, [row.id for row in rows])
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
         tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))

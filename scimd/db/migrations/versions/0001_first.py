@@ -131,6 +131,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_deliveries_due", "deliveries", ["state", "due_at"], unique=False)
     op.create_index("ix_deliveries_invitation", "deliveries", ["org_id", "invitation_id"], unique=False)
+    op.create_index("ix_deliveries_person", "deliveries", ["org_id", "person_id"], unique=False)
     op.create_table(
         "domains",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -293,6 +294,14 @@ def upgrade() -> None:
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
     op.create_index("ix_invitations_status", "invitations", ["org_id", "status", "expires_at"], unique=False)
+    op.create_index(
+        "uq_invitations_pending",
+        "invitations",
+        ["org_id", "person_id"],
+        unique=True,
+        sqlite_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("status = 'pending'"),
+    )
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
