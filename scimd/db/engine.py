@@ -7,6 +7,7 @@ anything outside the database, and must not keep results open after it returns.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -63,6 +64,11 @@ class Database:
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run the body on one snapshot of what was committed. It never waits for a writer."""
         return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=False))  # type: ignore[no-any-return]
+
+    async def give_way(self) -> None:
+        """Between the batches of long work: on SQLite, let another process write."""
+        if self.dialect == "sqlite":
+            await asyncio.sleep(sqlite.GIVE_WAY_S)
 
     async def ping(self) -> None:
         """Make sure that the database answers and is one; raises as ``read`` does."""

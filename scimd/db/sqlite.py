@@ -18,6 +18,9 @@ from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
 _STEPS = 10_000
+_ASK_AGAIN_S = 0.001
+#: Long enough for a process that asks that often to get in.
+GIVE_WAY_S = 0.003
 
 
 class Handle:
@@ -51,10 +54,29 @@ class Handle:
     def begin(self, how: str) -> Connection:
         """A connection inside a new transaction. Raises sqlite3.Error with nothing begun."""
         conn = self.connection()
-        self.sql(how)
+        if how == "BEGIN":
+            self.sql(how)
+        else:
+            self._wait_for_turn(how)
         # As a context manager it refuses statements after a body's own commit or rollback.
         self._notion.enter_context(conn.begin())
         return conn
+
+    def _wait_for_turn(self, how: str) -> None:
+        """Ask every millisecond, while another process writes.
+
+        SQLite's own waiting sleeps longer each time, up to 100 ms: whoever waits for a process that
+        writes batch after batch would miss the moments between them.
+        """
+        patience = time.monotonic() + self._busy_timeout_s
+        while True:
+            try:
+                self.sql(how)
+                return
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                    raise
+            time.sleep(_ASK_AGAIN_S)
 
     def commit(self) -> None:
         """COMMIT; after a failure nothing is left of the transaction."""
@@ -88,6 +110,8 @@ class Handle:
     def _open(self) -> sqlite3.Connection:
         raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
         raw.set_progress_handler(self._too_late, _STEPS)
+        if not self._query_only:
+            raw.execute("PRAGMA busy_timeout=0")  # see _wait_for_turn
         self.raw = raw
         return raw
 

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.core.people import GroupId, PersonId, RunId
 from scimd.db.among import among
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, run_changes, sources
 from scimd.org import approvals, leases
 from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
@@ -33,14 +34,6 @@ _PERSON_REMOVALS, _GROUPS_GONE, _GROUPS, _PEOPLE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """How many changes this batch settled, and how many wait still."""
-
-    settled: int
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Result:
     outcome: str
     detail: str | None = None
@@ -48,8 +41,8 @@ class _Result:
     action: str | None = None
 
 
-def apply_batch(tx: Tx, run_id: RunId, lease: Lease, *, size: int = BATCH) -> Batch:
-    """Apply the next batch of a run; ``settled`` is 0 when none is left.
+def apply_batch(tx: Tx, run_id: RunId, lease: Lease, *, size: int = BATCH) -> int:
+    """Apply the next batch of a run; gives how many changes that were, 0 when none is left.
 
     Raises LeaseLost, and NotAllowedNow when the source was paused or ended meanwhile.
     """
@@ -58,10 +51,10 @@ def apply_batch(tx: Tx, run_id: RunId, lease: Lease, *, size: int = BATCH) -> Ba
     _may_change(tx.conn, run)
     rows = _next(tx.conn, run, size)
     if not rows:
-        return Batch(0, 0)
+        return 0
     results = _APPLY[_sort(rows[0])](tx, run, rows)
     _write(tx, run, rows, results)
-    return Batch(len(rows), _left(tx.conn, run))
+    return len(rows)
 
 
 def skip(tx: Tx, run_id: RunId, lease: Lease, why: str) -> None:
@@ -119,7 +112,8 @@ def _sort(row: Row[Any]) -> int:
     return _PERSON_REMOVALS if row.situation in ("gone", "out-of-scope") else _PEOPLE
 
 
-def _left(conn: Connection, run: RunRecord) -> int:
+def left(conn: Connection, run: RunRecord) -> int:
+    """How many changes of the run wait to be applied. Costs their number: ask once, not per batch."""
     column = run_changes.c
     return conn.execute(
         select(func.count()).where(
@@ -128,23 +122,27 @@ def _left(conn: Connection, run: RunRecord) -> int:
     ).scalar_one()
 
 
-def _write(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]], results: Sequence[_Result]) -> None:
-    column = run_changes.c
-    statement = (
-        update(run_changes)
-        .where(column.org_id == run.org_id, column.run_id == run.id, column.n == bindparam("_n"))
-        .values(
-            outcome=bindparam("_outcome"),
-            detail=bindparam("_detail"),
-            target_id=bindparam("_target"),
-            action=bindparam("_action"),
-            applied_at=bindparam("_at"),
-        )
+_c = run_changes.c
+_WRITE = Prepared(
+    update(run_changes)
+    .where(_c.org_id == bindparam("_org_id"), _c.run_id == bindparam("_run_id"), _c.n == bindparam("_n"))
+    .values(
+        outcome=bindparam("_outcome"),
+        detail=bindparam("_detail"),
+        target_id=bindparam("_target"),
+        action=bindparam("_action"),
+        applied_at=bindparam("_at"),
     )
-    tx.conn.execute(
-        statement,
+)
+
+
+def _write(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]], results: Sequence[_Result]) -> None:
+    _WRITE.many(
+        tx.conn,
         [
             {
+                "_org_id": run.org_id,
+                "_run_id": run.id,
                 "_n": row.n,
                 "_outcome": result.outcome,
                 "_detail": result.detail,

@@ -26,6 +26,7 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync import diff
 from scimd.core.sync.plan import Change, Plan, Seats
 from scimd.db.among import among
+from scimd.db.prepared import Prepared
 from scimd.db.tables import people, rules, run_changes, runs, seat_pools, sources
 from scimd.org.tx import Door, Tx
 
@@ -348,6 +349,9 @@ def begin(tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config
     return run_id
 
 
+_ADD = Prepared(run_changes.insert())
+
+
 def add_changes(tx: Tx, run_id: RunId, first: int, part: Iterable[Change]) -> None:
     """Write changes ``first``, ``first + 1``, … of a plan that is being saved."""
     rows = [
@@ -371,8 +375,7 @@ def add_changes(tx: Tx, run_id: RunId, first: int, part: Iterable[Change]) -> No
         }
         for n, change in enumerate(part, start=first)
     ]
-    if rows:
-        tx.conn.execute(run_changes.insert(), rows)
+    _ADD.many(tx.conn, rows)
 
 
 def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int) -> None:

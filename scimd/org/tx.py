@@ -72,9 +72,13 @@ def uuid7(now: datetime, random_bits: bytes) -> str:
     """A UUID version 7 (RFC 9562 §5.7): milliseconds, then 74 random bits."""
     ms = int(now.timestamp() * 1000) & (1 << 48) - 1
     rand = int.from_bytes(random_bits[:10], "big")
-    value = ms << 80 | 0x7 << 76 | (rand >> 62 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
-    h = f"{value:032x}"
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of format()
+        ms >> 16,
+        ms & 0xFFFF,
+        rand >> 62 & 0xFFF,
+        0x8000 | rand >> 48 & 0x3FFF,
+        rand & 0xFFFFFFFFFFFF,
+    )
 
 
 class Chance:
@@ -83,17 +87,18 @@ class Chance:
     __slots__ = ("_at", "_drawn")
 
     def __init__(self) -> None:
-        self._drawn: list[bytes] = []
+        self._drawn = b""
         self._at = 0
 
     def rewind(self) -> None:
         self._at = 0
 
     def bytes(self, n: int) -> bytes:
-        if self._at == len(self._drawn):
-            self._drawn.append(secrets.token_bytes(max(n, 16)))
-        self._at += 1
-        return self._drawn[self._at - 1][:n]
+        if self._at + n > len(self._drawn):
+            # Twice as much each time: a batch of people draws thousands of times.
+            self._drawn += secrets.token_bytes(max(256, n, len(self._drawn)))
+        self._at += n
+        return self._drawn[self._at - n : self._at]
 
 
 @dataclass(slots=True)

@@ -11,11 +11,12 @@ from scimd.core.people import OrgId, PersonId
 from scimd.db.among import among, rows_of
 from scimd.db.locks import upsert
 from scimd.db.tables import unsettled
-from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.org.pace import Pace
+from scimd.org.tx import Actor, Context, Door, Tx
 
 LEAVERS, JOINERS = 0, 1
-#: People settled in one transaction of the job: some 20 ms of SQLite's one writer.
-BATCH = 50
+#: So long one batch may keep SQLite's other writers waiting.
+_HOLD_S = 0.02
 
 
 def mark(tx: Tx, person_ids: Collection[PersonId]) -> None:
@@ -46,26 +47,32 @@ async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:
     """Settle marked people, leavers first, in small transactions until none is left or time is up."""
     ctx = Context(org_id, Actor("job", "settling", "settling"), "job", "settling")
     stop_at, total = time.monotonic() + budget_s, 0
+    # A batch has to be settled at once, or it would only be marked again.
+    pace = Pace(door, door.settings.settle_at_once, hold_s=_HOLD_S)
     while time.monotonic() < stop_at:
-        count = await door.run(ctx, _batch)
+        wanted, began_at = pace.size, 0.0
+
+        def body(tx: Tx, wanted: int = wanted) -> int:
+            nonlocal began_at
+            began_at = time.monotonic()
+            return _batch(tx, wanted)
+
+        count = await door.run(ctx, body)
+        pace.took(count, time.monotonic() - began_at)
         total += count
-        if count < _size(door.settings):
+        if count < wanted:
             break
+        await door.db.give_way()
     return total
 
 
-def _size(settings: DoorSettings) -> int:
-    """A batch has to be settled at once, or it would only be marked again."""
-    return min(BATCH, settings.settle_at_once)
-
-
-def _batch(tx: Tx) -> int:
+def _batch(tx: Tx, size: int) -> int:
     column = unsettled.c
     query = select(column.person_id).where(column.org_id == tx.org_id)
     ids = [
         PersonId(row.person_id)
         for row in tx.conn.execute(
-            query.order_by(column.turn, column.marked_at, column.person_id).limit(_size(tx.settings))
+            query.order_by(column.turn, column.marked_at, column.person_id).limit(size)
         )
     ]
     if ids:

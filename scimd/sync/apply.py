@@ -7,6 +7,7 @@ next one goes on from there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,6 +19,7 @@ from scimd.core.errors import DatabaseUnavailable, LeaseLost, NotAllowedNow, Ove
 from scimd.core.people import OrgId
 from scimd.org import applying, leases, runs
 from scimd.org.leases import Lease
+from scimd.org.pace import Pace
 from scimd.org.runs import RunRecord, State
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.unsettled import settle_marked
@@ -26,6 +28,8 @@ logger = log.get(__name__)
 T = TypeVar("T")
 
 _WAIT_FOR_DATABASE_S = 60.0
+#: So long SQLite's other writers may have to wait for one batch.
+_HOLD_S = 0.05
 _NOT_THE_CHANGES_FAULT = (LeaseLost, NotAllowedNow, DatabaseUnavailable, Overloaded)
 
 
@@ -48,25 +52,27 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     database stayed away; the run can be gone on with. A source that was paused or ended meanwhile
     ends the run as partial.
     """
-    done, size = 0, applying.BATCH
+    done, total = 0, await door.read(lambda conn: applying.left(conn, run))
+    pace = Pace(door, applying.BATCH, hold_s=_HOLD_S)
     try:
         while True:
             try:
-                batch = await _batch(door, ctx, run, lease, size)
+                settled, took_s = await _batch(door, ctx, run, lease, pace.size)
             except _NOT_THE_CHANGES_FAULT:
                 raise
             except Exception as exc:
-                _log(exc, run, size)
-                if size == 1:
+                _log(exc, run, pace.size)
+                if pace.size == 1:
                     await _skip(door, ctx, run, lease, exc)
                     done += 1
-                size = max(1, size // 4)
+                pace.failed()
                 continue
-            if batch.settled == 0:
+            if settled == 0:
                 break
-            size = min(applying.BATCH, size * 2)
-            done += batch.settled
-            report(Progress("applying", done, done + batch.left))
+            pace.took(settled, took_s)
+            done += settled
+            report(Progress("applying", done, total))
+            await door.db.give_way()
     except NotAllowedNow as exc:
         why = str(exc)
         return await door.run(ctx, lambda tx: _stopped(tx, run, why))
@@ -80,8 +86,17 @@ async def _settle_all(door: Door, org_id: OrgId) -> None:
         pass
 
 
-async def _batch(door: Door, ctx: Context, run: RunRecord, lease: Lease, size: int) -> applying.Batch:
-    return await _patiently(door, ctx, lambda tx: applying.apply_batch(tx, run.id, lease, size=size))
+async def _batch(door: Door, ctx: Context, run: RunRecord, lease: Lease, size: int) -> tuple[int, float]:
+    """How many changes were applied, and how long that held what others may wait for."""
+    began_at = 0.0
+
+    def body(tx: Tx) -> int:
+        nonlocal began_at
+        began_at = time.monotonic()
+        return applying.apply_batch(tx, run.id, lease, size=size)
+
+    settled = await _patiently(door, ctx, body)
+    return settled, time.monotonic() - began_at
 
 
 async def _skip(door: Door, ctx: Context, run: RunRecord, lease: Lease, exc: Exception) -> None:

@@ -38,6 +38,7 @@ class _Mapped:
     entry: DirectoryUser
     digest: bytes | None
     document: Document
+    keys: Keys
 
 
 class PeopleFound:
@@ -125,7 +126,7 @@ class PeopleFound:
             case OutOfScope():
                 self._leave_out(entry, known)
             case document:
-                return _Mapped(entry, digest, document)
+                return _Mapped(entry, digest, document, keys_of(document))
         return None
 
     def _leave_out(self, entry: DirectoryUser, known: KnownUser | None) -> None:
@@ -157,7 +158,7 @@ class PeopleFound:
         after: Mapping[str, Any],
     ) -> PersonFound:
         off = diff.turns_inactive(old, each.document)
-        had, has = _held(keys_of(old)), _held(keys_of(each.document))
+        had, has = _held(keys_of(old)), _held(each.keys)
         return replace(
             self._entry(Situation.LINKED_CHANGED, each),
             reason="inactive in the directory" if off else "changed in the directory",
@@ -174,7 +175,7 @@ class PeopleFound:
 
     async def _identify(self, many: Sequence[_Mapped]) -> None:
         """Entries that the source does not assert now: whose are they?"""
-        keys = [keys_of(each.document) for each in many]
+        keys = [each.keys for each in many]
         for each, match in zip(many, await identified(self._door, self._ctx, keys), strict=True):
             self.found.append(self._matched(each, match))
 
@@ -204,7 +205,7 @@ class PeopleFound:
     def _entry(
         self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
     ) -> PersonFound:
-        keys = keys_of(each.document)
+        keys = each.keys
         comes = comes and keys.active
         return PersonFound(
             situation,
