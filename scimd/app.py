@@ -14,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -28,11 +28,21 @@ from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
 
 logger = log.get(__name__)
+T = TypeVar("T")
 
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
 )
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a process's main coroutine to its end: on uvloop, where it is installed."""
+    try:
+        import uvloop  # not for every platform
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
 
 
 def keyring(config: Config, *, make: bool) -> Keyring:

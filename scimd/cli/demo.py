@@ -118,7 +118,7 @@ def run() -> None:
         await _first_run(door)
         _say(loaded, file, *said)
 
-    asyncio.run(app.serve(loaded, file, before_worker=push, ready=ready))
+    app.run(app.serve(loaded, file, before_worker=push, ready=ready))
 
 
 def _clear(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -29,7 +28,7 @@ def serve(
     if demo_:
         guarded(demo.run)
         return
-    guarded(lambda: asyncio.run(composition.serve(load(config), find(config))))
+    guarded(lambda: composition.run(composition.serve(load(config), find(config))))
 
 
 def worker(
@@ -39,7 +38,7 @@ def worker(
     config: ConfigOption = None,
 ) -> None:
     """Run schedule, sync, mail and settling, without HTTP. `serve` starts one by itself."""
-    guarded(lambda: asyncio.run(composition.work(load(config), parent=parent)))
+    guarded(lambda: composition.run(composition.work(load(config), parent=parent)))
 
 
 def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:
