@@ -9,7 +9,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -209,12 +220,66 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
         if query.where is not None:
             found = found.where(query.where)
         total = _total(conn, ctx, "user_count", found if query.where is not None else None)
-        rows = _page(conn, found, query, (_a.created_at, _a.person_id)) if total else []
+        if query.where is None and not query.order:
+            of_source = {"org_id": ctx.org_id, "source_id": source_id}
+            rows: Sequence[Row[Any]] = _unfiltered(conn, of_source, query) if total else []
+        else:
+            rows = _page(conn, found, query, _last(conn, total)) if total else []
         ids = [PersonId(row.person_id) for row in rows]
         refs = group_refs(conn, ctx.org_id, source_id, ids) if ids and query.with_groups else {}
         return ListedUsers(total, [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows])
 
     return await door.read(body)
+
+
+#: So few are sorted sooner than met by walking along the order's index.
+_FEW = 1000
+
+
+def _last(conn: Connection, total: int) -> tuple[ColumnElement[Any], ...]:
+    """What the order of users ends in.
+
+    SQLite, without statistics, rather walks all users in the index of their order than looks the few
+    up that a filter finds and sorts them. The plus hides the index.
+    """
+    hidden = conn.dialect.name == "sqlite" and total <= _FEW
+    created: ColumnElement[Any] = literal_column("+assertions.created_at") if hidden else _a.created_at
+    return (created, _a.person_id)
+
+
+def _all_users() -> Prepared:
+    """A page of all users: passed over in the index alone, then looked up by key.
+
+    Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
+    not be looked at to count.
+    """
+    keys = (
+        select(_a.org_id, _a.source_id, _a.person_id)
+        .where(
+            _a.org_id == bindparam("org_id"),
+            _a.source_id == bindparam("source_id"),
+            _a.state == "live",
+        )
+        .order_by(_a.created_at, _a.person_id)
+        .limit(bindparam("count", type_=Integer))
+        .offset(bindparam("skipped", type_=Integer))
+        .subquery()
+    )
+    found = _JOIN.join(
+        keys,
+        and_(_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id),
+    )
+    query: Select[Any] = select(*_USER).select_from(found).where(_p.deleted_at.is_(None))
+    return Prepared(query.order_by(_a.created_at, _a.person_id))
+
+
+_ALL_USERS = _all_users()
+
+
+def _unfiltered(conn: Connection, of_source: Mapping[str, Any], query: ListQuery) -> list[Row[Any]]:
+    if query.count <= 0:
+        return []
+    return _ALL_USERS.all(conn, {**of_source, "count": query.count, "skipped": query.start_index - 1})
 
 
 def _total(conn: Connection, ctx: Context, counter: str, filtered: Select[Any] | None) -> int:

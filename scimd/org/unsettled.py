@@ -50,15 +50,8 @@ async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:
     # A batch has to be settled at once, or it would only be marked again.
     pace = Pace(door, door.settings.settle_at_once, hold_s=_HOLD_S)
     while time.monotonic() < stop_at:
-        wanted, began_at = pace.size, 0.0
-
-        def body(tx: Tx, wanted: int = wanted) -> int:
-            nonlocal began_at
-            began_at = time.monotonic()
-            return _batch(tx, wanted)
-
-        count = await door.run(ctx, body)
-        pace.took(count, time.monotonic() - began_at)
+        wanted = pace.size
+        count = await pace.run(ctx, lambda tx, wanted=wanted: _batch(tx, wanted))  # type: ignore[misc]
         total += count
         if count < wanted:
             break

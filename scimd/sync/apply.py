@@ -7,8 +7,7 @@ next one goes on from there.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -57,7 +56,7 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     try:
         while True:
             try:
-                settled, took_s = await _batch(door, ctx, run, lease, pace.size)
+                settled = await _batch(ctx, run, lease, pace)
             except _NOT_THE_CHANGES_FAULT:
                 raise
             except Exception as exc:
@@ -69,7 +68,6 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
                 continue
             if settled == 0:
                 break
-            pace.took(settled, took_s)
             done += settled
             report(Progress("applying", done, total))
             await door.db.give_way()
@@ -86,22 +84,15 @@ async def _settle_all(door: Door, org_id: OrgId) -> None:
         pass
 
 
-async def _batch(door: Door, ctx: Context, run: RunRecord, lease: Lease, size: int) -> tuple[int, float]:
-    """How many changes were applied, and how long that held what others may wait for."""
-    began_at = 0.0
-
-    def body(tx: Tx) -> int:
-        nonlocal began_at
-        began_at = time.monotonic()
-        return applying.apply_batch(tx, run.id, lease, size=size)
-
-    settled = await _patiently(door, ctx, body)
-    return settled, time.monotonic() - began_at
+async def _batch(ctx: Context, run: RunRecord, lease: Lease, pace: Pace) -> int:
+    return await _patiently(
+        lambda: pace.run(ctx, lambda tx: applying.apply_batch(tx, run.id, lease, size=pace.size))
+    )
 
 
 async def _skip(door: Door, ctx: Context, run: RunRecord, lease: Lease, exc: Exception) -> None:
     why = str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
-    await _patiently(door, ctx, lambda tx: applying.skip(tx, run.id, lease, why))
+    await _patiently(lambda: door.run(ctx, lambda tx: applying.skip(tx, run.id, lease, why)))
 
 
 def _log(exc: Exception, run: RunRecord, size: int) -> None:
@@ -111,12 +102,12 @@ def _log(exc: Exception, run: RunRecord, size: int) -> None:
         logger.error("change_failed", run_id=run.id, exc_info=exc)
 
 
-async def _patiently(door: Door, ctx: Context, body: Callable[[Tx], T]) -> T:
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
     async for attempt in stamina.retry_context(
         on=(DatabaseUnavailable, Overloaded), attempts=None, timeout=_WAIT_FOR_DATABASE_S, wait_max=5.0
     ):
         with attempt:
-            return await door.run(ctx, body)
+            return await work()
     raise AssertionError("retry_context returns or raises")
 
 

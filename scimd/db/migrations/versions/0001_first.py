@@ -51,7 +51,10 @@ def upgrade() -> None:
         "ix_assertions_external", "assertions", ["org_id", "source_id", "external_id"], unique=False
     )
     op.create_index(
-        "ix_assertions_page", "assertions", ["org_id", "source_id", "created_at", "person_id"], unique=False
+        "ix_assertions_page",
+        "assertions",
+        ["org_id", "source_id", "created_at", "person_id", "state"],
+        unique=False,
     )
     op.create_index("ix_assertions_person", "assertions", ["org_id", "person_id"], unique=False)
     op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
