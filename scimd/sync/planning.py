@@ -234,11 +234,15 @@ class _Reading:
             return _HELD_BY_NAMELESS.format(self._nameless)
         if self._record.quarantined_since is not None:
             return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
-        return None
+        # The run that finds the source unreadable is the first that removes nobody.
+        return self._many_failed()
 
     def _alarm(self, plan: Plan) -> str | None:
         if plan.trips:
             return "; ".join(trip.why for trip in plan.trips)
+        return self._many_failed()
+
+    def _many_failed(self) -> str | None:
         failed = sum(1 for person in self._people.found if person.situation is Situation.FAILED)
         if self._people.seen >= _FAILED_FROM and failed * 100 > self._people.seen * _FAILED_PERCENT:
             return f"{failed} of {self._people.seen} entries failed"

@@ -190,6 +190,11 @@ async def _finish_what_was_cut_off(
 ) -> None:
     run = await door.read(lambda conn: runs.unfinished(conn, source.org_id, source.id))
     if run is not None:
+        run_id = run.id
+        ended = await door.run(ctx, lambda tx: applying.let_stand(tx, run_id, lease))
+        if ended is not None:
+            logger.info("run_given_up", run_id=run.id, source=source.name, why=ended.error)
+            return
         logger.info("run_resumed", run_id=run.id, source=source.name, place=run.place)
         await apply_all(door, ctx, run, lease, report)
 
