@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select
+from sqlalchemy import Row, Select, bindparam, select, update
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
-from scimd.db.tables import assertions, decisions, people
+from scimd.db.tables import assertions, decisions, links, people
 from scimd.org import unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
@@ -167,6 +167,14 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
 def _pass_on(
     tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
 ) -> None:
+    _kill_mailed_links(
+        tx,
+        [
+            owned.person_id
+            for owned, _ in documents
+            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
+        ],
+    )
     release_addresses(
         tx,
         [
@@ -175,6 +183,23 @@ def _pass_on(
             if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
         ],
     )
+
+
+def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
+    """A link to set the password went to the old address; whoever reads mail there must not use it,
+    nor prove the new address by it."""
+    if person_ids:
+        tx.conn.execute(
+            update(links)
+            .where(
+                links.c.org_id == tx.org_id,
+                among(tx.conn, links.c.person_id, person_ids),
+                links.c.purpose == "set_password",
+                links.c.used_at.is_(None),
+                links.c.expires_at > tx.now,
+            )
+            .values(expires_at=tx.now)
+        )
 
 
 def release_addresses(tx: Tx, keys: list[str]) -> None:
