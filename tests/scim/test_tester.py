@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import orjson
+import pytest
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import CheckResult, Status, check_server
 
-from tests.scim.serving import Client
+from tests.scim.serving import Client, Installation
 
 
 @dataclass
@@ -55,8 +56,10 @@ def _checked(client: Client) -> list[CheckResult]:
         wire.connection.close()
 
 
-async def test_every_check_of_the_tester_passes(idp: Client) -> None:
-    results = await asyncio.to_thread(_checked, idp)
+@pytest.mark.parametrize("profile", ["default", "rfc"])
+async def test_every_check_of_the_tester_passes(scimd: Installation, profile: str) -> None:
+    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    results = await asyncio.to_thread(_checked, client)
     bad = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL, Status.DEVIATION)]
     assert not bad, "\n".join(f"{each.title} {each.resource_type}: {each.reason}" for each in bad)
     passed = [each for each in results if each.status is not Status.SKIPPED]
