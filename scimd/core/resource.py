@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
-from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind
+from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
 
 _ADDED = ("schemas", "id", "meta", "groups", "members")
@@ -91,11 +91,6 @@ def unpack(stored: bytes) -> Document:
 def etag(version: int, rest: int = 0) -> str:
     """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
     return f'W/"{version}-{rest}"'
-
-
-def moment(at: datetime) -> str:
-    """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def user_location(person_id: str, base_url: str) -> str:
@@ -212,7 +207,7 @@ class Projection:
     @property
     def plain(self) -> bool:
         """Nothing to leave out but, perhaps, members or groups, which need not be read at all."""
-        return self.only is None and self.without <= {("members",), ("groups",)}
+        return self.only is None and not self.kind.hides and self.without <= {("members",), ("groups",)}
 
     def wants(self, name: str) -> bool:
         """Whether the answer may carry this top-level attribute."""

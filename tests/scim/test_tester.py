@@ -13,6 +13,7 @@ import pytest
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import CheckResult, Status, check_server
 
+from tests.scim.declared import DOORS, HR, source_with
 from tests.scim.serving import Client, Installation
 
 
@@ -58,7 +59,18 @@ def _checked(client: Client) -> list[CheckResult]:
 
 @pytest.mark.parametrize("profile", ["default", "rfc"])
 async def test_every_check_of_the_tester_passes(scimd: Installation, profile: str) -> None:
-    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    await _passes(await scimd.client(await scimd.organization("acme"), profile=profile))
+
+
+async def test_every_check_passes_with_two_custom_extensions(scimd: Installation) -> None:
+    org = await scimd.organization("acme")
+    # The tester fills a decimal with letters, which its own model then refuses.
+    rows = [row for row in HR["attribute"] if row.get("type") != "decimal"]
+    config = source_with({**HR, "attribute": rows}, DOORS)
+    await _passes(await scimd.client(org, profile="rfc", config=config))
+
+
+async def _passes(client: Client) -> None:
     results = await asyncio.to_thread(_checked, client)
     bad = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL, Status.DEVIATION)]
     assert not bad, "\n".join(f"{each.title} {each.resource_type}: {each.reason}" for each in bad)
