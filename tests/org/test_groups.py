@@ -276,3 +276,40 @@ async def test_another_sources_group_is_not_there(database_url: str) -> None:
         stored = await reads.scim_group(acme.door, other, theirs)
         assert stored is not None
         assert stored.members == (), "a person whom the source does not assert is nobody to it"
+
+
+async def test_group_that_is_renamed_gives_what_its_new_name_gives(database_url: str) -> None:
+    """Renaming into a rule or out of one leaves no stale role (lesson 8)."""
+    async with house(database_url) as acme:
+        rules = [
+            {"number": 1, "pattern": "leads-*", "role": "manager"},
+            {"number": 2, "pattern": "audit-*", "team": "Audit"},
+        ]
+        idp = await acme.source("idp", config={"rule": rules})
+        ctx = acme.as_scim(idp)
+        ann = (await acme.create("ann", ctx)).person_id
+        group_id = await acme.group("leads-north", ann, ctx=ctx)
+        assert (await acme.person(ann)).primary_role == "manager"
+
+        await acme.push_groups(group("audit-north", ann, group_id=group_id), ctx=ctx)
+        row = await acme.person(ann)
+        assert (row.roles, row.team_id is None) == (["user"], False)
+        await acme.push_groups(group("friends of coffee", ann, group_id=group_id), ctx=ctx)
+        assert (await acme.person(ann)).roles == ["user"]
+        assert await projects_of(acme, ann) == {"friends of coffee"}
+        await acme.push_groups(group("leads-south", ann, group_id=group_id), ctx=ctx)
+        assert (await acme.person(ann)).primary_role == "manager"
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_one_give(
+    database_url: str,
+) -> None:
+    async with house(database_url) as acme:
+        idp = await acme.source("idp", config={"rule": [{"number": 1, "group": "g-1", "role": "manager"}]})
+        ctx = acme.as_scim(idp)
+        ann = (await acme.create("ann", ctx)).person_id
+        (made,) = await acme.push_groups(group("Leads", ann, external_id="g-1"), ctx=ctx)
+        assert (await acme.person(ann)).primary_role == "manager"
+        await acme.push_groups(group("Leads", ann, external_id="g-2", group_id=made.group_id), ctx=ctx)
+        assert (await acme.person(ann)).primary_role == "user"

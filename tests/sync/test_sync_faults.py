@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 
 import pytest
@@ -20,7 +20,9 @@ from scimd.connector_api import (
 )
 from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events
-from scimd.org import leases, runs, sources
+from scimd.org import applying, leases, runs, sources
+from scimd.org.people import Asserted, AssertUser
+from scimd.org.tx import Tx
 from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.sync.world import Person, Point, Script, World, world
@@ -347,3 +349,42 @@ async def test_group_that_would_lose_most_stays_held_until_an_admin_looks(acme: 
     done = await acme.approve(again)
     assert (done.state, done.counts["groups_members_changed"]) == ("done", 1)
     assert (await acme.sync()).changes == 0
+
+
+async def test_change_that_raises_what_nobody_foresaw_fails_alone(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = applying.record_users
+
+    def poisoned(tx: Tx, many: Sequence[AssertUser]) -> list[Asserted]:
+        if any(wish.document["userName"] == "user0043" for wish in many):
+            raise RuntimeError("secret=hunter2")
+        return original(tx, many)
+
+    monkeypatch.setattr(applying, "record_users", poisoned)
+    acme.script.fill(60)
+    run = await acme.sync()
+    assert (run.state, run.counts["created"], run.counts["failed"]) == ("partial", 29, 1)
+    (failed,) = await runs.changes(acme.door, acme.org_id, run.id, outcome="failed")
+    assert (failed.name, failed.detail) == ("user0043", "an unforeseen fault: RuntimeError")
+    monkeypatch.undo()
+    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+    assert (await acme.sync()).counts["created"] == 1
+
+
+async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> None:
+    rules = [{"number": 1, "group": "g1", "role": "account-admin", "may_give_account_admin": True}]
+    async with world(database_url, rule=rules, ceiling="account-admin", invite="never") as acme:
+        acme.script.fill(5)
+        acme.script.groups = {"g1": ("Admins", ["x0001"])}
+        run = await acme.sync()
+        assert run.state == "held"
+        assert run.trips == ("1 people would become Account Admins; the limit is 0",)
+        said = await acme.said(run)
+        assert (said["Admins"][1], said["user0001"][1], said["user0002"][1]) == (
+            "staged",
+            "staged",
+            "applied",
+        )
+        assert (await acme.approve(run)).state == "done"
+        assert (await acme.sync()).changes == 0

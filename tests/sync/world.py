@@ -24,7 +24,7 @@ from scimd.connector_api import (
     OpenSource,
     Page,
 )
-from scimd.core.people import OrgId
+from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import migrate
 from scimd.db.engine import Database
@@ -283,6 +283,7 @@ async def organization(door: Door, source: Source, *, seats_: int | None = None)
         source.connector,
         state=source.state,
         invite=source.invite,
+        ceiling=RoleName(source.ceiling),
         config=as_json(source),
     )
     await sources.create(door, ctx, new)
