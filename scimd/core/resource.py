@@ -7,8 +7,9 @@ id, meta, groups or members, and scimd's extension around them. Only a projectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ import orjson
 from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
 
+_NAMES = re.compile(r"[a-z$][\w-]*")
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
@@ -197,6 +199,8 @@ class Projection:
     kind: ResourceKind
     only: frozenset[tuple[str, ...]] | None = None
     without: frozenset[tuple[str, ...]] = frozenset()
+    #: What the request itself wrote: shown, though it is else shown on request only (RFC 7643 §7).
+    written: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, kind: ResourceKind, attributes: str | None, excluded: str | None) -> Projection:
@@ -214,6 +218,10 @@ class Projection:
         if (name,) in self.without:
             return False
         return self.only is None or any(path[0] == name for path in self.only)
+
+    def after(self, body: Any) -> Projection:
+        """The same, in answer to a request that wrote this body."""
+        return replace(self, written=frozenset(_mentioned(body))) if self.kind.hides else self
 
     def asks_for(self, urn: str) -> bool:
         """Whether something of an extension was asked for by name."""
@@ -250,7 +258,7 @@ class Projection:
         if path in self.without or (row is not None and row.returned == "never"):
             return None
         if self.only is None:
-            on_request = row is not None and row.returned == "request"
+            on_request = row is not None and row.returned == "request" and name.lower() not in self.written
             return None if on_request else self._parts(path, value, None)
         if path in self.only or (above and above in self.only):
             return self._parts(path, value, None)
@@ -272,6 +280,18 @@ class Projection:
 
 def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(path for each in text.split(",") if (path := _path(kind, each.strip())) is not None)
+
+
+def _mentioned(body: Any) -> Iterator[str]:
+    """Every name in a body: its keys, and the words of the paths of a PATCH."""
+    if isinstance(body, list):
+        for each in body:
+            yield from _mentioned(each)
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            text = value if key.lower() == "path" and isinstance(value, str) else key
+            yield from _NAMES.findall(text.lower())
+            yield from _mentioned(value)
 
 
 def _path(kind: ResourceKind, text: str) -> tuple[str, ...] | None:

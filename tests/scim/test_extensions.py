@@ -185,7 +185,12 @@ async def test_patch_reaches_every_part(hr: Client) -> None:
 async def test_returned_is_honoured_on_every_answer(hr: Client) -> None:
     made = await hr.user("ann", **{HR_URN: {"grade": 1, "secret": "s", "kept": "k"}})
     path = f"/Users/{made['id']}"
-    assert made[HR_URN] == {"grade": 1, "kept": "k"}
+    # RFC 7643 §7: what is shown on request is shown too where the request wrote it.
+    assert made[HR_URN] == {"grade": 1, "secret": "s", "kept": "k"}
+    written = await hr.patch(path, {"op": "replace", "path": f"{HR_URN}:secret", "value": "s"})
+    assert written.json[HR_URN] == {"grade": 1, "secret": "s", "kept": "k"}
+    other = await hr.patch(path, {"op": "replace", "path": "title", "value": "CTO"})
+    assert other.json[HR_URN] == {"grade": 1, "kept": "k"}
     assert (await hr.get(path)).json[HR_URN] == {"grade": 1, "kept": "k"}
     listed = (await hr.get("/Users")).json["Resources"][0]
     assert listed[HR_URN] == {"grade": 1, "kept": "k"}
