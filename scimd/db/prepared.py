@@ -97,7 +97,7 @@ class _Text:
         self._binds = [_bind(compiled, name, dialect) for name in names or ()]
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
-        row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]  # noqa: PYI024
+        row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row._make
         wanted = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
         self._convert = [(n, convert) for n, convert in wanted if convert is not None]
