@@ -138,10 +138,11 @@ def _finish(made: RunRecord, json: bool) -> None:
 def _say(made: RunRecord) -> None:
     out.print(f"[bold]{made.source_name}[/bold] {made.state}: {made.error or summary(made)}")
     if made.seats.get("limit") is not None:
-        seats = made.seats
-        out.print(
-            f"Seats: {seats.get('before')} used before, {seats.get('after')} after, of {seats['limit']}."
+        before, after, limit, waiting = (
+            made.seats.get(key) for key in ("before", "after", "limit", "waiting")
         )
+        queue = f" {waiting} wait for one." if waiting else ""
+        out.print(f"Seats: {before} used before, {after} after, of {limit}.{queue}")
     if made.mails:
         out.print(f"Mails: {made.mails}.")
     for trip in made.trips:

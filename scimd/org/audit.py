@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore, lock_rows
+from scimd.db.prepared import Prepared
 from scimd.db.tables import event_values, events, leases, published
 from scimd.db.types import utc_text
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -29,6 +30,7 @@ _LEASE = "publisher"
 LATECOMERS = timedelta(hours=1)
 _START = bytes(32)
 _FAULTS_SHOWN = 20
+_EVENTS, _VALUES = Prepared(events.insert()), Prepared(event_values.insert())
 
 
 def write_events(tx: Tx) -> None:
@@ -59,8 +61,8 @@ def write_events(tx: Tx) -> None:
             }
         )
         values.append({"org_id": tx.org_id, "event_id": event_id, "salt": salt, "body": body})
-    tx.conn.execute(events.insert(), rows)
-    tx.conn.execute(event_values.insert(), values)
+    _EVENTS.many(tx.conn, rows)
+    _VALUES.many(tx.conn, values)
 
 
 def _event_id(now: datetime, random: bytes, number: int) -> str:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, grants, people, status_spans
 from scimd.org.rulebook import RuleBook, SourceBook
 
@@ -56,9 +57,9 @@ class Near:
                 self.by_external_id[row.external_id].append(row)
 
 
-def _near(key: ColumnElement[Any]) -> Select[Any]:
+def _near(key: ColumnElement[Any]) -> Prepared:
     column = assertions.c
-    return (
+    return Prepared(
         select(assertions, people.c.deleted_at, people.c.status)
         .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
         .where(column.org_id == bindparam("org_id"), column.source_id == bindparam("source_id"), one_of(key))
@@ -81,7 +82,7 @@ def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable
     ):
         if values:
             of_source = {"org_id": org_id, "source_id": source_id, "keys": values}
-            for row in conn.execute(statement, of_source):
+            for row in statement.all(conn, of_source):
                 found.add(row)
     return found
 
@@ -134,9 +135,13 @@ class Beyond:
     local: Mapping[str, LocalPerson]
 
 
-_HOLDERS: Select[Any] = select(
-    people.c.id, people.c.sign_in_key, people.c.status, people.c.accepted, people.c.address_verified_at
-).where(people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key))
+_HOLDERS = Prepared(
+    select(
+        people.c.id, people.c.sign_in_key, people.c.status, people.c.accepted, people.c.address_verified_at
+    ).where(
+        people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key)
+    )
+)
 
 
 def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry]) -> Beyond:
@@ -144,7 +149,7 @@ def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequen
     addresses = {entry.keys.sign_in_key for entry in entries} - {None}
     if not addresses:
         return Beyond(joined, {}, {})
-    held = conn.execute(_HOLDERS, {"org_id": book.org_id, "keys": addresses}).all()
+    held = _HOLDERS.all(conn, {"org_id": book.org_id, "keys": addresses})
     if not held:
         return Beyond(joined, {}, {})
     sources_of = _sources_of(conn, book.org_id, [PersonId(row.id) for row in held])

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from scimd.core.people import OrgId, PersonId, RoleName, SourceId
 from scimd.core.standing import (
@@ -20,6 +20,7 @@ from scimd.core.standing import (
     Rules,
 )
 from scimd.db.among import one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.following import BY_SCIMD
 from scimd.org.memberships import memberships
@@ -27,13 +28,15 @@ from scimd.org.tx import Tx
 
 _org: BindParameter[str] = bindparam("org_id")
 _a, _g, _i = assertions.c, grants.c, invitations.c
-_PEOPLE = select(people).where(people.c.org_id == _org, one_of(people.c.id)).order_by(people.c.id)
-_ASSERTIONS: Select[Any] = select(_a.person_id, _a.source_id, _a.active, _a.state, _a.deleted).where(
-    _a.org_id == _org, one_of(_a.person_id)
+_PEOPLE = Prepared(select(people).where(people.c.org_id == _org, one_of(people.c.id)).order_by(people.c.id))
+_ASSERTIONS = Prepared(
+    select(_a.person_id, _a.source_id, _a.active, _a.state, _a.deleted).where(
+        _a.org_id == _org, one_of(_a.person_id)
+    )
 )
-_GRANTS = select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None))
-_GATES = select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id))
-_INVITATIONS: Select[Any] = (
+_GRANTS = Prepared(select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None)))
+_GATES = Prepared(select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id)))
+_INVITATIONS = Prepared(
     select(_i.person_id, _i.status, _i.ended_by)
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
@@ -61,7 +64,7 @@ def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:
 
 
 def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]) -> list[Row[Any]]:
-    return list(conn.execute(_PEOPLE, {"org_id": org_id, "keys": person_ids}))
+    return _PEOPLE.all(conn, {"org_id": org_id, "keys": person_ids})
 
 
 def gather(
@@ -104,7 +107,7 @@ def _assertions(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
 ) -> Mapping[PersonId, list[AssertionFact]]:
     found: dict[PersonId, list[AssertionFact]] = defaultdict(list)
-    for row in conn.execute(_ASSERTIONS, {"org_id": org_id, "keys": ids}):
+    for row in _ASSERTIONS.all(conn, {"org_id": org_id, "keys": ids}):
         fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
         found[PersonId(row.person_id)].append(fact)
     return found
@@ -114,7 +117,7 @@ def _grants(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[
     found: dict[PersonId, list[Row[Any]]] = defaultdict(list)
     if not ids:
         return found
-    for row in conn.execute(_GRANTS, {"org_id": org_id, "keys": ids}):
+    for row in _GRANTS.all(conn, {"org_id": org_id, "keys": ids}):
         found[PersonId(row.person_id)].append(row)
     return found
 
@@ -131,7 +134,7 @@ def _gates(
     reinstated: dict[PersonId, list[Reinstatement]] = defaultdict(list)
     if not ids:
         return closed, reinstated
-    for row in conn.execute(_GATES, {"org_id": org_id, "keys": ids}):
+    for row in _GATES.all(conn, {"org_id": org_id, "keys": ids}):
         person_id = PersonId(row.person_id)
         if row.kind == "reinstated":
             reinstated[person_id].append(Reinstatement(SourceId(row.source_id), row.by))
@@ -147,7 +150,7 @@ def _invitations(
     if not ids:
         return {}
     found: dict[PersonId, InvitationState] = {}
-    for row in conn.execute(_INVITATIONS, {"org_id": org_id, "keys": ids}):
+    for row in _INVITATIONS.all(conn, {"org_id": org_id, "keys": ids}):
         gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
         found[PersonId(row.person_id)] = "none" if gone else row.status
     return found

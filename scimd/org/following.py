@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -13,12 +13,14 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.tables import deliveries, invitations, sources
+from scimd.db.among import one_of
+from scimd.db.prepared import Prepared
+from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Tx
 
 #: ``ended_by`` of an invitation that scimd cancelled itself. It counts as none: a return makes a new one.
 BY_SCIMD = "scimd"
-_UNSENT = ("staged", "due")
+_unsent = (deliveries.c.state == "staged") | (deliveries.c.state == "due")
 
 
 # ------------------------------------------------------------------------------ following people
@@ -114,29 +116,40 @@ class _Pending:
     sent: bool
 
 
-def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, _Pending]:
-    rows = tx.conn.execute(
-        select(invitations.c.id, invitations.c.person_id, invitations.c.address, invitations.c.sent_at).where(
-            invitations.c.org_id == tx.org_id,
-            invitations.c.person_id.in_(people),
-            invitations.c.status == "pending",
-        )
+_i, _d = invitations.c, deliveries.c
+_PENDING = Prepared(
+    select(_i.id, _i.person_id, _i.address, _i.sent_at).where(
+        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _i.status == "pending"
     )
+)
+
+
+def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, _Pending]:
+    known = [person_id for person_id in people if person_id not in tx.created]
+    if not known:
+        return {}
+    rows = _PENDING.all(tx.conn, {"org_id": tx.org_id, "keys": known})
     found = [_Pending(row.id, row.person_id, row.address, row.sent_at is not None) for row in rows]
     return {pending.person_id: pending for pending in found}
+
+
+_CANCEL = Prepared(
+    update(invitations)
+    .where(_i.org_id == bindparam("_org_id"), one_of(_i.id, "_ids"), _i.status == "pending")
+    .values(status="cancelled", ended_at=bindparam("_now"), ended_by=BY_SCIMD)
+)
+_CANCEL_MAILS = Prepared(
+    update(deliveries)
+    .where(_d.org_id == bindparam("_org_id"), one_of(_d.invitation_id, "_ids"), _unsent)
+    .values(state="cancelled")
+)
 
 
 def _cancel(tx: Tx, rows: Sequence[_Pending]) -> None:
     if not rows:
         return
     ids = [row.id for row in rows]
-    tx.conn.execute(
-        update(invitations)
-        .where(
-            invitations.c.org_id == tx.org_id, invitations.c.id.in_(ids), invitations.c.status == "pending"
-        )
-        .values(status="cancelled", ended_at=tx.now, ended_by=BY_SCIMD)
-    )
+    _CANCEL.run(tx.conn, {"_org_id": tx.org_id, "_ids": ids, "_now": tx.now})
     cancel_mails(tx, ids)
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
@@ -145,38 +158,35 @@ def _cancel(tx: Tx, rows: Sequence[_Pending]) -> None:
 
 def cancel_mails(tx: Tx, invitation_ids: Sequence[str]) -> None:
     """Owe no mail of these invitations any more."""
-    tx.conn.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.org_id == tx.org_id,
-            deliveries.c.invitation_id.in_(invitation_ids),
-            deliveries.c.state.in_(_UNSENT),
-        )
-        .values(state="cancelled")
+    _CANCEL_MAILS.run(tx.conn, {"_org_id": tx.org_id, "_ids": invitation_ids})
+
+
+_MAILS = Prepared(
+    select(_d.id, _d.first_change_at).where(
+        _d.org_id == bindparam("org_id"),
+        one_of(_d.person_id),
+        _d.template == "invitation",
+        _unsent,
+        # One that was tried already waits by its own back-off.
+        _d.attempts == 0,
     )
+)
+_PUT_OFF = Prepared(
+    update(deliveries)
+    .where(_d.org_id == bindparam("_org_id"), _d.id == bindparam("_id"))
+    .values(due_at=bindparam("_due_at"))
+)
 
 
 def _push_back(tx: Tx, people: Sequence[PersonId]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
     if not people:
         return
-    rows = tx.conn.execute(
-        select(deliveries.c.id, deliveries.c.first_change_at).where(
-            deliveries.c.org_id == tx.org_id,
-            deliveries.c.person_id.in_(people),
-            deliveries.c.template == "invitation",
-            deliveries.c.state.in_(_UNSENT),
-            # One that was tried already waits by its own back-off.
-            deliveries.c.attempts == 0,
-        )
-    ).all()
-    if rows:
-        tx.conn.execute(
-            update(deliveries)
-            .where(deliveries.c.org_id == tx.org_id, deliveries.c.id == bindparam("mail"))
-            .values(due_at=bindparam("later")),
-            [{"mail": row.id, "later": _due(tx, row.first_change_at)} for row in rows],
-        )
+    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": people})
+    _PUT_OFF.many(
+        tx.conn,
+        [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],
+    )
 
 
 def _due(tx: Tx, first_change: datetime) -> datetime:
@@ -192,10 +202,13 @@ def _longest(tx: Tx) -> timedelta:
     return timedelta(seconds=tx.settings.mail_delay_at_most_s)
 
 
+_INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())
+
+
 def _open(tx: Tx, many: Sequence[FollowUp]) -> None:
     if not many:
         return
-    names = _source_names(tx, {person.source_id for person in many})
+    sources = tx.book.rules.sources
     rows: list[dict[str, Any]] = [
         {
             "org_id": tx.org_id,
@@ -204,15 +217,15 @@ def _open(tx: Tx, many: Sequence[FollowUp]) -> None:
             "address": person.address,
             "status": "pending",
             "staged": person.source_state == "staged",
-            "invited_by": names.get(person.source_id or "", tx.ctx.actor.name),
+            "invited_by": sources[person.source_id].name if person.source_id else tx.ctx.actor.name,
             "source_id": person.source_id,
             "created_at": tx.now,
             "expires_at": tx.now + timedelta(seconds=tx.settings.invitation_valid_s),
         }
         for person in many
     ]
-    tx.conn.execute(invitations.insert(), rows)
-    tx.conn.execute(deliveries.insert(), [mail(tx, row) for row in rows])
+    _INVITE.many(tx.conn, rows)
+    _OWE.many(tx.conn, [mail(tx, row) for row in rows])
     for row in rows:
         after = {"person": row["person_id"], "address": row["address"], "staged": row["staged"]}
         tx.record(Event(EventKind.INVITATION_CREATED, "invitation", row["id"], after=after))
@@ -235,13 +248,3 @@ def mail(tx: Tx, invitation: dict[str, Any], *, at_once: bool = False) -> dict[s
         "due_at": tx.now if at_once else _due(tx, tx.now),
         "created_at": tx.now,
     }
-
-
-def _source_names(tx: Tx, ids: Iterable[SourceId | None]) -> dict[str, str]:
-    wanted = [source_id for source_id in ids if source_id]
-    if not wanted:
-        return {}
-    rows = tx.conn.execute(
-        select(sources.c.id, sources.c.name).where(sources.c.org_id == tx.org_id, sources.c.id.in_(wanted))
-    )
-    return {row.id: row.name for row in rows}

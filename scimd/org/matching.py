@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from scimd.core.errors import NotFound, NotUnique
 from scimd.core.people import PersonId
@@ -21,9 +21,9 @@ from scimd.core.sync.match import (
     UserNameTaken,
     identify,
 )
-from scimd.db.among import among
+from scimd.db.among import one_of
 from scimd.db.engine import LostRace
-from scimd.db.locks import lock_rows
+from scimd.db.prepared import Locking
 from scimd.db.tables import people
 from scimd.org import candidates, decisions
 from scimd.org.candidates import Near
@@ -183,11 +183,17 @@ def _links(person_ids: Sequence[PersonId]) -> list[Option]:
 # ------------------------------------------------------------------------------ locking
 
 
+_LOCK = Locking(
+    select(people.c.id)
+    .where(people.c.org_id == bindparam("org_id"), one_of(people.c.id))
+    .order_by(people.c.id)
+)
+
+
 def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
-    query = select(people.c.id).where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, ids))
-    there = {row.id for row in lock_rows(tx.conn, query.order_by(people.c.id))}
+    there = set(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
     for row in known:
         if row.id not in there:
             row.refuse(NotFound("user", row.id))

@@ -16,6 +16,7 @@ from sqlalchemy import Row, Select, bindparam, select, update
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of
 from scimd.db.locks import insert_ignore
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import unsettled
 from scimd.org.memberships import people_below
@@ -209,12 +210,14 @@ def touch_below(tx: Tx, group_ids: Collection[GroupId], turn: int) -> None:
 # ------------------------------------------------------------------------------ appearing, hiding
 
 
-_UNKNOWN: Select[Any] = select(group_members.c.group_id, group_members.c.member_key).where(
-    group_members.c.org_id == bindparam("org_id"),
-    group_members.c.source_id == bindparam("source_id"),
-    group_members.c.person_id.is_(None),
-    group_members.c.child_id.is_(None),
-    one_of(group_members.c.member_key),
+_UNKNOWN = Prepared(
+    select(group_members.c.group_id, group_members.c.member_key).where(
+        group_members.c.org_id == bindparam("org_id"),
+        group_members.c.source_id == bindparam("source_id"),
+        group_members.c.person_id.is_(None),
+        group_members.c.child_id.is_(None),
+        one_of(group_members.c.member_key),
+    )
 )
 
 
@@ -237,7 +240,7 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
         return []
     column = group_members.c
     of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
-    unknown = tx.conn.execute(_UNKNOWN, of_source).all()
+    unknown = _UNKNOWN.all(tx.conn, of_source)
     if unknown:
         tx.conn.execute(
             group_members.delete().where(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
 from sqlalchemy.sql import ColumnElement
@@ -18,12 +17,40 @@ from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.roles import Effect
 from scimd.core.standing import MembershipFact
 from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
-_DIRECT: Select[Any] = select(group_members.c.person_id, group_members.c.group_id).where(
-    group_members.c.org_id == bindparam("org_id"), one_of(group_members.c.person_id)
+_m, _e, _g = group_members.c, group_effects.c, groups.c
+_DIRECT = Prepared(
+    select(_m.person_id, _m.group_id).where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
 )
+_EFFECTS = Prepared(select(group_effects).where(_e.org_id == bindparam("org_id"), one_of(_e.group_id)))
+_LIVING = Prepared(
+    select(_g.id, _g.source_id, _g.display_name).where(
+        _g.org_id == bindparam("org_id"), _g.state == "live", one_of(_g.id)
+    )
+)
+
+
+def _edges() -> Prepared:
+    """The edges from child to parent that are reachable from the seeds, ``keys``."""
+    up = (
+        select(_m.org_id, _m.child_id, _m.group_id, literal(1).label("depth"))
+        .where(_m.org_id == bindparam("org_id"), one_of(_m.child_id))
+        .cte("up", recursive=True)
+    )
+    further = (
+        select(up.c.org_id, _m.child_id, _m.group_id, up.c.depth + 1)
+        .select_from(up)
+        .join(group_members, (_m.org_id == up.c.org_id) & (_m.child_id == up.c.group_id))
+        .where(up.c.depth < DEPTH)
+    )
+    up = up.union(further)
+    return Prepared(select(up.c.child_id, up.c.group_id).distinct())
+
+
+_EDGES = _edges()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,28 +84,14 @@ def memberships(
 
 def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:
     found: dict[PersonId, set[GroupId]] = defaultdict(set)
-    for row in conn.execute(_DIRECT, {"org_id": org_id, "keys": ids}):
+    for row in _DIRECT.all(conn, {"org_id": org_id, "keys": ids}):
         found[PersonId(row.person_id)].add(GroupId(row.group_id))
     return found
 
 
 def _parents(conn: Connection, org_id: OrgId, seeds: Collection[GroupId]) -> dict[GroupId, set[GroupId]]:
-    """The edges from child to parent that are reachable from the seeds."""
-    column = group_members.c
-    up = (
-        select(column.org_id, column.child_id, column.group_id, literal(1).label("depth"))
-        .where(column.org_id == org_id, among(conn, column.child_id, seeds))
-        .cte("up", recursive=True)
-    )
-    further = (
-        select(up.c.org_id, column.child_id, column.group_id, up.c.depth + 1)
-        .select_from(up)
-        .join(group_members, (column.org_id == up.c.org_id) & (column.child_id == up.c.group_id))
-        .where(up.c.depth < DEPTH)
-    )
-    up = up.union(further)
     found: dict[GroupId, set[GroupId]] = defaultdict(set)
-    for row in conn.execute(select(up.c.child_id, up.c.group_id).distinct()):
+    for row in _EDGES.all(conn, {"org_id": org_id, "keys": seeds}):
         found[GroupId(row.child_id)].add(GroupId(row.group_id))
     return found
 
@@ -87,20 +100,13 @@ def _groups(
     conn: Connection, org_id: OrgId, ids: Collection[GroupId], source_id: SourceId | None
 ) -> dict[GroupId, _Group]:
     effects: dict[str, list[Effect]] = defaultdict(list)
-    column = group_effects.c
-    for row in conn.execute(
-        select(group_effects).where(column.org_id == org_id, among(conn, column.group_id, ids))
-    ):
+    for row in _EFFECTS.all(conn, {"org_id": org_id, "keys": ids}):
         role = RoleName(row.project_role) if row.project_role else None
         effects[row.group_id].append(Effect(row.rule, row.kind, row.target, role))
-    query = select(groups.c.id, groups.c.source_id, groups.c.display_name).where(
-        groups.c.org_id == org_id, groups.c.state == "live", among(conn, groups.c.id, ids)
-    )
-    if source_id is not None:
-        query = query.where(groups.c.source_id == source_id)
     return {
         GroupId(row.id): _Group(SourceId(row.source_id), row.display_name, tuple(effects[row.id]))
-        for row in conn.execute(query)
+        for row in _LIVING.all(conn, {"org_id": org_id, "keys": ids})
+        if source_id is None or row.source_id == source_id
     }
 
 

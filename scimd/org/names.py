@@ -8,12 +8,17 @@ from sqlalchemy import bindparam, select
 
 from scimd.core.people import local_user_name
 from scimd.db.among import one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import people
 from scimd.org.tx import Tx
 
 _NONE: frozenset[str] = frozenset()
-_HELD = select(people.c.local_user_name).where(
-    people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.local_user_name)
+_HELD = Prepared(
+    select(people.c.local_user_name).where(
+        people.c.org_id == bindparam("org_id"),
+        people.c.deleted_at.is_(None),
+        one_of(people.c.local_user_name),
+    )
 )
 
 
@@ -37,7 +42,7 @@ def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:
 
 
 def _taken(tx: Tx, names: Collection[str]) -> set[str]:
-    return set(tx.conn.execute(_HELD, {"org_id": tx.org_id, "keys": names}).scalars())
+    return set(_HELD.column(tx.conn, {"org_id": tx.org_id, "keys": names}))
 
 
 def _first_free(tx: Tx, stem: str) -> int:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, decisions, links, people
 from scimd.org import unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
@@ -88,8 +89,10 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
     return found
 
 
-_HOLDERS: Select[Any] = select(people.c.id, people.c.sign_in_key).where(
-    people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key)
+_HOLDERS = Prepared(
+    select(people.c.id, people.c.sign_in_key).where(
+        people.c.org_id == bindparam("org_id"), people.c.deleted_at.is_(None), one_of(people.c.sign_in_key)
+    )
 )
 
 
@@ -103,7 +106,7 @@ def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     if not moving:
         return set()
     keys = [str(wanted[person_id]) for person_id in moving]
-    rows = tx.conn.execute(_HOLDERS, {"org_id": tx.org_id, "keys": keys})
+    rows = _HOLDERS.all(tx.conn, {"org_id": tx.org_id, "keys": keys})
     others = {row.sign_in_key: PersonId(row.id) for row in rows if row.id not in wanted}
     held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
     keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])

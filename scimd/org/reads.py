@@ -17,6 +17,7 @@ from scimd.core.people import Document, OrgId, PersonId, SourceId
 from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser, pack
 from scimd.core.sync.match import may_link
 from scimd.db.among import among
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
 from scimd.org import candidates
 from scimd.org.known import (
@@ -107,7 +108,7 @@ def _users(org_id: Any, source_id: Any) -> Select[Any]:
     )
 
 
-_ONE = _users(bindparam("org_id"), bindparam("source_id")).where(_a.person_id == bindparam("id"))
+_ONE = Prepared(_users(bindparam("org_id"), bindparam("source_id")).where(_a.person_id == bindparam("id")))
 
 
 def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
@@ -126,7 +127,7 @@ def _user(row: Row[Any], group_refs: tuple[GroupRef, ...]) -> StoredUser:
 def load_user(
     conn: Connection, org_id: OrgId, source_id: SourceId, person_id: str, *, with_groups: bool = True
 ) -> StoredUser | None:
-    row = conn.execute(_ONE, {"org_id": org_id, "source_id": source_id, "id": person_id}).first()
+    row = _ONE.first(conn, {"org_id": org_id, "source_id": source_id, "id": person_id})
     if row is None:
         return None
     refs = group_refs(conn, org_id, source_id, [PersonId(person_id)]) if with_groups else {}
@@ -239,9 +240,12 @@ def _page(
 _g, _m = groups.c, group_members.c
 
 
-def _groups(org_id: OrgId, source_id: SourceId) -> Select[Any]:
+def _groups(org_id: Any, source_id: Any) -> Select[Any]:
     query: Select[Any] = select(_g.id, _g.document, _g.version, _g.created_at, _g.changed_at)
     return query.where(_g.org_id == org_id, _g.source_id == source_id, _g.state == "live")
+
+
+_ONE_GROUP = Prepared(_groups(bindparam("org_id"), bindparam("source_id")).where(_g.id == bindparam("id")))
 
 
 def _group(row: Row[Any], members: tuple[MemberRef, ...] | None) -> StoredGroup:
@@ -251,7 +255,7 @@ def _group(row: Row[Any], members: tuple[MemberRef, ...] | None) -> StoredGroup:
 def load_group(
     conn: Connection, org_id: OrgId, source_id: SourceId, group_id: str, *, with_members: bool
 ) -> StoredGroup | None:
-    row = conn.execute(_groups(org_id, source_id).where(_g.id == group_id)).first()
+    row = _ONE_GROUP.first(conn, {"org_id": org_id, "source_id": source_id, "id": group_id})
     if row is None:
         return None
     refs = member_refs(conn, org_id, source_id, [group_id]) if with_members else None

@@ -12,7 +12,8 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
-from scimd.db.among import among
+from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, people
 from scimd.org import admins, members, names, returning
 from scimd.org.candidates import Near
@@ -30,7 +31,7 @@ def record_users(tx: Tx, many: Sequence[AssertUser], *, fresh: bool = False) -> 
     and external ids may swap and ring within ``many``. One outcome each, in order.
     """
     source = tx.book.source(tx.ctx.source_id)
-    rows = [prepare(wish) for wish in many]
+    rows = [prepare(wish, source.users) for wish in many]
     work = [row for row in rows if row.refusal is None]
     found = find_people(tx, source, work, fresh=fresh)
     work = [row for row in work if row.refusal is None]
@@ -108,7 +109,7 @@ def _lose(
 # ------------------------------------------------------------------------------ writing
 
 
-_INSERT, _INSERT_PEOPLE = assertions.insert(), people.insert()
+_INSERT, _INSERT_PEOPLE = Prepared(assertions.insert()), Prepared(people.insert())
 
 
 def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -123,15 +124,15 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         _park(tx, source, replaced)
         _replace(tx, source, replaced)
     if inserted:
-        tx.conn.execute(_INSERT, [_row(tx, source, row) for row in inserted])
+        _INSERT.many(tx.conn, [_row(tx, source, row) for row in inserted])
     tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
 
 
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     local = names.local_names(tx, [row.keys.user_name for row in rows])
-    tx.conn.execute(
-        _INSERT_PEOPLE,
+    _INSERT_PEOPLE.many(
+        tx.conn,
         [
             {
                 "org_id": tx.org_id,
@@ -215,24 +216,27 @@ _REPLACED = (
 )  # fmt: skip
 
 
-def _replace(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
-    statement = (
-        update(assertions)
-        .where(
-            assertions.c.org_id == tx.org_id,
-            assertions.c.source_id == source.id,
-            assertions.c.person_id == bindparam("_person_id"),
-        )
-        .values(
-            state="live",
-            deleted=False,
-            gone_at=None,
-            version=bindparam("_version"),
-            changed_at=bindparam("_changed_at"),
-            **{name: bindparam(f"_{name}") for name in _REPLACED},
-        )
+_REPLACE = Prepared(
+    update(assertions)
+    .where(
+        assertions.c.org_id == bindparam("_org_id"),
+        assertions.c.source_id == bindparam("_source_id"),
+        assertions.c.person_id == bindparam("_person_id"),
     )
-    tx.conn.execute(statement, [_replacement(tx, row) for row in rows])
+    .values(
+        state="live",
+        deleted=False,
+        gone_at=None,
+        version=bindparam("_version"),
+        changed_at=bindparam("_changed_at"),
+        **{name: bindparam(f"_{name}") for name in _REPLACED},
+    )
+)
+
+
+def _replace(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
+    of_source = {"_org_id": tx.org_id, "_source_id": source.id}
+    _REPLACE.many(tx.conn, [of_source | _replacement(tx, row) for row in rows])
 
 
 def _replacement(tx: Tx, row: Work) -> dict[str, Any]:
@@ -247,17 +251,20 @@ def _replacement(tx: Tx, row: Work) -> dict[str, Any]:
     }
 
 
+_LIFT = Prepared(
+    gates.delete().where(
+        gates.c.org_id == bindparam("org_id"),
+        gates.c.kind == "reinstated",
+        gates.c.source_id == bindparam("source_id"),
+        one_of(gates.c.person_id),
+    )
+)
+
+
 def _lift_reinstatements(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     """The source says active again: an admin's word against its deactivation is not needed any more."""
     if rows:
-        tx.conn.execute(
-            gates.delete().where(
-                gates.c.org_id == tx.org_id,
-                gates.c.kind == "reinstated",
-                gates.c.source_id == source.id,
-                among(tx.conn, gates.c.person_id, [row.id for row in rows]),
-            )
-        )
+        _LIFT.run(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "keys": [row.id for row in rows]})
 
 
 def _note(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:

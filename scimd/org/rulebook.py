@@ -13,15 +13,19 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
+from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, ProjectId, RoleName, SourceId
 from scimd.core.roles import BUILT_IN, MEMBER, PROJECT_RANKS, GroupRule, OrgRole
 from scimd.core.seats import Policy
 from scimd.core.standing import Rules, SourceRules
+from scimd.db.prepared import Prepared
 from scimd.db.tables import domains, organizations, projects, roles, rules, sources
 
 _ORGANIZATIONS_KEPT = 1000
-_ORGANIZATION = select(organizations).where(organizations.c.id == bindparam("org_id"))
+_ORGANIZATION = Prepared(select(organizations).where(organizations.c.id == bindparam("org_id")))
+_GENERATION = Prepared(select(organizations.c.generation).where(organizations.c.id == bindparam("org_id")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class SourceBook:
     #: Whether each group that no rule names is a project of its name.
     groups_are_projects: bool
     rules: tuple[GroupRule, ...]
+    #: What a user of this source may have: the attribute table and the source's own extensions.
+    users: ResourceKind = USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +70,15 @@ class RuleBooks:
 
     def of(self, conn: Connection, org_id: OrgId) -> RuleBook:
         """The book as of this transaction; one statement where it is known already."""
-        row = conn.execute(_ORGANIZATION, {"org_id": org_id}).first()
+        kept = self._kept.get(org_id)
+        if kept is not None:
+            present = _GENERATION.first(conn, {"org_id": org_id})
+            if present is not None and present.generation == kept.rules.version:
+                return kept
+        row = _ORGANIZATION.first(conn, {"org_id": org_id})
         if row is None:
             raise NotFound("organization", org_id)
-        kept = self._kept.get(org_id)
-        return kept if kept and kept.rules.version == row.generation else _load(conn, row)
+        return _load(conn, row)
 
     def keep(self, book: RuleBook) -> None:
         """Remember a book. Only after the commit: a generation that is rolled back is given again."""
@@ -148,6 +158,7 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             join=tuple(row.config.get("join") or ()),
             groups_are_projects=_groups_are_projects(row),
             rules=tuple(by_source.get(row.id, ())),
+            users=users_with(row.config.get("extension") or ()),
         )
         for row in _living(conn, org_id)
     }

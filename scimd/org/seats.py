@@ -12,16 +12,24 @@ from scimd.core import seats
 from scimd.core.people import OrgId, PersonId
 from scimd.core.seats import Claim, Policy, Pool, Waiter
 from scimd.core.standing import Status
-from scimd.db.among import among
-from scimd.db.locks import insert_ignore, lock_rows
+from scimd.db.among import among, one_of
+from scimd.db.locks import insert_ignore
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, seat_pools, waiting
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 200
-_POOL: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_pools.c.allow_overage).where(
+_pool: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_pools.c.allow_overage).where(
     seat_pools.c.org_id == bindparam("org_id")
 )
-_QUEUE: Select[Any] = (
+_POOL, _LOCKED_POOL = Prepared(_pool), Locking(_pool)
+_USED = Prepared(
+    update(seat_pools).where(seat_pools.c.org_id == bindparam("_org_id")).values(used=bindparam("_used"))
+)
+_FORGET = Prepared(
+    waiting.delete().where(waiting.c.org_id == bindparam("org_id"), one_of(waiting.c.person_id))
+)
+_QUEUE = Prepared(
     select(waiting.c.person_id, waiting.c.since)
     .where(waiting.c.org_id == bindparam("org_id"))
     .order_by(waiting.c.since, waiting.c.place, waiting.c.person_id)
@@ -66,7 +74,7 @@ def allot(
 
 
 def _lock(tx: Tx) -> Pool:
-    (row,) = lock_rows(tx.conn, _POOL, {"org_id": tx.org_id})
+    (row,) = _LOCKED_POOL.all(tx.conn, {"org_id": tx.org_id})
     return Pool(row.seat_limit, row.used, row.allow_overage)
 
 
@@ -76,7 +84,7 @@ def _longest_waiting(tx: Tx, pool: Pool, freed: int) -> list[Waiter]:
     if free == 0:
         return []
     most = {"org_id": tx.org_id, "most": _AT_ONCE if free is None else free}
-    return [Waiter(PersonId(row.person_id), row.since) for row in tx.conn.execute(_QUEUE, most)]
+    return [Waiter(PersonId(row.person_id), row.since) for row in _QUEUE.all(tx.conn, most)]
 
 
 def _claims(tx: Tx, wanting: Collection[PersonId]) -> list[Claim]:
@@ -105,7 +113,7 @@ def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, 
 
 def _write(tx: Tx, pool: Pool, used: int) -> None:
     if used != pool.used:
-        tx.conn.execute(update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(used=used))
+        _USED.run(tx.conn, {"_org_id": tx.org_id, "_used": used})
 
 
 def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
@@ -123,12 +131,10 @@ def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
 
 
 def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
-    if person_ids:
-        tx.conn.execute(
-            waiting.delete().where(
-                waiting.c.org_id == tx.org_id, among(tx.conn, waiting.c.person_id, list(person_ids))
-            )
-        )
+    """These wait no longer. Somebody new never did."""
+    known = [person_id for person_id in person_ids if person_id not in tx.created]
+    if known:
+        _FORGET.run(tx.conn, {"org_id": tx.org_id, "keys": known})
 
 
 # ------------------------------------------------------------------------------ promotion
@@ -164,7 +170,7 @@ async def promote(door: Door, org_id: OrgId) -> int:
 
 
 def _whose_turn(tx: Tx) -> list[PersonId]:
-    row = tx.conn.execute(_POOL, {"org_id": tx.org_id}).first()
+    row = _POOL.first(tx.conn, {"org_id": tx.org_id})
     if row is None:
         return []
     queue = _longest_waiting(tx, Pool(row.seat_limit, row.used, row.allow_overage), 0)

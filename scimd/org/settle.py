@@ -10,26 +10,28 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
 from scimd.core.standing import CauseKind, Standing, Status, standing
 from scimd.db.among import one_of
-from scimd.db.locks import lock_rows
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
 from scimd.org import admins, following, profiles, seats, sessions, stored, unsettled
 from scimd.org.facts import Loaded, gather
 from scimd.org.stored import Outcome
 from scimd.org.tx import Tx
 
-_PEOPLE: Select[Any] = (
+_PEOPLE = Locking(
     select(people).where(people.c.org_id == bindparam("org_id"), one_of(people.c.id)).order_by(people.c.id)
 )
 _COUNT = {
-    name: update(sources)
-    .where(sources.c.org_id == bindparam("_org_id"), sources.c.id == bindparam("_id"))
-    .values({name: sources.c[name] + bindparam("_n")})
+    name: Prepared(
+        update(sources)
+        .where(sources.c.org_id == bindparam("_org_id"), sources.c.id == bindparam("_id"))
+        .values({name: sources.c[name] + bindparam("_n")})
+    )
     for name in ("user_count", "group_count")
 }
 
@@ -49,16 +51,12 @@ def _count(tx: Tx) -> None:
     """The sources' counters, last: every push of a source meets in this row."""
     for (source_id, name), n in sorted(tx.counts.items()):
         if n:
-            tx.conn.execute(_COUNT[name], {"_org_id": tx.org_id, "_id": source_id, "_n": n})
+            _COUNT[name].run(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n})
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
-    rows = lock_rows(
-        tx.conn,
-        _PEOPLE,
-        {"org_id": tx.org_id, "keys": person_ids},
-    )
+    rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
     loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
     decided = _decide(tx, loaded)
     profile = profiles.follow(
@@ -135,7 +133,7 @@ def _seats(
     for person_id, row in rows.items():
         wants = decided[person_id].wants_seat
         if wants and not row.has_seat:
-            shown = profile.get(person_id, row._mapping)
+            shown = profile.get(person_id) or row._asdict()
             wanting[person_id] = shown["sign_in_address"] or shown["display_name"]
         elif row.has_seat and not wants:
             freed.append(person_id)

@@ -11,7 +11,8 @@ from sqlalchemy import Row, bindparam, update
 
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
 from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
-from scimd.db.among import among
+from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import grants, people, status_spans
 from scimd.org.tx import Tx
 
@@ -102,8 +103,7 @@ class Outcome:
             "extension": extension_of(after, self.has_seat),
             **self.profile,
         }
-        stored = self.row._mapping
-        return {name: value for name, value in wanted.items() if stored[name] != value}
+        return {name: value for name, value in wanted.items() if getattr(self.row, name) != value}
 
 
 _STANDING_COLUMNS = (
@@ -113,12 +113,26 @@ _STANDING_COLUMNS = (
 )  # fmt: skip
 
 
-_UPDATE_PEOPLE = (
+_UPDATE_PEOPLE = Prepared(
     update(people)
     .where(people.c.org_id == bindparam("_org_id"), people.c.id == bindparam("_id"))
     .values({name: bindparam(f"_{name}") for name in _STANDING_COLUMNS})
 )
-_INSERT_GRANTS, _INSERT_SPANS = grants.insert(), status_spans.insert()
+_INSERT_GRANTS, _INSERT_SPANS = Prepared(grants.insert()), Prepared(status_spans.insert())
+_END_SPANS = Prepared(
+    update(status_spans)
+    .where(
+        status_spans.c.org_id == bindparam("org_id"),
+        one_of(status_spans.c.person_id),
+        status_spans.c.until.is_(None),
+    )
+    .values(until=bindparam("now"))
+)
+_CLOSE_GRANTS = Prepared(
+    update(grants)
+    .where(grants.c.org_id == bindparam("org_id"), one_of(grants.c.id))
+    .values(until=bindparam("now"))
+)
 
 
 def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
@@ -136,7 +150,7 @@ def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None
 def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> None:
     rows = []
     for outcome, columns in changed:
-        row = outcome.row._mapping
+        row = outcome.row._asdict()
         version = tx.book.rules.version
         rest = outcome.regrouped or "extension" in columns
         if not columns and not rest and row["rules_version"] == version:
@@ -152,7 +166,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
         rows.append(values)
     if rows:
         _park_addresses(tx, rows, changed)
-        tx.conn.execute(_UPDATE_PEOPLE, rows)
+        _UPDATE_PEOPLE.many(tx.conn, rows)
 
 
 def _park_addresses(
@@ -178,14 +192,8 @@ def _park_addresses(
 def _write_status(tx: Tx, outcomes: Sequence[Outcome]) -> None:
     old = [outcome.person_id for outcome in outcomes if outcome.before is not None]
     if old:
-        column = status_spans.c
-        tx.conn.execute(
-            update(status_spans)
-            .where(column.org_id == tx.org_id, among(tx.conn, column.person_id, old), column.until.is_(None))
-            .values(until=tx.now)
-        )
-    if outcomes:
-        tx.conn.execute(_INSERT_SPANS, [_span(tx, outcome) for outcome in outcomes])
+        _END_SPANS.run(tx.conn, {"org_id": tx.org_id, "keys": old, "now": tx.now})
+    _INSERT_SPANS.many(tx.conn, [_span(tx, outcome) for outcome in outcomes])
 
 
 def _span(tx: Tx, outcome: Outcome) -> dict[str, Any]:
@@ -212,14 +220,8 @@ def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]])
         there = {grant for grant, _ in stored}
         opened += [_grant(tx, outcome.person_id, grant) for grant in after - there]
     if closed:
-        column = grants.c
-        tx.conn.execute(
-            update(grants)
-            .where(column.org_id == tx.org_id, among(tx.conn, column.id, closed))
-            .values(until=tx.now)
-        )
-    if opened:
-        tx.conn.execute(_INSERT_GRANTS, opened)
+        _CLOSE_GRANTS.run(tx.conn, {"org_id": tx.org_id, "keys": closed, "now": tx.now})
+    _INSERT_GRANTS.many(tx.conn, opened)
 
 
 def _grant(tx: Tx, person_id: PersonId, grant: Grant) -> dict[str, Any]:

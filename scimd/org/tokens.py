@@ -12,6 +12,7 @@ from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
+from scimd.db.prepared import Prepared
 from scimd.db.tables import organizations, sources, tokens
 from scimd.org import guard
 from scimd.org.secrets import is_token, new_token, token_hash
@@ -162,7 +163,7 @@ def _record(row: Row[Any]) -> TokenRecord:
 
 # ------------------------------------------------------------------------------ proving
 
-_PROOF = (
+_PROOF = Prepared(
     select(
         tokens.c.id,
         tokens.c.name,
@@ -196,7 +197,7 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
     now, wanted = door.clock(), {"hash": token_hash(text)}
 
     def body(conn: Connection) -> TokenHolder | None:
-        row = conn.execute(_PROOF, wanted).first()
+        row = _PROOF.first(conn, wanted)
         return _holder(row) if row is not None and _opens(row, now) else None
 
     return await door.read(body)

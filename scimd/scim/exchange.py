@@ -42,7 +42,11 @@ class ScimSettings:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What an endpoint works with. ``id`` is the path's last segment, where there is one."""
+    """What an endpoint works with.
+
+    ``users``: what a user of this source may have, its own extensions included. ``id`` is the path's
+    last segment, where there is one.
+    """
 
     request: web.Request
     door: Door
@@ -51,6 +55,7 @@ class Exchange:
     holder: TokenHolder
     profile: Profile
     query: Mapping[str, str]
+    users: ResourceKind
     id: str | None = None
 
     @property

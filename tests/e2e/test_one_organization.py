@@ -85,7 +85,7 @@ def test_pushed_people_are_invited_once_the_source_is_released_though_the_mail_s
 def waits_for_the_mail_server(daemon: Daemon, within_s: float = 30) -> None:
     """Until a mail was tried in vain, as the log says."""
     end = time.monotonic() + within_s
-    while "mail_put_off" not in daemon.output.read_text():
+    while "mail_server_unavailable" not in daemon.output.read_text():
         assert time.monotonic() < end, daemon.output.read_text()
         time.sleep(0.1)
 

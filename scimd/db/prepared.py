@@ -1,0 +1,158 @@
+"""Statements that are built once, rendered once per database, and run on the driver's own connection.
+
+SQLAlchemy's execution costs ten times what SQLite takes to find a row by its key. Hot paths build
+their statements at import and run them here: the text, the order of the parameters and the types'
+conversions are worked out at the first use. Errors are SQLAlchemy's, as from ``conn.execute``.
+
+A statement may hold ``bindparam`` and ``one_of``, but no ``in_`` of a list: its text would depend on
+the list's length.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Dialect, Insert, Select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+Parameters = Mapping[str, Any]
+_Convert = Callable[[Any], Any]
+
+
+class Prepared:
+    """A statement to run often. Its rows are named tuples."""
+
+    __slots__ = ("_statement", "_texts")
+
+    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
+        self._statement: Final = statement
+        self._texts: dict[Any, _Text] = {}
+
+    def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
+        """All rows."""
+        text = self._text(conn.dialect)
+        return text.rows(text.executed(conn, parameters).fetchall())
+
+    def first(self, conn: Connection, parameters: Parameters) -> Any:
+        """The first row, or None; meant for statements that find one."""
+        rows = self.all(conn, parameters)
+        return rows[0] if rows else None
+
+    def column(self, conn: Connection, parameters: Parameters) -> list[Any]:
+        """The first column of all rows."""
+        return [row[0] for row in self.all(conn, parameters)]
+
+    def run(self, conn: Connection, parameters: Parameters) -> int:
+        """Run once; gives how many rows it wrote."""
+        return int(self._text(conn.dialect).executed(conn, parameters).rowcount)
+
+    def many(self, conn: Connection, many: Sequence[Parameters]) -> None:
+        """Run for each; nothing where there is none. Rows to insert name the same columns, each."""
+        if not many:
+            return
+        columns = tuple(many[0]) if isinstance(self._statement, Insert) else None
+        text = self._text(conn.dialect, columns)
+        if len(many) == 1:
+            text.executed(conn, many[0])
+        else:
+            text.executed_many(conn, many)
+
+    def _text(self, dialect: Dialect, columns: tuple[str, ...] | None = None) -> _Text:
+        key = dialect.name if columns is None else (dialect.name, columns)
+        found = self._texts.get(key)
+        if found is None:
+            found = self._texts[key] = _Text(self._statement, dialect, columns)
+        return found
+
+
+class Locking(Prepared):
+    """A select whose rows are locked until the transaction ends; see ``locks.lock_rows``."""
+
+    __slots__ = ()
+
+    def __init__(self, statement: Select[Any]) -> None:
+        # SQLite has no such clause, and SQLAlchemy leaves it out there.
+        super().__init__(statement.with_for_update())
+
+
+class _Text:
+    """A statement as one database takes it."""
+
+    __slots__ = ("_binds", "_convert", "_dialect", "_named", "_row", "sql")
+
+    def __init__(
+        self, statement: Select[Any] | UpdateBase, dialect: Dialect, columns: tuple[str, ...] | None
+    ) -> None:
+        compiled = statement.compile(dialect=dialect, column_keys=None if columns is None else list(columns))
+        assert isinstance(compiled, SQLCompiler)  # noqa: S101 - every statement's is
+        self._dialect = dialect
+        self.sql = str(compiled)
+        names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
+        self._named: list[str] | None = None if compiled.positional else names
+        self._binds = [_bind(compiled, name, dialect) for name in names or ()]
+        selected = list(statement.exported_columns)
+        # A tuple class of its own per statement: attributes are found without a look-up by name.
+        row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
+        self._row: Callable[[Iterable[Any]], Any] = row._make
+        wanted = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
+        self._convert = [(n, convert) for n, convert in wanted if convert is not None]
+
+    def executed(self, conn: Connection, parameters: Parameters) -> Any:
+        driver = conn.connection.dbapi_connection
+        try:
+            return driver.execute(self.sql, self._bound(parameters))  # type: ignore[union-attr]
+        except self._dialect.loaded_dbapi.Error as exc:
+            raise self._told(exc) from exc
+
+    def executed_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
+        cursor = conn.connection.cursor()
+        try:
+            cursor.executemany(self.sql, [self._bound(each) for each in many])
+        except self._dialect.loaded_dbapi.Error as exc:
+            raise self._told(exc) from exc
+        finally:
+            cursor.close()
+
+    def rows(self, found: list[Any]) -> list[Any]:
+        make = self._row
+        if not self._convert:
+            return [make(row) for row in found]
+        rows = []
+        for row in found:
+            values = list(row)
+            for n, convert in self._convert:
+                values[n] = convert(values[n])
+            rows.append(make(values))
+        return rows
+
+    def _bound(self, parameters: Parameters) -> Any:
+        values = [
+            fixed if name is None else parameters[name] if convert is None else convert(parameters[name])
+            for name, convert, fixed in self._binds
+        ]
+        return values if self._named is None else dict(zip(self._named, values, strict=True))
+
+    def _told(self, exc: Exception) -> BaseException:
+        """What SQLAlchemy makes of a driver's error, without the parameters."""
+        dbapi = self._dialect.loaded_dbapi
+        return DBAPIError.instance(
+            self.sql, None, exc, dbapi.Error, hide_parameters=True, dialect=self._dialect
+        )
+
+
+def _bind(compiled: SQLCompiler, name: str, dialect: Dialect) -> tuple[str | None, _Convert | None, Any]:
+    """The parameter's name, or None and the value that the statement fixes."""
+    bind = compiled.binds[name]
+    convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
+    if bind.required:
+        return name, convert, None
+    return None, None, bind.effective_value if convert is None else convert(bind.effective_value)
+
+
+def _of_result(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    return type_.dialect_impl(dialect).result_processor(dialect, None)
