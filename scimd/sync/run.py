@@ -154,6 +154,10 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
         source = await sources.get_source(door, source.org_id, source.id)
         if source.state == "paused":
             raise NotAllowedNow(f"The source {source.name} is paused.")
+        if source.kind == "scim":
+            raise NotAllowedNow(
+                f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
+            )
         if not dry:
             await _finish_what_was_cut_off(door, ctx, source, lease, report)
         run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started))

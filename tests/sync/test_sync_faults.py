@@ -314,6 +314,15 @@ async def test_failing_mapping_test_stops_the_run(database_url: str) -> None:
         assert await acme.active() == set()
 
 
+async def test_source_that_is_pushed_to_has_nothing_to_read(acme: World) -> None:
+    new = sources.NewSource("okta", state="active")
+    okta = await sources.create(acme.door, acme.as_admin(), new)
+    for use in (sync_run.sync_source, sync_run.plan_source):
+        with pytest.raises(NotAllowedNow, match="identity provider"):
+            await use(acme.door, okta)
+    assert await runs.list_runs(acme.door, acme.org_id, okta.id) == []
+
+
 async def test_source_that_is_running_is_busy(acme: World) -> None:
     source = await acme.source()
     ctx = sync_run.context(acme.door, source)
