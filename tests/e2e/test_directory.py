@@ -146,10 +146,10 @@ def test_the_reports_name_exactly_what_changed_among_ten_thousand(
 
 
 def test_removals_over_the_limit_are_held_until_somebody_applies_them(
-    openldap: Callable[..., OpenLdap], database_url: str, tmp_path: Path
+    openldap: Callable[..., OpenLdap], postgres_url: str, tmp_path: Path
 ) -> None:
     directory = openldap(users=1000)
-    company = Company.at(tmp_path, directory, database_url)
+    company = Company.at(tmp_path, directory, postgres_url)
     company.sync()
     inactive = set(company.people("inactive"))
     gone, titled = directory.people()[100:400], directory.people()[:1]
