@@ -7,11 +7,12 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of
@@ -81,39 +82,44 @@ class _Target:
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
-    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups."""
-    if not keys:
-        return {}
+    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups.
+
+    Our own ids come first: whoever carries another's id as external id is not taken for them.
+    """
     found: dict[str, _Target] = {}
-    for row in _asserted(tx, source_id, list(keys)):
-        target = _Target(person_id=PersonId(row.person_id))
-        for key in (row.external_id, row.person_id):
-            if key is not None and (row.state == "live" or key not in found):
-                found[key] = target
-    left = [key for key in keys if key not in found]
-    if left:
-        for row in _groups(tx, source_id, left):
-            target = _Target(child_id=GroupId(row.id))
-            found |= {key: target for key in (row.external_id, row.id) if key is not None}
+    person, group = assertions.c, groups.c
+    for by in (person.person_id, group.id, person.external_id, group.external_id):
+        left = [key for key in keys if key not in found]
+        if not left:
+            break
+        if by.table is assertions:
+            found |= _people_by(tx, source_id, by, left)
+        else:
+            found |= _groups_by(tx, source_id, by, left)
     return found
 
 
-def _asserted(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
+def _people_by(tx: Tx, source_id: SourceId, by: ColumnElement[Any], keys: list[str]) -> dict[str, _Target]:
     column = assertions.c
-    query: Select[Any] = select(column.person_id, column.external_id, column.state).where(
-        column.org_id == tx.org_id, column.source_id == source_id, column.state != "history"
+    query: Select[Any] = select(column.person_id, by.label("key"), column.state).where(
+        column.org_id == tx.org_id,
+        column.source_id == source_id,
+        column.state != "history",
+        among(tx.conn, by, keys),
     )
-    for by in (column.person_id, column.external_id):
-        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+    rows = sorted(tx.conn.execute(query), key=lambda row: bool(row.state == "live"))
+    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
 
 
-def _groups(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
+def _groups_by(tx: Tx, source_id: SourceId, by: ColumnElement[Any], keys: list[str]) -> dict[str, _Target]:
     column = groups.c
-    query: Select[Any] = select(column.id, column.external_id).where(
-        column.org_id == tx.org_id, column.source_id == source_id, column.state == "live"
+    query: Select[Any] = select(column.id, by.label("key")).where(
+        column.org_id == tx.org_id,
+        column.source_id == source_id,
+        column.state == "live",
+        among(tx.conn, by, keys),
     )
-    for by in (column.id, column.external_id):
-        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+    return {row.key: _Target(child_id=GroupId(row.id)) for row in tx.conn.execute(query)}
 
 
 def _write(

@@ -343,3 +343,18 @@ async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_o
         assert (await acme.person(ann)).primary_role == "manager"
         await acme.push_groups(group("Leads", ann, external_id="g-2", group_id=made.group_id), ctx=ctx)
         assert (await acme.person(ann)).primary_role == "user"
+
+
+async def test_external_id_that_is_anothers_id_takes_no_membership_of_theirs(database_url: str) -> None:
+    """Lesson 1: what a client calls itself selects nobody by our id, in groups neither."""
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        inner = await acme.group("Inner")
+        outer = await acme.group("Outer", ann)
+        mallory = (await acme.create("mallory", external_id=ann)).person_id
+        other = (await acme.create("other", external_id=inner)).person_id
+        group_id = await acme.group("Leads", ann, inner)
+        assert await member_ids(acme, group_id) == {ann, inner}
+        await acme.members(outer, remove=[ann])
+        assert await member_ids(acme, outer) == set()
+        assert await projects_of(acme, mallory) == await projects_of(acme, other) == {"General"}
