@@ -466,3 +466,11 @@ async def test_run_in_which_most_entries_fail_removes_nobody(acme: World) -> Non
     run = await acme.sync()
     assert (run.counts["failed"], run.counts["skipped"], run.counts["deactivated"]) == (15, 1, 0)
     assert len(await acme.active()) == 30
+
+
+async def test_name_that_is_anothers_external_id_takes_no_membership_of_theirs(acme: World) -> None:
+    entry = DirectoryUser("m1", "cn=mallory", {"userName": "mallory"}, ("x0001",))
+    acme.script.extra.append(entry)
+    run = await acme.sync()
+    assert {change.name for change in await acme.changes(run)} == {"mallory"}
+    assert len(await acme.rows(group_members)) == 21
