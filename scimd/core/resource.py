@@ -91,7 +91,7 @@ def unpack(stored: bytes) -> Document:
 
 
 def etag(version: int, rest: int = 0) -> str:
-    """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
+    """A weak entity tag: the document's version, then what scimd adds to it (docs/decisions/0007)."""
     return f'W/"{version}-{rest}"'
 
 

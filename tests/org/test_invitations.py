@@ -1,4 +1,4 @@
-"""What invitations promise (design, section 5, Invitations; V13, lessons 14 and 15)."""
+"""What invitations promise (docs/semantics.md)."""
 
 from __future__ import annotations
 
