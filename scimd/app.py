@@ -163,6 +163,8 @@ async def serve(
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
         for declared in await organizations.declare(door, config.organization):
+            if declared.held:
+                logger.error("config_change_held", organization=declared.slug, why=declared.held)
             if declared.left_out:
                 # They stay as they are: what a source gave is taken away by an admin, not by an editor.
                 logger.warning(
