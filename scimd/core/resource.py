@@ -95,7 +95,8 @@ def etag(version: int, rest: int = 0) -> str:
 
 def moment(at: datetime) -> str:
     """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def user_location(person_id: str, base_url: str) -> str:
