@@ -64,14 +64,15 @@ class Database:
         """Run the body on one snapshot of what was committed. It never waits for a writer."""
         return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=False))  # type: ignore[no-any-return]
 
-    async def glance(self, body: Callable[[Connection], T]) -> T:
+    async def glance(self, body: Callable[[Connection], T], *, one: bool = False) -> T:
         """Read a few rows by their keys, with prepared statements: a body of some 10 µs each.
 
-        As ``read``, but on SQLite it runs at once, on the event loop's own thread.
+        As ``read``, but on SQLite it runs at once, on the event loop's own thread. ``one``: the body
+        is a single statement, which is its own snapshot.
         """
         if isinstance(self._doors, SqliteDoors):
             try:
-                return self._doors.eye.run(body)
+                return self._doors.eye.run(body, one=one)
             except sqlite.NoGlance:
                 return await self.read(body)
         return await self.read(body)

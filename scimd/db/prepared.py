@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Insert, Select, literal_column
@@ -94,7 +95,7 @@ class Locking(Prepared):
 class _Text:
     """A statement as one database takes it."""
 
-    __slots__ = ("_binds", "_convert", "_dialect", "_named", "_row", "sql")
+    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
 
     def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
@@ -103,14 +104,18 @@ class _Text:
         self._dialect = dialect
         self.sql = str(compiled)
         names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
+        binds = {name: compiled.binds[name] for name in names or ()}
         self._named: list[str] | None = None if compiled.positional else names
-        self._binds = [_bind(compiled, name, dialect) for name in names or ()]
+        self._fixed = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
+        self._values = _getter(list(names or ()))
+        wanted = ((n, _of_parameter(binds[name].type, dialect)) for n, name in enumerate(names or ()))
+        self._given = [(n, convert) for n, convert in wanted if convert is not None]
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
         row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row._make
-        wanted = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
-        self._convert = [(n, convert) for n, convert in wanted if convert is not None]
+        found = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
+        self._convert = [(n, convert) for n, convert in found if convert is not None]
 
     def executed(self, conn: Connection, parameters: Parameters) -> Any:
         driver = conn.connection.dbapi_connection
@@ -141,10 +146,9 @@ class _Text:
         return rows
 
     def _bound(self, parameters: Parameters) -> Any:
-        values = [
-            fixed if name is None else parameters[name] if convert is None else convert(parameters[name])
-            for name, convert, fixed in self._binds
-        ]
+        values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
+        for n, convert in self._given:
+            values[n] = convert(values[n])
         return values if self._named is None else dict(zip(self._named, values, strict=True))
 
     def _told(self, exc: Exception) -> BaseException:
@@ -167,13 +171,15 @@ def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
     return cast(Statement, replacement_traverse(statement, {}, fixed))
 
 
-def _bind(compiled: SQLCompiler, name: str, dialect: Dialect) -> tuple[str | None, _Convert | None, Any]:
-    """The parameter's name, or None and the value that the statement fixes."""
-    bind = compiled.binds[name]
-    convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-    if bind.required:
-        return name, convert, None
-    return None, None, bind.effective_value if convert is None else convert(bind.effective_value)
+def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
+    """A mapping's values of these names, in order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda parameters: [parameters[name] for name in names]
+
+
+def _of_parameter(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    return type_.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _of_result(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:

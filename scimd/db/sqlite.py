@@ -297,12 +297,13 @@ class Glance:
     def close(self) -> None:
         self._handle.close()
 
-    def run(self, body: Callable[[Connection], T]) -> T:
+    def run(self, body: Callable[[Connection], T], *, one: bool) -> T:
         handle = self._handle
         try:
             conn = handle.connection()
             handle.deadline = time.monotonic() + _GLANCE_S
-            handle.sql("BEGIN")
+            if not one:
+                handle.sql("BEGIN")
             try:
                 return body(conn)
             finally:

@@ -75,16 +75,26 @@ def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable
     """At most three statements, each by an index."""
     entries = list(entries)
     found = Near()
-    for statement, values in (
-        (_BY_EXTERNAL_ID, {e.keys.external_id for e in entries} - {None}),
-        (_BY_USER_NAME, {e.keys.user_name_key for e in entries}),
-        (_BY_PERSON, {e.person_id for e in entries} - {None}),
-    ):
+    of_source = {"org_id": org_id, "source_id": source_id}
+
+    def look(statement: Prepared, values: set[Any]) -> None:
         if values:
-            of_source = {"org_id": org_id, "source_id": source_id, "keys": values}
-            for row in statement.all(conn, of_source):
+            for row in statement.all(conn, {**of_source, "keys": values}):
                 found.add(row)
+
+    look(_BY_PERSON, {e.person_id for e in entries} - {None})
+    # A key that an entry's own person has already is nobody else's: most changes ask no further.
+    own = [(entry.keys, found.by_person.get(entry.person_id or PersonId(""))) for entry in entries]
+    look(
+        _BY_EXTERNAL_ID,
+        {keys.external_id for keys, row in own if not _has(row, "external_id", keys)} - {None},
+    )
+    look(_BY_USER_NAME, {keys.user_name_key for keys, row in own if not _has(row, "user_name_key", keys)})
     return found
+
+
+def _has(row: Row[Any] | None, name: str, keys: Keys) -> bool:
+    return row is not None and row.state == "live" and getattr(row, name) == getattr(keys, name)
 
 
 def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, SameSource]:

@@ -182,9 +182,10 @@ _LOCK = Locking(
 def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
-    there = set(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
+    if not tx.locked.issuperset(ids):
+        tx.locked.update(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
     for row in known:
-        if row.id not in there:
+        if row.id not in tx.locked:
             row.refuse(NotFound("user", row.id))
     return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
 

@@ -86,6 +86,12 @@ def memberships(
     reachable = seeds.union(*parents.values()) if parents else seeds
     effects = _effects(conn, org_id, reachable) if with_effects else {}
     known = _groups(conn, org_id, reachable, source_id, effects)
+    if not parents:  # no group is in another, as nearly always
+        facts = {group_id: _fact(known[group_id], group_id, ()) for group_id in seeds if group_id in known}
+        return {
+            person_id: [facts[group_id] for group_id in sorted(own) if group_id in facts]
+            for person_id, own in direct.items()
+        }
     # People share groups: what is above each group is walked once.
     above: dict[GroupId, list[_Reached]] = {}
     return {person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()}
@@ -142,15 +148,13 @@ def _facts(
             if held is None or (len(reached.path), reached.path) < (len(held), held):
                 best[reached.group_id] = reached.path
     return [
-        MembershipFact(
-            known[group_id].source_id,
-            group_id,
-            known[group_id].name,
-            tuple(known[each].name for each in path),
-            known[group_id].effects,
-        )
+        _fact(known[group_id], group_id, tuple(known[each].name for each in path))
         for group_id, path in sorted(best.items(), key=lambda item: (len(item[1]), item[0]))
     ]
+
+
+def _fact(group: _Group, group_id: GroupId, path: tuple[str, ...]) -> MembershipFact:
+    return MembershipFact(group.source_id, group_id, group.name, path, group.effects)
 
 
 def _above(

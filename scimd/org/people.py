@@ -112,7 +112,7 @@ def _present(
 ) -> tuple[Document, AssertUser]:
     """The document as it is, locked, and the sync's notes that stay with it."""
     who = {"org_id": tx.org_id, "source_id": reads.source_of(tx.ctx), "id": person_id}
-    _LOCK.all(tx.conn, who)
+    tx.locked.update(_LOCK.column(tx.conn, who))
     row = _ASSERTED.first(tx.conn, who)
     if row is not None:
         _must_match(person_id, row.version, if_match)

@@ -108,6 +108,8 @@ class Tx:
     settings: DoorSettings
     keys: Keyring
     books: RuleBooks = field(default_factory=RuleBooks)
+    #: People whose rows this transaction has locked already.
+    locked: set[PersonId] = field(default_factory=set)
     #: People to settle when the body is done.
     touched: set[PersonId] = field(default_factory=set)
     #: Those of them who were not there before: no hand has given them anything yet.
@@ -243,6 +245,6 @@ class Door:
         """Run one body on a snapshot that it cannot change."""
         return await self.db.read(body, timeout_s=timeout_s)
 
-    async def glance(self, body: Callable[[Connection], T]) -> T:
+    async def glance(self, body: Callable[[Connection], T], *, one: bool = False) -> T:
         """Read a few rows by their keys; see ``Database.glance``."""
-        return await self.db.glance(body)
+        return await self.db.glance(body, one=one)

@@ -64,7 +64,7 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection) -> List
     paging = Paging.parse(ex.query, default=ex.settings.default_page, at_most=ex.settings.max_page)
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
-    key = _looked_up(kind, text) if text is not None and sorting is None else None
+    key = looked_up(kind, text) if text is not None and sorting is None else None
     return ListQuery(
         where=condition(parse(text), scope) if text is not None and key is None else None,
         user_name_key=key,
@@ -76,7 +76,7 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection) -> List
     )
 
 
-def _looked_up(kind: ResourceKind, text: str) -> str | None:
+def looked_up(kind: ResourceKind, text: str) -> str | None:
     """The folded name in ``userName eq "…"``, which IdPs ask before each create; else None.
 
     The common path of ``condition``: the same answer without a parser and without building SQL.
