@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -172,6 +173,9 @@ async def serve(
                 )
         address = await _bound(config, door, stack)
         logger.info("serving", address=address, public_url=config.server.public_url)
+        # What is loaded by now stays: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
         stop = _stop_signals()
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))

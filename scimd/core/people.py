@@ -58,6 +58,8 @@ def fold(text: str) -> str:
 
     NFC after casefold after NFC: databases' own lower() differ from each other and from Python's.
     """
+    if text.isascii():  # nothing to compose, and casefold() is lower()
+        return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 

@@ -161,10 +161,11 @@ def _split(document: bytes) -> tuple[bytes, bytes]:
 
 
 def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
+    began = moment(created).encode()
     return b',"meta":{"resourceType":"%s","created":"%s","lastModified":"%s","location":%s,"version":%s}}' % (
         kind,
-        moment(created).encode(),
-        moment(changed).encode(),
+        began,
+        began if changed == created else moment(changed).encode(),
         orjson.dumps(location),
         orjson.dumps(version),
     )
