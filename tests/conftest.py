@@ -10,5 +10,6 @@ pytest_plugins = [
     "tests.support.daemon",
     "tests.support.postgres",
     "tests.support.openldap",
+    "tests.support.ldap_client",
     "tests.support.smtp",
 ]

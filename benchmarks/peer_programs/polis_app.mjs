@@ -40,4 +40,5 @@ const server = createServer(async (request, response) => {
   response.writeHead(answer.status, { "Content-Type": "application/scim+json", "Content-Length": body.length });
   response.end(body);
 });
+server.keepAliveTimeout = 120_000;
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));

@@ -46,3 +46,4 @@ app.use("/scim", new SCIMMYRouters({
   },
 }));
 const server = app.listen(0, "127.0.0.1", () => console.log(server.address().port));
+server.keepAliveTimeout = 120_000;  // a page takes longer than the default lets a connection idle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,4 +31,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def main() -> None:
+    # Wrong usage ends like any other error; Click's own 2 would say that a plan has changes.
+    usage_error: Any = typer.BadParameter.__bases__[0]
+    usage_error.exit_code = 1
     app()

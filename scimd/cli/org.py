@@ -65,10 +65,11 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         return
     print_table(
         "Organizations",
-        ("Name", "Display name", "Kind", "Seats used", "Seats", "Over the limit by SCIM", "Made"),
+        ("Name", "Display name", "Kind", "Seats used", "Seats", "Waiting", "Over the limit by SCIM", "Made"),
         (
             (row.slug, row.display_name, row.kind, row.seats_used,
-             "no limit" if row.seats is None else row.seats, row.seats_on_scim, row.created_at)
+             "no limit" if row.seats is None else row.seats, row.seats_waited_for, row.seats_on_scim,
+             row.created_at)
             for row in rows
         ),
         empty="There is no organization yet. Make one: scimd org create NAME",
@@ -83,6 +84,7 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "kind": row.kind,
         "seats": row.seats,
         "seats_used": row.seats_used,
+        "seats_waited_for": row.seats_waited_for,
         "seats_on_scim": row.seats_on_scim,
         "default_project_id": row.default_project_id,
         "created_at": row.created_at,

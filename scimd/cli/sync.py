@@ -64,7 +64,9 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         _say(made)
         if made.state in ("planned", "held") and changes:
             out.print(f"Apply it within 24 hours: scimd apply {made.id}")
-    _exit(made, 2 if changes and made.state == "planned" else None)
+    # Held is told first: something of the plan waits for approval, whatever else it would do.
+    held = made.state == "planned" and made.counts.get("held")
+    _exit(made, 3 if held else 2 if changes and made.state == "planned" else None)
 
 
 def apply(
@@ -136,10 +138,11 @@ def _finish(made: RunRecord, json: bool) -> None:
 def _say(made: RunRecord) -> None:
     out.print(f"[bold]{made.source_name}[/bold] {made.state}: {made.error or summary(made)}")
     if made.seats.get("limit") is not None:
-        seats = made.seats
-        out.print(
-            f"Seats: {seats.get('before')} used before, {seats.get('after')} after, of {seats['limit']}."
+        before, after, limit, waiting = (
+            made.seats.get(key) for key in ("before", "after", "limit", "waiting")
         )
+        queue = f" {waiting} wait for one." if waiting else ""
+        out.print(f"Seats: {before} used before, {after} after, of {limit}.{queue}")
     if made.mails:
         out.print(f"Mails: {made.mails}.")
     for trip in made.trips:

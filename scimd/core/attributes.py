@@ -10,8 +10,10 @@ it is case-insensitive, is kept for comparison; an attribute without one is look
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -119,6 +121,13 @@ class ResourceKind:
     endpoint: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()
+    #: Something that is stored with the document is shown on request only: no read is a mere splice.
+    hides: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rows = (row for schema in (self.schema, *self.extensions) for row in schema.attributes)
+        hidden = any(row.returned == "request" and row.mutability != "readOnly" for row in rows)
+        object.__setattr__(self, "hides", hidden)
 
     def schema_of(self, urn: str) -> Schema | None:
         """The schema with that URN, whatever its case; the core schema or an extension."""
@@ -449,6 +458,27 @@ KINDS = (USER, GROUP)
 
 # ------------------------------------------------------------------------------ derived values
 
+_DATE_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
+)
+
+
+def date_time(value: str) -> datetime | None:
+    """A SCIM dateTime (RFC 7643 §2.3.5), in UTC where it names no zone; None for what is none."""
+    if not _DATE_TIME.fullmatch(value):
+        return None
+    try:
+        at = datetime.fromisoformat(value.upper())
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment(at: datetime) -> str:
+    """A SCIM dateTime, in UTC: of one length, so that their order as text is their order in time."""
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
+
 
 def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Document:
     """The document with every case-insensitive string as its comparison key.
@@ -468,6 +498,9 @@ def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
 
 def _fold_value(row: Attribute | None, value: Any) -> Any:
     if isinstance(value, str):
+        if row is not None and row.type == "dateTime":
+            at = date_time(value)
+            return value if at is None else moment(at)
         return fold(value) if row is None or row.folds else value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]

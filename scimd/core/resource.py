@@ -7,16 +7,18 @@ id, meta, groups or members, and scimd's extension around them. Only a projectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
-from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind
+from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
 
+_NAMES = re.compile(r"[a-z$][\w-]*")
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
@@ -89,14 +91,8 @@ def unpack(stored: bytes) -> Document:
 
 
 def etag(version: int, rest: int = 0) -> str:
-    """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
+    """A weak entity tag: the document's version, then what scimd adds to it (docs/decisions/0007)."""
     return f'W/"{version}-{rest}"'
-
-
-def moment(at: datetime) -> str:
-    """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
-    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def user_location(person_id: str, base_url: str) -> str:
@@ -204,6 +200,8 @@ class Projection:
     kind: ResourceKind
     only: frozenset[tuple[str, ...]] | None = None
     without: frozenset[tuple[str, ...]] = frozenset()
+    #: What the request itself wrote: shown, though it is else shown on request only (RFC 7643 §7).
+    written: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, kind: ResourceKind, attributes: str | None, excluded: str | None) -> Projection:
@@ -214,13 +212,17 @@ class Projection:
     @property
     def plain(self) -> bool:
         """Nothing to leave out but, perhaps, members or groups, which need not be read at all."""
-        return self.only is None and self.without <= {("members",), ("groups",)}
+        return self.only is None and not self.kind.hides and self.without <= {("members",), ("groups",)}
 
     def wants(self, name: str) -> bool:
         """Whether the answer may carry this top-level attribute."""
         if (name,) in self.without:
             return False
         return self.only is None or any(path[0] == name for path in self.only)
+
+    def after(self, body: Any) -> Projection:
+        """The same, in answer to a request that wrote this body."""
+        return replace(self, written=frozenset(_mentioned(body))) if self.kind.hides else self
 
     def asks_for(self, urn: str) -> bool:
         """Whether something of an extension was asked for by name."""
@@ -257,7 +259,7 @@ class Projection:
         if path in self.without or (row is not None and row.returned == "never"):
             return None
         if self.only is None:
-            on_request = row is not None and row.returned == "request"
+            on_request = row is not None and row.returned == "request" and name.lower() not in self.written
             return None if on_request else self._parts(path, value, None)
         if path in self.only or (above and above in self.only):
             return self._parts(path, value, None)
@@ -279,6 +281,18 @@ class Projection:
 
 def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(path for each in text.split(",") if (path := _path(kind, each.strip())) is not None)
+
+
+def _mentioned(body: Any) -> Iterator[str]:
+    """Every name in a body: its keys, and the words of the paths of a PATCH."""
+    if isinstance(body, list):
+        for each in body:
+            yield from _mentioned(each)
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            text = value if key.lower() == "path" and isinstance(value, str) else key
+            yield from _NAMES.findall(text.lower())
+            yield from _mentioned(value)
 
 
 def _path(kind: ResourceKind, text: str) -> tuple[str, ...] | None:

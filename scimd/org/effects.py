@@ -67,6 +67,20 @@ def _insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:
         )
 
 
+def rebind_renamed(tx: Tx, source: SourceBook, row: Row[Any], external_id: str | None, name: str) -> None:
+    """A group is called otherwise: where other rules name it than before, it gives what these say."""
+
+    def ruled(external_id: str | None, name: str) -> list[int]:
+        return [rule.number for rule in source.rules if matches(rule, external_id, name)]
+
+    if ruled(row.external_id, row.display_name) == ruled(external_id, name):
+        return  # what a rule made of the old name stays: a rename is no new group
+    group_id = GroupId(row.id)
+    own = _defaults(tx, [group_id]).get(row.id)
+    unbind(tx, [group_id])
+    _bind_again(tx, source, group_id, external_id, name, own)
+
+
 def unbind(tx: Tx, group_ids: Sequence[GroupId]) -> None:
     """These groups give nothing any more."""
     column = group_effects.c
@@ -104,13 +118,19 @@ def rebind(tx: Tx, source_id: SourceId) -> None:
     kept = _defaults(tx, ids)
     unbind(tx, ids)
     for row in made:
-        ruled = any(matches(rule, row.external_id, row.display_name) for rule in source.rules)
-        project_id = kept.get(row.id)
-        if project_id and not ruled and source.groups_are_projects:
-            _insert(tx, GroupId(row.id), [Effect(DEFAULT, "project", project_id, MEMBER)])
-        else:
-            bind(tx, source, GroupId(row.id), row.external_id, row.display_name)
+        _bind_again(tx, source, GroupId(row.id), row.external_id, row.display_name, kept.get(row.id))
     members.touch_below(tx, ids, unsettled.LEAVERS)
+
+
+def _bind_again(
+    tx: Tx, source: SourceBook, group_id: GroupId, external_id: str | None, name: str, own: str | None
+) -> None:
+    """``own``: the project that the group was by default."""
+    ruled = any(matches(rule, external_id, name) for rule in source.rules)
+    if own and not ruled and source.groups_are_projects:
+        _insert(tx, group_id, [Effect(DEFAULT, "project", own, MEMBER)])
+    else:
+        bind(tx, source, group_id, external_id, name)
 
 
 def _groups(tx: Tx, source_id: SourceId) -> Sequence[Row[Any]]:

@@ -88,9 +88,11 @@ def _record(
         return AssertedGroup(_create(tx, source, wish, name), "created")
     group_id = GroupId(row.id)
     told = _update(tx, source, row, wish, name)
-    if told and row.display_name != name:
+    if told and (row.display_name, row.external_id) != (name, wish.external_id):
         renamed[group_id] = name
-        members.touch_below(tx, [group_id], unsettled.JOINERS)
+        effects.rebind_renamed(tx, source, row, wish.external_id, name)
+        # It may give less than before.
+        members.touch_below(tx, [group_id], unsettled.LEAVERS)
     moved = False
     if wish.members is not None:
         moved = change_members(tx, group_id, (), (), replace=wish.members)

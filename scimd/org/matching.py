@@ -76,8 +76,20 @@ def _answers(
         for n in open_ones:
             _, answer, facts = answers.get(_subject(source, rows[n]), (None, "", {}))
             word, _, person_id = answer.partition(":")
-            if word == "link":
-                yield n, PersonId(person_id or facts["person_id"])
+            # The answer was about these people; of somebody else nobody was asked yet.
+            said = PersonId(person_id or facts.get("person_id", ""))
+            if word == "link" and said in _meant(matches[n]):
+                yield n, said
+
+
+def _meant(match: Match) -> tuple[PersonId, ...]:
+    match match:
+        case Collides(person_id):
+            return (person_id,)
+        case Ambiguous(_, person_ids):
+            return person_ids
+        case _:
+            return ()
 
 
 def _take(

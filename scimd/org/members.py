@@ -7,11 +7,11 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
@@ -81,27 +81,28 @@ class _Target:
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
-    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups."""
-    if not keys:
-        return {}
+    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups.
+
+    Our own ids come first: whoever carries another's id as external id is not taken for them.
+    """
     found: dict[str, _Target] = {}
-    for row in _asserted(tx, source_id, list(keys)):
-        target = _Target(person_id=PersonId(row.person_id))
-        for key in (row.external_id, row.person_id):
-            if key is not None and (row.state == "live" or key not in found):
-                found[key] = target
-    left = [key for key in keys if key not in found]
-    if left:
-        for row in _groups(tx, source_id, left):
-            target = _Target(child_id=GroupId(row.id))
-            found |= {key: target for key in (row.external_id, row.id) if key is not None}
+    for look, statement in (
+        (_people_by, _PEOPLE_BY_ID),
+        (_groups_by, _GROUPS_BY_ID),
+        (_people_by, _PEOPLE_BY_EXTERNAL_ID),
+        (_groups_by, _GROUPS_BY_EXTERNAL_ID),
+    ):
+        left = [key for key in keys if key not in found]
+        if not left:
+            break
+        found |= look(tx, statement, {"org_id": tx.org_id, "source_id": source_id, "keys": left})
     return found
 
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
-_ASSERTED = tuple(
+_PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
     Prepared(
-        select(_a.person_id, _a.external_id, _a.state).where(
+        select(_a.person_id, by.label("key"), _a.state).where(
             _a.org_id == bindparam("org_id"),
             _a.source_id == bindparam("source_id"),
             _a.state != "history",
@@ -110,9 +111,9 @@ _ASSERTED = tuple(
     )
     for by in (_a.person_id, _a.external_id)
 )
-_GROUPS = tuple(
+_GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
     Prepared(
-        select(_g.id, _g.external_id).where(
+        select(_g.id, by.label("key")).where(
             _g.org_id == bindparam("org_id"),
             source == bindparam("source_id"),
             _g.state == "live",
@@ -123,14 +124,13 @@ _GROUPS = tuple(
 )
 
 
-def _asserted(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
-    for statement in _ASSERTED:
-        yield from statement.all(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": keys})
+def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    rows = sorted(statement.all(tx.conn, of_source), key=lambda row: bool(row.state == "live"))
+    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
 
 
-def _groups(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
-    for statement in _GROUPS:
-        yield from statement.all(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": keys})
+def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    return {row.key: _Target(child_id=GroupId(row.id)) for row in statement.all(tx.conn, of_source)}
 
 
 _in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))

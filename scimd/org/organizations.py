@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from scimd import config
-from scimd.core.errors import NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, ProjectId, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore
-from scimd.db.tables import domains, organizations, projects, roles, seat_pools
-from scimd.org import declared_sources, guard
+from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
+from scimd.org import declared_sources, guard, held_changes
 from scimd.org.sources import bump, mark_everyone
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
 
@@ -54,12 +55,19 @@ class OrganizationRecord:
     approval_required: bool
     seats: int | None
     seats_used: int
+    seats_waited_for: int
     created_at: datetime
 
 
 # ------------------------------------------------------------------------------ reads
 
-_COLUMNS = (organizations, seat_pools.c.seat_limit, seat_pools.c.used)
+_WAITING = (
+    select(func.count())
+    .where(waiting.c.org_id == organizations.c.id)
+    .correlate(organizations)
+    .scalar_subquery()
+)
+_COLUMNS = (organizations, seat_pools.c.seat_limit, seat_pools.c.used, _WAITING.label("waiting"))
 _JOIN = organizations.outerjoin(seat_pools, seat_pools.c.org_id == organizations.c.id)
 
 
@@ -76,6 +84,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         approval_required=row.approval_required,
         seats=row.seat_limit,
         seats_used=row.used or 0,
+        seats_waited_for=row.waiting,
         created_at=row.created_at,
     )
 
@@ -107,8 +116,10 @@ async def create(
 ) -> OrganizationRecord:
     """Make an organization with its built-in roles, seat pool and default project.
 
-    Raises NotUnique where the slug or one of the domains is taken.
+    Raises NotUnique where the slug or one of the domains is taken, InvalidValue where it is none.
     """
+    if not re.fullmatch(config.SLUG, new.slug):
+        raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
     ctx = _context_of_new(door, actor, door_name)
 
     def body(tx: Tx) -> OrganizationRecord:
@@ -271,8 +282,10 @@ class Declared:
 
     slug: str
     org_id: OrgId
-    outcome: Literal["created", "updated", "unchanged"]
+    outcome: Literal["created", "updated", "unchanged", "held"]
     left_out: tuple[str, ...] = ()
+    #: Why the old version stays, where the change is over the limits.
+    held: str | None = None
 
 
 async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
@@ -295,12 +308,18 @@ async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
         created = found is None and make(tx, _as_new(wanted))
         changed = not created and _bring_up_to_date(tx, wanted)
         sources_changed, left_out = declared_sources.declare(tx, wanted.source)
+        held_changes.hold_back(tx)
         outcome: Literal["created", "updated", "unchanged"] = (
             "created" if created else "updated" if changed or sources_changed else "unchanged"
         )
         return Declared(wanted.name, tx.org_id, outcome, left_out)
 
-    return await door.run(ctx, body)
+    try:
+        return await door.run(ctx, body)
+    except NotAllowedNow as exc:
+        if found is None:
+            raise
+        return Declared(wanted.name, found.id, "held", held=exc.detail)
 
 
 def _as_new(wanted: config.Organization) -> NewOrganization:

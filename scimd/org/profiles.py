@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
-from scimd.db.among import among, one_of
-from scimd.db.locks import insert_ignore
+from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, decisions, people, unsettled
+from scimd.db.tables import assertions, decisions, links, people
+from scimd.org import unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -173,6 +173,14 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
 def _pass_on(
     tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
 ) -> None:
+    _kill_mailed_links(
+        tx,
+        [
+            owned.person_id
+            for owned, _ in documents
+            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
+        ],
+    )
     release_addresses(
         tx,
         [
@@ -202,11 +210,27 @@ def _without_address() -> Prepared:
 _WITHOUT = _without_address()
 
 
+def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
+    """A link to set the password went to the old address; whoever reads mail there must not use it,
+    nor prove the new address by it."""
+    if person_ids:
+        tx.conn.execute(
+            update(links)
+            .where(
+                links.c.org_id == tx.org_id,
+                among(tx.conn, links.c.person_id, person_ids),
+                links.c.purpose == "set_password",
+                links.c.used_at.is_(None),
+                links.c.expires_at > tx.now,
+            )
+            .values(expires_at=tx.now)
+        )
+
+
 def release_addresses(tx: Tx, keys: list[str]) -> None:
     """Addresses that are free now may be those of people who had to do without: settle these anew."""
     if not keys:
         return
     waiting = sorted(set(_WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})))
-    rows = [{"org_id": tx.org_id, "person_id": each, "turn": 1, "marked_at": tx.now} for each in waiting]
-    if rows:
-        tx.conn.execute(insert_ignore(tx.conn, unsettled), rows)
+    if waiting:
+        unsettled.mark_all(tx, rows_of(tx.conn, waiting), unsettled.JOINERS)

@@ -4,7 +4,7 @@
 people whom it touches. When the body returns, the touched people are settled (their standing is
 worked out and what follows is written), the events are written, and all of it commits as one.
 A body may be run again from the start, so it reads nothing of the outside world: ``tx.now``,
-``tx.new_id()`` and ``tx.random()`` give the same values each time.
+``tx.new_id()`` and ``tx.chance`` give the same values each time.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class Tx:
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: What to add to the sources' counters, by source and ``user_count`` or ``group_count``.
     counts: Counter[tuple[SourceId, str]] = field(default_factory=Counter)
-    #: Under the policy `reject`, these are refused rather than left waiting (design, section 5, Seats).
+    #: Under the policy `reject`, these are refused rather than left waiting (docs/semantics.md).
     refuse_without_seat: set[PersonId] = field(default_factory=set)
     #: How the seat gate answers in this call; None: the organization's policy for SCIM, `hold` for sync.
     seat_policy: Policy | None = None

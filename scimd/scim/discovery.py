@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from scimd.core.attributes import KINDS, Attribute, ResourceKind, Schema
+from scimd.core.attributes import GROUP, USER, Attribute, ResourceKind, Schema
 
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
@@ -16,16 +16,17 @@ _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The documents as bytes, made once. ``by_id`` maps an endpoint and an id to its document."""
+    """The documents as bytes, made once per source. ``by_id`` maps an endpoint and an id to its document."""
 
     config: bytes
     lists: Mapping[str, bytes]
     by_id: Mapping[tuple[str, str], bytes]
 
     @classmethod
-    def make(cls, base_url: str, *, max_page: int) -> Discovery:
-        types = [_resource_type(kind, base_url) for kind in KINDS]
-        schemas = [_schema(schema, base_url) for kind in KINDS for schema in (kind.schema, *kind.extensions)]
+    def make(cls, base_url: str, *, max_page: int, users: ResourceKind = USER) -> Discovery:
+        kinds = (users, GROUP)
+        types = [_resource_type(kind, base_url) for kind in kinds]
+        schemas = [_schema(schema, base_url) for kind in kinds for schema in (kind.schema, *kind.extensions)]
         each = {("ResourceTypes", one["id"]): one for one in types} | {
             ("Schemas", one["id"]): one for one in schemas
         }

@@ -100,10 +100,10 @@ def _extension(schema: Schema, value: Any, rules: Rules) -> Document | None:
     kept: Document = {}
     for key, each in value.items():
         row = schema.find(key)
-        if row is None:
-            refuse_unknown(f"{schema.id}:{key}", rules)
-        else:
+        if row is not None:
             _put(kept, row.name, writable(row, each, f"{schema.id}:{row.name}", rules))
+        elif key.lower() != "schemas":  # python-scim's clients put it inside extensions too
+            refuse_unknown(f"{schema.id}:{key}", rules)
     return kept or None
 
 

@@ -42,7 +42,11 @@ class ScimSettings:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What an endpoint works with. ``id`` is the path's last segment, where there is one."""
+    """What an endpoint works with.
+
+    ``users``: what a user of this source may have, its own extensions included. ``id`` is the path's
+    last segment, where there is one.
+    """
 
     request: web.Request
     door: Door
@@ -51,6 +55,7 @@ class Exchange:
     holder: TokenHolder
     profile: Profile
     query: Mapping[str, str]
+    users: ResourceKind
     id: str | None = None
 
     @property
@@ -70,9 +75,9 @@ class Exchange:
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
         limits.check_media_type(self.request, _TAKEN)
-        raw = await limits.read_body(
-            self.request, self.settings.max_body_bytes, self.settings.request_timeout_s
-        )
+        # Less than the whole time, so that it is the body that is named when it is the body that is late.
+        patience_s = self.settings.request_timeout_s * 0.9
+        raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
         return documents.parse(raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:

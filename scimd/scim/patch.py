@@ -192,6 +192,8 @@ class _Patching:
             self.document.pop(schema.id, None)
         elif isinstance(operation.value, Mapping):
             for key, value in operation.value.items():
+                if key.lower() == "schemas":  # python-scim's clients put it inside extensions too
+                    continue
                 self._at(
                     Operation(operation.op, f"{schema.id}:{key}", value), f"{schema.id}:{key}", quiet=True
                 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from scimd.core.attributes import GROUP, USER, ResourceKind
+from scimd.core.attributes import GROUP, ResourceKind
 from scimd.core.resource import render_group, render_list, render_user
 from scimd.org import reads
 from scimd.org.reads import ListQuery
@@ -36,7 +36,7 @@ async def everything(ex: Exchange) -> web.Response:
     total, start, wanted = 0, 1, 0
     if user_query is not None:
         users = await reads.scim_users(ex.door, ex.ctx, user_query)
-        shown = ex.projection(USER)
+        shown = ex.projection(ex.users)
         rendered += (render_user(each, ex.settings.base_url, shown) for each in users.resources)
         total, start, wanted = users.total, user_query.start_index, user_query.count
     if group_query is not None:
@@ -53,7 +53,7 @@ def _queries(ex: Exchange) -> tuple[ListQuery | None, ListQuery | None]:
     """A query per resource type; None where the type lacks an attribute that the other has."""
     found: list[ListQuery | None] = []
     refused: list[ScimError] = []
-    for kind in (USER, GROUP):
+    for kind in (ex.users, GROUP):
         try:
             found.append(_query(ex, kind))
         except ScimError as exc:

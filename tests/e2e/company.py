@@ -113,14 +113,14 @@ def renamed(dn: str, name: str) -> str:
     return f"dn: {dn}\nchangetype: modrdn\nnewrdn: {name}\ndeleteoldrdn: 1\n\n"
 
 
-def swapped(first: tuple[str, str, str], second: tuple[str, str, str], base: str) -> str:
-    """LDIF: two people, as (DN, uid, mail), take each other's user name and address."""
-    (a, a_uid, a_mail), (b, b_uid, b_mail) = first, second
+def swapped(first: tuple[str, Mapping[str, Any]], second: tuple[str, Mapping[str, Any]]) -> str:
+    """LDIF: two people, as DN and the generator's record, take each other's user name and address."""
+    (a, one), (b, other) = first, second
     a_parent, b_parent = a.partition(",")[2], b.partition(",")[2]
     return (
         renamed(a, "uid=parked")
-        + renamed(b, f"uid={a_uid}")
-        + renamed(f"uid=parked,{a_parent}", f"uid={b_uid}")
-        + changed([f"uid={b_uid},{a_parent}"], "mail", b_mail)
-        + changed([f"uid={a_uid},{b_parent}"], "mail", a_mail)
+        + renamed(b, f"uid={one['uid']}")
+        + renamed(f"uid=parked,{a_parent}", f"uid={other['uid']}")
+        + changed([f"uid={other['uid']},{a_parent}"], "mail", other["mail"])
+        + changed([f"uid={one['uid']},{b_parent}"], "mail", one["mail"])
     )

@@ -100,6 +100,20 @@ class OpenLdap:
             for person in generator.people(self.users)
         ]
 
+    def groups(self) -> dict[str, list[str]]:
+        """Members of each group under ou=groups by its name, as the directory has them now."""
+        command = ["ldapsearch", "-x", "-LLL", "-o", "ldif_wrap=no", "-H", self.url]
+        command += ["-D", self.admin_dn, "-w", self.admin_password, "-b", f"ou=groups,{self.base}"]
+        out = subprocess.run(
+            [*command, "(cn=*)", "cn", "member", "uniqueMember"], check=True, capture_output=True, text=True
+        ).stdout
+        found: dict[str, list[str]] = {}
+        for entry in out.strip().split("\n\n"):
+            values = [line.split(": ", 1) for line in entry.splitlines() if ": " in line]
+            name = next(value for key, value in values if key == "cn")
+            found[name] = [value for key, value in values if key in ("member", "uniqueMember")]
+        return found
+
     def modify(self, ldif: str) -> None:
         """Change the directory by ``ldif`` (RFC 2849 change records) as the administrator."""
         self.changed = True

@@ -1,4 +1,4 @@
-"""What the tests of connectors share."""
+"""python-ldap, for whoever reads a directory here."""
 
 from __future__ import annotations
 

@@ -1,0 +1,251 @@
+"""Every command: its help, its one JSON document, its one sentence where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+import typer
+from typer.testing import CliRunner
+
+from scimd import cli
+from tests.support.daemon import KEY
+
+CONFIG = """
+[database]
+url = "{database}"
+[secrets]
+key = ["env:SCIMD_TEST_KEY"]
+[log]
+level = "debug"
+format = "json"
+{more}
+"""
+FILE_SOURCE = """
+[[organization]]
+name = "{organization}"
+[[organization.source]]
+name = "hr"
+connector = "file"
+[organization.source.settings]
+path = "{folder}/directory"
+"""
+
+
+@dataclass
+class Terminal:
+    """``scimd`` in this process, which spares the seconds of a start; the real one is tried below."""
+
+    file: Path
+
+    def run(self, *words: str) -> Any:
+        return CliRunner().invoke(cli.app, [*words, "--config", str(self.file)])
+
+    def json(self, *words: str, codes: Sequence[int] = (0,)) -> Any:
+        done = self.run(*words, "--json")
+        assert done.exit_code in codes, done.output
+        return json.loads(done.stdout)
+
+    def refused(self, *words: str) -> str:
+        """The one sentence on standard error; nothing on standard output."""
+        done = self.run(*words)
+        assert done.exit_code == 1, done.output
+        assert done.stdout == ""
+        said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+        assert len(said) == 1, done.stderr
+        assert said[0].startswith("error: ")
+        return said[0]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """With an empty database; what commands do to logging is taken back."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    monkeypatch.setenv("SCIMD_TEST_KEY", KEY)
+    for name in [name for name in os.environ if name.startswith("SCIMD_") and name != "SCIMD_TEST_KEY"]:
+        monkeypatch.delenv(name)
+    made = Terminal(tmp_path / "scimd.toml")
+    configure(made)
+    yield made
+    structlog.reset_defaults()
+
+
+def configure(terminal: Terminal, more: str = "") -> None:
+    database = f"sqlite:///{terminal.file.parent / 'scimd.db'}"
+    terminal.file.write_text(CONFIG.format(database=database, more=more), encoding="utf-8")
+
+
+def with_directory(terminal: Terminal, *organizations: str) -> None:
+    folder = terminal.file.parent
+    (folder / "directory").mkdir()
+    (folder / "directory" / "users.jsonl").write_text('{"id": "x1", "userName": "dana"}\n')
+    sources = (FILE_SOURCE.format(organization=name, folder=folder) for name in organizations)
+    configure(terminal, "".join(sources))
+
+
+def paths(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command by its words, groups included."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from paths(below, (*path, name))
+
+
+COMMANDS = [(path, command) for path, command in paths(typer.main.get_command(cli.app)) if not command.hidden]
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), COMMANDS, ids=[" ".join(path) or "scimd" for path, _ in COMMANDS]
+)
+def test_every_command_explains_itself_and_takes_a_config(path: tuple[str, ...], command: Any) -> None:
+    done = CliRunner().invoke(cli.app, [*path, "--help"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    assert command.help.split(".")[0].split("\n")[0] in done.stdout
+    assert done.stderr == ""
+    if not hasattr(command, "commands"):
+        assert "--config" in done.stdout
+        # Processes that run until they are stopped have nothing to say in the end.
+        assert ("--json" in done.stdout) is (path[0] not in ("serve", "worker"))
+
+
+def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(terminal: Terminal) -> None:
+    assert terminal.json("org", "create", "acme", "--seats", "3")["name"] == "acme"
+    with_directory(terminal, "acme")
+    planned = terminal.json("plan", "hr", codes=(2,))
+    assert [change["name"] for change in planned["changes"]] == ["dana"]
+    applied = terminal.json("apply", planned["id"])
+    assert (applied["state"], applied["counts"]["created"]) == ("done", 1)
+    synced = terminal.run("sync", "hr", "--json")
+    assert json.loads(synced.stdout)["counts"]["unchanged"] == 1
+    logged = [json.loads(line)["event"] for line in synced.stderr.splitlines()]
+    assert {"run_started", "run_ended"} <= set(logged)
+    assert terminal.json("plan", "hr")["changes"] == []
+
+    token = terminal.json("token", "create", "--source", "okta", "--expires", "90d")
+    assert token.keys() == {"id", "token"}
+    (listed,) = terminal.json("token", "list")
+    assert token["token"] not in json.dumps(listed)
+    assert terminal.json("token", "revoke", token["id"])["revoked"] is True
+    assert [row["name"] for row in terminal.json("source", "list")] == ["hr", "okta"]
+    assert terminal.json("source", "release", "hr") == {"source": "hr", "people": 1, "mails": 0}
+    assert terminal.json("run", "show", applied["id"])["id"] == applied["id"]
+    assert {run["id"] for run in terminal.json("run", "list")} >= {applied["id"]}
+    assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1
+    assert terminal.json("decide", "list") == []
+    assert [row["local_user_name"] for row in terminal.json("user", "list")] == ["dana"]
+    assert terminal.json("user", "show", "dana")["person"]["local_user_name"] == "dana"
+    link = terminal.json("admin", "create", "root@acme.example", "--org", "acme")["link"]
+    assert link.startswith("http://127.0.0.1:8080/sign-in/")
+    assert terminal.json("migrate")["revision"]
+    assert terminal.json("check", "--standing")["ok"] is True
+    assert {row["name"] for row in terminal.json("org", "list")} >= {"acme"}
+
+
+def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
+    assert "scimd org create" in terminal.refused("user", "list")
+    terminal.json("org", "create", "acme")
+    for words, said in (
+        (("org", "create", "acme"), "acme"),
+        (("org", "create", "Not A Name"), "small letters, digits and dashes"),
+        (("user", "list", "--org", "nowhere"), "nowhere"),
+        (("user", "show", "nobody@acme.example"), "nobody@acme.example"),
+        (("sync", "nothing"), "nothing"),
+        (("plan", "acme/nothing"), "acme/nothing"),
+        (("apply", "no-such-run"), "no-such-run"),
+        (("run", "show", "no-such-run"), "no-such-run"),
+        (("run", "report", "no-such-run"), "no-such-run"),
+        (("decide", "show", "no-such-item"), "no-such-item"),
+        (("decide", "answer", "no-such-item", "link"), "no-such-item"),
+        (("source", "release", "nothing", "--yes"), "nothing"),
+        (("token", "create", "--source", "okta", "--expires", "soon"), "--expires"),
+        (("token", "create", "--source", "okta", "--profile", "nobodys"), "one of default, rfc"),
+        (("token", "revoke", "no-such-token"), "no-such-token"),
+        (("admin", "create", "no address", "--org", "acme"), "no address"),
+    ):
+        assert said in terminal.refused(*words), words
+
+
+def test_organization_is_asked_for_only_where_there_are_several(terminal: Terminal) -> None:
+    terminal.json("org", "create", "acme")
+    assert terminal.json("user", "list") == []
+    terminal.json("org", "create", "globex")
+    assert "acme, globex" in terminal.refused("user", "list")
+    assert terminal.json("user", "list", "--org", "globex") == []
+
+
+def test_source_of_two_organizations_is_named_with_its_organization(terminal: Terminal) -> None:
+    with_directory(terminal, "acme", "globex")
+    assert terminal.json("sync", "acme/hr")["counts"]["created"] == 1
+    assert terminal.json("sync", "globex/hr")["counts"]["created"] == 1
+    said = terminal.refused("sync", "hr")
+    assert "acme/hr" in said
+    assert "globex/hr" in said
+    assert len(terminal.json("run", "list", "--source", "globex/hr", "--org", "globex")) == 1
+
+
+# ------------------------------------------------------------------------------ the real program
+
+
+def scimd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("SCIMD_")}
+    return subprocess.run(
+        [sys.executable, "-m", "scimd", *words],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_wrong_key_in_the_config_is_named_before_the_port_is_bound(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = tmp_path / "wrong.toml"
+        file.write_text(
+            f'[server]\nport = {port}\nprot = 1\n[database]\nurl = "sqlite:///{tmp_path}/scimd.db"\n'
+        )
+        done = scimd("serve", "--config", str(file))
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert f"{file}: server.prot: unknown key; allowed here: " in sentence
+    assert "public_url" in sentence
+    assert "cannot be bound" not in sentence  # the port is taken: nobody got as far as that
+    assert not (tmp_path / "scimd.db").exists()
+
+
+def test_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        url = f"sqlite:///{tmp_path}/scimd.db"
+        done = scimd("serve", SCIMD_SERVER__PORT=port, SCIMD_DATABASE__URL=url, SCIMD_LOG__LEVEL="error")
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert f"127.0.0.1:{port} cannot be bound" in sentence
+
+
+def test_postgresql_without_a_key_is_refused(postgres_url: str) -> None:
+    done = scimd("serve", SCIMD_SERVER__PORT="0", SCIMD_DATABASE__URL=postgres_url)
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "secrets.key" in sentence
+    assert "openssl rand" in sentence
+
+
+def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes() -> None:
+    for words in (("plan",), ("sync", "hr", "--no-such-option"), ("no-such-command",)):
+        done = scimd(*words)
+        assert done.returncode == 1, words
+        assert done.stdout == ""
+        assert done.stderr

@@ -1,0 +1,236 @@
+"""kill -9 of each process, under load: what was acknowledged is there, and the next run ends the work."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.clients import Scim, idp, seats, standing_is_right, token
+from tests.e2e.stored import count, let_leases_run_out
+from tests.support.daemon import Cli, Daemon
+
+_SEATS = 30
+_WRITERS = 8
+
+CONFIG = """
+[server]
+port = PORT
+public_url = "http://127.0.0.1:PORT"
+[database]
+url = "{database}"
+[secrets]
+key = ["env:SCIMD_TEST_KEY"]
+[mail]
+to = "folder"
+folder = "mails"
+[log]
+format = "json"
+[[organization]]
+name = "acme"
+seats = {seats}
+{sources}
+"""
+
+
+class Writer(threading.Thread):
+    """Creates people, and renames each, until the server goes away; keeps what was acknowledged."""
+
+    def __init__(self, daemon: Daemon, token_text: str, name: str) -> None:
+        super().__init__(name=name)
+        self._scim = idp(daemon, token_text)
+        self.acknowledged: dict[str, dict[str, Any]] = {}
+        self.refused: list[Any] = []
+
+    def run(self) -> None:
+        with self._scim as scim, contextlib.suppress(OSError, http.client.HTTPException):
+            for number in itertools.count():
+                self._write(scim, f"{self.name}-{number}")
+
+    def _write(self, scim: Scim, name: str) -> None:
+        status, user = scim.create(name)
+        if status != 201:
+            self.refused.append(user)
+            return
+        self.acknowledged[user["userName"]] = user
+        status, renamed = scim.patch(user["id"], displayName=f"Renamed {name}")
+        if status == 200:
+            self.acknowledged[user["userName"]] = renamed
+        else:
+            self.refused.append(renamed)
+
+
+def test_killed_server_keeps_every_acknowledged_write(
+    daemons: Callable[..., Daemon], database_url: str, tmp_path: Path
+) -> None:
+    daemon: Daemon = daemons(tmp_path, CONFIG.format(database=database_url, seats=_SEATS, sources=""))
+    daemon.start()
+    text = token(daemon)
+    acknowledged: dict[str, dict[str, Any]] = {}
+    for round_ in range(3):
+        writers = [Writer(daemon, text, f"w{round_}{n}") for n in range(_WRITERS)]
+        for writer in writers:
+            writer.start()
+        wait_for(
+            lambda writers=writers: sum(len(writer.acknowledged) for writer in writers) >= 40,  # type: ignore[misc]
+            "too few writes are acknowledged",
+        )
+        daemon.kill()
+        for writer in writers:
+            writer.join(30)
+            assert not writer.is_alive()
+            assert writer.refused == []
+            acknowledged |= writer.acknowledged
+
+        began = time.monotonic()
+        daemon.start()
+        ready_s = time.monotonic() - began
+        print(f"round {round_}: {len(acknowledged)} people acknowledged, ready after {ready_s:.2f} s")
+        assert ready_s < 10
+        with idp(daemon, text) as scim:
+            stored = scim.everybody()
+        for name, user in acknowledged.items():
+            assert stored[name]["id"] == user["id"]
+            # The last PATCH may have been carried out without its answer having come back.
+            names = (user.get("displayName"), f"Renamed {name.partition('@')[0]}")
+            assert stored[name].get("displayName") in names
+    assert seats(daemon, "acme") == _SEATS
+    standing_is_right(daemon)
+
+
+def children(process: subprocess.Popen[bytes] | None) -> list[int]:
+    assert process is not None
+    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(word) for word in text.split()]
+
+
+def wait_for(done: Callable[[], Any], what: str, within_s: float = 30) -> Any:
+    end = time.monotonic() + within_s
+    while not (found := done()):
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+    return found
+
+
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_killed_worker_is_started_again_and_a_killed_server_takes_its_worker_with_it(
+    daemons: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    database = f"sqlite:///{tmp_path / 'scimd.db'}"
+    write_directory(tmp_path / "directory", 10)
+    daemon: Daemon = daemons(
+        tmp_path,
+        CONFIG.format(database=database, seats=100, sources=SOURCE.format(folder=tmp_path, more=SCHEDULE)),
+    )
+    daemon.start()
+    (first,) = wait_for(lambda: children(daemon.process), "there is no worker")
+    os.kill(first, signal.SIGKILL)
+    (second,) = wait_for(
+        lambda: [pid for pid in children(daemon.process) if pid != first], "the worker did not come back"
+    )
+    # The new one does the work of the one that was killed.
+    wait_for(lambda: daemon.ok("user", "list") or None, "nobody was brought in", 60)
+
+    daemon.kill()
+    wait_for(lambda: not is_running(second), "the worker goes on without its server", 20)
+
+
+SOURCE = """
+[[organization.source]]
+name = "hr"
+connector = "file"
+state = "active"
+{more}
+[organization.source.settings]
+path = "{folder}/directory"
+"""
+SCHEDULE = 'schedule = "2s"'
+
+
+def write_directory(folder: Path, people: int) -> None:
+    folder.mkdir(exist_ok=True)
+    lines: list[dict[str, Any]] = [
+        {"id": f"x{n:04}", "userName": f"user{n:04}", "emails": f"user{n:04}@acme.example"}
+        for n in range(people)
+    ]
+    (folder / "users.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    groups = [
+        {"id": "g1", "displayName": "Engineering", "members": [line["id"] for line in lines[::2]]},
+        {"id": "g2", "displayName": "All", "members": ["g1", *(line["id"] for line in lines[1::2])]},
+    ]
+    (folder / "groups.jsonl").write_text("".join(json.dumps(group) + "\n" for group in groups))
+
+
+def outcome(cli: Cli) -> dict[str, tuple[Any, ...]]:
+    """Everybody's standing as far as people see it, without ids and times."""
+    return {
+        row["local_user_name"]: (row["status"], row["causes"], row["has_seat"], sorted(row["projects"]))
+        for row in cli.ok("user", "list", "--limit", "10000")
+    }
+
+
+def test_killed_sync_is_finished_by_the_next_one(tmp_path: Path, database_url: str) -> None:
+    people, places = 1500, (0.02, 0.4, 0.8)
+    write_directory(tmp_path / "directory", people)
+
+    def company(folder: Path, url: str) -> Cli:
+        folder.mkdir()
+        source = SOURCE.format(folder=tmp_path, more="")
+        config = CONFIG.format(database=url, seats=700, sources=source)
+        return Cli(folder, config.replace("PORT", "1"))
+
+    undisturbed = company(tmp_path / "calm", f"sqlite:///{tmp_path / 'calm.db'}")
+    undisturbed.ok("sync", "hr")
+    wanted = outcome(undisturbed)
+    assert len(wanted) == people
+
+    disturbed = company(tmp_path / "wild", database_url)
+    disturbed.ok("migrate")
+    seen: list[int] = []
+    for place in places:
+        seen.append(killed_at(disturbed, database_url, place * people))
+        if place == places[0]:  # whoever dies cannot give the lease back: it has to run out
+            busy = disturbed.run("sync", "hr")
+            assert busy.returncode == 1
+            assert "is running already" in busy.stderr
+        let_leases_run_out(database_url)
+    print(f"killed with {seen} of {people} people stored")
+    assert 0 < seen[0] < people
+    disturbed.ok("sync", "hr")
+    assert outcome(disturbed) == wanted
+    assert sum(has_seat for _, _, has_seat, _ in wanted.values()) == 700
+    standing_is_right(disturbed)
+
+
+def killed_at(cli: Cli, database: str, people: float) -> int:
+    """Begin a sync and kill it once so many people are stored; gives how many are."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scimd", "sync", "hr", "--json", "--config", str(cli.file)],
+        cwd=cli.folder,
+        env=cli.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(
+        lambda: count(database, "people") >= people or process.poll() is not None,
+        "the sync does not get on",
+        60,
+    )
+    process.kill()
+    process.wait(10)
+    return count(database, "people")

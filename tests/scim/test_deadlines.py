@@ -1,0 +1,55 @@
+"""A request has its time, and what takes longer is answered all the same (V19, lesson 13)."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from typing import Any
+
+import pytest
+from yarl import URL
+
+from scimd.org import reads
+from tests.scim.serving import PUBLIC_URL, installed
+
+
+async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
+    server = {"public_url": PUBLIC_URL, "request_timeout": 0.5}
+    async with installed(database_url, server=server) as scimd:
+        client = await scimd.client(await scimd.organization("acme"))
+        url = URL(scimd.url)
+        for head in ("Content-Length: 50", "Transfer-Encoding: chunked"):
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            writer.write(
+                f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n"
+                f"{head}\r\n\r\n2\r\n{{ \r\n".encode()
+            )
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"application/scim+json" in answer
+            writer.close()
+        assert (await client.get("/Users")).json["totalResults"] == 0
+
+
+async def test_answer_that_takes_too_long_is_a_503(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def stuck(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(30)
+
+    server = {"public_url": PUBLIC_URL, "request_timeout": 0.3}
+    async with installed(database_url, server=server) as scimd:
+        client = await scimd.client(await scimd.organization("acme"))
+        monkeypatch.setattr(reads, "scim_users", stuck)
+        reply = await client.get("/Users")
+        assert (reply.status, reply.json["status"]) == (503, "503")
+        assert int(reply.headers["Retry-After"]) >= 1
+        assert (await client.get("/Groups")).status == 200
+
+
+async def test_decompressed_body_is_bounded_and_a_small_one_is_taken(database_url: str) -> None:
+    async with installed(database_url) as scimd:
+        client = await scimd.client(await scimd.organization("acme"))
+        packed = gzip.compress(b'{"userName":"packed"}')
+        made = await client.post("/Users", packed, headers={"Content-Encoding": "gzip"})
+        assert (made.status, made.json["userName"]) == (201, "packed")
