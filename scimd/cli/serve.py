@@ -34,7 +34,7 @@ def serve(
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
-    """On uvloop where it is installed: half the time of asyncio's own loop per request."""
+    """On uvloop where it is installed: the loop that the speed goals are measured on."""
     try:
         import uvloop
     except ImportError:

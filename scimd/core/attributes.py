@@ -476,7 +476,8 @@ def date_time(value: str) -> datetime | None:
 
 def moment(at: datetime) -> str:
     """A SCIM dateTime, in UTC: of one length, so that their order as text is their order in time."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Document:

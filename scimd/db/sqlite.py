@@ -140,8 +140,8 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
         raw.execute("PRAGMA query_only=ON")
     else:
         raw.execute("PRAGMA journal_size_limit=67108864")
-        # A change of one person touches some 40 pages, much the same ones as the change before: carried
-        # over every 1,000 pages (the default), each would be written and synced again and again.
+        # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
+        # would be written and synced again and again.
         raw.execute("PRAGMA wal_autocheckpoint=8192")
 
 

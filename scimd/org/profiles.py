@@ -15,7 +15,7 @@ from sqlalchemy import Row, bindparam, select, update
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
-from scimd.db.among import among, one_of
+from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, decisions, links, people
 from scimd.org import unsettled
@@ -191,6 +191,7 @@ def _pass_on(
     )
 
 
+<<<<<<< HEAD
 def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
     """A link to set the password went to the old address; whoever reads mail there must not use it,
     nor prove the new address by it."""
@@ -208,6 +209,8 @@ def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
         )
 
 
+=======
+>>>>>>> perf
 def _without_address() -> Prepared:
     """Whose assertion carries one of these addresses while they have none."""
     column, person = assertions.c, people.c
@@ -225,14 +228,40 @@ def _without_address() -> Prepared:
 
 
 _WITHOUT = _without_address()
+<<<<<<< HEAD
+=======
+
+
+def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
+    """A link to set the password went to the old address; whoever reads mail there must not use it,
+    nor prove the new address by it."""
+    if person_ids:
+        tx.conn.execute(
+            update(links)
+            .where(
+                links.c.org_id == tx.org_id,
+                among(tx.conn, links.c.person_id, person_ids),
+                links.c.purpose == "set_password",
+                links.c.used_at.is_(None),
+                links.c.expires_at > tx.now,
+            )
+            .values(expires_at=tx.now)
+        )
+>>>>>>> perf
 
 
 def release_addresses(tx: Tx, keys: list[str]) -> None:
     """Addresses that are free now may be those of people who had to do without: settle these anew."""
     if not keys:
         return
+<<<<<<< HEAD
     without = _WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})
     if without:
         column = people.c
         found = select(column.id).where(column.org_id == tx.org_id, among(tx.conn, column.id, without))
         unsettled.mark_all(tx, found, unsettled.JOINERS)
+=======
+    waiting = sorted(set(_WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})))
+    if waiting:
+        unsettled.mark_all(tx, rows_of(tx.conn, waiting), unsettled.JOINERS)
+>>>>>>> perf
