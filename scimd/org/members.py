@@ -7,8 +7,9 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
@@ -85,13 +86,6 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
     Our own ids come first: whoever carries another's id as external id is not taken for them.
     """
     found: dict[str, _Target] = {}
-<<<<<<< HEAD
-    for of, by in _NAMED_BY:
-        left = [key for key in keys if key not in found]
-        if not left:
-            break
-        found |= of(tx, source_id, by, left)
-=======
     for look, statement in (
         (_people_by, _PEOPLE_BY_ID),
         (_groups_by, _GROUPS_BY_ID),
@@ -102,16 +96,11 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
         if not left:
             break
         found |= look(tx, statement, {"org_id": tx.org_id, "source_id": source_id, "keys": left})
->>>>>>> perf
     return found
 
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
-<<<<<<< HEAD
-_PERSON, _EXTERNAL_ID = (
-=======
 _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
->>>>>>> perf
     Prepared(
         select(_a.person_id, by.label("key"), _a.state).where(
             _a.org_id == bindparam("org_id"),
@@ -122,11 +111,7 @@ _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
     )
     for by in (_a.person_id, _a.external_id)
 )
-<<<<<<< HEAD
-_GROUP, _GROUP_EXTERNAL_ID = (
-=======
 _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
->>>>>>> perf
     Prepared(
         select(_g.id, by.label("key")).where(
             _g.org_id == bindparam("org_id"),
@@ -139,17 +124,6 @@ _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
 )
 
 
-<<<<<<< HEAD
-def _people_by(tx: Tx, source_id: SourceId, by: Prepared, keys: list[str]) -> dict[str, _Target]:
-    rows = by.all(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": keys})
-    living_last = sorted(rows, key=lambda row: bool(row.state == "live"))
-    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in living_last}
-
-
-def _groups_by(tx: Tx, source_id: SourceId, by: Prepared, keys: list[str]) -> dict[str, _Target]:
-    rows = by.all(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": keys})
-    return {row.key: _Target(child_id=GroupId(row.id)) for row in rows}
-=======
 def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
     rows = sorted(statement.all(tx.conn, of_source), key=lambda row: bool(row.state == "live"))
     return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
@@ -157,16 +131,7 @@ def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dic
 
 def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
     return {row.key: _Target(child_id=GroupId(row.id)) for row in statement.all(tx.conn, of_source)}
->>>>>>> perf
 
-
-#: In this order: our own ids before external ids.
-_NAMED_BY: tuple[tuple[Callable[[Tx, SourceId, Prepared, list[str]], dict[str, _Target]], Prepared], ...] = (
-    (_people_by, _PERSON),
-    (_groups_by, _GROUP),
-    (_people_by, _EXTERNAL_ID),
-    (_groups_by, _GROUP_EXTERNAL_ID),
-)
 
 _in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))
 _HELD = Prepared(select(_m.member_key).where(_in_group, one_of(_m.member_key)))

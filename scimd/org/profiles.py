@@ -191,26 +191,6 @@ def _pass_on(
     )
 
 
-<<<<<<< HEAD
-def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
-    """A link to set the password went to the old address; whoever reads mail there must not use it,
-    nor prove the new address by it."""
-    if person_ids:
-        tx.conn.execute(
-            update(links)
-            .where(
-                links.c.org_id == tx.org_id,
-                among(tx.conn, links.c.person_id, person_ids),
-                links.c.purpose == "set_password",
-                links.c.used_at.is_(None),
-                links.c.expires_at > tx.now,
-            )
-            .values(expires_at=tx.now)
-        )
-
-
-=======
->>>>>>> perf
 def _without_address() -> Prepared:
     """Whose assertion carries one of these addresses while they have none."""
     column, person = assertions.c, people.c
@@ -228,8 +208,6 @@ def _without_address() -> Prepared:
 
 
 _WITHOUT = _without_address()
-<<<<<<< HEAD
-=======
 
 
 def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
@@ -247,21 +225,12 @@ def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
             )
             .values(expires_at=tx.now)
         )
->>>>>>> perf
 
 
 def release_addresses(tx: Tx, keys: list[str]) -> None:
     """Addresses that are free now may be those of people who had to do without: settle these anew."""
     if not keys:
         return
-<<<<<<< HEAD
-    without = _WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})
-    if without:
-        column = people.c
-        found = select(column.id).where(column.org_id == tx.org_id, among(tx.conn, column.id, without))
-        unsettled.mark_all(tx, found, unsettled.JOINERS)
-=======
     waiting = sorted(set(_WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})))
     if waiting:
         unsettled.mark_all(tx, rows_of(tx.conn, waiting), unsettled.JOINERS)
->>>>>>> perf
