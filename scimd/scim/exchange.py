@@ -38,6 +38,15 @@ class ScimSettings:
     max_page: int
     default_page: int
     max_operations: int
+    max_bulk_operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One operation of a bulk request: what it has in place of the request's body and If-Match."""
+
+    data: Document
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Exchange:
     query: Mapping[str, str]
     users: ResourceKind
     id: str | None = None
+    sent: Sent | None = None
 
     @property
     def rules(self) -> Rules:
@@ -74,6 +84,8 @@ class Exchange:
 
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
+        if self.sent is not None:
+            return self.sent.data
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
@@ -88,6 +100,8 @@ class Exchange:
         return body
 
     def header(self, name: str) -> str | None:
+        if self.sent is not None:
+            return self.sent.version if name == "If-Match" else None
         values = self.request.headers.getall(name, None)
         return None if values is None else ",".join(values)
 
