@@ -16,9 +16,9 @@ from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
-from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, decisions, people, unsettled
+from scimd.db.tables import assertions, decisions, people
+from scimd.org import unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -185,7 +185,7 @@ def release_addresses(tx: Tx, keys: list[str]) -> None:
     if not keys:
         return
     column, person = assertions.c, people.c
-    waiting = select(column.org_id, column.person_id).where(
+    waiting = select(column.person_id).where(
         column.org_id == tx.org_id,
         column.state == "live",
         among(tx.conn, column.sign_in_key, keys),
@@ -195,9 +195,4 @@ def release_addresses(tx: Tx, keys: list[str]) -> None:
             )
         ),
     )
-    rows = [
-        {"org_id": tx.org_id, "person_id": row.person_id, "turn": 1, "marked_at": tx.now}
-        for row in tx.conn.execute(waiting.distinct())
-    ]
-    if rows:
-        tx.conn.execute(insert_ignore(tx.conn, unsettled), rows)
+    unsettled.mark_all(tx, waiting.distinct(), unsettled.JOINERS)

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
 from scimd.org import effects, groups, reads, sources
 from scimd.org.groups import GroupChange
-from scimd.org.tx import DoorSettings
+from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, group, house, user
 
@@ -276,6 +276,36 @@ async def test_another_sources_group_is_not_there(database_url: str) -> None:
         stored = await reads.scim_group(acme.door, other, theirs)
         assert stored is not None
         assert stored.members == (), "a person whom the source does not assert is nobody to it"
+
+
+async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_once(
+    database_url: str,
+) -> None:
+    """V10 at a group of any size: the call is refused, and no job is stuck on it."""
+    few = DoorSettings(settle_at_once=3)
+    rules = [{"number": 1, "pattern": "*", "role": "account-admin", "may_give_account_admin": True}]
+    async with house(database_url, settings=few) as acme:
+        idp = await acme.source("idp", ceiling="account-admin", config={"rule": rules})
+
+        def without_rules(tx: Tx) -> None:
+            sources.write_rules(tx, idp, [], sources.bump(tx))
+            effects.rebind(tx, idp)
+
+        ctx = acme.as_scim(idp)
+        people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(5)]
+        group_id = await acme.group("Everybody", *people, ctx=ctx)
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert (await acme.person(people[4])).roles == ["account-admin"]
+
+        with pytest.raises(Protected):
+            await groups.delete_group(acme.door, ctx, group_id)
+        with pytest.raises(Protected):
+            await acme.members(group_id, remove=people, ctx=ctx)
+        with pytest.raises(Protected):
+            await acme.run(without_rules, ctx)
+        await acme.members(group_id, remove=people[1:], ctx=ctx)
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert [(await acme.person(each)).roles[0] for each in people] == ["account-admin", *["user"] * 4]
 
 
 async def test_group_that_is_renamed_gives_what_its_new_name_gives(database_url: str) -> None:
