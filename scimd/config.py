@@ -163,6 +163,7 @@ class Scim(Section):
     default_page: int = Field(100, ge=1, le=10_000)
     max_operations: int = Field(1000, ge=1)
     max_bulk_operations: int = Field(1000, ge=1)
+    cursor_valid_for: timedelta = timedelta(hours=1)
 
 
 class Rule(Section):

@@ -30,7 +30,7 @@ from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, groups, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
-from scimd.scim.exchange import Exchange, ScimSettings, answer, query_of
+from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.quirks import profiles
 
 logger = log.get(__name__)
@@ -81,6 +81,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             default_page=min(config.scim.default_page, config.scim.max_page),
             max_operations=config.scim.max_operations,
             max_bulk_operations=config.scim.max_bulk_operations,
+            cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
         ),
     )
 
@@ -132,6 +133,7 @@ class ScimServer:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
+        self._ends = PageEnds()
         self._served: dict[SourceId, _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -192,7 +194,9 @@ class ScimServer:
         )
         profile = profiles.named(holder.profile)
         query = query_of(request)
-        return Exchange(request, self.door, self.settings, ctx, holder, profile, query, users, resource_id)
+        return Exchange(
+            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+        )
 
     async def _authenticated(self, request: web.Request) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
@@ -13,6 +13,7 @@ from scimd.core.attributes import ResourceKind
 from scimd.core.people import Document
 from scimd.core.resource import Projection
 from scimd.http import limits
+from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
 from scimd.scim import documents
@@ -25,7 +26,16 @@ logger = log.get(__name__)
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _MAX_NAMES = 200
-PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
+PARAMETERS = (
+    "filter",
+    "sortBy",
+    "sortOrder",
+    "startIndex",
+    "count",
+    "attributes",
+    "excludedAttributes",
+    "cursor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,28 @@ class ScimSettings:
     default_page: int
     max_operations: int
     max_bulk_operations: int
+    cursor_valid_s: float
+
+
+#: Of a list by index: whose, which query, at which index a page would begin.
+PageKey: TypeAlias = tuple[str, str, int]
+
+
+class PageEnds:
+    """Where pages ended a moment ago, and how many fitted then. Bounded in number; the oldest go."""
+
+    def __init__(self, at_most: int = 10_000) -> None:
+        self._at_most = at_most
+        self._kept: dict[PageKey, tuple[Position, int]] = {}
+
+    def get(self, key: PageKey) -> tuple[Position, int] | None:
+        return self._kept.get(key)
+
+    def put(self, key: PageKey, end: tuple[Position, int]) -> None:
+        self._kept.pop(key, None)
+        if len(self._kept) >= self._at_most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = end
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +97,7 @@ class Exchange:
     profile: Profile
     query: Mapping[str, str]
     users: ResourceKind
+    ends: PageEnds
     id: str | None = None
     sent: Sent | None = None
 
