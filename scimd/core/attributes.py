@@ -53,11 +53,14 @@ class Attribute:
     max_chars: int | None = None
     #: Must be one scalar mail address or something harmless: no list, no control character.
     address: bool = False
+    _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", _by_name(self.sub))
 
     def find(self, name: str) -> Attribute | None:
         """The sub-attribute of that name, whatever its case (RFC 7643 §2.1)."""
-        wanted = name.lower()
-        return next((part for part in self.sub if part.name.lower() == wanted), None)
+        return self._by_name.get(name) or self._by_name.get(name.lower())
 
     @property
     def folds(self) -> bool:
@@ -71,14 +74,21 @@ class Schema:
     name: str
     description: str
     attributes: tuple[Attribute, ...]
+    required: tuple[Attribute, ...] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_name = {row.name.lower(): row for row in self.attributes}
-        object.__setattr__(self, "_by_name", MappingProxyType(by_name))
+        object.__setattr__(self, "_by_name", _by_name(self.attributes))
+        object.__setattr__(self, "required", tuple(row for row in self.attributes if row.required))
 
     def find(self, name: str) -> Attribute | None:
-        return self._by_name.get(name.lower())
+        return self._by_name.get(name) or self._by_name.get(name.lower())
+
+
+def _by_name(rows: tuple[Attribute, ...]) -> Mapping[str, Attribute]:
+    """As most clients write the names, and for the others in lower case."""
+    exact = {row.name: row for row in rows}
+    return MappingProxyType({row.name.lower(): row for row in rows} | exact)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def unpack(stored: bytes) -> Document:
 
 
 def etag(version: int, rest: int = 0) -> str:
-    """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
+    """A weak entity tag: the document's version, then what scimd adds to it (docs/decisions/0007)."""
     return f'W/"{version}-{rest}"'
 
 
@@ -165,10 +165,11 @@ def _split(document: bytes) -> tuple[bytes, bytes]:
 
 
 def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
+    began = moment(created).encode()
     return b',"meta":{"resourceType":"%s","created":"%s","lastModified":"%s","location":%s,"version":%s}}' % (
         kind,
-        moment(created).encode(),
-        moment(changed).encode(),
+        began,
+        began if changed == created else moment(changed).encode(),
         orjson.dumps(location),
         orjson.dumps(version),
     )

@@ -13,7 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.among import one_of
+from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Tx
@@ -65,7 +65,7 @@ def follow(tx: Tx, many: Sequence[FollowUp]) -> None:
     pending = _pending(tx, [person.person_id for person in concerned])
     opening: list[FollowUp] = []
     cancelling: list[_Pending] = []
-    pushing: list[PersonId] = []
+    pushing: list[str] = []
     for person in concerned:
         invitation = pending.get(person.person_id)
         match _course(person, invitation):
@@ -76,8 +76,8 @@ def follow(tx: Tx, many: Sequence[FollowUp]) -> None:
             case "replace" if invitation is not None:
                 cancelling.append(invitation)
                 opening.append(person)
-            case "push":
-                pushing.append(person.person_id)
+            case "push" if invitation is not None:
+                pushing.append(invitation.id)
     _cancel(tx, cancelling)
     _push_back(tx, pushing)
     _open(tx, opening)
@@ -119,7 +119,7 @@ class _Pending:
 _i, _d = invitations.c, deliveries.c
 _PENDING = Prepared(
     select(_i.id, _i.person_id, _i.address, _i.sent_at).where(
-        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _i.status == "pending"
+        _i.org_id == bindparam("org_id"), one_of(_i.person_id), unindexed(_i.status) == "pending"
     )
 )
 
@@ -135,7 +135,7 @@ def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, _Pending]:
 
 _CANCEL = Prepared(
     update(invitations)
-    .where(_i.org_id == bindparam("_org_id"), one_of(_i.id, "_ids"), _i.status == "pending")
+    .where(_i.org_id == bindparam("_org_id"), one_of(_i.id, "_ids"), unindexed(_i.status) == "pending")
     .values(status="cancelled", ended_at=bindparam("_now"), ended_by=BY_SCIMD)
 )
 _CANCEL_MAILS = Prepared(
@@ -164,7 +164,7 @@ def cancel_mails(tx: Tx, invitation_ids: Sequence[str]) -> None:
 _MAILS = Prepared(
     select(_d.id, _d.first_change_at).where(
         _d.org_id == bindparam("org_id"),
-        one_of(_d.person_id),
+        one_of(_d.invitation_id),
         _d.template == "invitation",
         _unsent,
         # One that was tried already waits by its own back-off.
@@ -178,11 +178,11 @@ _PUT_OFF = Prepared(
 )
 
 
-def _push_back(tx: Tx, people: Sequence[PersonId]) -> None:
+def _push_back(tx: Tx, invitation_ids: Sequence[str]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
-    if not people:
+    if not invitation_ids:
         return
-    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": people})
+    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": invitation_ids})
     _PUT_OFF.many(
         tx.conn,
         [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],

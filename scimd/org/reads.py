@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, select
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, case, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -77,6 +77,8 @@ class ListQuery:
     after: Position | None = None
     if_total: int | None = None
     total: int | None = None
+    #: Instead of ``where``: the one who has this userName, folded.
+    user_name_key: str | None = None
     with_groups: bool = True
     with_members: bool = True
 
@@ -160,7 +162,7 @@ def group_refs(
     """The source's groups in which each is, the direct ones first."""
     return {
         person_id: tuple(GroupRef(fact.group_id, fact.group_name, not fact.path) for fact in facts)
-        for person_id, facts in memberships(conn, org_id, person_ids, source_id).items()
+        for person_id, facts in memberships(conn, org_id, person_ids, source_id, with_effects=False).items()
     }
 
 
@@ -177,13 +179,17 @@ async def scim_user(
         row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
         return local_user(row) if row is not None else None
 
-    return await door.read(body)
+    return await door.glance(body)
+
+
+_PERSON = Prepared(
+    select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id"), _p.deleted_at.is_(None))
+)
 
 
 def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
     """The row of a local person whom the source could link now by rule 5 of matching; else None."""
-    query = select(people).where(_p.org_id == book.org_id, _p.id == person_id, _p.deleted_at.is_(None))
-    row = conn.execute(query).first()
+    row = _PERSON.first(conn, {"org_id": book.org_id, "id": person_id})
     if row is None or row.sign_in_key is None:
         return None
     if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
@@ -215,19 +221,73 @@ def local_user(row: Row[Any]) -> StoredUser:
 async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
     """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
     source_id = source_of(ctx)
+    if query.user_name_key is not None:
+        return await door.glance(lambda conn: _looked_up(conn, ctx.org_id, source_id, query))
 
     def body(conn: Connection) -> ListedUsers:
+        if query.where is None and query.sort is None and query.count > 0:
+            return _plain_page(conn, ctx, source_id, query)
         found = _users(ctx.org_id, source_id)
         if query.where is not None:
             found = found.where(query.where)
         total = _total(conn, ctx, "user_count", query, found)
         rows, end = _page(conn, found, query, total, (_a.created_at, _a.person_id))
-        ids = [PersonId(row.person_id) for row in rows]
-        refs = group_refs(conn, ctx.org_id, source_id, ids) if ids and query.with_groups else {}
-        users = [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows]
-        return ListedUsers(total, users, end)
+        return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query), end)
 
     return await door.read(body)
+
+
+def _with_groups(
+    conn: Connection, org_id: OrgId, source_id: SourceId, rows: Sequence[Row[Any]], query: ListQuery
+) -> list[StoredUser]:
+    ids = [PersonId(row.person_id) for row in rows]
+    refs = group_refs(conn, org_id, source_id, ids) if ids and query.with_groups else {}
+    return [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows]
+
+
+_of_source = _users(bindparam("org_id"), bindparam("source_id"))
+_NAMED = Prepared(_of_source.where(_a.user_name_key == bindparam("key")))
+_PAGE = Prepared(
+    _of_source.order_by(_a.created_at, _a.person_id)
+    .limit(bindparam("count", type_=Integer))
+    .offset(bindparam("skip", type_=Integer))
+)
+_NEXT = Prepared(
+    _of_source.where(
+        tuple_(_a.created_at, _a.person_id)
+        > tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
+    )
+    .order_by(_a.created_at, _a.person_id)
+    .limit(bindparam("count", type_=Integer))
+)
+_USER_COUNT = Prepared(
+    select(sources.c.user_count).where(
+        sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
+    )
+)
+
+
+def _looked_up(conn: Connection, org_id: OrgId, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    """By userName, which one at most of a source has: what an IdP asks before it creates."""
+    rows = _NAMED.all(conn, {"org_id": org_id, "source_id": source_id, "key": query.user_name_key})
+    page = rows if query.start_index == 1 and query.count > 0 else []
+    return ListedUsers(len(rows), _with_groups(conn, org_id, source_id, page, query))
+
+
+def _plain_page(conn: Connection, ctx: Context, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    """A page of everybody, in the order in which they came."""
+    of_source = {"org_id": ctx.org_id, "source_id": source_id}
+    count = _USER_COUNT.first(conn, of_source) if query.total is None else None
+    total = query.total if query.total is not None else count.user_count if count else 0
+    page = {**of_source, "count": query.count + 1}
+    rows: Sequence[Row[Any]] = []
+    if total and query.after is not None and query.if_total in (None, total):
+        rows = _NEXT.all(conn, page | {"made": query.after.created_at, "id": query.after.id})
+    elif total:
+        rows = _PAGE.all(conn, page | {"skip": query.start_index - 1})
+    shown = rows[: query.count]
+    end = Position(None, shown[-1].created_at, shown[-1].person_id) if len(rows) > query.count else None
+    return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, shown, query), end)
 
 
 def _total(conn: Connection, ctx: Context, counter: str, query: ListQuery, found: Select[Any]) -> int:

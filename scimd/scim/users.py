@@ -40,7 +40,7 @@ async def read(ex: Exchange) -> web.Response:
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (design, section 6)."""
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
     given = await ex.body(ex.users, "replace")
     fresh = document_of(ex.users, given, ex.rules)
 
