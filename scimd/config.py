@@ -162,6 +162,8 @@ class Scim(Section):
     max_page: int = Field(200, ge=1, le=10_000)
     default_page: int = Field(100, ge=1, le=10_000)
     max_operations: int = Field(1000, ge=1)
+    max_bulk_operations: int = Field(1000, ge=1)
+    cursor_valid_for: timedelta = timedelta(hours=1)
 
 
 class Rule(Section):

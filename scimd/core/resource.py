@@ -8,7 +8,7 @@ id, meta, groups or members, and scimd's extension around them. Only a projectio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -144,13 +144,17 @@ def _projected(resource: bytes, projection: Projection | None, extension: bytes 
     return orjson.dumps(projection.select(document))
 
 
-def render_list(rendered: Iterable[bytes], total: int, start_index: int) -> bytes:
-    """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2)."""
-    resources = list(rendered)
+def render_list(
+    resources: Sequence[bytes], total: int, start_index: int | None, next_cursor: str | None = None
+) -> bytes:
+    """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2, RFC 9865 §2)."""
+    paging = b"" if start_index is None else b'"startIndex":%d,' % start_index
+    if next_cursor is not None:
+        paging = b'"nextCursor":%s,' % orjson.dumps(next_cursor)
     return (
         b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
-        b'"totalResults":%d,"startIndex":%d,"itemsPerPage":%d,"Resources":[%s]}'
-        % (total, start_index, len(resources), b",".join(resources))
+        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[%s]}'
+        % (total, paging, len(resources), b",".join(resources))
     )
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, case, func, select
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, case, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -19,7 +19,8 @@ from scimd.core.sync.match import may_link
 from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
-from scimd.org import candidates
+from scimd.org import candidates, keyset
+from scimd.org.keyset import Position, Sort
 from scimd.org.known import (
     KnownGroup,
     KnownUser,
@@ -60,17 +61,22 @@ __all__ = [
     "show_person",
 ]
 
-Order: TypeAlias = tuple[tuple[ColumnElement[Any], bool], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """``where`` and ``order`` speak of the columns of ``assertions`` or ``groups``; True: descending."""
+    """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
+
+    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
+    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
+    """
 
     where: ColumnElement[bool] | None = None
-    order: Order = ()
+    sort: Sort | None = None
     start_index: int = 1
     count: int = 100
+    after: Position | None = None
+    if_total: int | None = None
+    total: int | None = None
     #: Instead of ``where``: the one who has this userName, folded.
     user_name_key: str | None = None
     with_groups: bool = True
@@ -79,14 +85,20 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListedUsers:
+    """``end``: the place of the last one, where more follow."""
+
     total: int
     resources: list[StoredUser]
+    end: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedGroups:
+    """``end``: the place of the last one, where more follow."""
+
     total: int
     resources: list[StoredGroup]
+    end: Position | None = None
 
 
 def source_of(ctx: Context) -> SourceId:
@@ -213,14 +225,14 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
         return await door.glance(lambda conn: _looked_up(conn, ctx.org_id, source_id, query))
 
     def body(conn: Connection) -> ListedUsers:
-        if query.where is None and not query.order and query.count > 0:
+        if query.where is None and query.sort is None and query.count > 0:
             return _plain_page(conn, ctx, source_id, query)
         found = _users(ctx.org_id, source_id)
         if query.where is not None:
             found = found.where(query.where)
-        total = _total(conn, ctx, "user_count", found if query.where is not None else None)
-        rows = _page(conn, found, query, (_a.created_at, _a.person_id)) if total else []
-        return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query))
+        total = _total(conn, ctx, "user_count", query, found)
+        rows, end = _page(conn, found, query, total, (_a.created_at, _a.person_id))
+        return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query), end)
 
     return await door.read(body)
 
@@ -240,6 +252,14 @@ _PAGE = Prepared(
     .limit(bindparam("count", type_=Integer))
     .offset(bindparam("skip", type_=Integer))
 )
+_NEXT = Prepared(
+    _of_source.where(
+        tuple_(_a.created_at, _a.person_id)
+        > tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
+    )
+    .order_by(_a.created_at, _a.person_id)
+    .limit(bindparam("count", type_=Integer))
+)
 _USER_COUNT = Prepared(
     select(sources.c.user_count).where(
         sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
@@ -257,29 +277,41 @@ def _looked_up(conn: Connection, org_id: OrgId, source_id: SourceId, query: List
 def _plain_page(conn: Connection, ctx: Context, source_id: SourceId, query: ListQuery) -> ListedUsers:
     """A page of everybody, in the order in which they came."""
     of_source = {"org_id": ctx.org_id, "source_id": source_id}
-    count = _USER_COUNT.first(conn, of_source)
-    page = {**of_source, "count": query.count, "skip": query.start_index - 1}
-    rows = _PAGE.all(conn, page) if count and count.user_count else []
-    total = count.user_count if count else 0
-    return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query))
+    count = _USER_COUNT.first(conn, of_source) if query.total is None else None
+    total = query.total if query.total is not None else count.user_count if count else 0
+    page = {**of_source, "count": query.count + 1}
+    rows: Sequence[Row[Any]] = []
+    if total and query.after is not None and query.if_total in (None, total):
+        rows = _NEXT.all(conn, page | {"made": query.after.created_at, "id": query.after.id})
+    elif total:
+        rows = _PAGE.all(conn, page | {"skip": query.start_index - 1})
+    shown = rows[: query.count]
+    end = Position(None, shown[-1].created_at, shown[-1].person_id) if len(rows) > query.count else None
+    return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, shown, query), end)
 
 
-def _total(conn: Connection, ctx: Context, counter: str, filtered: Select[Any] | None) -> int:
+def _total(conn: Connection, ctx: Context, counter: str, query: ListQuery, found: Select[Any]) -> int:
     """Without a filter the counter; with one, counted."""
-    if filtered is not None:
-        return int(conn.execute(select(func.count()).select_from(filtered.subquery())).scalar_one())
-    query = select(sources.c[counter]).where(sources.c.org_id == ctx.org_id, sources.c.id == ctx.source_id)
-    return int(conn.execute(query).scalar() or 0)
+    if query.total is not None:
+        return query.total
+    if query.where is not None:
+        return int(conn.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+    counted = select(sources.c[counter]).where(sources.c.org_id == ctx.org_id, sources.c.id == ctx.source_id)
+    return int(conn.execute(counted).scalar() or 0)
 
 
 def _page(
-    conn: Connection, found: Select[Any], query: ListQuery, last: tuple[ColumnElement[Any], ...]
-) -> Sequence[Row[Any]]:
-    if query.count <= 0:
-        return []
-    order = [column.desc() if descending else column for column, descending in query.order]
-    page = found.order_by(*order, *last).limit(query.count)
-    return conn.execute(page.offset(query.start_index - 1) if query.start_index > 1 else page).all()
+    conn: Connection,
+    found: Select[Any],
+    query: ListQuery,
+    total: int,
+    place: tuple[ColumnElement[Any], ColumnElement[Any]],
+) -> tuple[Sequence[Row[Any]], Position | None]:
+    if query.count <= 0 or not total:
+        return [], None
+    if query.after is not None and query.if_total in (None, total):
+        return keyset.page(conn, found, query.sort, place, query.after, 0, query.count)
+    return keyset.page(conn, found, query.sort, place, None, query.start_index - 1, query.count)
 
 
 # ------------------------------------------------------------------------------ groups
@@ -370,13 +402,12 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroup
         found = _groups(ctx.org_id, source_id)
         if query.where is not None:
             found = found.where(query.where)
-        total = _total(conn, ctx, "group_count", found if query.where is not None else None)
-        rows = _page(conn, found, query, (_g.created_at, _g.id)) if total else []
+        total = _total(conn, ctx, "group_count", query, found)
+        rows, end = _page(conn, found, query, total, (_g.created_at, _g.id))
         refs: Mapping[str, tuple[MemberRef, ...]] | None = None
         if query.with_members:
             refs = member_refs(conn, ctx.org_id, source_id, [row.id for row in rows]) if rows else {}
-        return ListedGroups(
-            total, [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
-        )
+        shown = [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
+        return ListedGroups(total, shown, end)
 
     return await door.read(body)

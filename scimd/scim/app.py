@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -26,10 +27,10 @@ from scimd.http.statuses import Fault
 from scimd.org import sources, tokens
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import groups, search, users
+from scimd.scim import bulk, groups, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
-from scimd.scim.exchange import Exchange, ScimSettings, answer, query_of
+from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.quirks import profiles
 
 logger = log.get(__name__)
@@ -79,6 +80,8 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_page=config.scim.max_page,
             default_page=min(config.scim.default_page, config.scim.max_page),
             max_operations=config.scim.max_operations,
+            max_bulk_operations=config.scim.max_bulk_operations,
+            cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
         ),
     )
 
@@ -130,6 +133,7 @@ class ScimServer:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
+        self._ends = PageEnds()
         self._served: dict[SourceId, _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -172,7 +176,7 @@ class ScimServer:
         if known is not None and known.generation == holder.generation:
             return known
         users = await sources.users_of(self.door, holder.org_id, holder.source_id)
-        discovery = Discovery.make(self.settings.base_url, max_page=self.settings.max_page, users=users)
+        discovery = Discovery.make(self.settings, users)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
         fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
@@ -190,7 +194,9 @@ class ScimServer:
         )
         profile = profiles.named(holder.profile)
         query = query_of(request)
-        return Exchange(request, self.door, self.settings, ctx, holder, profile, query, users, resource_id)
+        return Exchange(
+            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+        )
 
     async def _authenticated(self, request: web.Request) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
@@ -210,6 +216,8 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
     match segments:
         case ("Users" | "Groups" as name,):
             return RESOURCES[name][0], None
+        case ("Bulk",):
+            return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
         case (".search",):
             return {hdrs.METH_POST: search.everything}, None
         case ("Users" | "Groups" as name, ".search"):

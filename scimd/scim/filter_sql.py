@@ -46,6 +46,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
 from scimd.db.tables import assertions, group_members, groups, people
+from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filters import Binder, Test
 
@@ -56,6 +57,7 @@ _ORDER = {
     CompareOperator.lt: "__lt__",
     CompareOperator.le: "__le__",
 }
+_SORTED_CHARS = 500
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 #: Never NULL, so that no guard is needed and an index serves.
 _ALWAYS_SET = frozenset(("user_name_key", "person_id", "id", "created_at", "changed_at"))
@@ -87,14 +89,12 @@ def condition(node: FilterNode, scope: Scope) -> Condition:
     return SqlFilter(scope).visit(node)
 
 
-def order(found: Resolved, descending: bool, scope: Scope) -> tuple[tuple[ColumnElement[Any], bool], ...]:
-    """What to sort by, as (expression, descending).
+def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
+    """What to sort by: of a multi-valued attribute the primary value, else the first.
 
-    Unassigned values stand last, and first when descending (RFC 7644 §3.4.2.3); of a multi-valued
-    attribute the primary value counts, else the first.
+    Texts by their beginning, so that the place of a row fits into a cursor.
     """
-    value = SqlFilter(scope).sort_value(found)
-    return ((value.is_(None), descending), (value, descending))
+    return Sort(SqlFilter(scope).sort_value(found), descending)
 
 
 class _Json:
@@ -293,7 +293,7 @@ class SqlFilter(FilterVisitor[Condition]):
         if not found.attribute.multi:
             return self._sortable(self._scalar(found), found.target)
         if found.extension is None and found.attribute.name == "emails" and found.target.name == "value":
-            return assertions.c.email_key
+            return self._sortable(assertions.c.email_key, found.target)
         rows = _JsonRows(self, found)
         value = rows.value(found)
         return (
@@ -307,9 +307,11 @@ class SqlFilter(FilterVisitor[Condition]):
     def _sortable(self, value: ColumnElement[Any], row: Attribute) -> ColumnElement[Any]:
         if row.type in ("integer", "decimal"):
             return self.json.number(value)
-        if self.json.sqlite or row.type == "boolean" or (row.type == "dateTime" and row.column):
+        if row.type == "boolean" or (row.type == "dateTime" and row.column):
             return value
-        return collate(value, "C")
+        if row.max_chars is None or row.max_chars > _SORTED_CHARS:
+            value = func.substr(value, 1, _SORTED_CHARS)
+        return value if self.json.sqlite else collate(value, "C")
 
 
 class _Rows(ABC):

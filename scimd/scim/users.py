@@ -6,14 +6,14 @@ from aiohttp import web
 
 from scimd.core.attributes import USER
 from scimd.core.people import Document, PersonId
-from scimd.core.resource import StoredUser, etag, render_list, render_user, user_location
+from scimd.core.resource import StoredUser, etag, render_user, user_location
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.listing import list_query
+from scimd.scim.listing import Pages, list_query
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -79,10 +79,11 @@ async def delete(ex: Exchange) -> web.Response:
 async def listing(ex: Exchange) -> web.Response:
     """GET /Users with filter, sort, page and projection."""
     projection = ex.projection(ex.users)
-    query = list_query(ex, ex.users, projection)
+    pages = Pages(ex, "users")
+    query = pages.of(list_query(ex, ex.users, projection, pages.paging), ex.users)
     found = await reads.scim_users(ex.door, ex.ctx, query)
     rendered = (render_user(each, ex.settings.base_url, projection) for each in found.resources)
-    return answer(200, render_list(rendered, found.total, query.start_index))
+    return answer(200, pages.answer(rendered, found.total, found.end, ex.users))
 
 
 def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:

@@ -14,7 +14,7 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER,
 from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import Scope, condition, order
+from scimd.scim.filter_sql import Scope, condition, sort
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
 from tests.scim.population import BASE, ORG, SOURCE, fill, resources
@@ -227,8 +227,7 @@ def test_unassigned_values_sort_last_and_first_when_descending(
     where = scope(conn, USER)
     for descending in (False, True):
         statement = select(where.key).where(where.table.c.org_id == ORG, where.table.c.state == "live")
-        for term, down in order(found, descending, where):
-            statement = statement.order_by(term.desc() if down else term.asc())
+        statement = statement.order_by(*sort(found, descending, where).order)
         keys = list(conn.execute(statement.order_by(where.key)).scalars())
         if not descending:
             assert keys == wanted
