@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -166,15 +167,25 @@ async def serve(
     ``before_worker`` is awaited with the door and the bound address once requests are taken,
     ``ready`` once the worker is started too.
     """
-    # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see design, 4.
+    # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see docs/decisions/0004.
     sys.setswitchinterval(0.0005)
     prove(config)
     migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
-        await organizations.declare(door, config.organization)
+        for declared in await organizations.declare(door, config.organization):
+            if declared.held:
+                logger.error("config_change_held", organization=declared.slug, why=declared.held)
+            if declared.left_out:
+                # They stay as they are: what a source gave is taken away by an admin, not by an editor.
+                logger.warning(
+                    "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
+                )
         address = await _bound(config, door, stack)
         logger.info("serving", address=address, public_url=config.server.public_url)
+        # What is loaded by now stays: no collection needs to look at it again.
+        gc.collect()
+        gc.freeze()
         stop = _stop_signals()
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))

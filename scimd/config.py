@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +28,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scimd.connector_api import BadSetting, Secret, read_secret
+from scimd.core import extensions
 
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Slug = Annotated[str, Field(pattern=SLUG)]
@@ -160,6 +162,8 @@ class Scim(Section):
     max_page: int = Field(200, ge=1, le=10_000)
     default_page: int = Field(100, ge=1, le=10_000)
     max_operations: int = Field(1000, ge=1)
+    max_bulk_operations: int = Field(1000, ge=1)
+    cursor_valid_for: timedelta = timedelta(hours=1)
 
 
 class Rule(Section):
@@ -223,6 +227,55 @@ class MappingTest(Section):
     expect: dict[str, Any]
 
 
+class Described(Section):
+    """One row of an extension, as RFC 7643 §7 describes attributes; never required of a client."""
+
+    name: str = Field(pattern=extensions.NAME)
+    description: str | None = None
+    case_exact: bool = False
+    #: Values that clients are told of; others are taken too.
+    canonical_values: list[str] = []
+
+
+class SubAttribute(Described):
+    type: Literal["string", "boolean", "integer", "decimal", "dateTime", "reference"] = "string"
+
+
+class ExtensionAttribute(Described):
+    type: Literal["string", "boolean", "integer", "decimal", "dateTime", "reference", "complex"] = "string"
+    multi_valued: bool = False
+    returned: Literal["always", "default", "request"] = "default"
+    #: The parts of a complex attribute.
+    sub_attribute: list[SubAttribute] = []
+
+    @model_validator(mode="after")
+    def _complex_has_parts(self) -> ExtensionAttribute:
+        if (self.type == "complex") != bool(self.sub_attribute):
+            raise ValueError("sub_attribute: a complex attribute has some, and no other has any")
+        _different(self.sub_attribute)
+        return self
+
+
+class Extension(Section):
+    """A schema of the admin's own for the users of a source."""
+
+    urn: str = Field(pattern=extensions.URN)
+    name: str = Field(min_length=1, max_length=100)
+    description: str | None = None
+    attribute: list[ExtensionAttribute] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Extension:
+        _different(self.attribute)
+        return self
+
+
+def _different(rows: Sequence[Described]) -> None:
+    names = [row.name.lower() for row in rows]
+    if len(set(names)) != len(names) or "schemas" in names:
+        raise ValueError('two attributes have one name, whatever its case, or one is called "schemas"')
+
+
 class Source(Section):
     name: Slug
     #: scim, or the entry point's name of a connector.
@@ -236,6 +289,7 @@ class Source(Section):
     join: list[str] = []
     groups: Groups = Groups()
     rule: list[Rule] = []
+    extension: list[Extension] = []
     mapping: Mapping = Mapping()
     mapping_test: list[MappingTest] = []
     limits: Limits = Limits()
@@ -250,6 +304,14 @@ class Source(Section):
         if len(set(numbers)) != len(numbers):
             raise ValueError("two rules have one number")
         return rules
+
+    @field_validator("extension")
+    @classmethod
+    def _urns_are_free(cls, declared: list[Extension]) -> list[Extension]:
+        taken = extensions.clash([each.urn for each in declared])
+        if taken is not None:
+            raise ValueError(f"the urn {taken} is served already, or one urn begins with another")
+        return declared
 
 
 class Organization(Section):

@@ -5,6 +5,7 @@ Secrets are ``connector_api.Secret``, whose repr is stars; nothing else secret m
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from typing import Any, Literal
@@ -12,11 +13,22 @@ from typing import Any, Literal
 import structlog
 
 
+class _Stderr(io.TextIOBase):
+    """Standard error as it is when something is written, not as it was when logging was set up."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
 ) -> None:
     """Set up structlog and the standard library's loggers for this process."""
     as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    stderr: Any = _Stderr()
     number = getattr(logging, level.upper())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -38,12 +50,12 @@ def configure(
     structlog.configure(
         processors=shared + final,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=stderr),
         cache_logger_on_first_use=False,
     )
     # Libraries: warnings and worse, in the same stream. aiohttp's access log is ours to write.
     logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s", force=True
+        level=logging.WARNING, stream=stderr, format="%(levelname)s %(name)s %(message)s", force=True
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 

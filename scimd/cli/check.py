@@ -34,7 +34,7 @@ def check(
     faults: list[str] = []
     try:
         loaded = load(config)
-        passed.append(f"config: {configuration.find(config) or 'built-in defaults'} is valid")
+        passed.append(f"config: {configuration.find(config) or 'the defaults'}: nothing wrong")
         asyncio.run(_check(loaded, source, standing, passed, faults))
     except ConfigError as exc:
         faults += exc.faults

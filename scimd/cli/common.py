@@ -1,6 +1,6 @@
 """What every command shares: --config, --json, output, errors and exit codes.
 
-Exit codes (design, section 5): 0 done · 1 error · 2 plan: changes · 3 held · 4 partial · 5 moved.
+Exit codes (docs/semantics.md): 0 done · 1 error · 2 plan: changes · 3 held · 4 partial · 5 moved.
 """
 
 from __future__ import annotations

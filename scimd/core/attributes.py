@@ -10,8 +10,10 @@ it is case-insensitive, is kept for comparison; an attribute without one is look
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -51,11 +53,14 @@ class Attribute:
     max_chars: int | None = None
     #: Must be one scalar mail address or something harmless: no list, no control character.
     address: bool = False
+    _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", _by_name(self.sub))
 
     def find(self, name: str) -> Attribute | None:
         """The sub-attribute of that name, whatever its case (RFC 7643 §2.1)."""
-        wanted = name.lower()
-        return next((part for part in self.sub if part.name.lower() == wanted), None)
+        return self._by_name.get(name) or self._by_name.get(name.lower())
 
     @property
     def folds(self) -> bool:
@@ -69,14 +74,21 @@ class Schema:
     name: str
     description: str
     attributes: tuple[Attribute, ...]
+    required: tuple[Attribute, ...] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_name = {row.name.lower(): row for row in self.attributes}
-        object.__setattr__(self, "_by_name", MappingProxyType(by_name))
+        object.__setattr__(self, "_by_name", _by_name(self.attributes))
+        object.__setattr__(self, "required", tuple(row for row in self.attributes if row.required))
 
     def find(self, name: str) -> Attribute | None:
-        return self._by_name.get(name.lower())
+        return self._by_name.get(name) or self._by_name.get(name.lower())
+
+
+def _by_name(rows: tuple[Attribute, ...]) -> Mapping[str, Attribute]:
+    """As most clients write the names, and for the others in lower case."""
+    exact = {row.name: row for row in rows}
+    return MappingProxyType({row.name.lower(): row for row in rows} | exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +121,13 @@ class ResourceKind:
     endpoint: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()
+    #: Something that is stored with the document is shown on request only: no read is a mere splice.
+    hides: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rows = (row for schema in (self.schema, *self.extensions) for row in schema.attributes)
+        hidden = any(row.returned == "request" and row.mutability != "readOnly" for row in rows)
+        object.__setattr__(self, "hides", hidden)
 
     def schema_of(self, urn: str) -> Schema | None:
         """The schema with that URN, whatever its case; the core schema or an extension."""
@@ -439,6 +458,27 @@ KINDS = (USER, GROUP)
 
 # ------------------------------------------------------------------------------ derived values
 
+_DATE_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
+)
+
+
+def date_time(value: str) -> datetime | None:
+    """A SCIM dateTime (RFC 7643 §2.3.5), in UTC where it names no zone; None for what is none."""
+    if not _DATE_TIME.fullmatch(value):
+        return None
+    try:
+        at = datetime.fromisoformat(value.upper())
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment(at: datetime) -> str:
+    """A SCIM dateTime, in UTC: of one length, so that their order as text is their order in time."""
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
+
 
 def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Document:
     """The document with every case-insensitive string as its comparison key.
@@ -458,6 +498,9 @@ def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
 
 def _fold_value(row: Attribute | None, value: Any) -> Any:
     if isinstance(value, str):
+        if row is not None and row.type == "dateTime":
+            at = date_time(value)
+            return value if at is None else moment(at)
         return fold(value) if row is None or row.folds else value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]

@@ -58,6 +58,8 @@ def fold(text: str) -> str:
 
     NFC after casefold after NFC: databases' own lower() differ from each other and from Python's.
     """
+    if text.isascii():  # nothing to compose, and casefold() is lower()
+        return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
@@ -88,7 +90,7 @@ def keys_of(document: Mapping[str, Any]) -> Keys:
     """Derive the keys of a document. ``userName`` must be there; ``active`` counts as true if not.
 
     Sign-in address: the primary, else the work, else the first e-mail, else a userName that is an
-    address (design, section 5).
+    address (docs/semantics.md).
     """
     user_name = str(document["userName"])
     sign_in = sign_in_address(document)

@@ -7,16 +7,18 @@ id, meta, groups or members, and scimd's extension around them. Only a projectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
 
-from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind
+from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
 
+_NAMES = re.compile(r"[a-z$][\w-]*")
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
@@ -89,13 +91,8 @@ def unpack(stored: bytes) -> Document:
 
 
 def etag(version: int, rest: int = 0) -> str:
-    """A weak entity tag: the document's version, then what scimd adds to it (design, section 3)."""
+    """A weak entity tag: the document's version, then what scimd adds to it (docs/decisions/0007)."""
     return f'W/"{version}-{rest}"'
-
-
-def moment(at: datetime) -> str:
-    """A SCIM dateTime, in UTC (RFC 7643 §2.3.5)."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def user_location(person_id: str, base_url: str) -> str:
@@ -147,13 +144,17 @@ def _projected(resource: bytes, projection: Projection | None, extension: bytes 
     return orjson.dumps(projection.select(document))
 
 
-def render_list(rendered: Iterable[bytes], total: int, start_index: int) -> bytes:
-    """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2)."""
-    resources = list(rendered)
+def render_list(
+    resources: Sequence[bytes], total: int, start_index: int | None, next_cursor: str | None = None
+) -> bytes:
+    """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2, RFC 9865 §2)."""
+    paging = b"" if start_index is None else b'"startIndex":%d,' % start_index
+    if next_cursor is not None:
+        paging = b'"nextCursor":%s,' % orjson.dumps(next_cursor)
     return (
         b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
-        b'"totalResults":%d,"startIndex":%d,"itemsPerPage":%d,"Resources":[%s]}'
-        % (total, start_index, len(resources), b",".join(resources))
+        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[%s]}'
+        % (total, paging, len(resources), b",".join(resources))
     )
 
 
@@ -164,10 +165,11 @@ def _split(document: bytes) -> tuple[bytes, bytes]:
 
 
 def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
+    began = moment(created).encode()
     return b',"meta":{"resourceType":"%s","created":"%s","lastModified":"%s","location":%s,"version":%s}}' % (
         kind,
-        moment(created).encode(),
-        moment(changed).encode(),
+        began,
+        began if changed == created else moment(changed).encode(),
         orjson.dumps(location),
         orjson.dumps(version),
     )
@@ -202,6 +204,8 @@ class Projection:
     kind: ResourceKind
     only: frozenset[tuple[str, ...]] | None = None
     without: frozenset[tuple[str, ...]] = frozenset()
+    #: What the request itself wrote: shown, though it is else shown on request only (RFC 7643 §7).
+    written: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, kind: ResourceKind, attributes: str | None, excluded: str | None) -> Projection:
@@ -212,13 +216,17 @@ class Projection:
     @property
     def plain(self) -> bool:
         """Nothing to leave out but, perhaps, members or groups, which need not be read at all."""
-        return self.only is None and self.without <= {("members",), ("groups",)}
+        return self.only is None and not self.kind.hides and self.without <= {("members",), ("groups",)}
 
     def wants(self, name: str) -> bool:
         """Whether the answer may carry this top-level attribute."""
         if (name,) in self.without:
             return False
         return self.only is None or any(path[0] == name for path in self.only)
+
+    def after(self, body: Any) -> Projection:
+        """The same, in answer to a request that wrote this body."""
+        return replace(self, written=frozenset(_mentioned(body))) if self.kind.hides else self
 
     def asks_for(self, urn: str) -> bool:
         """Whether something of an extension was asked for by name."""
@@ -255,7 +263,7 @@ class Projection:
         if path in self.without or (row is not None and row.returned == "never"):
             return None
         if self.only is None:
-            on_request = row is not None and row.returned == "request"
+            on_request = row is not None and row.returned == "request" and name.lower() not in self.written
             return None if on_request else self._parts(path, value, None)
         if path in self.only or (above and above in self.only):
             return self._parts(path, value, None)
@@ -277,6 +285,18 @@ class Projection:
 
 def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(path for each in text.split(",") if (path := _path(kind, each.strip())) is not None)
+
+
+def _mentioned(body: Any) -> Iterator[str]:
+    """Every name in a body: its keys, and the words of the paths of a PATCH."""
+    if isinstance(body, list):
+        for each in body:
+            yield from _mentioned(each)
+    elif isinstance(body, Mapping):
+        for key, value in body.items():
+            text = value if key.lower() == "path" and isinstance(value, str) else key
+            yield from _NAMES.findall(text.lower())
+            yield from _mentioned(value)
 
 
 def _path(kind: ResourceKind, text: str) -> tuple[str, ...] | None:

@@ -110,7 +110,7 @@ class GroupRule:
     role: RoleName | None = None
     team: str | None = None
     licence: str | None = None
-    #: Account Admin only from a rule that an admin allowed to give it (design, section 5, Roles).
+    #: Account Admin only from a rule that an admin allowed to give it (docs/semantics.md).
     may_give_account_admin: bool = False
 
 

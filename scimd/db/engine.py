@@ -70,6 +70,19 @@ class Database:
         if self.dialect == "sqlite":
             await asyncio.sleep(sqlite.GIVE_WAY_S)
 
+    async def glance(self, body: Callable[[Connection], T], *, one: bool = False) -> T:
+        """Read a few rows by their keys, with prepared statements: a body of some 10 µs each.
+
+        As ``read``, but on SQLite it runs at once, on the event loop's own thread. ``one``: the body
+        is a single statement, which is its own snapshot.
+        """
+        if isinstance(self._doors, SqliteDoors):
+            try:
+                return self._doors.eye.run(body, one=one)
+            except sqlite.NoGlance:
+                return await self.read(body)
+        return await self.read(body)
+
     async def ping(self) -> None:
         """Make sure that the database answers and is one; raises as ``read`` does."""
         await self.read(_ping)
@@ -93,6 +106,7 @@ class SqliteDoors:
 
     def __init__(self, url: URL, tuning: Tuning) -> None:
         path = sqlite_path(url)
+        self.eye = sqlite.Glance(path)
         self._writer = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
         self._readers = Crew(
             "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)
@@ -105,6 +119,7 @@ class SqliteDoors:
     async def aclose(self) -> None:
         await self._writer.aclose()
         await self._readers.aclose()
+        self.eye.close()
 
 
 class PostgresDoors(postgres.Watched):

@@ -179,12 +179,18 @@ def _transaction(url: str) -> Iterator[Connection]:
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
     engine = _engine(url)
+    connected = False
     try:
         with engine.connect() as conn:
+            connected = True
             yield conn
     except (DBAPIError, sqlite3.Error) as exc:
         sqlite = engine.dialect.name == "sqlite"
         refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc)
+        if refusal is None and not (connected or sqlite):
+            # The driver's first line says which server, and whether it is away or refuses; no password.
+            said = str(getattr(exc, "orig", exc)).strip().partition("\n")[0]
+            refusal = DatabaseUnavailable(why=f"The database cannot be reached: {said}")
         if refusal is None and getattr(exc, "connection_invalidated", False):
             refusal = DatabaseUnavailable()
         if refusal is None:

@@ -4,23 +4,27 @@ SQLAlchemy's execution costs ten times what SQLite takes to find a row by its ke
 their statements at import and run them here: the text, the order of the parameters and the types'
 conversions are worked out at the first use. Errors are SQLAlchemy's, as from ``conn.execute``.
 
-A statement may hold ``bindparam`` and ``one_of``, but no ``in_`` of a list: its text would depend on
-the list's length.
+Values that a statement fixes (``state == "live"``) become part of the text, so that a partial index
+whose condition they are is found. A statement may hold ``bindparam`` and ``one_of``, but no ``in_``
+of a list: its text would depend on the list's length.
 """
 
 from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, cast
 
-from sqlalchemy import Connection, Dialect, Insert, Select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Insert, Select, literal_column
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.types import NullType, TypeEngine
 
-Parameters = Mapping[str, Any]
+Parameters: TypeAlias = Mapping[str, Any]
+Statement: TypeAlias = Select[Any] | UpdateBase
 _Convert = Callable[[Any], Any]
 
 
@@ -29,13 +33,14 @@ class Prepared:
 
     __slots__ = ("_statement", "_texts")
 
-    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
+    def __init__(self, statement: Statement | Callable[[Connection], Statement]) -> None:
+        """``statement`` may be a function where the databases differ, as in ``locks``."""
         self._statement: Final = statement
         self._texts: dict[Any, _Text] = {}
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
-        text = self._text(conn.dialect)
+        text = self._text(conn)
         return text.rows(text.executed(conn, parameters).fetchall())
 
     def first(self, conn: Connection, parameters: Parameters) -> Any:
@@ -49,24 +54,31 @@ class Prepared:
 
     def run(self, conn: Connection, parameters: Parameters) -> int:
         """Run once; gives how many rows it wrote."""
-        return int(self._text(conn.dialect).executed(conn, parameters).rowcount)
+        return int(self._text(conn).executed(conn, parameters).rowcount)
 
     def many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         """Run for each; nothing where there is none. Rows to insert name the same columns, each."""
         if not many:
             return
-        columns = tuple(many[0]) if isinstance(self._statement, Insert) else None
-        text = self._text(conn.dialect, columns)
+        text = self._text(conn, tuple(many[0]))
         if len(many) == 1:
             text.executed(conn, many[0])
         else:
             text.executed_many(conn, many)
 
-    def _text(self, dialect: Dialect, columns: tuple[str, ...] | None = None) -> _Text:
-        key = dialect.name if columns is None else (dialect.name, columns)
+    def statement(self, conn: Connection) -> Statement:
+        """The statement as it was built, for this connection's database."""
+        return self._statement(conn) if callable(self._statement) else self._statement
+
+    def sql(self, conn: Connection) -> str:
+        """The text that this connection's database is given."""
+        return self._text(conn).sql
+
+    def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
+        key = (conn.dialect.name, columns)
         found = self._texts.get(key)
         if found is None:
-            found = self._texts[key] = _Text(self._statement, dialect, columns)
+            found = self._texts[key] = _Text(self.statement(conn), conn.dialect, columns)
         return found
 
 
@@ -83,24 +95,27 @@ class Locking(Prepared):
 class _Text:
     """A statement as one database takes it."""
 
-    __slots__ = ("_binds", "_convert", "_dialect", "_named", "_row", "sql")
+    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
 
-    def __init__(
-        self, statement: Select[Any] | UpdateBase, dialect: Dialect, columns: tuple[str, ...] | None
-    ) -> None:
-        compiled = statement.compile(dialect=dialect, column_keys=None if columns is None else list(columns))
+    def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
+        inserted = list(columns) if isinstance(statement, Insert) else None
+        compiled = _with_literals(statement, dialect).compile(dialect=dialect, column_keys=inserted)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - every statement's is
         self._dialect = dialect
         self.sql = str(compiled)
         names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
+        binds = {name: compiled.binds[name] for name in names or ()}
         self._named: list[str] | None = None if compiled.positional else names
-        self._binds = [_bind(compiled, name, dialect) for name in names or ()]
+        self._fixed = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
+        self._values = _getter(list(names or ()))
+        wanted = ((n, _of_parameter(binds[name].type, dialect)) for n, name in enumerate(names or ()))
+        self._given = [(n, convert) for n, convert in wanted if convert is not None]
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
-        row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]  # noqa: PYI024
+        row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row._make
-        wanted = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
-        self._convert = [(n, convert) for n, convert in wanted if convert is not None]
+        found = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
+        self._convert = [(n, convert) for n, convert in found if convert is not None]
 
     def executed(self, conn: Connection, parameters: Parameters) -> Any:
         driver = conn.connection.dbapi_connection
@@ -131,10 +146,9 @@ class _Text:
         return rows
 
     def _bound(self, parameters: Parameters) -> Any:
-        values = [
-            fixed if name is None else parameters[name] if convert is None else convert(parameters[name])
-            for name, convert, fixed in self._binds
-        ]
+        values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
+        for n, convert in self._given:
+            values[n] = convert(values[n])
         return values if self._named is None else dict(zip(self._named, values, strict=True))
 
     def _told(self, exc: Exception) -> BaseException:
@@ -145,13 +159,27 @@ class _Text:
         )
 
 
-def _bind(compiled: SQLCompiler, name: str, dialect: Dialect) -> tuple[str | None, _Convert | None, Any]:
-    """The parameter's name, or None and the value that the statement fixes."""
-    bind = compiled.binds[name]
-    convert = bind.type.dialect_impl(dialect).bind_processor(dialect)
-    if bind.required:
-        return name, convert, None
-    return None, None, bind.effective_value if convert is None else convert(bind.effective_value)
+def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
+    def fixed(element: Any, **_: Any) -> ColumnElement[Any] | None:
+        if not isinstance(element, BindParameter) or element.required or not isinstance(element.value, str):
+            return None
+        if isinstance(element.type, NullType):  # a value to SET, which gets its type from the column later
+            return None
+        text = element.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        return literal_column(str(text), element.type)
+
+    return cast(Statement, replacement_traverse(statement, {}, fixed))
+
+
+def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
+    """A mapping's values of these names, in order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda parameters: [parameters[name] for name in names]
+
+
+def _of_parameter(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    return type_.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _of_result(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:

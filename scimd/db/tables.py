@@ -384,7 +384,7 @@ group_members = Table(
 )
 
 # What a group gives, bound to ids: made from the source's rules when the group appears or the rules
-# change; from then on a rename of the group changes nothing here (design, section 5, P7).
+# change; from then on a rename of the group changes nothing here (docs/semantics.md).
 group_effects = Table(
     "group_effects",
     metadata,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import uuid
 
 import structlog
 from aiohttp import web
@@ -18,7 +18,7 @@ _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Take the caller's id where it is harmless text, else make one; bind it to the log."""
     given = request.headers.get("X-Request-Id", "")
-    correlation_id = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
+    correlation_id = given if _GIVEN.fullmatch(given) else f"{random.getrandbits(128):032x}"
     request[CORRELATION] = correlation_id
     with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
         response = await handler(request)

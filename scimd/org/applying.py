@@ -26,7 +26,7 @@ from scimd.org import approvals, leases
 from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
 from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
-from scimd.org.runs import RunRecord, find, rules_version, set_state
+from scimd.org.runs import RunRecord, find, finish, rules_version, set_state
 from scimd.org.tx import Tx
 
 BATCH = 200
@@ -304,6 +304,27 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
         approvals.write(tx, run)
     set_state(tx, run_id, "applying", place=0)
     return find(tx.conn, tx.org_id, run_id)
+
+
+def let_stand(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord | None:
+    """Whether a run that was cut off may go on: None, or the run as it was ended here.
+
+    What it rests on may have moved while nobody worked on it; then the rest of it is skipped.
+    """
+    leases.hold(tx, lease)
+    run = find(tx.conn, tx.org_id, run_id)
+    why = _moved(tx, run)
+    if why is None:
+        return None
+    said = f"{why} changed while the run was cut off; what was left of it was not applied."
+    column = run_changes.c
+    tx.conn.execute(
+        update(run_changes)
+        .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "planned")
+        .values(outcome="skipped", detail=said)
+    )
+    set_state(tx, run_id, "applying", error=said, error_kind="moved")
+    return finish(tx, run_id, "partial")
 
 
 def _moved(tx: Tx, run: RunRecord) -> str | None:

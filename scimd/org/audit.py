@@ -8,6 +8,7 @@ transactions the one that began later may commit first.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +26,14 @@ from scimd.db.types import utc_text
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
 _BATCH = 1000
+_PAUSE_S = 0.05
 _LEASE = "publisher"
 #: No transaction lasts so long; older events than this before the last published one are not looked for.
 LATECOMERS = timedelta(hours=1)
 _START = bytes(32)
 _FAULTS_SHOWN = 20
 _EVENTS, _VALUES = Prepared(events.insert()), Prepared(event_values.insert())
+_CHAIN = Prepared(published.insert())
 
 
 def write_events(tx: Tx) -> None:
@@ -98,37 +101,59 @@ def link(previous: bytes, event: Row[Any]) -> bytes:
     return hashlib.sha256(previous + orjson.dumps(parts)).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What comes next in the chain, after the entry ``after``."""
+
+    after: int
+    rows: list[dict[str, Any]]
+
+
 async def publish(door: Door, org_id: OrgId) -> int:
-    """Append the organization's new events to its chain; gives how many. A job."""
+    """Append the organization's new events to its chain; gives how many. A job.
+
+    They are looked for and chained on a snapshot, and only written under the lock: on SQLite whoever
+    else writes waits for the writing alone, and has a turn between two batches.
+    """
     ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
     total = 0
     while True:
-        count = await door.run(ctx, _publish_batch)
-        total += count
-        if count < _BATCH:
+        batch = await door.read(lambda conn: _next(conn, org_id))
+        appended = bool(batch.rows) and await door.run(ctx, lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
+        total += len(batch.rows) if appended else 0
+        if len(batch.rows) < _BATCH:
             return total
+        await asyncio.sleep(_PAUSE_S)
 
 
-def _publish_batch(tx: Tx) -> int:
-    _become_publisher(tx)
-    tip = tx.conn.execute(
+def _next(conn: Connection, org_id: OrgId) -> _Batch:
+    tip = conn.execute(
         select(published.c.seq, published.c.chain, events.c.at)
         .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
-        .where(published.c.org_id == tx.org_id)
+        .where(published.c.org_id == org_id)
         .order_by(published.c.seq.desc())
         .limit(1)
     ).first()
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
-    fresh = _unpublished(tx.org_id).order_by(events.c.at, events.c.id).limit(_BATCH)
+    fresh = _unpublished(org_id).order_by(events.c.at, events.c.id).limit(_BATCH)
     if tip:
         fresh = fresh.where(events.c.at > tip.at - LATECOMERS)
-    rows = []
-    for event in tx.conn.execute(fresh):
+    batch = _Batch(seq, [])
+    for event in conn.execute(fresh):
         seq, chain = seq + 1, link(chain, event)
-        rows.append({"org_id": tx.org_id, "seq": seq, "event_id": event.id, "chain": chain})
-    if rows:
-        tx.conn.execute(published.insert(), rows)
-    return len(rows)
+        batch.rows.append({"org_id": org_id, "seq": seq, "event_id": event.id, "chain": chain})
+    return batch
+
+
+def _append(tx: Tx, batch: _Batch) -> bool:
+    """Write the batch, unless another publisher was faster."""
+    _become_publisher(tx)
+    column = published.c
+    query = select(column.seq).where(column.org_id == tx.org_id).order_by(column.seq.desc()).limit(1)
+    if (tx.conn.execute(query).scalar() or 0) != batch.after:
+        return False
+    _CHAIN.many(tx.conn, batch.rows)
+    return True
 
 
 def _become_publisher(tx: Tx) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
-from scimd.db.among import among, one_of
+from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, grants, people, status_spans
 from scimd.org.rulebook import RuleBook, SourceBook
@@ -75,16 +75,26 @@ def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable
     """At most three statements, each by an index."""
     entries = list(entries)
     found = Near()
-    for statement, values in (
-        (_BY_EXTERNAL_ID, {e.keys.external_id for e in entries} - {None}),
-        (_BY_USER_NAME, {e.keys.user_name_key for e in entries}),
-        (_BY_PERSON, {e.person_id for e in entries} - {None}),
-    ):
+    of_source = {"org_id": org_id, "source_id": source_id}
+
+    def look(statement: Prepared, values: set[Any]) -> None:
         if values:
-            of_source = {"org_id": org_id, "source_id": source_id, "keys": values}
-            for row in statement.all(conn, of_source):
+            for row in statement.all(conn, {**of_source, "keys": values}):
                 found.add(row)
+
+    look(_BY_PERSON, {e.person_id for e in entries} - {None})
+    # A key that an entry's own person has already is nobody else's: most changes ask no further.
+    own = [(entry.keys, found.by_person.get(entry.person_id or PersonId(""))) for entry in entries]
+    look(
+        _BY_EXTERNAL_ID,
+        {keys.external_id for keys, row in own if not _has(row, "external_id", keys)} - {None},
+    )
+    look(_BY_USER_NAME, {keys.user_name_key for keys, row in own if not _has(row, "user_name_key", keys)})
     return found
+
+
+def _has(row: Row[Any] | None, name: str, keys: Keys) -> bool:
+    return row is not None and row.state == "live" and getattr(row, name) == getattr(keys, name)
 
 
 def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, SameSource]:
@@ -110,17 +120,21 @@ def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, 
     }
 
 
+_INACTIVE = Prepared(
+    select(status_spans.c.person_id, status_spans.c.since).where(
+        status_spans.c.org_id == bindparam("org_id"),
+        one_of(status_spans.c.person_id),
+        status_spans.c.until.is_(None),
+        status_spans.c.status == "inactive",
+    )
+)
+
+
 def _inactive_since(
     conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]
 ) -> dict[PersonId, datetime]:
-    column = status_spans.c
-    query = select(column.person_id, column.since).where(
-        column.org_id == org_id,
-        among(conn, column.person_id, person_ids),
-        column.until.is_(None),
-        column.status == "inactive",
-    )
-    return {PersonId(row.person_id): row.since for row in conn.execute(query)}
+    rows = _INACTIVE.all(conn, {"org_id": org_id, "keys": person_ids})
+    return {PersonId(row.person_id): row.since for row in rows}
 
 
 # ------------------------------------------------------------------------------ beyond the source
@@ -199,15 +213,27 @@ def _joined(
     return {key: tuple(each) for key, each in found.items()}
 
 
+_a, _g = assertions.c, grants.c
+_SOURCES_OF = Prepared(
+    select(_a.person_id, _a.source_id).where(
+        _a.org_id == bindparam("org_id"), _a.state != "history", one_of(_a.person_id)
+    )
+)
+_ROLES = Prepared(
+    select(_g.person_id, _g.target).where(
+        _g.org_id == bindparam("org_id"),
+        unindexed(_g.kind) == "role",
+        _g.until.is_(None),
+        one_of(_g.person_id),
+    )
+)
+
+
 def _sources_of(
     conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]
 ) -> dict[PersonId, list[SourceId]]:
-    column = assertions.c
-    query = select(column.person_id, column.source_id).where(
-        column.org_id == org_id, column.state != "history", among(conn, column.person_id, person_ids)
-    )
     found: dict[PersonId, list[SourceId]] = defaultdict(list)
-    for row in conn.execute(query):
+    for row in _SOURCES_OF.all(conn, {"org_id": org_id, "keys": person_ids}):
         found[PersonId(row.person_id)].append(SourceId(row.source_id))
     return found
 
@@ -215,14 +241,8 @@ def _sources_of(
 def _privileged(conn: Connection, book: RuleBook, person_ids: Collection[PersonId]) -> set[PersonId]:
     """Those with a grant, dormant or not, of a role that has permissions."""
     powerful = {name for name, role in book.rules.roles.items() if role.permissions}
-    column = grants.c
-    query = select(column.person_id, column.target).where(
-        column.org_id == book.org_id,
-        column.kind == "role",
-        column.until.is_(None),
-        among(conn, column.person_id, person_ids),
-    )
-    return {PersonId(row.person_id) for row in conn.execute(query) if row.target in powerful}
+    rows = _ROLES.all(conn, {"org_id": book.org_id, "keys": person_ids})
+    return {PersonId(row.person_id) for row in rows if row.target in powerful}
 
 
 def _holder(

@@ -13,6 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import RoleName, SourceId
 from scimd.db.tables import sources
 from scimd.org import effects
+from scimd.org.refolding import refold
 from scimd.org.sources import (
     NewSource,
     SourceRecord,
@@ -103,6 +104,7 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
             config_version=known.config_version + int(reads_anew),
         )
     )
+    refold(tx, known.id, known.config.get("extension") or (), after["extension"])
     generation = bump(tx)
     changed = sorted(key for key in after if known.config.get(key) != after[key])
     if write_rules(tx, known.id, after["rule"], generation):

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row
 
-from scimd.core.attributes import columns_of, fold_document
+from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import pack
@@ -51,6 +51,7 @@ class Work:
     """One AssertUser in hand."""
 
     wish: AssertUser
+    users: ResourceKind
     keys: Keys
     packed: bytes
     person_id: PersonId | None
@@ -93,7 +94,7 @@ class Work:
         return Asserted(person_id, self.outcome, self.refusal, self.decision_id)
 
 
-def prepare(wish: AssertUser) -> Work:
+def prepare(wish: AssertUser, users: ResourceKind) -> Work:
     """Derive what is stored and compared. A document that cannot be stored is refused, here alone."""
     document = wish.document
     if not isinstance(document.get("userName"), str) or not document["userName"].strip():
@@ -102,16 +103,16 @@ def prepare(wish: AssertUser) -> Work:
     if keys.external_id != wish.external_id:
         keys = replace(keys, external_id=wish.external_id)
     try:
-        packed = pack(document)
+        packed = pack(document, users)
     except TypeError as exc:
         return _unfit(wish, InvalidValue("document", f"it cannot be written as JSON: {exc}"))
     if b"\\u0000" in packed or "\x00" in (wish.external_id or ""):
         return _unfit(wish, InvalidValue("document", "it holds the character NUL, which cannot be stored"))
-    return Work(wish, keys, packed, wish.person_id)
+    return Work(wish, users, keys, packed, wish.person_id)
 
 
 def _unfit(wish: AssertUser, refusal: Refusal) -> Work:
-    work = Work(wish, Keys("", "", None, "", None, None, True), b"", wish.person_id)
+    work = Work(wish, USER, Keys("", "", None, "", None, None, True), b"", wish.person_id)
     work.refuse(refusal)
     return work
 
@@ -125,7 +126,7 @@ def columns(work: Work) -> dict[str, Any]:
         "user_name_key": keys.user_name_key,
         "active": keys.active,
         "document": work.packed,
-        "folded": fold_document(document),
+        "folded": fold_document(document, work.users),
         "sign_in_key": keys.sign_in_key,
         "employee_number_key": keys.employee_number_key,
         "digest": work.wish.digest,

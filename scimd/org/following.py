@@ -65,7 +65,7 @@ def follow(tx: Tx, many: Sequence[FollowUp]) -> None:
     pending = _pending(tx, [person.person_id for person in concerned])
     opening: list[FollowUp] = []
     cancelling: list[_Pending] = []
-    pushing: list[PersonId] = []
+    pushing: list[str] = []
     for person in concerned:
         invitation = pending.get(person.person_id)
         match _course(person, invitation):
@@ -76,8 +76,8 @@ def follow(tx: Tx, many: Sequence[FollowUp]) -> None:
             case "replace" if invitation is not None:
                 cancelling.append(invitation)
                 opening.append(person)
-            case "push":
-                pushing.append(person.person_id)
+            case "push" if invitation is not None:
+                pushing.append(invitation.id)
     _cancel(tx, cancelling)
     _push_back(tx, pushing)
     _open(tx, opening)
@@ -167,7 +167,7 @@ def cancel_mails(tx: Tx, invitation_ids: Sequence[str]) -> None:
 _MAILS = Prepared(
     select(_d.id, _d.first_change_at).where(
         _d.org_id == bindparam("org_id"),
-        one_of(_d.person_id),
+        one_of(_d.invitation_id),
         _d.template == "invitation",
         _unsent,
         # One that was tried already waits by its own back-off.
@@ -181,11 +181,11 @@ _PUT_OFF = Prepared(
 )
 
 
-def _push_back(tx: Tx, people: Sequence[PersonId]) -> None:
+def _push_back(tx: Tx, invitation_ids: Sequence[str]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
-    if not people:
+    if not invitation_ids:
         return
-    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": people})
+    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": invitation_ids})
     _PUT_OFF.many(
         tx.conn,
         [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.attributes import GROUP, fold_document
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Refusal, VersionMismatch
@@ -15,6 +15,7 @@ from scimd.core.people import DecisionId, Document, GroupId, RunId, fold
 from scimd.core.resource import StoredGroup, pack, unpack
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
 from scimd.org import effects, members, projects, reads, unsettled
 from scimd.org.rulebook import SourceBook
@@ -107,20 +108,28 @@ def _name(document: Document) -> str:
     return name
 
 
+_mine = (
+    (groups.c.org_id == bindparam("org_id"))
+    & (groups.c.source_id == bindparam("source_id"))
+    & (groups.c.state == "live")
+)
+_LOCK = Locking(select(groups).where(_mine, groups.c.id == bindparam("id")))
+_LOCK_BY_EXTERNAL_ID = Locking(select(groups).where(_mine, groups.c.external_id == bindparam("external_id")))
+_NAMED = Prepared(select(groups.c.id).where(_mine, groups.c.unique_name_key == bindparam("key")))
+
+
 def _find(tx: Tx, source: SourceBook, wish: AssertGroup) -> Row[Any] | None:
     """The living group that is meant, locked."""
-    column = groups.c
-    query = select(groups).where(
-        column.org_id == tx.org_id, column.source_id == source.id, column.state == "live"
-    )
+    of_source = {"org_id": tx.org_id, "source_id": source.id}
+    rows: list[Row[Any]]
     if wish.group_id is not None:
-        rows = lock_rows(tx.conn, query.where(column.id == wish.group_id))
+        rows = _LOCK.all(tx.conn, {**of_source, "id": wish.group_id})
         if not rows:
             raise NotFound("group", wish.group_id)
         return rows[0]
     if wish.external_id is None:
         return None
-    rows = lock_rows(tx.conn, query.where(column.external_id == wish.external_id))
+    rows = _LOCK_BY_EXTERNAL_ID.all(tx.conn, {**of_source, "external_id": wish.external_id})
     return rows[0] if rows else None
 
 
@@ -128,15 +137,8 @@ def _must_be_free(tx: Tx, source: SourceBook, name: str, own_id: str | None) -> 
     """A SCIM source has each name once. The unique index says it too, to those who come at once."""
     if source.kind != "scim":
         return
-    column = groups.c
-    query = select(column.id).where(
-        column.org_id == tx.org_id,
-        column.source_id == source.id,
-        column.state == "live",
-        column.unique_name_key == fold(name),
-    )
-    holder = tx.conn.execute(query).scalar()
-    if holder is not None and holder != own_id:
+    holder = _NAMED.first(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "key": fold(name)})
+    if holder is not None and holder.id != own_id:
         raise NotUnique("displayName", name)
 
 
@@ -180,8 +182,7 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
 def _update(tx: Tx, source: SourceBook, row: Row[Any], wish: AssertGroup, name: str) -> bool:
     """Write the document and the sync's notes where they differ; True where the document did."""
     columns = _columns(source, wish, name)
-    stored = row._mapping
-    changed = {key: value for key, value in columns.items() if stored[key] != value}
+    changed = {key: value for key, value in columns.items() if getattr(row, key) != value}
     if not changed:
         return False
     told = "document" in changed or "external_id" in changed
@@ -219,17 +220,7 @@ def change_members(
     Costs what is named, not what the group holds (but for ``replace``). Raises NotFound.
     """
     source = tx.book.source(tx.ctx.source_id)
-    column = groups.c
-    found = lock_rows(
-        tx.conn,
-        select(column.id).where(
-            column.org_id == tx.org_id,
-            column.source_id == source.id,
-            column.id == group_id,
-            column.state == "live",
-        ),
-    )
-    if not found:
+    if not _LOCK.all(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "id": group_id}):
         raise NotFound("group", group_id)
     changes = []
     if replace is not None:
@@ -332,14 +323,9 @@ async def change_group(
 
 
 def _locked(tx: Tx, group_id: GroupId, if_match: Callable[[int], bool] | None) -> Row[Any]:
-    column = groups.c
-    query = select(groups).where(
-        column.org_id == tx.org_id,
-        column.source_id == tx.ctx.source_id,
-        column.id == group_id,
-        column.state == "live",
+    rows: list[Row[Any]] = _LOCK.all(
+        tx.conn, {"org_id": tx.org_id, "source_id": tx.ctx.source_id, "id": group_id}
     )
-    rows = lock_rows(tx.conn, query)
     if not rows:
         raise NotFound("group", group_id)
     if if_match is not None and not if_match(rows[0].version):

@@ -296,7 +296,10 @@ def _hold(tx: Tx, person_ids: Sequence[str]) -> None:
 
 
 async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> InvitationRecord:
-    """Owe a new mail at once; older links die. Also opens an expired invitation again."""
+    """Owe a new mail at once; older links die. Also opens an expired invitation again.
+
+    Raises SeatLimitReached where the person lost their seat with the old one and none is free.
+    """
     guard.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> InvitationRecord:
@@ -306,12 +309,19 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
         cancel_mails(tx, [row.id])
         owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
         tx.conn.execute(deliveries.insert().values(mail(tx, owed, at_once=True)))
-        tx.touch([PersonId(row.person_id)])
+        _ask_for_seat(tx, PersonId(row.person_id))
         after = {"person": row.person_id, "generation": renewed.generation}
         tx.record(Event(EventKind.INVITATION_RESENT, "invitation", row.id, after=after))
         return _one(tx.conn, tx.org_id, invitation_id)
 
     return await door.run(ctx, body)
+
+
+def _ask_for_seat(tx: Tx, person_id: PersonId) -> None:
+    """An invitation that is open again needs a seat; a hand that finds none is told so."""
+    tx.seat_policy = "reject"
+    tx.refuse_without_seat.add(person_id)
+    tx.touch([person_id])
 
 
 def _lifetime(tx: Tx) -> timedelta:
@@ -334,7 +344,10 @@ def _renew(tx: Tx, invitation: Invitation, **more: Any) -> None:
 
 
 async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> str:
-    """The token of a link to hand over; an expired invitation is renewed. Audited each time."""
+    """The token of a link to hand over; an expired invitation is renewed. Audited each time.
+
+    Raises SeatLimitReached as ``resend`` does.
+    """
     guard.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> str:
@@ -343,7 +356,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
         renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
         if renewed != was:
             _renew(tx, renewed)
-            tx.touch([renewed.person_id])
+            _ask_for_seat(tx, renewed.person_id)
         after = {"person": row.person_id, "renewed": renewed != was}
         tx.record(Event(EventKind.INVITATION_LINK_COPIED, "invitation", row.id, after=after))
         return sign(link, tx.keys.live(rules.PURPOSE))

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.errors import NotFound, Protected, Refusal
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
-from scimd.db.among import among
-from scimd.db.locks import lock_rows
+from scimd.db.among import one_of
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, people
 from scimd.org import admins, members, profiles
 from scimd.org.rulebook import SourceBook
@@ -57,59 +57,48 @@ def drop_users(tx: Tx, many: Sequence[DropUser]) -> list[Dropped]:
     return [_outcome(drop, found, kept, buried) for drop in many]
 
 
+_a, _p = assertions.c, people.c
+_living = (_a.org_id == bindparam("org_id")) & (_a.state == "live") & one_of(_a.person_id)
+_PEOPLE = Locking(select(people).where(_p.org_id == bindparam("org_id"), one_of(_p.id)).order_by(_p.id))
+_LIVE = Prepared(select(_a.person_id).where(_living, _a.source_id == bindparam("source_id")))
+_ELSEWHERE = Prepared(select(_a.person_id).where(_living, _a.source_id != bindparam("source_id")))
+_GO = Prepared(
+    update(assertions)
+    .where(_a.org_id == bindparam("_org_id"), _a.source_id == bindparam("_source_id"), one_of(_a.person_id))
+    # Without a digest the entry is looked at anew when it comes back.
+    .values(state="gone", deleted=bindparam("_deleted"), gone_at=bindparam("_now"), digest=None)
+)
+_BURY = Prepared(
+    update(people)
+    .where(_p.org_id == bindparam("_org_id"), one_of(_p.id))
+    .values(deleted_at=bindparam("_now"))
+)
+
+
 def _locked(tx: Tx, source: SourceBook, ids: Collection[PersonId]) -> dict[PersonId, Row[Any]]:
     """Those of them whom the source asserts, locked."""
-    query: Any = select(people).where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, ids))
-    rows = lock_rows(tx.conn, query.order_by(people.c.id))
-    column = assertions.c
-    live = set(
-        tx.conn.execute(
-            select(column.person_id).where(
-                column.org_id == tx.org_id,
-                column.source_id == source.id,
-                column.state == "live",
-                among(tx.conn, column.person_id, [row.id for row in rows]),
-            )
-        ).scalars()
-    )
+    rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": ids})
+    of_source = {"org_id": tx.org_id, "source_id": source.id, "keys": [row.id for row in rows]}
+    live = set(_LIVE.column(tx.conn, of_source))
     return {PersonId(row.id): row for row in rows if row.id in live}
 
 
 def _asserted_elsewhere(tx: Tx, source: SourceBook, ids: Collection[PersonId]) -> set[PersonId]:
-    column = assertions.c
-    query = select(column.person_id).where(
-        column.org_id == tx.org_id,
-        column.source_id != source.id,
-        column.state == "live",
-        among(tx.conn, column.person_id, ids),
-    )
-    return {PersonId(person_id) for person_id in tx.conn.execute(query).scalars()}
+    of_source = {"org_id": tx.org_id, "source_id": source.id, "keys": ids}
+    return {PersonId(person_id) for person_id in _ELSEWHERE.column(tx.conn, of_source)}
 
 
 def _write(tx: Tx, source: SourceBook, going: Sequence[DropUser]) -> None:
-    column = assertions.c
+    of_source = {"_org_id": tx.org_id, "_source_id": source.id, "_now": tx.now}
     for deleted in (True, False):
         ids = [drop.person_id for drop in going if drop.deleted is deleted]
         if ids:
-            tx.conn.execute(
-                update(assertions)
-                .where(
-                    column.org_id == tx.org_id,
-                    column.source_id == source.id,
-                    among(tx.conn, column.person_id, ids),
-                )
-                # Without a digest the entry is looked at anew when it comes back.
-                .values(state="gone", deleted=deleted, gone_at=tx.now, digest=None)
-            )
+            _GO.run(tx.conn, {**of_source, "_deleted": deleted, "keys": ids})
 
 
 def _bury(tx: Tx, rows: Sequence[Row[Any]]) -> None:
     if rows:
-        tx.conn.execute(
-            update(people)
-            .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, [row.id for row in rows]))
-            .values(deleted_at=tx.now)
-        )
+        _BURY.run(tx.conn, {"_org_id": tx.org_id, "keys": [row.id for row in rows], "_now": tx.now})
         profiles.release_addresses(tx, [row.sign_in_key for row in rows if row.sign_in_key])
 
 

@@ -39,9 +39,10 @@ def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool
     ``fresh``: the caller creates (SCIM POST), so that an entry which is asserted already is a double.
     Locks the people who were found, in the order of their ids.
     """
-    found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+    found = Near()
     unknown = [row for row in rows if row.person_id is None]
     if unknown:
+        found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
         _identify(tx, source, unknown, found, fresh=fresh)
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
@@ -75,8 +76,20 @@ def _answers(
         for n in open_ones:
             _, answer, facts = answers.get(_subject(source, rows[n]), (None, "", {}))
             word, _, person_id = answer.partition(":")
-            if word == "link":
-                yield n, PersonId(person_id or facts["person_id"])
+            # The answer was about these people; of somebody else nobody was asked yet.
+            said = PersonId(person_id or facts.get("person_id", ""))
+            if word == "link" and said in _meant(matches[n]):
+                yield n, said
+
+
+def _meant(match: Match) -> tuple[PersonId, ...]:
+    match match:
+        case Collides(person_id):
+            return (person_id,)
+        case Ambiguous(_, person_ids):
+            return person_ids
+        case _:
+            return ()
 
 
 def _take(
@@ -181,9 +194,10 @@ _LOCK = Locking(
 def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
-    there = set(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
+    if not tx.locked.issuperset(ids):
+        tx.locked.update(_LOCK.column(tx.conn, {"org_id": tx.org_id, "keys": ids}))
     for row in known:
-        if row.id not in there:
+        if row.id not in tx.locked:
             row.refuse(NotFound("user", row.id))
     return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
 

@@ -7,14 +7,14 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among, one_of
+from scimd.db.among import among, one_of, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups
@@ -81,39 +81,69 @@ class _Target:
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
-    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups."""
-    if not keys:
-        return {}
+    """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups.
+
+    Our own ids come first: whoever carries another's id as external id is not taken for them.
+    """
     found: dict[str, _Target] = {}
-    for row in _asserted(tx, source_id, list(keys)):
-        target = _Target(person_id=PersonId(row.person_id))
-        for key in (row.external_id, row.person_id):
-            if key is not None and (row.state == "live" or key not in found):
-                found[key] = target
-    left = [key for key in keys if key not in found]
-    if left:
-        for row in _groups(tx, source_id, left):
-            target = _Target(child_id=GroupId(row.id))
-            found |= {key: target for key in (row.external_id, row.id) if key is not None}
+    for look, statement in (
+        (_people_by, _PEOPLE_BY_ID),
+        (_groups_by, _GROUPS_BY_ID),
+        (_people_by, _PEOPLE_BY_EXTERNAL_ID),
+        (_groups_by, _GROUPS_BY_EXTERNAL_ID),
+    ):
+        left = [key for key in keys if key not in found]
+        if not left:
+            break
+        found |= look(tx, statement, {"org_id": tx.org_id, "source_id": source_id, "keys": left})
     return found
 
 
-def _asserted(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
-    column = assertions.c
-    query: Select[Any] = select(column.person_id, column.external_id, column.state).where(
-        column.org_id == tx.org_id, column.source_id == source_id, column.state != "history"
+_a, _g, _m = assertions.c, groups.c, group_members.c
+_PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
+    Prepared(
+        select(_a.person_id, by.label("key"), _a.state).where(
+            _a.org_id == bindparam("org_id"),
+            _a.source_id == bindparam("source_id"),
+            _a.state != "history",
+            one_of(by),
+        )
     )
-    for by in (column.person_id, column.external_id):
-        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+    for by in (_a.person_id, _a.external_id)
+)
+_GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
+    Prepared(
+        select(_g.id, by.label("key")).where(
+            _g.org_id == bindparam("org_id"),
+            source == bindparam("source_id"),
+            _g.state == "live",
+            one_of(by),
+        )
+    )
+    for source, by in ((unindexed(_g.source_id), _g.id), (_g.source_id, _g.external_id))
+)
 
 
-def _groups(tx: Tx, source_id: SourceId, keys: list[str]) -> Iterable[Row[Any]]:
-    column = groups.c
-    query: Select[Any] = select(column.id, column.external_id).where(
-        column.org_id == tx.org_id, column.source_id == source_id, column.state == "live"
-    )
-    for by in (column.id, column.external_id):
-        yield from tx.conn.execute(query.where(among(tx.conn, by, keys)))
+def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    rows = sorted(statement.all(tx.conn, of_source), key=lambda row: bool(row.state == "live"))
+    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
+
+
+def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    return {row.key: _Target(child_id=GroupId(row.id)) for row in statement.all(tx.conn, of_source)}
+
+
+_in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))
+_HELD = Prepared(select(_m.member_key).where(_in_group, one_of(_m.member_key)))
+_REMOVE = Prepared(
+    group_members.delete().where(_in_group, one_of(_m.member_key)).returning(_m.person_id, _m.child_id)
+)
+_ADD = Prepared(lambda conn: insert_ignore(conn, group_members))
+_RAISE = Prepared(
+    update(groups)
+    .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
+    .values(version=_g.version + 1, changed_at=bindparam("_now"))
+)
 
 
 def _write(
@@ -125,17 +155,8 @@ def _write(
     targets: Mapping[str, _Target],
 ) -> Change:
     done = Change()
-    column = group_members.c
     if unwanted:
-        removed = tx.conn.execute(
-            group_members.delete()
-            .where(
-                column.org_id == tx.org_id,
-                column.group_id == group_id,
-                among(tx.conn, column.member_key, unwanted),
-            )
-            .returning(column.person_id, column.child_id)
-        ).all()
+        removed = _REMOVE.all(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": unwanted})
         done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
         done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
         done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
@@ -152,16 +173,7 @@ def _write(
 def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:
     if not keys:
         return []
-    column = group_members.c
-    held = set(
-        tx.conn.execute(
-            select(column.member_key).where(
-                column.org_id == tx.org_id,
-                column.group_id == group_id,
-                among(tx.conn, column.member_key, keys),
-            )
-        ).scalars()
-    )
+    held = set(_HELD.column(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys}))
     return [key for key in keys if key not in held]
 
 
@@ -179,7 +191,7 @@ def _insert(tx: Tx, source_id: SourceId, new: Collection[tuple[GroupId, _Target]
             }
             for group_id, target in new
         ]
-        tx.conn.execute(insert_ignore(tx.conn, group_members), rows)
+        _ADD.many(tx.conn, rows)
 
 
 # ------------------------------------------------------------------------------ whom it concerns
@@ -258,27 +270,22 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
 def raise_versions(tx: Tx, group_ids: Collection[GroupId]) -> None:
     """These groups show other members than before."""
     if group_ids:
-        column = groups.c
-        tx.conn.execute(
-            update(groups)
-            .where(column.org_id == tx.org_id, among(tx.conn, column.id, group_ids), column.state == "live")
-            .values(version=column.version + 1, changed_at=tx.now)
-        )
+        _RAISE.run(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now})
+
+
+_GROUPS_OF = Prepared(
+    select(_m.group_id).where(
+        _m.org_id == bindparam("org_id"),
+        unindexed(_m.source_id) == bindparam("source_id"),
+        one_of(_m.person_id),
+    )
+)
 
 
 def shown_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
     """Members whom the source asserts, or asserts no more, show in their groups otherwise than before."""
-    column = group_members.c
-    query = (
-        select(column.group_id)
-        .distinct()
-        .where(
-            column.org_id == tx.org_id,
-            column.source_id == source_id,
-            among(tx.conn, column.person_id, person_ids),
-        )
-    )
-    raise_versions(tx, {GroupId(group_id) for group_id in tx.conn.execute(query).scalars()})
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": person_ids}
+    raise_versions(tx, {GroupId(group_id) for group_id in _GROUPS_OF.column(tx.conn, of_source)})
 
 
 def parents(tx: Tx, group_ids: Collection[GroupId]) -> set[GroupId]:

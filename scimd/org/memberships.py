@@ -67,16 +67,31 @@ class _Reached:
 
 
 def memberships(
-    conn: Connection, org_id: OrgId, ids: Collection[PersonId], source_id: SourceId | None = None
+    conn: Connection,
+    org_id: OrgId,
+    ids: Collection[PersonId],
+    source_id: SourceId | None = None,
+    *,
+    with_effects: bool = True,
 ) -> Mapping[PersonId, list[MembershipFact]]:
-    """All memberships of people in living groups (of one source, if said), the direct ones first."""
+    """All memberships of people in living groups (of one source, if said), the direct ones first.
+
+    ``with_effects`` False leaves out what the groups give.
+    """
     direct = _direct(conn, org_id, ids)
     if not direct:
         return {}
     seeds = {group_id for ids_of_groups in direct.values() for group_id in ids_of_groups}
     parents = _parents(conn, org_id, seeds)
     reachable = seeds.union(*parents.values()) if parents else seeds
-    known = _groups(conn, org_id, reachable, source_id)
+    effects = _effects(conn, org_id, reachable) if with_effects else {}
+    known = _groups(conn, org_id, reachable, source_id, effects)
+    if not parents:  # no group is in another, as nearly always
+        facts = {group_id: _fact(known[group_id], group_id, ()) for group_id in seeds if group_id in known}
+        return {
+            person_id: [facts[group_id] for group_id in sorted(own) if group_id in facts]
+            for person_id, own in direct.items()
+        }
     # People share groups: what is above each group is walked once.
     above: dict[GroupId, list[_Reached]] = {}
     return {person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()}
@@ -96,15 +111,23 @@ def _parents(conn: Connection, org_id: OrgId, seeds: Collection[GroupId]) -> dic
     return found
 
 
-def _groups(
-    conn: Connection, org_id: OrgId, ids: Collection[GroupId], source_id: SourceId | None
-) -> dict[GroupId, _Group]:
-    effects: dict[str, list[Effect]] = defaultdict(list)
+def _effects(conn: Connection, org_id: OrgId, ids: Collection[GroupId]) -> Mapping[str, list[Effect]]:
+    found: dict[str, list[Effect]] = defaultdict(list)
     for row in _EFFECTS.all(conn, {"org_id": org_id, "keys": ids}):
         role = RoleName(row.project_role) if row.project_role else None
-        effects[row.group_id].append(Effect(row.rule, row.kind, row.target, role))
+        found[row.group_id].append(Effect(row.rule, row.kind, row.target, role))
+    return found
+
+
+def _groups(
+    conn: Connection,
+    org_id: OrgId,
+    ids: Collection[GroupId],
+    source_id: SourceId | None,
+    effects: Mapping[str, list[Effect]],
+) -> dict[GroupId, _Group]:
     return {
-        GroupId(row.id): _Group(SourceId(row.source_id), row.display_name, tuple(effects[row.id]))
+        GroupId(row.id): _Group(SourceId(row.source_id), row.display_name, tuple(effects.get(row.id, ())))
         for row in _LIVING.all(conn, {"org_id": org_id, "keys": ids})
         if source_id is None or row.source_id == source_id
     }
@@ -125,15 +148,13 @@ def _facts(
             if held is None or (len(reached.path), reached.path) < (len(held), held):
                 best[reached.group_id] = reached.path
     return [
-        MembershipFact(
-            known[group_id].source_id,
-            group_id,
-            known[group_id].name,
-            tuple(known[each].name for each in path),
-            known[group_id].effects,
-        )
+        _fact(known[group_id], group_id, tuple(known[each].name for each in path))
         for group_id, path in sorted(best.items(), key=lambda item: (len(item[1]), item[0]))
     ]
+
+
+def _fact(group: _Group, group_id: GroupId, path: tuple[str, ...]) -> MembershipFact:
+    return MembershipFact(group.source_id, group_id, group.name, path, group.effects)
 
 
 def _above(

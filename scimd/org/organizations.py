@@ -12,14 +12,14 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, select, update
 
 from scimd import config
-from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, ProjectId, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
-from scimd.org import declared_sources, guard
+from scimd.org import declared_sources, guard, held_changes
 from scimd.org.sources import bump, mark_everyone
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
 
@@ -282,8 +282,10 @@ class Declared:
 
     slug: str
     org_id: OrgId
-    outcome: Literal["created", "updated", "unchanged"]
+    outcome: Literal["created", "updated", "unchanged", "held"]
     left_out: tuple[str, ...] = ()
+    #: Why the old version stays, where the change is over the limits.
+    held: str | None = None
 
 
 async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
@@ -306,12 +308,18 @@ async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
         created = found is None and make(tx, _as_new(wanted))
         changed = not created and _bring_up_to_date(tx, wanted)
         sources_changed, left_out = declared_sources.declare(tx, wanted.source)
+        held_changes.hold_back(tx)
         outcome: Literal["created", "updated", "unchanged"] = (
             "created" if created else "updated" if changed or sources_changed else "unchanged"
         )
         return Declared(wanted.name, tx.org_id, outcome, left_out)
 
-    return await door.run(ctx, body)
+    try:
+        return await door.run(ctx, body)
+    except NotAllowedNow as exc:
+        if found is None:
+            raise
+        return Declared(wanted.name, found.id, "held", held=exc.detail)
 
 
 def _as_new(wanted: config.Organization) -> NewOrganization:

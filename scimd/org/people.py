@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from scimd.core.errors import NotFound, NotYours, VersionMismatch
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
-from scimd.db.locks import lock_rows
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, people
 from scimd.org import reads
 from scimd.org.entries import Asserted, AssertUser
@@ -94,20 +94,26 @@ async def change_user(
     return _made(await door.run(ctx, body, then=_as_stored))
 
 
+_LOCK = Locking(
+    select(people.c.id).where(people.c.org_id == bindparam("org_id"), people.c.id == bindparam("id"))
+)
+_ASSERTED = Prepared(
+    select(assertions).where(
+        assertions.c.org_id == bindparam("org_id"),
+        assertions.c.source_id == bindparam("source_id"),
+        assertions.c.person_id == bindparam("id"),
+        assertions.c.state == "live",
+    )
+)
+
+
 def _present(
     tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None
 ) -> tuple[Document, AssertUser]:
     """The document as it is, locked, and the sync's notes that stay with it."""
-    lock_rows(tx.conn, select(people.c.id).where(people.c.org_id == tx.org_id, people.c.id == person_id))
-    column = assertions.c
-    row = tx.conn.execute(
-        select(assertions).where(
-            column.org_id == tx.org_id,
-            column.source_id == reads.source_of(tx.ctx),
-            column.person_id == person_id,
-            column.state == "live",
-        )
-    ).first()
+    who = {"org_id": tx.org_id, "source_id": reads.source_of(tx.ctx), "id": person_id}
+    tx.locked.update(_LOCK.column(tx.conn, who))
+    row = _ASSERTED.first(tx.conn, who)
     if row is not None:
         _must_match(person_id, row.version, if_match)
         document = unpack(row.document)

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
-from scimd.db.among import among, one_of
-from scimd.db.locks import insert_ignore
+from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, decisions, people, unsettled
+from scimd.db.tables import assertions, decisions, links, people
+from scimd.org import unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -62,20 +62,23 @@ def _is_due(tx: Tx, owned: Owned) -> bool:
     return owned.row.sign_in_key is None
 
 
+_DOCUMENTS = Prepared(
+    select(assertions.c.person_id, assertions.c.source_id, assertions.c.document).where(
+        assertions.c.org_id == bindparam("org_id"), one_of(assertions.c.person_id)
+    )
+)
+
+
 def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
     """The keys of the owners' documents, in the order in which the body wrote them."""
     stored = [each for each in due if (each.person_id, each.owner) not in tx.profiles]
     loaded: dict[tuple[str, str], Keys] = {}
     if stored:
-        column = assertions.c
-        query = select(column.person_id, column.source_id, column.document).where(
-            column.org_id == tx.org_id,
-            among(tx.conn, column.person_id, [each.person_id for each in stored]),
-        )
+        rows = _DOCUMENTS.all(tx.conn, {"org_id": tx.org_id, "keys": [each.person_id for each in stored]})
         wanted = {(each.person_id, each.owner) for each in stored}
         loaded = {
             (row.person_id, row.source_id): keys_of(unpack(row.document))
-            for row in tx.conn.execute(query)
+            for row in rows
             if (row.person_id, row.source_id) in wanted
         }
     turn = {key: n for n, key in enumerate(tx.profiles)}
@@ -170,6 +173,14 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
 def _pass_on(
     tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
 ) -> None:
+    _kill_mailed_links(
+        tx,
+        [
+            owned.person_id
+            for owned, _ in documents
+            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
+        ],
+    )
     release_addresses(
         tx,
         [
@@ -180,24 +191,46 @@ def _pass_on(
     )
 
 
+def _without_address() -> Prepared:
+    """Whose assertion carries one of these addresses while they have none."""
+    column, person = assertions.c, people.c
+    return Prepared(
+        select(column.person_id)
+        .join(people, (person.org_id == column.org_id) & (person.id == column.person_id))
+        .where(
+            column.org_id == bindparam("org_id"),
+            column.state == "live",
+            one_of(column.sign_in_key),
+            person.sign_in_key.is_(None),
+            person.deleted_at.is_(None),
+        )
+    )
+
+
+_WITHOUT = _without_address()
+
+
+def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
+    """A link to set the password went to the old address; whoever reads mail there must not use it,
+    nor prove the new address by it."""
+    if person_ids:
+        tx.conn.execute(
+            update(links)
+            .where(
+                links.c.org_id == tx.org_id,
+                among(tx.conn, links.c.person_id, person_ids),
+                links.c.purpose == "set_password",
+                links.c.used_at.is_(None),
+                links.c.expires_at > tx.now,
+            )
+            .values(expires_at=tx.now)
+        )
+
+
 def release_addresses(tx: Tx, keys: list[str]) -> None:
     """Addresses that are free now may be those of people who had to do without: settle these anew."""
     if not keys:
         return
-    column, person = assertions.c, people.c
-    waiting = select(column.org_id, column.person_id).where(
-        column.org_id == tx.org_id,
-        column.state == "live",
-        among(tx.conn, column.sign_in_key, keys),
-        column.person_id.in_(
-            select(person.id).where(
-                person.org_id == tx.org_id, person.sign_in_key.is_(None), person.deleted_at.is_(None)
-            )
-        ),
-    )
-    rows = [
-        {"org_id": tx.org_id, "person_id": row.person_id, "turn": 1, "marked_at": tx.now}
-        for row in tx.conn.execute(waiting.distinct())
-    ]
-    if rows:
-        tx.conn.execute(insert_ignore(tx.conn, unsettled), rows)
+    waiting = sorted(set(_WITHOUT.column(tx.conn, {"org_id": tx.org_id, "keys": keys})))
+    if waiting:
+        unsettled.mark_all(tx, rows_of(tx.conn, waiting), unsettled.JOINERS)

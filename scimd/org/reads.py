@@ -7,20 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Integer,
-    Row,
-    Select,
-    and_,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, case, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -30,7 +19,8 @@ from scimd.core.sync.match import may_link
 from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
-from scimd.org import candidates
+from scimd.org import candidates, keyset
+from scimd.org.keyset import Position, Sort
 from scimd.org.known import (
     KnownGroup,
     KnownUser,
@@ -71,31 +61,44 @@ __all__ = [
     "show_person",
 ]
 
-Order: TypeAlias = tuple[tuple[ColumnElement[Any], bool], ...]
-
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """``where`` and ``order`` speak of the columns of ``assertions`` or ``groups``; True: descending."""
+    """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
+
+    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
+    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
+    """
 
     where: ColumnElement[bool] | None = None
-    order: Order = ()
+    sort: Sort | None = None
     start_index: int = 1
     count: int = 100
+    after: Position | None = None
+    if_total: int | None = None
+    total: int | None = None
+    #: Instead of ``where``: the one who has this userName, folded.
+    user_name_key: str | None = None
     with_groups: bool = True
     with_members: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ListedUsers:
+    """``end``: the place of the last one, where more follow."""
+
     total: int
     resources: list[StoredUser]
+    end: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListedGroups:
+    """``end``: the place of the last one, where more follow."""
+
     total: int
     resources: list[StoredGroup]
+    end: Position | None = None
 
 
 def source_of(ctx: Context) -> SourceId:
@@ -159,7 +162,7 @@ def group_refs(
     """The source's groups in which each is, the direct ones first."""
     return {
         person_id: tuple(GroupRef(fact.group_id, fact.group_name, not fact.path) for fact in facts)
-        for person_id, facts in memberships(conn, org_id, person_ids, source_id).items()
+        for person_id, facts in memberships(conn, org_id, person_ids, source_id, with_effects=False).items()
     }
 
 
@@ -176,13 +179,17 @@ async def scim_user(
         row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
         return local_user(row) if row is not None else None
 
-    return await door.read(body)
+    return await door.glance(body)
+
+
+_PERSON = Prepared(
+    select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id"), _p.deleted_at.is_(None))
+)
 
 
 def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
     """The row of a local person whom the source could link now by rule 5 of matching; else None."""
-    query = select(people).where(_p.org_id == book.org_id, _p.id == person_id, _p.deleted_at.is_(None))
-    row = conn.execute(query).first()
+    row = _PERSON.first(conn, {"org_id": book.org_id, "id": person_id})
     if row is None or row.sign_in_key is None:
         return None
     if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
@@ -214,90 +221,114 @@ def local_user(row: Row[Any]) -> StoredUser:
 async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
     """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
     source_id = source_of(ctx)
+    if query.user_name_key is not None:
+        return await door.glance(lambda conn: _looked_up(conn, ctx.org_id, source_id, query))
 
     def body(conn: Connection) -> ListedUsers:
+        if query.where is None and query.sort is None and query.count > 0:
+            return _plain_page(conn, ctx, source_id, query)
         found = _users(ctx.org_id, source_id)
         if query.where is not None:
             found = found.where(query.where)
-        total = _total(conn, ctx, "user_count", found if query.where is not None else None)
-        if query.where is None and not query.order:
-            of_source = {"org_id": ctx.org_id, "source_id": source_id}
-            rows: Sequence[Row[Any]] = _unfiltered(conn, of_source, query) if total else []
-        else:
-            rows = _page(conn, found, query, _last(conn, total)) if total else []
-        ids = [PersonId(row.person_id) for row in rows]
-        refs = group_refs(conn, ctx.org_id, source_id, ids) if ids and query.with_groups else {}
-        return ListedUsers(total, [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows])
+        total = _total(conn, ctx, "user_count", query, found)
+        rows, end = _page(conn, found, query, total, (_a.created_at, _a.person_id))
+        return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query), end)
 
     return await door.read(body)
 
 
-#: So few are sorted sooner than met by walking along the order's index.
-_FEW = 1000
+def _with_groups(
+    conn: Connection, org_id: OrgId, source_id: SourceId, rows: Sequence[Row[Any]], query: ListQuery
+) -> list[StoredUser]:
+    ids = [PersonId(row.person_id) for row in rows]
+    refs = group_refs(conn, org_id, source_id, ids) if ids and query.with_groups else {}
+    return [_user(row, refs.get(PersonId(row.person_id), ())) for row in rows]
 
 
-def _last(conn: Connection, total: int) -> tuple[ColumnElement[Any], ...]:
-    """What the order of users ends in.
-
-    SQLite, without statistics, rather walks all users in the index of their order than looks the few
-    up that a filter finds and sorts them. The plus hides the index.
-    """
-    hidden = conn.dialect.name == "sqlite" and total <= _FEW
-    created: ColumnElement[Any] = literal_column("+assertions.created_at") if hidden else _a.created_at
-    return (created, _a.person_id)
+_of_source = _users(bindparam("org_id"), bindparam("source_id"))
+_NAMED = Prepared(_of_source.where(_a.user_name_key == bindparam("key")))
 
 
-def _all_users() -> Prepared:
-    """A page of all users: passed over in the index alone, then looked up by key.
+def _page_of_all() -> Prepared:
+    """A page by its number: passed over in the index alone, then looked up by key.
 
     Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
     not be looked at to count.
     """
     keys = (
         select(_a.org_id, _a.source_id, _a.person_id)
-        .where(
-            _a.org_id == bindparam("org_id"),
-            _a.source_id == bindparam("source_id"),
-            _a.state == "live",
-        )
+        .where(_a.org_id == bindparam("org_id"), _a.source_id == bindparam("source_id"), _a.state == "live")
         .order_by(_a.created_at, _a.person_id)
         .limit(bindparam("count", type_=Integer))
-        .offset(bindparam("skipped", type_=Integer))
+        .offset(bindparam("skip", type_=Integer))
         .subquery()
     )
-    found = _JOIN.join(
-        keys,
-        and_(_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id),
+    same = (_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id)
+    query: Select[Any] = select(*_USER).select_from(_JOIN.join(keys, and_(*same)))
+    return Prepared(query.where(_p.deleted_at.is_(None)).order_by(_a.created_at, _a.person_id))
+
+
+_PAGE = _page_of_all()
+_NEXT = Prepared(
+    _of_source.where(
+        tuple_(_a.created_at, _a.person_id)
+        > tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
     )
-    query: Select[Any] = select(*_USER).select_from(found).where(_p.deleted_at.is_(None))
-    return Prepared(query.order_by(_a.created_at, _a.person_id))
+    .order_by(_a.created_at, _a.person_id)
+    .limit(bindparam("count", type_=Integer))
+)
+_USER_COUNT = Prepared(
+    select(sources.c.user_count).where(
+        sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
+    )
+)
 
 
-_ALL_USERS = _all_users()
+def _looked_up(conn: Connection, org_id: OrgId, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    """By userName, which one at most of a source has: what an IdP asks before it creates."""
+    rows = _NAMED.all(conn, {"org_id": org_id, "source_id": source_id, "key": query.user_name_key})
+    page = rows if query.start_index == 1 and query.count > 0 else []
+    return ListedUsers(len(rows), _with_groups(conn, org_id, source_id, page, query))
 
 
-def _unfiltered(conn: Connection, of_source: Mapping[str, Any], query: ListQuery) -> list[Row[Any]]:
-    if query.count <= 0:
-        return []
-    return _ALL_USERS.all(conn, {**of_source, "count": query.count, "skipped": query.start_index - 1})
+def _plain_page(conn: Connection, ctx: Context, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    """A page of everybody, in the order in which they came."""
+    of_source = {"org_id": ctx.org_id, "source_id": source_id}
+    count = _USER_COUNT.first(conn, of_source) if query.total is None else None
+    total = query.total if query.total is not None else count.user_count if count else 0
+    page = {**of_source, "count": query.count + 1}
+    rows: Sequence[Row[Any]] = []
+    if total and query.after is not None and query.if_total in (None, total):
+        rows = _NEXT.all(conn, page | {"made": query.after.created_at, "id": query.after.id})
+    elif total:
+        rows = _PAGE.all(conn, page | {"skip": query.start_index - 1})
+    shown = rows[: query.count]
+    end = Position(None, shown[-1].created_at, shown[-1].person_id) if len(rows) > query.count else None
+    return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, shown, query), end)
 
 
-def _total(conn: Connection, ctx: Context, counter: str, filtered: Select[Any] | None) -> int:
+def _total(conn: Connection, ctx: Context, counter: str, query: ListQuery, found: Select[Any]) -> int:
     """Without a filter the counter; with one, counted."""
-    if filtered is not None:
-        return int(conn.execute(select(func.count()).select_from(filtered.subquery())).scalar_one())
-    query = select(sources.c[counter]).where(sources.c.org_id == ctx.org_id, sources.c.id == ctx.source_id)
-    return int(conn.execute(query).scalar() or 0)
+    if query.total is not None:
+        return query.total
+    if query.where is not None:
+        return int(conn.execute(select(func.count()).select_from(found.subquery())).scalar_one())
+    counted = select(sources.c[counter]).where(sources.c.org_id == ctx.org_id, sources.c.id == ctx.source_id)
+    return int(conn.execute(counted).scalar() or 0)
 
 
 def _page(
-    conn: Connection, found: Select[Any], query: ListQuery, last: tuple[ColumnElement[Any], ...]
-) -> Sequence[Row[Any]]:
-    if query.count <= 0:
-        return []
-    order = [column.desc() if descending else column for column, descending in query.order]
-    page = found.order_by(*order, *last).limit(query.count)
-    return conn.execute(page.offset(query.start_index - 1) if query.start_index > 1 else page).all()
+    conn: Connection,
+    found: Select[Any],
+    query: ListQuery,
+    total: int,
+    place: tuple[ColumnElement[Any], ColumnElement[Any]],
+) -> tuple[Sequence[Row[Any]], Position | None]:
+    if query.count <= 0 or not total:
+        return [], None
+    if query.after is not None and query.if_total in (None, total):
+        return keyset.page(conn, found, query.sort, place, query.after, 0, query.count)
+    return keyset.page(conn, found, query.sort, place, None, query.start_index - 1, query.count)
 
 
 # ------------------------------------------------------------------------------ groups
@@ -388,13 +419,12 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroup
         found = _groups(ctx.org_id, source_id)
         if query.where is not None:
             found = found.where(query.where)
-        total = _total(conn, ctx, "group_count", found if query.where is not None else None)
-        rows = _page(conn, found, query, (_g.created_at, _g.id)) if total else []
+        total = _total(conn, ctx, "group_count", query, found)
+        rows, end = _page(conn, found, query, total, (_g.created_at, _g.id))
         refs: Mapping[str, tuple[MemberRef, ...]] | None = None
         if query.with_members:
             refs = member_refs(conn, ctx.org_id, source_id, [row.id for row in rows]) if rows else {}
-        return ListedGroups(
-            total, [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
-        )
+        shown = [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
+        return ListedGroups(total, shown, end)
 
     return await door.read(body)

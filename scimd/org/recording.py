@@ -31,7 +31,7 @@ def record_users(tx: Tx, many: Sequence[AssertUser], *, fresh: bool = False) -> 
     and external ids may swap and ring within ``many``. One outcome each, in order.
     """
     source = tx.book.source(tx.ctx.source_id)
-    rows = [prepare(wish) for wish in many]
+    rows = [prepare(wish, source.users) for wish in many]
     work = [row for row in rows if row.refusal is None]
     found = find_people(tx, source, work, fresh=fresh)
     work = [row for row in work if row.refusal is None]

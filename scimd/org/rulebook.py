@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
+from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, ProjectId, RoleName, SourceId
 from scimd.core.roles import BUILT_IN, MEMBER, PROJECT_RANKS, GroupRule, OrgRole
 from scimd.core.seats import Policy
@@ -39,6 +41,8 @@ class SourceBook:
     #: Whether each group that no rule names is a project of its name.
     groups_are_projects: bool
     rules: tuple[GroupRule, ...]
+    #: What a user of this source may have: the attribute table and the source's own extensions.
+    users: ResourceKind = USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             join=tuple(row.config.get("join") or ()),
             groups_are_projects=_groups_are_projects(row),
             rules=tuple(by_source.get(row.id, ())),
+            users=users_with(row.config.get("extension") or ()),
         )
         for row in _living(conn, org_id)
     }

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from scimd.core.errors import NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
 from scimd.core.standing import Status
+from scimd.db.among import one_of
+from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import entry, guard
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
@@ -253,6 +255,30 @@ async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
     await door.run(ctx, body)
 
 
+_END = Prepared(
+    update(sessions)
+    .where(
+        sessions.c.org_id == bindparam("_org_id"),
+        one_of(sessions.c.person_id, "_people"),
+        sessions.c.ended_at.is_(None),
+        sessions.c.id != bindparam("_but"),
+    )
+    .values(ended_at=bindparam("_now"), ended_by=bindparam("_why"))
+    .returning(sessions.c.person_id)
+)
+_KILL_LINKS = Prepared(
+    update(links)
+    .where(
+        links.c.org_id == bindparam("_org_id"),
+        one_of(links.c.person_id, "_people"),
+        links.c.used_at.is_(None),
+        links.c.expires_at > bindparam("_now"),
+    )
+    .values(expires_at=bindparam("_now"))
+    .returning(links.c.id)
+)
+
+
 def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId | None = None) -> int:
     """End all sessions of these people (``but`` one), and every one-time link that they have not used.
 
@@ -260,17 +286,8 @@ def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId 
     """
     if not person_ids:
         return 0
-    ended = tx.conn.execute(
-        update(sessions)
-        .where(
-            sessions.c.org_id == tx.org_id,
-            sessions.c.person_id.in_(person_ids),
-            sessions.c.ended_at.is_(None),
-            sessions.c.id != (but or ""),
-        )
-        .values(ended_at=tx.now, ended_by=why)
-        .returning(sessions.c.person_id)
-    ).all()
+    of_people = {"_org_id": tx.org_id, "_people": person_ids, "_now": tx.now}
+    ended = _END.all(tx.conn, {**of_people, "_but": but or "", "_why": why})
     _kill_links(tx, person_ids)
     counts: dict[str, int] = {}
     for row in ended:
@@ -282,18 +299,8 @@ def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId 
 
 
 def _kill_links(tx: Tx, person_ids: Sequence[PersonId]) -> None:
-    dead = tx.conn.execute(
-        update(links)
-        .where(
-            links.c.org_id == tx.org_id,
-            links.c.person_id.in_(person_ids),
-            links.c.used_at.is_(None),
-            links.c.expires_at > tx.now,
-        )
-        .values(expires_at=tx.now)
-        .returning(links.c.id)
-    ).scalars()
-    ids = list(dead)
+    of_people = {"_org_id": tx.org_id, "_people": person_ids, "_now": tx.now}
+    ids = _KILL_LINKS.column(tx.conn, of_people)
     if ids:
         tx.conn.execute(
             update(deliveries)

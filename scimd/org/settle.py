@@ -41,7 +41,8 @@ def settle(tx: Tx) -> None:
     touched = tx.touched | tx.leaving | tx.regrouped
     if len(touched) > tx.settings.settle_at_once:
         unsettled.mark(tx, touched)
-    elif touched:
+        touched &= unsettled.admins(tx)
+    if touched:
         settle_people(tx, touched)
     _count(tx)
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, literal, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.config import Source as SourceConfig
+from scimd.core.attributes import ResourceKind
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
+from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.core.roles import MANAGER
 from scimd.core.standing import SourceState
@@ -29,13 +31,11 @@ from scimd.db.tables import (
     people,
     rules,
     sources,
-    unsettled,
 )
-from scimd.org import guard
+from scimd.org import guard, unsettled
 from scimd.org.tx import Context, Door, Tx
 
 Invite = Literal["immediate", "never"]
-_LEAVERS = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,13 @@ async def list_sources(door: Door, org_id: OrgId | None = None) -> list[SourceRe
 async def get_source(door: Door, org_id: OrgId, name_or_id: str) -> SourceRecord:
     """Raises NotFound."""
     return await door.read(lambda conn: find(conn, org_id, name_or_id))
+
+
+async def users_of(door: Door, org_id: OrgId, source_id: SourceId) -> ResourceKind:
+    """What a user of this source may have: the attribute table and what the source declares."""
+    query = select(sources.c.config).where(sources.c.org_id == org_id, sources.c.id == source_id)
+    config = await door.read(lambda conn: conn.execute(query).scalar())
+    return users_with((config or {}).get("extension") or ())
 
 
 async def resolve(door: Door, text: str, org_slug: str | None = None) -> SourceRecord:
@@ -311,33 +318,18 @@ def write_rules(tx: Tx, source_id: SourceId, wanted: Sequence[Mapping[str, Any]]
 
 def mark_source(tx: Tx, source_id: SourceId) -> None:
     """Mark everybody whom the source knows as unsettled: something that decides over them changed."""
-    known = select(
-        assertions.c.org_id,
-        assertions.c.person_id,
-        literal(_LEAVERS),
-        literal(tx.now, unsettled.c.marked_at.type),
-    ).where(
+    known = select(assertions.c.person_id).where(
         assertions.c.org_id == tx.org_id,
         assertions.c.source_id == source_id,
         assertions.c.state != "history",
     )
-    _mark(tx, known)
+    unsettled.mark_all(tx, known, unsettled.LEAVERS)
 
 
 def mark_everyone(tx: Tx) -> None:
     """Mark all living people of the organization as unsettled."""
-    _mark(
-        tx,
-        select(
-            people.c.org_id, people.c.id, literal(_LEAVERS), literal(tx.now, unsettled.c.marked_at.type)
-        ).where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None)),
-    )
-
-
-def _mark(tx: Tx, rows: Select[Any]) -> None:
-    tx.conn.execute(
-        insert_ignore(tx.conn, unsettled).from_select(["org_id", "person_id", "turn", "marked_at"], rows)
-    )
+    living = select(people.c.id).where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None))
+    unsettled.mark_all(tx, living, unsettled.LEAVERS)
 
 
 # ------------------------------------------------------------------------------ states

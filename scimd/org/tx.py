@@ -4,7 +4,7 @@
 people whom it touches. When the body returns, the touched people are settled (their standing is
 worked out and what follows is written), the events are written, and all of it commits as one.
 A body may be run again from the start, so it reads nothing of the outside world: ``tx.now``,
-``tx.new_id()`` and ``tx.random()`` give the same values each time.
+``tx.new_id()`` and ``tx.chance`` give the same values each time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -85,20 +85,20 @@ class Chance:
     """Random bytes that come out the same when a body is run again."""
 
     __slots__ = ("_at", "_drawn")
+    _PORTION: Final = 512  # one call of the system for a whole body
 
     def __init__(self) -> None:
-        self._drawn = b""
+        self._drawn = bytearray()
         self._at = 0
 
     def rewind(self) -> None:
         self._at = 0
 
     def bytes(self, n: int) -> bytes:
-        if self._at + n > len(self._drawn):
-            # Twice as much each time: a batch of people draws thousands of times.
-            self._drawn += secrets.token_bytes(max(256, n, len(self._drawn)))
-        self._at += n
-        return self._drawn[self._at - n : self._at]
+        begin, self._at = self._at, self._at + n
+        if self._at > len(self._drawn):
+            self._drawn += secrets.token_bytes(max(n, self._PORTION))
+        return bytes(self._drawn[begin : self._at])
 
 
 @dataclass(slots=True)
@@ -112,6 +112,8 @@ class Tx:
     settings: DoorSettings
     keys: Keyring
     books: RuleBooks = field(default_factory=RuleBooks)
+    #: People whose rows this transaction has locked already.
+    locked: set[PersonId] = field(default_factory=set)
     #: People to settle when the body is done.
     touched: set[PersonId] = field(default_factory=set)
     #: Those of them who were not there before: no hand has given them anything yet.
@@ -124,7 +126,7 @@ class Tx:
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: What to add to the sources' counters, by source and ``user_count`` or ``group_count``.
     counts: Counter[tuple[SourceId, str]] = field(default_factory=Counter)
-    #: Under the policy `reject`, these are refused rather than left waiting (design, section 5, Seats).
+    #: Under the policy `reject`, these are refused rather than left waiting (docs/semantics.md).
     refuse_without_seat: set[PersonId] = field(default_factory=set)
     #: How the seat gate answers in this call; None: the organization's policy for SCIM, `hold` for sync.
     seat_policy: Policy | None = None
@@ -246,3 +248,7 @@ class Door:
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run one body on a snapshot that it cannot change."""
         return await self.db.read(body, timeout_s=timeout_s)
+
+    async def glance(self, body: Callable[[Connection], T], *, one: bool = False) -> T:
+        """Read a few rows by their keys; see ``Database.glance``."""
+        return await self.db.glance(body, one=one)

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from sqlalchemy import Select, literal, select
 
 from scimd.core.people import OrgId, PersonId
+from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.among import among, rows_of
 from scimd.db.locks import upsert
-from scimd.db.tables import unsettled
+from scimd.db.tables import grants, unsettled
 from scimd.org.pace import Pace
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -40,7 +41,24 @@ def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> int:
     # Not insert-or-leave: the job may be taking a mark that is there away, having read the facts
     # before this transaction's. Touching the row makes the two wait for each other.
     statement = upsert(tx.conn, unsettled, key=["org_id", "person_id"], update=["marked_at"])
+    if turn == LEAVERS and (held := admins(tx)):
+        query = select(column).where(among(tx.conn, column, held))
+        tx.touch(PersonId(person_id) for person_id in tx.conn.execute(query).scalars())
     return tx.conn.execute(statement.from_select(names, rows)).rowcount
+
+
+def admins(tx: Tx) -> set[PersonId]:
+    """Account Admins are settled at once, however many others wait: the call that would take the last
+    one away is to be refused, not the job that finds out later."""
+    column = grants.c
+    query = select(column.person_id).where(
+        column.org_id == tx.org_id,
+        column.kind == "role",
+        column.target == ACCOUNT_ADMIN,
+        column.until.is_(None),
+        column.dormant.is_(False),
+    )
+    return {PersonId(person_id) for person_id in tx.conn.execute(query).scalars()}
 
 
 async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:

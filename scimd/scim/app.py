@@ -10,23 +10,27 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
 
 from scimd import log
 from scimd.config import Config
+from scimd.core.attributes import ResourceKind
 from scimd.core.errors import Refusal
+from scimd.core.people import SourceId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.statuses import Fault
-from scimd.org import tokens
+from scimd.org import sources, tokens
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import groups, search, users
+from scimd.scim import bulk, groups, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
-from scimd.scim.exchange import Exchange, ScimSettings, answer, query_of
+from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.quirks import profiles
 
 logger = log.get(__name__)
@@ -38,6 +42,7 @@ PREFIX = "/scim"
 _BASE = "/scim/v2/"
 _BEARER = re.compile(r"bearer +([!-~]{1,512})", re.IGNORECASE)
 _LAST_USED_S = 5.0
+_SOURCES_KEPT = 1000
 #: The form of every id that scimd gives; whatever else stands in a path is nobody's.
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -75,6 +80,8 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_page=config.scim.max_page,
             default_page=min(config.scim.default_page, config.scim.max_page),
             max_operations=config.scim.max_operations,
+            max_bulk_operations=config.scim.max_bulk_operations,
+            cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
         ),
     )
 
@@ -112,12 +119,22 @@ async def _write_behind(last_used: tokens.LastUsed) -> None:
             logger.warning("last_used_not_written", code=exc.code)
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What a source's clients are served, as of a generation of their organization."""
+
+    generation: int
+    users: ResourceKind
+    discovery: Discovery
+
+
 class ScimServer:
     def __init__(self, door: Door, settings: ScimSettings) -> None:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
-        self.discovery = Discovery.make(settings.base_url, max_page=settings.max_page)
+        self._ends = PageEnds()
+        self._served: dict[SourceId, _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request. Only what nobody foresaw leaves as an exception."""
@@ -143,16 +160,31 @@ class ScimServer:
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
-        methods, resource_id = self._route(segments)
+        served = await self._served_to(holder)
+        methods, resource_id = _route(segments, served.discovery)
         if request.method == hdrs.METH_OPTIONS:
             return answer(204, headers={"Allow": _allow(methods)})
         method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
         if method not in methods:
             allow = _allow(methods)
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
-        return await methods[method](self._exchange(request, holder, resource_id))
+        return await methods[method](self._exchange(request, holder, served.users, resource_id))
 
-    def _exchange(self, request: web.Request, holder: TokenHolder, resource_id: str | None) -> Exchange:
+    async def _served_to(self, holder: TokenHolder) -> _Served:
+        """What this source's clients are served: known as long as the organization decides nothing new."""
+        known = self._served.get(holder.source_id)
+        if known is not None and known.generation == holder.generation:
+            return known
+        users = await sources.users_of(self.door, holder.org_id, holder.source_id)
+        discovery = Discovery.make(self.settings, users)
+        if len(self._served) >= _SOURCES_KEPT:
+            self._served.clear()
+        fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
+        return fresh
+
+    def _exchange(
+        self, request: web.Request, holder: TokenHolder, users: ResourceKind, resource_id: str | None
+    ) -> Exchange:
         ctx = Context(
             org_id=holder.org_id,
             actor=Actor("token", holder.token_id, holder.token_name),
@@ -162,7 +194,9 @@ class ScimServer:
         )
         profile = profiles.named(holder.profile)
         query = query_of(request)
-        return Exchange(request, self.door, self.settings, ctx, holder, profile, query, resource_id)
+        return Exchange(
+            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+        )
 
     async def _authenticated(self, request: web.Request) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
@@ -176,32 +210,35 @@ class ScimServer:
         self.last_used.note(holder)
         return holder
 
-    def _route(self, segments: tuple[str, ...]) -> tuple[Methods, str | None]:
-        """What a path takes, and the id in it. Raises 404."""
-        match segments:
-            case ("Users" | "Groups" as name,):
-                return RESOURCES[name][0], None
-            case (".search",):
-                return {hdrs.METH_POST: search.everything}, None
-            case ("Users" | "Groups" as name, ".search"):
-                return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
-            case ("Users" | "Groups" as name, resource_id):
-                if not _ID.fullmatch(resource_id):
-                    return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
-                return RESOURCES[name][1], resource_id
-            case ("ServiceProviderConfig",):
-                return _fixed(self.discovery.config), None
-            case ("ResourceTypes" | "Schemas" as name,):
-                return _fixed(self.discovery.lists[name]), None
-            case ("ResourceTypes" | "Schemas" as name, which):
-                document = self.discovery.by_id.get((name, which.lower()))
-                if document is None:
-                    raise _nowhere()
-                return _fixed(document), None
-            case ("Me",):
-                return dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _no_me), None
-            case _:
+
+def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
+    """What a path takes, and the id in it. Raises 404."""
+    match segments:
+        case ("Users" | "Groups" as name,):
+            return RESOURCES[name][0], None
+        case ("Bulk",):
+            return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
+        case (".search",):
+            return {hdrs.METH_POST: search.everything}, None
+        case ("Users" | "Groups" as name, ".search"):
+            return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
+        case ("Users" | "Groups" as name, resource_id):
+            if not _ID.fullmatch(resource_id):
+                return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
+            return RESOURCES[name][1], resource_id
+        case ("ServiceProviderConfig",):
+            return _fixed(discovery.config), None
+        case ("ResourceTypes" | "Schemas" as name,):
+            return _fixed(discovery.lists[name]), None
+        case ("ResourceTypes" | "Schemas" as name, which):
+            document = discovery.by_id.get((name, which.lower()))
+            if document is None:
                 raise _nowhere()
+            return _fixed(document), None
+        case ("Me",):
+            return dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _no_me), None
+        case _:
+            raise _nowhere()
 
 
 def path_of(request: web.Request) -> tuple[str, ...] | None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from scimd.core.attributes import KINDS, Attribute, ResourceKind, Schema
+from scimd.core.attributes import GROUP, USER, Attribute, ResourceKind, Schema
+from scimd.scim.exchange import ScimSettings
 
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
@@ -16,21 +17,22 @@ _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The documents as bytes, made once. ``by_id`` maps an endpoint and an id to its document."""
+    """The documents as bytes, made once per source. ``by_id`` maps an endpoint and an id to its document."""
 
     config: bytes
     lists: Mapping[str, bytes]
     by_id: Mapping[tuple[str, str], bytes]
 
     @classmethod
-    def make(cls, base_url: str, *, max_page: int) -> Discovery:
-        types = [_resource_type(kind, base_url) for kind in KINDS]
-        schemas = [_schema(schema, base_url) for kind in KINDS for schema in (kind.schema, *kind.extensions)]
+    def make(cls, settings: ScimSettings, users: ResourceKind = USER) -> Discovery:
+        kinds, base_url = (users, GROUP), settings.base_url
+        types = [_resource_type(kind, base_url) for kind in kinds]
+        schemas = [_schema(schema, base_url) for kind in kinds for schema in (kind.schema, *kind.extensions)]
         each = {("ResourceTypes", one["id"]): one for one in types} | {
             ("Schemas", one["id"]): one for one in schemas
         }
         return cls(
-            orjson.dumps(_provider(base_url, max_page)),
+            orjson.dumps(_provider(settings)),
             {"ResourceTypes": _listed(types), "Schemas": _listed(schemas)},
             {(endpoint, name.lower()): orjson.dumps(document) for (endpoint, name), document in each.items()},
         )
@@ -49,12 +51,25 @@ def _listed(documents: list[dict[str, Any]]) -> bytes:
     )
 
 
-def _provider(base_url: str, max_page: int) -> dict[str, Any]:
+def _provider(settings: ScimSettings) -> dict[str, Any]:
+    base_url = settings.base_url
     return {
         "schemas": [f"{_CORE}:ServiceProviderConfig"],
         "patch": {"supported": True},
-        "bulk": {"supported": False, "maxOperations": 0, "maxPayloadSize": 0},
-        "filter": {"supported": True, "maxResults": max_page},
+        "bulk": {
+            "supported": True,
+            "maxOperations": settings.max_bulk_operations,
+            "maxPayloadSize": settings.max_body_bytes,
+        },
+        "filter": {"supported": True, "maxResults": settings.max_page},
+        "pagination": {
+            "cursor": True,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": settings.default_page,
+            "maxPageSize": settings.max_page,
+            "cursorTimeout": round(settings.cursor_valid_s),
+        },
         "changePassword": {"supported": False},
         "sort": {"supported": True},
         "etag": {"supported": True},

@@ -86,8 +86,8 @@ def writable(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
 
 def require(kind: ResourceKind, document: Document) -> Document:
     """Refuse a document that lacks what its schema requires."""
-    for row in kind.schema.attributes:
-        if row.required and not str(document.get(row.name) or "").strip():
+    for row in kind.schema.required:
+        if not str(document.get(row.name) or "").strip():
             raise invalid_value(row.name, "it is required, and may not be empty")
     return document
 

@@ -26,6 +26,9 @@ ScimType = Literal[
     "invalidValue",
     "invalidVers",
     "sensitive",
+    "invalidCursor",
+    "expiredCursor",
+    "invalidCount",
 ]
 
 
@@ -48,6 +51,11 @@ class ScimError(Exception):
 
 def invalid_value(attribute: str, why: str) -> ScimError:
     return ScimError(400, f"{attribute}: {why}", "invalidValue")
+
+
+def invalid_count(why: str) -> ScimError:
+    """RFC 9865 §2.4: of a list that is paged by cursor."""
+    return ScimError(400, f"count: {why}.", "invalidCount")
 
 
 def invalid_syntax(why: str) -> ScimError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
@@ -13,6 +13,7 @@ from scimd.core.attributes import ResourceKind
 from scimd.core.people import Document
 from scimd.core.resource import Projection
 from scimd.http import limits
+from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
 from scimd.scim import documents
@@ -25,7 +26,16 @@ logger = log.get(__name__)
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _MAX_NAMES = 200
-PARAMETERS = ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes")
+PARAMETERS = (
+    "filter",
+    "sortBy",
+    "sortOrder",
+    "startIndex",
+    "count",
+    "attributes",
+    "excludedAttributes",
+    "cursor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +48,46 @@ class ScimSettings:
     max_page: int
     default_page: int
     max_operations: int
+    max_bulk_operations: int
+    cursor_valid_s: float
+
+
+#: Of a list by index: whose, which query, at which index a page would begin.
+PageKey: TypeAlias = tuple[str, str, int]
+
+
+class PageEnds:
+    """Where pages ended a moment ago, and how many fitted then. Bounded in number; the oldest go."""
+
+    def __init__(self, at_most: int = 10_000) -> None:
+        self._at_most = at_most
+        self._kept: dict[PageKey, tuple[Position, int]] = {}
+
+    def get(self, key: PageKey) -> tuple[Position, int] | None:
+        return self._kept.get(key)
+
+    def put(self, key: PageKey, end: tuple[Position, int]) -> None:
+        self._kept.pop(key, None)
+        if len(self._kept) >= self._at_most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = end
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One operation of a bulk request: what it has in place of the request's body and If-Match."""
+
+    data: Document
+    version: str | None
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What an endpoint works with. ``id`` is the path's last segment, where there is one."""
+    """What an endpoint works with.
+
+    ``users``: what a user of this source may have, its own extensions included. ``id`` is the path's
+    last segment, where there is one.
+    """
 
     request: web.Request
     door: Door
@@ -51,7 +96,10 @@ class Exchange:
     holder: TokenHolder
     profile: Profile
     query: Mapping[str, str]
+    users: ResourceKind
+    ends: PageEnds
     id: str | None = None
+    sent: Sent | None = None
 
     @property
     def rules(self) -> Rules:
@@ -69,6 +117,8 @@ class Exchange:
 
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
+        if self.sent is not None:
+            return self.sent.data
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
@@ -83,6 +133,8 @@ class Exchange:
         return body
 
     def header(self, name: str) -> str | None:
+        if self.sent is not None:
+            return self.sent.version if name == "If-Match" else None
         values = self.request.headers.getall(name, None)
         return None if values is None else ",".join(values)
 

@@ -25,6 +25,7 @@ from scim2_models.path import (
 )
 from sqlalchemy import (
     ColumnElement,
+    Double,
     FromClause,
     Text,
     and_,
@@ -43,8 +44,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind
+from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
 from scimd.db.tables import assertions, group_members, groups, people
+from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filters import Binder, Test
 
@@ -55,6 +57,8 @@ _ORDER = {
     CompareOperator.lt: "__lt__",
     CompareOperator.le: "__le__",
 }
+_SORTED_CHARS = 500
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 #: Never NULL, so that no guard is needed and an index serves.
 _ALWAYS_SET = frozenset(("user_name_key", "person_id", "id", "created_at", "changed_at"))
 
@@ -85,14 +89,12 @@ def condition(node: FilterNode, scope: Scope) -> Condition:
     return SqlFilter(scope).visit(node)
 
 
-def order(found: Resolved, descending: bool, scope: Scope) -> tuple[tuple[ColumnElement[Any], bool], ...]:
-    """What to sort by, as (expression, descending).
+def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
+    """What to sort by: of a multi-valued attribute the primary value, else the first.
 
-    Unassigned values stand last, and first when descending (RFC 7644 §3.4.2.3); of a multi-valued
-    attribute the primary value counts, else the first.
+    Texts by their beginning, so that the place of a row fits into a cursor.
     """
-    value = SqlFilter(scope).sort_value(found)
-    return ((value.is_(None), descending), (value, descending))
+    return Sort(SqlFilter(scope).sort_value(found), descending)
 
 
 class _Json:
@@ -124,6 +126,12 @@ class _Json:
             return rows.c.value
         # json_extract fails on a text that is not JSON, such as a bare string in the array.
         return func.json_extract(case((rows.c.type == "object", rows.c.value)), self._path((name,)))
+
+    def number(self, have: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What ``text`` or ``part`` found, as a number; NULL where it is none."""
+        if self.sqlite:
+            return case((func.typeof(have).in_(("integer", "real")), have))
+        return case((have.op("~")(_NUMBER), cast(have, Double)))
 
     def flag(self, value: bool) -> ColumnElement[Any]:
         return literal_column(str(int(value)) if self.sqlite else f"'{str(value).lower()}'")
@@ -233,7 +241,12 @@ class SqlFilter(FilterVisitor[Condition]):
             return present if test.op is CompareOperator.ne else not_(present)
         if test.op is CompareOperator.ne:
             return not_(self._compare(have, Test(test.found, CompareOperator.eq, test.value)))
-        compared: Condition = self._operate(have, test.op, test.value)
+        value = test.value
+        if test.found.target.type in ("integer", "decimal"):
+            have = self.json.number(have)
+        elif isinstance(value, datetime) and test.found.target.column is None:
+            value = moment(value)  # as the folded document has it
+        compared: Condition = self._operate(have, test.op, value)
         if getattr(have, "name", None) in _ALWAYS_SET and getattr(have, "table", None) is not None:
             return compared
         return and_(have.is_not(None), compared)
@@ -254,7 +267,7 @@ class SqlFilter(FilterVisitor[Condition]):
                 tail = func.substr(have, -len(value)) if self.json.sqlite else func.right(have, len(value))
                 return tail == value if value else true()
             case _:
-                if not self.json.sqlite and not isinstance(value, datetime):
+                if not self.json.sqlite and isinstance(value, str):
                     have = collate(have, "C")
                 return getattr(have, _ORDER[op])(value)
 
@@ -280,7 +293,7 @@ class SqlFilter(FilterVisitor[Condition]):
         if not found.attribute.multi:
             return self._sortable(self._scalar(found), found.target)
         if found.extension is None and found.attribute.name == "emails" and found.target.name == "value":
-            return assertions.c.email_key
+            return self._sortable(assertions.c.email_key, found.target)
         rows = _JsonRows(self, found)
         value = rows.value(found)
         return (
@@ -292,9 +305,13 @@ class SqlFilter(FilterVisitor[Condition]):
         )
 
     def _sortable(self, value: ColumnElement[Any], row: Attribute) -> ColumnElement[Any]:
-        if self.json.sqlite or row.type in ("dateTime", "boolean"):
+        if row.type in ("integer", "decimal"):
+            return self.json.number(value)
+        if row.type == "boolean" or (row.type == "dateTime" and row.column):
             return value
-        return collate(value, "C")
+        if row.max_chars is None or row.max_chars > _SORTED_CHARS:
+            value = func.substr(value, 1, _SORTED_CHARS)
+        return value if self.json.sqlite else collate(value, "C")
 
 
 class _Rows(ABC):

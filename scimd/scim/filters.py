@@ -31,9 +31,10 @@ from scim2_models.path import (
     ValuePath,
 )
 
-from scimd.core.attributes import Attribute, Resolved, ResourceKind
+from scimd.core.attributes import Attribute, Resolved, ResourceKind, date_time
 from scimd.core.people import fold
 from scimd.scim.errors import invalid_filter, shown
+from scimd.scim.values import MAX_NUMBER
 
 MAX_CHARS = 4096
 MAX_DEPTH = 20
@@ -145,8 +146,8 @@ class Binder:
         row, op = found.target, node.op
         if op not in _EQUALITY and (node.value is None or row.type in ("boolean", "binary")):
             raise invalid_filter(f"{op.value} cannot be applied to {found} and {shown(str(node.value))}.")
-        if op in _PARTS and row.type == "dateTime":
-            raise invalid_filter(f"{op.value} cannot be applied to {found}, which is a dateTime.")
+        if op in _PARTS and row.type in ("dateTime", "integer", "decimal"):
+            raise invalid_filter(f"{op.value} cannot be applied to {found}, which is of type {row.type}.")
         return Test(found, op, None if node.value is None else self._typed(found, row, node.value))
 
     def _typed(self, found: Resolved, row: Attribute, value: Any) -> str | bool | int | float | datetime:
@@ -157,6 +158,7 @@ class Binder:
                 wanted = isinstance(value, bool)
             case "integer" | "decimal":
                 wanted = isinstance(value, (int, float)) and not isinstance(value, bool)
+                wanted = wanted and -MAX_NUMBER <= value <= MAX_NUMBER
             case "dateTime":
                 return instant(value, str(found))
             case _:
@@ -219,7 +221,7 @@ def _comparable(row: Attribute) -> Callable[[Any], Any]:
             case "integer" | "decimal":
                 return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
             case "dateTime":
-                return instant(value, row.name)
+                return date_time(value) if isinstance(value, str) else None
             case _:
                 return (fold(value) if row.folds else value) if isinstance(value, str) else None
 

@@ -9,14 +9,14 @@ from aiohttp import web
 
 from scimd.core.attributes import GROUP
 from scimd.core.people import Document, GroupId
-from scimd.core.resource import StoredGroup, etag, group_location, render_group, render_list
+from scimd.core.resource import StoredGroup, etag, group_location, render_group
 from scimd.org import groups, reads
 from scimd.org.groups import AssertGroup, GroupChange
 from scimd.scim import members_patch, patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.listing import list_query
+from scimd.scim.listing import Pages, list_query
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -78,10 +78,11 @@ async def delete(ex: Exchange) -> web.Response:
 async def listing(ex: Exchange) -> web.Response:
     """GET /Groups with filter, sort, page and projection."""
     projection = ex.projection(GROUP)
-    query = list_query(ex, GROUP, projection)
+    pages = Pages(ex, "groups")
+    query = pages.of(list_query(ex, GROUP, projection, pages.paging), GROUP)
     found = await reads.scim_groups(ex.door, ex.ctx, query)
     rendered = (render_group(each, ex.settings.base_url, projection) for each in found.resources)
-    return answer(200, render_list(rendered, found.total, query.start_index))
+    return answer(200, pages.answer(rendered, found.total, found.end, GROUP))
 
 
 async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from scimd.core.attributes import Resolved, ResourceKind
-from scimd.core.resource import Projection
+from scimd.core.attributes import GROUP, Resolved, ResourceKind
+from scimd.core.people import fold
+from scimd.core.resource import Projection, render_list
+from scimd.org.keyset import Position
 from scimd.org.reads import ListQuery
-from scimd.scim.errors import invalid_path, invalid_value, shown
+from scimd.scim import cursors
+from scimd.scim.cursors import Cursor, opened, seal
+from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange
-from scimd.scim.filter_sql import Scope, condition, order
+from scimd.scim.filter_sql import Scope, condition, sort
 from scimd.scim.filters import parse
 
+# No escapes, no controls, and short: what needs judging goes to the parser.
+_BY_NAME = re.compile(r'[uU]ser[nN]ame [eE][qQ] "([^"\\\x00-\x1f\x7f\ud800-\udfff]{1,256})"')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FARTHEST = 2**31 - 1
 
@@ -48,7 +55,75 @@ class Sorting:
         return cls(_sortable(path, kind), order.lower() == "descending")
 
 
-def list_query(ex: Exchange, kind: ResourceKind, projection: Projection) -> ListQuery:
+class Pages:
+    """How a list is paged: by index, or by cursor where the request has that parameter (RFC 9865).
+
+    By index, a page that begins where one ended a moment ago goes on from there, as long as the
+    total is what it was; else it is counted out.
+    """
+
+    def __init__(self, ex: Exchange, endpoint: str) -> None:
+        self.ex = ex
+        self.digest = cursors.digest(endpoint, ex.query)
+        self.by_cursor = "cursor" in ex.query
+        self.cursor: Cursor | None = None
+        settings = ex.settings
+        if self.by_cursor:
+            self.paging = self._from_cursor()
+        else:
+            self.paging = Paging.parse(ex.query, default=settings.default_page, at_most=settings.max_page)
+
+    def _from_cursor(self) -> Paging:
+        ex = self.ex
+        if "startIndex" in ex.query:
+            raise invalid_value("startIndex", "a list is paged by index or by cursor, not by both")
+        if ex.query["cursor"]:
+            door = ex.door
+            self.cursor = opened(ex.query["cursor"], self.digest, door.clock(), door.keys, self._owner)
+        count = ex.query.get("count")
+        if count is None:
+            return Paging(1, self.cursor.count if self.cursor else ex.settings.default_page)
+        if not _INTEGER.fullmatch(count) or int(count) < 0:
+            raise invalid_count(f"0 to {ex.settings.max_page} is wanted, not {shown(count)}")
+        wanted = min(int(count), ex.settings.max_page)
+        if self.cursor is not None and wanted != self.cursor.count:
+            raise invalid_count("it must stay as it was in the first query of this cursor")
+        return Paging(1, wanted)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.ex.holder.org_id}/{self.ex.holder.source_id}"
+
+    def of(self, query: ListQuery, kind: ResourceKind) -> ListQuery:
+        """The query with the place from which it goes on."""
+        ex = self.ex
+        if self.cursor is not None:
+            here = self.cursor.kind == kind.name
+            return replace(query, after=self.cursor.position if here else None, total=self.cursor.total)
+        known = None if self.by_cursor else ex.ends.get((self._owner, self.digest, self.paging.start_index))
+        return query if known is None else replace(query, after=known[0], if_total=known[1])
+
+    def answer(
+        self, rendered: Iterable[bytes], total: int, end: Position | None, kind: ResourceKind
+    ) -> bytes:
+        """The ListResponse, with the cursor of the next page where there is one."""
+        resources = list(rendered)
+        if not self.by_cursor:
+            if end is not None:
+                after = self.paging.start_index + len(resources)
+                self.ex.ends.put((self._owner, self.digest, after), (end, total))
+            return render_list(resources, total, self.paging.start_index)
+        return render_list(resources, total, None, self.following(kind.name, end, total) if end else None)
+
+    def following(self, kind: str, end: Position | None, total: int) -> str:
+        """A cursor for what comes behind ``end``."""
+        ex = self.ex
+        expires = ex.door.clock() + timedelta(seconds=ex.settings.cursor_valid_s)
+        cursor = Cursor(kind, end, self.paging.count, total)
+        return seal(cursor, self.digest, expires, ex.door.keys, self._owner)
+
+
+def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging: Paging) -> ListQuery:
     """What the request asks to be listed. Members and groups are read only where they are shown."""
     scope = Scope(
         kind,
@@ -58,17 +133,27 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection) -> List
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    paging = Paging.parse(ex.query, default=ex.settings.default_page, at_most=ex.settings.max_page)
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
+    key = looked_up(kind, text) if text is not None and sorting is None else None
     return ListQuery(
-        where=condition(parse(text), scope) if text is not None else None,
-        order=order(sorting.by, sorting.descending, scope) if sorting else (),
+        where=condition(parse(text), scope) if text is not None and key is None else None,
+        user_name_key=key,
+        sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,
         with_groups=projection.wants("groups"),
         with_members=projection.wants("members"),
     )
+
+
+def looked_up(kind: ResourceKind, text: str) -> str | None:
+    """The folded name in ``userName eq "…"``, which IdPs ask before each create; else None.
+
+    The common path of ``condition``: the same answer without a parser and without building SQL.
+    """
+    match = _BY_NAME.fullmatch(text) if kind is not GROUP else None
+    return fold(match[1]) if match is not None else None
 
 
 def _sortable(path: str, kind: ResourceKind) -> Resolved:

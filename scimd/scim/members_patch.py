@@ -1,7 +1,7 @@
 """A PATCH of a group → changes of member rows, and what is left for the document.
 
 The group is never built: what comes out is the net of what to add, what to remove, or the whole new
-list, so that the cost follows the change and not the group (RFC 7644 §3.5.2; design, section 6).
+list, so that the cost follows the change and not the group (RFC 7644 §3.5.2; docs/decisions/0008).
 """
 
 from __future__ import annotations

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
-from scimd.core.attributes import GROUP, USER, ResourceKind
-from scimd.core.resource import render_group, render_list, render_user
+from scimd.core.attributes import GROUP
+from scimd.core.resource import StoredGroup, StoredUser, render_group, render_list, render_user
 from scimd.org import reads
-from scimd.org.reads import ListQuery
+from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
 from scimd.scim.errors import ScimError, invalid_value
 from scimd.scim.exchange import PARAMETERS, Exchange, answer
-from scimd.scim.listing import list_query
+from scimd.scim.listing import Pages, list_query
 
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 
@@ -31,41 +31,76 @@ def within(listing: Endpoint) -> Endpoint:
 async def everything(ex: Exchange) -> web.Response:
     """Users, then groups, as one list. An attribute that only one of them has finds none of the other."""
     ex = replace(ex, query=_parameters(await ex.message()))
-    user_query, group_query = _queries(ex)
-    rendered: list[bytes] = []
-    total, start, wanted = 0, 1, 0
-    if user_query is not None:
-        users = await reads.scim_users(ex.door, ex.ctx, user_query)
-        shown = ex.projection(USER)
-        rendered += (render_user(each, ex.settings.base_url, shown) for each in users.resources)
-        total, start, wanted = users.total, user_query.start_index, user_query.count
+    pages = Pages(ex, "all")
+    found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
+    rendered = [render_user(each, ex.settings.base_url, ex.projection(ex.users)) for each in found.users]
+    rendered += [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
+    start = None if pages.by_cursor else pages.paging.start_index
+    return answer(200, render_list(rendered, found.total, start, found.next_cursor))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    total: int
+    users: list[StoredUser]
+    groups: list[StoredGroup]
+    next_cursor: str | None = None
+
+
+async def _by_index(ex: Exchange, pages: Pages) -> _Found:
+    start, wanted = pages.paging.start_index, pages.paging.count
+    user_query, group_query = _queries(ex, pages)
+    users = await _users(ex, user_query)
     if group_query is not None:
-        start, wanted = group_query.start_index, group_query.count
-        rest = replace(group_query, start_index=max(1, start - total), count=wanted - len(rendered))
-        groups = await reads.scim_groups(ex.door, ex.ctx, rest)
-        shown = ex.projection(GROUP)
-        rendered += (render_group(each, ex.settings.base_url, shown) for each in groups.resources)
-        total += groups.total
-    return answer(200, render_list(rendered, total, start))
+        after = max(1, start - users.total)
+        group_query = replace(group_query, start_index=after, count=wanted - len(users.resources))
+    groups = await _groups(ex, group_query)
+    return _Found(users.total + groups.total, users.resources, groups.resources)
 
 
-def _queries(ex: Exchange) -> tuple[ListQuery | None, ListQuery | None]:
+async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
+    """Both are asked at each page: whichever is not at hand only for how many there are."""
+    wanted, cursor = pages.paging.count, pages.cursor
+    user_query, group_query = _queries(ex, pages)
+    position = cursor.position if cursor else None
+    in_groups = cursor is not None and cursor.kind == GROUP.name
+    if user_query is not None:
+        user_query = replace(user_query, count=0) if in_groups else replace(user_query, after=position)
+    users = await _users(ex, user_query)
+    if group_query is not None:
+        rest = wanted - len(users.resources)
+        group_query = replace(group_query, count=rest, after=position if in_groups else None)
+    groups = await _groups(ex, group_query)
+    total = users.total + groups.total
+    following = None
+    if users.end is not None:
+        following = pages.following(ex.users.name, users.end, total)
+    elif groups.end is not None or (groups.total and len(users.resources) == wanted > 0):
+        following = pages.following(GROUP.name, groups.end, total)
+    return _Found(total, users.resources, groups.resources, following)
+
+
+async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
+    return await reads.scim_users(ex.door, ex.ctx, query) if query is not None else ListedUsers(0, [])
+
+
+async def _groups(ex: Exchange, query: ListQuery | None) -> ListedGroups:
+    return await reads.scim_groups(ex.door, ex.ctx, query) if query is not None else ListedGroups(0, [])
+
+
+def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery | None, ListQuery | None]:
     """A query per resource type; None where the type lacks an attribute that the other has."""
     found: list[ListQuery | None] = []
     refused: list[ScimError] = []
-    for kind in (USER, GROUP):
+    for kind in (ex.users, GROUP):
         try:
-            found.append(_query(ex, kind))
+            found.append(list_query(ex, kind, ex.projection(kind), pages.paging))
         except ScimError as exc:
             refused.append(exc)
             found.append(None)
     if len(refused) == len(found):
         raise refused[0]
     return found[0], found[1]
-
-
-def _query(ex: Exchange, kind: ResourceKind) -> ListQuery:
-    return list_query(ex, kind, ex.projection(kind))
 
 
 def _parameters(body: Mapping[str, Any]) -> Mapping[str, str]:

@@ -6,20 +6,21 @@ from aiohttp import web
 
 from scimd.core.attributes import USER
 from scimd.core.people import Document, PersonId
-from scimd.core.resource import StoredUser, etag, render_list, render_user, user_location
+from scimd.core.resource import StoredUser, etag, render_user, user_location
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.listing import list_query
+from scimd.scim.listing import Pages, list_query
 
 
 async def create(ex: Exchange) -> web.Response:
     """POST /Users. An account that says nothing of ``active`` is active."""
-    projection = ex.projection(USER)
-    document = document_of(USER, await ex.body(USER, "create"), ex.rules)
+    given = await ex.body(ex.users, "create")
+    projection = ex.projection(ex.users).after(given)
+    document = document_of(ex.users, given, ex.rules)
     document.setdefault("active", True)
     stored = await people.create_user(ex.door, ex.ctx, AssertUser(document, document.get("externalId")))
     location = user_location(stored.person_id, ex.settings.base_url)
@@ -39,8 +40,9 @@ async def read(ex: Exchange) -> web.Response:
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (design, section 6)."""
-    fresh = document_of(USER, await ex.body(USER, "replace"), ex.rules)
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
+    given = await ex.body(ex.users, "replace")
+    fresh = document_of(ex.users, given, ex.rules)
 
     def change(stored: Document) -> Document:
         kept = {"active": stored["active"]} if "active" in stored and "active" not in fresh else {}
@@ -49,22 +51,23 @@ async def replace(ex: Exchange) -> web.Response:
     changed = await people.change_user(
         ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
     )
-    return _shown(ex, changed)
+    return _shown(ex, changed, given)
 
 
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
-    operations = patch.operations_of(await ex.body(USER, "patch"), ex.settings.max_operations)
+    given = await ex.body(ex.users, "patch")
+    operations = patch.operations_of(given, ex.settings.max_operations)
 
     def change(stored: Document) -> Document:
-        return patch.apply(USER, stored, operations, ex.profile.rules)
+        return patch.apply(ex.users, stored, operations, ex.profile.rules)
 
     changed = await people.change_user(
         ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
     )
     if not ex.profile.user_patch_answers and "attributes" not in ex.query:
         return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
-    return _shown(ex, changed)
+    return _shown(ex, changed, given)
 
 
 async def delete(ex: Exchange) -> web.Response:
@@ -75,15 +78,16 @@ async def delete(ex: Exchange) -> web.Response:
 
 async def listing(ex: Exchange) -> web.Response:
     """GET /Users with filter, sort, page and projection."""
-    projection = ex.projection(USER)
-    query = list_query(ex, USER, projection)
+    projection = ex.projection(ex.users)
+    pages = Pages(ex, "users")
+    query = pages.of(list_query(ex, ex.users, projection, pages.paging), ex.users)
     found = await reads.scim_users(ex.door, ex.ctx, query)
     rendered = (render_user(each, ex.settings.base_url, projection) for each in found.resources)
-    return answer(200, render_list(rendered, found.total, query.start_index))
+    return answer(200, pages.answer(rendered, found.total, found.end, ex.users))
 
 
-def _shown(ex: Exchange, stored: StoredUser) -> web.Response:
-    body = render_user(stored, ex.settings.base_url, ex.projection(USER))
+def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:
+    body = render_user(stored, ex.settings.base_url, ex.projection(ex.users).after(written))
     return answer(200, body, {"ETag": etag(stored.version, stored.rest)})
 
 

@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any
 
-from scimd.core.attributes import Attribute
+from scimd.core.attributes import Attribute, date_time
 from scimd.scim.errors import ScimError, invalid_value
 
 #: More than one address in one value, or a header's end: never one scalar address.
 _NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
 #: Values of one attribute. PATCH compares each with each filter; no provider comes near.
 MAX_VALUES = 500
+#: Integers above are not the same for every reader of JSON (RFC 8259 §6).
+MAX_NUMBER = 2**53 - 1
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -69,8 +71,17 @@ def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
             return _binary(value, where)
         case "integer" | "decimal":
             return _number(row, value, where)
-        case "string" | "reference" | "dateTime":
+        case "dateTime":
+            return _date_time(row, value, where)
+        case "string" | "reference":
             return _string(row, value, where)
+
+
+def _date_time(row: Attribute, value: Any, where: str) -> str:
+    text = _string(row, value, where)
+    if date_time(text) is None:
+        raise invalid_value(where, "a dateTime such as 2026-01-31T09:00:00Z is wanted")
+    return text
 
 
 def _string(row: Attribute, value: Any, where: str) -> str:
@@ -103,9 +114,11 @@ def _boolean(value: Any, where: str, rules: Rules) -> bool:
 
 
 def _number(row: Attribute, value: Any, where: str) -> int | float:
-    wanted = int if row.type == "integer" else (int, float)
+    wanted, wanted_name = (int, "an integer") if row.type == "integer" else ((int, float), "a number")
     if isinstance(value, bool) or not isinstance(value, wanted):
-        raise invalid_value(where, f"a number is wanted, not {_kind(value)}")
+        raise invalid_value(where, f"{wanted_name} is wanted, not {_kind(value)}")
+    if not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise invalid_value(where, "it is beyond what a JSON number holds exactly")
     return value
 
 

@@ -82,9 +82,13 @@ class References:
         self._unknown: dict[bytes, str] = {}
 
     def add(self, entry: DirectoryUser | DirectoryGroup) -> None:
-        for name in (entry.external_id, *entry.references):
+        own = mark(entry.external_id)
+        # An external id is its entry's, whoever else is called like that.
+        self._ids[own] = entry.external_id
+        self._unknown.pop(own, None)
+        for name in entry.references:
             key = mark(name)
-            self._ids[key] = entry.external_id
+            self._ids.setdefault(key, entry.external_id)
             self._unknown.pop(key, None)
 
     def entry(self, group: DirectoryGroup) -> GroupEntry:

@@ -68,9 +68,29 @@ class GroupsFound:
             )
         )
 
+    def _double(self, group: DirectoryGroup) -> None:
+        """Two entries of one id: neither says who belongs, so the group stays as it is."""
+        self._entries.pop(group.external_id, None)
+        known = self._live.get(group.external_id)
+        if group.external_id not in self.failed:
+            self.failed.add(group.external_id)
+            self.found.append(
+                GroupFound(
+                    Situation.FAILED,
+                    group.external_id,
+                    group.display_name,
+                    "several groups have this external id; each needs one of its own",
+                    entry_name=group.name,
+                    group_id=known.group_id if known else None,
+                )
+            )
+
     def take(self, groups: Iterable[DirectoryGroup], references: References) -> None:
         patterns = [fold(pattern) for pattern in self._source.groups.only]
         for group in groups:
+            if group.external_id in self._entries or group.external_id in self.failed:
+                self._double(group)
+                continue
             name = fold(group.display_name)
             if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns):
                 self._entries[group.external_id] = references.entry(group)

@@ -1,4 +1,4 @@
-"""From directory entries to findings: who each one is, and what differs (design, section 5, Matching).
+"""From directory entries to findings: who each one is, and what differs (docs/semantics.md).
 
 Page by page, so that only what changed is kept. An entry whose digest is stored is counted, and no
 more is known of it.

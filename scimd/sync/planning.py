@@ -15,7 +15,7 @@ from scimd.config import Source
 from scimd.connector_api import BadSetting, ConnectorError, Deadline, OpenSource, Page
 from scimd.core.people import PersonId
 from scimd.core.sync import plan as plans
-from scimd.core.sync.limits import Figures, Limits
+from scimd.core.sync.limits import Figures, Limits, TripKind
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
@@ -135,8 +135,7 @@ class _Reading:
         version = record.config_version
         people = PeopleFound(door, ctx, mapping, version, live, mails=mails)
         groups = GroupsFound(door, ctx, source, version, groups_now)
-        linked = sum(1 for user in live.values() if user.active)
-        figures = Figures(linked=linked, seen=0, removals=0, groups_linked=len(groups_now))
+        figures = Figures(linked=len(live), seen=0, removals=0, groups_linked=len(groups_now))
         return cls(door, ctx, record, source, people, groups, figures, live, report)
 
     async def whole(self, directory: OpenSource, timeout_s: float) -> None:
@@ -178,6 +177,10 @@ class _Reading:
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
         plan = plans.make(people, groups, self._basis(ground, people))
+        # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
+        empty = next((trip for trip in plan.trips if trip.kind is TripKind.EMPTY), None)
+        if empty is not None:
+            raise CannotPlan("empty", f"{empty.why}; nobody was removed")
         return Planned(plan, ground.rules_version, tuple(self._people.refreshed), self._alarm(plan))
 
     def _refined(self, found: list[PersonFound], ground: Ground, holders: set[PersonId]) -> list[PersonFound]:
@@ -234,11 +237,15 @@ class _Reading:
             return _HELD_BY_NAMELESS.format(self._nameless)
         if self._record.quarantined_since is not None:
             return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
-        return None
+        # The run that finds the source unreadable is the first that removes nobody.
+        return self._many_failed()
 
     def _alarm(self, plan: Plan) -> str | None:
         if plan.trips:
             return "; ".join(trip.why for trip in plan.trips)
+        return self._many_failed()
+
+    def _many_failed(self) -> str | None:
         failed = sum(1 for person in self._people.found if person.situation is Situation.FAILED)
         if self._people.seen >= _FAILED_FROM and failed * 100 > self._people.seen * _FAILED_PERCENT:
             return f"{failed} of {self._people.seen} entries failed"

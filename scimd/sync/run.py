@@ -154,6 +154,10 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
         source = await sources.get_source(door, source.org_id, source.id)
         if source.state == "paused":
             raise NotAllowedNow(f"The source {source.name} is paused.")
+        if source.kind == "scim":
+            raise NotAllowedNow(
+                f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
+            )
         if not dry:
             await _finish_what_was_cut_off(door, ctx, source, lease, report)
         run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started))
@@ -190,6 +194,11 @@ async def _finish_what_was_cut_off(
 ) -> None:
     run = await door.read(lambda conn: runs.unfinished(conn, source.org_id, source.id))
     if run is not None:
+        run_id = run.id
+        ended = await door.run(ctx, lambda tx: applying.let_stand(tx, run_id, lease))
+        if ended is not None:
+            logger.info("run_given_up", run_id=run.id, source=source.name, why=ended.error)
+            return
         logger.info("run_resumed", run_id=run.id, source=source.name, place=run.place)
         await apply_all(door, ctx, run, lease, report)
 

@@ -172,3 +172,12 @@ def _until(happened: Any) -> None:
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_server_that_is_not_there_is_said_in_words_without_the_password() -> None:
+    with pytest.raises(DatabaseUnavailable) as refusal:
+        migrate.check("postgresql://scimd:canary-of-the-url@127.0.0.1:1/scimd")
+    assert "cannot be reached" in refusal.value.detail
+    assert "127.0.0.1" in refusal.value.detail
+    assert "canary" not in refusal.value.detail
+    assert "\n" not in refusal.value.detail

@@ -22,7 +22,15 @@ def count(database: str, table: str) -> int:
 
 def let_leases_run_out(database: str) -> None:
     """What half a minute does when the holder is dead."""
-    statement = "UPDATE leases SET until = (SELECT min(created_at) FROM organizations)"
+    _change(database, "UPDATE leases SET until = (SELECT min(created_at) FROM organizations)")
+
+
+def let_mails_be_due(database: str) -> None:
+    """What a minute or two do for mails that were put off."""
+    _change(database, "UPDATE deliveries SET due_at = (SELECT min(created_at) FROM organizations)")
+
+
+def _change(database: str, statement: str) -> None:
     if not database.startswith("sqlite"):
         with psycopg.connect(database) as connection:
             connection.execute(statement.encode())

@@ -146,10 +146,10 @@ def test_the_reports_name_exactly_what_changed_among_ten_thousand(
 
 
 def test_removals_over_the_limit_are_held_until_somebody_applies_them(
-    openldap: Callable[..., OpenLdap], database_url: str, tmp_path: Path
+    openldap: Callable[..., OpenLdap], postgres_url: str, tmp_path: Path
 ) -> None:
     directory = openldap(users=1000)
-    company = Company.at(tmp_path, directory, database_url)
+    company = Company.at(tmp_path, directory, postgres_url)
     company.sync()
     inactive = set(company.people("inactive"))
     gone, titled = directory.people()[100:400], directory.people()[:1]
@@ -239,8 +239,6 @@ def test_a_directory_that_fails_fails_the_run_with_the_reason_and_removes_nobody
             f"dn: ou=people,{directory.base}\nchangetype: modrdn\nnewrdn: ou=moved\ndeleteoldrdn: 1\n\n"
             f"dn: ou=people,{directory.base}\nchangetype: add\nobjectClass: organizationalUnit\n\n"
         )
-        empty = company.sync(3)
-        assert any("the directory gave nobody" in trip for trip in empty["trips"])
-        assert empty["counts"]["deactivated"] == 0
+        fails("the directory gave nobody")
         assert company.people() == everybody
         standing_is_right(company.cli)

@@ -6,12 +6,13 @@ import asyncio
 
 import pytest
 
-from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.config import Organization
+from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import effects, groups, reads, sources
+from scimd.org import effects, groups, organizations, reads, sources
 from scimd.org.groups import GroupChange
-from scimd.org.tx import DoorSettings
+from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, group, house, user
 
@@ -278,6 +279,36 @@ async def test_another_sources_group_is_not_there(database_url: str) -> None:
         assert stored.members == (), "a person whom the source does not assert is nobody to it"
 
 
+async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_once(
+    database_url: str,
+) -> None:
+    """V10 at a group of any size: the call is refused, and no job is stuck on it."""
+    few = DoorSettings(settle_at_once=3)
+    rules = [{"number": 1, "pattern": "*", "role": "account-admin", "may_give_account_admin": True}]
+    async with house(database_url, settings=few) as acme:
+        idp = await acme.source("idp", ceiling="account-admin", config={"rule": rules})
+
+        def without_rules(tx: Tx) -> None:
+            sources.write_rules(tx, idp, [], sources.bump(tx))
+            effects.rebind(tx, idp)
+
+        ctx = acme.as_scim(idp)
+        people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(5)]
+        group_id = await acme.group("Everybody", *people, ctx=ctx)
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert (await acme.person(people[4])).roles == ["account-admin"]
+
+        with pytest.raises(Protected):
+            await groups.delete_group(acme.door, ctx, group_id)
+        with pytest.raises(Protected):
+            await acme.members(group_id, remove=people, ctx=ctx)
+        with pytest.raises(Protected):
+            await acme.run(without_rules, ctx)
+        await acme.members(group_id, remove=people[1:], ctx=ctx)
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert [(await acme.person(each)).roles[0] for each in people] == ["account-admin", *["user"] * 4]
+
+
 async def test_group_that_is_renamed_gives_what_its_new_name_gives(database_url: str) -> None:
     """Renaming into a rule or out of one leaves no stale role (lesson 8)."""
     async with house(database_url) as acme:
@@ -313,3 +344,56 @@ async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_o
         assert (await acme.person(ann)).primary_role == "manager"
         await acme.push_groups(group("Leads", ann, external_id="g-2", group_id=made.group_id), ctx=ctx)
         assert (await acme.person(ann)).primary_role == "user"
+
+
+async def test_external_id_that_is_anothers_id_takes_no_membership_of_theirs(database_url: str) -> None:
+    """Lesson 1: what a client calls itself selects nobody by our id, in groups neither."""
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        inner = await acme.group("Inner")
+        outer = await acme.group("Outer", ann)
+        mallory = (await acme.create("mallory", external_id=ann)).person_id
+        other = (await acme.create("other", external_id=inner)).person_id
+        group_id = await acme.group("Leads", ann, inner)
+        assert await member_ids(acme, group_id) == {ann, inner}
+        await acme.members(outer, remove=[ann])
+        assert await member_ids(acme, outer) == set()
+        assert await projects_of(acme, mallory) == await projects_of(acme, other) == {"General"}
+
+
+def _declared(pattern: str, **limits: int) -> Organization:
+    source = {
+        "name": "idp",
+        "connector": "scim",
+        "state": "active",
+        "invite": "never",
+        "groups": {"default": "none"},
+        "rule": [{"number": 1, "pattern": pattern, "project": "Work"}],
+        "limits": limits,
+    }
+    return Organization.model_validate({"name": "acme", "default_project": "none", "source": [source]})
+
+
+async def test_rule_whose_loss_takes_too_many_out_is_held_until_the_limits_allow_it(
+    database_url: str,
+) -> None:
+    """A line that is missing in the file, and `serve` started again."""
+    async with house(database_url, default_project=None) as acme:
+        await organizations.declare(acme.door, [_declared("All")])
+        idp = await sources.get_source(acme.door, acme.org_id, "idp")
+        ctx = acme.as_scim(idp.id)
+        people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(12)]
+        await acme.group("All", *people, ctx=ctx)
+
+        (held,) = await organizations.declare(acme.door, [_declared("Nobody")])
+        assert held.outcome == "held"
+        assert "12 of 12 people of the source idp" in (held.held or "")
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert {(await acme.person(each)).status for each in people} == {"active"}
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+        wide = {"removals_count": 50, "removals_most": 50, "removals_half_from": 50}
+        (done,) = await organizations.declare(acme.door, [_declared("Nobody", **wide)])
+        assert done.outcome == "updated"
+        await settle_marked(acme.door, acme.org_id, budget_s=5)
+        assert {(await acme.person(each)).status for each in people} == {"pending"}

@@ -1,4 +1,4 @@
-"""What invitations promise (design, section 5, Invitations; V13, lessons 14 and 15)."""
+"""What invitations promise (docs/semantics.md)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from scimd.core.errors import Forbidden, InvitationClosed, LinkInvalid, NotFound, WeakPassword
+from scimd.core.errors import (
+    Forbidden,
+    InvitationClosed,
+    LinkInvalid,
+    NotFound,
+    SeatLimitReached,
+    WeakPassword,
+)
 from scimd.core.invitations import PURPOSE
 from scimd.core.links import Link, sign
 from scimd.db.tables import credentials, gates, invitations, people, seat_pools
@@ -290,6 +297,24 @@ async def test_copying_the_link_renews_an_expired_one_and_is_audited(acme: House
     link = await acme.link(person)
     assert (await invited.look(acme.door, link)).address == "dana@acme.example"
     assert "invitation.link_copied" in await acme.kinds()
+
+
+async def test_invitation_is_not_opened_again_without_a_seat_and_says_so(acme: House) -> None:
+    """By hand: refused with the figures, and nothing is half done."""
+    await organizations.set_seats(acme.door, acme.ctx, 1)
+    okta = await acme.source()
+    dana = await acme.push(okta)
+    acme.clock.pass_by(days=7)
+    await invited.expire_due(acme.door, acme.org.id)
+    await acme.push(okta, "eli@acme.example")
+    row = await acme.invitation(dana)
+    for use in (invited.resend, invited.copy_link):
+        with pytest.raises(SeatLimitReached, match="1 of 1 used"):
+            await use(acme.door, acme.ctx, row.id)  # type: ignore[operator]
+    assert await acme.invitation(dana) == row
+    await organizations.set_seats(acme.door, acme.ctx, 2)
+    assert (await invited.resend(acme.door, acme.ctx, row.id)).status == "pending"
+    assert (await acme.person(dana)).has_seat
 
 
 async def test_copying_sending_again_and_withdrawing_need_the_permission(acme: House) -> None:

@@ -9,11 +9,19 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from scimd.core.errors import InvalidValue, NotFound, NotUnique, NotYours, Protected, VersionMismatch
+from scimd.core.errors import (
+    InvalidValue,
+    LinkInvalid,
+    NotFound,
+    NotUnique,
+    NotYours,
+    Protected,
+    VersionMismatch,
+)
 from scimd.core.people import PersonId
 from scimd.core.resource import unpack
 from scimd.db import tables as t
-from scimd.org import organizations, people, returning
+from scimd.org import links, organizations, people, returning, sign_in
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.org.unsettled import settle_marked
@@ -156,6 +164,18 @@ async def test_new_address_is_not_a_proven_one(database_url: str) -> None:
 
 
 # ------------------------------------------------------------------------------ versions
+
+
+async def test_link_to_set_the_password_dies_with_the_address_it_was_mailed_to(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        await links.send_set_password_link(acme.door, acme.as_admin(), PersonId(ann))
+        (mail,) = await acme.rows(t.deliveries, template="set_password")
+        text = await acme.run(lambda tx: links.token(tx, "set_password", mail.link_id, "mail"))
+        await acme.change(ann, emails=[{"value": "new@acme.example", "primary": True}])
+        with pytest.raises(LinkInvalid):
+            await sign_in.set_password_by_link(acme.door, text, "seven quiet lanterns", ip="", user_agent="")
+        assert (await acme.person(ann)).address_verified_at is None
 
 
 async def test_equal_document_writes_nothing(database_url: str) -> None:
@@ -331,6 +351,24 @@ async def test_collision_asks_once_and_links_after_the_answer(database_url: str)
             update(t.decisions).values(state="answered", answer="link", answered_at=acme.clock.now)
         )
         assert (await acme.create("ann")).person_id == made.person_id
+
+
+async def test_answer_about_one_person_links_nobody_else(database_url: str) -> None:
+    """The address went to another since: of them nobody was asked."""
+    async with house(database_url) as acme:
+        hr = await acme.source("hr", kind="connector", connector="ldap", priority=1)
+        sync = acme.as_sync(hr)
+        await acme.push(user("ann"), ctx=sync)
+        with pytest.raises(NotUnique) as first:
+            await acme.create("ann")
+        await acme.execute(
+            update(t.decisions).values(state="answered", answer="link", answered_at=acme.clock.now)
+        )
+        await acme.push(user("ann", mail="a@acme.example"), user("bob", mail="ann@acme.example"), ctx=sync)
+        with pytest.raises(NotUnique) as second:
+            await acme.create("ann")
+        assert second.value.decision_id not in (None, first.value.decision_id)
+        assert {row.source_id for row in await acme.rows(t.assertions)} == {hr}
 
 
 async def test_connector_entry_that_collides_waits_and_the_rest_goes_on(database_url: str) -> None:

@@ -7,6 +7,7 @@ from scimd.core.resource import unpack
 from scimd.core.sync.match import Linked, New
 from scimd.db import tables as t
 from scimd.org import known, reads
+from scimd.org.keyset import Sort
 from scimd.org.reads import ListQuery
 from tests.org.house import group, house, user
 
@@ -36,7 +37,7 @@ async def test_filter_order_and_inactive_users(database_url: str) -> None:
             where=t.assertions.c.user_name_key.in_(
                 ["ann@acme.example", "bob@acme.example", "cid@acme.example"]
             ),
-            order=((t.assertions.c.user_name_key, True),),
+            sort=Sort(t.assertions.c.user_name_key, True),
         )
         page = await reads.scim_users(acme.door, acme.as_scim(), query)
         assert page.total == 2

@@ -143,6 +143,16 @@ async def test_into_shadow_and_out_of_it_unsettles_the_people(acme: House) -> No
     assert [row.person_id for row in await acme.rows(unsettled)] == [person]
 
 
+async def test_a_mark_that_is_there_is_made_anew(acme: House) -> None:
+    """The job that is taking it away read the facts before: the two have to meet in the row."""
+    made = await acme.source()
+    await acme.push(made)
+    await sources.set_state(acme.door, acme.ctx, made.id, "shadow")
+    acme.clock.pass_by(seconds=1)
+    await sources.set_state(acme.door, acme.ctx, made.id, "active")
+    assert [row.marked_at for row in await acme.rows(unsettled)] == [acme.clock.now]
+
+
 async def test_sources_are_managed_by_who_may(acme: House) -> None:
     made = await acme.source(state="staged")
     nobody = Context(

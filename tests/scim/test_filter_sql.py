@@ -12,9 +12,11 @@ from sqlalchemy import Connection, create_engine, select
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.db.engine import parse as parse_url
+from scimd.db.tables import assertions
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import Scope, condition, order
+from scimd.scim.filter_sql import Scope, condition, sort
 from scimd.scim.filters import Evaluator, parse
+from scimd.scim.listing import looked_up
 from tests.scim.population import BASE, ORG, SOURCE, fill, resources
 
 
@@ -225,11 +227,47 @@ def test_unassigned_values_sort_last_and_first_when_descending(
     where = scope(conn, USER)
     for descending in (False, True):
         statement = select(where.key).where(where.table.c.org_id == ORG, where.table.c.state == "live")
-        for term, down in order(found, descending, where):
-            statement = statement.order_by(term.desc() if down else term.asc())
+        statement = statement.order_by(*sort(found, descending, where).order)
         keys = list(conn.execute(statement.order_by(where.key)).scalars())
         if not descending:
             assert keys == wanted
         else:
             having = [key for key in wanted if key not in unassigned]
             assert keys == [*sorted(unassigned), *reversed(having)]
+
+
+# ------------------------------------------------------------------------------ the common path
+
+_SPELLINGS = st.sampled_from(["userName", "username", "UserName", "userName ", "user.name"])
+_OPERATORS = st.sampled_from(["eq", "EQ", "Eq", "ne", " eq"])
+_NAMES = st.one_of(
+    st.sampled_from([each["userName"] for each in resources("User").values()]),
+    st.sampled_from([each["userName"].upper() for each in resources("User").values()]),
+    st.text(max_size=8),
+    st.sampled_from(['a" or userName pr or "', "a\\u0041", "\\", "", "\ud800", "aa\x00", "x" * 300]),
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spelling=_SPELLINGS, operator=_OPERATORS, name=_NAMES)
+def test_look_up_by_user_name_finds_what_its_filter_finds(
+    conn: Connection, spelling: str, operator: str, name: str
+) -> None:
+    text = f'{spelling} {operator} "{name}"'
+    key = looked_up(USER, text)
+    if key is None:
+        return
+    column = assertions.c
+    statement = select(column.person_id).where(
+        column.org_id == ORG,
+        column.source_id == SOURCE,
+        column.state == "live",
+        column.user_name_key == key,
+    )
+    assert set(conn.execute(statement).scalars()) == outcome(by_sql, conn, USER, text)
+
+
+def test_look_up_by_user_name_takes_the_common_path() -> None:
+    assert looked_up(USER, 'userName eq "Dana@Acme.example"') == "dana@acme.example"
+    assert looked_up(GROUP, 'userName eq "dana"') is None
+    assert looked_up(USER, 'userName eq "dana" and active eq true') is None

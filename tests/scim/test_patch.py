@@ -235,4 +235,6 @@ def test_dearest_patch_that_is_taken_is_done_in_a_moment() -> None:
     began = time.process_time()
     assert len(apply(USER, stored, operations, DEFAULT.rules)["emails"]) == 500
     assert len(apply(USER, stored, lists, DEFAULT.rules)["emails"]) == 500
-    assert time.process_time() - began < 4  # several times what it takes on an idle machine
+    # Well under a second on an idle machine; tracing for coverage on a loaded one takes some times that.
+    # What this is to find, work that grows with the square of what was sent, takes minutes.
+    assert time.process_time() - began < 12

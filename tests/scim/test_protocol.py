@@ -34,7 +34,7 @@ async def test_created_user_stands_at_its_location_under_its_tag(idp: Client) ->
 
 
 async def test_put_clears_what_is_absent_but_for_active(idp: Client) -> None:
-    """§3.5.1; design, section 6."""
+    """§3.5.1; docs/decisions/0008."""
     user = await idp.user("dana", title="CTO", active=False, emails=[{"value": "d@x.org"}])
     changed = await idp.put(f"/Users/{user['id']}", {"userName": "dana2"})
     assert changed.status == 200

@@ -1,4 +1,4 @@
-"""What a push means (design, section 5), as a client sees it."""
+"""What a push means (docs/semantics.md), as a client sees it."""
 
 from __future__ import annotations
 

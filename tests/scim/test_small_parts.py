@@ -14,6 +14,7 @@ from scimd.core.attributes import KINDS, USER
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ANSWERS, ScimError, body_of, of_refusal
 from scimd.scim.etag import if_match, is_unchanged
+from scimd.scim.exchange import ScimSettings
 from scimd.scim.filters import MAX_TERMS, Evaluator, parse
 from scimd.scim.listing import Paging, Sorting
 
@@ -121,10 +122,12 @@ def _nulls(value: Any) -> bool:
 
 
 def test_discovery_names_what_is_served_and_holds_no_null() -> None:
-    made = Discovery.make("https://x.example/scim/v2", max_page=200)
+    settings = ScimSettings("https://x.example/scim/v2", 4096, 30.0, 200, 100, 1000, 50, 60.0)
+    made = Discovery.make(settings)
     config = orjson.loads(made.config)
     assert config["filter"] == {"supported": True, "maxResults": 200}
-    assert config["bulk"]["supported"] is False
+    assert config["bulk"] == {"supported": True, "maxOperations": 50, "maxPayloadSize": 4096}
+    assert config["pagination"]["cursorTimeout"] == 60
     types = orjson.loads(made.lists["ResourceTypes"])["Resources"]
     schemas = {each["id"] for each in orjson.loads(made.lists["Schemas"])["Resources"]}
     assert [each["endpoint"] for each in types] == [kind.endpoint for kind in KINDS]

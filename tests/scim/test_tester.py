@@ -13,6 +13,7 @@ import pytest
 from scim2_client import BaseSyncSCIMClient
 from scim2_tester import CheckResult, Status, check_server
 
+from tests.scim.declared import DOORS, HR, source_with
 from tests.scim.serving import Client, Installation
 
 
@@ -58,7 +59,32 @@ def _checked(client: Client) -> list[CheckResult]:
 
 @pytest.mark.parametrize("profile", ["default", "rfc"])
 async def test_every_check_of_the_tester_passes(scimd: Installation, profile: str) -> None:
-    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    await _passes(await scimd.client(await scimd.organization("acme"), profile=profile))
+
+
+async def test_every_check_passes_with_two_custom_extensions(scimd: Installation) -> None:
+    org = await scimd.organization("acme")
+    extensions = [{**each, "attribute": _testable(each["attribute"])} for each in (HR, DOORS)]
+    await _passes(await scimd.client(org, profile="rfc", config=source_with(*extensions)))
+
+
+def _testable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what the tester itself gets wrong.
+
+    It fills decimals and dateTimes with random letters, which its own models then refuse; it adds an
+    extension as a whole, then each attribute, and takes the earlier values for a fault; and it misses
+    in a plain read what is shown on request only.
+    """
+    return [
+        row
+        for row in rows
+        if row.get("type") not in ("decimal", "dateTime")
+        and not row.get("multi_valued")
+        and row.get("returned") != "request"
+    ]
+
+
+async def _passes(client: Client) -> None:
     results = await asyncio.to_thread(_checked, client)
     bad = [each for each in results if each.status in (Status.ERROR, Status.CRITICAL, Status.DEVIATION)]
     assert not bad, "\n".join(f"{each.title} {each.resource_type}: {each.reason}" for each in bad)

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from scimd.connector_api import (
     BadEntry,
     ConnectorError,
     CredentialsRefused,
+    DirectoryGroup,
     DirectoryUser,
     End,
     Incomplete,
@@ -19,7 +21,9 @@ from scimd.connector_api import (
     Unreachable,
 )
 from scimd.core.errors import Busy, NotAllowedNow, StateMoved
-from scimd.db.tables import events
+from scimd.db.tables import events, group_members
+from scimd.db.tables import groups as groups_table
+from scimd.db.tables import sources as sources_table
 from scimd.org import applying, leases, runs, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
@@ -144,8 +148,9 @@ async def test_empty_result_removes_nobody(acme: World) -> None:
     before = await acme.state()
     acme.script.people, acme.script.groups = {}, {}
     run = await acme.sync()
-    assert run.state == "held"
-    assert "gave nobody" in run.trips[0]
+    assert (run.state, run.error_kind) == ("failed", "empty")
+    assert run.error is not None
+    assert "gave nobody" in run.error
     assert await acme.state() == before
 
 
@@ -310,6 +315,15 @@ async def test_failing_mapping_test_stops_the_run(database_url: str) -> None:
         assert await acme.active() == set()
 
 
+async def test_source_that_is_pushed_to_has_nothing_to_read(acme: World) -> None:
+    new = sources.NewSource("okta", state="active")
+    okta = await sources.create(acme.door, acme.as_admin(), new)
+    for use in (sync_run.sync_source, sync_run.plan_source):
+        with pytest.raises(NotAllowedNow, match="identity provider"):
+            await use(acme.door, okta)
+    assert await runs.list_runs(acme.door, acme.org_id, okta.id) == []
+
+
 async def test_source_that_is_running_is_busy(acme: World) -> None:
     source = await acme.source()
     ctx = sync_run.context(acme.door, source)
@@ -388,3 +402,76 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         )
         assert (await acme.approve(run)).state == "done"
         assert (await acme.sync()).changes == 0
+
+
+async def _dies_before_applying(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def die(*_: object) -> None:
+        raise ConnectionAbortedError("the process died")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sync_run, "_applied", die)
+        with pytest.raises(ConnectionAbortedError):
+            await acme.sync()
+
+
+async def test_plan_that_was_cut_off_a_day_ago_is_not_gone_on_with(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it saw is long past: those whom it would remove may be back."""
+    gone = acme.script.people.pop("x0003")
+    await _dies_before_applying(acme, monkeypatch)
+    acme.script.people["x0003"] = gone
+    acme.clock.forward(hours=25)
+    before = await acme.written()
+    run = await acme.sync()
+    assert (run.state, run.counts["unchanged"]) == ("done", 30)
+    old = (await runs.list_runs(acme.door, acme.org_id))[1]
+    assert (old.state, old.counts["skipped"], old.counts["deactivated"]) == ("partial", 1, 0)
+    assert "older than 24 hours" in (old.error or "")
+    assert (await acme.written())["events"] == before["events"]
+
+
+async def test_plan_that_was_cut_off_is_not_gone_on_with_under_another_mapping(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mapping that was mended after the crash must not be overtaken by the plan of the wrong one."""
+    acme.script.people.pop("x0003")
+    await _dies_before_applying(acme, monkeypatch)
+
+    def mend(tx: Tx) -> None:
+        tx.conn.execute(update(sources_table).values(config_version=sources_table.c.config_version + 1))
+
+    await acme.door.run(acme.as_admin(), mend)
+    acme.script.fault, acme.script.fault_at_page = Unreachable("away"), 0
+    await acme.sync()
+    assert "user0003" in await acme.active()
+
+
+async def test_two_groups_of_one_id_change_nothing_of_the_group(acme: World) -> None:
+    acme.script.doubled_groups = [DirectoryGroup("g1", "cn=Other", "Other", ("x0001",))]
+    run = await acme.sync()
+    assert run.state == "partial"
+    (change,) = await acme.changes(run)
+    assert (change.external_id, change.outcome) == ("g1", "failed")
+    assert "several groups have this external id" in (change.detail or "")
+    engineering = next(row for row in await acme.rows(groups_table) if row.external_id == "g1")
+    assert (engineering.display_name, engineering.state) == ("Engineering", "live")
+    assert len([row for row in await acme.rows(group_members) if row.group_id == engineering.id]) == 20
+
+
+async def test_run_in_which_most_entries_fail_removes_nobody(acme: World) -> None:
+    """Quarantine begins with the run that finds the reason for it."""
+    for n in range(15):
+        acme.script.people[f"x{n:04}"].user_name = ""
+    acme.script.people.pop("x0020")
+    run = await acme.sync()
+    assert (run.counts["failed"], run.counts["skipped"], run.counts["deactivated"]) == (15, 1, 0)
+    assert len(await acme.active()) == 30
+
+
+async def test_name_that_is_anothers_external_id_takes_no_membership_of_theirs(acme: World) -> None:
+    entry = DirectoryUser("m1", "cn=mallory", {"userName": "mallory"}, ("x0001",))
+    acme.script.extra.append(entry)
+    run = await acme.sync()
+    assert {change.name for change in await acme.changes(run)} == {"mallory"}
+    assert len(await acme.rows(group_members)) == 21

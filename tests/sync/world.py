@@ -70,6 +70,7 @@ class Script:
     def __init__(self) -> None:
         self.people: dict[str, Person] = {}
         self.groups: dict[str, tuple[str, list[str]]] = {}
+        self.doubled_groups: list[DirectoryGroup] = []
         self.bad: list[BadEntry] = []
         self.extra: list[DirectoryUser] = []
         self.fault: Exception | None = None
@@ -95,7 +96,11 @@ class Script:
             for key, (name, members) in self.groups.items()
         )
         # Groups first: their members are not known yet.
-        return [Page(groups=found), *pages, Page(bad=tuple(self.bad), end=self.end)]
+        return [
+            Page(groups=found + tuple(self.doubled_groups)),
+            *pages,
+            Page(bad=tuple(self.bad), end=self.end),
+        ]
 
 
 SCRIPTS: dict[str, Script] = {}

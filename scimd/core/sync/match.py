@@ -1,4 +1,4 @@
-"""Whose entry is this? The rules of matching, in order (design, section 5).
+"""Whose entry is this? The rules of matching, in order (docs/semantics.md).
 
 (1) the SCIM id, which the door resolves before it asks; (2) the source's external id; (3) the
 userName in the same source; (4) the keys by which the source joins others; (5) a local person by

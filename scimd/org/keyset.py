@@ -1,0 +1,77 @@
+"""Pages that go on behind the last row of the page before, so that a deep page costs what the first does.
+
+The order is always total: what is sorted by, then when the row was made, then its id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, Select, and_, literal, or_, tuple_
+from sqlalchemy.sql import ColumnElement
+
+#: What a row may be sorted by, as the database gives it and takes it back.
+Key: TypeAlias = str | int | float | bool | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A row's place in the order. ``key`` is None where nothing is sorted by, and where it is unassigned."""
+
+    key: Key
+    created_at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Unassigned values stand last, and first when descending (RFC 7644 §3.4.2.3)."""
+
+    by: ColumnElement[Any]
+    descending: bool
+
+    @property
+    def order(self) -> tuple[ColumnElement[Any], ...]:
+        unassigned = self.by.is_(None)
+        return (unassigned.desc(), self.by.desc()) if self.descending else (unassigned, self.by)
+
+    def after(self, key: Key, later: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Behind a row with this key; ``later``: behind it among those with the same key."""
+        if key is None:
+            rest = and_(self.by.is_(None), later)
+            return or_(rest, self.by.is_not(None)) if self.descending else rest
+        beyond = self.by < key if self.descending else self.by > key
+        found = or_(beyond, and_(self.by == key, later))
+        return found if self.descending else or_(found, self.by.is_(None))
+
+
+def page(
+    conn: Connection,
+    found: Select[Any],
+    sort: Sort | None,
+    place: tuple[ColumnElement[datetime], ColumnElement[str]],
+    after: Position | None,
+    skip: int,
+    count: int,
+) -> tuple[Sequence[Row[Any]], Position | None]:
+    """Rows, and the last one's position where more follow. ``place``: the columns that end the order."""
+    order = (*(sort.order if sort else ()), *place)
+    if sort is not None:
+        found = found.add_columns(sort.by.label("sort_key"))
+    if after is not None:
+        made, row_id = place
+        # By the columns' own types: times are stored in a form of ours on SQLite.
+        later = tuple_(made, row_id) > tuple_(
+            literal(after.created_at, made.type), literal(after.id, row_id.type)
+        )
+        found = found.where(sort.after(after.key, later) if sort else later)
+    found = found.order_by(*order).limit(count + 1)
+    rows = conn.execute(found.offset(skip) if skip else found).all()
+    if len(rows) <= count:
+        return rows, None
+    last = rows[count - 1]
+    key = last.sort_key if sort else None
+    return rows[:count], Position(key, last.created_at, getattr(last, place[1].name))

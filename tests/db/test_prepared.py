@@ -1,0 +1,113 @@
+"""Prepared statements say what SQLAlchemy's own execution says, on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.exc import IntegrityError
+
+from scimd.db.among import one_of
+from scimd.db.engine import Database
+from scimd.db.locks import insert_ignore
+from scimd.db.prepared import Locking, Prepared
+from scimd.db.tables import metadata, people
+
+_p = people.c
+_MOMENT = datetime(2026, 3, 2, 9, 0, 0, 7, tzinfo=UTC)
+_ONE = Prepared(select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id")))
+_SOME = Locking(
+    select(_p.id, _p.accepted).where(_p.org_id == "o", one_of(_p.id), _p.status == "active").order_by(_p.id)
+)
+_INSERT = Prepared(people.insert())
+_ADD = Prepared(lambda conn: insert_ignore(conn, people))
+_RENAME = Prepared(
+    update(people)
+    .where(_p.org_id == "o", _p.id == bindparam("_id"))
+    .values(display_name=bindparam("_name"), sign_in_address=None, rest=_p.rest + 1)
+)
+
+
+def _person(person_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "org_id": "o",
+        "id": person_id,
+        "kind": "person",
+        "local_user_name": person_id,
+        "display_name": "Ann % O'Neill",
+        "sign_in_address": "ann@acme.example",
+        "accepted": True,
+        "profile": {"a": [1, None, "ä"]},
+        "status": "active",
+        "causes": [],
+        "primary_role": "user",
+        "roles": ["user"],
+        "rules_version": 0,
+        "extension": b"\x00{}",
+        "created_by": "x",
+        "created_at": _MOMENT,
+        "changed_at": _MOMENT,
+        **more,
+    }
+
+
+@pytest.fixture
+async def db(database_url: str) -> Any:
+    opened = Database.open(database_url)
+    await opened.write(metadata.create_all)
+    yield opened
+    await opened.aclose()
+
+
+async def test_rows_are_those_of_sqlalchemy(db: Database) -> None:
+    def body(conn: Connection) -> None:
+        _INSERT.many(conn, [_person("a"), _person("b", accepted=False, extension=None)])
+        _INSERT.many(conn, [_person("c")])
+        for each in ("a", "b", "c"):
+            plain = conn.execute(select(people).where(_p.id == each)).one()
+            row = _ONE.first(conn, {"org_id": "o", "id": each})
+            assert row == tuple(plain)
+            assert row._fields == tuple(plain._fields)
+        assert _ONE.first(conn, {"org_id": "o", "id": "z"}) is None
+        assert _SOME.all(conn, {"keys": ["b", "a", "z"]}) == [("a", True), ("b", False)]
+        assert _SOME.all(conn, {"keys": []}) == []
+
+    await db.write(body)
+
+
+async def test_writes_are_those_of_sqlalchemy(db: Database) -> None:
+    def body(conn: Connection) -> None:
+        _ADD.many(conn, [_person("a"), _person("b")])
+        _ADD.many(conn, [_person("a", display_name="another")])
+        _INSERT.many(conn, [])
+        assert _RENAME.run(conn, {"_id": "a", "_name": "%(x)s ? :y"}) == 1
+        assert _RENAME.run(conn, {"_id": "z", "_name": "nobody"}) == 0
+        _RENAME.many(conn, [{"_id": each, "_name": each} for each in ("b", "z")])
+        row = _ONE.first(conn, {"org_id": "o", "id": "a"})
+        assert (row.display_name, row.sign_in_address, row.rest) == ("%(x)s ? :y", None, 2)
+        assert _ONE.first(conn, {"org_id": "o", "id": "b"}).display_name == "b"
+
+    await db.write(body)
+
+
+async def test_errors_are_those_of_sqlalchemy_without_what_was_typed(db: Database) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        await db.write(lambda conn: _INSERT.many(conn, [_person("a"), _person("a")]))
+    assert "O'Neill" not in str(caught.value)
+
+
+async def test_time_without_a_zone_is_refused(db: Database) -> None:
+    naive = _MOMENT.replace(tzinfo=None)
+    with pytest.raises(ValueError, match="time zone"):
+        await db.write(lambda conn: _INSERT.many(conn, [_person("a", created_at=naive)]))
+
+
+async def test_glance_sees_what_was_committed_and_cannot_write(db: Database) -> None:
+    await db.write(lambda conn: _INSERT.many(conn, [_person("a")]))
+    found = await db.glance(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "a"}))
+    assert found.id == "a"
+    with pytest.raises(Exception, match="read"):
+        await db.glance(lambda conn: _INSERT.many(conn, [_person("b")]))
+    assert await db.glance(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "b"}), one=True) is None

@@ -1,0 +1,241 @@
+"""/Bulk over HTTP: RFC 7644 §3.7."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN
+from scimd.scim.bulk import in_order, read
+from tests.scim.serving import BASE, Client, Reply, installed
+
+REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
+
+
+def body(*operations: Any, stop: int | None = None) -> dict[str, Any]:
+    more = {} if stop is None else {"failOnErrors": stop}
+    return {"schemas": [REQUEST], "Operations": list(operations), **more}
+
+
+def post(bulk_id: str, kind: str = "Users", **data: Any) -> dict[str, Any]:
+    named = {"userName": bulk_id} if kind == "Users" else {"displayName": bulk_id}
+    return {"method": "POST", "path": f"/{kind}", "bulkId": bulk_id, "data": {**named, **data}}
+
+
+def group(bulk_id: str, *members: str) -> dict[str, Any]:
+    return post(bulk_id, "Groups", members=[{"value": f"bulkId:{each}"} for each in members])
+
+
+async def bulk(client: Client, *operations: Any, stop: int | None = None) -> list[dict[str, Any]]:
+    reply = await client.post("/Bulk", body(*operations, stop=stop))
+    assert reply.status == 200, reply.raw
+    assert reply.json["schemas"] == [RESPONSE]
+    return list(reply.json["Operations"])
+
+
+def statuses(results: list[dict[str, Any]]) -> list[str]:
+    return [each["status"] for each in results]
+
+
+def ids(results: list[dict[str, Any]]) -> dict[str, str]:
+    return {each["bulkId"]: each["location"].rpartition("/")[2] for each in results if "location" in each}
+
+
+async def members(client: Client, group_id: str) -> set[str]:
+    found = (await client.get(f"/Groups/{group_id}")).json
+    return {each["value"] for each in found.get("members", ())}
+
+
+async def test_each_method_is_done_and_told_as_alone(idp: Client) -> None:
+    one, two, three = [await idp.user(name) for name in ("one", "two", "three")]
+    results = await bulk(
+        idp,
+        post("new"),
+        {"method": "PUT", "path": f"/Users/{one['id']}", "data": {"userName": "uno"}},
+        {
+            "method": "PATCH",
+            "path": f"/Users/{two['id']}",
+            "data": {"Operations": [{"op": "replace", "path": "title", "value": "CTO"}]},
+        },
+        {"method": "DELETE", "path": f"/Users/{three['id']}", "bulkId": "gone"},
+    )
+    assert statuses(results) == ["201", "200", "200", "204"]
+    assert [each["method"] for each in results] == ["POST", "PUT", "PATCH", "DELETE"]
+    made = (await idp.get(f"/Users/{ids(results[:1])['new']}")).json
+    assert results[0] == {
+        "method": "POST",
+        "bulkId": "new",
+        "version": made["meta"]["version"],
+        "location": made["meta"]["location"],
+        "status": "201",
+    }
+    assert results[1]["location"] == f"{BASE}/Users/{one['id']}"
+    assert results[3]["bulkId"] == "gone"
+    assert (await idp.get(f"/Users/{one['id']}")).json["userName"] == "uno"
+    assert (await idp.get(f"/Users/{two['id']}")).json["title"] == "CTO"
+    assert (await idp.get(f"/Users/{three['id']}")).status == 404
+
+
+async def test_bulk_ids_resolve_in_any_order(idp: Client) -> None:
+    """§3.7.2: also before what they name, in a path, in the filter of a PATCH's path."""
+    patch = {"Operations": [{"op": "add", "path": "members", "value": [{"value": "bulkId:late"}]}]}
+    shrink = {"Operations": [{"op": "remove", "path": 'members[value eq "bulkId:ann"]'}]}
+    results = await bulk(
+        idp,
+        group("team", "ann", "bob"),
+        {"method": "PATCH", "path": "/Groups/bulkId:team", "data": patch},
+        {"method": "PATCH", "path": "/Groups/bulkId:team", "data": shrink},
+        post("bob", **{ENTERPRISE_URN: {"manager": {"value": "bulkId:ann"}}}),
+        post("ann"),
+        post("late"),
+    )
+    assert statuses(results) == ["201", "204", "204", "201", "201", "201"]
+    made = ids([each for each in results if "bulkId" in each])
+    assert await members(idp, made["team"]) == {made["bob"], made["late"]}
+    bob = (await idp.get(f"/Users/{made['bob']}")).json
+    assert bob[ENTERPRISE_URN]["manager"]["value"] == made["ann"]
+
+
+async def test_rings_of_bulk_ids_are_closed(idp: Client) -> None:
+    """§3.7.1: groups that hold each other, people who manage each other."""
+    results = await bulk(
+        idp,
+        group("a", "b", "ann"),
+        group("b", "a", "bob"),
+        post("ann", **{ENTERPRISE_URN: {"department": "R&D", "manager": {"value": "bulkId:bob"}}}),
+        post("bob", **{ENTERPRISE_URN: {"manager": {"value": "bulkId:ann"}}}),
+    )
+    assert statuses(results) == ["201"] * 4
+    made = ids(results)
+    assert await members(idp, made["a"]) == {made["b"], made["ann"]}
+    assert await members(idp, made["b"]) == {made["a"], made["bob"]}
+    ann, bob = [(await idp.get(f"/Users/{made[name]}")).json for name in ("ann", "bob")]
+    assert ann[ENTERPRISE_URN] == {"department": "R&D", "manager": {"value": made["bob"]}}
+    assert bob[ENTERPRISE_URN]["manager"]["value"] == made["ann"]
+    for each, found in zip(results[2:], (ann, bob), strict=True):
+        assert each["version"].partition("-")[0] == found["meta"]["version"].partition("-")[0]
+
+
+async def test_what_names_a_failed_or_missing_bulk_id_fails_by_name(idp: Client) -> None:
+    results = await bulk(idp, group("g", "bad"), post("bad", userName=""), group("h", "nobody"), post("ok"))
+    assert statuses(results) == ["409", "400", "400", "201"]
+    assert "'bad'" in results[0]["response"]["detail"]
+    assert "'nobody'" in results[2]["response"]["detail"]
+    assert [each["response"]["status"] for each in results[:3]] == statuses(results[:3])
+    assert (await idp.get("/Groups")).json["totalResults"] == 0
+
+
+async def test_half_a_ring_is_told_as_failed_with_its_location(idp: Client) -> None:
+    """§3.7.1: 409. It stands, without the member that was not made."""
+    broken = post("a", "Groups", displayName="", members=[{"value": "bulkId:b"}])
+    results = await bulk(idp, broken, group("b", "a"))
+    assert statuses(results) == ["400", "409"]
+    made = ids(results[1:])["b"]
+    assert "'a'" in results[1]["response"]["detail"]
+    assert await members(idp, made) == set()
+
+
+async def test_error_is_told_whole_and_the_rest_goes_on(idp: Client) -> None:
+    """§3.7.3, without failOnErrors."""
+    await idp.user("taken")
+    results = await bulk(idp, post("x", userName="taken"), post("y"))
+    assert statuses(results) == ["409", "201"]
+    assert "location" not in results[0]
+    assert results[0]["response"]["scimType"] == "uniqueness"
+    assert results[0]["response"]["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
+
+
+@pytest.mark.parametrize(("stop", "told"), [(1, 2), (2, 4), (9, 5), (0, 5)])
+async def test_fail_on_errors_leaves_the_rest_undone(idp: Client, stop: int, told: int) -> None:
+    """§3.7.3."""
+    bad = {"method": "DELETE", "path": "/Users/nobody"}
+    results = await bulk(idp, post("a"), bad, post("b"), bad, post("c"), stop=stop)
+    assert len(results) == told
+    there = (await idp.get("/Users")).json["totalResults"]
+    assert there == sum(each["status"] == "201" for each in results)
+
+
+async def test_version_of_an_operation_is_its_if_match(idp: Client) -> None:
+    user = await idp.user("dana")
+    path = f"/Users/{user['id']}"
+    put = {"method": "PUT", "path": path, "data": {"userName": "dana", "title": "CTO"}}
+    stale = {"method": "DELETE", "path": path, "version": user["meta"]["version"]}
+    results = await bulk(idp, {**put, "version": user["meta"]["version"]}, stale)
+    assert statuses(results) == ["200", "412"]
+    assert results[1]["location"] == f"{BASE}{path}"
+    # What the request's own header says is about the bulk request, and so about none of these.
+    reply = await idp.post("/Bulk", body({**put}), headers={"If-Match": 'W/"0"'})
+    assert statuses(reply.json["Operations"]) == ["200"]
+
+
+MALFORMED: list[tuple[Any, str]] = [
+    ("text", "400"),
+    ({}, "400"),
+    ({"method": "GET", "path": "/Users"}, "400"),
+    ({"method": "POST", "path": "/Users", "data": {"userName": "x"}}, "400"),
+    ({"method": "POST", "path": "/Users", "bulkId": "x"}, "400"),
+    ({"method": "POST", "path": "/Users", "bulkId": "y", "data": []}, "400"),
+    ({"method": "POST", "bulkId": "z", "data": {}}, "400"),
+    ({"method": "POST", "path": "/Bulk", "bulkId": "x0", "data": {"Operations": []}}, "400"),
+    ({"method": "POST", "path": "/Users/.search", "bulkId": "x1", "data": {}}, "400"),
+    ({"method": "POST", "path": "/Schemas", "bulkId": "x2", "data": {}}, "400"),
+    ({"method": "PUT", "path": "/Users", "data": {}}, "405"),
+    ({"method": "DELETE", "path": "/Users/a/b"}, "404"),
+    ({"method": "DELETE", "path": "/Users/bulkId:none"}, "400"),
+    ({"method": "PATCH", "path": "/Users/x", "data": {"Operations": []}}, "404"),
+    ({"method": "DELETE", "path": "/Users/x", "version": 7}, "400"),
+]
+
+
+async def test_operation_that_cannot_be_read_fails_alone(idp: Client) -> None:
+    """§3.7; a bulk request inside a bulk request is refused."""
+    results = await bulk(idp, *(each for each, _ in MALFORMED), post("good"))
+    assert statuses(results) == [status for _, status in MALFORMED] + ["201"]
+    assert all(each["response"]["detail"] for each in results[:-1])
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {},
+        {"Operations": {}},
+        body(post("a"), post("a")),
+        body(post("a"), stop=-1),
+        {**body(post("a")), "failOnErrors": "one"},
+        {**body(post("a")), "failOnErrors": True},
+    ],
+)
+async def test_request_that_cannot_be_read_changes_nothing(idp: Client, whole: dict[str, Any]) -> None:
+    reply = await idp.post("/Bulk", whole)
+    assert (reply.status, reply.scim_type in ("invalidSyntax", "invalidValue")) == (400, True)
+    assert (await idp.get("/Users")).json["totalResults"] == 0
+
+
+async def test_announced_limits_are_kept(database_url: str) -> None:
+    """§3.7.4: 413, and nothing is done."""
+    limits = {"scim": {"max_bulk_operations": 3}, "server": {"max_body_bytes": 4096, "public_url": BASE[:-8]}}
+    async with installed(database_url, **limits) as running:
+        client = await running.client(await running.organization("acme"))
+        told = (await client.get("/ServiceProviderConfig")).json["bulk"]
+        assert told == {"supported": True, "maxOperations": 3, "maxPayloadSize": 4096}
+        many: Reply = await client.post("/Bulk", body(*(post(f"u{n}") for n in range(4))))
+        long: Reply = await client.post("/Bulk", body(post("a", title="x" * 4096)))
+        assert (many.status, long.status) == (413, 413)
+        assert (await client.get("/Users")).json["totalResults"] == 0
+        assert statuses(await bulk(client, *(post(f"u{n}") for n in range(3)))) == ["201"] * 3
+
+
+async def test_bulk_needs_a_token_and_post(idp: Client) -> None:
+    assert (await idp.get("/Bulk")).status == 405
+    anonymous = await idp.send("POST", "/Bulk", body(), headers={"Authorization": "Bearer x"})
+    assert anonymous.status == 401
+
+
+def test_long_chain_is_ordered_in_linear_time() -> None:
+    """Each refers to the one after it: the last is made first."""
+    chain = [group(str(n), str(n + 1)) for n in range(999)] + [group("999")]
+    operations, _ = read(orjson.loads(orjson.dumps(body(*chain))), 1000)
+    assert [each.place for each in in_order(operations)] == list(range(999, -1, -1))
