@@ -22,8 +22,8 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, leases, seats, sources, unsettled, upkeep
-from scimd.org import jobs as time_jobs
+from scimd.org import approvals, leases, seats, source_upkeep, sources, unsettled
+from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
 from scimd.outbox import relay
@@ -169,7 +169,7 @@ class Jobs:
 
     async def _run_due_sources(self) -> None:
         now = time.monotonic()
-        for org_id, source_id in await upkeep.due_sources(self._door):
+        for org_id, source_id in await source_upkeep.due_sources(self._door):
             running = sum(name.startswith("source:") for name in self._tasks)
             if running >= _SOURCES_AT_ONCE:
                 return
@@ -210,11 +210,11 @@ class Jobs:
         await relay.run_once(self._door, self._mailer, self._config.server.public_url)
 
     async def _settle(self) -> None:
-        for org_id in await upkeep.organizations_with_marks(self._door):
+        for org_id in await source_upkeep.organizations_with_marks(self._door):
             await unsettled.settle_marked(self._door, org_id, budget_s=_SETTLE_FOR_S)
 
     async def _promote(self) -> None:
-        for org_id in await upkeep.organizations_with_free_seats(self._door):
+        for org_id in await source_upkeep.organizations_with_free_seats(self._door):
             await seats.promote(self._door, org_id)
 
     async def _expire(self) -> None:

@@ -242,7 +242,7 @@ assertions = Table(
     _time("created_at"),
     _time("changed_at"),
     _time("gone_at", null=True),
-    Index("ix_assertions_person", "org_id", "person_id"),
+    Index("ix_assertions_person", "org_id", "person_id", "source_id", "state"),
     # All that a page without a filter passes over: no row of the table is read for it.
     Index("ix_assertions_page", "org_id", "source_id", "created_at", "person_id", "state"),
     Index("ix_assertions_email", "org_id", "source_id", "email_key"),

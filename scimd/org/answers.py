@@ -13,14 +13,14 @@ from sqlalchemy import select
 from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions
-from scimd.org import effects, guard, returning
+from scimd.org import bindings, permissions, returning
 from scimd.org.decisions import DecisionRecord
 from scimd.org.tx import Tx
 
 
 def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
     """Do it. Raises Forbidden, and what the effect refuses."""
-    guard.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
+    permissions.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
     facts = item.facts
     match item.kind, answer:
         case "return", "give_back":
@@ -28,7 +28,7 @@ def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
         case "shared_address", "again":
             _look_again(tx, item)
         case "group_name", "use":
-            effects.give_project(tx, GroupId(facts["group_id"]), ProjectId(facts["project_id"]))
+            bindings.give_project(tx, GroupId(facts["group_id"]), ProjectId(facts["project_id"]))
 
 
 def _look_again(tx: Tx, item: DecisionRecord) -> None:

@@ -8,7 +8,7 @@ from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RunId
 from scimd.db.tables import runs as table
-from scimd.org import guard, runs
+from scimd.org import permissions, runs
 from scimd.org.runs import RunRecord
 from scimd.org.tx import Context, Door, Tx
 
@@ -19,7 +19,7 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
     Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held,
     StateMoved for a plan that is older than 24 hours.
     """
-    guard.require(ctx, "plans.approve")
+    permissions.require(ctx, "plans.approve")
 
     def body(tx: Tx) -> None:
         run = runs.find(tx.conn, tx.org_id, run_id)

@@ -12,7 +12,7 @@ from scimd.core.errors import NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import RoleName, SourceId
 from scimd.db.tables import sources
-from scimd.org import effects
+from scimd.org import bindings
 from scimd.org.refolding import refold
 from scimd.org.sources import (
     NewSource,
@@ -40,7 +40,7 @@ def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ..
     _one_source_per_priority(tx)
     # Last: binding asks for the rules as all of these changes have left them.
     for source_id in regrouping:
-        effects.rebind(tx, source_id)
+        bindings.rebind(tx, source_id)
     names = [source.name for source in wanted]
     left_out = tx.conn.execute(
         select(sources.c.name)

@@ -22,8 +22,8 @@ from scimd.core.standing import (
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, grants, invitations, people
-from scimd.org.following import BY_SCIMD
-from scimd.org.memberships import memberships
+from scimd.org.group_nesting import memberships
+from scimd.org.invitation_upkeep import BY_SCIMD
 from scimd.org.tx import Tx
 
 _org: BindParameter[str] = bindparam("org_id")

@@ -17,7 +17,7 @@ from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
-from scimd.org import effects, members, projects, reads, unsettled
+from scimd.org import bindings, member_rows, projects, reads, unsettled
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Context, Door, Tx
 
@@ -90,9 +90,9 @@ def _record(
     told = _update(tx, source, row, wish, name)
     if told and (row.display_name, row.external_id) != (name, wish.external_id):
         renamed[group_id] = name
-        effects.rebind_renamed(tx, source, row, wish.external_id, name)
+        bindings.rebind_renamed(tx, source, row, wish.external_id, name)
         # It may give less than before.
-        members.touch_below(tx, [group_id], unsettled.LEAVERS)
+        member_rows.touch_below(tx, [group_id], unsettled.LEAVERS)
     moved = False
     if wish.members is not None:
         moved = change_members(tx, group_id, (), (), replace=wish.members)
@@ -172,10 +172,10 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
     tx.counts[source.id, "group_count"] += 1
     after = {"displayName": name, "source": source.name, "members": len(wish.members or ())}
     tx.record(Event(EventKind.GROUP_CREATED, "group", group_id, after=after))
-    effects.bind(tx, source, group_id, wish.external_id, name)
-    members.resolve_group(tx, source.id, group_id, wish.external_id)
+    bindings.bind(tx, source, group_id, wish.external_id, name)
+    member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
     if wish.members:
-        members.change(tx, source.id, group_id, wish.members, ())
+        member_rows.change(tx, source.id, group_id, wish.members, ())
     return group_id
 
 
@@ -224,19 +224,19 @@ def change_members(
         raise NotFound("group", group_id)
     changes = []
     if replace is not None:
-        changes.append(members.replace(tx, source.id, group_id, replace))
+        changes.append(member_rows.replace(tx, source.id, group_id, replace))
     if add or remove:
-        changes.append(members.change(tx, source.id, group_id, add, remove))
+        changes.append(member_rows.change(tx, source.id, group_id, add, remove))
     added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
     if not added and not removed:
         return False
-    members.raise_versions(tx, [group_id])
+    member_rows.raise_versions(tx, [group_id])
     after = {"added": added, "removed": removed} | _few(changes)
     tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after))
     return True
 
 
-def _few(changes: Sequence[members.Change], most: int = 100) -> dict[str, list[str]]:
+def _few(changes: Sequence[member_rows.Change], most: int = 100) -> dict[str, list[str]]:
     """Who came and went, where the audit can still be read; each person's own events say it anyway."""
     came = [i for each in changes for i in (*each.people_added, *each.groups_added)]
     went = [i for each in changes for i in (*each.people_removed, *each.groups_removed)]
@@ -259,9 +259,9 @@ def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
     found = {GroupId(row.id): row.display_name for row in lock_rows(tx.conn, query.order_by(column.id))}
     if found:
         ids = list(found)
-        members.touch_below(tx, ids, unsettled.LEAVERS)
-        members.raise_versions(tx, members.parents(tx, ids))
-        effects.unbind(tx, ids)
+        member_rows.touch_below(tx, ids, unsettled.LEAVERS)
+        member_rows.raise_versions(tx, member_rows.parents(tx, ids))
+        bindings.unbind(tx, ids)
         projects.orphan(tx, ids)
         tx.conn.execute(
             update(groups)

@@ -2,7 +2,7 @@
 
 An invitation is a row with a generation and an expiry; its link is derived when it is needed and
 stands nowhere (``core.links``). *Channel*: only a link that went by mail verifies the address. What
-settling does to invitations stands in ``org.following``.
+settling does to invitations stands in ``org.invitation_upkeep``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import deliveries, grants, invitations, organizations, people, projects, sources
-from scimd.org import credentials, guard, passwords, sessions
-from scimd.org.following import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
+from scimd.org import credentials, passwords, permissions, sessions
+from scimd.org.invitation_upkeep import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
 __all__ = [
@@ -300,7 +300,7 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
 
     Raises SeatLimitReached where the person lost their seat with the old one and none is free.
     """
-    guard.require(ctx, "invitations.manage")
+    permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> InvitationRecord:
         row = _mine(tx, invitation_id)
@@ -348,7 +348,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
 
     Raises SeatLimitReached as ``resend`` does.
     """
-    guard.require(ctx, "invitations.manage")
+    permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> str:
         row = _mine(tx, invitation_id)
@@ -366,7 +366,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
 
 async def withdraw(door: Door, ctx: Context, invitation_id: InvitationId) -> InvitationRecord:
     """Pending → Cancelled, by hand. Raises InvitationClosed where it is over already."""
-    guard.require(ctx, "invitations.manage")
+    permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> InvitationRecord:
         row = _mine(tx, invitation_id)

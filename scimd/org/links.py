@@ -20,7 +20,7 @@ from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
-from scimd.org import guard, organizations
+from scimd.org import organizations, permissions
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -48,7 +48,7 @@ async def create_sign_in_link(
     door: Door, ctx: Context, person_id: PersonId, *, valid_s: float = SIGN_IN_VALID_S
 ) -> str:
     """A token that signs the person in once; older sign-in links of theirs are dead."""
-    guard.require(ctx, "users.manage")
+    permissions.require(ctx, "users.manage")
     return await door.run(ctx, lambda tx: _made(tx, person_id, "sign_in", valid_s, "copy"))
 
 
@@ -87,7 +87,7 @@ async def send_set_password_link(door: Door, ctx: Context, person_id: PersonId) 
 
     Nobody else ever sees that link: it goes to the stored address, and it cannot be copied.
     """
-    guard.require(ctx, "users.manage")
+    permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
         person = _must_exist(tx, person_id)

@@ -28,7 +28,7 @@ from scimd.db.tables import people
 from scimd.org import candidates, decisions
 from scimd.org.candidates import Near
 from scimd.org.decisions import DecisionKind, NewDecision, Option
-from scimd.org.entries import Work
+from scimd.org.incoming import Work
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 

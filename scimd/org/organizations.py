@@ -19,7 +19,7 @@ from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
-from scimd.org import declared_sources, guard, held_changes
+from scimd.org import declared_sources, held_changes, permissions
 from scimd.org.sources import bump, mark_everyone
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
 
@@ -239,7 +239,7 @@ async def set_seats(door: Door, ctx: Context, seats: int | None) -> Organization
     Those who wait take the new seats in the promotion that follows.
     """
 
-    guard.require(ctx, "seats.manage")
+    permissions.require(ctx, "seats.manage")
 
     def body(tx: Tx) -> OrganizationRecord:
         record = _get(tx)

@@ -12,7 +12,7 @@ from scimd.core.resource import StoredUser, unpack
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, people
 from scimd.org import reads
-from scimd.org.entries import Asserted, AssertUser
+from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
 from scimd.org.tx import Context, Door, Tx

@@ -20,8 +20,11 @@ from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
 from scimd.org import candidates, keyset
+from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
+from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position, Sort
-from scimd.org.known import (
+from scimd.org.rulebook import RuleBook
+from scimd.org.sync_reads import (
     KnownGroup,
     KnownUser,
     group_member_keys,
@@ -31,9 +34,6 @@ from scimd.org.known import (
     live_groups,
     live_users,
 )
-from scimd.org.memberships import memberships
-from scimd.org.pages import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
-from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Context, Door, Tx
 
 __all__ = [

@@ -15,9 +15,9 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, members, names, returning
+from scimd.org import admins, member_rows, names, returning
 from scimd.org.candidates import Near
-from scimd.org.entries import Asserted, AssertUser, Work, columns, prepare
+from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
@@ -180,7 +180,7 @@ def _bring_back(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     )
     returning.restore(tx, tx.conn.execute(query).all())
     returning.begin_anew(tx, [row.id for row in rows if not row.keeps], source.id)
-    members.shown_again(tx, source.id, ids)
+    member_rows.shown_again(tx, source.id, ids)
 
 
 def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -320,7 +320,7 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.leaving.add(row.id)
         tx.record(_event(source, row))
     appeared = [row for row in rows if not row.was_live]
-    members.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
+    member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
 
 
 def _event(source: SourceBook, row: Work) -> Event:

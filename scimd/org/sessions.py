@@ -17,7 +17,7 @@ from scimd.core.standing import Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, links, organizations, people, roles, sessions, unsettled
-from scimd.org import entry, guard
+from scimd.org import admission, permissions
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
 
@@ -166,7 +166,7 @@ def _holder(conn: Connection, row: Any) -> SessionHolder | None:
     held = tuple(RoleName(name) for name in row.roles)
     allowed = permissions_of(conn, OrgId(row.org_id), held)
     if row.unsettled:
-        fresh = entry.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
+        fresh = admission.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
         if fresh is None or not fresh.may_enter:
             return None
         held = tuple(name for name in held if name in fresh.roles)
@@ -246,7 +246,7 @@ async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
         if row is None:
             raise NotFound("session", session_id)
         if row.person_id != tx.ctx.actor.id:
-            guard.require(tx.ctx, "users.manage")
+            permissions.require(tx.ctx, "users.manage")
         if row.ended_at is None:
             tx.conn.execute(update(sessions).where(mine).values(ended_at=tx.now, ended_by=tx.ctx.actor.name))
             after = {"sessions": 1, "why": f"ended by {tx.ctx.actor.name}"}

@@ -18,9 +18,9 @@ from scimd.core.standing import CauseKind, Standing, Status, standing
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
-from scimd.org import admins, following, profiles, seats, sessions, stored, unsettled
+from scimd.org import admins, invitation_upkeep, profiles, seats, sessions, standing_rows, unsettled
 from scimd.org.facts import Loaded, gather
-from scimd.org.stored import Outcome
+from scimd.org.standing_rows import Outcome
 from scimd.org.tx import Tx
 
 _PEOPLE = Locking(
@@ -64,7 +64,7 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     )
     _correct(tx, loaded, decided, profile)
     before = {
-        person_id: stored.standing_of(row, loaded.grants.get(person_id, ()))
+        person_id: standing_rows.standing_of(row, loaded.grants.get(person_id, ()))
         for person_id, row in loaded.rows.items()
     }
     admins.protect(tx, loaded.rows, before, decided)
@@ -80,7 +80,7 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
         )
         for person_id, row in loaded.rows.items()
     ]
-    stored.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
+    standing_rows.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
     _tell(tx, outcomes)
 
 
@@ -178,7 +178,7 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
         if outcome.before is not None and outcome.before.may_enter and not outcome.after.may_enter
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
-    following.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+    invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
 
 
 #: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
@@ -204,17 +204,17 @@ def _complete_created(tx: Tx, outcomes: list[Outcome]) -> None:
             tx.events[n] = replace(event, after={**(event.after or {}), **standing_})
 
 
-def _follow_up(tx: Tx, outcome: Outcome) -> following.FollowUp:
+def _follow_up(tx: Tx, outcome: Outcome) -> invitation_upkeep.FollowUp:
     row, after = outcome.row, outcome.after
     source = tx.book.rules.sources.get(SourceId(after.owner)) if after.owner else None
     before = outcome.before
-    return following.FollowUp(
+    return invitation_upkeep.FollowUp(
         person_id=outcome.person_id,
         address=outcome.profile.get("sign_in_address", row.sign_in_address),
         display_name=outcome.profile.get("display_name", row.display_name),
         source_id=source.id if source else None,
         source_state=source.state if source else None,
         invite=source.invite if source else "immediate",
-        before=following.Before(before.status, row.has_seat) if before else None,
+        before=invitation_upkeep.Before(before.status, row.has_seat) if before else None,
         after=after,
     )

@@ -18,7 +18,7 @@ from scimd.core.errors import MayNotSignIn, NotAllowedNow, TooManyRequests, Wron
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.db.tables import login_attempts, organizations, people
-from scimd.org import credentials, entry, links, passwords, sessions
+from scimd.org import admission, credentials, links, passwords, sessions
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -161,7 +161,7 @@ def _finish(
     if credentials.password_of(tx.conn, tx.org_id, person_id) != account.secret:
         _close_attempt(tx, attempt_id, success=False, reason="the password was changed meanwhile")
         return None
-    cause = entry.why_not(tx.conn, tx.org_id, person_id)
+    cause = admission.why_not(tx.conn, tx.org_id, person_id)
     if cause is not None:
         _close_attempt(tx, attempt_id, success=False, reason=cause)
         _tell_failed(tx, account, ip, cause)
@@ -202,7 +202,7 @@ async def by_link(door: Door, token: str, *, ip: str, user_agent: str) -> Signed
 
     def body(tx: Tx) -> SignedIn:
         person_id = links.spend(tx, link)
-        cause = entry.why_not(tx.conn, tx.org_id, person_id)
+        cause = admission.why_not(tx.conn, tx.org_id, person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
         _note_link(tx, page, ip)
@@ -247,7 +247,7 @@ async def set_password_by_link(
 
     def body(tx: Tx) -> SignedIn:
         person_id = links.spend(tx, link)
-        cause = entry.why_not(tx.conn, tx.org_id, person_id)
+        cause = admission.why_not(tx.conn, tx.org_id, person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
         sessions.end_for(tx, [person_id], "password changed")

@@ -32,7 +32,7 @@ from scimd.db.tables import (
     rules,
     sources,
 )
-from scimd.org import guard, unsettled
+from scimd.org import permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
 
 Invite = Literal["immediate", "never"]
@@ -188,7 +188,7 @@ def find(conn: Connection, org_id: OrgId, name_or_id: str) -> SourceRecord:
 async def create(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
     """Make a source. Raises NotUnique where the organization has, or had, one of that name."""
 
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> SourceRecord:
         source_id = make(tx, new)
@@ -202,7 +202,7 @@ async def create(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
 async def ensure(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
     """The source of that name, made where it is missing; one that is there stays as it is."""
 
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> SourceRecord:
         make(tx, new)
@@ -341,7 +341,7 @@ async def release(door: Door, ctx: Context, source_id: SourceId) -> Released:
     Raises NotAllowedNow for a source that is not staged.
     """
 
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> Released:
         return _release(tx, find(tx.conn, tx.org_id, source_id))
@@ -398,7 +398,7 @@ async def preview_release(door: Door, org_id: OrgId, source_id: SourceId) -> Rel
 async def set_state(door: Door, ctx: Context, source_id: SourceId, state: SourceState) -> SourceRecord:
     """Put the source into another state. Staged → active is a release; nothing goes back to staged."""
 
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> SourceRecord:
         change_state(tx, find(tx.conn, tx.org_id, source_id), state)

@@ -14,7 +14,7 @@ from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
 from scimd.db.prepared import Prepared
 from scimd.db.tables import organizations, sources, tokens
-from scimd.org import guard
+from scimd.org import permissions
 from scimd.org.secrets import is_token, new_token, token_hash
 from scimd.org.sources import bump, find
 from scimd.org.tx import Context, Door, Tx
@@ -83,7 +83,7 @@ async def create(
     expires_at: datetime | None = None,
 ) -> NewToken:
     """Make a token for a source. Raises NotFound, InvalidValue for an unknown profile or a past expiry."""
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
     if profile not in PROFILES:
         raise InvalidValue("profile", f"must be one of {', '.join(PROFILES)}")
 
@@ -119,7 +119,7 @@ async def create(
 
 async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
     """End the token at once. Revoking twice changes nothing. Raises NotFound."""
-    guard.require(ctx, "sources.manage")
+    permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> None:
         mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)

@@ -16,7 +16,7 @@ import stamina
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, LeaseLost, NotAllowedNow, Overloaded, Refusal
 from scimd.core.people import OrgId
-from scimd.org import applying, leases, runs
+from scimd.org import leases, plan_batches, runs
 from scimd.org.leases import Lease
 from scimd.org.pace import Pace
 from scimd.org.runs import RunRecord, State
@@ -51,8 +51,8 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     database stayed away; the run can be gone on with. A source that was paused or ended meanwhile
     ends the run as partial.
     """
-    done, total = 0, await door.read(lambda conn: applying.left(conn, run))
-    pace = Pace(door, applying.BATCH, hold_s=_HOLD_S)
+    done, total = 0, await door.read(lambda conn: plan_batches.left(conn, run))
+    pace = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S)
     try:
         while True:
             try:
@@ -86,13 +86,13 @@ async def _settle_all(door: Door, org_id: OrgId) -> None:
 
 async def _batch(ctx: Context, run: RunRecord, lease: Lease, pace: Pace) -> int:
     return await _patiently(
-        lambda: pace.run(ctx, lambda tx: applying.apply_batch(tx, run.id, lease, size=pace.size))
+        lambda: pace.run(ctx, lambda tx: plan_batches.apply_batch(tx, run.id, lease, size=pace.size))
     )
 
 
 async def _skip(door: Door, ctx: Context, run: RunRecord, lease: Lease, exc: Exception) -> None:
     why = str(exc) if isinstance(exc, Refusal) else f"an unforeseen fault: {type(exc).__name__}"
-    await _patiently(lambda: door.run(ctx, lambda tx: applying.skip(tx, run.id, lease, why)))
+    await _patiently(lambda: door.run(ctx, lambda tx: plan_batches.skip(tx, run.id, lease, why)))
 
 
 def _log(exc: Exception, run: RunRecord, size: int) -> None:

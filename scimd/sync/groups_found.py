@@ -15,7 +15,7 @@ from scimd.core.people import fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.plan import GroupFound
 from scimd.core.sync.policy import Situation
-from scimd.org.known import KnownGroup, group_member_keys
+from scimd.org.sync_reads import KnownGroup, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
 

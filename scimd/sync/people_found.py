@@ -21,7 +21,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org.known import KnownUser, identified, known_users
+from scimd.org.sync_reads import KnownUser, identified, known_users
 from scimd.org.tx import Context, Door
 
 _BY = {

@@ -20,9 +20,9 @@ from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
 from scimd.org import runs
-from scimd.org.known import KnownGroup, KnownUser, live_groups, live_users
 from scimd.org.runs import Ground
 from scimd.org.sources import SourceRecord
+from scimd.org.sync_reads import KnownGroup, KnownUser, live_groups, live_users
 from scimd.org.tx import Context, Door
 from scimd.sync import registry
 from scimd.sync.apply import Progress, Report

@@ -21,12 +21,12 @@ from scimd import log
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
 from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
-from scimd.org import applying, guard, leases, runs, sources, upkeep
+from scimd.org import leases, permissions, plan_batches, runs, source_upkeep, sources
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.runs import RunRecord, State, Trigger
+from scimd.org.source_upkeep import After
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
-from scimd.org.upkeep import After
 from scimd.sync import planning, schedule
 from scimd.sync.apply import Progress, Report, apply_all
 from scimd.sync.planning import CannotPlan, Planned, Refreshed
@@ -72,13 +72,13 @@ async def apply_run(door: Door, by: Context, run_id: str, *, report: Report = _s
     Needs the permission ``plans.approve``. Raises NotAllowedNow where nothing waits, Busy, and
     StateMoved where what the plan rests on moved.
     """
-    guard.require(by, "plans.approve")
+    permissions.require(by, "plans.approve")
     run = await runs.get_run(door, by.org_id, run_id)
     source = await sources.get_source(door, by.org_id, run.source_id)
     ctx = context(door, source)
     async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
         try:
-            run = await door.run(by, lambda tx: applying.let_go(tx, run.id, lease))
+            run = await door.run(by, lambda tx: plan_batches.let_go(tx, run.id, lease))
         except StateMoved as exc:
             why = str(exc)
             await door.run(by, lambda tx: runs.set_state(tx, run.id, "refused", error=why))
@@ -195,7 +195,7 @@ async def _finish_what_was_cut_off(
     run = await door.read(lambda conn: runs.unfinished(conn, source.org_id, source.id))
     if run is not None:
         run_id = run.id
-        ended = await door.run(ctx, lambda tx: applying.let_stand(tx, run_id, lease))
+        ended = await door.run(ctx, lambda tx: plan_batches.let_stand(tx, run_id, lease))
         if ended is not None:
             logger.info("run_given_up", run_id=run.id, source=source.name, why=ended.error)
             return
@@ -238,7 +238,7 @@ async def _applied(
         run = await apply_all(door, ctx, run, lease, report)
     for first in range(0, len(seen), _SAVED_AT_ONCE):
         part = seen[first : first + _SAVED_AT_ONCE]
-        await door.run(ctx, lambda tx, part=part: upkeep.refresh_digests(tx, run.source_id, part))  # type: ignore[misc]
+        await door.run(ctx, lambda tx, part=part: source_upkeep.refresh_digests(tx, run.source_id, part))  # type: ignore[misc]
     return run
 
 
@@ -266,7 +266,9 @@ async def _failed(
     # A source that fails is said once, and its recovery once.
     level = logger.warning if source.failures == 0 else logger.debug
     level("run_failed", run_id=run_id, source=source.name, kind=exc.kind, why=str(exc))
-    return await door.run(ctx, lambda tx: upkeep.run_failed(tx, source, run_id, exc.kind, str(exc), after))
+    return await door.run(
+        ctx, lambda tx: source_upkeep.run_failed(tx, source, run_id, exc.kind, str(exc), after)
+    )
 
 
 async def _close(
@@ -282,4 +284,4 @@ async def _close(
     after = After(failures=0, next_run_at=again, quarantined_since=quarantined, quarantine_cause=alarm)
     if source.failures:
         logger.info("source_recovered", source=source.name)
-    await door.run(ctx, lambda tx: upkeep.run_closed(tx, source, run, after))
+    await door.run(ctx, lambda tx: source_upkeep.run_closed(tx, source, run, after))

@@ -13,7 +13,7 @@ from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import decisions
-from scimd.org.names_of import names_of
+from scimd.org.labels import names_of
 from scimd.web import forms, words
 from scimd.web.pages import page, see_other
 

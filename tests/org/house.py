@@ -17,8 +17,8 @@ from scimd.db.engine import Database, Tuning
 from scimd.db.tables import metadata, people
 from scimd.org import audit, groups, organizations, seats, sources
 from scimd.org import people as door_people
-from scimd.org.entries import Asserted, AssertUser
 from scimd.org.groups import AssertedGroup, AssertGroup
+from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser
 from scimd.org.organizations import NewOrganization
 from scimd.org.secrets import Keyring

@@ -10,7 +10,7 @@ from sqlalchemy import delete, update
 
 from scimd.core.events import Event, EventKind
 from scimd.db.tables import event_values, events, published
-from scimd.org import audit, jobs, organizations
+from scimd.org import audit, organizations, timekeeping
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Tx
 from tests.org.acme import OPERATOR, House
@@ -122,7 +122,7 @@ async def test_erased_values_are_erased_and_not_changed(acme: House) -> None:
 async def test_each_organization_has_a_chain_of_its_own(acme: House) -> None:
     other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
     await acme.door.run(acme.ctx, many(3))
-    assert await jobs.publish_all(acme.door) == 5
-    assert await jobs.publish_all(acme.door) == 0
+    assert await timekeeping.publish_all(acme.door) == 5
+    assert await timekeeping.publish_all(acme.door) == 0
     assert (await audit.verify(acme.door, other.id)).published == 1
     assert (await audit.verify(acme.door, acme.org.id)).published == 4

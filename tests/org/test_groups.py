@@ -10,7 +10,7 @@ from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import effects, groups, organizations, reads, sources
+from scimd.org import bindings, groups, organizations, reads, sources
 from scimd.org.groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import settle_marked
@@ -77,7 +77,7 @@ async def test_name_that_collides_asks_and_gives_nothing_until_answered(database
         (item,) = await acme.rows(t.decisions)
         assert item.kind == "group_name"
         assert await acme.rows(t.group_effects) == []
-        await acme.run(lambda tx: effects.give_project(tx, group_id, item.facts["project_id"]))
+        await acme.run(lambda tx: bindings.give_project(tx, group_id, item.facts["project_id"]))
         (grant,) = [g for g in await acme.rows(t.grants) if g.until is None]
         assert (grant.origin, grant.group_id) == ("group", group_id)
 
@@ -257,7 +257,7 @@ async def test_new_rules_bind_the_groups_anew(database_url: str) -> None:
             generation = sources.bump(tx)  # type: ignore[arg-type]
             rule = {"number": 1, "pattern": "sales", "project": "Field"}
             sources.write_rules(tx, acme.scim, [rule], generation)  # type: ignore[arg-type]
-            effects.rebind(tx, acme.scim)  # type: ignore[arg-type]
+            bindings.rebind(tx, acme.scim)  # type: ignore[arg-type]
 
         await acme.run(rules)
         assert await projects_of(acme, ann) == {"Field"}
@@ -290,7 +290,7 @@ async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_o
 
         def without_rules(tx: Tx) -> None:
             sources.write_rules(tx, idp, [], sources.bump(tx))
-            effects.rebind(tx, idp)
+            bindings.rebind(tx, idp)
 
         ctx = acme.as_scim(idp)
         people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(5)]

@@ -8,7 +8,7 @@ import pytest
 
 from scimd.core.errors import WrongCredentials
 from scimd.db.tables import invitations
-from scimd.org import jobs, organizations, sign_in
+from scimd.org import organizations, sign_in, timekeeping
 from scimd.org.organizations import NewOrganization
 from tests.org.acme import OPERATOR, House
 
@@ -18,10 +18,10 @@ async def test_invitations_of_every_organization_expire(acme: House) -> None:
     for ctx in (acme.ctx, replace(acme.ctx, org_id=other.id)):
         home = replace(acme, ctx=ctx)
         await home.push(await home.source())
-    assert await jobs.expire_all(acme.door) == 0
+    assert await timekeeping.expire_all(acme.door) == 0
     acme.clock.pass_by(days=7)
-    assert await jobs.expire_all(acme.door) == 2
-    assert await jobs.expire_all(acme.door) == 0
+    assert await timekeeping.expire_all(acme.door) == 2
+    assert await timekeeping.expire_all(acme.door) == 0
     assert {row.status for row in await acme.rows(invitations)} == {"expired"}
 
 
@@ -30,7 +30,7 @@ async def test_more_than_one_batch_expires_in_one_call(acme: House) -> None:
     for n in range(205):
         await acme.push(okta, f"p{n}@acme.example")
     acme.clock.pass_by(days=7)
-    assert await jobs.expire_all(acme.door) == 205
+    assert await timekeeping.expire_all(acme.door) == 205
 
 
 async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> None:
@@ -39,5 +39,5 @@ async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> 
         with pytest.raises(WrongCredentials):
             await sign_in.by_password(acme.door, "acme", "x@y.example", "x", ip="127.0.0.1", user_agent="")
     acme.clock.pass_by(days=2)
-    assert await jobs.forget_attempts(acme.door) == 1
+    assert await timekeeping.forget_attempts(acme.door) == 1
     assert len(await sign_in.list_attempts(acme.door, acme.org.id)) == 1

@@ -6,7 +6,7 @@ from scimd.core.people import PersonId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import Linked, New
 from scimd.db import tables as t
-from scimd.org import known, reads
+from scimd.org import reads, sync_reads
 from scimd.org.keyset import Sort
 from scimd.org.reads import ListQuery
 from tests.org.house import group, house, user
@@ -113,7 +113,7 @@ async def test_plan_asks_whose_entries_are(database_url: str) -> None:
             Linked(PersonId(ann.person_id), "join"),
             New(),
         ]
-        first, second = await known.candidates(acme.door, acme.as_sync(hr), keys)
+        first, second = await sync_reads.candidates(acme.door, acme.as_sync(hr), keys)
         assert first.other_sources[0].join == "mail"
         assert second.holder is None
 

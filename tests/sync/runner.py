@@ -11,7 +11,7 @@ import sys
 import time
 
 from scimd.core.errors import Refusal
-from scimd.org import applying, leases, sources
+from scimd.org import leases, plan_batches, sources
 from scimd.org.leases import Lease
 from scimd.org.runs import RunId
 from scimd.org.tx import Tx
@@ -21,14 +21,14 @@ from tests.sync.world import opened
 
 
 async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s: float) -> None:
-    applying.BATCH = batch
+    plan_batches.BATCH = batch
     sync_run.LEASE_S = lease_s
     for function in (leases.take, leases.hold):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["for_s"] = lease_s
-    original = applying.apply_batch
+    original = plan_batches.apply_batch
 
-    def slow(tx: Tx, run_id: RunId, lease: Lease, *, size: int = batch) -> applying.Batch:
+    def slow(tx: Tx, run_id: RunId, lease: Lease, *, size: int = batch) -> plan_batches.Batch:
         print("inside", flush=True)
         time.sleep(inside_s)
         return original(tx, run_id, lease, size=min(size, batch))
@@ -38,7 +38,7 @@ async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s:
             print("between", flush=True)
             time.sleep(between_s)
 
-    applying.apply_batch = slow
+    plan_batches.apply_batch = slow
     async with opened(url) as door:
         (source,) = await sources.list_sources(door)
         try:

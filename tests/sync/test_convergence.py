@@ -8,7 +8,7 @@ import pytest
 
 from scimd.connector_api import Unreachable
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org import applying
+from scimd.org import plan_batches
 from scimd.sync import registry
 from tests.sync.world import Person, Point, Script, World, world
 
@@ -16,7 +16,7 @@ from tests.sync.world import Person, Point, Script, World, world
 @pytest.fixture(autouse=True)
 def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
-    monkeypatch.setattr(applying, "BATCH", 7)
+    monkeypatch.setattr(plan_batches, "BATCH", 7)
 
 
 def _move(script: Script, chance: random.Random) -> None:

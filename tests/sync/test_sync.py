@@ -11,10 +11,10 @@ from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import decisions, projects
 from scimd.org import runs, sources
-from scimd.org.known import live_users
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
 from scimd.org.sources import NewSource
+from scimd.org.sync_reads import live_users
 from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.sync.world import Person, Point, World, world

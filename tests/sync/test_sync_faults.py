@@ -24,7 +24,7 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import applying, leases, runs, sources
+from scimd.org import leases, plan_batches, runs, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
@@ -336,7 +336,7 @@ async def test_source_that_is_running_is_busy(acme: World) -> None:
 
 
 async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scimd.org.applying.BATCH", 10)
+    monkeypatch.setattr("scimd.org.plan_batches.BATCH", 10)
     acme.script.fill(60)
     ctx = acme.as_admin()
     source = await acme.source()
@@ -368,14 +368,14 @@ async def test_group_that_would_lose_most_stays_held_until_an_admin_looks(acme: 
 async def test_change_that_raises_what_nobody_foresaw_fails_alone(
     acme: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = applying.record_users
+    original = plan_batches.record_users
 
     def poisoned(tx: Tx, many: Sequence[AssertUser]) -> list[Asserted]:
         if any(wish.document["userName"] == "user0043" for wish in many):
             raise RuntimeError("secret=hunter2")
         return original(tx, many)
 
-    monkeypatch.setattr(applying, "record_users", poisoned)
+    monkeypatch.setattr(plan_batches, "record_users", poisoned)
     acme.script.fill(60)
     run = await acme.sync()
     assert (run.state, run.counts["created"], run.counts["failed"]) == ("partial", 29, 1)

@@ -56,7 +56,9 @@ def upgrade() -> None:
         ["org_id", "source_id", "created_at", "person_id", "state"],
         unique=False,
     )
-    op.create_index("ix_assertions_person", "assertions", ["org_id", "person_id"], unique=False)
+    op.create_index(
+        "ix_assertions_person", "assertions", ["org_id", "person_id", "source_id", "state"], unique=False
+    )
     op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
     op.create_index(
         "ix_assertions_user_name", "assertions", ["org_id", "source_id", "user_name_key"], unique=False

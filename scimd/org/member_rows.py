@@ -19,7 +19,7 @@ from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import unsettled
-from scimd.org.memberships import people_below
+from scimd.org.group_nesting import people_below
 from scimd.org.tx import Tx
 
 

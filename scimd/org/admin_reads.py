@@ -17,7 +17,7 @@ from scimd.core.resource import unpack
 from scimd.core.standing import Facts, Grant, Standing, standing
 from scimd.db.among import among
 from scimd.db.tables import assertions, people, projects, seat_pools, sources, unsettled
-from scimd.org import stored
+from scimd.org import standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Door
@@ -259,7 +259,7 @@ def _check(conn: Connection, *, door: Door, org_id: OrgId, after: str) -> tuple[
 
 def _differences(loaded: Loaded, person_id: PersonId, fresh: Standing) -> list[Difference]:
     row = loaded.rows[person_id]
-    before = stored.standing_of(row, loaded.grants.get(person_id, ()))
+    before = standing_rows.standing_of(row, loaded.grants.get(person_id, ()))
     if before is None:
         return [Difference(person_id, "standing", "nothing", str(fresh.status))]
     pairs: dict[str, tuple[Any, Any]] = {
@@ -270,7 +270,7 @@ def _differences(loaded: Loaded, person_id: PersonId, fresh: Standing) -> list[D
         "team": (before.team, fresh.team),
         "wish for a seat": (before.wants_seat, fresh.wants_seat),
         "grants": (_only(before.grants, fresh.grants), _only(fresh.grants, before.grants)),
-        "extension": (bytes(row.extension or b""), stored.extension_of(fresh, row.has_seat)),
+        "extension": (bytes(row.extension or b""), standing_rows.extension_of(fresh, row.has_seat)),
     }
     return [
         Difference(person_id, what, repr(old), repr(new)) for what, (old, new) in pairs.items() if old != new

@@ -12,7 +12,7 @@ from scimd.core.people import GroupId, ProjectId, SourceId, fold
 from scimd.core.roles import MEMBER, Effect, GroupRule
 from scimd.db.among import among
 from scimd.db.tables import group_effects, groups
-from scimd.org import members, projects, teams, unsettled
+from scimd.org import member_rows, projects, teams, unsettled
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -101,7 +101,7 @@ def give_project(tx: Tx, group_id: GroupId, project_id: ProjectId) -> None:
         )
     )
     _insert(tx, group_id, [Effect(DEFAULT, "project", project_id, MEMBER)])
-    members.touch_below(tx, [group_id], unsettled.JOINERS)
+    member_rows.touch_below(tx, [group_id], unsettled.JOINERS)
 
 
 def rebind(tx: Tx, source_id: SourceId) -> None:
@@ -119,7 +119,7 @@ def rebind(tx: Tx, source_id: SourceId) -> None:
     unbind(tx, ids)
     for row in made:
         _bind_again(tx, source, GroupId(row.id), row.external_id, row.display_name, kept.get(row.id))
-    members.touch_below(tx, ids, unsettled.LEAVERS)
+    member_rows.touch_below(tx, ids, unsettled.LEAVERS)
 
 
 def _bind_again(
