@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --cov
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov
 
 .PHONY: env run test test-long lint lock bench clean system-packages dev-env
 .NOTPARALLEL:

@@ -27,7 +27,7 @@ def main() -> None:
     for part in _parts(asked):
         print(part, flush=True)
         text += part + "\n"
-    if asked.only is None and not asked.quick:
+    if asked.only is None:
         RESULTS.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
 
 
