@@ -86,8 +86,8 @@ def _into(database: str, url: str, ldap: OpenLdap, folder: Path) -> list[Row]:
         yardstick = run(bare, cwd=root, env=env)
         took = run(sync, cwd=folder, env=env)
         if took.status != 0 or yardstick.status != 0:
-            raise SystemExit(f"{what} on {database} failed:\n{took.output}\n{yardstick.output}")
-        document = json.loads(took.output[took.output.index("{") :])
+            raise SystemExit(f"{what} on {database} failed:\n{took.errors}\n{yardstick.errors}")
+        document = json.loads(took.output)
         counts = ", ".join(f"{number} {name}" for name, number in document["counts"].items() if number)
         return Row(what, database, took, yardstick, counts)
 

@@ -22,22 +22,24 @@ class Took:
     peak_mb: float
     status: int
     output: str
+    errors: str
 
 
 def run(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Took:
     """Run to the end; the operating system's own accounting, by wait4."""
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            command, cwd=cwd, env=env, stdout=output, stderr=errors, stdin=subprocess.DEVNULL
         )
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        text = output.read().decode("utf-8", "replace")
+        errors.seek(0)
+        text, said = output.read().decode("utf-8", "replace"), errors.read().decode("utf-8", "replace")
     cpu = usage.ru_utime + usage.ru_stime
-    return Took(wall, cpu, usage.ru_maxrss / 1024, process.returncode, text)
+    return Took(wall, cpu, usage.ru_maxrss / 1024, process.returncode, text, said)
 
 
 def machine() -> str:
