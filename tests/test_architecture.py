@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +19,14 @@ PACKAGES: list[str] = OPTIONS["session_options"]["root_packages"]
 CONTRACTS: dict[str, dict[str, Any]] = {each["name"]: each for each in OPTIONS["contracts_options"]}
 TYPES: dict[str, type[Contract]] = {"layers": LayersContract, "forbidden": ForbiddenContract}
 
-# Named by the contracts before they are written. Whatever else the contracts name must exist.
-TO_COME = {
-    "scimd.app",
-    "scimd.config",
-    "scimd.connector_testing",
-    "scimd.core.sync.expressions",
-    "scimd.jobs",
-    "scimd.log",
-    "scimd.scim.filter_sql",
-}
-
 
 @pytest.fixture(scope="module")
 def imports() -> grimp.ImportGraph:
     return grimp.build_graph(*PACKAGES, include_external_packages=True, cache_dir=None)
 
 
-def _without(options: dict[str, Any], absent: set[str]) -> dict[str, Any]:
-    """The contract with the modules left out that are not there yet: optional as layers, else dropped."""
-    options = copy.deepcopy(options)
-    for key in ("source_modules", "forbidden_modules"):
-        if key in options:
-            options[key] = [name for name in options[key] if name not in absent]
-    if "ignore_imports" in options:
-        options["ignore_imports"] = [i for i in options["ignore_imports"] if i.split(" ")[0] not in absent]
-    if "layers" in options:
-        optional = "|".join(name.removeprefix("scimd.") for name in sorted(absent)) or "(?!)"
-        options["layers"] = [re.sub(rf"\b({optional})\b", r"(\1)", layer) for layer in options["layers"]]
-    return options
-
-
 def _is_kept(name: str, imports: grimp.ImportGraph) -> bool:
-    options = _without(CONTRACTS[name], TO_COME - imports.modules)
+    options = copy.deepcopy(CONTRACTS[name])
     contract = TYPES[options["type"]](name, OPTIONS["session_options"], options)
     check = contract.check(copy.deepcopy(imports), verbose=False)
     if not check.kept:
