@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     INVITATION_DECLINED = "invitation.declined"
     INVITATION_EXPIRED = "invitation.expired"
     INVITATION_CANCELLED = "invitation.cancelled"
+    INVITATION_DELETED = "invitation.deleted"
+    INVITATION_EDITED = "invitation.edited"
     GROUP_CREATED = "group.created"
     GROUP_UPDATED = "group.updated"
     GROUP_RENAMED = "group.renamed"

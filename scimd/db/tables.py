@@ -541,6 +541,7 @@ invitations = Table(
     _text("address"),
     _key("status"),  # pending | accepted | declined | expired | cancelled
     _flag("staged"),  # its mail waits for the source's release
+    _flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
     _int("generation", 1),
     _text("message", null=True),
     _text("invited_by"),
@@ -554,6 +555,7 @@ invitations = Table(
     _time("hidden_at", null=True),
     Index("ix_invitations_person", "org_id", "person_id", "created_at"),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
+    Index("ix_invitations_created", "created_at", "org_id"),
 )
 # One at a time; and what a settled person may have is found without reading all that are pending.
 Index(
