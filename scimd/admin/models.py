@@ -27,10 +27,10 @@ _NO_NUL = r"^[^\u0000]*$"
 
 
 def _whole(value: object) -> object:
-    """Digits and nothing else: pydantic would read ``1_000`` and ``5.0`` as well."""
+    """Of text digits and nothing else: pydantic would read ``1_000`` as well. In JSON 5.0 is 5."""
     if isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit()):
         raise ValueError("must be a whole number")
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _flag(value: object) -> object:
@@ -39,8 +39,8 @@ def _flag(value: object) -> object:
     return value
 
 
-#: A whole number and a truth value among parameters.
-Whole = Annotated[int, BeforeValidator(_whole)]
+#: A whole number: ``Annotated[int, Field(ge=1), WHOLE]``; a truth value among parameters.
+WHOLE = BeforeValidator(_whole)
 Flag = Annotated[bool, BeforeValidator(_flag)]
 #: Text of one line or a few; longer ones say so where they stand.
 Text = Annotated[str, StringConstraints(max_length=256, pattern=_NO_NUL)]
@@ -74,9 +74,7 @@ class Query(BaseModel):
 class ListQuery(Query):
     """Parameters of a list. A list adds its filters, ``q`` where it can be searched, and ``sort``."""
 
-    limit: Annotated[int, Field(ge=1, le=500), BeforeValidator(_whole)] = Field(
-        100, description="Rows of a page."
-    )
+    limit: Annotated[int, Field(ge=1, le=500), WHOLE] = Field(100, description="Rows of a page.")
     cursor: Annotated[str, StringConstraints(max_length=2000, pattern=r"^[A-Za-z0-9_-]*$")] | None = Field(
         None, description="`next` of the page before; with the same filters and the same `sort`."
     )

@@ -22,6 +22,7 @@ _JSON, _PROBLEM = "application/json", "application/problem+json"
 _ALWAYS: tuple[type[errors.Refusal], ...] = (
     errors.NotAuthenticated,
     errors.Forbidden,
+    errors.NotFound,  # also an organization that is not yours
     errors.TooManyRequests,
     errors.Overloaded,
     errors.DatabaseUnavailable,
@@ -187,16 +188,12 @@ def _headers(row: Endpoint) -> list[dict[str, Any]]:
 def refusals(row: Endpoint) -> list[type[errors.Refusal]]:
     """Everything that this endpoint may refuse with, its own first."""
     found = [*row.refuses, *_ALWAYS]
-    if row.parameters:
-        found.append(errors.NotFound)
     if row.is_write:
         found += _WRITES
         if row.etag:
             found.append(errors.VersionMismatch)
         if row.needs_if_match:
             found.append(statuses.PreconditionRequired)
-    else:
-        found.append(errors.NotFound)  # an organization that is not yours
     return list(dict.fromkeys(found))
 
 
@@ -219,7 +216,7 @@ def _success(row: Endpoint, schemas: _Schemas) -> dict[str, Any]:
     found: dict[str, Any] = {"description": HTTPStatus(row.status).phrase}
     text = {"schema": {"type": "string"}}
     if row.file is not None:
-        found["content"] = {row.file: text}
+        found["content"] = {row.file: {} if row.file == _JSON else text}
     elif row.answer is not None:
         found["content"] = {_JSON: {"schema": schemas.answer(answer_model(row))}}
         if row.is_list:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from sqlalchemy import Row, select, update
 
 from scimd.admin.bulk import bulk, in_rows
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Flag, Input, Listed, ListQuery, Name, Output, Rows, Search, Text, Whole
+from scimd.admin.models import WHOLE, Flag, Input, Listed, ListQuery, Name, Output, Rows, Search, Text
 from scimd.admin.table import rows_of
 from scimd.core.errors import NotFound, NotUnique
 from scimd.core.people import fold
@@ -29,7 +29,7 @@ class Probe(Output):
 
 class NewProbe(Input):
     name: Name
-    size: int | None = Field(None, ge=1, le=10)
+    size: Annotated[int, Field(ge=1, le=10), WHOLE] | None = None
     tags: list[Text] = Field(default_factory=list, max_length=5)
 
 
@@ -39,7 +39,7 @@ class ProbeChange(Input):
 
 class ProbeQuery(ListQuery):
     q: Search | None = None
-    least: Whole | None = None
+    least: Annotated[int, WHOLE] | None = None
     known: Flag | None = None
     tag: list[Text] | None = Field(None, max_length=3)
     sort: Literal["name", "-name", "id", "-id"] = "name"
