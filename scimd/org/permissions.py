@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scimd.core import access
+from scimd.core.errors import Forbidden
 from scimd.org.tx import Context
 
 #: Whoever can run a command on the host, and scimd itself, may everything.
@@ -13,5 +14,17 @@ _BY_REQUEST = frozenset({"web", "api"})
 
 def require(ctx: Context, permission: str) -> None:
     """Raise Forbidden unless the caller holds the permission."""
-    if ctx.actor.kind not in _TRUSTED or ctx.door in _BY_REQUEST:
+    if not is_trusted(ctx):
         access.require(ctx.permissions, permission)
+
+
+def require_operator(ctx: Context, permission: str) -> None:
+    """Raise Forbidden for whoever is no operator, or one without the permission."""
+    if ctx.actor.kind not in _TRUSTED:
+        raise Forbidden("of an operator")
+    require(ctx, permission)
+
+
+def is_trusted(ctx: Context) -> bool:
+    """Whether the caller may everything, whatever permissions they hold."""
+    return ctx.actor.kind in _TRUSTED and ctx.door not in _BY_REQUEST
