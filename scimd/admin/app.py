@@ -1,4 +1,7 @@
-"""The REST API under /api/v1. For now it shows what the runs did, to whoever is signed in on the page."""
+"""The REST API under /api/v1, for whoever is signed in on the page or shows an API token.
+
+For now it shows what the runs did.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from aiohttp import web
 
 from scimd.admin import runs
 from scimd.config import Config
-from scimd.http import request_id
+from scimd.http import guard, request_id
 from scimd.http.app import errors_under
 from scimd.http.statuses import Fault
 from scimd.org.tx import Door
@@ -24,6 +27,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.get("/api/v1/runs/{id}/report.json", runs.report_json),
         ]
     )
+    guard.tokens_under(app, "/api/")
     errors_under(app, "/api/", problem)
 
 

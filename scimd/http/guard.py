@@ -1,9 +1,13 @@
 """Who may call what: every handler declares it, and an undeclared route is not served.
 
 ``@public``, ``@signed_in("runs.read", …)`` and ``@scim_token`` mark a handler; the middleware reads
-the mark before the handler runs. A signed-in handler finds its session in ``request[SESSION]``. The
-permissions of one mark are alternatives. A POST of a signed-in person must come from a page of ours:
-by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the session's form token.
+the mark before the handler runs. A signed-in handler finds who calls in ``request[CALLER]``, and the
+session, where it is one, in ``request[SESSION]``. The permissions of one mark are alternatives. A POST
+of a signed-in person must come from a page of ours: by the browser's own word (``Sec-Fetch-Site``, else
+``Origin``) and by the session's form token.
+
+Under the prefixes given to ``tokens_under`` an API token (``Authorization: Bearer``) stands for a
+session. No browser sends one by itself, so such a request needs no form token.
 """
 
 from __future__ import annotations
@@ -11,25 +15,29 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from scimd.config import Config
 from scimd.core.errors import Forbidden, NotAuthenticated
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.reading import form_of
 from scimd.http.statuses import ForeignForm
-from scimd.org import sessions
-from scimd.org.sessions import SessionHolder
+from scimd.org import api_tokens, sessions
+from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tx import Door
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 SESSION: web.RequestKey[SessionHolder | None] = web.RequestKey("session", object)  # type: ignore[arg-type]
+CALLER: web.RequestKey[Holder | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
+TOKENS_UNDER = web.AppKey("tokens_under", list[str])
+_BEARER = re.compile(r"bearer +([!-~]{1,8000})", re.IGNORECASE)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _MARK = "__access__"
 
@@ -38,7 +46,7 @@ _MARK = "__access__"
 class Access:
     """``any_of`` empty: being signed in is enough."""
 
-    kind: Literal["public", "signed_in", "scim_token"]
+    kind: Literal["public", "signed_in", "scim_token", "oauth_client"]
     any_of: frozenset[str] = frozenset()
 
 
@@ -49,7 +57,7 @@ def public(handler: H) -> H:
 
 
 def signed_in(*any_of: str) -> Callable[[H], H]:
-    """For people with a session and one of these permissions."""
+    """For people with a session, or an API token where those count, and one of these permissions."""
 
     def mark(handler: H) -> H:
         setattr(handler, _MARK, Access("signed_in", frozenset(any_of)))
@@ -64,6 +72,17 @@ def scim_token(handler: H) -> H:
     return handler
 
 
+def oauth_client(handler: H) -> H:
+    """For an OAuth client, whose secret the token endpoint checks itself."""
+    setattr(handler, _MARK, Access("oauth_client"))
+    return handler
+
+
+def tokens_under(app: web.Application, prefix: str) -> None:
+    """Let API tokens in where the route's own pattern begins with ``prefix``."""
+    app[TOKENS_UNDER].append(prefix)
+
+
 def access_of(handler: object) -> Access | None:
     return getattr(handler, _MARK, None)
 
@@ -76,7 +95,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     access = access_of(request.match_info.handler)
     if access is None:
         raise web.HTTPNotFound
-    if access.kind != "scim_token":
+    if access.kind not in ("scim_token", "oauth_client"):
         if "\x00" in request.path or any("\x00" in value for value in request.query.values()):
             raise web.HTTPNotFound  # PostgreSQL's text cannot hold it, so it names nothing
         await _admit(request, access)
@@ -85,21 +104,59 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 
 async def _admit(request: web.Request, access: Access) -> None:
     config, door = request.app[CONFIG], request.app[DOOR]
+    if hdrs.AUTHORIZATION in request.headers and _takes_tokens(request):
+        # Never the cookie instead: who shows a token means it.
+        request[SESSION], request[CALLER] = None, await _by_token(request, door)
+        _check(request[CALLER], access)
+        return
     if request.method not in _SAFE and not from_our_page(request, config.server.public_url):
         raise ForeignForm
     text = request.cookies.get(cookie_name(config))
     holder = await sessions.by_cookie(door, text) if text else None
-    request[SESSION] = holder
+    request[SESSION] = request[CALLER] = holder
+    _check(holder, access)
+    if holder is not None and access.kind != "public" and request.method not in _SAFE:
+        sent = (await form_of(request)).get("form_token", "")
+        if not _is_form_token(door, holder, sent):
+            raise ForeignForm
+
+
+def _check(holder: Holder | None, access: Access) -> None:
     if access.kind == "public":
         return
     if holder is None:
         raise NotAuthenticated
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
-    if request.method not in _SAFE:
-        sent = (await form_of(request)).get("form_token", "")
-        if not _is_form_token(door, holder, sent):
-            raise ForeignForm
+
+
+def _takes_tokens(request: web.Request) -> bool:
+    resource = request.match_info.route.resource
+    return resource is not None and resource.canonical.startswith(tuple(request.app[TOKENS_UNDER]))
+
+
+async def _by_token(request: web.Request, door: Door) -> Holder:
+    """Raises NotAuthenticated for a token that opens nothing, whatever else the request carries."""
+    text = bearer_of(request)
+    holder = await api_tokens.authenticate(door, text) if text else None
+    if holder is None:
+        raise NotAuthenticated
+    return holder
+
+
+def session_of(request: web.Request) -> SessionHolder:
+    """The session of a handler to which no API token leads. Raises NotAuthenticated."""
+    holder = request[SESSION]
+    if holder is None:
+        raise NotAuthenticated
+    return holder
+
+
+def bearer_of(request: web.Request) -> str | None:
+    """The token in the one header ``Authorization: Bearer`` (RFC 6750 §2.1); None without it."""
+    given = request.headers.getall(hdrs.AUTHORIZATION, [])
+    match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
+    return match[1] if match else None
 
 
 # ------------------------------------------------------------------------------ cookie, forms

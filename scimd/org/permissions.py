@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from scimd.core import access
+from scimd.core.errors import Forbidden
+from scimd.core.people import PersonId
 from scimd.org.tx import Context
 
 #: Whoever can run a command on the host, and scimd itself, may everything.
@@ -11,5 +13,16 @@ _TRUSTED = frozenset({"operator", "job", "system"})
 
 def require(ctx: Context, permission: str) -> None:
     """Raise Forbidden unless the caller holds the permission."""
-    if ctx.actor.kind not in _TRUSTED:
+    if not _is_trusted(ctx):
         access.require(ctx.permissions, permission)
+
+
+def require_self(ctx: Context, person_id: PersonId) -> None:
+    """Raise Forbidden unless the caller is that person, or trusted to act as anybody."""
+    if ctx.actor.id != person_id and not _is_trusted(ctx):
+        raise Forbidden("to act as that person")
+
+
+def _is_trusted(ctx: Context) -> bool:
+    # Not by an API token: an operator's may be narrower than the operator.
+    return ctx.actor.kind in _TRUSTED and ctx.api_token_id is None
