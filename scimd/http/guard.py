@@ -131,8 +131,8 @@ def _check(holder: Holder | None, access: Access) -> None:
 
 
 def _takes_tokens(request: web.Request) -> bool:
-    resource = request.match_info.route.resource
-    return resource is not None and resource.canonical.startswith(tuple(request.app[TOKENS_UNDER]))
+    resource, prefixes = request.match_info.route.resource, request.app[TOKENS_UNDER]
+    return resource is not None and resource.canonical.startswith(tuple(prefixes))
 
 
 async def _by_token(request: web.Request, door: Door) -> Holder:
