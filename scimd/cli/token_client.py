@@ -21,12 +21,12 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
+from scimd.core.bearer import TOKEN_ENDPOINT
 from scimd.core.people import TokenId
 from scimd.org import oauth, sources
 from scimd.org.oauth import ClientRecord, NewSecret
 from scimd.org.sources import NewSource
 from scimd.org.tx import Door
-from scimd.scim.oauth import PATH
 
 app = typer.Typer(
     name="client", help="OAuth clients, which fetch short-lived access tokens.", no_args_is_help=True
@@ -73,7 +73,7 @@ def _show(made: NewSecret, public_url: str, json: bool) -> None:
         return
     out.print(f"Client id:      {made.client_id}")
     out.print(f"Client secret:  {made.secret}")
-    out.print(f"Token endpoint: {public_url}{PATH}")
+    out.print(f"Token endpoint: {public_url}{TOKEN_ENDPOINT}")
     out.print("The secret is shown this once; put it where the identity provider asks for it.")
 
 

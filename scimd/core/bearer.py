@@ -14,6 +14,9 @@ USERS_READ, USERS_WRITE = "users:read", "users:write"
 GROUPS_READ, GROUPS_WRITE = "groups:read", "groups:write"
 SCOPES = (USERS_READ, USERS_WRITE, GROUPS_READ, GROUPS_WRITE)
 
+#: Where OAuth clients fetch access tokens, below the public address.
+TOKEN_ENDPOINT = "/oauth/token"  # noqa: S105 - an address
+
 #: Names of profiles, as tokens store them; what each does stands in ``scim/quirks/profiles.py``.
 PROFILES = (
     "default",

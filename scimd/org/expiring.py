@@ -18,7 +18,7 @@ Kind = Literal["token", "client_secret", "api_token"]
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """``id`` is the credential's; ``source_name`` is None of API tokens, ``person_id`` of all but personal ones."""
+    """``source_name`` is None of API tokens, ``person_id`` of everything but personal ones."""
 
     org_id: OrgId
     kind: Kind

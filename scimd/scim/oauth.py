@@ -20,7 +20,7 @@ from multidict import MultiMapping
 
 from scimd import log
 from scimd.config import Config
-from scimd.core.bearer import SCOPES
+from scimd.core.bearer import SCOPES, TOKEN_ENDPOINT
 from scimd.http import app as http_app
 from scimd.http import guard, request_id
 from scimd.http.rates import Buckets
@@ -32,7 +32,6 @@ from scimd.org.tx import Door
 
 logger = log.get(__name__)
 
-PATH = "/oauth/token"
 METADATA = "/.well-known/oauth-authorization-server"
 #: Of one client, after it proved itself: a token a second, thirty at once.
 _ISSUES = (1.0, 30.0)
@@ -74,7 +73,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
     async def described(request: web.Request) -> web.StreamResponse:
         return web.Response(body=metadata, content_type="application/json")
 
-    app.router.add_post(PATH, token)
+    app.router.add_post(TOKEN_ENDPOINT, token)
     app.router.add_get(METADATA, described)
     http_app.errors_under(app, "/oauth", _error_page)
 
@@ -82,7 +81,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
 def _metadata(public_url: str) -> dict[str, object]:
     return {
         "issuer": public_url,
-        "token_endpoint": f"{public_url}{PATH}",
+        "token_endpoint": f"{public_url}{TOKEN_ENDPOINT}",
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
