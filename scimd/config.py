@@ -146,6 +146,9 @@ class Invitations(Section):
     mail_delay: timedelta = timedelta(minutes=2)
     #: … but never longer than this after the first change.
     mail_delay_at_most: timedelta = timedelta(minutes=15)
+    #: Invitations by hand within an hour, of one admin or token and of one organization.
+    per_actor: int = Field(500, ge=1)
+    per_organization: int = Field(5000, ge=1)
 
 
 class SignIn(Section):

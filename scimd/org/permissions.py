@@ -13,16 +13,19 @@ _TRUSTED = frozenset({"operator", "job", "system"})
 
 def require(ctx: Context, permission: str) -> None:
     """Raise Forbidden unless the caller holds the permission."""
-    if not _is_trusted(ctx):
+    if not is_trusted(ctx):
         access.require(ctx.permissions, permission)
 
 
 def require_self(ctx: Context, person_id: PersonId) -> None:
     """Raise Forbidden unless the caller is that person, or trusted to act as anybody."""
-    if ctx.actor.id != person_id and not _is_trusted(ctx):
+    if ctx.actor.id != person_id and not is_trusted(ctx):
         raise Forbidden("to act as that person")
 
 
-def _is_trusted(ctx: Context) -> bool:
-    # Not by an API token: an operator's may be narrower than the operator.
+def is_trusted(ctx: Context) -> bool:
+    """Whether the caller may everything, whatever permissions they hold.
+
+    Nobody is by an API token: an operator's may be narrower than the operator.
+    """
     return ctx.actor.kind in _TRUSTED and ctx.api_token_id is None

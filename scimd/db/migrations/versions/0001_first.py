@@ -315,6 +315,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
@@ -328,6 +329,7 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
@@ -459,6 +461,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("'invitation'"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -480,6 +483,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
     op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+    )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
         "uq_people_local_user_name",
