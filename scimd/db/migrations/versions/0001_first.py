@@ -46,6 +46,47 @@ def upgrade() -> None:
     op.create_index("ix_api_tokens_person", "api_tokens", ["org_id", "person_id"], unique=False)
     op.create_index("uq_api_tokens_hash", "api_tokens", ["hash"], unique=True)
     op.create_table(
+        "jwt_issuers",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("issuer", types.KeyText(), nullable=False),
+        sa.Column("audience", types.KeyText(), nullable=False),
+        sa.Column("config", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_jwt_issuers")),
+    )
+    op.create_index("uq_jwt_issuers_issuer_audience", "jwt_issuers", ["issuer", "audience"], unique=True)
+    op.create_index("uq_jwt_issuers_source", "jwt_issuers", ["org_id", "source_id"], unique=True)
+    op.create_table(
+        "oauth_clients",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("profile", types.KeyText(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_clients")),
+    )
+    op.create_index("ix_oauth_clients_source", "oauth_clients", ["org_id", "source_id"], unique=False)
+    op.create_table(
+        "oauth_secrets",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("client_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_secrets")),
+    )
+    op.create_index("ix_oauth_secrets_client", "oauth_secrets", ["org_id", "client_id"], unique=False)
+    op.create_index("uq_oauth_secrets_hash", "oauth_secrets", ["hash"], unique=True)
+    op.create_table(
         "assertions",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("source_id", types.Id(), nullable=False),
@@ -329,7 +370,6 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
-    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
@@ -342,20 +382,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
-    op.create_table(
-        "jwt_issuers",
-        sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("id", types.Id(), nullable=False),
-        sa.Column("source_id", types.Id(), nullable=False),
-        sa.Column("issuer", types.KeyText(), nullable=False),
-        sa.Column("audience", types.KeyText(), nullable=False),
-        sa.Column("config", types.Json(), nullable=False),
-        sa.Column("created_at", types.UtcDateTime(), nullable=False),
-        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_jwt_issuers")),
-    )
-    op.create_index("uq_jwt_issuers_issuer_audience", "jwt_issuers", ["issuer", "audience"], unique=True)
-    op.create_index("uq_jwt_issuers_source", "jwt_issuers", ["org_id", "source_id"], unique=True)
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -407,33 +434,6 @@ def upgrade() -> None:
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
     op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
     op.create_table(
-        "oauth_clients",
-        sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("id", types.Id(), nullable=False),
-        sa.Column("source_id", types.Id(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("profile", types.KeyText(), nullable=False),
-        sa.Column("scopes", types.Json(), nullable=False),
-        sa.Column("created_at", types.UtcDateTime(), nullable=False),
-        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
-        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_clients")),
-    )
-    op.create_index("ix_oauth_clients_source", "oauth_clients", ["org_id", "source_id"], unique=False)
-    op.create_table(
-        "oauth_secrets",
-        sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("id", types.Id(), nullable=False),
-        sa.Column("client_id", types.Id(), nullable=False),
-        sa.Column("hash", types.Bytes(), nullable=False),
-        sa.Column("created_at", types.UtcDateTime(), nullable=False),
-        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
-        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_secrets")),
-    )
-    op.create_index("ix_oauth_secrets_client", "oauth_secrets", ["org_id", "client_id"], unique=False)
-    op.create_index("uq_oauth_secrets_hash", "oauth_secrets", ["hash"], unique=True)
-    op.create_table(
         "organizations",
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("slug", types.KeyText(), nullable=False),
@@ -461,7 +461,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("welcome", types.KeyText(), server_default=sa.text("'invitation'"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("('invitation')"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -483,22 +483,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
     op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
-    op.create_index(
-        "ix_people_deleted",
-        "people",
-        ["deleted_at"],
-        unique=False,
-        sqlite_where=sa.text("deleted_at IS NOT NULL"),
-        postgresql_where=sa.text("deleted_at IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_people_not_in_yet",
-        "people",
-        ["org_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
-        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
-    )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
         "uq_people_local_user_name",
@@ -515,6 +499,22 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
+    )
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_table(
         "projects",
