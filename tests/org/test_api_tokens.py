@@ -18,7 +18,7 @@ from scimd.org import api_tokens, expiring, links, oauth, organizations, session
 from scimd.org.api_tokens import PERMISSIONS
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
-from tests.org.acme import OPERATOR, PASSWORD, House
+from tests.org.acme import OPERATOR, PASSWORD, House, opened
 
 WHOLE = BUILT_IN[ACCOUNT_ADMIN].permissions
 
@@ -194,6 +194,31 @@ async def test_revoking_counts_at_once_and_is_ones_own_or_an_admins(acme: House)
         await api_tokens.revoke(acme.door, acme.ctx, TokenId("nobody"))
     kinds = sorted(kind for kind in await acme.kinds() if kind.startswith("api_token"))
     assert kinds == ["api_token.created"] * 2 + ["api_token.revoked"] * 2
+
+
+async def test_revoking_by_another_process_counts_at_once(acme: House, database_url: str) -> None:
+    source = await acme.source()
+    scim = await tokens.create(acme.door, acme.ctx, source.id, "t")
+    client = await oauth.create_client(acme.door, acme.ctx, source.id, "c")
+    proved = await oauth.prove(acme.door, client.client_id, client.secret)
+    assert proved is not None
+    access = await oauth.issue(acme.door, proved, ["users:read"], timedelta(hours=1), "c-1")
+    key = await api_tokens.create_service(acme.door, acme.ctx, "s", ["users.read"])
+
+    async def alive() -> list[bool]:
+        found = (
+            await tokens.authenticate(acme.door, scim.token),
+            await oauth.authenticate(acme.door, access.token),
+            await api_tokens.authenticate(acme.door, key.token),
+        )
+        return [each is not None for each in found]
+
+    assert await alive() == [True, True, True]
+    async with opened(database_url) as (other, _):
+        await tokens.revoke(other, acme.ctx, scim.id)
+        await oauth.revoke_client(other, acme.ctx, client.client_id)
+        await api_tokens.revoke(other, acme.ctx, key.id)
+        assert await alive() == [False, False, False]
 
 
 async def test_tokens_of_another_organization_are_not_there(acme: House) -> None:
