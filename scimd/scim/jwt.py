@@ -21,6 +21,7 @@ from joserfc.jws import JWSRegistry
 
 from scimd import log
 from scimd.config import Jwt
+from scimd.http.rates import Buckets
 from scimd.org import jwt_speakers
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Door
@@ -31,6 +32,8 @@ logger = log.get(__name__)
 AT_MOST = 8000
 _TYPES = (None, "jwt", "at+jwt", "application/jwt", "application/at+jwt")
 _CONFIGS_KEPT = 1000
+#: Of one source: refusals that are logged, a second and at once.
+_TOLD = (1.0, 20.0)
 
 
 class Refused(Exception):
@@ -161,6 +164,7 @@ class SignedTokens:
     def __init__(self, door: Door, keys: KeySets) -> None:
         self._door, self._keys = door, keys
         self._rules: dict[str, tuple[int, Jwt]] = {}
+        self._told = Buckets(*_TOLD)
 
     async def authenticate(self, text: str) -> TokenHolder | None:
         """For whom the token speaks; None where nothing is proved. Raises Refused, KeysUnavailable."""
@@ -177,7 +181,9 @@ class SignedTokens:
             keys = await self._keys.of(rules, said.kid)
             verify(text, said, keys, rules, self._door.clock())
         except (Refused, Unproved) as exc:
-            logger.warning("signed_token_refused", source_id=holder.source_id, why=str(exc))
+            # Anybody can send tokens that prove nothing; they must not fill the log.
+            if not self._told.take(holder.source_id):
+                logger.warning("signed_token_refused", source_id=holder.source_id, why=str(exc))
             if isinstance(exc, Refused):
                 raise
             return None

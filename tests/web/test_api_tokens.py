@@ -94,12 +94,14 @@ async def test_the_pages_take_no_token(acme: Site) -> None:
     async with acme.browser() as session:
         for path in ("/people", "/runs", "/decide", "/password"):
             async with session.get(path, headers=bearer(made.token), allow_redirects=False) as answer:
-                assert (answer.status, answer.headers["Location"]) == (303, "/sign-in"), path
+                assert (answer.status, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in"), (
+                    path
+                )
         form = {"password": "nine slow harbours wait", "current": ""}
         async with session.post(
             "/password", headers=bearer(made.token), data=form, allow_redirects=False
         ) as answer:
-            assert (answer.status, answer.headers["Location"]) == (303, "/sign-in")
+            assert (answer.status, answer.headers["Location"].partition("?")[0]) == (303, "/sign-in")
 
 
 async def test_a_session_still_needs_the_form_token_where_a_token_does_not(acme: Site) -> None:
