@@ -34,7 +34,7 @@ def make(config: Config, door: Door) -> web.Application:
         middlewares=[request_id.middleware, last_resort, guard.middleware],
         client_max_size=config.server.max_body_bytes,
     )
-    app[CONFIG], app[DOOR], app[ERROR_PAGES], app[guard.TOKENS_UNDER] = config, door, {}, []
+    app[CONFIG], app[DOOR], app[ERROR_PAGES] = config, door, {}
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)

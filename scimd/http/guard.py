@@ -1,13 +1,13 @@
 """Who may call what: every handler declares it, and an undeclared route is not served.
 
-``@public``, ``@signed_in("runs.read", …)`` and ``@scim_token`` mark a handler; the middleware reads
-the mark before the handler runs. A signed-in handler finds who calls in ``request[CALLER]``, and the
-session, where it is one, in ``request[SESSION]``. The permissions of one mark are alternatives. A POST
-of a signed-in person must come from a page of ours: by the browser's own word (``Sec-Fetch-Site``, else
-``Origin``) and by the session's form token.
+``@public``, ``@signed_in("users.read", …)``, ``@api(…)`` and ``@scim_token`` mark a handler; the
+middleware reads the mark before the handler runs. A signed-in handler finds its session in
+``request[SESSION]``. The permissions of one mark are alternatives. A write of a signed-in person must
+come from a page of ours: by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the
+session's form token.
 
-Under the prefixes given to ``tokens_under`` an API token (``Authorization: Bearer``) stands for a
-session. No browser sends one by itself, so such a request needs no form token.
+Behind ``@api`` an API token (``Authorization: Bearer``) stands for a session. No browser sends one by
+itself, so such a request needs no form token. Whoever calls is in ``request[CALLER]``, either way.
 """
 
 from __future__ import annotations
@@ -36,17 +36,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 SESSION: web.RequestKey[SessionHolder | None] = web.RequestKey("session", object)  # type: ignore[arg-type]
 CALLER: web.RequestKey[Holder | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
-TOKENS_UNDER = web.AppKey("tokens_under", list[str])
 _BEARER = re.compile(r"bearer +([!-~]{1,8000})", re.IGNORECASE)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _MARK = "__access__"
+#: Where a write of the API carries the session's form token.
+FORM_TOKEN = "X-Form-Token"  # noqa: S105 - a header's name
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """``any_of`` empty: being signed in is enough."""
 
-    kind: Literal["public", "signed_in", "scim_token", "oauth_client"]
+    kind: Literal["public", "signed_in", "api", "scim_token", "oauth_client"]
     any_of: frozenset[str] = frozenset()
 
 
@@ -57,10 +58,23 @@ def public(handler: H) -> H:
 
 
 def signed_in(*any_of: str) -> Callable[[H], H]:
-    """For people with a session, or an API token where those count, and one of these permissions."""
+    """For people with a session and one of these permissions."""
 
     def mark(handler: H) -> H:
         setattr(handler, _MARK, Access("signed_in", frozenset(any_of)))
+        return handler
+
+    return mark
+
+
+def api(*any_of: str) -> Callable[[H], H]:
+    """Like ``signed_in``, for the REST API, or by an API token.
+
+    A session's writes are no forms here, so their form token is in a header.
+    """
+
+    def mark(handler: H) -> H:
+        setattr(handler, _MARK, Access("api", frozenset(any_of)))
         return handler
 
     return mark
@@ -76,11 +90,6 @@ def oauth_client(handler: H) -> H:
     """For an OAuth client, whose secret the token endpoint checks itself."""
     setattr(handler, _MARK, Access("oauth_client"))
     return handler
-
-
-def tokens_under(app: web.Application, prefix: str) -> None:
-    """Let API tokens in where the route's own pattern begins with ``prefix``."""
-    app[TOKENS_UNDER].append(prefix)
 
 
 def access_of(handler: object) -> Access | None:
@@ -104,7 +113,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 
 async def _admit(request: web.Request, access: Access) -> None:
     config, door = request.app[CONFIG], request.app[DOOR]
-    if hdrs.AUTHORIZATION in request.headers and _takes_tokens(request):
+    if access.kind == "api" and hdrs.AUTHORIZATION in request.headers:
         # Never the cookie instead: who shows a token means it.
         request[SESSION], request[CALLER] = None, await _by_token(request, door)
         _check(request[CALLER], access)
@@ -115,10 +124,10 @@ async def _admit(request: web.Request, access: Access) -> None:
     holder = await sessions.by_cookie(door, text) if text else None
     request[SESSION] = request[CALLER] = holder
     _check(holder, access)
-    if holder is not None and access.kind != "public" and request.method not in _SAFE:
-        sent = (await form_of(request)).get("form_token", "")
-        if not _is_form_token(door, holder, sent):
-            raise ForeignForm
+    if holder is None or access.kind == "public" or request.method in _SAFE:
+        return
+    if not _is_form_token(door, holder, await _sent_token(request, access)):
+        raise ForeignForm
 
 
 def _check(holder: Holder | None, access: Access) -> None:
@@ -128,11 +137,6 @@ def _check(holder: Holder | None, access: Access) -> None:
         raise NotAuthenticated
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
-
-
-def _takes_tokens(request: web.Request) -> bool:
-    resource, prefixes = request.match_info.route.resource, request.app[TOKENS_UNDER]
-    return resource is not None and resource.canonical.startswith(tuple(prefixes))
 
 
 async def _by_token(request: web.Request, door: Door) -> Holder:
@@ -157,6 +161,12 @@ def bearer_of(request: web.Request) -> str | None:
     given = request.headers.getall(hdrs.AUTHORIZATION, [])
     match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
     return match[1] if match else None
+
+
+async def _sent_token(request: web.Request, access: Access) -> str:
+    if access.kind == "api":
+        return request.headers.get(FORM_TOKEN, "")
+    return (await form_of(request)).get("form_token", "")
 
 
 # ------------------------------------------------------------------------------ cookie, forms

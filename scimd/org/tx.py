@@ -40,6 +40,12 @@ class Actor:
     name: str
 
 
+class Claim(Protocol):
+    """What a transaction takes before its body, or is refused (``org.idempotency``)."""
+
+    def claim(self, tx: Tx) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """On whose behalf a call comes, through which door, into which organization."""
@@ -53,6 +59,8 @@ class Context:
     permissions: frozenset[str] = frozenset()
     #: The API token that was shown, where one was: it makes no other.
     api_token_id: TokenId | None = None
+    #: The request's Idempotency-Key, which its first transaction takes.
+    once: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +244,8 @@ class Door:
             chance.rewind()
             tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books)
             try:
+                if ctx.once is not None:
+                    ctx.once.claim(tx)
                 value = body(tx)
                 self._settle(tx)
                 if then is not None:

@@ -112,7 +112,7 @@ async def test_a_session_still_needs_the_form_token_where_a_token_does_not(acme:
 
 async def test_a_token_sees_its_own_organization(acme: Site) -> None:
     made = await of_admin(acme)
-    assert (await ask(acme, f"{RUNS}?org=system", made.token))[0] == 404
+    assert (await ask(acme, f"{RUNS}?organization=system", made.token))[0] == 404
 
 
 # ------------------------------------------------------------------------------ /Me
