@@ -164,6 +164,12 @@ class Scim(Section):
     max_operations: int = Field(1000, ge=1)
     max_bulk_operations: int = Field(1000, ge=1)
     cursor_valid_for: timedelta = timedelta(hours=1)
+    #: How long the request log keeps an entry; per organization so many and so many bytes of them at most.
+    log_for: timedelta = timedelta(days=30)
+    log_rows: int = Field(100_000, ge=1)
+    log_bytes: int = Field(104_857_600, ge=1)
+    #: A longer body is not kept with its entry.
+    log_body_bytes: int = Field(65_536, ge=0)
 
 
 class Rule(Section):

@@ -22,7 +22,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, leases, seats, source_upkeep, sources, unsettled
+from scimd.org import approvals, leases, request_log, seats, source_upkeep, sources, unsettled
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
@@ -44,6 +44,7 @@ _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _FORGET_S = 86_400.0
+_PRUNE_S = 300.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -77,6 +78,7 @@ class Jobs:
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
             (_FORGET_S, "forget_sign_in_attempts", self._forget),
+            (_PRUNE_S, "prune_request_log", self._prune),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -225,3 +227,9 @@ class Jobs:
 
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)
+
+    async def _prune(self) -> None:
+        scim = self._config.scim
+        await request_log.prune_all(
+            self._door, request_log.Bounds(scim.log_for, scim.log_rows, scim.log_bytes)
+        )

@@ -77,6 +77,7 @@ class EventKind(StrEnum):
     RULES_CHANGED = "rules.changed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name of an event
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    TOKEN_TRACED = "token.traced"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"

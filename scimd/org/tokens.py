@@ -53,6 +53,8 @@ class TokenRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    #: Until then the request log has this token's successful reads too.
+    trace_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class TokenHolder:
     seats_on_scim: Policy
     generation: int
     last_used_at: datetime | None = None
+    trace_until: datetime | None = None
 
 
 # ------------------------------------------------------------------------------ making, revoking
@@ -158,6 +161,7 @@ def _record(row: Row[Any]) -> TokenRecord:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 
@@ -171,6 +175,7 @@ _PROOF = Prepared(
         tokens.c.expires_at,
         tokens.c.revoked_at,
         tokens.c.last_used_at,
+        tokens.c.trace_until,
         sources.c.id.label("source_id"),
         sources.c.name.label("source_name"),
         sources.c.state,
@@ -221,6 +226,7 @@ def _holder(row: Any) -> TokenHolder:
         seats_on_scim=row.seats_on_scim,
         generation=row.generation,
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 

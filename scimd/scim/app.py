@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -25,6 +26,8 @@ from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.statuses import Fault
 from scimd.org import sources, tokens
+from scimd.org.request_entries import Scribe
+from scimd.org.secrets import is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, groups, search, users
@@ -32,6 +35,7 @@ from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.quirks import profiles
+from scimd.scim.request_log import HOLDER, TOKEN_HASH, Behind
 
 logger = log.get(__name__)
 
@@ -39,6 +43,7 @@ Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
+REQUEST_LOG = web.AppKey("request_log", Behind)
 _BASE = "/scim/v2/"
 _BEARER = re.compile(r"bearer +([!-~]{1,512})", re.IGNORECASE)
 _LAST_USED_S = 5.0
@@ -82,18 +87,22 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_operations=config.scim.max_operations,
             max_bulk_operations=config.scim.max_bulk_operations,
             cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
+            log_body_bytes=config.scim.log_body_bytes,
         ),
     )
 
-    async def last_used(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_write_behind(server.last_used))
+    async def written_behind(_: web.Application) -> AsyncIterator[None]:
+        tasks = (asyncio.create_task(_write_behind(server.last_used)), asyncio.create_task(server.log.run()))
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await server.last_used.flush()
+        await server.log.flush()
 
-    app.cleanup_ctx.append(last_used)
+    app[REQUEST_LOG] = server.log
+    app.cleanup_ctx.append(written_behind)
 
     @guard.scim_token
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -133,11 +142,22 @@ class ScimServer:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
+        self.log = Behind(door, Scribe(door.keys, settings.base_url, settings.log_body_bytes))
         self._ends = PageEnds()
         self._served: dict[SourceId, _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request. Only what nobody foresaw leaves as an exception."""
+        """Answer one request, and have it logged. Only what nobody foresaw leaves as an exception."""
+        began, response = monotonic(), None
+        try:
+            response = await self._handled(request)
+            return response
+        finally:
+            if response is None or self.log.wants(request, response.status):
+                known = self._served.get(request[HOLDER].source_id) if HOLDER in request else None
+                self.log.keep(request, response, monotonic() - began, known.users if known else None)
+
+    async def _handled(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(self.settings.request_timeout_s):
                 return await self._answer(request)
@@ -206,7 +226,10 @@ class ScimServer:
             raise _unauthorized("Send the source's token as Authorization: Bearer.", "")
         holder = await tokens.authenticate(self.door, match[1])
         if holder is None:
+            if is_token(match[1]):
+                request[TOKEN_HASH] = token_hash(match[1])
             raise _unauthorized("This token is unknown, expired or revoked.", ', error="invalid_token"')
+        request[HOLDER] = holder
         self.last_used.note(holder)
         return holder
 
