@@ -7,7 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from scimd import __version__
-from scimd.cli import admin, check, decide, doctor, org, run, serve, source, sync, token, user
+from scimd.cli import (
+    admin,
+    check,
+    decide,
+    doctor,
+    org,
+    replay,
+    run,
+    scim_log,
+    serve,
+    source,
+    sync,
+    token,
+    user,
+)
 
 app = typer.Typer(
     name="scimd",
@@ -17,9 +31,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for commands in (serve, check, sync, doctor):
+for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
-for noun in (org, token, source, run, decide, user, admin):
+for noun in (org, token, source, scim_log, run, decide, user, admin):
     app.add_typer(noun.app)
 
 

@@ -61,11 +61,16 @@ class Recorded:
 
 
 def header_of(
-    org: OrganizationRecord, source: SourceRecord, base_url: str, profile: str, max_page: int, default_page: int
+    org: OrganizationRecord,
+    source: SourceRecord,
+    base_url: str,
+    profile: str,
+    max_page: int,
+    default_page: int,
 ) -> Header:
     """What of the organization and the source an answer depends on. No secret is among it."""
     settings = {
-        "seats": org.seat_limit,
+        "seats": org.seats,
         "seats_on_scim": org.seats_on_scim,
         "state": source.state,
         "invite": source.invite,
@@ -101,7 +106,9 @@ def read(path: Path) -> tuple[Header, Iterator[Recorded]]:
     lines = _lines(path)
     first = next(lines, None)
     if not isinstance(first, dict) or first.get("format") != FORMAT:
-        raise InvalidValue(str(path), f"this is no bundle of the format {FORMAT}: make one by scimd scim-log export")
+        raise InvalidValue(
+            str(path), f"this is no bundle of the format {FORMAT}: make one by scimd scim-log export"
+        )
     return _made(Header, first, path), (_made(Recorded, line, path) for line in lines)
 
 

@@ -100,7 +100,9 @@ def _ordered(values: list[Any]) -> list[Any]:
 def _key(value: Any) -> str:
     if isinstance(value, Mapping):
         own = value.get("userName") or value.get("displayName") or value.get("value") or value.get("bulkId")
-        return f"{own}|{value.get('type')}|{value.get('method')}|{value.get('location')}" if own else repr(value)
+        return (
+            f"{own}|{value.get('type')}|{value.get('method')}|{value.get('location')}" if own else repr(value)
+        )
     return repr(value)
 
 
