@@ -102,8 +102,8 @@ def show(
         return
     lines = [
         f"{row.method} {row.path}{'?' + row.query if row.query else ''}",
-        f"{cell(row.at)}  {row.duration_us / 1000:.1f} ms  source {row.source_name}, token {row.token_name}, "
-        f"profile {row.profile}  X-Request-Id {row.correlation_id}",
+        f"{cell(row.at)}  {row.duration_us / 1000:.1f} ms  X-Request-Id {row.correlation_id}",
+        f"Source {row.source_name}, token {row.token_name}, profile {row.profile}",
         f"Answer: {answered(row)}  {row.detail or ''}",
         *(f"Transform {each['name']}: {each['did']}" for each in row.transforms),
         *(f"Ignored: {each['name']}: {each['why']}" for each in row.ignored),

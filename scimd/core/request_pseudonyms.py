@@ -122,10 +122,11 @@ class RequestPseudonyms:
 
     # ------------------------------------------------------------------------------ bodies
 
-    def body(self, raw: bytes, *, message: bool = False) -> tuple[bytes, Any]:
+    def body(self, raw: bytes, *, message: bool = False, answer: bool = False) -> tuple[bytes, Any]:
         """A body with pseudonyms, as JSON, and the body as it was parsed (None for no JSON).
 
-        ``message``: it is a PatchOp, a search or a bulk request, whether it says so or not.
+        ``message``: it is a PatchOp, a search or a bulk request, whether it says so or not. ``answer``:
+        scimd made it, so that its words are not what the request said.
         """
         try:
             parsed = orjson.loads(raw)
@@ -133,7 +134,8 @@ class RequestPseudonyms:
             parsed = None
         if parsed is None or _depth(parsed) > _DEEPEST:
             return orjson.dumps({MALFORMED: shape(raw)}), None
-        self._said.update(_words_of(parsed))
+        if not answer:
+            self._said.update(_words_of(parsed))
         return orjson.dumps(self.document(parsed, "operations" if message else "")), parsed
 
     def document(self, value: Any, key: str = "") -> Any:
@@ -184,7 +186,9 @@ class RequestPseudonyms:
 
     def name(self, name: str) -> str:
         """An attribute's name, or a path that stands for one; anything else is a value."""
-        return self._kept(name) if _NAME.fullmatch(name) else self.expression(name)
+        if _NAME.fullmatch(name):
+            return self._kept(name)
+        return self._of.text(name) if " " in name and "[" not in name else self.expression(name)
 
     def _kept(self, name: str) -> str:
         self._names.add(name)

@@ -92,7 +92,7 @@ class Scribe:
         message = seen.method == "PATCH" or pattern.endswith(("/.search", "/Bulk"))
         request, sent = self._body(masks, seen.request, message=message)
         fixed = segments[0] in _FIXED
-        response, answered = self._body(masks, None if fixed else seen.response)
+        response, answered = self._body(masks, None if fixed else seen.response, answer=True)
         said: Mapping[str, Any] = answered if isinstance(answered, dict) and seen.status >= 400 else {}
         kind, resource_id = _touched(segments, seen.status, answered)
         omitted = [
@@ -130,11 +130,11 @@ class Scribe:
         }
 
     def _body(
-        self, masks: RequestPseudonyms, raw: bytes | None, *, message: bool = False
+        self, masks: RequestPseudonyms, raw: bytes | None, *, message: bool = False, answer: bool = False
     ) -> tuple[str | None, Any]:
         if not raw or len(raw) > self._at_most:
             return None, None
-        made, parsed = masks.body(raw, message=message)
+        made, parsed = masks.body(raw, message=message, answer=answer)
         return made.decode(), parsed
 
     def _ignored(self, masks: RequestPseudonyms, seen: Seen, pattern: str, sent: Any) -> list[dict[str, str]]:
@@ -142,7 +142,7 @@ class Scribe:
         if kind is None or seen.status >= 400 or not isinstance(sent, dict):
             return []
         found = _patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent)
-        return [{"name": masks.expression(name), "why": why} for name, why in dict(found).items()]
+        return [{"name": masks.name(name), "why": why} for name, why in dict(found).items()]
 
     def _masks(self, speaker: Speaker, users: ResourceKind | None) -> RequestPseudonyms:
         key = speaker.org_id, speaker.source_id

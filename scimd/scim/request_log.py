@@ -189,7 +189,8 @@ def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
 
 
 def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
-    given = {name: request.headers[name] for name in _SENT if name in request.headers}
+    sent = request.headers
+    given: dict[str, str] = {str(name): sent[name] for name in _SENT if name in sent}
     if response is not None and hdrs.ETAG in response.headers:
         given["ETag"] = response.headers[hdrs.ETAG]
     return {str(name): value for name, value in given.items()}

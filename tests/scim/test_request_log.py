@@ -24,7 +24,7 @@ from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
 from tests.scim.serving import BASE, Client, Installation
 
-PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+EVERY = Wanted()
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
 
@@ -32,7 +32,7 @@ def behind(scimd: Installation) -> Behind:
     return scimd.app[REQUEST_LOG]
 
 
-async def logged(scimd: Installation, client: Client, wanted: Wanted = Wanted()) -> list[RequestRecord]:
+async def logged(scimd: Installation, client: Client, wanted: Wanted = EVERY) -> list[RequestRecord]:
     """Everything in the log of the client's organization, the oldest first."""
     await behind(scimd).flush()
     return [each async for each in request_log.every_request(scimd.door, client.org_id, wanted)]
@@ -269,7 +269,8 @@ async def test_list_pages_and_filters(scimd: Installation, idp: Client) -> None:
     assert [*first.requests, *rest.requests] == entries[::-1]
     assert rest.older is None
     for wanted, number in (
-        (Wanted(only="errors"), 2), (Wanted(status=409), 1), (Wanted(status=4), 2), (Wanted(method="post"), 8),
+        (Wanted(only="errors"), 2), (Wanted(status=409), 1), (Wanted(status=4), 2),
+        (Wanted(method="post"), 8),
         (Wanted(source_id=idp.source_id), 8), (Wanted(resource_id=entries[0].resource_id), 1),
         (Wanted(since=entries[6].at), 2), (Wanted(correlation_id=entries[3].correlation_id), 1),
         (Wanted(method="PUT"), 0), (Wanted(only="writes"), 8),

@@ -25,7 +25,7 @@ _LONGEST = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """``profiles``: by the names of the tokens that spoke. ``settings``: what decides answers."""
+    """``profile``: of the source's newest token. ``settings``: what of the source decides answers."""
 
     format: str
     scimd: str
@@ -106,9 +106,7 @@ def read(path: Path) -> tuple[Header, Iterator[Recorded]]:
     lines = _lines(path)
     first = next(lines, None)
     if not isinstance(first, dict) or first.get("format") != FORMAT:
-        raise InvalidValue(
-            str(path), f"this is no bundle of the format {FORMAT}: make one by scimd scim-log export"
-        )
+        raise InvalidValue(str(path), f"no bundle of the format {FORMAT}; scimd scim-log export makes one")
     return _made(Header, first, path), (_made(Recorded, line, path) for line in lines)
 
 

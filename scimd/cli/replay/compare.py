@@ -24,7 +24,6 @@ class Then:
         self._bases = base_then, base_now
         self._now: dict[str, str] = {}
         self._tags: dict[tuple[str, str], str] = {}
-        self._back: dict[str, str] = {}
 
     def sent(self, value: Any) -> Any:
         """A recorded value as it is to be sent now."""
@@ -53,7 +52,7 @@ class Then:
                 if name in ("id", "nextCursor", "previousCursor") and isinstance(then[name], str):
                     self._bind(then[name], str(now[name]))
                 elif name == "location" and isinstance(then[name], str):
-                    self._bind(then[name].rpartition("/")[2], str(now[name]).rpartition("/")[2])
+                    self._place(then[name], str(now[name]))
                 else:
                     self.learn(then[name], now[name])
             if isinstance(version := then.get("version"), str) and isinstance(then.get("location"), str):
@@ -62,6 +61,13 @@ class Then:
         elif isinstance(then, list) and isinstance(now, list):
             for one, other in zip(_ordered(self.sent(then)), _ordered(now), strict=False):
                 self.learn(one, other)
+
+    def _place(self, then: str, now: str) -> None:
+        """An address gives an id, and where the endpoint says that it is: seldom where it was reached."""
+        self._bind(then.rpartition("/")[2], now.rpartition("/")[2])
+        base, tail = self._bases[0], then.removeprefix(self._bases[0])
+        if then.startswith(f"{base}/") and now.count("/") >= tail.count("/"):
+            self._bases = base, now.rsplit("/", tail.count("/"))[0]
 
     def _bind(self, then: str, now: str) -> None:
         self._now.setdefault(then, now)
