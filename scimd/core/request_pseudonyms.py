@@ -24,6 +24,8 @@ PASSWORD: Final = "(password)"  # noqa: S105
 MALFORMED: Final = "malformed"
 SHAPE_CHARS = 2_000
 
+_NAMES_KNOWN = 2_000
+
 _DEEPEST = 32
 _SECRET = re.compile(r"passw|pwd|secret|passcode", re.IGNORECASE)
 _NAME = re.compile(r"\$?[A-Za-z][A-Za-z0-9_-]{0,39}")
@@ -109,16 +111,19 @@ class RequestPseudonyms:
             "excludedattributes": self.names,
             "sortby": self.names,
         }
-        self._said: set[str] = set()
+        #: Of the request at hand: what it said, and the names that were kept of it.
+        self._heard: list[Any] = []
         self._names: set[str] = set()
+        self._known_names: dict[str, tuple[bool, str | None]] = {}
 
     def begin(self) -> None:
         """Another request: what the last one said may stand in scimd's sentences no more."""
-        self._said, self._names = set(), set()
+        self._heard.clear()
+        self._names.clear()
 
     def heard(self, *texts: str) -> None:
         """Texts of this request whose words may stand in scimd's sentences, too."""
-        self._said.update(_words_of(list(texts)))
+        self._heard.append(list(texts))
 
     # ------------------------------------------------------------------------------ bodies
 
@@ -132,10 +137,11 @@ class RequestPseudonyms:
             parsed = orjson.loads(raw)
         except (orjson.JSONDecodeError, RecursionError):
             parsed = None
-        if parsed is None or _depth(parsed) > _DEEPEST:
+        deep = raw.count(b"{") + raw.count(b"[") > _DEEPEST
+        if parsed is None or (deep and _depth(parsed) > _DEEPEST):
             return orjson.dumps({MALFORMED: shape(raw)}), None
         if not answer:
-            self._said.update(_words_of(parsed))
+            self._heard.append(parsed)
         return orjson.dumps(self.document(parsed, "operations" if message else "")), parsed
 
     def document(self, value: Any, key: str = "") -> Any:
@@ -159,8 +165,9 @@ class RequestPseudonyms:
         made: dict[str, Any] = {}
         for name, each in value.items():
             low = name.lower()
-            if _SECRET.search(name) or (secret and low == "value"):
-                made[self.name(name)] = _hidden(each)
+            hidden, masked = self._named(name)
+            if hidden or (secret and low == "value"):
+                made[masked] = _hidden(each)
             elif (key == "meta" and low in _META) or (message and low == "version"):
                 made[name] = each
             elif message and low in self._messages and isinstance(each, str):
@@ -168,8 +175,22 @@ class RequestPseudonyms:
             elif message and low in _NAMES and isinstance(each, list):
                 made[name] = [self.names(one) if isinstance(one, str) else self.document(one) for one in each]
             else:
-                made[self.name(name)] = self.document(each, low)
+                made[masked] = self.document(each, low)
         return made
+
+    def _named(self, name: str) -> tuple[bool, str]:
+        """Whether a key is a secret's, and what it is called here; known for keys that are names."""
+        known = self._known_names.get(name)
+        if known is None:
+            plain = _NAME.fullmatch(name) is not None
+            known = _SECRET.search(name) is not None, name if plain else None
+            if len(self._known_names) < _NAMES_KNOWN:
+                self._known_names[name] = known
+        hidden, kept = known
+        if kept is None:
+            return hidden, self.name(name)
+        self._names.add(kept)
+        return hidden, kept
 
     def _string(self, value: str, key: str) -> str:
         if key == "schemas":
@@ -307,7 +328,7 @@ class RequestPseudonyms:
         text = _WHO.sub(lambda match: self._of.text(match[0]), text)
         text = _QUOTED.sub(self._repeated, text)
         text = _ADDRESS.sub(lambda match: self._of.text(match[0]), text)
-        said = self._said - self._known
+        said = {word for each in self._heard for word in _words_of(each)} - self._known
         return _WORD.sub(lambda match: self._repeats(match[0], said), text) if said else text
 
     def _repeated(self, match: re.Match[str]) -> str:

@@ -99,7 +99,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await server.last_used.flush()
-        await server.log.flush()
+        await server.log.finish()
 
     app[REQUEST_LOG] = server.log
     app.cleanup_ctx.append(written_behind)
