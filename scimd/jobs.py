@@ -45,6 +45,7 @@ _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _FORGET_S = 86_400.0
 _PRUNE_S = 300.0
+_PURGE_S = 3_600.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -79,6 +80,7 @@ class Jobs:
             (_PUBLISH_S, "publish_audit", self._publish),
             (_FORGET_S, "forget_sign_in_attempts", self._forget),
             (_PRUNE_S, "prune_request_log", self._prune),
+            (_PURGE_S, "purge", self._purge),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -221,6 +223,7 @@ class Jobs:
 
     async def _expire(self) -> None:
         await time_jobs.expire_all(self._door)
+        await time_jobs.expire_welcomes(self._door)
 
     async def _publish(self) -> None:
         await time_jobs.publish_all(self._door)
@@ -233,3 +236,6 @@ class Jobs:
         await request_log.prune_all(
             self._door, request_log.Bounds(scim.log_for, scim.log_rows, scim.log_bytes)
         )
+
+    async def _purge(self) -> None:
+        await time_jobs.purge_all(self._door)

@@ -9,18 +9,25 @@ import typer
 from scimd import __version__
 from scimd.cli import (
     admin,
+    audit,
+    catalogue,
     check,
     decide,
     doctor,
+    domain,
+    invitation,
     org,
     replay,
     run,
     scim_log,
+    seats,
     serve,
+    sign_ins,
     source,
     sync,
     token,
     user,
+    user_changes,
 )
 
 app = typer.Typer(
@@ -33,8 +40,18 @@ app = typer.Typer(
 )
 for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
-for noun in (org, token, source, scim_log, run, decide, user, admin):
+user_changes.register(user.app)
+for noun in (org, domain, token, source, scim_log, run, decide, user, invitation, seats, audit, admin):
     app.add_typer(noun.app)
+for commands_of in (
+    catalogue.projects,
+    catalogue.teams,
+    catalogue.licences,
+    catalogue.roles,
+    sign_ins.session,
+    sign_ins.login_attempt,
+):
+    app.add_typer(commands_of)
 
 
 @app.callback(invoke_without_command=True)
