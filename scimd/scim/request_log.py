@@ -65,6 +65,7 @@ class Behind:
         self._dropped: Counter[OrgId] = Counter()
         self._lost = 0
         self._rest = _REST
+        self._turn = asyncio.Lock()
 
     def wants(self, request: web.Request, status: int) -> bool:
         """All but the successful reads of tokens that nobody traces."""
@@ -116,7 +117,8 @@ class Behind:
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
-                await self.flush()
+                # What was taken from the queue is written, though this loop end meanwhile.
+                await asyncio.shield(self.flush())
             except Refusal as exc:  # the database is away or busy; what waits, waits on
                 logger.warning("request_log_not_written", code=exc.code)
 
@@ -126,7 +128,14 @@ class Behind:
         await self.flush()
 
     async def flush(self) -> int:
-        """Write what waits, in portions; gives how many entries. Raises what the database refuses."""
+        """Write what waits, in portions; gives how many entries. Raises what the database refuses.
+
+        One at a time: whoever calls it finds written what another had begun.
+        """
+        async with self._turn:
+            return await self._flush()
+
+    async def _flush(self) -> int:
         if self._lost:
             logger.warning("request_log_overflowed", dropped=self._lost)
             self._lost = 0
