@@ -22,7 +22,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, leases, request_log, seats, source_upkeep, sources, unsettled
+from scimd.org import approvals, idempotency, leases, request_log, seats, source_upkeep, sources, unsettled
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
@@ -78,7 +78,7 @@ class Jobs:
             (_PROMOTE_S, "promote", self._promote),
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
-            (_FORGET_S, "forget_sign_in_attempts", self._forget),
+            (_FORGET_S, "forget", self._forget),
             (_PRUNE_S, "prune_request_log", self._prune),
             (_PURGE_S, "purge", self._purge),
         ):
@@ -230,6 +230,7 @@ class Jobs:
 
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)
+        await idempotency.forget(self._door)
 
     async def _prune(self) -> None:
         scim = self._config.scim
