@@ -200,6 +200,13 @@ class Scim(Section):
             raise ValueError("must be between 1m and 1d")
         return value
 
+    #: How long the request log keeps an entry; per organization so many and so many bytes of them at most.
+    log_for: timedelta = timedelta(days=30)
+    log_rows: int = Field(100_000, ge=1)
+    log_bytes: int = Field(104_857_600, ge=1)
+    #: A longer body is not kept with its entry.
+    log_body_bytes: int = Field(65_536, ge=0)
+
 
 class Rule(Section):
     """A numbered rule: a group gives a project, a role, a team or a licence."""

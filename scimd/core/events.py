@@ -99,6 +99,7 @@ class EventKind(StrEnum):
     ACCESS_TOKEN_ISSUED = "access_token.issued"  # noqa: S105
     API_TOKEN_CREATED = "api_token.created"  # noqa: S105
     API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105
+    TOKEN_TRACED = "token.traced"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"

@@ -167,6 +167,7 @@ tokens = Table(
     _time("expires_at", null=True),
     _time("revoked_at", null=True),
     _time("last_used_at", null=True),
+    _time("trace_until", null=True),  # until then its successful reads are in scim_requests too
     Index("uq_tokens_hash", "hash", unique=True),
     Index("ix_tokens_source", "org_id", "source_id"),
 )
@@ -253,6 +254,39 @@ api_tokens = Table(
     _time("last_used_at", null=True),
     Index("uq_api_tokens_hash", "hash", unique=True),
     Index("ix_api_tokens_person", "org_id", "person_id"),
+)
+
+scim_requests = Table(
+    "scim_requests",
+    metadata,
+    _org(),
+    _id(),  # by time: the order of the log, and what pruning goes by
+    _time("at"),
+    _ref("token_id", null=True),
+    _text("token_name"),
+    _ref("source_id", null=True),
+    _text("source_name"),
+    _key("profile"),
+    _key("correlation_id"),
+    _key("method"),
+    _key("pattern"),  # the path with {id} for ids
+    _text("path"),  # from here on values are pseudonyms: core/request_pseudonyms
+    _text("query", null=True),
+    _int("status"),
+    _key("scim_type", null=True),
+    _text("detail", null=True),
+    _int("duration_us"),
+    Column("headers", Json, nullable=False),  # what a replay needs: If-Match, ETag, Content-Type
+    Column("transforms", Json, nullable=False),  # [{"name": "entra.manager-forms", "did": …}]
+    Column("ignored", Json, nullable=False),  # [{"name": "shoeSize", "why": …}]
+    _key("resource_kind", null=True),  # User | Group
+    _ref("resource_id", null=True),  # scimd's own id, where there is such a resource
+    _text("request", null=True),  # JSON; text, since the order of keys is part of it
+    _text("response", null=True),
+    Column("omitted", Json, nullable=False),  # bodies that were too large: ["response"]
+    _int("bytes"),
+    _int("dropped"),  # entries before this one for which there was no room
+    Index("ix_scim_requests_correlation", "org_id", "correlation_id"),
 )
 
 # ------------------------------------------------------------------------------ people

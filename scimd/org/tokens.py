@@ -46,6 +46,8 @@ class TokenRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    #: Until then the request log has this token's successful reads too.
+    trace_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class TokenHolder:
     scopes: frozenset[str]
     last_used_at: datetime | None = None
     kind: CredentialKind = "token"
+    trace_until: datetime | None = None
 
 
 # ------------------------------------------------------------------------------ making, revoking
@@ -195,6 +198,7 @@ def _record(row: Row[Any]) -> TokenRecord:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 
@@ -209,6 +213,7 @@ _PROOF = Prepared(
         tokens.c.expires_at,
         tokens.c.revoked_at,
         tokens.c.last_used_at,
+        tokens.c.trace_until,
         sources.c.id.label("source_id"),
         sources.c.name.label("source_name"),
         sources.c.state,
@@ -264,6 +269,7 @@ def _holder(row: Any) -> TokenHolder:
         generation=row.generation,
         scopes=frozenset(row.scopes),
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -28,6 +29,8 @@ from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, sources, tokens
 from scimd.org import oauth as org_oauth
+from scimd.org.request_entries import Scribe
+from scimd.org.secrets import is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, groups, me, oauth, search, users
@@ -37,6 +40,7 @@ from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_
 from scimd.scim.jwks import KeySets, KeysUnavailable
 from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
+from scimd.scim.request_log import HOLDER, TOKEN_HASH, Behind
 
 logger = log.get(__name__)
 
@@ -45,6 +49,7 @@ Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
 _DEAD = "This token is unknown, expired or revoked."
+REQUEST_LOG = web.AppKey("request_log", Behind)
 _BASE = "/scim/v2/"
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
@@ -89,19 +94,23 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_operations=config.scim.max_operations,
             max_bulk_operations=config.scim.max_bulk_operations,
             cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
+            log_body_bytes=config.scim.log_body_bytes,
         ),
         rate_per_token=config.scim.rate_per_token,
     )
 
-    async def last_used(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_write_behind(server.last_used))
+    async def written_behind(_: web.Application) -> AsyncIterator[None]:
+        tasks = (asyncio.create_task(_write_behind(server.last_used)), asyncio.create_task(server.log.run()))
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await server.last_used.flush()
+        await server.log.finish()
 
-    app.cleanup_ctx.append(last_used)
+    app[REQUEST_LOG] = server.log
+    app.cleanup_ctx.append(written_behind)
 
     @guard.scim_token
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -144,11 +153,22 @@ class ScimServer:
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
+        self.log = Behind(door, Scribe(door.keys, settings.base_url, settings.log_body_bytes))
         self._ends = PageEnds()
         self._served: dict[SourceId, _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request. Only what nobody foresaw leaves as an exception."""
+        """Answer one request, and have it logged. Only what nobody foresaw leaves as an exception."""
+        began, response = monotonic(), None
+        try:
+            response = await self._handled(request)
+            return response
+        finally:
+            if response is None or self.log.wants(request, response.status):
+                known = self._served.get(request[HOLDER].source_id) if HOLDER in request else None
+                self.log.keep(request, response, monotonic() - began, known.users if known else None)
+
+    async def _handled(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(self.settings.request_timeout_s):
                 return await self._answer(request)
@@ -170,7 +190,7 @@ class ScimServer:
         text = guard.bearer_of(request)
         if text is not None and api_tokens.is_api_token(text):
             return await self._answer_person(request, text)
-        holder = await self._authenticated(text)
+        holder = await self._authenticated(request, text)
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
@@ -226,13 +246,16 @@ class ScimServer:
             request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
         )
 
-    async def _authenticated(self, text: str | None) -> TokenHolder:
+    async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401, or 429 above its rate."""
         if text is None:
             raise unauthorized("Send the source's token as Authorization: Bearer.")
         holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
         if holder is None:
+            if is_token(text):
+                request[TOKEN_HASH] = token_hash(text)
             raise unauthorized(_DEAD, "invalid_token")
+        request[HOLDER] = holder
         self._hold_back(holder.token_id)
         self.last_used.note(holder)
         return holder

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from scimd import log
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
@@ -17,12 +16,10 @@ from scimd.http import limits
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents
+from scimd.scim import documents, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
-
-logger = log.get(__name__)
 
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
@@ -51,6 +48,7 @@ class ScimSettings:
     max_operations: int
     max_bulk_operations: int
     cursor_valid_s: float
+    log_body_bytes: int = 65_536
 
 
 #: Of a list by index: whose, which query, at which index a page would begin.
@@ -130,13 +128,14 @@ class Exchange:
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
+        self.request[request_log.BODY] = raw
         return documents.parse(raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
         body, applied = self.profile.transform(kind.name, part, await self.message())
         if applied:
-            logger.debug("scim_transformed", profile=self.profile.name, transforms=applied)
+            self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
         return body
 
     def header(self, name: str) -> str | None:

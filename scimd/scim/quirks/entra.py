@@ -20,6 +20,7 @@ _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
 
 
 def _group_schema(body: Document) -> Document:
+    """Microsoft's own schema of groups, which holds no attribute, is left out of ``schemas``."""
     schemas = body.get("schemas")
     if not isinstance(schemas, list):
         return body
