@@ -201,7 +201,7 @@ class ScimServer:
     async def _authenticated(self, request: web.Request) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
-        match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
+        match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
         if match is None:
             raise _unauthorized("Send the source's token as Authorization: Bearer.", "")
         holder = await tokens.authenticate(self.door, match[1])

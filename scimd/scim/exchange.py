@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -25,6 +27,7 @@ logger = log.get(__name__)
 
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
+_BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _MAX_NAMES = 200
 PARAMETERS = (
     "filter",
@@ -141,11 +144,21 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+    if _BEYOND_ASCII.search(request.rel_url.raw_query_string):
+        _refuse_other_than_utf8(request.rel_url.raw_query_string)
     given = request.query
     for name in PARAMETERS:
         if len(given.getall(name, ())) > 1:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
     return {name: given[name] for name in PARAMETERS if name in given}
+
+
+def _refuse_other_than_utf8(raw_query: str) -> None:
+    """What cannot be decoded would be compared as the text of its escapes, which somebody may bear."""
+    try:
+        unquote_to_bytes(raw_query).decode()
+    except UnicodeError:
+        raise invalid_syntax("The query is not UTF-8.") from None
 
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
