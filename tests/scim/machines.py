@@ -158,12 +158,12 @@ class Users(Machine):
         return any(each is not None and each.id != but for each in holders)
 
     def whom_a_post_means(self, document: dict[str, Any]) -> Person | None:
-        """By external id, then by userName; the living before those who were deleted."""
+        """By external id, also of who was deleted, before the userName."""
         external = document.get("externalId")
         return (
             self.known_as(external, self.live)
-            or self.named(document["userName"])
             or self.known_as(external, self.tombs)
+            or self.named(document["userName"])
         )
 
     # -------------------------------------------------------------- the rules
