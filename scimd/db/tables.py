@@ -101,7 +101,14 @@ domains = Table(
     Column("domain_key", KeyText, primary_key=True),
     _key("verified_by"),  # operator | dns
     _time("verified_at", null=True),
-    Index("uq_domains_domain_key", "domain_key", unique=True),  # one domain, one organization
+)
+# One domain, one organization; a claim that is not proven stands in nobody's way.
+Index(
+    "uq_domains_domain_key",
+    domains.c.domain_key,
+    unique=True,
+    sqlite_where=domains.c.verified_at.is_not(None),
+    postgresql_where=domains.c.verified_at.is_not(None),
 )
 
 sources = Table(
@@ -169,6 +176,8 @@ people = Table(
     _time("address_verified_at", null=True),
     _flag("approved", True),
     _flag("accepted"),
+    # How a local person comes in: invitation | set_password | set_password_expired.
+    Column("welcome", KeyText, nullable=False, server_default=text("'invitation'")),
     # The local profile: a document like an assertion's, the person's own while no source owns it.
     Column("profile", Json, nullable=False),
     # Standing as stored.
@@ -209,6 +218,22 @@ Index(
     unique=True,
     sqlite_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
     postgresql_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
+)
+
+# What time brings is looked for among few: who has not come in yet, and who is to be purged.
+_not_in_yet = (people.c.welcome == "set_password") & people.c.accepted.is_(False)
+Index(
+    "ix_people_not_in_yet",
+    people.c.org_id,
+    people.c.id,
+    sqlite_where=_not_in_yet,
+    postgresql_where=_not_in_yet,
+)
+Index(
+    "ix_people_deleted",
+    people.c.deleted_at,
+    sqlite_where=people.c.deleted_at.is_not(None),
+    postgresql_where=people.c.deleted_at.is_not(None),
 )
 
 assertions = Table(
@@ -523,6 +548,7 @@ invitations = Table(
     _text("address"),
     _key("status"),  # pending | accepted | declined | expired | cancelled
     _flag("staged"),  # its mail waits for the source's release
+    _flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
     _int("generation", 1),
     _text("message", null=True),
     _text("invited_by"),
@@ -536,6 +562,7 @@ invitations = Table(
     _time("hidden_at", null=True),
     Index("ix_invitations_person", "org_id", "person_id", "created_at"),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
+    Index("ix_invitations_created", "created_at", "org_id"),
 )
 # One at a time; and what a settled person may have is found without reading all that are pending.
 Index(

@@ -145,7 +145,14 @@ def upgrade() -> None:
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "domain_key", name=op.f("pk_domains")),
     )
-    op.create_index("uq_domains_domain_key", "domains", ["domain_key"], unique=True)
+    op.create_index(
+        "uq_domains_domain_key",
+        "domains",
+        ["domain_key"],
+        unique=True,
+        sqlite_where=sa.text("verified_at IS NOT NULL"),
+        postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
     op.create_table(
         "event_values",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -282,6 +289,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
@@ -307,6 +315,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -385,6 +394,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("('invitation')"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -422,6 +432,22 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
+    )
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_table(
         "projects",
