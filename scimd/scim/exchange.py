@@ -28,6 +28,7 @@ logger = log.get(__name__)
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
+_BRACKETS = re.compile(r"\[[^\]]*\]")
 _MAX_NAMES = 200
 PARAMETERS = (
     "filter",
@@ -116,6 +117,9 @@ class Exchange:
         for text in (only, without):
             if text is not None and text.count(",") >= _MAX_NAMES:
                 raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
+        if only is not None and "[" in only:
+            # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
+            only = _BRACKETS.sub("", only)
         return Projection.parse(kind, only, without)
 
     async def message(self) -> Document:

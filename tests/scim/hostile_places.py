@@ -11,7 +11,7 @@ _NOT_TAKEN = frozenset((405,))
 
 #: Below ``/scim/v2``; ``<user>`` is the user's id. Nothing stands at any of these.
 PLACES = [
-    "", "/", "//", "///", "/.", "/..", "/../", "/users", "/USERS", "/uSERS", "/User", "/user", "/Users/x",
+    "", "/", "//", "///", "/.", "/..", "/../", "/User", "/user", "/Userss", "/Users/x",
     "/Users/0", "/Users/-1", "/Users/1", "/Users/null", "/Users/undefined", "/Users/me", "/Users/*",
     "/Users/%2A", f"/Users/{NOBODY}", "/Groups/<user>", "/Users/<user>/x", "/Users/<user>/groups",
     "/Users/<user>/<user>", "/Users//<user>", "//Users/<user>", "/Users/<user>//", "/Users/./<user>",
