@@ -200,9 +200,18 @@ class ScimServer:
             source_id=holder.source_id,
         )
         profile = profiles.named(holder.profile)
-        query = query_of(request)
         return Exchange(
-            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+            request,
+            self.door,
+            self.settings,
+            ctx,
+            holder,
+            profile,
+            query_of(request),
+            users,
+            self._ends,
+            partial(self._authenticated, request),
+            resource_id,
         )
 
     async def _authenticated(self, request: web.Request) -> TokenHolder:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
@@ -30,6 +31,8 @@ _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 _MAX_NAMES = 200
+#: A body that takes longer than this to come in may outlive the token that it was sent with.
+_LONG_S = 0.25
 PARAMETERS = (
     "filter",
     "sortBy",
@@ -102,6 +105,8 @@ class Exchange:
     query: Mapping[str, str]
     users: ResourceKind
     ends: PageEnds
+    #: Asks once more for whom the token speaks; raises 401 where it has been revoked meanwhile.
+    proof: Callable[[], Awaitable[object]]
     id: str | None = None
     sent: Sent | None = None
 
@@ -129,7 +134,10 @@ class Exchange:
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
+        began = time.monotonic()
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
+        if time.monotonic() - began > _LONG_S:
+            await self.proof()
         return documents.parse(raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
