@@ -25,7 +25,7 @@ PLACES = [
     "/Users/%C0%AF", "/Users/%ED%A0%80", "/Users/%E2%80%AE<user>", "/Users/%F0%9D%95%8F", "/%FF", "/%00",
     "/%2555sers/<user>", "/Use%72s%2f<user>", "/Nothing", "/Bulk/x", "/Bulk/", "/Schemas/x",
     "/ResourceTypes/x", "/ResourceTypes/Users", "/ServiceProviderConfig/x", "/ServiceProviderConfigs",
-    "/.search/x", "/Users/.search/x", "/search", "/Users/search", "/Users/%2Esearch/", "/Me/x", "/me",
+    "/.search/x", "/Users/.search/x", "/search", "/Users/search", "/Users/%2Esearch/", "/Me/x",
     "/scim/v2/Users/<user>", "/v2/Users/<user>", "/admin", "/../../healthz", "/%2e%2e/%2e%2e/healthz",
     "/Self", "/" + "x" * 5_000, "/Users/" + "x" * 7_000, "/" + "x/" * 1_000, "/" + "%2e%2e/" * 500,
     "/Users/" + "%00" * 1_000, "/Tokens", "/Organizations", "/Users.json",
