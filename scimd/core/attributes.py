@@ -300,7 +300,7 @@ _GROUPS = _complex(
 USER_SCHEMA = Schema(
     USER_URN,
     "User",
-    "A person's account",
+    "User Account",
     (
         _text(
             "userName",

@@ -81,6 +81,13 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
 }
 
 
+#: As clients spell the endpoints → as they are served. Microsoft's own collection asks for ``/users``.
+_SPELLED = {
+    name.lower(): name
+    for name in (*RESOURCES, "Bulk", "Me", "Schemas", "ResourceTypes", "ServiceProviderConfig")
+}
+
+
 def add(app: web.Application, config: Config, door: Door) -> None:
     """Add SCIM to the application."""
     server = ScimServer(
@@ -241,9 +248,18 @@ class ScimServer:
             source_id=holder.source_id,
         )
         profile = profiles.named(holder.profile)
-        query = query_of(request)
         return Exchange(
-            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+            request,
+            self.door,
+            self.settings,
+            ctx,
+            holder,
+            profile,
+            query_of(request),
+            users,
+            self._ends,
+            partial(self._authenticated, request, guard.bearer_of(request)),
+            resource_id,
         )
 
     async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:
@@ -310,15 +326,19 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
 
 
 def path_of(request: web.Request) -> tuple[str, ...] | None:
-    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere."""
+    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere.
+
+    The endpoint's name counts whatever its case; who asks has shown a token by then.
+    """
     raw = request.rel_url.raw_path
     if not raw.startswith(_BASE):
         return None
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
     try:
-        return tuple(unquote_to_bytes(part).decode() for part in parts)
+        first, *rest = (unquote_to_bytes(part).decode() for part in parts)
     except UnicodeDecodeError:
         return None
+    return _SPELLED.get(first.lower(), first), *rest
 
 
 def _fixed(document: bytes) -> Methods:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
@@ -24,6 +27,10 @@ from scimd.scim.values import Rules
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
+_BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
+_BRACKETS = re.compile(r"\[[^\]]*\]")
+#: A body that takes longer than this to come in may outlive the token that it was sent with.
+_LONG_S = 0.25
 PARAMETERS = (
     "filter",
     "sortBy",
@@ -97,6 +104,8 @@ class Exchange:
     query: Mapping[str, str]
     users: ResourceKind
     ends: PageEnds
+    #: Asks once more for whom the token speaks; raises 401 where it has been revoked meanwhile.
+    proof: Callable[[], Awaitable[object]]
     id: str | None = None
     sent: Sent | None = None
 
@@ -118,6 +127,9 @@ class Exchange:
         for text in (only, without):
             if text is not None and text.count(",") >= MAX_NAMES:
                 raise invalid_syntax(f"attributes: more than {MAX_NAMES} names.")
+        if only is not None and "[" in only:
+            # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
+            only = _BRACKETS.sub("", only)
         return Projection.parse(kind, only, without)
 
     async def message(self) -> Document:
@@ -127,8 +139,11 @@ class Exchange:
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
+        began = time.monotonic()
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
         self.request[request_log.BODY] = raw
+        if time.monotonic() - began > _LONG_S:
+            await self.proof()
         return documents.parse(raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
@@ -147,11 +162,21 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+    if _BEYOND_ASCII.search(request.rel_url.raw_query_string):
+        _refuse_other_than_utf8(request.rel_url.raw_query_string)
     given = request.query
     for name in PARAMETERS:
         if len(given.getall(name, ())) > 1:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
     return {name: given[name] for name in PARAMETERS if name in given}
+
+
+def _refuse_other_than_utf8(raw_query: str) -> None:
+    """What cannot be decoded would be compared as the text of its escapes, which somebody may bear."""
+    try:
+        unquote_to_bytes(raw_query).decode()
+    except UnicodeError:
+        raise invalid_syntax("The query is not UTF-8.") from None
 
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:

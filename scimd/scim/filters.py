@@ -11,6 +11,7 @@ What a comparison means, here and in ``filter_sql`` alike (RFC 7644 §3.4.2.2):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ MAX_CHARS = 4096
 MAX_DEPTH = 20
 MAX_TERMS = 100
 
+#: ``and`` and ``or`` need no spaces beside brackets and quotes. Names that hold them do not count.
+_JOINTS = re.compile(r"(?<![\w.:$-])(?:and|or)(?![\w.:$-])", re.IGNORECASE | re.ASCII)
 _ORDERING = frozenset((CompareOperator.gt, CompareOperator.ge, CompareOperator.lt, CompareOperator.le))
 _PARTS = frozenset((CompareOperator.co, CompareOperator.sw, CompareOperator.ew))
 _EQUALITY = frozenset((CompareOperator.eq, CompareOperator.ne))
@@ -81,8 +84,7 @@ def check_bounds(text: str) -> None:
                 deepest = max(deepest, depth)
             elif char in ")]":
                 depth -= 1
-        lowered = piece.lower().split()
-        words += lowered.count("and") + lowered.count("or")
+        words += len(_JOINTS.findall(piece))
     if deepest > MAX_DEPTH:
         raise invalid_filter(f"The filter nests deeper than {MAX_DEPTH} levels.")
     if words > MAX_TERMS:

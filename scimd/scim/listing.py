@@ -158,8 +158,8 @@ def looked_up(kind: ResourceKind, text: str) -> str | None:
 
 def _sortable(path: str, kind: ResourceKind) -> Resolved:
     uri, _, rest = path.rpartition(":")
-    name, _, sub = rest.partition(".")
-    found = kind.resolve(uri or None, name, sub or None)
+    name, dot, sub = rest.partition(".")
+    found = kind.resolve(uri or None, name, sub if dot else None)
     if found is None:
         raise invalid_path(path, f"{kind.name} has no such attribute; see /Schemas")
     if found.target.type == "complex":
