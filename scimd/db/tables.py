@@ -293,7 +293,7 @@ grants = Table(
     _key("kind"),  # role | project | team | licence
     _key("target"),
     _key("project_role", null=True),
-    _key("origin"),  # manual | group | default
+    _key("origin"),  # manual | group | value | default
     _text("origin_by"),
     _ref("source_id", null=True),
     _ref("group_id", null=True),
@@ -395,6 +395,17 @@ group_effects = Table(
     _key("target"),
     _key("project_role", null=True),
     Index("ix_group_effects_target", "org_id", "kind", "target"),
+)
+
+value_effects = Table(
+    "value_effects",  # what a value of roles or entitlements gives; the rule names the value
+    metadata,
+    _org(),
+    Column("source_id", Id, primary_key=True),
+    Column("rule", Integer, primary_key=True, autoincrement=False),
+    Column("kind", KeyText, primary_key=True),
+    _key("target"),
+    _key("project_role", null=True),
 )
 
 rules = Table(

@@ -57,7 +57,7 @@ def _count(tx: Tx) -> None:
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
     rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
-    loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
+    loaded = gather(tx.conn, tx.book, rows, blank=tx.created - tx.regrouped)
     decided = _decide(tx, loaded)
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]

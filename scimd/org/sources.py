@@ -34,6 +34,7 @@ from scimd.db.tables import (
 )
 from scimd.org import permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.value_bindings import bind_values
 
 Invite = Literal["immediate", "never"]
 
@@ -237,7 +238,8 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
     if made is None:
         return None
     generation = bump(tx)
-    write_rules(tx, source_id, settings.get("rule", ()), generation)
+    if write_rules(tx, source_id, settings.get("rule", ()), generation):
+        bind_values(tx, source_id)
     after = {"name": new.name, "kind": new.kind, "state": new.state, "invite": new.invite}
     tx.record(Event(EventKind.SOURCE_CREATED, "source", source_id, after=after))
     return source_id
