@@ -117,7 +117,7 @@ class Resolved:
 class ResourceKind:
     """A resource type: its endpoint, its schema, its extensions."""
 
-    name: Literal["User", "Group"]
+    name: Literal["User", "Group", "Role", "Entitlement"]
     endpoint: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()

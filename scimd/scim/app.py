@@ -19,15 +19,17 @@ from aiohttp import hdrs, web
 from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
+from scimd.core.catalogue import Form
 from scimd.core.errors import Refusal
 from scimd.core.people import SourceId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.statuses import Fault
+from scimd.org import catalogue as catalogues
 from scimd.org import sources, tokens
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import bulk, groups, search, users
+from scimd.scim import bulk, catalogue, groups, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
@@ -66,6 +68,8 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
             hdrs.METH_DELETE: groups.delete,
         },
     ),
+    "Roles": ({hdrs.METH_GET: catalogue.roles}, {hdrs.METH_GET: catalogue.role}),
+    "Entitlements": ({hdrs.METH_GET: catalogue.entitlements}, {hdrs.METH_GET: catalogue.entitlement}),
 }
 
 
@@ -134,7 +138,7 @@ class ScimServer:
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
         self._ends = PageEnds()
-        self._served: dict[SourceId, _Served] = {}
+        self._served: dict[tuple[SourceId, Form], _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request. Only what nobody foresaw leaves as an exception."""
@@ -172,14 +176,16 @@ class ScimServer:
 
     async def _served_to(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served: known as long as the organization decides nothing new."""
-        known = self._served.get(holder.source_id)
+        form = profiles.named(holder.profile).catalogue
+        known = self._served.get((holder.source_id, form))
         if known is not None and known.generation == holder.generation:
             return known
         users = await sources.users_of(self.door, holder.org_id, holder.source_id)
-        discovery = Discovery.make(self.settings, users)
+        announced = form == "okta" or await catalogues.is_used(self.door, holder.org_id, holder.source_id)
+        discovery = Discovery.make(self.settings, users, form if announced else None)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
-        fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
+        fresh = self._served[holder.source_id, form] = _Served(holder.generation, users, discovery)
         return fresh
 
     def _exchange(
@@ -214,18 +220,20 @@ class ScimServer:
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
     """What a path takes, and the id in it. Raises 404."""
     match segments:
-        case ("Users" | "Groups" as name,):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name,):
             return RESOURCES[name][0], None
         case ("Bulk",):
             return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
         case (".search",):
             return {hdrs.METH_POST: search.everything}, None
-        case ("Users" | "Groups" as name, ".search"):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name, ".search"):
             return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
         case ("Users" | "Groups" as name, resource_id):
             if not _ID.fullmatch(resource_id):
                 return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
             return RESOURCES[name][1], resource_id
+        case ("Roles" | "Entitlements" as name, value):
+            return RESOURCES[name][1], value
         case ("ServiceProviderConfig",):
             return _fixed(discovery.config), None
         case ("ResourceTypes" | "Schemas" as name,):

@@ -22,7 +22,7 @@ PROFILES = {
     for profile in (
         DEFAULT,
         RFC,
-        Profile("okta", okta.QUIRKS),
+        Profile("okta", okta.QUIRKS, catalogue="okta"),
         Profile("entra", entra.QUIRKS),
         Profile("onelogin", DEFAULT.quirks),
         Profile("jumpcloud", DEFAULT.quirks),
