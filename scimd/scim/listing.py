@@ -16,7 +16,8 @@ from scimd.scim import cursors
 from scimd.scim.cursors import Cursor, opened, seal
 from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange
-from scimd.scim.filter_sql import Scope, condition, sort
+from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_values import Scope
 from scimd.scim.filters import parse
 
 # No escapes, no controls, and short: what needs judging goes to the parser.
