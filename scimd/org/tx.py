@@ -146,6 +146,10 @@ class Tx:
             self._book = self.books.of(self.conn, self.org_id)
         return self._book
 
+    def forget_book(self) -> None:
+        """The body has changed what the organization decided: read it anew."""
+        self._book = None
+
     @property
     def org_id(self) -> OrgId:
         return self.ctx.org_id
