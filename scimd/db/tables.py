@@ -195,6 +195,18 @@ people = Table(
     Index("ix_people_status", "org_id", "status"),
     Index("ix_people_created", "org_id", "created_at", "id"),
 )
+_LOCAL = (
+    people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
+)
+# Those whom a source may link: few beside those who are asserted, and never there while they are made.
+Index(
+    "ix_people_local",
+    people.c.org_id,
+    people.c.created_at,
+    people.c.id,
+    sqlite_where=_LOCAL,
+    postgresql_where=_LOCAL,
+)
 # Unique among the living (V6).
 Index(
     "uq_people_local_user_name",

@@ -408,6 +408,32 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
     op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_local",
+        "people",
+        ["org_id", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text(
+            "owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"
+        ),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
+    )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
         "uq_people_local_user_name",
@@ -424,22 +450,6 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_people_not_in_yet",
-        "people",
-        ["org_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
-        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
-    )
-    op.create_index(
-        "ix_people_deleted",
-        "people",
-        ["deleted_at"],
-        unique=False,
-        sqlite_where=sa.text("deleted_at IS NOT NULL"),
-        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_table(
         "projects",
