@@ -56,6 +56,8 @@ class EventKind(StrEnum):
     INVITATION_DECLINED = "invitation.declined"
     INVITATION_EXPIRED = "invitation.expired"
     INVITATION_CANCELLED = "invitation.cancelled"
+    INVITATION_DELETED = "invitation.deleted"
+    INVITATION_EDITED = "invitation.edited"
     GROUP_CREATED = "group.created"
     GROUP_UPDATED = "group.updated"
     GROUP_RENAMED = "group.renamed"
@@ -100,6 +102,9 @@ class EventKind(StrEnum):
     PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    DOMAIN_CLAIMED = "domain.claimed"
+    DOMAIN_VERIFIED = "domain.verified"
+    DOMAIN_REMOVED = "domain.removed"
     ADMIN_CREATED = "admin.created"
     MAIL_REFUSED = "mail.refused"
 

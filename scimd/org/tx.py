@@ -64,6 +64,9 @@ class DoorSettings:
     session_idle_s: float = 1800.0
     session_absolute_s: float = 43200.0
     sign_in_attempts: int = 10
+    #: Invitations by hand within an hour: of one actor, of one organization.
+    invitations_per_actor: int = 500
+    invitations_per_organization: int = 5000
     #: At most so many people are settled in the transaction that touches them.
     settle_at_once: int = 200
 
@@ -101,6 +104,14 @@ class Chance:
         return bytes(self._drawn[begin : self._at])
 
 
+@dataclass(frozen=True, slots=True)
+class Inviting:
+    """``valid_s`` None: as the config says."""
+
+    message: str | None = None
+    valid_s: float | None = None
+
+
 @dataclass(slots=True)
 class Tx:
     """What a body works with. Lives for one attempt of one call."""
@@ -132,6 +143,8 @@ class Tx:
     seat_policy: Policy | None = None
     #: Order among newcomers of this transaction: (source priority, rule number, external id) as text.
     places: dict[PersonId, str] = field(default_factory=dict)
+    #: What a hand says with the invitation that settling opens.
+    inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     #: Seats are free that others wait for: a promotion has to follow.
     seats_owed: bool = False

@@ -20,7 +20,7 @@ from tests.org.house import House, house, user
 from tests.outbox.test_relay import PUBLIC, parts, settings
 from tests.support.smtp import SmtpServer
 
-NEW_PASSWORD = "correct horse battery staple 2"
+NEW_PASSWORD = "seven quiet lanterns over Bergen"
 
 
 async def sent(acme: Any, smtp: SmtpServer) -> list[tuple[str, str]]:
@@ -124,7 +124,7 @@ async def test_who_never_came_in_is_told_of_no_address(database_url: str, smtp: 
 
 
 async def test_new_password_is_told_whoever_set_it(database_url: str, smtp: SmtpServer) -> None:
-    """The first one is none: it comes with accepting, by a link that went to the address or was handed over."""
+    """The first one is none: it comes with accepting, and changes nothing."""
     async with by_invitation.house(database_url) as acme:
         person = await acme.push(await acme.source())
         await acme.accepted(person)

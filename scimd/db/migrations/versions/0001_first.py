@@ -146,7 +146,14 @@ def upgrade() -> None:
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "domain_key", name=op.f("pk_domains")),
     )
-    op.create_index("uq_domains_domain_key", "domains", ["domain_key"], unique=True)
+    op.create_index(
+        "uq_domains_domain_key",
+        "domains",
+        ["domain_key"],
+        unique=True,
+        sqlite_where=sa.text("verified_at IS NOT NULL"),
+        postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
     op.create_table(
         "event_values",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -283,6 +290,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
@@ -308,6 +316,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
