@@ -129,6 +129,10 @@ sources = Table(
     # Counters of live assertions and groups: totals without a filter are read, not counted.
     _int("user_count"),
     _int("group_count"),
+    # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
+    _time("leaving_since", null=True),
+    _int("leaving_count"),
+    _int("leaving_of"),
     # How the last runs went.
     _int("failures"),  # in a row
     _time("last_success_at", null=True),

@@ -318,6 +318,8 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
             tx.leaving.add(row.id)
+            if row.was_live and row.old is not None and row.old.active:
+                tx.departures[source.id] += tx.ctx.door == "scim"
         tx.record(_event(source, row))
     # Somebody who was here before this source first asserted them.
     met = [row.id for row in rows if row.old is None and row.outcome in ("linked", "returned")]

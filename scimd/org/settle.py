@@ -18,7 +18,16 @@ from scimd.core.standing import CauseKind, Standing, Status, standing
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
-from scimd.org import admins, invitation_upkeep, profiles, seats, sessions, standing_rows, unsettled
+from scimd.org import (
+    admins,
+    invitation_upkeep,
+    mass_leaving,
+    profiles,
+    seats,
+    sessions,
+    standing_rows,
+    unsettled,
+)
 from scimd.org.facts import Loaded, gather
 from scimd.org.standing_rows import Outcome
 from scimd.org.tx import Tx
@@ -45,6 +54,7 @@ def settle(tx: Tx) -> None:
     if touched:
         settle_people(tx, touched)
     _count(tx)
+    mass_leaving.watch(tx)
 
 
 def _count(tx: Tx) -> None:

@@ -304,6 +304,7 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
@@ -316,7 +317,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
-    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -606,6 +606,9 @@ def upgrade() -> None:
         sa.Column("config_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("user_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("group_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_since", types.UtcDateTime(), nullable=True),
+        sa.Column("leaving_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_of", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_success_at", types.UtcDateTime(), nullable=True),
         sa.Column("last_full_at", types.UtcDateTime(), nullable=True),
