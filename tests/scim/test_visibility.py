@@ -13,6 +13,7 @@ from scimd.db import tables as t
 from scimd.org import local_people, organizations
 from scimd.org.local_people import NewPerson
 from scimd.org.organizations import OrganizationRecord
+from scimd.org.tx import Context
 from tests.scim.serving import Client, Installation
 
 ADDRESS = "lee@acme.example"
@@ -25,13 +26,17 @@ async def company(scimd: Installation) -> Client:
 
 async def local(scimd: Installation, client: Client, address: str = ADDRESS, **columns: Any) -> str:
     """A local person who proved the address."""
-    ctx = scimd.context(await _org(scimd))
-    ctx = replace(ctx, permissions=BUILT_IN[ACCOUNT_ADMIN].permissions)
+    ctx = as_admin(scimd, await _org(scimd))
     person_id = await local_people.add(scimd.door, ctx, NewPerson(email=address, display_name="Lee"))
     values = {"address_verified_at": scimd.door.clock(), "accepted": True} | columns
     mine = (t.people.c.org_id == client.org_id) & (t.people.c.id == person_id)
     await execute(scimd, update(t.people).where(mine).values(**values))
     return person_id
+
+
+def as_admin(scimd: Installation, org: OrganizationRecord) -> Context:
+    """The context of an Account Admin."""
+    return replace(scimd.context(org), permissions=BUILT_IN[ACCOUNT_ADMIN].permissions)
 
 
 async def execute(scimd: Installation, statement: Executable) -> None:
