@@ -661,6 +661,24 @@ login_attempts = Table(
     Index("ix_login_attempts_ip", "ip", "at"),
 )
 
+# ------------------------------------------------------------------------------ the REST API
+
+# Made in the transaction of the write itself; the answer follows, sealed (org/idempotency.py).
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _org(),
+    Column("actor_id", KeyText, primary_key=True),
+    Column("key", KeyText, primary_key=True),
+    Column("digest", Bytes, nullable=False),  # of method, address and body
+    _key("attempt"),  # the sending that carried it out
+    Column("status", Integer, nullable=True),
+    Column("answer", Bytes, nullable=True),
+    _time("at"),
+    _time("until"),
+    Index("ix_idempotency_keys_until", "until"),
+)
+
 # ------------------------------------------------------------------------------ runs, decisions, leases
 
 runs = Table(

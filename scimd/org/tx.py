@@ -40,6 +40,12 @@ class Actor:
     name: str
 
 
+class Claim(Protocol):
+    """What a transaction takes before its body, or is refused (``org.idempotency``)."""
+
+    def claim(self, tx: Tx) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """On whose behalf a call comes, through which door, into which organization."""
@@ -51,6 +57,8 @@ class Context:
     #: The source that speaks: of a SCIM token, of a sync run.
     source_id: SourceId | None = None
     permissions: frozenset[str] = frozenset()
+    #: The request's Idempotency-Key, which its first transaction takes.
+    once: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +244,8 @@ class Door:
             chance.rewind()
             tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books)
             try:
+                if ctx.once is not None:
+                    ctx.once.claim(tx)
                 value = body(tx)
                 self._settle(tx)
                 if then is not None:

@@ -283,6 +283,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'live' AND unique_name_key IS NOT NULL"),
     )
     op.create_table(
+        "idempotency_keys",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("actor_id", types.KeyText(), nullable=False),
+        sa.Column("key", types.KeyText(), nullable=False),
+        sa.Column("digest", types.Bytes(), nullable=False),
+        sa.Column("attempt", types.KeyText(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", types.Bytes(), nullable=True),
+        sa.Column("at", types.UtcDateTime(), nullable=False),
+        sa.Column("until", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "actor_id", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index("ix_idempotency_keys_until", "idempotency_keys", ["until"], unique=False)
+    op.create_table(
         "invitations",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
