@@ -37,7 +37,7 @@ class Discovery:
     def make(
         cls, settings: ScimSettings, users: ResourceKind = USER, catalogue: Form | None = None
     ) -> Discovery:
-        """``catalogue``: roles and entitlements are announced, in this form (docs/decisions/0025)."""
+        """``catalogue``: roles and entitlements are announced, in this form (docs/decisions/0026)."""
         kinds: tuple[ResourceKind, ...] = (users, GROUP)
         extras: dict[str, Any] = {}
         if catalogue is not None:

@@ -141,7 +141,7 @@ async def test_other_sources_and_organizations_are_not_told(scimd: Installation)
 
 
 async def test_they_are_announced_where_a_rule_makes_something_of_them(scimd: Installation) -> None:
-    """docs/decisions/0025: a client that discovers a resource type takes it for one that it may write."""
+    """docs/decisions/0026: a client that discovers a resource type takes it for one that it may write."""
     hr = await ruled(scimd)
     types = {each["name"]: each for each in (await hr.get("/ResourceTypes")).json["Resources"]}
     assert types["Role"]["endpoint"] == "/Roles"
