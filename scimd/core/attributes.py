@@ -404,7 +404,6 @@ SCIMD_SCHEMA = Schema(
             multi=True,
             sub=(
                 _told("value", "The id of the project."),
-                _told("display", "The name of the project."),
                 _told("role", "The person's role in it."),
             ),
         ),

@@ -80,7 +80,7 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
         "status": "active",
         "seat": True,
         "causes": [],
-        "projects": [{"value": "j1", "display": "Apollo", "role": "member"}],
+        "projects": [{"value": "j1", "role": "member"}],
     },
     "p1": {
         "status": "inactive",

@@ -93,7 +93,7 @@ CASES = [
     (USER, f'{SCIMD_URN}:status eq "inactive"', {"p1"}),
     (USER, f"{SCIMD_URN}:seat eq true", {"p0"}),
     (USER, f'{SCIMD_URN}:causes eq "deactivated"', {"p1"}),
-    (USER, f'{SCIMD_URN}:projects[display eq "Apollo"]', {"p0"}),
+    (USER, f'{SCIMD_URN}:projects[value eq "j1"]', {"p0"}),
     (USER, 'id eq "p3"', {"p3"}),
     (USER, 'meta.created gt "2026-01-05T00:00:00Z"', {"p4", "p5"}),
     (USER, 'meta.lastModified eq "2026-01-03T01:00:00.002002+01:00"', {"p2"}),
