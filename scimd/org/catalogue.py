@@ -7,9 +7,11 @@ from typing import Literal
 from sqlalchemy import Connection, select
 
 from scimd.core import catalogue
+from scimd.core.attributes import ResourceKind
 from scimd.core.catalogue import Offered
+from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, SourceId
-from scimd.db.tables import licences
+from scimd.db.tables import licences, sources
 from scimd.org.reads import source_of
 from scimd.org.rulebook import rules_of
 from scimd.org.tx import Context, Door
@@ -30,10 +32,14 @@ async def offered(door: Door, ctx: Context, what: Literal["Role", "Entitlement"]
     return await door.read(body)
 
 
-async def is_used(door: Door, org_id: OrgId, source_id: SourceId) -> bool:
-    """Whether any rule of the source names a value of roles or entitlements."""
+async def served_to(door: Door, org_id: OrgId, source_id: SourceId) -> tuple[ResourceKind, bool]:
+    """What a user of this source may have, and whether a rule names a value of roles or entitlements."""
+    query = select(sources.c.config).where(sources.c.org_id == org_id, sources.c.id == source_id)
 
-    def body(conn: Connection) -> bool:
-        return any(rule.value is not None for rule in rules_of(conn, org_id, source_id))
+    def body(conn: Connection) -> tuple[ResourceKind, bool]:
+        config = conn.execute(query).scalar() or {}
+        return users_with(config.get("extension") or ()), any(
+            rule.value is not None for rule in rules_of(conn, org_id, source_id)
+        )
 
     return await door.read(body)

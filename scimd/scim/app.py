@@ -26,7 +26,7 @@ from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.statuses import Fault
 from scimd.org import catalogue as catalogues
-from scimd.org import sources, tokens
+from scimd.org import tokens
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, search, users
@@ -180,8 +180,8 @@ class ScimServer:
         known = self._served.get((holder.source_id, form))
         if known is not None and known.generation == holder.generation:
             return known
-        users = await sources.users_of(self.door, holder.org_id, holder.source_id)
-        announced = form == "okta" or await catalogues.is_used(self.door, holder.org_id, holder.source_id)
+        users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
+        announced = named or form == "okta"
         discovery = Discovery.make(self.settings, users, form if announced else None)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
