@@ -104,6 +104,8 @@ class EventKind(StrEnum):
     PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    PARTNER_ASSIGNED = "partner.assigned"
+    PARTNER_UNASSIGNED = "partner.unassigned"
     DOMAIN_CLAIMED = "domain.claimed"
     DOMAIN_VERIFIED = "domain.verified"
     DOMAIN_REMOVED = "domain.removed"

@@ -111,6 +111,16 @@ Index(
     postgresql_where=domains.c.verified_at.is_not(None),
 )
 
+# A partner's organization, and one whose approval queue its people see.
+partner_queues = Table(
+    "partner_queues",
+    metadata,
+    _org(),  # the partner's
+    Column("customer_id", Id, primary_key=True),
+    _time("since"),
+    Index("ix_partner_queues_customer", "customer_id"),
+)
+
 sources = Table(
     "sources",
     metadata,
@@ -237,13 +247,14 @@ Index(
 )
 
 # What time brings is looked for among few: who has not come in yet, and who is to be purged.
-_not_in_yet = (people.c.welcome == "set_password") & people.c.accepted.is_(False)
+#: As the index says it, word by word, or it is not found.
+NOT_IN_YET = text("welcome = 'set_password' AND NOT accepted")
 Index(
     "ix_people_not_in_yet",
     people.c.org_id,
     people.c.id,
-    sqlite_where=_not_in_yet,
-    postgresql_where=_not_in_yet,
+    sqlite_where=NOT_IN_YET,
+    postgresql_where=NOT_IN_YET,
 )
 Index(
     "ix_people_deleted",
@@ -543,6 +554,17 @@ for _ddl in (
     ),
 ):
     event.listen(seat_pools, "after_create", _ddl)
+
+# How many seats were used at most on a day, and how many people waited; written every few minutes.
+seat_days = Table(
+    "seat_days",
+    metadata,
+    _org(),
+    Column("day", KeyText, primary_key=True),  # 2026-11-21, UTC
+    _int("used"),
+    Column("seat_limit", Integer, nullable=True),
+    _int("waited_for"),
+)
 
 waiting = Table(
     "waiting",

@@ -58,7 +58,7 @@ def _portion(tx: Tx) -> int:
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id, people.c.deleted_at <= tx.now - RESTORABLE_FOR
     )
-    rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))
+    rows = lock_rows(tx.conn, query.order_by(people.c.deleted_at, people.c.id).limit(_AT_ONCE))
     ids = [PersonId(row.id) for row in rows]
     if ids:
         for table in _OF_A_PERSON:

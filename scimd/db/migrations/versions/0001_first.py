@@ -398,6 +398,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_organizations_slug")),
     )
     op.create_table(
+        "partner_queues",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("customer_id", types.Id(), nullable=False),
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "customer_id", name=op.f("pk_partner_queues")),
+    )
+    op.create_index("ix_partner_queues_customer", "partner_queues", ["customer_id"], unique=False)
+    op.create_table(
         "people",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -454,8 +462,8 @@ def upgrade() -> None:
         "people",
         ["org_id", "id"],
         unique=False,
-        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
-        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
+        sqlite_where=sa.text("welcome = 'set_password' AND NOT accepted"),
+        postgresql_where=sa.text("welcome = 'set_password' AND NOT accepted"),
     )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
@@ -578,6 +586,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_source", "runs", ["org_id", "source_id", "started_at"], unique=False)
     op.create_index("ix_runs_state", "runs", ["org_id", "state"], unique=False)
+    op.create_table(
+        "seat_days",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("day", types.KeyText(), nullable=False),
+        sa.Column("used", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seat_limit", sa.Integer(), nullable=True),
+        sa.Column("waited_for", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "day", name=op.f("pk_seat_days")),
+    )
     op.create_table(
         "seat_pools",
         sa.Column("org_id", types.Id(), nullable=False),
