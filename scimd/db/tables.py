@@ -139,6 +139,10 @@ sources = Table(
     # Counters of live assertions and groups: totals without a filter are read, not counted.
     _int("user_count"),
     _int("group_count"),
+    # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
+    _time("leaving_since", null=True),
+    _int("leaving_count"),
+    _int("leaving_of"),
     # How the last runs went.
     _int("failures"),  # in a row
     _time("last_success_at", null=True),
@@ -330,6 +334,18 @@ people = Table(
     Index("ix_people_status", "org_id", "status"),
     Index("ix_people_created", "org_id", "created_at", "id"),
 )
+_LOCAL = (
+    people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
+)
+# Those whom a source may link: few beside those who are asserted, and never there while they are made.
+Index(
+    "ix_people_local",
+    people.c.org_id,
+    people.c.created_at,
+    people.c.id,
+    sqlite_where=_LOCAL,
+    postgresql_where=_LOCAL,
+)
 # Unique among the living (V6).
 Index(
     "uq_people_local_user_name",
@@ -447,7 +463,7 @@ grants = Table(
     _key("kind"),  # role | project | team | licence
     _key("target"),
     _key("project_role", null=True),
-    _key("origin"),  # manual | group | default
+    _key("origin"),  # manual | group | value | default
     _text("origin_by"),
     _ref("source_id", null=True),
     _ref("group_id", null=True),
@@ -549,6 +565,17 @@ group_effects = Table(
     _key("target"),
     _key("project_role", null=True),
     Index("ix_group_effects_target", "org_id", "kind", "target"),
+)
+
+value_effects = Table(
+    "value_effects",  # what a value of roles or entitlements gives; the rule names the value
+    metadata,
+    _org(),
+    Column("source_id", Id, primary_key=True),
+    Column("rule", Integer, primary_key=True, autoincrement=False),
+    Column("kind", KeyText, primary_key=True),
+    _key("target"),
+    _key("project_role", null=True),
 )
 
 rules = Table(

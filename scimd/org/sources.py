@@ -15,10 +15,8 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.config import Source as SourceConfig
-from scimd.core.attributes import ResourceKind
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.core.roles import MANAGER
 from scimd.core.standing import SourceState
@@ -34,6 +32,7 @@ from scimd.db.tables import (
 )
 from scimd.org import jwt_issuers, permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.value_bindings import bind_values
 
 Invite = Literal["immediate", "never"]
 
@@ -146,13 +145,6 @@ async def get_source(door: Door, org_id: OrgId, name_or_id: str) -> SourceRecord
     return await door.read(lambda conn: find(conn, org_id, name_or_id))
 
 
-async def users_of(door: Door, org_id: OrgId, source_id: SourceId) -> ResourceKind:
-    """What a user of this source may have: the attribute table and what the source declares."""
-    query = select(sources.c.config).where(sources.c.org_id == org_id, sources.c.id == source_id)
-    config = await door.read(lambda conn: conn.execute(query).scalar())
-    return users_with((config or {}).get("extension") or ())
-
-
 async def resolve(door: Door, text: str, org_slug: str | None = None) -> SourceRecord:
     """The source that a person at a terminal means: ``name``, ``org/name`` or an id.
 
@@ -237,7 +229,8 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
     if made is None:
         return None
     generation = bump(tx)
-    write_rules(tx, source_id, settings.get("rule", ()), generation)
+    if write_rules(tx, source_id, settings.get("rule", ()), generation):
+        bind_values(tx, source_id)
     if settings.get("jwt"):
         jwt_issuers.declare(tx, source_id, settings["jwt"])
     after = {"name": new.name, "kind": new.kind, "state": new.state, "invite": new.invite}

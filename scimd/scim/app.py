@@ -21,19 +21,21 @@ from aiohttp import hdrs, web
 from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
+from scimd.core.catalogue import Form
 from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
-from scimd.org import api_tokens, jwt_issuers, sources, tokens
+from scimd.org import api_tokens, jwt_issuers, tokens
+from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
 from scimd.org.request_entries import Scribe
 from scimd.org.secrets import is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import bulk, groups, me, oauth, search, users
+from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
@@ -78,6 +80,8 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
             hdrs.METH_DELETE: groups.delete,
         },
     ),
+    "Roles": ({hdrs.METH_GET: catalogue.roles}, {hdrs.METH_GET: catalogue.role}),
+    "Entitlements": ({hdrs.METH_GET: catalogue.entitlements}, {hdrs.METH_GET: catalogue.entitlement}),
 }
 
 
@@ -162,7 +166,7 @@ class ScimServer:
         self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
         self.log = Behind(door, Scribe(door.keys, settings.base_url, settings.log_body_bytes))
         self._ends = PageEnds()
-        self._served: dict[SourceId, _Served] = {}
+        self._served: dict[tuple[SourceId, Form], _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request, and have it logged. Only what nobody foresaw leaves as an exception."""
@@ -172,7 +176,7 @@ class ScimServer:
             return response
         finally:
             if response is None or self.log.wants(request, response.status):
-                known = self._served.get(request[HOLDER].source_id) if HOLDER in request else None
+                known = self._known(request[HOLDER]) if HOLDER in request else None
                 self.log.keep(request, response, monotonic() - began, known.users if known else None)
 
     async def _handled(self, request: web.Request) -> web.Response:
@@ -224,17 +228,22 @@ class ScimServer:
             raise _nowhere()
         return await me.answer_person(request, self.door, self.settings, holder, segments)
 
+    def _known(self, holder: TokenHolder) -> _Served | None:
+        return self._served.get((holder.source_id, profiles.named(holder.profile).catalogue))
+
     async def _served_to(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served: known as long as the organization decides nothing new."""
-        known = self._served.get(holder.source_id)
+        form = profiles.named(holder.profile).catalogue
+        known = self._known(holder)
         if known is not None and known.generation == holder.generation:
             return known
-        users = await sources.users_of(self.door, holder.org_id, holder.source_id)
+        users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
         signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
-        discovery = Discovery.make(self.settings, users, signed_tokens=signed_tokens)
+        announced = form if named or form == "okta" else None
+        discovery = Discovery.make(self.settings, users, announced, signed_tokens=signed_tokens)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
-        fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
+        fresh = self._served[holder.source_id, form] = _Served(holder.generation, users, discovery)
         return fresh
 
     def _exchange(
@@ -298,18 +307,20 @@ class ScimServer:
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
     """What a path takes, and the id in it. Raises 404."""
     match segments:
-        case ("Users" | "Groups" as name,):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name,):
             return RESOURCES[name][0], None
         case ("Bulk",):
             return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
         case (".search",):
             return {hdrs.METH_POST: search.everything}, None
-        case ("Users" | "Groups" as name, ".search"):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name, ".search"):
             return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
         case ("Users" | "Groups" as name, resource_id):
             if not _ID.fullmatch(resource_id):
                 return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
             return RESOURCES[name][1], resource_id
+        case ("Roles" | "Entitlements" as name, value):
+            return RESOURCES[name][1], value
         case ("ServiceProviderConfig",):
             return _fixed(discovery.config), None
         case ("ResourceTypes" | "Schemas" as name,):

@@ -209,11 +209,11 @@ def holds(test: Test, values: Sequence[Any]) -> bool:
         return not holds(Test(test.found, CompareOperator.eq, test.value), values)
     compare = _COMPARE[test.op]
     return any(
-        compare(have, test.value) for have in map(_comparable(test.found.target), values) if have is not None
+        compare(have, test.value) for have in map(comparable(test.found.target), values) if have is not None
     )
 
 
-def _comparable(row: Attribute) -> Callable[[Any], Any]:
+def comparable(row: Attribute) -> Callable[[Any], Any]:
     """From a stored value to what is compared; None for a value of another type than the table's."""
 
     def convert(value: Any) -> Any:
@@ -283,7 +283,7 @@ class ValueFilter(FilterVisitor[Predicate]):
             wanted = test.op is CompareOperator.ne
             return _on_part(test.found, lambda part: is_present(part) is wanted)
         compare = _COMPARE[CompareOperator.eq if test.op is CompareOperator.ne else test.op]
-        convert, value, negated = _comparable(test.found.target), test.value, test.op is CompareOperator.ne
+        convert, value, negated = comparable(test.found.target), test.value, test.op is CompareOperator.ne
 
         def holds_of(part: Any) -> bool:
             have = convert(part)

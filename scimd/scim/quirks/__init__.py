@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from scimd.core.catalogue import Form
 from scimd.core.people import Document
 from scimd.scim.patch import PatchRules
 
@@ -47,6 +48,8 @@ class Profile:
     #: PATCH of a user answers 200 with the resource, else 204; of a group likewise.
     user_patch_answers: bool = True
     group_patch_answers: bool = False
+    #: Whose form /Roles and /Entitlements have.
+    catalogue: Form = "draft"
 
     def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[Quirk, ...]]:
         """The body as the generic code takes it, and the transforms that changed it."""

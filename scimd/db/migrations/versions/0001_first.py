@@ -521,6 +521,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_index(
+        "ix_people_local",
+        "people",
+        ["org_id", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text(
+            "owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"
+        ),
+    )
+    op.create_index(
         "ix_people_not_in_yet",
         "people",
         ["org_id", "id"],
@@ -734,6 +744,9 @@ def upgrade() -> None:
         sa.Column("config_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("user_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("group_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_since", types.UtcDateTime(), nullable=True),
+        sa.Column("leaving_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_of", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_success_at", types.UtcDateTime(), nullable=True),
         sa.Column("last_full_at", types.UtcDateTime(), nullable=True),
@@ -797,6 +810,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_unsettled")),
     )
     op.create_index("ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at"], unique=False)
+    op.create_table(
+        "value_effects",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("rule", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("target", types.KeyText(), nullable=False),
+        sa.Column("project_role", types.KeyText(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "source_id", "rule", "kind", name=op.f("pk_value_effects")),
+    )
     op.create_table(
         "waiting",
         sa.Column("org_id", types.Id(), nullable=False),
