@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from scimd.admin import runs
+from scimd.admin import audit, catalogue, decisions, groups, invitations, runs, sessions, sources, users
 from scimd.admin.endpoints import Endpoint
 
-_NOUNS: tuple[ModuleType, ...] = (runs,)
+_NOUNS: tuple[ModuleType, ...] = (
+    users,
+    invitations,
+    groups,
+    catalogue,
+    decisions,
+    sources,
+    runs,
+    sessions,
+    audit,
+)
 
 
 def rows_of(*nouns: ModuleType) -> tuple[Endpoint, ...]:
