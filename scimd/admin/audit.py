@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Listed, ListQuery, Output, Text
+from scimd.admin.models import Listed, ListQuery, Moment, Output, Text
 from scimd.org import audit, audit_reads
 from scimd.org.audit_reads import EntryFilter
 
@@ -48,8 +48,8 @@ class AuditQuery(ListQuery):
     target: Text | None = Field(None, description="The id of what it happened to.")
     correlation: Text | None = Field(None, description="A request's or a run's id.")
     door: Door | None = None
-    since: Annotated[AwareDatetime, Field(description="From this moment on.")] | None = None
-    until: Annotated[AwareDatetime, Field(description="Before this moment.")] | None = None
+    since: Moment | None = Field(None, description="From this moment on.")
+    until: Moment | None = Field(None, description="Before this moment.")
     sort: Literal["at", "-at"] = "-at"
 
 

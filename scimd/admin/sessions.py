@@ -82,7 +82,7 @@ end_many = bulk(end, "/sessions/end")
 async def own(call: Call, query: OwnSessionQuery) -> Listed[Session]:
     """List one's own sessions."""
     found = await sign_in_reads.list_sessions(
-        call.door, call.visit.holder.org_id, call.window, person_id=call.ctx.actor.id, live=query.live
+        call.door, call.org_id, call.window, person_id=call.ctx.actor.id, live=query.live
     )
     return Listed.of(found, Session.of)
 

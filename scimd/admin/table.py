@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from scimd.admin import audit, catalogue, decisions, groups, invitations, runs, sessions, sources, users
+from scimd.admin import (
+    audit,
+    decisions,
+    groups,
+    invitations,
+    licences,
+    projects,
+    roles,
+    runs,
+    seats,
+    sessions,
+    sources,
+    teams,
+    users,
+)
 from scimd.admin.endpoints import Endpoint
 
 _NOUNS: tuple[ModuleType, ...] = (
     users,
     invitations,
     groups,
-    catalogue,
+    projects,
+    teams,
+    licences,
+    roles,
+    seats,
     decisions,
     sources,
     runs,

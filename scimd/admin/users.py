@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -203,12 +202,15 @@ async def explain(call: Call) -> Explanation:
     page = await reads.show_person(call.door, call.org_id, call.id)
     if page.person.id != call.id:  # the page of the terminal takes names, too
         raise NotFound("user", call.id)
-    mentioned = {grant.target for grant in page.standing.grants} | set(page.standing.projects)
-    mentioned |= {part for grant in page.standing.grants for part in asdict(grant.origin).values() if part}
-    names = await labels.names_of(
-        call.door, call.org_id, [part for part in mentioned if isinstance(part, str)]
-    )
-    return Explanation.from_page(page, names)
+    return Explanation.from_page(page, await labels.names_of(call.door, call.org_id, _mentioned(page)))
+
+
+def _mentioned(page: PersonPage) -> set[str]:
+    """The ids that the explanation holds."""
+    grants = page.standing.grants
+    origins = {part for grant in grants for part in (grant.origin.source_id, grant.origin.group_id) if part}
+    owner = {page.standing.owner} if page.standing.owner else set()
+    return {grant.target for grant in grants} | set(page.standing.projects) | origins | owner
 
 
 class HistoryQuery(ListQuery):
