@@ -156,6 +156,12 @@ class SignIn(Section):
     attempts: int = Field(10, ge=1)
 
 
+class Dns(Section):
+    #: Name servers that are asked for the TXT records of domains, each an address with or without
+    #: a port; none: the system's own.
+    nameservers: list[str] = []
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "text"] = "auto"
@@ -356,6 +362,7 @@ class Config(BaseSettings):
     invitations: Invitations = Invitations()
     sign_in: SignIn = SignIn()
     scim: Scim = Scim()
+    dns: Dns = Dns()
     log: Log = Log()
     organization: list[Organization] = []
 

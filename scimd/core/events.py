@@ -104,6 +104,9 @@ class EventKind(StrEnum):
     PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    DOMAIN_CLAIMED = "domain.claimed"
+    DOMAIN_VERIFIED = "domain.verified"
+    DOMAIN_REMOVED = "domain.removed"
     ADMIN_CREATED = "admin.created"
     MAIL_REFUSED = "mail.refused"
 

@@ -101,7 +101,14 @@ domains = Table(
     Column("domain_key", KeyText, primary_key=True),
     _key("verified_by"),  # operator | dns
     _time("verified_at", null=True),
-    Index("uq_domains_domain_key", "domain_key", unique=True),  # one domain, one organization
+)
+# One domain, one organization; a claim that is not proven stands in nobody's way.
+Index(
+    "uq_domains_domain_key",
+    domains.c.domain_key,
+    unique=True,
+    sqlite_where=domains.c.verified_at.is_not(None),
+    postgresql_where=domains.c.verified_at.is_not(None),
 )
 
 sources = Table(

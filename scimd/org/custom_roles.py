@@ -50,6 +50,14 @@ async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
+async def get(door: Door, org_id: OrgId, name: RoleName) -> RoleRecord:
+    """Raises NotFound."""
+    for role in await list_roles(door, org_id):
+        if role.name == name:
+            return role
+    raise NotFound("role", name)
+
+
 def _record(row: Any) -> RoleRecord:
     return RoleRecord(
         RoleName(row.name),

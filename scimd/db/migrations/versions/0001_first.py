@@ -145,7 +145,14 @@ def upgrade() -> None:
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "domain_key", name=op.f("pk_domains")),
     )
-    op.create_index("uq_domains_domain_key", "domains", ["domain_key"], unique=True)
+    op.create_index(
+        "uq_domains_domain_key",
+        "domains",
+        ["domain_key"],
+        unique=True,
+        sqlite_where=sa.text("verified_at IS NOT NULL"),
+        postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
     op.create_table(
         "event_values",
         sa.Column("org_id", types.Id(), nullable=False),
