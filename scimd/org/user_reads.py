@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, PersonId, RoleName, fold
@@ -202,7 +202,7 @@ def _lines(conn: Connection, org_id: OrgId, rows: Sequence[Row[Any]]) -> list[Us
 
 
 def _line(
-    row: Row[Any], held: Sequence[Row[Any]], names: Mapping[str, str], last_login: datetime | None
+    row: Row[Any], held: Sequence[_Held], names: Mapping[str, str], last_login: datetime | None
 ) -> UserRow:
     return UserRow(
         id=PersonId(row.id),
@@ -236,7 +236,7 @@ def _named(thing_id: str | None, names: Mapping[str, str]) -> Named | None:
     return Named(thing_id, names.get(thing_id, "")) if thing_id else None
 
 
-def _projects(held: Sequence[Row[Any]]) -> tuple[InProject, ...]:
+def _projects(held: Sequence[_Held]) -> tuple[InProject, ...]:
     """Several grants of one project are one line, with the strongest role of them."""
     found: dict[str, InProject] = {}
     for each in held:
@@ -251,20 +251,33 @@ def _rank(role: str) -> int:
     return PROJECT_RANKS.get(RoleName(role), 0)
 
 
-def _held(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Mapping[str, list[Any]]:
+class _Held(NamedTuple):
+    kind: str
+    target: str
+    project_role: str | None
+    name: str
+
+
+def _held(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Mapping[str, list[_Held]]:
     """Live grants of projects and licences with their names, by person, in the order of names."""
-    found: dict[str, list[Any]] = defaultdict(list)
-    for kind, table in (("project", projects), ("licence", licences)):
-        query = (
-            select(_g.person_id, _g.kind, _g.target, _g.project_role, table.c.name)
-            .join(table, (table.c.org_id == _g.org_id) & (table.c.id == _g.target))
-            .where(_g.org_id == org_id, among(conn, _g.person_id, ids), _g.until.is_(None))
-            .where(_g.kind == kind, ~_g.dormant)
-            .order_by(table.c.name_key, _g.id)
-        )
-        for row in conn.execute(query):
-            found[row.person_id].append(row)
+    # By person, and only then by kind: a database that knew no better would pass over all grants of a kind.
+    query = select(_g.person_id, _g.kind, _g.target, _g.project_role, _g.dormant).where(
+        _g.org_id == org_id, among(conn, _g.person_id, ids), _g.until.is_(None)
+    )
+    rows = [row for row in conn.execute(query) if row.kind in _LISTED and not row.dormant]
+    names: dict[str, str] = {}
+    for kind, table in _LISTED.items():
+        names |= _names(conn, org_id, table, {row.target for row in rows if row.kind == kind})
+    found: dict[str, list[_Held]] = defaultdict(list)
+    for row in rows:
+        if row.target in names:
+            found[row.person_id].append(_Held(row.kind, row.target, row.project_role, names[row.target]))
+    for each in found.values():
+        each.sort(key=lambda held: (fold(held.name), held.target))
     return found
+
+
+_LISTED: Mapping[str, Table] = {"project": projects, "licence": licences}
 
 
 def _last_logins(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Mapping[str, datetime]:
