@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import events, invitations, login_attempts, people, published
+from scimd.db.tables import NOT_IN_YET, events, invitations, login_attempts, people, published
 from scimd.org import audit, local_people, purging
 from scimd.org import invitations as door_invitations
 from scimd.org.gates import RESTORABLE_FOR
@@ -40,14 +40,13 @@ async def expire_all(door: Door) -> int:
 
 async def expire_welcomes(door: Door) -> int:
     """Write down whose link to a first password has expired. Every minute."""
-    waits = (people.c.welcome == "set_password") & ~people.c.accepted & people.c.deleted_at.is_(None)
-    return await _each(door, select(people.c.org_id).where(waits).distinct(), local_people.expire_welcomes)
+    return await _each(door, select(people.c.org_id).where(NOT_IN_YET), local_people.expire_welcomes)
 
 
 async def purge_all(door: Door) -> int:
     """Purge whoever was deleted 30 days ago. Daily."""
     due = people.c.deleted_at <= door.clock() - RESTORABLE_FOR
-    return await _each(door, select(people.c.org_id).where(due).distinct(), purging.purge_due)
+    return await _each(door, select(people.c.org_id).where(due), purging.purge_due)
 
 
 async def publish_all(door: Door) -> int:
@@ -62,7 +61,8 @@ async def publish_all(door: Door) -> int:
 async def _each(door: Door, query: Select[str], work: Callable[[Door, OrgId], Awaitable[int]]) -> int:
     """Do the work of each organization; the trouble of one does not keep the others waiting."""
     total = 0
-    for org_id in await door.read(lambda conn: [OrgId(found) for found in conn.execute(query).scalars()]):
+    found = await door.read(lambda conn: conn.execute(query).scalars().all())
+    for org_id in map(OrgId, dict.fromkeys(found)):
         try:
             total += await work(door, org_id)
         except Refusal as exc:
