@@ -33,6 +33,7 @@ from scimd.db.tables import (
 from scimd.org import jwt_issuers, permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
+from scimd.org.windows import Slice, Window, cut
 
 Invite = Literal["immediate", "never"]
 
@@ -138,6 +139,13 @@ async def list_sources(door: Door, org_id: OrgId | None = None) -> list[SourceRe
     if org_id is not None:
         query = query.where(sources.c.org_id == org_id)
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def window(door: Door, org_id: OrgId, part: Window) -> Slice[SourceRecord]:
+    """The organization's sources by ``priority``, ``name``, or the time at which they were made."""
+    query = _query().where(sources.c.org_id == org_id)
+    sorts = {"priority": sources.c.priority, "name": sources.c.name}
+    return await door.read(lambda conn: cut(conn, query, part, sorts, sources.c.id).map(_record))
 
 
 async def get_source(door: Door, org_id: OrgId, name_or_id: str) -> SourceRecord:
@@ -429,6 +437,30 @@ def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     tx.conn.execute(
         update(sources).where(sources.c.org_id == tx.org_id, sources.c.id == source.id).values(**values)
     )
+
+
+async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Have the worker read the source in its next turn, some seconds from now.
+
+    Raises NotFound, NotAllowedNow for one that the worker does not read by itself.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.kind != "connector" or source.declared().schedule is None:
+            raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
+        if source.state == "paused":
+            raise NotAllowedNow(f"The source {source.name} is paused. Set it active first.")
+        tx.conn.execute(
+            update(sources)
+            .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
+            .values(next_run_at=tx.now)
+        )
+        tx.record(Event(EventKind.RUN_ASKED, "source", source.id, after={"name": source.name}))
+        return find(tx.conn, tx.org_id, source.id)
+
+    return await door.run(ctx, body)
 
 
 async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
