@@ -5,23 +5,61 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
+import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
+from scimd.db.wire import PostRefused, Refused, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
-_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Wired(psycopg.Connection[Any]):
+    """The driver's connection with a wire, which is settled before the driver speaks itself."""
+
+    wire: Wire
+    writing = True  # in the present transaction
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        self._by_wire(self.wire.settle)
+        return super().cursor(*args, **options)
+
+    def commit(self) -> None:
+        try:
+            self._by_wire(lambda: self.wire.commit(wait=self.writing))
+        except (psycopg.Error, PostRefused):
+            # What was posted with it was refused: the transaction is there, and has failed.
+            if self.pgconn.transaction_status == TransactionStatus.INERROR:
+                self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        self._by_wire(self.wire.rollback)
+
+    def _by_wire(self, say: Callable[[], None]) -> None:
+        try:
+            say()
+        except Refused as exc:
+            raise exc.error from None
+
+
+def _wired(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Wired:
+    connection = Wired.connect(*args, **options)
+    connection.wire = Wire(connection)
+    return connection
 
 
 class Hand:
@@ -39,8 +77,9 @@ class Hand:
             json_deserializer=orjson.loads,
             hide_parameters=True,  # an error is logged: what was typed stays out of it
         )
+        event.listen(self._engine, "do_connect", _wired)
         self._conn: Connection | None = None
-        self._raw: Any = None  # the psycopg connection
+        self._raw: Any = None  # the Wired connection
 
     def close(self) -> None:
         conn, self._conn, self._raw = self._conn, None, None
@@ -58,12 +97,15 @@ class Hand:
 
     def _until_done(self, job: Job) -> Any:
         """Run the body; again from the start where that helps: a lost race, a stale connection."""
-        races, fresh = self._tuning.lost_race_retries, 1
+        races, fresh, posting = self._tuning.lost_race_retries, 1, True
         while True:
             job.begins_anew()
             conn = self._connected()
+            self._raw.wire.posting = posting and job.writing
             try:
                 return self._transaction(conn, job)
+            except PostRefused:
+                posting = False
             except Exception as exc:
                 if self._lost(exc, job):
                     self.close()
@@ -101,16 +143,18 @@ class Hand:
             job.holds(None)
 
     def _begin(self, job: Job) -> None:
-        """BEGIN with its limits, in one message."""
+        """BEGIN with its limits; they travel with the first statement."""
         limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
-        self._raw.execute(
-            f"{_BEGIN_WRITE if job.writing else _BEGIN_READ}; SET LOCAL statement_timeout = {limit_ms}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms + 1000}"
-        )
+        limits = {
+            "statement_timeout": str(limit_ms),
+            "idle_in_transaction_session_timeout": str(limit_ms + 1000),
+        }
+        self._raw.writing = job.writing
+        self._raw.wire.begin(_BEGIN_WRITE if job.writing else _BEGIN_READ, limits)
 
     def _must_be_sound(self) -> None:
         # COMMIT after a failed statement would roll back, and the server calls that a success.
-        if self._raw.pgconn.transaction_status != TransactionStatus.INTRANS:
+        if not self._raw.wire.sound:
             raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
 
     def _connected(self) -> Connection:
