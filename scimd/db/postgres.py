@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
+from scimd.db.postgres_glance import Glance
 from scimd.db.wire import PostRefused, Refused, Wire
-from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer
+from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -170,19 +171,6 @@ class Hand:
         return bool(self._raw.closed) or connection_lost(exc, writing=job.writing)
 
 
-def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
-    """libpq's parameters that keep a dead peer from holding a thread; the url's own come first."""
-    ours: dict[str, Any] = {
-        "connect_timeout": tuning.connect_timeout_s,
-        "application_name": "scimd",
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 5000,  # milliseconds
-    }
-    return {name: value for name, value in ours.items() if name not in url.query}
-
-
 class Watched:
     """The crew, and who waits for it.
 
@@ -200,6 +188,7 @@ class Watched:
         )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
+        self.eye = Glance(url, tuning, self._answers)
 
     async def run(self, job: Job) -> Any:
         job.after = self._forget
@@ -214,6 +203,7 @@ class Watched:
             job.timer.cancel()
 
     async def aclose(self) -> None:
+        await self.eye.aclose()
         await self._crew.aclose()
         if self._probe is not None:
             await asyncio.wait((self._probe,))
@@ -236,7 +226,8 @@ class Watched:
             job.give_up()
 
     async def _answers(self) -> bool:
-        assert self._address is not None  # noqa: S101 - for the type checker; _suspect looked
+        if self._address is None:  # a socket of this machine is not cut off
+            return True
         try:
             async with asyncio.timeout(self._tuning.silence_s * 0.8):
                 reader, writer = await asyncio.open_connection(*self._address)

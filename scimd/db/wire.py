@@ -27,7 +27,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 _BINARY = 1
 _SYNC, _ABORTED = ExecStatus.PIPELINE_SYNC, ExecStatus.PIPELINE_ABORTED
-_FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 _LOST = "the connection was lost"
 
 
@@ -61,7 +61,7 @@ class PostRefused(Exception):
     """
 
 
-class _Kind(Enum):
+class Kind(Enum):
     PREPARE = "prepare"
     POST = "post"
     WANTED = "wanted"
@@ -69,7 +69,7 @@ class _Kind(Enum):
     SYNC = "sync"
 
 
-_Sent: TypeAlias = tuple[_Kind, Query | None]
+_Sent: TypeAlias = tuple[Kind, Query | None]
 
 
 class Speech:
@@ -84,14 +84,14 @@ class Speech:
         self._adapt = Transformer(connection)
         self._known: set[bytes] = set()  # statements that were sent to be parsed
 
-    def say(self, query: Query, values: Sequence[Any], kind: _Kind) -> None:
+    def say(self, query: Query, values: Sequence[Any], kind: Kind) -> None:
         """Put a statement into the buffer. Raises the driver's error for values that it cannot send."""
         params = self._adapt.dump_sequence(values, query.formats)
         formats = self._adapt.formats
         self._speak()
         if query.name not in self._known:
             self.pgconn.send_prepare(query.name, query.sql)
-            self.sent.append((_Kind.PREPARE, query))
+            self.sent.append((Kind.PREPARE, query))
             self._known.add(query.name)
         self.pgconn.send_query_prepared(query.name, params, formats, _BINARY)
         self.sent.append((kind, query))
@@ -99,12 +99,12 @@ class Speech:
     def control(self, sql: bytes, params: Sequence[Buffer | None] | None = None) -> None:
         self._speak()
         self.pgconn.send_query_params(sql, params)
-        self.sent.append((_Kind.CONTROL, None))
+        self.sent.append((Kind.CONTROL, None))
 
     def sync(self) -> None:
         """End a stretch within which the first error stops all that follows, and send what waits."""
         self.pgconn.pipeline_sync()
-        self.sent.append((_Kind.SYNC, None))
+        self.sent.append((Kind.SYNC, None))
 
     def _speak(self) -> None:
         if not self.pgconn.pipeline_status:
@@ -153,11 +153,11 @@ class Wire:
             self._asked(query, values)
             return
         self._open()
-        self._speech.say(query, values, _Kind.POST)
+        self._speech.say(query, values, Kind.POST)
 
     def _asked(self, query: Query, values: Sequence[Any]) -> PGresult:
         self._open()
-        self._speech.say(query, values, _Kind.WANTED)
+        self._speech.say(query, values, Kind.WANTED)
         result = self._exchange()
         assert result is not None  # noqa: S101 - for the type checker: it was asked for
         return result
@@ -220,19 +220,19 @@ class Wire:
         speech = self._speech
         speech.sync()
         wanted: PGresult | None = None
-        refused: tuple[_Kind, Query | None, PGresult] | None = None
+        refused: tuple[Kind, Query | None, PGresult] | None = None
         try:
             self._send()
             while speech.sent:
                 result = self._read()
                 kind, query = speech.sent.popleft()
                 status = result.status
-                if status not in _FINE and kind is not _Kind.SYNC:
-                    if kind is _Kind.PREPARE and query is not None:
+                if status not in FINE and kind is not Kind.SYNC:
+                    if kind is Kind.PREPARE and query is not None:
                         speech.forget(query)
                     if status != _ABORTED and refused is None:
                         refused = kind, query, result
-                elif kind is _Kind.WANTED:
+                elif kind is Kind.WANTED:
                     wanted = result
         except psycopg.OperationalError:
             # The reason that the server gave, if any, says more than that it hung up then.
@@ -245,9 +245,9 @@ class Wire:
             self._raise(*refused)
         return wanted
 
-    def _raise(self, kind: _Kind, query: Query | None, result: PGresult) -> None:
+    def _raise(self, kind: Kind, query: Query | None, result: PGresult) -> None:
         error = error_from_result(result, encoding="utf-8")
-        if kind is _Kind.POST and not isinstance(error, psycopg.OperationalError):
+        if kind is Kind.POST and not isinstance(error, psycopg.OperationalError):
             raise PostRefused from error
         raise Refused("" if query is None else query.text, error) from error
 

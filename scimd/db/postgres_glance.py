@@ -1,0 +1,388 @@
+"""Glances on PostgreSQL: reads by key, asked and answered on the event loop, without a thread.
+
+Statements of many callers share one connection: what is asked in one turn of the loop leaves in one
+message. A glance of several statements has a connection to itself for as long, and a snapshot on it.
+
+A body is a plain function and cannot wait, so it is run up to the first statement without an answer,
+and again from the start when the answer is there. It does little besides asking; two or three such runs
+cost a fraction of one hand-over to a thread. Whatever goes wrong is for a reader's thread to do, as
+on SQLite; only silence is told at once, since a thread would wait as long again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar, cast
+
+import orjson
+import psycopg
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+from sqlalchemy import URL, Connection
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from scimd.core.errors import DatabaseUnavailable, Overloaded
+from scimd.db.wire import FINE, Kind, Query, Row, Speech
+from scimd.db.work import NoGlance, Tuning, connect_args
+
+T = TypeVar("T")
+
+_SNAPSHOTS = 4  # connections for glances of several statements
+_PAUSE_S = 0.5  # before connecting again, where that failed
+_BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class _Unanswered(Exception):
+    def __init__(self, query: Query, values: Sequence[Any]) -> None:
+        self.query = query
+        self.values = values
+
+
+class _Recall:
+    """Stands for the connection while a body runs: gives the answers so far, in order."""
+
+    dialect: Final = PGDialect_psycopg(dbapi=psycopg)  # type: ignore[no-untyped-call]
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[Query, list[Row]]] = []
+        self.at = 0
+
+    @property
+    def connection(self) -> _Recall:
+        return self
+
+    dbapi_connection = wire = connection
+
+    def rows(self, query: Query, values: Sequence[Any]) -> list[Row]:
+        if self.at == len(self.answers):
+            raise _Unanswered(query, values)
+        asked, rows = self.answers[self.at]
+        self.at += 1
+        if asked is not query:
+            raise RuntimeError("a body asked something else when it was run again")
+        return rows
+
+    def count(self, query: Query, values: Sequence[Any]) -> int:
+        raise RuntimeError("a glance only reads")
+
+    post = count
+
+    def execute(self, *_: object) -> Any:
+        """A statement that is not prepared: for a reader's thread."""
+        raise NoGlance
+
+
+class Glance:
+    """The connections of one event loop, opened in the background once they are asked for."""
+
+    def __init__(self, url: URL, tuning: Tuning, answers: Callable[[], Awaitable[bool]]) -> None:
+        """``answers``: asks the server, on a connection of its own, whether it is there."""
+        self._url = url
+        self._tuning = tuning
+        self._answers = answers
+        self._shared: Line | None = None
+        self._snapshots: set[Line] = set()
+        self._free: list[Line] = []
+        self._waiting: deque[asyncio.Future[Line]] = deque()
+        self._opening: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+        self._closed = False
+
+    async def run(self, body: Callable[[Connection], T], *, one: bool) -> T:
+        """Raises NoGlance where a reader should try, and the refusals that ``Database.read`` raises."""
+        shared = self._shared
+        if shared is None or len(self._snapshots) < _SNAPSHOTS:
+            self._open_soon()
+        if shared is None or not self._snapshots or shared.loop is not asyncio.get_running_loop():
+            raise NoGlance
+        try:
+            if one:
+                return await _answered(body, shared.ask)
+            line = await self._taken()
+            try:
+                line.begin(_BEGIN)
+                return await _answered(body, line.ask)
+            finally:
+                self._give_back(line)
+        except psycopg.Error as exc:
+            raise NoGlance from exc
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait((self._opening,))
+        for line in (*self._snapshots, *((self._shared,) if self._shared else ())):
+            line.lose(NoGlance())
+
+    # ------------------------------------------------------------------ connections for snapshots
+
+    async def _taken(self) -> Line:
+        if self._free:
+            return self._free.pop()
+        if len(self._waiting) >= self._tuning.writer_queue:
+            raise Overloaded
+        waiting: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        try:
+            async with asyncio.timeout(self._tuning.timeout_s):
+                return await waiting
+        except TimeoutError:
+            raise Overloaded from None
+        finally:
+            # Whoever is cancelled in the very moment of the gift passes it on.
+            if waiting.done() and not waiting.cancelled() and not waiting.exception():
+                self._regret(waiting)
+
+    def _regret(self, waiting: asyncio.Future[Line]) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            self._give_back(waiting.result())
+
+    def _give_back(self, line: Line) -> None:
+        if line.lost:
+            return
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                line.end(send=False)  # it leaves with the next one's statement
+                waiting.set_result(line)
+                return
+        line.end(send=True)
+        self._free.append(line)
+
+    # ------------------------------------------------------------------ opening, losing
+
+    def _open_soon(self) -> None:
+        if self._closed or (self._opening is not None and not self._opening.done()):
+            return
+        if time.monotonic() >= self._not_before:
+            self._opening = asyncio.get_running_loop().create_task(self._open())
+
+    async def _open(self) -> None:
+        dialect = PGDialect_psycopg(dbapi=psycopg, json_deserializer=orjson.loads)  # type: ignore[no-untyped-call]
+        _, options = dialect.create_connect_args(self._url)  # type: ignore[no-untyped-call]
+        options |= connect_args(self._url, self._tuning)
+        try:
+            if self._shared is None:
+                self._shared = await self._connected(options, shared=True)
+            while len(self._snapshots) < _SNAPSHOTS:
+                line = await self._connected(options, shared=False)
+                self._snapshots.add(line)
+                self._free.append(line)
+        except psycopg.Error:  # a reader's thread meets it too, and tells
+            self._not_before = time.monotonic() + _PAUSE_S
+
+    async def _connected(self, options: dict[str, Any], *, shared: bool) -> Line:
+        connection = await psycopg.AsyncConnection.connect(**options, autocommit=True)
+        return Line(connection, self._tuning, self._answers, self._lost, shared=shared)
+
+    def _lost(self, line: Line) -> None:
+        if line is self._shared:
+            self._shared = None
+        self._snapshots.discard(line)
+        if line in self._free:
+            self._free.remove(line)
+        if not self._snapshots:
+            while self._waiting:
+                waiting = self._waiting.popleft()
+                if not waiting.done():
+                    waiting.set_exception(NoGlance())
+
+
+async def _answered(
+    body: Callable[[Connection], T], ask: Callable[[Query, Sequence[Any]], Awaitable[list[Row]]]
+) -> T:
+    recall = _Recall()
+    while True:
+        recall.at = 0
+        try:
+            return body(cast(Connection, recall))
+        except _Unanswered as asked:
+            query, values = asked.query, asked.values
+        recall.answers.append((query, await ask(query, values)))
+
+
+class _Asked:
+    __slots__ = ("future", "query", "values")
+
+    def __init__(self, query: Query, values: Sequence[Any], future: asyncio.Future[list[Row]]) -> None:
+        self.query = query
+        self.values = values
+        self.future = future
+
+
+class Line:
+    """A connection on the event loop. ``shared``: each statement stands for itself."""
+
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Any],
+        tuning: Tuning,
+        answers: Callable[[], Awaitable[bool]],
+        when_lost: Callable[[Line], None],
+        *,
+        shared: bool,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.lost = False
+        self._connection = connection  # kept: it closes when it is forgotten
+        self._speech = Speech(connection)
+        self._pgconn = connection.pgconn
+        self._fileno = connection.fileno()
+        self._tuning = tuning
+        self._answers = answers
+        self._when_lost = when_lost
+        self._shared = shared
+        self._asked: deque[_Asked] = deque()
+        self._refused: psycopg.Error | None = None  # the first in the present stretch
+        self._send_due = False
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._probe: asyncio.Task[None] | None = None
+        self.loop.add_reader(self._fileno, self._readable)
+
+    # ------------------------------------------------------------------ asking
+
+    async def ask(self, query: Query, values: Sequence[Any]) -> list[Row]:
+        """The rows. Raises psycopg.Error, or DatabaseUnavailable where the server is silent."""
+        if self.lost or len(self._asked) >= self._tuning.writer_queue:
+            raise NoGlance
+        asked = _Asked(query, values, self.loop.create_future())
+        self._say(asked)
+        if self._shared:
+            self._send_soon()
+        else:
+            self._send()
+        return await asked.future
+
+    def begin(self, sql: bytes) -> None:
+        """Begin a transaction, with the statement that follows."""
+        if self.lost:
+            raise NoGlance
+        self._speech.control(sql)
+
+    def end(self, *, send: bool) -> None:
+        with suppress(psycopg.Error):  # then it is lost, and the reader of its socket will see
+            self._speech.control(b"COMMIT")
+            if send:
+                self._send()
+
+    def _say(self, asked: _Asked) -> None:
+        if not self._speech.sent:
+            self._heard_at = time.monotonic()
+        self._speech.say(asked.query, asked.values, Kind.WANTED)
+        self._asked.append(asked)
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._tuning.silence_s, self._look)
+
+    def _send_soon(self) -> None:
+        if not self._send_due:
+            self._send_due = True
+            self.loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._send_due = False
+        if self.lost:
+            return
+        try:
+            self._speech.sync()
+            self._flush()
+        except psycopg.Error as exc:
+            self.lose(exc)
+
+    def _flush(self) -> None:
+        if self._pgconn.flush():
+            self.loop.add_writer(self._fileno, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            if not self._pgconn.flush():
+                self.loop.remove_writer(self._fileno)
+        except psycopg.Error as exc:
+            self.lose(exc)
+
+    # ------------------------------------------------------------------ hearing
+
+    def _readable(self) -> None:
+        self._heard_at = time.monotonic()
+        speech = self._speech
+        try:
+            self._pgconn.consume_input()
+            while speech.sent and (result := speech.answer()) is not None:
+                self._take(result)
+        except psycopg.Error as exc:
+            self.lose(self._refused or exc)
+
+    def _take(self, result: PGresult) -> None:
+        kind, query = self._speech.sent.popleft()
+        status = result.status
+        if kind is Kind.SYNC:
+            self._refused = None
+            return
+        if status in FINE:
+            if kind is Kind.WANTED:
+                self._tell(self._asked.popleft(), self._speech.rows(result))
+            return
+        aborted = status == ExecStatus.PIPELINE_ABORTED
+        if not aborted:
+            self._refused = psycopg.errors.error_from_result(result, encoding="utf-8")
+        if kind is Kind.PREPARE and query is not None:
+            self._speech.forget(query)
+        if kind is Kind.WANTED:
+            self._failed(self._asked.popleft(), again=aborted and self._shared)
+
+    def _failed(self, asked: _Asked, *, again: bool) -> None:
+        """``again``: it was a neighbour's fault; whose it was is not asked again."""
+        if asked.future.done():
+            return
+        if again:
+            self._say(asked)
+            self._send_soon()
+        else:
+            asked.future.set_exception(self._refused or psycopg.OperationalError("it was not run"))
+
+    @staticmethod
+    def _tell(asked: _Asked, rows: list[Row]) -> None:
+        if not asked.future.done():  # else nobody waits any more
+            asked.future.set_result(rows)
+
+    # ------------------------------------------------------------------ silence, loss
+
+    def _look(self) -> None:
+        """While anything is unanswered: is the server there?"""
+        self._timer = None
+        if self.lost or not self._asked:
+            return
+        silent_s = time.monotonic() - self._heard_at
+        if silent_s >= self._tuning.timeout_s:
+            self.lose(DatabaseUnavailable())
+            return
+        if silent_s >= self._tuning.silence_s and (self._probe is None or self._probe.done()):
+            self._probe = self.loop.create_task(self._ask_whether_there())
+        # At a quarter: whoever asked just after the last look is not to wait for two of them.
+        self._timer = self.loop.call_later(self._tuning.silence_s / 4, self._look)
+
+    async def _ask_whether_there(self) -> None:
+        if not await self._answers():
+            self.lose(DatabaseUnavailable())
+
+    def lose(self, why: Exception) -> None:
+        """Close the connection, and tell all who wait."""
+        if self.lost:
+            return
+        self.lost = True
+        self.loop.remove_reader(self._fileno)
+        self.loop.remove_writer(self._fileno)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pgconn.finish()
+        self._when_lost(self)
+        for asked in self._asked:
+            if not asked.future.done():
+                asked.future.set_exception(why)
+        self._asked.clear()
