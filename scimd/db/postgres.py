@@ -66,9 +66,12 @@ def _wired(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) 
 class Hand:
     """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
 
-    def __init__(self, url: URL, tuning: Tuning, number: int) -> None:
+    def __init__(self, url: URL, tuning: Tuning, number: int, cut_offs: Callable[[], int]) -> None:
+        """``cut_offs``: how often the server was found silent so far."""
         self._tuning = tuning
         self._number = number
+        self._cut_offs = cut_offs
+        self._opened_after = 0
         # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
         self._engine = create_engine(
             url,
@@ -159,7 +162,10 @@ class Hand:
             raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
 
     def _connected(self) -> Connection:
+        if self._opened_after != self._cut_offs():
+            self.close()  # a connection from before a silence may stay silent for ever
         if self._conn is None:
+            self._opened_after = self._cut_offs()
             try:
                 self._conn = self._engine.connect()
             except DBAPIError as exc:
@@ -182,9 +188,13 @@ class Watched:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning
         self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
+        self._cut_offs = 0
         numbers = itertools.count()
         self._crew = Crew(
-            "postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning, next(numbers))
+            "postgres",
+            tuning.pool_size,
+            tuning.writer_queue,
+            lambda: Hand(url, tuning, next(numbers), lambda: self._cut_offs),
         )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
@@ -233,8 +243,11 @@ class Watched:
                 reader, writer = await asyncio.open_connection(*self._address)
                 try:
                     writer.write(_SSL_REQUEST)
-                    return len(await reader.read(1)) == 1
+                    there = len(await reader.read(1)) == 1
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError):
-            return False
+            there = False
+        if not there:
+            self._cut_offs += 1
+        return there

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import orjson
 import psycopg
@@ -36,20 +36,21 @@ _PAUSE_S = 0.5  # before connecting again, where that failed
 _BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
+_Question: TypeAlias = tuple[Query, Sequence[Any]]
+
+
 class _Unanswered(Exception):
-    def __init__(self, query: Query, values: Sequence[Any]) -> None:
-        self.query = query
-        self.values = values
+    def __init__(self, questions: Sequence[_Question]) -> None:
+        self.questions = questions
 
 
 class _Recall:
-    """Stands for the connection while a body runs: gives the answers so far, in order."""
+    """Stands for the connection while a body runs: gives the answers that are here."""
 
     dialect: Final = PGDialect_psycopg(dbapi=psycopg)  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
-        self.answers: list[tuple[Query, list[Row]]] = []
-        self.at = 0
+        self.answers: list[tuple[_Question, list[Row]]] = []
 
     @property
     def connection(self) -> _Recall:
@@ -58,13 +59,20 @@ class _Recall:
     dbapi_connection = wire = connection
 
     def rows(self, query: Query, values: Sequence[Any]) -> list[Row]:
-        if self.at == len(self.answers):
-            raise _Unanswered(query, values)
-        asked, rows = self.answers[self.at]
-        self.at += 1
-        if asked is not query:
-            raise RuntimeError("a body asked something else when it was run again")
-        return rows
+        found = self._found(query, values)
+        if found is None:
+            raise _Unanswered([(query, values)])
+        return found
+
+    def ahead(self, asked: Sequence[_Question]) -> None:
+        if any(self._found(*question) is None for question in asked):
+            raise _Unanswered(asked)
+
+    def _found(self, query: Query, values: Sequence[Any]) -> list[Row] | None:
+        for (asked, its_values), rows in self.answers:
+            if asked is query and its_values == values:
+                return rows
+        return None
 
     def count(self, query: Query, values: Sequence[Any]) -> int:
         raise RuntimeError("a glance only reads")
@@ -89,6 +97,7 @@ class Glance:
         self._free: list[Line] = []
         self._waiting: deque[asyncio.Future[Line]] = deque()
         self._opening: asyncio.Task[None] | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._not_before = 0.0
         self._closed = False
 
@@ -113,9 +122,10 @@ class Glance:
 
     async def aclose(self) -> None:
         self._closed = True
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait((self._opening,))
+        for task in (self._opening, self._probe):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
         for line in (*self._snapshots, *((self._shared,) if self._shared else ())):
             line.lose(NoGlance())
 
@@ -179,9 +189,9 @@ class Glance:
 
     async def _connected(self, options: dict[str, Any], *, shared: bool) -> Line:
         connection = await psycopg.AsyncConnection.connect(**options, autocommit=True)
-        return Line(connection, self._tuning, self._answers, self._lost, shared=shared)
+        return Line(connection, self._tuning, self._suspect, self._lost, shared=shared)
 
-    def _lost(self, line: Line) -> None:
+    def _lost(self, line: Line, why: Exception) -> None:
         if line is self._shared:
             self._shared = None
         self._snapshots.discard(line)
@@ -191,20 +201,30 @@ class Glance:
             while self._waiting:
                 waiting = self._waiting.popleft()
                 if not waiting.done():
-                    waiting.set_exception(NoGlance())
+                    waiting.set_exception(why if isinstance(why, DatabaseUnavailable) else NoGlance())
+
+    async def _ask_whether_there(self) -> None:
+        if await self._answers():
+            return
+        for line in (*self._snapshots, *((self._shared,) if self._shared else ())):
+            line.lose(DatabaseUnavailable())
+
+    def _suspect(self) -> None:
+        """A line has heard nothing for long."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.get_running_loop().create_task(self._ask_whether_there())
 
 
 async def _answered(
-    body: Callable[[Connection], T], ask: Callable[[Query, Sequence[Any]], Awaitable[list[Row]]]
+    body: Callable[[Connection], T], ask: Callable[[Sequence[_Question]], Awaitable[list[list[Row]]]]
 ) -> T:
     recall = _Recall()
     while True:
-        recall.at = 0
         try:
             return body(cast(Connection, recall))
         except _Unanswered as asked:
-            query, values = asked.query, asked.values
-        recall.answers.append((query, await ask(query, values)))
+            questions = asked.questions
+        recall.answers += zip(questions, await ask(questions), strict=True)
 
 
 class _Asked:
@@ -223,8 +243,8 @@ class Line:
         self,
         connection: psycopg.AsyncConnection[Any],
         tuning: Tuning,
-        answers: Callable[[], Awaitable[bool]],
-        when_lost: Callable[[Line], None],
+        when_silent: Callable[[], None],
+        when_lost: Callable[[Line, Exception], None],
         *,
         shared: bool,
     ) -> None:
@@ -235,7 +255,7 @@ class Line:
         self._pgconn = connection.pgconn
         self._fileno = connection.fileno()
         self._tuning = tuning
-        self._answers = answers
+        self._when_silent = when_silent
         self._when_lost = when_lost
         self._shared = shared
         self._asked: deque[_Asked] = deque()
@@ -243,22 +263,24 @@ class Line:
         self._send_due = False
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._probe: asyncio.Task[None] | None = None
         self.loop.add_reader(self._fileno, self._readable)
 
     # ------------------------------------------------------------------ asking
 
-    async def ask(self, query: Query, values: Sequence[Any]) -> list[Row]:
-        """The rows. Raises psycopg.Error, or DatabaseUnavailable where the server is silent."""
+    async def ask(self, questions: Sequence[_Question]) -> list[list[Row]]:
+        """Their rows. Raises psycopg.Error, or DatabaseUnavailable where the server is silent."""
         if self.lost or len(self._asked) >= self._tuning.writer_queue:
             raise NoGlance
-        asked = _Asked(query, values, self.loop.create_future())
-        self._say(asked)
+        asked = [_Asked(query, values, self.loop.create_future()) for query, values in questions]
+        for each in asked:
+            self._say(each)
         if self._shared:
             self._send_soon()
         else:
             self._send()
-        return await asked.future
+        if len(asked) == 1:
+            return [await asked[0].future]
+        return await asyncio.gather(*(each.future for each in asked))
 
     def begin(self, sql: bytes) -> None:
         """Begin a transaction, with the statement that follows."""
@@ -362,14 +384,10 @@ class Line:
         if silent_s >= self._tuning.timeout_s:
             self.lose(DatabaseUnavailable())
             return
-        if silent_s >= self._tuning.silence_s and (self._probe is None or self._probe.done()):
-            self._probe = self.loop.create_task(self._ask_whether_there())
+        if silent_s >= self._tuning.silence_s:
+            self._when_silent()
         # At a quarter: whoever asked just after the last look is not to wait for two of them.
         self._timer = self.loop.call_later(self._tuning.silence_s / 4, self._look)
-
-    async def _ask_whether_there(self) -> None:
-        if not await self._answers():
-            self.lose(DatabaseUnavailable())
 
     def lose(self, why: Exception) -> None:
         """Close the connection, and tell all who wait."""
@@ -381,7 +399,7 @@ class Line:
         if self._timer is not None:
             self._timer.cancel()
         self._pgconn.finish()
-        self._when_lost(self)
+        self._when_lost(self, why)
         for asked in self._asked:
             if not asked.future.done():
                 asked.future.set_exception(why)

@@ -115,6 +115,22 @@ class Locking(Prepared):
         super().__init__(statement.with_for_update())
 
 
+def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
+    """Say what will be asked next, with which parameters: PostgreSQL then answers all of it in one go.
+
+    Asking with others, or not at all, is no error; a write in between makes it void. Costs nothing on
+    SQLite, where no answer is far away.
+    """
+    if conn.dialect.name != "postgresql":
+        return
+    texts = [(statement._text(conn), parameters) for statement, parameters in asked]
+    sent = [(text.query, text.bound(parameters)) for text, parameters in texts if isinstance(text, _Sent)]
+    try:
+        _wire(conn).ahead(sent)
+    except psycopg.Error as exc:
+        raise told("", exc, conn.dialect) from exc
+
+
 class _Text:
     """A statement as one database takes it; here as SQLite does."""
 

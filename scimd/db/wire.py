@@ -65,6 +65,7 @@ class Kind(Enum):
     PREPARE = "prepare"
     POST = "post"
     WANTED = "wanted"
+    AHEAD = "ahead"
     CONTROL = "control"
     SYNC = "sync"
 
@@ -128,6 +129,17 @@ class Speech:
         return self._adapt.load_rows(0, result.ntuples, tuple)
 
 
+class _Ahead:
+    """Something that will be asked, and was sent with others already."""
+
+    __slots__ = ("query", "result", "values")
+
+    def __init__(self, query: Query, values: Sequence[Any]) -> None:
+        self.query = query
+        self.values = values
+        self.result: PGresult | None = None
+
+
 class Wire:
     """A thread's way to send: ``rows`` and ``count`` wait for the answer, ``post`` does not."""
 
@@ -136,19 +148,44 @@ class Wire:
         self._poll = select.poll()
         self._poll.register(connection.fileno(), select.POLLIN)
         self._owed: tuple[bytes, Sequence[bytes]] | None = None
+        self._ahead: list[_Ahead] = []
+        self._unread: deque[_Ahead] = deque()
         #: Off: each write is waited for, and its error comes in its place.
         self.posting = True
 
     # ------------------------------------------------------------------ statements
 
     def rows(self, query: Query, values: Sequence[Any]) -> list[Row]:
-        return self._speech.rows(self._asked(query, values))
+        return self._speech.rows(self._foreseen(query, values) or self._asked(query, values))
+
+    def ahead(self, asked: Sequence[tuple[Query, Sequence[Any]]]) -> None:
+        """Send several questions at once; when they are asked, with equal values, the answers are here.
+
+        A write in between makes them void: what it changed may be among the answers.
+        """
+        self._open()
+        for query, values in asked:
+            self._speech.say(query, values, Kind.AHEAD)
+            foreseen = _Ahead(query, values)
+            self._ahead.append(foreseen)
+            self._unread.append(foreseen)
+
+    def _foreseen(self, query: Query, values: Sequence[Any]) -> PGresult | None:
+        for foreseen in self._ahead:
+            if foreseen.query is query and foreseen.values == values:
+                if foreseen.result is None:
+                    self._exchange()
+                self._ahead.remove(foreseen)
+                return foreseen.result
+        return None
 
     def count(self, query: Query, values: Sequence[Any]) -> int:
+        self._ahead.clear()
         return self._asked(query, values).command_tuples or 0
 
     def post(self, query: Query, values: Sequence[Any]) -> None:
         """Send a write with whatever is waited for next."""
+        self._ahead.clear()
         if not self.posting:
             self._asked(query, values)
             return
@@ -166,6 +203,7 @@ class Wire:
 
     def begin(self, sql: bytes, settings: dict[str, str]) -> None:
         """Begin with the next statement, with these settings until the end of the transaction."""
+        self._ahead.clear()
         self._owed = (sql, [text.encode() for pair in settings.items() for text in pair])
 
     @property
@@ -227,6 +265,8 @@ class Wire:
                 result = self._read()
                 kind, query = speech.sent.popleft()
                 status = result.status
+                if kind is Kind.AHEAD:
+                    self._unread.popleft().result = result
                 if status not in FINE and kind is not Kind.SYNC:
                     if kind is Kind.PREPARE and query is not None:
                         speech.forget(query)
@@ -237,6 +277,7 @@ class Wire:
         except psycopg.OperationalError:
             # The reason that the server gave, if any, says more than that it hung up then.
             speech.sent.clear()
+            self._unread.clear()
             if refused is None:
                 raise
         with suppress(psycopg.OperationalError):  # answered whole, and lost since: the next one will see
