@@ -17,15 +17,19 @@ from sqlalchemy.exc import DBAPIError
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
-from scimd.db.wire import PostRefused, Refused, Wire
+from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Refused, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
-_BEGIN_WRITE = b"BEGIN ISOLATION LEVEL READ COMMITTED"
-_BEGIN_READ = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_WRITE = Query("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+_LIMITS = Query(
+    "SELECT set_config('statement_timeout', $1, true), "
+    "set_config('idle_in_transaction_session_timeout', $2, true)",
+    (False, False),
+)
 
 
 class Wired(psycopg.Connection[Any]):
@@ -149,12 +153,9 @@ class Hand:
     def _begin(self, job: Job) -> None:
         """BEGIN with its limits; they travel with the first statement."""
         limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
-        limits = {
-            "statement_timeout": str(limit_ms),
-            "idle_in_transaction_session_timeout": str(limit_ms + 1000),
-        }
+        begin = _BEGIN_WRITE if job.writing else BEGIN_SNAPSHOT
         self._raw.writing = job.writing
-        self._raw.wire.begin(_BEGIN_WRITE if job.writing else _BEGIN_READ, limits)
+        self._raw.wire.begin((begin, ()), (_LIMITS, (str(limit_ms), str(limit_ms + 1000))))
 
     def _must_be_sound(self) -> None:
         # COMMIT after a failed statement would roll back, and the server calls that a success.

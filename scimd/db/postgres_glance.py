@@ -15,25 +15,23 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import orjson
 import psycopg
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import URL, Connection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
-from scimd.db.wire import FINE, Kind, Query, Row, Speech
+from scimd.db.wire import BEGIN_SNAPSHOT, COMMIT, FINE, Kind, Query, Row, Speech
 from scimd.db.work import NoGlance, Tuning, connect_args
 
 T = TypeVar("T")
 
 _SNAPSHOTS = 4  # connections for glances of several statements
 _PAUSE_S = 0.5  # before connecting again, where that failed
-_BEGIN = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 _Question: TypeAlias = tuple[Query, Sequence[Any]]
@@ -113,7 +111,7 @@ class Glance:
                 return await _answered(body, shared.ask)
             line = await self._taken()
             try:
-                line.begin(_BEGIN)
+                line.begin()
                 return await _answered(body, line.ask)
             finally:
                 self._give_back(line)
@@ -156,13 +154,16 @@ class Glance:
     def _give_back(self, line: Line) -> None:
         if line.lost:
             return
+        line.end(send=not any(not waiting.done() for waiting in self._waiting))
+        self._offer(line)
+
+    def _offer(self, line: Line) -> None:
+        """To whoever has waited longest; COMMIT then leaves with the first statement there."""
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():
-                line.end(send=False)  # it leaves with the next one's statement
                 waiting.set_result(line)
                 return
-        line.end(send=True)
         self._free.append(line)
 
     # ------------------------------------------------------------------ opening, losing
@@ -183,7 +184,7 @@ class Glance:
             while len(self._snapshots) < _SNAPSHOTS:
                 line = await self._connected(options, shared=False)
                 self._snapshots.add(line)
-                self._free.append(line)
+                self._offer(line)
         except psycopg.Error:  # a reader's thread meets it too, and tells
             self._not_before = time.monotonic() + _PAUSE_S
 
@@ -272,8 +273,12 @@ class Line:
         if self.lost or len(self._asked) >= self._tuning.writer_queue:
             raise NoGlance
         asked = [_Asked(query, values, self.loop.create_future()) for query, values in questions]
-        for each in asked:
-            self._say(each)
+        try:
+            for each in asked:
+                self._say(each)
+        except psycopg.OperationalError as exc:
+            self.lose(exc)
+            raise
         if self._shared:
             self._send_soon()
         else:
@@ -282,17 +287,24 @@ class Line:
             return [await asked[0].future]
         return await asyncio.gather(*(each.future for each in asked))
 
-    def begin(self, sql: bytes) -> None:
-        """Begin a transaction, with the statement that follows."""
+    def begin(self) -> None:
+        """Begin a snapshot, with the statement that follows."""
         if self.lost:
             raise NoGlance
-        self._speech.control(sql)
+        try:
+            self._speech.say(BEGIN_SNAPSHOT, (), Kind.CONTROL)
+        except psycopg.Error as exc:
+            self.lose(exc)
+            raise
 
     def end(self, *, send: bool) -> None:
-        with suppress(psycopg.Error):  # then it is lost, and the reader of its socket will see
-            self._speech.control(b"COMMIT")
-            if send:
-                self._send()
+        try:
+            self._speech.say(COMMIT, (), Kind.CONTROL)
+        except psycopg.Error as exc:
+            self.lose(exc)
+            return
+        if send:
+            self._send()
 
     def _say(self, asked: _Asked) -> None:
         if not self._speech.sent:
@@ -317,13 +329,20 @@ class Line:
         except psycopg.Error as exc:
             self.lose(exc)
 
-    def _flush(self) -> None:
-        if self._pgconn.flush():
+    def _flush(self) -> bool:
+        """Whether all has left; else the rest follows when the socket takes more."""
+        left = not self._pgconn.flush()
+        if self._pgconn.status == ConnStatus.BAD:
+            # Sending met the end of the stream, and libpq closed the socket without a word. No event
+            # will come of it, and its number may be another connection's in a moment.
+            raise psycopg.OperationalError("the connection was lost")
+        if not left:
             self.loop.add_writer(self._fileno, self._writable)
+        return left
 
     def _writable(self) -> None:
         try:
-            if not self._pgconn.flush():
+            if self._flush():
                 self.loop.remove_writer(self._fileno)
         except psycopg.Error as exc:
             self.lose(exc)

@@ -17,7 +17,6 @@ from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import psycopg
-from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -43,6 +42,11 @@ class Query:
         self.sql: Final = sql.encode()
         self.name: Final = blake2b(self.sql, digest_size=12).hexdigest().encode()
         self.formats: Final = [PyFormat.BINARY if each else PyFormat.TEXT for each in binary]
+
+
+BEGIN_SNAPSHOT: Final = Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())
+COMMIT: Final = Query("COMMIT", ())
+_ROLLBACK: Final = Query("ROLLBACK", ())
 
 
 class Refused(Exception):
@@ -97,11 +101,6 @@ class Speech:
         self.pgconn.send_query_prepared(query.name, params, formats, _BINARY)
         self.sent.append((kind, query))
 
-    def control(self, sql: bytes, params: Sequence[Buffer | None] | None = None) -> None:
-        self._speak()
-        self.pgconn.send_query_params(sql, params)
-        self.sent.append((Kind.CONTROL, None))
-
     def sync(self) -> None:
         """End a stretch within which the first error stops all that follows, and send what waits."""
         self.pgconn.pipeline_sync()
@@ -147,7 +146,7 @@ class Wire:
         self._speech = Speech(connection)
         self._poll = select.poll()
         self._poll.register(connection.fileno(), select.POLLIN)
-        self._owed: tuple[bytes, Sequence[bytes]] | None = None
+        self._owed: Sequence[tuple[Query, Sequence[str]]] = ()
         self._ahead: list[_Ahead] = []
         self._unread: deque[_Ahead] = deque()
         #: Off: each write is waited for, and its error comes in its place.
@@ -201,24 +200,24 @@ class Wire:
 
     # ------------------------------------------------------------------ transactions
 
-    def begin(self, sql: bytes, settings: dict[str, str]) -> None:
-        """Begin with the next statement, with these settings until the end of the transaction."""
+    def begin(self, *first: tuple[Query, Sequence[str]]) -> None:
+        """Begin with the next statement, by these."""
         self._ahead.clear()
-        self._owed = (sql, [text.encode() for pair in settings.items() for text in pair])
+        self._owed = first
 
     @property
     def sound(self) -> bool:
         """Whether the transaction stands, as far as the server has said: errors of what was posted are
         still to come."""
-        unsaid = self._owed is not None or bool(self._speech.sent)
+        unsaid = bool(self._owed or self._speech.sent)
         return unsaid or self._speech.pgconn.transaction_status == TransactionStatus.INTRANS
 
     def commit(self, *, wait: bool) -> None:
         """COMMIT, together with what was not sent yet. Without ``wait`` the answer is read later."""
-        if self._owed is not None:  # nothing happened in it
-            self._owed = None
+        if self._owed:  # nothing happened in it
+            self._owed = ()
             return
-        self._speech.control(b"COMMIT")
+        self._speech.say(COMMIT, (), Kind.CONTROL)
         if wait:
             self._exchange()
         else:
@@ -226,7 +225,7 @@ class Wire:
 
     def settle(self) -> None:
         """Send all that waits and take the answers: the connection is the driver's own again."""
-        if self._owed is not None or self._speech.sent:
+        if self._owed or self._speech.sent:
             self._open()
             self._exchange()
         if self._speech.pgconn.pipeline_status:
@@ -234,22 +233,20 @@ class Wire:
 
     def rollback(self) -> None:
         """End the transaction. What was not sent is forgotten, what was sent is of no interest."""
-        self._owed = None
+        self._owed = ()
         if self._speech.sent:
             with suppress(Refused, PostRefused):
                 self._exchange()
         if self._speech.pgconn.transaction_status != TransactionStatus.IDLE:
             # Not the driver's own: it would have the server forget all prepared statements, ours too.
-            self._speech.control(b"ROLLBACK")
+            self._speech.say(_ROLLBACK, (), Kind.CONTROL)
             self._exchange()
 
     def _open(self) -> None:
-        if self._owed is not None:
-            (sql, settings), self._owed = self._owed, None
-            self._speech.control(sql)
-            pairs = range(1, len(settings), 2)
-            chosen = ", ".join(f"set_config(${n}, ${n + 1}, true)" for n in pairs)
-            self._speech.control(b"SELECT " + chosen.encode(), settings)
+        if self._owed:
+            first, self._owed = self._owed, ()
+            for query, values in first:
+                self._speech.say(query, values, Kind.CONTROL)
 
     # ------------------------------------------------------------------ waiting
 
