@@ -152,10 +152,10 @@ class Glance:
             self._give_back(waiting.result())
 
     def _give_back(self, line: Line) -> None:
-        if line.lost:
-            return
-        line.end(send=not any(not waiting.done() for waiting in self._waiting))
-        self._offer(line)
+        if not line.lost:
+            line.end(send=all(waiting.done() for waiting in self._waiting))
+        if not line.lost:  # ending may have found that it is
+            self._offer(line)
 
     def _offer(self, line: Line) -> None:
         """To whoever has waited longest; COMMIT then leaves with the first statement there."""
@@ -382,7 +382,11 @@ class Line:
         if asked.future.done():
             return
         if again:
-            self._say(asked)
+            try:
+                self._say(asked)
+            except psycopg.Error as exc:
+                asked.future.set_exception(exc)
+                raise
             self._send_soon()
         else:
             asked.future.set_exception(self._refused or psycopg.OperationalError("it was not run"))
