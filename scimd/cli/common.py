@@ -11,7 +11,7 @@ import getpass
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -25,7 +25,7 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import organizations, runs
+from scimd.org import admin_reads, by_hand, organizations, runs, sources
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
@@ -166,6 +166,90 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )
+
+
+async def organization_for_push(
+    door: Door, loaded: config.Config, slug: str | None, source: str
+) -> OrganizationRecord:
+    """The organization that a credential of ``source`` is for.
+
+    What only the file knows yet, of the organization or the source, is made first, as `serve` would.
+    """
+    known = {row.slug: row for row in await organizations.list_organizations(door) if row.kind == "customer"}
+    declared = {each.name: each for each in loaded.organization}
+    name = slug if slug is not None else next(iter(known or declared), None)
+    if name in declared and (slug is not None or len(known or declared) == 1):
+        there = (
+            {each.name for each in await sources.list_sources(door, known[name].id)} if name in known else ()
+        )
+        if name not in known or source in {each.name for each in declared[name].source}.difference(there):
+            app.prove(loaded)
+            await organizations.declare(door, [declared[name]])
+    return await organization(door, slug)
+
+
+def lifetime(text: str | None, option: str) -> timedelta | None:
+    """How long, as an option says it; None for none and for ``never``. Raises InvalidValue."""
+    if text is None or text == "never":
+        return None
+    try:
+        value = config.duration(text)
+    except ValueError as exc:
+        raise InvalidValue(option, str(exc)) from exc
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise InvalidValue(option, 'say how long, such as "90d"')
+    return value
+
+
+Change = Callable[[Door, Context, Any], Awaitable[object]]
+
+
+def each_person(
+    path: Path | None,
+    org: str | None,
+    many: Sequence[str],
+    change: Change,
+    *,
+    done: str,
+    json: bool,
+    deleted: bool = False,
+) -> None:
+    """Do the same to people named by id, user name or address: a line each, and 1 where one was refused."""
+
+    async def one(door: Door, ctx: Context, who: str) -> None:
+        await change(door, ctx, await admin_reads.find_person(door, ctx.org_id, who, deleted=deleted))
+
+    each(path, org, many, one, done=done, json=json)
+
+
+def each(
+    path: Path | None, org: str | None, many: Sequence[str], change: Change, *, done: str, json: bool
+) -> None:
+    """Do the same to things named by their ids: a line each, and exit code 1 where one was refused."""
+
+    async def work(door: Door, _: config.Config) -> list[by_hand.RowResult]:
+        ctx = context(door, (await organization(door, org)).id)
+        return await by_hand.each(many, lambda one: change(door, ctx, one))
+
+    print_results(run(path, work), done, json)
+
+
+def print_results(rows: Sequence[by_hand.RowResult], done: str, json: bool) -> None:
+    """What became of each of many; ends with 1 where one was refused."""
+    if json:
+        print_json(
+            [
+                {"id": row.id, "done": row.refusal is None}
+                | ({"code": row.refusal.code, "detail": row.refusal.detail} if row.refusal else {})
+                for row in rows
+            ]
+        )
+    else:
+        for row in rows:
+            why = f"[red]{escape(row.refusal.detail)}[/red]" if row.refusal else done
+            out.print(f"{escape(row.id)}: {why}")
+    if any(row.refusal for row in rows):
+        raise typer.Exit(1)
 
 
 async def organization_of_run(door: Door, run_id: str) -> OrgId:

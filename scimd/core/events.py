@@ -37,6 +37,9 @@ class EventKind(StrEnum):
     PERSON_DELETED = "person.deleted"
     PERSON_RESTORED = "person.restored"
     PERSON_PURGED = "person.purged"
+    PERSON_MOVED = "person.moved"
+    PERSON_MERGED = "person.merged"
+    PERSON_UNLINKED = "person.unlinked"
     GRANT_GIVEN = "grant.given"
     GRANT_TAKEN = "grant.taken"
     GRANT_DORMANT = "grant.dormant"
@@ -53,6 +56,8 @@ class EventKind(StrEnum):
     INVITATION_DECLINED = "invitation.declined"
     INVITATION_EXPIRED = "invitation.expired"
     INVITATION_CANCELLED = "invitation.cancelled"
+    INVITATION_DELETED = "invitation.deleted"
+    INVITATION_EDITED = "invitation.edited"
     GROUP_CREATED = "group.created"
     GROUP_UPDATED = "group.updated"
     GROUP_RENAMED = "group.renamed"
@@ -62,6 +67,16 @@ class EventKind(StrEnum):
     PROJECT_RENAMED = "project.renamed"
     PROJECT_ORPHANED = "project.orphaned"
     PROJECT_ARCHIVED = "project.archived"
+    PROJECT_RESTORED = "project.restored"
+    TEAM_CREATED = "team.created"
+    TEAM_RENAMED = "team.renamed"
+    TEAM_DELETED = "team.deleted"
+    LICENCE_CREATED = "licence.created"
+    LICENCE_RENAMED = "licence.renamed"
+    LICENCE_DELETED = "licence.deleted"
+    ROLE_CREATED = "role.created"
+    ROLE_CHANGED = "role.changed"
+    ROLE_DELETED = "role.deleted"
     RUN_FINISHED = "run.finished"
     RUN_HELD = "run.held"
     RUN_FAILED = "run.failed"
@@ -76,7 +91,14 @@ class EventKind(StrEnum):
     SOURCE_RECOVERED = "source.recovered"
     RULES_CHANGED = "rules.changed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name of an event
+    TOKEN_ROTATED = "token.rotated"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    OAUTH_CLIENT_CREATED = "oauth_client.created"
+    OAUTH_CLIENT_ROTATED = "oauth_client.rotated"
+    OAUTH_CLIENT_REVOKED = "oauth_client.revoked"
+    ACCESS_TOKEN_ISSUED = "access_token.issued"  # noqa: S105
+    API_TOKEN_CREATED = "api_token.created"  # noqa: S105
+    API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
@@ -84,8 +106,14 @@ class EventKind(StrEnum):
     LINK_CREATED = "link.created"
     LINK_USED = "link.used"
     PASSWORD_SET = "password.set"  # noqa: S105
+    PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    PARTNER_ASSIGNED = "partner.assigned"
+    PARTNER_UNASSIGNED = "partner.unassigned"
+    DOMAIN_CLAIMED = "domain.claimed"
+    DOMAIN_VERIFIED = "domain.verified"
+    DOMAIN_REMOVED = "domain.removed"
     ADMIN_CREATED = "admin.created"
     MAIL_REFUSED = "mail.refused"
 

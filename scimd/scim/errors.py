@@ -6,6 +6,7 @@ with a request is a ScimError, made by the functions below; each names the attri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,6 +79,19 @@ def read_only(attribute: str, why: str = "it is read-only") -> ScimError:
     return ScimError(400, f"{attribute}: {why}", "mutability")
 
 
+def unauthorized(detail: str, why: str = "") -> ScimError:
+    """``why`` is RFC 6750's error; none where no token came at all (§3.1)."""
+    error = f', error="{why}"' if why else ""
+    return ScimError(401, detail, None, (("WWW-Authenticate", f'Bearer realm="scim"{error}'),))
+
+
+def insufficient_scope(missing: Sequence[str]) -> ScimError:
+    scope = " ".join(missing)
+    detail = f"This token lacks the scope {scope}. Make one that has it, or ask for it with the token."
+    header = f'Bearer realm="scim", error="insufficient_scope", scope="{scope}"'
+    return ScimError(403, detail, None, (("WWW-Authenticate", header),))
+
+
 def shown(text: str, at_most: int = 120) -> str:
     """What a client sent, quoted and cut, for a detail."""
     return repr(text if len(text) <= at_most else f"{text[:at_most]}…")
@@ -102,6 +116,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.NotYours: Answer(403),
     errors.OwnedBySource: Answer(403),
     errors.Protected: Answer(403),
+    errors.OwnAccount: Answer(403),
     errors.WrongCredentials: Answer(401),
     errors.MayNotSignIn: Answer(403),
     errors.SeatLimitReached: Answer(403),
@@ -109,6 +124,9 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.LinkInvalid: Answer(404),
     errors.WeakPassword: Answer(400, "invalidValue"),
     errors.TooLarge: Answer(413),
+    errors.KeyReused: Answer(422),
+    errors.RequestInProgress: Answer(409),
+    errors.AnswerLost: Answer(409),
     errors.TooManyRequests: Answer(429),
     errors.Overloaded: Answer(503),
     errors.DatabaseUnavailable: Answer(503),
