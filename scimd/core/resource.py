@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
@@ -69,6 +69,19 @@ class StoredGroup:
     members: tuple[MemberRef, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A resource as it is answered, with its entity tag."""
+
+    tag: str
+    body: bytes
+
+
+#: A user on a read, as the database gives it: id, document, version, rest, created and last modified as
+#: they stand in answers, scimd's extension, and the ids of the groups with commas between.
+UserRow: TypeAlias = tuple[str, bytes, int, int, str, str, bytes | None, str | None]
+
+
 # ------------------------------------------------------------------------------ stored form
 
 
@@ -112,13 +125,33 @@ def render_user(stored: StoredUser, base_url: str, projection: Projection | None
     parts = [schemas, b'],"id":"%s"' % stored.person_id.encode()]
     if rest:
         parts += (b",", rest)
-    if stored.groups:
-        parts += (b',"groups":', orjson.dumps([_group_ref(each, base_url) for each in stored.groups]))
+    parts.append(groups_part(stored.groups, base_url))
     location = user_location(stored.person_id, base_url)
     parts.append(
         _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest))
     )
-    return _projected(b"".join(parts), projection, stored.extension)
+    return projected(b"".join(parts), projection, stored.extension)
+
+
+def splice_user(row: UserRow, groups: bytes, base_url: str) -> bytes:
+    """What ``render_user`` gives without a projection, at a tenth of its cost: for pages.
+
+    ``groups`` is made by ``groups_part``. Ids and ``base_url`` hold nothing that JSON would escape.
+    """
+    person_id, document, version, rest, created, changed, _, _ = row
+    schemas, _, attributes = document.partition(b"]")
+    meta = (
+        f',"meta":{{"resourceType":"User","created":"{created}","lastModified":"{changed}",'
+        f'"location":"{base_url}/Users/{person_id}","version":"W/\\"{version}-{rest}\\""}}}}'
+    )
+    return b"".join((schemas, b'],"id":"', person_id.encode(), b'"', attributes[:-1], groups, meta.encode()))
+
+
+def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
+    """A user's groups as a piece of the resource; nothing where there are none."""
+    if not groups:
+        return b""
+    return b',"groups":' + orjson.dumps([_group_ref(each, base_url) for each in groups])
 
 
 def render_group(stored: StoredGroup, base_url: str, projection: Projection | None = None) -> bytes:
@@ -131,10 +164,11 @@ def render_group(stored: StoredGroup, base_url: str, projection: Projection | No
         parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
     location = group_location(stored.group_id, base_url)
     parts.append(_meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)))
-    return _projected(b"".join(parts), projection)
+    return projected(b"".join(parts), projection)
 
 
-def _projected(resource: bytes, projection: Projection | None, extension: bytes | None = None) -> bytes:
+def projected(resource: bytes, projection: Projection | None, extension: bytes | None = None) -> bytes:
+    """The resource with what the projection asks for; only where it asks for something is it parsed."""
     if projection is None or projection.plain:
         return resource
     document = orjson.loads(resource)
@@ -281,6 +315,14 @@ class Projection:
             for name, part in value.items()
             if (asked is None or name.lower() in asked) and (*path, name.lower()) not in self.without
         } or None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How resources are shown: under which address (up to ``/scim/v2``), with which attributes."""
+
+    base_url: str
+    projection: Projection
 
 
 def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:

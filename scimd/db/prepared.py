@@ -43,6 +43,10 @@ class Prepared:
         text = self._text(conn)
         return text.rows(text.executed(conn, parameters).fetchall())
 
+    def raw(self, conn: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """All rows as the driver gives them: for columns that need no conversion, and many rows."""
+        return self._text(conn).executed(conn, parameters).fetchall()  # type: ignore[no-any-return]
+
     def first(self, conn: Connection, parameters: Parameters) -> Any:
         """The first row, or None; meant for statements that find one."""
         rows = self.all(conn, parameters)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
+from scimd.db.kept import keep_on
 from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
@@ -52,6 +53,8 @@ class Handle:
     def connection(self) -> Connection:
         if self._conn is None:
             self._conn = self._engine.connect()
+            if self._query_only:
+                keep_on(self._conn)
         return self._conn
 
     def begin(self, how: str) -> Connection:

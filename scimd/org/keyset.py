@@ -58,11 +58,12 @@ def page(
     count: int,
 ) -> tuple[Sequence[Row[Any]], Position | None]:
     """Rows, and the last one's position where more follow. ``place``: the columns that end the order."""
+    made, row_id = place
     order = (*(sort.order if sort else ()), *place)
+    found = found.add_columns(made.label("made_at"), row_id.label("row_id"))
     if sort is not None:
         found = found.add_columns(sort.by.label("sort_key"))
     if after is not None:
-        made, row_id = place
         # By the columns' own types: times are stored in a form of ours on SQLite.
         later = tuple_(made, row_id) > tuple_(
             literal(after.created_at, made.type), literal(after.id, row_id.type)
@@ -74,4 +75,4 @@ def page(
         return rows, None
     last = rows[count - 1]
     key = last.sort_key if sort else None
-    return rows[:count], Position(key, last.created_at, getattr(last, place[1].name))
+    return rows[:count], Position(key, last.made_at, last.row_id)

@@ -12,6 +12,7 @@ from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
+from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import organizations, sources, tokens
 from scimd.org import permissions
@@ -194,13 +195,26 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
     """
     if not is_token(text):
         return None
-    now, wanted = door.clock(), {"hash": token_hash(text)}
+    wanted = token_hash(text)
 
-    def body(conn: Connection) -> TokenHolder | None:
-        row = _PROOF.first(conn, wanted)
-        return _holder(row) if row is not None and _opens(row, now) else None
+    def body(conn: Connection) -> _Proof | None:
+        known = kept(conn)
+        proof: _Proof | None = known.values.get(("token", wanted))
+        if proof is None and (row := _PROOF.first(conn, {"hash": wanted})) is not None:
+            proof = _Proof(row, _holder(row))
+            known.put(("token", wanted), proof, 1000)
+        return proof
 
-    return await door.glance(body, one=True)
+    proof = await door.glance(body, one=True)
+    return proof.holder if proof is not None and _opens(proof.row, door.clock()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the database says of a token; kept as long as nothing at all is committed."""
+
+    row: Any
+    holder: TokenHolder
 
 
 def _opens(row: Any, now: datetime) -> bool:

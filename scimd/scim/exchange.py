@@ -11,7 +11,7 @@ from aiohttp import web
 from scimd import log
 from scimd.core.attributes import ResourceKind
 from scimd.core.people import Document
-from scimd.core.resource import Projection
+from scimd.core.resource import Projection, View
 from scimd.http import limits
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
@@ -114,6 +114,10 @@ class Exchange:
             if text is not None and text.count(",") >= _MAX_NAMES:
                 raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
         return Projection.parse(kind, only, without)
+
+    def view(self, kind: ResourceKind) -> View:
+        """How the resources of the answer are shown."""
+        return View(self.settings.base_url, self.projection(kind))
 
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""

@@ -81,7 +81,7 @@ async def listing(ex: Exchange) -> web.Response:
     pages = Pages(ex, "groups")
     query = pages.of(list_query(ex, GROUP, projection, pages.paging), GROUP)
     found = await reads.scim_groups(ex.door, ex.ctx, query)
-    rendered = (render_group(each, ex.settings.base_url, projection) for each in found.resources)
+    rendered = [render_group(each, ex.settings.base_url, projection) for each in found.resources]
     return answer(200, pages.answer(rendered, found.total, found.end, GROUP))
 
 

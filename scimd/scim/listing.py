@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -103,11 +103,8 @@ class Pages:
         known = None if self.by_cursor else ex.ends.get((self._owner, self.digest, self.paging.start_index))
         return query if known is None else replace(query, after=known[0], if_total=known[1])
 
-    def answer(
-        self, rendered: Iterable[bytes], total: int, end: Position | None, kind: ResourceKind
-    ) -> bytes:
+    def answer(self, resources: list[bytes], total: int, end: Position | None, kind: ResourceKind) -> bytes:
         """The ListResponse, with the cursor of the next page where there is one."""
-        resources = list(rendered)
         if not self.by_cursor:
             if end is not None:
                 after = self.paging.start_index + len(resources)
@@ -142,7 +139,6 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,
-        with_groups=projection.wants("groups"),
         with_members=projection.wants("members"),
     )
 

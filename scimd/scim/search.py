@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from scimd.core.attributes import GROUP
-from scimd.core.resource import StoredGroup, StoredUser, render_group, render_list, render_user
+from scimd.core.resource import StoredGroup, render_group, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
 from scimd.scim.errors import ScimError, invalid_value
@@ -33,8 +33,8 @@ async def everything(ex: Exchange) -> web.Response:
     ex = replace(ex, query=_parameters(await ex.message()))
     pages = Pages(ex, "all")
     found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
-    rendered = [render_user(each, ex.settings.base_url, ex.projection(ex.users)) for each in found.users]
-    rendered += [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
+    groups = [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
+    rendered = [*found.users, *groups]
     start = None if pages.by_cursor else pages.paging.start_index
     return answer(200, render_list(rendered, found.total, start, found.next_cursor))
 
@@ -42,7 +42,7 @@ async def everything(ex: Exchange) -> web.Response:
 @dataclass(frozen=True, slots=True)
 class _Found:
     total: int
-    users: list[StoredUser]
+    users: list[bytes]
     groups: list[StoredGroup]
     next_cursor: str | None = None
 
@@ -81,7 +81,9 @@ async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
 
 
 async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
-    return await reads.scim_users(ex.door, ex.ctx, query) if query is not None else ListedUsers(0, [])
+    if query is None:
+        return ListedUsers(0, [])
+    return await reads.scim_users(ex.door, ex.ctx, query, ex.view(ex.users))
 
 
 async def _groups(ex: Exchange, query: ListQuery | None) -> ListedGroups:

@@ -1,0 +1,346 @@
+"""Users as SCIM reads them: a row each, memberships included, spliced as bytes while the body runs.
+
+Reads by key run on the event loop's own thread (``Database.glance``), as do pages that begin where one
+ended; what they cost is written in docs/decisions/0025. What a source sees is said in ``reads``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, null, select, tuple_
+from sqlalchemy.sql import ColumnElement
+
+from scimd.core.errors import NotFound
+from scimd.core.people import Document, GroupId, OrgId, SourceId
+from scimd.core.resource import (
+    GroupRef,
+    Shown,
+    StoredUser,
+    UserRow,
+    View,
+    etag,
+    groups_part,
+    pack,
+    projected,
+    render_user,
+    splice_user,
+)
+from scimd.core.sync.match import may_link
+from scimd.db.kept import kept
+from scimd.db.prepared import Prepared
+from scimd.db.tables import assertions, group_members, people, sources
+from scimd.db.types import MomentText
+from scimd.org import candidates, keyset
+from scimd.org.group_nesting import through
+from scimd.org.keyset import Position, Sort
+from scimd.org.rulebook import RuleBook
+from scimd.org.tx import Context, Door
+
+T = TypeVar("T")
+
+#: Larger pages, and those far from where one ended, are for a reader's thread.
+_AT_A_GLANCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
+
+    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
+    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
+    """
+
+    where: ColumnElement[bool] | None = None
+    sort: Sort | None = None
+    start_index: int = 1
+    count: int = 100
+    after: Position | None = None
+    if_total: int | None = None
+    total: int | None = None
+    #: Instead of ``where``: the one who has this userName, folded.
+    user_name_key: str | None = None
+    with_members: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUsers:
+    """``end``: the place of the last one, where more follow."""
+
+    total: int
+    resources: list[bytes]
+    end: Position | None = None
+
+
+def source_of(ctx: Context) -> SourceId:
+    """Raises NotFound where the call comes from no source."""
+    if ctx.source_id is None:
+        raise NotFound("source")
+    return ctx.source_id
+
+
+# ------------------------------------------------------------------------------ statements
+
+_a, _p, _m = assertions.c, people.c, group_members.c
+_JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
+_IN = (
+    select(func.aggregate_strings(_m.group_id, ","))
+    .where(_m.org_id == _a.org_id, _m.person_id == _a.person_id)
+    .correlate(assertions)
+    .scalar_subquery()
+)
+
+
+def _columns(with_groups: bool) -> tuple[ColumnElement[Any], ...]:
+    """Those of ``UserRow``."""
+    moments = (MomentText(column).label(column.name) for column in (_a.created_at, _a.changed_at))
+    groups = (_IN if with_groups else null()).label("groups")
+    return (_a.person_id, _a.document, _a.version, _p.rest, *moments, _p.extension, groups)
+
+
+def _users(org_id: Any, source_id: Any, *, with_groups: bool) -> Select[Any]:
+    query: Select[Any] = select(*_columns(with_groups)).select_from(_JOIN)
+    return query.where(
+        _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
+    )
+
+
+def _of_source(with_groups: bool) -> Select[Any]:
+    return _users(bindparam("org_id"), bindparam("source_id"), with_groups=with_groups)
+
+
+def _page_of_all(with_groups: bool) -> Prepared:
+    """A page by its number: passed over in the index alone, then looked up by key.
+
+    Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
+    not be looked at to count.
+    """
+    keys = (
+        select(_a.org_id, _a.source_id, _a.person_id)
+        .where(_a.org_id == bindparam("org_id"), _a.source_id == bindparam("source_id"), _a.state == "live")
+        .order_by(_a.created_at, _a.person_id)
+        .limit(bindparam("count", type_=Integer))
+        .offset(bindparam("skip", type_=Integer))
+        .subquery()
+    )
+    same = (_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id)
+    query: Select[Any] = select(*_columns(with_groups)).select_from(_JOIN.join(keys, and_(*same)))
+    return Prepared(query.where(_p.deleted_at.is_(None)).order_by(_a.created_at, _a.person_id))
+
+
+def _page_behind(with_groups: bool) -> Prepared:
+    """A page that goes on behind a place."""
+    place = tuple_(_a.created_at, _a.person_id)
+    behind = tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
+    query = _of_source(with_groups).where(place > behind).order_by(_a.created_at, _a.person_id)
+    return Prepared(query.limit(bindparam("count", type_=Integer)))
+
+
+# Each without and with groups, in this order.
+_BOTH = (False, True)
+_ONE = tuple(Prepared(_of_source(each).where(_a.person_id == bindparam("id"))) for each in _BOTH)
+_NAMED = tuple(Prepared(_of_source(each).where(_a.user_name_key == bindparam("key"))) for each in _BOTH)
+_PAGE = tuple(_page_of_all(each) for each in _BOTH)
+_NEXT = tuple(_page_behind(each) for each in _BOTH)
+_USER_COUNT = Prepared(
+    select(sources.c.user_count).where(
+        sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
+    )
+)
+
+
+# ------------------------------------------------------------------------------ reading
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One body's work: whose users, how they are shown."""
+
+    conn: Connection
+    org_id: OrgId
+    source_id: SourceId
+    view: View
+
+    @property
+    def of_source(self) -> dict[str, Any]:
+        return {"org_id": self.org_id, "source_id": self.source_id}
+
+    @property
+    def with_groups(self) -> bool:
+        return self.view.projection.wants("groups")
+
+    def rendered(self, rows: Sequence[UserRow]) -> list[bytes]:
+        """The resources, spliced; parsed again only where the projection asks for something."""
+        base_url, projection = self.view.base_url, self.view.projection
+        groups = self._group_parts({row[7] for row in rows})
+        if projection.plain:
+            return [splice_user(row, groups[row[7]], base_url) for row in rows]
+        return [projected(splice_user(row, groups[row[7]], base_url), projection, row[6]) for row in rows]
+
+    def _group_parts(self, wanted: Collection[str | None]) -> dict[str | None, bytes]:
+        """By the ids of the direct groups, what a resource says of all: many people share their groups."""
+        found: dict[str | None, bytes] = {None: b""}
+        if (len(wanted) <= 1 and None in wanted) or not wanted:
+            return found
+        known = kept(self.conn)
+        place = (self.source_id, self.view.base_url)
+        missing: dict[str, list[GroupId]] = {}
+        for ids in wanted:
+            if ids is not None and (part := known.values.get((place, ids))) is None:
+                missing[ids] = [GroupId(each) for each in set(ids.split(","))]
+            elif ids is not None:
+                found[ids] = part
+        facts = through(self.conn, self.org_id, missing, self.source_id, with_effects=False)
+        for ids in missing:
+            refs = [GroupRef(each.group_id, each.group_name, not each.path) for each in facts.get(ids, ())]
+            found[ids] = groups_part(refs, self.view.base_url)
+            known.put((place, ids), found[ids], len(ids) + len(found[ids]))
+        return found
+
+
+async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Shown | None:
+    """One user by id; also a local person whom this source could link now, with the local profile."""
+    source_id = source_of(ctx)
+
+    def body(conn: Connection) -> Shown | None:
+        reading = _Reading(conn, ctx.org_id, source_id, view)
+        rows: Any = _ONE[reading.with_groups].raw(conn, {**reading.of_source, "id": person_id})
+        if rows:
+            return Shown(etag(rows[0][2], rows[0][3]), reading.rendered(rows)[0])
+        row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
+        if row is None:
+            return None
+        local = local_user(row)
+        return Shown(etag(local.version, local.rest), render_user(local, view.base_url, view.projection))
+
+    return await door.glance(body)
+
+
+async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> ListedUsers:
+    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
+    source_id = source_of(ctx)
+
+    def body(conn: Connection) -> ListedUsers:
+        reading = _Reading(conn, ctx.org_id, source_id, view)
+        if query.user_name_key is not None:
+            return _looked_up(reading, query)
+        if query.where is None and query.sort is None and query.count > 0:
+            return _plain_page(reading, query)
+        return _sought(reading, query)
+
+    near = query.after is not None or query.start_index <= _AT_A_GLANCE
+    plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
+    if query.user_name_key is not None or (plain and view.projection.plain):
+        return await door.glance(body)
+    return await door.read(body)
+
+
+def _looked_up(reading: _Reading, query: ListQuery) -> ListedUsers:
+    """By userName, which one at most of a source has: what an IdP asks before it creates."""
+    key = {**reading.of_source, "key": query.user_name_key}
+    rows: Any = _NAMED[reading.with_groups].raw(reading.conn, key)
+    page = rows if query.start_index == 1 and query.count > 0 else []
+    return ListedUsers(len(rows), reading.rendered(page))
+
+
+def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
+    """A page of everybody, in the order in which they came."""
+    total = query.total
+    if total is None:
+        counted = _USER_COUNT.column(reading.conn, reading.of_source)
+        total = int(counted[0]) if counted else 0
+    page = {**reading.of_source, "count": query.count + 1}
+    rows: Any = []
+    if total and query.after is not None and query.if_total in (None, total):
+        place = {"made": query.after.created_at, "id": query.after.id}
+        rows = _NEXT[reading.with_groups].raw(reading.conn, page | place)
+    elif total:
+        rows = _PAGE[reading.with_groups].raw(reading.conn, page | {"skip": query.start_index - 1})
+    end = None
+    if len(rows) > query.count:
+        del rows[query.count :]
+        end = Position(None, datetime.fromisoformat(rows[-1][4]), rows[-1][0])
+    return ListedUsers(total, reading.rendered(rows), end)
+
+
+def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
+    """By a filter or in an order, which are built for this one query."""
+    found = _users(reading.org_id, reading.source_id, with_groups=reading.with_groups)
+    if query.where is not None:
+        found = found.where(query.where)
+    total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
+    rows, end = page_of(reading.conn, found, query, total, (_a.created_at, _a.person_id))
+    shown: Any = [tuple(row[:8]) for row in rows]
+    return ListedUsers(total, reading.rendered(shown), end)
+
+
+# ------------------------------------------------------------------------------ lists of either kind
+
+
+def total_of(
+    conn: Connection, org_id: OrgId, source_id: SourceId, counter: str, query: ListQuery, found: Select[Any]
+) -> int:
+    """How many fit: without a filter the source's counter; with one, counted."""
+    if query.total is not None:
+        return query.total
+    if query.where is not None:
+        counting = found.with_only_columns(func.count(), maintain_column_froms=True)
+        return int(conn.execute(counting).scalar_one())
+    counted = select(sources.c[counter]).where(sources.c.org_id == org_id, sources.c.id == source_id)
+    return int(conn.execute(counted).scalar() or 0)
+
+
+def page_of(
+    conn: Connection,
+    found: Select[Any],
+    query: ListQuery,
+    total: int,
+    place: tuple[ColumnElement[Any], ColumnElement[Any]],
+) -> tuple[Sequence[Row[Any]], Position | None]:
+    """The page's rows, and the last one's place where more follow."""
+    if query.count <= 0 or not total:
+        return [], None
+    if query.after is not None and query.if_total in (None, total):
+        return keyset.page(conn, found, query.sort, place, query.after, 0, query.count)
+    return keyset.page(conn, found, query.sort, place, None, query.start_index - 1, query.count)
+
+
+# ------------------------------------------------------------------------------ local people
+
+_PERSON = Prepared(
+    select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id"), _p.deleted_at.is_(None))
+)
+
+
+def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
+    """The row of a local person whom the source could link now by rule 5 of matching; else None."""
+    row = _PERSON.first(conn, {"org_id": book.org_id, "id": person_id})
+    if row is None or row.sign_in_key is None:
+        return None
+    if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
+        return None
+    local = candidates.local_person(conn, book, row)
+    return row if local is not None and may_link(local) else None
+
+
+def local_document(row: Row[Any]) -> Document:
+    """A local person's profile as a source would have to write it."""
+    document = {"userName": row.local_user_name, "displayName": row.display_name}
+    if row.sign_in_address:
+        document["emails"] = [{"value": row.sign_in_address, "primary": True}]
+    return document | dict(row.profile)
+
+
+def local_user(row: Row[Any]) -> StoredUser:
+    return StoredUser(
+        person_id=row.id,
+        document=pack(local_document(row)),
+        version=0,
+        rest=row.rest,
+        created_at=row.created_at,
+        changed_at=row.changed_at,
+        extension=None if row.extension is None else bytes(row.extension),
+    )
