@@ -78,8 +78,8 @@ class Shown:
 
 
 #: A user on a read, as the database gives it: id, document, version, rest, created and last modified as
-#: they stand in answers, scimd's extension, and the ids of the groups with commas between.
-UserRow: TypeAlias = tuple[str, bytes, int, int, str, str, bytes | None, str | None]
+#: they stand in answers, scimd's extension.
+UserRow: TypeAlias = tuple[str, bytes, int, int, str, str, bytes | None]
 
 
 # ------------------------------------------------------------------------------ stored form
@@ -133,18 +133,53 @@ def render_user(stored: StoredUser, base_url: str, projection: Projection | None
     return projected(b"".join(parts), projection, stored.extension)
 
 
-def splice_user(row: UserRow, groups: bytes, base_url: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Resources one behind the other with commas between: ``count`` of them, in pieces to be joined once.
+
+    A page is 140 kB: each further copy of it costs as much as a look-up.
+    """
+
+    count: int
+    pieces: Sequence[bytes]
+
+    @classmethod
+    def of(cls, rendered: Sequence[bytes]) -> Resources:
+        """Of whole ones."""
+        return cls(len(rendered), (b",".join(rendered),))
+
+    def __add__(self, other: Resources) -> Resources:
+        between = (b",",) if self.count and other.count else ()
+        return Resources(self.count + other.count, (*self.pieces, *between, *other.pieces))
+
+
+def splice_users(rows: Sequence[UserRow], groups: Sequence[bytes], base_url: str) -> Resources:
     """What ``render_user`` gives without a projection, at a tenth of its cost: for pages.
 
-    ``groups`` is made by ``groups_part``. Ids and ``base_url`` hold nothing that JSON would escape.
+    ``groups``: of each, made by ``groups_part``. Ids and ``base_url`` hold nothing that JSON would escape.
     """
-    person_id, document, version, rest, created, changed, _, _ = row
-    schemas, _, attributes = document.partition(b"]")
-    meta = (
-        f',"meta":{{"resourceType":"User","created":"{created}","lastModified":"{changed}",'
-        f'"location":"{base_url}/Users/{person_id}","version":"W/\\"{version}-{rest}\\""}}}}'
-    )
-    return b"".join((schemas, b'],"id":"', person_id.encode(), b'"', attributes[:-1], groups, meta.encode()))
+    pieces: list[bytes] = []
+    add, located = pieces.extend, f'","location":"{base_url}/Users/'
+    for (person_id, document, version, rest, created, changed, _), its_groups in zip(
+        rows, groups, strict=True
+    ):
+        end = document.index(b"]")  # of the schemas: a URN holds no bracket
+        meta = (
+            f',"meta":{{"resourceType":"User","created":"{created}","lastModified":"{changed}'
+            f'{located}{person_id}","version":"W/\\"{version}-{rest}\\""}}}},'
+        )
+        add(
+            (
+                document[:end],
+                f'],"id":"{person_id}"'.encode(),
+                document[end + 1 : -1],
+                its_groups,
+                meta.encode(),
+            )
+        )
+    if pieces:
+        pieces[-1] = pieces[-1][:-1]
+    return Resources(len(rows), pieces)
 
 
 def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
@@ -179,17 +214,17 @@ def projected(resource: bytes, projection: Projection | None, extension: bytes |
 
 
 def render_list(
-    resources: Sequence[bytes], total: int, start_index: int | None, next_cursor: str | None = None
+    resources: Resources, total: int, start_index: int | None, next_cursor: str | None = None
 ) -> bytes:
     """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2, RFC 9865 §2)."""
     paging = b"" if start_index is None else b'"startIndex":%d,' % start_index
     if next_cursor is not None:
         paging = b'"nextCursor":%s,' % orjson.dumps(next_cursor)
-    return (
+    head = (
         b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
-        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[%s]}'
-        % (total, paging, len(resources), b",".join(resources))
+        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[' % (total, paging, resources.count)
     )
+    return b"".join((head, *resources.pieces, b"]}"))
 
 
 def _split(document: bytes) -> tuple[bytes, bytes]:

@@ -162,7 +162,7 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute("PRAGMA foreign_keys=ON")
     raw.execute("PRAGMA temp_store=MEMORY")
-    raw.execute(f"PRAGMA cache_size={-8192 if query_only else -32768}")  # KiB
+    raw.execute("PRAGMA cache_size=-32768")  # KiB
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:

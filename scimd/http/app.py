@@ -35,7 +35,7 @@ def make(config: Config, door: Door) -> web.Application:
         client_max_size=config.server.max_body_bytes,
     )
     app[CONFIG], app[DOOR], app[ERROR_PAGES] = config, door, {}
-    app.on_response_prepare.append(_add_headers)
+    app.on_response_prepare.append(_adding_headers(config))
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     return app
@@ -79,14 +79,23 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource else "none"
 
 
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    headers = response.headers
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("Referrer-Policy", "no-referrer")
-    headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    if request.app[CONFIG].server.public_url.startswith("https://"):
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+def _adding_headers(config: Config) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    always = {
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    }
+    if config.server.public_url.startswith("https://"):
+        always["Strict-Transport-Security"] = "max-age=31536000"
+    pairs = tuple(always.items())
+
+    async def add(request: web.Request, response: web.StreamResponse) -> None:
+        add = response.headers.setdefault
+        for name, value in pairs:
+            add(name, value)
+
+    return add
 
 
 @guard.public

@@ -6,18 +6,19 @@ ended; what they cost is written in docs/decisions/0025. What a source sees is s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, null, select, tuple_
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
 from scimd.core.people import Document, GroupId, OrgId, SourceId
 from scimd.core.resource import (
     GroupRef,
+    Resources,
     Shown,
     StoredUser,
     UserRow,
@@ -27,9 +28,10 @@ from scimd.core.resource import (
     pack,
     projected,
     render_user,
-    splice_user,
+    splice_users,
 )
 from scimd.core.sync.match import may_link
+from scimd.db.among import one_of
 from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources
@@ -44,6 +46,8 @@ T = TypeVar("T")
 
 #: Larger pages, and those far from where one ended, are for a reader's thread.
 _AT_A_GLANCE = 200
+#: So many memberships a person are looked through to find those of a page's.
+_MEMBERSHIPS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,14 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListedUsers:
-    """``end``: the place of the last one, where more follow."""
+    """``end``: the place of the last one, where more follow. ``before``: of the one before the first,
+    where the page was counted out and somebody is before it.
+    """
 
     total: int
-    resources: list[bytes]
+    resources: Resources
     end: Position | None = None
+    before: Position | None = None
 
 
 def source_of(ctx: Context) -> SourceId:
@@ -86,33 +93,28 @@ def source_of(ctx: Context) -> SourceId:
 
 _a, _p, _m = assertions.c, people.c, group_members.c
 _JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
-_IN = (
-    select(func.aggregate_strings(_m.group_id, ","))
-    .where(_m.org_id == _a.org_id, _m.person_id == _a.person_id)
-    .correlate(assertions)
-    .scalar_subquery()
+_COLUMNS = (
+    _a.person_id,
+    _a.document,
+    _a.version,
+    _p.rest,
+    MomentText(_a.created_at).label("created"),
+    MomentText(_a.changed_at).label("changed"),
+    _p.extension,
 )
 
 
-def _columns(with_groups: bool) -> tuple[ColumnElement[Any], ...]:
-    """Those of ``UserRow``."""
-    moments = (MomentText(column).label(column.name) for column in (_a.created_at, _a.changed_at))
-    groups = (_IN if with_groups else null()).label("groups")
-    return (_a.person_id, _a.document, _a.version, _p.rest, *moments, _p.extension, groups)
-
-
-def _users(org_id: Any, source_id: Any, *, with_groups: bool) -> Select[Any]:
-    query: Select[Any] = select(*_columns(with_groups)).select_from(_JOIN)
+def _users(org_id: Any, source_id: Any) -> Select[Any]:
+    query: Select[Any] = select(*_COLUMNS).select_from(_JOIN)
     return query.where(
         _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
     )
 
 
-def _of_source(with_groups: bool) -> Select[Any]:
-    return _users(bindparam("org_id"), bindparam("source_id"), with_groups=with_groups)
+_of_source = _users(bindparam("org_id"), bindparam("source_id"))
 
 
-def _page_of_all(with_groups: bool) -> Prepared:
+def _page_of_all() -> Prepared:
     """A page by its number: passed over in the index alone, then looked up by key.
 
     Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
@@ -127,24 +129,37 @@ def _page_of_all(with_groups: bool) -> Prepared:
         .subquery()
     )
     same = (_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id)
-    query: Select[Any] = select(*_columns(with_groups)).select_from(_JOIN.join(keys, and_(*same)))
+    query: Select[Any] = select(*_COLUMNS).select_from(_JOIN.join(keys, and_(*same)))
     return Prepared(query.where(_p.deleted_at.is_(None)).order_by(_a.created_at, _a.person_id))
 
 
-def _page_behind(with_groups: bool) -> Prepared:
-    """A page that goes on behind a place."""
-    place = tuple_(_a.created_at, _a.person_id)
-    behind = tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
-    query = _of_source(with_groups).where(place > behind).order_by(_a.created_at, _a.person_id)
-    return Prepared(query.limit(bindparam("count", type_=Integer)))
-
-
-# Each without and with groups, in this order.
-_BOTH = (False, True)
-_ONE = tuple(Prepared(_of_source(each).where(_a.person_id == bindparam("id"))) for each in _BOTH)
-_NAMED = tuple(Prepared(_of_source(each).where(_a.user_name_key == bindparam("key"))) for each in _BOTH)
-_PAGE = tuple(_page_of_all(each) for each in _BOTH)
-_NEXT = tuple(_page_behind(each) for each in _BOTH)
+_place = tuple_(_a.created_at, _a.person_id)
+_behind = tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
+_IN = (
+    select(func.aggregate_strings(_m.group_id, ","))
+    .where(_m.org_id == _a.org_id, _m.person_id == _a.person_id)
+    .correlate(assertions)
+    .scalar_subquery()
+    .label("groups")
+)
+# One person, with the groups in the same row.
+_ONE = Prepared(_of_source.add_columns(_IN).where(_a.person_id == bindparam("id")))
+_NAMED = Prepared(_of_source.add_columns(_IN).where(_a.user_name_key == bindparam("key")))
+_PAGE = _page_of_all()
+_NEXT = Prepared(
+    _of_source.where(_place > _behind)
+    .order_by(_a.created_at, _a.person_id)
+    .limit(bindparam("count", type_=Integer))
+)
+# Of a page's people, in one walk along the index: they were mostly made one after the other.
+_OF_NEIGHBOURS = Prepared(
+    select(_m.person_id, _m.group_id)
+    .where(_m.org_id == bindparam("org_id"), _m.person_id.between(bindparam("first"), bindparam("last")))
+    .limit(bindparam("at_most", type_=Integer))
+)
+_OF_SOME = Prepared(
+    select(_m.person_id, _m.group_id).where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
+)
 _USER_COUNT = Prepared(
     select(sources.c.user_count).where(
         sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
@@ -172,15 +187,47 @@ class _Reading:
     def with_groups(self) -> bool:
         return self.view.projection.wants("groups")
 
-    def rendered(self, rows: Sequence[UserRow]) -> list[bytes]:
-        """The resources, spliced; parsed again only where the projection asks for something."""
-        base_url, projection = self.view.base_url, self.view.projection
-        groups = self._group_parts({row[7] for row in rows})
-        if projection.plain:
-            return [splice_user(row, groups[row[7]], base_url) for row in rows]
-        return [projected(splice_user(row, groups[row[7]], base_url), projection, row[6]) for row in rows]
+    def one(self, row: Any) -> bytes:
+        """The resource of one, whose groups stand in the last column."""
+        return b"".join(self.rendered((row[:-1],), (row[-1] if self.with_groups else None,)).pieces)
 
-    def _group_parts(self, wanted: Collection[str | None]) -> dict[str | None, bytes]:
+    def page(self, rows: Sequence[UserRow]) -> Resources:
+        """The resources of many, whose groups are looked up here."""
+        if not rows or not self.with_groups:
+            return self.rendered(rows, (None,) * len(rows))
+        groups = self._groups_of([row[0] for row in rows])
+        return self.rendered(rows, [groups.get(row[0]) for row in rows])
+
+    def rendered(self, rows: Sequence[UserRow], group_ids: Sequence[str | None]) -> Resources:
+        """The resources, spliced; parsed again only where the projection asks for something.
+
+        ``group_ids``: of each, the groups in which they are directly, with commas between.
+        """
+        base_url, projection = self.view.base_url, self.view.projection
+        parts = self._group_parts(set(group_ids))
+        groups = [parts[ids] for ids in group_ids]
+        if projection.plain:
+            return splice_users(rows, groups, base_url)
+        whole = (
+            (b"".join(splice_users((row,), (its_groups,), base_url).pieces), row[-1])
+            for row, its_groups in zip(rows, groups, strict=True)
+        )
+        return Resources.of([projected(each, projection, extension) for each, extension in whole])
+
+    def _groups_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """By person, the groups in which they are directly, with commas between."""
+        at_most = _MEMBERSHIPS * len(ids)
+        between = {"org_id": self.org_id, "first": min(ids), "last": max(ids), "at_most": at_most}
+        found = _OF_NEIGHBOURS.raw(self.conn, between)
+        if len(found) == at_most:  # others stand between them, or they are in very many groups
+            found = _OF_SOME.raw(self.conn, {"org_id": self.org_id, "keys": ids})
+        groups: dict[str, str] = {}
+        for person_id, group_id in found:
+            held = groups.get(person_id)
+            groups[person_id] = group_id if held is None else f"{held},{group_id}"
+        return groups
+
+    def _group_parts(self, wanted: set[str | None]) -> dict[str | None, bytes]:
         """By the ids of the direct groups, what a resource says of all: many people share their groups."""
         found: dict[str | None, bytes] = {None: b""}
         if (len(wanted) <= 1 and None in wanted) or not wanted:
@@ -189,10 +236,15 @@ class _Reading:
         place = (self.source_id, self.view.base_url)
         missing: dict[str, list[GroupId]] = {}
         for ids in wanted:
-            if ids is not None and (part := known.values.get((place, ids))) is None:
+            if ids is None:
+                continue
+            part: bytes | None = known.values.get((place, ids))
+            if part is None:
                 missing[ids] = [GroupId(each) for each in set(ids.split(","))]
-            elif ids is not None:
+            else:
                 found[ids] = part
+        if not missing:
+            return found
         facts = through(self.conn, self.org_id, missing, self.source_id, with_effects=False)
         for ids in missing:
             refs = [GroupRef(each.group_id, each.group_name, not each.path) for each in facts.get(ids, ())]
@@ -207,9 +259,9 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
 
     def body(conn: Connection) -> Shown | None:
         reading = _Reading(conn, ctx.org_id, source_id, view)
-        rows: Any = _ONE[reading.with_groups].raw(conn, {**reading.of_source, "id": person_id})
+        rows: Any = _ONE.raw(conn, {**reading.of_source, "id": person_id})
         if rows:
-            return Shown(etag(rows[0][2], rows[0][3]), reading.rendered(rows)[0])
+            return Shown(etag(rows[0][2], rows[0][3]), reading.one(rows[0]))
         row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
         if row is None:
             return None
@@ -241,9 +293,9 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
 def _looked_up(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By userName, which one at most of a source has: what an IdP asks before it creates."""
     key = {**reading.of_source, "key": query.user_name_key}
-    rows: Any = _NAMED[reading.with_groups].raw(reading.conn, key)
+    rows = _NAMED.raw(reading.conn, key)
     page = rows if query.start_index == 1 and query.count > 0 else []
-    return ListedUsers(len(rows), reading.rendered(page))
+    return ListedUsers(len(rows), Resources.of([reading.one(row) for row in page]))
 
 
 def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
@@ -254,27 +306,36 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
         total = int(counted[0]) if counted else 0
     page = {**reading.of_source, "count": query.count + 1}
     rows: Any = []
+    before = None
     if total and query.after is not None and query.if_total in (None, total):
         place = {"made": query.after.created_at, "id": query.after.id}
-        rows = _NEXT[reading.with_groups].raw(reading.conn, page | place)
+        rows = _NEXT.raw(reading.conn, page | place)
+    elif total and query.start_index == 1:
+        rows = _PAGE.raw(reading.conn, page | {"skip": 0})
     elif total:
-        rows = _PAGE[reading.with_groups].raw(reading.conn, page | {"skip": query.start_index - 1})
+        # From the one before on, so that the same page is found by key the next time.
+        rows = _PAGE.raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
+        before = _place_of(rows.pop(0)) if rows else None
     end = None
     if len(rows) > query.count:
         del rows[query.count :]
-        end = Position(None, datetime.fromisoformat(rows[-1][4]), rows[-1][0])
-    return ListedUsers(total, reading.rendered(rows), end)
+        end = _place_of(rows[-1])
+    return ListedUsers(total, reading.page(rows), end, before)
+
+
+def _place_of(row: UserRow) -> Position:
+    return Position(None, datetime.fromisoformat(row[4]), row[0])
 
 
 def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
-    found = _users(reading.org_id, reading.source_id, with_groups=reading.with_groups)
+    found = _users(reading.org_id, reading.source_id)
     if query.where is not None:
         found = found.where(query.where)
     total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
     rows, end = page_of(reading.conn, found, query, total, (_a.created_at, _a.person_id))
-    shown: Any = [tuple(row[:8]) for row in rows]
-    return ListedUsers(total, reading.rendered(shown), end)
+    shown: Any = [row[: len(_COLUMNS)] for row in rows]
+    return ListedUsers(total, reading.page(shown), end)
 
 
 # ------------------------------------------------------------------------------ lists of either kind

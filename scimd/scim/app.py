@@ -23,6 +23,7 @@ from scimd.core.errors import Refusal
 from scimd.core.people import SourceId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
+from scimd.http.patience import Within
 from scimd.http.statuses import Fault
 from scimd.org import sources, tokens
 from scimd.org.tokens import TokenHolder
@@ -139,8 +140,7 @@ class ScimServer:
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request. Only what nobody foresaw leaves as an exception."""
         try:
-            async with asyncio.timeout(self.settings.request_timeout_s):
-                return await self._answer(request)
+            return await Within(self.settings.request_timeout_s, self._answer(request))
         except ScimError as exc:
             return error(exc)
         except Refusal as exc:
@@ -247,6 +247,8 @@ def path_of(request: web.Request) -> tuple[str, ...] | None:
     if not raw.startswith(_BASE):
         return None
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
+    if "%" not in raw:
+        return tuple(parts)
     try:
         return tuple(unquote_to_bytes(part).decode() for part in parts)
     except UnicodeDecodeError:

@@ -26,15 +26,17 @@ logger = log.get(__name__)
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _MAX_NAMES = 200
-PARAMETERS = (
-    "filter",
-    "sortBy",
-    "sortOrder",
-    "startIndex",
-    "count",
-    "attributes",
-    "excludedAttributes",
-    "cursor",
+PARAMETERS = frozenset(
+    (
+        "filter",
+        "sortBy",
+        "sortOrder",
+        "startIndex",
+        "count",
+        "attributes",
+        "excludedAttributes",
+        "cursor",
+    )
 )
 
 
@@ -81,7 +83,7 @@ class Sent:
     version: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
     """What an endpoint works with.
 
@@ -145,19 +147,22 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
-    given = request.query
-    for name in PARAMETERS:
-        if len(given.getall(name, ())) > 1:
+    found: dict[str, str] = {}
+    if not request.rel_url.raw_query_string:
+        return found
+    for name, value in request.query.items():
+        if name in found:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
-    return {name: given[name] for name in PARAMETERS if name in given}
+        if name in PARAMETERS:
+            found[name] = value
+    return found
 
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    response = web.Response(status=status, body=body, headers=headers)
-    if body is not None:
-        response.headers["Content-Type"] = MEDIA_TYPE
-    return response
+    return web.Response(
+        status=status, body=body, headers=headers, content_type=None if body is None else MEDIA_TYPE
+    )
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:

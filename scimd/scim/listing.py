@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.people import fold
-from scimd.core.resource import Projection, render_list
+from scimd.core.resource import Projection, Resources, render_list
 from scimd.org.keyset import Position
 from scimd.org.reads import ListQuery
 from scimd.scim import cursors
@@ -58,8 +58,8 @@ class Sorting:
 class Pages:
     """How a list is paged: by index, or by cursor where the request has that parameter (RFC 9865).
 
-    By index, a page that begins where one ended a moment ago goes on from there, as long as the
-    total is what it was; else it is counted out.
+    By index, a page that begins where one ended or began a moment ago goes on from there, as long as
+    the total is what it was; else it is counted out.
     """
 
     def __init__(self, ex: Exchange, endpoint: str) -> None:
@@ -103,12 +103,21 @@ class Pages:
         known = None if self.by_cursor else ex.ends.get((self._owner, self.digest, self.paging.start_index))
         return query if known is None else replace(query, after=known[0], if_total=known[1])
 
-    def answer(self, resources: list[bytes], total: int, end: Position | None, kind: ResourceKind) -> bytes:
+    def answer(
+        self,
+        resources: Resources,
+        total: int,
+        end: Position | None,
+        kind: ResourceKind,
+        before: Position | None = None,
+    ) -> bytes:
         """The ListResponse, with the cursor of the next page where there is one."""
         if not self.by_cursor:
+            start = self.paging.start_index
+            if before is not None:
+                self.ex.ends.put((self._owner, self.digest, start), (before, total))
             if end is not None:
-                after = self.paging.start_index + len(resources)
-                self.ex.ends.put((self._owner, self.digest, after), (end, total))
+                self.ex.ends.put((self._owner, self.digest, start + resources.count), (end, total))
             return render_list(resources, total, self.paging.start_index)
         return render_list(resources, total, None, self.following(kind.name, end, total) if end else None)
 

@@ -81,7 +81,7 @@ async def listing(ex: Exchange) -> web.Response:
     pages = Pages(ex, "users")
     query = pages.of(list_query(ex, ex.users, view.projection, pages.paging), ex.users)
     found = await reads.scim_users(ex.door, ex.ctx, query, view)
-    return answer(200, pages.answer(found.resources, found.total, found.end, ex.users))
+    return answer(200, pages.answer(found.resources, found.total, found.end, ex.users, found.before))
 
 
 def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:
