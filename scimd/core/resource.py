@@ -1,7 +1,7 @@
 """Stored SCIM resources, and their rendering: bytes spliced, nothing parsed on a plain read.
 
 What is stored is the source's own attributes as JSON bytes that begin with ``schemas``. A read adds
-id, meta, groups or members, and scimd's extension around them. Only a projection
+groups or members, id and meta behind them; of an object, order means nothing. Only a projection
 (``attributes``, ``excludedAttributes``; RFC 7644 §3.9) parses.
 """
 
@@ -77,9 +77,9 @@ class Shown:
     body: bytes
 
 
-#: A user on a read, as the database gives it: id, document, version, rest, created and last modified as
-#: they stand in answers, scimd's extension.
-UserRow: TypeAlias = tuple[str, bytes, int, int, str, str, bytes | None]
+#: A user as a read finds them: id, document, version, rest, created and last modified as they stand in
+#: answers.
+UserRow: TypeAlias = tuple[str, bytes, int, int, str, str]
 
 
 # ------------------------------------------------------------------------------ stored form
@@ -121,14 +121,12 @@ def render_user(stored: StoredUser, base_url: str, projection: Projection | None
 
     What scimd itself says of the person is shown where the projection asks for it.
     """
-    schemas, rest = _split(stored.document)
-    parts = [schemas, b'],"id":"%s"' % stored.person_id.encode()]
-    if rest:
-        parts += (b",", rest)
-    parts.append(groups_part(stored.groups, base_url))
     location = user_location(stored.person_id, base_url)
-    parts.append(
-        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest))
+    parts = (
+        stored.document[:-1],
+        groups_part(stored.groups, base_url),
+        b',"id":"%s"' % stored.person_id.encode(),
+        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest)),
     )
     return projected(b"".join(parts), projection, stored.extension)
 
@@ -160,23 +158,12 @@ def splice_users(rows: Sequence[UserRow], groups: Sequence[bytes], base_url: str
     """
     pieces: list[bytes] = []
     add, located = pieces.extend, f'","location":"{base_url}/Users/'
-    for (person_id, document, version, rest, created, changed, _), its_groups in zip(
-        rows, groups, strict=True
-    ):
-        end = document.index(b"]")  # of the schemas: a URN holds no bracket
-        meta = (
-            f',"meta":{{"resourceType":"User","created":"{created}","lastModified":"{changed}'
-            f'{located}{person_id}","version":"W/\\"{version}-{rest}\\""}}}},'
+    for (person_id, document, version, rest, created, changed), its_groups in zip(rows, groups, strict=True):
+        tail = (
+            f',"id":"{person_id}","meta":{{"resourceType":"User","created":"{created}","lastModified":"'
+            f'{changed}{located}{person_id}","version":"W/\\"{version}-{rest}\\""}}}},'
         )
-        add(
-            (
-                document[:end],
-                f'],"id":"{person_id}"'.encode(),
-                document[end + 1 : -1],
-                its_groups,
-                meta.encode(),
-            )
-        )
+        add((document[:-1], its_groups, tail.encode()))
     if pieces:
         pieces[-1] = pieces[-1][:-1]
     return Resources(len(rows), pieces)
@@ -191,14 +178,14 @@ def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
 
 def render_group(stored: StoredGroup, base_url: str, projection: Projection | None = None) -> bytes:
     """The resource as JSON; without ``members`` where they were not read."""
-    schemas, rest = _split(stored.document)
-    parts = [schemas, b'],"id":"%s"' % stored.group_id.encode()]
-    if rest:
-        parts += (b",", rest)
+    parts = [stored.document[:-1]]
     if stored.members:
         parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
     location = group_location(stored.group_id, base_url)
-    parts.append(_meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)))
+    parts += (
+        b',"id":"%s"' % stored.group_id.encode(),
+        _meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)),
+    )
     return projected(b"".join(parts), projection)
 
 
@@ -225,12 +212,6 @@ def render_list(
         b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[' % (total, paging, resources.count)
     )
     return b"".join((head, *resources.pieces, b"]}"))
-
-
-def _split(document: bytes) -> tuple[bytes, bytes]:
-    """What stands up to the end of the schemas (a URN holds no bracket), and what follows, bare."""
-    end = document.index(b"]")
-    return document[:end], document[end + 2 : -1]
 
 
 def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:

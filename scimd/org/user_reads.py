@@ -6,7 +6,7 @@ ended; what they cost is written in docs/decisions/0025. What a source sees is s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -21,7 +21,6 @@ from scimd.core.resource import (
     Resources,
     Shown,
     StoredUser,
-    UserRow,
     View,
     etag,
     groups_part,
@@ -93,28 +92,29 @@ def source_of(ctx: Context) -> SourceId:
 
 _a, _p, _m = assertions.c, people.c, group_members.c
 _JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
-_COLUMNS = (
+_ROW = (
     _a.person_id,
     _a.document,
     _a.version,
     _p.rest,
     MomentText(_a.created_at).label("created"),
     MomentText(_a.changed_at).label("changed"),
-    _p.extension,
 )
+_WIDTH = len(_ROW)
 
 
-def _users(org_id: Any, source_id: Any) -> Select[Any]:
-    query: Select[Any] = select(*_COLUMNS).select_from(_JOIN)
+def _users(org_id: Any, source_id: Any, *more: ColumnElement[Any]) -> Select[Any]:
+    query: Select[Any] = select(*_ROW, *more).select_from(_JOIN)
     return query.where(
         _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
     )
 
 
-_of_source = _users(bindparam("org_id"), bindparam("source_id"))
+def _of_source(*more: ColumnElement[Any]) -> Select[Any]:
+    return _users(bindparam("org_id"), bindparam("source_id"), *more)
 
 
-def _page_of_all() -> Prepared:
+def _page_of_all(*more: ColumnElement[Any]) -> Prepared:
     """A page by its number: passed over in the index alone, then looked up by key.
 
     Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
@@ -129,28 +129,28 @@ def _page_of_all() -> Prepared:
         .subquery()
     )
     same = (_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id)
-    query: Select[Any] = select(*_COLUMNS).select_from(_JOIN.join(keys, and_(*same)))
+    query: Select[Any] = select(*_ROW, *more).select_from(_JOIN.join(keys, and_(*same)))
     return Prepared(query.where(_p.deleted_at.is_(None)).order_by(_a.created_at, _a.person_id))
 
 
-_place = tuple_(_a.created_at, _a.person_id)
-_behind = tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
-_IN = (
-    select(func.aggregate_strings(_m.group_id, ","))
-    .where(_m.org_id == _a.org_id, _m.person_id == _a.person_id)
-    .correlate(assertions)
-    .scalar_subquery()
-    .label("groups")
+def _page_behind(*more: ColumnElement[Any]) -> Prepared:
+    """A page that goes on behind a place."""
+    place = tuple_(_a.created_at, _a.person_id)
+    behind = tuple_(bindparam("made", type_=_a.created_at.type), bindparam("id", type_=_a.person_id.type))
+    query = _of_source(*more).where(place > behind).order_by(_a.created_at, _a.person_id)
+    return Prepared(query.limit(bindparam("count", type_=Integer)))
+
+
+_in = select(func.aggregate_strings(_m.group_id, ",")).where(
+    _m.org_id == _a.org_id, _m.person_id == _a.person_id
 )
-# One person, with the groups in the same row.
-_ONE = Prepared(_of_source.add_columns(_IN).where(_a.person_id == bindparam("id")))
-_NAMED = Prepared(_of_source.add_columns(_IN).where(_a.user_name_key == bindparam("key")))
-_PAGE = _page_of_all()
-_NEXT = Prepared(
-    _of_source.where(_place > _behind)
-    .order_by(_a.created_at, _a.person_id)
-    .limit(bindparam("count", type_=Integer))
-)
+_GROUPS = _in.correlate(assertions).scalar_subquery().label("groups")
+# One person: with scimd's extension, and the groups in the same row.
+_ONE = Prepared(_of_source(_p.extension, _GROUPS).where(_a.person_id == bindparam("id")))
+_NAMED = Prepared(_of_source(_p.extension, _GROUPS).where(_a.user_name_key == bindparam("key")))
+# Pages, without scimd's extension and with it.
+_PAGE = (_page_of_all(), _page_of_all(_p.extension))
+_NEXT = (_page_behind(), _page_behind(_p.extension))
 # Of a page's people, in one walk along the index: they were mostly made one after the other.
 _OF_NEIGHBOURS = Prepared(
     select(_m.person_id, _m.group_id)
@@ -188,29 +188,26 @@ class _Reading:
         return self.view.projection.wants("groups")
 
     def one(self, row: Any) -> bytes:
-        """The resource of one, whose groups stand in the last column."""
-        return b"".join(self.rendered((row[:-1],), (row[-1] if self.with_groups else None,)).pieces)
+        """The resource of one, whose extension and groups stand in the last columns."""
+        groups = row[-1] if self.with_groups else None
+        spliced = splice_users((row[:_WIDTH],), (self._group_parts({groups})[groups],), self.view.base_url)
+        return projected(b"".join(spliced.pieces), self.view.projection, row[-2])
 
-    def page(self, rows: Sequence[UserRow]) -> Resources:
-        """The resources of many, whose groups are looked up here."""
-        if not rows or not self.with_groups:
-            return self.rendered(rows, (None,) * len(rows))
-        groups = self._groups_of([row[0] for row in rows])
-        return self.rendered(rows, [groups.get(row[0]) for row in rows])
+    def page(self, rows: Sequence[Any]) -> Resources:
+        """The resources of many, whose groups are looked up here.
 
-    def rendered(self, rows: Sequence[UserRow], group_ids: Sequence[str | None]) -> Resources:
-        """The resources, spliced; parsed again only where the projection asks for something.
-
-        ``group_ids``: of each, the groups in which they are directly, with commas between.
+        They are parsed again only where the projection asks for something; then the extension is in
+        the last column.
         """
         base_url, projection = self.view.base_url, self.view.projection
-        parts = self._group_parts(set(group_ids))
-        groups = [parts[ids] for ids in group_ids]
+        groups = self._groups_of([row[0] for row in rows]) if rows and self.with_groups else {}
+        parts = self._group_parts(set(groups.values()))
+        its = [parts[groups.get(row[0])] for row in rows]
         if projection.plain:
-            return splice_users(rows, groups, base_url)
+            return splice_users(rows, its, base_url)
         whole = (
-            (b"".join(splice_users((row,), (its_groups,), base_url).pieces), row[-1])
-            for row, its_groups in zip(rows, groups, strict=True)
+            (b"".join(splice_users((row[:_WIDTH],), (part,), base_url).pieces), row[_WIDTH])
+            for row, part in zip(rows, its, strict=True)
         )
         return Resources.of([projected(each, projection, extension) for each, extension in whole])
 
@@ -227,7 +224,7 @@ class _Reading:
             groups[person_id] = group_id if held is None else f"{held},{group_id}"
         return groups
 
-    def _group_parts(self, wanted: set[str | None]) -> dict[str | None, bytes]:
+    def _group_parts(self, wanted: Collection[str | None]) -> dict[str | None, bytes]:
         """By the ids of the direct groups, what a resource says of all: many people share their groups."""
         found: dict[str | None, bytes] = {None: b""}
         if (len(wanted) <= 1 and None in wanted) or not wanted:
@@ -304,17 +301,18 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     if total is None:
         counted = _USER_COUNT.column(reading.conn, reading.of_source)
         total = int(counted[0]) if counted else 0
+    full = not reading.view.projection.plain
     page = {**reading.of_source, "count": query.count + 1}
     rows: Any = []
     before = None
     if total and query.after is not None and query.if_total in (None, total):
         place = {"made": query.after.created_at, "id": query.after.id}
-        rows = _NEXT.raw(reading.conn, page | place)
+        rows = _NEXT[full].raw(reading.conn, page | place)
     elif total and query.start_index == 1:
-        rows = _PAGE.raw(reading.conn, page | {"skip": 0})
+        rows = _PAGE[full].raw(reading.conn, page | {"skip": 0})
     elif total:
         # From the one before on, so that the same page is found by key the next time.
-        rows = _PAGE.raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
+        rows = _PAGE[full].raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
         before = _place_of(rows.pop(0)) if rows else None
     end = None
     if len(rows) > query.count:
@@ -323,18 +321,19 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     return ListedUsers(total, reading.page(rows), end, before)
 
 
-def _place_of(row: UserRow) -> Position:
+def _place_of(row: Any) -> Position:
     return Position(None, datetime.fromisoformat(row[4]), row[0])
 
 
 def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
-    found = _users(reading.org_id, reading.source_id)
+    full = () if reading.view.projection.plain else (_p.extension,)
+    found = _users(reading.org_id, reading.source_id, *full)
     if query.where is not None:
         found = found.where(query.where)
     total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
     rows, end = page_of(reading.conn, found, query, total, (_a.created_at, _a.person_id))
-    shown: Any = [row[: len(_COLUMNS)] for row in rows]
+    shown = [row[: _WIDTH + len(full)] for row in rows]
     return ListedUsers(total, reading.page(shown), end)
 
 
