@@ -79,7 +79,8 @@ class Prepared:
         return self._text(conn).sql
 
     def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
-        key = (conn.dialect.name, columns)
+        name = conn.dialect.name
+        key = (name, columns) if columns else name
         found = self._texts.get(key)
         if found is None:
             found = self._texts[key] = _Text(self.statement(conn), conn.dialect, columns)
@@ -99,7 +100,7 @@ class Locking(Prepared):
 class _Text:
     """A statement as one database takes it."""
 
-    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
+    __slots__ = ("_as_given", "_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
 
     def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
@@ -114,6 +115,8 @@ class _Text:
         self._values = _getter(list(names or ()))
         wanted = ((n, _of_parameter(binds[name].type, dialect)) for n, name in enumerate(names or ()))
         self._given = [(n, convert) for n, convert in wanted if convert is not None]
+        # Nothing to add and to convert: most look-ups by id on SQLite.
+        self._as_given = not (self._given or self._fixed or self._named is not None)
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
         row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
@@ -150,6 +153,8 @@ class _Text:
         return rows
 
     def _bound(self, parameters: Parameters) -> Any:
+        if self._as_given:
+            return self._values(parameters)
         values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
         for n, convert in self._given:
             values[n] = convert(values[n])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
@@ -187,15 +188,21 @@ _PROOF = Prepared(
 )
 
 
+@lru_cache(maxsize=256)
+def _hash_of(text: str) -> bytes | None:
+    """What the database would hold of a token; None for what cannot be one."""
+    return token_hash(text) if is_token(text) else None
+
+
 async def authenticate(door: Door, text: str) -> TokenHolder | None:
     """Whose token this is, by one statement; None for every token that opens nothing (any more).
 
     A mistyped one is found out by its checksum, without the database. Expiry, revocation and the
     source's state are checked here and now, against the clock, whatever any job has done.
     """
-    if not is_token(text):
+    wanted = _hash_of(text)
+    if wanted is None:
         return None
-    wanted = token_hash(text)
 
     def body(conn: Connection) -> _Proof | None:
         known = kept(conn)
@@ -205,7 +212,7 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
             known.put(("token", wanted), proof, 1000)
         return proof
 
-    proof = await door.glance(body, one=True)
+    proof = await door.db.glance(body, one=True)
     return proof.holder if proof is not None and _opens(proof.row, door.clock()) else None
 
 

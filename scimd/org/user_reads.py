@@ -189,9 +189,10 @@ class _Reading:
 
     def one(self, row: Any) -> bytes:
         """The resource of one, whose extension and groups stand in the last columns."""
-        groups = row[-1] if self.with_groups else None
-        spliced = splice_users((row[:_WIDTH],), (self._group_parts({groups})[groups],), self.view.base_url)
-        return projected(b"".join(spliced.pieces), self.view.projection, row[-2])
+        ids = row[-1] if self.with_groups else None
+        groups = self._group_parts((ids,))[ids] if ids is not None else b""
+        whole = b"".join(splice_users((row[:_WIDTH],), (groups,), self.view.base_url).pieces)
+        return projected(whole, self.view.projection, row[-2])
 
     def page(self, rows: Sequence[Any]) -> Resources:
         """The resources of many, whose groups are looked up here.
@@ -254,18 +255,21 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
     """One user by id; also a local person whom this source could link now, with the local profile."""
     source_id = source_of(ctx)
 
-    def body(conn: Connection) -> Shown | None:
-        reading = _Reading(conn, ctx.org_id, source_id, view)
-        rows: Any = _ONE.raw(conn, {**reading.of_source, "id": person_id})
-        if rows:
-            return Shown(etag(rows[0][2], rows[0][3]), reading.one(rows[0]))
+    def known(conn: Connection) -> Shown | None:
+        key = {"org_id": ctx.org_id, "source_id": source_id, "id": person_id}
+        for row in _ONE.raw(conn, key):
+            return Shown(etag(row[2], row[3]), _Reading(conn, ctx.org_id, source_id, view).one(row))
+        return None
+
+    def local(conn: Connection) -> Shown | None:
         row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
         if row is None:
             return None
-        local = local_user(row)
-        return Shown(etag(local.version, local.rest), render_user(local, view.base_url, view.projection))
+        user = local_user(row)
+        return Shown(etag(user.version, user.rest), render_user(user, view.base_url, view.projection))
 
-    return await door.glance(body)
+    # The row is one statement, and so a snapshot of its own; a group's name may be a newer one.
+    return await door.db.glance(known, one=True) or await door.glance(local)
 
 
 async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> ListedUsers:
@@ -280,9 +284,11 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
             return _plain_page(reading, query)
         return _sought(reading, query)
 
+    if query.user_name_key is not None:
+        return await door.db.glance(body, one=True)
     near = query.after is not None or query.start_index <= _AT_A_GLANCE
     plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
-    if query.user_name_key is not None or (plain and view.projection.plain):
+    if plain and view.projection.plain:
         return await door.glance(body)
     return await door.read(body)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.people import fold
@@ -64,7 +65,7 @@ class Pages:
 
     def __init__(self, ex: Exchange, endpoint: str) -> None:
         self.ex = ex
-        self.digest = cursors.digest(endpoint, ex.query)
+        self._endpoint = endpoint
         self.by_cursor = "cursor" in ex.query
         self.cursor: Cursor | None = None
         settings = ex.settings
@@ -72,6 +73,11 @@ class Pages:
             self.paging = self._from_cursor()
         else:
             self.paging = Paging.parse(ex.query, default=settings.default_page, at_most=settings.max_page)
+
+    @cached_property
+    def digest(self) -> str:
+        """What the pages are pages of; a look-up of one is never asked."""
+        return cursors.digest(self._endpoint, self.ex.query)
 
     def _from_cursor(self) -> Paging:
         ex = self.ex
@@ -100,7 +106,9 @@ class Pages:
         if self.cursor is not None:
             here = self.cursor.kind == kind.name
             return replace(query, after=self.cursor.position if here else None, total=self.cursor.total)
-        known = None if self.by_cursor else ex.ends.get((self._owner, self.digest, self.paging.start_index))
+        if self.by_cursor or self.paging.start_index == 1:
+            return query
+        known = ex.ends.get((self._owner, self.digest, self.paging.start_index))
         return query if known is None else replace(query, after=known[0], if_total=known[1])
 
     def answer(
@@ -131,6 +139,11 @@ class Pages:
 
 def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging: Paging) -> ListQuery:
     """What the request asks to be listed. Members and groups are read only where they are shown."""
+    sorting = Sorting.parse(ex.query, kind)
+    text = ex.query.get("filter")
+    key = looked_up(kind, text) if text is not None and sorting is None else None
+    if key is not None:
+        return ListQuery(user_name_key=key, start_index=paging.start_index, count=paging.count)
     scope = Scope(
         kind,
         ex.holder.org_id,
@@ -139,12 +152,8 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    sorting = Sorting.parse(ex.query, kind)
-    text = ex.query.get("filter")
-    key = looked_up(kind, text) if text is not None and sorting is None else None
     return ListQuery(
-        where=condition(parse(text), scope) if text is not None and key is None else None,
-        user_name_key=key,
+        where=condition(parse(text), scope) if text is not None else None,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,
