@@ -167,6 +167,18 @@ class Protected(Refusal):
 
 
 @dataclass(eq=False)
+class OwnAccount(Refusal):
+    """Nobody does this to their own account. Ask another admin."""
+
+    what: str
+    code: ClassVar[str] = "own_account"
+
+    @property
+    def detail(self) -> str:
+        return f"Nobody can {self.what} their own account. Ask another admin of the organization."
+
+
+@dataclass(eq=False)
 class WrongCredentials(Refusal):
     """The address or the password is wrong."""
 
@@ -260,6 +272,30 @@ class TooLarge(Refusal):
     @property
     def detail(self) -> str:
         return f"{self.what}: more than the {self.limit} that are allowed."
+
+
+@dataclass(eq=False)
+class KeyReused(Refusal):
+    """Another request came under this Idempotency-Key before. Give each request a key of its own."""
+
+    key: str
+    code: ClassVar[str] = "idempotency_key_reused"
+
+
+@dataclass(eq=False)
+class RequestInProgress(Refusal):
+    """The request with this Idempotency-Key is being carried out. Send it again to get its answer."""
+
+    retry_after_s: float = 1.0
+    code: ClassVar[str] = "request_in_progress"
+
+
+@dataclass(eq=False)
+class AnswerLost(Refusal):
+    """The request with this Idempotency-Key was carried out, and its answer is lost. Look at what it made."""
+
+    key: str
+    code: ClassVar[str] = "answer_lost"
 
 
 @dataclass(eq=False)

@@ -101,7 +101,24 @@ domains = Table(
     Column("domain_key", KeyText, primary_key=True),
     _key("verified_by"),  # operator | dns
     _time("verified_at", null=True),
-    Index("uq_domains_domain_key", "domain_key", unique=True),  # one domain, one organization
+)
+# One domain, one organization; a claim that is not proven stands in nobody's way.
+Index(
+    "uq_domains_domain_key",
+    domains.c.domain_key,
+    unique=True,
+    sqlite_where=domains.c.verified_at.is_not(None),
+    postgresql_where=domains.c.verified_at.is_not(None),
+)
+
+# A partner's organization, and one whose approval queue its people see.
+partner_queues = Table(
+    "partner_queues",
+    metadata,
+    _org(),  # the partner's
+    Column("customer_id", Id, primary_key=True),
+    _time("since"),
+    Index("ix_partner_queues_customer", "customer_id"),
 )
 
 sources = Table(
@@ -169,6 +186,8 @@ people = Table(
     _time("address_verified_at", null=True),
     _flag("approved", True),
     _flag("accepted"),
+    # How a local person comes in: invitation | set_password | set_password_expired.
+    Column("welcome", KeyText, nullable=False, server_default=text("'invitation'")),
     # The local profile: a document like an assertion's, the person's own while no source owns it.
     Column("profile", Json, nullable=False),
     # Standing as stored.
@@ -209,6 +228,23 @@ Index(
     unique=True,
     sqlite_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
     postgresql_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
+)
+
+# What time brings is looked for among few: who has not come in yet, and who is to be purged.
+#: As the index says it, word by word, or it is not found.
+NOT_IN_YET = text("welcome = 'set_password' AND NOT accepted")
+Index(
+    "ix_people_not_in_yet",
+    people.c.org_id,
+    people.c.id,
+    sqlite_where=NOT_IN_YET,
+    postgresql_where=NOT_IN_YET,
+)
+Index(
+    "ix_people_deleted",
+    people.c.deleted_at,
+    sqlite_where=people.c.deleted_at.is_not(None),
+    postgresql_where=people.c.deleted_at.is_not(None),
 )
 
 assertions = Table(
@@ -493,6 +529,17 @@ for _ddl in (
 ):
     event.listen(seat_pools, "after_create", _ddl)
 
+# How many seats were used at most on a day, and how many people waited; written every few minutes.
+seat_days = Table(
+    "seat_days",
+    metadata,
+    _org(),
+    Column("day", KeyText, primary_key=True),  # 2026-11-21, UTC
+    _int("used"),
+    Column("seat_limit", Integer, nullable=True),
+    _int("waited_for"),
+)
+
 waiting = Table(
     "waiting",
     metadata,
@@ -524,6 +571,7 @@ invitations = Table(
     _text("address"),
     _key("status"),  # pending | accepted | declined | expired | cancelled
     _flag("staged"),  # its mail waits for the source's release
+    _flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
     _int("generation", 1),
     _text("message", null=True),
     _text("invited_by"),
@@ -537,6 +585,7 @@ invitations = Table(
     _time("hidden_at", null=True),
     Index("ix_invitations_person", "org_id", "person_id", "created_at"),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
+    Index("ix_invitations_created", "created_at", "org_id"),
 )
 # One at a time; and what a settled person may have is found without reading all that are pending.
 Index(
@@ -606,6 +655,24 @@ login_attempts = Table(
     Index("ix_login_attempts_at", "org_id", "at"),
     Index("ix_login_attempts_address", "org_id", "address_key", "at"),
     Index("ix_login_attempts_ip", "ip", "at"),
+)
+
+# ------------------------------------------------------------------------------ the REST API
+
+# Made in the transaction of the write itself; the answer follows, sealed (org/idempotency.py).
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _org(),
+    Column("actor_id", KeyText, primary_key=True),
+    Column("key", KeyText, primary_key=True),
+    Column("digest", Bytes, nullable=False),  # of method, address and body
+    _key("attempt"),  # the sending that carried it out
+    Column("status", Integer, nullable=True),
+    Column("answer", Bytes, nullable=True),
+    _time("at"),
+    _time("until"),
+    Index("ix_idempotency_keys_until", "until"),
 )
 
 # ------------------------------------------------------------------------------ runs, decisions, leases

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import events, invitations, login_attempts, published
-from scimd.org import audit
+from scimd.db.tables import NOT_IN_YET, events, invitations, login_attempts, people, published
+from scimd.org import audit, local_people, purging
 from scimd.org import invitations as door_invitations
+from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Door
 
 logger = log.get(__name__)
@@ -37,6 +38,17 @@ async def expire_all(door: Door) -> int:
     return await _each(door, query, door_invitations.expire_due)
 
 
+async def expire_welcomes(door: Door) -> int:
+    """Write down whose link to a first password has expired. Every minute."""
+    return await _each(door, select(people.c.org_id).where(NOT_IN_YET), local_people.expire_welcomes)
+
+
+async def purge_all(door: Door) -> int:
+    """Purge whoever was deleted 30 days ago. Daily."""
+    due = people.c.deleted_at <= door.clock() - RESTORABLE_FOR
+    return await _each(door, select(people.c.org_id).where(due), purging.purge_due)
+
+
 async def publish_all(door: Door) -> int:
     """Append new events to the chains. Every few seconds."""
     done = select(published.c.seq).where(
@@ -49,7 +61,8 @@ async def publish_all(door: Door) -> int:
 async def _each(door: Door, query: Select[str], work: Callable[[Door, OrgId], Awaitable[int]]) -> int:
     """Do the work of each organization; the trouble of one does not keep the others waiting."""
     total = 0
-    for org_id in await door.read(lambda conn: [OrgId(found) for found in conn.execute(query).scalars()]):
+    found = await door.read(lambda conn: conn.execute(query).scalars().all())
+    for org_id in map(OrgId, dict.fromkeys(found)):
         try:
             total += await work(door, org_id)
         except Refusal as exc:

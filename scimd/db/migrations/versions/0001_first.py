@@ -145,7 +145,14 @@ def upgrade() -> None:
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "domain_key", name=op.f("pk_domains")),
     )
-    op.create_index("uq_domains_domain_key", "domains", ["domain_key"], unique=True)
+    op.create_index(
+        "uq_domains_domain_key",
+        "domains",
+        ["domain_key"],
+        unique=True,
+        sqlite_where=sa.text("verified_at IS NOT NULL"),
+        postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
     op.create_table(
         "event_values",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -277,6 +284,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'live' AND unique_name_key IS NOT NULL"),
     )
     op.create_table(
+        "idempotency_keys",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("actor_id", types.KeyText(), nullable=False),
+        sa.Column("key", types.KeyText(), nullable=False),
+        sa.Column("digest", types.Bytes(), nullable=False),
+        sa.Column("attempt", types.KeyText(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", types.Bytes(), nullable=True),
+        sa.Column("at", types.UtcDateTime(), nullable=False),
+        sa.Column("until", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "actor_id", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index("ix_idempotency_keys_until", "idempotency_keys", ["until"], unique=False)
+    op.create_table(
         "invitations",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -284,6 +305,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
@@ -297,6 +319,7 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
@@ -376,6 +399,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_organizations_slug")),
     )
     op.create_table(
+        "partner_queues",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("customer_id", types.Id(), nullable=False),
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "customer_id", name=op.f("pk_partner_queues")),
+    )
+    op.create_index("ix_partner_queues_customer", "partner_queues", ["customer_id"], unique=False)
+    op.create_table(
         "people",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -387,6 +418,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("'invitation'"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -408,6 +440,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
     op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND NOT accepted"),
+        postgresql_where=sa.text("welcome = 'set_password' AND NOT accepted"),
+    )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
         "uq_people_local_user_name",
@@ -529,6 +577,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_source", "runs", ["org_id", "source_id", "started_at"], unique=False)
     op.create_index("ix_runs_state", "runs", ["org_id", "state"], unique=False)
+    op.create_table(
+        "seat_days",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("day", types.KeyText(), nullable=False),
+        sa.Column("used", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seat_limit", sa.Integer(), nullable=True),
+        sa.Column("waited_for", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "day", name=op.f("pk_seat_days")),
+    )
     op.create_table(
         "seat_pools",
         sa.Column("org_id", types.Id(), nullable=False),
