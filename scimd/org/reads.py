@@ -32,6 +32,7 @@ from scimd.org.sync_reads import (
 )
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.user_reads import (
+    LIVE,
     ListedUsers,
     ListQuery,
     linkable,
@@ -142,7 +143,7 @@ _g, _m = groups.c, group_members.c
 
 def _groups(org_id: Any, source_id: Any) -> Select[Any]:
     query: Select[Any] = select(_g.id, _g.document, _g.version, _g.created_at, _g.changed_at)
-    return query.where(_g.org_id == org_id, _g.source_id == source_id, _g.state == "live")
+    return query.where(_g.org_id == org_id, _g.source_id == source_id, _g.state == LIVE)
 
 
 _ONE_GROUP = Prepared(_groups(bindparam("org_id"), bindparam("source_id")).where(_g.id == bindparam("id")))

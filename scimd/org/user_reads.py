@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
@@ -47,6 +47,8 @@ T = TypeVar("T")
 _AT_A_GLANCE = 200
 #: So many memberships a person are looked through to find those of a page's.
 _MEMBERSHIPS = 20
+#: So many are sorted at once rather than looked for in their order.
+_FEW = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,14 @@ _ROW = (
     MomentText(_a.changed_at).label("changed"),
 )
 _WIDTH = len(_ROW)
+#: Not a parameter: the indexes of those who are live are found by it.
+LIVE: ColumnElement[str] = literal_column("'live'")
 
 
 def _users(org_id: Any, source_id: Any, *more: ColumnElement[Any]) -> Select[Any]:
     query: Select[Any] = select(*_ROW, *more).select_from(_JOIN)
     return query.where(
-        _a.org_id == org_id, _a.source_id == source_id, _a.state == "live", _p.deleted_at.is_(None)
+        _a.org_id == org_id, _a.source_id == source_id, _a.state == LIVE, _p.deleted_at.is_(None)
     )
 
 
@@ -369,9 +373,11 @@ def page_of(
     """The page's rows, and the last one's place where more follow."""
     if query.count <= 0 or not total:
         return [], None
-    if query.after is not None and query.if_total in (None, total):
-        return keyset.page(conn, found, query.sort, place, query.after, 0, query.count)
-    return keyset.page(conn, found, query.sort, place, None, query.start_index - 1, query.count)
+    few = query.where is not None and total <= _FEW
+    after, skip = query.after, 0
+    if after is None or query.if_total not in (None, total):
+        after, skip = None, query.start_index - 1
+    return keyset.page(conn, found, query.sort, place, after, skip, query.count, sorted_after=few)
 
 
 # ------------------------------------------------------------------------------ local people
