@@ -11,7 +11,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -160,7 +160,9 @@ class ScimServer:
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
-        served = await self._served_to(holder)
+        served = self._served.get(holder.source_id)
+        if served is None or served.generation != holder.generation:
+            served = await self._served_anew(holder)
         methods, resource_id = _route(segments, served.discovery)
         if request.method == hdrs.METH_OPTIONS:
             return answer(204, headers={"Allow": _allow(methods)})
@@ -170,11 +172,8 @@ class ScimServer:
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
         return await methods[method](self._exchange(request, holder, served.users, resource_id))
 
-    async def _served_to(self, holder: TokenHolder) -> _Served:
-        """What this source's clients are served: known as long as the organization decides nothing new."""
-        known = self._served.get(holder.source_id)
-        if known is not None and known.generation == holder.generation:
-            return known
+    async def _served_anew(self, holder: TokenHolder) -> _Served:
+        """What this source's clients are served, until the organization decides something new."""
         users = await sources.users_of(self.door, holder.org_id, holder.source_id)
         discovery = Discovery.make(self.settings, users)
         if len(self._served) >= _SOURCES_KEPT:
@@ -187,7 +186,7 @@ class ScimServer:
     ) -> Exchange:
         ctx = Context(
             org_id=holder.org_id,
-            actor=Actor("token", holder.token_id, holder.token_name),
+            actor=_actor(holder.token_id, holder.token_name),
             door="scim",
             correlation_id=request_id.of(request),
             source_id=holder.source_id,
@@ -209,6 +208,11 @@ class ScimServer:
             raise _unauthorized("This token is unknown, expired or revoked.", ', error="invalid_token"')
         self.last_used.note(holder)
         return holder
+
+
+@lru_cache(maxsize=1000)
+def _actor(token_id: str, name: str) -> Actor:
+    return Actor("token", token_id, name)
 
 
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
