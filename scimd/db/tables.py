@@ -171,6 +171,90 @@ tokens = Table(
     Index("ix_tokens_source", "org_id", "source_id"),
 )
 
+# Who may fetch access tokens (RFC 6749 §4.4). The id is the client_id.
+oauth_clients = Table(
+    "oauth_clients",
+    metadata,
+    _org(),
+    _id(),
+    _ref("source_id"),
+    _text("name"),
+    _key("profile"),
+    Column("scopes", Json, nullable=False),
+    _time("created_at"),
+    _time("revoked_at", null=True),
+    _time("last_used_at", null=True),
+    Index("ix_oauth_clients_source", "org_id", "source_id"),
+)
+
+# A client's secrets: two live ones at most, so that one can be changed without a gap.
+oauth_secrets = Table(
+    "oauth_secrets",
+    metadata,
+    _org(),
+    _id(),
+    _ref("client_id"),
+    Column("hash", Bytes, nullable=False),
+    _time("created_at"),
+    _time("expires_at", null=True),
+    _time("revoked_at", null=True),
+    Index("uq_oauth_secrets_hash", "hash", unique=True),
+    Index("ix_oauth_secrets_client", "org_id", "client_id"),
+)
+
+# Alive while its client and the secret that fetched it are.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _org(),
+    _id(),
+    _ref("client_id"),
+    _ref("secret_id"),
+    Column("hash", Bytes, nullable=False),
+    Column("scopes", Json, nullable=False),
+    _time("created_at"),
+    _time("expires_at"),
+    Index("uq_access_tokens_hash", "hash", unique=True),
+    Index("ix_access_tokens_expires", "expires_at"),
+)
+
+# Whose signed tokens speak for a source: (issuer, audience) is one source's, over all organizations.
+jwt_issuers = Table(
+    "jwt_issuers",
+    metadata,
+    _org(),
+    _id(),
+    _ref("source_id"),
+    _key("issuer"),
+    _key("audience"),
+    Column("config", Json, nullable=False),  # config.Jwt
+    _time("created_at"),
+    _time("last_used_at", null=True),
+    Index("uq_jwt_issuers_issuer_audience", "issuer", "audience", unique=True),
+    Index("uq_jwt_issuers_source", "org_id", "source_id", unique=True),
+)
+
+# Of a person (at most what the person may), or of a service (what stands in permissions).
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    _org(),
+    _id(),
+    _key("kind"),  # personal | service
+    _ref("person_id", null=True),
+    _text("name"),
+    Column("hash", Bytes, nullable=False),
+    Column("permissions", Json, nullable=True),  # NULL, of a personal one: whatever the person may
+    _text("created_by"),
+    _time("created_at"),
+    _time("expires_at", null=True),
+    _time("revoked_at", null=True),
+    _text("revoked_by", null=True),
+    _time("last_used_at", null=True),
+    Index("uq_api_tokens_hash", "hash", unique=True),
+    Index("ix_api_tokens_person", "org_id", "person_id"),
+)
+
 # ------------------------------------------------------------------------------ people
 
 people = Table(

@@ -13,6 +13,7 @@ from scimd.core.people import OrgId, PersonId
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.tables import (
+    api_tokens,
     assertions,
     credentials,
     deliveries,
@@ -31,6 +32,7 @@ from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 100
 _OF_A_PERSON: tuple[Table, ...] = (
+    api_tokens,
     assertions,
     credentials,
     deliveries,

@@ -13,6 +13,39 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "access_tokens",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("client_id", types.Id(), nullable=False),
+        sa.Column("secret_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_access_tokens")),
+    )
+    op.create_index("ix_access_tokens_expires", "access_tokens", ["expires_at"], unique=False)
+    op.create_index("uq_access_tokens_hash", "access_tokens", ["hash"], unique=True)
+    op.create_table(
+        "api_tokens",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("permissions", types.Json(), nullable=True),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_api_tokens")),
+    )
+    op.create_index("ix_api_tokens_person", "api_tokens", ["org_id", "person_id"], unique=False)
+    op.create_index("uq_api_tokens_hash", "api_tokens", ["hash"], unique=True)
+    op.create_table(
         "assertions",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("source_id", types.Id(), nullable=False),
@@ -333,6 +366,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'pending'"),
     )
     op.create_table(
+        "jwt_issuers",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("issuer", types.KeyText(), nullable=False),
+        sa.Column("audience", types.KeyText(), nullable=False),
+        sa.Column("config", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_jwt_issuers")),
+    )
+    op.create_index("uq_jwt_issuers_issuer_audience", "jwt_issuers", ["issuer", "audience"], unique=True)
+    op.create_index("uq_jwt_issuers_source", "jwt_issuers", ["org_id", "source_id"], unique=True)
+    op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("name", types.KeyText(), nullable=False),
@@ -382,6 +429,33 @@ def upgrade() -> None:
     )
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
     op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
+    op.create_table(
+        "oauth_clients",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("profile", types.KeyText(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_clients")),
+    )
+    op.create_index("ix_oauth_clients_source", "oauth_clients", ["org_id", "source_id"], unique=False)
+    op.create_table(
+        "oauth_secrets",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("client_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_secrets")),
+    )
+    op.create_index("ix_oauth_secrets_client", "oauth_secrets", ["org_id", "client_id"], unique=False)
+    op.create_index("uq_oauth_secrets_hash", "oauth_secrets", ["hash"], unique=True)
     op.create_table(
         "organizations",
         sa.Column("id", types.Id(), nullable=False),
