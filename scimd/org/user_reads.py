@@ -103,6 +103,8 @@ _ROW = (
     MomentText(_a.changed_at).label("changed"),
 )
 _WIDTH = len(_ROW)
+#: The order of a list ends so: it is total, and stable.
+PLACE = (_a.created_at, _a.person_id)
 #: Not a parameter: the indexes of those who are live are found by it.
 LIVE: ColumnElement[str] = literal_column("'live'")
 
@@ -342,7 +344,7 @@ def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     if query.where is not None:
         found = found.where(query.where)
     total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
-    rows, end = page_of(reading.conn, found, query, total, (_a.created_at, _a.person_id))
+    rows, end = page_of(reading.conn, found, query, total, PLACE)
     shown = [row[: _WIDTH + len(full)] for row in rows]
     return ListedUsers(total, reading.page(shown), end)
 
