@@ -13,8 +13,8 @@ from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.resource import StoredUser
 from scimd.db.tables import people, sources
 from scimd.org.reads import load_user
+from scimd.org.scim_reads import local_user
 from scimd.org.tx import Door
-from scimd.org.user_reads import local_user
 
 
 @dataclass(frozen=True, slots=True)

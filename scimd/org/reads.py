@@ -20,18 +20,7 @@ from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position
-from scimd.org.sync_reads import (
-    KnownGroup,
-    KnownUser,
-    group_member_keys,
-    identified,
-    known_groups,
-    known_users,
-    live_groups,
-    live_users,
-)
-from scimd.org.tx import Context, Door, Tx
-from scimd.org.user_reads import (
+from scimd.org.scim_reads import (
     LIVE,
     ListedUsers,
     ListQuery,
@@ -43,6 +32,17 @@ from scimd.org.user_reads import (
     source_of,
     total_of,
 )
+from scimd.org.sync_reads import (
+    KnownGroup,
+    KnownUser,
+    group_member_keys,
+    identified,
+    known_groups,
+    known_users,
+    live_groups,
+    live_users,
+)
+from scimd.org.tx import Context, Door, Tx
 
 __all__ = [
     "Difference",

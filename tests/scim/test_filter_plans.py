@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, create_engine, event
 from scimd.core.attributes import GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
-from scimd.org import reads, user_reads
+from scimd.org import reads, scim_reads
 from scimd.org.reads import ListQuery
 from scimd.scim.filter_sql import Scope, condition
 from scimd.scim.filters import parse
@@ -44,8 +44,8 @@ def conn() -> Iterator[Connection]:
 def test_a_look_up_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
     org, source = OrgId("o"), SourceId("s")
     where = condition(parse(text), Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2"))
-    found: Select[Any] = (reads._groups if kind is GROUP else user_reads._users)(org, source).where(where)
-    columns = (reads._g.created_at, reads._g.id) if kind is GROUP else user_reads.PLACE
+    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source).where(where)
+    columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
     query, said = ListQuery(where=where), []
 
     @event.listens_for(conn, "before_cursor_execute")
@@ -53,8 +53,8 @@ def test_a_look_up_walks_through_nobody_else(conn: Connection, kind: Any, text: 
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         said.append([row[3] for row in cursor.fetchall()])
 
-    user_reads.total_of(conn, org, source, "user_count", query, found)
-    user_reads.page_of(conn, found, query, 1, columns)
+    scim_reads.total_of(conn, org, source, "user_count", query, found)
+    scim_reads.page_of(conn, found, query, 1, columns)
     assert len(said) == 2
     assert not [step for plan in said for step in plan if _WALKS.search(step)]
 

@@ -87,7 +87,7 @@ async def test_pages_go_on_behind_an_end_and_come_again_by_their_beginning(datab
 async def test_groups_of_a_page_are_found_though_others_stand_between(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scimd.org.user_reads._MEMBERSHIPS", 1)
+    monkeypatch.setattr("scimd.org.scim_reads._MEMBERSHIPS", 1)
     async with house(database_url) as acme:
         ann = (await acme.create("ann")).person_id
         other = acme.as_scim(await acme.source("entra"))
