@@ -6,8 +6,8 @@ ended; what they cost is written in docs/decisions/0025. What a source sees is s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, 
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import Document, GroupId, OrgId, SourceId
+from scimd.core.people import GroupId, OrgId, SourceId
 from scimd.core.resource import (
     GroupRef,
     Resources,
@@ -24,18 +24,16 @@ from scimd.core.resource import (
     View,
     etag,
     groups_part,
-    pack,
     projected,
     render_user,
     splice_users,
 )
-from scimd.core.sync.match import may_link
 from scimd.db.among import one_of
 from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources
 from scimd.db.types import MomentText
-from scimd.org import candidates, keyset
+from scimd.org import keyset, linkable
 from scimd.org.group_nesting import through
 from scimd.org.keyset import Position, Sort
 from scimd.org.rulebook import RuleBook
@@ -68,6 +66,8 @@ class ListQuery:
     total: int | None = None
     #: Instead of ``where``: the one who has this userName, folded.
     user_name_key: str | None = None
+    #: Instead of ``where`` too: how it reads in memory, for those whom no source asserts.
+    matches: Callable[[StoredUser], bool] | None = None
     with_members: bool = True
 
 
@@ -200,6 +200,10 @@ class _Reading:
         whole = b"".join(splice_users((row[:_WIDTH],), (groups,), self.view.base_url).pieces)
         return projected(whole, self.view.projection, row[-2])
 
+    def local(self, user: StoredUser) -> bytes:
+        """The resource of somebody whom no source asserts."""
+        return render_user(user, self.view.base_url, self.view.projection)
+
     def page(self, rows: Sequence[Any]) -> Resources:
         """The resources of many, whose groups are looked up here.
 
@@ -268,27 +272,32 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
         return None
 
     def local(conn: Connection) -> Shown | None:
-        row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
+        row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
         if row is None:
             return None
-        user = local_user(row)
-        return Shown(etag(user.version, user.rest), render_user(user, view.base_url, view.projection))
+        user = linkable.as_user(row)
+        reading = _Reading(conn, ctx.org_id, source_id, view)
+        return Shown(etag(user.version, user.rest), reading.local(user))
 
     # The row is one statement, and so a snapshot of its own; a group's name may be a newer one.
     return await door.db.glance(known, one=True) or await door.glance(local)
 
 
 async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> ListedUsers:
-    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
+    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable.
+
+    Behind them, whatever the order, stand the local people whom the source could link now.
+    """
     source_id = source_of(ctx)
 
     def body(conn: Connection) -> ListedUsers:
         reading = _Reading(conn, ctx.org_id, source_id, view)
+        book = _book(door, conn, ctx.org_id)
         if query.user_name_key is not None:
-            return _looked_up(reading, query)
-        if query.where is None and query.sort is None and query.count > 0:
-            return _plain_page(reading, query)
-        return _sought(reading, query)
+            return _looked_up(reading, book, query)
+        if not book.verified_domains:
+            return _asserted(reading, query)
+        return _with_local(reading, book, query)
 
     if query.user_name_key is not None:
         return await door.db.glance(body, one=True)
@@ -299,12 +308,76 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
     return await door.read(body)
 
 
-def _looked_up(reading: _Reading, query: ListQuery) -> ListedUsers:
-    """By userName, which one at most of a source has: what an IdP asks before it creates."""
-    key = {**reading.of_source, "key": query.user_name_key}
-    rows = _NAMED.raw(reading.conn, key)
-    page = rows if query.start_index == 1 and query.count > 0 else []
-    return ListedUsers(len(rows), Resources.of([reading.one(row) for row in page]))
+def _book(door: Door, conn: Connection, org_id: OrgId) -> RuleBook:
+    """What the organization decided; its generation is asked for where nothing proves that it stands."""
+    known = kept(conn)
+    book: RuleBook | None = known.values.get(("book", org_id))
+    if book is None:
+        book = door.books.of(conn, org_id)
+        known.put(("book", org_id), book, 10_000)
+    return book
+
+
+def _asserted(reading: _Reading, query: ListQuery) -> ListedUsers:
+    if query.where is None and query.sort is None and query.count > 0:
+        return _plain_page(reading, query)
+    return _sought(reading, query)
+
+
+def _looked_up(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
+    """By userName, which one at most of a source has: what an IdP asks before it creates.
+
+    Where nobody has it: a local person whose address it is and whom the source could link, so that the
+    IdP updates them.
+    """
+    rows = _NAMED.raw(reading.conn, {**reading.of_source, "key": query.user_name_key})
+    shown = [reading.one(row) for row in rows]
+    if book.verified_domains:
+        local = linkable.by_address(reading.conn, book, str(query.user_name_key))
+        if local is not None:
+            shown.append(reading.local(linkable.as_user(local)))
+    page = shown[: query.count] if query.start_index == 1 and query.count > 0 else []
+    return ListedUsers(len(shown), Resources.of(page))
+
+
+#: The key of a position that is among the local people; nothing else in a list has a boolean for one.
+_LOCAL = True
+
+
+def _with_local(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
+    local = [linkable.as_user(row) for row in linkable.everybody(reading.conn, book)]
+    if query.matches is not None:
+        local = [each for each in local if query.matches(each)]
+    if not local:
+        return _asserted(reading, query)
+    among_local = query.after is not None and query.after.key is _LOCAL
+    known = None if query.total is None else query.total - len(local)
+    asked = replace(query, count=0, after=None) if among_local else query
+    asserted = _asserted(reading, replace(asked, total=known, if_total=None))
+    total = asserted.total + len(local)
+    if query.after is not None and query.if_total not in (None, total):
+        # Counted out by its number: what the place was behind may be gone.
+        return _with_local(reading, book, replace(query, after=None, if_total=None))
+    if among_local:
+        at = (query.after.created_at, query.after.id) if query.after else None
+        rest = [each for each in local if at is None or (each.created_at, each.person_id) > at]
+    else:
+        passed = 0 if query.after else max(0, query.start_index - 1 - asserted.total)
+        rest = local[passed:]
+    room = query.count - asserted.resources.count if asserted.end is None else 0
+    shown = rest[: max(room, 0)]
+    end = asserted.end
+    if end is None and len(rest) > len(shown) and query.count > 0:
+        # Where none of them is on the page, the next one begins with the first.
+        last = shown[-1] if shown else None
+        end = Position(_LOCAL, last.created_at, last.person_id) if last else _before(rest[0])
+    page = asserted.resources + Resources.of([reading.local(each) for each in shown])
+    return ListedUsers(total, page, end, asserted.before)
+
+
+def _before(first: StoredUser) -> Position:
+    """The place in front of somebody: ids are greater than the empty one."""
+    return Position(_LOCAL, first.created_at, "")
 
 
 def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
@@ -380,41 +453,3 @@ def page_of(
     if after is None or query.if_total not in (None, total):
         after, skip = None, query.start_index - 1
     return keyset.page(conn, found, query.sort, place, after, skip, query.count, sorted_after=few)
-
-
-# ------------------------------------------------------------------------------ local people
-
-_PERSON = Prepared(
-    select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id"), _p.deleted_at.is_(None))
-)
-
-
-def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
-    """The row of a local person whom the source could link now by rule 5 of matching; else None."""
-    row = _PERSON.first(conn, {"org_id": book.org_id, "id": person_id})
-    if row is None or row.sign_in_key is None:
-        return None
-    if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
-        return None
-    local = candidates.local_person(conn, book, row)
-    return row if local is not None and may_link(local) else None
-
-
-def local_document(row: Row[Any]) -> Document:
-    """A local person's profile as a source would have to write it."""
-    document = {"userName": row.local_user_name, "displayName": row.display_name}
-    if row.sign_in_address:
-        document["emails"] = [{"value": row.sign_in_address, "primary": True}]
-    return document | dict(row.profile)
-
-
-def local_user(row: Row[Any]) -> StoredUser:
-    return StoredUser(
-        person_id=row.id,
-        document=pack(local_document(row)),
-        version=0,
-        rest=row.rest,
-        created_at=row.created_at,
-        changed_at=row.changed_at,
-        extension=None if row.extension is None else bytes(row.extension),
-    )
