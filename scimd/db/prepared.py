@@ -61,6 +61,10 @@ class Prepared:
         text = self._text(conn)
         return text.rows(text.fetched(conn, parameters))
 
+    def raw(self, conn: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """All rows as the driver gives them: for columns that need no conversion, and many rows."""
+        return self._text(conn).fetched(conn, parameters)
+
     def first(self, conn: Connection, parameters: Parameters) -> Any:
         """The first row, or None; meant for statements that find one."""
         rows = self.all(conn, parameters)
@@ -97,7 +101,8 @@ class Prepared:
         return self._text(conn).sql
 
     def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
-        key = (conn.dialect.name, columns)
+        name = conn.dialect.name
+        key = (name, columns) if columns else name
         found = self._texts.get(key)
         if found is None:
             kind = _Sent if conn.dialect.name == "postgresql" else _Text
@@ -134,7 +139,7 @@ def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
 class _Text:
     """A statement as one database takes it; here as SQLite does."""
 
-    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_row", "_values", "sql", "types")
+    __slots__ = ("_as_given", "_convert", "_dialect", "_fixed", "_given", "_row", "_values", "sql", "types")
 
     def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
@@ -149,6 +154,8 @@ class _Text:
         self._values = _getter(names)
         wanted = ((n, _of_parameter(type_, dialect)) for n, type_ in enumerate(self.types))
         self._given = [(n, convert) for n, convert in wanted if convert is not None]
+        # Nothing to add and to convert: most look-ups by id on SQLite.
+        self._as_given = not (self._given or self._fixed)
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
         row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
@@ -193,7 +200,9 @@ class _Text:
             rows.append(make(values))
         return rows
 
-    def bound(self, parameters: Parameters) -> list[Any]:
+    def bound(self, parameters: Parameters) -> Sequence[Any]:
+        if self._as_given:
+            return self._values(parameters)
         values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
         for n, convert in self._given:
             values[n] = convert(values[n])

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
+from scimd.db.kept import keep_on
 from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
@@ -33,8 +34,11 @@ class Handle:
     nothing to it. So BEGIN IMMEDIATE and the savepoints here are the only ones that SQLite sees.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float, *, query_only: bool) -> None:
+    def __init__(
+        self, path: Path, busy_timeout_s: float, *, query_only: bool, cache_kib: int | None = None
+    ) -> None:
         self._path = path
+        self._cache_kib = cache_kib
         self._busy_timeout_s = busy_timeout_s
         self._query_only = query_only
         self._conn: Connection | None = None
@@ -52,6 +56,8 @@ class Handle:
     def connection(self) -> Connection:
         if self._conn is None:
             self._conn = self._engine.connect()
+            if self._query_only:
+                keep_on(self._conn)
         return self._conn
 
     def begin(self, how: str) -> Connection:
@@ -112,6 +118,8 @@ class Handle:
 
     def _open(self) -> sqlite3.Connection:
         raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
+        if self._cache_kib is not None:
+            raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
             raw.execute("PRAGMA busy_timeout=0")  # see _wait_for_turn
@@ -159,7 +167,7 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute("PRAGMA foreign_keys=ON")
     raw.execute("PRAGMA temp_store=MEMORY")
-    raw.execute(f"PRAGMA cache_size={-8192 if query_only else -32768}")  # KiB
+    raw.execute(f"PRAGMA cache_size={-4096 if query_only else -32768}")  # KiB
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:
@@ -319,7 +327,8 @@ class Glance:
     """
 
     def __init__(self, path: Path) -> None:
-        self._handle = Handle(path, 0.0, query_only=True)
+        # Nearly all reads of SCIM are done here: what they look at stays at hand.
+        self._handle = Handle(path, 0.0, query_only=True, cache_kib=32768)
 
     def close(self) -> None:
         self._handle.close()
@@ -329,8 +338,9 @@ class Glance:
         try:
             conn = handle.connection()
             handle.deadline = time.monotonic() + _GLANCE_S
-            if not one:
-                handle.sql("BEGIN")
+            if one:
+                return body(conn)
+            handle.sql("BEGIN")
             try:
                 return body(conn)
             finally:

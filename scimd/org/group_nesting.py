@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
 from sqlalchemy.sql import ColumnElement
@@ -21,6 +22,7 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
+K = TypeVar("K")
 _m, _e, _g = group_members.c, group_effects.c, groups.c
 _DIRECT = Prepared(
     select(_m.person_id, _m.group_id).where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
@@ -78,7 +80,18 @@ def memberships(
 
     ``with_effects`` False leaves out what the groups give.
     """
-    direct = _direct(conn, org_id, ids)
+    return through(conn, org_id, _direct(conn, org_id, ids), source_id, with_effects=with_effects)
+
+
+def through(
+    conn: Connection,
+    org_id: OrgId,
+    direct: Mapping[K, Collection[GroupId]],
+    source_id: SourceId | None = None,
+    *,
+    with_effects: bool = True,
+) -> Mapping[K, list[MembershipFact]]:
+    """The same from the groups in which each is directly; what the keys are is the caller's."""
     if not direct:
         return {}
     seeds = {group_id for ids_of_groups in direct.values() for group_id in ids_of_groups}

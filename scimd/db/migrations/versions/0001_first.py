@@ -272,7 +272,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_group_members_key", "group_members", ["org_id", "source_id", "member_key"], unique=False
     )
-    op.create_index("ix_group_members_person", "group_members", ["org_id", "person_id"], unique=False)
+    op.create_index(
+        "ix_group_members_person", "group_members", ["org_id", "person_id", "group_id"], unique=False
+    )
     op.create_table(
         "groups",
         sa.Column("org_id", types.Id(), nullable=False),
