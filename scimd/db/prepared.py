@@ -16,12 +16,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Insert, Select, literal_column
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Select,
+    bindparam,
+    literal_column,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeEngine
+
+from scimd.db.among import Among, KeyList, TheKey
 
 Parameters: TypeAlias = Mapping[str, Any]
 Statement: TypeAlias = Select[Any] | UpdateBase
@@ -40,7 +51,7 @@ class Prepared:
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
-        text = self._text(conn)
+        text = self._text(conn).fit(parameters)
         return text.rows(text.executed(conn, parameters).fetchall())
 
     def first(self, conn: Connection, parameters: Parameters) -> Any:
@@ -54,7 +65,7 @@ class Prepared:
 
     def run(self, conn: Connection, parameters: Parameters) -> int:
         """Run once; gives how many rows it wrote."""
-        return int(self._text(conn).executed(conn, parameters).rowcount)
+        return int(self._text(conn).fit(parameters).executed(conn, parameters).rowcount)
 
     def many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         """Run for each; nothing where there is none. Rows to insert name the same columns, each."""
@@ -62,7 +73,7 @@ class Prepared:
             return
         text = self._text(conn, tuple(many[0]))
         if len(many) == 1:
-            text.executed(conn, many[0])
+            text.fit(many[0]).executed(conn, many[0])
         else:
             text.executed_many(conn, many)
 
@@ -70,12 +81,13 @@ class Prepared:
         """The statement as it was built, for this connection's database."""
         return self._statement(conn) if callable(self._statement) else self._statement
 
-    def sql(self, conn: Connection) -> str:
-        """The text that this connection's database is given."""
-        return self._text(conn).sql
+    def texts(self, conn: Connection) -> list[str]:
+        """The texts that this connection's database is given: for many keys, and for one."""
+        text = self._text(conn)
+        return [text.sql] if text.for_one is None else [text.sql, text.for_one.sql]
 
     def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
-        key = (conn.dialect.name, columns)
+        key: Any = (conn.dialect.name, columns) if columns else conn.dialect.name
         found = self._texts.get(key)
         if found is None:
             found = self._texts[key] = _Text(self.statement(conn), conn.dialect, columns)
@@ -93,13 +105,22 @@ class Locking(Prepared):
 
 
 class _Text:
-    """A statement as one database takes it."""
+    """A statement as one database takes it.
 
-    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
+    ``for_one``: the same where its list of keys holds just one, which is the common case: a plain
+    comparison costs SQLite half of what opening a list does.
+    """
 
-    def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
+    __slots__ = (
+        "_convert", "_dialect", "_fixed", "_given", "_keys", "_named", "_row", "_values", "for_one", "sql",
+    )  # fmt: skip
+
+    def __init__(
+        self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
+    ) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
-        compiled = _with_literals(statement, dialect).compile(dialect=dialect, column_keys=inserted)
+        fitted = _with_one_key(statement) if one else statement
+        compiled = _with_literals(fitted, dialect).compile(dialect=dialect, column_keys=inserted)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - every statement's is
         self._dialect = dialect
         self.sql = str(compiled)
@@ -116,6 +137,15 @@ class _Text:
         self._row: Callable[[Iterable[Any]], Any] = row._make
         found = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
         self._convert = [(n, convert) for n, convert in found if convert is not None]
+        lists = {name for name, bind in binds.items() if isinstance(bind.type, KeyList)}
+        self._keys = lists.pop() if len(lists) == 1 else None
+        self.for_one = None if self._keys is None else _Text(statement, dialect, columns, one=True)
+
+    def fit(self, parameters: Parameters) -> _Text:
+        """This text, or the one for a single key."""
+        if self.for_one is None or len(parameters[self._keys or ""]) != 1:
+            return self
+        return self.for_one
 
     def executed(self, conn: Connection, parameters: Parameters) -> Any:
         driver = conn.connection.dbapi_connection
@@ -169,6 +199,18 @@ def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
         return literal_column(str(text), element.type)
 
     return cast(Statement, replacement_traverse(statement, {}, fixed))
+
+
+def _with_one_key(statement: Statement) -> Statement:
+    """``column`` is the one key, in place of being among the keys."""
+
+    def plain(element: Any, **_: Any) -> ColumnElement[Any] | None:
+        if not isinstance(element, Among):
+            return None
+        column, keys = element.clauses
+        return cast(ColumnElement[Any], column == bindparam(keys.key, type_=TheKey))
+
+    return cast(Statement, replacement_traverse(statement, {}, plain))
 
 
 def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
