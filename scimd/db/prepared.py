@@ -23,8 +23,10 @@ from sqlalchemy import (
     Dialect,
     Insert,
     Select,
+    Table,
     bindparam,
     literal_column,
+    update,
 )
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -102,6 +104,39 @@ class Locking(Prepared):
     def __init__(self, statement: Select[Any]) -> None:
         # SQLite has no such clause, and SQLAlchemy leaves it out there.
         super().__init__(statement.with_for_update())
+
+
+class Rewriting:
+    """Updates of rows of one table that set only what they are given: a statement for each set of columns.
+
+    ``where`` finds one row by its key, with required ``bindparam``s.
+    """
+
+    __slots__ = ("_statements", "_table", "_where", "columns")
+
+    def __init__(self, table: Table, where: ColumnElement[bool], columns: Sequence[str]) -> None:
+        """``columns``: those that may be set."""
+        self._table, self._where, self.columns = table, where, tuple(columns)
+        self._statements: dict[tuple[str, ...], Prepared] = {}
+
+    def many(self, conn: Connection, many: Iterable[tuple[Parameters, Parameters]]) -> None:
+        """Each row by its key and its new values; nothing for one without."""
+        by_columns: dict[tuple[str, ...], list[Parameters]] = {}
+        for key, values in many:
+            if values:
+                named = {f"_{name}": value for name, value in values.items()}
+                by_columns.setdefault(tuple(sorted(values)), []).append({**key, **named})
+        for names, rows in by_columns.items():
+            self.setting(names).many(conn, rows)
+
+    def setting(self, names: tuple[str, ...]) -> Prepared:
+        """The statement that sets these columns, each from the parameter of its name with ``_`` before."""
+        found = self._statements.get(names)
+        if found is None:
+            values = {name: bindparam(f"_{name}") for name in names}
+            statement = update(self._table).where(self._where).values(values)
+            found = self._statements[names] = Prepared(statement)
+        return found
 
 
 class _Text:

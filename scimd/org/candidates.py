@@ -58,9 +58,23 @@ class Near:
 
 
 def _near(key: ColumnElement[Any]) -> Prepared:
-    column = assertions.c
+    column, person = assertions.c, people.c
     return Prepared(
-        select(assertions, people.c.deleted_at, people.c.status)
+        select(
+            *(each for each in column if each is not column.folded),
+            person.deleted_at,
+            person.status,
+            # What tells whether a change leaves the standing as it is; see ``standing_kept``.
+            person.causes,
+            person.owner_source_id,
+            person.rules_version,
+            person.wants_seat,
+            person.has_seat,
+            person.rest,
+            person.display_name,
+            person.sign_in_address,
+            person.sign_in_key.label("held_sign_in_key"),
+        )
         .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
         .where(column.org_id == bindparam("org_id"), column.source_id == bindparam("source_id"), one_of(key))
     )
@@ -71,10 +85,26 @@ _BY_USER_NAME = _near(assertions.c.user_name_key)
 _BY_PERSON = _near(assertions.c.person_id)
 
 
-def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable[Entry]) -> Near:
-    """At most three statements, each by an index."""
+def of_person(conn: Connection, org_id: OrgId, source_id: SourceId, person_id: PersonId) -> Row[Any] | None:
+    """The source's own assertion of one person, as ``near`` gives it."""
+    row: Row[Any] | None = _BY_PERSON.first(
+        conn, {"org_id": org_id, "source_id": source_id, "keys": (person_id,)}
+    )
+    return row
+
+
+def near(
+    conn: Connection,
+    org_id: OrgId,
+    source_id: SourceId,
+    entries: Iterable[Entry],
+    stored: Iterable[Row[Any]] = (),
+) -> Near:
+    """At most three statements, each by an index. ``stored`` was loaded already, under its lock."""
     entries = list(entries)
     found = Near()
+    for each in stored:
+        found.add(each)
     of_source = {"org_id": org_id, "source_id": source_id}
 
     def look(statement: Prepared, values: set[Any]) -> None:
@@ -82,7 +112,7 @@ def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable
             for row in statement.all(conn, {**of_source, "keys": values}):
                 found.add(row)
 
-    look(_BY_PERSON, {e.person_id for e in entries} - {None})
+    look(_BY_PERSON, {e.person_id for e in entries} - {None} - found.by_person.keys())
     # A key that an entry's own person has already is nobody else's: most changes ask no further.
     own = [(entry.keys, found.by_person.get(entry.person_id or PersonId(""))) for entry in entries]
     look(

@@ -117,16 +117,16 @@ def _unfit(wish: AssertUser, refusal: Refusal) -> Work:
     return work
 
 
-def columns(work: Work) -> dict[str, Any]:
-    """The columns of ``assertions`` that come from the document."""
+def columns(work: Work, *, folded: bool = True) -> dict[str, Any]:
+    """The columns of ``assertions`` that come from the document; ``folded`` False leaves that one out."""
     keys, document = work.keys, work.wish.document
-    return {
+    more = {"folded": fold_document(document, work.users)} if folded else {}
+    return more | {
         "external_id": keys.external_id,
         "user_name": keys.user_name,
         "user_name_key": keys.user_name_key,
         "active": keys.active,
         "document": work.packed,
-        "folded": fold_document(document, work.users),
         "sign_in_key": keys.sign_in_key,
         "employee_number_key": keys.employee_number_key,
         "digest": work.wish.digest,

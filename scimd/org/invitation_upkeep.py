@@ -13,7 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.among import one_of
+from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Tx
@@ -203,6 +203,35 @@ def _due(tx: Tx, first_change: datetime) -> datetime:
 
 def _longest(tx: Tx) -> timedelta:
     return timedelta(seconds=tx.settings.mail_delay_at_most_s)
+
+
+_PUT_OFF_UNSENT = Prepared(
+    update(deliveries)
+    .where(
+        _d.org_id == bindparam("_org_id"),
+        _d.invitation_id.in_(
+            select(_i.id).where(
+                _i.org_id == bindparam("_org_id"), one_of(_i.person_id, "_people"), _is_pending
+            )
+        ),
+        unindexed(_d.template) == "invitation",
+        _unsent,
+        _d.attempts == 0,
+        # One that has waited long already is due at a time of its own.
+        _d.first_change_at > bindparam("_since"),
+    )
+    .values(due_at=bindparam("_due_at"))
+)
+
+
+def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
+    """These people changed, who have an invitation to accept: their mails leave a little later."""
+    if not people:
+        return
+    since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
+    values = {"_org_id": tx.org_id, "_people": people, "_since": since, "_due_at": _due(tx, tx.now)}
+    if _PUT_OFF_UNSENT.run(tx.conn, values) < len(people):
+        _push_back(tx, [pending.id for pending in _pending(tx, people).values()])
 
 
 _INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, NotUnique
 from scimd.core.people import PersonId
@@ -33,10 +33,13 @@ from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
 
-def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool) -> Near:
+def find_people(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool, stored: Sequence[Row[Any]] = ()
+) -> Near:
     """Give each row its person, its stored assertion and how it came to them, or a refusal.
 
     ``fresh``: the caller creates (SCIM POST), so that an entry which is asserted already is a double.
+    ``stored``: what the caller has loaded of these people by ``candidates.of_person``, locked.
     Locks the people who were found, in the order of their ids.
     """
     found = Near()
@@ -47,7 +50,7 @@ def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
     if known:
-        found = _lock(tx, source, rows, known)
+        found = _lock(tx, source, rows, known, stored)
         _attach(tx, known, found)
     for row in rows:
         if row.person_id is None and row.refusal is None:
@@ -191,7 +194,9 @@ _LOCK = Locking(
 )
 
 
-def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
+def _lock(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work], stored: Sequence[Row[Any]]
+) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
     if not tx.locked.issuperset(ids):
@@ -199,7 +204,7 @@ def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work
     for row in known:
         if row.id not in tx.locked:
             row.refuse(NotFound("user", row.id))
-    return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+    return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows], stored)
 
 
 def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
