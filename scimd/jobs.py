@@ -44,6 +44,7 @@ _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _FORGET_S = 86_400.0
+_PURGE_S = 3_600.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -77,6 +78,7 @@ class Jobs:
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
             (_FORGET_S, "forget_sign_in_attempts", self._forget),
+            (_PURGE_S, "purge", self._purge),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -219,9 +221,13 @@ class Jobs:
 
     async def _expire(self) -> None:
         await time_jobs.expire_all(self._door)
+        await time_jobs.expire_welcomes(self._door)
 
     async def _publish(self) -> None:
         await time_jobs.publish_all(self._door)
 
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)
+
+    async def _purge(self) -> None:
+        await time_jobs.purge_all(self._door)

@@ -167,6 +167,18 @@ class Protected(Refusal):
 
 
 @dataclass(eq=False)
+class OwnAccount(Refusal):
+    """Nobody does this to their own account. Ask another admin."""
+
+    what: str
+    code: ClassVar[str] = "own_account"
+
+    @property
+    def detail(self) -> str:
+        return f"Nobody can {self.what} their own account. Ask another admin of the organization."
+
+
+@dataclass(eq=False)
 class WrongCredentials(Refusal):
     """The address or the password is wrong."""
 

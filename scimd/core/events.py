@@ -37,6 +37,9 @@ class EventKind(StrEnum):
     PERSON_DELETED = "person.deleted"
     PERSON_RESTORED = "person.restored"
     PERSON_PURGED = "person.purged"
+    PERSON_MOVED = "person.moved"
+    PERSON_MERGED = "person.merged"
+    PERSON_UNLINKED = "person.unlinked"
     GRANT_GIVEN = "grant.given"
     GRANT_TAKEN = "grant.taken"
     GRANT_DORMANT = "grant.dormant"
@@ -84,6 +87,7 @@ class EventKind(StrEnum):
     LINK_CREATED = "link.created"
     LINK_USED = "link.used"
     PASSWORD_SET = "password.set"  # noqa: S105
+    PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
     ADMIN_CREATED = "admin.created"

@@ -169,6 +169,8 @@ people = Table(
     _time("address_verified_at", null=True),
     _flag("approved", True),
     _flag("accepted"),
+    # How a local person comes in: invitation | set_password | set_password_expired.
+    Column("welcome", KeyText, nullable=False, server_default=text("'invitation'")),
     # The local profile: a document like an assertion's, the person's own while no source owns it.
     Column("profile", Json, nullable=False),
     # Standing as stored.
@@ -209,6 +211,22 @@ Index(
     unique=True,
     sqlite_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
     postgresql_where=people.c.deleted_at.is_(None) & people.c.sign_in_key.is_not(None),
+)
+
+# What time brings is looked for among few: who has not come in yet, and who is to be purged.
+_not_in_yet = (people.c.welcome == "set_password") & people.c.accepted.is_(False)
+Index(
+    "ix_people_not_in_yet",
+    people.c.org_id,
+    people.c.id,
+    sqlite_where=_not_in_yet,
+    postgresql_where=_not_in_yet,
+)
+Index(
+    "ix_people_deleted",
+    people.c.deleted_at,
+    sqlite_where=people.c.deleted_at.is_not(None),
+    postgresql_where=people.c.deleted_at.is_not(None),
 )
 
 assertions = Table(

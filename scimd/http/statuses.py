@@ -33,6 +33,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.NotYours: 403,
     errors.OwnedBySource: 403,
     errors.Protected: 403,
+    errors.OwnAccount: 403,
     errors.WrongCredentials: 401,
     errors.MayNotSignIn: 403,
     errors.SeatLimitReached: 409,

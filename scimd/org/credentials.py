@@ -21,6 +21,14 @@ def set_password(tx: Tx, person_id: PersonId, hashed: str) -> None:
     tx.record(Event(EventKind.PASSWORD_SET, "person", person_id))
 
 
+def drop_password(tx: Tx, person_id: PersonId) -> None:
+    """No password fits any more, until a new one is set by a link."""
+    mine = (credentials.c.org_id == tx.org_id) & (credentials.c.person_id == person_id)
+    done = tx.conn.execute(credentials.delete().where(mine, credentials.c.kind == "password"))
+    if done.rowcount:
+        tx.record(Event(EventKind.PASSWORD_DROPPED, "person", person_id))
+
+
 def password_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
     """The stored hash; None for somebody without a password."""
     return conn.execute(

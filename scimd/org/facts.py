@@ -43,6 +43,10 @@ _INVITATIONS = Prepared(
 )
 
 
+#: Of people who were added with a set-password link in place of an invitation.
+_WELCOMED: Mapping[str, InvitationState] = {"set_password": "pending", "set_password_expired": "expired"}
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What is stored of people: their rows, their open grants, their facts. Deleted ones included."""
@@ -95,7 +99,7 @@ def gather(
             reinstated=tuple(reinstated.get(person_id, ())),
             approved=row.approved,
             accepted=row.accepted,
-            invitation=invited.get(person_id, "none"),
+            invitation=_WELCOMED.get(row.welcome) or invited.get(person_id, "none"),
             has_seat=row.has_seat,
         )
         for person_id, row in found.items()

@@ -94,24 +94,27 @@ async def send_set_password_link(door: Door, ctx: Context, person_id: PersonId) 
         if not person.sign_in_address:
             raise NotAllowedNow(f"{person.display_name} has no mail address to send the link to.")
         link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
-        tx.conn.execute(
-            deliveries.insert().values(
-                org_id=tx.org_id,
-                id=tx.new_id(),
-                kind="mail",
-                template="set_password",
-                person_id=person_id,
-                link_id=link_id,
-                address=person.sign_in_address,
-                params={},
-                state="due",
-                first_change_at=tx.now,
-                due_at=tx.now,
-                created_at=tx.now,
-            )
-        )
+        tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, person.sign_in_address)))
 
     await door.run(ctx, body)
+
+
+def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, Any]:
+    """The delivery row of a set-password link, which nobody but that address ever sees."""
+    return {
+        "org_id": tx.org_id,
+        "id": tx.new_id(),
+        "kind": "mail",
+        "template": "set_password",
+        "person_id": person_id,
+        "link_id": link_id,
+        "address": address,
+        "params": {},
+        "state": "due",
+        "first_change_at": tx.now,
+        "due_at": tx.now,
+        "created_at": tx.now,
+    }
 
 
 def _must_exist(tx: Tx, person_id: PersonId) -> Any:

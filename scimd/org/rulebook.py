@@ -61,6 +61,13 @@ class RuleBook:
             raise NotFound("source", source_id or "")
         return found
 
+    def source_named(self, name: str) -> SourceBook:
+        """Raises NotFound."""
+        for each in self.sources.values():
+            if each.name == name:
+                return each
+        raise NotFound("source", name)
+
 
 class RuleBooks:
     """The newest book of each organization that this process has seen. Safe to share between threads."""

@@ -245,19 +245,35 @@ async def set_password_by_link(
     passwords.check(password, (_name(page), page.display_name, page.organization, page.org_slug, "scimd"))
     hashed = await passwords.hashed(password)
 
-    def body(tx: Tx) -> SignedIn:
+    def body(tx: Tx) -> SignedIn | None:
         person_id = links.spend(tx, link)
-        cause = admission.why_not(tx.conn, tx.org_id, person_id)
-        if cause is not None:
-            raise MayNotSignIn(cause)
+        _welcome(tx, person_id)
         sessions.end_for(tx, [person_id], "password changed")
         credentials.set_password(tx, person_id, hashed)
         _verify_address(tx, page)
         _note_link(tx, page, ip)
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "set_password"}))
-        return _enter(tx, person_id, page.org_slug, ip, user_agent, "set-password link")
+        return None
 
-    return await door.run(_context(door, page.org_id, page.person_id, _name(page)), body)
+    def then(tx: Tx, _: SignedIn | None) -> SignedIn:
+        cause = admission.why_not(tx.conn, tx.org_id, page.person_id)
+        if cause is not None:
+            raise MayNotSignIn(cause)
+        return _enter(tx, page.person_id, page.org_slug, ip, user_agent, "set-password link")
+
+    ctx = _context(door, page.org_id, page.person_id, _name(page))
+    entered = await door.run(ctx, body, then=then)
+    assert entered is not None  # noqa: S101 - ``then`` gives it or raises
+    return entered
+
+
+def _welcome(tx: Tx, person_id: PersonId) -> None:
+    """Whoever was added with this link in place of an invitation comes in by it."""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    row = tx.conn.execute(select(people.c.welcome, people.c.accepted).where(mine)).one()
+    if row.welcome != "invitation" and not row.accepted:
+        tx.conn.execute(update(people).where(mine).values(accepted=True))
+        tx.touch([person_id])
 
 
 def _verify_address(tx: Tx, page: links.LinkPage) -> None:

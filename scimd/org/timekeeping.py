@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import events, invitations, login_attempts, published
-from scimd.org import audit
+from scimd.db.tables import events, invitations, login_attempts, people, published
+from scimd.org import audit, local_people, purging
 from scimd.org import invitations as door_invitations
+from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Door
 
 logger = log.get(__name__)
@@ -35,6 +36,18 @@ async def expire_all(door: Door) -> int:
         .distinct()
     )
     return await _each(door, query, door_invitations.expire_due)
+
+
+async def expire_welcomes(door: Door) -> int:
+    """Write down whose link to a first password has expired. Every minute."""
+    waits = (people.c.welcome == "set_password") & ~people.c.accepted & people.c.deleted_at.is_(None)
+    return await _each(door, select(people.c.org_id).where(waits).distinct(), local_people.expire_welcomes)
+
+
+async def purge_all(door: Door) -> int:
+    """Purge whoever was deleted 30 days ago. Daily."""
+    due = people.c.deleted_at <= door.clock() - RESTORABLE_FOR
+    return await _each(door, select(people.c.org_id).where(due).distinct(), purging.purge_due)
 
 
 async def publish_all(door: Door) -> int:

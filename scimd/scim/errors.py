@@ -102,6 +102,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.NotYours: Answer(403),
     errors.OwnedBySource: Answer(403),
     errors.Protected: Answer(403),
+    errors.OwnAccount: Answer(403),
     errors.WrongCredentials: Answer(401),
     errors.MayNotSignIn: Answer(403),
     errors.SeatLimitReached: Answer(403),

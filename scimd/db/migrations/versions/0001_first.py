@@ -385,6 +385,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("('invitation')"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -422,6 +423,22 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
+        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
+    )
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_table(
         "projects",

@@ -1,0 +1,292 @@
+"""What a hand gives to people and takes from them: roles, projects, teams, licences.
+
+A source takes only what it gave, and so does a hand: what a rule gives is refused with the source's
+name, for it would come back at the next look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
+from scimd.core.events import Event, EventKind, grant_values
+from scimd.core.grants import Grant, Origin
+from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
+from scimd.core.roles import MEMBER, USER, EffectKind, OrgRole
+from scimd.db.tables import grants, licences, people, projects, teams
+from scimd.org import by_hand, gates, permissions, returning, standing_rows
+from scimd.org.tx import Context, Door, Tx
+
+# ------------------------------------------------------------------------------ roles
+
+
+async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
+    """Make this the person's role by hand, in place of all others that a hand gave.
+
+    A role that is given by hand is the primary one. Raises InvalidValue for a role that does not
+    exist, Forbidden where the caller lacks one of its permissions, OwnedBySource where a rule gives
+    a role that would stay, OwnAccount, Protected for the last Account Admin.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        _role_to_give(tx, role)
+        _reach_roles(tx, person_id)
+        if role == USER:
+            _no_rule_gives(tx, person_id, "role", apart_from=USER)
+        if not (role == USER and not _by_hand(tx, person_id, "role")):
+            _take(tx, person_id, _by_hand(tx, person_id, "role"))
+            _give(tx, person_id, "role", role)
+
+    await door.run(ctx, body)
+
+
+async def add_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
+    """Add a role to the set; one that is there already by hand changes nothing. Raises as ``set_role``."""
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        _role_to_give(tx, role)
+        _reach_roles(tx, person_id)
+        if not _by_hand(tx, person_id, "role", role):
+            _give(tx, person_id, "role", role)
+
+    await door.run(ctx, body)
+
+
+async def remove_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
+    """Take away a role that a hand gave. Raises NotFound, OwnedBySource, OwnAccount, Protected."""
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        _reach_roles(tx, person_id)
+        _take_back(tx, person_id, "role", role)
+
+    await door.run(ctx, body)
+
+
+def _reach_roles(tx: Tx, person_id: PersonId) -> None:
+    by_hand.person(tx, person_id)
+    by_hand.not_oneself(tx, person_id, "change the roles of")
+    gates.wants_seat_by_hand(tx, person_id)
+
+
+def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
+    found = tx.book.rules.roles.get(role)
+    if found is None:
+        known = ", ".join(sorted(tx.book.rules.roles))
+        raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
+    by_hand.must_hold(tx, found)
+    return found
+
+
+# ------------------------------------------------------------------------------ projects
+
+
+async def set_project(
+    door: Door, ctx: Context, person_id: PersonId, project_id: ProjectId, role: RoleName = MEMBER
+) -> None:
+    """Let the person take part in the project, in this project role by hand.
+
+    A stronger role that a group gives still wins. Raises NotFound, InvalidValue.
+    """
+    permissions.require(ctx, "projects.manage")
+
+    def body(tx: Tx) -> None:
+        by_hand.person(tx, person_id)
+        _must_exist(tx, "project", project_id)
+        _known_project_role(tx, role)
+        gates.wants_seat_by_hand(tx, person_id)
+        held = _by_hand(tx, person_id, "project", project_id)
+        if [row.project_role for row in held] != [role]:
+            _take(tx, person_id, held)
+            _give(tx, person_id, "project", project_id, role)
+
+    await door.run(ctx, body)
+
+
+async def remove_project(door: Door, ctx: Context, person_id: PersonId, project_id: ProjectId) -> None:
+    """Take the person out of a project into which a hand put them.
+
+    Raises NotFound, OwnedBySource where a group gives it, and NotAllowedNow where it is the last one
+    of somebody whose role needs one (P3).
+    """
+    permissions.require(ctx, "projects.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id)
+        _take_back(tx, person_id, "project", project_id)
+        _keeps_a_project(tx, row)
+
+    await door.run(ctx, body)
+
+
+def _known_project_role(tx: Tx, role: RoleName) -> None:
+    if role not in tx.book.rules.project_ranks:
+        known = ", ".join(tx.book.rules.project_ranks)
+        raise InvalidValue("project role", f"there is no project role {role!r}; there are {known}")
+
+
+def _keeps_a_project(tx: Tx, row: Row[Any]) -> None:
+    role = tx.book.rules.roles.get(RoleName(row.primary_role))
+    if role is None or not role.may_hold_projects:
+        return
+    query = select(grants.c.id).where(_open(tx, PersonId(row.id), "project"), grants.c.origin != "default")
+    if tx.conn.execute(query).first() is None:
+        raise NotAllowedNow(
+            f"{row.display_name} has the role {role.label}, which takes part in at least one project. "
+            "Add another project first."
+        )
+
+
+# ------------------------------------------------------------------------------ team, licences
+
+
+async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamId | None) -> None:
+    """Put the person into this team by hand; None takes away what a hand gave, and rules decide."""
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        by_hand.person(tx, person_id)
+        held = _by_hand(tx, person_id, "team")
+        if team_id is not None:
+            _must_exist(tx, "team", team_id)
+        if [row.target for row in held] == ([team_id] if team_id else []):
+            return
+        _take(tx, person_id, held)
+        if team_id is not None:
+            _give(tx, person_id, "team", team_id)
+
+    await door.run(ctx, body)
+
+
+async def give_licence(door: Door, ctx: Context, person_id: PersonId, licence_id: LicenceId) -> None:
+    """Give a licence by hand; one that is there by hand already changes nothing. Raises NotFound."""
+    permissions.require(ctx, "seats.manage")
+
+    def body(tx: Tx) -> None:
+        by_hand.person(tx, person_id)
+        _must_exist(tx, "licence", licence_id)
+        if not _by_hand(tx, person_id, "licence", licence_id):
+            _give(tx, person_id, "licence", licence_id)
+
+    await door.run(ctx, body)
+
+
+async def take_licence(door: Door, ctx: Context, person_id: PersonId, licence_id: LicenceId) -> None:
+    """Take back a licence that a hand gave. Raises NotFound, OwnedBySource."""
+    permissions.require(ctx, "seats.manage")
+
+    def body(tx: Tx) -> None:
+        by_hand.person(tx, person_id)
+        _take_back(tx, person_id, "licence", licence_id)
+
+    await door.run(ctx, body)
+
+
+# ------------------------------------------------------------------------------ somebody new
+
+
+def assign_new(
+    tx: Tx,
+    person_id: PersonId,
+    role: RoleName,
+    wanted: Mapping[ProjectId, RoleName] | None,
+    team_id: TeamId | None,
+) -> None:
+    """What somebody whom a hand adds begins with. Raises InvalidValue, NotFound, Forbidden."""
+    if role != USER:
+        _role_to_give(tx, role)
+        _give(tx, person_id, "role", role)
+    for project_id, project_role in (wanted or {}).items():
+        _must_exist(tx, "project", project_id)
+        _known_project_role(tx, project_role)
+        _give(tx, person_id, "project", project_id, project_role)
+    if team_id is not None:
+        _must_exist(tx, "team", team_id)
+        _give(tx, person_id, "team", team_id)
+
+
+def needs_project(tx: Tx, person_id: PersonId) -> None:
+    """Raise NotAllowedNow for somebody who was settled without the project that their role needs (P3)."""
+    query = select(people.c.causes, people.c.display_name)
+    row = tx.conn.execute(query.where(people.c.org_id == tx.org_id, people.c.id == person_id)).one()
+    if "no_project" in row.causes:
+        raise NotAllowedNow(f"{row.display_name} takes part in at least one project. Name one.")
+
+
+# ------------------------------------------------------------------------------ grants
+
+
+def _open(tx: Tx, person_id: PersonId, kind: EffectKind) -> Any:
+    column = grants.c
+    return (
+        (column.org_id == tx.org_id)
+        & (column.person_id == person_id)
+        & (column.kind == kind)
+        & column.until.is_(None)
+    )
+
+
+def _by_hand(tx: Tx, person_id: PersonId, kind: EffectKind, target: str | None = None) -> list[Row[Any]]:
+    query = select(grants).where(_open(tx, person_id, kind), grants.c.origin == "manual")
+    if target is not None:
+        query = query.where(grants.c.target == target)
+    return list(tx.conn.execute(query))
+
+
+def _give(
+    tx: Tx, person_id: PersonId, kind: EffectKind, target: str, project_role: RoleName | None = None
+) -> None:
+    by = tx.ctx.actor.name
+    returning.grant_by_hand(tx, person_id, kind, target, by, project_role)
+    after = grant_values(Grant(kind, target, project_role, Origin("manual", by)))
+    tx.record(Event(EventKind.GRANT_GIVEN, "person", person_id, after=after))
+
+
+def _take(tx: Tx, person_id: PersonId, rows: list[Row[Any]]) -> None:
+    ids = [row.id for row in rows]
+    tx.conn.execute(
+        update(grants).where(grants.c.org_id == tx.org_id, grants.c.id.in_(ids)).values(until=tx.now)
+    )
+    tx.leaving.add(person_id)
+    for row in rows:
+        before = grant_values(standing_rows.grant_of(row))
+        tx.record(Event(EventKind.GRANT_TAKEN, "person", person_id, before=before))
+
+
+def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> None:
+    held = _by_hand(tx, person_id, kind, target)
+    if not held:
+        _no_rule_gives(tx, person_id, kind, target)
+        raise NotFound(kind, target)
+    _take(tx, person_id, held)
+
+
+def _no_rule_gives(
+    tx: Tx, person_id: PersonId, kind: EffectKind, target: str | None = None, apart_from: str = ""
+) -> None:
+    """Raise OwnedBySource where a source's rule gives it."""
+    query = select(grants.c.target, grants.c.source_id).where(
+        _open(tx, person_id, kind), grants.c.origin == "group", grants.c.target != apart_from
+    )
+    if target is not None:
+        query = query.where(grants.c.target == target)
+    row = tx.conn.execute(query).first()
+    if row is not None:
+        raise OwnedBySource(f"The {kind} {row.target}", by_hand.source_name(tx, row.source_id))
+
+
+_TABLES = {"project": projects, "team": teams, "licence": licences}
+
+
+def _must_exist(tx: Tx, kind: EffectKind, target: str) -> None:
+    table = _TABLES[kind]
+    query = select(table.c.id).where(table.c.org_id == tx.org_id, table.c.id == target)
+    if kind == "project":
+        query = query.where(projects.c.archived_at.is_(None))
+    if tx.conn.execute(query).first() is None:
+        raise NotFound(kind, target)

@@ -1,0 +1,126 @@
+"""What every change of a person by hand has in common: who may, of whom, and what a source owns."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from scimd.core import access
+from scimd.core.errors import NotFound, OwnAccount, OwnedBySource, Refusal
+from scimd.core.people import PersonId, RoleName
+from scimd.core.roles import OrgRole
+from scimd.db.locks import lock_rows
+from scimd.db.tables import assertions, grants, people, sources
+from scimd.org import permissions
+from scimd.org.tx import Tx
+
+
+def person(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
+    """The person's row, locked, for a change by ``tx.ctx.actor``.
+
+    ``deleted``: one who was deleted and can still be restored. Raises NotFound, and Forbidden where
+    the person holds, live or dormant, a permission that the caller lacks: whoever may manage users
+    must not come by an admin's account by changing its address.
+    """
+    there = people.c.deleted_at.is_not(None) if deleted else people.c.deleted_at.is_(None)
+    query = select(people).where(people.c.org_id == tx.org_id, people.c.id == person_id, there)
+    rows = lock_rows(tx.conn, query)
+    if not rows:
+        raise NotFound("person", person_id)
+    tx.locked.add(person_id)
+    _must_reach(tx, person_id)
+    return rows[0]
+
+
+def _must_reach(tx: Tx, person_id: PersonId) -> None:
+    if permissions.is_trusted(tx.ctx) or tx.ctx.actor.id == person_id:
+        return
+    query = select(grants.c.target).where(
+        grants.c.org_id == tx.org_id,
+        grants.c.person_id == person_id,
+        grants.c.kind == "role",
+        grants.c.until.is_(None),
+    )
+    for name in tx.conn.execute(query).scalars():
+        if role := tx.book.rules.roles.get(RoleName(name)):
+            must_hold(tx, role)
+
+
+def must_hold(tx: Tx, role: OrgRole) -> None:
+    """Nobody gives, or takes power over, what they lack themselves. Raises Forbidden."""
+    if not permissions.is_trusted(tx.ctx):
+        for permission in sorted(role.permissions):
+            access.require(tx.ctx.permissions, permission)
+
+
+def not_oneself(tx: Tx, person_id: PersonId, what: str) -> None:
+    """Raise OwnAccount where the caller would ``what`` (a verb) their own account."""
+    if tx.ctx.actor.kind == "person" and tx.ctx.actor.id == person_id:
+        raise OwnAccount(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Asserting:
+    """A source that asserts a person now."""
+
+    source_id: str
+    name: str
+
+
+def asserting(conn: Connection, org_id: str, person_id: str) -> list[Asserting]:
+    """The sources that assert the person now, the deciding one first."""
+    query = (
+        select(sources.c.id, sources.c.name)
+        .join(
+            assertions, (assertions.c.org_id == sources.c.org_id) & (assertions.c.source_id == sources.c.id)
+        )
+        .where(
+            assertions.c.org_id == org_id,
+            assertions.c.person_id == person_id,
+            assertions.c.state == "live",
+        )
+        .order_by(sources.c.priority)
+    )
+    return [Asserting(row.id, row.name) for row in conn.execute(query)]
+
+
+def must_be_local(tx: Tx, row: Row[Any], attribute: str) -> None:
+    """Raise OwnedBySource where a source's document gives this attribute."""
+    if row.owner_source_id is not None:
+        raise OwnedBySource(attribute, source_name(tx, row.owner_source_id))
+
+
+def source_name(tx: Tx, source_id: str) -> str:
+    """What a source is called, also one that has ended."""
+    query = select(sources.c.name).where(sources.c.org_id == tx.org_id, sources.c.id == source_id)
+    return str(tx.conn.execute(query).scalar() or "a source that has ended")
+
+
+# ------------------------------------------------------------------------------ many
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What became of one of many; ``refusal`` None: it was done."""
+
+    id: str
+    refusal: Refusal | None = None
+
+
+async def each(ids: Sequence[str], work: Callable[[PersonId], Awaitable[object]]) -> list[RowResult]:
+    """Do the same to many, each in a transaction of its own, in order: a result per row.
+
+    One that is refused changes nothing, and stops none of the others.
+    """
+    found: list[RowResult] = []
+    for each_id in ids:
+        try:
+            await work(PersonId(each_id))
+        except Refusal as exc:
+            found.append(RowResult(each_id, exc))
+        else:
+            found.append(RowResult(each_id))
+    return found

@@ -1,0 +1,78 @@
+"""Detach: what a source asserts of a person becomes history, and the profile a local one.
+
+It is the way to keep somebody whom a directory dropped, and the first step of deleting or moving
+somebody whom it still lists. The source's next push of that entry finds no link any more, and is
+matched like any newcomer's.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from scimd.core.errors import NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import PersonId, SourceId
+from scimd.core.resource import unpack
+from scimd.db.tables import assertions, people
+from scimd.org import by_hand, gates, member_rows, permissions
+from scimd.org.tx import Context, Door, Tx
+
+
+async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> None:
+    """Detach the person from the source of this name.
+
+    What the source's groups gave goes, what hands gave stays. Raises NotFound where the source says
+    nothing of them, Forbidden, SeatLimitReached where they come back and no seat is free, Protected.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id)
+        found = tx.book.source_named(source)
+        was_live = _to_history(tx, person_id, found.id)
+        if row.owner_source_id == found.id:
+            _own_profile(tx, person_id, found.id)
+        if was_live:
+            tx.counts[found.id, "user_count"] -= 1
+        member_rows.shown_again(tx, found.id, [person_id])
+        gates.wants_seat_by_hand(tx, person_id)
+        tx.leaving.add(person_id)
+        tx.regrouped.add(person_id)
+        before = {"source": found.name, "display_name": row.display_name}
+        tx.record(Event(EventKind.PERSON_DETACHED, "person", person_id, before=before))
+
+    await door.run(ctx, body)
+
+
+def _to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> bool:
+    """Write it; gives whether the source asserted the person until now. Raises NotFound."""
+    column = assertions.c
+    mine = (
+        (column.org_id == tx.org_id)
+        & (column.source_id == source_id)
+        & (column.person_id == person_id)
+        & (column.state != "history")
+    )
+    state = tx.conn.execute(select(column.state).where(mine)).scalar()
+    if state is None:
+        raise NotFound("assertion of this person by this source")
+    tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
+    return bool(state == "live")
+
+
+def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
+    """The source's document becomes the person's own; name and address stay as they are shown."""
+    query = select(assertions.c.document).where(
+        assertions.c.org_id == tx.org_id,
+        assertions.c.source_id == source_id,
+        assertions.c.person_id == person_id,
+    )
+    document = unpack(tx.conn.execute(query).scalar_one())
+    profile = {
+        key: value for key, value in document.items() if key not in ("externalId", "active", "schemas")
+    }
+    tx.conn.execute(
+        update(people)
+        .where(people.c.org_id == tx.org_id, people.c.id == person_id)
+        .values(profile=profile, changed_at=tx.now)
+    )

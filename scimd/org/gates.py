@@ -1,0 +1,185 @@
+"""Gates: decisions by hand about a person's access, which no push undoes.
+
+*Deactivated* is lifted by Reactivate, or by accepting a new invitation; *disabled* by Enable only;
+*deleted* hides the person, can be restored for 30 days, and is then purged (``org.purging``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
+from scimd.core.events import Event, EventKind
+from scimd.core.people import PersonId
+from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import gates, people
+from scimd.org import by_hand, permissions, profiles, returning
+from scimd.org.tx import Context, Door, Tx
+
+RESTORABLE_FOR = timedelta(days=30)
+GateKind = Literal["deactivated", "disabled", "deleted"]
+_VERBS: dict[GateKind, str] = {"deactivated": "deactivate", "disabled": "disable", "deleted": "delete"}
+_CLOSED: dict[GateKind, EventKind] = {
+    "deactivated": EventKind.PERSON_DEACTIVATED,
+    "disabled": EventKind.PERSON_DISABLED,
+    "deleted": EventKind.PERSON_DELETED,
+}
+
+
+async def deactivate(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Access and seat go at once, account and grants stay, dormant. Deactivating twice changes nothing.
+
+    Raises Forbidden, NotFound, OwnAccount, and Protected for the last Account Admin.
+    """
+    permissions.require(ctx, "users.manage")
+    await door.run(ctx, lambda tx: _close(tx, by_hand.person(tx, person_id), "deactivated"))
+
+
+async def disable(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Signed out and locked, until Enable. Raises what ``deactivate`` raises."""
+    permissions.require(ctx, "users.manage")
+    await door.run(ctx, lambda tx: _close(tx, by_hand.person(tx, person_id), "disabled"))
+
+
+async def reactivate(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Lift a deactivation by an admin; what lay dormant comes back, if there is a seat.
+
+    Raises SeatLimitReached with the figures, and NotAllowedNow where no admin deactivated them: it
+    names the source that did, or the command that helps.
+    """
+    permissions.require(ctx, "users.manage")
+    await door.run(ctx, lambda tx: _open(tx, person_id, "deactivated", EventKind.PERSON_REACTIVATED))
+
+
+async def enable(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Lift a disabling. Raises what ``reactivate`` raises."""
+    permissions.require(ctx, "users.manage")
+    await door.run(ctx, lambda tx: _open(tx, person_id, "disabled", EventKind.PERSON_ENABLED))
+
+
+def _close(tx: Tx, row: Row[Any], kind: GateKind) -> bool:
+    """Close a gate; False where it was closed already."""
+    by_hand.not_oneself(tx, PersonId(row.id), _VERBS[kind])
+    gate = {"org_id": tx.org_id, "person_id": row.id, "kind": kind, "by": tx.ctx.actor.name, "at": tx.now}
+    if tx.conn.execute(insert_ignore(tx.conn, gates), gate).rowcount == 0:
+        return False
+    tx.leaving.add(PersonId(row.id))
+    before = {"status": row.status, "causes": row.causes, "display_name": row.display_name}
+    tx.record(Event(_CLOSED[kind], "person", row.id, before=before))
+    return True
+
+
+def _open(tx: Tx, person_id: PersonId, kind: GateKind, event: EventKind) -> None:
+    row = by_hand.person(tx, person_id)
+    if not lift(tx, person_id, kind):
+        raise NotAllowedNow(_why_not(tx, row, kind))
+    wants_seat_by_hand(tx, person_id)
+    tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
+
+
+def lift(tx: Tx, person_id: PersonId, kind: GateKind) -> bool:
+    """Take the gate away and have the person settled; False where it was not closed."""
+    mine = (gates.c.org_id == tx.org_id) & (gates.c.person_id == person_id) & (gates.c.kind == kind)
+    tx.touch([person_id])
+    return tx.conn.execute(gates.delete().where(mine)).rowcount > 0
+
+
+def wants_seat_by_hand(tx: Tx, person_id: PersonId) -> None:
+    """Where this change asks for a seat and none is free, the hand is told so, with the figures."""
+    tx.seat_policy = "reject"
+    tx.refuse_without_seat.add(person_id)
+    tx.touch([person_id])
+
+
+def _why_not(tx: Tx, row: Row[Any], kind: GateKind) -> str:
+    query = select(gates.c.kind).where(gates.c.org_id == tx.org_id, gates.c.person_id == row.id)
+    closed = set(tx.conn.execute(query).scalars())
+    if kind == "deactivated" and "disabled" in closed:
+        return f"{row.display_name} is disabled, not deactivated. Enable them instead."
+    if kind == "disabled" and "deactivated" in closed:
+        return f"{row.display_name} is deactivated, not disabled. Reactivate them instead."
+    dropped = next((cause for cause in row.causes if cause.startswith("deprovisioned:")), None)
+    if dropped:
+        source = dropped.partition(":")[2]
+        return (
+            f"{row.display_name} was deprovisioned by {source}. "
+            "Reactivate them there, or detach them from it."
+        )
+    return f"{row.display_name} is not {kind}."
+
+
+# ------------------------------------------------------------------------------ delete, restore
+
+
+async def delete(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Hide the person; their seat is free. Restorable for 30 days.
+
+    Raises OwnedBySource while a source asserts them, NotAllowedNow for an Account Admin, who is
+    demoted first, OwnAccount, Forbidden, NotFound.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id)
+        must_be_nobodys(tx.conn, row)
+        bury(tx, row)
+
+    await door.run(ctx, body)
+
+
+def must_be_nobodys(conn: Connection, row: Row[Any]) -> None:
+    """Raise OwnedBySource while a source asserts the person, NotAllowedNow for an Account Admin."""
+    if sources := by_hand.asserting(conn, row.org_id, row.id):
+        raise OwnedBySource(row.display_name, sources[0].name)
+    if ACCOUNT_ADMIN in row.roles:
+        raise NotAllowedNow(f"{row.display_name} is an Account Admin. Give them another role first.")
+
+
+def bury(tx: Tx, row: Row[Any]) -> None:
+    """Hide the person and free what was theirs alone: seat, name, address."""
+    _close(tx, row, "deleted")
+    tx.conn.execute(
+        update(people).where(people.c.org_id == tx.org_id, people.c.id == row.id).values(deleted_at=tx.now)
+    )
+    profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
+
+
+async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
+    """Bring back somebody who was deleted, by hand or by a source, within 30 days.
+
+    Whom a source deleted stays deprovisioned by it until it asserts them again, or they are detached.
+    Raises NotFound afterwards, NotUnique where somebody else has the address by now, SeatLimitReached.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id, deleted=True)
+        if row.deleted_at <= tx.now - RESTORABLE_FOR:
+            raise NotFound("person", person_id)
+        returning.restore(tx, [row])
+        if row.owner_source_id is None:
+            _take_address_back(tx, row)
+        lift(tx, person_id, "deleted")
+        wants_seat_by_hand(tx, person_id)
+
+    await door.run(ctx, body)
+
+
+def _take_address_back(tx: Tx, row: Row[Any]) -> None:
+    if row.sign_in_key is None:
+        return
+    query = select(people.c.display_name).where(
+        people.c.org_id == tx.org_id, people.c.sign_in_key == row.sign_in_key, people.c.deleted_at.is_(None)
+    )
+    holder = tx.conn.execute(query).scalar()
+    if holder is not None:
+        raise NotUnique("e-mail", row.sign_in_address, holder)
+    tx.conn.execute(
+        update(people)
+        .where(people.c.org_id == tx.org_id, people.c.id == row.id)
+        .values(sign_in_address=row.sign_in_address, sign_in_key=row.sign_in_key)
+    )

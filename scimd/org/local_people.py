@@ -1,0 +1,352 @@
+"""People whom a hand adds and edits: those without a source, and service accounts.
+
+Whoever is added directly gets a link to set a password, valid for three hours, in place of an
+invitation; ``people.welcome`` says which of the two it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
+from scimd.core.roles import USER
+from scimd.db.locks import lock_rows
+from scimd.db.tables import deliveries, domains, invitations, links, people
+from scimd.org import assignments, by_hand, credentials, gates, permissions, profiles, sessions
+from scimd.org import links as one_time_links
+from scimd.org.names import local_names
+from scimd.org.tx import Actor, Context, Door, Tx
+
+_USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_NAME_AT_MOST = 256
+_AT_ONCE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NewPerson:
+    """``user_name`` None: derived from the address. No projects: the organization's default one."""
+
+    email: str
+    user_name: str | None = None
+    display_name: str | None = None
+    role: RoleName = USER
+    projects: Mapping[ProjectId, RoleName] | None = None
+    team: TeamId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewServiceAccount:
+    """A program's account: no mail, password or seat; never matched by a source."""
+
+    user_name: str
+    display_name: str
+    owner: str
+    role: RoleName = USER
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What to change; UNSET stays. ``display_name`` None: the address stands in its place."""
+
+    user_name: str | Unset = UNSET
+    display_name: str | Unset | None = UNSET
+    email: str | Unset = UNSET
+
+
+# ------------------------------------------------------------------------------ adding
+
+
+async def add(door: Door, ctx: Context, new: NewPerson) -> PersonId:
+    """Add a person directly; a mail with a link to set a password goes out at once.
+
+    Raises Forbidden (also for a role with permissions that the caller lacks), InvalidValue, NotUnique,
+    NotFound for a project or team, SeatLimitReached, and NotAllowedNow where somebody with this role
+    needs a project and neither the call nor the organization names one.
+    """
+    permissions.require(ctx, "users.manage")
+    email = one_address(new.email)
+
+    def body(tx: Tx) -> PersonId:
+        person_id = make(tx, email, new.user_name, new.display_name, welcome="set_password")
+        assignments.assign_new(tx, person_id, new.role, new.projects, new.team)
+        if not tx.book.rules.approval_required:  # the partner's approval sends it
+            owe_set_password(tx, person_id, email)
+        return person_id
+
+    def then(tx: Tx, person_id: PersonId) -> PersonId:
+        assignments.needs_project(tx, person_id)
+        return person_id
+
+    return await door.run(ctx, body, then=then)
+
+
+async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) -> PersonId:
+    """Add a service account. Raises InvalidValue, NotUnique, Forbidden."""
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> PersonId:
+        if not new.owner.strip():
+            raise InvalidValue("owner", "a service account has a person who answers for it")
+        more = {"kind": "service", "accepted": True, "profile": {"owner": new.owner.strip()}}
+        person_id = _insert(
+            tx, _user_name(tx, new.user_name, None), proper_name(new.display_name) or "", more
+        )
+        assignments.assign_new(tx, person_id, new.role, None, None)
+        return person_id
+
+    return await door.run(ctx, body)
+
+
+def one_address(text: object, field: str = "email") -> str:
+    """One scalar mail address. Raises InvalidValue; lists and objects are none (lesson 18)."""
+    found = address(text)
+    if found is None:
+        raise InvalidValue(field, "must be one mail address, such as ann@acme.example")
+    return found
+
+
+def proper_name(name: str | None) -> str | None:
+    """A display name as it was sent, without white space around it; any script, any case."""
+    text = (name or "").strip()
+    if len(text) > _NAME_AT_MOST or not text.isprintable():
+        raise InvalidValue("display_name", f"must be one line of text of at most {_NAME_AT_MOST} characters")
+    return text or None
+
+
+def make(
+    tx: Tx, email: str, user_name: str | None, display_name: str | None, *, welcome: str = "invitation"
+) -> PersonId:
+    """The row of a new local person with this sign-in address. Raises NotUnique, InvalidValue."""
+    _must_be_free(tx, email)
+    name = proper_name(display_name)
+    profile: dict[str, Any] = {"userName": email, "emails": [{"value": email, "primary": True}]}
+    more = {
+        "sign_in_address": email,
+        "sign_in_key": fold(email),
+        "welcome": welcome,
+        "approved": not tx.book.rules.approval_required,
+        "profile": {**profile, "displayName": name} if name else profile,
+    }
+    return _insert(tx, _user_name(tx, user_name, email), name or email, more)
+
+
+def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> PersonId:
+    person_id = PersonId(tx.new_id())
+    row = {
+        "org_id": tx.org_id,
+        "id": person_id,
+        "kind": "person",
+        "local_user_name": user_name,
+        "display_name": display_name,
+        "status": "pending",
+        "causes": [],
+        "primary_role": USER,
+        "roles": [USER],
+        "created_by": tx.ctx.actor.name,
+        "created_at": tx.now,
+        "changed_at": tx.now,
+    }
+    tx.conn.execute(people.insert().values({**row, **more}))
+    after = {"user_name": user_name, "display_name": display_name, "address": more.get("sign_in_address")}
+    tx.record(Event(EventKind.PERSON_CREATED, "person", person_id, after=after))
+    gates.wants_seat_by_hand(tx, person_id)
+    return person_id
+
+
+def _user_name(tx: Tx, wanted: str | None, email: str | None) -> str:
+    if wanted is None:
+        return local_names(tx, [email or "user"])[0]
+    if not _USER_NAME.fullmatch(wanted):
+        raise InvalidValue("user_name", "is made of small letters, digits and dashes, 64 at most")
+    holder = _holder(tx, people.c.local_user_name == wanted)
+    if holder is not None:
+        raise NotUnique("user_name", wanted, holder.display_name)
+    return wanted
+
+
+def _must_be_free(tx: Tx, email: str) -> None:
+    """Raise NotUnique for an address that somebody signs in with, or whose domain another proved."""
+    holder = _holder(tx, people.c.sign_in_key == fold(email))
+    if holder is not None:
+        raise NotUnique("email", email, holder.display_name)
+    domain = fold(email.rpartition("@")[2])
+    query = select(domains.c.org_id).where(domains.c.domain_key == domain, domains.c.verified_at.is_not(None))
+    owner = tx.conn.execute(query).scalar()
+    if owner is not None and owner != tx.org_id:
+        raise InvalidValue("email", f"the domain {domain} belongs to another organization")
+
+
+def _holder(tx: Tx, condition: Any) -> Any:
+    query = select(people.c.id, people.c.display_name)
+    return tx.conn.execute(
+        query.where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None), condition)
+    ).first()
+
+
+def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
+    """A new link to set the password, and the mail that carries it; older ones are dead."""
+    link_id = one_time_links.make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
+    tx.conn.execute(deliveries.insert().values(one_time_links.mail(tx, person_id, link_id, email)))
+
+
+# ------------------------------------------------------------------------------ editing
+
+
+async def edit(door: Door, ctx: Context, person_id: PersonId, wanted: Edit) -> None:
+    """Change user name, display name or address of a person by hand.
+
+    The user name is scimd's own, whoever owns the person; name and address of a person whom a source
+    owns are refused with its name (OwnedBySource). A new address is unproved until the person
+    confirms it; their sessions, keys and links end. Raises InvalidValue, NotUnique, NotAllowedNow
+    while an invitation is open, whose address is fixed.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id)
+        values: dict[str, Any] = {}
+        if not isinstance(wanted.user_name, Unset) and wanted.user_name != row.local_user_name:
+            values["local_user_name"] = _user_name(tx, wanted.user_name, None)
+        if not isinstance(wanted.display_name, Unset):
+            values |= _new_name(tx, row, wanted.display_name)
+        if not isinstance(wanted.email, Unset):
+            values |= _new_address(tx, row, wanted.email, values.get("profile", row.profile))
+        write_edit(tx, row, values)
+
+    await door.run(ctx, body)
+
+
+def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
+    name = proper_name(name)
+    shown = name or row.sign_in_address or row.local_user_name
+    if shown == row.display_name:
+        return {}
+    by_hand.must_be_local(tx, row, "The display name")
+    profile = {key: value for key, value in row.profile.items() if key != "displayName"}
+    return {"display_name": shown, "profile": {**profile, "displayName": name} if name else profile}
+
+
+def _new_address(tx: Tx, row: Row[Any], email: object, profile: Mapping[str, Any]) -> dict[str, Any]:
+    email = one_address(email)
+    if fold(email) == row.sign_in_key:
+        return {}
+    by_hand.must_be_local(tx, row, "The e-mail")
+    if row.kind == "service":
+        raise NotAllowedNow(f"{row.display_name} is a service account, which has no address.")
+    _no_open_invitation(tx, row)
+    _must_be_free(tx, email)
+    return {
+        "sign_in_address": email,
+        "sign_in_key": fold(email),
+        "address_verified_at": None,
+        "profile": {**profile, "userName": email, "emails": [{"value": email, "primary": True}]},
+    }
+
+
+def _no_open_invitation(tx: Tx, row: Row[Any]) -> None:
+    query = select(invitations.c.id).where(
+        invitations.c.org_id == tx.org_id,
+        invitations.c.person_id == row.id,
+        invitations.c.status == "pending",
+    )
+    if tx.conn.execute(query).first() is not None:
+        raise NotAllowedNow(
+            f"The address of an invitation is fixed. Withdraw the invitation of {row.display_name}, "
+            "and invite the new address."
+        )
+
+
+def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
+    """Write changed columns of a person's profile, with what a new address ends."""
+    changed = {name: value for name, value in values.items() if name != "profile"}
+    if not changed:
+        return
+    person_id = PersonId(row.id)
+    tx.conn.execute(
+        update(people)
+        .where(people.c.org_id == tx.org_id, people.c.id == person_id)
+        .values(**values, changed_at=tx.now)
+    )
+    shown = [name for name in changed if name not in ("sign_in_key", "address_verified_at")]
+    before = {name: getattr(row, name) for name in shown}
+    tx.record(
+        Event(EventKind.PERSON_UPDATED, "person", person_id, before, {name: changed[name] for name in shown})
+    )
+    tx.touch([person_id])
+    if "sign_in_key" in changed:
+        sessions.end_for(tx, [person_id], "address changed")
+        profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
+        if row.welcome != "invitation" and not row.accepted:
+            owe_set_password(tx, person_id, changed["sign_in_address"])
+
+
+# ------------------------------------------------------------------------------ passwords
+
+
+async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId]) -> None:
+    """Force a password reset: signed out everywhere, and a mail with a link to set a new one.
+
+    The old password is dead at once. Somebody who was added and let the first link expire gets a new
+    one by this. Raises NotFound, Forbidden, NotAllowedNow for somebody without an address.
+    """
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        for person_id in person_ids:
+            row = by_hand.person(tx, person_id)
+            if not row.sign_in_address:
+                raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
+            sessions.end_for(tx, [person_id], "password reset")
+            credentials.drop_password(tx, person_id)
+            owe_set_password(tx, person_id, row.sign_in_address)
+            if row.welcome == "set_password_expired":
+                _welcome(tx, [person_id], "set_password")
+                gates.wants_seat_by_hand(tx, person_id)
+
+    await door.run(ctx, body)
+
+
+async def expire_welcomes(door: Door, org_id: OrgId) -> int:
+    """Write down whose set-password link has expired before they came in: their seat is free. A job."""
+    ctx = Context(org_id, Actor("job", "welcomes", "welcomes"), "job", "welcomes")
+    total = 0
+    while done := await door.run(ctx, _expire):
+        total += done
+    return total
+
+
+def _expire(tx: Tx) -> int:
+    live = select(links.c.id).where(
+        links.c.org_id == people.c.org_id,
+        links.c.person_id == people.c.id,
+        links.c.purpose == "set_password",
+        links.c.used_at.is_(None),
+        links.c.expires_at > tx.now,
+    )
+    query = select(people.c.id).where(
+        people.c.org_id == tx.org_id,
+        people.c.welcome == "set_password",
+        ~people.c.accepted,
+        people.c.deleted_at.is_(None),
+        ~live.exists(),
+    )
+    rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))
+    _welcome(tx, [PersonId(row.id) for row in rows], "set_password_expired")
+    return len(rows)
+
+
+def _welcome(tx: Tx, person_ids: list[PersonId], welcome: str) -> None:
+    if person_ids:
+        tx.conn.execute(
+            update(people)
+            .where(people.c.org_id == tx.org_id, people.c.id.in_(person_ids))
+            .values(welcome=welcome)
+        )
+        tx.touch(person_ids)
