@@ -133,7 +133,7 @@ class Rewriting:
         """The statement that sets these columns, each from the parameter of its name with ``_`` before."""
         found = self._statements.get(names)
         if found is None:
-            values = {name: bindparam(f"_{name}") for name in names}
+            values: dict[str, Any] = {name: bindparam(f"_{name}") for name in names}
             statement = update(self._table).where(self._where).values(values)
             found = self._statements[names] = Prepared(statement)
         return found

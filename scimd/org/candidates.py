@@ -71,6 +71,7 @@ def _near(key: ColumnElement[Any]) -> Prepared:
             person.wants_seat,
             person.has_seat,
             person.rest,
+            person.extension,
             person.display_name,
             person.sign_in_address,
             person.sign_in_key.label("held_sign_in_key"),

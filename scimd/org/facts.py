@@ -24,6 +24,7 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.group_nesting import memberships
 from scimd.org.invitation_upkeep import BY_SCIMD
+from scimd.org.newcomers import Newcomer
 from scimd.org.tx import Tx
 
 _org: BindParameter[str] = bindparam("org_id")
@@ -71,15 +72,25 @@ def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId
     return _PEOPLE.all(conn, {"org_id": org_id, "keys": person_ids})
 
 
+_NOBODY: Mapping[PersonId, Newcomer] = {}
+
+
 def gather(
-    conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]], blank: Collection[PersonId] = frozenset()
+    conn: Connection,
+    org_id: OrgId,
+    rows: Iterable[Row[Any]],
+    *,
+    new: Mapping[PersonId, Newcomer] = _NOBODY,
+    blank: Collection[PersonId] = frozenset(),
 ) -> Loaded:
     """The facts of the people of these rows: at most eight statements, whatever their number.
 
-    ``blank``: those who were made in this transaction and of whom nothing but assertions is there.
+    ``new``: those who were made in this transaction, whom one source asserts. ``blank``: those of whom
+    nothing but assertions is there.
     """
     found = {PersonId(row.id): row for row in rows}
-    asserted = _assertions(conn, org_id, list(found))
+    asserted = _assertions(conn, org_id, [person_id for person_id in found if person_id not in new])
+    asserted |= {person_id: [new[person_id].asserted] for person_id in found if person_id in new}
     ids = [person_id for person_id in found if person_id not in blank]
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
@@ -109,8 +120,10 @@ def gather(
 
 def _assertions(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
-) -> Mapping[PersonId, list[AssertionFact]]:
+) -> dict[PersonId, list[AssertionFact]]:
     found: dict[PersonId, list[AssertionFact]] = defaultdict(list)
+    if not ids:
+        return found
     for row in _ASSERTIONS.all(conn, {"org_id": org_id, "keys": ids}):
         fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
         found[PersonId(row.person_id)].append(fact)

@@ -230,7 +230,7 @@ def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
         return
     since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
     values = {"_org_id": tx.org_id, "_people": people, "_since": since, "_due_at": _due(tx, tx.now)}
-    if _PUT_OFF_UNSENT.run(tx.conn, values) < len(people):
+    if _PUT_OFF_UNSENT.run(tx.beside, values) < len(people):
         _push_back(tx, [pending.id for pending in _pending(tx, people).values()])
 
 

@@ -100,7 +100,8 @@ def _take(
 ) -> None:
     match match:
         case New():
-            return
+            if candidates_.holder is None and row.keys.sign_in_key is not None:
+                tx.free_addresses.add(row.keys.sign_in_key)
         case Linked() if match.here and fresh:
             known = next(each for each in candidates_.same_source if each.person_id == match.person_id)
             doubled = known.user_name_key == row.keys.user_name_key

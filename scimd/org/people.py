@@ -50,7 +50,7 @@ async def create_user(door: Door, ctx: Context, wish: AssertUser) -> StoredUser:
 def _as_stored(tx: Tx, result: Asserted | StoredUser) -> Asserted | StoredUser:
     if isinstance(result, StoredUser) or result.person_id is None:
         return result
-    return reads.must_load_user(tx, result.person_id)
+    return reads.user_as_written(tx, result.person_id)
 
 
 def _made(result: Asserted | StoredUser) -> StoredUser:

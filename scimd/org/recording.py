@@ -10,7 +10,8 @@ from sqlalchemy import Row, bindparam, select, update
 from scimd.core.errors import NotUnique, Protected
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
-from scimd.core.resource import unpack
+from scimd.core.resource import StoredUser, unpack
+from scimd.core.standing import AssertionFact
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
@@ -19,6 +20,7 @@ from scimd.org import admins, member_rows, names, returning, standing_kept
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
+from scimd.org.newcomers import Newcomer
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -46,6 +48,7 @@ def record_users(
     _write(tx, source, changed)
     _note(tx, source, [row for row in work if row not in moved])
     _touch(tx, source, changed)
+    _show(tx, changed)
     return [row.result() for row in rows]
 
 
@@ -112,7 +115,7 @@ def _lose(
 # ------------------------------------------------------------------------------ writing
 
 
-_INSERT, _INSERT_PEOPLE = Prepared(assertions.insert()), Prepared(people.insert())
+_INSERT = Prepared(assertions.insert())
 
 
 def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -126,38 +129,30 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     if replaced:
         _replace(tx, source, replaced, _park(tx, source, replaced))
     if inserted:
-        _INSERT.many(tx.conn, [_row(tx, source, row) for row in inserted])
+        _INSERT.many(tx.beside, [_row(tx, source, row) for row in inserted])
     tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
 
 
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
+    """Their rows are written when they are settled; see ``newcomers``."""
     local = names.local_names(tx, [row.keys.user_name for row in rows])
-    _INSERT_PEOPLE.many(
-        tx.conn,
-        [
-            {
-                "org_id": tx.org_id,
-                "id": row.id,
-                "kind": "person",
-                "local_user_name": name,
-                "display_name": row.keys.display_name,
-                "approved": not tx.book.rules.approval_required,
-                "profile": {},
-                # The narrowest there is, until it is settled a moment later.
-                "status": "pending",
-                "causes": [],
-                "primary_role": "user",
-                "roles": ["user"],
-                "rules_version": 0,
-                "created_by": f"source {source.name}",
-                "created_at": tx.now,
-                "changed_at": tx.now,
-            }
-            for row, name in zip(rows, local, strict=True)
-        ],
-    )
-    tx.created.update(row.id for row in rows)
+    for row, name in zip(rows, local, strict=True):
+        columns = {
+            "org_id": tx.org_id,
+            "id": row.id,
+            "kind": "person",
+            "local_user_name": name,
+            "display_name": row.keys.display_name,
+            "approved": not tx.book.rules.approval_required,
+            "profile": {},
+            "created_by": f"source {source.name}",
+            "created_at": tx.now,
+            "changed_at": tx.now,
+        }
+        asserted = AssertionFact(source.id, row.keys.active)
+        tx.newcomers.waiting[row.id] = Newcomer(columns, asserted)
+        tx.created.add(row.id)
 
 
 def _row(tx: Tx, source: SourceBook, row: Work) -> dict[str, Any]:
@@ -299,6 +294,21 @@ def _note(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             ),
             noted,
         )
+
+
+def _show(tx: Tx, rows: Sequence[Work]) -> None:
+    """Keep what a call about one of them is answered with."""
+    for row in rows:
+        old = row.old
+        if row.outcome == "created":
+            tx.shown[row.id] = StoredUser(row.id, row.packed, 1, 1, tx.now, tx.now)
+        elif row.outcome == "updated" and old is not None:
+            moved = old.document != row.packed
+            changed_at = tx.now if moved else old.changed_at
+            tx.shown[row.id] = StoredUser(
+                row.id, row.packed, old.version + moved, old.rest, old.created_at, changed_at,
+                extension=old.extension,
+            )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------ what follows

@@ -56,8 +56,7 @@ def _count(tx: Tx) -> None:
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
-    rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
-    loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
+    loaded = _load(tx, person_ids)
     decided = _decide(tx, loaded)
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
@@ -82,6 +81,18 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     ]
     standing_rows.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
     _tell(tx, outcomes)
+
+
+def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
+    """Rows and facts, the rows locked. Of somebody new nothing has to be asked."""
+    new = tx.newcomers.waiting
+    known = [person_id for person_id in person_ids if person_id not in new]
+    rows: list[Row[Any]] = []
+    if known:
+        rows = _PEOPLE.all(tx.beside, {"org_id": tx.org_id, "keys": known})
+    # Their ids were made now: in order after all others.
+    rows += [new[person_id].row for person_id in sorted(person_ids) if person_id in new]
+    return gather(tx.beside, tx.org_id, rows, new=new, blank=tx.created - tx.regrouped)
 
 
 # ------------------------------------------------------------------------------ deciding

@@ -47,7 +47,7 @@ _NAME = Prepared(
 def follow(tx: Tx, source_id: SourceId, many: Sequence[tuple[Row[Any], Keys]]) -> None:
     """What settling would write for people whose new documents keep their standing."""
     _NAME.many(
-        tx.conn,
+        tx.beside,
         [
             {"_org_id": tx.org_id, "_id": old.person_id, "_name": keys.display_name, "_now": tx.now}
             for old, keys in many

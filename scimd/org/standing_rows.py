@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -152,13 +152,31 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
     for outcome, columns in changed:
         row = outcome.row
         values = {**columns, "changed_at": tx.now} if columns else {}
-        if outcome.regrouped or "extension" in columns:
+        # Of somebody who is not written yet nobody has seen anything.
+        seen = outcome.person_id not in tx.newcomers.waiting
+        if seen and (outcome.regrouped or "extension" in columns):
             values["rest"] = row.rest + 1
         if row.rules_version != version:
             values["rules_version"] = version
         rows.append((outcome.person_id, values))
     _park_addresses(tx, rows, changed)
-    _UPDATE_PEOPLE.many(tx.conn, [({"_org_id": tx.org_id, "_id": each}, values) for each, values in rows])
+    new = [each for each in rows if each[0] in tx.newcomers.waiting]
+    known = [each for each in rows if each[0] not in tx.newcomers.waiting]
+    tx.newcomers.write(tx.beside, new)
+    _UPDATE_PEOPLE.many(tx.conn, [({"_org_id": tx.org_id, "_id": each}, values) for each, values in known])
+    tx.free_addresses.clear()
+    _show(tx, rows)
+
+
+def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:
+    """Whoever was written is answered as settling left them."""
+    for person_id, values in rows:
+        shown = tx.shown.get(person_id)
+        if shown is not None and "extension" in values:
+            rest = values.get("rest", shown.rest)
+            tx.shown[person_id] = replace(shown, rest=rest, extension=values["extension"])
+        elif shown is not None and "rest" in values:
+            tx.shown[person_id] = replace(shown, rest=values["rest"])
 
 
 def _park_addresses(
