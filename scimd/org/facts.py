@@ -23,7 +23,7 @@ from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.group_nesting import memberships
-from scimd.org.invitation_upkeep import BY_SCIMD
+from scimd.org.invitation_upkeep import BY_SCIMD, Pending
 from scimd.org.newcomers import Newcomer
 from scimd.org.tx import Tx
 
@@ -38,7 +38,7 @@ _ASSERTIONS = Prepared(
 _GRANTS = Prepared(select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None)))
 _GATES = Prepared(select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id)))
 _INVITATIONS = Prepared(
-    select(_i.person_id, _i.status, _i.ended_by)
+    select(_i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at)
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
 )
@@ -55,6 +55,8 @@ class Loaded:
     rows: Mapping[PersonId, Row[Any]]
     grants: Mapping[PersonId, list[Row[Any]]]
     facts: Mapping[PersonId, Facts]
+    #: Their open invitations.
+    pending: Mapping[PersonId, Pending]
 
 
 def rules(tx: Tx) -> Rules:
@@ -94,7 +96,7 @@ def gather(
     ids = [person_id for person_id in found if person_id not in blank]
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
-    invited = _invitations(conn, org_id, ids)
+    invited, pending = _invitations(conn, org_id, ids)
     member = memberships(conn, org_id, ids) if ids else {}
     facts = {
         person_id: Facts(
@@ -115,7 +117,7 @@ def gather(
         )
         for person_id, row in found.items()
     }
-    return Loaded(found, open_grants, facts)
+    return Loaded(found, open_grants, facts, pending)
 
 
 def _assertions(
@@ -162,12 +164,16 @@ def _gates(
 
 def _invitations(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
-) -> dict[PersonId, InvitationState]:
-    """The newest invitation of each. One that scimd cancelled itself counts as none."""
-    if not ids:
-        return {}
+) -> tuple[dict[PersonId, InvitationState], dict[PersonId, Pending]]:
+    """The newest invitation of each, and the open ones. One that scimd cancelled itself counts as none."""
     found: dict[PersonId, InvitationState] = {}
+    pending: dict[PersonId, Pending] = {}
+    if not ids:
+        return found, pending
     for row in _INVITATIONS.all(conn, {"org_id": org_id, "keys": ids}):
+        person_id = PersonId(row.person_id)
         gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
-        found[PersonId(row.person_id)] = "none" if gone else row.status
-    return found
+        found[person_id] = "none" if gone else row.status
+        if row.status == "pending":
+            pending[person_id] = Pending(row.id, person_id, row.address, row.sent_at is not None)
+    return found, pending

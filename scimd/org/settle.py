@@ -80,7 +80,7 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
         for person_id, row in loaded.rows.items()
     ]
     standing_rows.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
-    _tell(tx, outcomes)
+    _tell(tx, outcomes, loaded)
 
 
 def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
@@ -171,7 +171,7 @@ def _with_seat(decided: Standing) -> Standing:
 # ------------------------------------------------------------------------------ telling
 
 
-def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
+def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
     _complete_created(tx, outcomes)
     for outcome in outcomes:
         told = changes(outcome.person_id, outcome.before, outcome.after)
@@ -189,7 +189,7 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
         if outcome.before is not None and outcome.before.may_enter and not outcome.after.may_enter
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
-    invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+    invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes], loaded.pending)
 
 
 #: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
