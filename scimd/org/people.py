@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select
@@ -80,10 +79,15 @@ async def change_user(
         new = change(document)
         # A person's seat is asked for by name here; what groups give waits.
         tx.refuse_without_seat.add(person_id)
-        wish = AssertUser(new, new.get("externalId"), person_id)
-        if stored is not None:  # the sync's own notes stay
-            notes = {"digest": stored.digest, "entry_name": stored.entry_name, "run_id": stored.seen_run_id}
-            wish = replace(wish, **notes)
+        wish = AssertUser(
+            new,
+            new.get("externalId"),
+            person_id,
+            # The sync's own notes stay.
+            digest=stored.digest if stored else None,
+            entry_name=stored.entry_name if stored else None,
+            run_id=stored.seen_run_id if stored else None,
+        )
         (asserted,) = record_users(tx, [wish], stored=() if stored is None else (stored,))
         if asserted.refusal is not None:
             raise asserted.refusal

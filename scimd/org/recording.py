@@ -68,6 +68,8 @@ def _protect_last_admins(tx: Tx, work: Sequence[Work]) -> None:
 
 def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
     """Refuse who wants a userName or an external id that another entry keeps."""
+    if len(work) == 1 and all(held.person_id == work[0].id for held in found.by_person.values()):
+        return  # nobody else is near
     by_id = {row.id: row for row in work}
     while True:
         taken = _lose(
