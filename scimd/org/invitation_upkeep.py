@@ -232,7 +232,11 @@ def _put_off(whose: ColumnElement[bool]) -> Prepared:
 _PUT_OFF_ALL = _put_off(one_of(_d.invitation_id, "_ids"))
 _PUT_OFF_THEIRS = _put_off(
     _d.invitation_id.in_(
-        select(_i.id).where(_i.org_id == bindparam("_org_id"), one_of(_i.person_id, "_people"), _is_pending)
+        select(_i.id).where(
+            _i.org_id == bindparam("_org_id"),
+            one_of(_i.person_id, "_people"),
+            unindexed(_i.status) == "pending",
+        )
     )
 )
 
