@@ -22,7 +22,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, leases, seats, source_upkeep, sources, unsettled
+from scimd.org import approvals, audit, leases, seats, source_upkeep, sources, unsettled
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
@@ -43,6 +43,7 @@ _SETTLE_FOR_S = 5.0
 _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
+_PUBLISH_LATE_S = 60.0
 _FORGET_S = 86_400.0
 _PURGE_S = 3_600.0
 #: A source whose run could not even begin is left alone for this long by this process.
@@ -77,6 +78,7 @@ class Jobs:
             (_PROMOTE_S, "promote", self._promote),
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
+            (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
             (_FORGET_S, "forget_sign_in_attempts", self._forget),
             (_PURGE_S, "purge", self._purge),
         ):
@@ -224,6 +226,9 @@ class Jobs:
         await time_jobs.expire_welcomes(self._door)
 
     async def _publish(self) -> None:
+        await time_jobs.publish_all(self._door, within=audit.RECENT)
+
+    async def _publish_latecomers(self) -> None:
         await time_jobs.publish_all(self._door)
 
     async def _forget(self) -> None:
