@@ -70,6 +70,8 @@ def door_settings(config: Config) -> DoorSettings:
         set_password_valid_s=inv.set_password_valid_for.total_seconds(),
         mail_delay_s=inv.mail_delay.total_seconds(),
         mail_delay_at_most_s=inv.mail_delay_at_most.total_seconds(),
+        invitations_per_actor=inv.per_actor,
+        invitations_per_organization=inv.per_organization,
         session_idle_s=sign_in.session_idle.total_seconds(),
         session_absolute_s=sign_in.session_absolute.total_seconds(),
         sign_in_attempts=sign_in.attempts,

@@ -144,6 +144,9 @@ class Invitations(Section):
     mail_delay: timedelta = timedelta(minutes=2)
     #: … but never longer than this after the first change.
     mail_delay_at_most: timedelta = timedelta(minutes=15)
+    #: Invitations by hand within an hour, of one admin or token and of one organization.
+    per_actor: int = Field(500, ge=1)
+    per_organization: int = Field(5000, ge=1)
 
 
 class SignIn(Section):
@@ -151,6 +154,12 @@ class SignIn(Section):
     session_absolute: timedelta = timedelta(hours=12)
     #: Failed attempts per account and per address in 15 minutes before both have to wait.
     attempts: int = Field(10, ge=1)
+
+
+class Dns(Section):
+    #: Name servers that are asked for the TXT records of domains, each an address with or without
+    #: a port; none: the system's own.
+    nameservers: list[str] = []
 
 
 class Log(Section):
@@ -353,6 +362,7 @@ class Config(BaseSettings):
     invitations: Invitations = Invitations()
     sign_in: SignIn = SignIn()
     scim: Scim = Scim()
+    dns: Dns = Dns()
     log: Log = Log()
     organization: list[Organization] = []
 

@@ -22,7 +22,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, audit, leases, seats, source_upkeep, sources, unsettled
+from scimd.org import approvals, audit, idempotency, leases, seats, source_upkeep, sources, unsettled
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
@@ -79,7 +79,7 @@ class Jobs:
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
             (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
-            (_FORGET_S, "forget_sign_in_attempts", self._forget),
+            (_FORGET_S, "forget", self._forget),
             (_PURGE_S, "purge", self._purge),
         ):
             self._every(seconds, name, self._if_leading(work))
@@ -233,6 +233,7 @@ class Jobs:
 
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)
+        await idempotency.forget(self._door)
 
     async def _purge(self) -> None:
         await time_jobs.purge_all(self._door)

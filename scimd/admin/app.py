@@ -1,42 +1,41 @@
-"""The REST API under /api/v1. For now it shows what the runs did, to whoever is signed in on the page."""
+"""The REST API under /api/v1, its OpenAPI document, and the page that explains it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import orjson
 from aiohttp import web
 
-from scimd.admin import runs
+from scimd.admin import manual, openapi, problems, serving
+from scimd.admin.endpoints import BASE, Endpoint
+from scimd.admin.table import TABLE
 from scimd.config import Config
-from scimd.http import request_id
 from scimd.http.app import errors_under
-from scimd.http.statuses import Fault
+from scimd.http.guard import Handler, public
 from scimd.org.tx import Door
 
 
-def add(app: web.Application, config: Config, door: Door) -> None:
-    """Add the API's routes and its errors to the application."""
-    app.add_routes(
-        [
-            web.get("/api/v1/runs", runs.index),
-            web.get("/api/v1/runs/{id}", runs.show),
-            web.get("/api/v1/runs/{id}/changes", runs.changes),
-            web.get("/api/v1/runs/{id}/report.csv", runs.report_csv),
-            web.get("/api/v1/runs/{id}/report.json", runs.report_json),
-        ]
-    )
-    errors_under(app, "/api/", problem)
+def add(app: web.Application, config: Config, door: Door, table: Sequence[Endpoint] = TABLE) -> None:
+    """Add every row of the table, and the API's errors, to the application."""
+    methods: dict[str, list[str]] = {}
+    for row in table:
+        app.router.add_route(row.method, BASE + row.path, serving.handler_of(row))
+        methods.setdefault(row.path, []).append(row.method)
+        if row.method == "GET":
+            app.router.add_route("HEAD", BASE + row.path, serving.handler_of(row))
+            methods[row.path].append("HEAD")
+    for path, taken in methods.items():
+        app.router.add_route("OPTIONS", BASE + path, serving.options_of([*taken, "OPTIONS"]))
+    document = openapi.document(table, config.server.public_url)
+    app.router.add_get("/api/openapi.json", _fixed(orjson.dumps(document), "application/json"))
+    app.router.add_get("/api", _fixed(manual.page(table, document), "text/html", manual.HEADERS))
+    errors_under(app, "/api/", problems.answer)
 
 
-async def problem(request: web.Request, fault: Fault) -> web.StreamResponse:
-    """RFC 9457. ``code`` is stable; ``instance`` is the id under which the log has it."""
-    body = {
-        "type": "about:blank",
-        "title": fault.code.replace("_", " ").capitalize(),
-        "status": fault.status,
-        "detail": fault.detail,
-        "code": fault.code,
-        "instance": f"urn:request:{request_id.of(request)}",
-    }
-    return web.Response(
-        status=fault.status, body=orjson.dumps(body), content_type="application/problem+json"
-    )  # fmt: skip
+def _fixed(body: bytes, kind: str, headers: dict[str, str] | None = None) -> Handler:
+    @public
+    async def show(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+
+    return show

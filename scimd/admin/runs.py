@@ -1,112 +1,130 @@
-"""Runs over REST: the list, one, its changes, its report as CSV or JSON."""
+"""Runs: what a sync did or would do, its report, an admin's word on a held one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import fields
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-import orjson
-from aiohttp import web
+from pydantic import Field
 
-from scimd.core.errors import InvalidValue
-from scimd.http.guard import signed_in
-from scimd.http.keys import DOOR
-from scimd.http.visits import SEE_RUNS, visit_of
-from scimd.org import runs
-from scimd.org.runs import RunRecord
+from scimd.admin.endpoints import Call, endpoint
+from scimd.admin.models import Download, Listed, ListQuery, Output, Text
+from scimd.core.errors import NotAllowedNow, NotFound, StateMoved
+from scimd.http.visits import SEE_RUNS
+from scimd.org import approvals, runs
+from scimd.org.runs import RunRecord, State
 from scimd.sync import report
 
-_PAGE, _PAGE_AT_MOST = 100, 500
+
+class Run(Output):
+    id: str
+    source_id: str
+    source_name: str
+    trigger: str
+    state: State
+    started_by: str
+    started_at: datetime
+    planned_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None = Field(description="After this a plan is refused.")
+    full: bool = Field(description="The directory was read whole, without digests.")
+    complete: bool = Field(description="The read came to its end; only then is anybody removed.")
+    counts: dict[str, int] = Field(description="What happened, or in a plan what would, by name.")
+    situations: dict[str, int] = Field(description="What the read found.")
+    trips: list[str] = Field(description="The limits that it is over, with their figures.")
+    seats: dict[str, int | None] = Field(description="Seats before, freed, wanted, after, waited for.")
+    mails: int
+    error: str | None
+    error_kind: str | None
+    approved_by: str | None
+    approved_at: datetime | None
 
 
-@signed_in(*SEE_RUNS)
-async def index(request: web.Request) -> web.StreamResponse:
-    """``{"runs": […], "next": id | null}``, the newest first; ``after`` and ``limit`` page."""
-    visit, limit = await visit_of(request), _limit(request)
-    found = await runs.list_runs(
-        request.app[DOOR], visit.org_id, limit=limit + 1, after=request.query.get("after") or None
+class RunChange(Output):
+    n: int = Field(description="Its place in the plan, from 1.")
+    kind: Literal["user", "group"]
+    situation: str
+    action: str
+    removal: bool
+    external_id: str | None
+    name: str
+    target_id: str | None = Field(description="The user or group.")
+    old: dict[str, Any] | None = Field(description="The values that differ, by SCIM path.")
+    new: dict[str, Any] | None
+    reason: str
+    outcome: str
+    detail: str | None
+    applied_at: datetime | None
+
+
+class RunQuery(ListQuery):
+    source: Text | None = Field(None, description="The id of a source.")
+    state: State | None = None
+    sort: Literal["started", "-started"] = "-started"
+
+
+class ChangeQuery(ListQuery):
+    action: Text | None = Field(None, description="create, update, link, deactivate, delete, …")
+    outcome: Text | None = Field(None, description="planned, staged, applied, waiting, skipped, failed.")
+
+
+@endpoint("GET", "/runs", needs=SEE_RUNS)
+async def index(call: Call, query: RunQuery) -> Listed[Run]:
+    """List runs."""
+    found = await runs.window(call.door, call.org_id, call.window, source_id=query.source, state=query.state)
+    return Listed.of(found, Run.of)
+
+
+@endpoint("GET", "/runs/{id}", needs=SEE_RUNS)
+async def show(call: Call) -> Run:
+    """Show a run."""
+    return Run.of(await _run(call))
+
+
+@endpoint("GET", "/runs/{id}/changes", needs=SEE_RUNS)
+async def changes(call: Call, query: ChangeQuery) -> Listed[RunChange]:
+    """List a run's changes, in the plan's order."""
+    found = await runs.changes_window(
+        call.door,
+        call.org_id,
+        (await _run(call)).id,
+        call.window,
+        outcome=query.outcome,
+        action=query.action,
     )
-    after = found[limit - 1].id if len(found) > limit else None
-    return _json({"runs": [_plain(row) for row in found[:limit]], "next": after})
+    return Listed.of(found, RunChange.of)
 
 
-@signed_in(*SEE_RUNS)
-async def show(request: web.Request) -> web.StreamResponse:
-    return _json(_plain(await _run(request)))
+@endpoint("GET", "/runs/{id}/report.csv", needs=SEE_RUNS, file="text/csv")
+async def report_csv(call: Call) -> Download:
+    """A run's report with a line per changed attribute, as CSV."""
+    run = await _run(call)
+    return Download(f"{_name(run)}.csv", "text/csv", report.csv_of(call.door, run))
 
 
-@signed_in(*SEE_RUNS)
-async def changes(request: web.Request) -> web.StreamResponse:
-    """``{"changes": […], "next": n | null}`` in the plan's order; filters ``outcome`` and ``action``."""
-    run, limit = await _run(request), _limit(request)
-    found = await runs.changes(
-        request.app[DOOR],
-        run.org_id,
-        run.id,
-        after=_number(request, "after", 0),
-        limit=limit + 1,
-        outcome=request.query.get("outcome") or None,
-        action=request.query.get("action") or None,
-    )
-    after = found[limit - 1].n if len(found) > limit else None
-    return _json({"changes": [_plain(row) for row in found[:limit]], "next": after})
+@endpoint("GET", "/runs/{id}/report.json", needs=SEE_RUNS, file="application/json")
+async def report_json(call: Call) -> Download:
+    """A run and all its changes, as one JSON document."""
+    run = await _run(call)
+    return Download(f"{_name(run)}.json", "application/json", report.json_of(call.door, run))
 
 
-@signed_in(*SEE_RUNS)
-async def report_csv(request: web.Request) -> web.StreamResponse:
-    run = await _run(request)
-    return await _stream(request, report.csv_of(request.app[DOOR], run), "text/csv", f"{_name(run)}.csv")
+@endpoint(
+    "POST", "/runs/{id}/approve", needs=("plans.approve",), refuses=(NotFound, NotAllowedNow, StateMoved)
+)
+async def approve(call: Call) -> Run:
+    """Approve a held plan.
+
+    The worker applies it within seconds. Approving twice is the same as once.
+    """
+    await approvals.approve(call.door, call.ctx, call.id)
+    return Run.of(await _run(call))
 
 
-@signed_in(*SEE_RUNS)
-async def report_json(request: web.Request) -> web.StreamResponse:
-    run = await _run(request)
-    pieces = report.json_of(request.app[DOOR], run)
-    return await _stream(request, pieces, "application/json", f"{_name(run)}.json")
-
-
-async def _run(request: web.Request) -> RunRecord:
-    visit = await visit_of(request)
-    return await runs.get_run(request.app[DOOR], visit.org_id, request.match_info["id"])
+async def _run(call: Call) -> RunRecord:
+    return await runs.get_run(call.door, call.org_id, call.id)
 
 
 def _name(run: RunRecord) -> str:
     """Of a source's slug and a time: safe in a header and as a file."""
     return f"scimd-{run.source_name}-{run.started_at:%Y%m%d-%H%M%S}"
-
-
-async def _stream(
-    request: web.Request, pieces: AsyncIterator[str], kind: str, name: str
-) -> web.StreamResponse:
-    """Page by page, so that memory does not grow with the run."""
-    response = web.StreamResponse()
-    response.content_type, response.charset = kind, "utf-8"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    await response.prepare(request)
-    async for piece in pieces:
-        await response.write(piece.encode())
-    await response.write_eof()
-    return response
-
-
-def _limit(request: web.Request) -> int:
-    return min(_number(request, "limit", _PAGE), _PAGE_AT_MOST) or _PAGE
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise InvalidValue(name, "must be a whole number")
-    return int(text)
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _json(body: Mapping[str, Any]) -> web.Response:
-    text = orjson.dumps(body, default=dict)
-    return web.Response(body=text, content_type="application/json", charset="utf-8")

@@ -7,7 +7,26 @@ from typing import Annotated, Any
 import typer
 
 from scimd import __version__
-from scimd.cli import admin, check, decide, doctor, org, run, serve, source, sync, token, user
+from scimd.cli import (
+    admin,
+    audit,
+    catalogue,
+    check,
+    decide,
+    doctor,
+    domain,
+    invitation,
+    org,
+    run,
+    seats,
+    serve,
+    sign_ins,
+    source,
+    sync,
+    token,
+    user,
+    user_changes,
+)
 
 app = typer.Typer(
     name="scimd",
@@ -19,8 +38,18 @@ app = typer.Typer(
 )
 for commands in (serve, check, sync, doctor):
     commands.register(app)
-for noun in (org, token, source, run, decide, user, admin):
+user_changes.register(user.app)
+for noun in (org, domain, token, source, run, decide, user, invitation, seats, audit, admin):
     app.add_typer(noun.app)
+for commands_of in (
+    catalogue.projects,
+    catalogue.teams,
+    catalogue.licences,
+    catalogue.roles,
+    sign_ins.session,
+    sign_ins.login_attempt,
+):
+    app.add_typer(commands_of)
 
 
 @app.callback(invoke_without_command=True)

@@ -25,7 +25,7 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import organizations, runs
+from scimd.org import admin_reads, by_hand, organizations, runs
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
@@ -166,6 +166,57 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )
+
+
+Change = Callable[[Door, Context, Any], Awaitable[object]]
+
+
+def each_person(
+    path: Path | None,
+    org: str | None,
+    many: Sequence[str],
+    change: Change,
+    *,
+    done: str,
+    json: bool,
+    deleted: bool = False,
+) -> None:
+    """Do the same to people named by id, user name or address: a line each, and 1 where one was refused."""
+
+    async def one(door: Door, ctx: Context, who: str) -> None:
+        await change(door, ctx, await admin_reads.find_person(door, ctx.org_id, who, deleted=deleted))
+
+    each(path, org, many, one, done=done, json=json)
+
+
+def each(
+    path: Path | None, org: str | None, many: Sequence[str], change: Change, *, done: str, json: bool
+) -> None:
+    """Do the same to things named by their ids: a line each, and exit code 1 where one was refused."""
+
+    async def work(door: Door, _: config.Config) -> list[by_hand.RowResult]:
+        ctx = context(door, (await organization(door, org)).id)
+        return await by_hand.each(many, lambda one: change(door, ctx, one))
+
+    print_results(run(path, work), done, json)
+
+
+def print_results(rows: Sequence[by_hand.RowResult], done: str, json: bool) -> None:
+    """What became of each of many; ends with 1 where one was refused."""
+    if json:
+        print_json(
+            [
+                {"id": row.id, "done": row.refusal is None}
+                | ({"code": row.refusal.code, "detail": row.refusal.detail} if row.refusal else {})
+                for row in rows
+            ]
+        )
+    else:
+        for row in rows:
+            why = f"[red]{escape(row.refusal.detail)}[/red]" if row.refusal else done
+            out.print(f"{escape(row.id)}: {why}")
+    if any(row.refusal for row in rows):
+        raise typer.Exit(1)
 
 
 async def organization_of_run(door: Door, run_id: str) -> OrgId:

@@ -275,6 +275,30 @@ class TooLarge(Refusal):
 
 
 @dataclass(eq=False)
+class KeyReused(Refusal):
+    """Another request came under this Idempotency-Key before. Give each request a key of its own."""
+
+    key: str
+    code: ClassVar[str] = "idempotency_key_reused"
+
+
+@dataclass(eq=False)
+class RequestInProgress(Refusal):
+    """The request with this Idempotency-Key is being carried out. Send it again to get its answer."""
+
+    retry_after_s: float = 1.0
+    code: ClassVar[str] = "request_in_progress"
+
+
+@dataclass(eq=False)
+class AnswerLost(Refusal):
+    """The request with this Idempotency-Key was carried out, and its answer is lost. Look at what it made."""
+
+    key: str
+    code: ClassVar[str] = "answer_lost"
+
+
+@dataclass(eq=False)
 class TooManyRequests(Refusal):
     """Too many requests; come back later."""
 

@@ -101,7 +101,14 @@ domains = Table(
     Column("domain_key", KeyText, primary_key=True),
     _key("verified_by"),  # operator | dns
     _time("verified_at", null=True),
-    Index("uq_domains_domain_key", "domain_key", unique=True),  # one domain, one organization
+)
+# One domain, one organization; a claim that is not proven stands in nobody's way.
+Index(
+    "uq_domains_domain_key",
+    domains.c.domain_key,
+    unique=True,
+    sqlite_where=domains.c.verified_at.is_not(None),
+    postgresql_where=domains.c.verified_at.is_not(None),
 )
 
 sources = Table(
@@ -541,6 +548,7 @@ invitations = Table(
     _text("address"),
     _key("status"),  # pending | accepted | declined | expired | cancelled
     _flag("staged"),  # its mail waits for the source's release
+    _flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
     _int("generation", 1),
     _text("message", null=True),
     _text("invited_by"),
@@ -554,6 +562,7 @@ invitations = Table(
     _time("hidden_at", null=True),
     Index("ix_invitations_person", "org_id", "person_id", "created_at"),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
+    Index("ix_invitations_created", "created_at", "org_id"),
 )
 # One at a time; and what a settled person may have is found without reading all that are pending.
 Index(
@@ -623,6 +632,24 @@ login_attempts = Table(
     Index("ix_login_attempts_at", "org_id", "at"),
     Index("ix_login_attempts_address", "org_id", "address_key", "at"),
     Index("ix_login_attempts_ip", "ip", "at"),
+)
+
+# ------------------------------------------------------------------------------ the REST API
+
+# Made in the transaction of the write itself; the answer follows, sealed (org/idempotency.py).
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    _org(),
+    Column("actor_id", KeyText, primary_key=True),
+    Column("key", KeyText, primary_key=True),
+    Column("digest", Bytes, nullable=False),  # of method, address and body
+    _key("attempt"),  # the sending that carried it out
+    Column("status", Integer, nullable=True),
+    Column("answer", Bytes, nullable=True),
+    _time("at"),
+    _time("until"),
+    Index("ix_idempotency_keys_until", "until"),
 )
 
 # ------------------------------------------------------------------------------ runs, decisions, leases

@@ -1,9 +1,10 @@
 """Who may call what: every handler declares it, and an undeclared route is not served.
 
-``@public``, ``@signed_in("runs.read", …)`` and ``@scim_token`` mark a handler; the middleware reads
-the mark before the handler runs. A signed-in handler finds its session in ``request[SESSION]``. The
-permissions of one mark are alternatives. A POST of a signed-in person must come from a page of ours:
-by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the session's form token.
+``@public``, ``@signed_in("users.read", …)``, ``@api(…)`` and ``@scim_token`` mark a handler; the
+middleware reads the mark before the handler runs. A signed-in handler finds its session in
+``request[SESSION]``. The permissions of one mark are alternatives. A write of a signed-in person must
+come from a page of ours: by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the
+session's form token.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ H = TypeVar("H", bound=Handler)
 SESSION: web.RequestKey[SessionHolder | None] = web.RequestKey("session", object)  # type: ignore[arg-type]
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _MARK = "__access__"
+#: Where a write of the API carries the session's form token.
+FORM_TOKEN = "X-Form-Token"  # noqa: S105 - a header's name
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """``any_of`` empty: being signed in is enough."""
 
-    kind: Literal["public", "signed_in", "scim_token"]
+    kind: Literal["public", "signed_in", "api", "scim_token"]
     any_of: frozenset[str] = frozenset()
 
 
@@ -53,6 +56,16 @@ def signed_in(*any_of: str) -> Callable[[H], H]:
 
     def mark(handler: H) -> H:
         setattr(handler, _MARK, Access("signed_in", frozenset(any_of)))
+        return handler
+
+    return mark
+
+
+def api(*any_of: str) -> Callable[[H], H]:
+    """Like ``signed_in``, for the REST API: its writes are no forms, so their token is in a header."""
+
+    def mark(handler: H) -> H:
+        setattr(handler, _MARK, Access("api", frozenset(any_of)))
         return handler
 
     return mark
@@ -96,10 +109,14 @@ async def _admit(request: web.Request, access: Access) -> None:
         raise NotAuthenticated
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
-    if request.method not in _SAFE:
-        sent = (await form_of(request)).get("form_token", "")
-        if not _is_form_token(door, holder, sent):
-            raise ForeignForm
+    if request.method not in _SAFE and not _is_form_token(door, holder, await _sent_token(request, access)):
+        raise ForeignForm
+
+
+async def _sent_token(request: web.Request, access: Access) -> str:
+    if access.kind == "api":
+        return request.headers.get(FORM_TOKEN, "")
+    return (await form_of(request)).get("form_token", "")
 
 
 # ------------------------------------------------------------------------------ cookie, forms

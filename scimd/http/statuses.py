@@ -21,6 +21,58 @@ class ForeignForm(errors.Refusal):
     code: ClassVar[str] = "foreign_form"
 
 
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One thing that is wrong: where (a JSON pointer into the body, or a parameter's name), and why."""
+
+    field: str
+    why: str
+
+
+@dataclass(eq=False)
+class InvalidRequest(errors.Refusal):
+    """Something in the request is not as the address takes it; ``faults`` says what, all of it."""
+
+    faults: tuple[FieldFault, ...]
+    code: ClassVar[str] = "invalid_request"
+
+    @property
+    def detail(self) -> str:
+        first = self.faults[0]
+        more = f" And {len(self.faults) - 1} more." if len(self.faults) > 1 else ""
+        return f"{first.field}: {first.why}.{more}"
+
+
+@dataclass(eq=False)
+class MalformedBody(errors.Refusal):
+    """The body is no JSON."""
+
+    why: str
+    code: ClassVar[str] = "malformed_body"
+
+    @property
+    def detail(self) -> str:
+        return f"The body is not what this address takes: {self.why}."
+
+
+@dataclass(eq=False)
+class UnsupportedMediaType(errors.Refusal):
+    """The body is of another type than this address takes."""
+
+    why: str
+    code: ClassVar[str] = "unsupported_media_type"
+
+    @property
+    def detail(self) -> str:
+        return self.why
+
+
+class PreconditionRequired(errors.Refusal):
+    """This replaces the whole. Send If-Match with the ETag that you read, so that nobody's change is lost."""
+
+    code: ClassVar[str] = "precondition_required"
+
+
 STATUS: Mapping[type[errors.Refusal], int] = {
     errors.NotFound: 404,
     errors.InvalidValue: 422,
@@ -41,6 +93,9 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.LinkInvalid: 404,
     errors.WeakPassword: 422,
     errors.TooLarge: 413,
+    errors.KeyReused: 422,
+    errors.RequestInProgress: 409,
+    errors.AnswerLost: 409,
     errors.TooManyRequests: 429,
     errors.Overloaded: 503,
     errors.DatabaseUnavailable: 503,
@@ -49,6 +104,10 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.Busy: 409,
     errors.NotAllowedNow: 409,
     ForeignForm: 403,
+    InvalidRequest: 422,
+    MalformedBody: 400,
+    UnsupportedMediaType: 415,
+    PreconditionRequired: 428,
 }
 
 _SENTENCES = {
@@ -70,12 +129,43 @@ class Fault:
     code: str
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[FieldFault, ...] = ()
+    #: Figures that the sentence names, for programs.
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+#: Which facts of a refusal are told as figures, too.
+_TOLD: Mapping[type[errors.Refusal], tuple[str, ...]] = {
+    errors.SeatLimitReached: ("limit", "used", "active", "invited", "get_more_url"),
+    errors.Held: ("plan_id", "trips"),
+    errors.TooLarge: ("limit",),
+}
 
 
 def of_refusal(refusal: errors.Refusal) -> Fault:
     wait = getattr(refusal, "retry_after_s", None)
     headers = {"Retry-After": str(math.ceil(wait))} if wait is not None else {}
-    return Fault(STATUS[type(refusal)], refusal.code, refusal.detail, headers)
+    facts = {name: getattr(refusal, name) for name in _TOLD.get(type(refusal), ())}
+    return Fault(STATUS[type(refusal)], refusal.code, refusal.detail, headers, _fields_of(refusal), facts)
+
+
+def _fields_of(refusal: errors.Refusal) -> tuple[FieldFault, ...]:
+    match refusal:
+        case InvalidRequest():
+            return refusal.faults
+        case errors.InvalidValue():
+            return (FieldFault(_pointer(refusal.attribute), refusal.why),)
+        case errors.NotUnique():
+            return (FieldFault(_pointer(refusal.attribute), "is taken"),)
+        case errors.OwnedBySource():
+            return (FieldFault(_pointer(refusal.attribute), f"comes from the source {refusal.source}"),)
+        case _:
+            return ()
+
+
+def _pointer(attribute: str) -> str:
+    """RFC 6901, of an attribute's dotted name."""
+    return attribute if attribute.startswith("/") else "/" + attribute.replace(".", "/")
 
 
 def of_http(exc: web.HTTPException) -> Fault:

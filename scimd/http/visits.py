@@ -14,7 +14,7 @@ from scimd.http.keys import DOOR
 from scimd.org import organizations
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sessions import SessionHolder
-from scimd.org.tx import Actor, Context, Door
+from scimd.org.tx import Actor, Context, Door, DoorName
 
 #: Whoever may see sources, audit or people may see what the runs did.
 SEE_RUNS = ("sources.manage", "audit.read", "users.read")
@@ -45,9 +45,9 @@ class Visit:
     def may(self, *any_of: str) -> bool:
         return not self.holder.permissions.isdisjoint(any_of)
 
-    def context(self, door: Door) -> Context:
+    def context(self, door: Door, via: DoorName = "web") -> Context:
         """On whose behalf the door acts; an operator elsewhere is audited as one."""
-        ctx = replace(self.holder.context(door), correlation_id=self.correlation_id)
+        ctx = replace(self.holder.context(door, via), correlation_id=self.correlation_id)
         if not self.is_elsewhere:
             return ctx
         return replace(ctx, org_id=self.org_id, actor=Actor("operator", ctx.actor.id, ctx.actor.name))
@@ -56,17 +56,20 @@ class Visit:
         """The path with its query, and with the organization where it is not the visitor's own."""
         found = {name: value for name, value in query.items() if value not in (None, "")}
         if self.is_elsewhere and path.startswith("/"):
-            found["org"] = self.organization.slug
+            found["organization" if path.startswith("/api/") else "org"] = self.organization.slug
         return f"{path}?{urlencode(found)}" if found else path
 
 
-async def visit_of(request: web.Request) -> Visit:
-    """Who looks at what. NotFound for another organization than one's own, which need not be told apart."""
+async def visit_of(request: web.Request, parameter: str = "org") -> Visit:
+    """Who looks at what. NotFound for another organization than one's own, which need not be told apart.
+
+    ``parameter`` of the query names the organization: ``org`` on pages, ``organization`` in the API.
+    """
     holder = request[guard.SESSION]
     if holder is None:
         raise NotAuthenticated
     door = request.app[DOOR]
-    slug = request.query.get("org", holder.org_slug)
+    slug = request.query.get(parameter, holder.org_slug)
     if slug != holder.org_slug and not holder.is_operator:
         raise NotFound("organization", slug)
     organization = await organizations.by_slug(door, slug)

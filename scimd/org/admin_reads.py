@@ -177,6 +177,27 @@ def _project_names(conn: Connection, org_id: OrgId, loaded: Loaded) -> Mapping[s
 # ------------------------------------------------------------------------------ one
 
 
+async def find_person(door: Door, org_id: OrgId, who: str, *, deleted: bool = False) -> PersonId:
+    """The id of the person whom an id, local user name or address means. Raises NotFound.
+
+    ``deleted``: among those who were deleted and can be restored; of several the last one deleted.
+    """
+    there = _p.deleted_at.is_not(None) if deleted else _p.deleted_at.is_(None)
+    query = (
+        select(_p.id)
+        .where(
+            _p.org_id == org_id,
+            there,
+            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)),
+        )
+        .order_by(_p.deleted_at.desc())
+    )
+    found = await door.read(lambda conn: conn.execute(query).scalar())
+    if found is None:
+        raise NotFound("person", who)
+    return PersonId(found)
+
+
 async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
     """One person by id, local user name or address. Raises NotFound."""
 

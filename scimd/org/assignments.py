@@ -210,6 +210,37 @@ def assign_new(
         _give(tx, person_id, "team", team_id)
 
 
+def assign_more(
+    tx: Tx,
+    person_id: PersonId,
+    role: RoleName,
+    wanted: Mapping[ProjectId, RoleName] | None,
+    team_id: TeamId | None,
+) -> None:
+    """What somebody who is invited again shall have, beside what they had by hand."""
+    if role == USER or _by_hand(tx, person_id, "role", role):
+        role = USER
+    held = {row.target for row in _by_hand(tx, person_id, "project")}
+    more = {key: value for key, value in (wanted or {}).items() if key not in held}
+    teams_held = _by_hand(tx, person_id, "team")
+    if team_id is not None and [row.target for row in teams_held] != [team_id]:
+        _take(tx, person_id, teams_held)
+    elif teams_held:
+        team_id = None
+    assign_new(tx, person_id, role, more, team_id)
+
+
+def assign_instead(
+    tx: Tx, person_id: PersonId, role: RoleName | None, wanted: Mapping[ProjectId, RoleName] | None
+) -> None:
+    """Role and projects of an invitation that is edited, in place of those by hand; None stays."""
+    if role is not None:
+        _take(tx, person_id, _by_hand(tx, person_id, "role"))
+    if wanted is not None:
+        _take(tx, person_id, _by_hand(tx, person_id, "project"))
+    assign_new(tx, person_id, role or USER, wanted, None)
+
+
 def needs_project(tx: Tx, person_id: PersonId) -> None:
     """Raise NotAllowedNow for somebody who was settled without the project that their role needs (P3)."""
     query = select(people.c.causes, people.c.display_name)

@@ -12,7 +12,7 @@ from scimd.core.people import GroupId, ProjectId, SourceId, fold
 from scimd.core.roles import MEMBER, Effect, GroupRule
 from scimd.db.among import among
 from scimd.db.tables import group_effects, groups
-from scimd.org import member_rows, projects, teams, unsettled
+from scimd.org import member_rows, named, projects, unsettled
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -44,9 +44,9 @@ def _effects(tx: Tx, rule: GroupRule, name: str) -> Iterable[Effect]:
     if rule.role:
         yield Effect(rule.number, "role", rule.role)
     if rule.team:
-        yield Effect(rule.number, "team", teams.team_named(tx, rule.team))
+        yield Effect(rule.number, "team", named.team_named(tx, rule.team))
     if rule.licence:
-        yield Effect(rule.number, "licence", teams.licence_named(tx, rule.licence))
+        yield Effect(rule.number, "licence", named.licence_named(tx, rule.licence))
 
 
 def _insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:

@@ -110,7 +110,7 @@ class RowResult:
     refusal: Refusal | None = None
 
 
-async def each(ids: Sequence[str], work: Callable[[PersonId], Awaitable[object]]) -> list[RowResult]:
+async def each(ids: Sequence[str], work: Callable[[Any], Awaitable[object]]) -> list[RowResult]:
     """Do the same to many, each in a transaction of its own, in order: a result per row.
 
     One that is refused changes nothing, and stops none of the others.
@@ -118,7 +118,7 @@ async def each(ids: Sequence[str], work: Callable[[PersonId], Awaitable[object]]
     found: list[RowResult] = []
     for each_id in ids:
         try:
-            await work(PersonId(each_id))
+            await work(each_id)
         except Refusal as exc:
             found.append(RowResult(each_id, exc))
         else:

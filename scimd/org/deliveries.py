@@ -139,7 +139,7 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
             invitations.c.expires_at > tx.now,
         )
     ).first()
-    if found is None or person.status != Status.PENDING or not set(person.causes) <= _WANTED:
+    if found is None or not (_comes_back(found, person) or _comes_in(person)):
         return None
     return Delivery(
         org_id=tx.org_id,
@@ -156,6 +156,16 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
         message=found.message,
         projects=project_names(tx.conn, tx.org_id, PersonId(row.person_id)),
     )
+
+
+def _comes_in(person: Any) -> bool:
+    return bool(person.status == Status.PENDING) and set(person.causes) <= _WANTED
+
+
+def _comes_back(invitation: Any, person: Any) -> bool:
+    """Somebody whom an admin deactivated, and nobody else, may be invited back."""
+    ends = [cause.partition(":")[0] for cause in person.causes]
+    return bool(invitation.reactivates) and set(ends) <= {CauseKind.DEACTIVATED.value, *_WANTED}
 
 
 def _other(tx: Tx, row: Any, person: Any) -> Delivery | None:

@@ -38,7 +38,7 @@ _ASSERTIONS = Prepared(
 _GRANTS = Prepared(select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None)))
 _GATES = Prepared(select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id)))
 _INVITATIONS = Prepared(
-    select(_i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at)
+    select(_i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at, _i.reactivates)
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
 )
@@ -175,5 +175,6 @@ def _invitations(
         gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
         found[person_id] = "none" if gone else row.status
         if row.status == "pending":
-            pending[person_id] = Pending(row.id, person_id, row.address, row.sent_at is not None)
+            sent = row.sent_at is not None
+            pending[person_id] = Pending(row.id, person_id, row.address, sent, row.reactivates)
     return found, pending

@@ -16,7 +16,7 @@ from scimd.core.standing import CauseKind, SourceState, Standing, Status
 from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
-from scimd.org.tx import Tx
+from scimd.org.tx import Inviting, Tx
 
 #: ``ended_by`` of an invitation that scimd cancelled itself. It counts as none: a return makes a new one.
 BY_SCIMD = "scimd"
@@ -61,6 +61,7 @@ class Pending:
     person_id: PersonId
     address: str
     sent: bool
+    reactivates: bool
 
 
 def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]) -> None:
@@ -107,6 +108,8 @@ def _course(person: FollowUp, invitation: Pending | None) -> _Course:
     wants = person.after.needs_invitation and not waits and person.address is not None
     if invitation is None:
         return "open" if wants else "leave"
+    if invitation.reactivates and _only_deactivated(person.after):
+        return "leave"
     if person.after.status is not Status.PENDING:
         return "cancel"
     if wants:
@@ -117,11 +120,20 @@ def _course(person: FollowUp, invitation: Pending | None) -> _Course:
     return "leave" if invitation.sent else "cancel"
 
 
+def _only_deactivated(standing: Standing) -> bool:
+    """Nothing but an admin's deactivation makes the person Inactive, and accepting lifts that."""
+    ends = [cause for cause in standing.causes if cause.kind in _ENDS]
+    return bool(ends) and all(cause.kind is CauseKind.DEACTIVATED for cause in ends)
+
+
+_ENDS = (CauseKind.DELETED, CauseKind.DEACTIVATED, CauseKind.DISABLED, CauseKind.DEPROVISIONED)
+
+
 _i, _d = invitations.c, deliveries.c
 # Spelled out: a database takes a partial index only where it sees its condition.
 _is_pending = _i.status == literal_column("'pending'")
 _PENDING = Prepared(
-    select(_i.id, _i.person_id, _i.address, _i.sent_at).where(
+    select(_i.id, _i.person_id, _i.address, _i.sent_at, _i.reactivates).where(
         _i.org_id == bindparam("org_id"), one_of(_i.person_id), _is_pending
     )
 )
@@ -132,7 +144,9 @@ def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, Pending]:
     if not known:
         return {}
     rows = _PENDING.all(tx.conn, {"org_id": tx.org_id, "keys": known})
-    found = [Pending(row.id, row.person_id, row.address, row.sent_at is not None) for row in rows]
+    found = [
+        Pending(row.id, row.person_id, row.address, row.sent_at is not None, row.reactivates) for row in rows
+    ]
     return {pending.person_id: pending for pending in found}
 
 
@@ -259,23 +273,54 @@ def _open(tx: Tx, many: Sequence[FollowUp]) -> None:
     if not many:
         return
     sources = tx.book.rules.sources
-    rows: list[dict[str, Any]] = [
-        {
-            "org_id": tx.org_id,
-            "id": tx.new_id(),
-            "person_id": person.person_id,
-            "address": person.address,
-            "status": "pending",
-            "staged": person.source_state == "staged",
-            "invited_by": sources[person.source_id].name if person.source_id else tx.ctx.actor.name,
-            "source_id": person.source_id,
-            "created_at": tx.now,
-            "expires_at": tx.now + timedelta(seconds=tx.settings.invitation_valid_s),
-        }
+    rows = [
+        new_row(
+            tx,
+            person.person_id,
+            str(person.address),
+            staged=person.source_state == "staged",
+            invited_by=sources[person.source_id].name if person.source_id else None,
+            source_id=person.source_id,
+        )
         for person in many
     ]
+    owe(tx, rows)
+
+
+def new_row(
+    tx: Tx,
+    person_id: PersonId,
+    address: str,
+    *,
+    staged: bool = False,
+    invited_by: str | None = None,
+    source_id: SourceId | None = None,
+    reactivates: bool = False,
+) -> dict[str, Any]:
+    """A pending invitation, with what the hand that invites says in it."""
+    said = tx.inviting.get(person_id, Inviting())
+    valid_s = tx.settings.invitation_valid_s if said.valid_s is None else said.valid_s
+    return {
+        "org_id": tx.org_id,
+        "id": tx.new_id(),
+        "person_id": person_id,
+        "address": address,
+        "status": "pending",
+        "staged": staged,
+        "reactivates": reactivates,
+        "message": said.message,
+        "invited_by": invited_by or tx.ctx.actor.name,
+        "source_id": source_id,
+        "created_at": tx.now,
+        "expires_at": tx.now + timedelta(seconds=valid_s),
+    }
+
+
+def owe(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """Write new invitations, and owe their mails."""
     _INVITE.many(tx.conn, rows)
-    _OWE.many(tx.conn, [mail(tx, row) for row in rows])
+    by_hand = tx.inviting
+    _OWE.many(tx.conn, [mail(tx, row, at_once=row["person_id"] in by_hand) for row in rows])
     for row in rows:
         after = {"person": row["person_id"], "address": row["address"], "staged": row["staged"]}
         tx.record(Event(EventKind.INVITATION_CREATED, "invitation", row["id"], after=after))

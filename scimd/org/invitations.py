@@ -24,7 +24,7 @@ from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import deliveries, grants, invitations, organizations, people, projects, sources
-from scimd.org import credentials, passwords, permissions, sessions
+from scimd.org import credentials, gates, passwords, permissions, sessions
 from scimd.org.invitation_upkeep import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -245,6 +245,9 @@ def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
     tx.conn.execute(
         update(people).where(people.c.org_id == tx.org_id, people.c.id == row.person_id).values(**values)
     )
+    if row.reactivates:
+        gates.lift(tx, PersonId(row.person_id), "deactivated")
+        gates.wants_seat_by_hand(tx, PersonId(row.person_id))
     tx.touch([PersonId(row.person_id)])
 
 
@@ -371,20 +374,42 @@ async def withdraw(door: Door, ctx: Context, invitation_id: InvitationId) -> Inv
     def body(tx: Tx) -> InvitationRecord:
         row = _mine(tx, invitation_id)
         rules.withdraw(_as_record(row))
-        by = tx.ctx.actor.name
-        tx.conn.execute(
-            update(invitations)
-            .where(invitations.c.org_id == tx.org_id, invitations.c.id == row.id)
-            # An admin who calls himself like BY_SCIMD must not count as scimd.
-            .values(status="cancelled", ended_at=tx.now, ended_by=f"{by} (admin)" if by == BY_SCIMD else by)
-        )
-        cancel_mails(tx, [row.id])
-        tx.touch([PersonId(row.person_id)])
-        after = {"person": row.person_id, "by": by}
-        tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
+        _withdraw(tx, row)
         return _one(tx.conn, tx.org_id, invitation_id)
 
     return await door.run(ctx, body)
+
+
+def _withdraw(tx: Tx, row: Any) -> None:
+    by = tx.ctx.actor.name
+    tx.conn.execute(
+        update(invitations)
+        .where(invitations.c.org_id == tx.org_id, invitations.c.id == row.id)
+        # An admin who calls himself like BY_SCIMD must not count as scimd.
+        .values(status="cancelled", ended_at=tx.now, ended_by=f"{by} (admin)" if by == BY_SCIMD else by)
+    )
+    cancel_mails(tx, [row.id])
+    tx.touch([PersonId(row.person_id)])
+    after = {"person": row.person_id, "by": by}
+    tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
+
+
+async def hide(door: Door, ctx: Context, invitation_id: InvitationId) -> None:
+    """Delete from the list; the audit keeps it. One that is pending is withdrawn by it."""
+    permissions.require(ctx, "invitations.manage")
+
+    def body(tx: Tx) -> None:
+        row = _mine(tx, invitation_id)
+        if row.status == InvitationStatus.PENDING:
+            _withdraw(tx, row)
+        tx.conn.execute(
+            update(invitations)
+            .where(invitations.c.org_id == tx.org_id, invitations.c.id == invitation_id)
+            .values(hidden_at=tx.now)
+        )
+        tx.record(Event(EventKind.INVITATION_DELETED, "invitation", row.id, before={"person": row.person_id}))
+
+    await door.run(ctx, body)
 
 
 # ------------------------------------------------------------------------------ by time

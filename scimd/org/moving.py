@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from scimd.core.errors import Forbidden, NotAllowedNow, NotFound
+from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.core.roles import USER
@@ -28,8 +28,7 @@ async def move(door: Door, ctx: Context, person_id: PersonId, to_slug: str) -> P
     They sign in anew there, by a link to set a password. Raises Forbidden for whoever is no operator,
     NotFound, OwnedBySource, NotUnique where the address is taken there, SeatLimitReached there.
     """
-    if not permissions.is_trusted(ctx):
-        raise Forbidden("of an operator")
+    permissions.require_operator(ctx, "users.manage")
     target = await organizations.by_slug(door, to_slug)
     if target.id == ctx.org_id:
         raise NotAllowedNow("The person is in that organization already.")

@@ -17,7 +17,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, ProjectId, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
-from scimd.db.locks import insert_ignore
+from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import declared_sources, held_changes, permissions
 from scimd.org.sources import bump, mark_everyone
@@ -211,22 +211,23 @@ def _hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
     if not keys:
         return []
+    column = domains.c
     held = {
         row.domain_key: row.org_id
         for row in tx.conn.execute(
-            select(domains.c.domain_key, domains.c.org_id).where(domains.c.domain_key.in_(keys))
+            select(column.domain_key, column.org_id).where(
+                column.domain_key.in_(keys), column.verified_at.is_not(None)
+            )
         )
     }
     for key, holder in held.items():
         if holder != tx.org_id:
             raise NotUnique("domain", key, holder="another organization")
     new = [key for key in keys if key not in held]
+    statement = upsert(tx.conn, domains, key=("org_id", "domain_key"), update=("verified_by", "verified_at"))
     for key in new:
-        tx.conn.execute(
-            domains.insert().values(
-                org_id=tx.org_id, domain_key=key, verified_by="operator", verified_at=tx.now
-            )
-        )
+        row = {"org_id": tx.org_id, "domain_key": key, "verified_by": "operator", "verified_at": tx.now}
+        tx.conn.execute(statement, row)
     return new
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from scimd.core import access
+from scimd.core.errors import Forbidden
 from scimd.org.tx import Context
 
 #: Whoever can run a command on the host, and scimd itself, may everything.
 _TRUSTED = frozenset({"operator", "job", "system"})
+#: An operator who comes by these is a person of the organization ``system``, with a person's permissions.
+_BY_REQUEST = frozenset({"web", "api"})
 
 
 def require(ctx: Context, permission: str) -> None:
@@ -15,6 +18,13 @@ def require(ctx: Context, permission: str) -> None:
         access.require(ctx.permissions, permission)
 
 
+def require_operator(ctx: Context, permission: str) -> None:
+    """Raise Forbidden for whoever is no operator, or one without the permission."""
+    if ctx.actor.kind not in _TRUSTED:
+        raise Forbidden("of an operator")
+    require(ctx, permission)
+
+
 def is_trusted(ctx: Context) -> bool:
     """Whether the caller may everything, whatever permissions they hold."""
-    return ctx.actor.kind in _TRUSTED
+    return ctx.actor.kind in _TRUSTED and ctx.door not in _BY_REQUEST

@@ -29,6 +29,7 @@ from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import people, rules, run_changes, runs, seat_pools, sources
 from scimd.org.tx import Door, Tx
+from scimd.org.windows import Slice, Window, cut
 
 Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
@@ -179,6 +180,23 @@ async def list_runs(
     return await door.read(lambda conn: [record_of(row) for row in conn.execute(query)])
 
 
+async def window(
+    door: Door,
+    org_id: OrgId,
+    part: Window,
+    *,
+    source_id: str | None = None,
+    state: State | None = None,
+) -> Slice[RunRecord]:
+    """Runs by the time at which they began (``started``)."""
+    query = _query().where(runs.c.org_id == org_id)
+    if source_id is not None:
+        query = query.where(runs.c.source_id == source_id)
+    if state is not None:
+        query = query.where(runs.c.state == state)
+    return await door.read(lambda conn: cut(conn, query, part, {}, runs.c.id).map(record_of))
+
+
 async def get_run(door: Door, org_id: OrgId, run_id: str) -> RunRecord:
     """Raises NotFound."""
     return await door.read(lambda conn: find(conn, org_id, run_id))
@@ -221,6 +239,25 @@ async def changes(
     if action is not None:
         query = query.where(column.action == action)
     return await door.read(lambda conn: [_change(row) for row in conn.execute(query)])
+
+
+async def changes_window(
+    door: Door,
+    org_id: OrgId,
+    run_id: RunId,
+    part: Window,
+    *,
+    outcome: str | None = None,
+    action: str | None = None,
+) -> Slice[ChangeRecord]:
+    """A run's changes in the plan's order."""
+    column = run_changes.c
+    query = select(run_changes).where(column.org_id == org_id, column.run_id == run_id)
+    if outcome is not None:
+        query = query.where(column.outcome == outcome)
+    if action is not None:
+        query = query.where(column.action == action)
+    return await door.read(lambda conn: cut(conn, query, part, {}, column.n).map(_change))
 
 
 async def every_change(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeRecord]:

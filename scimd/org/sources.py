@@ -262,6 +262,7 @@ def bump(tx: Tx) -> int:
     """Raise the organization's generation, by which all that is cached of its rules is cached."""
     org = organizations.c
     statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
+    tx.forget_book()
     return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())
 
 

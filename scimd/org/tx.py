@@ -42,6 +42,12 @@ class Actor:
     name: str
 
 
+class Claim(Protocol):
+    """What a transaction takes before its body, or is refused (``org.idempotency``)."""
+
+    def claim(self, tx: Tx) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """On whose behalf a call comes, through which door, into which organization."""
@@ -53,6 +59,8 @@ class Context:
     #: The source that speaks: of a SCIM token, of a sync run.
     source_id: SourceId | None = None
     permissions: frozenset[str] = frozenset()
+    #: The request's Idempotency-Key, which its first transaction takes.
+    once: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,9 @@ class DoorSettings:
     session_idle_s: float = 1800.0
     session_absolute_s: float = 43200.0
     sign_in_attempts: int = 10
+    #: Invitations by hand within an hour: of one actor, of one organization.
+    invitations_per_actor: int = 500
+    invitations_per_organization: int = 5000
     #: At most so many people are settled in the transaction that touches them.
     settle_at_once: int = 200
 
@@ -101,6 +112,14 @@ class Chance:
         if self._at > len(self._drawn):
             self._drawn += secrets.token_bytes(max(n, self._PORTION))
         return bytes(self._drawn[begin : self._at])
+
+
+@dataclass(frozen=True, slots=True)
+class Inviting:
+    """``valid_s`` None: as the config says."""
+
+    message: str | None = None
+    valid_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -141,6 +160,8 @@ class Tx:
     seat_policy: Policy | None = None
     #: Order among newcomers of this transaction: (source priority, rule number, external id) as text.
     places: dict[PersonId, str] = field(default_factory=dict)
+    #: What a hand says with the invitation that settling opens.
+    inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     #: Seats are free that others wait for: a promotion has to follow.
     seats_owed: bool = False
@@ -161,6 +182,10 @@ class Tx:
         if self._book is None:
             self._book = self.books.of(self.beside, self.org_id)
         return self._book
+
+    def forget_book(self) -> None:
+        """The body has changed what the organization decided: read it anew."""
+        self._book = None
 
     @property
     def org_id(self) -> OrgId:
@@ -233,6 +258,8 @@ class Door:
             chance.rewind()
             tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books)
             try:
+                if ctx.once is not None:
+                    ctx.once.claim(tx)
                 value = body(tx)
                 self._settle(tx)
                 if then is not None:

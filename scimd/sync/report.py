@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator
 from dataclasses import fields
 from typing import Any
 
 import orjson
 
+from scimd.core import cells
 from scimd.org import runs
 from scimd.org.runs import ChangeRecord, RunRecord
 from scimd.org.tx import Door
@@ -18,8 +17,6 @@ COLUMNS = (
     "n", "kind", "what", "name", "external_id", "situation", "action", "outcome", "reason", "detail",
     "attribute", "old", "new", "applied_at",
 )  # fmt: skip
-#: What makes a spreadsheet take a cell for a formula (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _WORDS = {
     "create": "created",
     "update": "updated",
@@ -51,9 +48,9 @@ def what(change: ChangeRecord) -> str:
 
 async def csv_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
     """A line per changed attribute; a change without values has one line."""
-    yield _line(COLUMNS)
+    yield cells.line(COLUMNS)
     async for change in runs.every_change(door, run.org_id, run.id):
-        yield "".join(_line(cells) for cells in _cells(change))
+        yield "".join(cells.line(row) for row in _rows(change))
 
 
 async def json_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
@@ -74,7 +71,7 @@ def _plain(value: Any) -> Any:
     return dict(value)
 
 
-def _cells(change: ChangeRecord) -> list[tuple[object, ...]]:
+def _rows(change: ChangeRecord) -> list[tuple[object, ...]]:
     old, new = change.old or {}, change.new or {}
     head = (
         change.n, change.kind, what(change), change.name, change.external_id, change.situation, change.action,
@@ -89,15 +86,3 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _line(cells: tuple[object, ...]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerow([_safe(cell) for cell in cells])
-    return buffer.getvalue()
-
-
-def _safe(cell: object) -> str:
-    """The text of a cell; one that a spreadsheet would calculate begins with an apostrophe."""
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -41,11 +41,11 @@ from scimd.org import (
     detaching,
     local_people,
     moving,
+    named,
     organizations,
     partner_approvals,
     purging,
     sign_in,
-    teams,
 )
 from scimd.org import gates as hand
 from scimd.org import links as one_time
@@ -383,8 +383,8 @@ async def test_a_project_that_a_group_gives_is_not_taken_by_hand(acme: House) ->
 
 async def test_each_person_is_in_one_team(acme: House) -> None:
     ann = await active(acme)
-    red = await acme.run(lambda tx: teams.team_named(tx, "Red"), acme.as_admin())
-    blue = await acme.run(lambda tx: teams.team_named(tx, "Blue"), acme.as_admin())
+    red = await acme.run(lambda tx: named.team_named(tx, "Red"), acme.as_admin())
+    blue = await acme.run(lambda tx: named.team_named(tx, "Blue"), acme.as_admin())
     await assignments.set_team(acme.door, acme.as_admin(), ann, red)
     await assignments.set_team(acme.door, acme.as_admin(), ann, blue)
     assert (await acme.person(ann)).team_id == blue

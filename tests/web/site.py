@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,8 @@ import aiohttp
 from aiohttp import web
 
 from scimd.admin import app as admin_app
+from scimd.admin.endpoints import Endpoint
+from scimd.admin.table import TABLE
 from scimd.config import Config, Server
 from scimd.core.people import OrgId, PersonId, RunId
 from scimd.core.sync.limits import Trip, TripKind
@@ -165,6 +167,7 @@ async def site(
     *,
     public_url: str | None = None,
     extra_route: Any = None,
+    api: Sequence[Endpoint] = TABLE,
     request_timeout: float = 30,
     **settings: Any,
 ) -> AsyncIterator[Site]:
@@ -187,7 +190,7 @@ async def site(
     )
     app = http_app.make(config, door)
     scim_app.add(app, config, door)
-    admin_app.add(app, config, door)
+    admin_app.add(app, config, door, api)
     web_app.add(app, config, door)
     if extra_route is not None:
         app.router.add_get(*extra_route)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 
-import pytest
-
 from scimd.core.sync.policy import Action, Situation
 from scimd.org import approvals, decisions
 from tests.web.site import REMOVALS, Site, change
@@ -128,42 +126,6 @@ async def test_csv_and_json_hold_every_change(acme: Site) -> None:
             ]
 
 
-async def test_rest_lists_pages_and_filters(acme: Site) -> None:
-    source = await acme.source("directory", kind="connector", connector="file")
-    first = await acme.run(source, "done", change(), NEW)
-    second = await acme.run(source, "done")
-    async with acme.signed_in() as session:
-        async with session.get("/api/v1/runs?limit=1") as answer:
-            page = await answer.json()
-            assert [row["id"] for row in page["runs"]] == [second]
-        async with session.get(f"/api/v1/runs?limit=1&after={page['next']}") as answer:
-            assert [row["id"] for row in (await answer.json())["runs"]] == [first]
-        async with session.get(f"/api/v1/runs/{first}") as answer:
-            assert (await answer.json())["source_name"] == "directory"
-        async with session.get(f"/api/v1/runs/{first}/changes?action=create") as answer:
-            assert [row["name"] for row in (await answer.json())["changes"]] == ["Yuko Nakamura"]
-
-
-@pytest.mark.parametrize(
-    ("path", "status", "code"),
-    [
-        ("/api/v1/runs/nothing", 404, "not_found"),
-        ("/api/v1/runs?limit=many", 422, "invalid_value"),
-        ("/api/v1/nothing", 404, "not_found"),
-    ],
-)
-async def test_rest_answers_with_problems(acme: Site, path: str, status: int, code: str) -> None:
-    async with acme.signed_in() as session, session.get(path) as answer:
-        body = await answer.json(content_type="application/problem+json")
-        assert (answer.status, body["status"], body["code"]) == (status, status, code)
-
-
-async def test_rest_without_session_is_401_and_no_redirect(acme: Site) -> None:
-    async with acme.browser() as session, session.get("/api/v1/runs", allow_redirects=False) as answer:
-        assert answer.status == 401
-        assert answer.content_type == "application/problem+json"
-
-
 async def test_other_organizations_run_is_not_there(acme: Site) -> None:
     from scimd.org.organizations import NewOrganization, create
     from tests.web.site import OPERATOR
@@ -176,7 +138,7 @@ async def test_other_organizations_run_is_not_there(acme: Site) -> None:
             f"/runs/{run_id}",
             f"/runs/{run_id}?org=acme",
             "/?org=acme",
-            f"/api/v1/runs/{run_id}?org=acme",
+            f"/api/v1/runs/{run_id}?organization=acme",
         ):
             async with session.get(path) as answer:
                 assert answer.status == 404

@@ -54,6 +54,7 @@ async def test_every_route_says_who_may_call_it(acme: Site) -> None:
 PUBLIC = {
     "/healthz", "/readyz", "/static/{name}", "/sign-in", "/o/{slug}/sign-in", "/sign-in/{token}",
     "/set-password/{token}", "/invitation/{token}", "/invitation/{token}/decline", "/welcome",
+    "/api", "/api/openapi.json",
 }  # fmt: skip
 
 
@@ -179,10 +180,10 @@ async def test_odd_characters_are_nobodys_name(acme: Site, odd: str) -> None:
             f"/runs?after={odd}",
             f"/people?search={odd}",
             f"/?org={odd}",
-            f"/api/v1/runs?after={odd}",
+            f"/api/v1/runs?cursor={odd}",
         ):
             async with session.get(URL(acme.url + path, encoded=True)) as answer:
-                assert answer.status in (200, 404), path
+                assert answer.status in (200, 404, 422), path
     async with acme.browser() as session:
         body = f"address={odd}&password={odd}&next={odd}".encode()
         headers = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -145,7 +145,14 @@ def upgrade() -> None:
         sa.Column("verified_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "domain_key", name=op.f("pk_domains")),
     )
-    op.create_index("uq_domains_domain_key", "domains", ["domain_key"], unique=True)
+    op.create_index(
+        "uq_domains_domain_key",
+        "domains",
+        ["domain_key"],
+        unique=True,
+        sqlite_where=sa.text("verified_at IS NOT NULL"),
+        postgresql_where=sa.text("verified_at IS NOT NULL"),
+    )
     op.create_table(
         "event_values",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -275,6 +282,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'live' AND unique_name_key IS NOT NULL"),
     )
     op.create_table(
+        "idempotency_keys",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("actor_id", types.KeyText(), nullable=False),
+        sa.Column("key", types.KeyText(), nullable=False),
+        sa.Column("digest", types.Bytes(), nullable=False),
+        sa.Column("attempt", types.KeyText(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("answer", types.Bytes(), nullable=True),
+        sa.Column("at", types.UtcDateTime(), nullable=False),
+        sa.Column("until", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "actor_id", "key", name=op.f("pk_idempotency_keys")),
+    )
+    op.create_index("ix_idempotency_keys_until", "idempotency_keys", ["until"], unique=False)
+    op.create_table(
         "invitations",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -282,6 +303,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
@@ -307,6 +329,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),

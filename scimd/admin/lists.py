@@ -1,0 +1,117 @@
+"""Lists on the wire: windows from parameters, cursors, and whole lists as CSV or JSON."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from scimd.admin.endpoints import Call, Endpoint
+from scimd.admin.models import Download, Listed, ListQuery, Output, Page
+from scimd.core import cells
+from scimd.http.statuses import FieldFault, InvalidRequest
+from scimd.org.sealing import NotSealedHere, seal, unseal
+from scimd.org.windows import Place, Window
+
+_PURPOSE = "api cursor"
+_EXPORTED_AT_ONCE = 500
+_PAGING = frozenset(("limit", "cursor", "total", "format"))
+_CSV, _JSON = "text/csv", "application/json"
+
+Turn = Callable[[Call], Awaitable[Listed[Any]]]
+
+
+def window_of(row: Endpoint, call: Call, query: ListQuery) -> Window:
+    """Which part of the list is asked for. Raises InvalidRequest for a cursor that is none."""
+    after = _opened(row, call, query) if query.cursor else None
+    return Window(query.limit, after, getattr(query, "sort", None) or "", query.total)
+
+
+def page_of(row: Endpoint, call: Call, query: ListQuery, found: Listed[Any]) -> Output:
+    assert row.answer is not None  # noqa: S101 - lists have rows
+    following = _sealed(row, call, query, found.next) if found.next else None
+    page: type[Page[Any]] = Page[row.answer]  # type: ignore[name-defined]
+    return page.model_construct(items=found.rows, next=following, total=found.total)
+
+
+# ------------------------------------------------------------------------------ cursors
+
+
+def _owner(row: Endpoint, call: Call, query: ListQuery) -> str:
+    """A cursor goes on in one list of one organization, with the same filters and the same order."""
+    asked = {name: str(value) for name, value in query if name not in _PAGING}
+    digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    where = " ".join(f"{name}={value}" for name, value in sorted(call.path.items()))
+    return f"{call.org_id} {row.path} {where} {digest}"
+
+
+def _sealed(row: Endpoint, call: Call, query: ListQuery, place: Place) -> str:
+    key = {"at": place.key.isoformat()} if isinstance(place.key, datetime) else place.key
+    sealed = seal(call.door.keys, _PURPOSE, orjson.dumps([key, place.id]), _owner(row, call, query))
+    return base64.urlsafe_b64encode(sealed).decode().rstrip("=")
+
+
+def _opened(row: Endpoint, call: Call, query: ListQuery) -> Place:
+    text = query.cursor or ""
+    try:
+        sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        key, row_id = orjson.loads(unseal(call.door.keys, _PURPOSE, sealed, _owner(row, call, query)))
+    except (NotSealedHere, binascii.Error) as exc:
+        why = "is none that this list gave for these filters and this sort; begin without one"
+        raise InvalidRequest((FieldFault("cursor", why),)) from exc
+    return Place(datetime.fromisoformat(key["at"]) if isinstance(key, dict) else key, row_id)
+
+
+# ------------------------------------------------------------------------------ files
+
+
+def file_wanted(request: web.Request, query: ListQuery) -> str | None:
+    """``csv`` or ``json`` where the whole list is asked for as a file."""
+    accepts = request.headers.get("Accept", "")
+    return query.format or ("csv" if accepts.partition(";")[0].strip() == _CSV else None)
+
+
+async def whole(row: Endpoint, call: Call, query: ListQuery, kind: str, turn: Turn) -> Download:
+    """The list from its beginning to its end. The first part is read at once: it may be refused."""
+    start = replace(call, window=Window(_EXPORTED_AT_ONCE, None, getattr(query, "sort", None) or ""))
+    first = await turn(start)
+    write = _csv if kind == "csv" else _json
+    name = f"{row.tag}-{call.visit.organization.slug}.{kind}"
+    return Download(name, _CSV if kind == "csv" else _JSON, write(row, _parts(start, first, turn)))
+
+
+async def _parts(call: Call, found: Listed[Any], turn: Turn) -> AsyncIterator[list[Output]]:
+    yield found.rows
+    while found.next is not None:
+        found = await turn(replace(call, window=replace(call.window, after=found.next)))
+        yield found.rows
+
+
+async def _csv(row: Endpoint, parts: AsyncIterator[list[Output]]) -> AsyncIterator[str]:
+    assert row.answer is not None  # noqa: S101 - lists have rows
+    names = list(row.answer.model_fields)
+    yield cells.line(names)
+    async for part in parts:
+        yield "".join(cells.line(_cells(each, names)) for each in part)
+
+
+def _cells(row: Output, names: list[str]) -> list[object]:
+    plain = row.model_dump(mode="json")
+    return [plain[name] for name in names]
+
+
+async def _json(row: Endpoint, parts: AsyncIterator[list[Output]]) -> AsyncIterator[str]:
+    yield '{"items":['
+    comma = ""
+    async for part in parts:
+        for each in part:
+            yield f"{comma}\n{each.model_dump_json()}"
+            comma = ","
+    yield "\n]}\n"

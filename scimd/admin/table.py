@@ -1,0 +1,18 @@
+"""The whole table: the endpoints of each noun, in the order in which the manual shows them."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from scimd.admin import runs
+from scimd.admin.endpoints import Endpoint
+
+_NOUNS: tuple[ModuleType, ...] = (runs,)
+
+
+def rows_of(*nouns: ModuleType) -> tuple[Endpoint, ...]:
+    """The rows that these modules define, in their order."""
+    return tuple(each for noun in nouns for each in vars(noun).values() if isinstance(each, Endpoint))
+
+
+TABLE = rows_of(*_NOUNS)

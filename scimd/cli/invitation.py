@@ -1,0 +1,191 @@
+"""``scimd invitation``: invite, list, send again, copy a link, withdraw, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    each,
+    organization,
+    out,
+    print_json,
+    print_results,
+    print_table,
+    run,
+)
+from scimd.cli.user_changes import projects_named
+from scimd.config import Config, duration
+from scimd.core.people import InvitationId, RoleName, TeamId
+from scimd.core.roles import USER
+from scimd.org import by_hand, invitations, inviting, named
+from scimd.org.invitations import InvitationRecord
+from scimd.org.inviting import Invited, Wish
+from scimd.org.tx import Context, Door
+
+app = typer.Typer(name="invitation", help="Invitations.", no_args_is_help=True)
+Ids = Annotated[list[str], typer.Argument(help="Ids of invitations.")]
+
+
+@app.command("list")
+def list_(
+    status: Annotated[
+        Literal["pending", "accepted", "declined", "expired", "cancelled"] | None, typer.Option()
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List invitations, the newest first, with what became of their mails."""
+
+    async def work(door: Door, _: Config) -> list[InvitationRecord]:
+        owner = await organization(door, org)
+        return await invitations.list_invitations(door, owner.id, status=status, limit=limit, after=after)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "Invitations",
+        ("Address", "Status", "Expires", "Sent", "Delivery", "Invited by", "Id"),
+        (
+            (row.address, row.status, row.expires_at, row.sent_at,
+             f"{row.delivery}: {row.why}" if row.why else row.delivery, row.invited_by, row.id)
+            for row in rows
+        ),
+        empty="There is no invitation.",
+    )  # fmt: skip
+    if len(rows) == limit:
+        out.print(f"There may be more: --after {rows[-1].id}")
+
+
+@app.command("create")
+def create(
+    emails: Annotated[list[str], typer.Argument(help="The addresses to invite.")],
+    team: Annotated[str | None, typer.Option(help="The team's name; needed where teams are used.")] = None,
+    role: Annotated[str, typer.Option(help="The organization role.")] = USER,
+    project: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME=ROLE; may be given several times.")
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="A personal message in the mail.")] = None,
+    valid_for: Annotated[str | None, typer.Option(help='Such as "14d"; else as the config says.')] = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Invite one or many addresses; a line each, and exit code 1 where one was refused."""
+
+    async def work(door: Door, _: Config) -> list[Invited]:
+        owner = await organization(door, org)
+        wish = Wish(
+            TeamId((await named.by_name(door, owner.id, "team", team)).id) if team else None,
+            RoleName(role),
+            await projects_named(door, owner.id, project or []) or None,
+            message,
+            _seconds(valid_for),
+        )
+        return await inviting.invite(door, context(door, owner.id), emails, wish)
+
+    rows = [by_hand.RowResult(row.email, row.refusal) for row in run(config, work)]
+    print_results(rows, "invited", json)
+
+
+def _seconds(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        found = duration(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--valid-for") from exc
+    return found.total_seconds()  # type: ignore[attr-defined, no-any-return]
+
+
+@app.command("resend")
+def resend(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Send the mail again; older links are dead. An expired invitation is open again."""
+
+    async def one(door: Door, ctx: Context, invitation_id: str) -> None:
+        await invitations.resend(door, ctx, InvitationId(invitation_id))
+
+    each(config, org, ids, one, done="sent again", json=json)
+
+
+@app.command("copy-link")
+def copy_link(
+    invitation: Annotated[str, typer.Argument(help="The id of the invitation.")],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a link to hand over; an expired invitation is renewed. Audited."""
+
+    async def work(door: Door, loaded: Config) -> str:
+        ctx = context(door, (await organization(door, org)).id)
+        token = await invitations.copy_link(door, ctx, InvitationId(invitation))
+        return f"{loaded.server.public_url}/invitation/{token}"
+
+    link = run(config, work)
+    if json:
+        print_json({"link": link})
+    else:
+        out.print(link)
+
+
+@app.command("edit")
+def edit(
+    invitation: Annotated[str, typer.Argument(help="The id of the invitation.")],
+    role: Annotated[str | None, typer.Option(help="The organization role.")] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(help="NAME or NAME=ROLE, in place of all; may be repeated.")
+    ] = None,
+    message: Annotated[str | None, typer.Option(help="A personal message in the mail.")] = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change role, projects or message of a pending invitation. Its address is fixed."""
+
+    async def work(door: Door, _: Config) -> None:
+        owner = await organization(door, org)
+        await inviting.edit(
+            door,
+            context(door, owner.id),
+            InvitationId(invitation),
+            role=RoleName(role) if role else None,
+            projects=await projects_named(door, owner.id, project) if project else None,
+            message=message,
+        )
+
+    run(config, work)
+    if json:
+        print_json({"id": invitation})
+    else:
+        out.print(f"{invitation} is changed.")
+
+
+@app.command("withdraw")
+def withdraw(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Withdraw: the link is dead, the seat is free, the list shows it as cancelled."""
+
+    async def one(door: Door, ctx: Context, invitation_id: str) -> None:
+        await invitations.withdraw(door, ctx, InvitationId(invitation_id))
+
+    each(config, org, ids, one, done="withdrawn", json=json)
+
+
+@app.command("delete")
+def delete(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Take out of the list; a pending one is withdrawn. The audit keeps it."""
+
+    async def one(door: Door, ctx: Context, invitation_id: str) -> None:
+        await invitations.hide(door, ctx, InvitationId(invitation_id))
+
+    each(config, org, ids, one, done="deleted", json=json)

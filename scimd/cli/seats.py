@@ -1,0 +1,63 @@
+"""``scimd seats``: how many are used, and how many there are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, organization, out, print_json, run
+from scimd.config import Config
+from scimd.org import organizations
+from scimd.org.organizations import OrganizationRecord
+from scimd.org.tx import Door
+
+app = typer.Typer(name="seats", help="Seats of an organization.", no_args_is_help=True)
+
+
+@app.command("show")
+def show(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Show used and total seats, and how many people wait for one."""
+
+    async def work(door: Door, _: Config) -> OrganizationRecord:
+        return await organization(door, org)
+
+    _print(run(config, work), json)
+
+
+@app.command("set")
+def set_(
+    seats: Annotated[str, typer.Argument(help='A number, or "unlimited".')],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Set the limit. Whoever waits takes what is free now; a lower limit evicts nobody."""
+    if seats != "unlimited" and not (seats.isascii() and seats.isdigit() and len(seats) < 10):
+        raise typer.BadParameter('Give a number, or "unlimited".')
+    limit = None if seats == "unlimited" else int(seats)
+
+    async def work(door: Door, _: Config) -> OrganizationRecord:
+        owner = await organization(door, org)
+        await organizations.set_seats(door, context(door, owner.id), limit)
+        return await organizations.by_slug(door, owner.slug)
+
+    _print(run(config, work), json)
+
+
+def _print(row: OrganizationRecord, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "organization": row.slug,
+                "used": row.seats_used,
+                "limit": row.seats,
+                "waiting": row.seats_waited_for,
+                "get_more_seats_url": row.get_more_seats_url,
+            }
+        )
+        return
+    total = "no limit" if row.seats is None else f"of {row.seats}"
+    out.print(f"{row.slug}: {row.seats_used} seats used, {total}; {row.seats_waited_for} people wait.")
+    if row.get_more_seats_url and row.seats is not None and row.seats_used >= row.seats:
+        out.print(f"Get more seats: {row.get_more_seats_url}")

@@ -1,0 +1,187 @@
+"""Roles of an organization's own: named sets of permissions beside the built-in ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from sqlalchemy import func, select, update
+
+from scimd import config
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, RoleName
+from scimd.core.roles import BUILT_IN, OrgRole, Permission
+from scimd.db.tables import grants, roles, rules
+from scimd.org import by_hand, named, permissions, unsettled
+from scimd.org.sources import bump
+from scimd.org.tx import Context, Door, Tx
+
+PERMISSIONS: tuple[str, ...] = get_args(Permission)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRecord:
+    """``people``: how many hold it now, live or dormant."""
+
+    name: RoleName
+    label: str
+    permissions: tuple[str, ...]
+    may_hold_projects: bool
+    built_in: bool
+    people: int
+
+
+async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
+    """All roles of the organization, by name."""
+    held = (
+        select(func.count(grants.c.person_id.distinct()))
+        .where(
+            grants.c.org_id == roles.c.org_id,
+            grants.c.kind == "role",
+            grants.c.target == roles.c.name,
+            grants.c.until.is_(None),
+        )
+        .scalar_subquery()
+    )
+    query = select(roles, held.label("people")).where(roles.c.org_id == org_id).order_by(roles.c.name)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def get(door: Door, org_id: OrgId, name: RoleName) -> RoleRecord:
+    """Raises NotFound."""
+    for role in await list_roles(door, org_id):
+        if role.name == name:
+            return role
+    raise NotFound("role", name)
+
+
+def _record(row: Any) -> RoleRecord:
+    return RoleRecord(
+        RoleName(row.name),
+        row.label,
+        tuple(sorted(row.permissions)),
+        row.may_hold_projects,
+        row.built_in,
+        row.people,
+    )
+
+
+async def create(door: Door, ctx: Context, role: OrgRole) -> None:
+    """Make a role. Raises Forbidden for a permission that the caller lacks, InvalidValue, NotUnique."""
+    permissions.require(ctx, "organization.manage")
+    if not re.fullmatch(config.SLUG, role.name):
+        raise InvalidValue("name", f"{role.name!r} is not made of small letters, digits and dashes")
+
+    def body(tx: Tx) -> None:
+        _check(tx, role)
+        if role.name in tx.book.rules.roles:
+            raise NotUnique("role", role.name)
+        tx.conn.execute(
+            roles.insert().values(org_id=tx.org_id, name=role.name, built_in=False, **_columns(role))
+        )
+        bump(tx)
+        tx.record(Event(EventKind.ROLE_CREATED, "role", role.name, after=_values(role)))
+
+    await door.run(ctx, body)
+
+
+async def change(door: Door, ctx: Context, role: OrgRole) -> None:
+    """Change label, permissions or whether it may hold projects; it counts at everybody's next request.
+
+    Raises NotFound, NotAllowedNow for a built-in role, Forbidden for a permission that the caller
+    lacks, whether it is given or taken.
+    """
+    permissions.require(ctx, "organization.manage")
+
+    def body(tx: Tx) -> None:
+        was = _own(tx, role.name)
+        by_hand.must_hold(tx, was)
+        _check(tx, role)
+        if was == role:
+            return
+        _write(tx, role)
+        bump(tx)
+        _settle_holders(tx, role.name)
+        tx.record(Event(EventKind.ROLE_CHANGED, "role", role.name, _values(was), _values(role)))
+
+    await door.run(ctx, body)
+
+
+async def delete(door: Door, ctx: Context, name: RoleName) -> None:
+    """Delete a role that nobody holds and no rule gives. Raises NotFound, NotAllowedNow."""
+    permissions.require(ctx, "organization.manage")
+
+    def body(tx: Tx) -> None:
+        was = _own(tx, name)
+        by_hand.must_hold(tx, was)
+        holders = tx.conn.execute(
+            select(func.count(grants.c.person_id.distinct())).where(_held(tx, name))
+        ).scalar_one()
+        if holders:
+            raise NotAllowedNow(f"{holders} people hold the role {name}. Give them another one first.")
+        for row in _rules_that_give(tx, name):
+            raise NotAllowedNow(f"Rule {row.number} gives the role {name}. Change the rule first.")
+        tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
+        bump(tx)
+        tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_values(was)))
+
+    await door.run(ctx, body)
+
+
+def _check(tx: Tx, role: OrgRole) -> None:
+    named.proper_name(role.label, "label")
+    unknown = sorted(role.permissions - set(PERMISSIONS))
+    if unknown:
+        raise InvalidValue("permissions", f"there is no {unknown[0]!r}; there are {', '.join(PERMISSIONS)}")
+    by_hand.must_hold(tx, role)
+
+
+def _own(tx: Tx, name: RoleName) -> OrgRole:
+    found = tx.book.rules.roles.get(name)
+    if found is None:
+        raise NotFound("role", name)
+    if name in BUILT_IN:
+        raise NotAllowedNow(f"The role {name} is built in. Make one of your own beside it.")
+    return found
+
+
+def _write(tx: Tx, role: OrgRole) -> None:
+    mine = (roles.c.org_id == tx.org_id) & (roles.c.name == role.name)
+    tx.conn.execute(update(roles).where(mine).values(**_columns(role)))
+
+
+def _columns(role: OrgRole) -> dict[str, Any]:
+    return {
+        "label": role.label.strip(),
+        "permissions": sorted(role.permissions),
+        "may_hold_projects": role.may_hold_projects,
+    }
+
+
+def _values(role: OrgRole) -> dict[str, Any]:
+    return _columns(role)
+
+
+def _held(tx: Tx, name: RoleName) -> Any:
+    column = grants.c
+    return (
+        (column.org_id == tx.org_id)
+        & (column.kind == "role")
+        & (column.target == name)
+        & column.until.is_(None)
+    )
+
+
+def _settle_holders(tx: Tx, name: RoleName) -> None:
+    """Their projects may fall dormant or wake, and another role may be their primary one."""
+    unsettled.mark_all(tx, select(grants.c.person_id).where(_held(tx, name)).distinct(), unsettled.LEAVERS)
+
+
+def _rules_that_give(tx: Tx, name: RoleName) -> Collection[Any]:
+    query = select(rules.c.number, rules.c.body).where(
+        rules.c.org_id == tx.org_id, rules.c.until_generation.is_(None)
+    )
+    return [row for row in tx.conn.execute(query) if row.body.get("role") == name]

@@ -1,0 +1,181 @@
+"""Mail domains of an organization: declared by an operator, or proven by a DNS TXT record.
+
+A proven domain lets sources link local people by address, and keeps its addresses from other
+organizations. One domain belongs to one organization: whoever proves it first. A claim that is not
+proven holds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, fold
+from scimd.db.locks import insert_ignore
+from scimd.db.tables import domains
+from scimd.org import permissions
+from scimd.org.dns_txt import LookUp
+from scimd.org.secrets import Keyring
+from scimd.org.sources import bump
+from scimd.org.tx import Context, Door, Tx
+
+PURPOSE = "domain"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{4,253}}\Z){_LABEL}(?:\.{_LABEL})+")
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRecord:
+    """``record``, ``value``: the TXT record that proves it; the same as long as the key lives."""
+
+    domain: str
+    verified_by: str  # operator | dns
+    verified_at: datetime | None
+    record: str
+    value: str
+
+
+def one_domain(text: str) -> str:
+    """The domain as it is kept: small letters, names of other scripts as DNS has them.
+
+    Raises InvalidValue for what is none, or is a whole top level.
+    """
+    name = text.strip().removeprefix("@").removesuffix(".")
+    try:
+        name = fold(name).encode("idna").decode("ascii")
+    except UnicodeError as exc:
+        raise InvalidValue("domain", f"{text!r} is not a domain") from exc
+    if not _DOMAIN.fullmatch(name):
+        raise InvalidValue("domain", f"{text!r} is not a domain such as acme.example")
+    return name
+
+
+async def list_domains(door: Door, org_id: OrgId) -> list[DomainRecord]:
+    """Proven and claimed ones, by name."""
+    query = select(domains).where(domains.c.org_id == org_id).order_by(domains.c.domain_key)
+    rows = await door.read(lambda conn: conn.execute(query).all())
+    return [_record(door.keys, org_id, row.domain_key, row.verified_by, row.verified_at) for row in rows]
+
+
+def _record(
+    keys: Keyring, org_id: OrgId, domain: str, verified_by: str, verified_at: datetime | None
+) -> DomainRecord:
+    return DomainRecord(
+        domain, verified_by, verified_at, f"_scimd.{domain}", _values(keys, org_id, domain)[0]
+    )
+
+
+def _values(keys: Keyring, org_id: OrgId, domain: str) -> list[str]:
+    """What the record may say, by each live key: bound to this organization, and nobody's to guess."""
+    said = f"{org_id}\n{domain}".encode()
+    proofs = [hmac.new(key, said, hashlib.sha256).hexdigest()[:40] for key in keys.live(PURPOSE).values()]
+    return [f"scimd-verification={proof}" for proof in proofs]
+
+
+async def declare(door: Door, ctx: Context, text: str) -> DomainRecord:
+    """An operator's word that the domain is the organization's. Raises Forbidden, NotUnique."""
+    if not permissions.is_trusted(ctx):
+        raise Forbidden("of an operator; claim the domain instead, and prove it by DNS")
+    return await _write(door, ctx, one_domain(text), "operator", verified=True)
+
+
+async def claim(door: Door, ctx: Context, text: str) -> DomainRecord:
+    """Begin to prove a domain: gives the TXT record to publish. Claiming twice changes nothing."""
+    permissions.require(ctx, "organization.manage")
+    return await _write(door, ctx, one_domain(text), "dns", verified=False)
+
+
+async def _write(door: Door, ctx: Context, domain: str, by: str, *, verified: bool) -> DomainRecord:
+    def body(tx: Tx) -> DomainRecord:
+        _must_be_free(tx, domain)
+        row = {"org_id": tx.org_id, "domain_key": domain, "verified_by": by}
+        made = tx.conn.execute(insert_ignore(tx.conn, domains), row).rowcount
+        held = _get(tx.conn, tx.org_id, domain)
+        if verified and held is None:
+            return _prove(tx, domain, by)
+        if made:
+            tx.record(Event(EventKind.DOMAIN_CLAIMED, "domain", domain))
+        return _record(tx.keys, tx.org_id, domain, by, held)
+
+    return await door.run(ctx, body)
+
+
+def _get(conn: Connection, org_id: OrgId, domain: str) -> datetime | None:
+    """When it was proven; None for a claim. Raises NotFound."""
+    row = conn.execute(
+        select(domains.c.verified_at).where(domains.c.org_id == org_id, domains.c.domain_key == domain)
+    ).first()
+    if row is None:
+        raise NotFound("domain", domain)
+    proven: datetime | None = row.verified_at
+    return proven
+
+
+def _must_be_free(tx: Tx, domain: str) -> None:
+    query = select(domains.c.org_id).where(domains.c.domain_key == domain, domains.c.verified_at.is_not(None))
+    holder = tx.conn.execute(query).scalar()
+    if holder is not None and holder != tx.org_id:
+        raise NotUnique("domain", domain, "another organization")
+
+
+def _prove(tx: Tx, domain: str, by: str) -> DomainRecord:
+    tx.conn.execute(
+        update(domains)
+        .where(domains.c.org_id == tx.org_id, domains.c.domain_key == domain)
+        .values(verified_by=by, verified_at=tx.now)
+    )
+    bump(tx)
+    tx.record(Event(EventKind.DOMAIN_VERIFIED, "domain", domain, after={"by": by}))
+    return _record(tx.keys, tx.org_id, domain, by, tx.now)
+
+
+async def verify(door: Door, ctx: Context, text: str, look_up: LookUp) -> DomainRecord:
+    """Look whether the TXT record is there, and take the domain if it is.
+
+    Raises NotFound for a domain that was not claimed, NotAllowedNow where the record is missing or
+    says something else, NotUnique where another organization has proven it.
+    """
+    permissions.require(ctx, "organization.manage")
+    domain = one_domain(text)
+    proven = await door.read(lambda conn: _get(conn, ctx.org_id, domain))
+    wanted = _record(door.keys, ctx.org_id, domain, "dns", proven)
+    if proven is not None:
+        return wanted
+    found = [text.strip() for text in await look_up(wanted.record)]
+    if not set(found) & set(_values(door.keys, ctx.org_id, domain)):
+        said = f"it says {found[0][:80]!r}" if found else "there is none yet"
+        raise NotAllowedNow(
+            f"The TXT record {wanted.record} must say {wanted.value}; {said}. "
+            "New records can take an hour to be seen everywhere."
+        )
+
+    def body(tx: Tx) -> DomainRecord:
+        held = _get(tx.conn, tx.org_id, domain)
+        _must_be_free(tx, domain)
+        return _prove(tx, domain, "dns") if held is None else wanted
+
+    return await door.run(ctx, body)
+
+
+async def remove(door: Door, ctx: Context, text: str) -> None:
+    """Give a domain up: from now on it links nobody, and may be another organization's."""
+    permissions.require(ctx, "organization.manage")
+    domain = one_domain(text)
+
+    def body(tx: Tx) -> None:
+        proven = _get(tx.conn, tx.org_id, domain)
+        mine = (domains.c.org_id == tx.org_id) & (domains.c.domain_key == domain)
+        tx.conn.execute(domains.delete().where(mine))
+        if proven is not None:
+            bump(tx)
+        before = {"verified_at": proven.isoformat() if proven else None}
+        tx.record(Event(EventKind.DOMAIN_REMOVED, "domain", domain, before=before))
+
+    await door.run(ctx, body)

@@ -1,0 +1,185 @@
+"""Teams and licences: things with a name that people are given, by rules or by hand.
+
+A rule that names one which is not there makes it; a hand makes, renames and deletes it as well. What
+anybody has, or a group's rule gives, is not deleted under them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Table, func, select, update
+
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.events import Event, EventKind
+from scimd.core.people import LicenceId, OrgId, TeamId, fold
+from scimd.db.tables import grants, group_effects, licences, teams
+from scimd.org import permissions
+from scimd.org.tx import Context, Door, Tx
+
+Kind = Literal["team", "licence"]
+NAME_AT_MOST = 200
+_TABLES: dict[Kind, Table] = {"team": teams, "licence": licences}
+_NEEDS: dict[Kind, str] = {"team": "users.manage", "licence": "seats.manage"}
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRecord:
+    """``people``: how many have it now."""
+
+    id: str
+    name: str
+    people: int
+    created_at: datetime
+
+
+# ------------------------------------------------------------------------------ by rules
+
+
+def team_named(tx: Tx, name: str) -> TeamId:
+    """The team of that name, made where there is none."""
+    return TeamId(_named(tx, "team", name))
+
+
+def licence_named(tx: Tx, name: str) -> LicenceId:
+    """The licence of that name, made where there is none."""
+    return LicenceId(_named(tx, "licence", name))
+
+
+def _named(tx: Tx, kind: Kind, name: str) -> str:
+    return _find(tx, kind, name) or _make(tx, kind, name)
+
+
+def _find(tx: Tx, kind: Kind, name: str) -> str | None:
+    table = _TABLES[kind]
+    query = select(table.c.id).where(table.c.org_id == tx.org_id, table.c.name_key == fold(name))
+    found: str | None = tx.conn.execute(query).scalar()
+    return found
+
+
+def _make(tx: Tx, kind: Kind, name: str) -> str:
+    new = tx.new_id()
+    row = {"org_id": tx.org_id, "id": new, "name": name, "name_key": fold(name), "created_at": tx.now}
+    tx.conn.execute(_TABLES[kind].insert().values(row))
+    tx.record(Event(EventKind(f"{kind}.created"), kind, new, after={"name": name}))
+    return new
+
+
+# ------------------------------------------------------------------------------ by hand
+
+
+def proper_name(name: str, what: str) -> str:
+    """The name without white space around it. Raises InvalidValue for none, or one that is no line."""
+    text = name.strip()
+    if not text or len(text) > NAME_AT_MOST or not text.isprintable():
+        raise InvalidValue(what, f"must be one line of text, {NAME_AT_MOST} characters at most")
+    return text
+
+
+async def create(door: Door, ctx: Context, kind: Kind, name: str) -> NamedRecord:
+    """Make one by hand. Raises Forbidden, InvalidValue, NotUnique."""
+    permissions.require(ctx, _NEEDS[kind])
+    name = proper_name(name, kind)
+
+    def body(tx: Tx) -> NamedRecord:
+        _must_be_free(tx, kind, name)
+        return NamedRecord(_make(tx, kind, name), name, 0, tx.now)
+
+    return await door.run(ctx, body)
+
+
+def _must_be_free(tx: Tx, kind: Kind, name: str, but: str = "") -> None:
+    if _find(tx, kind, name) not in (None, but):
+        raise NotUnique(kind, name)
+
+
+async def rename(door: Door, ctx: Context, kind: Kind, thing_id: str, name: str) -> NamedRecord:
+    """Give it another name; rules that name it make a new one of the old name. Raises as ``create``."""
+    permissions.require(ctx, _NEEDS[kind])
+    name = proper_name(name, kind)
+
+    def body(tx: Tx) -> NamedRecord:
+        was = _get(tx.conn, tx.org_id, kind, thing_id)
+        _must_be_free(tx, kind, name, but=thing_id)
+        if was.name != name:
+            tx.conn.execute(
+                update(_TABLES[kind])
+                .where(_TABLES[kind].c.org_id == tx.org_id, _TABLES[kind].c.id == thing_id)
+                .values(name=name, name_key=fold(name))
+            )
+            tx.record(Event(EventKind(f"{kind}.renamed"), kind, thing_id, {"name": was.name}, {"name": name}))
+        return NamedRecord(was.id, name, was.people, was.created_at)
+
+    return await door.run(ctx, body)
+
+
+async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
+    """Delete what nobody has. Raises NotAllowedNow with who has it, or which rule gives it."""
+    permissions.require(ctx, _NEEDS[kind])
+
+    def body(tx: Tx) -> None:
+        was = _get(tx.conn, tx.org_id, kind, thing_id)
+        if was.people:
+            raise NotAllowedNow(f"{was.people} people have the {kind} {was.name!r}. Take it from them first.")
+        by_rule = select(group_effects.c.rule).where(
+            group_effects.c.org_id == tx.org_id,
+            group_effects.c.kind == kind,
+            group_effects.c.target == thing_id,
+        )
+        rule = tx.conn.execute(by_rule).scalar()
+        if rule is not None:
+            raise NotAllowedNow(f"Rule {rule} gives the {kind} {was.name!r}. Change the rule first.")
+        table = _TABLES[kind]
+        tx.conn.execute(table.delete().where(table.c.org_id == tx.org_id, table.c.id == thing_id))
+        tx.record(Event(EventKind(f"{kind}.deleted"), kind, thing_id, before={"name": was.name}))
+
+    await door.run(ctx, body)
+
+
+# ------------------------------------------------------------------------------ reads
+
+
+def _query(org_id: OrgId, kind: Kind) -> Any:
+    table, grant = _TABLES[kind], grants.c
+    held = (
+        select(func.count(grant.person_id.distinct()))
+        .where(
+            grant.org_id == table.c.org_id,
+            grant.kind == kind,
+            grant.target == table.c.id,
+            grant.until.is_(None),
+        )
+        .scalar_subquery()
+    )
+    return select(table.c.id, table.c.name, table.c.created_at, held.label("people")).where(
+        table.c.org_id == org_id
+    )
+
+
+def _record(row: Any) -> NamedRecord:
+    return NamedRecord(row.id, row.name, row.people, row.created_at)
+
+
+def _get(conn: Connection, org_id: OrgId, kind: Kind, thing_id: str) -> NamedRecord:
+    row = conn.execute(_query(org_id, kind).where(_TABLES[kind].c.id == thing_id)).first()
+    if row is None:
+        raise NotFound(kind, thing_id)
+    return _record(row)
+
+
+async def list_all(door: Door, org_id: OrgId, kind: Kind) -> list[NamedRecord]:
+    """All of the organization, by name."""
+    query = _query(org_id, kind).order_by(_TABLES[kind].c.name_key)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def by_name(door: Door, org_id: OrgId, kind: Kind, name_or_id: str) -> NamedRecord:
+    """One by its name, whatever the case, or its id. Raises NotFound."""
+    table = _TABLES[kind]
+    query = _query(org_id, kind).where((table.c.name_key == fold(name_or_id)) | (table.c.id == name_or_id))
+    row = await door.read(lambda conn: conn.execute(query).first())
+    if row is None:
+        raise NotFound(kind, name_or_id)
+    return _record(row)

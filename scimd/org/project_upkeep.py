@@ -1,0 +1,263 @@
+"""Projects by hand: make, rename, archive, bring back; and who takes part, by whose word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select, update
+
+from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, PersonId, ProjectId, fold
+from scimd.db.tables import grants, groups, organizations, people, projects, sources
+from scimd.org import named, permissions, unsettled
+from scimd.org import projects as project_rows
+from scimd.org.sources import bump
+from scimd.org.tx import Context, Door, Tx
+
+_p, _g = projects.c, grants.c
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectRecord:
+    """``people``: how many take part now. ``group``, ``source``: whose name it follows, if any's."""
+
+    id: ProjectId
+    name: str
+    people: int
+    group: str | None
+    source: str | None
+    orphaned: bool
+    is_default: bool
+    archived_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """One grant of one person: who takes part, as what, and where that comes from."""
+
+    person_id: PersonId
+    display_name: str
+    status: str
+    project_role: str | None
+    origin: str  # manual | group | default
+    by: str  # the admin, or the group's name
+    source: str | None
+    rule: int | None
+    dormant: bool
+    since: datetime
+
+
+# ------------------------------------------------------------------------------ changing
+
+
+async def create(door: Door, ctx: Context, name: str) -> ProjectId:
+    """Make a project. Raises Forbidden, InvalidValue, NotUnique."""
+    permissions.require(ctx, "projects.manage")
+    name = named.proper_name(name, "name")
+
+    def body(tx: Tx) -> ProjectId:
+        _must_be_free(tx, name)
+        return project_rows.make(tx, name)
+
+    return await door.run(ctx, body)
+
+
+async def rename(door: Door, ctx: Context, project_id: ProjectId, name: str) -> None:
+    """Give it another name. Raises OwnedBySource where it bears the name of a living group, NotUnique."""
+    permissions.require(ctx, "projects.manage")
+    name = named.proper_name(name, "name")
+
+    def body(tx: Tx) -> None:
+        was = _living(tx, project_id)
+        if was.source is not None and not was.orphaned:
+            raise OwnedBySource(f"The name of the project {was.name!r}", was.source)
+        if was.name != name:
+            _must_be_free(tx, name, but=project_id)
+            _write(tx, project_id, name=name, name_key=fold(name))
+            tx.record(
+                Event(EventKind.PROJECT_RENAMED, "project", project_id, {"name": was.name}, {"name": name})
+            )
+
+    await door.run(ctx, body)
+
+
+async def archive(door: Door, ctx: Context, project_id: ProjectId) -> None:
+    """Archive: everybody's part in it goes dormant, the name is free. Twice changes nothing.
+
+    Raises NotFound, NotAllowedNow for the default project.
+    """
+    permissions.require(ctx, "projects.manage")
+
+    def body(tx: Tx) -> None:
+        was = _get(tx.conn, tx.org_id, project_id)
+        if was.archived_at is not None:
+            return
+        if was.is_default:
+            raise NotAllowedNow(f"{was.name!r} is the default project. Make another one the default first.")
+        _write(tx, project_id, archived_at=tx.now)
+        _settle_members(tx, project_id)
+        tx.record(Event(EventKind.PROJECT_ARCHIVED, "project", project_id, before={"name": was.name}))
+
+    await door.run(ctx, body)
+
+
+async def unarchive(door: Door, ctx: Context, project_id: ProjectId) -> None:
+    """Bring an archived project back, with everybody's part in it. Raises NotFound, NotUnique."""
+    permissions.require(ctx, "projects.manage")
+
+    def body(tx: Tx) -> None:
+        was = _get(tx.conn, tx.org_id, project_id)
+        if was.archived_at is None:
+            return
+        _must_be_free(tx, was.name)
+        _write(tx, project_id, archived_at=None)
+        _settle_members(tx, project_id)
+        tx.record(Event(EventKind.PROJECT_RESTORED, "project", project_id, after={"name": was.name}))
+
+    await door.run(ctx, body)
+
+
+def _write(tx: Tx, project_id: ProjectId, **values: Any) -> None:
+    tx.conn.execute(update(projects).where(_p.org_id == tx.org_id, _p.id == project_id).values(**values))
+
+
+def _settle_members(tx: Tx, project_id: ProjectId) -> None:
+    bump(tx)
+    concerned = select(_g.person_id).where(_open(tx.org_id, project_id)).distinct()
+    unsettled.mark_all(tx, concerned, unsettled.LEAVERS)
+
+
+def _open(org_id: OrgId, project_id: ProjectId) -> Any:
+    return (_g.org_id == org_id) & (_g.kind == "project") & (_g.target == project_id) & _g.until.is_(None)
+
+
+def _must_be_free(tx: Tx, name: str, but: str = "") -> None:
+    query = select(_p.id).where(
+        _p.org_id == tx.org_id, _p.name_key == fold(name), _p.archived_at.is_(None), _p.id != but
+    )
+    if tx.conn.execute(query).first() is not None:
+        raise NotUnique("project", name)
+
+
+def _living(tx: Tx, project_id: ProjectId) -> ProjectRecord:
+    found = _get(tx.conn, tx.org_id, project_id)
+    if found.archived_at is not None:
+        raise NotAllowedNow(f"The project {found.name!r} is archived.")
+    return found
+
+
+# ------------------------------------------------------------------------------ reads
+
+
+def _query(org_id: OrgId) -> Select[Any]:
+    taking_part = (
+        select(func.count(_g.person_id.distinct()))
+        .where(
+            _g.org_id == _p.org_id,
+            _g.kind == "project",
+            _g.target == _p.id,
+            _g.until.is_(None),
+            _g.dormant.is_(False),
+        )
+        .correlate(projects)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            projects,
+            taking_part.label("people"),
+            groups.c.display_name.label("group_name"),
+            sources.c.name.label("source_name"),
+            (organizations.c.default_project_id == _p.id).label("is_default"),
+        )
+        .join(organizations, organizations.c.id == _p.org_id)
+        .outerjoin(groups, (groups.c.org_id == _p.org_id) & (groups.c.id == _p.made_by_group_id))
+        .outerjoin(sources, (sources.c.org_id == _p.org_id) & (sources.c.id == groups.c.source_id))
+        .where(_p.org_id == org_id)
+    )
+
+
+def _record(row: Row[Any]) -> ProjectRecord:
+    return ProjectRecord(
+        id=ProjectId(row.id),
+        name=row.name,
+        people=row.people,
+        group=row.group_name,
+        source=row.source_name,
+        orphaned=row.orphaned,
+        is_default=bool(row.is_default),
+        archived_at=row.archived_at,
+        created_at=row.created_at,
+    )
+
+
+def _get(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRecord:
+    row = conn.execute(_query(org_id).where(_p.id == project_id)).first()
+    if row is None:
+        raise NotFound("project", project_id)
+    return _record(row)
+
+
+async def list_projects(door: Door, org_id: OrgId, *, archived: bool = False) -> list[ProjectRecord]:
+    """Projects by name; ``archived``: those in place of the living."""
+    there = _p.archived_at.is_not(None) if archived else _p.archived_at.is_(None)
+    query = _query(org_id).where(there).order_by(_p.name_key, _p.id)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def by_name(door: Door, org_id: OrgId, name_or_id: str) -> ProjectRecord:
+    """A living project by its name, whatever the case, or any by its id. Raises NotFound."""
+    by_key = (_p.name_key == fold(name_or_id)) & _p.archived_at.is_(None)
+    query = _query(org_id).where(by_key | (_p.id == name_or_id))
+    row = await door.read(lambda conn: conn.execute(query).first())
+    if row is None:
+        raise NotFound("project", name_or_id)
+    return _record(row)
+
+
+async def members(
+    door: Door, org_id: OrgId, project_id: ProjectId, *, limit: int = 200, after: str | None = None
+) -> list[MemberRecord]:
+    """Who takes part, or would if it were not dormant: a row per grant, by the grant's id.
+
+    ``after``: the ``person_id`` of the last row of the page before; a person's rows are never split.
+    """
+    people_page = select(_g.person_id).where(_open(org_id, project_id)).distinct()
+    if after is not None:
+        people_page = people_page.where(_g.person_id > after)
+    ids = people_page.order_by(_g.person_id).limit(limit).subquery()
+    query = (
+        select(
+            grants,
+            people.c.display_name,
+            people.c.status,
+            sources.c.name.label("source_name"),
+            groups.c.display_name.label("group_name"),
+        )
+        .join(ids, ids.c.person_id == _g.person_id)
+        .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
+        .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
+        .outerjoin(groups, (groups.c.org_id == _g.org_id) & (groups.c.id == _g.group_id))
+        .where(_open(org_id, project_id), people.c.deleted_at.is_(None))
+        .order_by(_g.person_id, _g.id)
+    )
+    return await door.read(lambda conn: [_member(row) for row in conn.execute(query)])
+
+
+def _member(row: Row[Any]) -> MemberRecord:
+    return MemberRecord(
+        person_id=PersonId(row.person_id),
+        display_name=row.display_name,
+        status=row.status,
+        project_role=row.project_role,
+        origin=row.origin,
+        by=row.group_name or row.origin_by,
+        source=row.source_name,
+        rule=row.rule,
+        dormant=row.dormant,
+        since=row.since,
+    )

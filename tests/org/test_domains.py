@@ -1,0 +1,107 @@
+"""X3: domains are declared by an operator or proven by DNS, and belong to one organization."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.db.tables import events
+from scimd.org import domains, organizations
+from scimd.org.dns_txt import resolver
+from scimd.org.organizations import NewOrganization
+from scimd.org.tx import Actor, Context
+from tests.org.house import House, house
+from tests.support.dns import name_server
+
+OPERATOR = Actor("operator", "", "root")
+
+
+@pytest.fixture
+async def acme(database_url: str) -> AsyncIterator[House]:
+    async with house(database_url) as found:
+        yield found
+
+
+async def beta(acme: House) -> Context:
+    org = await organizations.create(acme.door, NewOrganization("beta"), OPERATOR)
+    return replace(acme.as_admin(), org_id=org.id)
+
+
+async def test_a_claim_counts_once_its_record_is_there(acme: House) -> None:
+    claimed = await domains.claim(acme.door, acme.as_admin(), "Widgets.Example.")
+    assert (claimed.domain, claimed.verified_at) == ("widgets.example", None)
+    records: dict[str, list[str]] = {}
+    async with name_server(records) as server:
+        look_up = resolver([server])
+        with pytest.raises(NotAllowedNow, match="there is none yet"):
+            await domains.verify(acme.door, acme.as_admin(), "widgets.example", look_up)
+        records[claimed.record] = ["something else"]
+        with pytest.raises(NotAllowedNow, match="it says 'something else'"):
+            await domains.verify(acme.door, acme.as_admin(), "widgets.example", look_up)
+        records[claimed.record] = ["something else", claimed.value]
+        proven = await domains.verify(acme.door, acme.as_admin(), "widgets.example", look_up)
+    assert proven.verified_at is not None
+    kinds = [row.kind for row in await acme.rows(events, target_id="widgets.example")]
+    assert sorted(kinds) == ["domain.claimed", "domain.verified"]
+
+
+async def test_a_claim_stands_in_nobodys_way_and_the_first_proof_wins(acme: House) -> None:
+    other = await beta(acme)
+    mine = await domains.claim(acme.door, acme.as_admin(), "widgets.example")
+    theirs = await domains.claim(acme.door, other, "widgets.example")
+    assert mine.value != theirs.value
+    async with name_server({mine.record: [mine.value, theirs.value]}) as server:
+        await domains.verify(acme.door, other, "widgets.example", resolver([server]))
+        with pytest.raises(NotUnique, match="another organization"):
+            await domains.verify(acme.door, acme.as_admin(), "widgets.example", resolver([server]))
+    with pytest.raises(NotUnique):
+        await domains.declare(acme.door, Context(acme.org_id, OPERATOR, "cli", "c"), "widgets.example")
+
+
+async def test_anothers_proof_proves_nothing_here(acme: House) -> None:
+    other = await beta(acme)
+    await domains.claim(acme.door, acme.as_admin(), "widgets.example")
+    theirs = await domains.claim(acme.door, other, "widgets.example")
+    async with name_server({theirs.record: [theirs.value]}) as server:
+        with pytest.raises(NotAllowedNow):
+            await domains.verify(acme.door, acme.as_admin(), "widgets.example", resolver([server]))
+
+
+async def test_a_name_server_that_does_not_answer_changes_nothing(acme: House) -> None:
+    await domains.claim(acme.door, acme.as_admin(), "widgets.example")
+
+    async def away(name: str) -> list[str]:
+        return await resolver(["127.0.0.1:9"])(name)
+
+    with pytest.raises(NotAllowedNow, match="name servers gave no answer"):
+        await domains.verify(acme.door, acme.as_admin(), "widgets.example", away)
+
+
+async def test_a_domain_that_is_given_up_may_be_anothers(acme: House) -> None:
+    await domains.remove(acme.door, acme.as_admin(), "acme.example")
+    other = await beta(acme)
+    await domains.declare(acme.door, replace(other, actor=OPERATOR), "acme.example")
+    assert [row.domain for row in await domains.list_domains(acme.door, other.org_id)] == ["acme.example"]
+    with pytest.raises(NotFound):
+        await domains.remove(acme.door, acme.as_admin(), "acme.example")
+
+
+async def test_only_an_operator_declares(acme: House) -> None:
+    with pytest.raises(Forbidden):
+        await domains.declare(acme.door, acme.as_admin(), "widgets.example")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "example", "a..example", "-a.example", "a.example/x", "a b.example", "com"]
+)
+async def test_what_is_no_domain_is_refused(acme: House, text: str) -> None:
+    with pytest.raises(InvalidValue):
+        await domains.claim(acme.door, acme.as_admin(), text)
+
+
+async def test_a_domain_of_another_script_is_kept_as_dns_has_it(acme: House) -> None:
+    found = await domains.claim(acme.door, acme.as_admin(), "Bücher.example")
+    assert found.domain == "xn--bcher-kva.example"
