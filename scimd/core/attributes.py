@@ -122,10 +122,14 @@ class ResourceKind:
     #: Something that is stored with the document is shown on request only: no read is a mere splice.
     hides: bool = field(init=False, repr=False, compare=False)
     _by_urn: Mapping[str, Schema] = field(init=False, repr=False, compare=False)
+    #: The rows of a document's own keys, under the names that are stored.
+    rows: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = {each.id.lower(): each for each in reversed((self.schema, *self.extensions))}
         object.__setattr__(self, "_by_urn", known | {each.id: each for each in known.values()})
+        own = (*COMMON.attributes, *self.schema.attributes)
+        object.__setattr__(self, "rows", {row.name: row for row in own})
         rows = (row for schema in (self.schema, *self.extensions) for row in schema.attributes)
         hidden = any(row.returned == "request" and row.mutability != "readOnly" for row in rows)
         object.__setattr__(self, "hides", hidden)
@@ -486,7 +490,11 @@ def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Doc
     Strings that no row describes (an extension that nobody declared) count as case-insensitive, as
     RFC 7643 §2.2 has it for attributes that say nothing.
     """
-    return {key: _fold_top(kind, key, value) for key, value in document.items()}
+    known = kind.rows
+    return {
+        key: _fold_value(row, value) if (row := known.get(key)) is not None else _fold_top(kind, key, value)
+        for key, value in document.items()
+    }
 
 
 def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
@@ -508,9 +516,14 @@ def _fold_value(row: Attribute | None, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]
-    if isinstance(value, Mapping):
-        return {name: _fold_value(row.find(name) if row else None, each) for name, each in value.items()}
+    if isinstance(value, dict | Mapping):  # a dict is looked for first: asking an ABC costs more
+        find = row.find if row is not None else _no_row
+        return {name: _fold_value(find(name), each) for name, each in value.items()}
     return value
+
+
+def _no_row(name: str) -> None:
+    return None
 
 
 def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Standing, Status, standing
+from scimd.core.standing import CauseKind, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -104,12 +104,11 @@ def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
     Who has a new document is decided as if its address were theirs, which it mostly is; where it
     turns out otherwise (another holds it, or another source owns the person) they are decided anew.
     """
-    rules = tx.book.rules
+    book = tx.book
     hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
     return {
-        person_id: standing(
-            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts,
-            rules,
+        person_id: book.standing(
+            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts
         )
         for person_id, facts in loaded.facts.items()
     }
@@ -126,7 +125,7 @@ def _correct(
         columns = profile.get(person_id)
         has = facts.has_address if columns is None else columns["sign_in_address"] is not None
         if has != (facts.has_address or person_id in hopeful):
-            decided[person_id] = standing(replace(facts, has_address=has), tx.book.rules)
+            decided[person_id] = tx.book.standing(replace(facts, has_address=has))
 
 
 # ------------------------------------------------------------------------------ seats

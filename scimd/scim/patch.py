@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
@@ -110,6 +111,16 @@ def _operation(each: Any) -> Operation:
 
 def parse_path(text: str) -> PathNode:
     """The syntax tree of a path. Raises invalidPath."""
+    # Providers send the same few paths all day; those with a value in them are kept by nobody.
+    return _parsed(text) if '"' in text else _known_path(text)
+
+
+@lru_cache(maxsize=1024)
+def _known_path(text: str) -> PathNode:
+    return _parsed(text)
+
+
+def _parsed(text: str) -> PathNode:
     try:
         check_bounds(text)
         node = Path(text).ast
