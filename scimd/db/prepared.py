@@ -105,6 +105,11 @@ class Locking(Prepared):
         # SQLite has no such clause, and SQLAlchemy leaves it out there.
         super().__init__(statement.with_for_update())
 
+    def wait(self, conn: Connection, parameters: Parameters) -> None:
+        """Lock the rows and read nothing: on SQLite, whoever writes has the database to itself already."""
+        if conn.dialect.name == "postgresql":
+            self.all(conn, parameters)
+
 
 class Rewriting:
     """Updates of rows of one table that set only what they are given: a statement for each set of columns.

@@ -106,14 +106,16 @@ def _present(
 ) -> tuple[Document, Row[Any] | None]:
     """The document as it is, locked, and the assertion that holds it; None for a local person's."""
     source_id = reads.source_of(tx.ctx)
-    tx.locked.update(_LOCK.column(tx.conn, {"org_id": tx.org_id, "id": person_id}))
+    _LOCK.wait(tx.conn, {"org_id": tx.org_id, "id": person_id})
     row = candidates.of_person(tx.conn, tx.org_id, source_id, person_id)
     if row is not None and row.state == "live":
+        tx.locked.add(person_id)
         _must_match(person_id, row.version, if_match)
         return unpack(row.document), row
     local = reads.linkable(tx.conn, tx.book, source_id, person_id)
     if local is None:
         raise NotFound("user", person_id)
+    tx.locked.add(person_id)
     _must_match(person_id, 0, if_match)
     return reads.local_document(local), row
 
