@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, NotUnique
-from scimd.core.people import PersonId
+from scimd.core.people import PersonId, local_user_name
 from scimd.core.sync.match import (
     RETURN_WITHIN,
     Ambiguous,
@@ -45,7 +45,10 @@ def find_people(
     found = Near()
     unknown = [row for row in rows if row.person_id is None]
     if unknown:
-        found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+        if fresh and len(rows) == 1:
+            _look_first(tx, source, rows[0])
+        if not all(row.survey and not row.survey.near for row in rows):
+            found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
         _identify(tx, source, unknown, found, fresh=fresh)
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
@@ -58,9 +61,15 @@ def find_people(
     return found
 
 
+def _look_first(tx: Tx, source: SourceBook, row: Work) -> None:
+    row.local_name = local_user_name(row.keys.user_name, frozenset())
+    row.survey = candidates.survey(tx.conn, tx.org_id, source.id, row.keys, row.local_name)
+
+
 def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, fresh: bool) -> None:
     rules = candidates.match_rules(tx.book, source, tx.now)
-    gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found)
+    unheld = all(row.survey and not row.survey.address_held for row in rows)
+    gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found, unheld=unheld)
     matches = [identify(row.keys, each, rules) for row, each in zip(rows, gathered, strict=True)]
     for n, decided in _answers(tx, source, rows, matches):
         matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)

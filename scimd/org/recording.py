@@ -138,7 +138,10 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
 
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     """Their rows are written when they are settled; see ``newcomers``."""
-    local = names.local_names(tx, [row.keys.user_name for row in rows])
+    if all(row.survey and not row.survey.name_held for row in rows):
+        local = [row.local_name for row in rows]
+    else:
+        local = names.local_names(tx, [row.keys.user_name for row in rows])
     for row, name in zip(rows, local, strict=True):
         columns = {
             "org_id": tx.org_id,
@@ -337,8 +340,13 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
             tx.leaving.add(row.id)
-    appeared = [row for row in rows if not row.was_live]
+    appeared = [row for row in rows if not row.was_live and not _is_unawaited(row)]
     member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
+
+
+def _is_unawaited(row: Work) -> bool:
+    """Somebody new of whom it is known that no group named them before."""
+    return row.outcome == "created" and row.survey is not None and not row.survey.awaited
 
 
 def _keeps_standing(tx: Tx, source: SourceBook, row: Work) -> bool:
