@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -28,7 +29,8 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scimd.connector_api import BadSetting, Secret, read_secret
-from scimd.core import extensions
+from scimd.core import bearer, extensions
+from scimd.core.errors import InvalidValue
 
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Slug = Annotated[str, Field(pattern=SLUG)]
@@ -167,12 +169,36 @@ class Log(Section):
     format: Literal["auto", "json", "text"] = "auto"
 
 
+#: Requests a second under which no token is held: what Microsoft asks of a SCIM endpoint.
+SLOWEST_RATE = 25
+
+
 class Scim(Section):
     max_page: int = Field(200, ge=1, le=10_000)
     default_page: int = Field(100, ge=1, le=10_000)
     max_operations: int = Field(1000, ge=1)
     max_bulk_operations: int = Field(1000, ge=1)
     cursor_valid_for: timedelta = timedelta(hours=1)
+    #: Requests a second of one token, per process; none: unlimited.
+    rate_per_token: float | None = None
+    #: How long an access token of an OAuth client works.
+    access_token_valid_for: timedelta = timedelta(hours=1)
+
+    @field_validator("rate_per_token")
+    @classmethod
+    def _identity_providers_get_through(cls, rate: float | None) -> float | None:
+        if rate is not None and not SLOWEST_RATE <= rate < float("inf"):
+            raise ValueError(
+                f"must be at least {SLOWEST_RATE}: Entra ID needs 25 requests a second of one token"
+            )
+        return rate
+
+    @field_validator("access_token_valid_for")
+    @classmethod
+    def _access_tokens_are_short_lived(cls, value: timedelta) -> timedelta:
+        if not timedelta(minutes=1) <= value <= timedelta(days=1):
+            raise ValueError("must be between 1m and 1d")
+        return value
 
 
 class Rule(Section):
@@ -285,6 +311,72 @@ def _different(rows: Sequence[Described]) -> None:
         raise ValueError('two attributes have one name, whatever its case, or one is called "schemas"')
 
 
+def _profile(value: str) -> str:
+    try:
+        return bearer.check_profile(value)
+    except InvalidValue as exc:
+        raise ValueError(exc.why) from exc
+
+
+def _scopes(value: list[str]) -> list[str]:
+    try:
+        return bearer.scopes_of(value)
+    except InvalidValue as exc:
+        raise ValueError(exc.why) from exc
+
+
+def _jwks_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        named = bool(host) and parts.username is None and parts.port != 0
+    except ValueError:
+        named = False
+    if named and not parts.fragment and parts.scheme == "https":
+        return value
+    if named and parts.scheme == "http" and host in ("127.0.0.1", "::1"):
+        return value
+    raise ValueError("must be an https address without credentials; http only on 127.0.0.1 and [::1]")
+
+
+#: Asymmetric ones only: with HS256 or none, whoever knows the public key could sign.
+JwtAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"
+]
+
+
+class Jwt(Section):
+    """Tokens that the customer's own identity provider signs (RFC 7519, RFC 9068)."""
+
+    issuer: str = Field(min_length=1, max_length=500)
+    audience: str = Field(min_length=1, max_length=500)
+    jwks_url: Annotated[str | None, AfterValidator(_jwks_url)] = None
+    jwks_file: str | None = None
+    #: Whether jwks_url may lead into a private network; never to this machine or its cloud's services.
+    jwks_in_private_network: bool = False
+    algorithms: list[JwtAlgorithm] = Field(["RS256", "PS256", "ES256"], min_length=1)
+    subjects: list[str] = []
+    #: What each claim must be; of a claim that is a list, one element.
+    claims: dict[str, str | int | bool] = {}
+    leeway: timedelta = timedelta(seconds=60)
+    scopes: Annotated[list[str], AfterValidator(_scopes)] = list(bearer.SCOPES)
+    profile: Annotated[str, AfterValidator(_profile)] = "default"
+
+    @model_validator(mode="after")
+    def _names_keys_and_speakers(self) -> Jwt:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("name either jwks_url or jwks_file")
+        if not self.subjects and not self.claims:
+            raise ValueError(
+                "name subjects or claims: any client of that issuer can ask for a token of your audience"
+            )
+        if not timedelta(0) <= self.leeway <= timedelta(minutes=5):
+            raise ValueError("leeway must be between 0s and 5m")
+        return self
+
+
 class Source(Section):
     name: Slug
     #: scim, or the entry point's name of a connector.
@@ -303,8 +395,15 @@ class Source(Section):
     mapping_test: list[MappingTest] = []
     limits: Limits = Limits()
     timeout: timedelta = timedelta(hours=1)
+    jwt: Jwt | None = None
     #: The connector's own keys, parsed by the connector.
     settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _only_pushes_have_tokens(self) -> Source:
+        if self.jwt is not None and self.connector != "scim":
+            raise ValueError('jwt: only a source that is pushed to has tokens (connector = "scim")')
+        return self
 
     @field_validator("rule")
     @classmethod

@@ -22,7 +22,18 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, SourceId
-from scimd.org import approvals, audit, idempotency, leases, seats, source_upkeep, sources, unsettled
+from scimd.org import (
+    approvals,
+    audit,
+    idempotency,
+    leases,
+    oauth,
+    seat_history,
+    seats,
+    source_upkeep,
+    sources,
+    unsettled,
+)
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
@@ -45,7 +56,9 @@ _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _PUBLISH_LATE_S = 60.0
 _FORGET_S = 86_400.0
+_FORGET_TOKENS_S = 3600.0
 _PURGE_S = 3_600.0
+_SEATS_S = 300.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -80,7 +93,9 @@ class Jobs:
             (_PUBLISH_S, "publish_audit", self._publish),
             (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
             (_FORGET_S, "forget", self._forget),
+            (_FORGET_TOKENS_S, "forget_access_tokens", self._forget_tokens),
             (_PURGE_S, "purge", self._purge),
+            (_SEATS_S, "seat_history", self._note_seats),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -235,5 +250,11 @@ class Jobs:
         await time_jobs.forget_attempts(self._door)
         await idempotency.forget(self._door)
 
+    async def _forget_tokens(self) -> None:
+        await oauth.forget_expired(self._door)
+
     async def _purge(self) -> None:
         await time_jobs.purge_all(self._door)
+
+    async def _note_seats(self) -> None:
+        await seat_history.note_all(self._door)

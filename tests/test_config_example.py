@@ -13,7 +13,7 @@ from scimd import config
 from scimd.connector_api import Secret
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
-FREE = {"settings", "user", "entry", "expect"}  # keys below these are the admin's own
+FREE = {"settings", "user", "entry", "expect", "claims"}  # keys below these are the admin's own
 
 
 def everything() -> dict[str, Any]:
@@ -60,6 +60,13 @@ def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
     body["mail"]["password"] = f"file:{secret}"
     rule = body["organization"][0]["source"][0]["rule"][0]
     del rule["group"]  # the example shows both ways to name groups; a rule takes one
+    source = body["organization"][0]["source"][0]
+    jwt = source["jwt"]
+    del jwt["jwks_file"]  # as well
+    with pytest.raises(ValueError, match="only a source that is pushed to has tokens"):
+        config.Config(**body)
+    del source["jwt"]
+    assert config.Jwt(**jwt).claims == {"azp": "0oa1b2c3d4"}
     loaded = config.Config(**body)
     assert loaded.mail.password == Secret("s3cret")
     assert loaded.organization[0].source[0].rule[0].pattern == "eng-*"

@@ -17,6 +17,7 @@ from scimd.cli import (
     domain,
     invitation,
     org,
+    partner,
     run,
     seats,
     serve,
@@ -39,7 +40,7 @@ app = typer.Typer(
 for commands in (serve, check, sync, doctor):
     commands.register(app)
 user_changes.register(user.app)
-for noun in (org, domain, token, source, run, decide, user, invitation, seats, audit, admin):
+for noun in (org, partner, domain, token, source, run, decide, user, invitation, seats, audit, admin):
     app.add_typer(noun.app)
 for commands_of in (
     catalogue.projects,

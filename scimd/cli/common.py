@@ -11,7 +11,7 @@ import getpass
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -25,7 +25,7 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import admin_reads, by_hand, organizations, runs
+from scimd.org import admin_reads, by_hand, organizations, runs, sources
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
@@ -166,6 +166,39 @@ async def organization(door: Door, slug: str | None) -> OrganizationRecord:
     raise InvalidValue(
         "--org", f"there are several organizations: {', '.join(row.slug for row in customers)}"
     )
+
+
+async def organization_for_push(
+    door: Door, loaded: config.Config, slug: str | None, source: str
+) -> OrganizationRecord:
+    """The organization that a credential of ``source`` is for.
+
+    What only the file knows yet, of the organization or the source, is made first, as `serve` would.
+    """
+    known = {row.slug: row for row in await organizations.list_organizations(door) if row.kind == "customer"}
+    declared = {each.name: each for each in loaded.organization}
+    name = slug if slug is not None else next(iter(known or declared), None)
+    if name in declared and (slug is not None or len(known or declared) == 1):
+        there = (
+            {each.name for each in await sources.list_sources(door, known[name].id)} if name in known else ()
+        )
+        if name not in known or source in {each.name for each in declared[name].source}.difference(there):
+            app.prove(loaded)
+            await organizations.declare(door, [declared[name]])
+    return await organization(door, slug)
+
+
+def lifetime(text: str | None, option: str) -> timedelta | None:
+    """How long, as an option says it; None for none and for ``never``. Raises InvalidValue."""
+    if text is None or text == "never":
+        return None
+    try:
+        value = config.duration(text)
+    except ValueError as exc:
+        raise InvalidValue(option, str(exc)) from exc
+    if not isinstance(value, timedelta) or value < timedelta(0):
+        raise InvalidValue(option, 'say how long, such as "90d"')
+    return value
 
 
 Change = Callable[[Door, Context, Any], Awaitable[object]]

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, operator, out, print_json, print_table, run
+from scimd.cli.common import ConfigOption, JsonOption, context, operator, out, print_json, print_table, run
 from scimd.config import Config
-from scimd.org import organizations
+from scimd.core.people import UNSET, OrgId, ProjectId
+from scimd.org import organizations, project_upkeep, settings
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.tx import Door
 
@@ -52,6 +53,52 @@ def create(
         out.print(f"Next: scimd token create --org {made.slug} --source NAME")
 
 
+@app.command("set")
+def set_(
+    name: Annotated[str, typer.Argument(help="The organization.")],
+    display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
+    default_project: Annotated[
+        str | None, typer.Option(help="The project of people to whom nothing else gives one, or none.")
+    ] = None,
+    seats_on_scim: Annotated[
+        Literal["hold", "reject", "allow"] | None,
+        typer.Option(help="What a SCIM push does when all seats are taken."),
+    ] = None,
+    get_more_seats_url: Annotated[
+        str | None, typer.Option(help='Where to get more seats; "" for nowhere.')
+    ] = None,
+    approval: Annotated[
+        bool | None,
+        typer.Option("--approval/--no-approval", help="Must a partner approve newcomers?"),
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change an organization's settings; what is not given stays."""
+
+    async def work(door: Door, _: Config) -> OrganizationRecord:
+        owner = await organizations.by_slug(door, name)
+        wanted = settings.Change(
+            UNSET if display_name is None else display_name,
+            UNSET if default_project is None else await _project(door, owner.id, default_project),
+            UNSET if seats_on_scim is None else seats_on_scim,
+            UNSET if get_more_seats_url is None else get_more_seats_url or None,
+            UNSET if approval is None else approval,
+        )
+        await settings.change(door, context(door, owner.id), wanted)
+        return await organizations.by_slug(door, name)
+
+    changed = run(config, work)
+    if json:
+        print_json(_as_json(changed))
+    else:
+        out.print(f"{changed.slug} is changed.")
+
+
+async def _project(door: Door, org_id: OrgId, name: str) -> ProjectId | None:
+    return None if name == "none" else (await project_upkeep.by_name(door, org_id, name)).id
+
+
 @app.command("list")
 def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the organizations with their seats."""
@@ -86,6 +133,8 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "seats_used": row.seats_used,
         "seats_waited_for": row.seats_waited_for,
         "seats_on_scim": row.seats_on_scim,
+        "get_more_seats_url": row.get_more_seats_url,
+        "approval_required": row.approval_required,
         "default_project_id": row.default_project_id,
         "created_at": row.created_at,
     }

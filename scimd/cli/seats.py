@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, organization, out, print_json, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
-from scimd.org import organizations
+from scimd.org import organizations, seat_history
 from scimd.org.organizations import OrganizationRecord
+from scimd.org.seat_history import SeatDay
 from scimd.org.tx import Door
 
 app = typer.Typer(name="seats", help="Seats of an organization.", no_args_is_help=True)
@@ -43,6 +54,30 @@ def set_(
         return await organizations.by_slug(door, owner.slug)
 
     _print(run(config, work), json)
+
+
+@app.command("history")
+def history(
+    days: Annotated[int, typer.Option(min=1, max=1000, help="So many days back.")] = 90,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the most seats used on each day, and how many people waited."""
+
+    async def work(door: Door, _: Config) -> list[SeatDay]:
+        return await seat_history.history(door, (await organization(door, org)).id, days=days)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "Seats",
+        ("Day", "Used", "Limit", "Waiting"),
+        ((row.day, row.used, "no limit" if row.limit is None else row.limit, row.waited_for) for row in rows),
+        empty="Nothing is written down yet; `scimd serve` does so every few minutes.",
+    )
 
 
 def _print(row: OrganizationRecord, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""``scimd token``: credentials of SCIM sources."""
+"""``scimd token``: credentials of SCIM sources, and below it OAuth clients and API tokens."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from scimd import config as configuration
+from scimd.cli import token_api, token_client
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
     context,
+    lifetime,
     organization,
+    organization_for_push,
     out,
     print_json,
     print_table,
@@ -28,6 +30,8 @@ from scimd.org.tokens import NewToken, TokenRecord
 from scimd.org.tx import Door
 
 app = typer.Typer(name="token", help="Tokens with which identity providers push.", no_args_is_help=True)
+app.add_typer(token_client.app)
+app.add_typer(token_api.app)
 
 
 @app.command("create")
@@ -41,24 +45,28 @@ def create(
     expires: Annotated[
         str | None, typer.Option(help="After how long, such as 90d; never without it.")
     ] = None,
+    scope: token_client.ScopeOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a token. It is shown once."""
 
-    async def work(door: Door, _: Config) -> NewToken:
-        lifetime = _lifetime(expires)
-        owner = await organization(door, org)
+    async def work(door: Door, loaded: Config) -> NewToken:
+        duration = lifetime(expires, "--expires")
+        owner = await organization_for_push(door, loaded, org, source)
         ctx = context(door, owner.id)
         of = await sources.ensure(door, ctx, NewSource(source, kind="scim"))
         if of.kind != "scim":
             raise InvalidValue(
                 "--source", f"{source} is read by the connector {of.connector}; nobody pushes to it"
             )
-        until = None if lifetime is None else door.clock() + lifetime
-        return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until)
+        until = None if duration is None else door.clock() + duration
+        return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until, scope)
 
-    made = run(config, work)
+    _show(run(config, work), json)
+
+
+def _show(made: NewToken, json: bool) -> None:
     if json:
         print_json({"id": made.id, "token": made.token})
         return
@@ -80,14 +88,33 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
         return
     print_table(
         "Tokens",
-        ("Id", "Source", "Name", "Profile", "Made", "Expires", "Last used", "Revoked"),
+        ("Id", "Source", "Name", "Profile", "Scopes", "Made", "Expires", "Last used", "Revoked"),
         (
-            (row.id, row.source_name, row.name, row.profile, row.created_at, row.expires_at or "never",
+            (row.id, row.source_name, row.name, row.profile, row.scopes, row.created_at,
+             row.expires_at or "never",
              row.last_used_at or "never", row.revoked_at)
             for row in rows
         ),
         empty="There is no token yet. Make one: scimd token create --source NAME",
     )  # fmt: skip
+
+
+@app.command("rotate")
+def rotate(
+    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    overlap: Annotated[str, typer.Option(help="How long the old one works beside the new one.")] = "24h",
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a token's successor, which may do the same. It is shown once."""
+
+    async def work(door: Door, _: Config) -> NewToken:
+        owner = await organization(door, org)
+        beside = lifetime(overlap, "--overlap") or timedelta(0)
+        return await tokens.rotate(door, context(door, owner.id), TokenId(token_id), beside)
+
+    _show(run(config, work), json)
 
 
 @app.command("revoke")
@@ -108,15 +135,3 @@ def revoke(
         print_json({"id": token_id, "revoked": True})
     else:
         out.print(f"Token {token_id} is revoked.")
-
-
-def _lifetime(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    try:
-        value = configuration.duration(text)
-    except ValueError as exc:
-        raise InvalidValue("--expires", str(exc)) from exc
-    if not isinstance(value, timedelta) or value <= timedelta(0):
-        raise InvalidValue("--expires", 'say how long, such as "90d"')
-    return value

@@ -91,7 +91,14 @@ class EventKind(StrEnum):
     SOURCE_RECOVERED = "source.recovered"
     RULES_CHANGED = "rules.changed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name of an event
+    TOKEN_ROTATED = "token.rotated"  # noqa: S105
     TOKEN_REVOKED = "token.revoked"  # noqa: S105
+    OAUTH_CLIENT_CREATED = "oauth_client.created"
+    OAUTH_CLIENT_ROTATED = "oauth_client.rotated"
+    OAUTH_CLIENT_REVOKED = "oauth_client.revoked"
+    ACCESS_TOKEN_ISSUED = "access_token.issued"  # noqa: S105
+    API_TOKEN_CREATED = "api_token.created"  # noqa: S105
+    API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"
@@ -102,6 +109,8 @@ class EventKind(StrEnum):
     PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    PARTNER_ASSIGNED = "partner.assigned"
+    PARTNER_UNASSIGNED = "partner.unassigned"
     DOMAIN_CLAIMED = "domain.claimed"
     DOMAIN_VERIFIED = "domain.verified"
     DOMAIN_REMOVED = "domain.removed"

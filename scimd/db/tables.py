@@ -111,6 +111,16 @@ Index(
     postgresql_where=domains.c.verified_at.is_not(None),
 )
 
+# A partner's organization, and one whose approval queue its people see.
+partner_queues = Table(
+    "partner_queues",
+    metadata,
+    _org(),  # the partner's
+    Column("customer_id", Id, primary_key=True),
+    _time("since"),
+    Index("ix_partner_queues_customer", "customer_id"),
+)
+
 sources = Table(
     "sources",
     metadata,
@@ -159,6 +169,90 @@ tokens = Table(
     _time("last_used_at", null=True),
     Index("uq_tokens_hash", "hash", unique=True),
     Index("ix_tokens_source", "org_id", "source_id"),
+)
+
+# Who may fetch access tokens (RFC 6749 §4.4). The id is the client_id.
+oauth_clients = Table(
+    "oauth_clients",
+    metadata,
+    _org(),
+    _id(),
+    _ref("source_id"),
+    _text("name"),
+    _key("profile"),
+    Column("scopes", Json, nullable=False),
+    _time("created_at"),
+    _time("revoked_at", null=True),
+    _time("last_used_at", null=True),
+    Index("ix_oauth_clients_source", "org_id", "source_id"),
+)
+
+# A client's secrets: two live ones at most, so that one can be changed without a gap.
+oauth_secrets = Table(
+    "oauth_secrets",
+    metadata,
+    _org(),
+    _id(),
+    _ref("client_id"),
+    Column("hash", Bytes, nullable=False),
+    _time("created_at"),
+    _time("expires_at", null=True),
+    _time("revoked_at", null=True),
+    Index("uq_oauth_secrets_hash", "hash", unique=True),
+    Index("ix_oauth_secrets_client", "org_id", "client_id"),
+)
+
+# Alive while its client and the secret that fetched it are.
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    _org(),
+    _id(),
+    _ref("client_id"),
+    _ref("secret_id"),
+    Column("hash", Bytes, nullable=False),
+    Column("scopes", Json, nullable=False),
+    _time("created_at"),
+    _time("expires_at"),
+    Index("uq_access_tokens_hash", "hash", unique=True),
+    Index("ix_access_tokens_expires", "expires_at"),
+)
+
+# Whose signed tokens speak for a source: (issuer, audience) is one source's, over all organizations.
+jwt_issuers = Table(
+    "jwt_issuers",
+    metadata,
+    _org(),
+    _id(),
+    _ref("source_id"),
+    _key("issuer"),
+    _key("audience"),
+    Column("config", Json, nullable=False),  # config.Jwt
+    _time("created_at"),
+    _time("last_used_at", null=True),
+    Index("uq_jwt_issuers_issuer_audience", "issuer", "audience", unique=True),
+    Index("uq_jwt_issuers_source", "org_id", "source_id", unique=True),
+)
+
+# Of a person (at most what the person may), or of a service (what stands in permissions).
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    _org(),
+    _id(),
+    _key("kind"),  # personal | service
+    _ref("person_id", null=True),
+    _text("name"),
+    Column("hash", Bytes, nullable=False),
+    Column("permissions", Json, nullable=True),  # NULL, of a personal one: whatever the person may
+    _text("created_by"),
+    _time("created_at"),
+    _time("expires_at", null=True),
+    _time("revoked_at", null=True),
+    _text("revoked_by", null=True),
+    _time("last_used_at", null=True),
+    Index("uq_api_tokens_hash", "hash", unique=True),
+    Index("ix_api_tokens_person", "org_id", "person_id"),
 )
 
 # ------------------------------------------------------------------------------ people
@@ -221,13 +315,14 @@ Index(
 )
 
 # What time brings is looked for among few: who has not come in yet, and who is to be purged.
-_not_in_yet = (people.c.welcome == "set_password") & people.c.accepted.is_(False)
+#: As the index says it, word by word, or it is not found.
+NOT_IN_YET = text("welcome = 'set_password' AND NOT accepted")
 Index(
     "ix_people_not_in_yet",
     people.c.org_id,
     people.c.id,
-    sqlite_where=_not_in_yet,
-    postgresql_where=_not_in_yet,
+    sqlite_where=NOT_IN_YET,
+    postgresql_where=NOT_IN_YET,
 )
 Index(
     "ix_people_deleted",
@@ -516,6 +611,17 @@ for _ddl in (
     ),
 ):
     event.listen(seat_pools, "after_create", _ddl)
+
+# How many seats were used at most on a day, and how many people waited; written every few minutes.
+seat_days = Table(
+    "seat_days",
+    metadata,
+    _org(),
+    Column("day", KeyText, primary_key=True),  # 2026-11-21, UTC
+    _int("used"),
+    Column("seat_limit", Integer, nullable=True),
+    _int("waited_for"),
+)
 
 waiting = Table(
     "waiting",

@@ -5,6 +5,9 @@ middleware reads the mark before the handler runs. A signed-in handler finds its
 ``request[SESSION]``. The permissions of one mark are alternatives. A write of a signed-in person must
 come from a page of ours: by the browser's own word (``Sec-Fetch-Site``, else ``Origin``) and by the
 session's form token.
+
+Behind ``@api`` an API token (``Authorization: Bearer``) stands for a session. No browser sends one by
+itself, so such a request needs no form token. Whoever calls is in ``request[CALLER]``, either way.
 """
 
 from __future__ import annotations
@@ -12,25 +15,28 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from scimd.config import Config
 from scimd.core.errors import Forbidden, NotAuthenticated
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.reading import form_of
 from scimd.http.statuses import ForeignForm
-from scimd.org import sessions
-from scimd.org.sessions import SessionHolder
+from scimd.org import api_tokens, sessions
+from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tx import Door
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 H = TypeVar("H", bound=Handler)
 SESSION: web.RequestKey[SessionHolder | None] = web.RequestKey("session", object)  # type: ignore[arg-type]
+CALLER: web.RequestKey[Holder | None] = web.RequestKey("caller", object)  # type: ignore[arg-type]
+_BEARER = re.compile(r"bearer +([!-~]{1,8000})", re.IGNORECASE)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _MARK = "__access__"
 #: Where a write of the API carries the session's form token.
@@ -41,7 +47,7 @@ FORM_TOKEN = "X-Form-Token"  # noqa: S105 - a header's name
 class Access:
     """``any_of`` empty: being signed in is enough."""
 
-    kind: Literal["public", "signed_in", "api", "scim_token"]
+    kind: Literal["public", "signed_in", "api", "scim_token", "oauth_client"]
     any_of: frozenset[str] = frozenset()
 
 
@@ -62,7 +68,10 @@ def signed_in(*any_of: str) -> Callable[[H], H]:
 
 
 def api(*any_of: str) -> Callable[[H], H]:
-    """Like ``signed_in``, for the REST API: its writes are no forms, so their token is in a header."""
+    """Like ``signed_in``, for the REST API, or by an API token.
+
+    A session's writes are no forms here, so their form token is in a header.
+    """
 
     def mark(handler: H) -> H:
         setattr(handler, _MARK, Access("api", frozenset(any_of)))
@@ -74,6 +83,12 @@ def api(*any_of: str) -> Callable[[H], H]:
 def scim_token(handler: H) -> H:
     """For a source's bearer token, which the SCIM edge checks before its own routing."""
     setattr(handler, _MARK, Access("scim_token"))
+    return handler
+
+
+def oauth_client(handler: H) -> H:
+    """For an OAuth client, whose secret the token endpoint checks itself."""
+    setattr(handler, _MARK, Access("oauth_client"))
     return handler
 
 
@@ -89,7 +104,7 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
     access = access_of(request.match_info.handler)
     if access is None:
         raise web.HTTPNotFound
-    if access.kind != "scim_token":
+    if access.kind not in ("scim_token", "oauth_client"):
         if "\x00" in request.path or any("\x00" in value for value in request.query.values()):
             raise web.HTTPNotFound  # PostgreSQL's text cannot hold it, so it names nothing
         await _admit(request, access)
@@ -98,19 +113,54 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 
 async def _admit(request: web.Request, access: Access) -> None:
     config, door = request.app[CONFIG], request.app[DOOR]
+    if access.kind == "api" and hdrs.AUTHORIZATION in request.headers:
+        # Never the cookie instead: who shows a token means it.
+        request[SESSION], request[CALLER] = None, await _by_token(request, door)
+        _check(request[CALLER], access)
+        return
     if request.method not in _SAFE and not from_our_page(request, config.server.public_url):
         raise ForeignForm
     text = request.cookies.get(cookie_name(config))
     holder = await sessions.by_cookie(door, text) if text else None
-    request[SESSION] = holder
+    request[SESSION] = request[CALLER] = holder
+    _check(holder, access)
+    if holder is None or access.kind == "public" or request.method in _SAFE:
+        return
+    if not _is_form_token(door, holder, await _sent_token(request, access)):
+        raise ForeignForm
+
+
+def _check(holder: Holder | None, access: Access) -> None:
     if access.kind == "public":
         return
     if holder is None:
         raise NotAuthenticated
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
-    if request.method not in _SAFE and not _is_form_token(door, holder, await _sent_token(request, access)):
-        raise ForeignForm
+
+
+async def _by_token(request: web.Request, door: Door) -> Holder:
+    """Raises NotAuthenticated for a token that opens nothing, whatever else the request carries."""
+    text = bearer_of(request)
+    holder = await api_tokens.authenticate(door, text) if text else None
+    if holder is None:
+        raise NotAuthenticated
+    return holder
+
+
+def session_of(request: web.Request) -> SessionHolder:
+    """The session of a handler to which no API token leads. Raises NotAuthenticated."""
+    holder = request[SESSION]
+    if holder is None:
+        raise NotAuthenticated
+    return holder
+
+
+def bearer_of(request: web.Request) -> str | None:
+    """The token in the one header ``Authorization: Bearer`` (RFC 6750 §2.1); None without it."""
+    given = request.headers.getall(hdrs.AUTHORIZATION, [])
+    match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
+    return match[1] if match else None
 
 
 async def _sent_token(request: web.Request, access: Access) -> str:

@@ -13,7 +13,7 @@ from scimd.http import guard, request_id
 from scimd.http.keys import DOOR
 from scimd.org import organizations
 from scimd.org.organizations import OrganizationRecord
-from scimd.org.sessions import SessionHolder
+from scimd.org.sessions import Holder
 from scimd.org.tx import Actor, Context, Door, DoorName
 
 #: Whoever may see sources, audit or people may see what the runs did.
@@ -22,13 +22,13 @@ SEE_RUNS = ("sources.manage", "audit.read", "users.read")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A signed-in person and the organization whose pages they look at.
+    """Who calls, by session or API token, and the organization that they look at.
 
     People see their own. An operator sees the one that ``?org=`` names; every link of the page keeps
     it, so two tabs can look at two organizations.
     """
 
-    holder: SessionHolder
+    holder: Holder
     organization: OrganizationRecord
     form_token: str
     correlation_id: str
@@ -65,7 +65,7 @@ async def visit_of(request: web.Request, parameter: str = "org") -> Visit:
 
     ``parameter`` of the query names the organization: ``org`` on pages, ``organization`` in the API.
     """
-    holder = request[guard.SESSION]
+    holder, session = request[guard.CALLER], request[guard.SESSION]
     if holder is None:
         raise NotAuthenticated
     door = request.app[DOOR]
@@ -73,4 +73,5 @@ async def visit_of(request: web.Request, parameter: str = "org") -> Visit:
     if slug != holder.org_slug and not holder.is_operator:
         raise NotFound("organization", slug)
     organization = await organizations.by_slug(door, slug)
-    return Visit(holder, organization, guard.form_token(door, holder), request_id.of(request))
+    form_token = guard.form_token(door, session) if session is not None else ""
+    return Visit(holder, organization, form_token, request_id.of(request))

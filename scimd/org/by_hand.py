@@ -25,13 +25,19 @@ def person(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
     the person holds, live or dormant, a permission that the caller lacks: whoever may manage users
     must not come by an admin's account by changing its address.
     """
+    row = locked(tx, person_id, deleted=deleted)
+    _must_reach(tx, person_id)
+    return row
+
+
+def locked(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
+    """The person's row, locked, whoever asks. Raises NotFound."""
     there = people.c.deleted_at.is_not(None) if deleted else people.c.deleted_at.is_(None)
     query = select(people).where(people.c.org_id == tx.org_id, people.c.id == person_id, there)
     rows = lock_rows(tx.conn, query)
     if not rows:
         raise NotFound("person", person_id)
     tx.locked.add(person_id)
-    _must_reach(tx, person_id)
     return rows[0]
 
 

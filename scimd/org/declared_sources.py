@@ -12,7 +12,7 @@ from scimd.core.errors import NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import RoleName, SourceId
 from scimd.db.tables import sources
-from scimd.org import bindings
+from scimd.org import bindings, jwt_issuers
 from scimd.org.refolding import refold
 from scimd.org.sources import (
     NewSource,
@@ -105,6 +105,8 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
         )
     )
     refold(tx, known.id, known.config.get("extension") or (), after["extension"])
+    if known.config.get("jwt") != after["jwt"]:
+        jwt_issuers.declare(tx, known.id, after["jwt"])
     generation = bump(tx)
     changed = sorted(key for key in after if known.config.get(key) != after[key])
     if write_rules(tx, known.id, after["rule"], generation):

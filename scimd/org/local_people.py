@@ -18,7 +18,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
-from scimd.db.tables import deliveries, domains, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, deliveries, domains, invitations, links, people
 from scimd.org import assignments, by_hand, credentials, gates, permissions, profiles, sessions
 from scimd.org import links as one_time_links
 from scimd.org.names import local_names
@@ -332,9 +332,7 @@ def _expire(tx: Tx) -> int:
     )
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id,
-        people.c.welcome == "set_password",
-        ~people.c.accepted,
-        people.c.deleted_at.is_(None),
+        NOT_IN_YET,
         ~live.exists(),
     )
     rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))

@@ -22,7 +22,7 @@ async def approve(door: Door, ctx: Context, person_id: PersonId) -> None:
     permissions.require(ctx, "partner.approve")
 
     def body(tx: Tx) -> None:
-        row = by_hand.person(tx, person_id)
+        row = by_hand.locked(tx, person_id)
         if row.approved:
             return
         tx.conn.execute(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scimd.core import access
 from scimd.core.errors import Forbidden
+from scimd.core.people import PersonId
 from scimd.org.tx import Context
 
 #: Whoever can run a command on the host, and scimd itself, may everything.
@@ -25,6 +26,15 @@ def require_operator(ctx: Context, permission: str) -> None:
     require(ctx, permission)
 
 
+def require_self(ctx: Context, person_id: PersonId) -> None:
+    """Raise Forbidden unless the caller is that person, or trusted to act as anybody."""
+    if ctx.actor.id != person_id and not is_trusted(ctx):
+        raise Forbidden("to act as that person")
+
+
 def is_trusted(ctx: Context) -> bool:
-    """Whether the caller may everything, whatever permissions they hold."""
-    return ctx.actor.kind in _TRUSTED and ctx.door not in _BY_REQUEST
+    """Whether the caller may everything, whatever permissions they hold.
+
+    Nobody is by an API token: an operator's may be narrower than the operator.
+    """
+    return ctx.actor.kind in _TRUSTED and ctx.door not in _BY_REQUEST and ctx.api_token_id is None

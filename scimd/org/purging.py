@@ -13,6 +13,7 @@ from scimd.core.people import OrgId, PersonId
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.tables import (
+    api_tokens,
     assertions,
     credentials,
     deliveries,
@@ -31,6 +32,7 @@ from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 100
 _OF_A_PERSON: tuple[Table, ...] = (
+    api_tokens,
     assertions,
     credentials,
     deliveries,
@@ -58,7 +60,7 @@ def _portion(tx: Tx) -> int:
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id, people.c.deleted_at <= tx.now - RESTORABLE_FOR
     )
-    rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))
+    rows = lock_rows(tx.conn, query.order_by(people.c.deleted_at, people.c.id).limit(_AT_ONCE))
     ids = [PersonId(row.id) for row in rows]
     if ids:
         for table in _OF_A_PERSON:

@@ -16,7 +16,7 @@ from scimd.core.people import OrgId, PersonId, RoleName, SessionId
 from scimd.core.standing import Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
-from scimd.db.tables import deliveries, links, organizations, people, roles, sessions, unsettled
+from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import admission, permissions
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
@@ -26,32 +26,41 @@ _AGENT_AT_MOST = 512
 
 
 @dataclass(frozen=True, slots=True)
-class SessionHolder:
-    """Who is behind a cookie, as of this request."""
+class Holder:
+    """Who calls, by a session or by an API token, as of this request. A service is nobody's person."""
 
     org_id: OrgId
     org_slug: str
     organization: str
     org_kind: str
     generation: int
-    session_id: SessionId
-    person_id: PersonId
+    person_id: PersonId | None
     display_name: str
     address: str | None
     roles: tuple[RoleName, ...]
     permissions: frozenset[str]
-    started_at: datetime
-    expires_at: datetime
 
     @property
     def is_operator(self) -> bool:
         return self.org_kind == "system"
 
+    def actor(self) -> Actor:
+        return Actor("person", self.person_id or "", self.address or self.display_name)
+
     def context(self, door: Door, via: DoorName = "web") -> Context:
-        """A context in which this person acts."""
-        actor = Actor("person", self.person_id, self.address or self.display_name)
+        """A context in which the caller acts."""
         correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
-        return Context(self.org_id, actor, via, correlation_id, permissions=self.permissions)
+        return Context(self.org_id, self.actor(), via, correlation_id, permissions=self.permissions)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionHolder(Holder):
+    """Who is behind a cookie."""
+
+    person_id: PersonId
+    session_id: SessionId
+    started_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +172,9 @@ def _touch(conn: Connection, holder: SessionHolder, now: datetime) -> None:
 
 
 def _holder(conn: Connection, row: Any) -> SessionHolder | None:
-    held = tuple(RoleName(name) for name in row.roles)
-    allowed = permissions_of(conn, OrgId(row.org_id), held)
-    if row.unsettled:
-        fresh = admission.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
-        if fresh is None or not fresh.may_enter:
-            return None
-        held = tuple(name for name in held if name in fresh.roles)
-        allowed &= permissions_of(conn, OrgId(row.org_id), fresh.roles)
+    held = entitled(conn, row)
+    if held is None:
+        return None
     return SessionHolder(
         org_id=OrgId(row.org_id),
         org_slug=row.slug,
@@ -181,11 +185,28 @@ def _holder(conn: Connection, row: Any) -> SessionHolder | None:
         person_id=PersonId(row.person_id),
         display_name=row.display_name,
         address=row.sign_in_address,
-        roles=held,
-        permissions=allowed,
+        roles=held[0],
+        permissions=held[1],
         started_at=row.started_at,
         expires_at=row.expires_at,
     )
+
+
+def entitled(conn: Connection, row: Any) -> tuple[tuple[RoleName, ...], frozenset[str]] | None:
+    """Roles and permissions of somebody whose row says Active; None for whoever may not come in after all.
+
+    ``row``: ``org_id``, ``person_id``, ``roles``, and whether the person is ``unsettled``: then the
+    narrower of the stored and the fresh standing counts.
+    """
+    held = tuple(RoleName(name) for name in row.roles)
+    allowed = permissions_of(conn, OrgId(row.org_id), held)
+    if row.unsettled:
+        fresh = admission.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
+        if fresh is None or not fresh.may_enter:
+            return None
+        held = tuple(name for name in held if name in fresh.roles)
+        allowed &= permissions_of(conn, OrgId(row.org_id), fresh.roles)
+    return held, allowed
 
 
 def permissions_of(conn: Connection, org_id: OrgId, names: Sequence[RoleName]) -> frozenset[str]:
@@ -279,16 +300,31 @@ _KILL_LINKS = Prepared(
 )
 
 
-def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId | None = None) -> int:
-    """End all sessions of these people (``but`` one), and every one-time link that they have not used.
+_REVOKE_KEYS = Prepared(
+    update(api_tokens)
+    .where(
+        api_tokens.c.org_id == bindparam("_org_id"),
+        one_of(api_tokens.c.person_id, "_people"),
+        api_tokens.c.revoked_at.is_(None),
+    )
+    .values(revoked_at=bindparam("_now"), revoked_by=bindparam("_why"))
+    .returning(api_tokens.c.id, api_tokens.c.person_id, api_tokens.c.name)
+)
 
-    Gives the number of sessions ended; each person who had any gets one event.
+
+def end_for(tx: Tx, person_ids: Sequence[PersonId], why: str, *, but: SessionId | None = None) -> int:
+    """End all sessions of these people (``but`` one), their API tokens, and every unused one-time link.
+
+    Gives the number of sessions ended; each person who had any gets one event, as each API token has.
     """
     if not person_ids:
         return 0
     of_people = {"_org_id": tx.org_id, "_people": person_ids, "_now": tx.now}
     ended = _END.all(tx.conn, {**of_people, "_but": but or "", "_why": why})
     _kill_links(tx, person_ids)
+    for row in sorted(_REVOKE_KEYS.all(tx.conn, {**of_people, "_why": why}), key=lambda row: str(row.id)):
+        before = {"name": row.name, "person": row.person_id}
+        tx.record(Event(EventKind.API_TOKEN_REVOKED, "api_token", row.id, before=before, after={"why": why}))
     counts: dict[str, int] = {}
     for row in ended:
         counts[row.person_id] = counts.get(row.person_id, 0) + 1

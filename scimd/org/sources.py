@@ -32,7 +32,7 @@ from scimd.db.tables import (
     rules,
     sources,
 )
-from scimd.org import permissions, unsettled
+from scimd.org import jwt_issuers, permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
 
 Invite = Literal["immediate", "never"]
@@ -238,6 +238,8 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
         return None
     generation = bump(tx)
     write_rules(tx, source_id, settings.get("rule", ()), generation)
+    if settings.get("jwt"):
+        jwt_issuers.declare(tx, source_id, settings["jwt"])
     after = {"name": new.name, "kind": new.kind, "state": new.state, "invite": new.invite}
     tx.record(Event(EventKind.SOURCE_CREATED, "source", source_id, after=after))
     return source_id
@@ -268,7 +270,10 @@ def bump(tx: Tx) -> int:
 
 def as_json(source: SourceConfig) -> dict[str, Any]:
     """The model as JSON that it reads back; a duration as seconds."""
-    return source.model_dump(mode="json") | {"timeout": source.timeout.total_seconds()}
+    dumped = source.model_dump(mode="json") | {"timeout": source.timeout.total_seconds()}
+    if source.jwt is not None:
+        dumped["jwt"]["leeway"] = source.jwt.leeway.total_seconds()
+    return dumped
 
 
 def _defaults(new: NewSource) -> SourceConfig:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import invitations, login_attempts, people
+from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, people
 from scimd.org import audit, local_people, purging
 from scimd.org import invitations as door_invitations
 from scimd.org.gates import RESTORABLE_FOR
@@ -40,16 +40,14 @@ async def expire_all(door: Door) -> int:
 
 async def expire_welcomes(door: Door) -> int:
     """Write down whose link to a first password has expired. Every minute."""
-    waits = (people.c.welcome == "set_password") & ~people.c.accepted & people.c.deleted_at.is_(None)
-    return await _each(
-        door, _of(select(people.c.org_id).where(waits).distinct()), local_people.expire_welcomes
-    )
+    query = select(people.c.org_id).where(NOT_IN_YET)
+    return await _each(door, _of(query), local_people.expire_welcomes)
 
 
 async def purge_all(door: Door) -> int:
     """Purge whoever was deleted 30 days ago. Daily."""
     due = people.c.deleted_at <= door.clock() - RESTORABLE_FOR
-    return await _each(door, _of(select(people.c.org_id).where(due).distinct()), purging.purge_due)
+    return await _each(door, _of(select(people.c.org_id).where(due)), purging.purge_due)
 
 
 async def publish_all(door: Door, *, within: timedelta = audit.LATECOMERS) -> int:
@@ -76,7 +74,7 @@ async def _each(
 
 
 def _of(query: Select[str]) -> Callable[[Connection], list[OrgId]]:
-    return lambda conn: [OrgId(found) for found in conn.execute(query).scalars()]
+    return lambda conn: list(map(OrgId, dict.fromkeys(conn.execute(query).scalars())))
 
 
 async def forget_attempts(door: Door) -> int:

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, select, update
 
-from scimd.core.errors import InvalidValue, NotFound
+from scimd.core.bearer import check_profile, scopes_of
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
 from scimd.db.prepared import Prepared
-from scimd.db.tables import organizations, sources, tokens
+from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
 from scimd.org import permissions
 from scimd.org.secrets import is_token, new_token, token_hash
-from scimd.org.sources import bump, find
+from scimd.org.sources import SourceRecord, bump, find
 from scimd.org.tx import Context, Door, Tx
 
-PROFILES = (
-    "default",
-    "rfc",
-    "okta",
-    "entra",
-    "onelogin",
-    "jumpcloud",
-    "google",
-    "ping",
-    "keycloak",
-    "authentik",
-)
 _TOUCH_EVERY = timedelta(minutes=1)
+#: What a holder's ``token_id`` is the id of: a token, an OAuth client, an issuer of JWTs.
+CredentialKind = Literal["token", "client", "issuer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +41,7 @@ class TokenRecord:
     source_name: str
     name: str
     profile: str
+    scopes: tuple[str, ...]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -68,7 +61,9 @@ class TokenHolder:
     profile: str
     seats_on_scim: Policy
     generation: int
+    scopes: frozenset[str]
     last_used_at: datetime | None = None
+    kind: CredentialKind = "token"
 
 
 # ------------------------------------------------------------------------------ making, revoking
@@ -81,38 +76,79 @@ async def create(
     name: str,
     profile: str = "default",
     expires_at: datetime | None = None,
+    scopes: Sequence[str] | None = None,
 ) -> NewToken:
-    """Make a token for a source. Raises NotFound, InvalidValue for an unknown profile or a past expiry."""
+    """Make a token for a source; ``scopes`` None: all.
+
+    Raises NotFound, InvalidValue for an unknown profile or scope, or a past expiry.
+    """
     permissions.require(ctx, "sources.manage")
-    if profile not in PROFILES:
-        raise InvalidValue("profile", f"must be one of {', '.join(PROFILES)}")
+    check_profile(profile)
+    allowed = scopes_of(scopes)
 
     def body(tx: Tx) -> NewToken:
-        source = find(tx.conn, tx.org_id, source_id)
-        if source.kind != "scim":
-            raise InvalidValue(
-                "source", f"{source.name} is read by a connector; only SCIM sources have tokens"
-            )
+        source = scim_source(tx, source_id)
         if expires_at is not None and expires_at <= tx.now:
             raise InvalidValue("expires", "must be in the future")
-        token_id, text = TokenId(tx.new_id()), new_token(tx.chance.bytes(32))
-        tx.conn.execute(
-            tokens.insert().values(
-                org_id=tx.org_id,
-                id=token_id,
-                source_id=source.id,
-                name=name,
-                hash=token_hash(text),
-                profile=profile,
-                scopes=[],
-                created_at=tx.now,
-                expires_at=expires_at,
-            )
+        made = _insert(tx, source.id, name, profile, allowed, expires_at)
+        after = {"source": source.name, "name": name, "profile": profile, "scopes": allowed}
+        tx.record(Event(EventKind.TOKEN_CREATED, "token", made.id, after=after))
+        return made
+
+    return await door.run(ctx, body)
+
+
+def scim_source(tx: Tx, source_id: SourceId) -> SourceRecord:
+    """The source, which must be one that is pushed to. Raises NotFound, InvalidValue."""
+    source = find(tx.conn, tx.org_id, source_id)
+    if source.kind != "scim":
+        raise InvalidValue("source", f"{source.name} is read by a connector; only SCIM sources have tokens")
+    return source
+
+
+def _insert(
+    tx: Tx, source_id: SourceId, name: str, profile: str, scopes: list[str], expires_at: datetime | None
+) -> NewToken:
+    token_id, text = TokenId(tx.new_id()), new_token(tx.chance.bytes(32))
+    tx.conn.execute(
+        tokens.insert().values(
+            org_id=tx.org_id,
+            id=token_id,
+            source_id=source_id,
+            name=name,
+            hash=token_hash(text),
+            profile=profile,
+            scopes=scopes,
+            created_at=tx.now,
+            expires_at=expires_at,
         )
-        bump(tx)
-        after = {"source": source.name, "name": name, "profile": profile}
-        tx.record(Event(EventKind.TOKEN_CREATED, "token", token_id, after=after))
-        return NewToken(token_id, text)
+    )
+    bump(tx)
+    return NewToken(token_id, text)
+
+
+async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta) -> NewToken:
+    """Make the token's successor, which may do the same; the old one works for ``overlap`` longer at most.
+
+    The successor lives as long as the old one was given, counted from now. Raises NotFound,
+    NotAllowedNow for a token that is dead already.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> NewToken:
+        mine = (tokens.c.org_id == tx.org_id) & (tokens.c.id == token_id)
+        old = tx.conn.execute(select(tokens).where(mine)).first()
+        if old is None:
+            raise NotFound("token", token_id)
+        if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= tx.now):
+            raise NotAllowedNow(f"The token {old.name} is dead already. Make a new one: scimd token create")
+        lifetime = old.expires_at and tx.now + (old.expires_at - old.created_at)
+        until = min(old.expires_at or tx.now + overlap, tx.now + overlap)
+        tx.conn.execute(update(tokens).where(mine).values(expires_at=until))
+        made = _insert(tx, SourceId(old.source_id), old.name, old.profile, list(old.scopes), lifetime)
+        after = {"name": old.name, "successor": made.id, "works_until": until.isoformat()}
+        tx.record(Event(EventKind.TOKEN_ROTATED, "token", token_id, after=after))
+        return made
 
     return await door.run(ctx, body)
 
@@ -154,6 +190,7 @@ def _record(row: Row[Any]) -> TokenRecord:
         source_name=row.source_name,
         name=row.name,
         profile=row.profile,
+        scopes=tuple(row.scopes),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
@@ -168,6 +205,7 @@ _PROOF = Prepared(
         tokens.c.id,
         tokens.c.name,
         tokens.c.profile,
+        tokens.c.scopes,
         tokens.c.expires_at,
         tokens.c.revoked_at,
         tokens.c.last_used_at,
@@ -205,8 +243,12 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
 
 def _opens(row: Any, now: datetime) -> bool:
     expired = row.expires_at is not None and row.expires_at <= now
-    ended = row.ended_at is not None or row.state == "paused"
-    return row.revoked_at is None and not expired and not ended
+    return row.revoked_at is None and not expired and source_opens(row)
+
+
+def source_opens(row: Any) -> bool:
+    """Whether the source of a credential, by its ``state`` and ``ended_at``, takes pushes."""
+    return row.ended_at is None and row.state != "paused"
 
 
 def _holder(row: Any) -> TokenHolder:
@@ -220,40 +262,50 @@ def _holder(row: Any) -> TokenHolder:
         profile=row.profile,
         seats_on_scim=row.seats_on_scim,
         generation=row.generation,
+        scopes=frozenset(row.scopes),
         last_used_at=row.last_used_at,
     )
 
 
-class LastUsed:
-    """When tokens were last used, collected in memory and written behind; one per process.
+_Used = dict[tuple[CredentialKind, OrgId, TokenId], datetime]
+_TABLES: dict[CredentialKind, Table] = {
+    "token": tokens,
+    "client": oauth_clients,
+    "issuer": jwt_issuers,
+}
 
-    Each token is written once a minute at most. What a crash loses is under a minute of one column.
+
+class LastUsed:
+    """When credentials were last used, collected in memory and written behind; one per process.
+
+    Each is written once a minute at most. What a crash loses is under a minute of one column.
     """
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._noted: dict[tuple[OrgId, TokenId], datetime] = {}
+        self._noted: _Used = {}
 
     def note(self, holder: TokenHolder) -> None:
         """Cheap: called at each request."""
         now = self._door.clock()
         if holder.last_used_at is None or now - holder.last_used_at >= _TOUCH_EVERY:
-            self._noted[holder.org_id, holder.token_id] = now
+            self._noted[holder.kind, holder.org_id, holder.token_id] = now
 
     async def flush(self) -> int:
-        """Write what was noted, in one transaction; gives how many tokens."""
+        """Write what was noted, in one transaction; gives how many."""
         noted, self._noted = self._noted, {}
         if noted:
             await self._door.db.write(lambda conn: touch_last_used(conn, noted))
         return len(noted)
 
 
-def touch_last_used(conn: Connection, noted: dict[tuple[OrgId, TokenId], datetime]) -> None:
+def touch_last_used(conn: Connection, noted: _Used) -> None:
     """Write the times, each only where it is at least a minute newer than what is stored."""
-    for (org_id, token_id), at in sorted(noted.items()):
-        stale = tokens.c.last_used_at.is_(None) | (tokens.c.last_used_at <= at - _TOUCH_EVERY)
+    for (kind, org_id, token_id), at in sorted(noted.items()):
+        table = _TABLES[kind]
+        stale = table.c.last_used_at.is_(None) | (table.c.last_used_at <= at - _TOUCH_EVERY)
         conn.execute(
-            update(tokens)
-            .where(tokens.c.org_id == org_id, tokens.c.id == token_id, stale)
+            update(table)
+            .where(table.c.org_id == org_id, table.c.id == token_id, stale)
             .values(last_used_at=at)
         )

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from scimd.core.errors import Refusal
 from scimd.core.events import Event
-from scimd.core.people import Keys, OrgId, PersonId, SourceId
+from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy
 from scimd.db.engine import Database, LostRace, is_unique_violation
@@ -59,6 +59,8 @@ class Context:
     #: The source that speaks: of a SCIM token, of a sync run.
     source_id: SourceId | None = None
     permissions: frozenset[str] = frozenset()
+    #: The API token that was shown, where one was: it makes no other.
+    api_token_id: TokenId | None = None
     #: The request's Idempotency-Key, which its first transaction takes.
     once: Claim | None = None
 

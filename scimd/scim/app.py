@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,18 +20,22 @@ from aiohttp import hdrs, web
 from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
-from scimd.core.errors import Refusal
-from scimd.core.people import SourceId
+from scimd.core.errors import Refusal, TooManyRequests
+from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
+from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
-from scimd.org import sources, tokens
+from scimd.org import api_tokens, jwt_issuers, sources, tokens
+from scimd.org import oauth as org_oauth
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import bulk, groups, search, users
+from scimd.scim import bulk, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
-from scimd.scim.errors import ScimError, body_of, of_refusal
+from scimd.scim.errors import ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
+from scimd.scim.jwks import KeySets, KeysUnavailable
+from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
 
 logger = log.get(__name__)
@@ -39,10 +44,12 @@ Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
+_DEAD = "This token is unknown, expired or revoked."
 _BASE = "/scim/v2/"
-_BEARER = re.compile(r"bearer +([!-~]{1,512})", re.IGNORECASE)
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
+#: Of seconds' worth of requests, how much a token may send at once.
+_BURST_S = 2.0
 #: The form of every id that scimd gives; whatever else stands in a path is nobody's.
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -83,6 +90,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_bulk_operations=config.scim.max_bulk_operations,
             cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
         ),
+        rate_per_token=config.scim.rate_per_token,
     )
 
     async def last_used(_: web.Application) -> AsyncIterator[None]:
@@ -99,6 +107,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         return await server.handle(request)
 
+    oauth.add(app, config, door)
     app.router.add_route("*", PREFIX, handle)
     app.router.add_route("*", f"{PREFIX}/{{tail:.*}}", handle)
     http_app.errors_under(app, PREFIX, _error_page)
@@ -129,10 +138,12 @@ class _Served:
 
 
 class ScimServer:
-    def __init__(self, door: Door, settings: ScimSettings) -> None:
+    def __init__(self, door: Door, settings: ScimSettings, rate_per_token: float | None = None) -> None:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
+        self._signed = SignedTokens(door, KeySets())
+        self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
         self._ends = PageEnds()
         self._served: dict[SourceId, _Served] = {}
 
@@ -156,7 +167,10 @@ class ScimServer:
             return error(of_refusal(limits.out_of_time()))
 
     async def _answer(self, request: web.Request) -> web.Response:
-        holder = await self._authenticated(request)
+        text = guard.bearer_of(request)
+        if text is not None and api_tokens.is_api_token(text):
+            return await self._answer_person(request, text)
+        holder = await self._authenticated(text)
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
@@ -168,7 +182,20 @@ class ScimServer:
         if method not in methods:
             allow = _allow(methods)
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
-        return await methods[method](self._exchange(request, holder, served.users, resource_id))
+        ex = self._exchange(request, holder, served.users, resource_id)
+        ex.check_scopes(method, segments)
+        return await methods[method](ex)
+
+    async def _answer_person(self, request: web.Request, text: str) -> web.Response:
+        """A person's own token: /Me, and nothing else."""
+        holder = await api_tokens.authenticate(self.door, text)
+        if holder is None:
+            raise unauthorized(_DEAD, "invalid_token")
+        self._hold_back(holder.token_id)
+        segments = path_of(request)
+        if segments is None:
+            raise _nowhere()
+        return await me.answer_person(request, self.door, self.settings, holder, segments)
 
     async def _served_to(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served: known as long as the organization decides nothing new."""
@@ -176,7 +203,8 @@ class ScimServer:
         if known is not None and known.generation == holder.generation:
             return known
         users = await sources.users_of(self.door, holder.org_id, holder.source_id)
-        discovery = Discovery.make(self.settings, users)
+        signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
+        discovery = Discovery.make(self.settings, users, signed_tokens=signed_tokens)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
         fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
@@ -198,17 +226,34 @@ class ScimServer:
             request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
         )
 
-    async def _authenticated(self, request: web.Request) -> TokenHolder:
-        """Whose token it is (RFC 6750 §2.1: by header only). Raises 401."""
-        given = request.headers.getall(hdrs.AUTHORIZATION, [])
-        match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
-        if match is None:
-            raise _unauthorized("Send the source's token as Authorization: Bearer.", "")
-        holder = await tokens.authenticate(self.door, match[1])
+    async def _authenticated(self, text: str | None) -> TokenHolder:
+        """Whose token it is (RFC 6750 §2.1: by header only). Raises 401, or 429 above its rate."""
+        if text is None:
+            raise unauthorized("Send the source's token as Authorization: Bearer.")
+        holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
         if holder is None:
-            raise _unauthorized("This token is unknown, expired or revoked.", ', error="invalid_token"')
+            raise unauthorized(_DEAD, "invalid_token")
+        self._hold_back(holder.token_id)
         self.last_used.note(holder)
         return holder
+
+    async def _otherwise(self, text: str) -> TokenHolder | None:
+        """An access token of an OAuth client, or one that the source's own issuer signed."""
+        if "." not in text:
+            return await org_oauth.authenticate(self.door, text)
+        try:
+            return await self._signed.authenticate(text)
+        except Refused as exc:
+            raise unauthorized(str(exc), "invalid_token") from exc
+        except KeysUnavailable as exc:
+            headers = (("Retry-After", str(math.ceil(exc.retry_after_s))),)
+            raise ScimError(503, str(exc), None, headers) from exc
+
+    def _hold_back(self, token_id: TokenId) -> None:
+        """The rate is the stored token's: no part of a request gives it another."""
+        wait = self._rates.take(token_id) if self._rates is not None else 0.0
+        if wait:
+            raise TooManyRequests(math.ceil(wait))
 
 
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
@@ -236,7 +281,7 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
                 raise _nowhere()
             return _fixed(document), None
         case ("Me",):
-            return dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), _no_me), None
+            return dict.fromkeys(("GET", "POST", "PUT", "PATCH", "DELETE"), me.nobody), None
         case _:
             raise _nowhere()
 
@@ -267,16 +312,8 @@ async def _unknown_id(ex: Exchange) -> web.Response:
     raise _nowhere()
 
 
-async def _no_me(ex: Exchange) -> web.Response:
-    raise ScimError(501, "A source's token is nobody in particular; there is no /Me for it.")
-
-
 def _nowhere() -> ScimError:
     return ScimError(404, "There is nothing at this address.")
-
-
-def _unauthorized(detail: str, why: str) -> ScimError:
-    return ScimError(401, detail, None, (("WWW-Authenticate", f'Bearer realm="scim"{why}'),))
 
 
 def _allow(methods: Methods) -> str:

@@ -251,6 +251,7 @@ class _Bulk:
         methods, resource_id = self.route(segments)
         if method not in methods:
             raise ScimError(405, f"{method} cannot be done at {shown('/' + '/'.join(segments))}.")
+        self.ex.check_scopes(method, segments)
         data = with_ids(operation.data, self.ids)
         sent = Sent({} if data is _HOLE else data, operation.version)
         return await methods[method](replace(self.ex, sent=sent, id=resource_id, query={}))

@@ -24,7 +24,10 @@ class Discovery:
     by_id: Mapping[tuple[str, str], bytes]
 
     @classmethod
-    def make(cls, settings: ScimSettings, users: ResourceKind = USER) -> Discovery:
+    def make(
+        cls, settings: ScimSettings, users: ResourceKind = USER, *, signed_tokens: bool = False
+    ) -> Discovery:
+        """``signed_tokens``: whether an issuer of the source's own is taken."""
         kinds, base_url = (users, GROUP), settings.base_url
         types = [_resource_type(kind, base_url) for kind in kinds]
         schemas = [_schema(schema, base_url) for kind in kinds for schema in (kind.schema, *kind.extensions)]
@@ -32,7 +35,7 @@ class Discovery:
             ("Schemas", one["id"]): one for one in schemas
         }
         return cls(
-            orjson.dumps(_provider(settings)),
+            orjson.dumps(_provider(settings, signed_tokens)),
             {"ResourceTypes": _listed(types), "Schemas": _listed(schemas)},
             {(endpoint, name.lower()): orjson.dumps(document) for (endpoint, name), document in each.items()},
         )
@@ -51,7 +54,32 @@ def _listed(documents: list[dict[str, Any]]) -> bytes:
     )
 
 
-def _provider(settings: ScimSettings) -> dict[str, Any]:
+_SCHEMES = [
+    {
+        "type": "oauthbearertoken",
+        "name": "Bearer token",
+        "description": "A token of the source, in the header Authorization: Bearer.",
+        "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
+        "primary": True,
+    },
+    {
+        "type": "oauth2",
+        "name": "OAuth 2.0 client credentials",
+        "description": "An access token fetched from /oauth/token with a client's id and secret.",
+        "specUri": "https://www.rfc-editor.org/rfc/rfc6749#section-4.4",
+        "primary": False,
+    },
+    {
+        "type": "oauthbearertoken",
+        "name": "Signed token",
+        "description": "A JWT that the source's own issuer signs, in the header Authorization: Bearer.",
+        "specUri": "https://www.rfc-editor.org/rfc/rfc9068",
+        "primary": False,
+    },
+]
+
+
+def _provider(settings: ScimSettings, signed_tokens: bool) -> dict[str, Any]:
     base_url = settings.base_url
     return {
         "schemas": [f"{_CORE}:ServiceProviderConfig"],
@@ -73,15 +101,7 @@ def _provider(settings: ScimSettings) -> dict[str, Any]:
         "changePassword": {"supported": False},
         "sort": {"supported": True},
         "etag": {"supported": True},
-        "authenticationSchemes": [
-            {
-                "type": "oauthbearertoken",
-                "name": "Bearer token",
-                "description": "A token of the source, in the header Authorization: Bearer.",
-                "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
-                "primary": True,
-            }
-        ],
+        "authenticationSchemes": _SCHEMES if signed_tokens else _SCHEMES[:2],
         "meta": {"resourceType": "ServiceProviderConfig", "location": f"{base_url}/ServiceProviderConfig"},
     }
 

@@ -6,6 +6,7 @@ with a request is a ScimError, made by the functions below; each names the attri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,6 +77,19 @@ def no_target(path: str, why: str) -> ScimError:
 
 def read_only(attribute: str, why: str = "it is read-only") -> ScimError:
     return ScimError(400, f"{attribute}: {why}", "mutability")
+
+
+def unauthorized(detail: str, why: str = "") -> ScimError:
+    """``why`` is RFC 6750's error; none where no token came at all (§3.1)."""
+    error = f', error="{why}"' if why else ""
+    return ScimError(401, detail, None, (("WWW-Authenticate", f'Bearer realm="scim"{error}'),))
+
+
+def insufficient_scope(missing: Sequence[str]) -> ScimError:
+    scope = " ".join(missing)
+    detail = f"This token lacks the scope {scope}. Make one that has it, or ask for it with the token."
+    header = f'Bearer realm="scim", error="insufficient_scope", scope="{scope}"'
+    return ScimError(403, detail, None, (("WWW-Authenticate", header),))
 
 
 def shown(text: str, at_most: int = 120) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from scimd import log
 from scimd.core.attributes import ResourceKind
+from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
 from scimd.core.resource import Projection
 from scimd.http import limits
@@ -17,7 +18,7 @@ from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
 from scimd.scim import documents
-from scimd.scim.errors import ScimError, invalid_syntax
+from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
 
@@ -25,7 +26,7 @@ logger = log.get(__name__)
 
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
-_MAX_NAMES = 200
+MAX_NAMES = 200
 PARAMETERS = (
     "filter",
     "sortBy",
@@ -105,14 +106,20 @@ class Exchange:
     def rules(self) -> Rules:
         return self.profile.rules.values
 
+    def check_scopes(self, method: str, segments: Sequence[str]) -> None:
+        """Raises 403 where the token lacks a scope that this request, or this bulk operation, needs."""
+        missing = missing_scopes(self.holder.scopes, method, segments)
+        if missing:
+            raise insufficient_scope(missing)
+
     def projection(self, kind: ResourceKind) -> Projection:
         """What the answer shall carry; both parameters at once only where the profile is lenient."""
         only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
         if only and without and self.rules.refuse_unknown:
             raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
         for text in (only, without):
-            if text is not None and text.count(",") >= _MAX_NAMES:
-                raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
+            if text is not None and text.count(",") >= MAX_NAMES:
+                raise invalid_syntax(f"attributes: more than {MAX_NAMES} names.")
         return Projection.parse(kind, only, without)
 
     async def message(self) -> Document:

@@ -145,7 +145,7 @@ async def show_own_password(request: web.Request) -> web.StreamResponse:
 
 async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web.Response:
     visit = await visit_of(request)
-    has_one = await sign_in.has_password(request.app[DOOR], visit.holder)
+    has_one = await sign_in.has_password(request.app[DOOR], guard.session_of(request))
     return narrow(
         "set_password.html",
         "Change your password" if has_one else "Set a password",
@@ -164,10 +164,9 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
 @signed_in()
 async def set_own_password(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "password", "current")
-    visit = await visit_of(request)
     try:
         await sign_in.set_own_password(
-            request.app[DOOR], visit.holder, form["password"], current=form["current"] or None
+            request.app[DOOR], guard.session_of(request), form["password"], current=form["current"] or None
         )
     except (WeakPassword, WrongCredentials, TooManyRequests) as exc:
         return await _own_form(request, exc)

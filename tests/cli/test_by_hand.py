@@ -161,3 +161,21 @@ def test_domains_seats_sessions_attempts_and_audit(acme: Terminal) -> None:
 )
 def test_what_is_wrong_is_said_in_one_sentence(acme: Terminal, words: tuple[str, ...], said: str) -> None:
     assert said in acme.refused(*words)
+
+
+def test_settings_and_partners(acme: Terminal) -> None:
+    acme.json("project", "create", "Lobby")
+    changed = acme.json(
+        "org", "set", "acme", "--default-project", "Lobby", "--approval", "--display-name", "Acme Corp"
+    )
+    assert (changed["display_name"], changed["approval_required"]) == ("Acme Corp", True)
+    acme.json("partner", "create", "reseller")
+    acme.json("partner", "assign", "reseller", "--org", "acme")
+    assert [row["organization"] for row in acme.json("partner", "list")] == ["acme"]
+    acme.json("user", "add", "ann@acme.example", "--org", "acme")
+    (waiting,) = acme.json("partner", "queue", "reseller")
+    acme.json("user", "approve", waiting["person_id"], "--org", "acme")
+    assert acme.json("partner", "queue", "reseller") == []
+    acme.json("partner", "assign", "reseller", "--org", "acme", "--undo")
+    assert acme.json("partner", "list") == []
+    assert acme.json("seats", "history", "--org", "acme") == []

@@ -249,3 +249,88 @@ def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes() -> N
         assert done.returncode == 1, words
         assert done.stdout == ""
         assert done.stderr
+
+
+# ------------------------------------------------------------------------------ credentials
+
+
+PUSHED = """
+[[organization]]
+name = "{name}"
+seats = 7
+[[organization.source]]
+name = "okta"
+state = "active"
+"""
+
+
+def test_a_token_is_made_for_what_only_the_file_knows(terminal: Terminal) -> None:
+    configure(terminal, PUSHED.format(name="acme"))
+    assert terminal.json("token", "create", "--source", "okta")["token"].startswith("scimd_")
+    (source,) = terminal.json("source", "list")
+    assert (source["name"], source["state"], source["declared_in"]) == ("okta", "active", "file")
+    assert "7" in terminal.run("org", "list").stdout
+
+
+def test_of_two_organizations_in_the_file_one_is_named(terminal: Terminal) -> None:
+    configure(terminal, PUSHED.format(name="acme") + PUSHED.format(name="other"))
+    assert "--org" in terminal.refused("token", "create", "--source", "okta")
+    made = terminal.json("token", "client", "create", "--source", "okta", "--org", "other")
+    assert made.keys() == {"client_id", "client_secret"}
+    assert "nobody" in terminal.refused("token", "create", "--source", "okta", "--org", "nobody")
+
+
+def test_a_source_that_the_file_added_is_made_as_the_file_has_it(terminal: Terminal) -> None:
+    configure(terminal, PUSHED.format(name="acme"))
+    terminal.json("token", "create", "--source", "okta")
+    more = '[[organization.source]]\nname = "entra"\nstate = "active"\n'
+    configure(terminal, PUSHED.format(name="acme") + more)
+    terminal.json("token", "create", "--source", "entra")
+    states = {row["name"]: row["state"] for row in terminal.json("source", "list")}
+    assert states == {"okta": "active", "entra": "active"}
+
+
+def test_tokens_have_scopes_and_successors(terminal: Terminal) -> None:
+    terminal.json("org", "create", "acme")
+    scopes = ("--scope", "users:read", "--scope", "groups:read")
+    old = terminal.json("token", "create", "--source", "okta", *scopes)
+    new = terminal.json("token", "rotate", old["id"], "--overlap", "2h")
+    listed = {row["id"]: row for row in terminal.json("token", "list")}
+    assert listed.keys() == {old["id"], new["id"]}
+    assert {tuple(row["scopes"]) for row in listed.values()} == {("users:read", "groups:read")}
+    assert listed[old["id"]]["expires_at"] is not None
+    assert "users:read" in terminal.refused("token", "create", "--source", "okta", "--scope", "users")
+
+
+def test_clients_are_made_listed_rotated_and_revoked(terminal: Terminal) -> None:
+    terminal.json("org", "create", "acme")
+    made = terminal.json("token", "client", "create", "--source", "okta", "--expires", "180d")
+    second = terminal.json("token", "client", "rotate", made["client_id"])
+    assert second["client_id"] == made["client_id"]
+    assert second["client_secret"] != made["client_secret"]
+    (listed,) = terminal.json("token", "client", "list")
+    assert (listed["id"], len(listed["secrets"])) == (made["client_id"], 2)
+    assert made["client_secret"] not in json.dumps(listed)
+    shown = terminal.run("token", "client", "list")
+    assert "okta client" in shown.stdout
+    assert terminal.json("token", "client", "revoke", made["client_id"])["revoked"] is True
+    assert "revoked" in terminal.refused("token", "client", "rotate", made["client_id"])
+    told = terminal.run("token", "client", "create", "--source", "okta")
+    assert "/oauth/token" in told.stdout
+
+
+def test_api_tokens_are_made_listed_and_revoked(terminal: Terminal) -> None:
+    terminal.json("org", "create", "acme")
+    terminal.json("admin", "create", "ada@acme.example", "--org", "acme")
+    own = terminal.json("token", "api", "create", "--person", "ada@acme.example")
+    service = ("token", "api", "create", "--service", "billing")
+    of_service = terminal.json(*service, "--permission", "users.read", "--expires", "never")
+    listed = {row["id"]: row for row in terminal.json("token", "api", "list")}
+    assert listed[own["id"]]["expires_at"] is not None
+    assert listed[of_service["id"]]["expires_at"] is None
+    assert own["token"] not in json.dumps(listed)
+    assert "whatever the person may" in terminal.run("token", "api", "list").stdout
+    assert terminal.json("token", "api", "revoke", own["id"])["revoked"] is True
+    assert "permissions" in terminal.refused(*service)
+    assert "--service" in terminal.refused("token", "api", "create")
+    assert "nobody@" in terminal.refused("token", "api", "create", "--person", "nobody@acme.example")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from scimd import config
+from scimd.core.bearer import SCOPES
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.db.tables import (
     deliveries,
@@ -185,6 +186,7 @@ async def test_a_token_speaks_for_its_source_and_is_not_stored(acme: House) -> N
         profile="okta",
         seats_on_scim="hold",
         generation=await generation(acme),
+        scopes=frozenset(SCOPES),
     )
     (row,) = await acme.rows(token_rows)
     assert new.token.encode() not in bytes(row.hash)

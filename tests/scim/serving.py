@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,7 +121,13 @@ class Installation:
         return Context(org.id, OPERATOR, "cli", "tests")
 
     async def client(
-        self, org: OrganizationRecord, source: str = "idp", *, profile: str = "default", **more: Any
+        self,
+        org: OrganizationRecord,
+        source: str = "idp",
+        *,
+        profile: str = "default",
+        scopes: Sequence[str] | None = None,
+        **more: Any,
     ) -> Client:
         """A source (made if it is new) and a token of it."""
         ctx = self.context(org)
@@ -129,7 +135,8 @@ class Installation:
         if source not in known:
             new = await sources.create(self.door, ctx, NewSource(name=source, state="active", **more))
             known[source] = new.id
-        token = await tokens.create(self.door, ctx, known[source], f"{source}-{profile}", profile, None)
+        name = f"{source}-{profile}"
+        token = await tokens.create(self.door, ctx, known[source], name, profile, None, scopes)
         return Client(self.http, self.url, token.token, org.id, known[source])
 
 

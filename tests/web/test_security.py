@@ -54,6 +54,7 @@ async def test_every_route_says_who_may_call_it(acme: Site) -> None:
 PUBLIC = {
     "/healthz", "/readyz", "/static/{name}", "/sign-in", "/o/{slug}/sign-in", "/sign-in/{token}",
     "/set-password/{token}", "/invitation/{token}", "/invitation/{token}/decline", "/welcome",
+    "/.well-known/oauth-authorization-server",
     "/api", "/api/openapi.json",
 }  # fmt: skip
 

@@ -13,6 +13,39 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "access_tokens",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("client_id", types.Id(), nullable=False),
+        sa.Column("secret_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_access_tokens")),
+    )
+    op.create_index("ix_access_tokens_expires", "access_tokens", ["expires_at"], unique=False)
+    op.create_index("uq_access_tokens_hash", "access_tokens", ["hash"], unique=True)
+    op.create_table(
+        "api_tokens",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=True),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("permissions", types.Json(), nullable=True),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_by", sa.Text(), nullable=True),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_api_tokens")),
+    )
+    op.create_index("ix_api_tokens_person", "api_tokens", ["org_id", "person_id"], unique=False)
+    op.create_index("uq_api_tokens_hash", "api_tokens", ["hash"], unique=True)
+    op.create_table(
         "assertions",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("source_id", types.Id(), nullable=False),
@@ -317,6 +350,7 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
+    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
         "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
     )
@@ -329,7 +363,20 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'pending'"),
         postgresql_where=sa.text("status = 'pending'"),
     )
-    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
+    op.create_table(
+        "jwt_issuers",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("issuer", types.KeyText(), nullable=False),
+        sa.Column("audience", types.KeyText(), nullable=False),
+        sa.Column("config", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_jwt_issuers")),
+    )
+    op.create_index("uq_jwt_issuers_issuer_audience", "jwt_issuers", ["issuer", "audience"], unique=True)
+    op.create_index("uq_jwt_issuers_source", "jwt_issuers", ["org_id", "source_id"], unique=True)
     op.create_table(
         "leases",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -381,6 +428,33 @@ def upgrade() -> None:
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
     op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
     op.create_table(
+        "oauth_clients",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("profile", types.KeyText(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_clients")),
+    )
+    op.create_index("ix_oauth_clients_source", "oauth_clients", ["org_id", "source_id"], unique=False)
+    op.create_table(
+        "oauth_secrets",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("client_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_oauth_secrets")),
+    )
+    op.create_index("ix_oauth_secrets_client", "oauth_secrets", ["org_id", "client_id"], unique=False)
+    op.create_index("uq_oauth_secrets_hash", "oauth_secrets", ["hash"], unique=True)
+    op.create_table(
         "organizations",
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("slug", types.KeyText(), nullable=False),
@@ -397,6 +471,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_organizations_slug")),
     )
     op.create_table(
+        "partner_queues",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("customer_id", types.Id(), nullable=False),
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "customer_id", name=op.f("pk_partner_queues")),
+    )
+    op.create_index("ix_partner_queues_customer", "partner_queues", ["customer_id"], unique=False)
+    op.create_table(
         "people",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -408,7 +490,7 @@ def upgrade() -> None:
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),
         sa.Column("approved", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("accepted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("welcome", types.KeyText(), server_default=sa.text("('invitation')"), nullable=False),
+        sa.Column("welcome", types.KeyText(), server_default=sa.text("'invitation'"), nullable=False),
         sa.Column("profile", types.Json(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
@@ -430,6 +512,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
     op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
+    op.create_index(
+        "ix_people_deleted",
+        "people",
+        ["deleted_at"],
+        unique=False,
+        sqlite_where=sa.text("deleted_at IS NOT NULL"),
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_people_not_in_yet",
+        "people",
+        ["org_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("welcome = 'set_password' AND NOT accepted"),
+        postgresql_where=sa.text("welcome = 'set_password' AND NOT accepted"),
+    )
     op.create_index("ix_people_status", "people", ["org_id", "status"], unique=False)
     op.create_index(
         "uq_people_local_user_name",
@@ -446,22 +544,6 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_people_not_in_yet",
-        "people",
-        ["org_id", "id"],
-        unique=False,
-        sqlite_where=sa.text("welcome = 'set_password' AND accepted IS 0"),
-        postgresql_where=sa.text("welcome = 'set_password' AND accepted IS false"),
-    )
-    op.create_index(
-        "ix_people_deleted",
-        "people",
-        ["deleted_at"],
-        unique=False,
-        sqlite_where=sa.text("deleted_at IS NOT NULL"),
-        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_table(
         "projects",
@@ -567,6 +649,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_runs_source", "runs", ["org_id", "source_id", "started_at"], unique=False)
     op.create_index("ix_runs_state", "runs", ["org_id", "state"], unique=False)
+    op.create_table(
+        "seat_days",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("day", types.KeyText(), nullable=False),
+        sa.Column("used", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("seat_limit", sa.Integer(), nullable=True),
+        sa.Column("waited_for", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "day", name=op.f("pk_seat_days")),
+    )
     op.create_table(
         "seat_pools",
         sa.Column("org_id", types.Id(), nullable=False),

@@ -1,0 +1,115 @@
+"""``scimd partner``: partners, whose queues they see, and who waits in them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    operator,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.org import organizations, partners
+from scimd.org.partners import Queue, Waiting
+from scimd.org.tx import Door
+
+app = typer.Typer(name="partner", help="Partners that approve newcomers.", no_args_is_help=True)
+Partner = Annotated[str, typer.Argument(help="The partner's name.")]
+
+
+@app.command("create")
+def create(
+    name: Annotated[str, typer.Argument(help="Small letters, digits and dashes.")],
+    display_name: Annotated[str | None, typer.Option(help="The name that people read.")] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a partner: an organization whose approvers see the queues that are assigned to it."""
+
+    async def work(door: Door, _: Config) -> str:
+        return (await partners.create(door, name, display_name, operator())).id
+
+    _said({"id": run(config, work), "name": name}, f"The partner {name} is there.", json)
+
+
+@app.command("assign")
+def assign(
+    name: Partner,
+    org: OrgOption = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the queue away again.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show an organization's approval queue to a partner."""
+
+    async def work(door: Door, _: Config) -> None:
+        ctx = context(door, (await organization(door, org)).id)
+        await (partners.unassign if undo else partners.assign)(door, ctx, name)
+
+    run(config, work)
+    _said({"partner": name, "assigned": not undo}, "Done.", json)
+
+
+@app.command("list")
+def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List which partner sees which organization's queue."""
+
+    async def work(door: Door, _: Config) -> list[Queue]:
+        return await partners.list_queues(door)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "Partners",
+        ("Partner", "Organization", "Since"),
+        ((row.partner, row.organization, row.since) for row in rows),
+        empty="No partner sees a queue. Assign one: scimd partner assign PARTNER --org NAME",
+    )
+
+
+@app.command("queue")
+def queue(name: Partner, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List who waits for a partner's approval."""
+
+    async def work(door: Door, _: Config) -> list[Waiting]:
+        return await partners.queue(door, (await organizations.by_slug(door, name)).id)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        f"Waiting for {name}",
+        ("Organization", "Name", "Address", "Source", "Since", "Id"),
+        (
+            (
+                row.organization,
+                row.display_name,
+                row.address,
+                row.source or "by hand",
+                row.since,
+                row.person_id,
+            )
+            for row in rows
+        ),
+        empty="Nobody waits.",
+    )
+
+
+def _said(value: object, sentence: str, json: bool) -> None:
+    if json:
+        print_json(value)
+    else:
+        out.print(sentence)

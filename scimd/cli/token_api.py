@@ -1,0 +1,117 @@
+"""``scimd token api``: tokens of people and of services for the REST API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    lifetime,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.core.errors import InvalidValue
+from scimd.core.people import TokenId
+from scimd.org import api_tokens
+from scimd.org.api_tokens import ApiTokenRecord
+from scimd.org.tokens import NewToken
+from scimd.org.tx import Door
+
+app = typer.Typer(name="api", help="API tokens of people and of services.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    person: Annotated[
+        str | None, typer.Option(help="Whose token: an address, a user name or an id. It ends with theirs.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Or the name of a service.")] = None,
+    permission: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do; several times. Of a person without it: whatever they may."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What lists call a person's token.")] = "API token",
+    expires: Annotated[str, typer.Option(help="After how long, such as 90d, or never.")] = "90d",
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make an API token. It is shown once."""
+
+    async def work(door: Door, _: Config) -> NewToken:
+        if (person is None) == (service is None):
+            raise InvalidValue("--person", "say whose token: --person ADDRESS or --service NAME")
+        duration = lifetime(expires, "--expires")
+        owner = await organization(door, org)
+        until = None if duration is None else door.clock() + duration
+        ctx = context(door, owner.id)
+        if service is not None:
+            return await api_tokens.create_service(door, ctx, service, permission or (), expires_at=until)
+        person_id = await api_tokens.person_by_address(door, owner.id, person or "")
+        return await api_tokens.create_personal(
+            door, ctx, person_id, name, permissions=permission or None, expires_at=until
+        )
+
+    made = run(config, work)
+    if json:
+        print_json({"id": made.id, "token": made.token})
+        return
+    out.print(f"API token {made.id}. It is shown this once:")
+    out.print(made.token)
+
+
+@app.command("list")
+def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List the API tokens, never their text."""
+
+    async def work(door: Door, _: Config) -> list[ApiTokenRecord]:
+        owner = await organization(door, org)
+        return await api_tokens.list_tokens(door, context(door, owner.id))
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "API tokens",
+        ("Id", "Of", "Name", "Permissions", "Made by", "Made", "Expires", "Last used", "Revoked"),
+        (
+            (row.id, row.display_name or "service", row.name, _allowed(row), row.created_by, row.created_at,
+             row.expires_at or "never", row.last_used_at or "never", row.revoked_at)
+            for row in rows
+        ),
+        empty="There is no API token yet. Make one: scimd token api create --person ADDRESS",
+    )  # fmt: skip
+
+
+def _allowed(row: ApiTokenRecord) -> object:
+    return "whatever the person may" if row.permissions is None else row.permissions
+
+
+@app.command("revoke")
+def revoke(
+    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End an API token. Its next request is refused."""
+
+    async def work(door: Door, _: Config) -> None:
+        owner = await organization(door, org)
+        await api_tokens.revoke(door, context(door, owner.id), TokenId(token_id))
+
+    run(config, work)
+    if json:
+        print_json({"id": token_id, "revoked": True})
+    else:
+        out.print(f"API token {token_id} is revoked.")

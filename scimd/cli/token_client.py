@@ -1,0 +1,141 @@
+"""``scimd token client``: OAuth clients of SCIM sources."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    lifetime,
+    organization,
+    organization_for_push,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.core.bearer import TOKEN_ENDPOINT
+from scimd.core.people import TokenId
+from scimd.org import oauth, sources
+from scimd.org.oauth import ClientRecord, NewSecret
+from scimd.org.sources import NewSource
+from scimd.org.tx import Door
+
+app = typer.Typer(
+    name="client", help="OAuth clients, which fetch short-lived access tokens.", no_args_is_help=True
+)
+
+ScopeOption = Annotated[
+    list[str] | None,
+    typer.Option(help="users:read, users:write, groups:read, groups:write; several times. All without it."),
+]
+_CLIENT = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="The client's id, as listed.")]
+_EXPIRES = Annotated[str | None, typer.Option(help="When the secret ends, such as 180d; never without it.")]
+
+
+@app.command("create")
+def create(
+    source: Annotated[str, typer.Option(help="The SCIM source; made if it is new.")],
+    org: OrgOption = None,
+    profile: Annotated[
+        str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
+    ] = "default",
+    name: Annotated[str | None, typer.Option(help="What lists call the client.")] = None,
+    scope: ScopeOption = None,
+    expires: _EXPIRES = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a client. Its secret is shown once."""
+
+    async def work(door: Door, loaded: Config) -> tuple[NewSecret, str]:
+        duration = lifetime(expires, "--expires")
+        owner = await organization_for_push(door, loaded, org, source)
+        ctx = context(door, owner.id)
+        of = await sources.ensure(door, ctx, NewSource(source, kind="scim"))
+        until = None if duration is None else door.clock() + duration
+        made = await oauth.create_client(door, ctx, of.id, name or f"{source} client", profile, scope, until)
+        return made, loaded.server.public_url
+
+    _show(*run(config, work), json)
+
+
+def _show(made: NewSecret, public_url: str, json: bool) -> None:
+    if json:
+        print_json({"client_id": made.client_id, "client_secret": made.secret})
+        return
+    out.print(f"Client id:      {made.client_id}")
+    out.print(f"Client secret:  {made.secret}")
+    out.print(f"Token endpoint: {public_url}{TOKEN_ENDPOINT}")
+    out.print("The secret is shown this once; put it where the identity provider asks for it.")
+
+
+@app.command("list")
+def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List the clients with the ends of their secrets, never the secrets."""
+
+    async def work(door: Door, _: Config) -> list[ClientRecord]:
+        owner = await organization(door, org)
+        return await oauth.list_clients(door, owner.id)
+
+    rows = run(config, work)
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        "OAuth clients",
+        ("Client id", "Source", "Name", "Profile", "Scopes", "Secrets end", "Last used", "Revoked"),
+        (
+            (row.id, row.source_name, row.name, row.profile, row.scopes,
+             [secret.expires_at or "never" for secret in row.secrets], row.last_used_at or "never",
+             row.revoked_at)
+            for row in rows
+        ),
+        empty="There is no client yet. Make one: scimd token client create --source NAME",
+    )  # fmt: skip
+
+
+@app.command("rotate")
+def rotate(
+    client_id: _CLIENT,
+    overlap: Annotated[str, typer.Option(help="How long the old secret works beside the new one.")] = "24h",
+    expires: _EXPIRES = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a client's next secret. It is shown once."""
+
+    async def work(door: Door, loaded: Config) -> tuple[NewSecret, str]:
+        owner = await organization(door, org)
+        duration, beside = lifetime(expires, "--expires"), lifetime(overlap, "--overlap") or timedelta(0)
+        until = None if duration is None else door.clock() + duration
+        ctx = context(door, owner.id)
+        made = await oauth.rotate_secret(door, ctx, TokenId(client_id), beside, until)
+        return made, loaded.server.public_url
+
+    _show(*run(config, work), json)
+
+
+@app.command("revoke")
+def revoke(
+    client_id: _CLIENT, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """End a client, its secrets and its access tokens. The next request is refused."""
+
+    async def work(door: Door, _: Config) -> None:
+        owner = await organization(door, org)
+        await oauth.revoke_client(door, context(door, owner.id), TokenId(client_id))
+
+    run(config, work)
+    if json:
+        print_json({"client_id": client_id, "revoked": True})
+    else:
+        out.print(f"Client {client_id} is revoked, and with it every access token that it fetched.")

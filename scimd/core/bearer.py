@@ -1,0 +1,71 @@
+"""What a bearer token may do: *scopes* of SCIM tokens, and the *profiles* in which they speak.
+
+A scope names a type of resource and whether it is read or written. Whoever may write sees what was
+written: the answer to a write is the resource as it is then (RFC 7644 §3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from scimd.core.errors import InvalidValue
+
+USERS_READ, USERS_WRITE = "users:read", "users:write"
+GROUPS_READ, GROUPS_WRITE = "groups:read", "groups:write"
+SCOPES = (USERS_READ, USERS_WRITE, GROUPS_READ, GROUPS_WRITE)
+
+#: Where OAuth clients fetch access tokens, below the public address.
+TOKEN_ENDPOINT = "/oauth/token"  # noqa: S105 - an address
+
+#: Names of profiles, as tokens store them; what each does stands in ``scim/quirks/profiles.py``.
+PROFILES = (
+    "default",
+    "rfc",
+    "okta",
+    "entra",
+    "onelogin",
+    "jumpcloud",
+    "google",
+    "ping",
+    "keycloak",
+    "authentik",
+)
+
+
+def scopes_of(names: Iterable[str] | None) -> list[str]:
+    """The scopes in their own order, each once; None stands for all. Raises InvalidValue.
+
+    An empty list is refused: a token that may do nothing is a mistake.
+    """
+    if names is None:
+        return list(SCOPES)
+    wanted = set(names)
+    if not wanted or not wanted <= set(SCOPES):
+        raise InvalidValue("scope", f"must be some of {', '.join(SCOPES)}")
+    return [scope for scope in SCOPES if scope in wanted]
+
+
+def check_profile(name: str) -> str:
+    """The name itself. Raises InvalidValue for one that no profile has."""
+    if name not in PROFILES:
+        raise InvalidValue("profile", f"must be one of {', '.join(PROFILES)}")
+    return name
+
+
+#: By the first segment of a path: the scopes for reading it, and for writing it.
+_NEEDED = {
+    "Users": ((USERS_READ,), (USERS_WRITE,)),
+    "Groups": ((GROUPS_READ,), (GROUPS_WRITE,)),
+    ".search": ((USERS_READ, GROUPS_READ), (USERS_READ, GROUPS_READ)),
+}
+
+
+def missing_scopes(held: Collection[str], method: str, segments: Sequence[str]) -> tuple[str, ...]:
+    """The scopes that a request needs and its token lacks; discovery needs none.
+
+    ``segments`` is the path below the base address. /Bulk needs none itself: each of its operations
+    is asked about on its own.
+    """
+    reading, writing = _NEEDED.get(segments[0] if segments else "", ((), ()))
+    reads = method in ("GET", "HEAD") or (bool(segments) and segments[-1] == ".search")
+    return tuple(scope for scope in (reading if reads else writing) if scope not in held)

@@ -1,0 +1,79 @@
+"""For which source a signed token would speak: asked by its claims, before they are proved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from scimd.core.people import OrgId, SourceId, TokenId
+from scimd.db.among import one_of
+from scimd.db.prepared import Prepared
+from scimd.db.tables import jwt_issuers, organizations, sources
+from scimd.org.tokens import TokenHolder, source_opens
+from scimd.org.tx import Door
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """The source for which such tokens speak. ``config``: a ``config.Jwt`` as JSON.
+
+    ``holder`` is what a token's holder becomes, once the token is proved by that config.
+    """
+
+    config: Mapping[str, Any]
+    holder: TokenHolder
+
+
+_SPEAKER = Prepared(
+    select(
+        jwt_issuers.c.id,
+        jwt_issuers.c.config,
+        jwt_issuers.c.last_used_at,
+        sources.c.id.label("source_id"),
+        sources.c.name.label("source_name"),
+        sources.c.state,
+        sources.c.ended_at,
+        organizations.c.id.label("org_id"),
+        organizations.c.slug,
+        organizations.c.seats_on_scim,
+        organizations.c.generation,
+    )
+    .join(sources, (sources.c.org_id == jwt_issuers.c.org_id) & (sources.c.id == jwt_issuers.c.source_id))
+    .join(organizations, organizations.c.id == jwt_issuers.c.org_id)
+    .where(jwt_issuers.c.issuer == bindparam("issuer"), one_of(jwt_issuers.c.audience))
+)
+
+
+async def speaker_of(door: Door, issuer: str, audiences: Sequence[str]) -> Speaker | None:
+    """The one source that these claims name; None where there is none, several, or one that takes nothing.
+
+    The claims are not proved yet: this only says by which keys they would have to be.
+    """
+    wanted = {"issuer": issuer, "keys": list(audiences)}
+
+    def body(conn: Connection) -> Speaker | None:
+        rows = _SPEAKER.all(conn, wanted)
+        return _speaker(rows[0]) if len(rows) == 1 and source_opens(rows[0]) else None
+
+    return await door.glance(body, one=True)
+
+
+def _speaker(row: Any) -> Speaker:
+    holder = TokenHolder(
+        org_id=OrgId(row.org_id),
+        org_slug=row.slug,
+        source_id=SourceId(row.source_id),
+        source_name=row.source_name,
+        token_id=TokenId(row.id),
+        token_name=row.config["issuer"],
+        profile=row.config["profile"],
+        seats_on_scim=row.seats_on_scim,
+        generation=row.generation,
+        scopes=frozenset(row.config["scopes"]),
+        last_used_at=row.last_used_at,
+        kind="issuer",
+    )
+    return Speaker(row.config, holder)

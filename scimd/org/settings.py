@@ -1,0 +1,80 @@
+"""What an organization decides about itself, by hand: name, default project, approval, seats by SCIM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from scimd.core.errors import NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.people import UNSET, ProjectId, Unset
+from scimd.core.seats import Policy
+from scimd.db.tables import organizations, projects, seat_pools
+from scimd.org import named, permissions
+from scimd.org.sources import bump, mark_everyone
+from scimd.org.tx import Context, Door, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to change; UNSET stays. ``default_project`` None: people without a project wait."""
+
+    display_name: str | Unset = UNSET
+    default_project: ProjectId | Unset | None = UNSET
+    seats_on_scim: Policy | Unset = UNSET
+    get_more_seats_url: str | Unset | None = UNSET
+    approval_required: bool | Unset = UNSET
+
+    def given(self) -> dict[str, Any]:
+        pairs = {
+            "name": self.display_name,
+            "default_project_id": self.default_project,
+            "seats_on_scim": self.seats_on_scim,
+            "get_more_seats_url": self.get_more_seats_url,
+            "approval_required": self.approval_required,
+        }
+        return {name: value for name, value in pairs.items() if not isinstance(value, Unset)}
+
+
+async def change(door: Door, ctx: Context, wanted: Change) -> None:
+    """Change settings. A new default project, or approval, settles everybody anew.
+
+    Where approval begins to be required, those who are here already count as approved.
+    Raises Forbidden, InvalidValue, NotFound for a project.
+    """
+    permissions.require(ctx, "organization.manage")
+    given = wanted.given()
+    if "name" in given:
+        given["name"] = named.proper_name(given["name"], "display_name")
+
+    def body(tx: Tx) -> None:
+        was = tx.conn.execute(select(organizations).where(organizations.c.id == tx.org_id)).one()
+        new = {name: value for name, value in given.items() if getattr(was, name) != value}
+        if not new:
+            return
+        if new.get("default_project_id"):
+            _must_be_there(tx, new["default_project_id"])
+        tx.conn.execute(update(organizations).where(organizations.c.id == tx.org_id).values(**new))
+        if "seats_on_scim" in new:
+            tx.conn.execute(
+                update(seat_pools)
+                .where(seat_pools.c.org_id == tx.org_id)
+                .values(allow_overage=new["seats_on_scim"] == "allow")
+            )
+        bump(tx)
+        if {"default_project_id", "approval_required"} & new.keys():
+            mark_everyone(tx)
+        before = {name: getattr(was, name) for name in new}
+        tx.record(Event(EventKind.ORGANIZATION_CHANGED, "organization", tx.org_id, before, new))
+
+    await door.run(ctx, body)
+
+
+def _must_be_there(tx: Tx, project_id: str) -> None:
+    query = select(projects.c.id).where(
+        projects.c.org_id == tx.org_id, projects.c.id == project_id, projects.c.archived_at.is_(None)
+    )
+    if tx.conn.execute(query).first() is None:
+        raise NotFound("project", project_id)
