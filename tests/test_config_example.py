@@ -67,6 +67,8 @@ def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
         config.Config(**body)
     del source["jwt"]
     assert config.Jwt(**jwt).claims == {"azp": "0oa1b2c3d4"}
+    for name in ("group", "scim_role", "entitlement"):
+        del rule[name]  # the example shows all four; a rule takes one
     loaded = config.Config(**body)
     assert loaded.mail.password == Secret("s3cret")
     assert loaded.organization[0].source[0].rule[0].pattern == "eng-*"
@@ -103,7 +105,7 @@ def test_every_setting_has_words_above_it():
                 "[[organization]]\nname = 'a'\n[[organization.source]]\nname = 's'\n"
                 "[[organization.source.rule]]\nnumber = 1\n"
             ),
-            "organization[1].source[1].rule[1]: a rule names either group",
+            "organization[1].source[1].rule[1]: a rule names one of group",
         ),
         ("port = \n", "is not TOML"),
     ],

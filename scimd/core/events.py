@@ -48,6 +48,7 @@ class EventKind(StrEnum):
     SEAT_FREED = "seat.freed"
     SEAT_WAITING = "seat.waiting"
     SEATS_LIMIT_CHANGED = "seats.limit_changed"
+    SEATS_OVER_LIMIT = "seats.over_limit"
     INVITATION_CREATED = "invitation.created"
     INVITATION_SENT = "invitation.sent"
     INVITATION_RESENT = "invitation.resent"
@@ -77,16 +78,19 @@ class EventKind(StrEnum):
     ROLE_CREATED = "role.created"
     ROLE_CHANGED = "role.changed"
     ROLE_DELETED = "role.deleted"
+    RUN_ASKED = "run.asked"
     RUN_FINISHED = "run.finished"
     RUN_HELD = "run.held"
     RUN_FAILED = "run.failed"
     PLAN_APPROVED = "plan.approved"
+    PLAN_REJECTED = "plan.rejected"
     DECISION_OPENED = "decision.opened"
     DECISION_ANSWERED = "decision.answered"
     SOURCE_CREATED = "source.created"
     SOURCE_CHANGED = "source.changed"
     SOURCE_RELEASED = "source.released"
     SOURCE_PAUSED = "source.paused"
+    SOURCE_ALARM = "source.alarm"
     SOURCE_QUARANTINED = "source.quarantined"
     SOURCE_RECOVERED = "source.recovered"
     RULES_CHANGED = "rules.changed"
@@ -99,6 +103,7 @@ class EventKind(StrEnum):
     ACCESS_TOKEN_ISSUED = "access_token.issued"  # noqa: S105
     API_TOKEN_CREATED = "api_token.created"  # noqa: S105
     API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105
+    TOKEN_TRACED = "token.traced"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"
     SIGN_IN_SUCCEEDED = "sign_in.succeeded"

@@ -12,7 +12,7 @@ from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
 from scimd.db.prepared import Locking
 from scimd.db.tables import people
-from scimd.org import candidates, reads
+from scimd.org import candidates, linkable, reads
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
@@ -112,12 +112,12 @@ def _present(
         tx.locked.add(person_id)
         _must_match(person_id, row.version, if_match)
         return unpack(row.document), row
-    local = reads.linkable(tx.conn, tx.book, source_id, person_id)
+    local = linkable.one(tx.conn, tx.book, person_id)
     if local is None:
         raise NotFound("user", person_id)
     tx.locked.add(person_id)
     _must_match(person_id, 0, if_match)
-    return reads.local_document(local), row
+    return linkable.document(local), row
 
 
 def _must_match(person_id: PersonId, version: int, if_match: Callable[[int], bool] | None) -> None:
@@ -131,7 +131,7 @@ async def delete_user(
     """SCIM DELETE. Raises NotFound, NotYours (a local person), VersionMismatch, Protected."""
 
     def body(tx: Tx) -> None:
-        if reads.linkable(tx.conn, tx.book, reads.source_of(tx.ctx), person_id) is not None:
+        if linkable.one(tx.conn, tx.book, person_id) is not None:
             raise NotYours(person_id)
         _present(tx, person_id, if_match)
         (dropped,) = drop_users(tx, [DropUser(person_id, deleted=True)])

@@ -16,7 +16,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, member_rows, names, returning, standing_kept
+from scimd.org import admins, member_rows, names, notices, returning, standing_kept
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
@@ -340,6 +340,12 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
             tx.leaving.add(row.id)
+            if row.was_live and row.old is not None and row.old.active:
+                tx.departures[source.id] += tx.ctx.door == "scim"
+    # Somebody who was here before this source first asserted them.
+    met = [row.id for row in rows if row.old is None and row.outcome in ("linked", "returned")]
+    if met and tx.book.rules.sources[source.id].state != "shadow":
+        notices.linked(tx, source.name, met)
     appeared = [row for row in rows if not row.was_live and not _is_unawaited(row)]
     member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
 

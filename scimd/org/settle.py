@@ -18,7 +18,16 @@ from scimd.core.standing import CauseKind, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
-from scimd.org import admins, invitation_upkeep, profiles, seats, sessions, standing_rows, unsettled
+from scimd.org import (
+    admins,
+    invitation_upkeep,
+    mass_leaving,
+    profiles,
+    seats,
+    sessions,
+    standing_rows,
+    unsettled,
+)
 from scimd.org.facts import Loaded, gather
 from scimd.org.standing_rows import Outcome
 from scimd.org.tx import Tx
@@ -45,6 +54,7 @@ def settle(tx: Tx) -> None:
     if touched:
         settle_people(tx, touched)
     _count(tx)
+    mass_leaving.watch(tx)
 
 
 def _count(tx: Tx) -> None:
@@ -92,7 +102,7 @@ def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
         rows = _PEOPLE.all(tx.beside, {"org_id": tx.org_id, "keys": known})
     # Their ids were made now: in order after all others.
     rows += [new[person_id].row for person_id in sorted(person_ids) if person_id in new]
-    return gather(tx.beside, tx.org_id, rows, new=new, blank=tx.created - tx.regrouped)
+    return gather(tx.beside, tx.book, rows, new=new, blank=tx.created - tx.regrouped)
 
 
 # ------------------------------------------------------------------------------ deciding

@@ -18,7 +18,7 @@ from scimd.core.errors import MayNotSignIn, NotAllowedNow, TooManyRequests, Wron
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.db.tables import login_attempts, organizations, people
-from scimd.org import admission, credentials, links, passwords, sessions
+from scimd.org import admission, credentials, links, notices, passwords, sessions
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -250,6 +250,7 @@ async def set_password_by_link(
         _welcome(tx, person_id)
         sessions.end_for(tx, [person_id], "password changed")
         credentials.set_password(tx, person_id, hashed)
+        notices.password_changed(tx, person_id)
         _verify_address(tx, page)
         _note_link(tx, page, ip)
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "set_password"}))
@@ -309,6 +310,7 @@ async def set_own_password(
         if credentials.password_of(tx.conn, tx.org_id, holder.person_id) != stored:
             raise NotAllowedNow("The password was changed at the same time. Open the page again.")
         credentials.set_password(tx, holder.person_id, hashed)
+        notices.password_changed(tx, holder.person_id)
         sessions.end_for(tx, [holder.person_id], "password changed", but=holder.session_id)
 
     await door.run(ctx, body)

@@ -1,9 +1,10 @@
 """Changes of a document that leave the standing as it is: the short way through settling.
 
-Of an entry, standing counts who asserts it, whether it is active, and whether the person has an
-address (``core.facts.Facts``). A document that changes none of these, of somebody settled under the
-present rules, changes no status, grant or seat: what is left is their name, and the mail that every
-change puts off. Whatever is not proven here is settled in full; a test holds the two equal.
+Of an entry, standing counts who asserts it, whether it is active, whether the person has an address,
+and the values that a rule names (``core.facts.Facts``). A document that changes none of these, of
+somebody settled under the present rules, changes no status, grant or seat: what is left is their name,
+and the mail that every change puts off. Whatever is not proven here is settled in full; a test holds
+the two equal.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def keeps(tx: Tx, source_id: SourceId, old: Row[Any], keys: Keys) -> bool:
     settled = old.rules_version == tx.book.rules.version and old.wants_seat == old.has_seat
     if not settled or old.active != keys.active:
         return False
+    if tx.book.source(source_id).value_effects:
+        return False  # a rule looks at what the document says of roles or entitlements
     if old.owner_source_id != source_id:
         # Somebody without an address is given that of their owner, should it be free by now.
         return old.held_sign_in_key is not None
