@@ -692,7 +692,7 @@ waiting = Table(
     Column("person_id", Id, primary_key=True),
     _time("since"),
     _key("place"),  # orders those who came in one transaction: source priority, rule, external id
-    Index("ix_waiting_order", "org_id", "since", "place"),
+    Index("ix_waiting_order", "org_id", "since", "place", "person_id"),
 )
 
 unsettled = Table(

@@ -6,7 +6,7 @@ All else is not there. A plain read is a row and a join of bytes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, case, select
@@ -120,6 +120,17 @@ def must_load_user(tx: Tx, person_id: PersonId) -> StoredUser:
     if found is None:
         raise NotFound("user", person_id)
     return found
+
+
+def user_as_written(tx: Tx, person_id: PersonId) -> StoredUser:
+    """The same, without reading what this transaction wrote itself."""
+    shown = tx.shown.get(person_id)
+    if shown is None:
+        return must_load_user(tx, person_id)
+    if person_id in tx.created and person_id not in tx.regrouped:
+        return shown
+    refs = group_refs(tx.conn, tx.org_id, source_of(tx.ctx), [person_id])
+    return replace(shown, groups=refs.get(person_id, ()))
 
 
 def group_refs(

@@ -830,7 +830,7 @@ def upgrade() -> None:
         sa.Column("place", types.KeyText(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_waiting")),
     )
-    op.create_index("ix_waiting_order", "waiting", ["org_id", "since", "place"], unique=False)
+    op.create_index("ix_waiting_order", "waiting", ["org_id", "since", "place", "person_id"], unique=False)
     if op.get_bind().dialect.name == "sqlite":
         op.get_bind().exec_driver_sql(
             """
