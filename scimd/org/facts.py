@@ -22,7 +22,7 @@ from scimd.core.standing import (
     ValueFact,
 )
 from scimd.db.among import one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.group_nesting import memberships
 from scimd.org.invitation_upkeep import BY_SCIMD
@@ -83,9 +83,13 @@ def gather(
     """
     org_id = book.org_id
     found = {PersonId(row.id): row for row in rows}
+    ids = [person_id for person_id in found if person_id not in blank]
+    if ids:
+        of_ids = {"org_id": org_id, "keys": ids}
+        of_all = {"org_id": org_id, "keys": list(found)}
+        ahead(conn, (_ASSERTIONS, of_all), (_GRANTS, of_ids), (_GATES, of_ids), (_INVITATIONS, of_ids))
     asserted = _assertions(conn, org_id, list(found))
     valued = _values(conn, book, list(found))
-    ids = [person_id for person_id in found if person_id not in blank]
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
     invited = _invitations(conn, org_id, ids)

@@ -1,7 +1,7 @@
 """Users as SCIM reads them: a row each, memberships included, spliced as bytes while the body runs.
 
 Reads by key run on the event loop's own thread (``Database.glance``), as do pages that begin where one
-ended; what they cost is written in docs/decisions/0025. What a source sees is said in ``reads``.
+ended; what they cost is written in docs/decisions/0031. What a source sees is said in ``reads``.
 """
 
 from __future__ import annotations
