@@ -409,10 +409,10 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     elif total:
         # From the one before on, so that the same page is found by key the next time.
         rows = _PAGE[full].raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
-        before = _place_of(rows.pop(0)) if rows else None
+        before, rows = _place_of(rows[0]) if rows else None, rows[1:]
     end = None
     if len(rows) > query.count:
-        del rows[query.count :]
+        rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
     return ListedUsers(total, reading.page(rows), end, before)
 
