@@ -53,7 +53,7 @@ def kept(conn: Connection) -> Kept:
 
     That is so for writers, whose own changes no number tells, and on PostgreSQL.
     """
-    found: Kept | None = conn.info.get(_KEY)
+    found: Kept | None = conn.info.get(_KEY) if conn.dialect.name == "sqlite" else None
     if found is None:
         return Kept()
     driver: Any = conn.connection.dbapi_connection

@@ -1,7 +1,7 @@
 """Users as SCIM reads them: a row each, memberships included, spliced as bytes while the body runs.
 
 Reads by key run on the event loop's own thread (``Database.glance``), as do pages that begin where one
-ended; what they cost is written in docs/decisions/0025. What a source sees is said in ``reads``.
+ended; what they cost is written in docs/decisions/0031. What a source sees is said in ``reads``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from scimd.core.resource import (
     splice_users,
 )
 from scimd.db.among import one_of
-from scimd.db.kept import kept
+from scimd.db.kept import Kept, kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources
 from scimd.db.types import MomentText
@@ -184,6 +184,16 @@ class _Reading:
     org_id: OrgId
     source_id: SourceId
     view: View
+    _known: Kept | None = None
+
+    @property
+    def known(self) -> Kept:
+        """What is kept, proven once. Outside of a transaction not before the rows were read: what they
+        say must not be newer than what stands beside them.
+        """
+        if self._known is None:
+            self._known = kept(self.conn)
+        return self._known
 
     @property
     def of_source(self) -> dict[str, Any]:
@@ -240,7 +250,7 @@ class _Reading:
         found: dict[str | None, bytes] = {None: b""}
         if (len(wanted) <= 1 and None in wanted) or not wanted:
             return found
-        known = kept(self.conn)
+        known = self.known
         place = (self.source_id, self.view.base_url)
         missing: dict[str, list[GroupId]] = {}
         for ids in wanted:
@@ -292,9 +302,9 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
 
     def body(conn: Connection) -> ListedUsers:
         reading = _Reading(conn, ctx.org_id, source_id, view)
-        book = _book(door, conn, ctx.org_id)
         if query.user_name_key is not None:
-            return _looked_up(reading, book, query)
+            return _looked_up(reading, door, query)
+        book = _book(door, reading)
         if not book.verified_domains:
             return _asserted(reading, query)
         return _with_local(reading, book, query)
@@ -308,13 +318,13 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
     return await door.read(body)
 
 
-def _book(door: Door, conn: Connection, org_id: OrgId) -> RuleBook:
+def _book(door: Door, reading: _Reading) -> RuleBook:
     """What the organization decided; its generation is asked for where nothing proves that it stands."""
-    known = kept(conn)
-    book: RuleBook | None = known.values.get(("book", org_id))
+    key = ("book", reading.org_id)
+    book: RuleBook | None = reading.known.values.get(key)
     if book is None:
-        book = door.books.of(conn, org_id)
-        known.put(("book", org_id), book, 10_000)
+        book = door.books.of(reading.conn, reading.org_id)
+        reading.known.put(key, book, 10_000)
     return book
 
 
@@ -324,7 +334,7 @@ def _asserted(reading: _Reading, query: ListQuery) -> ListedUsers:
     return _sought(reading, query)
 
 
-def _looked_up(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
+def _looked_up(reading: _Reading, door: Door, query: ListQuery) -> ListedUsers:
     """By userName, which one at most of a source has: what an IdP asks before it creates.
 
     Where nobody has it: a local person whose address it is and whom the source could link, so that the
@@ -332,6 +342,7 @@ def _looked_up(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUse
     """
     rows = _NAMED.raw(reading.conn, {**reading.of_source, "key": query.user_name_key})
     shown = [reading.one(row) for row in rows]
+    book = _book(door, reading)
     if book.verified_domains:
         local = linkable.by_address(reading.conn, book, str(query.user_name_key))
         if local is not None:
@@ -398,10 +409,10 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     elif total:
         # From the one before on, so that the same page is found by key the next time.
         rows = _PAGE[full].raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
-        before = _place_of(rows.pop(0)) if rows else None
+        before, rows = _place_of(rows[0]) if rows else None, rows[1:]
     end = None
     if len(rows) > query.count:
-        del rows[query.count :]
+        rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
     return ListedUsers(total, reading.page(rows), end, before)
 
