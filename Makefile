@@ -4,7 +4,7 @@ export PYTHON
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov
 
-.PHONY: env run test test-long lint lock bench clean system-packages dev-env
+.PHONY: env run test test-long lint catalogues lock bench clean system-packages dev-env
 .NOTPARALLEL:
 
 env:  ## .venv with scimd in it; the ldap connector where it can be compiled
@@ -25,6 +25,9 @@ test: system-packages lint  ## everything but what takes minutes
 
 test-long: system-packages lint  ## everything
 	@$(PYTEST) -m ''
+
+catalogues: dev-env  ## what runs of the translations, from scimd/locale/*/LC_MESSAGES/scimd.po
+	@$(BIN)/python -m tests.support.catalogues
 
 lint: dev-env
 	@$(BIN)/ruff check

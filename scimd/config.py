@@ -31,6 +31,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from scimd.connector_api import BadSetting, Secret, read_secret
 from scimd.core import bearer, extensions
 from scimd.core.errors import InvalidValue
+from scimd.core.languages import ENGLISH, Language
+from scimd.core.notifications import ACCOUNT_ADMINS, TOPICS, Topic
+from scimd.core.people import address as one_address
 
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Slug = Annotated[str, Field(pattern=SLUG)]
@@ -434,15 +437,34 @@ class Source(Section):
         return declared
 
 
+class Notify(Section):
+    """Who is told of what by mail."""
+
+    to: list[str] = Field(min_length=1)
+    about: list[Topic] = Field(list(TOPICS), min_length=1)
+
+    @field_validator("to")
+    @classmethod
+    def _addresses(cls, to: list[str]) -> list[str]:
+        for each in to:
+            if each != ACCOUNT_ADMINS and one_address(each) != each:
+                raise ValueError(f'{each!r} is neither one mail address nor "{ACCOUNT_ADMINS}"')
+        return to
+
+
 class Organization(Section):
     name: Slug
     display_name: str | None = None
+    language: Language = ENGLISH
     #: No key: no limit.
     seats: int | None = Field(None, ge=0)
     seats_on_scim: Literal["hold", "reject", "allow"] = "hold"
     get_more_seats_url: str | None = None
     default_project: str = "General"  # "none": people without a project wait
     domains: list[str] = []
+    notify: list[Notify] = []
+    #: A SCIM source that pushed nothing for so long is told of as silent.
+    silent_after: timedelta = timedelta(days=7)
     source: list[Source] = []
 
     @field_validator("source")

@@ -27,6 +27,7 @@ from scimd.org import (
     audit,
     idempotency,
     leases,
+    notifications,
     oauth,
     request_log,
     seat_history,
@@ -40,6 +41,7 @@ from scimd.org.leases import LEASE_S, Lease
 from scimd.org.tx import Actor, Context, Door
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer
+from scimd.sync import schedule
 from scimd.sync.run import Started, apply_run, sync_source
 
 logger = log.get(__name__)
@@ -61,6 +63,7 @@ _FORGET_TOKENS_S = 3600.0
 _PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
+_NOTIFY_S = 60.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -99,6 +102,7 @@ class Jobs:
             (_PRUNE_S, "prune_request_log", self._prune),
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
+            (_NOTIFY_S, "notify", self._notify),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -252,6 +256,7 @@ class Jobs:
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)
         await idempotency.forget(self._door)
+        await notifications.forget(self._door)
 
     async def _forget_tokens(self) -> None:
         await oauth.forget_expired(self._door)
@@ -267,3 +272,7 @@ class Jobs:
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)
+
+    async def _notify(self) -> None:
+        await source_upkeep.pause_long_quarantined(self._door)
+        await notifications.notify_all(self._door, schedule.following)

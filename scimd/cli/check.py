@@ -10,10 +10,11 @@ from rich.markup import escape
 
 from scimd import app as composition
 from scimd import config as configuration
-from scimd.cli.common import ConfigOption, JsonOption, err, load, out, print_json
+from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
-from scimd.core.errors import Refusal
-from scimd.org import organizations, reads
+from scimd.core.errors import NotFound, Refusal
+from scimd.org import organizations, reads, source_upkeep, sources
+from scimd.org.tx import Door
 from scimd.sync import checking
 
 
@@ -29,7 +30,10 @@ def check(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Check config, database and connectors; changes nothing. Exit code 1 where something is wrong."""
+    """Check config, database and connectors. Exit code 1 where something is wrong.
+
+    Changes nothing, but that a source which answers leaves its quarantine.
+    """
     passed: list[str] = []
     faults: list[str] = []
     try:
@@ -71,3 +75,16 @@ async def _check(
                 continue
             answer = await checking.check(source)
             (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
+            if answer.ok:
+                await _recover(door, name, passed)
+
+
+async def _recover(door: Door, name: str, passed: list[str]) -> None:
+    """A source that answers is in quarantine no longer."""
+    try:
+        found = await sources.resolve(door, name)
+    except NotFound:
+        return  # declared in the file, and not made yet: `scimd serve` makes it
+    if found.quarantined_since is not None:
+        await source_upkeep.recover(door, context(door, found.org_id), found.id)
+        passed.append(f"source {name}: its quarantine is over; it is read in the worker's next turn")

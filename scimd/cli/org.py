@@ -8,6 +8,7 @@ import typer
 
 from scimd.cli.common import ConfigOption, JsonOption, context, operator, out, print_json, print_table, run
 from scimd.config import Config
+from scimd.core.languages import Language
 from scimd.core.people import UNSET, OrgId, ProjectId
 from scimd.org import organizations, project_upkeep, settings
 from scimd.org.organizations import NewOrganization, OrganizationRecord
@@ -71,6 +72,9 @@ def set_(
         bool | None,
         typer.Option("--approval/--no-approval", help="Must a partner approve newcomers?"),
     ] = None,
+    language: Annotated[
+        Language | None, typer.Option(help="The language of mails and of the pages of an invitation.")
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -84,6 +88,7 @@ def set_(
             UNSET if seats_on_scim is None else seats_on_scim,
             UNSET if get_more_seats_url is None else get_more_seats_url or None,
             UNSET if approval is None else approval,
+            UNSET if language is None else language,
         )
         await settings.change(door, context(door, owner.id), wanted)
         return await organizations.by_slug(door, name)
@@ -129,6 +134,7 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "name": row.slug,
         "display_name": row.display_name,
         "kind": row.kind,
+        "language": row.language,
         "seats": row.seats,
         "seats_used": row.seats_used,
         "seats_waited_for": row.seats_waited_for,

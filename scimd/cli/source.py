@@ -1,4 +1,4 @@
-"""``scimd source``: list sources, release a staged one."""
+"""``scimd source``: list sources, release a staged one, end a quarantine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
-from scimd.org import sources
+from scimd.org import source_upkeep, sources
 from scimd.org.sources import Released, SourceRecord
 from scimd.org.tx import Door
 
@@ -75,6 +75,25 @@ def release(
         print_json({"source": name, "people": done.people, "mails": done.mails})
     else:
         out.print(f"Released {name}: {done.people} people, {done.mails} mails.")
+
+
+@app.command("recover")
+def recover(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End a source's quarantine: it is read in the worker's next turn."""
+
+    async def work(door: Door, _: Config) -> SourceRecord:
+        found = await sources.resolve(door, name)
+        return await source_upkeep.recover(door, context(door, found.org_id), found.id)
+
+    found = run(config, work)
+    if json:
+        print_json(_as_json(found))
+    else:
+        out.print(f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.")
 
 
 def _as_json(row: SourceRecord) -> dict[str, object]:

@@ -92,6 +92,7 @@ class EventKind(StrEnum):
     SOURCE_PAUSED = "source.paused"
     SOURCE_ALARM = "source.alarm"
     SOURCE_QUARANTINED = "source.quarantined"
+    SOURCE_QUARANTINE_CAUSE = "source.quarantine_cause"
     SOURCE_RECOVERED = "source.recovered"
     RULES_CHANGED = "rules.changed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name of an event

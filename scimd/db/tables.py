@@ -150,6 +150,7 @@ sources = Table(
     _time("next_run_at", null=True),
     _time("quarantined_since", null=True),
     _text("quarantine_cause", null=True),
+    _key("paused_from", null=True),  # the state before a quarantine of 28 days paused it
     _text("cursor", null=True),
     _time("released_at", null=True),
     _time("ended_at", null=True),
@@ -980,4 +981,18 @@ deliveries = Table(
     Index("ix_deliveries_due", "state", "due_at"),
     Index("ix_deliveries_invitation", "org_id", "invitation_id"),
     Index("ix_deliveries_person", "org_id", "person_id"),
+)
+
+# What the organization's own people were told of. A row outlives the mail, so that nothing is told twice.
+notifications = Table(
+    "notifications",
+    metadata,
+    _org(),
+    Column("key", KeyText, primary_key=True),
+    _key("what"),
+    _key("subject"),
+    _flag("holds"),  # a state that still is so; one that ends may begin again
+    _time("noted_at"),
+    _time("told_at", null=True),  # NULL: nobody wants to know, or the subject was written about that day
+    Index("ix_notifications_subject", "org_id", "subject", "told_at"),
 )

@@ -16,11 +16,22 @@ from sqlalchemy import Select, select, update
 
 from scimd.core import invitations as rules
 from scimd.core.events import Event, EventKind
+from scimd.core.languages import ENGLISH, Language, language_of
 from scimd.core.links import Link
 from scimd.core.people import OrgId, PersonId
 from scimd.core.standing import CauseKind, Status
-from scimd.db.tables import deliveries, invitations, links, organizations, people, unsettled
-from scimd.org.invitations import project_names
+from scimd.db.tables import (
+    deliveries,
+    invitations,
+    links,
+    organizations,
+    people,
+    roles,
+    teams,
+    unsettled,
+)
+from scimd.org import correspondence
+from scimd.org.invitations import InvitedTo, projects_of
 from scimd.org.notices import Notice
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -43,8 +54,9 @@ class Delivery:
     org_slug: str
     organization: str
     id: str
-    template: Literal["invitation", "set_password"] | Notice
-    person_id: PersonId
+    template: Literal["invitation", "set_password", "notification"] | Notice
+    #: None: an address that the config names.
+    person_id: PersonId | None
     display_name: str
     address: str
     link: Link | None = None
@@ -52,7 +64,10 @@ class Delivery:
     told: Mapping[str, Any] = field(default_factory=dict)
     invited_by: str | None = None
     message: str | None = None
-    projects: tuple[str, ...] = ()
+    team: str | None = None
+    role: str | None = None
+    projects: tuple[InvitedTo, ...] = ()
+    language: Language = ENGLISH
 
 
 async def organizations_with_due(door: Door) -> list[OrgId]:
@@ -117,9 +132,20 @@ def _write(tx: Tx, ids: Sequence[str], **values: Any) -> None:
 
 def _still_wanted(tx: Tx, row: Any) -> Delivery | Literal["later"] | None:
     """The mail, if it may leave now; "later" while the person is being settled; None: never."""
+    if row.template == "notification":
+        return _notification(tx, row)
     person = tx.conn.execute(
-        select(people, organizations.c.slug, organizations.c.name.label("organization"))
+        select(
+            people,
+            organizations.c.slug,
+            organizations.c.name.label("organization"),
+            organizations.c.settings,
+            teams.c.name.label("team"),
+            roles.c.label.label("role"),
+        )
         .join(organizations, organizations.c.id == people.c.org_id)
+        .outerjoin(teams, (teams.c.org_id == people.c.org_id) & (teams.c.id == people.c.team_id))
+        .outerjoin(roles, (roles.c.org_id == people.c.org_id) & (roles.c.name == people.c.primary_role))
         .where(people.c.org_id == tx.org_id, people.c.id == row.person_id, people.c.deleted_at.is_(None))
     ).first()
     if person is None:
@@ -161,7 +187,10 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
         expires_at=found.expires_at,
         invited_by=found.invited_by,
         message=found.message,
-        projects=project_names(tx.conn, tx.org_id, PersonId(row.person_id)),
+        team=person.team,
+        role=person.role or person.primary_role,
+        projects=projects_of(tx.conn, tx.org_id, PersonId(row.person_id)),
+        language=correspondence.language(tx.conn, person, person.settings),
     )
 
 
@@ -198,6 +227,7 @@ def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:
         address=row.address,
         link=Link(found.purpose, tx.org_id, found.id, found.generation, "mail"),
         expires_at=found.expires_at,
+        language=correspondence.language(tx.conn, person, person.settings),
     )
 
 
@@ -213,6 +243,30 @@ def _notice(tx: Tx, row: Any, person: Any) -> Delivery:
         display_name=person.display_name,
         address=row.address,
         told=row.params,
+        language=correspondence.language(tx.conn, person, person.settings),
+    )
+
+
+def _notification(tx: Tx, row: Any) -> Delivery | None:
+    """Of what concerns the organization. An admin who is none any more is not told."""
+    organization = tx.conn.execute(select(organizations).where(organizations.c.id == tx.org_id)).one()
+    spoken, name = language_of(organization.settings.get("language")), ""
+    if row.person_id:
+        admin = correspondence.admin(tx, PersonId(row.person_id))
+        if admin is None or admin.sign_in_address != row.address:
+            return None
+        spoken, name = correspondence.language(tx.conn, admin, organization.settings), admin.display_name
+    return Delivery(
+        org_id=tx.org_id,
+        org_slug=organization.slug,
+        organization=organization.name,
+        id=row.id,
+        template="notification",
+        person_id=PersonId(row.person_id) if row.person_id else None,
+        display_name=name,
+        address=row.address,
+        told=row.params,
+        language=spoken,
     )
 
 
@@ -242,11 +296,17 @@ async def refused(door: Door, delivery: Delivery, why: str) -> None:
     def body(tx: Tx) -> None:
         _write(tx, [delivery.id], state="refused", last_error=why[:_ERROR_AT_MOST])
         invited = delivery.link if delivery.template == "invitation" else None
-        kind, target = ("invitation", invited.record) if invited else ("person", delivery.person_id)
+        kind, target = ("invitation", invited.record) if invited else _target(delivery)
         after = {"person": delivery.person_id, "address": delivery.address, "why": why[:_ERROR_AT_MOST]}
         tx.record(Event(EventKind.MAIL_REFUSED, kind, target, after=after))
 
     await door.run(_context(delivery.org_id), body)
+
+
+def _target(delivery: Delivery) -> tuple[str, str]:
+    if delivery.person_id is None:
+        return "organization", delivery.org_id
+    return "person", delivery.person_id
 
 
 async def put_off(door: Door, delivery: Delivery, why: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,12 +19,14 @@ from scimd.core import invitations as rules
 from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
+from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, sign, verify
-from scimd.core.people import InvitationId, OrgId, PersonId, fold
+from scimd.core.people import InvitationId, OrgId, PersonId, RoleName, fold
+from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import deliveries, grants, invitations, organizations, people, projects, sources
-from scimd.org import credentials, gates, passwords, permissions, sessions
+from scimd.org import correspondence, credentials, gates, passwords, permissions, sessions
 from scimd.org.invitation_list import InvitationRecord, invitation_of, list_invitations, one
 from scimd.org.invitation_upkeep import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -36,6 +38,7 @@ __all__ = [
     "FollowUp",
     "InvitationPage",
     "InvitationRecord",
+    "InvitedTo",
     "accept",
     "copy_link",
     "decline",
@@ -51,6 +54,14 @@ _NAME_AT_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
+class InvitedTo:
+    """A project that waits for an invited person, and what they will be there."""
+
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvitationPage:
     """What the invited person sees. ``managed_by``: the source that owns their name, or None."""
 
@@ -62,9 +73,10 @@ class InvitationPage:
     address: str
     invited_by: str
     message: str | None
-    projects: tuple[str, ...]
+    projects: tuple[InvitedTo, ...]
     managed_by: str | None
     expires_at: datetime
+    language: Language
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,8 @@ class Accepted:
     person_id: PersonId
     session: str | None
     causes: tuple[str, ...] = ()
+    #: The person's, for the page that answers.
+    language: Language = ENGLISH
 
 
 # ------------------------------------------------------------------------------ by link
@@ -90,6 +104,7 @@ def _row(conn: Connection, org_id: str, invitation_id: str) -> Any:
             invitations,
             organizations.c.slug,
             organizations.c.name.label("organization"),
+            organizations.c.settings,
             people.c.display_name,
             people.c.sign_in_key,
             people.c.owner_source_id,
@@ -132,18 +147,19 @@ async def look(door: Door, token: str) -> InvitationPage:
             address=row.address,
             invited_by=row.invited_by,
             message=row.message,
-            projects=project_names(conn, OrgId(row.org_id), PersonId(row.person_id)),
+            projects=projects_of(conn, OrgId(row.org_id), PersonId(row.person_id)),
             managed_by=row.owner,
             expires_at=row.expires_at,
+            language=correspondence.language(conn, row, row.settings),
         )
 
     return await door.read(body)
 
 
-def project_names(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[str, ...]:
-    """The projects that wait for the person, by name."""
+def projects_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[InvitedTo, ...]:
+    """The projects that wait for the person, by name, each with their strongest role in it."""
     query = (
-        select(projects.c.name)
+        select(projects.c.name, grants.c.project_role)
         .join(grants, (grants.c.org_id == projects.c.org_id) & (grants.c.target == projects.c.id))
         .where(
             grants.c.org_id == org_id,
@@ -152,10 +168,17 @@ def project_names(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple
             grants.c.until.is_(None),
             projects.c.archived_at.is_(None),
         )
-        .distinct()
         .order_by(projects.c.name)
     )
-    return tuple(conn.execute(query).scalars())
+    found: dict[str, str] = {}
+    for name, role in conn.execute(query):
+        if name not in found or _rank(role) > _rank(found[name]):
+            found[name] = role or MEMBER
+    return tuple(InvitedTo(name, role) for name, role in found.items())
+
+
+def _rank(role: str | None) -> int:
+    return PROJECT_RANKS.get(RoleName(role or MEMBER), 0)
 
 
 async def accept(
@@ -182,7 +205,8 @@ async def accept(
         _let_in(tx, spent, link, wanted_name)
         after = {"person": person_id, "channel": link.channel}
         tx.record(Event(EventKind.INVITATION_ACCEPTED, "invitation", spent.id, after=after))
-        return Accepted(spent.slug, person_id, None)
+        language = correspondence.language(tx.conn, spent, spent.settings)
+        return Accepted(spent.slug, person_id, None, language=language)
 
     def then(tx: Tx, accepted: Accepted) -> Accepted:
         return _signed_in(tx, accepted, ip, user_agent)
@@ -251,24 +275,25 @@ def _signed_in(tx: Tx, accepted: Accepted, ip: str, user_agent: str) -> Accepted
     if row.status == Status.INACTIVE:
         raise InvitationClosed("cancelled")
     if row.status != Status.ACTIVE:
-        return Accepted(accepted.org_slug, accepted.person_id, None, tuple(row.causes))
+        return replace(accepted, causes=tuple(row.causes))
     text = sessions.start(tx, accepted.person_id, ip, user_agent)
-    return Accepted(accepted.org_slug, accepted.person_id, text)
+    return replace(accepted, session=text)
 
 
-async def decline(door: Door, token: str) -> None:
-    """Decline: the invitation is over, and the seat that it held is free."""
+async def decline(door: Door, token: str) -> Language:
+    """Decline: the invitation is over, and the seat that it held is free. Gives the person's language."""
     link = _open(token, door)
     now = door.clock()
     row = await door.read(lambda conn: _checked(conn, link, now))
 
-    def body(tx: Tx) -> None:
+    def body(tx: Tx) -> Language:
         _spend(tx, link, row.person_id, InvitationStatus.DECLINED)
         tx.touch([PersonId(row.person_id)])
         after = {"person": row.person_id}
         tx.record(Event(EventKind.INVITATION_DECLINED, "invitation", row.id, after=after))
+        return correspondence.language(tx.conn, row, row.settings)
 
-    await door.run(_context(door, link, row), body)
+    return await door.run(_context(door, link, row), body)
 
 
 # ------------------------------------------------------------------------------ by an admin

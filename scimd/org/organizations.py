@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from scimd import config
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
+from scimd.core.languages import ENGLISH, Language, language_of
 from scimd.core.people import OrgId, ProjectId, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
@@ -40,6 +41,7 @@ class NewOrganization:
     get_more_seats_url: str | None = None
     kind: Kind = "customer"
     domains: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class OrganizationRecord:
     seats_used: int
     seats_waited_for: int
     created_at: datetime
+    language: Language = ENGLISH
 
 
 # ------------------------------------------------------------------------------ reads
@@ -86,6 +89,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         seats_used=row.used or 0,
         seats_waited_for=row.waiting,
         created_at=row.created_at,
+        language=language_of(row.settings.get("language")),
     )
 
 
@@ -163,7 +167,7 @@ def make(tx: Tx, new: NewOrganization) -> bool:
             default_project_id=project_id,
             seats_on_scim=new.seats_on_scim,
             get_more_seats_url=new.get_more_seats_url,
-            settings={},
+            settings=dict(new.settings),
             created_at=tx.now,
         )
         .returning(organizations.c.id)
@@ -332,17 +336,40 @@ def _as_new(wanted: config.Organization) -> NewOrganization:
         default_project=None if wanted.default_project == "none" else wanted.default_project,
         get_more_seats_url=wanted.get_more_seats_url,
         domains=tuple(wanted.domains),
+        settings=_settings(wanted),
     )
+
+
+#: What counts where nothing was declared yet.
+_UNDECLARED = config.Organization(name="none")
+
+
+def _settings(wanted: config.Organization) -> dict[str, Any]:
+    return {
+        "language": wanted.language,
+        "notify": [each.model_dump(mode="json") for each in wanted.notify],
+        "silent_after_s": wanted.silent_after.total_seconds(),
+    }
+
+
+def _settings_of(tx: Tx) -> dict[str, Any]:
+    query = select(organizations.c.settings).where(organizations.c.id == tx.org_id)
+    return dict(tx.conn.execute(query).scalar_one())
 
 
 def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
     was = _get(tx)
+    kept = _settings_of(tx)
+    declared = _settings(wanted)
+    if "language" not in wanted.model_fields_set:
+        declared["language"] = kept.get("language", ENGLISH)  # what an admin set stands
     before: dict[str, Any] = {
         "display_name": was.display_name,
         "seats_on_scim": was.seats_on_scim,
         "get_more_seats_url": was.get_more_seats_url,
         "seats": was.seats,
         "default_project": was.default_project_id,
+        **{key: kept.get(key, value) for key, value in _settings(_UNDECLARED).items()},
     }
     after = {
         "display_name": wanted.display_name or wanted.name,
@@ -350,11 +377,12 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
         "get_more_seats_url": wanted.get_more_seats_url,
         "seats": was.seats if wanted.seats is None else wanted.seats,
         "default_project": _default_project(tx, wanted.default_project),
+        **declared,
     }
     new_domains = _hold_domains(tx, wanted.domains)
     if before == after and not new_domains:
         return False
-    _write(tx, after)
+    _write(tx, after, {**kept, **declared})
     tx.seats_owed = before["seats"] != after["seats"]
     if before["default_project"] != after["default_project"]:
         mark_everyone(tx)
@@ -372,7 +400,7 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
     return True
 
 
-def _write(tx: Tx, after: dict[str, Any]) -> None:
+def _write(tx: Tx, after: dict[str, Any], settings: dict[str, Any]) -> None:
     tx.conn.execute(
         update(organizations)
         .where(organizations.c.id == tx.org_id)
@@ -381,6 +409,7 @@ def _write(tx: Tx, after: dict[str, Any]) -> None:
             seats_on_scim=after["seats_on_scim"],
             get_more_seats_url=after["get_more_seats_url"],
             default_project_id=after["default_project"],
+            settings=settings,
         )
     )
     tx.conn.execute(

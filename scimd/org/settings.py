@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from scimd.core.errors import NotFound
 from scimd.core.events import Event, EventKind
+from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.tables import organizations, projects, seat_pools
@@ -26,6 +27,7 @@ class Change:
     seats_on_scim: Policy | Unset = UNSET
     get_more_seats_url: str | Unset | None = UNSET
     approval_required: bool | Unset = UNSET
+    language: Language | Unset = UNSET
 
     def given(self) -> dict[str, Any]:
         pairs = {
@@ -52,6 +54,12 @@ async def change(door: Door, ctx: Context, wanted: Change) -> None:
     def body(tx: Tx) -> None:
         was = tx.conn.execute(select(organizations).where(organizations.c.id == tx.org_id)).one()
         new = {name: value for name, value in given.items() if getattr(was, name) != value}
+        before = {name: getattr(was, name) for name in new}
+        after = dict(new)
+        spoken = language_of(was.settings.get("language"))
+        if not isinstance(wanted.language, Unset) and wanted.language != spoken:
+            new["settings"] = {**was.settings, "language": wanted.language}
+            before["language"], after["language"] = spoken, wanted.language
         if not new:
             return
         if new.get("default_project_id"):
@@ -66,8 +74,7 @@ async def change(door: Door, ctx: Context, wanted: Change) -> None:
         bump(tx)
         if {"default_project_id", "approval_required"} & new.keys():
             mark_everyone(tx)
-        before = {name: getattr(was, name) for name in new}
-        tx.record(Event(EventKind.ORGANIZATION_CHANGED, "organization", tx.org_id, before, new))
+        tx.record(Event(EventKind.ORGANIZATION_CHANGED, "organization", tx.org_id, before, after))
 
     await door.run(ctx, body)
 

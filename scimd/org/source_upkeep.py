@@ -10,7 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, select, update
 
 from scimd.core.events import Event, EventKind
+from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import OrgId, PersonId, RunId, SourceId
+from scimd.db.locks import lock_rows
 from scimd.db.tables import (
     assertions,
     runs,
@@ -19,10 +21,11 @@ from scimd.db.tables import (
     unsettled,
     waiting,
 )
+from scimd.org import permissions
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
-from scimd.org.sources import SourceRecord
-from scimd.org.tx import Door, Tx
+from scimd.org.sources import SourceRecord, change_state, end_quarantine, find
+from scimd.org.tx import Actor, Context, Door, Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
     was, now = source.quarantined_since, after.quarantined_since
     if now is not None and was is None:
         tx.record(_event(EventKind.SOURCE_QUARANTINED, source, after.quarantine_cause or ""))
+    if now is not None and was is not None and after.quarantine_cause != source.quarantine_cause:
+        tx.record(_event(EventKind.SOURCE_QUARANTINE_CAUSE, source, after.quarantine_cause or ""))
     if now is None and was is not None:
         tx.record(_event(EventKind.SOURCE_RECOVERED, source, source.quarantine_cause or ""))
     tx.conn.execute(
@@ -77,7 +82,7 @@ def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
 
 
 def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
-    return Event(kind, "source", source.id, note=note)
+    return Event(kind, "source", source.id, after={"source": source.name}, note=note)
 
 
 def _expire_older(tx: Tx, run: RunRecord) -> None:
@@ -112,6 +117,59 @@ def refresh_digests(tx: Tx, source_id: SourceId, seen: Sequence[tuple[PersonId, 
     )
     if seen:
         tx.conn.execute(statement, [{"_person": person_id, "_digest": digest} for person_id, digest in seen])
+
+
+# ------------------------------------------------------------------------------ out of quarantine
+
+
+async def recover(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """End a source's quarantine by hand, or since it answers again: it is read in the next turn.
+
+    One that quarantine paused is what it was before. A source without trouble stays as it is.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.quarantined_since is not None:
+            _recover(tx, source)
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)
+
+
+def _recover(tx: Tx, source: SourceRecord) -> None:
+    mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source.id)
+    before = tx.conn.execute(select(sources.c.paused_from).where(mine)).scalar()
+    if source.state == "paused" and before is not None:
+        change_state(tx, source, before)
+    end_quarantine(tx, source)
+
+
+async def pause_long_quarantined(door: Door) -> int:
+    """Pause the sources that are in quarantine for 28 days; gives how many."""
+    since = door.clock() - QUARANTINE_AT_MOST
+    long = (sources.c.quarantined_since <= since) & (sources.c.state != "paused")
+    query = select(sources.c.org_id, sources.c.id).where(long, sources.c.ended_at.is_(None))
+    found = await door.read(lambda conn: conn.execute(query).all())
+    for row in found:
+        ctx = Context(OrgId(row.org_id), Actor("job", "quarantine", "quarantine"), "job", "quarantine")
+        await door.run(ctx, lambda tx, row=row: _pause(tx, SourceId(row.id), since))  # type: ignore[misc]
+    return len(found)
+
+
+def _pause(tx: Tx, source_id: SourceId, since: datetime) -> None:
+    mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source_id)
+    lock_rows(tx.conn, select(sources.c.id).where(mine))
+    source = find(tx.conn, tx.org_id, source_id)
+    # Somebody may have mended it since it was found.
+    if source.quarantined_since is None or source.quarantined_since > since or source.state == "paused":
+        return
+    change_state(tx, source, "paused")
+    tx.conn.execute(update(sources).where(mine).values(paused_from=source.state))
+
+
+# ------------------------------------------------------------------------------ what is due
 
 
 def due(conn: Connection, now: datetime) -> list[tuple[OrgId, SourceId]]:

@@ -408,7 +408,10 @@ async def set_state(door: Door, ctx: Context, source_id: SourceId, state: Source
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> SourceRecord:
-        change_state(tx, find(tx.conn, tx.org_id, source_id), state)
+        source = find(tx.conn, tx.org_id, source_id)
+        change_state(tx, source, state)
+        if source.state == "paused" and state != "paused":
+            end_quarantine(tx, source)
         return find(tx.conn, tx.org_id, source_id)
 
     return await door.run(ctx, body)
@@ -430,8 +433,22 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
 
 
+def end_quarantine(tx: Tx, source: SourceRecord) -> None:
+    """By a person's word: it is read in the next turn, and counts as one without trouble."""
+    if source.quarantined_since is None:
+        return
+    again = tx.now if source.declared().schedule is not None else None
+    tx.conn.execute(
+        update(sources)
+        .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
+        .values(failures=0, next_run_at=again, quarantined_since=None, quarantine_cause=None)
+    )
+    after, note = {"source": source.name}, source.quarantine_cause or ""
+    tx.record(Event(EventKind.SOURCE_RECOVERED, "source", source.id, after=after, note=note))
+
+
 def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
-    values: dict[str, Any] = {"state": state}
+    values: dict[str, Any] = {"state": state, "paused_from": None}
     if state == "active" and source.released_at is None:
         values["released_at"] = tx.now
     tx.conn.execute(

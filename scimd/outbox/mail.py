@@ -15,6 +15,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
 from email.utils import format_datetime, parseaddr
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,9 @@ import aiosmtplib
 import css_inline
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from scimd import translations
 from scimd.config import Mail
+from scimd.core.languages import Language
 from scimd.core.people import address as one_address
 
 
@@ -60,19 +63,26 @@ async def mailer_from(mail: Mail) -> AsyncIterator[Mailer]:
 
 # ------------------------------------------------------------------------------ making
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("scimd.outbox"),
-    autoescape=select_autoescape(("html",)),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+
+@cache
+def templates(language: Language) -> Environment:
+    """The templates as they speak that language."""
+    environment = Environment(
+        loader=PackageLoader("scimd.outbox"),
+        autoescape=select_autoescape(("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    translations.install(environment, language)
+    return environment
 
 
 def compose(
     template: str,
     values: Mapping[str, Any],
     *,
+    language: Language,
     sender: str,
     name: str,
     address: str,
@@ -80,15 +90,17 @@ def compose(
     date: Any,
 ) -> EmailMessage:
     """Render ``<template>.html`` and ``.txt``; the text's first line is the subject."""
-    text = _TEMPLATES.get_template(f"{template}.txt").render(values)
+    said = templates(language)
+    text = said.get_template(f"{template}.txt").render(values)
     subject, _, body = text.partition("\n")
     html = css_inline.inline(
-        _TEMPLATES.get_template(f"{template}.html").render(values), load_remote_stylesheets=False
+        said.get_template(f"{template}.html").render(values), load_remote_stylesheets=False
     )
     message = EmailMessage()
     message["From"] = _own_mailbox(sender)
     message["To"] = _mailbox(name, address)
     message["Subject"] = one_line(subject)
+    message["Content-Language"] = language
     message["Date"] = format_datetime(date)
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlsplit
 
 from scimd import log
+from scimd.core.languages import moment, span
 from scimd.core.links import sign
 from scimd.core.people import OrgId
 from scimd.org import deliveries
 from scimd.org.deliveries import Delivery
+from scimd.org.invitations import InvitedTo
 from scimd.org.tx import Door
-from scimd.outbox.mail import Mailer, MailRefused, MailUnavailable, compose
+from scimd.outbox import notification
+from scimd.outbox.mail import Mailer, MailRefused, MailUnavailable, compose, one_line
 
 logger = log.get(__name__)
 _BATCH = 20
@@ -62,26 +66,44 @@ async def _send_all(door: Door, mailer: Mailer, public_url: str, batch: list[Del
     return sent
 
 
-def _moment(at: datetime) -> str:
-    return at.strftime("%A, %d %B %Y, %H:%M UTC")
-
-
 def _message(door: Door, delivery: Delivery, sender: str, public_url: str) -> EmailMessage:
     """The mail, with its link made here: the token stands in no table and no log."""
+    delivery, language, now = _in_lines(delivery), delivery.language, door.clock()
     values: dict[str, Any] = {"delivery": delivery, "public_url": public_url}
     if delivery.link is not None:
         token = sign(delivery.link, door.keys.live(delivery.link.purpose))
         values["url"] = f"{public_url}/{_PATHS[delivery.template]}/{token}"
     if delivery.expires_at is not None:
-        values["until"] = _moment(delivery.expires_at)
+        values["until"] = moment(delivery.expires_at, language)
+        values["span"] = span(delivery.expires_at - now, language)
     if "at" in delivery.told:
-        values["at"] = _moment(datetime.fromisoformat(delivery.told["at"]))
+        values["at"] = moment(datetime.fromisoformat(delivery.told["at"]), language)
+    if delivery.template == "notification":
+        values |= notification.words(delivery, values["at"])
     return compose(
         delivery.template,
         values,
+        language=language,
         sender=sender,
         name=delivery.display_name,
         address=delivery.address,
         message_id=f"<{delivery.id}@{urlsplit(public_url).hostname}>",
-        date=door.clock(),
+        date=now,
+    )
+
+
+def _in_lines(delivery: Delivery) -> Delivery:
+    """No name begins a line of its own in the text part, where it could say anything.
+
+    The inviter's message may: it is shown as theirs.
+    """
+    return replace(
+        delivery,
+        organization=one_line(delivery.organization),
+        display_name=one_line(delivery.display_name),
+        invited_by=one_line(delivery.invited_by or ""),
+        team=one_line(delivery.team or ""),
+        role=one_line(delivery.role or ""),
+        projects=tuple(InvitedTo(one_line(each.name), one_line(each.role)) for each in delivery.projects),
+        told={key: one_line(text) if isinstance(text, str) else text for key, text in delivery.told.items()},
     )

@@ -261,7 +261,7 @@ async def _failed(
         failures=failures,
         next_run_at=again,
         quarantined_since=quarantined,
-        quarantine_cause=(source.quarantine_cause or str(exc)) if quarantined else None,
+        quarantine_cause=str(exc) if quarantined else None,
     )
     # A source that fails is said once, and its recovery once.
     level = logger.warning if source.failures == 0 else logger.debug

@@ -80,7 +80,7 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.code == LinkInvalid.code:
         return sign_in.dead_link()
     if fault.code == InvitationClosed.code:
-        return invitations.closed(fault.detail)
+        return invitations.closed(request, fault.detail)
     title = _TITLES.get(fault.status, "That did not work")
     reference = request_id.of(request) if fault.status >= 500 else ""
     return message(

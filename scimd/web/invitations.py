@@ -5,18 +5,33 @@ from __future__ import annotations
 from aiohttp import web
 
 from scimd.core.errors import InvalidValue, InvitationClosed, Refusal, WeakPassword
+from scimd.core.languages import ENGLISH, Language, wished
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
 from scimd.org import invitations
+from scimd.translations import say_in
 from scimd.web import forms, security, words
 from scimd.web.pages import message, narrow, see_other
 
-_CLOSED = {
-    "accepted": "This invitation was accepted",
-    "declined": "This invitation was declined",
-    "expired": "This invitation has expired",
-    "cancelled": "This invitation was withdrawn",
+#: What became of it: the page's title, and what to do.
+CLOSED = {
+    "accepted": ("This invitation was accepted", "This invitation was accepted already. Sign in instead."),
+    "declined": (
+        "This invitation was declined",
+        "This invitation was declined. Ask for a new one if that was a mistake.",
+    ),
+    "expired": (
+        "This invitation has expired",
+        "This invitation has expired. Ask the person who invited you for a new one.",
+    ),
+    "cancelled": ("This invitation was withdrawn", "This invitation was withdrawn."),
+    "": ("This invitation is no longer open", "This invitation is no longer open."),
 }
+
+
+def _language(request: web.Request, otherwise: Language = ENGLISH) -> Language:
+    """The browser's wish, else the invited person's or the organization's."""
+    return wished(request.headers.get("Accept-Language"), otherwise)
 
 
 @public
@@ -30,10 +45,13 @@ async def _form(
 ) -> web.Response:
     token = request.match_info["token"]
     invitation = await invitations.look(request.app[DOOR], token)
+    language = _language(request, invitation.language)
+    _ = say_in(language)
     return narrow(
         "invitation.html",
-        f"Join {invitation.organization}",
+        _("Join %(organization)s") % {"organization": invitation.organization},
         status=422 if refusal else 200,
+        language=language,
         invitation=invitation,
         token=token,
         name=invitation.display_name if name is None else name,
@@ -56,13 +74,16 @@ async def accept(request: web.Request) -> web.StreamResponse:
     except (WeakPassword, InvalidValue) as exc:
         return await _form(request, name=form["name"], refusal=exc)
     if accepted.session is None:
-        causes = ", ".join(words.cause(cause) for cause in accepted.causes)
+        language = _language(request, accepted.language)
+        _ = say_in(language)
+        causes = ", ".join(_cause(cause, language) for cause in accepted.causes)
         return message(
-            "Accepted, and not open yet",
-            f"Your password is set. You cannot come in yet: {causes}.",
-            "Nothing more is needed of you. An admin of the organization can tell when it opens.",
+            _("Accepted, and not open yet"),
+            _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
+            _("Nothing more is needed of you. An admin of the organization can tell when it opens."),
+            language=language,
             href=f"/o/{accepted.org_slug}/sign-in",
-            go="To the sign-in",
+            go=_("To the sign-in"),
         )
     response = see_other("/welcome")
     security.set_cookie(response, request.app[CONFIG], accepted.session)
@@ -73,28 +94,49 @@ async def accept(request: web.Request) -> web.StreamResponse:
 async def show_decline(request: web.Request) -> web.StreamResponse:
     token = request.match_info["token"]
     invitation = await invitations.look(request.app[DOOR], token)
-    return narrow("decline.html", "Decline the invitation?", invitation=invitation, token=token)
+    language = _language(request, invitation.language)
+    title = say_in(language)("Decline the invitation?")
+    return narrow("decline.html", title, language=language, invitation=invitation, token=token)
 
 
 @public
 async def decline(request: web.Request) -> web.StreamResponse:
-    await invitations.decline(request.app[DOOR], request.match_info["token"])
+    language = _language(request, await invitations.decline(request.app[DOOR], request.match_info["token"]))
+    _ = say_in(language)
     return message(
-        "Declined",
-        "The invitation is over, and nothing more will be sent.",
-        "If that was a mistake, ask the person who invited you for a new one.",
+        _("Declined"),
+        _("The invitation is over, and nothing more will be sent."),
+        _("If that was a mistake, ask the person who invited you for a new one."),
+        language=language,
     )
 
 
 @public
 async def welcome(request: web.Request) -> web.StreamResponse:
+    language = _language(request)
+    _ = say_in(language)
     return message(
-        "Welcome", "Your account is ready, and you are signed in.", href="/", go="Go to your access"
+        _("Welcome"),
+        _("Your account is ready, and you are signed in."),
+        language=language,
+        href="/",
+        go=_("Go to your access"),
     )
 
 
-def closed(detail: str) -> web.Response:
+def closed(request: web.Request, detail: str) -> web.Response:
     """The page of a link whose invitation is over: what became of it, and what to do."""
-    status = next((each for each in _CLOSED if InvitationClosed(each).detail == detail), "")
-    go = {"href": "/sign-in", "go": "Sign in"} if status == "accepted" else {}
-    return message(_CLOSED.get(status, "This invitation is no longer open"), detail, status=410, **go)
+    language = _language(request)
+    _ = say_in(language)
+    status = next((each for each in CLOSED if InvitationClosed(each).detail == detail), "")
+    title, what = CLOSED[status]
+    go = {"href": "/sign-in", "go": _("Sign in")} if status == "accepted" else {}
+    return message(_(title), _(what), status=410, language=language, **go)
+
+
+def _cause(cause: str, language: Language) -> str:
+    """``deprovisioned:okta`` in words of that language."""
+    _ = say_in(language)
+    kind, _colon, by = cause.partition(":")
+    said = _(words.CAUSES.get(kind, kind.replace("_", " ")))
+    return _("%(cause)s by %(by)s") % {"cause": said, "by": by} if by else said

@@ -12,6 +12,8 @@ from typing import Any
 import jinja2
 from aiohttp import web
 
+from scimd import translations
+from scimd.core.languages import ENGLISH, Language, moment
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, Visit
 from scimd.org import decisions
@@ -58,6 +60,7 @@ async def page(
     return _response(
         template,
         200,
+        ENGLISH,
         title=title,
         section=section,
         visit=visit,
@@ -68,18 +71,25 @@ async def page(
     )
 
 
-def narrow(template: str, title: str, *, status: int = 200, **context: Any) -> web.Response:
+def narrow(
+    template: str, title: str, *, status: int = 200, language: Language = ENGLISH, **context: Any
+) -> web.Response:
     """A page on its own: sign-in, invitations, errors."""
-    return _response(template, status, title=title, **context)
+    return _response(template, status, language, title=title, **context)
 
 
 def message(
-    title: str, *lines: str, status: int = 200, href: str = "", go: str = "", reference: str = ""
+    title: str,
+    *lines: str,
+    status: int = 200,
+    language: Language = ENGLISH,
+    href: str = "",
+    go: str = "",
+    reference: str = "",
 ) -> web.Response:
     """A page that says one thing, with one way on."""
-    return narrow(
-        "message.html", title, status=status, lines=lines, href=href, go=go, reference=reference
-    )  # fmt: skip
+    more = {"lines": lines, "href": href, "go": go, "reference": reference}
+    return narrow("message.html", title, status=status, language=language, **more)
 
 
 def see_other(path: str) -> web.Response:
@@ -89,15 +99,16 @@ def see_other(path: str) -> web.Response:
     return response
 
 
-def _response(template: str, status: int, **context: Any) -> web.Response:
-    body = templates().get_template(template).render(context)
+def _response(template: str, status: int, language: Language, **context: Any) -> web.Response:
+    body = templates(language).get_template(template).render(context)
     response = web.Response(status=status, text=body, content_type="text/html", charset="utf-8")
     security.add_headers(response)
     return response
 
 
 @cache
-def templates() -> jinja2.Environment:
+def templates(language: Language = ENGLISH) -> jinja2.Environment:
+    """The templates; those of an invitation speak every language, the others English."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("scimd.web", "templates"),
         autoescape=True,
@@ -108,6 +119,8 @@ def templates() -> jinja2.Environment:
     )
     environment.globals["assets"] = _fingerprint()
     environment.filters.update(_FILTERS)
+    environment.filters["in_words"] = lambda at: moment(at, language)
+    translations.install(environment, language)
     return environment
 
 

@@ -55,7 +55,7 @@ async def test_linking_a_local_person_tells_them_once(database_url: str, smtp: S
         text, html = parts(smtp.messages[-1])
         for part in (text, html):
             assert "okta" in part
-            assert "02 March 2026, 09:00 UTC" in part
+            assert "Monday, 2 March 2026, 09:00 UTC" in part
             assert "tell an admin of acme" in part
         await acme.push(user("ann", title="Smith"))
         assert await sent(acme, smtp) == []

@@ -430,6 +430,20 @@ def upgrade() -> None:
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
     op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
     op.create_table(
+        "notifications",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("key", types.KeyText(), nullable=False),
+        sa.Column("what", types.KeyText(), nullable=False),
+        sa.Column("subject", types.KeyText(), nullable=False),
+        sa.Column("holds", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("noted_at", types.UtcDateTime(), nullable=False),
+        sa.Column("told_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "key", name=op.f("pk_notifications")),
+    )
+    op.create_index(
+        "ix_notifications_subject", "notifications", ["org_id", "subject", "told_at"], unique=False
+    )
+    op.create_table(
         "oauth_clients",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -755,6 +769,7 @@ def upgrade() -> None:
         sa.Column("next_run_at", types.UtcDateTime(), nullable=True),
         sa.Column("quarantined_since", types.UtcDateTime(), nullable=True),
         sa.Column("quarantine_cause", sa.Text(), nullable=True),
+        sa.Column("paused_from", types.KeyText(), nullable=True),
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("released_at", types.UtcDateTime(), nullable=True),
         sa.Column("ended_at", types.UtcDateTime(), nullable=True),
