@@ -68,15 +68,15 @@ async def _check(
                 faults += [f"standing: {organization.slug}: {difference}" for difference in found]
                 if not found:
                     passed.append(f"standing: {organization.slug}: stored equals recomputed for everybody")
-    for organization_ in config.organization:
-        for source in organization_.source:
-            name = f"{organization_.name}/{source.name}"
-            if source.connector == "scim" or (only is not None and only not in (name, source.name)):
-                continue
-            answer = await checking.check(source)
-            (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
-            if answer.ok:
-                await _recover(door, name, passed)
+        for organization_ in config.organization:
+            for source in organization_.source:
+                name = f"{organization_.name}/{source.name}"
+                if source.connector == "scim" or (only is not None and only not in (name, source.name)):
+                    continue
+                answer = await checking.check(source)
+                (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
+                if answer.ok:
+                    await _recover(door, name, passed)
 
 
 async def _recover(door: Door, name: str, passed: list[str]) -> None:

@@ -100,13 +100,14 @@ def compose(
     message["From"] = _own_mailbox(sender)
     message["To"] = _mailbox(name, address)
     message["Subject"] = one_line(subject)
-    message["Content-Language"] = language
     message["Date"] = format_datetime(date)
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(body.strip() + "\n")
     message.add_alternative(html, subtype="html")
+    # Before the parts are there it would go to the first of them.
+    message["Content-Language"] = language
     return message
 
 

@@ -386,7 +386,7 @@ async def test_looking_spends_nothing_and_tells_what_waits(acme: House) -> None:
     pages = [await invited.look(acme.door, link) for _ in range(3)]
     assert pages[0] == pages[2]
     assert (pages[0].organization, pages[0].invited_by, pages[0].managed_by) == ("Acme", "okta", "okta")
-    assert pages[0].projects == ("General",)
+    assert pages[0].projects == (invited.InvitedTo("General", "member"),)
 
 
 async def test_an_invitation_of_another_organization_is_not_there(acme: House) -> None:

@@ -128,3 +128,31 @@ async def test_form_from_another_site_accepts_nothing(acme: Site) -> None:
         assert answer.status == 403
     async with acme.browser() as session:
         assert (await _get(session, link))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("wish", "title", "language"),
+    [("de-AT,de;q=0.9", "Acme beitreten", "de"), ("fr", "Join Acme", "en"), (None, "Join Acme", "en")],
+)
+async def test_page_speaks_the_browser_s_language(
+    acme: Site, wish: str | None, title: str, language: str
+) -> None:
+    link = await _link(acme)
+    headers = {"Accept_Language": wish} if wish else {}
+    async with acme.browser(**headers) as session:
+        _, page = await _get(session, link)
+        assert title in page
+        assert f'<html lang="{language}">' in page
+        if language == "de":
+            assert "Die Einladung ablehnen?" in (await _get(session, f"{link}/decline"))[1]
+            async with session.post(f"{link}/decline") as answer:
+                assert "Abgelehnt" in await answer.text()
+            assert "Diese Einladung wurde abgelehnt" in (await _get(session, link))[1]
+
+
+async def test_person_s_page_helps_where_an_invitation_does_not_come(acme: Site) -> None:
+    source = await acme.source("okta")
+    (person,) = await acme.push(source, DANA)
+    async with acme.signed_in() as session:
+        _, page = await _get(session, f"/people/{person}")
+    assert "Not receiving the invitation?" in page
