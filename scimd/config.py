@@ -156,6 +156,8 @@ class SignIn(Section):
     session_absolute: timedelta = timedelta(hours=12)
     #: Failed attempts per account and per address in 15 minutes before both have to wait.
     attempts: int = Field(10, ge=1)
+    #: Who must have a second factor: whoever holds a *.manage permission, everybody, or nobody.
+    second_factor: Literal["managers", "everybody", "nobody"] = "managers"
 
 
 class Dns(Section):

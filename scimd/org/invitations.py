@@ -262,7 +262,9 @@ def _signed_in(tx: Tx, accepted: Accepted, ip: str, user_agent: str) -> Accepted
         raise InvitationClosed("cancelled")
     if row.status != Status.ACTIVE:
         return Accepted(accepted.org_slug, accepted.person_id, None, tuple(row.causes))
-    text = sessions.start(tx, accepted.person_id, ip, user_agent)
+    if credentials.kinds_of(tx.conn, tx.org_id, accepted.person_id):
+        return Accepted(accepted.org_slug, accepted.person_id, None)  # back again: they sign in by both
+    text = sessions.start(tx, accepted.person_id, ip, user_agent, how="link")
     return Accepted(accepted.org_slug, accepted.person_id, text)
 
 
