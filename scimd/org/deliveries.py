@@ -39,7 +39,7 @@ class Delivery:
     org_slug: str
     organization: str
     id: str
-    template: Literal["invitation", "set_password"]
+    template: Literal["invitation", "set_password", "confirm_address"]
     person_id: PersonId
     display_name: str
     address: str
@@ -178,7 +178,8 @@ def _other(tx: Tx, row: Any, person: Any) -> Delivery | None:
         )
     ).first()
     # The link goes to the address as stored when it was asked for, and only while that is theirs.
-    if found is None or person.sign_in_address != row.address or person.status == Status.INACTIVE:
+    theirs = found.address if found is not None and found.address else person.sign_in_address
+    if found is None or theirs != row.address or person.status == Status.INACTIVE:
         return None
     return Delivery(
         org_id=tx.org_id,

@@ -316,6 +316,17 @@ async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
     await door.run(ctx, body)
 
 
+async def end_own(door: Door, holder: SessionHolder, session_id: SessionId) -> None:
+    """End one of one's own sessions. NotFound for anybody else's, whatever the caller may."""
+    query = select(sessions.c.person_id).where(
+        sessions.c.org_id == holder.org_id, sessions.c.id == session_id
+    )
+    whose = await door.read(lambda conn: conn.execute(query).scalar())
+    if whose != holder.person_id:
+        raise NotFound("session", session_id)
+    await end(door, holder.context(door), session_id)
+
+
 _END = Prepared(
     update(sessions)
     .where(

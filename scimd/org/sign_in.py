@@ -253,7 +253,8 @@ async def set_password_by_link(
         _welcome(tx, person_id)
         sessions.end_for(tx, [person_id], "password changed")
         _store(tx, person_id, password, hashed)
-        _verify_address(tx, page)
+        if page.address is not None:
+            links.verified(tx, person_id, page.address)
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "set_password"}))
         return None
 
@@ -290,20 +291,6 @@ def _welcome(tx: Tx, person_id: PersonId) -> None:
     if row.welcome != "invitation" and not row.accepted:
         tx.conn.execute(update(people).where(mine).values(accepted=True))
         tx.touch([person_id])
-
-
-def _verify_address(tx: Tx, page: links.LinkPage) -> None:
-    """The link went by mail to the stored address, and nowhere else."""
-    if page.address is not None:
-        tx.conn.execute(
-            update(people)
-            .where(
-                people.c.org_id == tx.org_id,
-                people.c.id == page.person_id,
-                people.c.sign_in_key == fold(page.address),
-            )
-            .values(address_verified_at=tx.now)
-        )
 
 
 async def set_own_password(

@@ -23,8 +23,10 @@ from scimd.org.tx import Door
 from scimd.web import (
     decide,
     invitations,
+    my,
     my_factors,
     my_proof,
+    oidc,
     overview,
     people,
     runs,
@@ -32,6 +34,7 @@ from scimd.web import (
     security,
     sign_in,
 )
+from scimd.web.oidc_provider import Providers
 from scimd.web.pages import message, see_other
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -44,6 +47,7 @@ _STATIC = {
 
 def add(app: web.Application, config: Config, door: Door) -> None:
     """Add the page to the application, and make it answer for whatever no other edge answers for."""
+    app[oidc.PROVIDERS] = Providers()
     app.add_routes(
         [
             web.get("/", overview.show),
@@ -59,9 +63,23 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.post("/set-password/{token}", sign_in.set_password),
             web.get("/password", sign_in.show_own_password),
             web.post("/password", sign_in.set_own_password),
+            web.get("/o/{slug:[a-z0-9-]+}/oidc", oidc.begin),
+            web.get("/oidc/callback", oidc.callback),
             web.post("/second-step", second_step.complete),
             web.get("/passkey", second_step.show_passkey),
             web.post("/passkey", second_step.enter_by_passkey),
+            web.get("/my", my.show),
+            web.post("/my", my.edit),
+            web.post("/my/address", my.change_address),
+            web.get("/my/picture", my.show_picture),
+            web.post("/my/picture/remove", my.drop_picture),
+            web.post("/my/sessions/{id}/end", my.end_session),
+            web.get("/forgot", my.show_forgot),
+            web.post("/forgot", my.forgot),
+            web.get("/o/{slug:[a-z0-9-]+}/forgot", my.show_forgot),
+            web.post("/o/{slug:[a-z0-9-]+}/forgot", my.forgot),
+            web.get("/confirm-address/{token}", my.show_confirm),
+            web.post("/confirm-address/{token}", my.confirm),
             web.get("/my/proof", my_proof.show),
             web.post("/my/proof", my_proof.prove),
             web.get("/my/second-factor", my_factors.show),

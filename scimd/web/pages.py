@@ -35,7 +35,7 @@ class NavigationItem:
 
 async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     if not visit.holder.permissions:
-        return [NavigationItem("/", "My access")]
+        return [NavigationItem("/", "My access"), NavigationItem("/my", "My profile")]
     items = [NavigationItem("/", "Overview")]
     if visit.may(*SEE_RUNS):
         items.append(NavigationItem("/runs", "Runs"))

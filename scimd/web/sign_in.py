@@ -17,7 +17,7 @@ from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
-from scimd.web import forms, second_step, security
+from scimd.web import forms, oidc, second_step, security
 from scimd.web.pages import came_in, message, narrow, see_other, sentence
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
@@ -48,6 +48,7 @@ def _form(
         action=f"/o/{slug}/sign-in" if slug else "/sign-in",
         next=follow,
         address=address,
+        provider=oidc.of_organization(request.app[CONFIG], slug),
         fault=sentence(refusal) if refusal else "",
     )
 

@@ -27,6 +27,7 @@ from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes
 from scimd.db.tables import second_factors as factor_rows
 from scimd.org import gates, links, second_factors, second_step, sessions, sign_in, tickets
+from scimd.org.sealing import NotSealedHere, unseal
 from scimd.org.second_step import Proof
 from scimd.org.sessions import SessionHolder
 from scimd.org.sign_in import SignedIn
@@ -77,7 +78,7 @@ async def second(acme: House, ticket: str, code: str, by: Any = "totp", ip: str 
 
 
 async def test_password_alone_opens_no_session_beside_a_second_factor(acme: House) -> None:
-    person, secret, renewed = await enrolled(acme)
+    person, secret, _ = await enrolled(acme)
     before = len(await sessions.list_sessions(acme.door, acme.org.id))
     ticket = await first_step(acme)
     assert len(await sessions.list_sessions(acme.door, acme.org.id)) == before
@@ -166,7 +167,7 @@ async def test_ticket_of_an_older_password_is_dead(acme: House) -> None:
 async def test_whoever_was_disabled_in_between_stays_out(acme: House) -> None:
     person, secret, _ = await enrolled(acme)
     ticket = await first_step(acme)
-    await gates.disable(acme.door, acme.ctx, [person])
+    await gates.disable(acme.door, acme.ctx, person)
     with pytest.raises(MayNotSignIn, match="disabled"):
         await second(acme, ticket, code_of(secret, acme.clock.now))
     (newest, *_) = await sign_in.list_attempts(acme.door, acme.org.id, limit=1)
@@ -212,8 +213,8 @@ async def test_secret_lies_sealed_and_bound_to_its_row(acme: House) -> None:
     _, secret, _ = await enrolled(acme)
     (row,) = await acme.rows(factor_rows)
     assert secret.encode() not in bytes(row.secret)
-    with pytest.raises(ValueError, match=""):
-        second_factors.unseal(acme.door.keys, "second factor", bytes(row.secret), "another/row")
+    with pytest.raises(NotSealedHere):
+        unseal(acme.door.keys, "second factor", bytes(row.secret), "another/row")
 
 
 async def test_enrolment_needs_a_code_a_fresh_proof_and_its_own_session(acme: House) -> None:
