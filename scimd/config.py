@@ -202,13 +202,22 @@ class Scim(Section):
             raise ValueError("must be between 1m and 1d")
         return value
 
+    #: How long the request log keeps an entry; per organization so many and so many bytes of them at most.
+    log_for: timedelta = timedelta(days=30)
+    log_rows: int = Field(100_000, ge=1)
+    log_bytes: int = Field(104_857_600, ge=1)
+    #: A longer body is not kept with its entry.
+    log_body_bytes: int = Field(65_536, ge=0)
+
 
 class Rule(Section):
-    """A numbered rule: a group gives a project, a role, a team or a licence."""
+    """A numbered rule: a group, or a value of roles or entitlements, gives a project, a role, …"""
 
     number: int = Field(ge=1)
     group: str | None = None
     pattern: str | None = None
+    scim_role: str | None = Field(None, min_length=1, max_length=500)
+    entitlement: str | None = Field(None, min_length=1, max_length=500)
     project: str | None = None
     project_role: Slug = "member"
     role: Slug | None = None
@@ -218,8 +227,11 @@ class Rule(Section):
 
     @model_validator(mode="after")
     def _matches_and_gives(self) -> Rule:
-        if (self.group is None) == (self.pattern is None):
-            raise ValueError("a rule names either group (an external id) or pattern (of names)")
+        matches = (self.group, self.pattern, self.scim_role, self.entitlement)
+        if sum(each is not None for each in matches) != 1:
+            raise ValueError(
+                "a rule names one of group (an external id), pattern (of names), scim_role and entitlement"
+            )
         if not any((self.project, self.role, self.team, self.licence)):
             raise ValueError("a rule gives at least one of project, role, team, licence")
         return self

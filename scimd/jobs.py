@@ -27,6 +27,7 @@ from scimd.org import (
     idempotency,
     leases,
     oauth,
+    request_log,
     seat_history,
     seats,
     source_upkeep,
@@ -55,6 +56,7 @@ _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _FORGET_S = 86_400.0
 _FORGET_TOKENS_S = 3600.0
+_PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
 #: A source whose run could not even begin is left alone for this long by this process.
@@ -91,6 +93,7 @@ class Jobs:
             (_PUBLISH_S, "publish_audit", self._publish),
             (_FORGET_S, "forget", self._forget),
             (_FORGET_TOKENS_S, "forget_access_tokens", self._forget_tokens),
+            (_PRUNE_S, "prune_request_log", self._prune),
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
         ):
@@ -246,6 +249,12 @@ class Jobs:
 
     async def _forget_tokens(self) -> None:
         await oauth.forget_expired(self._door)
+
+    async def _prune(self) -> None:
+        scim = self._config.scim
+        await request_log.prune_all(
+            self._door, request_log.Bounds(scim.log_for, scim.log_rows, scim.log_bytes)
+        )
 
     async def _purge(self) -> None:
         await time_jobs.purge_all(self._door)

@@ -60,7 +60,8 @@ def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
     body = everything()
     body["mail"]["password"] = f"file:{secret}"
     rule = body["organization"][0]["source"][0]["rule"][0]
-    del rule["group"]  # the example shows both ways to name groups; a rule takes one
+    for name in ("group", "scim_role", "entitlement"):
+        del rule[name]  # the example shows all four; a rule takes one
     source = body["organization"][0]["source"][0]
     jwt = source["jwt"]
     del jwt["jwks_file"]  # as well
@@ -104,7 +105,7 @@ def test_every_setting_has_words_above_it():
                 "[[organization]]\nname = 'a'\n[[organization.source]]\nname = 's'\n"
                 "[[organization.source.rule]]\nnumber = 1\n"
             ),
-            "organization[1].source[1].rule[1]: a rule names either group",
+            "organization[1].source[1].rule[1]: a rule names one of group",
         ),
         ("port = \n", "is not TOML"),
     ],

@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from scimd.http import statuses
 from scimd.org.windows import Place, Slice
@@ -24,6 +25,7 @@ R = TypeVar("R")
 # ------------------------------------------------------------------------------ kinds of values
 
 _NO_NUL = r"^[^\u0000]*$"
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _whole(value: object) -> object:
@@ -39,6 +41,15 @@ def _flag(value: object) -> object:
     return value
 
 
+def _moment(value: object) -> object:
+    """RFC 3339 §5.6, with its offset: pydantic would read ``0.5`` as a time, too."""
+    if isinstance(value, str) and not _MOMENT.fullmatch(value):
+        raise ValueError("must be a time with its offset, as 2027-01-31T09:00:00Z")
+    return value
+
+
+#: A moment, aware.
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 #: A whole number: ``Annotated[int, Field(ge=1), WHOLE]``; a truth value among parameters.
 WHOLE = BeforeValidator(_whole)
 Flag = Annotated[bool, BeforeValidator(_flag)]

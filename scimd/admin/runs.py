@@ -121,6 +121,16 @@ async def approve(call: Call) -> Run:
     return Run.of(await _run(call))
 
 
+@endpoint("POST", "/runs/{id}/reject", needs=("plans.approve",), refuses=(NotFound, NotAllowedNow))
+async def reject(call: Call) -> Run:
+    """Reject a held plan.
+
+    What it staged is not done. The next run looks again, and may be held for the same reason.
+    """
+    await approvals.reject(call.door, call.ctx, call.id)
+    return Run.of(await _run(call))
+
+
 async def _run(call: Call) -> RunRecord:
     return await runs.get_run(call.door, call.org_id, call.id)
 

@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from scimd.admin import runs
+from scimd.admin import (
+    audit,
+    decisions,
+    groups,
+    invitations,
+    licences,
+    me,
+    projects,
+    roles,
+    runs,
+    seats,
+    sessions,
+    sources,
+    teams,
+    users,
+)
 from scimd.admin.endpoints import Endpoint
 
-_NOUNS: tuple[ModuleType, ...] = (runs,)
+_NOUNS: tuple[ModuleType, ...] = (
+    users,
+    invitations,
+    groups,
+    projects,
+    teams,
+    licences,
+    roles,
+    seats,
+    decisions,
+    sources,
+    runs,
+    sessions,
+    me,
+    audit,
+)
 
 
 def rows_of(*nouns: ModuleType) -> tuple[Endpoint, ...]:

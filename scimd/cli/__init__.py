@@ -18,7 +18,9 @@ from scimd.cli import (
     invitation,
     org,
     partner,
+    replay,
     run,
+    scim_log,
     seats,
     serve,
     sign_ins,
@@ -37,10 +39,24 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for commands in (serve, check, sync, doctor):
+for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
 user_changes.register(user.app)
-for noun in (org, partner, domain, token, source, run, decide, user, invitation, seats, audit, admin):
+for noun in (
+    org,
+    partner,
+    domain,
+    token,
+    source,
+    scim_log,
+    run,
+    decide,
+    user,
+    invitation,
+    seats,
+    audit,
+    admin,
+):
     app.add_typer(noun.app)
 for commands_of in (
     catalogue.projects,

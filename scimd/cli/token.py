@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -12,6 +12,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    cell,
     context,
     lifetime,
     organization,
@@ -24,7 +25,7 @@ from scimd.cli.common import (
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
-from scimd.org import sources, tokens
+from scimd.org import request_log, sources, tokens
 from scimd.org.sources import NewSource
 from scimd.org.tokens import NewToken, TokenRecord
 from scimd.org.tx import Door
@@ -135,3 +136,30 @@ def revoke(
         print_json({"id": token_id, "revoked": True})
     else:
         out.print(f"Token {token_id} is revoked.")
+
+
+@app.command("trace")
+def trace(
+    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    lasting: Annotated[str, typer.Option("--for", help="For how long, such as 1h; 7d at most.")] = "1h",
+    off: Annotated[bool, typer.Option("--off", help="End it now.")] = False,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put a token's successful reads into the request log, too, for a while."""
+
+    async def work(door: Door, _: Config) -> datetime | None:
+        owner = await organization(door, org)
+        span = None if off else lifetime(lasting, "--for")
+        return await request_log.trace(door, context(door, owner.id), TokenId(token_id), span)
+
+    until = run(config, work)
+    if json:
+        print_json({"id": token_id, "trace_until": until})
+    elif until is None:
+        out.print(f"Token {token_id} is not traced any more.")
+    else:
+        out.print(
+            f"Token {token_id} is traced until {cell(until)}. Look: scimd scim-log list --token {token_id}"
+        )

@@ -117,7 +117,7 @@ class Resolved:
 class ResourceKind:
     """A resource type: its endpoint, its schema, its extensions."""
 
-    name: Literal["User", "Group"]
+    name: Literal["User", "Group", "Role", "Entitlement"]
     endpoint: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()
@@ -201,7 +201,6 @@ COMMON = Schema(
             case_exact=True,
             returned="always",
             references=("uri",),
-            filterable=False,
         ),
         _text(
             "id",
@@ -283,7 +282,6 @@ _GROUPS = _complex(
         case_exact=True,
         mutability="readOnly",
         references=("Group",),
-        filterable=False,
     ),
     _text("display", "The name of the group.", mutability="readOnly"),
     _text(
@@ -291,7 +289,6 @@ _GROUPS = _complex(
         "Whether the membership is direct.",
         mutability="readOnly",
         canonical=("direct", "indirect"),
-        filterable=False,
     ),
     multi=True,
     mutability="readOnly",
@@ -300,7 +297,7 @@ _GROUPS = _complex(
 USER_SCHEMA = Schema(
     USER_URN,
     "User",
-    "A person's account",
+    "User Account",
     (
         _text(
             "userName",
@@ -407,7 +404,6 @@ SCIMD_SCHEMA = Schema(
             multi=True,
             sub=(
                 _told("value", "The id of the project."),
-                _told("display", "The name of the project."),
                 _told("role", "The person's role in it."),
             ),
         ),
@@ -427,10 +423,10 @@ _MEMBERS = _complex(
         case_exact=True,
         mutability="immutable",
         references=("User", "Group"),
-        filterable=False,
     ),
     _text("type", "What the member is.", mutability="immutable", canonical=("User", "Group")),
-    _text("display", "The member's name.", mutability="readOnly", filterable=False),
+    # Compared exactly: it is the owner's word for the person, of which no folded key is kept.
+    _text("display", "The member's name.", mutability="readOnly", case_exact=True),
     multi=True,
 )
 

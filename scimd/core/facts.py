@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
-from scimd.core.roles import Effect, EffectKind, OrgRole
+from scimd.core.roles import Effect, EffectKind, OrgRole, ValueAttribute
 
 SourceState = Literal["shadow", "staged", "active", "paused"]
 #: ``live``: asserted. ``gone``: dropped by the source (absent from a complete read, DELETE, out of
@@ -40,6 +40,16 @@ class MembershipFact:
     group_id: GroupId
     group_name: str
     path: tuple[str, ...]
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFact:
+    """A value of ``roles`` or ``entitlements`` that a source asserts and a rule names (RFC 7643 §4.1.2)."""
+
+    source_id: SourceId
+    attribute: ValueAttribute
+    value: str
     effects: tuple[Effect, ...]
 
 
@@ -75,6 +85,7 @@ class Facts:
     has_address: bool = True
     assertions: tuple[AssertionFact, ...] = ()
     memberships: tuple[MembershipFact, ...] = ()
+    values: tuple[ValueFact, ...] = ()
     grants: tuple[ManualGrant, ...] = ()
     gates: tuple[GateFact, ...] = ()
     reinstated: tuple[Reinstatement, ...] = ()

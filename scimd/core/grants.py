@@ -1,8 +1,8 @@
 """Grants and the reasons for them: what hands, groups and rules offer, and what became of each offer.
 
-An *offer* is one effect of one membership, or one grant by hand, before it is weighed against the
-others. The *ledger* collects what the weighing decides; a reason is written in the same call that
-gives, rests or refuses, so that no grant is without one.
+An *offer* is one effect of one membership or of one value, or one grant by hand, before it is weighed
+against the others. The *ledger* collects what the weighing decides; a reason is written in the same
+call that gives, rests or refuses, so that no grant is without one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from scimd.core.facts import Facts, ManualGrant, MembershipFact, Rules, SourceRules
+from scimd.core.facts import Facts, ManualGrant, MembershipFact, Rules, SourceRules, ValueFact
 from scimd.core.people import GroupId, RoleName, SourceId
 from scimd.core.roles import MEMBER, EffectKind
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who gave a grant: an admin's hand, a source's group by a rule, or the organization's default."""
+    """Who gave a grant: an admin's hand, a source's group or value by a rule, or the organization's default.
 
-    kind: Literal["manual", "group", "default"]
+    ``by`` names the admin, or the value (``role lead``).
+    """
+
+    kind: Literal["manual", "group", "value", "default"]
     by: str = ""
     source_id: SourceId | None = None
     group_id: GroupId | None = None
@@ -73,10 +76,10 @@ class Offer(NamedTuple):
     kind: EffectKind
     target: str
     project_role: RoleName  # empty but for projects
-    group_id: GroupId  # empty by hand
+    group_id: GroupId  # empty by hand and for values
     source_id: SourceId  # empty by hand
     fact: str
-    by: str  # the admin; empty for groups
+    by: str  # the admin, or the value; empty for groups
     dormant: str  # why the offer has no effect at present; empty where it has
 
     @property
@@ -87,6 +90,8 @@ class Offer(NamedTuple):
         project_role = self.project_role or None
         if self.rule == _BY_HAND:
             origin = Origin("manual", self.by)
+        elif self.group_id == _NO_GROUP:
+            origin = Origin("value", self.by, self.source_id, None, self.rule)
         else:
             origin = Origin("group", "", self.source_id, self.group_id, self.rule)
         return Grant(self.kind, self.target, project_role, origin, dormant)
@@ -133,17 +138,18 @@ def offers(facts: Facts, rules: Rules, words: Mapping[SourceId, str], reasons: l
     found: list[Offer] = [_by_hand(grant) for grant in facts.grants]
     out: list[Reason] = []
     detached = {a.source_id for a in facts.assertions if a.state == "history"} - words.keys()
-    for membership in facts.memberships:
-        source = rules.sources.get(membership.source_id)
+    heard: tuple[MembershipFact | ValueFact, ...] = (*facts.memberships, *facts.values)
+    for told in heard:
+        source = rules.sources.get(told.source_id)
         if source is not None and source.state == "shadow":
             out.append(
-                _left_out(membership, source.name, "the source is in shadow: it only shows what it would do")
+                _left_out(told, source.name, "the source is in shadow: it only shows what it would do")
             )
-        elif membership.source_id in detached:
-            name = source.name if source else membership.source_id
-            out.append(_left_out(membership, name, "an admin detached the person from this source"))
+        elif told.source_id in detached:
+            name = source.name if source else told.source_id
+            out.append(_left_out(told, name, "an admin detached the person from this source"))
         else:
-            _add_group(found, membership, source, words)
+            _add(found, told, source, words)
     found.sort()
     reasons += sorted(out, key=attrgetter("fact", "why"))
     return found
@@ -160,29 +166,39 @@ def _by_hand(grant: ManualGrant) -> Offer:
     )
 
 
-def _add_group(
-    found: list[Offer], membership: MembershipFact, source: SourceRules | None, words: Mapping[SourceId, str]
+def _add(
+    found: list[Offer],
+    told: MembershipFact | ValueFact,
+    source: SourceRules | None,
+    words: Mapping[SourceId, str],
 ) -> None:
-    source_id, group_id = membership.source_id, membership.group_id
+    source_id = told.source_id
+    group_id, by = _NO_GROUP, ""
+    if isinstance(told, ValueFact):
+        by = f"{told.attribute} {told.value}"
+    else:
+        group_id = told.group_id
     name, priority = (source.name, source.priority) if source else (str(source_id), NO_PRIORITY)
     dormant = words.get(source_id)
     if dormant is None:
         dormant = f"{name} does not list the person"
-    group = _group_text(membership, name)
-    for effect in membership.effects:
+    text = _text(told, name)
+    for effect in told.effects:
         rule, kind = effect.rule, effect.kind
         role = (effect.project_role or MEMBER) if kind == "project" else _NO_ROLE
-        fact = f"{group}, rule {rule}" if rule else f"{group}, default for groups"
-        found.append(Offer(priority, rule, kind, effect.target, role, group_id, source_id, fact, "", dormant))
+        fact = f"{text}, rule {rule}" if rule else f"{text}, default for groups"
+        found.append(Offer(priority, rule, kind, effect.target, role, group_id, source_id, fact, by, dormant))
 
 
-def _left_out(membership: MembershipFact, source: str, why: str) -> Reason:
-    return Reason("status", _group_text(membership, source), Verdict.BLOCKED, why)
+def _left_out(told: MembershipFact | ValueFact, source: str, why: str) -> Reason:
+    return Reason("status", _text(told, source), Verdict.BLOCKED, why)
 
 
-def _group_text(membership: MembershipFact, source: str) -> str:
-    text = f"group {membership.group_name!r} of {source}"
-    return f"{text} through {' < '.join(membership.path)}" if membership.path else text
+def _text(told: MembershipFact | ValueFact, source: str) -> str:
+    if isinstance(told, ValueFact):
+        return f"{told.attribute} {told.value!r} of {source}"
+    text = f"group {told.group_name!r} of {source}"
+    return f"{text} through {' < '.join(told.path)}" if told.path else text
 
 
 def decide_team(found: list[Offer], ledger: Ledger) -> str | None:

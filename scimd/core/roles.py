@@ -1,8 +1,9 @@
 """Roles: named sets of permissions in an organization, ranks in a project, effects of groups.
 
 An *org role* says what a person may do in scimd and in the product's organization; a *project
-role* what they may do in one project. A *rule* turns membership in a group into *effects*. A
-*ceiling* is the org role above whose permissions a source can give nobody anything.
+role* what they may do in one project. A *rule* turns membership in a group, or a value of the user's
+``roles`` or ``entitlements``, into *effects*. A *ceiling* is the org role above whose permissions a
+source can give nobody anything.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ Permission = Literal[
     "partner.approve",
 ]
 EffectKind = Literal["role", "project", "team", "licence"]
+#: What of a user's document a rule may name, besides groups: a value of ``roles`` or ``entitlements``.
+ValueAttribute = Literal["role", "entitlement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ PROJECT_RANKS: Mapping[RoleName, int] = {OWNER: 300, MEMBER: 200, VIEWER: 100}
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What membership in one group gives, by one rule. Rule 0 is the source's default for groups.
+    """What a group, or a value, gives by one rule. Rule 0 is the source's default for groups.
 
     ``target`` is a project's, team's or licence's id, or the name of an org role.
     """
@@ -93,18 +96,21 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRule:
-    """One numbered rule of a source's config. It matches by external id or by a pattern of names.
+class SourceRule:
+    """One numbered rule of a source's config. It matches by exactly one of the first four.
 
-    ``pattern`` is a shell pattern on the group's display name (``eng-*``), case-insensitive. What
-    it gives names things; the door binds the names to ids when the group appears. ``project`` may
-    hold ``{name}``, the group's display name.
+    ``group`` is an external id; ``pattern`` is a shell pattern on the group's display name
+    (``eng-*``), case-insensitive; ``scim_role`` and ``entitlement`` are values of the user's own,
+    case-insensitive. What it gives names things; the door binds the names to ids when the group, or
+    the rule, appears. ``project`` may hold ``{name}``, the group's display name or the value.
     """
 
     number: int
     source_id: SourceId
     group: str | None = None
     pattern: str | None = None
+    scim_role: str | None = None
+    entitlement: str | None = None
     project: str | None = None
     project_role: RoleName = MEMBER
     role: RoleName | None = None
@@ -112,6 +118,13 @@ class GroupRule:
     licence: str | None = None
     #: Account Admin only from a rule that an admin allowed to give it (docs/semantics.md).
     may_give_account_admin: bool = False
+
+    @property
+    def value(self) -> tuple[ValueAttribute, str] | None:
+        """The value of a user's own that it names; None for a rule on groups."""
+        if self.scim_role is not None:
+            return "role", self.scim_role
+        return None if self.entitlement is None else ("entitlement", self.entitlement)
 
 
 def above_ceiling(role: RoleName, ceiling: RoleName, roles: Mapping[RoleName, OrgRole]) -> bool:

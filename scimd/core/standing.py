@@ -30,6 +30,7 @@ from scimd.core.facts import (
     Rules,
     SourceRules,
     SourceState,
+    ValueFact,
 )
 from scimd.core.grants import (
     NO_PRIORITY,
@@ -65,6 +66,7 @@ __all__ = [
     "SourceState",
     "Standing",
     "Status",
+    "ValueFact",
     "Verdict",
     "standing",
 ]

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
-from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
+from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
 _STEPS = 10_000
@@ -342,10 +342,6 @@ class Glance:
         except (sqlite3.Error, SQLAlchemyError) as exc:
             handle.close()
             raise NoGlance from exc
-
-
-class NoGlance(Exception):
-    """It did not work at once."""
 
 
 def _told(exc: Exception, *, writing: bool = True) -> BaseException:

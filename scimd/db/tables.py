@@ -139,6 +139,10 @@ sources = Table(
     # Counters of live assertions and groups: totals without a filter are read, not counted.
     _int("user_count"),
     _int("group_count"),
+    # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
+    _time("leaving_since", null=True),
+    _int("leaving_count"),
+    _int("leaving_of"),
     # How the last runs went.
     _int("failures"),  # in a row
     _time("last_success_at", null=True),
@@ -167,6 +171,7 @@ tokens = Table(
     _time("expires_at", null=True),
     _time("revoked_at", null=True),
     _time("last_used_at", null=True),
+    _time("trace_until", null=True),  # until then its successful reads are in scim_requests too
     Index("uq_tokens_hash", "hash", unique=True),
     Index("ix_tokens_source", "org_id", "source_id"),
 )
@@ -255,6 +260,39 @@ api_tokens = Table(
     Index("ix_api_tokens_person", "org_id", "person_id"),
 )
 
+scim_requests = Table(
+    "scim_requests",
+    metadata,
+    _org(),
+    _id(),  # by time: the order of the log, and what pruning goes by
+    _time("at"),
+    _ref("token_id", null=True),
+    _text("token_name"),
+    _ref("source_id", null=True),
+    _text("source_name"),
+    _key("profile"),
+    _key("correlation_id"),
+    _key("method"),
+    _key("pattern"),  # the path with {id} for ids
+    _text("path"),  # from here on values are pseudonyms: core/request_pseudonyms
+    _text("query", null=True),
+    _int("status"),
+    _key("scim_type", null=True),
+    _text("detail", null=True),
+    _int("duration_us"),
+    Column("headers", Json, nullable=False),  # what a replay needs: If-Match, ETag, Content-Type
+    Column("transforms", Json, nullable=False),  # [{"name": "entra.manager-forms", "did": …}]
+    Column("ignored", Json, nullable=False),  # [{"name": "shoeSize", "why": …}]
+    _key("resource_kind", null=True),  # User | Group
+    _ref("resource_id", null=True),  # scimd's own id, where there is such a resource
+    _text("request", null=True),  # JSON; text, since the order of keys is part of it
+    _text("response", null=True),
+    Column("omitted", Json, nullable=False),  # bodies that were too large: ["response"]
+    _int("bytes"),
+    _int("dropped"),  # entries before this one for which there was no room
+    Index("ix_scim_requests_correlation", "org_id", "correlation_id"),
+)
+
 # ------------------------------------------------------------------------------ people
 
 people = Table(
@@ -295,6 +333,18 @@ people = Table(
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
     Index("ix_people_status", "org_id", "status"),
     Index("ix_people_created", "org_id", "created_at", "id"),
+)
+_LOCAL = (
+    people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
+)
+# Those whom a source may link: few beside those who are asserted, and never there while they are made.
+Index(
+    "ix_people_local",
+    people.c.org_id,
+    people.c.created_at,
+    people.c.id,
+    sqlite_where=_LOCAL,
+    postgresql_where=_LOCAL,
 )
 # Unique among the living (V6).
 Index(
@@ -413,7 +463,7 @@ grants = Table(
     _key("kind"),  # role | project | team | licence
     _key("target"),
     _key("project_role", null=True),
-    _key("origin"),  # manual | group | default
+    _key("origin"),  # manual | group | value | default
     _text("origin_by"),
     _ref("source_id", null=True),
     _ref("group_id", null=True),
@@ -515,6 +565,17 @@ group_effects = Table(
     _key("target"),
     _key("project_role", null=True),
     Index("ix_group_effects_target", "org_id", "kind", "target"),
+)
+
+value_effects = Table(
+    "value_effects",  # what a value of roles or entitlements gives; the rule names the value
+    metadata,
+    _org(),
+    Column("source_id", Id, primary_key=True),
+    Column("rule", Integer, primary_key=True, autoincrement=False),
+    Column("kind", KeyText, primary_key=True),
+    _key("target"),
+    _key("project_role", null=True),
 )
 
 rules = Table(

@@ -145,6 +145,6 @@ class Bytes(TypeDecorator[bytes]):
     impl = LargeBinary
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any] | None:
-        # SQLite's driver takes bytes as they are; the wrapper that SQLAlchemy puts around is for others.
-        return None if dialect.name == "sqlite" else super().bind_processor(dialect)
+    def bind_processor(self, dialect: Dialect) -> None:
+        # Both drivers take bytes as they are; the wrapper that SQLAlchemy puts around is for others.
+        return None

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from scimd import log
@@ -20,6 +20,7 @@ logger = log.get(__name__)
 
 _DETAILS = {
     400: "The request is not HTTP as scimd takes it.",
+    415: "The body's content encoding is not taken; gzip and deflate are.",
     431: "The request's address or one of its headers is too long.",
 }
 
@@ -44,6 +45,8 @@ def _answer(
         raise ConnectionError("the answer was begun already; it cannot become an error")
     if isinstance(exc, LineTooLong):
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    elif isinstance(exc, ContentEncodingError):
+        status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     body = {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": str(int(status)),

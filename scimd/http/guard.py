@@ -166,7 +166,7 @@ def session_of(request: web.Request) -> SessionHolder:
 def bearer_of(request: web.Request) -> str | None:
     """The token in the one header ``Authorization: Bearer`` (RFC 6750 §2.1); None without it."""
     given = request.headers.getall(hdrs.AUTHORIZATION, [])
-    match = _BEARER.fullmatch(given[0].strip()) if len(given) == 1 else None
+    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
     return match[1] if match else None
 
 

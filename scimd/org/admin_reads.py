@@ -126,7 +126,7 @@ def _search(text: str) -> Any:
 
 
 def _rows(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> list[PersonRow]:
-    loaded = gather(conn, book.org_id, rows)
+    loaded = gather(conn, book, rows)
     names = _project_names(conn, book.org_id, loaded)
     return [
         PersonRow(
@@ -208,7 +208,7 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
         if found is None:
             raise NotFound("person", who)
         book = door.books.of(conn, org_id)
-        facts = gather(conn, org_id, [found]).facts[PersonId(found.id)]
+        facts = gather(conn, book, [found]).facts[PersonId(found.id)]
         mark = select(unsettled.c.turn).where(unsettled.c.org_id == org_id, unsettled.c.person_id == found.id)
         return PersonPage(
             person=_rows(conn, book, [found])[0],
@@ -269,8 +269,8 @@ def _check(conn: Connection, *, door: Door, org_id: OrgId, after: str) -> tuple[
     rows = list(conn.execute(query))
     if not rows:
         return None, []
-    loaded = gather(conn, org_id, rows)
-    rules = door.books.of(conn, org_id).rules
+    book = door.books.of(conn, org_id)
+    loaded, rules = gather(conn, book, rows), book.rules
     return rows[-1].id, [
         difference
         for person_id, facts in loaded.facts.items()

@@ -13,9 +13,10 @@ from scimd.org.rulebook import RuleBooks
 
 def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Standing | None:
     """The standing worked out from the facts as they are; None for nobody."""
+    book = RuleBooks().of(conn, org_id)
     rows = facts.people_rows(conn, org_id, [person_id])
-    found = facts.gather(conn, org_id, rows).facts.get(person_id)
-    return None if found is None else standing(found, RuleBooks().of(conn, org_id).rules)
+    found = facts.gather(conn, book, rows).facts.get(person_id)
+    return None if found is None else standing(found, book.rules)
 
 
 def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:

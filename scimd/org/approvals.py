@@ -34,6 +34,27 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
     await door.run(ctx, body)
 
 
+async def reject(door: Door, ctx: Context, run_id: str) -> None:
+    """Refuse a held plan: what it staged is not done, and the next run makes a new one.
+
+    Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held, or
+    that somebody has approved.
+    """
+    permissions.require(ctx, "plans.approve")
+
+    def body(tx: Tx) -> None:
+        run = runs.find(tx.conn, tx.org_id, run_id)
+        mine = (table.c.org_id == tx.org_id) & (table.c.id == run.id)
+        waits = (table.c.state == "held") & table.c.approved_at.is_(None)
+        refused = update(table).where(mine, waits).values(state="refused", finished_at=tx.now)
+        if tx.conn.execute(refused).rowcount != 1:
+            said = "approved" if run.state == "held" else run.state
+            raise NotAllowedNow(f"The run is {said}; there is nothing to reject.")
+        tx.record(Event(EventKind.PLAN_REJECTED, "run", run.id, after={"source": run.source_name}))
+
+    await door.run(ctx, body)
+
+
 def write(tx: Tx, run: RunRecord) -> None:
     """Put the word of ``tx.ctx.actor`` on the plan, and tell the audit."""
     tx.conn.execute(

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from scimd.core.people import GroupId, ProjectId, SourceId, fold
-from scimd.core.roles import MEMBER, Effect, GroupRule
+from scimd.core.roles import MEMBER, Effect, SourceRule
 from scimd.db.among import among
 from scimd.db.tables import group_effects, groups
 from scimd.org import member_rows, named, projects, unsettled
@@ -20,24 +20,25 @@ from scimd.org.tx import Tx
 DEFAULT = 0
 
 
-def matches(rule: GroupRule, external_id: str | None, name: str) -> bool:
+def matches(rule: SourceRule, external_id: str | None, name: str) -> bool:
     """By the group's external id, or by a shell pattern on its name, whatever the case."""
     if rule.pattern is None:
-        return rule.group == external_id
+        return rule.group is not None and rule.group == external_id
     return fnmatchcase(fold(name), fold(rule.pattern))
 
 
 def bind(tx: Tx, source: SourceBook, group_id: GroupId, external_id: str | None, name: str) -> None:
     """Write what a new group gives. The default stands in where no rule names the group."""
     ruled = [rule for rule in source.rules if matches(rule, external_id, name)]
-    effects = [effect for rule in ruled for effect in _effects(tx, rule, name)]
+    effects = [effect for rule in ruled for effect in effects_of(tx, rule, name)]
     if not ruled and source.groups_are_projects:
         project_id = projects.for_group(tx, source, group_id, name)
         effects = [Effect(DEFAULT, "project", project_id, MEMBER)] if project_id else []
     _insert(tx, group_id, effects)
 
 
-def _effects(tx: Tx, rule: GroupRule, name: str) -> Iterable[Effect]:
+def effects_of(tx: Tx, rule: SourceRule, name: str) -> Iterable[Effect]:
+    """What the rule gives, with the things that it names made where they are missing."""
     if rule.project:
         project_id = projects.named(tx, rule.project.replace("{name}", name))
         yield Effect(rule.number, "project", project_id, rule.project_role)

@@ -15,6 +15,7 @@ from scimd.core.people import DecisionId, OrgId, SourceId
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.windows import Slice, Window, cut
 
 DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name"]
 State = Literal["open", "answered", "moot"]
@@ -164,6 +165,18 @@ async def list_decisions(
         query = query.where(decisions.c.state == state)
     query = query.order_by(decisions.c.opened_at.desc(), decisions.c.id.desc()).limit(limit)
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def window(
+    door: Door, org_id: OrgId, part: Window, *, state: State | None = None, kind: DecisionKind | None = None
+) -> Slice[DecisionRecord]:
+    """Items by the time at which they were opened."""
+    query = select(decisions).where(decisions.c.org_id == org_id)
+    if state is not None:
+        query = query.where(decisions.c.state == state)
+    if kind is not None:
+        query = query.where(decisions.c.kind == kind)
+    return await door.read(lambda conn: cut(conn, query, part, {}, decisions.c.id).map(_record))
 
 
 async def get(door: Door, org_id: OrgId, decision_id: DecisionId) -> DecisionRecord:

@@ -26,6 +26,7 @@ from scimd.org.sources import (
     write_rules,
 )
 from scimd.org.tx import Tx
+from scimd.org.value_bindings import bind_values
 
 #: What a source's digests rest on; where it changes, every entry is looked at again.
 _READING = ("mapping", "join", "settings", "groups", "connector")
@@ -110,6 +111,7 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
     generation = bump(tx)
     changed = sorted(key for key in after if known.config.get(key) != after[key])
     if write_rules(tx, known.id, after["rule"], generation):
+        bind_values(tx, known.id)
         tx.record(
             Event(
                 EventKind.RULES_CHANGED,

@@ -7,8 +7,8 @@ after a lost answer of the mail server, can be told from a second mail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from scimd.core.people import OrgId, PersonId
 from scimd.core.standing import CauseKind, Status
 from scimd.db.tables import deliveries, invitations, links, organizations, people, unsettled
 from scimd.org.invitations import project_names
+from scimd.org.notices import Notice
 from scimd.org.tx import Actor, Context, Door, Tx
 
 TAKEN_FOR = timedelta(minutes=5)
@@ -33,18 +34,22 @@ _WANTED = frozenset({CauseKind.INVITED.value})
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A mail to send now. ``link`` is signed when the mail is made; the text stands nowhere."""
+    """A mail to send now. ``link`` is signed when the mail is made; the text stands nowhere.
+
+    A notice has no link, and ``told`` has what it tells.
+    """
 
     org_id: OrgId
     org_slug: str
     organization: str
     id: str
-    template: Literal["invitation", "set_password", "confirm_address"]
+    template: Literal["invitation", "set_password", "confirm_address"] | Notice
     person_id: PersonId
     display_name: str
     address: str
-    link: Link
-    expires_at: datetime
+    link: Link | None = None
+    expires_at: datetime | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
     invited_by: str | None = None
     message: str | None = None
     projects: tuple[str, ...] = ()
@@ -126,7 +131,9 @@ def _still_wanted(tx: Tx, row: Any) -> Delivery | Literal["later"] | None:
     ).first()
     if marked is not None:
         return "later"
-    return _invitation(tx, row, person) if row.invitation_id else _other(tx, row, person)
+    if row.invitation_id:
+        return _invitation(tx, row, person)
+    return _with_link(tx, row, person) if row.link_id else _notice(tx, row, person)
 
 
 def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
@@ -168,7 +175,7 @@ def _comes_back(invitation: Any, person: Any) -> bool:
     return bool(invitation.reactivates) and set(ends) <= {CauseKind.DEACTIVATED.value, *_WANTED}
 
 
-def _other(tx: Tx, row: Any, person: Any) -> Delivery | None:
+def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:
     found = tx.conn.execute(
         select(links).where(
             links.c.org_id == tx.org_id,
@@ -195,6 +202,21 @@ def _other(tx: Tx, row: Any, person: Any) -> Delivery | None:
     )
 
 
+def _notice(tx: Tx, row: Any, person: Any) -> Delivery:
+    """Always wanted: what it tells has happened. It goes to the address as it was then."""
+    return Delivery(
+        org_id=tx.org_id,
+        org_slug=person.slug,
+        organization=person.organization,
+        id=row.id,
+        template=row.template,
+        person_id=PersonId(row.person_id),
+        display_name=person.display_name,
+        address=row.address,
+        told=row.params,
+    )
+
+
 # ------------------------------------------------------------------------------ what became of it
 
 
@@ -203,7 +225,7 @@ async def sent(door: Door, delivery: Delivery) -> None:
 
     def body(tx: Tx) -> None:
         _write(tx, [delivery.id], state="sent", sent_at=tx.now, last_error=None)
-        if delivery.template == "invitation":
+        if delivery.template == "invitation" and delivery.link is not None:
             tx.conn.execute(
                 update(invitations)
                 .where(invitations.c.org_id == tx.org_id, invitations.c.id == delivery.link.record)
@@ -220,8 +242,8 @@ async def refused(door: Door, delivery: Delivery, why: str) -> None:
 
     def body(tx: Tx) -> None:
         _write(tx, [delivery.id], state="refused", last_error=why[:_ERROR_AT_MOST])
-        kind = "invitation" if delivery.template == "invitation" else "person"
-        target = delivery.link.record if kind == "invitation" else delivery.person_id
+        invited = delivery.link if delivery.template == "invitation" else None
+        kind, target = ("invitation", invited.record) if invited else ("person", delivery.person_id)
         after = {"person": delivery.person_id, "address": delivery.address, "why": why[:_ERROR_AT_MOST]}
         tx.record(Event(EventKind.MAIL_REFUSED, kind, target, after=after))
 

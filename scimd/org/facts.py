@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from scimd.core.people import OrgId, PersonId, RoleName, SourceId
+from scimd.core.roles import ValueAttribute
 from scimd.core.standing import (
     AssertionFact,
     Facts,
@@ -18,12 +19,14 @@ from scimd.core.standing import (
     ManualGrant,
     Reinstatement,
     Rules,
+    ValueFact,
 )
 from scimd.db.among import one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.group_nesting import memberships
 from scimd.org.invitation_upkeep import BY_SCIMD
+from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Tx
 
 _org: BindParameter[str] = bindparam("org_id")
@@ -64,7 +67,7 @@ def rules(tx: Tx) -> Rules:
 def load(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, Facts]:
     """The facts of those people who exist."""
     rows = people_rows(tx.conn, tx.org_id, person_ids)
-    return dict(gather(tx.conn, tx.org_id, rows).facts)
+    return dict(gather(tx.conn, tx.book, rows).facts)
 
 
 def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId]) -> list[Row[Any]]:
@@ -72,15 +75,21 @@ def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId
 
 
 def gather(
-    conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]], blank: Collection[PersonId] = frozenset()
+    conn: Connection, book: RuleBook, rows: Iterable[Row[Any]], blank: Collection[PersonId] = frozenset()
 ) -> Loaded:
-    """The facts of the people of these rows: at most eight statements, whatever their number.
+    """The facts of the people of these rows: at most nine statements, whatever their number.
 
     ``blank``: those who were made in this transaction and of whom nothing but assertions is there.
     """
+    org_id = book.org_id
     found = {PersonId(row.id): row for row in rows}
-    asserted = _assertions(conn, org_id, list(found))
     ids = [person_id for person_id in found if person_id not in blank]
+    if ids:
+        of_ids = {"org_id": org_id, "keys": ids}
+        of_all = {"org_id": org_id, "keys": list(found)}
+        ahead(conn, (_ASSERTIONS, of_all), (_GRANTS, of_ids), (_GATES, of_ids), (_INVITATIONS, of_ids))
+    asserted = _assertions(conn, org_id, list(found))
+    valued = _values(conn, book, list(found))
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
     invited = _invitations(conn, org_id, ids)
@@ -92,6 +101,7 @@ def gather(
             has_address=row.sign_in_address is not None,
             assertions=tuple(asserted.get(person_id, ())),
             memberships=tuple(member.get(person_id, ())),
+            values=tuple(valued.get(person_id, ())),
             grants=tuple(
                 _manual(grant) for grant in open_grants.get(person_id, ()) if grant.origin == "manual"
             ),
@@ -115,6 +125,40 @@ def _assertions(
         fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
         found[PersonId(row.person_id)].append(fact)
     return found
+
+
+_VALUED = Prepared(
+    select(_a.person_id, _a.source_id, _a.folded).where(_a.org_id == _org, one_of(_a.person_id))
+)
+
+
+def _values(
+    conn: Connection, book: RuleBook, ids: Collection[PersonId]
+) -> Mapping[PersonId, list[ValueFact]]:
+    """The values that a rule of the source names; no statement where no source has such a rule."""
+    ruled = {source.id: source.value_effects for source in book.sources.values() if source.value_effects}
+    found: dict[PersonId, list[ValueFact]] = defaultdict(list)
+    if not ruled:
+        return found
+    for row in _VALUED.all(conn, {"org_id": book.org_id, "keys": ids}):
+        source_id = SourceId(row.source_id)
+        effects = ruled.get(source_id)
+        if not effects:
+            continue
+        for attribute, value in _told(row.folded):
+            if (known := effects.get((attribute, value))) is not None:
+                fact = ValueFact(source_id, attribute, *known)
+                found[PersonId(row.person_id)].append(fact)
+    return found
+
+
+def _told(folded: Mapping[str, Any]) -> Iterator[tuple[ValueAttribute, str]]:
+    """Each value of ``roles`` and ``entitlements`` in a folded document, once."""
+    names: tuple[tuple[ValueAttribute, str], ...] = (("role", "roles"), ("entitlement", "entitlements"))
+    for attribute, name in names:
+        values = [each.get("value") for each in folded.get(name) or () if isinstance(each, Mapping)]
+        for value in dict.fromkeys(value for value in values if isinstance(value, str)):
+            yield attribute, value
 
 
 def _grants(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, list[Row[Any]]]:

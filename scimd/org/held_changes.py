@@ -37,7 +37,7 @@ def hold_back(tx: Tx) -> None:
     losing: Counter[str | None] = Counter()
     for first in range(0, len(concerned), _AT_ONCE):
         loaded = gather(
-            tx.conn, tx.org_id, people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
+            tx.conn, tx.book, people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
         )
         for person_id, row in loaded.rows.items():
             if row.has_seat or row.status == "active":

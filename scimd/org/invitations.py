@@ -13,18 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, select, update
 
 from scimd.core import invitations as rules
 from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.links import Link, sign, verify
-from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
+from scimd.core.people import InvitationId, OrgId, PersonId, fold
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import deliveries, grants, invitations, organizations, people, projects, sources
 from scimd.org import credentials, gates, passwords, permissions, sessions
+from scimd.org.invitation_list import InvitationRecord, invitation_of, list_invitations, one
 from scimd.org.invitation_upkeep import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -105,23 +106,12 @@ def _row(conn: Connection, org_id: str, invitation_id: str) -> Any:
     ).first()
 
 
-def _as_record(row: Any) -> Invitation:
-    return Invitation(
-        id=InvitationId(row.id),
-        org_id=OrgId(row.org_id),
-        person_id=PersonId(row.person_id),
-        expires_at=row.expires_at,
-        status=InvitationStatus(row.status),
-        generation=row.generation,
-    )
-
-
 def _checked(conn: Connection, link: Link, now: datetime) -> Any:
     """The row that the link opens, now. Raises LinkInvalid and InvitationClosed."""
     row = _row(conn, link.org, link.record)
     if row is None:
         raise LinkInvalid
-    rules.check(_as_record(row), link, now)
+    rules.check(invitation_of(row), link, now)
     if row.deleted_at is not None:
         raise InvitationClosed("cancelled")
     return row
@@ -309,7 +299,7 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
 
     def body(tx: Tx) -> InvitationRecord:
         row = _mine(tx, invitation_id)
-        renewed = rules.resend(_as_record(row), tx.now, _lifetime(tx))
+        renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx))
         _renew(tx, renewed, sent_at=None)
         cancel_mails(tx, [row.id])
         owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
@@ -317,7 +307,7 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
         _ask_for_seat(tx, PersonId(row.person_id))
         after = {"person": row.person_id, "generation": renewed.generation}
         tx.record(Event(EventKind.INVITATION_RESENT, "invitation", row.id, after=after))
-        return _one(tx.conn, tx.org_id, invitation_id)
+        return one(tx.conn, tx.org_id, invitation_id)
 
     return await door.run(ctx, body)
 
@@ -357,7 +347,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
 
     def body(tx: Tx) -> str:
         row = _mine(tx, invitation_id)
-        was = _as_record(row)
+        was = invitation_of(row)
         renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
         if renewed != was:
             _renew(tx, renewed)
@@ -375,9 +365,9 @@ async def withdraw(door: Door, ctx: Context, invitation_id: InvitationId) -> Inv
 
     def body(tx: Tx) -> InvitationRecord:
         row = _mine(tx, invitation_id)
-        rules.withdraw(_as_record(row))
+        rules.withdraw(invitation_of(row))
         _withdraw(tx, row)
-        return _one(tx.conn, tx.org_id, invitation_id)
+        return one(tx.conn, tx.org_id, invitation_id)
 
     return await door.run(ctx, body)
 
@@ -455,85 +445,3 @@ def _expire_some(tx: Tx) -> int:
         after = {"person": row.person_id}
         tx.record(Event(EventKind.INVITATION_EXPIRED, "invitation", row.id, after=after))
     return len(rows)
-
-
-# ------------------------------------------------------------------------------ the list
-
-
-@dataclass(frozen=True, slots=True)
-class InvitationRecord:
-    """``status`` by the clock. ``delivery``: what became of the newest mail, ``why`` it was refused."""
-
-    id: InvitationId
-    person_id: PersonId
-    display_name: str
-    address: str
-    status: str
-    staged: bool
-    generation: int
-    message: str | None
-    invited_by: str
-    source_id: SourceId | None
-    created_at: datetime
-    expires_at: datetime
-    sent_at: datetime | None
-    ended_at: datetime | None
-    ended_by: str | None
-    delivery: str | None
-    why: str | None
-
-
-def _listed() -> Select[Any]:
-    newest = (
-        select(func.max(deliveries.c.id))
-        .where(deliveries.c.org_id == invitations.c.org_id, deliveries.c.invitation_id == invitations.c.id)
-        .correlate(invitations)
-        .scalar_subquery()
-    )
-    return (
-        select(invitations, people.c.display_name, deliveries.c.state, deliveries.c.last_error)
-        .join(people, (people.c.org_id == invitations.c.org_id) & (people.c.id == invitations.c.person_id))
-        .outerjoin(deliveries, (deliveries.c.org_id == invitations.c.org_id) & (deliveries.c.id == newest))
-    )
-
-
-def _listed_record(row: Any, now: datetime) -> InvitationRecord:
-    status = _as_record(row).status_at(now) if not row.staged else InvitationStatus(row.status)
-    return InvitationRecord(
-        id=InvitationId(row.id),
-        person_id=PersonId(row.person_id),
-        display_name=row.display_name,
-        address=row.address,
-        status=status.value,
-        staged=row.staged,
-        generation=row.generation,
-        message=row.message,
-        invited_by=row.invited_by,
-        source_id=SourceId(row.source_id) if row.source_id else None,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        sent_at=row.sent_at,
-        ended_at=row.ended_at,
-        ended_by=row.ended_by,
-        delivery=row.state,
-        why=row.last_error,
-    )
-
-
-async def list_invitations(
-    door: Door, org_id: OrgId, *, status: str | None = None, limit: int = 100, after: str | None = None
-) -> list[InvitationRecord]:
-    """The newest first, without hidden ones. ``status`` as stored; ``after``: the last id seen."""
-    query = _listed().where(invitations.c.org_id == org_id, invitations.c.hidden_at.is_(None))
-    if status is not None:
-        query = query.where(invitations.c.status == status)
-    if after is not None:
-        query = query.where(invitations.c.id < after)
-    query, now = query.order_by(invitations.c.id.desc()).limit(limit), door.clock()
-    return await door.read(lambda conn: [_listed_record(row, now) for row in conn.execute(query)])
-
-
-def _one(conn: Connection, org_id: OrgId, invitation_id: InvitationId) -> InvitationRecord:
-    query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
-    row = conn.execute(query).one()
-    return _listed_record(row, row.created_at)

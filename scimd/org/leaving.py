@@ -53,6 +53,8 @@ def drop_users(tx: Tx, many: Sequence[DropUser]) -> list[Dropped]:
     for drop in going:
         _tell(tx, source, found[drop.person_id], buried=drop.person_id in buried)
     tx.leaving.update(drop.person_id for drop in going)
+    if tx.ctx.door == "scim":
+        tx.departures[source.id] += len(going)
     tx.counts[source.id, "user_count"] -= len({drop.person_id for drop in going})
     return [_outcome(drop, found, kept, buried) for drop in many]
 

@@ -19,7 +19,7 @@ from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamI
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
 from scimd.db.tables import NOT_IN_YET, deliveries, domains, invitations, links, people
-from scimd.org import assignments, by_hand, credentials, gates, permissions, profiles, sessions
+from scimd.org import assignments, by_hand, credentials, gates, notices, permissions, profiles, sessions
 from scimd.org import links as one_time_links
 from scimd.org.names import local_names
 from scimd.org.tx import Actor, Context, Door, Tx
@@ -293,6 +293,8 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     tx.touch([person_id])
     if "sign_in_key" in changed:
         sessions.end_for(tx, [person_id], "address changed")
+        if row.sign_in_address is not None:
+            notices.address_changed(tx, row, changed["sign_in_address"])
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
         if row.welcome != "invitation" and not row.accepted:
             owe_set_password(tx, person_id, changed["sign_in_address"])

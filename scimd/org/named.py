@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy import Connection, Table, func, select, union_all, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import LicenceId, OrgId, TeamId, fold
-from scimd.db.tables import grants, group_effects, licences, teams
+from scimd.db.tables import grants, group_effects, licences, teams, value_effects
 from scimd.org import permissions
 from scimd.org.tx import Context, Door, Tx
 
@@ -123,12 +123,13 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if was.people:
             raise NotAllowedNow(f"{was.people} people have the {kind} {was.name!r}. Take it from them first.")
-        by_rule = select(group_effects.c.rule).where(
-            group_effects.c.org_id == tx.org_id,
-            group_effects.c.kind == kind,
-            group_effects.c.target == thing_id,
+        by_rule = (
+            select(given.c.rule).where(
+                given.c.org_id == tx.org_id, given.c.kind == kind, given.c.target == thing_id
+            )
+            for given in (group_effects, value_effects)
         )
-        rule = tx.conn.execute(by_rule).scalar()
+        rule = tx.conn.execute(union_all(*by_rule)).scalar()
         if rule is not None:
             raise NotAllowedNow(f"Rule {rule} gives the {kind} {was.name!r}. Change the rule first.")
         table = _TABLES[kind]

@@ -12,7 +12,8 @@ from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, SourceId
 from scimd.core.resource import StoredUser
 from scimd.db.tables import people, sources
-from scimd.org.reads import load_user, local_user
+from scimd.org.linkable import as_user
+from scimd.org.reads import load_user
 from scimd.org.tx import Door
 
 
@@ -36,11 +37,11 @@ async def read(door: Door, org_id: OrgId, person_id: str) -> OwnResource:
         if row is None:
             raise NotFound("person", person_id)
         if row.owner_source_id is None:
-            return OwnResource(local_user(row), USER)
+            return OwnResource(as_user(row), USER)
         source_id = SourceId(row.owner_source_id)
         user = load_user(conn, org_id, source_id, person_id)
         if user is None:
-            return OwnResource(local_user(row), USER)
+            return OwnResource(as_user(row), USER)
         config = conn.execute(
             select(sources.c.config).where(sources.c.org_id == org_id, sources.c.id == source_id)
         ).scalar_one()

@@ -11,7 +11,7 @@ from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, people
-from scimd.org import reads
+from scimd.org import linkable, reads
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
@@ -120,11 +120,11 @@ def _present(
         return document, AssertUser(
             document, None, digest=row.digest, entry_name=row.entry_name, run_id=row.seen_run_id
         )
-    local = reads.linkable(tx.conn, tx.book, reads.source_of(tx.ctx), person_id)
+    local = linkable.one(tx.conn, tx.book, person_id)
     if local is None:
         raise NotFound("user", person_id)
     _must_match(person_id, 0, if_match)
-    document = reads.local_document(local)
+    document = linkable.document(local)
     return document, AssertUser(document, None)
 
 
@@ -139,7 +139,7 @@ async def delete_user(
     """SCIM DELETE. Raises NotFound, NotYours (a local person), VersionMismatch, Protected."""
 
     def body(tx: Tx) -> None:
-        if reads.linkable(tx.conn, tx.book, reads.source_of(tx.ctx), person_id) is not None:
+        if linkable.one(tx.conn, tx.book, person_id) is not None:
             raise NotYours(person_id)
         _present(tx, person_id, if_match)
         (dropped,) = drop_users(tx, [DropUser(person_id, deleted=True)])

@@ -18,7 +18,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, decisions, links, people
-from scimd.org import unsettled
+from scimd.org import notices, unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -181,6 +181,10 @@ def _pass_on(
             if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
         ],
     )
+    for owned, _ in documents:
+        new = found[owned.person_id]
+        if owned.row.sign_in_key not in (None, new["sign_in_key"]):
+            notices.address_changed(tx, owned.row, new["sign_in_address"])
     release_addresses(
         tx,
         [

@@ -5,21 +5,20 @@ All else is not there. A plain read is a row and a join of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, case, func, select, tuple_
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import Document, OrgId, PersonId, SourceId
-from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser, pack
-from scimd.core.sync.match import may_link
+from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser
 from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
-from scimd.org import candidates, keyset
+from scimd.org import keyset, linkable
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position, Sort
@@ -50,7 +49,6 @@ __all__ = [
     "identified",
     "known_groups",
     "known_users",
-    "linkable",
     "list_people",
     "live_groups",
     "live_users",
@@ -79,6 +77,8 @@ class ListQuery:
     total: int | None = None
     #: Instead of ``where``: the one who has this userName, folded.
     user_name_key: str | None = None
+    #: Instead of ``where`` too: how it reads in memory, for those whom no source asserts.
+    matches: Callable[[StoredUser], bool] | None = None
     with_groups: bool = True
     with_members: bool = True
 
@@ -176,65 +176,79 @@ async def scim_user(
         found = load_user(conn, ctx.org_id, source_id, person_id, with_groups=with_groups)
         if found is not None:
             return found
-        row = linkable(conn, door.books.of(conn, ctx.org_id), source_id, person_id)
-        return local_user(row) if row is not None else None
+        row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
+        return linkable.as_user(row) if row is not None else None
 
     return await door.glance(body)
 
 
-_PERSON = Prepared(
-    select(people).where(_p.org_id == bindparam("org_id"), _p.id == bindparam("id"), _p.deleted_at.is_(None))
-)
-
-
-def linkable(conn: Connection, book: RuleBook, source_id: SourceId, person_id: str) -> Row[Any] | None:
-    """The row of a local person whom the source could link now by rule 5 of matching; else None."""
-    row = _PERSON.first(conn, {"org_id": book.org_id, "id": person_id})
-    if row is None or row.sign_in_key is None:
-        return None
-    if row.sign_in_key.rpartition("@")[2] not in book.verified_domains:
-        return None
-    local = candidates.local_person(conn, book, row)
-    return row if local is not None and may_link(local) else None
-
-
-def local_document(row: Row[Any]) -> Document:
-    """A local person's profile as a source would have to write it."""
-    document = {"userName": row.local_user_name, "displayName": row.display_name}
-    if row.sign_in_address:
-        document["emails"] = [{"value": row.sign_in_address, "primary": True}]
-    return document | dict(row.profile)
-
-
-def local_user(row: Row[Any]) -> StoredUser:
-    return StoredUser(
-        person_id=row.id,
-        document=pack(local_document(row)),
-        version=0,
-        rest=row.rest,
-        created_at=row.created_at,
-        changed_at=row.changed_at,
-        extension=None if row.extension is None else bytes(row.extension),
-    )
-
-
 async def scim_users(door: Door, ctx: Context, query: ListQuery) -> ListedUsers:
-    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable."""
+    """A page of the source's users and how many fit in all. Order ends in (created, id): it is stable.
+
+    Behind them, whatever the order, stand the local people whom the source could link now.
+    """
     source_id = source_of(ctx)
-    if query.user_name_key is not None:
-        return await door.glance(lambda conn: _looked_up(conn, ctx.org_id, source_id, query))
 
     def body(conn: Connection) -> ListedUsers:
-        if query.where is None and query.sort is None and query.count > 0:
-            return _plain_page(conn, ctx, source_id, query)
-        found = _users(ctx.org_id, source_id)
-        if query.where is not None:
-            found = found.where(query.where)
-        total = _total(conn, ctx, "user_count", query, found)
-        rows, end = _page(conn, found, query, total, (_a.created_at, _a.person_id))
-        return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query), end)
+        book = door.books.of(conn, ctx.org_id)
+        if query.user_name_key is not None:
+            return _looked_up(conn, book, source_id, query)
+        if not book.verified_domains:
+            return _asserted(conn, ctx, source_id, query)
+        return _with_local(conn, ctx, book, query)
 
-    return await door.read(body)
+    return await (door.glance(body) if query.user_name_key is not None else door.read(body))
+
+
+def _asserted(conn: Connection, ctx: Context, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    if query.where is None and query.sort is None and query.count > 0:
+        return _plain_page(conn, ctx, source_id, query)
+    found = _users(ctx.org_id, source_id)
+    if query.where is not None:
+        found = found.where(query.where)
+    total = _total(conn, ctx, "user_count", query, found)
+    rows, end = _page(conn, found, query, total, (_a.created_at, _a.person_id))
+    return ListedUsers(total, _with_groups(conn, ctx.org_id, source_id, rows, query), end)
+
+
+#: The key of a position that is among the local people; nothing else in a list has a boolean for one.
+_LOCAL = True
+
+
+def _with_local(conn: Connection, ctx: Context, book: RuleBook, query: ListQuery) -> ListedUsers:
+    source_id = source_of(ctx)
+    local = [linkable.as_user(row) for row in linkable.everybody(conn, book)]
+    if query.matches is not None:
+        local = [each for each in local if query.matches(each)]
+    if not local:
+        return _asserted(conn, ctx, source_id, query)
+    among_local = query.after is not None and query.after.key is _LOCAL
+    known = None if query.total is None else query.total - len(local)
+    asked = replace(query, count=0, after=None) if among_local else query
+    asserted = _asserted(conn, ctx, source_id, replace(asked, total=known, if_total=None))
+    total = asserted.total + len(local)
+    if query.after is not None and query.if_total not in (None, total):
+        # Counted out by its number: what the place was behind may be gone.
+        return _with_local(conn, ctx, book, replace(query, after=None, if_total=None))
+    if among_local:
+        at = (query.after.created_at, query.after.id) if query.after else None
+        rest = [each for each in local if at is None or (each.created_at, each.person_id) > at]
+    else:
+        passed = 0 if query.after else max(0, query.start_index - 1 - asserted.total)
+        rest = local[passed:]
+    room = query.count - len(asserted.resources) if asserted.end is None else 0
+    shown = rest[: max(room, 0)]
+    end = asserted.end
+    if end is None and len(rest) > len(shown) and query.count > 0:
+        # Where none of them is on the page, the next one begins with the first.
+        last = shown[-1] if shown else None
+        end = Position(_LOCAL, last.created_at, last.person_id) if last else _before(rest[0])
+    return ListedUsers(total, [*asserted.resources, *shown], end)
+
+
+def _before(first: StoredUser) -> Position:
+    """The place in front of somebody: ids are greater than the empty one."""
+    return Position(_LOCAL, first.created_at, "")
 
 
 def _with_groups(
@@ -284,11 +298,20 @@ _USER_COUNT = Prepared(
 )
 
 
-def _looked_up(conn: Connection, org_id: OrgId, source_id: SourceId, query: ListQuery) -> ListedUsers:
-    """By userName, which one at most of a source has: what an IdP asks before it creates."""
-    rows = _NAMED.all(conn, {"org_id": org_id, "source_id": source_id, "key": query.user_name_key})
-    page = rows if query.start_index == 1 and query.count > 0 else []
-    return ListedUsers(len(rows), _with_groups(conn, org_id, source_id, page, query))
+def _looked_up(conn: Connection, book: RuleBook, source_id: SourceId, query: ListQuery) -> ListedUsers:
+    """By userName, which one at most of a source has: what an IdP asks before it creates.
+
+    Where nobody has it: a local person whose address it is and whom the source could link, so that the
+    IdP updates them.
+    """
+    rows = _NAMED.all(conn, {"org_id": book.org_id, "source_id": source_id, "key": query.user_name_key})
+    shown = query.start_index == 1 and query.count > 0
+    local = linkable.by_address(conn, book, str(query.user_name_key)) if book.verified_domains else None
+    if local is not None:
+        found = [linkable.as_user(local)]
+        asserted = _with_groups(conn, book.org_id, source_id, rows, query) if rows else []
+        return ListedUsers(len(rows) + 1, [*asserted, *found][: query.count] if shown else [])
+    return ListedUsers(len(rows), _with_groups(conn, book.org_id, source_id, rows if shown else [], query))
 
 
 def _plain_page(conn: Connection, ctx: Context, source_id: SourceId, query: ListQuery) -> ListedUsers:

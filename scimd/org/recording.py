@@ -15,7 +15,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, member_rows, names, returning
+from scimd.org import admins, member_rows, names, notices, returning
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
@@ -318,7 +318,13 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
             tx.leaving.add(row.id)
+            if row.was_live and row.old is not None and row.old.active:
+                tx.departures[source.id] += tx.ctx.door == "scim"
         tx.record(_event(source, row))
+    # Somebody who was here before this source first asserted them.
+    met = [row.id for row in rows if row.old is None and row.outcome in ("linked", "returned")]
+    if tx.book.rules.sources[source.id].state != "shadow":
+        notices.linked(tx, source.name, met)
     appeared = [row for row in rows if not row.was_live]
     member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
 

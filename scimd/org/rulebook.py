@@ -7,24 +7,34 @@ first, so that nothing that decides access is taken from a stale book.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select
 
 from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
 from scimd.core.extensions import users_with
-from scimd.core.people import OrgId, ProjectId, RoleName, SourceId
-from scimd.core.roles import BUILT_IN, MEMBER, PROJECT_RANKS, GroupRule, OrgRole
+from scimd.core.people import OrgId, ProjectId, RoleName, SourceId, fold
+from scimd.core.roles import (
+    BUILT_IN,
+    MEMBER,
+    PROJECT_RANKS,
+    Effect,
+    OrgRole,
+    SourceRule,
+    ValueAttribute,
+)
 from scimd.core.seats import Policy
 from scimd.core.standing import Rules, SourceRules
 from scimd.db.prepared import Prepared
-from scimd.db.tables import domains, organizations, projects, roles, rules, sources
+from scimd.db.tables import domains, organizations, projects, roles, rules, sources, value_effects
 
 _ORGANIZATIONS_KEPT = 1000
 _ORGANIZATION = Prepared(select(organizations).where(organizations.c.id == bindparam("org_id")))
+#: By attribute and folded value: the value as the rule spells it, and what it gives.
+ValueEffects: TypeAlias = Mapping[tuple[ValueAttribute, str], tuple[str, tuple[Effect, ...]]]
 _GENERATION = Prepared(select(organizations.c.generation).where(organizations.c.id == bindparam("org_id")))
 
 
@@ -40,9 +50,10 @@ class SourceBook:
     join: tuple[str, ...]
     #: Whether each group that no rule names is a project of its name.
     groups_are_projects: bool
-    rules: tuple[GroupRule, ...]
+    rules: tuple[SourceRule, ...]
     #: What a user of this source may have: the attribute table and the source's own extensions.
     users: ResourceKind = USER
+    value_effects: ValueEffects = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +161,10 @@ def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules
 
 
 def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
-    by_source: dict[str, list[GroupRule]] = {}
-    live = select(rules.c.source_id, rules.c.body).where(
-        rules.c.org_id == org_id, rules.c.until_generation.is_(None)
-    )
-    for row in conn.execute(live.order_by(rules.c.number)):
-        by_source.setdefault(row.source_id, []).append(_rule(SourceId(row.source_id), row.body))
+    by_source: dict[str, list[SourceRule]] = {}
+    for rule in rules_of(conn, org_id):
+        by_source.setdefault(rule.source_id, []).append(rule)
+    effects = _value_effects(conn, org_id)
     return {
         SourceId(row.id): SourceBook(
             id=SourceId(row.id),
@@ -166,9 +175,43 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             groups_are_projects=_groups_are_projects(row),
             rules=tuple(by_source.get(row.id, ())),
             users=users_with(row.config.get("extension") or ()),
+            value_effects=_by_value(by_source.get(row.id, ()), effects.get(row.id, {})),
         )
         for row in _living(conn, org_id)
     }
+
+
+def rules_of(conn: Connection, org_id: OrgId, source_id: SourceId | None = None) -> list[SourceRule]:
+    """The rules in force, by number; of one source, or of all."""
+    live = select(rules.c.source_id, rules.c.body).where(
+        rules.c.org_id == org_id, rules.c.until_generation.is_(None)
+    )
+    if source_id is not None:
+        live = live.where(rules.c.source_id == source_id)
+    return [_rule(SourceId(row.source_id), row.body) for row in conn.execute(live.order_by(rules.c.number))]
+
+
+def _value_effects(conn: Connection, org_id: OrgId) -> dict[str, dict[int, list[Effect]]]:
+    """What the rules on values give, by source and rule."""
+    column = value_effects.c
+    query = select(value_effects).where(column.org_id == org_id).order_by(column.rule, column.kind)
+    found: dict[str, dict[int, list[Effect]]] = {}
+    for row in conn.execute(query):
+        role = RoleName(row.project_role) if row.project_role else None
+        effect = Effect(row.rule, row.kind, row.target, role)
+        found.setdefault(row.source_id, {}).setdefault(row.rule, []).append(effect)
+    return found
+
+
+def _by_value(ruled: Sequence[SourceRule], effects: Mapping[int, Sequence[Effect]]) -> ValueEffects:
+    found: dict[tuple[ValueAttribute, str], tuple[str, tuple[Effect, ...]]] = {}
+    for rule in ruled:
+        named = rule.value
+        if named is not None:
+            attribute, value = named
+            spelled, before = found.get((attribute, fold(value)), (value, ()))
+            found[attribute, fold(value)] = (spelled, (*before, *effects.get(rule.number, ())))
+    return found
 
 
 def _groups_are_projects(source: Row[Any]) -> bool:
@@ -179,12 +222,14 @@ def _groups_are_projects(source: Row[Any]) -> bool:
     return bool(source.kind == "scim" or source.connector == "file")
 
 
-def _rule(source_id: SourceId, body: Mapping[str, Any]) -> GroupRule:
-    return GroupRule(
+def _rule(source_id: SourceId, body: Mapping[str, Any]) -> SourceRule:
+    return SourceRule(
         number=int(body["number"]),
         source_id=source_id,
         group=body.get("group"),
         pattern=body.get("pattern"),
+        scim_role=body.get("scim_role"),
+        entitlement=body.get("entitlement"),
         project=body.get("project"),
         project_role=RoleName(body.get("project_role") or MEMBER),
         role=RoleName(body["role"]) if body.get("role") else None,

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, func, select, update
 
+from scimd import log
 from scimd.core import seats
+from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
 from scimd.core.seats import Claim, Policy, Pool, Waiter
 from scimd.core.standing import Status
@@ -18,6 +20,7 @@ from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, seat_pools, waiting
 from scimd.org.tx import Actor, Context, Door, Tx
 
+logger = log.get(__name__)
 _AT_ONCE = 200
 _pool: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_pools.c.allow_overage).where(
     seat_pools.c.org_id == bindparam("org_id")
@@ -65,7 +68,13 @@ def allot(
     promoted = [person_id for person_id in allotment.promoted if person_id in wanting]
     tx.seats_owed = tx.seats_owed or len(promoted) < len(allotment.promoted)
     seated = frozenset(promoted) | frozenset(allotment.seated)
-    _write(tx, pool, pool.used - len(freed) + len(seated))
+    used = pool.used - len(freed) + len(seated)
+    _write(tx, pool, used)
+    if pool.limit is not None and used > max(pool.limit, pool.used):
+        # The policy "allow": nobody is refused, and somebody should know.
+        after = {"used": used, "limit": pool.limit}
+        tx.record(Event(EventKind.SEATS_OVER_LIMIT, "organization", tx.org_id, {"used": pool.used}, after))
+        logger.warning("seats_over_limit", org=tx.org_id, used=used, limit=pool.limit)
     queued = {waiter.person_id for waiter in queue}
     new = [person_id for person_id in allotment.waiting if person_id not in queued]
     _queue(tx, new)

@@ -20,7 +20,7 @@ from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound, NotUnique, W
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes, second_factors
-from scimd.org import by_hand, credentials, permissions, sessions, tickets
+from scimd.org import by_hand, credentials, notices, permissions, sessions, tickets
 from scimd.org.local_people import owe_set_password
 from scimd.org.sealing import seal, unseal
 from scimd.org.sessions import SessionHolder
@@ -28,6 +28,7 @@ from scimd.org.tx import Context, Door, Tx
 
 _PURPOSE = "second factor"
 _NAME_AT_MOST = 100
+_WORDS: dict[str, str] = {"totp": "an authenticator app", "passkey": "a passkey"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ def added(
     )
     after = {"kind": kind, "name": name[:_NAME_AT_MOST]}
     tx.record(Event(EventKind.SECOND_FACTOR_ADDED, "person", holder.person_id, after=after))
+    notices.second_factor_changed(tx, holder.person_id, f"{_WORDS[kind]} was added")
     codes = _make_codes(tx, holder.person_id) if is_first else ()
     return Renewed(sessions.renew(tx, holder.session_id, strong=True), codes)
 
@@ -267,6 +269,7 @@ async def remove(door: Door, holder: SessionHolder, factor_id: str) -> str:
         row = rows[factor_id]
         before = {"kind": row.kind, "name": row.name}
         tx.record(Event(EventKind.SECOND_FACTOR_REMOVED, "person", holder.person_id, before=before))
+        notices.second_factor_changed(tx, holder.person_id, f"{_WORDS[row.kind]} was removed")
         return sessions.renew(tx, holder.session_id, strong=False)
 
     return await door.run(holder.context(door), body)
@@ -316,5 +319,6 @@ def _reset(tx: Tx, row: Any) -> None:
             raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
         credentials.drop_password(tx, person_id)
         owe_set_password(tx, person_id, row.sign_in_address)
+    notices.second_factor_changed(tx, person_id, "an admin removed all of them")
     before = {"kinds": sorted(kinds)}
     tx.record(Event(EventKind.SECOND_FACTOR_REMOVED, "person", person_id, before=before))

@@ -274,10 +274,10 @@ async def list_sessions(
     )
     if person_id is not None:
         query = query.where(sessions.c.person_id == person_id)
-    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+    return await door.read(lambda conn: [record_of(row) for row in conn.execute(query)])
 
 
-def _record(row: Any) -> SessionRecord:
+def record_of(row: Any) -> SessionRecord:
     return SessionRecord(
         id=SessionId(row.id),
         person_id=PersonId(row.person_id),
@@ -316,15 +316,16 @@ async def end(door: Door, ctx: Context, session_id: SessionId) -> None:
     await door.run(ctx, body)
 
 
-async def end_own(door: Door, holder: SessionHolder, session_id: SessionId) -> None:
-    """End one of one's own sessions. NotFound for anybody else's, whatever the caller may."""
-    query = select(sessions.c.person_id).where(
-        sessions.c.org_id == holder.org_id, sessions.c.id == session_id
+async def end_own(door: Door, ctx: Context, session_id: SessionId) -> None:
+    """End one of one's own sessions. Raises NotFound, also for somebody else's."""
+    mine = select(sessions.c.id).where(
+        sessions.c.org_id == ctx.org_id,
+        sessions.c.id == session_id,
+        sessions.c.person_id == ctx.actor.id,
     )
-    whose = await door.read(lambda conn: conn.execute(query).scalar())
-    if whose != holder.person_id:
+    if await door.read(lambda conn: conn.execute(mine).first()) is None:
         raise NotFound("session", session_id)
-    await end(door, holder.context(door), session_id)
+    await end(door, ctx, session_id)
 
 
 _END = Prepared(

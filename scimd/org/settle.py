@@ -18,7 +18,16 @@ from scimd.core.standing import CauseKind, Standing, Status, standing
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
-from scimd.org import admins, invitation_upkeep, profiles, seats, sessions, standing_rows, unsettled
+from scimd.org import (
+    admins,
+    invitation_upkeep,
+    mass_leaving,
+    profiles,
+    seats,
+    sessions,
+    standing_rows,
+    unsettled,
+)
 from scimd.org.facts import Loaded, gather
 from scimd.org.standing_rows import Outcome
 from scimd.org.tx import Tx
@@ -45,6 +54,7 @@ def settle(tx: Tx) -> None:
     if touched:
         settle_people(tx, touched)
     _count(tx)
+    mass_leaving.watch(tx)
 
 
 def _count(tx: Tx) -> None:
@@ -57,7 +67,7 @@ def _count(tx: Tx) -> None:
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
     rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
-    loaded = gather(tx.conn, tx.org_id, rows, blank=tx.created - tx.regrouped)
+    loaded = gather(tx.conn, tx.book, rows, blank=tx.created - tx.regrouped)
     decided = _decide(tx, loaded)
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]

@@ -25,6 +25,7 @@ from scimd.org import (
     attempts,
     credentials,
     links,
+    notices,
     passwords,
     sessions,
     tickets,
@@ -253,6 +254,7 @@ async def set_password_by_link(
         _welcome(tx, person_id)
         sessions.end_for(tx, [person_id], "password changed")
         _store(tx, person_id, password, hashed)
+        notices.password_changed(tx, person_id)
         if page.address is not None:
             links.verified(tx, person_id, page.address)
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "set_password"}))
@@ -314,6 +316,7 @@ async def set_own_password(
         if credentials.password_of(tx.conn, tx.org_id, holder.person_id) != stored:
             raise NotAllowedNow("The password was changed at the same time. Open the page again.")
         _store(tx, holder.person_id, new, hashed)
+        notices.password_changed(tx, holder.person_id)
         sessions.end_for(tx, [holder.person_id], "password changed", but=holder.session_id)
 
     await door.run(ctx, body)

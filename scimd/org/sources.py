@@ -15,10 +15,8 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.config import Source as SourceConfig
-from scimd.core.attributes import ResourceKind
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.extensions import users_with
 from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.core.roles import MANAGER
 from scimd.core.standing import SourceState
@@ -34,6 +32,8 @@ from scimd.db.tables import (
 )
 from scimd.org import jwt_issuers, permissions, unsettled
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.value_bindings import bind_values
+from scimd.org.windows import Slice, Window, cut
 
 Invite = Literal["immediate", "never"]
 
@@ -141,16 +141,16 @@ async def list_sources(door: Door, org_id: OrgId | None = None) -> list[SourceRe
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
+async def window(door: Door, org_id: OrgId, part: Window) -> Slice[SourceRecord]:
+    """The organization's sources by ``priority``, ``name``, or the time at which they were made."""
+    query = _query().where(sources.c.org_id == org_id)
+    sorts = {"priority": sources.c.priority, "name": sources.c.name}
+    return await door.read(lambda conn: cut(conn, query, part, sorts, sources.c.id).map(_record))
+
+
 async def get_source(door: Door, org_id: OrgId, name_or_id: str) -> SourceRecord:
     """Raises NotFound."""
     return await door.read(lambda conn: find(conn, org_id, name_or_id))
-
-
-async def users_of(door: Door, org_id: OrgId, source_id: SourceId) -> ResourceKind:
-    """What a user of this source may have: the attribute table and what the source declares."""
-    query = select(sources.c.config).where(sources.c.org_id == org_id, sources.c.id == source_id)
-    config = await door.read(lambda conn: conn.execute(query).scalar())
-    return users_with((config or {}).get("extension") or ())
 
 
 async def resolve(door: Door, text: str, org_slug: str | None = None) -> SourceRecord:
@@ -237,7 +237,8 @@ def make(tx: Tx, new: NewSource) -> SourceId | None:
     if made is None:
         return None
     generation = bump(tx)
-    write_rules(tx, source_id, settings.get("rule", ()), generation)
+    if write_rules(tx, source_id, settings.get("rule", ()), generation):
+        bind_values(tx, source_id)
     if settings.get("jwt"):
         jwt_issuers.declare(tx, source_id, settings["jwt"])
     after = {"name": new.name, "kind": new.kind, "state": new.state, "invite": new.invite}
@@ -436,6 +437,30 @@ def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     tx.conn.execute(
         update(sources).where(sources.c.org_id == tx.org_id, sources.c.id == source.id).values(**values)
     )
+
+
+async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Have the worker read the source in its next turn, some seconds from now.
+
+    Raises NotFound, NotAllowedNow for one that the worker does not read by itself.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.kind != "connector" or source.declared().schedule is None:
+            raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
+        if source.state == "paused":
+            raise NotAllowedNow(f"The source {source.name} is paused. Set it active first.")
+        tx.conn.execute(
+            update(sources)
+            .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
+            .values(next_run_at=tx.now)
+        )
+        tx.record(Event(EventKind.RUN_ASKED, "source", source.id, after={"name": source.name}))
+        return find(tx.conn, tx.org_id, source.id)
+
+    return await door.run(ctx, body)
 
 
 async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:

@@ -20,6 +20,7 @@ from scimd.org import permissions
 from scimd.org.secrets import is_token, new_token, token_hash
 from scimd.org.sources import SourceRecord, bump, find
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.windows import Slice, Window, cut
 
 _TOUCH_EVERY = timedelta(minutes=1)
 #: What a holder's ``token_id`` is the id of: a token, an OAuth client, an issuer of JWTs.
@@ -46,6 +47,8 @@ class TokenRecord:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    #: Until then the request log has this token's successful reads too.
+    trace_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class TokenHolder:
     scopes: frozenset[str]
     last_used_at: datetime | None = None
     kind: CredentialKind = "token"
+    trace_until: datetime | None = None
 
 
 # ------------------------------------------------------------------------------ making, revoking
@@ -183,6 +187,25 @@ async def list_tokens(door: Door, org_id: OrgId, *, source_id: SourceId | None =
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
+async def window(
+    door: Door, org_id: OrgId, part: Window, *, source_id: str | None = None, live: bool | None = None
+) -> Slice[TokenRecord]:
+    """Tokens by the time at which they were made, or by ``name``."""
+    now = door.clock()
+    lives = tokens.c.revoked_at.is_(None) & (tokens.c.expires_at.is_(None) | (tokens.c.expires_at > now))
+    query = (
+        select(tokens, sources.c.name.label("source_name"))
+        .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
+        .where(tokens.c.org_id == org_id)
+    )
+    if source_id is not None:
+        query = query.where(tokens.c.source_id == source_id)
+    if live is not None:
+        query = query.where(lives if live else ~lives)
+    sorts = {"name": tokens.c.name}
+    return await door.read(lambda conn: cut(conn, query, part, sorts, tokens.c.id).map(_record))
+
+
 def _record(row: Row[Any]) -> TokenRecord:
     return TokenRecord(
         id=TokenId(row.id),
@@ -195,6 +218,7 @@ def _record(row: Row[Any]) -> TokenRecord:
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 
@@ -209,6 +233,7 @@ _PROOF = Prepared(
         tokens.c.expires_at,
         tokens.c.revoked_at,
         tokens.c.last_used_at,
+        tokens.c.trace_until,
         sources.c.id.label("source_id"),
         sources.c.name.label("source_name"),
         sources.c.state,
@@ -264,6 +289,7 @@ def _holder(row: Any) -> TokenHolder:
         generation=row.generation,
         scopes=frozenset(row.scopes),
         last_used_at=row.last_used_at,
+        trace_until=row.trace_until,
     )
 
 

@@ -150,6 +150,8 @@ class Tx:
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: What to add to the sources' counters, by source and ``user_count`` or ``group_count``.
     counts: Counter[tuple[SourceId, str]] = field(default_factory=Counter)
+    #: How many people SCIM deactivated or deleted here, by source.
+    departures: Counter[SourceId] = field(default_factory=Counter)
     #: Under the policy `reject`, these are refused rather than left waiting (docs/semantics.md).
     refuse_without_seat: set[PersonId] = field(default_factory=set)
     #: How the seat gate answers in this call; None: the organization's policy for SCIM, `hold` for sync.

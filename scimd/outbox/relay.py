@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from email.message import EmailMessage
+from typing import Any
 from urllib.parse import urlsplit
 
 from scimd import log
@@ -64,14 +66,20 @@ async def _send_all(door: Door, mailer: Mailer, public_url: str, batch: list[Del
     return sent
 
 
+def _moment(at: datetime) -> str:
+    return at.strftime("%A, %d %B %Y, %H:%M UTC")
+
+
 def _message(door: Door, delivery: Delivery, sender: str, public_url: str) -> EmailMessage:
     """The mail, with its link made here: the token stands in no table and no log."""
-    token = sign(delivery.link, door.keys.live(delivery.link.purpose))
-    values = {
-        "delivery": delivery,
-        "url": f"{public_url}/{_PATHS[delivery.template]}/{token}",
-        "until": delivery.expires_at.strftime("%A, %d %B %Y, %H:%M UTC"),
-    }
+    values: dict[str, Any] = {"delivery": delivery, "public_url": public_url}
+    if delivery.link is not None:
+        token = sign(delivery.link, door.keys.live(delivery.link.purpose))
+        values["url"] = f"{public_url}/{_PATHS[delivery.template]}/{token}"
+    if delivery.expires_at is not None:
+        values["until"] = _moment(delivery.expires_at)
+    if "at" in delivery.told:
+        values["at"] = _moment(datetime.fromisoformat(delivery.told["at"]))
     return compose(
         delivery.template,
         values,

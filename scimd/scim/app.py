@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -20,6 +21,7 @@ from aiohttp import hdrs, web
 from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
+from scimd.core.catalogue import Form
 from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
@@ -27,16 +29,20 @@ from scimd.http import guard, limits, request_id
 from scimd.http.jwks import KeySets, KeysUnavailable
 from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
-from scimd.org import api_tokens, jwt_issuers, sources, tokens
+from scimd.org import api_tokens, jwt_issuers, tokens
+from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
+from scimd.org.request_entries import Scribe
+from scimd.org.secrets import is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import bulk, groups, me, oauth, search, users
+from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
+from scimd.scim.request_log import HOLDER, TOKEN_HASH, Behind
 
 logger = log.get(__name__)
 
@@ -45,6 +51,7 @@ Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
 _DEAD = "This token is unknown, expired or revoked."
+REQUEST_LOG = web.AppKey("request_log", Behind)
 _BASE = "/scim/v2/"
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
@@ -73,6 +80,15 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
             hdrs.METH_DELETE: groups.delete,
         },
     ),
+    "Roles": ({hdrs.METH_GET: catalogue.roles}, {hdrs.METH_GET: catalogue.role}),
+    "Entitlements": ({hdrs.METH_GET: catalogue.entitlements}, {hdrs.METH_GET: catalogue.entitlement}),
+}
+
+
+#: As clients spell the endpoints → as they are served. Microsoft's own collection asks for ``/users``.
+_SPELLED = {
+    name.lower(): name
+    for name in (*RESOURCES, "Bulk", "Me", "Schemas", "ResourceTypes", "ServiceProviderConfig")
 }
 
 
@@ -89,19 +105,23 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             max_operations=config.scim.max_operations,
             max_bulk_operations=config.scim.max_bulk_operations,
             cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
+            log_body_bytes=config.scim.log_body_bytes,
         ),
         rate_per_token=config.scim.rate_per_token,
     )
 
-    async def last_used(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(_write_behind(server.last_used))
+    async def written_behind(_: web.Application) -> AsyncIterator[None]:
+        tasks = (asyncio.create_task(_write_behind(server.last_used)), asyncio.create_task(server.log.run()))
         yield
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await server.last_used.flush()
+        await server.log.finish()
 
-    app.cleanup_ctx.append(last_used)
+    app[REQUEST_LOG] = server.log
+    app.cleanup_ctx.append(written_behind)
 
     @guard.scim_token
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -144,11 +164,22 @@ class ScimServer:
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
+        self.log = Behind(door, Scribe(door.keys, settings.base_url, settings.log_body_bytes))
         self._ends = PageEnds()
-        self._served: dict[SourceId, _Served] = {}
+        self._served: dict[tuple[SourceId, Form], _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Answer one request. Only what nobody foresaw leaves as an exception."""
+        """Answer one request, and have it logged. Only what nobody foresaw leaves as an exception."""
+        began, response = monotonic(), None
+        try:
+            response = await self._handled(request)
+            return response
+        finally:
+            if response is None or self.log.wants(request, response.status):
+                known = self._known(request[HOLDER]) if HOLDER in request else None
+                self.log.keep(request, response, monotonic() - began, known.users if known else None)
+
+    async def _handled(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(self.settings.request_timeout_s):
                 return await self._answer(request)
@@ -170,7 +201,7 @@ class ScimServer:
         text = guard.bearer_of(request)
         if text is not None and api_tokens.is_api_token(text):
             return await self._answer_person(request, text)
-        holder = await self._authenticated(text)
+        holder = await self._authenticated(request, text)
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
@@ -197,17 +228,22 @@ class ScimServer:
             raise _nowhere()
         return await me.answer_person(request, self.door, self.settings, holder, segments)
 
+    def _known(self, holder: TokenHolder) -> _Served | None:
+        return self._served.get((holder.source_id, profiles.named(holder.profile).catalogue))
+
     async def _served_to(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served: known as long as the organization decides nothing new."""
-        known = self._served.get(holder.source_id)
+        form = profiles.named(holder.profile).catalogue
+        known = self._known(holder)
         if known is not None and known.generation == holder.generation:
             return known
-        users = await sources.users_of(self.door, holder.org_id, holder.source_id)
+        users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
         signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
-        discovery = Discovery.make(self.settings, users, signed_tokens=signed_tokens)
+        announced = form if named or form == "okta" else None
+        discovery = Discovery.make(self.settings, users, announced, signed_tokens=signed_tokens)
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
-        fresh = self._served[holder.source_id] = _Served(holder.generation, users, discovery)
+        fresh = self._served[holder.source_id, form] = _Served(holder.generation, users, discovery)
         return fresh
 
     def _exchange(
@@ -221,18 +257,30 @@ class ScimServer:
             source_id=holder.source_id,
         )
         profile = profiles.named(holder.profile)
-        query = query_of(request)
         return Exchange(
-            request, self.door, self.settings, ctx, holder, profile, query, users, self._ends, resource_id
+            request,
+            self.door,
+            self.settings,
+            ctx,
+            holder,
+            profile,
+            query_of(request),
+            users,
+            self._ends,
+            partial(self._authenticated, request, guard.bearer_of(request)),
+            resource_id,
         )
 
-    async def _authenticated(self, text: str | None) -> TokenHolder:
+    async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:
         """Whose token it is (RFC 6750 §2.1: by header only). Raises 401, or 429 above its rate."""
         if text is None:
             raise unauthorized("Send the source's token as Authorization: Bearer.")
         holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
         if holder is None:
+            if is_token(text):
+                request[TOKEN_HASH] = token_hash(text)
             raise unauthorized(_DEAD, "invalid_token")
+        request[HOLDER] = holder
         self._hold_back(holder.token_id)
         self.last_used.note(holder)
         return holder
@@ -259,18 +307,20 @@ class ScimServer:
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
     """What a path takes, and the id in it. Raises 404."""
     match segments:
-        case ("Users" | "Groups" as name,):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name,):
             return RESOURCES[name][0], None
         case ("Bulk",):
             return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
         case (".search",):
             return {hdrs.METH_POST: search.everything}, None
-        case ("Users" | "Groups" as name, ".search"):
+        case ("Users" | "Groups" | "Roles" | "Entitlements" as name, ".search"):
             return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
         case ("Users" | "Groups" as name, resource_id):
             if not _ID.fullmatch(resource_id):
                 return dict.fromkeys(RESOURCES[name][1], _unknown_id), resource_id
             return RESOURCES[name][1], resource_id
+        case ("Roles" | "Entitlements" as name, value):
+            return RESOURCES[name][1], value
         case ("ServiceProviderConfig",):
             return _fixed(discovery.config), None
         case ("ResourceTypes" | "Schemas" as name,):
@@ -287,15 +337,19 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
 
 
 def path_of(request: web.Request) -> tuple[str, ...] | None:
-    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere."""
+    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere.
+
+    The endpoint's name counts whatever its case; who asks has shown a token by then.
+    """
     raw = request.rel_url.raw_path
     if not raw.startswith(_BASE):
         return None
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
     try:
-        return tuple(unquote_to_bytes(part).decode() for part in parts)
+        first, *rest = (unquote_to_bytes(part).decode() for part in parts)
     except UnicodeDecodeError:
         return None
+    return _SPELLED.get(first.lower(), first), *rest
 
 
 def _fixed(document: bytes) -> Methods:

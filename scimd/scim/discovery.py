@@ -9,15 +9,25 @@ from typing import Any
 import orjson
 
 from scimd.core.attributes import GROUP, USER, Attribute, ResourceKind, Schema
+from scimd.core.catalogue import ENTITLEMENT, ROLE, Form
 from scimd.scim.exchange import ScimSettings
 
 _CORE = "urn:ietf:params:scim:schemas:core:2.0"
+_PARTS = {"supported": True, "enabled": True, "primarySupported": True, "typeSupported": True}
+#: draft-ietf-scim-roles-entitlements-01; its -00 said "enabled" where it says "supported".
+_ROLES_AND_ENTITLEMENTS = {
+    "roles": {**_PARTS, "multipleRolesSupported": True},
+    "entitlements": {**_PARTS, "multipleEntitlementsSupported": True},
+}
 _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The documents as bytes, made once per source. ``by_id`` maps an endpoint and an id to its document."""
+    """The documents as bytes, made once per source and form of the catalogue.
+
+    ``by_id`` maps an endpoint and an id to its document.
+    """
 
     config: bytes
     lists: Mapping[str, bytes]
@@ -25,17 +35,31 @@ class Discovery:
 
     @classmethod
     def make(
-        cls, settings: ScimSettings, users: ResourceKind = USER, *, signed_tokens: bool = False
+        cls,
+        settings: ScimSettings,
+        users: ResourceKind = USER,
+        catalogue: Form | None = None,
+        *,
+        signed_tokens: bool = False,
     ) -> Discovery:
-        """``signed_tokens``: whether an issuer of the source's own is taken."""
-        kinds, base_url = (users, GROUP), settings.base_url
+        """What a source's clients are told.
+
+        ``catalogue``: roles and entitlements are announced, in this form (docs/decisions).
+        ``signed_tokens``: whether an issuer of the source's own is taken.
+        """
+        kinds: tuple[ResourceKind, ...] = (users, GROUP)
+        extras: dict[str, Any] = {}
+        if catalogue is not None:
+            kinds += (ROLE[catalogue], ENTITLEMENT[catalogue])
+            extras["RolesAndEntitlements"] = _ROLES_AND_ENTITLEMENTS
+        base_url = settings.base_url
         types = [_resource_type(kind, base_url) for kind in kinds]
         schemas = [_schema(schema, base_url) for kind in kinds for schema in (kind.schema, *kind.extensions)]
         each = {("ResourceTypes", one["id"]): one for one in types} | {
             ("Schemas", one["id"]): one for one in schemas
         }
         return cls(
-            orjson.dumps(_provider(settings, signed_tokens)),
+            orjson.dumps(_provider(settings, signed_tokens) | extras),
             {"ResourceTypes": _listed(types), "Schemas": _listed(schemas)},
             {(endpoint, name.lower()): orjson.dumps(document) for (endpoint, name), document in each.items()},
         )

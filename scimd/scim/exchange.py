@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from scimd import log
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
@@ -17,16 +18,16 @@ from scimd.http import limits
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents
+from scimd.scim import documents, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
 
-logger = log.get(__name__)
-
 MEDIA_TYPE = "application/scim+json"
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
+_BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
+_BRACKETS = re.compile(r"\[[^\]]*\]")
 PARAMETERS = (
     "filter",
     "sortBy",
@@ -51,6 +52,7 @@ class ScimSettings:
     max_operations: int
     max_bulk_operations: int
     cursor_valid_s: float
+    log_body_bytes: int = 65_536
 
 
 #: Of a list by index: whose, which query, at which index a page would begin.
@@ -99,6 +101,8 @@ class Exchange:
     query: Mapping[str, str]
     users: ResourceKind
     ends: PageEnds
+    #: Asks once more for whom the token speaks; raises 401 where it has been revoked meanwhile.
+    proof: Callable[[], Awaitable[object]]
     id: str | None = None
     sent: Sent | None = None
 
@@ -120,6 +124,9 @@ class Exchange:
         for text in (only, without):
             if text is not None and text.count(",") >= MAX_NAMES:
                 raise invalid_syntax(f"attributes: more than {MAX_NAMES} names.")
+        if only is not None and "[" in only:
+            # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
+            only = _BRACKETS.sub("", only)
         return Projection.parse(kind, only, without)
 
     async def message(self) -> Document:
@@ -129,14 +136,18 @@ class Exchange:
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
+        waited = not self.request.content.is_eof()
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
+        self.request[request_log.BODY] = raw
+        if waited:  # the token may have died while the rest of the body was on its way
+            await self.proof()
         return documents.parse(raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
         body, applied = self.profile.transform(kind.name, part, await self.message())
         if applied:
-            logger.debug("scim_transformed", profile=self.profile.name, transforms=applied)
+            self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
         return body
 
     def header(self, name: str) -> str | None:
@@ -148,11 +159,21 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+    if _BEYOND_ASCII.search(request.rel_url.raw_query_string):
+        _refuse_other_than_utf8(request.rel_url.raw_query_string)
     given = request.query
     for name in PARAMETERS:
         if len(given.getall(name, ())) > 1:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
     return {name: given[name] for name in PARAMETERS if name in given}
+
+
+def _refuse_other_than_utf8(raw_query: str) -> None:
+    """What cannot be decoded would be compared as the text of its escapes, which somebody may bear."""
+    try:
+        unquote_to_bytes(raw_query).decode()
+    except UnicodeError:
+        raise invalid_syntax("The query is not UTF-8.") from None
 
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:

@@ -11,6 +11,7 @@ What a comparison means, here and in ``filter_sql`` alike (RFC 7644 §3.4.2.2):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ MAX_CHARS = 4096
 MAX_DEPTH = 20
 MAX_TERMS = 100
 
+#: ``and`` and ``or`` need no spaces beside brackets and quotes. Names that hold them do not count.
+_JOINTS = re.compile(r"(?<![\w.:$-])(?:and|or)(?![\w.:$-])", re.IGNORECASE | re.ASCII)
 _ORDERING = frozenset((CompareOperator.gt, CompareOperator.ge, CompareOperator.lt, CompareOperator.le))
 _PARTS = frozenset((CompareOperator.co, CompareOperator.sw, CompareOperator.ew))
 _EQUALITY = frozenset((CompareOperator.eq, CompareOperator.ne))
@@ -81,8 +84,7 @@ def check_bounds(text: str) -> None:
                 deepest = max(deepest, depth)
             elif char in ")]":
                 depth -= 1
-        lowered = piece.lower().split()
-        words += lowered.count("and") + lowered.count("or")
+        words += len(_JOINTS.findall(piece))
     if deepest > MAX_DEPTH:
         raise invalid_filter(f"The filter nests deeper than {MAX_DEPTH} levels.")
     if words > MAX_TERMS:
@@ -207,11 +209,11 @@ def holds(test: Test, values: Sequence[Any]) -> bool:
         return not holds(Test(test.found, CompareOperator.eq, test.value), values)
     compare = _COMPARE[test.op]
     return any(
-        compare(have, test.value) for have in map(_comparable(test.found.target), values) if have is not None
+        compare(have, test.value) for have in map(comparable(test.found.target), values) if have is not None
     )
 
 
-def _comparable(row: Attribute) -> Callable[[Any], Any]:
+def comparable(row: Attribute) -> Callable[[Any], Any]:
     """From a stored value to what is compared; None for a value of another type than the table's."""
 
     def convert(value: Any) -> Any:
@@ -281,7 +283,7 @@ class ValueFilter(FilterVisitor[Predicate]):
             wanted = test.op is CompareOperator.ne
             return _on_part(test.found, lambda part: is_present(part) is wanted)
         compare = _COMPARE[CompareOperator.eq if test.op is CompareOperator.ne else test.op]
-        convert, value, negated = _comparable(test.found.target), test.value, test.op is CompareOperator.ne
+        convert, value, negated = comparable(test.found.target), test.value, test.op is CompareOperator.ne
 
         def holds_of(part: Any) -> bool:
             have = convert(part)

@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+
+import orjson
+from scim2_models.path import FilterNode
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.people import fold
-from scimd.core.resource import Projection, render_list
+from scimd.core.resource import Projection, StoredUser, render_list, render_user
 from scimd.org.keyset import Position
 from scimd.org.reads import ListQuery
 from scimd.scim import cursors
 from scimd.scim.cursors import Cursor, opened, seal
 from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange
-from scimd.scim.filter_sql import Scope, condition, sort
-from scimd.scim.filters import parse
+from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_values import Scope
+from scimd.scim.filters import Evaluator, parse
 
 # No escapes, no controls, and short: what needs judging goes to the parser.
 _BY_NAME = re.compile(r'[uU]ser[nN]ame [eE][qQ] "([^"\\\x00-\x1f\x7f\ud800-\udfff]{1,256})"')
@@ -136,8 +141,10 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
     key = looked_up(kind, text) if text is not None and sorting is None else None
+    node = parse(text) if text is not None and key is None else None
     return ListQuery(
-        where=condition(parse(text), scope) if text is not None and key is None else None,
+        where=condition(node, scope) if node is not None else None,
+        matches=partial(_matches, ex, node) if node is not None and kind is not GROUP else None,
         user_name_key=key,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
@@ -145,6 +152,17 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         with_groups=projection.wants("groups"),
         with_members=projection.wants("members"),
     )
+
+
+def _matches(ex: Exchange, node: FilterNode, stored: StoredUser) -> bool:
+    """The filter on one whom no source asserts, and whose document therefore stands in no column."""
+    everything = Projection(ex.users, only=frozenset(_everything(ex.users)))
+    resource = orjson.loads(render_user(stored, ex.settings.base_url, everything))
+    return Evaluator(ex.users, resource, tolerant=ex.rules.tolerant).visit(node)
+
+
+def _everything(kind: ResourceKind) -> Iterable[tuple[str, ...]]:
+    return (tuple(key.lower() for key in each.keys) for each in kind.attributes())
 
 
 def looked_up(kind: ResourceKind, text: str) -> str | None:
@@ -158,8 +176,8 @@ def looked_up(kind: ResourceKind, text: str) -> str | None:
 
 def _sortable(path: str, kind: ResourceKind) -> Resolved:
     uri, _, rest = path.rpartition(":")
-    name, _, sub = rest.partition(".")
-    found = kind.resolve(uri or None, name, sub or None)
+    name, dot, sub = rest.partition(".")
+    found = kind.resolve(uri or None, name, sub if dot else None)
     if found is None:
         raise invalid_path(path, f"{kind.name} has no such attribute; see /Schemas")
     if found.target.type == "complex":

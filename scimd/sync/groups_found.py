@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
@@ -174,6 +174,26 @@ class GroupsFound:
     def _number(self, entry: GroupEntry) -> int:
         return min((rule.number for rule in self._source.rule if _meets(rule, entry)), default=_NO_RULE)
 
+    def weighed(self) -> list[GroupFound]:
+        """The findings, with what each loss means in people: a nested group weighs what is below it."""
+        members = {external_id: read.members for external_id, read in self._read.items()}
+
+        def people(keys: Iterable[str]) -> set[str]:
+            found: set[str] = set()
+            for key in keys:
+                found |= below(members, key) - members.keys() if key in members else {key}
+            return found
+
+        weighed = []
+        for group in self.found:
+            read = self._read.get(group.external_id or "")
+            if read is None or not group.remove or members.keys().isdisjoint(group.remove):
+                weighed.append(group)
+                continue
+            kept, gone = people(set(read.members) - set(group.add)), people(group.remove)
+            weighed.append(replace(group, before=len(kept | gone), lost=len(gone - people(read.members))))
+        return weighed
+
     def admins(self) -> tuple[set[str], set[str]]:
         """Whom the rules make Account Admins, by external id, and the groups by which they do."""
         if self._source.ceiling != ACCOUNT_ADMIN:
@@ -200,7 +220,7 @@ def place(number: int | None, external_id: str | None) -> str:
 def _meets(rule: Rule, entry: GroupEntry) -> bool:
     if rule.group is not None:
         return rule.group == entry.external_id
-    return fnmatchcase(fold(entry.display_name), fold(rule.pattern or ""))
+    return rule.pattern is not None and fnmatchcase(fold(entry.display_name), fold(rule.pattern))
 
 
 def _document(entry: GroupEntry) -> str:

@@ -6,14 +6,17 @@ caller writes when the plan is applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
+
+import orjson
 
 from scimd import log
 from scimd.config import Source
 from scimd.connector_api import BadSetting, ConnectorError, Deadline, OpenSource, Page
-from scimd.core.people import PersonId
+from scimd.core.people import PersonId, fold
+from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync import plan as plans
 from scimd.core.sync.limits import Figures, Limits, TripKind
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
@@ -174,7 +177,7 @@ class _Reading:
         people = self._refined(found, ground, holders)
         _, admin_groups = self._groups.admins()
         groups = [
-            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
+            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.weighed()
         ]
         plan = plans.make(people, groups, self._basis(ground, people))
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
@@ -190,7 +193,7 @@ class _Reading:
         }
         limited = ground.seats.limit is not None
         places = self._groups.places(newcomers) if limited else {}
-        admins, _ = self._groups.admins()
+        admins = self._admins(found)
         return [
             replace(
                 person,
@@ -202,8 +205,26 @@ class _Reading:
             for person in found
         ]
 
+    def _admins(self, found: Sequence[PersonFound]) -> set[str]:
+        """Whom the rules make Account Admins, by external id: through a group, or by a value of their own."""
+        by_groups, _ = self._groups.admins()
+        givers = {
+            (name, fold(value))
+            for rule in self._source.rule
+            if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin
+            for name, value in (("roles", rule.scim_role), ("entitlements", rule.entitlement))
+            if value is not None
+        }
+        if not givers:
+            return by_groups
+        return by_groups | {
+            person.external_id
+            for person in found
+            if person.external_id is not None and person.document and _has(person.document, givers)
+        }
+
     def _basis(self, ground: Ground, people: list[PersonFound]) -> Basis:
-        admins, _ = self._groups.admins()
+        admins = self._admins(people)
         new_admins = [
             external_id
             for external_id in admins
@@ -268,3 +289,12 @@ async def _all(door: Door, ctx: Context, read: Callable[..., Any]) -> list[Any]:
         found += page
         after = page[-1].key
     return found
+
+
+def _has(document: str, values: set[tuple[str, str]]) -> bool:
+    said = orjson.loads(document)
+    return any(
+        isinstance(each, dict) and fold(str(each.get("value"))) == value
+        for name, value in values
+        for each in said.get(name) or ()
+    )

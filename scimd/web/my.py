@@ -77,7 +77,7 @@ async def end_session(request: web.Request) -> web.StreamResponse:
     """One of one's own; another person's is not found here, whatever one may."""
     door, holder = request.app[DOOR], guard.session_of(request)
     session_id = SessionId(request.match_info["id"])
-    await sessions.end_own(door, holder, session_id)
+    await sessions.end_own(door, holder.context(door), session_id)
     return see_other("/my?said=session")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -16,9 +17,12 @@ from typing import Any
 import pytest
 import structlog
 import typer
+from aiohttp.test_utils import TestClient, TestServer
 from typer.testing import CliRunner
 
+from scimd import app as root
 from scimd import cli
+from scimd import config as configuration
 from tests.support.daemon import KEY
 
 CONFIG = """
@@ -334,3 +338,38 @@ def test_api_tokens_are_made_listed_and_revoked(terminal: Terminal) -> None:
     assert "permissions" in terminal.refused(*service)
     assert "--service" in terminal.refused("token", "api", "create")
     assert "nobody@" in terminal.refused("token", "api", "create", "--person", "nobody@acme.example")
+
+
+def test_requests_are_traced_listed_exported_and_replayed(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.json("org", "create", "acme")
+    token = terminal.json("token", "create", "--source", "okta")
+    traced = terminal.json("token", "trace", token["id"], "--for", "2h")
+    assert traced["trace_until"] is not None
+    assert terminal.json("token", "trace", token["id"], "--off")["trace_until"] is None
+    assert "at most 7d" in terminal.refused("token", "trace", token["id"], "--for", "9d")
+    asyncio.run(_pushed(terminal.file, token["token"]))
+    page = terminal.json("scim-log", "list", "--since", "1h", "--source", "okta")
+    assert [row["status"] for row in page["requests"]] == [409, 201]
+    assert "uniqueness" in terminal.run("scim-log", "list", "--errors").stdout
+    shown = terminal.run("scim-log", "show", page["requests"][1]["correlation_id"]).stdout
+    assert "Ignored: shoeSize: scimd serves no such attribute" in shown
+    assert "anna" not in shown
+    bundle = tmp_path / "bundle.jsonl"
+    assert terminal.json("scim-log", "export", str(bundle), "--source", "okta")["requests"] == 2
+    assert b"anna" not in bundle.read_bytes()
+    done = CliRunner().invoke(cli.app, ["replay", str(bundle), "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["same"]) == (0, 2), done.output
+    bundle.write_bytes(bundle.read_bytes().replace(b'"status":409', b'"status":412'))
+    assert CliRunner().invoke(cli.app, ["replay", str(bundle)]).exit_code == 2
+    assert CliRunner().invoke(cli.app, ["replay", str(tmp_path / "none")]).exit_code == 1
+    assert CliRunner().invoke(cli.app, ["replay", str(bundle), "--url", "http://127.0.0.1:1"]).exit_code == 1
+    assert "--since" in terminal.refused("scim-log", "list", "--since", "yesterday")
+
+
+async def _pushed(file: Path, token: str) -> None:
+    """The same user twice, through the server as it is put together."""
+    config = configuration.load(file)
+    async with root.opened(config) as door, TestClient(TestServer(root.make_app(config, door))) as client:
+        for _ in range(2):
+            headers = {"Authorization": f"Bearer {token}"}
+            await client.post("/scim/v2/Users", json={"userName": "anna", "shoeSize": 1}, headers=headers)

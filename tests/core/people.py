@@ -29,6 +29,7 @@ from scimd.core.standing import (
     Rules,
     SourceRules,
     Standing,
+    ValueFact,
     standing,
 )
 
@@ -75,6 +76,10 @@ def in_group(
     return MembershipFact(source_id, GroupId(group), group, path, (effect,))
 
 
+def with_role(value: str, *effects: Effect, source_id: SourceId = HR) -> ValueFact:
+    return ValueFact(source_id, "role", value, effects)
+
+
 def project(target: str = "apollo", role: RoleName = MEMBER, rule: int = 1) -> Effect:
     return Effect(rule, "project", target, role)
 
@@ -119,6 +124,13 @@ memberships = st.builds(
     st.sampled_from([(), ("inner",), ("inner", "outer")]),
     st.lists(effects, max_size=3),
 )
+values = st.builds(
+    lambda source_id, attribute, value, effects: ValueFact(source_id, attribute, value, tuple(effects)),
+    st.sampled_from(SOURCES),
+    st.sampled_from(["role", "entitlement"]),
+    st.sampled_from(["lead", "gold"]),
+    st.lists(effects.filter(lambda effect: effect.rule > 0), max_size=3),
+)
 _by = st.sampled_from(["ann", "bob"])
 grants = st.one_of(
     st.builds(ManualGrant, st.just("role"), _role_names, _by),
@@ -146,6 +158,7 @@ any_facts = st.builds(
     has_address=st.sampled_from([True, True, False]),
     assertions=_few(assertions, 4),
     memberships=_few(memberships, 5),
+    values=_few(values, 4),
     grants=_few(grants),
     gates=st.one_of(st.just(()), _few(gates, 2)),
     reinstated=_few(st.builds(Reinstatement, st.sampled_from(SOURCES), _by), 2),

@@ -38,6 +38,7 @@ from .people import (
     role,
     rules,
     source,
+    with_role,
 )
 
 INVITES = rules(source(HR, invite="immediate"))
@@ -418,3 +419,50 @@ def test_time_is_no_argument():
 
 def test_project_ids_are_the_targets():
     assert list(decide(by(HR)).projects) == [ProjectId("general")]
+
+
+# ------------------------------------------------------------------------------ roles and entitlements
+
+
+def test_value_gives_what_its_rule_says_and_its_origin_names_it():
+    found = decide(by(), values=(with_role("lead", role(MANAGER), Effect(1, "licence", "pro")),))
+    assert (found.roles, found.licences) == ((MANAGER,), {"pro"})
+    assert {g.origin for g in found.grants if g.kind != "project"} == {
+        Origin("value", "role lead", HR, None, 1)
+    }
+    assert [r.fact for r in found.reasons if r.about == "role:manager"] == ["role 'lead' of hr, rule 1"]
+
+
+def test_values_and_groups_are_tried_by_one_order_of_numbers():
+    group, value = in_group(role(ENGINEER, rule=2)), with_role("lead", role(MANAGER, rule=1))
+    assert decide(by(), memberships=(group,), values=(value,)).roles == (MANAGER, ENGINEER)
+    group, value = in_group(role(ENGINEER, rule=1)), with_role("lead", role(MANAGER, rule=2))
+    assert decide(by(), memberships=(group,), values=(value,)).roles == (ENGINEER, MANAGER)
+
+
+def test_value_gives_nothing_above_the_ceiling_of_its_source():
+    under = rules(source(HR, ceiling=USER))
+    found = decide(by(), under=under, values=(with_role("lead", role(MANAGER)),))
+    assert found.roles == (USER,)
+    assert why(found, "role:manager", Verdict.BLOCKED) == ["Manager is above the ceiling of this source"]
+
+
+def test_value_gives_account_admin_only_by_a_rule_that_may():
+    told = (with_role("boss", role(ACCOUNT_ADMIN, rule=3)),)
+    assert decide(by(), values=told).roles == (USER,)
+    assert decide(by(), under=rules(admin_rules=frozenset({(HR, 3)})), values=told).roles == (ACCOUNT_ADMIN,)
+
+
+def test_values_of_an_inactive_or_dropped_person_rest():
+    told = (with_role("lead", project()),)
+    for assertion in (by(active=False), by(state="gone")):
+        found = decide(assertion, values=told)
+        assert {g.dormant for g in found.grants if g.target == "apollo"} == {True}
+
+
+def test_values_of_a_source_in_shadow_and_of_a_detached_one_give_nothing():
+    told = (with_role("lead", project()),)
+    shadow = decide(by(), under=rules(source(HR, state="shadow")), values=told)
+    detached = decide(by(state="history"), values=told)
+    assert ("project", "apollo") not in live(shadow) | live(detached)
+    assert [r.fact for r in detached.reasons if "detached" in r.why and "role" in r.fact]

@@ -14,7 +14,7 @@ from scimd.core.standing import CauseKind, Grant, Standing, Status, standing
 
 from .people import SOURCES, any_facts, any_rules, by, gates, source
 
-_TUPLES = ("assertions", "memberships", "grants", "gates", "reinstated")
+_TUPLES = ("assertions", "memberships", "values", "grants", "gates", "reinstated")
 
 
 def without(known: Facts, source_id: SourceId) -> Facts:
@@ -22,6 +22,7 @@ def without(known: Facts, source_id: SourceId) -> Facts:
         known,
         assertions=tuple(a for a in known.assertions if a.source_id != source_id),
         memberships=tuple(m for m in known.memberships if m.source_id != source_id),
+        values=tuple(v for v in known.values if v.source_id != source_id),
         reinstated=tuple(r for r in known.reinstated if r.source_id != source_id),
     )
 
@@ -95,7 +96,7 @@ def test_no_rule_leads_to_account_admin_but_an_allowed_one(known: Facts, under: 
     for grant in found.grants:
         if (
             grant.kind == "role"
-            and grant.origin.kind == "group"
+            and grant.origin.kind in ("group", "value")
             and is_account_admin(under.roles[grant.target])
         ):
             assert (grant.origin.source_id, grant.origin.rule) in under.admin_rules

@@ -80,7 +80,7 @@ EXTENSIONS: dict[str, dict[str, Any]] = {
         "status": "active",
         "seat": True,
         "causes": [],
-        "projects": [{"value": "j1", "display": "Apollo", "role": "member"}],
+        "projects": [{"value": "j1", "role": "member"}],
     },
     "p1": {
         "status": "inactive",
@@ -125,7 +125,8 @@ def _person(conn: Connection, org: str, key: str) -> None:
         insert(tables.people).values(
             org_id=org, id=key, kind="person", local_user_name=key, display_name=key, profile={},
             status="active", causes=[], primary_role="user", roles=["user"], created_by="test",
-            extension=orjson.dumps(extension) if extension else None, rest=7, created_at=at, changed_at=at,
+            owner_source_id=SOURCE, extension=orjson.dumps(extension) if extension else None, rest=7,
+            created_at=at, changed_at=at,
         )
     )  # fmt: skip
     conn.execute(
@@ -186,11 +187,15 @@ def _groups_of(key: str) -> tuple[GroupRef, ...]:
     return tuple(GroupRef(group, GROUPS[group]["displayName"], group in direct) for group in sorted(found))
 
 
+def _name(group: str | None) -> str:
+    return str(GROUPS[group or ""]["displayName"])
+
+
 def _groups() -> dict[str, bytes]:
     rendered = {}
     for key, document in GROUPS.items():
         members = tuple(
-            MemberRef(person or child or "", "User" if person else "Group", member)
+            MemberRef(person, "User", person) if person else MemberRef(child or "", "Group", _name(child))
             for member, person, child in MEMBERS.get(key, ())
             if (person or child) and person != "p9"
         )

@@ -113,6 +113,7 @@ class Installation:
     door: Door
     url: str
     http: ClientSession
+    app: web.Application
 
     async def organization(self, slug: str, **more: Any) -> OrganizationRecord:
         return await organizations.create(self.door, NewOrganization(slug=slug, **more), OPERATOR)
@@ -152,6 +153,6 @@ async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
         app: web.Application = http_app.make(config, door)
         scim_app.add(app, config, door)
         async with TestServer(app) as server, ClientSession() as http:
-            yield Installation(door, str(server.make_url("")).rstrip("/"), http)
+            yield Installation(door, str(server.make_url("")).rstrip("/"), http, app)
     finally:
         await database.aclose()

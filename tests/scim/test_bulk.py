@@ -215,7 +215,7 @@ async def test_request_that_cannot_be_read_changes_nothing(idp: Client, whole: d
 
 
 async def test_announced_limits_are_kept(database_url: str) -> None:
-    """§3.7.4: 413, and nothing is done."""
+    """§3.7.4, lesson 12: 413, and nothing is done."""
     limits = {"scim": {"max_bulk_operations": 3}, "server": {"max_body_bytes": 4096, "public_url": BASE[:-8]}}
     async with installed(database_url, **limits) as running:
         client = await running.client(await running.organization("acme"))

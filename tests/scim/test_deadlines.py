@@ -14,9 +14,12 @@ from tests.scim.serving import PUBLIC_URL, installed
 
 
 async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
-    server = {"public_url": PUBLIC_URL, "request_timeout": 0.5}
+    server = {"public_url": PUBLIC_URL, "request_timeout": 2}
     async with installed(database_url, server=server) as scimd:
         client = await scimd.client(await scimd.organization("acme"))
+        await client.get(
+            "/Users"
+        )  # what comes first takes connections and a rule book; the body shall be late
         url = URL(scimd.url)
         for head in ("Content-Length: 50", "Transfer-Encoding: chunked"):
             reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -37,7 +40,7 @@ async def test_answer_that_takes_too_long_is_a_503(
     async def stuck(*_: Any, **__: Any) -> None:
         await asyncio.sleep(30)
 
-    server = {"public_url": PUBLIC_URL, "request_timeout": 0.3}
+    server = {"public_url": PUBLIC_URL, "request_timeout": 1.5}
     async with installed(database_url, server=server) as scimd:
         client = await scimd.client(await scimd.organization("acme"))
         monkeypatch.setattr(reads, "scim_users", stuck)

@@ -218,3 +218,27 @@ async def test_memberships_wait_for_whoever_is_disabled_and_enabled(entra: Clien
     await entra.patch(path, {"op": "Replace", "path": "active", "value": "True"})
     assert await says(entra, user["id"]) == before
     assert [each["value"] for each in (await entra.get(path)).json["groups"]] == [group["id"]]
+
+
+async def test_app_roles_come_as_objects_and_as_json_within_a_string(entra: Client) -> None:
+    """customize-application-attributes, "Provisioning a role to a SCIM app": POST and PATCH differ."""
+    user = await entra.post(
+        "/Users",
+        {
+            "schemas": NEW["schemas"][:1],
+            "userName": "alias@contoso.example",
+            "roles": [{"primary": "True", "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}],
+        },
+    )
+    assert user.json["roles"] == [
+        {"primary": True, "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}
+    ]
+    role = '{"id":"06b07648-ecfe-589f-9d2f-6325724a46ee","value":"25","displayName":"Role1234"}'
+    added = await entra.patch(
+        f"/Users/{user.json['id']}", {"op": "Add", "path": "roles", "value": [{"value": role}]}
+    )
+    assert added.json["roles"][1:] == [{"value": "25", "display": "Role1234"}]
+    odd = await entra.patch(
+        f"/Users/{user.json['id']}", {"op": "Replace", "path": "roles", "value": [{"value": "{no json"}]}
+    )
+    assert odd.json["roles"] == [{"value": "{no json"}]

@@ -14,7 +14,8 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER,
 from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import Scope, condition, sort
+from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
 from tests.scim.population import BASE, ORG, SOURCE, fill, resources
@@ -92,7 +93,7 @@ CASES = [
     (USER, f'{SCIMD_URN}:status eq "inactive"', {"p1"}),
     (USER, f"{SCIMD_URN}:seat eq true", {"p0"}),
     (USER, f'{SCIMD_URN}:causes eq "deactivated"', {"p1"}),
-    (USER, f'{SCIMD_URN}:projects[display eq "Apollo"]', {"p0"}),
+    (USER, f'{SCIMD_URN}:projects[value eq "j1"]', {"p0"}),
     (USER, 'id eq "p3"', {"p3"}),
     (USER, 'meta.created gt "2026-01-05T00:00:00Z"', {"p4", "p5"}),
     (USER, 'meta.lastModified eq "2026-01-03T01:00:00.002002+01:00"', {"p2"}),
@@ -102,6 +103,14 @@ CASES = [
     (USER, 'groups.value eq "g1"', {"p0", "p1", "p2"}),
     (USER, 'groups[display eq "everyone"]', {"p0", "p1", "p2", "p5"}),
     (USER, "groups pr", {"p0", "p1", "p2", "p5"}),
+    (USER, 'groups.type eq "DIRECT"', {"p0", "p1", "p2", "p5"}),
+    (USER, 'groups[type eq "indirect" and display eq "ops"]', {"p2"}),
+    (USER, 'groups[type eq "direct" and value eq "g0"]', {"p5"}),
+    (USER, f'groups.$ref eq "{BASE}/Groups/g2"', {"p0", "p1", "p2"}),
+    (USER, f'schemas eq "{ENTERPRISE_URN}"', {"p2", "p3"}),
+    (USER, f'schemas eq "{SCIMD_URN}"', {"p0", "p1"}),
+    (USER, f'schemas eq "{ENTERPRISE_URN.upper()}"', set()),
+    (USER, "schemas pr", {"p0", "p1", "p2", "p3", "p4", "p5"}),
     (USER, 'userName gt "z"', {"p1", "p3", "p4"}),
     (USER, 'title gt "\uffff"', {"p5"}),
     (GROUP, 'displayName eq "OPS"', {"g1"}),
@@ -114,6 +123,12 @@ CASES = [
     (GROUP, "not (members pr)", {"g3"}),
     (GROUP, 'members[type eq "group"]', {"g0", "g1", "g2"}),
     (GROUP, 'externalId eq "G-0"', {"g0"}),
+    (GROUP, 'members.display eq "ops Øst"', {"g1"}),
+    (GROUP, 'members.display eq "OPS ØST"', set()),
+    (GROUP, 'members[type eq "User" and display eq "p2"]', {"g2"}),
+    (GROUP, f'members.$ref eq "{BASE}/Users/p5"', {"g0"}),
+    (GROUP, f'members.$ref sw "{BASE}/Groups/"', {"g0", "g1", "g2"}),
+    (GROUP, 'schemas co "Group"', {"g0", "g1", "g2", "g3"}),
 ]
 
 
@@ -271,3 +286,27 @@ def test_look_up_by_user_name_takes_the_common_path() -> None:
     assert looked_up(USER, 'userName eq "Dana@Acme.example"') == "dana@acme.example"
     assert looked_up(GROUP, 'userName eq "dana"') is None
     assert looked_up(USER, 'userName eq "dana" and active eq true') is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "wanted"),
+    [
+        (USER, "groups.value", ["p5", "p0", "p1", "p2", "p3", "p4"]),
+        (USER, "groups.display", ["p5", "p0", "p1", "p2", "p3", "p4"]),
+        (USER, "groups.type", ["p0", "p1", "p2", "p5", "p3", "p4"]),
+        (USER, "schemas", ["p0", "p1", "p2", "p3", "p4", "p5"]),
+        (GROUP, "members.value", ["g1", "g2", "g0", "g3"]),
+        (GROUP, "members.display", ["g1", "g2", "g0", "g3"]),
+        (GROUP, "members.type", ["g0", "g1", "g2", "g3"]),
+    ],
+)
+def test_what_is_made_of_members_sorts_by_the_first_that_is_shown(
+    conn: Connection, kind: ResourceKind, path: str, wanted: list[str]
+) -> None:
+    name, _, part = path.partition(".")
+    found = kind.resolve(None, name, part or None)
+    assert found is not None
+    where = scope(conn, kind)
+    statement = select(where.key).where(where.table.c.org_id == ORG, where.table.c.state == "live")
+    statement = statement.order_by(*sort(found, False, where).order, where.key)
+    assert list(conn.execute(statement).scalars()) == wanted

@@ -195,7 +195,6 @@ BROKEN = [
     "userName gt null",
     'name eq "x"',
     'title[value eq "x"]',
-    "schemas pr",
     'x509Certificates.value co "a"',
 ]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -91,3 +93,22 @@ async def _passes(client: Client) -> None:
     passed = [each for each in results if each.status is not Status.SKIPPED]
     skipped = {each.title: each.reason for each in results if each.status is Status.SKIPPED}
     assert len(passed) > 100, (len(passed), skipped)
+
+
+@pytest.mark.parametrize("extensions", [0, 2])
+async def test_scim2_test_of_scim2_cli_passes(scimd: Installation, extensions: int) -> None:
+    """The command as an admin runs it: a process of its own, against the address and a token."""
+    declared = [{**each, "attribute": _testable(each["attribute"])} for each in (HR, DOORS)][:extensions]
+    org = await scimd.organization("acme")
+    client = await scimd.client(org, profile="rfc", config=source_with(*declared))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from scim2_cli import cli; cli()", "--url", f"{scimd.url}/scim/v2", "test",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "SCIM_CLI_HEADERS": f"Authorization: Bearer {client.token}"},
+    )  # fmt: skip
+    said = (await asyncio.wait_for(process.communicate(), 120))[0].decode()
+    lines = [line for line in said.splitlines() if line.split(" ")[0].isupper()]
+    assert len(lines) > 100, said
+    assert all(line.startswith("SUCCESS") for line in lines), said
+    assert process.returncode == 0

@@ -90,6 +90,8 @@ class GroupFound:
     before: int = 0
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    #: How many people it would lose, through nested groups too; 0 where that is how many members.
+    lost: int = 0
     gives_admin: bool = False
 
 
@@ -169,7 +171,7 @@ def make(people: Iterable[PersonFound], groups: Iterable[GroupFound], basis: Bas
         changes=changes,
         counts=_counts(changes, basis.unchanged),
         seats=_seats(people, basis.seats),
-        mails=sum(1 for person in people if person.wants_mail),
+        mails=_mails(people, changes),
         trips=trips,
         fingerprint=_fingerprint(changes, basis),
     )
@@ -185,12 +187,18 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
         removals=len(removed),
         groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
         losses=tuple(
-            GroupLoss(group.external_id or "", group.name, group.before, len(group.remove))
+            GroupLoss(group.external_id or "", group.name, group.before, group.lost or len(group.remove))
             for group in groups
             if group.remove
         ),
         admins_removed=sum(1 for person in removed if person.is_admin),
     )
+
+
+def _mails(people: Sequence[PersonFound], changes: Sequence[Change]) -> int:
+    """How many are invited if the plan is applied as it is: nobody whose coming is held."""
+    held = {change.external_id for change in changes if change.kind == "user" and change.outcome == "staged"}
+    return sum(1 for person in people if person.wants_mail and person.external_id not in held)
 
 
 def _seats(people: Sequence[PersonFound], seats: Seats) -> dict[str, int | None]:

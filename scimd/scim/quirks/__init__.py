@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from scimd.core.catalogue import Form
 from scimd.core.people import Document
 from scimd.scim.patch import PatchRules
 
@@ -31,6 +32,11 @@ class Quirk:
     parts: frozenset[Part]
     apply: Callable[[Document], Document]
 
+    @property
+    def does(self) -> str:
+        """What it does, in the words of its function, for the request log."""
+        return (self.apply.__doc__ or self.name).strip().partition("\n")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -42,14 +48,16 @@ class Profile:
     #: PATCH of a user answers 200 with the resource, else 204; of a group likewise.
     user_patch_answers: bool = True
     group_patch_answers: bool = False
+    #: Whose form /Roles and /Entitlements have.
+    catalogue: Form = "draft"
 
-    def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[str, ...]]:
-        """The body as the generic code takes it, and the names of the transforms that changed it."""
+    def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[Quirk, ...]]:
+        """The body as the generic code takes it, and the transforms that changed it."""
         applied = []
         for quirk in self.quirks:
             if kind in quirk.kinds and part in quirk.parts:
                 changed = quirk.apply(body)
                 if changed is not body:
-                    applied.append(quirk.name)
+                    applied.append(quirk)
                     body = changed
         return body, tuple(applied)

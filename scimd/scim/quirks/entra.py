@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import orjson
+
 from scimd.core.attributes import ENTERPRISE_URN
 from scimd.core.people import Document
 from scimd.scim.quirks import Quirk
@@ -20,6 +22,7 @@ _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
 
 
 def _group_schema(body: Document) -> Document:
+    """Microsoft's own schema of groups, which holds no attribute, is left out of ``schemas``."""
     schemas = body.get("schemas")
     if not isinstance(schemas, list):
         return body
@@ -55,6 +58,50 @@ def _manager_operation(operation: Any) -> Any:
     return operation
 
 
+def _roles(body: Document) -> Document:
+    """A role as JSON within a string: ``{"value": "{\\"id\\":…,\\"value\\":\\"25\\"}"}``."""
+    changed: Document = {}
+    for key, value in body.items():
+        if key.lower() == "roles":
+            changed[key] = _unpacked_roles(value)
+        elif key == "Operations" and isinstance(value, list):
+            changed[key] = [_role_operation(each) for each in value]
+        else:
+            changed[key] = value
+    return body if changed == body else changed
+
+
+def _role_operation(operation: Any) -> Any:
+    if not isinstance(operation, Mapping) or "value" not in operation:
+        return operation
+    path, value = operation.get("path"), operation["value"]
+    if isinstance(path, str) and path.lower() == "roles":
+        return {**operation, "value": _unpacked_roles(value)}
+    if path is None and isinstance(value, Mapping):
+        return {**operation, "value": _roles(dict(value))}
+    return operation
+
+
+def _unpacked_roles(value: Any) -> Any:
+    return [_unpacked_role(each) for each in value] if isinstance(value, list) else _unpacked_role(value)
+
+
+def _unpacked_role(role: Any) -> Any:
+    text = role.get("value") if isinstance(role, Mapping) else role
+    if not isinstance(text, str) or not text.startswith("{"):
+        return role
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return role
+    if not isinstance(told, dict) or not isinstance(told.get("value"), str):
+        return role
+    given = dict(role) if isinstance(role, Mapping) else {}
+    name = told.get("displayName")
+    shown = {"display": name} if isinstance(name, str) and name else {}
+    return {**shown, **given, "value": told["value"]}
+
+
 def _canonical(path: str) -> str:
     return f"{ENTERPRISE_URN}:manager" if path.lower() == "manager" else path
 
@@ -86,4 +133,13 @@ MANAGER_FORMS = Quirk(
     _managers,
 )
 
-QUIRKS = (EXTRA_GROUP_SCHEMA, MANAGER_FORMS)
+ROLES_AS_JSON = Quirk(
+    "entra.roles-as-json",
+    date(2026, 11, 1),
+    f"{_SOURCE}customize-application-attributes#provisioning-a-role-to-a-scim-app",
+    frozenset(("User",)),
+    frozenset(("create", "replace", "patch")),
+    _roles,
+)
+
+QUIRKS = (EXTRA_GROUP_SCHEMA, MANAGER_FORMS, ROLES_AS_JSON)

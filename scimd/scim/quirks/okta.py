@@ -12,8 +12,8 @@ from scimd.scim.quirks import Quirk
 _READ_ONLY = ("id", "meta", "schemas")
 
 
-def _drop_ids(body: Document) -> Document:
-    """The rename of a group carries the group's id: ``{"op": "replace", "value": {"id": …}}``."""
+def drop_ids(body: Document) -> Document:
+    """Without what no client may set: a rename carries the group's id (``"value": {"id": …}``)."""
     operations = body.get("Operations")
     if not isinstance(operations, list):
         return body
@@ -36,7 +36,7 @@ GROUP_ID_IN_RENAME = Quirk(
     "https://developer.okta.com/docs/api/openapi/okta-scim/guides/scim-20/#update-a-specific-group-name",
     frozenset(("User", "Group")),
     frozenset(("patch",)),
-    _drop_ids,
+    drop_ids,
 )
 
 QUIRKS = (GROUP_ID_IN_RENAME,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scimd.scim.patch import PatchRules
-from scimd.scim.quirks import Profile, entra, okta
+from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta
 from scimd.scim.values import Rules
 
 #: Takes what all of them send.
@@ -22,14 +22,14 @@ PROFILES = {
     for profile in (
         DEFAULT,
         RFC,
-        Profile("okta", okta.QUIRKS),
+        Profile("okta", okta.QUIRKS, catalogue="okta"),
         Profile("entra", entra.QUIRKS),
         Profile("onelogin", DEFAULT.quirks),
         Profile("jumpcloud", DEFAULT.quirks),
         Profile("google", DEFAULT.quirks),
         Profile("ping", DEFAULT.quirks),
-        Profile("keycloak", DEFAULT.quirks),
-        Profile("authentik", DEFAULT.quirks),
+        Profile("keycloak", (*DEFAULT.quirks, *keycloak.QUIRKS)),
+        Profile("authentik", authentik.QUIRKS),
     )
 }
 

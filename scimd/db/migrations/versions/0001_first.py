@@ -524,6 +524,16 @@ def upgrade() -> None:
         postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.create_index(
+        "ix_people_local",
+        "people",
+        ["org_id", "created_at", "id"],
+        unique=False,
+        sqlite_where=sa.text("owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"),
+        postgresql_where=sa.text(
+            "owner_source_id IS NULL AND sign_in_key IS NOT NULL AND deleted_at IS NULL"
+        ),
+    )
+    op.create_index(
         "ix_people_not_in_yet",
         "people",
         ["org_id", "id"],
@@ -673,6 +683,40 @@ def upgrade() -> None:
     op.create_index("ix_runs_source", "runs", ["org_id", "source_id", "started_at"], unique=False)
     op.create_index("ix_runs_state", "runs", ["org_id", "state"], unique=False)
     op.create_table(
+        "scim_requests",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("at", types.UtcDateTime(), nullable=False),
+        sa.Column("token_id", types.Id(), nullable=True),
+        sa.Column("token_name", sa.Text(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=True),
+        sa.Column("source_name", sa.Text(), nullable=False),
+        sa.Column("profile", types.KeyText(), nullable=False),
+        sa.Column("correlation_id", types.KeyText(), nullable=False),
+        sa.Column("method", types.KeyText(), nullable=False),
+        sa.Column("pattern", types.KeyText(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=True),
+        sa.Column("status", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("scim_type", types.KeyText(), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("duration_us", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("headers", types.Json(), nullable=False),
+        sa.Column("transforms", types.Json(), nullable=False),
+        sa.Column("ignored", types.Json(), nullable=False),
+        sa.Column("resource_kind", types.KeyText(), nullable=True),
+        sa.Column("resource_id", types.Id(), nullable=True),
+        sa.Column("request", sa.Text(), nullable=True),
+        sa.Column("response", sa.Text(), nullable=True),
+        sa.Column("omitted", types.Json(), nullable=False),
+        sa.Column("bytes", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("dropped", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_scim_requests")),
+    )
+    op.create_index(
+        "ix_scim_requests_correlation", "scim_requests", ["org_id", "correlation_id"], unique=False
+    )
+    op.create_table(
         "seat_days",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("day", types.KeyText(), nullable=False),
@@ -753,6 +797,9 @@ def upgrade() -> None:
         sa.Column("config_version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("user_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("group_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_since", types.UtcDateTime(), nullable=True),
+        sa.Column("leaving_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("leaving_of", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_success_at", types.UtcDateTime(), nullable=True),
         sa.Column("last_full_at", types.UtcDateTime(), nullable=True),
@@ -810,6 +857,7 @@ def upgrade() -> None:
         sa.Column("expires_at", types.UtcDateTime(), nullable=True),
         sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
         sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.Column("trace_until", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_tokens")),
     )
     op.create_index("ix_tokens_source", "tokens", ["org_id", "source_id"], unique=False)
@@ -823,6 +871,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_unsettled")),
     )
     op.create_index("ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at"], unique=False)
+    op.create_table(
+        "value_effects",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("source_id", types.Id(), nullable=False),
+        sa.Column("rule", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("target", types.KeyText(), nullable=False),
+        sa.Column("project_role", types.KeyText(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "source_id", "rule", "kind", name=op.f("pk_value_effects")),
+    )
     op.create_table(
         "waiting",
         sa.Column("org_id", types.Id(), nullable=False),

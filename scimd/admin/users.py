@@ -1,0 +1,226 @@
+"""Users: the list, one of them with every fact, and why their access is what it is."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from scimd.admin.audit import AuditEntry
+from scimd.admin.endpoints import Call, endpoint
+from scimd.admin.models import Flag, Listed, ListQuery, Output, Search, Text
+from scimd.core.errors import NotFound
+from scimd.org import audit_reads, labels, reads, user_reads
+from scimd.org.admin_reads import PersonPage
+from scimd.org.audit_reads import EntryFilter
+from scimd.org.user_reads import UserFilter
+
+Status = Literal["active", "pending", "inactive"]
+
+
+class Named(Output):
+    id: str
+    name: str
+
+
+class UserProject(Output):
+    id: str
+    name: str
+    role: str = Field(description="The strongest role that they have there.")
+
+
+class User(Output):
+    """One line of the list, and what stands first of one user."""
+
+    id: str
+    kind: str = Field(description="`person` or `service`.")
+    display_name: str
+    user_name: str = Field(description="Local and unique; SCIM's may differ.")
+    email: str | None = Field(description="The sign-in address.")
+    email_verified: bool
+    status: Status
+    causes: list[str] = Field(description="Why they are not simply active, the strongest first.")
+    primary_role: str
+    roles: list[str] = Field(description="The whole set, the primary one first.")
+    has_seat: bool
+    approved: bool
+    accepted: bool = Field(description="They have accepted an invitation.")
+    team: Named | None
+    projects: list[UserProject]
+    licences: list[Named]
+    source: Named | None = Field(description="The source that owns profile and status; null: local.")
+    created_at: datetime
+    created_by: str
+    changed_at: datetime
+    deleted_at: datetime | None = Field(description="Deleted, and restorable for 30 days.")
+
+
+class UserRow(User):
+    last_login_at: datetime | None
+
+
+class Grant(Output):
+    """One reason for one thing."""
+
+    kind: Literal["role", "project", "team", "licence"]
+    target: str
+    name: str
+    project_role: str | None
+    origin: Literal["manual", "group", "default"]
+    by: str
+    source_id: str | None
+    group_id: str | None
+    rule: int | None
+    dormant: bool = Field(description="Kept, and without effect for now.")
+
+
+class Assertion(Output):
+    """What one source says of the user."""
+
+    source_id: str
+    source_name: str
+    external_id: str | None
+    user_name: str
+    active: bool
+    state: str
+    document: dict[str, Any]
+    changed_at: datetime
+
+
+class Reason(Output):
+    """One line of the explanation: about what, which fact or rule, what became of it, why."""
+
+    about: str
+    fact: str
+    verdict: str
+    why: str
+
+
+class Explanation(Output):
+    id: str
+    status: Status
+    causes: list[str]
+    owner: str | None = Field(description="The id of the source whose word is the status.")
+    roles: list[str]
+    projects: dict[str, str] = Field(description="The role in each project, by the project's id.")
+    team: str | None
+    licences: list[str]
+    wants_seat: bool
+    has_seat: bool
+    unsettled: bool = Field(description="Something changed that is not carried out yet.")
+    reasons: list[Reason]
+    grants: list[Grant]
+    assertions: list[Assertion]
+    names: dict[str, str] = Field(description="What the ids above are called.")
+
+    @classmethod
+    def from_page(cls, page: PersonPage, names: dict[str, str]) -> Self:
+        standing = page.standing
+        return cls(
+            id=page.person.id,
+            status=standing.status.value,
+            causes=[str(cause) for cause in standing.causes],
+            owner=standing.owner,
+            roles=list(standing.roles),
+            projects=dict(standing.projects),
+            team=standing.team,
+            licences=sorted(standing.licences),
+            wants_seat=standing.wants_seat,
+            has_seat=page.person.has_seat,
+            unsettled=page.unsettled,
+            reasons=[Reason.of(reason) for reason in standing.reasons],
+            grants=_grants(page, names),
+            assertions=[Assertion.of(each) for each in page.assertions],
+            names=names,
+        )
+
+
+def _grants(page: PersonPage, names: dict[str, str]) -> list[Grant]:
+    found = [
+        Grant(
+            kind=grant.kind,
+            target=grant.target,
+            name=names.get(grant.target, grant.target),
+            project_role=grant.project_role,
+            origin=grant.origin.kind,
+            by=grant.origin.by,
+            source_id=grant.origin.source_id,
+            group_id=grant.origin.group_id,
+            rule=grant.origin.rule,
+            dormant=grant.dormant,
+        )
+        for grant in page.standing.grants
+    ]
+    return sorted(found, key=lambda grant: (grant.kind, grant.name, grant.origin, grant.rule or 0, grant.by))
+
+
+class UserQuery(ListQuery):
+    q: Search | None = Field(None, description="A part of a name or an address.")
+    status: Status | None = None
+    role: Text | None = Field(None, description="Primary or among the role set.")
+    team: Text | None = Field(None, description="A team's id.")
+    project: Text | None = Field(None, description="A project's id.")
+    licence: Text | None = Field(None, description="A licence's id.")
+    source: Text | None = Field(None, description="The id of the source that owns them.")
+    local: Flag | None = Field(None, description="Whether no source owns them.")
+    kind: Literal["person", "service"] | None = None
+    has_seat: Flag | None = None
+    approved: Flag | None = None
+    deleted: Flag = Field(False, description="Those that are deleted and can be restored, instead.")
+    sort: Literal[
+        "created", "-created", "user_name", "-user_name", "display_name", "-display_name", "email", "-email",
+        "status", "-status", "role", "-role", "team", "-team", "source", "-source", "changed", "-changed",
+        "last_login", "-last_login",
+    ] = "created"  # fmt: skip
+
+
+@endpoint("GET", "/users", needs=("users.read",))
+async def index(call: Call, query: UserQuery) -> Listed[UserRow]:
+    """List users.
+
+    With `deleted=true` those that can be restored.
+    """
+    only = UserFilter(**query.model_dump(include=set(UserFilter.__dataclass_fields__)))
+    found = await user_reads.list_users(call.door, call.org_id, only, call.window)
+    return Listed.of(found, UserRow.of)
+
+
+@endpoint("GET", "/users/{id}", needs=("users.read",), etag=True)
+async def show(call: Call) -> User:
+    """Show a user."""
+    return User.of(await user_reads.get_user(call.door, call.org_id, call.id))
+
+
+@endpoint("GET", "/users/{id}/explain", needs=("users.read",))
+async def explain(call: Call) -> Explanation:
+    """Explain a user's access.
+
+    For each role, project, team, licence, seat and the status: which fact and which rule gave it, which
+    lost, which gate blocks; and what each source says of the user.
+    """
+    page = await reads.show_person(call.door, call.org_id, call.id)
+    if page.person.id != call.id:  # the page of the terminal takes names, too
+        raise NotFound("user", call.id)
+    return Explanation.from_page(page, await labels.names_of(call.door, call.org_id, _mentioned(page)))
+
+
+def _mentioned(page: PersonPage) -> set[str]:
+    """The ids that the explanation holds."""
+    grants = page.standing.grants
+    origins = {part for grant in grants for part in (grant.origin.source_id, grant.origin.group_id) if part}
+    owner = {page.standing.owner} if page.standing.owner else set()
+    return {grant.target for grant in grants} | set(page.standing.projects) | origins | owner
+
+
+class HistoryQuery(ListQuery):
+    sort: Literal["at", "-at"] = "-at"
+
+
+@endpoint("GET", "/users/{id}/history", needs=("audit.read",))
+async def history(call: Call, query: HistoryQuery) -> Listed[AuditEntry]:
+    """List what happened to a user."""
+    await user_reads.get_user(call.door, call.org_id, call.id)
+    only = EntryFilter(target=call.id)
+    found = await audit_reads.list_entries(call.door, call.org_id, only, call.window)
+    return Listed.of(found, AuditEntry.of)

@@ -1,0 +1,401 @@
+"""A SCIM request and its answer with pseudonyms for values, and everything else as it was sent.
+
+Kept: the names of attributes, paths, operators, schema URNs, booleans, ``op``, the words that the
+attribute table knows (``work``, ``direct``), counts, scimd's own sentences. A password has no
+pseudonym at all. A body that is no JSON is kept as its shape alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import orjson
+
+from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
+from scimd.core.people import fold
+from scimd.core.pseudonyms import Pseudonyms
+
+#: What stands for every password.
+PASSWORD: Final = "(password)"  # noqa: S105
+#: The one key of a body that was no JSON; its value is the body's shape.
+MALFORMED: Final = "malformed"
+SHAPE_CHARS = 2_000
+
+_NAMES_KNOWN = 2_000
+
+_DEEPEST = 32
+_SECRET = re.compile(r"passw|pwd|secret|passcode", re.IGNORECASE)
+_NAME = re.compile(r"\$?[A-Za-z][A-Za-z0-9_-]{0,39}")
+_URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{0,31}:[A-Za-z0-9:._-]{1,120}", re.IGNORECASE)
+_KNOWN_URNS = ("urn:ietf:params:scim:", "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/")
+_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"?|[()\[\]]|[^\s()\[\]"]+|\s+', re.DOTALL)
+_COMPARES = frozenset(("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"))
+_JOINS = frozenset(("and", "or", "not", "pr"))
+_COUNTS = frozenset(("totalresults", "itemsperpage", "startindex", "count", "failonerrors"))
+_NAMES = frozenset(("attributes", "excludedattributes", "sortby"))
+_STATUS = re.compile(r"[1-5]\d\d")
+_META = frozenset(("created", "lastmodified", "version", "resourcetype"))
+_VERBS = frozenset(
+    re.findall(
+        r"\w+",
+        "add remove replace get post put patch delete ascending descending invalidfilter toomany uniqueness "
+        "mutability invalidsyntax invalidpath notarget invalidvalue invalidvers sensitive invalidcursor "
+        "expiredcursor invalidcount",
+    )
+)
+_OWN = re.compile(r'"?(?:[0-9T:.Z+-]{4,40}|W/[^"]{1,40}|User|Group)"?')
+_MESSAGES = "urn:ietf:params:scim:api:messages:"
+_WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
+_IS_EXPRESSION = re.compile(r"\[|\s(?:eq|ne|co|sw|ew|gt|ge|lt|le|pr)\b", re.IGNORECASE)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
+_ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
+_PARAMETERS = {
+    name.lower(): name
+    for name in (
+        "filter",
+        "sortBy",
+        "sortOrder",
+        "startIndex",
+        "count",
+        "attributes",
+        "excludedAttributes",
+        "cursor",
+    )
+}
+
+
+def canonical_words(kinds: Iterable[ResourceKind] = KINDS) -> Iterator[str]:
+    """The values that attributes name themselves, which are no person's."""
+    for row in _rows(kinds):
+        yield from row.canonical
+
+
+def _rows(kinds: Iterable[ResourceKind]) -> Iterator[Attribute]:
+    for kind in kinds:
+        for schema in (COMMON, kind.schema, *kind.extensions):
+            for row in schema.attributes:
+                yield row
+                yield from row.sub
+
+
+class RequestPseudonyms:
+    """One organization's pseudonyms, for requests about resources of ``kinds``.
+
+    ``base_url``: scimd's own address, which is kept where it stands in front of a value.
+    """
+
+    def __init__(self, pseudonyms: Pseudonyms, base_url: str, kinds: Iterable[ResourceKind] = KINDS) -> None:
+        kinds = tuple(kinds)
+        self._of = pseudonyms
+        self._base = base_url
+        self._known = (
+            {row.name.lower() for row in _rows(kinds)} | _COMPARES | _JOINS | {"null", "true", "false"}
+        )
+        self._known |= {each.id.lower() for kind in kinds for each in (kind.schema, *kind.extensions)}
+        self._messages: dict[str, Callable[[str], str]] = {
+            "op": self._verb,
+            "method": self._verb,
+            "scimtype": self._verb,
+            "sortorder": self._verb,
+            "status": self._verb,
+            "path": self.path,
+            "filter": self.expression,
+            "detail": self.sentence,
+            "bulkid": pseudonyms.text,
+            "attributes": self.names,
+            "excludedattributes": self.names,
+            "sortby": self.names,
+        }
+        #: Of the request at hand: what it said, and the names that were kept of it.
+        self._heard: list[Any] = []
+        self._names: set[str] = set()
+        self._known_names: dict[str, tuple[bool, str | None]] = {}
+
+    def begin(self) -> None:
+        """Another request: what the last one said may stand in scimd's sentences no more."""
+        self._heard.clear()
+        self._names.clear()
+
+    def heard(self, *texts: str) -> None:
+        """Texts of this request whose words may stand in scimd's sentences, too."""
+        self._heard.append(list(texts))
+
+    # ------------------------------------------------------------------------------ bodies
+
+    def body(self, raw: bytes, *, message: bool = False, answer: bool = False) -> tuple[bytes, Any]:
+        """A body with pseudonyms, as JSON, and the body as it was parsed (None for no JSON).
+
+        ``message``: it is a PatchOp, a search or a bulk request, whether it says so or not. ``answer``:
+        scimd made it, so that its words are not what the request said.
+        """
+        try:
+            parsed = orjson.loads(raw)
+        except (orjson.JSONDecodeError, RecursionError):
+            parsed = None
+        deep = raw.count(b"{") + raw.count(b"[") > _DEEPEST
+        if parsed is None or (deep and _depth(parsed) > _DEEPEST):
+            return orjson.dumps({MALFORMED: shape(raw)}), None
+        if not answer:
+            self._heard.append(parsed)
+        return orjson.dumps(self.document(parsed, "operations" if message else "")), parsed
+
+    def document(self, value: Any, key: str = "") -> Any:
+        """A JSON value that stands under a key; ``operations`` is the key of protocol messages."""
+        if isinstance(value, str):
+            return self._string(value, key)
+        if isinstance(value, Mapping):
+            return self._object(value, key)
+        if isinstance(value, list):
+            return [self.document(each, key) for each in value]
+        if value is None or isinstance(value, bool) or key in _COUNTS:
+            return value
+        return self._of.number(value)
+
+    def _object(self, value: Mapping[str, Any], key: str) -> dict[str, Any]:
+        message = key == "operations" or _is_message(value)
+        secret = message and any(
+            name.lower() == "path" and isinstance(each, str) and _SECRET.search(each)
+            for name, each in value.items()
+        )
+        made: dict[str, Any] = {}
+        for name, each in value.items():
+            low = name.lower()
+            hidden, masked = self._named(name)
+            if hidden or (secret and low == "value"):
+                made[masked] = _hidden(each)
+            elif (key == "meta" and low in _META) or (message and low == "version"):
+                made[name] = each
+            elif message and low in self._messages and isinstance(each, str):
+                made[name] = self._messages[low](each)
+            elif message and low in _NAMES and isinstance(each, list):
+                made[name] = [self.names(one) if isinstance(one, str) else self.document(one) for one in each]
+            else:
+                made[masked] = self.document(each, low)
+        return made
+
+    def _named(self, name: str) -> tuple[bool, str]:
+        """Whether a key is a secret's, and what it is called here; known for keys that are names."""
+        known = self._known_names.get(name)
+        if known is None:
+            plain = _NAME.fullmatch(name) is not None
+            known = _SECRET.search(name) is not None, name if plain else None
+            if len(self._known_names) < _NAMES_KNOWN:
+                self._known_names[name] = known
+        hidden, kept = known
+        if kept is None:
+            return hidden, self.name(name)
+        self._names.add(kept)
+        return hidden, kept
+
+    def _string(self, value: str, key: str) -> str:
+        if key == "schemas":
+            return self.urn(value)
+        if value.startswith("bulkId:"):
+            return f"bulkId:{self._of.text(value[7:])}"
+        return self.url(value)
+
+    def _verb(self, text: str) -> str:
+        """A word of the protocol: kept where it is one."""
+        return text if text.lower() in _VERBS or _STATUS.fullmatch(text) else self._of.text(text)
+
+    # ------------------------------------------------------------------------------ names, paths
+
+    def name(self, name: str) -> str:
+        """An attribute's name, or a path that stands for one; anything else is a value."""
+        if _NAME.fullmatch(name):
+            return self._kept(name)
+        return self._of.text(name) if " " in name and "[" not in name else self.expression(name)
+
+    def _kept(self, name: str) -> str:
+        self._names.add(name)
+        return name
+
+    def names(self, text: str) -> str:
+        return ",".join(self.name(each.strip()) for each in text.split(","))
+
+    def urn(self, text: str) -> str:
+        known = _URN.fullmatch(text) or text.lower().startswith(_KNOWN_URNS)
+        return text if known else self._of.text(text)
+
+    def path(self, text: str) -> str:
+        """PATCH's path of an attribute, or the address that a bulk operation names."""
+        return self.address(text) if text.startswith("/") else self.expression(text)
+
+    def expression(self, text: str) -> str:
+        """A filter or a path: its values have pseudonyms, quoted or not.
+
+        What is no known name counts as one only where a name may stand; elsewhere it is a value.
+        """
+        made: list[str] = []
+        opens, about = True, ""
+        for lexeme in _LEXEME.findall(text):
+            low = lexeme.lower()
+            if lexeme.isspace():
+                made.append(lexeme)
+            elif lexeme in "()[]" or low in _JOINS:
+                opens = True
+                made.append(lexeme)
+            elif lexeme.startswith('"'):
+                opens = False
+                made.append(self._compared(lexeme, about, self._quoted))
+            elif opens:
+                opens, about = False, low
+                made.append(lexeme if low in self._known else self._attribute(lexeme))
+            elif low in _COMPARES:
+                made.append(lexeme)
+            else:
+                made.append(self._compared(lexeme, about, self._literal))
+        return "".join(made)
+
+    def _compared(self, lexeme: str, about: str, made: Callable[[str], str]) -> str:
+        """A value that is compared with an attribute; scimd's own times are nobody's."""
+        if _SECRET.search(about):
+            return f'"{PASSWORD}"' if lexeme.startswith('"') else PASSWORD
+        return lexeme if about.startswith("meta.") and _OWN.fullmatch(lexeme) else made(lexeme)
+
+    def _attribute(self, text: str) -> str:
+        """``urn:…:User:name.sub`` and ``.sub`` as sent, where every part is fit to be a name."""
+        head, colon, rest = text.rpartition(":")
+        if colon and self.urn(head) != head:
+            return self._of.text(text)
+        fit = all(_NAME.fullmatch(each) for each in rest.split(".") if each) or (
+            colon and _URN.fullmatch(text)
+        )
+        return self._kept(text) if fit else head + colon + self._of.text(rest)
+
+    def _quoted(self, lexeme: str) -> str:
+        try:
+            value = orjson.loads(lexeme)
+        except orjson.JSONDecodeError:
+            return self._of.text(lexeme)
+        made = self._string(value, "") if isinstance(value, str) else value
+        return orjson.dumps(made).decode()
+
+    def _literal(self, text: str) -> str:
+        return text if text.lower() in ("true", "false", "null") else self._of.text(text)
+
+    # ------------------------------------------------------------------------------ addresses
+
+    def url(self, text: str) -> str:
+        """A value; below scimd's own address only the ids are exchanged."""
+        if self._base and text.startswith(self._base):
+            return self._base + self.address(text[len(self._base) :])
+        return self._of.text(text)
+
+    def address(self, text: str) -> str:
+        """``/Users/<id>?filter=…`` below the base."""
+        path, mark, query = text.partition("?")
+        made = "/".join(self.segment(unquote(each)) for each in path.split("/"))
+        return made + (f"?{self.query(query)}" if mark else "")
+
+    def segment(self, text: str) -> str:
+        if text in _ENDPOINTS or text == "":
+            return text
+        if text.startswith("bulkId:"):
+            return f"bulkId:{quote(self._of.text(text[7:]), safe='')}"
+        return quote(self.urn(text), safe=":")
+
+    def query(self, raw: str) -> str:
+        """A query string; parameters that SCIM does not know are values."""
+        pairs = []
+        for name, value in parse_qsl(raw, keep_blank_values=True, errors="replace"):
+            known = _PARAMETERS.get(name.lower())
+            pairs.append((name if known else self._of.text(name), self._parameter(known, value)))
+        return urlencode(pairs, quote_via=quote)
+
+    def _parameter(self, name: str | None, value: str) -> str:
+        match name:
+            case "filter":
+                return self.expression(value)
+            case "attributes" | "excludedAttributes" | "sortBy":
+                return self.names(value)
+            case "sortOrder":
+                return self._verb(value)
+            case "startIndex" | "count" if re.fullmatch(r"-?\d{1,9}", value, re.ASCII):
+                return value
+            case _:
+                return self._of.text(value)
+
+    # ------------------------------------------------------------------------------ scimd's sentences
+
+    def sentence(self, text: str) -> str:
+        """A detail that scimd wrote, without what it repeats of the request or says of a person."""
+        text = _WHO.sub(lambda match: self._of.text(match[0]), text)
+        text = _QUOTED.sub(self._repeated, text)
+        text = _ADDRESS.sub(lambda match: self._of.text(match[0]), text)
+        said = {word for each in self._heard for word in _words_of(each)} - self._known
+        return _WORD.sub(lambda match: self._repeats(match[0], said), text) if said else text
+
+    def _repeated(self, match: re.Match[str]) -> str:
+        """What stands in quotes: an expression, a name that the request has, or a value."""
+        mark, inner = match[0][0], match[0][1:-1]
+        if inner in self._names or inner.lower() in self._known or inner.lower().startswith(_KNOWN_URNS):
+            return match[0]
+        made = self.expression(inner) if _IS_EXPRESSION.search(inner) else self._of.text(inner)
+        return f"{mark}{made}{mark}"
+
+    def _repeats(self, word: str, said: set[str]) -> str:
+        known = any(word in name for name in self._names)
+        return self._of.word(word) if fold(word) in said and not known else word
+
+
+_ENDPOINTS = frozenset(
+    ("Users", "Groups", "Roles", "Entitlements", "Me", "Bulk", ".search", "ServiceProviderConfig",
+     "ResourceTypes", "Schemas", "User", "Group")
+)  # fmt: skip
+
+
+def shape(raw: bytes) -> str:
+    """What a body that is no JSON looked like: letters as ``a``, digits as ``0``, its beginning."""
+    text = raw[: SHAPE_CHARS * 2].decode("utf-8", "replace")[:SHAPE_CHARS]
+    return _SHAPED.sub(_placeholder, text)
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    found = match[0]
+    if found[0] == "\\":  # half of a surrogate pair is its own fault
+        return "\\ud800"
+    return "0" if found.isdecimal() else "A" if found.isupper() else "a"
+
+
+def _hidden(value: Any) -> Any:
+    return None if value is None else PASSWORD
+
+
+def _is_message(value: Mapping[str, Any]) -> bool:
+    schemas = value.get("schemas")
+    return isinstance(schemas, list) and any(
+        isinstance(each, str) and each.lower().startswith(_MESSAGES) for each in schemas
+    )
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        depth += 1
+        level = [
+            each
+            for one in level
+            if isinstance(one, dict | list)
+            for each in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
+
+
+def _words_of(value: Any) -> Iterator[str]:
+    """The words of four characters or more in all strings of a value, folded."""
+    if isinstance(value, str):
+        for word in _WORD.findall(value):
+            if len(word) >= 4:
+                yield fold(word)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _words_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _words_of(each)

@@ -1,0 +1,144 @@
+"""The list of invitations, as admins see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from scimd.core.errors import NotFound
+from scimd.core.invitations import Invitation, InvitationStatus
+from scimd.core.people import InvitationId, OrgId, PersonId, SourceId
+from scimd.db.tables import deliveries, invitations, people
+from scimd.org.tx import Door
+from scimd.org.windows import Slice, Window, cut
+
+
+def invitation_of(row: Any) -> Invitation:
+    return Invitation(
+        id=InvitationId(row.id),
+        org_id=OrgId(row.org_id),
+        person_id=PersonId(row.person_id),
+        expires_at=row.expires_at,
+        status=InvitationStatus(row.status),
+        generation=row.generation,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRecord:
+    """``status`` by the clock. ``delivery``: what became of the newest mail, ``why`` it was refused."""
+
+    id: InvitationId
+    person_id: PersonId
+    display_name: str
+    address: str
+    status: str
+    staged: bool
+    generation: int
+    message: str | None
+    invited_by: str
+    source_id: SourceId | None
+    created_at: datetime
+    expires_at: datetime
+    sent_at: datetime | None
+    ended_at: datetime | None
+    ended_by: str | None
+    delivery: str | None
+    why: str | None
+
+
+def _listed() -> Select[Any]:
+    newest = (
+        select(func.max(deliveries.c.id))
+        .where(deliveries.c.org_id == invitations.c.org_id, deliveries.c.invitation_id == invitations.c.id)
+        .correlate(invitations)
+        .scalar_subquery()
+    )
+    return (
+        select(invitations, people.c.display_name, deliveries.c.state, deliveries.c.last_error)
+        .join(people, (people.c.org_id == invitations.c.org_id) & (people.c.id == invitations.c.person_id))
+        .outerjoin(deliveries, (deliveries.c.org_id == invitations.c.org_id) & (deliveries.c.id == newest))
+    )
+
+
+def _record(row: Any, now: datetime) -> InvitationRecord:
+    status = invitation_of(row).status_at(now) if not row.staged else InvitationStatus(row.status)
+    return InvitationRecord(
+        id=InvitationId(row.id),
+        person_id=PersonId(row.person_id),
+        display_name=row.display_name,
+        address=row.address,
+        status=status.value,
+        staged=row.staged,
+        generation=row.generation,
+        message=row.message,
+        invited_by=row.invited_by,
+        source_id=SourceId(row.source_id) if row.source_id else None,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        sent_at=row.sent_at,
+        ended_at=row.ended_at,
+        ended_by=row.ended_by,
+        delivery=row.state,
+        why=row.last_error,
+    )
+
+
+async def list_invitations(
+    door: Door, org_id: OrgId, *, status: str | None = None, limit: int = 100, after: str | None = None
+) -> list[InvitationRecord]:
+    """The newest first, without hidden ones. ``status`` as stored; ``after``: the last id seen."""
+    query = _listed().where(invitations.c.org_id == org_id, invitations.c.hidden_at.is_(None))
+    if status is not None:
+        query = query.where(invitations.c.status == status)
+    if after is not None:
+        query = query.where(invitations.c.id < after)
+    query, now = query.order_by(invitations.c.id.desc()).limit(limit), door.clock()
+    return await door.read(lambda conn: [_record(row, now) for row in conn.execute(query)])
+
+
+async def window(
+    door: Door, org_id: OrgId, part: Window, *, status: str | None = None, q: str | None = None
+) -> Slice[InvitationRecord]:
+    """Invitations without hidden ones, by the time at which they were made, ``address`` or ``expires``.
+
+    ``status`` by the clock: one whose time is over is expired, also before the job has said so.
+    """
+    now, i = door.clock(), invitations.c
+    query = _listed().where(i.org_id == org_id, i.hidden_at.is_(None))
+    over = (i.status == "pending") & ~i.staged & (i.expires_at <= now)
+    if status == "expired":
+        query = query.where((i.status == "expired") | over)
+    elif status is not None:
+        query = query.where(i.status == status, ~over)
+    if q and q.strip():
+        text = q.strip()
+        query = query.where(
+            func.lower(i.address).contains(text.lower(), autoescape=True)
+            | func.lower(people.c.display_name).contains(text.lower(), autoescape=True)
+        )
+    sorts = {"address": i.address, "expires": i.expires_at}
+
+    def body(conn: Connection) -> Slice[InvitationRecord]:
+        return cut(conn, query, part, sorts, i.id).map(lambda row: _record(row, now))
+
+    return await door.read(body)
+
+
+async def get(door: Door, org_id: OrgId, invitation_id: str) -> InvitationRecord:
+    """Raises NotFound."""
+    query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
+    query, now = query.where(invitations.c.hidden_at.is_(None)), door.clock()
+    row = await door.read(lambda conn: conn.execute(query).first())
+    if row is None:
+        raise NotFound("invitation", invitation_id)
+    return _record(row, now)
+
+
+def one(conn: Connection, org_id: OrgId, invitation_id: InvitationId) -> InvitationRecord:
+    query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
+    row = conn.execute(query).one()
+    return _record(row, row.created_at)

@@ -1,0 +1,277 @@
+"""From a request as it was seen to its entry in the request log: pseudonyms for values, and what scimd did.
+
+The making of an entry costs some hundred microseconds, so the edge only keeps a ``Seen`` and goes on;
+entries are made behind, in a thread. Nothing but ``Seen`` ever holds a value as it was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from scimd.core.attributes import COMMON, GROUP, Attribute, ResourceKind, Schema
+from scimd.core.people import OrgId, SourceId, TokenId
+from scimd.core.pseudonyms import Pseudonyms
+from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
+from scimd.org.secrets import Keyring
+from scimd.org.tokens import TokenHolder
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_KINDS = {"Users": "User", "Groups": "Group"}
+_FIXED = frozenset(("ServiceProviderConfig", "ResourceTypes", "Schemas"))
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,60}(?:; ?charset=[A-Za-z0-9-]{1,20})?")
+_TAG = re.compile(r'(?:W/)?"[0-9-]{1,40}"|\*')
+_SELECTED = re.compile(r"\[.*?\]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request as it came and what was answered. ``target``: path and query below ``/scim/v2``.
+
+    ``holder`` is None, and ``token_hash`` set, where the token opened nothing. ``users``: what a user
+    of the source may have. Bodies are None where there was none, or it was never read.
+    """
+
+    at: datetime
+    holder: TokenHolder | None
+    token_hash: bytes | None
+    correlation_id: str
+    method: str
+    target: str
+    status: int
+    duration_us: int
+    request: bytes | None
+    response: bytes | None
+    headers: Mapping[str, str]
+    transforms: tuple[tuple[str, str], ...]
+    users: ResourceKind | None
+
+    @property
+    def bytes(self) -> int:
+        """About what it takes in memory."""
+        return 500 + len(self.request or b"") + len(self.response or b"") + len(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Whose request it is, as the log shows it."""
+
+    org_id: OrgId
+    token_id: TokenId
+    token_name: str
+    source_id: SourceId
+    source_name: str
+    profile: str
+
+
+class Scribe:
+    """Makes entries. ``base_url``: the public address with ``/scim/v2``; ``at_most``: bytes of a body."""
+
+    def __init__(self, keys: Keyring, base_url: str, at_most: int) -> None:
+        self._keys = keys
+        self._base_url = base_url
+        self._at_most = at_most
+        self._of: dict[tuple[OrgId, SourceId], tuple[ResourceKind | None, RequestPseudonyms]] = {}
+
+    def entry(self, seen: Seen, speaker: Speaker) -> dict[str, Any]:
+        """The columns of ``scim_requests`` but for ``org_id``, ``id`` and ``dropped``."""
+        masks = self._masks(speaker, seen.users)
+        masks.begin()
+        raw_path, mark, raw_query = seen.target.encode("utf-8", "replace").decode().partition("?")
+        segments = [unquote(each) for each in raw_path.strip("/").split("/")]
+        pattern = pattern_of(segments)
+        masks.heard(*segments, unquote(raw_query.replace("+", " ")))
+        path, query = masks.address(raw_path), masks.query(raw_query) if mark else None
+        message = seen.method == "PATCH" or pattern.endswith(("/.search", "/Bulk"))
+        request, sent = self._body(masks, seen.request, message=message)
+        fixed = segments[0] in _FIXED
+        response, answered = self._body(masks, None if fixed else seen.response, answer=True)
+        said: Mapping[str, Any] = answered if isinstance(answered, dict) and seen.status >= 400 else {}
+        kind, resource_id = _touched(segments, seen.status, answered)
+        omitted = [
+            name
+            for name, raw, kept in (("request", seen.request, request), ("response", seen.response, response))
+            if raw and kept is None and not (fixed and name == "response")
+        ]
+        return {
+            "at": seen.at,
+            "token_id": speaker.token_id,
+            "token_name": speaker.token_name,
+            "source_id": speaker.source_id,
+            "source_name": speaker.source_name,
+            "profile": speaker.profile,
+            "correlation_id": seen.correlation_id,
+            "method": seen.method if seen.method in METHODS else "?",
+            "pattern": pattern,
+            "path": _storable(path),
+            "query": _storable(query) if query is not None else None,
+            "status": seen.status,
+            "scim_type": said.get("scimType"),
+            "detail": _storable(masks.sentence(str(said["detail"]))) if "detail" in said else None,
+            "duration_us": seen.duration_us,
+            "headers": _headers(seen.headers),
+            "transforms": [{"name": name, "did": did} for name, did in seen.transforms],
+            "ignored": self._ignored(masks, seen, pattern, sent),
+            "resource_kind": kind,
+            "resource_id": resource_id,
+            "request": request,
+            "response": response,
+            "omitted": omitted,
+            "bytes": 400 + len(request or "") + len(response or "") + len(path) + len(query or ""),
+        }
+
+    def _body(
+        self, masks: RequestPseudonyms, raw: bytes | None, *, message: bool = False, answer: bool = False
+    ) -> tuple[str | None, Any]:
+        if not raw or len(raw) > self._at_most:
+            return None, None
+        made, parsed = masks.body(raw, message=message, answer=answer)
+        return made.decode(), parsed
+
+    def _ignored(self, masks: RequestPseudonyms, seen: Seen, pattern: str, sent: Any) -> list[dict[str, str]]:
+        kind = _kind_of(pattern, seen.users)
+        if kind is None or seen.status >= 400 or not isinstance(sent, dict):
+            return []
+        found = _patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent)
+        return [{"name": _storable(masks.name(name)), "why": why} for name, why in dict(found).items()]
+
+    def _masks(self, speaker: Speaker, users: ResourceKind | None) -> RequestPseudonyms:
+        key = speaker.org_id, speaker.source_id
+        known = self._of.get(key)
+        if known is not None and known[0] is users:
+            return known[1]
+        if len(self._of) >= 100:
+            self._of.clear()
+        kinds = (users, GROUP) if users is not None else None
+        pseudonyms = pseudonyms_of(self._keys, speaker.org_id, users)
+        made = RequestPseudonyms(pseudonyms, self._base_url, *(() if kinds is None else (kinds,)))
+        self._of[key] = users, made
+        return made
+
+
+def pseudonyms_of(keys: Keyring, org_id: OrgId, users: ResourceKind | None = None) -> Pseudonyms:
+    """The organization's own, under a key of its own that is made from ``secrets.key``."""
+    key = next(iter(keys.live(f"request-log/{org_id}").values()))
+    return Pseudonyms(key, canonical_words((users, GROUP)) if users is not None else canonical_words())
+
+
+# ------------------------------------------------------------------------------ what was asked for
+
+
+def pattern_of(segments: list[str]) -> str:
+    """``/Users/{id}``; ``/?`` for an address where nothing is."""
+    match segments:
+        case [("Users" | "Groups" | "Roles" | "Entitlements" | "Bulk" | ".search" | "Me") as name]:
+            return f"/{name}"
+        case [name] if name in _FIXED:
+            return f"/{name}"
+        case [("Users" | "Groups" | "Roles" | "Entitlements") as name, ".search"]:
+            return f"/{name}/.search"
+        case [("Users" | "Groups" | "Roles" | "Entitlements" | "Schemas" | "ResourceTypes") as name, _]:
+            return f"/{name}/{{id}}"
+        case _:
+            return "/?"
+
+
+def _kind_of(pattern: str, users: ResourceKind | None) -> ResourceKind | None:
+    if pattern in ("/Users", "/Users/{id}"):
+        return users
+    return GROUP if pattern in ("/Groups", "/Groups/{id}") else None
+
+
+def _touched(segments: list[str], status: int, answered: Any) -> tuple[str | None, str | None]:
+    """The resource of an address, or the one that a POST made; no id where there is no such resource."""
+    kind = _KINDS.get(segments[0])
+    if kind is None or segments[1:] == [".search"]:
+        return None, None
+    if len(segments) == 1:
+        made = answered.get("id") if status == 201 and isinstance(answered, dict) else None
+        return kind, made if isinstance(made, str) else None
+    there = status not in (401, 404) and _ID.fullmatch(segments[1])
+    return kind, segments[1] if there else None
+
+
+def _headers(given: Mapping[str, str]) -> dict[str, str]:
+    """Those that decide an answer, where they are what they should be."""
+    forms = {"Content-Type": _MEDIA_TYPE, "If-Match": _TAG, "If-None-Match": _TAG, "ETag": _TAG}
+    return {name: value if forms[name].fullmatch(value) else "?" for name, value in given.items()}
+
+
+def _storable(text: str) -> str:
+    """Text that any database holds: no NUL, no half characters."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+# ------------------------------------------------------------------------------ what was ignored
+
+_UNKNOWN = "scimd serves no such attribute"
+_READ_ONLY = "it is read-only"
+_NOT_KEPT = "scimd keeps no password"
+_EXPECTED = frozenset(("schemas", "id", "meta"))  # every client sends them back; nobody wonders
+
+
+def ignored(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What of a resource that was sent has no effect, and why (docs/semantics.md)."""
+    for name, value in body.items():
+        schema = kind.schema_of(name) if ":" in name else None
+        if schema is not None:
+            yield from _within(schema, value)
+        elif name.lower() not in _EXPECTED:
+            yield from _attribute(kind.schema.find(name) or COMMON.find(name), name, value)
+
+
+def _within(schema: Schema, value: Any) -> Iterator[tuple[str, str]]:
+    for name, each in value.items() if isinstance(value, Mapping) else ():
+        if name.lower() != "schemas":
+            yield from _attribute(schema.find(name), f"{schema.id}:{name}", each)
+
+
+def _attribute(row: Attribute | None, name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if row is None:
+        yield name, _UNKNOWN
+    elif row.mutability == "readOnly":
+        yield name, _READ_ONLY
+    elif row.mutability == "writeOnly":
+        yield name, _NOT_KEPT
+    elif row.sub:
+        for each in value if isinstance(value, list) else [value]:
+            for part in each if isinstance(each, Mapping) else ():
+                if row.find(part) is None:
+                    yield f"{name}.{part}", _UNKNOWN
+
+
+def _patched(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    operations = next((value for name, value in body.items() if name.lower() == "operations"), None)
+    for each in operations if isinstance(operations, list) else ():
+        given = {name.lower(): value for name, value in each.items()} if isinstance(each, Mapping) else {}
+        path, value = given.get("path"), given.get("value")
+        paths = [path] if isinstance(path, str) and path else [*value] if isinstance(value, Mapping) else []
+        for one in paths:
+            yield from _path(kind, one, value if one == path else (value or {})[one])
+
+
+def _path(kind: ResourceKind, path: str, value: Any) -> Iterator[tuple[str, str]]:
+    schema = kind.schema_of(path)
+    if schema is not None:
+        yield from _within(schema, value)
+        return
+    plain = _SELECTED.sub("", path)
+    uri, _, rest = plain.rpartition(":")
+    name, _, sub = rest.partition(".")
+    found = kind.resolve(uri or None, name, sub or None)
+    if found is None:
+        yield plain, _UNKNOWN
+    elif name.lower() not in _EXPECTED:
+        yield from _attribute(found.target, plain, value)
+
+
+def parsed(text: str | None) -> Any:
+    """A body of an entry as JSON."""
+    return None if text is None else orjson.loads(text)

@@ -1,0 +1,80 @@
+"""Sessions and attempts to sign in, as admins list them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from scimd.core.people import OrgId, fold
+from scimd.db.tables import login_attempts, people, sessions
+from scimd.org.sessions import SessionRecord, record_of
+from scimd.org.tx import Door
+from scimd.org.windows import Slice, Window, cut
+
+_s, _a = sessions.c, login_attempts.c
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """``person_id`` None: nobody has that address."""
+
+    id: str
+    person_id: str | None
+    address: str
+    ip: str
+    success: bool
+    reason: str
+    at: datetime
+
+
+async def list_sessions(
+    door: Door, org_id: OrgId, window: Window, *, person_id: str | None = None, live: bool | None = None
+) -> Slice[SessionRecord]:
+    """Sorts: ``started``, ``last_active``. ``live``: neither ended, nor expired, nor idle for too long."""
+    now = door.clock()
+    lives = (
+        _s.ended_at.is_(None)
+        & (_s.expires_at > now)
+        & (_s.last_active_at > now - timedelta(seconds=door.settings.session_idle_s))
+    )
+    query = (
+        select(sessions, people.c.display_name)
+        .join(people, (people.c.org_id == _s.org_id) & (people.c.id == _s.person_id))
+        .where(_s.org_id == org_id)
+    )
+    if person_id is not None:
+        query = query.where(_s.person_id == person_id)
+    if live is not None:
+        query = query.where(lives if live else ~lives)
+    sorts = {"last_active": _s.last_active_at}
+    return await door.read(lambda conn: cut(conn, query, window, sorts, _s.id).map(record_of))
+
+
+async def list_attempts(
+    door: Door,
+    org_id: OrgId,
+    window: Window,
+    *,
+    person_id: str | None = None,
+    address: str | None = None,
+    ip: str | None = None,
+    success: bool | None = None,
+) -> Slice[AttemptRecord]:
+    """By time."""
+    query = select(login_attempts).where(_a.org_id == org_id)
+    for column, wanted in (
+        (_a.person_id, person_id),
+        (_a.address_key, fold(address) if address is not None else None),
+        (_a.ip, ip),
+        (_a.success, success),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    return await door.read(lambda conn: cut(conn, query, window, {}, _a.id).map(_attempt))
+
+
+def _attempt(row: Row[Any]) -> AttemptRecord:
+    return AttemptRecord(row.id, row.person_id, row.address, row.ip, row.success, row.reason, row.at)

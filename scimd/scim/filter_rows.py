@@ -1,0 +1,336 @@
+"""The values of multi-valued attributes as rows of a subquery: in the document, groups, members, schemas."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+from scim2_models.path import CompareOperator
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from scimd.core.attributes import SCIMD_URN, Resolved
+from scimd.db.tables import assertions, group_members, groups, people
+from scimd.org.group_nesting import DEPTH
+from scimd.scim.filter_values import Condition, Values
+from scimd.scim.filters import Test
+
+
+def rows_of(one: Values, found: Resolved) -> Rows:
+    """The rows of a multi-valued attribute."""
+    if found.extension is None:
+        match found.attribute.name:
+            case "groups":
+                return _GroupsOfUser(one, found)
+            case "members":
+                return _MembersOfGroup(one, found)
+            case "schemas":
+                return _Schemas(one, found)
+    return _JsonRows(one, found)
+
+
+class Rows(ABC):
+    """The values of a multi-valued attribute as rows of a subquery."""
+
+    def __init__(self, one: Values, found: Resolved) -> None:
+        self.one = one
+        self.found = found
+
+    @abstractmethod
+    def value(self, part: Resolved) -> ColumnElement[Any]:
+        """What a row has for the attribute or its sub-attribute."""
+
+    @abstractmethod
+    def any(self, inner: Condition) -> Condition:
+        """Some row satisfies the condition."""
+
+    @abstractmethod
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        """What sorting goes by: the primary row's value, else the first one's; NULL where there is none."""
+
+    def compare(self, test: Test) -> Condition:
+        return self.one.compare(self.value(test.found), test)
+
+    def present(self, found: Resolved) -> Condition:
+        if found.sub is not None or not found.attribute.sub:
+            return self.one.present(self.value(found), found.target)
+        parts = [Resolved(found.extension, found.attribute, part) for part in found.attribute.sub]
+        return or_(*(self.one.present(self.value(each), each.target) for each in parts))
+
+
+class _JsonRows(Rows):
+    """Elements of an array in the folded document."""
+
+    def __init__(self, one: Values, found: Resolved) -> None:
+        super().__init__(one, found)
+        base, path = one.base(found, found.keys)
+        self.source = one.json.rows(base, *path)
+
+    def value(self, part: Resolved) -> ColumnElement[Any]:
+        return self.one.json.part(self.source, part.sub.name if part.sub else None)
+
+    def is_primary(self) -> Condition:
+        if self.found.attribute.find("primary") is None:
+            return false()
+        flag = self.one.json.part(self.source, "primary")
+        return and_(flag.is_not(None), flag == self.one.json.flag(True))
+
+    def any(self, inner: Condition) -> Condition:
+        return exists(select(literal_column("1")).select_from(self.source).where(inner))
+
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        return (
+            select(self.one.sortable(self.value(part), part.target))
+            .select_from(self.source)
+            .order_by(case((self.is_primary(), 0), else_=1), self.source.c.key)
+            .limit(1)
+            .scalar_subquery()
+        )
+
+
+class _Schemas(Rows):
+    """The URNs of a resource: its own, and those of the extensions of which it has something."""
+
+    def value(self, part: Resolved) -> ColumnElement[Any]:
+        return self._urns.c.value  # type: ignore[no-any-return]
+
+    @property
+    def _core(self) -> str:
+        return self.one.scope.kind.schema.id
+
+    @cached_property
+    def _urns(self) -> Any:
+        kind = self.one.scope.kind
+        each = (select(literal(one.id, Text()).label("value")) for one in (kind.schema, *kind.extensions))
+        return union_all(*each).subquery()
+
+    def any(self, inner: Condition) -> Condition:
+        used = [
+            and_(self._urns.c.value == extension.id, self._uses(extension.id))
+            for extension in self.one.scope.kind.extensions
+        ]
+        mine = or_(self._urns.c.value == self._core, *used)
+        return exists(select(literal_column("1")).select_from(self._urns).where(inner, mine))
+
+    def _uses(self, urn: str) -> Condition:
+        said: Condition = self.one.json.text(self.one.scope.table.c.folded, urn).is_not(None)
+        if urn == SCIMD_URN:
+            return or_(said, self.one.person(people.c.extension).is_not(None))
+        return said
+
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        return self.one.sortable(literal(self._core, Text()), part.target)
+
+
+class _GroupsOfUser(Rows):
+    """The groups that hold a person, directly or through other groups: found from the groups' side."""
+
+    #: Whether a row's depth was asked for, which takes every pair of a group and a person.
+    _paired = False
+
+    def value(self, part: Resolved) -> ColumnElement[Any]:
+        match part.sub.name if part.sub is not None else "value":
+            case "display":
+                return groups.c.display_name_key
+            case "$ref":
+                return literal(f"{self.one.scope.base_url}/Groups/") + groups.c.id
+            case "type":
+                self._paired = True
+                return case((self._pairs.c.depth == 1, "direct"), else_="indirect")
+            case _:
+                return groups.c.id
+
+    def present(self, found: Resolved) -> Condition:
+        return true()
+
+    @cached_property
+    def _pairs(self) -> Any:
+        """Every group of the source with everybody in it, and by how many steps at least."""
+        scope = self.one.scope
+        down = (
+            select(groups.c.id.label("root"), groups.c.id.label("inner"), literal(1).label("depth"))
+            .where(
+                groups.c.org_id == scope.org_id,
+                groups.c.source_id == scope.source_id,
+                groups.c.state == "live",
+            )
+            .cte(recursive=True)
+        )
+        child, living, inside = group_members.alias(), groups.alias(), group_members.alias()
+        down = down.union(
+            select(down.c.root, child.c.child_id, down.c.depth + 1).where(
+                child.c.org_id == scope.org_id,
+                child.c.group_id == down.c.inner,
+                living.c.org_id == child.c.org_id,
+                living.c.id == child.c.child_id,
+                living.c.state == "live",
+                down.c.depth < DEPTH,
+            )
+        )
+        return (
+            select(down.c.root, inside.c.person_id, func.min(down.c.depth).label("depth"))
+            .where(
+                inside.c.org_id == scope.org_id,
+                inside.c.group_id == down.c.inner,
+                inside.c.person_id.is_not(None),
+            )
+            .group_by(down.c.root, inside.c.person_id)
+            .subquery()
+        )
+
+    def _with_groups(self, *wanted: Any) -> Any:
+        return (
+            select(*wanted)
+            .select_from(self._pairs)
+            .join(groups, and_(groups.c.org_id == self.one.scope.org_id, groups.c.id == self._pairs.c.root))
+        )
+
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        chosen = self._with_groups(self.one.sortable(self.value(part), part.target))
+        return (  # type: ignore[no-any-return]
+            chosen.where(self._pairs.c.person_id == assertions.c.person_id)
+            .order_by(self._pairs.c.depth, self._pairs.c.root)
+            .limit(1)
+            .correlate(assertions)
+            .scalar_subquery()
+        )
+
+    def any(self, inner: Condition) -> Condition:
+        if self._paired:
+            return assertions.c.person_id.in_(self._with_groups(self._pairs.c.person_id).where(inner))
+        scope = self.one.scope
+        down = (
+            select(groups.c.id)
+            .where(
+                groups.c.org_id == scope.org_id,
+                groups.c.source_id == scope.source_id,
+                groups.c.state == "live",
+                inner,
+            )
+            .cte(recursive=True)
+        )
+        child, inside = group_members.alias(), group_members.alias()
+        down = down.union(
+            select(child.c.child_id).where(
+                child.c.org_id == scope.org_id, child.c.group_id == down.c.id, child.c.child_id.is_not(None)
+            )
+        )
+        people_inside = select(inside.c.person_id).where(
+            inside.c.org_id == scope.org_id,
+            inside.c.group_id.in_(select(down.c.id)),
+            inside.c.person_id.is_not(None),
+        )
+        return assertions.c.person_id.in_(people_inside)
+
+
+class _MembersOfGroup(Rows):
+    """The members of a group that are known and not deleted."""
+
+    def value(self, part: Resolved) -> ColumnElement[Any]:
+        is_person = group_members.c.person_id.is_not(None)
+        base_url = self.one.scope.base_url
+        match part.sub.name if part.sub is not None else "value":
+            case "type":
+                return case((is_person, "user"), else_="group")
+            case "$ref":
+                user = literal(f"{base_url}/Users/") + group_members.c.person_id
+                return case(
+                    (is_person, user), else_=literal(f"{base_url}/Groups/") + group_members.c.child_id
+                )
+            case "display":
+                return func.coalesce(self._name_of_person(), self._name_of_group())
+            case _:
+                return func.coalesce(group_members.c.person_id, group_members.c.child_id)
+
+    def _name_of_person(self) -> ColumnElement[Any]:
+        """As it is shown: the owner's name for them, and none where that is but the user name."""
+        told = assertions.alias()
+        shown = case(
+            (people.c.owner_source_id == self.one.scope.source_id, people.c.display_name),
+            else_=told.c.user_name,
+        )
+        return (
+            select(case((shown == told.c.user_name, null()), else_=shown))
+            .where(
+                told.c.org_id == group_members.c.org_id,
+                told.c.source_id == self.one.scope.source_id,
+                told.c.person_id == group_members.c.person_id,
+                people.c.org_id == group_members.c.org_id,
+                people.c.id == group_members.c.person_id,
+            )
+            .correlate(group_members)
+            .scalar_subquery()
+        )
+
+    def _name_of_group(self) -> ColumnElement[Any]:
+        child = groups.alias()
+        return (
+            select(child.c.display_name)
+            .where(child.c.org_id == group_members.c.org_id, child.c.id == group_members.c.child_id)
+            .correlate(group_members)
+            .scalar_subquery()
+        )
+
+    def compare(self, test: Test) -> Condition:
+        row = test.found.sub
+        if test.op is CompareOperator.eq and row is not None and row.name == "value":
+            columns = (group_members.c.person_id, group_members.c.child_id)
+            return or_(*(and_(column.is_not(None), column == test.value) for column in columns))
+        return super().compare(test)
+
+    def present(self, found: Resolved) -> Condition:
+        if found.sub is not None and found.sub.name == "display":
+            return self.one.present(self.value(found), found.target)
+        return true()
+
+    def any(self, inner: Condition) -> Condition:
+        return exists(self._known(literal_column("1")).where(inner))
+
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        """People before groups, each by id, as they are shown."""
+        nested = case((group_members.c.person_id.is_(None), 1), else_=0)
+        chosen = self._known(self.one.sortable(self.value(part), part.target))
+        ids = func.coalesce(group_members.c.person_id, group_members.c.child_id)
+        return chosen.order_by(nested, ids).limit(1).scalar_subquery()  # type: ignore[no-any-return]
+
+    def _known(self, wanted: ColumnElement[Any]) -> Any:
+        """What is wanted of the members of the group at hand who are known and not deleted."""
+        child, person = groups.alias(), assertions.alias()
+        known = or_(
+            exists(
+                select(literal_column("1")).where(
+                    person.c.org_id == group_members.c.org_id,
+                    person.c.source_id == group_members.c.source_id,
+                    person.c.person_id == group_members.c.person_id,
+                    person.c.state == "live",
+                )
+            ),
+            exists(
+                select(literal_column("1")).where(
+                    child.c.org_id == group_members.c.org_id,
+                    child.c.id == group_members.c.child_id,
+                    child.c.state == "live",
+                )
+            ),
+        )
+        return (
+            select(wanted)
+            .where(group_members.c.org_id == groups.c.org_id, group_members.c.group_id == groups.c.id)
+            .where(known)
+            .correlate(groups)
+        )

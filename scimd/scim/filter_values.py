@@ -1,0 +1,218 @@
+"""One value of a resource as SQL, and what a comparison with it means in the dialect at hand.
+
+Columns where the attribute table names one, else JSON functions on the folded document. Every value
+is a bound parameter; every name comes from the table. Conditions are never NULL, so that ``not``
+means what it says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from scim2_models.path import CompareOperator
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    FromClause,
+    Text,
+    and_,
+    case,
+    cast,
+    collate,
+    func,
+    literal,
+    literal_column,
+    not_,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
+from scimd.db.tables import assertions, groups, people
+from scimd.scim.filters import Test
+
+Condition = ColumnElement[bool]
+_ORDER = {
+    CompareOperator.gt: "__gt__",
+    CompareOperator.ge: "__ge__",
+    CompareOperator.lt: "__lt__",
+    CompareOperator.le: "__le__",
+}
+_SORTED_CHARS = 500
+_NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
+#: Never NULL, so that no guard is needed and an index serves.
+_ALWAYS_SET = frozenset(("user_name_key", "person_id", "id", "created_at", "changed_at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose resources are asked for, and in which database's dialect."""
+
+    kind: ResourceKind
+    org_id: str
+    source_id: str
+    dialect: Literal["sqlite", "postgresql"]
+    base_url: str
+    tolerant: bool = True
+
+    @property
+    def table(self) -> Any:
+        return groups if self.kind is GROUP else assertions
+
+    @property
+    def key(self) -> ColumnElement[str]:
+        """The column with the resource's id."""
+        return groups.c.id if self.kind is GROUP else assertions.c.person_id
+
+
+class _Json:
+    """JSON paths in the dialect at hand. Names come from the attribute table, never from a client."""
+
+    def __init__(self, dialect: Literal["sqlite", "postgresql"]) -> None:
+        self.sqlite = dialect == "sqlite"
+
+    def text(self, base: ColumnElement[Any], *path: str) -> ColumnElement[str]:
+        """The value at the path as text; a boolean as 1 and 0 on SQLite, 'true' and 'false' else."""
+        if self.sqlite:
+            return func.json_extract(base, self._path(path))
+        return base.op("#>>", return_type=Text())(self._path(path))
+
+    def rows(self, base: ColumnElement[Any], *path: str) -> FromClause:
+        """The elements of the array at the path, one row each; none where there is no array."""
+        if self.sqlite:
+            return func.json_each(base, self._path(path)).table_valued("key", "value", "type").alias()
+        array = base.op("#>", return_type=JSONB())(self._path(path))
+        safe = case((func.jsonb_typeof(array) == "array", array), else_=literal_column("'[]'::jsonb"))
+        return func.jsonb_array_elements(safe).table_valued("value", with_ordinality="key").render_derived()
+
+    def part(self, rows: FromClause, name: str | None) -> ColumnElement[str]:
+        """A sub-attribute of a row of ``rows``; without a name the element itself."""
+        if not self.sqlite:
+            path = () if name is None else (name,)
+            return rows.c.value.op("#>>", return_type=Text())(self._path(path))
+        if name is None:
+            return rows.c.value
+        # json_extract fails on a text that is not JSON, such as a bare string in the array.
+        return func.json_extract(case((rows.c.type == "object", rows.c.value)), self._path((name,)))
+
+    def number(self, have: ColumnElement[Any]) -> ColumnElement[Any]:
+        """What ``text`` or ``part`` found, as a number; NULL where it is none."""
+        if self.sqlite:
+            return case((func.typeof(have).in_(("integer", "real")), have))
+        return case((have.op("~")(_NUMBER), cast(have, Double)))
+
+    def flag(self, value: bool) -> ColumnElement[Any]:
+        return literal_column(str(int(value)) if self.sqlite else f"'{str(value).lower()}'")
+
+    def _path(self, path: tuple[str, ...]) -> ColumnElement[Any]:
+        quoted = [f'"{name}"' for name in path]
+        if self.sqlite:
+            return literal_column(f"'${''.join(f'.{name}' for name in quoted)}'")
+        return literal_column(f"'{{{','.join(quoted)}}}'::text[]")
+
+
+class Values:
+    """The single values of the resources in a scope."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.json = _Json(scope.dialect)
+
+    def scalar(self, found: Resolved) -> ColumnElement[Any]:
+        """The expression of a single-valued attribute."""
+        if found.extension is None and found.attribute.name == "meta":
+            return self._meta(found.target.name)
+        if found.target.column == "id":
+            return self.scope.key
+        if found.target.column is not None:
+            return self.scope.table.c[found.target.column]  # type: ignore[no-any-return]
+        names = (*found.keys, found.sub.name) if found.sub else found.keys
+        base, path = self.base(found, names)
+        return self.json.text(base, *path)
+
+    def _meta(self, name: str) -> ColumnElement[Any]:
+        table, key = self.scope.table, self.scope.key
+        match name:
+            case "resourceType":
+                return literal(self.scope.kind.name)
+            case "location":
+                return literal(f"{self.scope.base_url}{self.scope.kind.endpoint}/") + key
+            case "version":
+                rest: ColumnElement[Any] = (
+                    literal("0") if self.scope.kind is GROUP else self.person(people.c.rest)
+                )
+                return literal('W/"') + cast(table.c.version, Text) + "-" + cast(rest, Text) + '"'
+            case "created":
+                return table.c.created_at  # type: ignore[no-any-return]
+            case _:
+                return table.c.changed_at  # type: ignore[no-any-return]
+
+    def person(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return (
+            select(column)
+            .where(people.c.org_id == assertions.c.org_id, people.c.id == assertions.c.person_id)
+            .correlate(assertions)
+            .scalar_subquery()
+        )
+
+    def base(self, found: Resolved, path: tuple[str, ...]) -> tuple[ColumnElement[Any], tuple[str, ...]]:
+        """The JSON in which an attribute stands, and the way to it."""
+        if found.extension != SCIMD_URN or found.attribute.mutability != "readOnly":
+            return self.scope.table.c.folded, path
+        if self.scope.dialect == "sqlite":
+            return self.person(cast(people.c.extension, Text)), path[1:]
+        return self.person(cast(func.convert_from(people.c.extension, "UTF8"), JSONB)), path[1:]
+
+    def compare(self, have: ColumnElement[Any], test: Test) -> Condition:
+        """One expression against the value, NULL-safe."""
+        if test.value is None:
+            present = self.present(have, test.found.target)
+            return present if test.op is CompareOperator.ne else not_(present)
+        if test.op is CompareOperator.ne:
+            return not_(self.compare(have, Test(test.found, CompareOperator.eq, test.value)))
+        value = test.value
+        if test.found.target.type in ("integer", "decimal"):
+            have = self.json.number(have)
+        elif isinstance(value, datetime) and test.found.target.column is None:
+            value = moment(value)  # as the folded document has it
+        compared: Condition = self._operate(have, test.op, value)
+        if getattr(have, "name", None) in _ALWAYS_SET and getattr(have, "table", None) is not None:
+            return compared
+        return and_(have.is_not(None), compared)
+
+    def _operate(self, have: ColumnElement[Any], op: CompareOperator, value: Any) -> Any:
+        if isinstance(value, bool):
+            return have == self.json.flag(value)
+        match op:
+            case CompareOperator.eq:
+                return have == value
+            case CompareOperator.co:
+                # LIKE would ignore ASCII case on SQLite.
+                find = func.instr if self.json.sqlite else func.strpos
+                return find(have, value) > 0 if value else true()
+            case CompareOperator.sw:
+                return func.substr(have, 1, len(value)) == value
+            case CompareOperator.ew:
+                tail = func.substr(have, -len(value)) if self.json.sqlite else func.right(have, len(value))
+                return tail == value if value else true()
+            case _:
+                if not self.json.sqlite and isinstance(value, str):
+                    have = collate(have, "C")
+                return getattr(have, _ORDER[op])(value)
+
+    def present(self, have: ColumnElement[Any], row: Attribute) -> Condition:
+        if row.type in ("string", "reference", "binary"):
+            return and_(have.is_not(None), have != "")
+        return have.is_not(None)
+
+    def sortable(self, value: ColumnElement[Any], row: Attribute) -> ColumnElement[Any]:
+        if row.type in ("integer", "decimal"):
+            return self.json.number(value)
+        if row.type == "boolean" or (row.type == "dateTime" and row.column):
+            return value
+        if row.max_chars is None or row.max_chars > _SORTED_CHARS:
+            value = func.substr(value, 1, _SORTED_CHARS)
+        return value if self.json.sqlite else collate(value, "C")

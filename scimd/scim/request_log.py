@@ -1,0 +1,219 @@
+"""The edge's end of the request log: what is kept of a request, collected in memory, written behind.
+
+``keep`` is called for what the log shall have; it appends to a bounded queue and returns. A second
+later ``flush`` makes entries of what waits, in a thread, and writes them together. A crash loses what
+waits; a burst that is more than memory has room for loses reads first, then the oldest, and the loss
+is counted in the entry that follows and in the server's log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from scimd import log
+from scimd.core.attributes import ResourceKind
+from scimd.core.errors import Refusal
+from scimd.core.people import OrgId
+from scimd.http import request_id
+from scimd.org import request_log
+from scimd.org.request_entries import Scribe, Seen, Speaker
+from scimd.org.tokens import TokenHolder
+from scimd.org.tx import Door
+
+logger = log.get(__name__)
+
+#: What ``Exchange`` leaves on the request for the log: the body as it was read, the transforms applied.
+BODY: web.RequestKey[bytes] = web.RequestKey("scim_body", bytes)
+TRANSFORMS: web.RequestKey[tuple[tuple[str, str], ...]] = web.RequestKey("scim_transforms", tuple)
+#: Set once the token is proved; and where it opened nothing, its hash.
+HOLDER: web.RequestKey[TokenHolder] = web.RequestKey("scim_holder", TokenHolder)
+TOKEN_HASH: web.RequestKey[bytes] = web.RequestKey("scim_token_hash", bytes)
+
+FLUSH_S = 1.0
+#: The queue's room: some seconds of the highest rate that a server reaches, and no more than a tenth of
+#: what it may weigh.
+ROOM_BYTES = 16 * 1024 * 1024
+_PORTION = 100
+#: For how long the making of entries rests, as a multiple of how long it worked.
+_REST = 2.0
+_BASE_CHARS = len("/scim/v2")
+_SENT = (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
+_READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
+
+
+def is_read(request: web.Request) -> bool:
+    return request.method in _READS or request.rel_url.raw_path.endswith("/.search")
+
+
+class Behind:
+    """The queue of one process, and who empties it."""
+
+    def __init__(self, door: Door, scribe: Scribe, room_bytes: int = ROOM_BYTES) -> None:
+        self._door = door
+        self._scribe = scribe
+        self._room = room_bytes
+        self._size = 0
+        #: Reads and refused tokens, which go first where there is no room; all else.
+        self._lesser: deque[Seen] = deque()
+        self._greater: deque[Seen] = deque()
+        self._dropped: Counter[OrgId] = Counter()
+        self._lost = 0
+        self._rest = _REST
+        self._turn = asyncio.Lock()
+
+    def wants(self, request: web.Request, status: int) -> bool:
+        """All but the successful reads of tokens that nobody traces."""
+        if status >= 400 or not is_read(request):
+            return True
+        until = request[HOLDER].trace_until
+        return until is not None and until > self._door.clock()
+
+    def keep(
+        self, request: web.Request, response: web.Response | None, seconds: float, users: ResourceKind | None
+    ) -> None:
+        """Queue a request and its answer; ``response`` None: it crashed. Copies nothing."""
+        holder = request.get(HOLDER)
+        hashed = request.get(TOKEN_HASH)
+        if holder is None and hashed is None:
+            return  # nobody's: no organization to tell
+        status = 500 if response is None else response.status
+        body = None if response is None else response.body
+        seen = Seen(
+            at=self._door.clock(),
+            holder=holder,
+            token_hash=hashed,
+            correlation_id=request_id.of(request),
+            method=request.method,
+            target=request.rel_url.raw_path_qs[_BASE_CHARS:],
+            status=status,
+            duration_us=round(seconds * 1e6),
+            request=request.get(BODY),
+            response=body if isinstance(body, bytes) else None,
+            headers=_headers(request, response),
+            transforms=request.get(TRANSFORMS, ()),
+            users=users,
+        )
+        lesser = holder is None or (status < 400 and is_read(request))
+        (self._lesser if lesser else self._greater).append(seen)
+        self._size += seen.bytes
+        while self._size > self._room:
+            self._drop()
+
+    def _drop(self) -> None:
+        seen = (self._lesser or self._greater).popleft()
+        self._size -= seen.bytes
+        self._lost += 1
+        if seen.holder is not None:
+            self._dropped[seen.holder.org_id] += 1
+
+    async def run(self) -> None:
+        """Flush each second; owned by the application, cancelled at its end."""
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            try:
+                # What was taken from the queue is written, though this loop end meanwhile.
+                await asyncio.shield(self.flush())
+            except Refusal as exc:  # the database is away or busy; what waits, waits on
+                logger.warning("request_log_not_written", code=exc.code)
+            except Exception:  # one portion that cannot be written must not end the log
+                logger.exception("request_log_portion_lost")
+
+    async def finish(self) -> None:
+        """Write what waits, without sparing the processor: nobody is answered any more."""
+        self._rest = 0.0
+        await self.flush()
+
+    async def flush(self) -> int:
+        """Write what waits, in portions; gives how many entries. Raises what the database refuses.
+
+        One at a time: whoever calls it finds written what another had begun.
+        """
+        async with self._turn:
+            return await self._flush()
+
+    async def _flush(self) -> int:
+        if self._lost:
+            logger.warning("request_log_overflowed", dropped=self._lost)
+            self._lost = 0
+        written = 0
+        while portion := self._take():
+            try:
+                written += await self._write(portion)
+            except Refusal:
+                self._put_back(portion)
+                raise
+        return written
+
+    def _take(self) -> list[Seen]:
+        """The oldest that wait, of both sorts in one order."""
+        found: list[Seen] = []
+        while len(found) < _PORTION and (self._lesser or self._greater):
+            queues = [each for each in (self._lesser, self._greater) if each]
+            found.append(min(queues, key=lambda each: each[0].at).popleft())
+        self._size -= sum(seen.bytes for seen in found)
+        return found
+
+    def _put_back(self, portion: Sequence[Seen]) -> None:
+        self._greater.extendleft(reversed(portion))
+        self._size += sum(seen.bytes for seen in portion)
+        while self._size > self._room:
+            self._drop()
+
+    async def _write(self, portion: Sequence[Seen]) -> int:
+        hashes = {seen.token_hash for seen in portion if seen.token_hash is not None}
+        refused = await request_log.speakers_of(self._door, hashes) if hashes else {}
+        entries = await asyncio.to_thread(self._made, portion, refused)
+        counted = [(org_id, columns, self._dropped.pop(org_id, 0)) for org_id, columns in entries]
+        if counted:
+            try:
+                await request_log.record(self._door, counted)
+            except Refusal:
+                self._dropped.update({org_id: dropped for org_id, _, dropped in counted if dropped})
+                raise
+        return len(counted)
+
+    def _made(
+        self, portion: Sequence[Seen], refused: Mapping[bytes, Speaker]
+    ) -> list[tuple[OrgId, dict[str, Any]]]:
+        made = []
+        for seen in portion:
+            speaker = _speaker(seen, refused)
+            if speaker is None:
+                continue  # nobody's token: no organization to tell
+            began = time.monotonic()
+            try:
+                made.append((speaker.org_id, self._scribe.entry(seen, speaker)))
+            except Exception:  # one that cannot be made must not keep the others out
+                logger.exception("request_not_logged", correlation_id=seen.correlation_id)
+                self._dropped[speaker.org_id] += 1
+            # Python runs one thread at a time: whoever answers requests has the larger part of it.
+            time.sleep((time.monotonic() - began) * self._rest)
+        return made
+
+
+def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
+    holder = seen.holder
+    if holder is None:
+        return refused.get(seen.token_hash or b"")
+    return Speaker(
+        holder.org_id,
+        holder.token_id,
+        holder.token_name,
+        holder.source_id,
+        holder.source_name,
+        holder.profile,
+    )
+
+
+def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
+    sent = request.headers
+    given: dict[str, str] = {str(name): sent[name] for name in _SENT if name in sent}
+    if response is not None and hdrs.ETAG in response.headers:
+        given["ETag"] = response.headers[hdrs.ETAG]
+    return {str(name): value for name, value in given.items()}

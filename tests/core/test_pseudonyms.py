@@ -1,0 +1,195 @@
+"""Pseudonyms: stable, shaped like their values, related as their values are, and nothing of them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import date, timedelta
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from scimd.core.people import address, fold
+from scimd.core.pseudonyms import Pseudonyms, shares
+from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words, shape
+
+KEY = b"k" * 32
+OF = Pseudonyms(KEY, canonical_words())
+BASE = "https://scimd.example.com/scim/v2"
+LETTERS = st.characters(categories=("L", "Nd"), max_codepoint=0x2FFF)
+WORDS = st.text(LETTERS, min_size=1, max_size=60)
+TEXTS = st.text(max_size=60)
+DIGITS = st.text("0123456789", min_size=1, max_size=20)
+
+
+@given(TEXTS)
+def test_same_value_has_the_same_pseudonym_whoever_makes_it(text: str) -> None:
+    assert OF.text(text) == Pseudonyms(KEY, canonical_words()).text(text)
+
+
+@given(WORDS)
+@example("anna")
+@example("Straße")
+@example("0000")
+def test_word_shares_no_four_characters_with_its_pseudonym(word: str) -> None:
+    assert not shares(word, OF.word(word))
+
+
+@given(st.text(st.characters(categories=("L",), max_codepoint=0x17F), min_size=1, max_size=20))
+@example("STRASSE")
+@example("straße")
+def test_values_that_are_equal_but_for_case_stay_so(word: str) -> None:
+    for other in (word.upper(), word.lower(), word.title(), word.casefold()):
+        if fold(other) == fold(word):
+            assert fold(OF.text(other)) == fold(OF.text(word))
+
+
+@given(st.sets(st.text("abcdefghij0123456789", min_size=4, max_size=12), min_size=2, max_size=200))
+def test_different_words_stay_different(words: set[str]) -> None:
+    assert len({OF.word(word) for word in words}) >= len(words) - 1  # see _unlike
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_short_words_are_exchanged_one_for_one(size: int) -> None:
+    words = {
+        a + b
+        for a in "abcdefghijklmnopqrstuvwxyz"
+        for b in ("abcdefghijklmnopqrstuvwxyz" * (size - 1) or " ")
+    }
+    words = {word.strip() for word in words}
+    assert {OF.word(word) for word in words} == words
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("Anna", r"[A-Z][a-z]{3}"),
+        ("O'Brien-Kovács", r"[A-Z]'[A-Z][a-z]{4}-[A-Z][a-z]{2}[à-ž][a-z]{2}"),
+        ("ANNA", r"[A-Z]{4}"),
+        ("Алексей", r"[А-Я][а-я]{6}"),
+        ("王小明", r"[\u4e00-\u9fa5]{3}"),
+        ("+36 (1) 234-5678", r"\+\d\d \(\d\) \d{3}-\d{4}"),
+        ("00u1a2b3", r"\d\d[a-z]\d[a-z]\d[a-z]\d"),
+        ("https://hr.acme.com:8443/a/b?c=1", r"https://[a-z]{2}\.[a-z]{4}\.[a-z]{3}\.example:\d{4}/[a-z]/[a-z]\?[a-z]=\d"),
+        ("anna@acme.com", r"[a-z]{4}@[a-z]{4}\.[a-z]{3}\.example"),
+        ("3F2504E0-4F89-41D3-9A0C-0305E82C3301", r"[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-9[0-9A-F-]{16}"),
+        ("True", "True"),
+        ("work", "work"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_shape_stays(value: str, form: str) -> None:
+    assert re.fullmatch(form, OF.text(value)), OF.text(value)
+
+
+@given(st.emails())
+def test_address_stays_an_address_in_a_reserved_domain(mail: str) -> None:
+    made = OF.text(mail)
+    if address(mail) and mail.isascii() and re.fullmatch(r"[\w.+-]+@[\w.-]+", mail):
+        assert address(made)
+        assert made.endswith(".example")
+        local, _, domain = mail.partition("@")
+        assert OF.text(local) == made.partition("@")[0] or "." not in domain
+
+
+def test_what_values_have_in_common_stays_in_common() -> None:
+    given_name, family = OF.text("Anna"), OF.text("Kovacs")
+    assert OF.text("Anna Kovacs") == f"{given_name} {family}"
+    mail = OF.text("anna.kovacs@acme.com")
+    assert mail.startswith(f"{given_name}.{family}@".lower())
+    assert OF.text("ben@acme.com").partition("@")[2] == mail.partition("@")[2]
+
+
+@given(st.dates(date(1900, 1, 1), date(2200, 1, 1)), st.integers(0, 9_999))
+def test_dates_keep_their_distances(day: date, apart: int) -> None:
+    one, other = (
+        date.fromisoformat(OF.text(each.isoformat())) for each in (day, day + timedelta(days=apart))
+    )
+    assert other - one == timedelta(days=apart)
+    assert one.year != day.year
+
+
+@given(st.integers(-(2**60), 2**60))
+def test_numbers_keep_their_digits_and_sign(number: int) -> None:
+    made = OF.number(number)
+    assert len(str(made)) == len(str(number))
+    assert (made < 0) == (number < 0)
+    assert (abs(made) < 2**53) == (abs(number) < 2**53)
+
+
+@given(st.uuids())
+def test_ids_stay_ids(one: uuid.UUID) -> None:
+    made = uuid.UUID(OF.text(str(one)))
+    assert (made.version, made.variant) == (one.version, one.variant)
+    assert OF.text(f"{BASE}/Users/{one}").endswith(str(made))
+
+
+# ------------------------------------------------------------------------------ messages
+
+
+@pytest.fixture
+def masks() -> RequestPseudonyms:
+    return RequestPseudonyms(OF, BASE)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('userName eq "Anna"', r'userName eq "[A-Z][a-z]{3}"'),
+        ('emails[type eq "work"].value', r'emails\[type eq "work"\]\.value'),
+        ("userName eq anna.kovacs", r"userName eq [a-z]{4}\.[a-z]{6}"),
+        ('not (active eq "False") and title pr', r'not \(active eq "False"\) and title pr'),
+        ('password eq "geheim"', re.escape(f'password eq "{PASSWORD}"')),
+        ('meta.lastModified gt "2026-01-01T00:00:00Z"', r'meta\.lastModified gt "2026-01-01T00:00:00Z"'),
+        ("shoeSize", "shoeSize"),
+        ("anna@acme.com", r"[a-z]{4}@[a-z]{4}\.[a-z]{3}\.example"),
+    ],
+)
+def test_filters_and_paths_keep_their_names(text: str, kept: str, masks: RequestPseudonyms) -> None:
+    assert re.fullmatch(kept, masks.expression(text)), masks.expression(text)
+
+
+@given(TEXTS)
+def test_whatever_is_sent_has_a_pseudonym(text: str) -> None:
+    masks = RequestPseudonyms(OF, BASE)
+    masks.begin()
+    masks.heard(text)
+    for made in (masks.expression(text), masks.address(text), masks.query(text), masks.sentence(text)):
+        assert isinstance(made, str)
+    masks.body(text.encode("utf-8", "replace"))
+    masks.body(
+        orjson.dumps({text.encode("utf-8", "replace").decode(): text.encode("utf-8", "replace").decode()})
+    )
+
+
+def test_password_has_no_pseudonym_wherever_it_stands(masks: RequestPseudonyms) -> None:
+    for body in (
+        {"password": "geheim"},
+        {"PassWord": ["geheim", {"a": "geheim"}]},
+        {"urn:ietf:params:scim:schemas:core:2.0:User:password": "geheim"},
+        {"Operations": [{"op": "replace", "path": "password", "value": "geheim"}]},
+        {"Operations": [{"op": "replace", "value": {"password": "geheim"}}]},
+    ):
+        made, _ = masks.body(orjson.dumps(body), message=True)
+        assert PASSWORD.encode() in made
+        assert OF.text("geheim").encode() not in made
+        assert b"geheim" not in made
+
+
+def test_detail_loses_what_it_repeats(masks: RequestPseudonyms) -> None:
+    masks.body(b'{"userName": "anna.kovacs", "shoeSize": "Kovacs"}')
+    made = masks.sentence("userName 'anna.kovacs' is taken. shoeSize: Kovacs is no number.")
+    assert "ovacs" not in made
+    assert made.startswith("userName '")
+    assert made.endswith(" is no number.")
+    assert "shoeSize: " in made
+    seat = "Seat limit reached: 1 of 1 used (1 active, 0 invited). Dana Klein was not created. Free a seat."
+    assert "Dana" not in masks.sentence(seat)
+    assert masks.sentence(seat).endswith(" was not created. Free a seat.")
+
+
+def test_body_that_is_no_json_is_kept_as_its_shape() -> None:
+    assert shape(b'{"userName": "Anna", 12') == '{"aaaaAaaa": "Aaaa", 00'
+    assert len(shape(b"x" * 100_000)) == 2_000

@@ -1,0 +1,201 @@
+"""What the other providers send, each in its own profile and in the default (2026-11).
+
+JumpCloud: jumpcloud.com, "Identity Management using a Custom SCIM Integration". PingOne:
+docs.pingidentity.com, "SCIM provisioning features". OneLogin: developers.onelogin.com, "SCIM", and the
+bodies that public servers take from it (15five/django-scim2). Google: support.google.com/a, "Automated
+user provisioning". authentik: its provider's source, authentik/providers/scim/clients. Keycloak: the
+issues of its plugins, mitodl/keycloak-scim and Captain-P-Goldfish/scim-for-keycloak.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.scim.serving import Client, Installation
+
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+
+
+def profiles(name: str) -> Any:
+    return pytest.mark.parametrize("profile", [name, "default"])
+
+
+async def client_of(scimd: Installation, profile: str) -> Client:
+    return await scimd.client(await scimd.organization("acme"), profile=profile)
+
+
+def person(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "schemas": [USER],
+        "userName": f"{name}@example.com",
+        "name": {"givenName": name.title(), "familyName": "Doe"},
+        "emails": [{"value": f"{name}@example.com", "type": "work", "primary": True}],
+        "active": True,
+        **more,
+    }
+
+
+async def members_of(client: Client, group_id: str) -> list[str]:
+    return [each["value"] for each in (await client.get(f"/Groups/{group_id}")).json.get("members", [])]
+
+
+async def look_up(client: Client, path: str, text: str) -> dict[str, Any]:
+    found = await client.get(path, params={"filter": text, "startIndex": "1", "count": "1"})
+    assert found.status == 200
+    return dict(found.json)
+
+
+@profiles("jumpcloud")
+async def test_jumpcloud_tries_a_user_and_a_group_and_removes_members_by_value(
+    scimd: Installation, profile: str
+) -> None:
+    client = await client_of(scimd, profile)
+    assert (await client.get("/Users", params={"startIndex": "1", "count": "1"})).status == 200
+    assert (await look_up(client, "/Users", 'userName eq "test@example.com"'))["totalResults"] == 0
+    test = (await client.post("/Users", person("test", externalId="5f0c7b3e6f0e4f519a0e2f4a"))).json
+    group = (await client.post("/Groups", {"schemas": [GROUP], "displayName": "test", "members": []})).json
+    for path in (f"/Groups/{group['id']}", f"/Users/{test['id']}"):
+        assert (await client.delete(path)).status == 204
+    dana = (await client.post("/Users", person("dana"))).json
+    erin = (await client.post("/Users", person("erin"))).json
+    team = (await client.post("/Groups", {"schemas": [GROUP], "displayName": "Team"})).json["id"]
+    for each in (dana, erin):
+        added = await client.patch(
+            f"/Groups/{team}", {"op": "add", "path": "members", "value": [{"value": each["id"]}]}
+        )
+        assert added.status == 204
+    removed = await client.patch(
+        f"/Groups/{team}", {"op": "remove", "path": "members", "value": [{"value": dana["id"]}]}
+    )
+    assert removed.status == 204
+    assert await members_of(client, team) == [erin["id"]]
+    fields = await client.patch(
+        f"/Users/{erin['id']}",
+        {"op": "replace", "path": "name.givenName", "value": "John"},
+        {"op": "replace", "path": "name.familyName", "value": "Smith"},
+        {"op": "replace", "path": "active", "value": False},
+    )
+    assert (fields.json["name"], fields.json["active"]) == (
+        {"givenName": "John", "familyName": "Smith"},
+        False,
+    )
+
+
+@profiles("ping")
+async def test_pingone_overwrites_by_put_and_merges_by_patch(scimd: Installation, profile: str) -> None:
+    client = await client_of(scimd, profile)
+    text = 'userName eq "dana@example.com" or emails.value eq "dana@example.com"'
+    assert (await look_up(client, "/Users", text))["totalResults"] == 0
+    dana = (await client.post("/Users", person("dana", title="Engineer"))).json
+    assert (await look_up(client, "/Users", text))["Resources"][0]["id"] == dana["id"]
+    put = await client.put(f"/Users/{dana['id']}", {**person("dana"), "id": dana["id"]})
+    assert (put.status, "title" in put.json) == (200, False)
+    erin = (await client.post("/Users", person("erin"))).json
+    team = (await client.group("Team", dana["id"]))["id"]
+    merged = {"op": "add", "path": "members", "value": [{"value": erin["id"]}]}
+    assert (await client.patch(f"/Groups/{team}", merged)).status == 204
+    assert set(await members_of(client, team)) == {dana["id"], erin["id"]}
+    overwritten = {"schemas": [GROUP], "displayName": "Team", "members": [{"value": erin["id"]}]}
+    assert (await client.put(f"/Groups/{team}", overwritten)).status == 200
+    assert await members_of(client, team) == [erin["id"]]
+    off = await client.put(f"/Users/{erin['id']}", person("erin", active=False))
+    assert off.json["active"] is False
+
+
+@profiles("onelogin")
+async def test_onelogin_sends_one_mail_as_an_object_and_replaces_by_patch(
+    scimd: Installation, profile: str
+) -> None:
+    client = await client_of(scimd, profile)
+    body = {**person("dana"), "emails": {"value": "dana@example.com", "primary": True}}
+    made = await client.post("/Users", body)
+    assert (made.status, made.json["emails"]) == (201, [{"value": "dana@example.com", "primary": True}])
+    path = f"/Users/{made.json['id']}"
+    changed = await client.patch(
+        path, {"op": "replace", "value": {"userName": "d@example.com", "active": True}}
+    )
+    assert changed.json["userName"] == "d@example.com"
+    team = (await client.group("Team"))["id"]
+    for op, wanted in (("add", [made.json["id"]]), ("remove", [])):
+        path_ = "members" if op == "add" else f'members[value eq "{made.json["id"]}"]'
+        value = {"value": [{"value": made.json["id"]}]} if op == "add" else {}
+        assert (await client.patch(f"/Groups/{team}", {"op": op, "path": path_, **value})).status == 204
+        assert await members_of(client, team) == wanted
+    assert (await client.delete(path)).status == 204
+
+
+@profiles("google")
+async def test_google_probes_creates_suspends_and_deletes(scimd: Installation, profile: str) -> None:
+    client = await client_of(scimd, profile)
+    assert (await client.get("/Users", params={"count": "1"})).status == 200
+    assert (await look_up(client, "/Users", 'userName eq "dana@example.com"'))["Resources"] == []
+    dana = (await client.post("/Users", person("dana", externalId="117"))).json
+    path = f"/Users/{dana['id']}"
+    suspended = await client.patch(path, {"op": "replace", "path": "active", "value": False})
+    assert suspended.json["active"] is False
+    again = await client.put(path, person("dana", externalId="117"))
+    assert again.json["active"] is True
+    assert (await client.delete(path)).status == 204
+
+
+@profiles("authentik")
+async def test_authentik_patches_whole_groups_and_members_one_by_one(
+    scimd: Installation, profile: str
+) -> None:
+    client = await client_of(scimd, profile)
+    config = (await client.get("/ServiceProviderConfig")).json
+    assert config["patch"]["supported"]
+    chunk = config["bulk"]["maxOperations"]
+    dana = (await client.post("/Users", person("dana", externalId="7c1f"))).json
+    put = await client.put(
+        f"/Users/{dana['id']}", person("dana", externalId="7c1f", id=dana["id"], title="x")
+    )
+    assert (put.status, put.json["title"]) == (200, "x")
+    body = {"schemas": [GROUP], "displayName": "Team", "externalId": "e0d3bf3b"}
+    made = await client.post("/Groups", body)
+    twice = await client.post("/Groups", body)
+    assert (made.status, twice.status) == (201, 409)
+    assert (await look_up(client, "/Groups", 'displayName eq "Team"'))["Resources"][0]["id"] == made.json[
+        "id"
+    ]
+    team = made.json["id"]
+    add = {"op": "add", "path": "members", "value": [{"value": dana["id"]}]}
+    assert (await client.patch(f"/Groups/{team}", *[add] * chunk)).status == 204
+    whole = {**body, "displayName": "Crew", "id": team}
+    renamed = await client.patch(f"/Groups/{team}", {"op": "replace", "path": None, "value": whole})
+    assert renamed.status == 204
+    read = (await client.get(f"/Groups/{team}")).json
+    assert (read["displayName"], read["externalId"]) == ("Crew", "e0d3bf3b")
+    assert await members_of(client, team) == [dana["id"]]
+    gone = {"op": "remove", "path": "members", "value": [{"value": dana["id"]}]}
+    assert (await client.patch(f"/Groups/{team}", gone)).status == 204
+    assert await members_of(client, team) == []
+
+
+async def test_keycloak_sends_its_own_id_as_id(scimd: Installation) -> None:
+    """scim-for-keycloak#132, before 2.4.1; scimd gives an id of its own and matches by Keycloak's."""
+    client = await client_of(scimd, "keycloak")
+    own = "48ac54b1-d582-493e-95d1-4c077dd57e9c"
+    made = (await client.post("/Groups", {"schemas": [GROUP], "id": own, "displayName": "Engineering"})).json
+    assert (made["externalId"], made["id"] == own) == (own, False)
+    named = (await client.post("/Users", person("dana", id=own, externalId="x-1"))).json
+    assert named["externalId"] == "x-1", "an externalId that is sent stands"
+
+
+@profiles("keycloak")
+async def test_keycloak_puts_whole_objects_with_id_and_members(scimd: Installation, profile: str) -> None:
+    """mitodl/keycloak-scim: PUT with id, externalId and members, for users and groups."""
+    client = await client_of(scimd, profile)
+    dana = (await client.post("/Users", person("dana", externalId="4affcc8f"))).json
+    team = (
+        await client.post("/Groups", {"schemas": [GROUP], "externalId": "bbaf", "displayName": "foo"})
+    ).json
+    body = {"schemas": [GROUP], "id": team["id"], "externalId": "bbaf", "displayName": "foo2"}
+    put = await client.put(f"/Groups/{team['id']}", {**body, "members": [{"value": dana["id"]}]})
+    assert (put.status, put.json["displayName"]) == (200, "foo2")
+    assert await members_of(client, team["id"]) == [dana["id"]]
+    bare = await client.put(f"/Groups/{team['id']}", body)
+    assert (bare.status, bare.json.get("members")) == (200, None), "absent is cleared (RFC 7644 §3.5.1)"
