@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from scimd.core.errors import MayNotSignIn, NotAllowedNow, SecondFactorAsked, WrongCredentials
 from scimd.core.events import Event, EventKind
@@ -104,10 +104,17 @@ def as_text(sent: str) -> str:
 
 
 def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
-    """The account that the address means; one without a person where nobody has it."""
-    org = conn.execute(select(organizations.c.id).where(organizations.c.slug == org_slug)).first()
-    if org is None:
-        return None
+    """The account that the address means; one without a person where nobody has it.
+
+    Attempts at an organization that there is not are counted by the operators' own, so that the limit, too,
+    tells nobody which ones there are.
+    """
+    named = organizations.c.slug == org_slug
+    rank = case((named, 0), else_=1)
+    query = select(organizations.c.id, named.label("is_it")).where(named | (organizations.c.kind == "system"))
+    org = conn.execute(query.order_by(rank).limit(1)).first()
+    if org is None or not org.is_it:
+        return None if org is None else _Account(OrgId(org.id), None, address, None)
     org_id = OrgId(org.id)
     person = conn.execute(
         select(people.c.id).where(

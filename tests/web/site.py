@@ -170,6 +170,7 @@ async def site(
     api: Sequence[Endpoint] = TABLE,
     request_timeout: float = 30,
     declared: Sequence[Organization] = (),
+    local_name: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
@@ -185,7 +186,8 @@ async def site(
         clock=clock,
     )
     listening = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    # Passkeys belong to a name, never to an address.
+    url = f"http://{'localhost' if local_name else '127.0.0.1'}:{listening.getsockname()[1]}"
     config = Config(
         server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout)),
         organization=list(declared),
