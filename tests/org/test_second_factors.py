@@ -328,3 +328,10 @@ async def test_admin_without_a_second_factor_can_do_nothing_but_set_one_up(datab
         (factor,) = await second_factors.list_own(acme.door, free)
         with pytest.raises(NotAllowedNow, match="Your role needs"):
             await second_factors.remove(acme.door, free, factor.id)
+
+
+async def test_changed_second_factors_are_told_by_mail(acme: House) -> None:
+    person, _, _ = await enrolled(acme)
+    await second_factors.reset(acme.door, acme.ctx, [person])
+    told = [row.params["what"] for row in await acme.mails(template="second_factor_changed")]
+    assert told == ["an authenticator app was added", "an admin removed all of them"]

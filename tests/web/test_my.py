@@ -263,8 +263,10 @@ async def test_wrong_passwords_are_limited_alike_for_known_and_unknown(database_
     async with site(database_url, sign_in_attempts=2) as acme, acme.browser() as session:
         await acme.sign_in_link()
         for path, address in (
-            ("/sign-in", ADMIN), ("/sign-in", "nobody@acme.example"), ("/o/nowhere/sign-in", "x@acme.example"),
-        ):  # fmt: skip
+            ("/sign-in", ADMIN),
+            ("/sign-in", "nobody@acme.example"),
+            ("/o/nowhere/sign-in", "x@acme.example"),
+        ):
             statuses = []
             for _ in range(3):
                 form = {"address": address, "password": "wrong wrong wrong wrong"}
