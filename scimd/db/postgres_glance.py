@@ -57,7 +57,7 @@ class _Recall:
         found = self._found(query, values)
         if found is None:
             raise _Unanswered([(query, values)])
-        return found
+        return list(found)  # the body may change its list, and is run again from the start
 
     def ahead(self, asked: Sequence[Question]) -> None:
         if any(self._found(*question) is None for question in asked):

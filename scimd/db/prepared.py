@@ -26,7 +26,10 @@ from sqlalchemy import (
     Insert,
     LargeBinary,
     Select,
+    Table,
+    bindparam,
     literal_column,
+    update,
 )
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
@@ -35,6 +38,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeEngine
 
+from scimd.db.among import Among, KeyList, TheKey
 from scimd.db.types import Bytes
 from scimd.db.wire import Query, Refused, Wire
 
@@ -58,8 +62,12 @@ class Prepared:
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
-        text = self._text(conn)
+        text = self._text(conn).fit(parameters)
         return text.rows(text.fetched(conn, parameters))
+
+    def raw(self, conn: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """All rows as the driver gives them: for columns that need no conversion, and many rows."""
+        return self._text(conn).fit(parameters).fetched(conn, parameters)
 
     def first(self, conn: Connection, parameters: Parameters) -> Any:
         """The first row, or None; meant for statements that find one."""
@@ -72,11 +80,11 @@ class Prepared:
 
     def run(self, conn: Connection, parameters: Parameters) -> int:
         """Run once; gives how many rows it wrote. Where nobody asks for that, ``post`` is cheaper."""
-        return self._text(conn).count(conn, parameters)
+        return self._text(conn).fit(parameters).count(conn, parameters)
 
     def post(self, conn: Connection, parameters: Parameters) -> None:
         """Run once; what follows in the transaction sees its effect."""
-        self._text(conn).post(conn, parameters)
+        self._text(conn).fit(parameters).post(conn, parameters)
 
     def many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         """Run for each; nothing where there is none. Rows to insert name the same columns, each."""
@@ -84,7 +92,7 @@ class Prepared:
             return
         text = self._text(conn, tuple(many[0]))
         if len(many) == 1:
-            text.post(conn, many[0])
+            text.fit(many[0]).post(conn, many[0])
         else:
             text.post_many(conn, many)
 
@@ -92,12 +100,14 @@ class Prepared:
         """The statement as it was built, for this connection's database."""
         return self._statement(conn) if callable(self._statement) else self._statement
 
-    def sql(self, conn: Connection) -> str:
-        """The text that this connection's database is given."""
-        return self._text(conn).sql
+    def texts(self, conn: Connection) -> list[str]:
+        """The texts that this connection's database is given: for many keys, and for one."""
+        text = self._text(conn)
+        return [text.sql] if text.for_one is None else [text.sql, text.for_one.sql]
 
     def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
-        key = (conn.dialect.name, columns)
+        name = conn.dialect.name
+        key = (name, columns) if columns else name
         found = self._texts.get(key)
         if found is None:
             kind = _Sent if conn.dialect.name == "postgresql" else _Text
@@ -114,6 +124,44 @@ class Locking(Prepared):
         # SQLite has no such clause, and SQLAlchemy leaves it out there.
         super().__init__(statement.with_for_update())
 
+    def wait(self, conn: Connection, parameters: Parameters) -> None:
+        """Lock the rows and read nothing: on SQLite, whoever writes has the database to itself already."""
+        if conn.dialect.name == "postgresql":
+            self.post(conn, parameters)
+
+
+class Rewriting:
+    """Updates of rows of one table that set only what they are given: a statement for each set of columns.
+
+    ``where`` finds one row by its key, with required ``bindparam``s.
+    """
+
+    __slots__ = ("_statements", "_table", "_where", "columns")
+
+    def __init__(self, table: Table, where: ColumnElement[bool], columns: Sequence[str]) -> None:
+        """``columns``: those that may be set."""
+        self._table, self._where, self.columns = table, where, tuple(columns)
+        self._statements: dict[tuple[str, ...], Prepared] = {}
+
+    def many(self, conn: Connection, many: Iterable[tuple[Parameters, Parameters]]) -> None:
+        """Each row by its key and its new values; nothing for one without."""
+        by_columns: dict[tuple[str, ...], list[Parameters]] = {}
+        for key, values in many:
+            if values:
+                named = {f"_{name}": value for name, value in values.items()}
+                by_columns.setdefault(tuple(sorted(values)), []).append({**key, **named})
+        for names, rows in by_columns.items():
+            self.setting(names).many(conn, rows)
+
+    def setting(self, names: tuple[str, ...]) -> Prepared:
+        """The statement that sets these columns, each from the parameter of its name with ``_`` before."""
+        found = self._statements.get(names)
+        if found is None:
+            values: dict[str, Any] = {name: bindparam(f"_{name}") for name in names}
+            statement = update(self._table).where(self._where).values(values)
+            found = self._statements[names] = Prepared(statement)
+        return found
+
 
 def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     """Say what will be asked next, with which parameters: PostgreSQL then answers all of it in one go.
@@ -123,7 +171,7 @@ def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     """
     if conn.dialect.name != "postgresql":
         return
-    texts = [(statement._text(conn), parameters) for statement, parameters in asked]
+    texts = [(statement._text(conn).fit(parameters), parameters) for statement, parameters in asked]
     sent = [(text.query, text.bound(parameters)) for text, parameters in texts if isinstance(text, _Sent)]
     try:
         _wire(conn).ahead(sent)
@@ -132,13 +180,23 @@ def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
 
 
 class _Text:
-    """A statement as one database takes it; here as SQLite does."""
+    """A statement as one database takes it; here as SQLite does.
 
-    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_row", "_values", "sql", "types")
+    ``for_one``: the same where its list of keys holds just one, which is the common case: a plain
+    comparison costs SQLite half of what opening a list does.
+    """
 
-    def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
+    __slots__ = (
+        "_as_given", "_convert", "_dialect", "_fixed", "_given", "_keys", "_row", "_values", "for_one", "sql",
+        "types",
+    )  # fmt: skip
+
+    def __init__(
+        self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
+    ) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
-        compiled = _with_literals(statement, dialect).compile(dialect=dialect, column_keys=inserted)
+        fitted = _with_one_key(statement) if one else statement
+        compiled = _with_literals(fitted, dialect).compile(dialect=dialect, column_keys=inserted)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - every statement's is
         self._dialect = dialect
         self.sql = str(compiled)
@@ -149,12 +207,24 @@ class _Text:
         self._values = _getter(names)
         wanted = ((n, _of_parameter(type_, dialect)) for n, type_ in enumerate(self.types))
         self._given = [(n, convert) for n, convert in wanted if convert is not None]
+        # Nothing to add and to convert: most look-ups by id on SQLite.
+        self._as_given = not (self._given or self._fixed)
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
         row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row._make
         found = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
         self._convert = [(n, convert) for n, convert in found if convert is not None]
+        lists = {name for name, bind in binds.items() if isinstance(bind.type, KeyList)}
+        self._keys = lists.pop() if len(lists) == 1 else None
+        several = not one and self._keys is not None
+        self.for_one = type(self)(statement, dialect, columns, one=True) if several else None
+
+    def fit(self, parameters: Parameters) -> _Text:
+        """This text, or the one for a single key."""
+        if self.for_one is None or len(parameters[self._keys or ""]) != 1:
+            return self
+        return self.for_one
 
     def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
         return cast(list[Any], self._executed(conn, parameters).fetchall())
@@ -193,7 +263,9 @@ class _Text:
             rows.append(make(values))
         return rows
 
-    def bound(self, parameters: Parameters) -> list[Any]:
+    def bound(self, parameters: Parameters) -> Sequence[Any]:
+        if self._as_given:
+            return self._values(parameters)
         values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
         for n, convert in self._given:
             values[n] = convert(values[n])
@@ -205,8 +277,10 @@ class _Sent(_Text):
 
     __slots__ = ("query",)
 
-    def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
-        super().__init__(statement, _DOLLARS, columns)
+    def __init__(
+        self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
+    ) -> None:
+        super().__init__(statement, _DOLLARS, columns, one=one)
         self.query = Query(self.sql, [isinstance(each, Bytes | LargeBinary) for each in self.types])
 
     def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
@@ -252,6 +326,18 @@ def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
         return literal_column(str(text), element.type)
 
     return cast(Statement, replacement_traverse(statement, {}, fixed))
+
+
+def _with_one_key(statement: Statement) -> Statement:
+    """``column`` is the one key, in place of being among the keys."""
+
+    def plain(element: Any, **_: Any) -> ColumnElement[Any] | None:
+        if not isinstance(element, Among):
+            return None
+        column, keys = element.clauses
+        return cast(ColumnElement[Any], column == bindparam(keys.key, type_=TheKey))
+
+    return cast(Statement, replacement_traverse(statement, {}, plain))
 
 
 def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:

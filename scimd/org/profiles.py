@@ -74,7 +74,7 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
     stored = [each for each in due if (each.person_id, each.owner) not in tx.profiles]
     loaded: dict[tuple[str, str], Keys] = {}
     if stored:
-        rows = _DOCUMENTS.all(tx.conn, {"org_id": tx.org_id, "keys": [each.person_id for each in stored]})
+        rows = _DOCUMENTS.all(tx.beside, {"org_id": tx.org_id, "keys": [each.person_id for each in stored]})
         wanted = {(each.person_id, each.owner) for each in stored}
         loaded = {
             (row.person_id, row.source_id): keys_of(unpack(row.document))
@@ -108,8 +108,9 @@ def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     ]
     if not moving:
         return set()
-    keys = [str(wanted[person_id]) for person_id in moving]
-    rows = _HOLDERS.all(tx.conn, {"org_id": tx.org_id, "keys": keys})
+    # Whoever is new is among the wanted, and not yet in the database.
+    keys = [key for person_id in moving if (key := str(wanted[person_id])) not in tx.free_addresses]
+    rows = _HOLDERS.all(tx.beside, {"org_id": tx.org_id, "keys": keys}) if keys else []
     others = {row.sign_in_key: PersonId(row.id) for row in rows if row.id not in wanted}
     held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
     keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])

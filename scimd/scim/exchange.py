@@ -13,7 +13,7 @@ from aiohttp import web
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
-from scimd.core.resource import Projection
+from scimd.core.resource import Projection, View
 from scimd.http import limits
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
@@ -28,15 +28,17 @@ _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
-PARAMETERS = (
-    "filter",
-    "sortBy",
-    "sortOrder",
-    "startIndex",
-    "count",
-    "attributes",
-    "excludedAttributes",
-    "cursor",
+PARAMETERS = frozenset(
+    (
+        "filter",
+        "sortBy",
+        "sortOrder",
+        "startIndex",
+        "count",
+        "attributes",
+        "excludedAttributes",
+        "cursor",
+    )
 )
 
 
@@ -84,7 +86,7 @@ class Sent:
     version: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
     """What an endpoint works with.
 
@@ -129,6 +131,10 @@ class Exchange:
             only = _BRACKETS.sub("", only)
         return Projection.parse(kind, only, without)
 
+    def view(self, kind: ResourceKind) -> View:
+        """How the resources of the answer are shown."""
+        return View(self.settings.base_url, self.projection(kind))
+
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
         if self.sent is not None:
@@ -159,13 +165,18 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
-    if _BEYOND_ASCII.search(request.rel_url.raw_query_string):
-        _refuse_other_than_utf8(request.rel_url.raw_query_string)
-    given = request.query
-    for name in PARAMETERS:
-        if len(given.getall(name, ())) > 1:
+    raw = request.rel_url.raw_query_string
+    found: dict[str, str] = {}
+    if not raw:
+        return found
+    if _BEYOND_ASCII.search(raw):
+        _refuse_other_than_utf8(raw)
+    for name, value in request.query.items():
+        if name in found:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
-    return {name: given[name] for name in PARAMETERS if name in given}
+        if name in PARAMETERS:
+            found[name] = value
+    return found
 
 
 def _refuse_other_than_utf8(raw_query: str) -> None:
@@ -178,10 +189,9 @@ def _refuse_other_than_utf8(raw_query: str) -> None:
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    response = web.Response(status=status, body=body, headers=headers)
-    if body is not None:
-        response.headers["Content-Type"] = MEDIA_TYPE
-    return response
+    return web.Response(
+        status=status, body=body, headers=headers, content_type=None if body is None else MEDIA_TYPE
+    )
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:
