@@ -79,6 +79,7 @@ def door_settings(config: Config) -> DoorSettings:
         session_idle_s=sign_in.session_idle.total_seconds(),
         session_absolute_s=sign_in.session_absolute.total_seconds(),
         sign_in_attempts=sign_in.attempts,
+        second_factor=sign_in.second_factor,
     )
 
 

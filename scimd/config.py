@@ -159,6 +159,8 @@ class SignIn(Section):
     session_absolute: timedelta = timedelta(hours=12)
     #: Failed attempts per account and per address in 15 minutes before both have to wait.
     attempts: int = Field(10, ge=1)
+    #: Who must have a second factor: whoever holds a *.manage permission, everybody, or nobody.
+    second_factor: Literal["managers", "everybody", "nobody"] = "managers"
 
 
 class Dns(Section):
@@ -452,6 +454,45 @@ class Notify(Section):
         return to
 
 
+def _issuer(value: str) -> str:
+    """An issuer is compared letter by letter (OpenID Connect Discovery §4.3), so it is kept as written."""
+    checked = _jwks_url(value)
+    if "?" in value:
+        raise ValueError("must be an address without query")
+    return checked or value
+
+
+class Oidc(SecretSection):
+    """Sign-in by the organization's identity provider (OpenID Connect Core 1.0, code flow)."""
+
+    issuer: Annotated[str, Field(max_length=500), AfterValidator(_issuer)]
+    client_id: str = Field(min_length=1, max_length=500)
+    client_secret: Secret
+    #: What the button says.
+    label: str = Field("your company account", min_length=1, max_length=60)
+    scopes: list[str] = ["openid", "email", "profile"]
+    #: The source whose externalId the claim is.
+    source: Slug | None = None
+    subject_claim: str = Field("sub", min_length=1, max_length=100)
+    #: Whether a verified e-mail in a domain of the organization finds a person, too.
+    match_email: bool = True
+    #: Whether the issuer may be in a private network; never on this machine or its cloud's services.
+    in_private_network: bool = False
+
+    @field_validator("scopes")
+    @classmethod
+    def _asks_for_openid(cls, scopes: list[str]) -> list[str]:
+        if "openid" not in scopes or any(not scope.isascii() or " " in scope for scope in scopes):
+            raise ValueError('must hold "openid", and nothing with spaces')
+        return scopes
+
+    @model_validator(mode="after")
+    def _finds_somebody(self) -> Oidc:
+        if self.source is None and not self.match_email:
+            raise ValueError("name a source, or leave match_email on: nobody would be found")
+        return self
+
+
 class Organization(Section):
     name: Slug
     display_name: str | None = None
@@ -465,6 +506,7 @@ class Organization(Section):
     notify: list[Notify] = []
     #: A SCIM source that pushed nothing for so long is told of as silent.
     silent_after: timedelta = timedelta(days=7)
+    oidc: Oidc | None = None
     source: list[Source] = []
 
     @field_validator("source")

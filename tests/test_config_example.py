@@ -54,6 +54,7 @@ def test_every_key_of_the_models_stands_in_the_example_and_no_other():
 
 def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
     monkeypatch.setenv("SCIMD_KEY", "k" * 48)
+    monkeypatch.setenv("SCIMD_OIDC_SECRET", "s3cret")
     secret = tmp_path / "smtp-password"
     secret.write_text("s3cret\n")
     body = everything()

@@ -10,6 +10,7 @@ from scimd.admin import (
     groups,
     invitations,
     licences,
+    me,
     projects,
     roles,
     runs,
@@ -34,6 +35,7 @@ _NOUNS: tuple[ModuleType, ...] = (
     sources,
     runs,
     sessions,
+    me,
     audit,
 )
 

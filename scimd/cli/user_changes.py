@@ -29,6 +29,7 @@ from scimd.org import (
     named,
     partner_approvals,
     project_upkeep,
+    second_factors,
 )
 from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.tx import Context, Door
@@ -44,7 +45,8 @@ def register(app: typer.Typer) -> None:
         ("add", add), ("add-service", add_service), ("edit", edit), ("role", role), ("team", team),
         ("project", project), ("licence", licence), ("disable", disable), ("enable", enable),
         ("deactivate", deactivate), ("reactivate", reactivate), ("delete", delete), ("restore", restore),
-        ("move", move), ("reset-password", reset_password), ("approve", approve), ("detach", detach),
+        ("move", move), ("reset-password", reset_password),
+        ("reset-second-factor", reset_second_factor), ("approve", approve), ("detach", detach),
     ):  # fmt: skip
         app.command(name)(command)
 
@@ -289,6 +291,17 @@ def reset_password(
         await local_people.reset_password(door, ctx, [person_id])
 
     each_person(config, org, who, work, done="a link was sent", json=json)
+
+
+def reset_second_factor(
+    who: Who, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
+) -> None:
+    """Take all second factors from people who lost theirs, and sign them out everywhere."""
+
+    async def work(door: Door, ctx: Context, person_id: PersonId) -> None:
+        await second_factors.reset(door, ctx, [person_id])
+
+    each_person(config, org, who, work, done="second factors removed", json=json)
 
 
 def approve(who: Who, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:

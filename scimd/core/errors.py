@@ -197,6 +197,27 @@ class MayNotSignIn(Refusal):
         return f"You cannot sign in at present: {self.cause}. Ask an admin of your organization."
 
 
+@dataclass(eq=False)
+class SecondFactorAsked(Refusal):
+    """The first step is done. A code of the authenticator app, a passkey or a recovery code completes it."""
+
+    ticket: str
+    kinds: tuple[str, ...]
+    code: ClassVar[str] = "second_factor_asked"
+
+
+class SecondFactorMissing(Refusal):
+    """Your role needs a second factor. Set one up on the page, and go on from there."""
+
+    code: ClassVar[str] = "second_factor_missing"
+
+
+class ProofNeeded(Refusal):
+    """Prove once more who you are: your password or second factor, within the last ten minutes."""
+
+    code: ClassVar[str] = "proof_needed"
+
+
 # ------------------------------------------------------------------------------ seats, invitations
 
 

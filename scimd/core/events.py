@@ -104,6 +104,11 @@ class EventKind(StrEnum):
     ACCESS_TOKEN_ISSUED = "access_token.issued"  # noqa: S105
     API_TOKEN_CREATED = "api_token.created"  # noqa: S105
     API_TOKEN_REVOKED = "api_token.revoked"  # noqa: S105
+    SECOND_FACTOR_ADDED = "second_factor.added"
+    SECOND_FACTOR_REMOVED = "second_factor.removed"
+    RECOVERY_CODES_MADE = "recovery_codes.made"
+    RECOVERY_CODE_USED = "recovery_codes.used"
+    SESSION_RENEWED = "session.renewed"
     TOKEN_TRACED = "token.traced"  # noqa: S105
     SESSION_STARTED = "session.started"
     SESSION_ENDED = "session.ended"

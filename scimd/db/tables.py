@@ -750,7 +750,8 @@ links = Table(
     _org(),
     _id(),
     _ref("person_id"),
-    _key("purpose"),  # sign_in | set_password
+    _key("purpose"),  # sign_in | set_password | confirm_address
+    _text("address", null=True),  # of confirm_address: the one to confirm
     _int("generation", 1),
     _time("created_at"),
     _time("expires_at"),
@@ -765,6 +766,67 @@ credentials = Table(
     Column("person_id", Id, primary_key=True),
     Column("kind", KeyText, primary_key=True),  # password
     _text("secret"),  # an Argon2id hash
+    _flag("short"),  # good enough beside a second factor only
+    _time("changed_at"),
+)
+
+# What a person proves themselves with beside the password.
+second_factors = Table(
+    "second_factors",
+    metadata,
+    _org(),
+    _id(),
+    _ref("person_id"),
+    _key("kind"),  # totp | passkey
+    _text("name"),
+    Column("secret", Bytes, nullable=False),  # of totp: sealed; of a passkey: its public key (COSE)
+    Column("credential_id", Bytes, nullable=True),  # of a passkey
+    _int("counter"),  # of totp: the last window that was used; of a passkey: its signature counter
+    _time("created_at"),
+    _time("last_used_at", null=True),
+    CheckConstraint("(kind = 'passkey') = (credential_id IS NOT NULL)", name="credential"),
+    Index("ix_second_factors_person", "org_id", "person_id"),
+    Index("uq_second_factors_credential", "credential_id", unique=True),
+)
+# One authenticator app per person.
+Index(
+    "uq_second_factors_totp",
+    second_factors.c.org_id,
+    second_factors.c.person_id,
+    unique=True,
+    sqlite_where=second_factors.c.kind == "totp",
+    postgresql_where=second_factors.c.kind == "totp",
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    _org(),
+    _id(),
+    _ref("person_id"),
+    Column("hash", Bytes, nullable=False),
+    _time("created_at"),
+    _time("used_at", null=True),
+    Index("uq_recovery_codes_hash", "org_id", "person_id", "hash", unique=True),
+)
+
+# Tickets (org/tickets.py) that were used, until they would have expired anyway.
+spent_tickets = Table(
+    "spent_tickets",
+    metadata,
+    _org(),
+    Column("hash", Bytes, primary_key=True),
+    _time("until"),
+    Index("ix_spent_tickets_until", "org_id", "until"),
+)
+
+pictures = Table(
+    "pictures",
+    metadata,
+    _org(),
+    Column("person_id", Id, primary_key=True),
+    _key("kind"),  # image/png | image/jpeg | image/webp
+    Column("image", Bytes, nullable=False),
     _time("changed_at"),
 )
 
@@ -777,6 +839,9 @@ sessions = Table(
     Column("hash", Bytes, nullable=False),
     _text("user_agent"),
     _text("ip"),
+    Column("how", KeyText, nullable=False, server_default=text("'password'")),  # sessions.How
+    _flag("strong"),  # proved by more than a password or a link
+    _time("proved_at"),  # when they last proved who they are
     _time("started_at"),
     _time("last_active_at"),
     _time("expires_at"),

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from scimd.config import Config
-from scimd.core.errors import Forbidden, NotAuthenticated
+from scimd.core.errors import Forbidden, NotAuthenticated, SecondFactorMissing
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.reading import form_of
 from scimd.http.statuses import ForeignForm
@@ -49,6 +49,8 @@ class Access:
 
     kind: Literal["public", "signed_in", "api", "scim_token", "oauth_client"]
     any_of: frozenset[str] = frozenset()
+    #: Open also to a session that must set up a second factor first.
+    enrolling: bool = False
 
 
 def public(handler: H) -> H:
@@ -57,11 +59,14 @@ def public(handler: H) -> H:
     return handler
 
 
-def signed_in(*any_of: str) -> Callable[[H], H]:
-    """For people with a session and one of these permissions."""
+def signed_in(*any_of: str, enrolling: bool = False) -> Callable[[H], H]:
+    """For people with a session and one of these permissions.
+
+    ``enrolling``: also for those who must set up a second factor before they may do anything else.
+    """
 
     def mark(handler: H) -> H:
-        setattr(handler, _MARK, Access("signed_in", frozenset(any_of)))
+        setattr(handler, _MARK, Access("signed_in", frozenset(any_of), enrolling))
         return handler
 
     return mark
@@ -141,6 +146,8 @@ def _check(holder: Holder | None, access: Access) -> None:
         return
     if holder is None:
         raise NotAuthenticated
+    if isinstance(holder, SessionHolder) and holder.must_enrol and not access.enrolling:
+        raise SecondFactorMissing
     if access.any_of and not access.any_of & holder.permissions:
         raise Forbidden(" or ".join(sorted(access.any_of)))
 

@@ -1,4 +1,4 @@
-"""Fetching a small document from an address that somebody wrote into a config.
+"""Fetching a small document from an address that somebody wrote into a config, or posting a form to one.
 
 The name is resolved, each address that it gives is checked, and the connection goes to the checked
 address: a name that resolves differently a moment later gains nothing. No redirects, no proxy, no
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -41,8 +43,22 @@ class _Checked(AbstractResolver):
         await self._resolver.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What to POST. ``authorization``: the header of that name; it goes to this one address only."""
+
+    fields: Mapping[str, str]
+    authorization: str | None = None
+
+
 async def fetch(
-    url: str, reach: Reach, *, at_most: int, timeout_s: float, resolver: AbstractResolver | None = None
+    url: str,
+    reach: Reach,
+    *,
+    at_most: int,
+    timeout_s: float,
+    form: Form | None = None,
+    resolver: AbstractResolver | None = None,
 ) -> bytes:
     """The document's bytes. Raises CannotFetch for any answer but a 200 of bounded size."""
     host = urlsplit(url).hostname or ""
@@ -52,19 +68,27 @@ async def fetch(
         raise CannotFetch(f"{host} is no {reach} address")
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read(url, _Checked(reach, resolver or ThreadedResolver()), at_most)
+            return await _read(url, _Checked(reach, resolver or ThreadedResolver()), at_most, form)
     except TimeoutError as exc:
         raise CannotFetch(f"no answer within {timeout_s:g} s") from exc
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         raise CannotFetch(f"{type(exc).__name__}: {exc}"[:300]) from exc
 
 
-async def _read(url: str, resolver: AbstractResolver, at_most: int) -> bytes:
+async def _read(url: str, resolver: AbstractResolver, at_most: int, form: Form | None) -> bytes:
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True)
     headers = {"Accept": "application/json", "User-Agent": "scimd", "Accept-Encoding": "identity"}
+    if form is not None and form.authorization is not None:
+        headers["Authorization"] = form.authorization
     async with (
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
-        session.get(url, headers=headers, allow_redirects=False) as answer,
+        session.request(
+            "GET" if form is None else "POST",
+            url,
+            headers=headers,
+            data=None if form is None else dict(form.fields),
+            allow_redirects=False,
+        ) as answer,
     ):
         if answer.status != 200:
             raise CannotFetch(f"the answer was {answer.status}")

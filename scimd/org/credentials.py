@@ -1,4 +1,4 @@
-"""Stored credentials: one Argon2id hash per person."""
+"""Stored credentials: one Argon2id hash per person, and which kinds of second factors there are."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from sqlalchemy import Connection, select
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
 from scimd.db.locks import upsert
-from scimd.db.tables import credentials
+from scimd.db.tables import credentials, second_factors
 from scimd.org.tx import Tx
 
 
-def set_password(tx: Tx, person_id: PersonId, hashed: str) -> None:
-    """Store the hash; it replaces an older one."""
+def set_password(tx: Tx, person_id: PersonId, hashed: str, *, short: bool = False) -> None:
+    """Store the hash; it replaces an older one. ``short``: it needs a second factor beside it."""
     statement = upsert(
-        tx.conn, credentials, key=("org_id", "person_id", "kind"), update=("secret", "changed_at")
+        tx.conn, credentials, key=("org_id", "person_id", "kind"), update=("secret", "short", "changed_at")
     )
     row = {"org_id": tx.org_id, "person_id": person_id, "kind": "password"}
-    tx.conn.execute(statement, {**row, "secret": hashed, "changed_at": tx.now})
+    tx.conn.execute(statement, {**row, "secret": hashed, "short": short, "changed_at": tx.now})
     tx.record(Event(EventKind.PASSWORD_SET, "person", person_id))
 
 
@@ -38,3 +38,21 @@ def password_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | N
             credentials.c.kind == "password",
         )
     ).scalar_one_or_none()
+
+
+def has_short_password(conn: Connection, org_id: OrgId, person_id: PersonId) -> bool:
+    """Whether the person's password is good enough beside a second factor only."""
+    query = select(credentials.c.short).where(
+        credentials.c.org_id == org_id,
+        credentials.c.person_id == person_id,
+        credentials.c.kind == "password",
+    )
+    return bool(conn.execute(query).scalar())
+
+
+def kinds_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[str, ...]:
+    """What completes a sign-in of this person; empty: they have no second factor."""
+    query = select(second_factors.c.kind).where(
+        second_factors.c.org_id == org_id, second_factors.c.person_id == person_id
+    )
+    return tuple(sorted(set(conn.execute(query).scalars())))

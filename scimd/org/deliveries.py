@@ -54,7 +54,7 @@ class Delivery:
     org_slug: str
     organization: str
     id: str
-    template: Literal["invitation", "set_password", "notification"] | Notice
+    template: Literal["invitation", "set_password", "confirm_address", "notification"] | Notice
     #: None: an address that the config names.
     person_id: PersonId | None
     display_name: str
@@ -214,7 +214,8 @@ def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:
         )
     ).first()
     # The link goes to the address as stored when it was asked for, and only while that is theirs.
-    if found is None or person.sign_in_address != row.address or person.status == Status.INACTIVE:
+    theirs = found.address if found is not None and found.address else person.sign_in_address
+    if found is None or theirs != row.address or person.status == Status.INACTIVE:
         return None
     return Delivery(
         org_id=tx.org_id,

@@ -276,7 +276,9 @@ def _signed_in(tx: Tx, accepted: Accepted, ip: str, user_agent: str) -> Accepted
         raise InvitationClosed("cancelled")
     if row.status != Status.ACTIVE:
         return replace(accepted, causes=tuple(row.causes))
-    text = sessions.start(tx, accepted.person_id, ip, user_agent)
+    if credentials.kinds_of(tx.conn, tx.org_id, accepted.person_id):
+        return accepted  # back again: they sign in by both
+    text = sessions.start(tx, accepted.person_id, ip, user_agent, how="link")
     return replace(accepted, session=text)
 
 

@@ -24,7 +24,7 @@ from scimd.org import organizations, permissions
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
-Purpose = Literal["sign_in", "set_password"]
+Purpose = Literal["sign_in", "set_password", "confirm_address"]
 SIGN_IN_VALID_S = 900.0
 
 
@@ -39,6 +39,8 @@ class LinkPage:
     address: str | None
     display_name: str
     expires_at: datetime
+    #: The address that a link of confirm_address confirms.
+    to_confirm: str | None = None
 
 
 # ------------------------------------------------------------------------------ making
@@ -61,7 +63,7 @@ def token(tx: Tx, purpose: Purpose, link_id: str, channel: Channel) -> str:
     return sign(Link(purpose, tx.org_id, link_id, 1, channel), tx.keys.live(purpose))
 
 
-def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float) -> str:
+def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, *, address: str | None = None) -> str:
     """Write the row of a new link and kill older ones of that purpose; gives its id."""
     _must_exist(tx, person_id)
     _kill(tx, person_id, purpose)
@@ -73,6 +75,7 @@ def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float) -> str:
             id=link_id,
             person_id=person_id,
             purpose=purpose,
+            address=address,
             created_at=tx.now,
             expires_at=expires,
         )
@@ -164,6 +167,7 @@ def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
     row = conn.execute(
         select(
             links.c.expires_at,
+            links.c.address.label("to_confirm"),
             people.c.id,
             people.c.sign_in_address,
             people.c.display_name,
@@ -192,6 +196,21 @@ def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
         address=row.sign_in_address,
         display_name=row.display_name,
         expires_at=row.expires_at,
+        to_confirm=row.to_confirm,
+    )
+
+
+def as_person(door: Door, page: LinkPage) -> Context:
+    """A context in which whoever holds the link acts."""
+    actor = Actor("person", page.person_id, page.address or page.display_name)
+    return Context(page.org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+
+
+def verified(tx: Tx, person_id: PersonId, address: str) -> None:
+    """A link went by mail to that address and nowhere else; where it is theirs, it is proved."""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    tx.conn.execute(
+        update(people).where(mine, people.c.sign_in_key == fold(address)).values(address_verified_at=tx.now)
     )
 
 

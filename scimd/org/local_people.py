@@ -211,16 +211,21 @@ async def edit(door: Door, ctx: Context, person_id: PersonId, wanted: Edit) -> N
 
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
-        values: dict[str, Any] = {}
-        if not isinstance(wanted.user_name, Unset) and wanted.user_name != row.local_user_name:
-            values["local_user_name"] = _user_name(tx, wanted.user_name, None)
-        if not isinstance(wanted.display_name, Unset):
-            values |= _new_name(tx, row, wanted.display_name)
-        if not isinstance(wanted.email, Unset):
-            values |= _new_address(tx, row, wanted.email, values.get("profile", row.profile))
-        write_edit(tx, row, values)
+        write_edit(tx, row, edited(tx, row, wanted))
 
     await door.run(ctx, body)
+
+
+def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
+    """The columns that the edit changes. Raises as ``edit`` does."""
+    values: dict[str, Any] = {}
+    if not isinstance(wanted.user_name, Unset) and wanted.user_name != row.local_user_name:
+        values["local_user_name"] = _user_name(tx, wanted.user_name, None)
+    if not isinstance(wanted.display_name, Unset):
+        values |= _new_name(tx, row, wanted.display_name)
+    if not isinstance(wanted.email, Unset):
+        values |= new_address(tx, row, wanted.email, values.get("profile"))
+    return values
 
 
 def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
@@ -233,8 +238,14 @@ def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
     return {"display_name": shown, "profile": {**profile, "displayName": name} if name else profile}
 
 
-def _new_address(tx: Tx, row: Row[Any], email: object, profile: Mapping[str, Any]) -> dict[str, Any]:
-    email = one_address(email)
+def new_address(
+    tx: Tx, row: Row[Any], email: object, profile: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The columns of a person with that sign-in address, unproved; none where it is theirs already.
+
+    ``profile``: theirs as far as it was changed before. Raises as ``edit`` does.
+    """
+    email, profile = one_address(email), row.profile if profile is None else profile
     if fold(email) == row.sign_in_key:
         return {}
     by_hand.must_be_local(tx, row, "The e-mail")
@@ -265,9 +276,9 @@ def _no_open_invitation(tx: Tx, row: Row[Any]) -> None:
 
 def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     """Write changed columns of a person's profile, with what a new address ends."""
-    changed = {name: value for name, value in values.items() if name != "profile"}
-    if not changed:
+    if not values:
         return
+    changed = {name: value for name, value in values.items() if name != "profile"}
     person_id = PersonId(row.id)
     tx.conn.execute(
         update(people)

@@ -16,7 +16,7 @@ from scimd.db.among import among
 from scimd.db.tables import deliveries, people
 from scimd.org.tx import Tx
 
-Notice = Literal["linked", "address_changed", "password_changed"]
+Notice = Literal["linked", "address_changed", "password_changed", "second_factor_changed"]
 
 
 def linked(tx: Tx, source: str, person_ids: Sequence[PersonId]) -> None:
@@ -38,6 +38,13 @@ def address_changed(tx: Tx, row: Row[Any], new: str | None) -> None:
 def password_changed(tx: Tx, person_id: PersonId) -> None:
     """Tell a person that their password is another now. The first one, of an invitation, is no change."""
     _owe(tx, [("password_changed", row, row.sign_in_address, {}) for row in _rows(tx, [person_id])])
+
+
+def second_factor_changed(tx: Tx, person_id: PersonId, what: str) -> None:
+    """Tell a person what became of their second factors: ``what`` as "a passkey was added"."""
+    told = {"what": what}
+    rows = _rows(tx, [person_id])
+    _owe(tx, [("second_factor_changed", row, row.sign_in_address, told) for row in rows])
 
 
 def veiled(address: str | None) -> str | None:

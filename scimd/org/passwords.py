@@ -1,8 +1,9 @@
 """Passwords: which are good enough, and their Argon2id hashes.
 
-Long rather than complicated (NIST SP 800-63B-4 §3.1.1.2): at least 15 characters, no composition
-rules, nothing cut off, and none that is among the common ones or made of words that everybody knows
-about the person. Hashing costs 19 MiB and some 20 ms, so it runs in threads, a few at a time.
+Long rather than complicated (NIST SP 800-63B-4 §3.1.1.2): at least 15 characters, 8 beside a second
+factor, no composition rules, nothing cut off, and none that is among the common ones or made of words
+that everybody knows about the person. Hashing costs 19 MiB and some 20 ms, so it runs in threads, a few
+at a time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from scimd.core.errors import WeakPassword
 from scimd.core.people import fold
 
 AT_LEAST, AT_MOST = 15, 1000
+#: Beside a second factor (NIST SP 800-63B-4 §3.1.1.2).
+AT_LEAST_BESIDE = 8
 # OWASP's second profile for Argon2id; t=3 instead of 2.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="argon2")
@@ -34,13 +37,18 @@ def normal(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def check(password: str, known_words: Iterable[str] = ()) -> None:
+def is_short(password: str) -> bool:
+    """Whether it is good enough beside a second factor only."""
+    return len(normal(password[: AT_MOST + 1])) < AT_LEAST
+
+
+def check(password: str, known_words: Iterable[str] = (), *, at_least: int = AT_LEAST) -> None:
     """Raise WeakPassword with what to do. ``known_words``: the address, the organization's name, …"""
     text = normal(password[: AT_MOST + 1])
     if not _is_text(text):
         raise WeakPassword("it holds something that is not a character.")
-    if len(text) < AT_LEAST:
-        raise WeakPassword(f"it has {len(text)} characters, and at least {AT_LEAST} are needed.")
+    if len(text) < at_least:
+        raise WeakPassword(f"it has {len(text)} characters, and at least {at_least} are needed.")
     if len(text) > AT_MOST:
         raise WeakPassword(f"it has more than {AT_MOST:,} characters.")
     plain = _bare(text)

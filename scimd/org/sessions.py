@@ -6,13 +6,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from scimd.core.errors import NotFound
+from scimd.core.errors import NotAuthenticated, NotFound, ProofNeeded
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
+from scimd.core.second_factors import PROOF_LASTS, Policy, is_demanded
 from scimd.core.standing import Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
@@ -23,6 +24,7 @@ from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
 
 _TOUCH_EVERY = timedelta(minutes=1)
 _AGENT_AT_MOST = 512
+How = Literal["password", "link", "passkey", "oidc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class SessionHolder(Holder):
     session_id: SessionId
     started_at: datetime
     expires_at: datetime
+    #: When they last proved who they are; what is sensitive asks for it anew.
+    proved_at: datetime
+    #: A second factor is demanded of them, and this session was begun without one: it opens nothing
+    #: but the setting up of one, and holds no permission.
+    must_enrol: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,13 @@ class SessionRecord:
 # ------------------------------------------------------------------------------ starting
 
 
-def start(tx: Tx, person_id: PersonId, ip: str, user_agent: str) -> str:
-    """Start a session; gives the text of its cookie, which is stored as a hash only."""
+def start(
+    tx: Tx, person_id: PersonId, ip: str, user_agent: str, *, how: How = "password", strong: bool = False
+) -> str:
+    """Start a session; gives the text of its cookie, which is stored as a hash only.
+
+    ``strong``: proved by more than a password or a link.
+    """
     text = new_session_token(tx.org_id, tx.chance.bytes(32))
     session_id = tx.new_id()
     tx.conn.execute(
@@ -93,6 +105,9 @@ def start(tx: Tx, person_id: PersonId, ip: str, user_agent: str) -> str:
             # As sent, but for what no database holds: NUL, and bytes that were no characters.
             user_agent=user_agent[:_AGENT_AT_MOST].replace("\x00", "").encode("utf-8", "replace").decode(),
             ip=ip,
+            how=how,
+            strong=strong,
+            proved_at=tx.now,
             started_at=tx.now,
             last_active_at=tx.now,
             expires_at=tx.now + timedelta(seconds=tx.settings.session_absolute_s),
@@ -101,6 +116,28 @@ def start(tx: Tx, person_id: PersonId, ip: str, user_agent: str) -> str:
     after = {"session": session_id, "ip": ip}
     tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
     return text
+
+
+def renew(tx: Tx, session_id: SessionId, *, strong: bool) -> str:
+    """A new text of the cookie for a session whose holder has just proved who they are; the old is dead."""
+    text = new_session_token(tx.org_id, tx.chance.bytes(32))
+    mine = (sessions.c.org_id == tx.org_id) & (sessions.c.id == session_id) & sessions.c.ended_at.is_(None)
+    values: dict[str, Any] = {"hash": token_hash(text), "proved_at": tx.now}
+    if strong:
+        values["strong"] = True
+    person_id = tx.conn.execute(
+        update(sessions).where(mine).values(**values).returning(sessions.c.person_id)
+    ).scalar_one_or_none()
+    if person_id is None:
+        raise NotAuthenticated
+    tx.record(Event(EventKind.SESSION_RENEWED, "person", person_id, after={"session": session_id}))
+    return text
+
+
+def require_proof(door: Door, holder: SessionHolder) -> None:
+    """Raise ProofNeeded unless they proved who they are within the last ten minutes."""
+    if door.clock() - holder.proved_at > PROOF_LASTS:
+        raise ProofNeeded
 
 
 # ------------------------------------------------------------------------------ using
@@ -145,7 +182,7 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
         ).first()
         if row is None or not _is_live(row, now, door.settings.session_idle_s):
             return None, False
-        return _holder(conn, row), now - row.last_active_at >= _TOUCH_EVERY
+        return _holder(conn, row, door.settings.second_factor), now - row.last_active_at >= _TOUCH_EVERY
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
@@ -171,10 +208,11 @@ def _touch(conn: Connection, holder: SessionHolder, now: datetime) -> None:
     )
 
 
-def _holder(conn: Connection, row: Any) -> SessionHolder | None:
+def _holder(conn: Connection, row: Any, policy: Policy) -> SessionHolder | None:
     held = entitled(conn, row)
     if held is None:
         return None
+    must_enrol = not row.strong and is_demanded(policy, held[1])
     return SessionHolder(
         org_id=OrgId(row.org_id),
         org_slug=row.slug,
@@ -186,9 +224,11 @@ def _holder(conn: Connection, row: Any) -> SessionHolder | None:
         display_name=row.display_name,
         address=row.sign_in_address,
         roles=held[0],
-        permissions=held[1],
+        permissions=frozenset() if must_enrol else held[1],
         started_at=row.started_at,
         expires_at=row.expires_at,
+        proved_at=row.proved_at,
+        must_enrol=must_enrol,
     )
 
 

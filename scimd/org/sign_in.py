@@ -1,30 +1,38 @@
 """Signing in by password or by a one-time link, and setting one's password.
 
 Every attempt is a row, written before the password is looked at, so that attempts made at once count
-too. Limits are per account and address together, and per address: somebody who guesses locks
-himself out, never the owner of the account who comes from elsewhere.
+too (``attempts`` has the limits). Of somebody with a second factor neither opens a session: what is
+raised, SecondFactorAsked, carries the ticket to the second step (``second_step``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, select, update
 
-from scimd.core.errors import MayNotSignIn, NotAllowedNow, TooManyRequests, WrongCredentials
+from scimd.core.errors import MayNotSignIn, NotAllowedNow, SecondFactorAsked, WrongCredentials
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.db.tables import login_attempts, organizations, people
-from scimd.org import admission, credentials, links, notices, passwords, sessions
+from scimd.org import (
+    admission,
+    attempts,
+    credentials,
+    links,
+    notices,
+    passwords,
+    sessions,
+    tickets,
+)
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
-WINDOW = timedelta(minutes=15)
-#: An address (a whole office behind one NAT) may fail so many times as often as one account from it.
-_PER_ADDRESS = 5
 _TEXT_AT_MOST = 512
 
 
@@ -56,7 +64,7 @@ class _Account:
     secret: str | None
 
 
-def _context(door: Door, org_id: OrgId, person_id: str, name: str) -> Context:
+def context(door: Door, org_id: OrgId, person_id: str, name: str) -> Context:
     return Context(
         org_id, Actor("person", person_id, name), "web", uuid7(door.clock(), secrets.token_bytes(10))
     )
@@ -72,19 +80,19 @@ async def by_password(
 
     The same answer, after the same work, for an unknown organization, an unknown address and a wrong
     password: WrongCredentials. MayNotSignIn, with the cause, only when the password was right.
-    TooManyRequests beyond the limits.
+    SecondFactorAsked where they have one. TooManyRequests beyond the limits.
     """
     address = as_text(address)
     account = await door.read(lambda conn: _find(conn, org_slug, address))
     if account is None:
         await passwords.fits(password, None)
         raise WrongCredentials
-    ctx = _context(door, account.org_id, account.person_id or "", account.name)
-    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, address, ip))
+    ctx = context(door, account.org_id, account.person_id or "", account.name)
+    attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, account.person_id, address, ip))
     right = await passwords.fits(password, account.secret)
     outcome = await door.run(ctx, lambda tx: _finish(tx, account, attempt_id, right, ip, user_agent))
-    if isinstance(outcome, SignedIn):
-        return SignedIn(org_slug, outcome.person_id, outcome.session, has_password=True)
+    if isinstance(outcome, Entered):
+        return entered(door, org_slug, outcome)
     if outcome is None:
         raise WrongCredentials
     raise MayNotSignIn(outcome)
@@ -96,10 +104,17 @@ def as_text(sent: str) -> str:
 
 
 def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
-    """The account that the address means; one without a person where nobody has it."""
-    org = conn.execute(select(organizations.c.id).where(organizations.c.slug == org_slug)).first()
-    if org is None:
-        return None
+    """The account that the address means; one without a person where nobody has it.
+
+    Attempts at an organization that there is not are counted by the operators' own, so that the limit, too,
+    tells nobody which ones there are.
+    """
+    named = organizations.c.slug == org_slug
+    rank = case((named, 0), else_=1)
+    query = select(organizations.c.id, named.label("is_it")).where(named | (organizations.c.kind == "system"))
+    org = conn.execute(query.order_by(rank).limit(1)).first()
+    if org is None or not org.is_it:
+        return None if org is None else _Account(OrgId(org.id), None, address, None)
     org_id = OrgId(org.id)
     person = conn.execute(
         select(people.c.id).where(
@@ -112,70 +127,25 @@ def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
     return _Account(org_id, person_id, address, credentials.password_of(conn, org_id, person_id))
 
 
-def _begin(tx: Tx, account: _Account, address: str, ip: str) -> str:
-    """Count, then write the attempt as a failed one: it is counted while its password is checked."""
-    _hold_back(tx, address, ip)
-    attempt_id = tx.new_id()
-    tx.conn.execute(
-        login_attempts.insert().values(
-            org_id=tx.org_id,
-            id=attempt_id,
-            person_id=account.person_id,
-            address=address,
-            address_key=fold(address),
-            ip=ip,
-            success=False,
-            reason="not finished",
-            at=tx.now,
-        )
-    )
-    return attempt_id
-
-
-def _hold_back(tx: Tx, address: str, ip: str) -> None:
-    attempt = login_attempts.c
-    since = (attempt.ip == ip) & (attempt.at > tx.now - WINDOW) & ~attempt.success
-    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == fold(address))
-    limit = tx.settings.sign_in_attempts
-    row = tx.conn.execute(
-        select(
-            func.count().label("all"),
-            func.count().filter(mine).label("mine"),
-            func.min(attempt.at).label("oldest"),
-        ).where(since)
-    ).one()
-    if row.mine >= limit or row.all >= limit * _PER_ADDRESS:
-        raise TooManyRequests(max(1.0, (row.oldest + WINDOW - tx.now).total_seconds()))
-
-
 def _finish(
     tx: Tx, account: _Account, attempt_id: str, right: bool, ip: str, user_agent: str
-) -> SignedIn | str | None:
-    """A session; the cause that keeps the person out; or None for a wrong password."""
+) -> Entered | str | None:
+    """How they came in; the cause that keeps the person out; or None for a wrong password."""
     person_id = account.person_id
     if not right or person_id is None:
-        _close_attempt(tx, attempt_id, success=False, reason="unknown address or wrong password")
+        attempts.close(tx, attempt_id, success=False, reason="unknown address or wrong password")
         _tell_failed(tx, account, ip, "wrong credentials")
         return None
     # What was proved must still be so: the password may have been changed in the meantime.
     if credentials.password_of(tx.conn, tx.org_id, person_id) != account.secret:
-        _close_attempt(tx, attempt_id, success=False, reason="the password was changed meanwhile")
+        attempts.close(tx, attempt_id, success=False, reason="the password was changed meanwhile")
         return None
     cause = admission.why_not(tx.conn, tx.org_id, person_id)
     if cause is not None:
-        _close_attempt(tx, attempt_id, success=False, reason=cause)
+        attempts.close(tx, attempt_id, success=False, reason=cause)
         _tell_failed(tx, account, ip, cause)
         return cause
-    _close_attempt(tx, attempt_id, success=True, reason="password")
-    return _enter(tx, person_id, "", ip, user_agent, "password")
-
-
-def _close_attempt(tx: Tx, attempt_id: str, *, success: bool, reason: str) -> None:
-    tx.conn.execute(
-        update(login_attempts)
-        .where(login_attempts.c.org_id == tx.org_id, login_attempts.c.id == attempt_id)
-        .values(success=success, reason=reason)
-    )
+    return enter(tx, person_id, attempt_id, ip, user_agent, "password")
 
 
 def _tell_failed(tx: Tx, account: _Account, ip: str, why: str) -> None:
@@ -184,52 +154,90 @@ def _tell_failed(tx: Tx, account: _Account, ip: str, why: str) -> None:
         tx.record(Event(EventKind.SIGN_IN_FAILED, "person", account.person_id, after=after))
 
 
-def _enter(tx: Tx, person_id: PersonId, org_slug: str, ip: str, user_agent: str, how: str) -> SignedIn:
-    text = sessions.start(tx, person_id, ip, user_agent)
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What a first step leads to: ``session``, or ``kinds`` of second factors and no session.
+
+    ``mark`` stands for the password as it was (``mark_of``), ``attempt_id`` for the attempt's row.
+    """
+
+    org_id: OrgId
+    person_id: PersonId
+    how: sessions.How
+    attempt_id: str
+    session: str | None
+    kinds: tuple[str, ...]
+    has_password: bool
+    mark: str
+
+
+def enter(
+    tx: Tx, person_id: PersonId, attempt_id: str, ip: str, user_agent: str, how: sessions.How
+) -> Entered:
+    """Start a session, or leave that to the second step of whoever has a second factor."""
+    stored = credentials.password_of(tx.conn, tx.org_id, person_id)
+    kinds = credentials.kinds_of(tx.conn, tx.org_id, person_id)
+    text = None if kinds else open_session(tx, person_id, ip, user_agent, how)
+    attempts.close(tx, attempt_id, success=not kinds, reason="second factor asked" if kinds else how)
+    return Entered(tx.org_id, person_id, how, attempt_id, text, kinds, stored is not None, mark_of(stored))
+
+
+def open_session(
+    tx: Tx, person_id: PersonId, ip: str, user_agent: str, how: sessions.How, *, strong: bool = False
+) -> str:
+    """A session of somebody who proved who they are; gives the text of its cookie."""
+    text = sessions.start(tx, person_id, ip, user_agent, how=how, strong=strong)
     after = {"ip": ip, "how": how}
     tx.record(Event(EventKind.SIGN_IN_SUCCEEDED, "person", person_id, after=after))
-    has_password = credentials.password_of(tx.conn, tx.org_id, person_id) is not None
-    return SignedIn(org_slug, person_id, text, has_password)
+    return text
+
+
+def mark_of(stored: str | None) -> str:
+    """What a ticket says of the password as it was: another one makes the ticket worthless."""
+    return hashlib.sha256((stored or "").encode()).hexdigest()[:32]
+
+
+def entered(door: Door, org_slug: str, come: Entered) -> SignedIn:
+    """The session. Raises SecondFactorAsked, with the ticket to the second step."""
+    if come.session is not None:
+        return SignedIn(org_slug, come.person_id, come.session, come.has_password)
+    said = {
+        "org": come.org_id,
+        "slug": org_slug,
+        "person": come.person_id,
+        "how": come.how,
+        "attempt": come.attempt_id,
+        "mark": come.mark,
+    }
+    raise SecondFactorAsked(tickets.issue(door, "second_step", said), come.kinds)
 
 
 # ------------------------------------------------------------------------------ by link
 
 
 async def by_link(door: Door, token: str, *, ip: str, user_agent: str) -> SignedIn:
-    """Spend a one-time sign-in link. Raises LinkInvalid; MayNotSignIn, and then the link is kept."""
+    """Spend a one-time sign-in link.
+
+    Raises LinkInvalid; MayNotSignIn, and then the link is kept; SecondFactorAsked, and then it is spent.
+    """
     link = links.opened(token, "sign_in", door.keys)
     page = await links.look(door, token, "sign_in")
 
-    def body(tx: Tx) -> SignedIn:
+    def body(tx: Tx) -> Entered:
         person_id = links.spend(tx, link)
         cause = admission.why_not(tx.conn, tx.org_id, person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
-        _note_link(tx, page, ip)
+        attempt_id = attempts.note(tx, person_id, _name(page), ip, reason="link")
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "sign_in"}))
-        return _enter(tx, person_id, page.org_slug, ip, user_agent, "link")
+        return enter(tx, person_id, attempt_id, ip, user_agent, "link")
 
-    return await door.run(_context(door, page.org_id, page.person_id, _name(page)), body)
+    come = await door.run(context(door, page.org_id, page.person_id, _name(page)), body)
+    return entered(door, page.org_slug, come)
 
 
 def _name(page: links.LinkPage) -> str:
     return page.address or page.display_name
-
-
-def _note_link(tx: Tx, page: links.LinkPage, ip: str) -> None:
-    tx.conn.execute(
-        login_attempts.insert().values(
-            org_id=tx.org_id,
-            id=tx.new_id(),
-            person_id=page.person_id,
-            address=_name(page),
-            address_key=fold(_name(page)),
-            ip=ip,
-            success=True,
-            reason="link",
-            at=tx.now,
-        )
-    )
 
 
 # ------------------------------------------------------------------------------ passwords
@@ -239,33 +247,50 @@ async def set_password_by_link(
     door: Door, token: str, password: str, *, ip: str, user_agent: str
 ) -> SignedIn:
     """Spend a set-password link: the new password is stored, every older session ends, and they are
-    signed in. Raises LinkInvalid, WeakPassword, MayNotSignIn; then nothing was changed."""
+    signed in. Raises LinkInvalid, WeakPassword, MayNotSignIn; then nothing was changed. With a second
+    factor SecondFactorAsked, and then the password is set."""
     link = links.opened(token, "set_password", door.keys)
     page = await links.look(door, token, "set_password")
-    passwords.check(password, (_name(page), page.display_name, page.organization, page.org_slug, "scimd"))
+    words = (_name(page), page.display_name, page.organization, page.org_slug, "scimd")
+    kinds = await door.read(lambda conn: credentials.kinds_of(conn, page.org_id, page.person_id))
+    passwords.check(password, words, at_least=least(kinds))
     hashed = await passwords.hashed(password)
 
-    def body(tx: Tx) -> SignedIn | None:
+    def body(tx: Tx) -> Entered | None:
         person_id = links.spend(tx, link)
         _welcome(tx, person_id)
         sessions.end_for(tx, [person_id], "password changed")
-        credentials.set_password(tx, person_id, hashed)
+        _store(tx, person_id, password, hashed)
         notices.password_changed(tx, person_id)
-        _verify_address(tx, page)
-        _note_link(tx, page, ip)
+        if page.address is not None:
+            links.verified(tx, person_id, page.address)
         tx.record(Event(EventKind.LINK_USED, "person", person_id, after={"purpose": "set_password"}))
         return None
 
-    def then(tx: Tx, _: SignedIn | None) -> SignedIn:
+    def then(tx: Tx, _: Entered | None) -> Entered:
         cause = admission.why_not(tx.conn, tx.org_id, page.person_id)
         if cause is not None:
             raise MayNotSignIn(cause)
-        return _enter(tx, page.person_id, page.org_slug, ip, user_agent, "set-password link")
+        attempt_id = attempts.note(tx, page.person_id, _name(page), ip, reason="link")
+        return enter(tx, page.person_id, attempt_id, ip, user_agent, "link")
 
-    ctx = _context(door, page.org_id, page.person_id, _name(page))
-    entered = await door.run(ctx, body, then=then)
-    assert entered is not None  # noqa: S101 - ``then`` gives it or raises
-    return entered
+    ctx = context(door, page.org_id, page.person_id, _name(page))
+    come = await door.run(ctx, body, then=then)
+    assert come is not None  # noqa: S101 - ``then`` gives it or raises
+    return entered(door, page.org_slug, come)
+
+
+def least(kinds: Sequence[str]) -> int:
+    """How many characters a password needs, alone or beside these second factors."""
+    return passwords.AT_LEAST_BESIDE if kinds else passwords.AT_LEAST
+
+
+def _store(tx: Tx, person_id: PersonId, password: str, hashed: str) -> None:
+    """Store the password. Raises WeakPassword where the second factor that it needs has gone since."""
+    short = passwords.is_short(password)
+    if short and not credentials.kinds_of(tx.conn, tx.org_id, person_id):
+        passwords.check(password)
+    credentials.set_password(tx, person_id, hashed, short=short)
 
 
 def _welcome(tx: Tx, person_id: PersonId) -> None:
@@ -277,20 +302,6 @@ def _welcome(tx: Tx, person_id: PersonId) -> None:
         tx.touch([person_id])
 
 
-def _verify_address(tx: Tx, page: links.LinkPage) -> None:
-    """The link went by mail to the stored address, and nowhere else."""
-    if page.address is not None:
-        tx.conn.execute(
-            update(people)
-            .where(
-                people.c.org_id == tx.org_id,
-                people.c.id == page.person_id,
-                people.c.sign_in_key == fold(page.address),
-            )
-            .values(address_verified_at=tx.now)
-        )
-
-
 async def set_own_password(
     door: Door, holder: SessionHolder, new: str, *, current: str | None = None
 ) -> None:
@@ -299,7 +310,9 @@ async def set_own_password(
     Their other sessions end. Raises WeakPassword, WrongCredentials, TooManyRequests.
     """
     name = holder.address or holder.display_name
-    passwords.check(new, (name, holder.display_name, holder.organization, holder.org_slug, "scimd"))
+    words = (name, holder.display_name, holder.organization, holder.org_slug, "scimd")
+    kinds = await door.read(lambda conn: credentials.kinds_of(conn, holder.org_id, holder.person_id))
+    passwords.check(new, words, at_least=least(kinds))
     ctx = holder.context(door)
     stored = await door.read(lambda conn: credentials.password_of(conn, holder.org_id, holder.person_id))
     if stored is not None:
@@ -309,22 +322,30 @@ async def set_own_password(
     def body(tx: Tx) -> None:
         if credentials.password_of(tx.conn, tx.org_id, holder.person_id) != stored:
             raise NotAllowedNow("The password was changed at the same time. Open the page again.")
-        credentials.set_password(tx, holder.person_id, hashed)
+        _store(tx, holder.person_id, new, hashed)
         notices.password_changed(tx, holder.person_id)
         sessions.end_for(tx, [holder.person_id], "password changed", but=holder.session_id)
 
     await door.run(ctx, body)
 
 
-async def _prove_current(door: Door, ctx: Context, holder: SessionHolder, stored: str, current: str) -> None:
+async def prove_password(door: Door, holder: SessionHolder, password: str) -> None:
+    """Raise WrongCredentials unless it is the signed-in person's. TooManyRequests beyond the limits."""
+    stored = await door.read(lambda conn: credentials.password_of(conn, holder.org_id, holder.person_id))
+    await _prove_current(door, holder.context(door), holder, stored, password)
+
+
+async def _prove_current(
+    door: Door, ctx: Context, holder: SessionHolder, stored: str | None, current: str
+) -> None:
     """Guessing through a stolen session is held back like guessing at the door."""
     account = _Account(holder.org_id, holder.person_id, holder.address or holder.display_name, stored)
     # Counted by session, not by address: nobody else's failures come into it.
     origin = f"session {holder.session_id}"
-    attempt_id = await door.run(ctx, lambda tx: _begin(tx, account, account.name, origin))
+    attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, account.person_id, account.name, origin))
     right = await passwords.fits(current, stored)
     reason = "current password" if right else "wrong current password"
-    await door.run(ctx, lambda tx: _close_attempt(tx, attempt_id, success=right, reason=reason))
+    await door.run(ctx, lambda tx: attempts.close(tx, attempt_id, success=right, reason=reason))
     if not right:
         raise WrongCredentials
 

@@ -24,6 +24,7 @@ from scimd.core.events import Event
 from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy
+from scimd.core.second_factors import Policy as SecondFactorPolicy
 from scimd.db.engine import Database, LostRace, is_unique_violation
 from scimd.org.newcomers import Newcomers
 from scimd.org.rulebook import RuleBook, RuleBooks
@@ -76,6 +77,8 @@ class DoorSettings:
     session_idle_s: float = 1800.0
     session_absolute_s: float = 43200.0
     sign_in_attempts: int = 10
+    #: Who must have one. Without a config nobody; the config's default is "managers".
+    second_factor: SecondFactorPolicy = "nobody"
     #: Invitations by hand within an hour: of one actor, of one organization.
     invitations_per_actor: int = 500
     invitations_per_organization: int = 5000

@@ -22,7 +22,11 @@ from scimd.outbox.mail import Mailer, MailRefused, MailUnavailable, compose, one
 
 logger = log.get(__name__)
 _BATCH = 20
-_PATHS = {"invitation": "invitation", "set_password": "set-password"}
+_PATHS = {
+    "invitation": "invitation",
+    "set_password": "set-password",
+    "confirm_address": "confirm-address",
+}
 
 
 async def run_once(door: Door, mailer: Mailer, public_url: str, org_id: OrgId | None = None) -> int:

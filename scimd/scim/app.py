@@ -26,6 +26,7 @@ from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
+from scimd.http.jwks import KeySets, KeysUnavailable
 from scimd.http.patience import Within
 from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
@@ -40,7 +41,6 @@ from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
-from scimd.scim.jwks import KeySets, KeysUnavailable
 from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
 from scimd.scim.request_log import HOLDER, TOKEN_HASH, Behind

@@ -21,11 +21,11 @@ from joserfc.jws import JWSRegistry
 
 from scimd import log
 from scimd.config import Jwt
+from scimd.http.jwks import KeySets, PublicKey
 from scimd.http.rates import Buckets
 from scimd.org import jwt_speakers
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Door
-from scimd.scim.jwks import KeySets, PublicKey
 
 logger = log.get(__name__)
 

@@ -8,13 +8,33 @@ from pathlib import PurePosixPath
 from aiohttp import web
 
 from scimd.config import Config
-from scimd.core.errors import InvitationClosed, LinkInvalid, NotAuthenticated
+from scimd.core.errors import (
+    InvitationClosed,
+    LinkInvalid,
+    NotAuthenticated,
+    ProofNeeded,
+    SecondFactorMissing,
+)
 from scimd.http import request_id
 from scimd.http.app import errors_under
 from scimd.http.guard import public
 from scimd.http.statuses import Fault
 from scimd.org.tx import Door
-from scimd.web import decide, invitations, overview, people, runs, security, sign_in
+from scimd.web import (
+    decide,
+    invitations,
+    my,
+    my_factors,
+    my_proof,
+    oidc,
+    overview,
+    people,
+    runs,
+    second_step,
+    security,
+    sign_in,
+)
+from scimd.web.oidc_provider import Providers
 from scimd.web.pages import message, see_other
 
 _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -27,6 +47,7 @@ _STATIC = {
 
 def add(app: web.Application, config: Config, door: Door) -> None:
     """Add the page to the application, and make it answer for whatever no other edge answers for."""
+    app[oidc.PROVIDERS] = Providers()
     app.add_routes(
         [
             web.get("/", overview.show),
@@ -42,6 +63,32 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.post("/set-password/{token}", sign_in.set_password),
             web.get("/password", sign_in.show_own_password),
             web.post("/password", sign_in.set_own_password),
+            web.get("/o/{slug:[a-z0-9-]+}/oidc", oidc.begin),
+            web.get("/oidc/callback", oidc.callback),
+            web.post("/second-step", second_step.complete),
+            web.get("/passkey", second_step.show_passkey),
+            web.post("/passkey", second_step.enter_by_passkey),
+            web.get("/my", my.show),
+            web.post("/my", my.edit),
+            web.post("/my/address", my.change_address),
+            web.get("/my/picture", my.show_picture),
+            web.post("/my/picture/remove", my.drop_picture),
+            web.post("/my/sessions/{id}/end", my.end_session),
+            web.get("/forgot", my.show_forgot),
+            web.post("/forgot", my.forgot),
+            web.get("/o/{slug:[a-z0-9-]+}/forgot", my.show_forgot),
+            web.post("/o/{slug:[a-z0-9-]+}/forgot", my.forgot),
+            web.get("/confirm-address/{token}", my.show_confirm),
+            web.post("/confirm-address/{token}", my.confirm),
+            web.get("/my/proof", my_proof.show),
+            web.post("/my/proof", my_proof.prove),
+            web.get("/my/second-factor", my_factors.show),
+            web.get("/my/app", my_factors.show_new_app),
+            web.post("/my/app", my_factors.add_app),
+            web.get("/my/passkey", my_factors.show_new_passkey),
+            web.post("/my/passkey", my_factors.add_passkey),
+            web.post("/my/codes", my_factors.new_codes),
+            web.post("/my/second-factor/{id}/remove", my_factors.remove),
             web.get("/invitation/{token}", invitations.show),
             web.post("/invitation/{token}", invitations.accept),
             web.get("/invitation/{token}/decline", invitations.show_decline),
@@ -77,6 +124,10 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
     """Errors as a page: what is wrong, in a sentence, and a way on."""
     if fault.code == NotAuthenticated.code:
         return _to_sign_in(request)
+    if fault.code == SecondFactorMissing.code:
+        return see_other("/my/second-factor")
+    if fault.code == ProofNeeded.code:
+        return my_proof.ask(request)
     if fault.code == LinkInvalid.code:
         return sign_in.dead_link()
     if fault.code == InvitationClosed.code:

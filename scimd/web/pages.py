@@ -13,10 +13,12 @@ import jinja2
 from aiohttp import web
 
 from scimd import translations
+from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.languages import ENGLISH, Language, moment
-from scimd.http.keys import DOOR
+from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
 from scimd.org import decisions
+from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Door
 from scimd.web import security, words
 
@@ -35,7 +37,7 @@ class NavigationItem:
 
 async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     if not visit.holder.permissions:
-        return [NavigationItem("/", "My access")]
+        return [NavigationItem("/", "My access"), NavigationItem("/my", "My profile")]
     items = [NavigationItem("/", "Overview")]
     if visit.may(*SEE_RUNS):
         items.append(NavigationItem("/runs", "Runs"))
@@ -50,6 +52,12 @@ _SAID = {
     "approved": "Approved. The worker applies it now.",
     "answered": "Decided. It takes effect at once.",
     "password": "Your password is set.",
+    "factor": "Your second factor is set up. You are asked for it when you sign in.",
+    "removed": "The second factor is removed.",
+    "profile": "Saved.",
+    "session": "The session is ended.",
+    "mail": "A mail with a link is on its way to that address. It counts once you have opened it.",
+    "confirmed": "Your address is confirmed.",
 }
 
 
@@ -97,6 +105,22 @@ def see_other(path: str) -> web.Response:
     response = web.Response(status=303, headers={"Location": path})
     security.add_headers(response)
     return response
+
+
+def came_in(request: web.Request, session: SignedIn | str, path: str) -> web.Response:
+    """Go on with the session's (new) cookie."""
+    response = see_other(path)
+    text = session if isinstance(session, str) else session.session
+    security.set_cookie(response, request.app[CONFIG], text)
+    return response
+
+
+def sentence(refusal: Refusal) -> str:
+    """Why it was refused, for a form; a wait in minutes."""
+    if isinstance(refusal, TooManyRequests):
+        minutes = max(1, round(refusal.retry_after_s / 60))
+        return f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+    return refusal.detail
 
 
 def _response(template: str, status: int, language: Language, **context: Any) -> web.Response:

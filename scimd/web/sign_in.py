@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from scimd.core.errors import MayNotSignIn, Refusal, TooManyRequests, WeakPassword, WrongCredentials
+from scimd.core.errors import (
+    MayNotSignIn,
+    Refusal,
+    SecondFactorAsked,
+    TooManyRequests,
+    WeakPassword,
+    WrongCredentials,
+)
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
-from scimd.org.sign_in import SignedIn
-from scimd.web import forms, security
-from scimd.web.pages import message, narrow, see_other
+from scimd.web import forms, oidc, second_step, security
+from scimd.web.pages import came_in, message, narrow, see_other, sentence
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
-
-
-def _came_in(request: web.Request, signed: SignedIn, path: str) -> web.Response:
-    response = see_other(path)
-    security.set_cookie(response, request.app[CONFIG], signed.session)
-    return response
 
 
 # ------------------------------------------------------------------------------ by password
@@ -48,15 +48,9 @@ def _form(
         action=f"/o/{slug}/sign-in" if slug else "/sign-in",
         next=follow,
         address=address,
-        fault=_sentence(refusal) if refusal else "",
+        provider=oidc.of_organization(request.app[CONFIG], slug),
+        fault=sentence(refusal) if refusal else "",
     )
-
-
-def _sentence(refusal: Refusal) -> str:
-    if isinstance(refusal, TooManyRequests):
-        minutes = max(1, round(refusal.retry_after_s / 60))
-        return f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
-    return refusal.detail
 
 
 @public
@@ -71,12 +65,14 @@ async def enter(request: web.Request) -> web.StreamResponse:
             found = await sign_in.by_password(door, slug, form["address"], form["password"], **client)
     except _REFUSED as exc:
         return _form(request, follow, address=form["address"], refusal=exc)
+    except SecondFactorAsked as exc:
+        return await second_step.ask(request, exc, follow)
     if isinstance(found, list):
         return narrow("choose.html", "Where to?", choices=found, address=form["address"])
-    return _came_in(request, found, follow)
+    return came_in(request, found, follow)
 
 
-@signed_in()
+@signed_in(enrolling=True)
 async def leave(request: web.Request) -> web.StreamResponse:
     """End the session on the server and forget the cookie."""
     holder = request[guard.SESSION]
@@ -99,8 +95,12 @@ async def show_link(request: web.Request) -> web.StreamResponse:
 
 @public
 async def enter_by_link(request: web.Request) -> web.StreamResponse:
-    signed = await sign_in.by_link(request.app[DOOR], request.match_info["token"], **forms.client(request))
-    return _came_in(request, signed, "/" if signed.has_password else "/password")
+    token = request.match_info["token"]
+    try:
+        signed = await sign_in.by_link(request.app[DOOR], token, **forms.client(request))
+    except SecondFactorAsked as exc:
+        return await second_step.ask(request, exc, "/")
+    return came_in(request, signed, "/" if signed.has_password else "/password")
 
 
 # ------------------------------------------------------------------------------ setting a password
@@ -134,7 +134,9 @@ async def set_password(request: web.Request) -> web.StreamResponse:
         signed = await sign_in.set_password_by_link(door, token, form["password"], **forms.client(request))
     except WeakPassword as exc:
         return await _by_link_form(request, exc)
-    return _came_in(request, signed, "/?said=password")
+    except SecondFactorAsked as exc:
+        return await second_step.ask(request, exc, "/?said=password")
+    return came_in(request, signed, "/?said=password")
 
 
 @signed_in()
@@ -154,7 +156,7 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
         if has_one
         else "You are signed in. With a password you can come back.",
         address=visit.holder.address or "",
-        fault=_sentence(refusal) if refusal else "",
+        fault=sentence(refusal) if refusal else "",
         visit=visit,
         ask_current=has_one,
         skip="/",

@@ -21,10 +21,10 @@ from joserfc import jwk, jwt
 from scimd import config
 from scimd.config import Jwt, Organization
 from scimd.core.errors import NotUnique
+from scimd.http import jwks
+from scimd.http.jwks import KeySets, KeysUnavailable, parse
 from scimd.http.outward import CannotFetch, fetch
 from scimd.org import organizations, sources
-from scimd.scim import jwks
-from scimd.scim.jwks import KeySets, KeysUnavailable, parse
 from scimd.scim.jwt import Refused, Unproved, claimed, verify
 from tests.scim.serving import Client, Installation
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from scimd.admin import app as admin_app
 from scimd.admin.endpoints import Endpoint
 from scimd.admin.table import TABLE
-from scimd.config import Config, Server
+from scimd.config import Config, Organization, Server
 from scimd.core.people import OrgId, PersonId, RunId
 from scimd.core.sync.limits import Trip, TripKind
 from scimd.core.sync.plan import Change, Plan
@@ -169,6 +169,8 @@ async def site(
     extra_route: Any = None,
     api: Sequence[Endpoint] = TABLE,
     request_timeout: float = 30,
+    declared: Sequence[Organization] = (),
+    local_name: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
@@ -184,9 +186,11 @@ async def site(
         clock=clock,
     )
     listening = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    # Passkeys belong to a name, never to an address.
+    url = f"http://{'localhost' if local_name else '127.0.0.1'}:{listening.getsockname()[1]}"
     config = Config(
-        server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout))
+        server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout)),
+        organization=list(declared),
     )
     app = http_app.make(config, door)
     scim_app.add(app, config, door)

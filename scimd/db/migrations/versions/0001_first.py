@@ -118,6 +118,7 @@ def upgrade() -> None:
         sa.Column("person_id", types.Id(), nullable=False),
         sa.Column("kind", types.KeyText(), nullable=False),
         sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("short", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("changed_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", "kind", name=op.f("pk_credentials")),
     )
@@ -404,6 +405,7 @@ def upgrade() -> None:
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("person_id", types.Id(), nullable=False),
         sa.Column("purpose", types.KeyText(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("expires_at", types.UtcDateTime(), nullable=False),
@@ -572,6 +574,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("deleted_at IS NULL AND sign_in_key IS NOT NULL"),
     )
     op.create_table(
+        "pictures",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("image", types.Bytes(), nullable=False),
+        sa.Column("changed_at", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_pictures")),
+    )
+    op.create_table(
         "projects",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -600,6 +611,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "seq", name=op.f("pk_published")),
     )
     op.create_index("uq_published_event", "published", ["org_id", "event_id"], unique=True)
+    op.create_table(
+        "recovery_codes",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("used_at", types.UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_recovery_codes")),
+    )
+    op.create_index("uq_recovery_codes_hash", "recovery_codes", ["org_id", "person_id", "hash"], unique=True)
     op.create_table(
         "roles",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -728,6 +750,33 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", name=op.f("pk_seat_pools")),
     )
     op.create_table(
+        "second_factors",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("secret", types.Bytes(), nullable=False),
+        sa.Column("credential_id", types.Bytes(), nullable=True),
+        sa.Column("counter", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("created_at", types.UtcDateTime(), nullable=False),
+        sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
+        sa.CheckConstraint(
+            "(kind = 'passkey') = (credential_id IS NOT NULL)", name=op.f("ck_second_factors_credential")
+        ),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_second_factors")),
+    )
+    op.create_index("ix_second_factors_person", "second_factors", ["org_id", "person_id"], unique=False)
+    op.create_index("uq_second_factors_credential", "second_factors", ["credential_id"], unique=True)
+    op.create_index(
+        "uq_second_factors_totp",
+        "second_factors",
+        ["org_id", "person_id"],
+        unique=True,
+        sqlite_where=sa.text("kind = 'totp'"),
+        postgresql_where=sa.text("kind = 'totp'"),
+    )
+    op.create_table(
         "sessions",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -735,6 +784,9 @@ def upgrade() -> None:
         sa.Column("hash", types.Bytes(), nullable=False),
         sa.Column("user_agent", sa.Text(), nullable=False),
         sa.Column("ip", sa.Text(), nullable=False),
+        sa.Column("how", types.KeyText(), server_default=sa.text("'password'"), nullable=False),
+        sa.Column("strong", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("proved_at", types.UtcDateTime(), nullable=False),
         sa.Column("started_at", types.UtcDateTime(), nullable=False),
         sa.Column("last_active_at", types.UtcDateTime(), nullable=False),
         sa.Column("expires_at", types.UtcDateTime(), nullable=False),
@@ -777,6 +829,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_sources")),
         sa.UniqueConstraint("org_id", "name", name=op.f("uq_sources_org_id_name")),
     )
+    op.create_table(
+        "spent_tickets",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("until", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "hash", name=op.f("pk_spent_tickets")),
+    )
+    op.create_index("ix_spent_tickets_until", "spent_tickets", ["org_id", "until"], unique=False)
     op.create_table(
         "status_spans",
         sa.Column("org_id", types.Id(), nullable=False),

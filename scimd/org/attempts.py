@@ -1,0 +1,93 @@
+"""Attempts to sign in: rows that are written before anything is proved, and counted.
+
+Limits are per account and network address together, and per address: somebody who guesses locks
+himself out, never the owner of the account who comes from elsewhere. Only the second step, which
+nobody reaches without the first, is counted per account from wherever it comes.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import func, select, update
+
+from scimd.core.errors import TooManyRequests
+from scimd.core.people import PersonId, fold
+from scimd.db.tables import login_attempts
+from scimd.org.tx import Tx
+
+WINDOW = timedelta(minutes=15)
+#: An address (a whole office behind one NAT) may fail so many times as often as one account from it.
+_PER_ADDRESS = 5
+_PENDING, _PENDING_SECOND, WRONG_SECOND = "not finished", "second step not finished", "wrong second factor"
+
+
+def begin(tx: Tx, person_id: PersonId | None, address: str, ip: str, *, second: bool = False) -> str:
+    """Count, then write the attempt as a failed one: it is counted while it is checked.
+
+    Gives its id. Raises TooManyRequests.
+    """
+    _hold_back(tx, address, ip)
+    if second:
+        _hold_back_second(tx, person_id)
+    return note(tx, person_id, address, ip, success=False, reason=_PENDING_SECOND if second else _PENDING)
+
+
+def note(
+    tx: Tx, person_id: PersonId | None, address: str, ip: str, *, success: bool = True, reason: str
+) -> str:
+    """Write an attempt whose outcome is known."""
+    attempt_id = tx.new_id()
+    tx.conn.execute(
+        login_attempts.insert().values(
+            org_id=tx.org_id,
+            id=attempt_id,
+            person_id=person_id,
+            address=address,
+            address_key=fold(address),
+            ip=ip,
+            success=success,
+            reason=reason,
+            at=tx.now,
+        )
+    )
+    return attempt_id
+
+
+def close(tx: Tx, attempt_id: str, *, success: bool, reason: str) -> None:
+    """Write down how it ended."""
+    tx.conn.execute(
+        update(login_attempts)
+        .where(login_attempts.c.org_id == tx.org_id, login_attempts.c.id == attempt_id)
+        .values(success=success, reason=reason)
+    )
+
+
+def _hold_back(tx: Tx, address: str, ip: str) -> None:
+    attempt = login_attempts.c
+    since = (attempt.ip == ip) & (attempt.at > tx.now - WINDOW) & ~attempt.success
+    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == fold(address))
+    limit = tx.settings.sign_in_attempts
+    row = tx.conn.execute(
+        select(
+            func.count().label("all"),
+            func.count().filter(mine).label("mine"),
+            func.min(attempt.at).label("oldest"),
+        ).where(since)
+    ).one()
+    if row.mine >= limit or row.all >= limit * _PER_ADDRESS:
+        raise TooManyRequests(max(1.0, (row.oldest + WINDOW - tx.now).total_seconds()))
+
+
+def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:
+    attempt = login_attempts.c
+    row = tx.conn.execute(
+        select(func.count().label("all"), func.min(attempt.at).label("oldest")).where(
+            attempt.org_id == tx.org_id,
+            attempt.person_id == person_id,
+            attempt.at > tx.now - WINDOW,
+            attempt.reason.in_((_PENDING_SECOND, WRONG_SECOND)),
+        )
+    ).one()
+    if row.all >= tx.settings.sign_in_attempts:
+        raise TooManyRequests(max(1.0, (row.oldest + WINDOW - tx.now).total_seconds()))

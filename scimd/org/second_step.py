@@ -1,0 +1,143 @@
+"""The second step of a sign-in, and proving oneself anew within a session.
+
+Until the second step is done there is no session: only a ticket, which is good for five minutes, for one
+success, and for the password as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from scimd.core.errors import MayNotSignIn, WrongCredentials
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, PersonId
+from scimd.db.tables import people
+from scimd.org import admission, attempts, credentials, passkeys, second_factors, sessions, sign_in, tickets
+from scimd.org.passkeys import Answer, RelyingParty
+from scimd.org.sessions import SessionHolder
+from scimd.org.sign_in import SignedIn
+from scimd.org.tickets import Ticket
+from scimd.org.tx import Context, Door, Tx
+
+By = Literal["totp", "recovery", "passkey"]
+_REASON = {"totp": "authenticator app", "recovery": "recovery code", "passkey": "passkey"}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was given: a typed ``code``, or a passkey's ``answer`` to a challenge."""
+
+    by: By
+    code: str = ""
+    answer: Answer | None = None
+    party: RelyingParty | None = None
+
+
+def waiting(door: Door, ticket: str) -> tuple[OrgId, PersonId]:
+    """Whose second step the ticket is. Raises LinkInvalid."""
+    said = tickets.opened(door, "second_step", ticket).said
+    return OrgId(said["org"]), PersonId(said["person"])
+
+
+async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent: str) -> SignedIn:
+    """Complete a sign-in.
+
+    Raises WrongCredentials; TooManyRequests; LinkInvalid for a ticket that is over, was used, or is older
+    than the password; MayNotSignIn for somebody who may no longer come in.
+    """
+    first = tickets.opened(door, "second_step", ticket)
+    said = first.said
+    org_id, person_id = OrgId(said["org"]), PersonId(said["person"])
+    name = await door.read(lambda conn: _name(conn, org_id, person_id))
+    ctx = sign_in.context(door, org_id, person_id, name)
+    challenge = _challenge(door, proof)
+    attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, person_id, name, ip, second=True))
+
+    def body(tx: Tx) -> SignedIn | str | None:
+        if not _fits(tx, person_id, proof, challenge):
+            _refuse(tx, person_id, attempt_id, ip, attempts.WRONG_SECOND)
+            return None
+        tickets.spend(tx, first)
+        stored = credentials.password_of(tx.conn, tx.org_id, person_id)
+        cause = admission.why_not(tx.conn, tx.org_id, person_id)
+        if cause is None and sign_in.mark_of(stored) != said["mark"]:
+            cause = "the password was changed meanwhile"
+        if cause is not None:
+            _refuse(tx, person_id, attempt_id, ip, cause)
+            return cause
+        attempts.close(tx, said["attempt"], success=True, reason=said["how"])
+        attempts.close(tx, attempt_id, success=True, reason=_REASON[proof.by])
+        text = sign_in.open_session(tx, person_id, ip, user_agent, said["how"], strong=True)
+        return SignedIn(said["slug"], person_id, text, stored is not None)
+
+    outcome = await door.run(ctx, body)
+    if isinstance(outcome, SignedIn):
+        return outcome
+    if outcome is None:
+        raise WrongCredentials
+    raise MayNotSignIn(outcome)
+
+
+def _name(conn: Any, org_id: OrgId, person_id: PersonId) -> str:
+    query = select(people.c.sign_in_address, people.c.display_name).where(
+        people.c.org_id == org_id, people.c.id == person_id
+    )
+    row = conn.execute(query).first()
+    return "" if row is None else str(row.sign_in_address or row.display_name)
+
+
+def _challenge(door: Door, proof: Proof) -> Ticket | None:
+    return None if proof.answer is None else tickets.opened(door, "passkey", proof.answer.ticket)
+
+
+def _fits(tx: Tx, person_id: PersonId, proof: Proof, challenge: Ticket | None) -> bool:
+    if proof.by == "totp":
+        return second_factors.use_app(tx, person_id, proof.code)
+    if proof.by == "recovery":
+        return second_factors.use_code(tx, person_id, proof.code)
+    if proof.answer is None or proof.party is None or challenge is None:
+        return False
+    tickets.spend(tx, challenge)
+    used = passkeys.use(tx, challenge, proof.answer, proof.party)
+    return used is not None and used.person_id == person_id
+
+
+def _refuse(tx: Tx, person_id: PersonId, attempt_id: str, ip: str, why: str) -> None:
+    attempts.close(tx, attempt_id, success=False, reason=why)
+    after = {"ip": ip, "why": why}
+    tx.record(Event(EventKind.SIGN_IN_FAILED, "person", person_id, after=after))
+
+
+# ------------------------------------------------------------------------------ within a session
+
+
+async def prove_by_password(door: Door, holder: SessionHolder, password: str) -> str:
+    """Prove oneself anew; gives the session's new cookie. Raises WrongCredentials, TooManyRequests."""
+    await sign_in.prove_password(door, holder, password)
+    return await door.run(
+        holder.context(door), lambda tx: sessions.renew(tx, holder.session_id, strong=False)
+    )
+
+
+async def prove(door: Door, holder: SessionHolder, proof: Proof) -> str:
+    """As ``prove_by_password``, by a second factor."""
+    ctx: Context = holder.context(door)
+    name, origin = holder.address or holder.display_name, f"session {holder.session_id}"
+    challenge = _challenge(door, proof)
+    attempt_id = await door.run(
+        ctx, lambda tx: attempts.begin(tx, holder.person_id, name, origin, second=True)
+    )
+
+    def body(tx: Tx) -> str | None:
+        right = _fits(tx, holder.person_id, proof, challenge)
+        reason = _REASON[proof.by] if right else attempts.WRONG_SECOND
+        attempts.close(tx, attempt_id, success=right, reason=reason)
+        return sessions.renew(tx, holder.session_id, strong=True) if right else None
+
+    text = await door.run(ctx, body)
+    if text is None:
+        raise WrongCredentials
+    return text

@@ -1,0 +1,154 @@
+"""My Profile (U14): own name, picture, contact, address, password, second factors, sessions, projects."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from scimd.core.errors import (
+    InvalidValue,
+    NotAllowedNow,
+    NotUnique,
+    OwnedBySource,
+    Refusal,
+    TooLarge,
+    TooManyRequests,
+)
+from scimd.core.people import SessionId
+from scimd.http import guard, statuses
+from scimd.http.guard import public, signed_in
+from scimd.http.keys import DOOR
+from scimd.http.visits import visit_of
+from scimd.org import forgotten, links, my_profile, second_factors, sessions, sign_in
+from scimd.web import forms
+from scimd.web.pages import message, narrow, page, see_other, sentence
+
+_REFUSED = (InvalidValue, NotAllowedNow, NotUnique, OwnedBySource, TooLarge)
+
+
+@signed_in()
+async def show(request: web.Request) -> web.StreamResponse:
+    return await _profile(request)
+
+
+async def _profile(request: web.Request, refusal: Refusal | None = None) -> web.Response:
+    door, holder = request.app[DOOR], guard.session_of(request)
+    response = await page(
+        request,
+        await visit_of(request),
+        "my_profile.html",
+        "My profile",
+        section="/my",
+        profile=await my_profile.show(door, holder),
+        factors=await second_factors.list_own(door, holder),
+        codes_left=await second_factors.codes_left(door, holder),
+        has_password=await sign_in.has_password(door, holder),
+        sessions=await sessions.list_sessions(door, holder.org_id, person_id=holder.person_id),
+        this=holder.session_id,
+        fault=refusal.detail if refusal else "",
+    )
+    if refusal is not None:
+        response.set_status(statuses.of_refusal(refusal).status)
+    return response
+
+
+@signed_in()
+async def edit(request: web.Request) -> web.StreamResponse:
+    form = await forms.fields(request, "display_name", "phone")
+    name, phone = form["display_name"].strip() or None, form["phone"].strip() or None
+    try:
+        await my_profile.edit(request.app[DOOR], guard.session_of(request), display_name=name, phone=phone)
+    except _REFUSED as exc:
+        return await _profile(request, exc)
+    return see_other("/my?said=profile")
+
+
+@signed_in()
+async def change_address(request: web.Request) -> web.StreamResponse:
+    form = await forms.fields(request, "address")
+    try:
+        await my_profile.ask_confirmation(request.app[DOOR], guard.session_of(request), form["address"])
+    except _REFUSED as exc:
+        return await _profile(request, exc)
+    return see_other("/my?said=mail")
+
+
+@signed_in()
+async def end_session(request: web.Request) -> web.StreamResponse:
+    """One of one's own; another person's is not found here, whatever one may."""
+    door, holder = request.app[DOOR], guard.session_of(request)
+    session_id = SessionId(request.match_info["id"])
+    await sessions.end_own(door, holder.context(door), session_id)
+    return see_other("/my?said=session")
+
+
+# ------------------------------------------------------------------------------ picture
+
+
+@signed_in()
+async def show_picture(request: web.Request) -> web.StreamResponse:
+    """One's own picture, as what its bytes say it is and nothing else."""
+    holder = guard.session_of(request)
+    found = await my_profile.picture_of(request.app[DOOR], holder.org_id, holder.person_id)
+    headers = {
+        "Content-Type": found.kind,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Disposition": "inline",
+        "Cache-Control": "private, no-store",
+    }
+    return web.Response(body=found.image, headers=headers)
+
+
+@signed_in()
+async def drop_picture(request: web.Request) -> web.StreamResponse:
+    await my_profile.drop_picture(request.app[DOOR], guard.session_of(request))
+    return see_other("/my?said=profile")
+
+
+# ------------------------------------------------------------------------------ without a session
+
+
+@public
+async def show_forgot(request: web.Request) -> web.StreamResponse:
+    return _forgot(request)
+
+
+def _forgot(request: web.Request, refusal: Refusal | None = None) -> web.Response:
+    return narrow(
+        "forgot.html",
+        "Forgot your password?",
+        status=statuses.of_refusal(refusal).status if refusal else 200,
+        action=request.path,
+        fault=sentence(refusal) if refusal else "",
+    )
+
+
+@public
+async def forgot(request: web.Request) -> web.StreamResponse:
+    """One answer for every address; the mail is the only one who knows more."""
+    form = await forms.fields(request, "address")
+    slug = request.match_info.get("slug")
+    try:
+        await forgotten.ask(request.app[DOOR], form["address"], org_slug=slug, ip=forms.client(request)["ip"])
+    except TooManyRequests as exc:
+        return _forgot(request, exc)
+    return message(
+        "Look into your mail",
+        "If that address opens an account here, a mail with a link to set a new password is on its way.",
+        "The link is valid for three hours. Nothing came? Ask an admin of your organization.",
+        href="/sign-in",
+        go="To the sign-in",
+    )
+
+
+@public
+async def show_confirm(request: web.Request) -> web.StreamResponse:
+    """Looking confirms nothing: mail scanners open links too."""
+    link = await links.look(request.app[DOOR], request.match_info["token"], "confirm_address")
+    return narrow("confirm_address.html", "Confirm your address", link=link)
+
+
+@public
+async def confirm(request: web.Request) -> web.StreamResponse:
+    address = await my_profile.confirm(request.app[DOOR], request.match_info["token"])
+    return message("Confirmed", f"{address} is your address now.", href="/my", go="To your profile")

@@ -1,0 +1,218 @@
+"""What scimd asks of an identity provider (OpenID Connect Core 1.0, Discovery 1.0): its own addresses and
+keys, a code's tokens. Bounded in size and time, no redirects, https but on loopback."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jws import JWSRegistry
+
+from scimd.config import Oidc
+from scimd.core.addresses import Reach
+from scimd.http import jwks
+from scimd.http.jwks import PublicKey
+from scimd.http.outward import CannotFetch, Form, fetch
+
+_AT_MOST = 262_144
+_TIMEOUT_S = 8.0
+_FRESH_S = 600.0
+_AGAIN_S = 30.0
+_LEEWAY_S = 60.0
+_TOKEN_AT_MOST = 32_768
+#: Asymmetric ones only; RS256 is the one that every provider has (Core §15.1).
+ALGORITHMS = frozenset(("RS256", "PS256", "ES256", "RS384", "RS512", "ES384", "EdDSA", "Ed25519"))
+
+
+class ProviderFault(Exception):
+    """The provider cannot be used, or what it gave proves nothing. The text says why, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    authorization: str
+    token: str
+    jwks: str
+    basic: bool  # the secret goes into the header, else into the form
+
+
+@dataclass(slots=True)
+class _Known:
+    endpoints: Endpoints
+    keys: tuple[PublicKey, ...]
+    had_at: float
+
+
+@dataclass(slots=True)
+class Providers:
+    """What is known of each issuer, for ten minutes. One per process."""
+
+    clock: Callable[[], float] = time.monotonic
+    _known: dict[str, _Known] = field(default_factory=dict)
+
+    async def _of(self, rules: Oidc, *, kid: str | None = None) -> _Known:
+        known, now = self._known.get(rules.issuer), self.clock()
+        old = known is None or now - known.had_at >= _FRESH_S
+        strange = known is not None and kid is not None and all(key.kid != kid for key in known.keys)
+        if known is not None and not old and not (strange and now - known.had_at >= _AGAIN_S):
+            return known
+        endpoints = _endpoints(rules, await _json(rules, discovery_url(rules.issuer)))
+        try:
+            keys = jwks.parse(await _get(rules, endpoints.jwks))
+        except ValueError as exc:
+            raise ProviderFault(f"its keys: {exc}") from exc
+        found = self._known[rules.issuer] = _Known(endpoints, keys, now)
+        return found
+
+    async def authorization_url(
+        self, rules: Oidc, *, redirect_uri: str, state: str, nonce: str, verifier: str
+    ) -> str:
+        """Where to send the browser. Raises ProviderFault."""
+        endpoint = (await self._of(rules)).endpoints.authorization
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")
+        query = urlencode(
+            {
+                "response_type": "code",
+                "client_id": rules.client_id,
+                "redirect_uri": redirect_uri,
+                "scope": " ".join(rules.scopes),
+                "state": state,
+                "nonce": nonce,
+                "code_challenge": challenge.decode(),
+                "code_challenge_method": "S256",
+            }
+        )
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+
+    async def claims(
+        self, rules: Oidc, *, code: str, redirect_uri: str, verifier: str, nonce: str, now: float
+    ) -> Mapping[str, Any]:
+        """The proved claims of the ID token that the code gives. Raises ProviderFault."""
+        known = await self._of(rules)
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+            "client_id": rules.client_id,
+        }
+        answer = await _json(rules, known.endpoints.token, _with_secret(rules, form, known.endpoints.basic))
+        token = answer.get("id_token")
+        if not isinstance(token, str) or len(token) > _TOKEN_AT_MOST:
+            raise ProviderFault("its answer holds no ID token")
+        header = _header(token)
+        keys = (await self._of(rules, kid=header.get("kid"))).keys
+        claims = _proved(token, header, keys)
+        _check(claims, rules, nonce, now)
+        return claims
+
+
+def discovery_url(issuer: str) -> str:
+    return f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+
+
+def _endpoints(rules: Oidc, found: Mapping[str, Any]) -> Endpoints:
+    if found.get("issuer") != rules.issuer:
+        raise ProviderFault(f"it calls itself {str(found.get('issuer'))[:200]!r}, not {rules.issuer!r}")
+    urls = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
+    for url in urls:
+        if not isinstance(url, str) or not _may_be(url, rules.issuer):
+            raise ProviderFault("its discovery document names an address that is not https")
+    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    return Endpoints(str(urls[0]), str(urls[1]), str(urls[2]), "client_secret_basic" in methods)
+
+
+def _may_be(url: str, issuer: str) -> bool:
+    """https; plain http only where the issuer itself is on loopback, as the config allows."""
+    parts = urlsplit(url)
+    if parts.username or parts.fragment or not parts.hostname:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and issuer.startswith("http://"))
+
+
+def _with_secret(rules: Oidc, form: dict[str, str], basic: bool) -> Form:
+    secret = rules.client_secret.reveal()
+    if not basic:
+        return Form({**form, "client_secret": secret})
+    # RFC 6749 §2.3.1: both are form-encoded before they are joined.
+    pair = f"{quote(rules.client_id, safe='')}:{quote(secret, safe='')}"
+    return Form(form, "Basic " + base64.b64encode(pair.encode()).decode())
+
+
+async def _get(rules: Oidc, url: str, form: Form | None = None) -> bytes:
+    reach: Reach = "private" if rules.in_private_network else "public"
+    if url.startswith("http://"):
+        reach = "loopback"
+    try:
+        return await fetch(url, reach, at_most=_AT_MOST, timeout_s=_TIMEOUT_S, form=form)
+    except CannotFetch as exc:
+        raise ProviderFault(f"{urlsplit(url).path}: {exc}") from exc
+
+
+async def _json(rules: Oidc, url: str, form: Form | None = None) -> Mapping[str, Any]:
+    try:
+        found = orjson.loads(await _get(rules, url, form))
+    except ValueError as exc:
+        raise ProviderFault(f"{urlsplit(url).path}: the answer is no JSON") from exc
+    if not isinstance(found, dict):
+        raise ProviderFault(f"{urlsplit(url).path}: the answer is no JSON object")
+    return found
+
+
+# ------------------------------------------------------------------------------ the ID token
+
+
+def _header(token: str) -> Mapping[str, Any]:
+    try:
+        part = token.partition(".")[0]
+        found = orjson.loads(base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True))
+    except ValueError as exc:
+        raise ProviderFault("its ID token is no JWS") from exc
+    if not isinstance(found, dict) or "crit" in found or found.get("alg") not in ALGORITHMS:
+        raise ProviderFault("its ID token is signed in a way that is not taken")
+    return found
+
+
+def _proved(token: str, header: Mapping[str, Any], keys: Sequence[PublicKey]) -> Mapping[str, Any]:
+    algorithm, kid = str(header["alg"]), header.get("kid")
+    registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    for key in keys:
+        if algorithm not in key.algorithms or (kid is not None and key.kid != kid):
+            continue
+        try:
+            payload = jws.deserialize_compact(token, key.key, [algorithm], registry).payload
+            claims = orjson.loads(payload or b"null")
+        except (JoseError, ValueError):
+            continue
+        if isinstance(claims, dict):
+            return claims
+    raise ProviderFault("no key of it fits the ID token's signature")
+
+
+def _check(claims: Mapping[str, Any], rules: Oidc, nonce: str, now: float) -> None:
+    """OpenID Connect Core §3.1.3.7."""
+    given = claims.get("aud")
+    audiences = given if isinstance(given, list) else [given]
+    if claims.get("iss") != rules.issuer or rules.client_id not in audiences:
+        raise ProviderFault("its ID token is of another issuer or for another client")
+    if (len(audiences) > 1 or "azp" in claims) and claims.get("azp") != rules.client_id:
+        raise ProviderFault("its ID token was given to another client")
+    if claims.get("nonce") != nonce:
+        raise ProviderFault("its ID token answers another sign-in")
+    ends, made = claims.get("exp"), claims.get("iat")
+    if not _is_time(ends) or not _is_time(made):
+        raise ProviderFault("its ID token has no times")
+    if now >= float(ends) + _LEEWAY_S or float(made) > now + _LEEWAY_S:  # type: ignore[arg-type]
+        raise ProviderFault("its ID token has expired or is of the future; is its clock right?")
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

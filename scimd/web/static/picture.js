@@ -1,0 +1,29 @@
+// Sends the chosen picture to the REST API, which looks at what it is. Nothing else is done here.
+"use strict";
+const base64 = (file) =>
+  new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => failed(reader.error);
+    reader.readAsDataURL(file);
+  });
+
+for (const form of document.querySelectorAll("form[data-picture]")) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const fault = form.querySelector("[data-fault]");
+    const said = (text) => {
+      fault.textContent = text;
+      fault.hidden = false;
+    };
+    const file = form.elements.picture.files[0];
+    if (file.size > 524288) return said("The picture is larger than 512 KB.");
+    const answer = await fetch(form.dataset.picture, {
+      method: "PUT",
+      headers: { "Content-Type": "application/json", "X-Form-Token": form.elements.form_token.value },
+      body: JSON.stringify({ image: await base64(file) }),
+    });
+    if (answer.ok) location.assign("/my?said=profile");
+    else said((await answer.json()).detail);
+  });
+}

@@ -1,0 +1,428 @@
+"""My profile (U14), second factors by page, forgotten passwords, confirmed addresses (A20-A30)."""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from datetime import timedelta
+from email.message import EmailMessage
+from typing import Any
+
+import aiohttp
+import pyotp
+import pytest
+
+from scimd.core import pictures
+from scimd.core.errors import InvalidValue, TooLarge
+from scimd.db.tables import deliveries, people
+from scimd.org import organizations, sessions, sign_in
+from scimd.outbox import relay
+from tests.web.browser import chromium, faults_of, tab
+from tests.web.site import ADMIN, PASSWORD, Site, site
+
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
+    b"\x00\x00\x00\rIDATx\x9cc\xf8\xcf\xc0\xf0\x1f\x00\x05\x00\x01\xff\x89\x99=\x1d\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+
+
+class Mails:
+    """Keeps what the relay sends."""
+
+    sender = "scimd <scimd@localhost>"
+
+    def __init__(self) -> None:
+        self.sent: list[EmailMessage] = []
+
+    async def send(self, message: EmailMessage) -> None:
+        self.sent.append(message)
+
+    async def rest(self) -> None:
+        """Nothing to do."""
+
+    def link(self, kind: str) -> str:
+        """The path of the newest link of that kind."""
+        for message in reversed(self.sent):
+            part = message.get_body(("plain",))
+            found = re.search(rf"/{kind}/\S+", part.get_content() if part else "")
+            if found:
+                return found[0]
+        raise AssertionError(f"no mail with a link to {kind}")
+
+
+def _form_token(page: str) -> str:
+    return page.partition('name="form_token" value="')[2].partition('"')[0]
+
+
+def _value(page: str, name: str) -> str:
+    return page.partition(f'name="{name}" value="')[2].partition('"')[0]
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> str:
+    async with session.get(path) as answer:
+        return await answer.text()
+
+
+async def _post(session: aiohttp.ClientSession, path: str, **fields: str) -> tuple[int, str, str]:
+    """Post a form with the session's form token: status, path, page."""
+    token = _form_token(await _get(session, "/password"))
+    async with session.post(path, data={"form_token": token} | fields) as answer:
+        return answer.status, answer.url.path_qs, await answer.text()
+
+
+async def _set_password(session: aiohttp.ClientSession) -> None:
+    status, _, page = await _post(session, "/password", password=PASSWORD)
+    assert status == 200, page
+
+
+async def _enrol(session: aiohttp.ClientSession) -> tuple[str, str]:
+    """Set up an authenticator app; its secret, and the page with the codes."""
+    page = await _get(session, "/my/app")
+    secret = page.partition("Key: <code>")[2].partition("<")[0]
+    form = {
+        "form_token": _form_token(page),
+        "ticket": _value(page, "ticket"),
+        "code": pyotp.TOTP(secret).now(),
+    }
+    async with session.post("/my/app", data=form) as answer:
+        return secret, await answer.text()
+
+
+def _code(acme: Site, secret: str) -> str:
+    return pyotp.TOTP(secret).at(int(acme.clock().timestamp()))
+
+
+# ------------------------------------------------------------------------------ second factors
+
+
+async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        await _set_password(session)
+        secret, page = await _enrol(session)
+        codes = re.findall(r"<code>([^<]*)</code>", page)
+        assert len(codes) == 10
+        assert codes[0] not in await _get(session, "/my")
+    acme.clock.ahead += timedelta(seconds=60)
+    async with acme.browser() as session:
+        async with session.post("/o/acme/sign-in", data={"address": ADMIN, "password": PASSWORD}) as answer:
+            page = await answer.text()
+        assert "One more step" in page
+        assert len(session.cookie_jar) == 0
+        form = {name: _value(page, name) for name in ("ticket", "kinds")} | {"by": "totp", "next": "/people"}
+        async with session.post("/second-step", data=form | {"code": "000000"}) as answer:
+            page = await answer.text()
+            assert (answer.status, "That does not fit" in page) == (401, True)
+        async with session.post("/second-step", data=form | {"code": _code(acme, secret)}) as answer:
+            assert answer.url.path == "/people"
+        async with session.post("/second-step", data=form | {"code": codes[0], "by": "recovery"}) as answer:
+            assert "Please sign in again" in await answer.text()
+
+
+@pytest.mark.parametrize("path", ["/", "/people", "/my", "/password", "/runs"])
+async def test_whoever_must_enrol_is_led_there_from_everywhere(database_url: str, path: str) -> None:
+    async with site(database_url, second_factor="managers") as acme, acme.signed_in() as session:
+        async with session.get(path) as answer:
+            assert answer.url.path == "/my/second-factor"
+        for call in ("/api/v1/users", "/api/v1/me"):
+            async with session.get(call) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (403, "second_factor_missing")
+
+
+async def test_enrolling_opens_the_rest(database_url: str) -> None:
+    async with site(database_url, second_factor="managers") as acme, acme.signed_in() as session:
+        (old,) = [cookie.value for cookie in session.cookie_jar]
+        await _enrol(session)
+        async with session.get("/people") as answer:
+            assert answer.url.path == "/people"
+        assert await sessions.by_cookie(acme.door, old) is None  # a new id with new power (A27)
+
+
+async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        await _set_password(session)
+        acme.clock.ahead += timedelta(minutes=11)
+        async with session.get("/my/app") as answer:
+            assert answer.url.path_qs == "/my/proof?next=/my/app"
+        status, _, page = await _post(
+            session, "/my/proof", by="password", password="wrong wrong wrong wrong", next="/my/app"
+        )
+        assert (status, "That does not fit." in page) == (401, True)
+        status, path, _ = await _post(session, "/my/proof", by="password", password=PASSWORD, next="/my/app")
+        assert (status, path) == (200, "/my/app")
+        status, path, _ = await _post(session, "/my/codes")
+        assert status == 409  # there is nothing that codes stand in for
+
+
+# ------------------------------------------------------------------------------ passkeys
+
+
+async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str) -> None:
+    async with chromium() as browser, site(database_url, local_name=True) as acme:
+        async with tab(browser, acme.url) as (page, seen):
+            devtools = await page.context.new_cdp_session(page)
+            await devtools.send("WebAuthn.enable")
+            options = {
+                "protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
+                "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True,
+            }  # fmt: skip
+            added = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+            await page.goto(f"/sign-in/{await acme.sign_in_link()}")
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_label("New password").fill(PASSWORD)
+            await page.get_by_role("button", name="Set password").click()
+            await page.goto("/my/passkey")
+            assert await faults_of(page) == []
+            await page.get_by_label("Name").fill("Laptop")
+            await page.get_by_role("button", name="Make a passkey").click()
+            await page.get_by_role("heading", name="Recovery codes").wait_for()
+            await page.goto("/my")
+            assert await faults_of(page) == []
+            assert await page.get_by_text("Laptop").first.is_visible()
+            await page.get_by_role("button", name="Sign out").click()
+
+            # Beside the password …
+            await page.goto("/o/acme/sign-in")
+            await page.get_by_label("Mail address").fill(ADMIN)
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.get_by_role("heading", name="One more step").wait_for()
+            assert await faults_of(page) == []
+            await page.get_by_role("button", name="Use a passkey").click()
+            await page.get_by_role("button", name="Sign out").click()
+
+            # … and alone.
+            await page.goto("/passkey")
+            assert await faults_of(page) == []
+            await page.get_by_role("button", name="Use a passkey").click()
+            await page.get_by_role("button", name="Sign out").click()
+
+            # Not alone where the authenticator did not verify its user.
+            about = {"authenticatorId": added["authenticatorId"], "isUserVerified": False}
+            await devtools.send("WebAuthn.setUserVerified", about)
+            await page.goto("/passkey")
+            await page.get_by_role("button", name="Use a passkey").click()
+            await page.locator("[data-fault]:visible, [role=alert]:visible").first.wait_for()
+        assert seen.dialogs == []
+        attempts = await sign_in.list_attempts(acme.door, acme.org_id)
+        assert [row.reason for row in attempts if row.success].count("passkey") == 2
+
+
+# ------------------------------------------------------------------------------ forgotten, confirmed
+
+
+async def _verified(acme: Site) -> bool:
+    query = people.select().where(people.c.sign_in_address == ADMIN)
+    row = await acme.door.read(lambda conn: conn.execute(query).one())
+    return row.address_verified_at is not None
+
+
+async def test_forgotten_password_is_set_anew_by_mail(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        await _set_password(session)
+    mails = Mails()
+    async with acme.browser() as session:
+        async with session.post("/o/acme/forgot", data={"address": ADMIN.upper()}) as answer:
+            assert "Look into your mail" in await answer.text()
+        await relay.run_once(acme.door, mails, acme.url)
+        link = mails.link("set-password")
+        async with session.post(link, data={"password": "nine slow harbours wait"}) as answer:
+            assert answer.url.path == "/"
+    assert await _verified(acme)
+
+
+async def test_known_and_unknown_get_the_same_answer_in_the_same_time(acme: Site) -> None:
+    await acme.sign_in_link()
+    answers, took = [], []
+    async with acme.browser() as session:
+        for path, address in (
+            ("/forgot", ADMIN), ("/forgot", "nobody@acme.example"), ("/o/acme/forgot", "nobody@acme.example"),
+            ("/o/nowhere/forgot", ADMIN), ("/forgot", ""), ("/forgot", "x" * 900),
+        ):  # fmt: skip
+            began = time.monotonic()
+            async with session.post(path, data={"address": address}) as answer:
+                answers.append((answer.status, await answer.text()))
+            took.append(time.monotonic() - began)
+    assert len(set(answers)) == 1
+    assert min(took) >= 0.4
+
+
+async def test_asking_is_limited_alike_for_known_and_unknown(database_url: str) -> None:
+    async with site(database_url, sign_in_attempts=2) as acme, acme.browser() as session:
+        await organizations.ensure_system(acme.door)
+        await acme.sign_in_link()
+        for address in (ADMIN, "nobody@acme.example"):
+            statuses = []
+            for _ in range(3):
+                async with session.post("/forgot", data={"address": address}) as answer:
+                    statuses.append(answer.status)
+            assert statuses == [200, 200, 429]
+
+
+async def test_wrong_passwords_are_limited_alike_for_known_and_unknown(database_url: str) -> None:
+    async with site(database_url, sign_in_attempts=2) as acme, acme.browser() as session:
+        await acme.sign_in_link()
+        for path, address in (
+            ("/sign-in", ADMIN),
+            ("/sign-in", "nobody@acme.example"),
+            ("/o/nowhere/sign-in", "x@acme.example"),
+        ):
+            statuses = []
+            for _ in range(3):
+                form = {"address": address, "password": "wrong wrong wrong wrong"}
+                async with session.post(path, data=form) as answer:
+                    statuses.append(answer.status)
+            assert statuses == [401, 401, 429]
+
+
+async def test_mailbox_is_not_filled_by_strangers(acme: Site) -> None:
+    await acme.sign_in_link()
+    async with acme.browser() as session:
+        for _ in range(5):
+            async with session.post("/forgot", data={"address": ADMIN}) as answer:
+                assert answer.status == 200
+    query = deliveries.select().where(deliveries.c.template == "set_password")
+    assert len(await acme.door.read(lambda conn: conn.execute(query).all())) == 3
+
+
+async def test_new_address_counts_once_its_mail_was_opened(acme: Site) -> None:
+    mails = Mails()
+    async with acme.signed_in() as session:
+        status, path, _ = await _post(session, "/my/address", address="ada@new.example")
+        assert (status, path) == (200, "/my?said=mail")
+        await relay.run_once(acme.door, mails, acme.url)
+        assert [mail["To"] for mail in mails.sent][-1].endswith("<ada@new.example>")
+        link = mails.link("confirm-address")
+        assert ADMIN in await _get(session, "/my")  # not before
+        async with session.get(link) as answer:
+            assert "ada@new.example" in await answer.text()
+        assert ADMIN in await _get(session, "/my")  # looking confirms nothing
+        async with session.post(link) as answer:
+            assert "is your address now" in await answer.text()
+        async with session.get("/my") as answer:
+            assert answer.url.path == "/sign-in"  # L4: a new address ends the sessions
+        async with session.post(link) as answer:
+            assert answer.status == 404
+    mails.sent.clear()
+    await relay.run_once(acme.door, mails, acme.url)
+    told = sorted(mail["To"].addresses[0].addr_spec for mail in mails.sent)
+    assert told == [ADMIN, "ada@new.example"]  # A25
+
+
+async def test_address_that_is_taken_or_none_is_refused(acme: Site) -> None:
+    await acme.sign_in_link("grace@acme.example")
+    async with acme.signed_in() as session:
+        for address, status in (
+            ("grace@acme.example", 409),
+            ("no address", 422),
+            ("a@b.example, c@d.example", 422),
+        ):
+            found, _, _ = await _post(session, "/my/address", address=address)
+            assert found == status
+
+
+# ------------------------------------------------------------------------------ profile
+
+
+async def test_own_name_and_phone_are_changed_and_hostile_ones_are_text(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        status, path, page = await _post(
+            session, "/my", display_name="Ada <b>L</b>", phone="+44 20 7946 0000"
+        )
+        assert (status, path) == (200, "/my?said=profile")
+        assert "Ada &lt;b&gt;L&lt;/b&gt;" in page
+        assert "+44 20 7946 0000" in page
+        assert "<b>L" not in page
+        status, _, page = await _post(session, "/my", display_name="Ada", phone="x" * 41)
+        assert (status, "at most 40 characters" in page) == (422, True)
+
+
+async def test_what_a_source_owns_is_refused_with_its_name(acme: Site) -> None:
+    okta = await acme.source("okta", invite="never")
+    (dana,) = await acme.push(okta, {"userName": "dana@acme.example", "displayName": "Dana"})
+    token = await acme.sign_in_link_of(dana)
+    async with acme.browser() as session:
+        await session.post(f"/sign-in/{token}")
+        assert "okta manages your name" in await _get(session, "/my")
+        for path, fields in (
+            ("/my", {"display_name": "Other", "phone": ""}),
+            ("/my", {"display_name": "Dana", "phone": "1"}),
+            ("/my/address", {"address": "other@acme.example"}),
+        ):
+            status, _, page = await _post(session, path, **fields)
+            assert (status, "okta" in page) == (403, True)
+
+
+async def test_own_sessions_are_listed_and_ended_and_nobody_elses(acme: Site) -> None:
+    async with (
+        acme.signed_in() as one,
+        acme.signed_in() as other,
+        acme.signed_in("grace@acme.example") as grace,
+    ):
+        page = await _get(one, "/my")
+        (theirs,) = re.findall(r"/my/sessions/([^/]+)/end", page)
+        status, _, _ = await _post(grace, f"/my/sessions/{theirs}/end")
+        assert status == 404
+        await _post(one, f"/my/sessions/{theirs}/end")
+        async with other.get("/") as answer:
+            assert answer.url.path == "/sign-in"
+
+
+async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        token = _form_token(await _get(session, "/my"))
+
+        async def put(image: str) -> int:
+            headers = {"X-Form-Token": token}
+            async with session.put("/api/v1/me/picture", json={"image": image}, headers=headers) as answer:
+                return answer.status
+
+        for wrong in (b"<svg onload=alert(1)>", b"<html>", b"GIF89a", b""):
+            assert await put(base64.b64encode(wrong).decode()) == 422
+        assert await put("no base64!") == 422
+        assert await put(base64.b64encode(PNG).decode()) == 204
+        async with session.get("/my/picture") as answer:
+            assert (await answer.read(), answer.content_type) == (PNG, "image/png")
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+            assert "sandbox" in answer.headers["Content-Security-Policy"]
+        status, _, _ = await _post(session, "/my/picture/remove")
+        assert status == 200
+        async with session.get("/my/picture") as answer:
+            assert answer.status == 404
+
+
+def test_pictures_are_bounded() -> None:
+    with pytest.raises(TooLarge):
+        pictures.kind_of(PNG + b"x" * pictures.AT_MOST)
+    with pytest.raises(InvalidValue, match="pixels"):
+        pictures.kind_of(PNG[:16] + (5000).to_bytes(4, "big") + PNG[20:])
+    assert pictures.kind_of(b"\xff\xd8\xff\xe0") == "image/jpeg"
+    assert pictures.kind_of(b"RIFF\x00\x00\x00\x00WEBPVP8 ") == "image/webp"
+
+
+# ------------------------------------------------------------------------------ REST
+
+
+async def test_own_account_over_rest(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        token = _form_token(await _get(session, "/my"))
+        headers = {"X-Form-Token": token}
+
+        async def call(method: str, path: str, body: Any = None) -> tuple[int, Any]:
+            async with session.request(method, f"/api/v1{path}", json=body, headers=headers) as answer:
+                return answer.status, await answer.json() if answer.status != 204 else None
+
+        status, me = await call("GET", "/me")
+        assert (status, me["address"], me["address_verified"]) == (200, ADMIN, False)
+        status, me = await call("PATCH", "/me", {"display_name": "Ada"})
+        assert (status, me["display_name"], me["phone"]) == (200, "Ada", None)
+        status, me = await call("PATCH", "/me", {"phone": "+44 1"})
+        assert (me["display_name"], me["phone"]) == ("Ada", "+44 1")
+        status, me = await call("PATCH", "/me", {"display_name": None})
+        assert (me["display_name"], me["phone"]) == (ADMIN, "+44 1")
+        assert await call("GET", "/me/second-factors") == (200, {"items": [], "recovery_codes_left": 0})
+        assert (await call("POST", "/me/recovery-codes"))[0] == 409
+        assert (await call("POST", "/me/address", {"address": "ada@new.example"}))[0] == 204
+        acme.clock.ahead += timedelta(minutes=11)
+        status, problem = await call("POST", "/me/address", {"address": "ada@new.example"})
+        assert (status, problem["code"]) == (403, "proof_needed")

@@ -1,0 +1,266 @@
+"""OpenID Connect (L1) with Canaille, a provider that others wrote, and with what a bad one may send."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import aiohttp
+import pytest
+
+from scimd.config import Oidc, Organization
+from scimd.connector_api import Secret
+from scimd.core.errors import LinkInvalid, MayNotSignIn
+from scimd.org import gates, oidc_sign_in, sign_in, tickets
+from scimd.org.oidc_sign_in import Identity
+from scimd.web import oidc, oidc_provider
+from scimd.web.oidc_provider import ProviderFault
+from tests.web.canaille_provider import CLIENT, EMAIL, PASSWORD, SECRET, USER, Provider, canaille
+from tests.web.site import Site, site
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with canaille() as found:
+        found.add_person()
+        yield found
+
+
+@pytest.fixture
+async def acme(database_url: str, provider: Provider) -> AsyncIterator[Site]:
+    async with site(database_url, declared=(_organization(provider.issuer),)) as found:
+        provider.add_client(f"{found.url}/oidc/callback")
+        yield found
+
+
+def _organization(issuer: str) -> Organization:
+    rules = Oidc(
+        issuer=issuer, client_id=CLIENT, client_secret=Secret(SECRET), source="okta", label="Canaille"
+    )
+    return Organization(name="acme", oidc=rules)
+
+
+async def _through(session: aiohttp.ClientSession, path: str) -> tuple[int, str, str]:
+    """Go where the site sends us, fill the provider's forms in, and come back: status, address, page."""
+    async with session.get(path) as answer:
+        url, page, status = str(answer.url), await answer.text(), answer.status
+    for _ in range(4):
+        if str(session._base_url) in url:
+            break
+        form = aiohttp.FormData(_filled(page))
+        async with session.post(url, data=form) as answer:
+            url, page, status = str(answer.url), await answer.text(), answer.status
+    return status, url, page
+
+
+def _filled(page: str) -> dict[str, str]:
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", page):
+        name = re.search(r'name="([^"]*)"', tag)
+        value = re.search(r'value="([^"]*)"', tag)
+        if name:
+            found[name[1]] = value[1] if value else ""
+    if "login" in found:
+        found["login"] = USER
+    if "password" in found:
+        found["password"] = PASSWORD
+    return found | {"answer": "accept"}
+
+
+async def _dana(acme: Site, external_id: str = USER) -> Any:
+    source = await acme.source("okta", invite="never")
+    (person,) = await acme.push(source, {"userName": EMAIL, "displayName": "Dana", "externalId": external_id})
+    return person
+
+
+async def test_person_signs_in_at_the_provider_and_comes_back_to_the_page(acme: Site) -> None:
+    await _dana(acme)
+    async with acme.browser() as session:
+        async with session.get("/o/acme/sign-in") as answer:
+            assert "Sign in with Canaille" in await answer.text()
+        status, url, page = await _through(session, "/o/acme/oidc?next=/my")
+        assert (status, url.removeprefix(acme.url)) == (200, "/my"), page
+        assert "Dana" in page
+    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    assert (newest.success, newest.reason) == (True, "identity provider")
+
+
+async def test_nobody_is_made_and_the_attempt_is_written_down(acme: Site) -> None:
+    await _dana(acme, "somebody-else")
+    async with acme.browser() as session:
+        status, _, page = await _through(session, "/o/acme/oidc")
+        assert status == 403
+        assert "nobody here has this identity" in page
+        assert not [cookie for cookie in session.cookie_jar if cookie.key == "scimd"]
+    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    assert (newest.success, newest.reason) == (False, "nobody here has this identity")
+
+
+async def test_answer_counts_once_and_in_the_browser_that_asked(acme: Site, provider: Provider) -> None:
+    await _dana(acme)
+    async with acme.browser() as session, acme.browser() as thief:
+        async with session.get("/o/acme/oidc", allow_redirects=False) as answer:
+            place = answer.headers["Location"]
+            assert "code_challenge_method=S256" in place
+            assert "nonce=" in place
+        state = re.search(r"state=([^&]*)", place)
+        assert state
+        query = urlencode({"code": "x", "state": state[1]})
+        async with thief.get(f"/oidc/callback?{query}") as answer:
+            assert answer.status == 401  # another browser has no such cookie
+        query = urlencode({"code": "x", "state": "another"})
+        async with session.get(f"/oidc/callback?{query}") as answer:
+            assert answer.status == 401
+        query = urlencode({"code": "x", "state": state[1]})
+        async with session.get(f"/oidc/callback?{query}") as answer:
+            assert answer.status == 401  # the cookie went with the wrong answer
+
+
+async def test_error_of_the_provider_is_a_page_without_its_words(acme: Site) -> None:
+    async with acme.browser() as session:
+        async with session.get("/o/acme/oidc", allow_redirects=False) as answer:
+            state = re.search(r"state=([^&]*)", answer.headers["Location"])
+        assert state
+        query = urlencode({"error": "access_denied", "error_description": "<b>x", "state": state[1]})
+        async with session.get(f"/oidc/callback?{query}") as answer:
+            page = await answer.text()
+    assert answer.status == 502
+    assert "could not sign you in" in page
+    assert "access_denied" not in page
+
+
+async def test_organization_without_a_provider_has_no_such_page(acme: Site) -> None:
+    async with acme.browser() as session, session.get("/o/beta/oidc") as answer:
+        assert answer.status == 404
+
+
+# ------------------------------------------------------------------------------ whom it means
+
+
+def _ticket(acme: Site) -> tickets.Ticket:
+    return tickets.opened(acme.door, "oidc", tickets.issue(acme.door, "oidc", {"slug": "acme"}))
+
+
+async def _enter(acme: Site, who: Identity, ticket: tickets.Ticket | None = None) -> Any:
+    return await oidc_sign_in.enter(
+        acme.door, "acme", who, ticket or _ticket(acme), ip="127.0.0.1", user_agent="tests"
+    )
+
+
+async def test_verified_email_counts_in_a_verified_domain_only(acme: Site) -> None:
+    person = await _dana(acme, "another")
+    who = Identity("unknown", EMAIL, "okta")
+    with pytest.raises(MayNotSignIn):
+        await _enter(acme, who)
+    from scimd.org import domains
+
+    await domains.declare(acme.door, acme.ctx, "acme.example")
+    assert (await _enter(acme, who)).person_id == person
+    with pytest.raises(MayNotSignIn):
+        await _enter(acme, replace(who, email=None))
+
+
+async def test_whoever_is_disabled_or_deprovisioned_stays_out_with_the_cause(acme: Site) -> None:
+    person = await _dana(acme)
+    await gates.disable(acme.door, acme.ctx, person)
+    with pytest.raises(MayNotSignIn, match="disabled"):
+        await _enter(acme, Identity(USER, None, "okta"))
+    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    assert newest.reason.startswith("disabled")
+
+
+async def test_ticket_opens_one_session(acme: Site) -> None:
+    await _dana(acme)
+    ticket = _ticket(acme)
+    await _enter(acme, Identity(USER, None, "okta"), ticket)
+    with pytest.raises(LinkInvalid):
+        await _enter(acme, Identity(USER, None, "okta"), ticket)
+
+
+# ------------------------------------------------------------------------------ what is believed
+
+RULES = Oidc(issuer="https://idp.example", client_id="scimd", client_secret=Secret("s"), source="okta")
+NOW = 1_770_000_000.0
+GOOD: dict[str, Any] = {
+    "iss": "https://idp.example", "aud": "scimd", "sub": "1", "nonce": "n", "iat": NOW, "exp": NOW + 300,
+}  # fmt: skip
+
+
+def test_good_claims_are_taken() -> None:
+    oidc_provider._check(GOOD, RULES, "n", NOW)
+    oidc_provider._check(GOOD | {"aud": ["scimd", "x"], "azp": "scimd"}, RULES, "n", NOW)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iss": "https://idp.example/"},
+        {"iss": None},
+        {"aud": "another"},
+        {"aud": []},
+        {"aud": ["scimd", "another"]},
+        {"azp": "another"},
+        {"nonce": "m"},
+        {"nonce": None},
+        {"exp": NOW - 61},
+        {"exp": "soon"},
+        {"exp": True},
+        {"iat": NOW + 61},
+        {"iat": None},
+    ],
+)
+def test_other_claims_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ProviderFault):
+        oidc_provider._check(GOOD | wrong, RULES, "n", NOW)
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256", None])
+def test_unsigned_and_symmetric_tokens_are_refused(alg: str | None) -> None:
+    import base64
+
+    import orjson
+
+    header = base64.urlsafe_b64encode(orjson.dumps({"alg": alg})).rstrip(b"=").decode()
+    with pytest.raises(ProviderFault, match="not taken"):
+        oidc_provider._header(f"{header}.e30.")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"issuer": "https://other.example"},
+        {"token_endpoint": "http://idp.example/token"},
+        {"jwks_uri": "ftp://idp.example/jwks"},
+        {"authorization_endpoint": "https://user@idp.example/a"},
+        {"token_endpoint": None},
+    ],
+)
+def test_discovery_document_of_another_or_without_tls_is_refused(body: dict[str, Any]) -> None:
+    good = {
+        "issuer": "https://idp.example",
+        "authorization_endpoint": "https://idp.example/a",
+        "token_endpoint": "https://idp.example/t",
+        "jwks_uri": "https://idp.example/k",
+    }
+    assert oidc_provider._endpoints(RULES, good).basic
+    with pytest.raises(ProviderFault):
+        oidc_provider._endpoints(RULES, good | body)
+
+
+def test_email_counts_only_where_the_provider_says_verified() -> None:
+    claims = GOOD | {"email": EMAIL}
+    assert oidc.identity_of(claims, RULES).email is None
+    assert oidc.identity_of(claims | {"email_verified": "true"}, RULES).email is None
+    assert oidc.identity_of(claims | {"email_verified": True}, RULES).email == EMAIL
+    for wrong in ("", None, 7, "x" * 256, "a\x00"):
+        with pytest.raises(ProviderFault):
+            oidc.identity_of(claims | {"sub": wrong}, RULES)
+
+
+def test_well_known_address_keeps_the_issuers_path() -> None:
+    assert oidc_provider.discovery_url("https://idp.example/t/") == urljoin(
+        "https://idp.example/t/", ".well-known/openid-configuration"
+    )
