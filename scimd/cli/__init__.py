@@ -29,6 +29,7 @@ from scimd.cli import (
     token,
     user,
     user_changes,
+    user_links,
 )
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app = typer.Typer(
 for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
 user_changes.register(user.app)
+user_links.register(user.app)
 for noun in (
     org,
     partner,

@@ -173,7 +173,7 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
 def _pass_on(
     tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
 ) -> None:
-    _kill_mailed_links(
+    kill_mailed_links(
         tx,
         [
             owned.person_id
@@ -214,7 +214,7 @@ def _without_address() -> Prepared:
 _WITHOUT = _without_address()
 
 
-def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
+def kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
     """A link to set the password went to the old address; whoever reads mail there must not use it,
     nor prove the new address by it."""
     if person_ids:

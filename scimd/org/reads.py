@@ -18,7 +18,7 @@ from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser
 from scimd.db.among import among
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, people, sources
-from scimd.org import keyset, linkable
+from scimd.org import keyset, linkable, merged
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position, Sort
@@ -177,7 +177,10 @@ async def scim_user(
         if found is not None:
             return found
         row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
-        return linkable.as_user(row) if row is not None else None
+        if row is not None:
+            return linkable.as_user(row)
+        kept = merged.into(conn, ctx.org_id, person_id)
+        return load_user(conn, ctx.org_id, source_id, kept, with_groups=with_groups) if kept else None
 
     return await door.glance(body)
 

@@ -91,6 +91,7 @@ DECISION_KINDS: Mapping[str, str] = {
     "return": "Return",
     "shared_address": "Shared address",
     "group_name": "Group name",
+    "link": "Linked by hand",
 }
 TRIGGERS: Mapping[str, str] = {"schedule": "on schedule", "manual": "by hand", "cli": "from the command line"}
 

@@ -179,3 +179,17 @@ def test_settings_and_partners(acme: Terminal) -> None:
     acme.json("partner", "assign", "reseller", "--org", "acme", "--undo")
     assert acme.json("partner", "list") == []
     assert acme.json("seats", "history", "--org", "acme") == []
+
+
+def test_link_unlink_and_merge(acme: Terminal) -> None:
+    """R16."""
+    acme.json("token", "create", "--source", "okta")
+    ann = acme.json("user", "add", "ann@acme.example")["id"]
+    twin = acme.json("user", "add", "twin@acme.example")["id"]
+    linked = acme.json("user", "link", "ann", "--source", "okta", "--entry", "x-ann")
+    assert linked["linked"] is False
+    assert "assertion of this person" in acme.refused("user", "unlink", "ann", "--source", "okta")
+    assert acme.run("user", "merge", "ann", "twin").exit_code == 1  # nobody answers
+    assert acme.json("user", "merge", "ann", "twin") == {"id": ann, "merged": twin}
+    assert shown(acme, twin)["id"] == ann
+    assert "one and the same" in acme.refused("user", "merge", "ann", twin, "--yes")
