@@ -15,6 +15,7 @@ from scimd.cli import (
     decide,
     doctor,
     domain,
+    group,
     invitation,
     org,
     partner,
@@ -29,6 +30,7 @@ from scimd.cli import (
     token,
     user,
     user_changes,
+    user_explain,
     user_links,
 )
 
@@ -44,12 +46,14 @@ for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
 user_changes.register(user.app)
 user_links.register(user.app)
+user_explain.register(user.app)
 for noun in (
     org,
     partner,
     domain,
     token,
     source,
+    group,
     scim_log,
     run,
     decide,

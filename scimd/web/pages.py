@@ -14,7 +14,7 @@ from aiohttp import web
 
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, Visit
-from scimd.org import decisions
+from scimd.org import decisions, labels
 from scimd.org.tx import Door
 from scimd.web import security, words
 
@@ -192,7 +192,7 @@ _FILTERS: dict[str, Any] = {
     "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
-    "named": words.named,
+    "named": labels.named,
     "about": words.about,
     "role": words.role,
     "cause": words.cause,
