@@ -45,7 +45,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     facts = item.facts
     names = await labels.names_of(door, visit.org_id, labels.ids_in([item.question, words.text(facts)]))
     sides, plain = split(facts, names)
-    labels = {option.answer: option.label for option in item.options}
+    answers = {option.answer: option.label for option in item.options}
     return await page(
         request,
         visit,
@@ -57,7 +57,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         side_rows=list(dict.fromkeys(name for side in sides for name in side.facts)),
         facts=plain,
         names=names,
-        answer_label=labels.get(item.answer or "", item.answer or ""),
+        answer_label=answers.get(item.answer or "", item.answer or ""),
         may_answer=visit.may(_NEEDS.get(item.kind, "users.manage")),
     )
 

@@ -275,3 +275,21 @@ def test_an_exported_source_reads_back_as_it_was() -> None:
     )  # fmt: skip
     (organization,) = tomllib.loads(source_toml(record))["organization"]
     assert configuration.Source.model_validate(organization["source"][0]) == wanted
+
+
+def test_rules_are_previewed_and_changed(acme: Terminal) -> None:
+    """P11."""
+    acme.json("token", "create", "--source", "okta")
+    new = ("--source", "okta", "--pattern", "eng-*", "--team", "Red")
+    assert acme.json("rule", "add", *new, "--dry-run")["applied"] is False
+    assert acme.json("rule", "list", "--source", "okta") == []
+    assert acme.json("rule", "add", *new)["preview"]["concerned"] == 0
+    acme.json("rule", "change", "1", "--source", "okta", "--group", "g1", "--project", "Alpha", "--team", "")
+    (rule,) = acme.json("rule", "list", "--source", "okta")
+    assert (rule["group"], rule["pattern"], rule["team"], rule["project"]) == ("g1", None, None, "Alpha")
+    assert "group g1" in acme.run("rule", "list", "--source", "okta").stdout
+    assert "at least one of project" in acme.refused(
+        "rule", "change", "1", "--source", "okta", "--project", ""
+    )
+    assert "Nobody gains" in acme.run("rule", "remove", "1", "--source", "okta").stdout
+    assert acme.json("group", "list") == []
