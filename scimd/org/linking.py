@@ -18,7 +18,7 @@ from scimd.core.people import PersonId, SourceId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
-from scimd.org import by_hand, member_rows, merging, permissions, profiles, recording, sources
+from scimd.org import by_hand, member_rows, merging, permissions, recording, sessions, sources
 from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
 from scimd.org.incoming import AssertUser
@@ -250,5 +250,5 @@ def _own_again(tx: Tx, row: Row[Any]) -> None:
             changed_at=tx.now,
         )
     )
-    if key != row.sign_in_key:
-        profiles.kill_mailed_links(tx, [PersonId(row.id)])
+    if row.sign_in_key not in (None, key):
+        sessions.end_for(tx, [PersonId(row.id)], "address changed")
