@@ -15,10 +15,12 @@ from scimd.cli import (
     decide,
     doctor,
     domain,
+    group,
     invitation,
     org,
     partner,
     replay,
+    rule,
     run,
     scim_log,
     seats,
@@ -29,6 +31,8 @@ from scimd.cli import (
     token,
     user,
     user_changes,
+    user_explain,
+    user_links,
 )
 
 app = typer.Typer(
@@ -42,12 +46,16 @@ app = typer.Typer(
 for commands in (serve, check, sync, doctor, replay):
     commands.register(app)
 user_changes.register(user.app)
+user_links.register(user.app)
+user_explain.register(user.app)
 for noun in (
     org,
     partner,
     domain,
     token,
     source,
+    group,
+    rule,
     scim_log,
     run,
     decide,

@@ -1,16 +1,82 @@
-"""``scimd audit``: prove that the audit trail is whole."""
+"""``scimd audit``: who did what, and the proof that nothing of it was changed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, err, organization, out, print_json, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    err,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from scimd.config import Config
-from scimd.org import audit
+from scimd.org import audit, audit_reads
 from scimd.org.audit import Verification
+from scimd.org.audit_reads import EntryFilter, EntryRecord
 from scimd.org.tx import Door
+from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="audit", help="The audit trail.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    target: Annotated[str | None, typer.Option(help="To whom or what: an id.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Who did it: an id.")] = None,
+    kind: Annotated[str | None, typer.Option(help="What happened, such as person.created.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="From this time (UTC) on.")] = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Else the newest.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List what happened, with the values before and after."""
+    only = EntryFilter(
+        kind=kind,
+        actor=actor,
+        target=target,
+        since=since.replace(tzinfo=since.tzinfo or UTC) if since else None,
+    )
+    place = Place(None, after) if after else None
+    window = Window(limit, place, "at" if oldest_first else "-at")
+
+    async def work(door: Door, _: Config) -> Slice[EntryRecord]:
+        return await audit_reads.list_entries(door, (await organization(door, org)).id, only, window)
+
+    found = run(config, work)
+    if json:
+        print_json(found.rows)
+        return
+    print_table(
+        "Audit",
+        ("At", "What", "To", "By", "Door", "Before", "After", "Note", "Id"),
+        (
+            (row.at, row.kind, f"{row.target_kind} {row.target_id}", row.actor_name, row.door,
+             _values(row, row.before), _values(row, row.after), row.note, row.id)
+            for row in found.rows
+        ),
+        empty="Nothing fits.",
+    )  # fmt: skip
+    if found.next is not None:
+        out.print(f"There is more: --after {found.rows[-1].id}")
+
+
+def _values(row: EntryRecord, values: Mapping[str, Any] | None) -> str | None:
+    if row.erased:
+        return "erased"
+    return None if values is None else ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 @app.command("verify")

@@ -128,6 +128,20 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
     )  # fmt: skip
 
 
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="The organization.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one organization: settings and seats."""
+    row = run(config, lambda door, _: organizations.by_slug(door, name))
+    if json:
+        print_json(_as_json(row))
+    else:
+        print_table(row.slug, ("What", "Value"), _as_json(row).items(), empty="")
+
+
 def _as_json(row: OrganizationRecord) -> dict[str, object]:
     return {
         "id": row.id,

@@ -1,7 +1,9 @@
-"""``scimd source``: list sources, release a staged one, end a quarantine."""
+"""``scimd source``: look at sources, and let them go on, or stop them."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,10 +19,12 @@ from scimd.cli.common import (
     print_table,
     run,
 )
+from scimd.cli.source_toml import source_toml
 from scimd.config import Config
+from scimd.core.people import SourceId
 from scimd.org import source_upkeep, sources
 from scimd.org.sources import Released, SourceRecord
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)
 
@@ -94,6 +98,74 @@ def recover(
         print_json(_as_json(found))
     else:
         out.print(f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one source: how it is set, and how it is doing."""
+    row = run(config, lambda door, _: sources.resolve(door, name))
+    if json:
+        print_json(_as_json(row) | {"config": row.config})
+        return
+    print_table(
+        f"{row.org_slug}/{row.name}",
+        ("What", "Value"),
+        _as_json(row).items(),
+        empty="",
+    )
+
+
+@app.command("export")
+def export(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the source as it would stand in the config file; secrets only by reference."""
+    row = run(config, lambda door, _: sources.resolve(door, name))
+    if json:
+        print_json({"name": row.name, "toml": source_toml(row)})
+    else:
+        out.print(source_toml(row), end="", markup=False)
+
+
+@app.command("pause")
+def pause(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Stop a connector's runs, or a SCIM source's tokens; what it said stays."""
+    _put(name, sources.pause, config, json)
+
+
+@app.command("resume")
+def resume(
+    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Undo a pause."""
+    _put(name, sources.resume, config, json)
+
+
+_Change = Callable[[Door, Context, SourceId], Awaitable[SourceRecord]]
+
+
+def _put(name: str, change: _Change, config: Path | None, json: bool) -> None:
+    async def work(door: Door, _: Config) -> SourceRecord:
+        found = await sources.resolve(door, name)
+        return await change(door, context(door, found.org_id), found.id)
+
+    row = run(config, work)
+    if json:
+        print_json(_as_json(row))
+    else:
+        out.print(f"{name} is {row.state}.")
 
 
 def _as_json(row: SourceRecord) -> dict[str, object]:

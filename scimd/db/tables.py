@@ -443,6 +443,17 @@ Index(
     postgresql_where=_living,
 )
 
+# Ids of people who were merged, and of those into whom they went: both answer.
+merged_people = Table(
+    "merged_people",
+    metadata,
+    _org(),
+    _id(),  # of who was merged
+    _ref("person_id"),  # of who was kept
+    _time("since"),
+    Index("ix_merged_people_person", "org_id", "person_id"),
+)
+
 gates = Table(
     "gates",
     metadata,
@@ -949,7 +960,7 @@ decisions = Table(
     metadata,
     _org(),
     _id(),
-    _key("kind"),  # collision | ambiguous | return | shared_address | group_name
+    _key("kind"),  # collision | ambiguous | return | shared_address | group_name | link
     _key("subject"),  # one item however often it comes up: unique among the open ones
     _text("question"),
     Column("options", Json, nullable=False),  # [{"answer": "link", "label": …, "effect": …}]

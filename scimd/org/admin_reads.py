@@ -17,7 +17,7 @@ from scimd.core.resource import unpack
 from scimd.core.standing import Facts, Grant, Standing, standing
 from scimd.db.among import among
 from scimd.db.tables import assertions, people, projects, seat_pools, sources, unsettled
-from scimd.org import standing_rows
+from scimd.org import merged, standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Door
@@ -192,10 +192,20 @@ async def find_person(door: Door, org_id: OrgId, who: str, *, deleted: bool = Fa
         )
         .order_by(_p.deleted_at.desc())
     )
-    found = await door.read(lambda conn: conn.execute(query).scalar())
+
+    def body(conn: Connection) -> str | None:
+        found = conn.execute(query).scalar()
+        return found if found or deleted else _living(conn, org_id, merged.into(conn, org_id, who))
+
+    found = await door.read(body)
     if found is None:
         raise NotFound("person", who)
     return PersonId(found)
+
+
+def _living(conn: Connection, org_id: OrgId, person_id: PersonId | None) -> str | None:
+    query = select(_p.id).where(_p.org_id == org_id, _p.id == person_id, _p.deleted_at.is_(None))
+    return conn.execute(query).scalar() if person_id else None
 
 
 async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
@@ -205,6 +215,8 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
         found = conn.execute(
             _listed(org_id).where(or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)))
         ).first()
+        if found is None and (kept := merged.into(conn, org_id, who)):
+            found = conn.execute(_listed(org_id).where(_p.id == kept)).first()
         if found is None:
             raise NotFound("person", who)
         book = door.books.of(conn, org_id)

@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Row, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import DecisionId, OrgId, SourceId
+from scimd.core.people import DecisionId, OrgId, SourceId, fold
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.windows import Slice, Window, cut
 
-DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name"]
+DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name", "link"]
 State = Literal["open", "answered", "moot"]
 
 
@@ -117,6 +117,32 @@ def answered(
         .order_by(decisions.c.answered_at)
     )
     return {row.subject: (DecisionId(row.id), row.answer, row.facts) for row in rows}
+
+
+def subject_of(source_id: SourceId, entry: str) -> str:
+    """What an item about a source's entry is about: external ids and userNames, whatever their case."""
+    return f"{source_id} {fold(entry)}"
+
+
+def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:
+    """Keep an answer to what was not asked yet."""
+    tx.conn.execute(
+        decisions.insert().values(
+            org_id=tx.org_id,
+            id=tx.new_id(),
+            kind=new.kind,
+            subject=new.subject,
+            question=new.question,
+            options=[],
+            facts=dict(new.facts),
+            source_id=new.source_id,
+            state="answered",
+            answer=wanted,
+            answered_by=tx.ctx.actor.name,
+            opened_at=tx.now,
+            answered_at=tx.now,
+        )
+    )
 
 
 def close_moot(tx: Tx, kind: DecisionKind, subjects: Sequence[str]) -> int:

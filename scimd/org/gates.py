@@ -17,7 +17,7 @@ from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import gates, people
-from scimd.org import by_hand, permissions, profiles, returning
+from scimd.org import by_hand, merged, permissions, profiles, returning
 from scimd.org.tx import Context, Door, Tx
 
 RESTORABLE_FOR = timedelta(days=30)
@@ -149,7 +149,7 @@ def bury(tx: Tx, row: Row[Any]) -> None:
 
 
 async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
-    """Bring back somebody who was deleted, by hand or by a source, within 30 days.
+    """Bring back somebody who was deleted, by hand or by a source, within 30 days; nobody who was merged.
 
     Whom a source deleted stays deprovisioned by it until it asserts them again, or they are detached.
     Raises NotFound afterwards, NotUnique where somebody else has the address by now, SeatLimitReached.
@@ -160,6 +160,8 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
         row = by_hand.person(tx, person_id, deleted=True)
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
             raise NotFound("person", person_id)
+        if merged.into(tx.conn, tx.org_id, person_id):
+            raise NotAllowedNow(f"{row.display_name} was merged into another person.")
         returning.restore(tx, [row])
         if row.owner_source_id is None:
             _take_address_back(tx, row)

@@ -22,10 +22,13 @@ from scimd.org.tx import Tx
 _AT_ONCE = 500
 
 
-def hold_back(tx: Tx) -> None:
+_BY_FILE = "Mend it, or raise the source's limits with it."
+
+
+def hold_back(tx: Tx, way_out: str = _BY_FILE) -> None:
     """Raise NotAllowedNow if whom this transaction unsettled would lose access beyond the limits.
 
-    Each source's limits count for those whom it owns. Raising them in the file lets the change through.
+    Each source's limits count for those whom it owns. ``way_out``: what lets the change through.
     """
     marked = select(unsettled.c.person_id).where(
         unsettled.c.org_id == tx.org_id, unsettled.c.marked_at == tx.now
@@ -44,10 +47,10 @@ def hold_back(tx: Tx) -> None:
                 linked[row.owner_source_id] += 1
                 losing[row.owner_source_id] += not standing(loaded.facts[person_id], tx.book.rules).wants_seat
     for owner, count in losing.items():
-        _judge(tx, owner, count, linked[owner])
+        _judge(tx, owner, count, linked[owner], way_out)
 
 
-def _judge(tx: Tx, owner: str | None, losing: int, linked: int) -> None:
+def _judge(tx: Tx, owner: str | None, losing: int, linked: int, way_out: str) -> None:
     source = find(tx.conn, tx.org_id, SourceId(owner)) if owner in tx.book.sources and owner else None
     limits = Limits(**source.declared().limits.model_dump()) if source else Limits()
     trips = check(Figures(linked=linked, seen=linked, removals=losing), limits)
@@ -56,5 +59,5 @@ def _judge(tx: Tx, owner: str | None, losing: int, linked: int) -> None:
         whose = f"of the source {source.name}" if source else "without a source"
         raise NotAllowedNow(
             f"The change would take the access of {losing} of {linked} people {whose}, which is over the "
-            f"limits. It is held, and the old version stays. Mend it, or raise the source's limits with it."
+            f"limits. It is held, and the old version stays. {way_out}"
         )

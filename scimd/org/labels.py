@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import ColumnElement, Connection, select
 
@@ -25,12 +26,25 @@ async def names_of(door: Door, org_id: OrgId, ids: Collection[str]) -> dict[str,
     """Names of projects, teams, licences, sources, groups and people; ids of nothing are left out."""
     if not ids:
         return {}
-    return await door.read(lambda conn: _names(conn, org_id, ids))
+    return await door.read(lambda conn: names_in(conn, org_id, ids))
 
 
-def _names(conn: Connection, org_id: OrgId, ids: Collection[str]) -> dict[str, str]:
+def names_in(conn: Connection, org_id: OrgId, ids: Collection[str]) -> dict[str, str]:
+    """As ``names_of``, in a transaction."""
     found: dict[str, str] = {}
     for org_column, id_column, name_column in _NAMED:
         query = select(id_column, name_column).where(org_column == org_id, among(conn, id_column, ids))
         found.update({row[0]: row[1] for row in conn.execute(query)})
     return found
+
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def ids_in(texts: Iterable[str]) -> set[str]:
+    return {found for text in texts for found in _ID.findall(text)}
+
+
+def named(text: str, names: Mapping[str, str]) -> str:
+    """The text with each id that has a name replaced by it."""
+    return _ID.sub(lambda found: names.get(found[0], found[0]), text)

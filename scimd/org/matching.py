@@ -21,10 +21,10 @@ from scimd.core.sync.match import (
     UserNameTaken,
     identify,
 )
-from scimd.db.among import one_of
+from scimd.db.among import among, one_of
 from scimd.db.engine import LostRace
 from scimd.db.prepared import Locking
-from scimd.db.tables import people
+from scimd.db.tables import assertions, people
 from scimd.org import candidates, decisions
 from scimd.org.candidates import Near
 from scimd.org.decisions import DecisionKind, NewDecision, Option
@@ -80,7 +80,9 @@ def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, 
 def _answers(
     tx: Tx, source: SourceBook, rows: Sequence[Work], matches: Sequence[Match]
 ) -> Iterator[tuple[int, PersonId]]:
-    """Where the rules do not say: what an admin said when the entry came before."""
+    """Where the rules do not say: what an admin said when the entry came before, or before it came."""
+    if source.has_links:
+        yield from _links_by_hand(tx, source, rows, matches)
     kinds: tuple[tuple[DecisionKind, type], ...] = (("collision", Collides), ("ambiguous", Ambiguous))
     for kind, type_ in kinds:
         open_ones = [n for n, match in enumerate(matches) if isinstance(match, type_)]
@@ -92,6 +94,42 @@ def _answers(
             said = PersonId(person_id or facts.get("person_id", ""))
             if word == "link" and said in _meant(matches[n]):
                 yield n, said
+
+
+def _links_by_hand(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], matches: Sequence[Match]
+) -> Iterator[tuple[int, PersonId]]:
+    """What an admin said of entries that this source does not assert yet (``org.linking``)."""
+    names = {
+        n: [name for name in (row.keys.external_id, row.keys.user_name) if name]
+        for n, row in enumerate(rows)
+        if not isinstance(matches[n], UserNameTaken)
+    }
+    subjects = {decisions.subject_of(source.id, name) for each in names.values() for name in each}
+    answers = decisions.answered(tx, "link", sorted(subjects))
+    free = _free(tx, source, [facts["person_id"] for _, _, facts in answers.values()])
+    for n, each in names.items():
+        for name in each:
+            _, _, facts = answers.get(decisions.subject_of(source.id, name), (None, "", {}))
+            if facts and facts["person_id"] in free:
+                yield n, PersonId(facts["person_id"])
+                break
+
+
+def _free(tx: Tx, source: SourceBook, person_ids: Sequence[str]) -> set[str]:
+    """Those of them who are there, and whom the source does not assert as another entry."""
+    if not person_ids:
+        return set()
+    asserted = select(assertions.c.person_id).where(
+        assertions.c.org_id == tx.org_id, assertions.c.source_id == source.id, assertions.c.state == "live"
+    )
+    query = select(people.c.id).where(
+        people.c.org_id == tx.org_id,
+        people.c.deleted_at.is_(None),
+        among(tx.conn, people.c.id, person_ids),
+        people.c.id.not_in(asserted),
+    )
+    return set(tx.conn.execute(query).scalars())
 
 
 def _meant(match: Match) -> tuple[PersonId, ...]:

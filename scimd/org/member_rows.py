@@ -17,7 +17,7 @@ from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, group_members, groups
+from scimd.db.tables import assertions, group_members, groups, merged_people
 from scimd.org import unsettled
 from scimd.org.group_nesting import people_below
 from scimd.org.tx import Tx
@@ -91,6 +91,7 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
         (_groups_by, _GROUPS_BY_ID),
         (_people_by, _PEOPLE_BY_EXTERNAL_ID),
         (_groups_by, _GROUPS_BY_EXTERNAL_ID),
+        (_people_by, _PEOPLE_BY_OLD_ID),
     ):
         left = [key for key in keys if key not in found]
         if not left:
@@ -110,6 +111,20 @@ _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
         )
     )
     for by in (_a.person_id, _a.external_id)
+)
+#: Of those who were merged.
+_PEOPLE_BY_OLD_ID = Prepared(
+    select(_a.person_id, merged_people.c.id.label("key"), _a.state)
+    .join(
+        merged_people,
+        (merged_people.c.org_id == _a.org_id) & (merged_people.c.person_id == _a.person_id),
+    )
+    .where(
+        _a.org_id == bindparam("org_id"),
+        _a.source_id == bindparam("source_id"),
+        _a.state != "history",
+        one_of(merged_people.c.id),
+    )
 )
 _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
     Prepared(

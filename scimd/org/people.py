@@ -12,7 +12,7 @@ from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
 from scimd.db.prepared import Locking
 from scimd.db.tables import people
-from scimd.org import candidates, linkable, reads
+from scimd.org import candidates, linkable, merged, reads
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
@@ -71,9 +71,21 @@ async def change_user(
     """Change one user's document, or link a local person by it.
 
     ``change`` is pure and gives the new complete document; where it is as it was, nothing is
-    written. Raises NotFound, VersionMismatch, NotUnique, InvalidValue, SeatLimitReached, Protected.
+    written. Somebody who was merged is found by the old id too. Raises NotFound, VersionMismatch,
+    NotUnique, InvalidValue, SeatLimitReached, Protected.
     """
+    return await merged.follow(
+        door, ctx.org_id, person_id, lambda found: _change_user(door, ctx, found, change, if_match)
+    )
 
+
+async def _change_user(
+    door: Door,
+    ctx: Context,
+    person_id: PersonId,
+    change: Callable[[Document], Document],
+    if_match: Callable[[int], bool] | None,
+) -> StoredUser:
     def body(tx: Tx) -> Asserted | StoredUser:
         document, stored = _present(tx, person_id, if_match)
         new = change(document)
@@ -129,7 +141,12 @@ async def delete_user(
     door: Door, ctx: Context, person_id: PersonId, *, if_match: Callable[[int], bool] | None = None
 ) -> None:
     """SCIM DELETE. Raises NotFound, NotYours (a local person), VersionMismatch, Protected."""
+    await merged.follow(door, ctx.org_id, person_id, lambda found: _delete_user(door, ctx, found, if_match))
 
+
+async def _delete_user(
+    door: Door, ctx: Context, person_id: PersonId, if_match: Callable[[int], bool] | None
+) -> None:
     def body(tx: Tx) -> None:
         if linkable.one(tx.conn, tx.book, person_id) is not None:
             raise NotYours(person_id)

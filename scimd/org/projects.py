@@ -61,6 +61,8 @@ def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> Proje
     if found is None:
         return make(tx, name, group_id)
     project_id, made_by = found
+    if made_by == group_id:  # it was the group's before a rule named the group
+        return project_id
     if made_by is not None and _is_gone(tx, source.id, made_by):
         tx.conn.execute(
             update(projects)

@@ -52,6 +52,17 @@ def record_users(
     return [row.result() for row in rows]
 
 
+def record_apart(tx: Tx, source: SourceBook, wish: AssertUser) -> PersonId:
+    """Record the entry as a new person, whoever the rules of matching would take it for."""
+    row = prepare(wish, source.users)
+    if row.refusal is not None:
+        raise row.refusal
+    row.person_id = PersonId(tx.new_id())
+    _write(tx, source, [row])
+    _touch(tx, source, [row])
+    return row.person_id
+
+
 # ------------------------------------------------------------------------------ who may not
 
 

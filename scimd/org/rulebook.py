@@ -30,7 +30,7 @@ from scimd.core.roles import (
 from scimd.core.seats import Policy
 from scimd.core.standing import Facts, Rules, SourceRules, Standing, standing
 from scimd.db.prepared import Prepared
-from scimd.db.tables import domains, organizations, projects, roles, rules, sources, value_effects
+from scimd.db.tables import decisions, domains, organizations, projects, roles, rules, sources, value_effects
 
 _ORGANIZATIONS_KEPT = 1000
 _DECISIONS_KEPT = 1000
@@ -57,6 +57,8 @@ class SourceBook:
     #: What a user of this source may have: the attribute table and the source's own extensions.
     users: ResourceKind = USER
     value_effects: ValueEffects = field(default_factory=dict)
+    #: An admin linked an entry that is still to come.
+    has_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,7 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
     for rule in rules_of(conn, org_id):
         by_source.setdefault(rule.source_id, []).append(rule)
     effects = _value_effects(conn, org_id)
+    linked = _with_links(conn, org_id)
     return {
         SourceId(row.id): SourceBook(
             id=SourceId(row.id),
@@ -191,9 +194,21 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             rules=tuple(by_source.get(row.id, ())),
             users=users_with(row.config.get("extension") or ()),
             value_effects=_by_value(by_source.get(row.id, ()), effects.get(row.id, {})),
+            has_links=row.id in linked,
         )
         for row in _living(conn, org_id)
     }
+
+
+def _with_links(conn: Connection, org_id: OrgId) -> set[str | None]:
+    """The sources of which an entry was linked before it came."""
+    column = decisions.c
+    query = (
+        select(column.source_id)
+        .distinct()
+        .where(column.org_id == org_id, column.state == "answered", column.kind == "link")
+    )
+    return set(conn.execute(query).scalars())
 
 
 def rules_of(conn: Connection, org_id: OrgId, source_id: SourceId | None = None) -> list[SourceRule]:

@@ -33,7 +33,7 @@ from scimd.db.kept import Kept, kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources
 from scimd.db.types import MomentText
-from scimd.org import keyset, linkable
+from scimd.org import keyset, linkable, merged
 from scimd.org.group_nesting import through
 from scimd.org.keyset import Position, Sort
 from scimd.org.rulebook import RuleBook
@@ -272,10 +272,13 @@ class _Reading:
 
 
 async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Shown | None:
-    """One user by id; also a local person whom this source could link now, with the local profile."""
+    """One user by id; also a local person whom this source could link now, with the local profile.
+
+    The id of somebody who was merged is that of the person who was kept, too.
+    """
     source_id = source_of(ctx)
 
-    def known(conn: Connection) -> Shown | None:
+    def known(conn: Connection, person_id: str = person_id) -> Shown | None:
         key = {"org_id": ctx.org_id, "source_id": source_id, "id": person_id}
         for row in _ONE.raw(conn, key):
             return Shown(etag(row[2], row[3]), _Reading(conn, ctx.org_id, source_id, view).one(row))
@@ -284,7 +287,8 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
     def local(conn: Connection) -> Shown | None:
         row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
         if row is None:
-            return None
+            kept_id = merged.into(conn, ctx.org_id, person_id)
+            return None if kept_id is None else known(conn, kept_id)
         user = linkable.as_user(row)
         reading = _Reading(conn, ctx.org_id, source_id, view)
         return Shown(etag(user.version, user.rest), reading.local(user))

@@ -483,3 +483,20 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
 async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
     """Stop the runs of a connector, or the tokens of a SCIM source, until it is set active again."""
     return await set_state(door, ctx, source_id, "paused")
+
+
+async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Undo a pause: a source that was released is active again, one that was not is staged.
+
+    Raises NotAllowedNow for one that is not paused.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.state != "paused":
+            raise NotAllowedNow(f"The source {source.name} is {source.state}, not paused.")
+        change_state(tx, source, "staged" if source.released_at is None else "active")
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)

@@ -15,6 +15,7 @@ from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.db.among import among
 from scimd.db.tables import grants, licences, people, projects, sessions, sources, teams
+from scimd.org import merged
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
 
@@ -125,13 +126,14 @@ async def list_users(door: Door, org_id: OrgId, only: UserFilter, window: Window
 
 
 async def get_user(door: Door, org_id: OrgId, person_id: str) -> UserRow:
-    """Also a tombstoned one. Raises NotFound."""
+    """Also a tombstoned one; of one who was merged, the person who was kept. Raises NotFound."""
     return await door.read(lambda conn: find(conn, org_id, person_id))
 
 
 def find(conn: Connection, org_id: OrgId, person_id: str) -> UserRow:
     """As ``get_user``, in a transaction."""
-    rows = conn.execute(_whole(conn, org_id, [person_id])).all()
+    kept = merged.into(conn, org_id, person_id)
+    rows = conn.execute(_whole(conn, org_id, [kept or person_id])).all()
     if not rows:
         raise NotFound("user", person_id)
     return _lines(conn, org_id, rows)[0]

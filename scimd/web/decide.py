@@ -12,8 +12,7 @@ from scimd.core.people import DecisionId
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import decisions
-from scimd.org.labels import names_of
+from scimd.org import decisions, labels
 from scimd.web import forms, words
 from scimd.web.pages import page, see_other
 
@@ -44,9 +43,9 @@ async def show(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     item = await decisions.get(door, visit.org_id, DecisionId(request.match_info["id"]))
     facts = item.facts
-    names = await names_of(door, visit.org_id, words.ids_in([item.question, words.text(facts)]))
+    names = await labels.names_of(door, visit.org_id, labels.ids_in([item.question, words.text(facts)]))
     sides, plain = split(facts, names)
-    labels = {option.answer: option.label for option in item.options}
+    answers = {option.answer: option.label for option in item.options}
     return await page(
         request,
         visit,
@@ -58,7 +57,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         side_rows=list(dict.fromkeys(name for side in sides for name in side.facts)),
         facts=plain,
         names=names,
-        answer_label=labels.get(item.answer or "", item.answer or ""),
+        answer_label=answers.get(item.answer or "", item.answer or ""),
         may_answer=visit.may(_NEEDS.get(item.kind, "users.manage")),
     )
 
@@ -66,12 +65,12 @@ async def show(request: web.Request) -> web.StreamResponse:
 def split(facts: Mapping[str, Any], names: Mapping[str, str]) -> tuple[list[Side], list[tuple[str, str]]]:
     """Facts that are objects stand side by side as columns; the plain ones go in a list below."""
     sides = [
-        Side(_name(name), {_name(key): words.named(words.text(each), names) for key, each in value.items()})
+        Side(_name(name), {_name(key): labels.named(words.text(each), names) for key, each in value.items()})
         for name, value in facts.items()
         if isinstance(value, Mapping) and value
     ]
     plain = [
-        (_name(name), words.named(words.text(value), names))
+        (_name(name), labels.named(words.text(value), names))
         for name, value in facts.items()
         if not isinstance(value, Mapping) and value not in (None, [], "")
     ]

@@ -17,7 +17,7 @@ from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.languages import ENGLISH, Language, moment
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
-from scimd.org import decisions
+from scimd.org import decisions, labels
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Door
 from scimd.web import security, words
@@ -229,7 +229,7 @@ _FILTERS: dict[str, Any] = {
     "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
-    "named": words.named,
+    "named": labels.named,
     "about": words.about,
     "role": words.role,
     "cause": words.cause,

@@ -7,8 +7,7 @@ from aiohttp import web
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import history, reads, sessions
-from scimd.org.labels import names_of
+from scimd.org import history, labels, reads, sessions
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page
 
@@ -57,7 +56,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     reasons = found.standing.reasons
     mentioned = [reason.about + reason.fact + reason.why for reason in reasons]
     mentioned += [line for _, line in lines or []]
-    names = await names_of(door, visit.org_id, words.ids_in(mentioned))
+    names = await labels.names_of(door, visit.org_id, labels.ids_in(mentioned))
     return await page(
         request,
         visit,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from scimd.core.people import RoleName
 from scimd.core.roles import BUILT_IN
 from scimd.org.history import HistoryRecord
+from scimd.org.labels import named
 
 Tone = Literal["ok", "warn", "bad", "info", "none", "info running"]
 
@@ -91,6 +91,7 @@ DECISION_KINDS: Mapping[str, str] = {
     "return": "Return",
     "shared_address": "Shared address",
     "group_name": "Group name",
+    "link": "Linked by hand",
 }
 TRIGGERS: Mapping[str, str] = {"schedule": "on schedule", "manual": "by hand", "cli": "from the command line"}
 
@@ -194,17 +195,6 @@ def role(name: str) -> str:
 
 
 # ------------------------------------------------------------------------------ ids and names
-
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def ids_in(texts: Iterable[str]) -> set[str]:
-    return {found for text in texts for found in _ID.findall(text)}
-
-
-def named(text: str, names: Mapping[str, str]) -> str:
-    """The text with each id that has a name replaced by it."""
-    return _ID.sub(lambda found: names.get(found[0], found[0]), text)
 
 
 def about(subject: str, names: Mapping[str, str]) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from scimd import config as configuration
+from scimd.cli.source_toml import source_toml
+from scimd.core.people import OrgId, RoleName, SourceId
+from scimd.org.sources import SourceRecord, as_json
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
 
@@ -179,3 +185,111 @@ def test_settings_and_partners(acme: Terminal) -> None:
     acme.json("partner", "assign", "reseller", "--org", "acme", "--undo")
     assert acme.json("partner", "list") == []
     assert acme.json("seats", "history", "--org", "acme") == []
+
+
+def test_link_unlink_and_merge(acme: Terminal) -> None:
+    """R16."""
+    acme.json("token", "create", "--source", "okta")
+    ann = acme.json("user", "add", "ann@acme.example")["id"]
+    twin = acme.json("user", "add", "twin@acme.example")["id"]
+    linked = acme.json("user", "link", "ann", "--source", "okta", "--entry", "x-ann")
+    assert linked["linked"] is False
+    assert "assertion of this person" in acme.refused("user", "unlink", "ann", "--source", "okta")
+    assert acme.run("user", "merge", "ann", "twin").exit_code == 1  # nobody answers
+    assert acme.json("user", "merge", "ann", "twin") == {"id": ann, "merged": twin}
+    assert shown(acme, twin)["id"] == ann
+    assert "one and the same" in acme.refused("user", "merge", "ann", twin, "--yes")
+
+
+def test_explain_names_things_and_orders_them(acme: Terminal) -> None:
+    """P10."""
+    acme.json("project", "create", "Alpha")
+    acme.json("user", "add", "ann@acme.example", "--project", "Alpha=owner", "--role", "auditor")
+    acme.json("user", "disable", "ann")
+    found = acme.json("user", "explain", "ann")
+    assert found["status"] == "inactive"
+    about = [reason["about"] for reason in found["reasons"]]
+    assert about[0] == "status"
+    assert "project:Alpha" in about
+    disabled = found["reasons"][0]
+    assert disabled["fact"].startswith("disabled by ")
+    assert "no source undoes" in disabled["why"]
+    printed = acme.run("user", "explain", "ann").stdout
+    assert "project:Alpha" in printed
+    assert "Inactive: disabled" in printed
+
+
+def test_the_audit_is_listed_and_narrowed(acme: Terminal) -> None:
+    ann = acme.json("user", "add", "ann@acme.example")["id"]
+    acme.json("user", "disable", "ann")
+    mine = acme.json("audit", "list", "--target", ann)
+    assert mine[0]["at"] >= mine[-1]["at"]
+    (made,) = acme.json("audit", "list", "--target", ann, "--kind", "person.created")
+    assert made["after"]["address"] == "ann@acme.example"
+    assert acme.json("audit", "list", "--actor", "cli", "--since", "2099-01-01") == []
+    first = acme.json("audit", "list", "--oldest-first", "--limit", "1")[0]["id"]
+    rest = acme.json("audit", "list", "--oldest-first", "--after", first)
+    assert first not in [row["id"] for row in rest]
+    assert len(rest) + 1 == len(acme.json("audit", "list", "--limit", "10000"))
+    assert "There is more: --after" in acme.run("audit", "list", "--limit", "1").stdout
+    assert acme.json("org", "show", "acme")["seats"] == 5
+
+
+def test_a_source_is_shown_exported_paused_and_resumed(acme: Terminal) -> None:
+    acme.json("token", "create", "--source", "okta")
+    assert acme.json("source", "show", "okta")["config"]["connector"] == "scim"
+    exported = tomllib.loads(acme.run("source", "export", "okta").stdout)
+    (organization,) = exported["organization"]
+    (source,) = organization["source"]
+    assert (organization["name"], source["name"], source["state"]) == ("acme", "okta", "staged")
+    configuration.Source.model_validate(source)
+    assert acme.json("source", "pause", "okta")["state"] == "paused"
+    assert acme.json("source", "resume", "acme/okta")["state"] == "staged"
+    acme.json("source", "release", "okta")
+    acme.json("source", "pause", "okta")
+    assert acme.json("source", "resume", "okta")["state"] == "active"
+    assert "is active, not paused" in acme.refused("source", "resume", "okta")
+
+
+def test_an_exported_source_reads_back_as_it_was() -> None:
+    wanted = configuration.Source.model_validate(
+        {
+            "name": "hr",
+            "connector": "file",
+            "priority": 3,
+            "join": ["mail"],
+            "settings": {"path": '/srv/"odd"\\é', "nested": {"a b": [1, 2.5, True]}},
+            "rule": [
+                {"number": 1, "group": "x", "project": "Alpha", "project_role": "owner"},
+                {"number": 2, "pattern": "eng-*", "role": "manager"},
+            ],
+            "limits": {"removals_count": 7},
+        }
+    )
+    record = SourceRecord(
+        org_id=OrgId("o"), org_slug="acme", id=SourceId("s"), name="hr", kind="connector", connector="file",
+        priority=3, state="staged", invite="immediate", ceiling=RoleName("manager"), declared_in="file",
+        config=as_json(wanted), config_version=1, user_count=0, group_count=0, failures=0,
+        last_success_at=None, last_full_at=None, next_run_at=None, quarantined_since=None,
+        quarantine_cause=None, cursor=None, released_at=None, created_at=datetime.now(UTC),
+    )  # fmt: skip
+    (organization,) = tomllib.loads(source_toml(record))["organization"]
+    assert configuration.Source.model_validate(organization["source"][0]) == wanted
+
+
+def test_rules_are_previewed_and_changed(acme: Terminal) -> None:
+    """P11."""
+    acme.json("token", "create", "--source", "okta")
+    new = ("--source", "okta", "--pattern", "eng-*", "--team", "Red")
+    assert acme.json("rule", "add", *new, "--dry-run")["applied"] is False
+    assert acme.json("rule", "list", "--source", "okta") == []
+    assert acme.json("rule", "add", *new)["preview"]["concerned"] == 0
+    acme.json("rule", "change", "1", "--source", "okta", "--group", "g1", "--project", "Alpha", "--team", "")
+    (rule,) = acme.json("rule", "list", "--source", "okta")
+    assert (rule["group"], rule["pattern"], rule["team"], rule["project"]) == ("g1", None, None, "Alpha")
+    assert "group g1" in acme.run("rule", "list", "--source", "okta").stdout
+    assert "at least one of project" in acme.refused(
+        "rule", "change", "1", "--source", "okta", "--project", ""
+    )
+    assert "Nobody gains" in acme.run("rule", "remove", "1", "--source", "okta").stdout
+    assert acme.json("group", "list") == []

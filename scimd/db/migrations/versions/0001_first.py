@@ -432,6 +432,15 @@ def upgrade() -> None:
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
     op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
     op.create_table(
+        "merged_people",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_merged_people")),
+    )
+    op.create_index("ix_merged_people_person", "merged_people", ["org_id", "person_id"], unique=False)
+    op.create_table(
         "notifications",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("key", types.KeyText(), nullable=False),

@@ -1,0 +1,124 @@
+"""``scimd group``: groups as sources push or bring them, who is in them, and what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.org import catalogue_reads, group_reads, sources
+from scimd.org.catalogue_reads import GroupRecord, MemberRecord
+from scimd.org.group_reads import Given
+from scimd.org.tx import Door
+from scimd.org.windows import Place, Window
+
+app = typer.Typer(name="group", help="Groups of sources.", no_args_is_help=True)
+SourceOption = Annotated[str | None, typer.Option(help="Only of this source.")]
+
+
+@app.command("list")
+def list_(
+    source: SourceOption = None,
+    search: Annotated[str | None, typer.Option(help="Part of a name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List groups with what each gives, and by which rule."""
+
+    async def work(door: Door, _: Config) -> tuple[list[GroupRecord], Mapping[str, tuple[Given, ...]], bool]:
+        owner = await organization(door, org)
+        source_id = (await sources.get_source(door, owner.id, source)).id if source else None
+        window = Window(limit, Place(None, after) if after else None)
+        found = await catalogue_reads.list_groups(door, owner.id, window, q=search, source_id=source_id)
+        ids = [row.id for row in found.rows]
+        return list(found.rows), await group_reads.given_by(door, owner.id, ids), found.next is not None
+
+    rows, given, more = run(config, work)
+    if json:
+        print_json([{**_as_json(row), "gives": given.get(row.id, ())} for row in rows])
+        return
+    print_table(
+        "Groups",
+        ("Name", "Source", "Members", "Gives", "External id", "Id"),
+        (
+            (row.display_name, row.source_name, row.members, given.get(row.id, ()), row.external_id, row.id)
+            for row in rows
+        ),
+        empty="There is no group.",
+    )
+    if more:
+        out.print(f"There is more: --after {rows[-1].id}")
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="A name, an external id or an id.")],
+    source: SourceOption = None,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show a group: what it gives, its members, and those who are named and not known yet."""
+
+    async def work(door: Door, _: Config) -> tuple[GroupRecord, tuple[Given, ...], list[MemberRecord]]:
+        owner = await organization(door, org)
+        group_id = await group_reads.find_group(door, owner.id, name, source)
+        rows: list[MemberRecord] = []
+        place: Place | None = None
+        while True:
+            page = await catalogue_reads.list_members(door, owner.id, group_id, Window(1000, place))
+            rows += page.rows
+            place = page.next
+            if place is None:
+                break
+        given = await group_reads.given_by(door, owner.id, [group_id])
+        return (
+            await catalogue_reads.get_group(door, owner.id, group_id),
+            given.get(group_id, ()),
+            rows,
+        )
+
+    group, given, rows = run(config, work)
+    if json:
+        print_json({**_as_json(group), "gives": given, "members": rows})
+        return
+    out.print(f"{group.display_name} of {group.source_name}, {group.id}", markup=False)
+    print_table(
+        "Gives",
+        ("Rule", "What", "Name", "Project role"),
+        ((each.rule or "default", each.kind, each.name, each.project_role) for each in given),
+        empty="It gives nothing: no rule names it.",
+    )
+    print_table(
+        "Members",
+        ("Name", "Kind", "As the source calls them", "Since"),
+        ((row.name, row.kind, row.key, row.since) for row in rows),
+        empty="Nobody is in it.",
+    )
+
+
+def _as_json(row: GroupRecord) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "name": row.display_name,
+        "external_id": row.external_id,
+        "source": row.source_name,
+        "member_count": row.members,
+        "created_at": row.created_at,
+        "changed_at": row.changed_at,
+    }

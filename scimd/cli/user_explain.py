@@ -1,0 +1,83 @@
+"""``scimd user explain``: which fact and which rule gave each thing, which lost, which gate blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    organization,
+    out,
+    print_json,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.core.standing import Reason
+from scimd.org import labels, reads
+from scimd.org.reads import PersonPage
+from scimd.org.tx import Door
+
+_ORDER = ("status", "owner", "seat", "role", "project", "team", "licence")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``scimd user``."""
+    app.command("explain")(explain)
+
+
+def explain(
+    who: Annotated[str, typer.Argument(help="An id, a user name or an address.")],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Explain somebody's access: for each part of it the facts and rules, the winners and the losers."""
+
+    async def work(door: Door, _: Config) -> tuple[PersonPage, Mapping[str, str]]:
+        owner = await organization(door, org)
+        page = await reads.show_person(door, owner.id, who)
+        return page, await labels.names_of(door, owner.id, _mentioned(page.standing.reasons))
+
+    page, names = run(config, work)
+    reasons = [_named(each, names) for each in sorted(page.standing.reasons, key=_place)]
+    if json:
+        print_json(
+            {
+                "id": page.person.id,
+                "status": page.standing.status,
+                "causes": [str(cause) for cause in page.standing.causes],
+                "unsettled": page.unsettled,
+                "reasons": reasons,
+            }
+        )
+        return
+    causes = ", ".join(str(cause) for cause in page.standing.causes)
+    out.print(f"{page.person.display_name}: {page.standing.status} {causes}".rstrip(), markup=False)
+    if page.unsettled:
+        out.print("What follows from the facts now; it is not stored yet, and will be within a minute.")
+    print_table(
+        "Why",
+        ("About", "Fact and rule", "Outcome", "Because"),
+        ((each.about, each.fact, each.verdict, each.why) for each in reasons),
+        empty="",
+    )
+
+
+def _mentioned(reasons: Iterable[Reason]) -> set[str]:
+    return labels.ids_in(text for each in reasons for text in (each.about, each.fact, each.why))
+
+
+def _named(reason: Reason, names: Mapping[str, str]) -> Reason:
+    about, fact, why = (labels.named(text, names) for text in (reason.about, reason.fact, reason.why))
+    return Reason(about, fact, reason.verdict, why)
+
+
+def _place(reason: Reason) -> tuple[int, str]:
+    """Status first; the reasons of one thing stay together, in the order in which they were weighed."""
+    return _ORDER.index(reason.about.partition(":")[0]), reason.about

@@ -1,0 +1,102 @@
+"""``scimd user``: whose an entry is, by hand: link, unlink, merge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    run,
+)
+from scimd.config import Config
+from scimd.core.people import PersonId
+from scimd.org import admin_reads, linking, merging
+from scimd.org.tx import Door
+
+OneWho = Annotated[str, typer.Argument(help="An id, a user name or an address.")]
+SourceOption = Annotated[str, typer.Option(help="The source's name.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``scimd user``."""
+    for name, command in (("link", link), ("unlink", unlink), ("merge", merge)):
+        app.command(name)(command)
+
+
+def link(
+    who: OneWho,
+    source: SourceOption,
+    entry: Annotated[str, typer.Option(help="The entry's external id, or its userName.")],
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a source's entry this person's: at once, or when it comes."""
+
+    async def work(door: Door, _: Config) -> bool:
+        owner = await organization(door, org)
+        person_id = await admin_reads.find_person(door, owner.id, who)
+        return await linking.link(door, context(door, owner.id), person_id, source, entry)
+
+    linked = run(config, work)
+    if json:
+        print_json({"who": who, "source": source, "entry": entry, "linked": linked})
+    elif linked:
+        out.print(f"{who}: linked to {entry} of {source}")
+    else:
+        out.print(f"{who}: {entry} is linked when {source} brings it")
+
+
+def unlink(
+    who: OneWho,
+    source: SourceOption,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make what a source says of somebody a person of its own again."""
+
+    async def work(door: Door, _: Config) -> PersonId:
+        owner = await organization(door, org)
+        person_id = await admin_reads.find_person(door, owner.id, who)
+        return await linking.unlink(door, context(door, owner.id), person_id, source)
+
+    new = run(config, work)
+    if json:
+        print_json({"who": who, "source": source, "id": new})
+    else:
+        out.print(f"{who}: unlinked; what {source} says is {new} now")
+
+
+def merge(
+    keep: Annotated[str, typer.Argument(help="Who stays: an id, a user name or an address.")],
+    other: Annotated[str, typer.Argument(help="Who goes into them; this cannot be undone.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one person of two: grants are united, and both ids answer."""
+    if not (yes or json):
+        typer.confirm(f"Merge {other} into {keep}? This cannot be undone.", abort=True)
+
+    async def work(door: Door, _: Config) -> tuple[PersonId, PersonId]:
+        owner = await organization(door, org)
+        kept = await admin_reads.find_person(door, owner.id, keep)
+        gone = await admin_reads.find_person(door, owner.id, other)
+        await merging.merge(door, context(door, owner.id), kept, gone)
+        return kept, gone
+
+    kept, gone = run(config, work)
+    if json:
+        print_json({"id": kept, "merged": gone})
+    else:
+        out.print(f"{other} is {keep} now.")
