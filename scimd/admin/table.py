@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from scimd.admin import (
+    access,
     audit,
     credentials,
     decisions,
@@ -48,6 +49,7 @@ _NOUNS: tuple[ModuleType, ...] = (
     scim_requests,
     runs,
     sessions,
+    access,
     audit,
 )
 

@@ -75,6 +75,7 @@ class SessionRecord:
     expires_at: datetime
     ended_at: datetime | None
     ended_by: str | None
+    origin: str | None  # the application that reported it
 
 
 # ------------------------------------------------------------------------------ starting
@@ -249,6 +250,7 @@ def record_of(row: Any) -> SessionRecord:
         expires_at=row.expires_at,
         ended_at=row.ended_at,
         ended_by=row.ended_by,
+        origin=row.origin,
     )
 
 

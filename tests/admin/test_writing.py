@@ -433,7 +433,8 @@ async def test_c8_tokens_and_clients_are_made_rotated_and_revoked(acme: Site, ap
 
 
 async def test_t3_service_token_may_what_it_was_given(acme: Site, api: Client) -> None:
-    made = (await api.post("/api-tokens", {"name": "portal", "permissions": ["users.read"]})).json
+    body = {"name": "portal", "permissions": ["users.read"], "expires_at": "2999-01-31T09:00:00z"}
+    made = (await api.post("/api-tokens", body)).json
     async with acme.browser(Authorization=f"Bearer {made['token']}") as session:
         portal = Client(session, acme.url, "")
         assert (await portal.get("/users")).status == 200
@@ -441,6 +442,7 @@ async def test_t3_service_token_may_what_it_was_given(acme: Site, api: Client) -
         assert (await portal.get("/api-tokens")).status == 403
         (row,) = (await api.get("/api-tokens")).json["items"]
         assert (row["name"], row["permissions"]) == ("portal", ["users.read"])
+        assert row["expires_at"] == "2999-01-31T09:00:00Z"
         assert (await api.send("DELETE", f"/api-tokens/{made['id']}")).status == 204
         assert (await portal.get("/users")).status == 401
     beyond = await api.post("/api-tokens", {"name": "p", "permissions": ["partner.approve"]})
