@@ -1,5 +1,13 @@
 """``python -m scimd``."""
 
-from scimd.cli import main
+import sys
+from pathlib import Path
 
-main()
+from scimd.app import BESIDE_SERVER, work_beside_server
+
+if sys.argv[1:2] == [BESIDE_SERVER]:
+    work_beside_server(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+else:
+    from scimd.cli import main
+
+    main()

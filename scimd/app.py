@@ -15,12 +15,11 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
+from scimd.config import load as load_config
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
 from scimd.org import audit, organizations, seats, settle
@@ -28,9 +27,14 @@ from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
 
+if TYPE_CHECKING:
+    from aiohttp import web
+
 logger = log.get(__name__)
 T = TypeVar("T")
 
+#: How ``serve`` starts its worker: past the commands, whose modules would weigh on it for good.
+BESIDE_SERVER = "--beside-server"
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -201,6 +205,8 @@ async def serve(
 
 
 async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -> str:
+    from aiohttp import web  # as in make_app
+
     runner = web.AppRunner(
         make_app(config, door),
         access_log=None,
@@ -215,6 +221,13 @@ async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -
         raise ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"]) from exc
     host, port = runner.addresses[0][:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def work_beside_server(config_path: Path | None) -> None:
+    """The worker's process. Its config is the one that the server has just accepted."""
+    config = load_config(config_path)
+    log.configure(config.log.level, config.log.format)
+    run(work(config, parent=True))
 
 
 async def work(config: Config, *, parent: bool) -> None:
@@ -268,9 +281,7 @@ async def _parent_gone(stop: asyncio.Event) -> None:
 
 async def _keep_worker(config_path: Path | None) -> None:
     """Start the worker, and start it again when it dies, with growing pauses up to 30 s."""
-    command = [sys.executable, "-m", "scimd", "worker", "--parent"]
-    if config_path is not None:
-        command += ["--config", str(config_path)]
+    command = [sys.executable, "-m", "scimd", BESIDE_SERVER, *([str(config_path)] if config_path else [])]
     pause = 0.5
     while True:
         loop = asyncio.get_running_loop()

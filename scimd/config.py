@@ -91,7 +91,7 @@ class SecretSection(Section):
 
 
 def _public_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")) or any(c in value for c in " \r\n\t?#@"):
+    if not value.startswith(("http://", "https://")) or any(c in value for c in ' \r\n\t?#@"\\'):
         raise ValueError("must be an address such as https://scimd.example.com, without query or credentials")
     return value.rstrip("/")
 

@@ -24,6 +24,7 @@ from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal,
 from scimd.core.people import OrgId, SourceId
 from scimd.org import (
     approvals,
+    audit,
     idempotency,
     leases,
     oauth,
@@ -54,6 +55,7 @@ _SETTLE_FOR_S = 5.0
 _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
+_PUBLISH_LATE_S = 60.0
 _FORGET_S = 86_400.0
 _FORGET_TOKENS_S = 3600.0
 _PRUNE_S = 300.0
@@ -91,6 +93,7 @@ class Jobs:
             (_PROMOTE_S, "promote", self._promote),
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
+            (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
             (_FORGET_S, "forget", self._forget),
             (_FORGET_TOKENS_S, "forget_access_tokens", self._forget_tokens),
             (_PRUNE_S, "prune_request_log", self._prune),
@@ -241,6 +244,9 @@ class Jobs:
         await time_jobs.expire_welcomes(self._door)
 
     async def _publish(self) -> None:
+        await time_jobs.publish_all(self._door, within=audit.RECENT)
+
+    async def _publish_latecomers(self) -> None:
         await time_jobs.publish_all(self._door)
 
     async def _forget(self) -> None:

@@ -59,7 +59,8 @@ def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
     body = everything()
     body["mail"]["password"] = f"file:{secret}"
     rule = body["organization"][0]["source"][0]["rule"][0]
-    del rule["group"]  # the example shows both ways to name groups; a rule takes one
+    for name in ("group", "scim_role", "entitlement"):
+        del rule[name]  # the example shows all four; a rule takes one
     source = body["organization"][0]["source"][0]
     jwt = source["jwt"]
     del jwt["jwks_file"]  # as well
@@ -67,8 +68,6 @@ def test_the_commented_settings_are_valid(monkeypatch, tmp_path):
         config.Config(**body)
     del source["jwt"]
     assert config.Jwt(**jwt).claims == {"azp": "0oa1b2c3d4"}
-    for name in ("group", "scim_role", "entitlement"):
-        del rule[name]  # the example shows all four; a rule takes one
     loaded = config.Config(**body)
     assert loaded.mail.password == Secret("s3cret")
     assert loaded.organization[0].source[0].rule[0].pattern == "eng-*"

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from scimd import app as composition
-from scimd.cli import demo
 from scimd.cli.common import ConfigOption, JsonOption, guarded, load, out, print_json
 from scimd.config import find
 
@@ -26,19 +25,16 @@ def serve(
 ) -> None:
     """Answer HTTP: SCIM, the page, the links of the mails. Owns a worker process."""
     if demo_:
+        from scimd.cli import demo  # with an HTTP client, which the worker has no use for
+
         guarded(demo.run)
         return
     guarded(lambda: composition.run(composition.serve(load(config), find(config))))
 
 
-def worker(
-    parent: Annotated[
-        bool, typer.Option("--parent", hidden=True, help="Stop when standard input ends.")
-    ] = False,
-    config: ConfigOption = None,
-) -> None:
+def worker(config: ConfigOption = None) -> None:
     """Run schedule, sync, mail and settling, without HTTP. `serve` starts one by itself."""
-    guarded(lambda: composition.run(composition.work(load(config), parent=parent)))
+    guarded(lambda: composition.run(composition.work(load(config), parent=False)))
 
 
 def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:

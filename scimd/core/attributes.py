@@ -53,19 +53,17 @@ class Attribute:
     max_chars: int | None = None
     #: Must be one scalar mail address or something harmless: no list, no control character.
     address: bool = False
+    #: Strings of it are compared by ``people.fold``.
+    folds: bool = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "folds", self.type in ("string", "reference") and not self.case_exact)
         object.__setattr__(self, "_by_name", _by_name(self.sub))
 
     def find(self, name: str) -> Attribute | None:
         """The sub-attribute of that name, whatever its case (RFC 7643 §2.1)."""
         return self._by_name.get(name) or self._by_name.get(name.lower())
-
-    @property
-    def folds(self) -> bool:
-        """Strings of it are compared by ``people.fold``."""
-        return self.type in ("string", "reference") and not self.case_exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +121,22 @@ class ResourceKind:
     extensions: tuple[Schema, ...] = ()
     #: Something that is stored with the document is shown on request only: no read is a mere splice.
     hides: bool = field(init=False, repr=False, compare=False)
+    _by_urn: Mapping[str, Schema] = field(init=False, repr=False, compare=False)
+    #: The rows of a document's own keys, under the names that are stored.
+    rows: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        known = {each.id.lower(): each for each in reversed((self.schema, *self.extensions))}
+        object.__setattr__(self, "_by_urn", known | {each.id: each for each in known.values()})
+        own = (*COMMON.attributes, *self.schema.attributes)
+        object.__setattr__(self, "rows", {row.name: row for row in own})
         rows = (row for schema in (self.schema, *self.extensions) for row in schema.attributes)
         hidden = any(row.returned == "request" and row.mutability != "readOnly" for row in rows)
         object.__setattr__(self, "hides", hidden)
 
     def schema_of(self, urn: str) -> Schema | None:
         """The schema with that URN, whatever its case; the core schema or an extension."""
-        wanted = urn.lower()
-        return next((each for each in (self.schema, *self.extensions) if each.id.lower() == wanted), None)
+        return self._by_urn.get(urn) or self._by_urn.get(urn.lower())
 
     def resolve(self, uri: str | None, name: str, sub: str | None = None) -> Resolved | None:
         """Find what a path names, or None. ``uri`` as in ``urn:…:User:employeeNumber``."""
@@ -482,7 +486,11 @@ def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Doc
     Strings that no row describes (an extension that nobody declared) count as case-insensitive, as
     RFC 7643 §2.2 has it for attributes that say nothing.
     """
-    return {key: _fold_top(kind, key, value) for key, value in document.items()}
+    known = kind.rows
+    return {
+        key: _fold_value(row, value) if (row := known.get(key)) is not None else _fold_top(kind, key, value)
+        for key, value in document.items()
+    }
 
 
 def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
@@ -494,15 +502,24 @@ def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
 
 def _fold_value(row: Attribute | None, value: Any) -> Any:
     if isinstance(value, str):
-        if row is not None and row.type == "dateTime":
+        if row is None or row.folds:
+            return value.lower() if value.isascii() else fold(value)  # fold, without a call for most
+        if row.type == "dateTime":
             at = date_time(value)
             return value if at is None else moment(at)
-        return fold(value) if row is None or row.folds else value
+        return value
+    if isinstance(value, bool | int | float):
+        return value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]
-    if isinstance(value, Mapping):
-        return {name: _fold_value(row.find(name) if row else None, each) for name, each in value.items()}
+    if isinstance(value, dict | Mapping):  # a dict is looked for first: asking an ABC costs more
+        find = row.find if row is not None else _no_row
+        return {name: _fold_value(find(name), each) for name, each in value.items()}
     return value
+
+
+def _no_row(name: str) -> None:
+    return None
 
 
 def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:

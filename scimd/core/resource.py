@@ -1,7 +1,7 @@
 """Stored SCIM resources, and their rendering: bytes spliced, nothing parsed on a plain read.
 
 What is stored is the source's own attributes as JSON bytes that begin with ``schemas``. A read adds
-id, meta, groups or members, and scimd's extension around them. Only a projection
+groups or members, id and meta behind them; of an object, order means nothing. Only a projection
 (``attributes``, ``excludedAttributes``; RFC 7644 §3.9) parses.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import orjson
 
@@ -69,6 +69,19 @@ class StoredGroup:
     members: tuple[MemberRef, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A resource as it is answered, with its entity tag."""
+
+    tag: str
+    body: bytes
+
+
+#: A user as a read finds them: id, document, version, rest, created and last modified as they stand in
+#: answers.
+UserRow: TypeAlias = tuple[str, bytes, int, int, str, str]
+
+
 # ------------------------------------------------------------------------------ stored form
 
 
@@ -108,33 +121,76 @@ def render_user(stored: StoredUser, base_url: str, projection: Projection | None
 
     What scimd itself says of the person is shown where the projection asks for it.
     """
-    schemas, rest = _split(stored.document)
-    parts = [schemas, b'],"id":"%s"' % stored.person_id.encode()]
-    if rest:
-        parts += (b",", rest)
-    if stored.groups:
-        parts += (b',"groups":', orjson.dumps([_group_ref(each, base_url) for each in stored.groups]))
     location = user_location(stored.person_id, base_url)
-    parts.append(
-        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest))
+    parts = (
+        stored.document[:-1],
+        groups_part(stored.groups, base_url),
+        b',"id":"%s"' % stored.person_id.encode(),
+        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest)),
     )
-    return _projected(b"".join(parts), projection, stored.extension)
+    return projected(b"".join(parts), projection, stored.extension)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Resources one behind the other with commas between: ``count`` of them, in pieces to be joined once.
+
+    A page is 140 kB: each further copy of it costs as much as a look-up.
+    """
+
+    count: int
+    pieces: Sequence[bytes]
+
+    @classmethod
+    def of(cls, rendered: Sequence[bytes]) -> Resources:
+        """Of whole ones."""
+        return cls(len(rendered), (b",".join(rendered),))
+
+    def __add__(self, other: Resources) -> Resources:
+        between = (b",",) if self.count and other.count else ()
+        return Resources(self.count + other.count, (*self.pieces, *between, *other.pieces))
+
+
+def splice_users(rows: Sequence[UserRow], groups: Sequence[bytes], base_url: str) -> Resources:
+    """What ``render_user`` gives without a projection, at a tenth of its cost: for pages.
+
+    ``groups``: of each, made by ``groups_part``. Ids and ``base_url`` hold nothing that JSON would escape.
+    """
+    pieces: list[bytes] = []
+    add, located = pieces.extend, f'","location":"{base_url}/Users/'
+    for (person_id, document, version, rest, created, changed), its_groups in zip(rows, groups, strict=True):
+        tail = (
+            f',"id":"{person_id}","meta":{{"resourceType":"User","created":"{created}","lastModified":"'
+            f'{changed}{located}{person_id}","version":"W/\\"{version}-{rest}\\""}}}},'
+        )
+        add((document[:-1], its_groups, tail.encode()))
+    if pieces:
+        pieces[-1] = pieces[-1][:-1]
+    return Resources(len(rows), pieces)
+
+
+def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
+    """A user's groups as a piece of the resource; nothing where there are none."""
+    if not groups:
+        return b""
+    return b',"groups":' + orjson.dumps([_group_ref(each, base_url) for each in groups])
 
 
 def render_group(stored: StoredGroup, base_url: str, projection: Projection | None = None) -> bytes:
     """The resource as JSON; without ``members`` where they were not read."""
-    schemas, rest = _split(stored.document)
-    parts = [schemas, b'],"id":"%s"' % stored.group_id.encode()]
-    if rest:
-        parts += (b",", rest)
+    parts = [stored.document[:-1]]
     if stored.members:
         parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
     location = group_location(stored.group_id, base_url)
-    parts.append(_meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)))
-    return _projected(b"".join(parts), projection)
+    parts += (
+        b',"id":"%s"' % stored.group_id.encode(),
+        _meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)),
+    )
+    return projected(b"".join(parts), projection)
 
 
-def _projected(resource: bytes, projection: Projection | None, extension: bytes | None = None) -> bytes:
+def projected(resource: bytes, projection: Projection | None, extension: bytes | None = None) -> bytes:
+    """The resource with what the projection asks for; only where it asks for something is it parsed."""
     if projection is None or projection.plain:
         return resource
     document = orjson.loads(resource)
@@ -145,23 +201,17 @@ def _projected(resource: bytes, projection: Projection | None, extension: bytes 
 
 
 def render_list(
-    resources: Sequence[bytes], total: int, start_index: int | None, next_cursor: str | None = None
+    resources: Resources, total: int, start_index: int | None, next_cursor: str | None = None
 ) -> bytes:
     """A ListResponse around resources that are rendered already (RFC 7644 §3.4.2, RFC 9865 §2)."""
     paging = b"" if start_index is None else b'"startIndex":%d,' % start_index
     if next_cursor is not None:
         paging = b'"nextCursor":%s,' % orjson.dumps(next_cursor)
-    return (
+    head = (
         b'{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],'
-        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[%s]}'
-        % (total, paging, len(resources), b",".join(resources))
+        b'"totalResults":%d,%s"itemsPerPage":%d,"Resources":[' % (total, paging, resources.count)
     )
-
-
-def _split(document: bytes) -> tuple[bytes, bytes]:
-    """What stands up to the end of the schemas (a URN holds no bracket), and what follows, bare."""
-    end = document.index(b"]")
-    return document[:end], document[end + 2 : -1]
+    return b"".join((head, *resources.pieces, b"]}"))
 
 
 def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
@@ -281,6 +331,14 @@ class Projection:
             for name, part in value.items()
             if (asked is None or name.lower() in asked) and (*path, name.lower()) not in self.without
         } or None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How resources are shown: under which address (up to ``/scim/v2``), with which attributes."""
+
+    base_url: str
+    projection: Projection
 
 
 def _paths(kind: ResourceKind, text: str) -> frozenset[tuple[str, ...]]:

@@ -29,12 +29,35 @@ class KeyList(TypeDecorator[Collection[str]]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(ARRAY(Text) if dialect.name == "postgresql" else Text())
 
-    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
-        keys = list(value or ())
-        return keys if dialect.name == "postgresql" else orjson.dumps(keys).decode()
+    # Not process_bind_param: its wrappers cost as much as the conversion.
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return _list if dialect.name == "postgresql" else _json_list
 
 
-class _Among(FunctionElement[bool]):
+def _list(keys: Collection[str] | None) -> list[str]:
+    return list(keys or ())
+
+
+def _json_list(keys: Collection[str] | None) -> str:
+    return orjson.dumps(_list(keys)).decode()
+
+
+class TheKey(TypeDecorator[Collection[str]]):
+    """A parameter that holds a list of one key, compared as the key."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return _only
+
+
+def _only(keys: Collection[str]) -> str:
+    (key,) = keys
+    return key
+
+
+class Among(FunctionElement[bool]):
     """``column`` is one of the parameter's keys."""
 
     name = "among"
@@ -46,26 +69,26 @@ class _Among(FunctionElement[bool]):
         return self
 
 
-@compiles(_Among, "postgresql")
-def _array(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(Among, "postgresql")
+def _array(element: Among, compiler: SQLCompiler, **kw: Any) -> str:
     column, keys = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} = ANY ({keys})"
 
 
-@compiles(_Among, "sqlite")
-def _json(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(Among, "sqlite")
+def _json(element: Among, compiler: SQLCompiler, **kw: Any) -> str:
     column, keys = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - rendered by SQLAlchemy
 
 
 def one_of(column: ColumnElement[Any], name: str = "keys") -> ColumnElement[bool]:
     """``column`` is one of the keys that the statement is run with, as the parameter ``name``."""
-    return _Among(column, bindparam(name, type_=KeyList))
+    return Among(column, bindparam(name, type_=KeyList))
 
 
 def among(conn: Connection, column: ColumnElement[Any], keys: Collection[str]) -> ColumnElement[bool]:
     """``column`` is one of these keys. Nothing is among no keys."""
-    return _Among(column, bindparam(None, list(keys), type_=KeyList))
+    return Among(column, bindparam(None, list(keys), type_=KeyList))
 
 
 def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:

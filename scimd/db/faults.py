@@ -43,6 +43,8 @@ _UNIQUE_POSTGRESQL = "23505"
 _CHECK_POSTGRESQL = {"23514", "P0001"}  # check violation, RAISE EXCEPTION
 _FULL_POSTGRESQL = {"53100", "58030"}  # disk full, I/O error
 _GONE_POSTGRESQL = {"57P01", "57P02", "57P03", "57P05", "25P03", "53300"}  # ended by the server, or no room
+# The server's session is not that which we prepared statements in: a pooler between, or a DISCARD.
+_STRANGE_POSTGRESQL = {"26000", "42P05"}
 
 
 def driver_error(exc: BaseException) -> BaseException:
@@ -102,7 +104,9 @@ def connection_lost(exc: BaseException, *, writing: bool) -> bool:
     state = _state(exc)
     if state is None:
         return False
-    return state in _GONE_POSTGRESQL or state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
+    if state in _GONE_POSTGRESQL or state in _STRANGE_POSTGRESQL:
+        return True
+    return state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
 
 
 def postgres_refusal(exc: BaseException) -> Refusal | None:

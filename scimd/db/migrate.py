@@ -21,9 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db.engine import Tuning, is_sqlite, parse, sqlite_path
 from scimd.db.faults import postgres_refusal, sqlite_refusal
-from scimd.db.postgres import connect_args
 from scimd.db.sqlite import connect
 from scimd.db.tables import metadata
+from scimd.db.work import connect_args
 
 if TYPE_CHECKING:
     from alembic.config import Config

@@ -5,31 +5,77 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
+import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
-from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer
+from scimd.db.postgres_glance import Glance
+from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Refused, Wire
+from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
-_BEGIN_WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED"
-_BEGIN_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BEGIN_WRITE = Query("BEGIN ISOLATION LEVEL READ COMMITTED", ())
+_LIMITS = Query(
+    "SELECT set_config('statement_timeout', $1, true), "
+    "set_config('idle_in_transaction_session_timeout', $2, true)",
+    (False, False),
+)
+
+
+class Wired(psycopg.Connection[Any]):
+    """The driver's connection with a wire, which is settled before the driver speaks itself."""
+
+    wire: Wire
+    writing = True  # in the present transaction
+
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        self._by_wire(self.wire.settle)
+        return super().cursor(*args, **options)
+
+    def commit(self) -> None:
+        try:
+            self._by_wire(lambda: self.wire.commit(wait=self.writing))
+        except (psycopg.Error, PostRefused):
+            # What was posted with it was refused: the transaction is there, and has failed.
+            if self.pgconn.transaction_status == TransactionStatus.INERROR:
+                self.rollback()
+            raise
+
+    def rollback(self) -> None:
+        self._by_wire(self.wire.rollback)
+
+    def _by_wire(self, say: Callable[[], None]) -> None:
+        try:
+            say()
+        except Refused as exc:
+            raise exc.error from None
+
+
+def _wired(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Wired:
+    connection = Wired.connect(*args, **options)
+    connection.wire = Wire(connection)
+    return connection
 
 
 class Hand:
     """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
 
-    def __init__(self, url: URL, tuning: Tuning, number: int) -> None:
+    def __init__(self, url: URL, tuning: Tuning, number: int, cut_offs: Callable[[], int]) -> None:
+        """``cut_offs``: how often the server was found silent so far."""
         self._tuning = tuning
         self._number = number
+        self._cut_offs = cut_offs
+        self._opened_after = 0
         # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
         self._engine = create_engine(
             url,
@@ -39,8 +85,9 @@ class Hand:
             json_deserializer=orjson.loads,
             hide_parameters=True,  # an error is logged: what was typed stays out of it
         )
+        event.listen(self._engine, "do_connect", _wired)
         self._conn: Connection | None = None
-        self._raw: Any = None  # the psycopg connection
+        self._raw: Any = None  # the Wired connection
 
     def close(self) -> None:
         conn, self._conn, self._raw = self._conn, None, None
@@ -58,12 +105,15 @@ class Hand:
 
     def _until_done(self, job: Job) -> Any:
         """Run the body; again from the start where that helps: a lost race, a stale connection."""
-        races, fresh = self._tuning.lost_race_retries, 1
+        races, fresh, posting = self._tuning.lost_race_retries, 1, True
         while True:
             job.begins_anew()
             conn = self._connected()
+            self._raw.wire.posting = posting and job.writing
             try:
                 return self._transaction(conn, job)
+            except PostRefused:
+                posting = False
             except Exception as exc:
                 if self._lost(exc, job):
                     self.close()
@@ -101,20 +151,22 @@ class Hand:
             job.holds(None)
 
     def _begin(self, job: Job) -> None:
-        """BEGIN with its limits, in one message."""
+        """BEGIN with its limits; they travel with the first statement."""
         limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
-        self._raw.execute(
-            f"{_BEGIN_WRITE if job.writing else _BEGIN_READ}; SET LOCAL statement_timeout = {limit_ms}; "
-            f"SET LOCAL idle_in_transaction_session_timeout = {limit_ms + 1000}"
-        )
+        begin = _BEGIN_WRITE if job.writing else BEGIN_SNAPSHOT
+        self._raw.writing = job.writing
+        self._raw.wire.begin((begin, ()), (_LIMITS, (str(limit_ms), str(limit_ms + 1000))))
 
     def _must_be_sound(self) -> None:
         # COMMIT after a failed statement would roll back, and the server calls that a success.
-        if self._raw.pgconn.transaction_status != TransactionStatus.INTRANS:
+        if not self._raw.wire.sound:
             raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
 
     def _connected(self) -> Connection:
+        if self._opened_after != self._cut_offs():
+            self.close()  # a connection from before a silence may stay silent for ever
         if self._conn is None:
+            self._opened_after = self._cut_offs()
             try:
                 self._conn = self._engine.connect()
             except DBAPIError as exc:
@@ -124,19 +176,6 @@ class Hand:
 
     def _lost(self, exc: Exception, job: Job) -> bool:
         return bool(self._raw.closed) or connection_lost(exc, writing=job.writing)
-
-
-def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
-    """libpq's parameters that keep a dead peer from holding a thread; the url's own come first."""
-    ours: dict[str, Any] = {
-        "connect_timeout": tuning.connect_timeout_s,
-        "application_name": "scimd",
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 5000,  # milliseconds
-    }
-    return {name: value for name, value in ours.items() if name not in url.query}
 
 
 class Watched:
@@ -150,12 +189,17 @@ class Watched:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning
         self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
+        self._cut_offs = 0
         numbers = itertools.count()
         self._crew = Crew(
-            "postgres", tuning.pool_size, tuning.writer_queue, lambda: Hand(url, tuning, next(numbers))
+            "postgres",
+            tuning.pool_size,
+            tuning.writer_queue,
+            lambda: Hand(url, tuning, next(numbers), lambda: self._cut_offs),
         )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
+        self.eye = Glance(url, tuning, self._answers)
 
     async def run(self, job: Job) -> Any:
         job.after = self._forget
@@ -170,6 +214,7 @@ class Watched:
             job.timer.cancel()
 
     async def aclose(self) -> None:
+        await self.eye.aclose()
         await self._crew.aclose()
         if self._probe is not None:
             await asyncio.wait((self._probe,))
@@ -192,14 +237,18 @@ class Watched:
             job.give_up()
 
     async def _answers(self) -> bool:
-        assert self._address is not None  # noqa: S101 - for the type checker; _suspect looked
+        if self._address is None:  # a socket of this machine is not cut off
+            return True
         try:
             async with asyncio.timeout(self._tuning.silence_s * 0.8):
                 reader, writer = await asyncio.open_connection(*self._address)
                 try:
                     writer.write(_SSL_REQUEST)
-                    return len(await reader.read(1)) == 1
+                    there = len(await reader.read(1)) == 1
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError):
-            return False
+            there = False
+        if not there:
+            self._cut_offs += 1
+        return there

@@ -2,7 +2,8 @@
 
 SQLAlchemy's execution costs ten times what SQLite takes to find a row by its key. Hot paths build
 their statements at import and run them here: the text, the order of the parameters and the types'
-conversions are worked out at the first use. Errors are SQLAlchemy's, as from ``conn.execute``.
+conversions are worked out at the first use. Errors are SQLAlchemy's, as from ``conn.execute``. On
+PostgreSQL they travel by ``wire``: writes that give nothing back are sent with what is asked next.
 
 Values that a statement fixes (``state == "live"``) become part of the text, so that a partial index
 whose condition they are is found. A statement may hold ``bindparam`` and ``one_of``, but no ``in_``
@@ -14,18 +15,39 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Dialect, Insert, Select, literal_column
+import psycopg
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    LargeBinary,
+    Select,
+    Table,
+    bindparam,
+    literal_column,
+    update,
+)
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeEngine
 
+from scimd.db.among import Among, KeyList, TheKey
+from scimd.db.types import Bytes
+from scimd.db.wire import Query, Refused, Wire
+
 Parameters: TypeAlias = Mapping[str, Any]
 Statement: TypeAlias = Select[Any] | UpdateBase
 _Convert = Callable[[Any], Any]
+T = TypeVar("T")
+# With $1, as the server takes it.
+_DOLLARS: Final[Dialect] = PGDialect_psycopg(paramstyle="numeric_dollar", dbapi=psycopg)  # type: ignore[no-untyped-call]
 
 
 class Prepared:
@@ -40,8 +62,12 @@ class Prepared:
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
-        text = self._text(conn)
-        return text.rows(text.executed(conn, parameters).fetchall())
+        text = self._text(conn).fit(parameters)
+        return text.rows(text.fetched(conn, parameters))
+
+    def raw(self, conn: Connection, parameters: Parameters) -> list[tuple[Any, ...]]:
+        """All rows as the driver gives them: for columns that need no conversion, and many rows."""
+        return self._text(conn).fit(parameters).fetched(conn, parameters)
 
     def first(self, conn: Connection, parameters: Parameters) -> Any:
         """The first row, or None; meant for statements that find one."""
@@ -53,8 +79,12 @@ class Prepared:
         return [row[0] for row in self.all(conn, parameters)]
 
     def run(self, conn: Connection, parameters: Parameters) -> int:
-        """Run once; gives how many rows it wrote."""
-        return int(self._text(conn).executed(conn, parameters).rowcount)
+        """Run once; gives how many rows it wrote. Where nobody asks for that, ``post`` is cheaper."""
+        return self._text(conn).fit(parameters).count(conn, parameters)
+
+    def post(self, conn: Connection, parameters: Parameters) -> None:
+        """Run once; what follows in the transaction sees its effect."""
+        self._text(conn).fit(parameters).post(conn, parameters)
 
     def many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         """Run for each; nothing where there is none. Rows to insert name the same columns, each."""
@@ -62,23 +92,26 @@ class Prepared:
             return
         text = self._text(conn, tuple(many[0]))
         if len(many) == 1:
-            text.executed(conn, many[0])
+            text.fit(many[0]).post(conn, many[0])
         else:
-            text.executed_many(conn, many)
+            text.post_many(conn, many)
 
     def statement(self, conn: Connection) -> Statement:
         """The statement as it was built, for this connection's database."""
         return self._statement(conn) if callable(self._statement) else self._statement
 
-    def sql(self, conn: Connection) -> str:
-        """The text that this connection's database is given."""
-        return self._text(conn).sql
+    def texts(self, conn: Connection) -> list[str]:
+        """The texts that this connection's database is given: for many keys, and for one."""
+        text = self._text(conn)
+        return [text.sql] if text.for_one is None else [text.sql, text.for_one.sql]
 
     def _text(self, conn: Connection, columns: tuple[str, ...] = ()) -> _Text:
-        key = (conn.dialect.name, columns)
+        name = conn.dialect.name
+        key = (name, columns) if columns else name
         found = self._texts.get(key)
         if found is None:
-            found = self._texts[key] = _Text(self.statement(conn), conn.dialect, columns)
+            kind = _Sent if conn.dialect.name == "postgresql" else _Text
+            found = self._texts[key] = kind(self.statement(conn), conn.dialect, columns)
         return found
 
 
@@ -91,47 +124,132 @@ class Locking(Prepared):
         # SQLite has no such clause, and SQLAlchemy leaves it out there.
         super().__init__(statement.with_for_update())
 
+    def wait(self, conn: Connection, parameters: Parameters) -> None:
+        """Lock the rows and read nothing: on SQLite, whoever writes has the database to itself already."""
+        if conn.dialect.name == "postgresql":
+            self.post(conn, parameters)
+
+
+class Rewriting:
+    """Updates of rows of one table that set only what they are given: a statement for each set of columns.
+
+    ``where`` finds one row by its key, with required ``bindparam``s.
+    """
+
+    __slots__ = ("_statements", "_table", "_where", "columns")
+
+    def __init__(self, table: Table, where: ColumnElement[bool], columns: Sequence[str]) -> None:
+        """``columns``: those that may be set."""
+        self._table, self._where, self.columns = table, where, tuple(columns)
+        self._statements: dict[tuple[str, ...], Prepared] = {}
+
+    def many(self, conn: Connection, many: Iterable[tuple[Parameters, Parameters]]) -> None:
+        """Each row by its key and its new values; nothing for one without."""
+        by_columns: dict[tuple[str, ...], list[Parameters]] = {}
+        for key, values in many:
+            if values:
+                named = {f"_{name}": value for name, value in values.items()}
+                by_columns.setdefault(tuple(sorted(values)), []).append({**key, **named})
+        for names, rows in by_columns.items():
+            self.setting(names).many(conn, rows)
+
+    def setting(self, names: tuple[str, ...]) -> Prepared:
+        """The statement that sets these columns, each from the parameter of its name with ``_`` before."""
+        found = self._statements.get(names)
+        if found is None:
+            values: dict[str, Any] = {name: bindparam(f"_{name}") for name in names}
+            statement = update(self._table).where(self._where).values(values)
+            found = self._statements[names] = Prepared(statement)
+        return found
+
+
+def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
+    """Say what will be asked next, with which parameters: PostgreSQL then answers all of it in one go.
+
+    Asking with others, or not at all, is no error; a write in between makes it void. Costs nothing on
+    SQLite, where no answer is far away.
+    """
+    if conn.dialect.name != "postgresql":
+        return
+    texts = [(statement._text(conn).fit(parameters), parameters) for statement, parameters in asked]
+    sent = [(text.query, text.bound(parameters)) for text, parameters in texts if isinstance(text, _Sent)]
+    try:
+        _wire(conn).ahead(sent)
+    except psycopg.Error as exc:
+        raise told("", exc, conn.dialect) from exc
+
 
 class _Text:
-    """A statement as one database takes it."""
+    """A statement as one database takes it; here as SQLite does.
 
-    __slots__ = ("_convert", "_dialect", "_fixed", "_given", "_named", "_row", "_values", "sql")
+    ``for_one``: the same where its list of keys holds just one, which is the common case: a plain
+    comparison costs SQLite half of what opening a list does.
+    """
 
-    def __init__(self, statement: Statement, dialect: Dialect, columns: tuple[str, ...]) -> None:
+    __slots__ = (
+        "_as_given", "_convert", "_dialect", "_fixed", "_given", "_keys", "_row", "_values", "for_one", "sql",
+        "types",
+    )  # fmt: skip
+
+    def __init__(
+        self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
+    ) -> None:
         inserted = list(columns) if isinstance(statement, Insert) else None
-        compiled = _with_literals(statement, dialect).compile(dialect=dialect, column_keys=inserted)
+        fitted = _with_one_key(statement) if one else statement
+        compiled = _with_literals(fitted, dialect).compile(dialect=dialect, column_keys=inserted)
         assert isinstance(compiled, SQLCompiler)  # noqa: S101 - every statement's is
         self._dialect = dialect
         self.sql = str(compiled)
-        names = compiled.positiontup if compiled.positional else list(compiled.bind_names.values())
-        binds = {name: compiled.binds[name] for name in names or ()}
-        self._named: list[str] | None = None if compiled.positional else names
+        names = compiled.positiontup or []
+        binds = {name: compiled.binds[name] for name in names}
+        self.types = [binds[name].type for name in names]
         self._fixed = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
-        self._values = _getter(list(names or ()))
-        wanted = ((n, _of_parameter(binds[name].type, dialect)) for n, name in enumerate(names or ()))
+        self._values = _getter(names)
+        wanted = ((n, _of_parameter(type_, dialect)) for n, type_ in enumerate(self.types))
         self._given = [(n, convert) for n, convert in wanted if convert is not None]
+        # Nothing to add and to convert: most look-ups by id on SQLite.
+        self._as_given = not (self._given or self._fixed)
         selected = list(statement.exported_columns)
         # A tuple class of its own per statement: attributes are found without a look-up by name.
         row: Any = namedtuple("Row", [column.key for column in selected])  # type: ignore[misc]
         self._row: Callable[[Iterable[Any]], Any] = row._make
         found = ((n, _of_result(column.type, dialect)) for n, column in enumerate(selected))
         self._convert = [(n, convert) for n, convert in found if convert is not None]
+        lists = {name for name, bind in binds.items() if isinstance(bind.type, KeyList)}
+        self._keys = lists.pop() if len(lists) == 1 else None
+        several = not one and self._keys is not None
+        self.for_one = type(self)(statement, dialect, columns, one=True) if several else None
 
-    def executed(self, conn: Connection, parameters: Parameters) -> Any:
-        driver = conn.connection.dbapi_connection
-        try:
-            return driver.execute(self.sql, self._bound(parameters))  # type: ignore[union-attr]
-        except self._dialect.loaded_dbapi.Error as exc:
-            raise self._told(exc) from exc
+    def fit(self, parameters: Parameters) -> _Text:
+        """This text, or the one for a single key."""
+        if self.for_one is None or len(parameters[self._keys or ""]) != 1:
+            return self
+        return self.for_one
 
-    def executed_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
+    def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
+        return cast(list[Any], self._executed(conn, parameters).fetchall())
+
+    def count(self, conn: Connection, parameters: Parameters) -> int:
+        return int(self._executed(conn, parameters).rowcount)
+
+    def post(self, conn: Connection, parameters: Parameters) -> None:
+        self._executed(conn, parameters)
+
+    def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         cursor = conn.connection.cursor()
         try:
-            cursor.executemany(self.sql, [self._bound(each) for each in many])
+            cursor.executemany(self.sql, [self.bound(each) for each in many])
         except self._dialect.loaded_dbapi.Error as exc:
-            raise self._told(exc) from exc
+            raise told(self.sql, exc, self._dialect) from exc
         finally:
             cursor.close()
+
+    def _executed(self, conn: Connection, parameters: Parameters) -> Any:
+        driver = conn.connection.dbapi_connection
+        try:
+            return driver.execute(self.sql, self.bound(parameters))  # type: ignore[union-attr]
+        except self._dialect.loaded_dbapi.Error as exc:
+            raise told(self.sql, exc, self._dialect) from exc
 
     def rows(self, found: list[Any]) -> list[Any]:
         make = self._row
@@ -145,18 +263,57 @@ class _Text:
             rows.append(make(values))
         return rows
 
-    def _bound(self, parameters: Parameters) -> Any:
+    def bound(self, parameters: Parameters) -> Sequence[Any]:
+        if self._as_given:
+            return self._values(parameters)
         values = list(self._values({**self._fixed, **parameters} if self._fixed else parameters))
         for n, convert in self._given:
             values[n] = convert(values[n])
-        return values if self._named is None else dict(zip(self._named, values, strict=True))
+        return values
 
-    def _told(self, exc: Exception) -> BaseException:
-        """What SQLAlchemy makes of a driver's error, without the parameters."""
-        dbapi = self._dialect.loaded_dbapi
-        return DBAPIError.instance(
-            self.sql, None, exc, dbapi.Error, hide_parameters=True, dialect=self._dialect
-        )
+
+class _Sent(_Text):
+    """A statement as PostgreSQL takes it."""
+
+    __slots__ = ("query",)
+
+    def __init__(
+        self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
+    ) -> None:
+        super().__init__(statement, _DOLLARS, columns, one=one)
+        self.query = Query(self.sql, [isinstance(each, Bytes | LargeBinary) for each in self.types])
+
+    def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
+        return self._told(_wire(conn).rows, parameters)
+
+    def count(self, conn: Connection, parameters: Parameters) -> int:
+        return self._told(_wire(conn).count, parameters)
+
+    def post(self, conn: Connection, parameters: Parameters) -> None:
+        self._told(_wire(conn).post, parameters)
+
+    def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
+        post = _wire(conn).post
+        for each in many:
+            self._told(post, each)
+
+    def _told(self, ask: Callable[[Query, Sequence[Any]], T], parameters: Parameters) -> T:
+        try:
+            return ask(self.query, self.bound(parameters))
+        except Refused as exc:
+            raise told(exc.sql, exc.error, self._dialect) from exc.error
+        except psycopg.Error as exc:
+            raise told(self.sql, exc, self._dialect) from exc
+
+
+def _wire(conn: Connection) -> Wire:
+    return cast(Wire, conn.connection.dbapi_connection.wire)  # type: ignore[union-attr]
+
+
+def told(sql: str, exc: Exception, dialect: Dialect) -> BaseException:
+    """What SQLAlchemy makes of a driver's error, without the parameters."""
+    error = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(sql, None, exc, error, hide_parameters=True, dialect=dialect)
 
 
 def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
@@ -169,6 +326,18 @@ def _with_literals(statement: Statement, dialect: Dialect) -> Statement:
         return literal_column(str(text), element.type)
 
     return cast(Statement, replacement_traverse(statement, {}, fixed))
+
+
+def _with_one_key(statement: Statement) -> Statement:
+    """``column`` is the one key, in place of being among the keys."""
+
+    def plain(element: Any, **_: Any) -> ColumnElement[Any] | None:
+        if not isinstance(element, Among):
+            return None
+        column, keys = element.clauses
+        return cast(ColumnElement[Any], column == bindparam(keys.key, type_=TheKey))
+
+    return cast(Statement, replacement_traverse(statement, {}, plain))
 
 
 def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
-from scimd.db.work import Inbox, Job, Tuning, Turn, answer, told
+from scimd.db.kept import keep_on
+from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
 _STEPS = 10_000
@@ -23,6 +25,8 @@ _ASK_AGAIN_S = 0.001
 #: Long enough for a process that asks that often to get in.
 GIVE_WAY_S = 0.003
 _GLANCE_S = 0.01
+_WARY_S = 1.0
+_CARRY_ROWS = 8192
 T = TypeVar("T")
 
 
@@ -33,8 +37,11 @@ class Handle:
     nothing to it. So BEGIN IMMEDIATE and the savepoints here are the only ones that SQLite sees.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float, *, query_only: bool) -> None:
+    def __init__(
+        self, path: Path, busy_timeout_s: float, *, query_only: bool, cache_kib: int | None = None
+    ) -> None:
         self._path = path
+        self._cache_kib = cache_kib
         self._busy_timeout_s = busy_timeout_s
         self._query_only = query_only
         self._conn: Connection | None = None
@@ -52,6 +59,8 @@ class Handle:
     def connection(self) -> Connection:
         if self._conn is None:
             self._conn = self._engine.connect()
+            if self._query_only:
+                keep_on(self._conn)
         return self._conn
 
     def begin(self, how: str) -> Connection:
@@ -99,6 +108,11 @@ class Handle:
     def inside(self) -> bool:
         return self.raw is not None and self.raw.in_transaction
 
+    @property
+    def written(self) -> int:
+        """How many rows were changed so far, through this connection."""
+        return 0 if self.raw is None else self.raw.total_changes
+
     def sql(self, statement: str) -> None:
         assert self.raw is not None  # noqa: S101 - for the type checker; connection() came first
         self.raw.execute(statement)
@@ -112,6 +126,8 @@ class Handle:
 
     def _open(self) -> sqlite3.Connection:
         raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
+        if self._cache_kib is not None:
+            raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
             raw.execute("PRAGMA busy_timeout=0")  # see _wait_for_turn
@@ -159,24 +175,64 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute("PRAGMA foreign_keys=ON")
     raw.execute("PRAGMA temp_store=MEMORY")
-    raw.execute(f"PRAGMA cache_size={-8192 if query_only else -32768}")  # KiB
+    raw.execute(f"PRAGMA cache_size={-4096 if query_only else -32768}")  # KiB
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:
         raw.execute("PRAGMA journal_size_limit=67108864")
         # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
-        # would be written and synced again and again.
-        raw.execute("PRAGMA wal_autocheckpoint=8192")
+        # would be written and synced again and again. See Carrier.
+        raw.execute("PRAGMA wal_autocheckpoint=16384")
+
+
+class Carrier:
+    """Carries the write-ahead log over into the file, in a thread of its own, beside those who write.
+
+    Left to COMMIT, whoever's turn it is would wait for 32 MB to be written and synced. What is written
+    meanwhile stays in the log; COMMIT carries it over, once the log is twice as long.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._carried = 0
+        self._thread: threading.Thread | None = None
+
+    def follow(self, written: int) -> None:
+        """``written``: rows so far, each of which is about one page of the log."""
+        if written - self._carried > _CARRY_ROWS and (self._thread is None or not self._thread.is_alive()):
+            self._carried = written
+            self._thread = threading.Thread(target=self._carry, name="carrier", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _carry(self) -> None:
+        try:
+            with closing(connect(self._path, self._busy_timeout_s, query_only=False)) as raw:
+                raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:  # a full disk, say: COMMIT meets it too, and says so
+            return
 
 
 class Writer:
-    """The one hand that writes: bodies in savepoints, one commit for all that waited."""
+    """The one hand that writes: bodies one after the other, one commit for all that waited.
+
+    *Trusting*, it runs bodies without savepoints, for which SQLite would copy each page before it is
+    changed, at a tenth of a body's cost. A body that fails having written nothing leaves nothing
+    behind; one that fails later spoils the batch, which is rolled back and run again in savepoints.
+    """
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
         self._tuning = tuning
         self._handle = Handle(path, tuning.busy_timeout_s, query_only=False)
+        self._wary_until = 0.0  # on time.monotonic
+        self._carrier = Carrier(path, tuning.busy_timeout_s)
 
     def close(self) -> None:
+        self._carrier.close()
         self._handle.close()
 
     def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
@@ -189,22 +245,70 @@ class Writer:
         try:
             self._run_what_waits(conn, job, inbox, begun)
             self._handle.commit()
+        except _Spoilt as exc:
+            self._abandon(exc)
+            # Where one body fails late others will: as when all seats are taken.
+            self._wary_until = time.monotonic() + _WARY_S
+            self._again(begun)
         except Exception as exc:
             self._abandon(exc)
             self._one_by_one(begun)
         else:
             answer(begun)
+            self._carrier.follow(self._handle.written)
 
     def _run_what_waits(self, conn: Connection, job: Job | None, inbox: Inbox, begun: list[Job]) -> None:
         """Run bodies for some milliseconds. Raises when the transaction as a whole is lost."""
-        stop_at = time.monotonic() + self._tuning.writer_batch_ms / 1000
+        now = time.monotonic()
+        stop_at = now + self._tuning.writer_batch_ms / 1000
+        run = self._in_savepoint if now < self._wary_until else self._trusting
         while job is not None:
             begun.append(job)
             if job.late:
                 job.error = Overloaded()
             elif not job.unwanted:
-                self._in_savepoint(conn, job)
+                run(conn, job)
             job = inbox.waiting() if time.monotonic() < stop_at else None
+
+    def _again(self, jobs: list[Job]) -> None:
+        """Run a batch again that one of its bodies spoilt."""
+        try:
+            conn = self._handle.begin("BEGIN IMMEDIATE")
+        except Exception as exc:
+            self._fail(jobs, exc)
+            return
+        try:
+            for job in jobs:
+                job.result, job.error = None, None
+                if not job.unwanted:
+                    self._in_savepoint(conn, job)
+            self._handle.commit()
+        except Exception as exc:
+            self._abandon(exc)
+            self._one_by_one(jobs)
+        else:
+            answer(jobs)
+
+    def _trusting(self, conn: Connection, job: Job) -> None:
+        """Run the body without a savepoint. Raises _Spoilt when it fails with something written."""
+        handle, races = self._handle, 0
+        handle.deadline = job.deadline
+        while True:
+            written = handle.written
+            try:
+                job.result = job.run(conn)
+                self._must_be_inside()
+            except Exception as exc:
+                if ends_the_batch(exc) or not handle.inside:
+                    raise
+                if handle.written != written:
+                    raise _Spoilt from exc
+                if isinstance(exc, LostRace) and races < self._tuning.lost_race_retries:
+                    races += 1
+                    continue
+                job.error = _told(exc)
+            handle.deadline = 0.0
+            return
 
     def _in_savepoint(self, conn: Connection, job: Job) -> None:
         handle, races = self._handle, 0
@@ -319,7 +423,8 @@ class Glance:
     """
 
     def __init__(self, path: Path) -> None:
-        self._handle = Handle(path, 0.0, query_only=True)
+        # Nearly all reads of SCIM are done here: what they look at stays at hand.
+        self._handle = Handle(path, 0.0, query_only=True, cache_kib=32768)
 
     def close(self) -> None:
         self._handle.close()
@@ -329,8 +434,9 @@ class Glance:
         try:
             conn = handle.connection()
             handle.deadline = time.monotonic() + _GLANCE_S
-            if not one:
-                handle.sql("BEGIN")
+            if one:
+                return body(conn)
+            handle.sql("BEGIN")
             try:
                 return body(conn)
             finally:
@@ -344,8 +450,8 @@ class Glance:
             raise NoGlance from exc
 
 
-class NoGlance(Exception):
-    """It did not work at once."""
+class _Spoilt(Exception):
+    """A body failed after it had written, and without a savepoint to go back to."""
 
 
 def _told(exc: Exception, *, writing: bool = True) -> BaseException:

@@ -548,7 +548,8 @@ group_members = Table(
     _ref("person_id", null=True),  # one of these two once resolved, neither before
     _ref("child_id", null=True),
     _time("since"),
-    Index("ix_group_members_person", "org_id", "person_id"),
+    # With the group, so that a page of people finds their groups in the index alone.
+    Index("ix_group_members_person", "org_id", "person_id", "group_id"),
     Index("ix_group_members_child", "org_id", "child_id"),
     Index("ix_group_members_key", "org_id", "source_id", "member_key"),
 )
@@ -691,7 +692,7 @@ waiting = Table(
     Column("person_id", Id, primary_key=True),
     _time("since"),
     _key("place"),  # orders those who came in one transaction: source priority, rule, external id
-    Index("ix_waiting_order", "org_id", "since", "place"),
+    Index("ix_waiting_order", "org_id", "since", "place", "person_id"),
 )
 
 unsettled = Table(

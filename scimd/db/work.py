@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal
 from scimd.db.faults import OUTCOME_UNKNOWN
@@ -32,6 +32,10 @@ class Tuning:
     lost_race_retries: int = 3
     connect_timeout_s: int = 2  # PostgreSQL; libpq takes no less than 2
     silence_s: float = 1.0  # PostgreSQL: after so long without an answer, ask whether it is there
+
+
+class NoGlance(Exception):
+    """A glance did not work at once; a reader may do it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -270,6 +274,19 @@ class Crew:
     def _next(self, turn: Turn) -> Job | None:
         turn.wait()
         return self._inbox.next()
+
+
+def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
+    """libpq's parameters that keep a dead peer from holding a thread; the url's own come first."""
+    ours: dict[str, Any] = {
+        "connect_timeout": tuning.connect_timeout_s,
+        "application_name": "scimd",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5000,  # milliseconds
+    }
+    return {name: value for name, value in ours.items() if name not in url.query}
 
 
 def told(exc: BaseException, refusal: Refusal | None) -> BaseException:

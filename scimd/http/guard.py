@@ -96,6 +96,12 @@ def access_of(handler: object) -> Access | None:
     return getattr(handler, _MARK, None)
 
 
+def asks_itself(handler: object) -> bool:
+    """Whether the edge checks for itself who comes, before its own routing: SCIM does."""
+    access = access_of(handler)
+    return access is not None and access.kind == "scim_token"
+
+
 @web.middleware
 async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what the route's mark does not allow."""

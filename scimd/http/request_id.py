@@ -8,23 +8,18 @@ import re
 import structlog
 from aiohttp import web
 
-from scimd.http.guard import Handler
-
 CORRELATION: web.RequestKey[str] = web.RequestKey("correlation_id", str)
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
-@web.middleware
-async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+def begin(request: web.Request) -> str:
     """Take the caller's id where it is harmless text, else make one; bind it to the log."""
-    given = request.headers.get("X-Request-Id", "")
-    correlation_id = given if _GIVEN.fullmatch(given) else f"{random.getrandbits(128):032x}"
+    given = request.headers.get("X-Request-Id")
+    correlation_id = given if given and _GIVEN.fullmatch(given) else f"{random.getrandbits(128):032x}"
     request[CORRELATION] = correlation_id
-    with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
-        response = await handler(request)
-    if not response.prepared:
-        response.headers["X-Request-Id"] = correlation_id
-    return response
+    # aiohttp makes a task for each request, and with it a context: there is nothing to take back.
+    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+    return correlation_id
 
 
 def of(request: web.Request) -> str:

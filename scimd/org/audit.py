@@ -12,16 +12,27 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 
 from scimd.core.people import OrgId
-from scimd.db.locks import insert_ignore, lock_rows
-from scimd.db.prepared import Prepared
-from scimd.db.tables import event_values, events, leases, published
+from scimd.db.locks import insert_ignore
+from scimd.db.prepared import Locking, Prepared
+from scimd.db.tables import event_values, events, leases, organizations, published
 from scimd.db.types import utc_text
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -30,7 +41,10 @@ _PAUSE_S = 0.05
 _LEASE = "publisher"
 #: No transaction lasts so long; older events than this before the last published one are not looked for.
 LATECOMERS = timedelta(hours=1)
+#: Nearly all of them are committed by then; the others wait for a look at the whole hour.
+RECENT = timedelta(seconds=30)
 _START = bytes(32)
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _FAULTS_SHOWN = 20
 _EVENTS, _VALUES = Prepared(events.insert()), Prepared(event_values.insert())
 _CHAIN = Prepared(published.insert())
@@ -109,16 +123,18 @@ class _Batch:
     rows: list[dict[str, Any]]
 
 
-async def publish(door: Door, org_id: OrgId) -> int:
+async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) -> int:
     """Append the organization's new events to its chain; gives how many. A job.
 
+    ``within``: how far before the last published event to look for others, which are all passed over
+    in each batch; an hour of a first sync is many.
     They are looked for and chained on a snapshot, and only written under the lock: on SQLite whoever
     else writes waits for the writing alone, and has a turn between two batches.
     """
     ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
     total = 0
     while True:
-        batch = await door.read(lambda conn: _next(conn, org_id))
+        batch = await door.read(lambda conn: _next(conn, org_id, within))
         appended = bool(batch.rows) and await door.run(ctx, lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
         total += len(batch.rows) if appended else 0
         if len(batch.rows) < _BATCH:
@@ -126,49 +142,70 @@ async def publish(door: Door, org_id: OrgId) -> int:
         await asyncio.sleep(_PAUSE_S)
 
 
-def _next(conn: Connection, org_id: OrgId) -> _Batch:
-    tip = conn.execute(
-        select(published.c.seq, published.c.chain, events.c.at)
-        .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
-        .where(published.c.org_id == org_id)
-        .order_by(published.c.seq.desc())
-        .limit(1)
-    ).first()
+_TIP = Prepared(
+    select(published.c.seq, published.c.chain, events.c.at)
+    .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+    .where(published.c.org_id == bindparam("org_id"))
+    .order_by(published.c.seq.desc())
+    .limit(literal_column("1"))
+)
+
+
+def _unpublished(org_id: ColumnElement[str]) -> Select[Any]:
+    done = select(published.c.seq).where(
+        published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
+    )
+    return select(events).where(events.c.org_id == org_id, ~done.exists())
+
+
+_NEXT = Prepared(
+    _unpublished(bindparam("org_id"))
+    .where(events.c.at > bindparam("since"))
+    .order_by(events.c.at, events.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+
+
+def _next(conn: Connection, org_id: OrgId, within: timedelta) -> _Batch:
+    tip = _TIP.first(conn, {"org_id": org_id})
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
-    fresh = _unpublished(org_id).order_by(events.c.at, events.c.id).limit(_BATCH)
-    if tip:
-        fresh = fresh.where(events.c.at > tip.at - LATECOMERS)
+    since = tip.at - within if tip else _LONG_AGO
     batch = _Batch(seq, [])
-    for event in conn.execute(fresh):
+    for event in _NEXT.all(conn, {"org_id": org_id, "since": since, "most": _BATCH}):
         seq, chain = seq + 1, link(chain, event)
         batch.rows.append({"org_id": org_id, "seq": seq, "event_id": event.id, "chain": chain})
     return batch
 
 
+def organizations_with_new(conn: Connection, since: datetime) -> list[OrgId]:
+    """Those with events of that time or later that are not published."""
+    fresh = _unpublished(organizations.c.id).where(events.c.at > since).with_only_columns(events.c.id)
+    return [
+        OrgId(found) for found in conn.execute(select(organizations.c.id).where(fresh.exists())).scalars()
+    ]
+
+
 def _append(tx: Tx, batch: _Batch) -> bool:
     """Write the batch, unless another publisher was faster."""
     _become_publisher(tx)
-    column = published.c
-    query = select(column.seq).where(column.org_id == tx.org_id).order_by(column.seq.desc()).limit(1)
-    if (tx.conn.execute(query).scalar() or 0) != batch.after:
+    tip = _TIP.first(tx.conn, {"org_id": tx.org_id})
+    if (tip.seq if tip else 0) != batch.after:
         return False
     _CHAIN.many(tx.conn, batch.rows)
     return True
 
 
+_OFFICE = Prepared(lambda conn: insert_ignore(conn, leases))
+_HELD = Locking(
+    select(leases.c.name).where(leases.c.org_id == bindparam("org_id"), leases.c.name == bindparam("name"))
+)
+
+
 def _become_publisher(tx: Tx) -> None:
     """Hold the lease row until the transaction ends: whoever comes at the same time waits."""
-    tx.conn.execute(
-        insert_ignore(tx.conn, leases).values(org_id=tx.org_id, name=_LEASE, holder="", until=tx.now)
-    )
-    lock_rows(tx.conn, select(leases.c.name).where(leases.c.org_id == tx.org_id, leases.c.name == _LEASE))
-
-
-def _unpublished(org_id: OrgId) -> Select[Any]:
-    done = select(published.c.seq).where(
-        published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
-    )
-    return select(events).where(events.c.org_id == org_id, ~done.exists())
+    office = {"org_id": tx.org_id, "name": _LEASE}
+    _OFFICE.many(tx.conn, [{**office, "holder": "", "until": tx.now}])
+    _HELD.all(tx.conn, office)
 
 
 # ------------------------------------------------------------------------------ verifying
@@ -201,7 +238,7 @@ async def verify(door: Door, org_id: OrgId) -> Verification:
             erased += row.id is not None and row.salt is None
         if len(rows) < _BATCH:
             break
-    waiting = select(func.count()).select_from(_unpublished(org_id).subquery())
+    waiting = select(func.count()).select_from(_unpublished(literal(org_id)).subquery())
     unpublished = await door.read(lambda conn: int(conn.execute(waiting).scalar_one()))
     return Verification(count, unpublished, erased, tuple(faults))
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, grants, people, status_spans
+from scimd.db.tables import assertions, grants, group_members, people, status_spans
 from scimd.org.rulebook import RuleBook, SourceBook
 
 #: What ``join`` may name, and the column by which it meets.
@@ -58,9 +58,24 @@ class Near:
 
 
 def _near(key: ColumnElement[Any]) -> Prepared:
-    column = assertions.c
+    column, person = assertions.c, people.c
     return Prepared(
-        select(assertions, people.c.deleted_at, people.c.status)
+        select(
+            *(each for each in column if each is not column.folded),
+            person.deleted_at,
+            person.status,
+            # What tells whether a change leaves the standing as it is; see ``standing_kept``.
+            person.causes,
+            person.owner_source_id,
+            person.rules_version,
+            person.wants_seat,
+            person.has_seat,
+            person.rest,
+            person.extension,
+            person.display_name,
+            person.sign_in_address,
+            person.sign_in_key.label("held_sign_in_key"),
+        )
         .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
         .where(column.org_id == bindparam("org_id"), column.source_id == bindparam("source_id"), one_of(key))
     )
@@ -71,10 +86,26 @@ _BY_USER_NAME = _near(assertions.c.user_name_key)
 _BY_PERSON = _near(assertions.c.person_id)
 
 
-def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable[Entry]) -> Near:
-    """At most three statements, each by an index."""
+def of_person(conn: Connection, org_id: OrgId, source_id: SourceId, person_id: PersonId) -> Row[Any] | None:
+    """The source's own assertion of one person, as ``near`` gives it."""
+    row: Row[Any] | None = _BY_PERSON.first(
+        conn, {"org_id": org_id, "source_id": source_id, "keys": (person_id,)}
+    )
+    return row
+
+
+def near(
+    conn: Connection,
+    org_id: OrgId,
+    source_id: SourceId,
+    entries: Iterable[Entry],
+    stored: Iterable[Row[Any]] = (),
+) -> Near:
+    """At most three statements, each by an index. ``stored`` was loaded already, under its lock."""
     entries = list(entries)
     found = Near()
+    for each in stored:
+        found.add(each)
     of_source = {"org_id": org_id, "source_id": source_id}
 
     def look(statement: Prepared, values: set[Any]) -> None:
@@ -82,7 +113,7 @@ def near(conn: Connection, org_id: OrgId, source_id: SourceId, entries: Iterable
             for row in statement.all(conn, {**of_source, "keys": values}):
                 found.add(row)
 
-    look(_BY_PERSON, {e.person_id for e in entries} - {None})
+    look(_BY_PERSON, {e.person_id for e in entries} - {None} - found.by_person.keys())
     # A key that an entry's own person has already is nobody else's: most changes ask no further.
     own = [(entry.keys, found.by_person.get(entry.person_id or PersonId(""))) for entry in entries]
     look(
@@ -137,6 +168,65 @@ def _inactive_since(
     return {PersonId(row.person_id): row.since for row in rows}
 
 
+# ------------------------------------------------------------------------------ one look before all others
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there that an entry could meet. Mostly nothing, and then nothing is loaded."""
+
+    #: The source asserts, or asserted, its external id or userName.
+    near: bool = True
+    #: Somebody has its sign-in address.
+    address_held: bool = True
+    #: Somebody has the local user name that it would get.
+    name_held: bool = True
+    #: A group of the source waits for a member of its external id.
+    awaited: bool = True
+
+
+def _survey() -> Prepared:
+    asserted, person, member = assertions.c, people.c, group_members.c
+    org_id: BindParameter[str] = bindparam("org_id")
+    source_id: BindParameter[str] = bindparam("source_id")
+    in_source = (asserted.org_id == org_id) & (asserted.source_id == source_id)
+    living = (person.org_id == org_id) & person.deleted_at.is_(None)
+    in_groups = (member.org_id == org_id) & (member.source_id == source_id)
+    waits = in_groups & member.person_id.is_(None) & member.child_id.is_(None)
+
+    def there(column: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[bool]:
+        return select(column).where(*where).exists()
+
+    by_external_id = there(asserted.state, in_source, asserted.external_id == bindparam("external_id"))
+    by_user_name = there(asserted.state, in_source, asserted.user_name_key == bindparam("user_name_key"))
+    looks: Select[Any] = select().add_columns(
+        (by_external_id | by_user_name).label("near"),
+        there(person.id, living, person.sign_in_key == bindparam("sign_in_key")).label("address_held"),
+        there(person.id, living, person.local_user_name == bindparam("local_name")).label("name_held"),
+        there(member.group_id, waits, member.member_key == bindparam("external_id")).label("awaited"),
+    )
+    return Prepared(looks)
+
+
+_SURVEY = _survey()
+
+
+def survey(conn: Connection, org_id: OrgId, source_id: SourceId, keys: Keys, local_name: str) -> Survey:
+    """One statement in place of five, for an entry that most likely is new."""
+    row = _SURVEY.first(
+        conn,
+        {
+            "org_id": org_id,
+            "source_id": source_id,
+            "external_id": keys.external_id,
+            "user_name_key": keys.user_name_key,
+            "sign_in_key": keys.sign_in_key,
+            "local_name": local_name,
+        },
+    )
+    return Survey(bool(row.near), bool(row.address_held), bool(row.name_held), bool(row.awaited))
+
+
 # ------------------------------------------------------------------------------ beyond the source
 
 
@@ -158,10 +248,13 @@ _HOLDERS = Prepared(
 )
 
 
-def beyond(conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry]) -> Beyond:
+def beyond(
+    conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry], *, unheld: bool = False
+) -> Beyond:
+    """``unheld``: nobody has any of their addresses, as is known already."""
     joined = _joined(conn, book, source, entries) if len(book.sources) > 1 else {}
     addresses = {entry.keys.sign_in_key for entry in entries} - {None}
-    if not addresses:
+    if unheld or not addresses:
         return Beyond(joined, {}, {})
     held = _HOLDERS.all(conn, {"org_id": book.org_id, "keys": addresses})
     if not held:
@@ -297,11 +390,17 @@ def match_rules(book: RuleBook, source: SourceBook, now: datetime) -> MatchRules
 
 
 def gather(
-    conn: Connection, book: RuleBook, source: SourceBook, entries: Sequence[Entry], found: Near
+    conn: Connection,
+    book: RuleBook,
+    source: SourceBook,
+    entries: Sequence[Entry],
+    found: Near,
+    *,
+    unheld: bool = False,
 ) -> list[Candidates]:
-    """Candidates for each entry, in order."""
+    """Candidates for each entry, in order. ``unheld``: see ``beyond``."""
     known = same_source(conn, book.org_id, found)
-    outside = beyond(conn, book, source, entries)
+    outside = beyond(conn, book, source, entries, unheld=unheld)
     return [candidates_of(entry, found, known, outside, source) for entry in entries]
 
 

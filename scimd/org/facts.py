@@ -22,10 +22,11 @@ from scimd.core.standing import (
     ValueFact,
 )
 from scimd.db.among import one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, gates, grants, invitations, people
 from scimd.org.group_nesting import memberships
-from scimd.org.invitation_upkeep import BY_SCIMD
+from scimd.org.invitation_upkeep import BY_SCIMD, Pending
+from scimd.org.newcomers import Newcomer
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Tx
 
@@ -40,7 +41,7 @@ _ASSERTIONS = Prepared(
 _GRANTS = Prepared(select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None)))
 _GATES = Prepared(select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id)))
 _INVITATIONS = Prepared(
-    select(_i.person_id, _i.status, _i.ended_by)
+    select(_i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at, _i.reactivates)
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
 )
@@ -57,6 +58,8 @@ class Loaded:
     rows: Mapping[PersonId, Row[Any]]
     grants: Mapping[PersonId, list[Row[Any]]]
     facts: Mapping[PersonId, Facts]
+    #: Their open invitations.
+    pending: Mapping[PersonId, Pending]
 
 
 def rules(tx: Tx) -> Rules:
@@ -74,21 +77,36 @@ def people_rows(conn: Connection, org_id: OrgId, person_ids: Collection[PersonId
     return _PEOPLE.all(conn, {"org_id": org_id, "keys": person_ids})
 
 
+_NOBODY: Mapping[PersonId, Newcomer] = {}
+
+
 def gather(
-    conn: Connection, book: RuleBook, rows: Iterable[Row[Any]], blank: Collection[PersonId] = frozenset()
+    conn: Connection,
+    book: RuleBook,
+    rows: Iterable[Row[Any]],
+    *,
+    new: Mapping[PersonId, Newcomer] = _NOBODY,
+    blank: Collection[PersonId] = frozenset(),
 ) -> Loaded:
     """The facts of the people of these rows: at most nine statements, whatever their number.
 
-    ``blank``: those who were made in this transaction and of whom nothing but assertions is there.
+    ``new``: those who were made in this transaction, whom one source asserts. ``blank``: those of whom
+    nothing but assertions is there.
     """
     org_id = book.org_id
     found = {PersonId(row.id): row for row in rows}
-    asserted = _assertions(conn, org_id, list(found))
-    valued = _values(conn, book, list(found))
+    stored = [person_id for person_id in found if person_id not in new]
     ids = [person_id for person_id in found if person_id not in blank]
+    if ids:
+        of_ids = {"org_id": org_id, "keys": ids}
+        of_all = {"org_id": org_id, "keys": stored}
+        ahead(conn, (_ASSERTIONS, of_all), (_GRANTS, of_ids), (_GATES, of_ids), (_INVITATIONS, of_ids))
+    asserted = _assertions(conn, org_id, stored)
+    asserted |= {person_id: [new[person_id].asserted] for person_id in found if person_id in new}
+    valued = _values(conn, book, list(found))
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
-    invited = _invitations(conn, org_id, ids)
+    invited, pending = _invitations(conn, org_id, ids)
     member = memberships(conn, org_id, ids) if ids else {}
     facts = {
         person_id: Facts(
@@ -110,13 +128,15 @@ def gather(
         )
         for person_id, row in found.items()
     }
-    return Loaded(found, open_grants, facts)
+    return Loaded(found, open_grants, facts, pending)
 
 
 def _assertions(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
-) -> Mapping[PersonId, list[AssertionFact]]:
+) -> dict[PersonId, list[AssertionFact]]:
     found: dict[PersonId, list[AssertionFact]] = defaultdict(list)
+    if not ids:
+        return found
     for row in _ASSERTIONS.all(conn, {"org_id": org_id, "keys": ids}):
         fact = AssertionFact(SourceId(row.source_id), row.active, row.state, row.deleted)
         found[PersonId(row.person_id)].append(fact)
@@ -189,12 +209,17 @@ def _gates(
 
 def _invitations(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
-) -> dict[PersonId, InvitationState]:
-    """The newest invitation of each. One that scimd cancelled itself counts as none."""
-    if not ids:
-        return {}
+) -> tuple[dict[PersonId, InvitationState], dict[PersonId, Pending]]:
+    """The newest invitation of each, and the open ones. One that scimd cancelled itself counts as none."""
     found: dict[PersonId, InvitationState] = {}
+    pending: dict[PersonId, Pending] = {}
+    if not ids:
+        return found, pending
     for row in _INVITATIONS.all(conn, {"org_id": org_id, "keys": ids}):
+        person_id = PersonId(row.person_id)
         gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
-        found[PersonId(row.person_id)] = "none" if gone else row.status
-    return found
+        found[person_id] = "none" if gone else row.status
+        if row.status == "pending":
+            sent = row.sent_at is not None
+            pending[person_id] = Pending(row.id, person_id, row.address, sent, row.reactivates)
+    return found, pending

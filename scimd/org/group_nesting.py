@@ -7,10 +7,11 @@ once, by its shortest path, so that cycles end by themselves. A deleted group pa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import CTE, Connection, Select, bindparam, literal, select
+from sqlalchemy import CTE, Connection, Row, Select, bindparam, literal, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
@@ -21,9 +22,29 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
+K = TypeVar("K")
 _m, _e, _g = group_members.c, group_effects.c, groups.c
-_DIRECT = Prepared(
-    select(_m.person_id, _m.group_id).where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
+
+
+def _direct_memberships(*more: ColumnElement[Any]) -> Select[Any]:
+    """People's own groups, and whether these are in others."""
+    above = group_members.alias("above")
+    nested = select(above.c.group_id).where(above.c.org_id == _g.org_id, above.c.child_id == _g.id).exists()
+    return (
+        select(_m.person_id, _m.group_id, _g.source_id, _g.display_name, nested.label("nested"), *more)
+        .join_from(
+            group_members, groups, (_g.org_id == _m.org_id) & (_g.id == _m.group_id) & (_g.state == "live")
+        )
+        .where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
+    )
+
+
+_DIRECT = Prepared(_direct_memberships())
+#: With a row for each effect; the effect's columns are None where the group gives nothing.
+_DIRECT_WITH_EFFECTS = Prepared(
+    _direct_memberships(_e.rule, _e.kind, _e.target, _e.project_role).outerjoin(
+        group_effects, (_e.org_id == _g.org_id) & (_e.group_id == _g.id)
+    )
 )
 _EFFECTS = Prepared(select(group_effects).where(_e.org_id == bindparam("org_id"), one_of(_e.group_id)))
 _LIVING = Prepared(
@@ -78,30 +99,60 @@ def memberships(
 
     ``with_effects`` False leaves out what the groups give.
     """
-    direct = _direct(conn, org_id, ids)
+    statement = _DIRECT_WITH_EFFECTS if with_effects else _DIRECT
+    rows = statement.all(conn, {"org_id": org_id, "keys": ids})
+    if not any(row.nested for row in rows):  # no group is in another, as nearly always
+        return _flat(rows, source_id, with_effects=with_effects)
+    direct: dict[PersonId, set[GroupId]] = defaultdict(set)
+    for row in rows:
+        direct[PersonId(row.person_id)].add(GroupId(row.group_id))
+    return through(conn, org_id, direct, source_id, with_effects=with_effects)
+
+
+def through(
+    conn: Connection,
+    org_id: OrgId,
+    direct: Mapping[K, Collection[GroupId]],
+    source_id: SourceId | None = None,
+    *,
+    with_effects: bool = True,
+) -> Mapping[K, list[MembershipFact]]:
+    """The same from the groups in which each is directly; what the keys are is the caller's."""
     if not direct:
         return {}
     seeds = {group_id for ids_of_groups in direct.values() for group_id in ids_of_groups}
     parents = _parents(conn, org_id, seeds)
-    reachable = seeds.union(*parents.values()) if parents else seeds
+    reachable = seeds.union(*parents.values())
     effects = _effects(conn, org_id, reachable) if with_effects else {}
     known = _groups(conn, org_id, reachable, source_id, effects)
-    if not parents:  # no group is in another, as nearly always
-        facts = {group_id: _fact(known[group_id], group_id, ()) for group_id in seeds if group_id in known}
-        return {
-            person_id: [facts[group_id] for group_id in sorted(own) if group_id in facts]
-            for person_id, own in direct.items()
-        }
     # People share groups: what is above each group is walked once.
     above: dict[GroupId, list[_Reached]] = {}
     return {person_id: _facts(sorted(own), known, parents, above) for person_id, own in direct.items()}
 
 
-def _direct(conn: Connection, org_id: OrgId, ids: Collection[PersonId]) -> dict[PersonId, set[GroupId]]:
-    found: dict[PersonId, set[GroupId]] = defaultdict(set)
-    for row in _DIRECT.all(conn, {"org_id": org_id, "keys": ids}):
-        found[PersonId(row.person_id)].add(GroupId(row.group_id))
-    return found
+def _flat(
+    rows: Sequence[Row[Any]], source_id: SourceId | None, *, with_effects: bool
+) -> Mapping[PersonId, list[MembershipFact]]:
+    """Memberships where no group is in another, from the rows that say all of them."""
+    own: dict[PersonId, set[GroupId]] = {}
+    effects: dict[GroupId, dict[tuple[int, str], Effect]] = {}
+    known: dict[GroupId, Row[Any]] = {}
+    for row in rows:
+        if source_id is not None and row.source_id != source_id:
+            continue
+        own.setdefault(PersonId(row.person_id), set()).add(row.group_id)
+        known[row.group_id] = row
+        if with_effects and row.rule is not None:
+            role = RoleName(row.project_role) if row.project_role else None
+            given = effects.setdefault(row.group_id, {})
+            given[row.rule, row.kind] = Effect(row.rule, row.kind, row.target, role)
+    facts = {
+        group_id: MembershipFact(
+            SourceId(row.source_id), group_id, row.display_name, (), tuple(effects.get(group_id, {}).values())
+        )
+        for group_id, row in known.items()
+    }
+    return {person_id: [facts[group_id] for group_id in sorted(ids)] for person_id, ids in own.items()}
 
 
 def _parents(conn: Connection, org_id: OrgId, seeds: Collection[GroupId]) -> dict[GroupId, set[GroupId]]:

@@ -222,6 +222,18 @@ def change_members(
     source = tx.book.source(tx.ctx.source_id)
     if not _LOCK.all(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "id": group_id}):
         raise NotFound("group", group_id)
+    return _change_members(tx, group_id, add, remove, replace)
+
+
+def _change_members(
+    tx: Tx,
+    group_id: GroupId,
+    add: Sequence[str],
+    remove: Sequence[str],
+    replace: Sequence[str] | None,
+) -> bool:
+    """The same for a group that is locked."""
+    source = tx.book.source(tx.ctx.source_id)
     changes = []
     if replace is not None:
         changes.append(member_rows.replace(tx, source.id, group_id, replace))
@@ -303,23 +315,36 @@ async def change_group(
     def body(tx: Tx) -> StoredGroup:
         stored = _locked(tx, group_id, if_match)
         if change.document is not None:
-            document = change.document(unpack(stored.document))
-            wish = AssertGroup(
-                document,
-                document.get("externalId"),
-                group_id=group_id,
-                digest=stored.digest,
-                entry_name=stored.entry_name,
-                run_id=stored.seen_run_id,
-            )
-            (asserted,) = record_groups(tx, [wish])
-            if asserted.refusal is not None:
-                raise asserted.refusal
-        if change.replace is not None or change.add or change.remove:
-            change_members(tx, group_id, change.add, change.remove, replace=change.replace)
-        return reads.must_load_group(tx, group_id)
+            _redescribe(tx, stored, change.document)
+        moved = bool(change.replace is not None or change.add or change.remove) and _change_members(
+            tx, group_id, change.add, change.remove, change.replace
+        )
+        if change.document is not None:
+            return reads.must_load_group(tx, group_id)
+        return _as_written(tx, stored, moved)
 
     return await door.run(ctx, body)
+
+
+def _redescribe(tx: Tx, stored: Row[Any], change: Callable[[Document], Document]) -> None:
+    document = change(unpack(stored.document))
+    wish = AssertGroup(
+        document,
+        document.get("externalId"),
+        group_id=GroupId(stored.id),
+        digest=stored.digest,
+        entry_name=stored.entry_name,
+        run_id=stored.seen_run_id,
+    )
+    (asserted,) = record_groups(tx, [wish])
+    if asserted.refusal is not None:
+        raise asserted.refusal
+
+
+def _as_written(tx: Tx, row: Row[Any], moved: bool) -> StoredGroup:
+    """The group after a change of its members alone."""
+    changed_at = tx.now if moved else row.changed_at
+    return StoredGroup(row.id, bytes(row.document), row.version + moved, row.created_at, changed_at)
 
 
 def _locked(tx: Tx, group_id: GroupId, if_match: Callable[[int], bool] | None) -> Row[Any]:

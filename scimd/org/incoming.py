@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row
@@ -11,7 +11,7 @@ from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import pack
-from scimd.org.candidates import Entry
+from scimd.org.candidates import Entry, Survey
 
 RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
 
@@ -62,7 +62,9 @@ class Work:
     old: Row[Any] | None = None
     refusal: Refusal | None = None
     decision_id: DecisionId | None = None
-    columns: dict[str, Any] = field(default_factory=dict)
+    #: The local user name to begin with, and what one look found near; for an entry that is most likely new.
+    local_name: str = ""
+    survey: Survey | None = None
 
     @property
     def entry(self) -> Entry:
@@ -117,16 +119,16 @@ def _unfit(wish: AssertUser, refusal: Refusal) -> Work:
     return work
 
 
-def columns(work: Work) -> dict[str, Any]:
-    """The columns of ``assertions`` that come from the document."""
+def columns(work: Work, *, folded: bool = True) -> dict[str, Any]:
+    """The columns of ``assertions`` that come from the document; ``folded`` False leaves that one out."""
     keys, document = work.keys, work.wish.document
-    return {
+    more = {"folded": fold_document(document, work.users)} if folded else {}
+    return more | {
         "external_id": keys.external_id,
         "user_name": keys.user_name,
         "user_name_key": keys.user_name_key,
         "active": keys.active,
         "document": work.packed,
-        "folded": fold_document(document, work.users),
         "sign_in_key": keys.sign_in_key,
         "employee_number_key": keys.employee_number_key,
         "digest": work.wish.digest,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, bindparam, literal_column, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.among import one_of
+from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Inviting, Tx
@@ -53,18 +53,28 @@ class FollowUp:
     changed: bool = True
 
 
-def follow(tx: Tx, many: Sequence[FollowUp]) -> None:
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An invitation that is open."""
+
+    id: str
+    person_id: PersonId
+    address: str
+    sent: bool
+    reactivates: bool
+
+
+def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]) -> None:
     """Open, push back or cancel the invitations of people who were just settled.
 
     Nothing here changes anybody's standing: an invitation that is opened, or cancelled by scimd,
-    counts like none.
+    counts like none. ``pending``: the open invitations of these people.
     """
     concerned = [person for person in many if _is_concerned(person)]
     if not concerned:
         return
-    pending = _pending(tx, [person.person_id for person in concerned])
     opening: list[FollowUp] = []
-    cancelling: list[_Pending] = []
+    cancelling: list[Pending] = []
     pushing: list[str] = []
     for person in concerned:
         invitation = pending.get(person.person_id)
@@ -92,7 +102,7 @@ def _is_concerned(person: FollowUp) -> bool:
 _Course = Literal["open", "cancel", "replace", "push", "leave"]
 
 
-def _course(person: FollowUp, invitation: _Pending | None) -> _Course:
+def _course(person: FollowUp, invitation: Pending | None) -> _Course:
     """needs an invitation, has one → what to do."""
     waits = any(cause.kind is CauseKind.WAITING_FOR_SEAT for cause in person.after.causes)
     wants = person.after.needs_invitation and not waits and person.address is not None
@@ -119,15 +129,6 @@ def _only_deactivated(standing: Standing) -> bool:
 _ENDS = (CauseKind.DELETED, CauseKind.DEACTIVATED, CauseKind.DISABLED, CauseKind.DEPROVISIONED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    id: str
-    person_id: PersonId
-    address: str
-    sent: bool
-    reactivates: bool
-
-
 _i, _d = invitations.c, deliveries.c
 # Spelled out: a database takes a partial index only where it sees its condition.
 _is_pending = _i.status == literal_column("'pending'")
@@ -138,13 +139,13 @@ _PENDING = Prepared(
 )
 
 
-def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, _Pending]:
+def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, Pending]:
     known = [person_id for person_id in people if person_id not in tx.created]
     if not known:
         return {}
     rows = _PENDING.all(tx.conn, {"org_id": tx.org_id, "keys": known})
     found = [
-        _Pending(row.id, row.person_id, row.address, row.sent_at is not None, row.reactivates) for row in rows
+        Pending(row.id, row.person_id, row.address, row.sent_at is not None, row.reactivates) for row in rows
     ]
     return {pending.person_id: pending for pending in found}
 
@@ -162,7 +163,7 @@ _CANCEL_MAILS = Prepared(
 )
 
 
-def _cancel(tx: Tx, rows: Sequence[_Pending]) -> None:
+def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
     if not rows:
         return
     people = [row.person_id for row in rows]
@@ -197,6 +198,13 @@ _PUT_OFF = Prepared(
 
 def _push_back(tx: Tx, invitation_ids: Sequence[str]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
+    ids = list(invitation_ids)
+    if ids and _PUT_OFF_ALL.run(tx.beside, {**_later(tx), "_ids": ids}) < len(ids):
+        _push_one_by_one(tx, ids)
+
+
+def _push_one_by_one(tx: Tx, invitation_ids: Sequence[str]) -> None:
+    """Mails of which some have waited long already, or have left."""
     if not invitation_ids:
         return
     rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": invitation_ids})
@@ -217,6 +225,45 @@ def _due(tx: Tx, first_change: datetime) -> datetime:
 
 def _longest(tx: Tx) -> timedelta:
     return timedelta(seconds=tx.settings.mail_delay_at_most_s)
+
+
+def _put_off(whose: ColumnElement[bool]) -> Prepared:
+    return Prepared(
+        update(deliveries)
+        .where(
+            _d.org_id == bindparam("_org_id"),
+            whose,
+            unindexed(_d.template) == "invitation",
+            _unsent,
+            _d.attempts == 0,
+            # One that has waited long already is due at a time of its own.
+            _d.first_change_at > bindparam("_since"),
+        )
+        .values(due_at=bindparam("_due_at"))
+    )
+
+
+_PUT_OFF_ALL = _put_off(one_of(_d.invitation_id, "_ids"))
+_PUT_OFF_THEIRS = _put_off(
+    _d.invitation_id.in_(
+        select(_i.id).where(
+            _i.org_id == bindparam("_org_id"),
+            one_of(_i.person_id, "_people"),
+            unindexed(_i.status) == "pending",
+        )
+    )
+)
+
+
+def _later(tx: Tx) -> dict[str, Any]:
+    since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
+    return {"_org_id": tx.org_id, "_since": since, "_due_at": _due(tx, tx.now)}
+
+
+def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
+    """These people changed, who have an invitation to accept: their mails leave a little later."""
+    if people and _PUT_OFF_THEIRS.run(tx.beside, {**_later(tx), "_people": people}) < len(people):
+        _push_one_by_one(tx, [pending.id for pending in _pending(tx, people).values()])
 
 
 _INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())

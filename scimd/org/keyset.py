@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, and_, literal, or_, tuple_
+from sqlalchemy import Connection, Row, Select, Text, and_, literal, or_, tuple_, type_coerce
 from sqlalchemy.sql import ColumnElement
+
+from scimd.db.among import unindexed
 
 #: What a row may be sorted by, as the database gives it and takes it back.
 Key: TypeAlias = str | int | float | bool | datetime | None
@@ -56,13 +58,23 @@ def page(
     after: Position | None,
     skip: int,
     count: int,
+    *,
+    sorted_after: bool = False,
 ) -> tuple[Sequence[Row[Any]], Position | None]:
-    """Rows, and the last one's position where more follow. ``place``: the columns that end the order."""
-    order = (*(sort.order if sort else ()), *place)
+    """Rows, and the last one's position where more follow. ``place``: the columns that end the order.
+
+    ``sorted_after``: so few fit that they are better sorted when found than found in their order, which
+    SQLite, without statistics, would look through the whole source for.
+    """
+    made, row_id = place
+    last: tuple[ColumnElement[Any], ...] = place
+    if sorted_after and conn.dialect.name == "sqlite":
+        last = (unindexed(type_coerce(made, Text)), row_id)
+    order = (*(sort.order if sort else ()), *last)
+    found = found.add_columns(made.label("made_at"), row_id.label("row_id"))
     if sort is not None:
         found = found.add_columns(sort.by.label("sort_key"))
     if after is not None:
-        made, row_id = place
         # By the columns' own types: times are stored in a form of ours on SQLite.
         later = tuple_(made, row_id) > tuple_(
             literal(after.created_at, made.type), literal(after.id, row_id.type)
@@ -72,6 +84,6 @@ def page(
     rows = conn.execute(found.offset(skip) if skip else found).all()
     if len(rows) <= count:
         return rows, None
-    last = rows[count - 1]
-    key = last.sort_key if sort else None
-    return rows[:count], Position(key, last.created_at, getattr(last, place[1].name))
+    end = rows[count - 1]
+    key = end.sort_key if sort else None
+    return rows[:count], Position(key, end.made_at, end.row_id)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, NotUnique
-from scimd.core.people import PersonId
+from scimd.core.people import PersonId, local_user_name
 from scimd.core.sync.match import (
     RETURN_WITHIN,
     Ambiguous,
@@ -33,21 +33,27 @@ from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
 
-def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool) -> Near:
+def find_people(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool, stored: Sequence[Row[Any]] = ()
+) -> Near:
     """Give each row its person, its stored assertion and how it came to them, or a refusal.
 
     ``fresh``: the caller creates (SCIM POST), so that an entry which is asserted already is a double.
+    ``stored``: what the caller has loaded of these people by ``candidates.of_person``, locked.
     Locks the people who were found, in the order of their ids.
     """
     found = Near()
     unknown = [row for row in rows if row.person_id is None]
     if unknown:
-        found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+        if fresh and len(rows) == 1:
+            _look_first(tx, source, rows[0])
+        if not all(row.survey and not row.survey.near for row in rows):
+            found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
         _identify(tx, source, unknown, found, fresh=fresh)
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
     if known:
-        found = _lock(tx, source, rows, known)
+        found = _lock(tx, source, rows, known, stored)
         _attach(tx, known, found)
     for row in rows:
         if row.person_id is None and row.refusal is None:
@@ -55,9 +61,15 @@ def find_people(tx: Tx, source: SourceBook, rows: Sequence[Work], *, fresh: bool
     return found
 
 
+def _look_first(tx: Tx, source: SourceBook, row: Work) -> None:
+    row.local_name = local_user_name(row.keys.user_name, frozenset())
+    row.survey = candidates.survey(tx.conn, tx.org_id, source.id, row.keys, row.local_name)
+
+
 def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, fresh: bool) -> None:
     rules = candidates.match_rules(tx.book, source, tx.now)
-    gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found)
+    unheld = all(row.survey and not row.survey.address_held for row in rows)
+    gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found, unheld=unheld)
     matches = [identify(row.keys, each, rules) for row, each in zip(rows, gathered, strict=True)]
     for n, decided in _answers(tx, source, rows, matches):
         matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)
@@ -97,7 +109,8 @@ def _take(
 ) -> None:
     match match:
         case New():
-            return
+            if candidates_.holder is None and row.keys.sign_in_key is not None:
+                tx.free_addresses.add(row.keys.sign_in_key)
         case Linked() if match.here and fresh:
             known = next(each for each in candidates_.same_source if each.person_id == match.person_id)
             doubled = known.user_name_key == row.keys.user_name_key
@@ -191,7 +204,9 @@ _LOCK = Locking(
 )
 
 
-def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work]) -> Near:
+def _lock(
+    tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work], stored: Sequence[Row[Any]]
+) -> Near:
     """Lock the people, then look again: what another transaction changed meanwhile is seen."""
     ids = sorted({row.id for row in known})
     if not tx.locked.issuperset(ids):
@@ -199,7 +214,7 @@ def _lock(tx: Tx, source: SourceBook, rows: Sequence[Work], known: Sequence[Work
     for row in known:
         if row.id not in tx.locked:
             row.refuse(NotFound("user", row.id))
-    return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
+    return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows], stored)
 
 
 def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:

@@ -237,7 +237,9 @@ def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]
     """People whom the source asserts from now on become members where it named them before."""
     keys: dict[str, _Target] = {}
     for person_id, external_id in appeared.items():
-        keys |= {key: _Target(person_id=person_id) for key in (external_id, person_id) if key}
+        # An id that was made a moment ago cannot have been named before.
+        known = (external_id,) if person_id in tx.created else (external_id, person_id)
+        keys |= {key: _Target(person_id=person_id) for key in known if key}
     done = _resolve(tx, source_id, keys)
     tx.regrouped.update(target.person_id for target in done if target.person_id)
 
@@ -252,7 +254,7 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
         return []
     column = group_members.c
     of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
-    unknown = _UNKNOWN.all(tx.conn, of_source)
+    unknown = _UNKNOWN.all(tx.beside, of_source)
     if unknown:
         tx.conn.execute(
             group_members.delete().where(

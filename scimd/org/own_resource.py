@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
 from scimd.core.extensions import users_with
-from scimd.core.people import OrgId, SourceId
+from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.resource import StoredUser
 from scimd.db.tables import people, sources
 from scimd.org.linkable import as_user
@@ -39,7 +39,7 @@ async def read(door: Door, org_id: OrgId, person_id: str) -> OwnResource:
         if row.owner_source_id is None:
             return OwnResource(as_user(row), USER)
         source_id = SourceId(row.owner_source_id)
-        user = load_user(conn, org_id, source_id, person_id)
+        user = load_user(conn, org_id, source_id, PersonId(person_id))
         if user is None:
             return OwnResource(as_user(row), USER)
         config = conn.execute(

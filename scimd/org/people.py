@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, NotYours, VersionMismatch
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
-from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import assertions, people
-from scimd.org import linkable, reads
+from scimd.db.prepared import Locking
+from scimd.db.tables import people
+from scimd.org import candidates, linkable, reads
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
@@ -48,7 +49,7 @@ async def create_user(door: Door, ctx: Context, wish: AssertUser) -> StoredUser:
 def _as_stored(tx: Tx, result: Asserted | StoredUser) -> Asserted | StoredUser:
     if isinstance(result, StoredUser) or result.person_id is None:
         return result
-    return reads.must_load_user(tx, result.person_id)
+    return reads.user_as_written(tx, result.person_id)
 
 
 def _made(result: Asserted | StoredUser) -> StoredUser:
@@ -74,7 +75,7 @@ async def change_user(
     """
 
     def body(tx: Tx) -> Asserted | StoredUser:
-        document, wish = _present(tx, person_id, if_match)
+        document, stored = _present(tx, person_id, if_match)
         new = change(document)
         # A person's seat is asked for by name here; what groups give waits.
         tx.refuse_without_seat.add(person_id)
@@ -82,11 +83,12 @@ async def change_user(
             new,
             new.get("externalId"),
             person_id,
-            digest=wish.digest,
-            entry_name=wish.entry_name,
-            run_id=wish.run_id,
+            # The sync's own notes stay.
+            digest=stored.digest if stored else None,
+            entry_name=stored.entry_name if stored else None,
+            run_id=stored.seen_run_id if stored else None,
         )
-        (asserted,) = record_users(tx, [wish])
+        (asserted,) = record_users(tx, [wish], stored=() if stored is None else (stored,))
         if asserted.refusal is not None:
             raise asserted.refusal
         return asserted
@@ -97,35 +99,25 @@ async def change_user(
 _LOCK = Locking(
     select(people.c.id).where(people.c.org_id == bindparam("org_id"), people.c.id == bindparam("id"))
 )
-_ASSERTED = Prepared(
-    select(assertions).where(
-        assertions.c.org_id == bindparam("org_id"),
-        assertions.c.source_id == bindparam("source_id"),
-        assertions.c.person_id == bindparam("id"),
-        assertions.c.state == "live",
-    )
-)
 
 
 def _present(
     tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None
-) -> tuple[Document, AssertUser]:
-    """The document as it is, locked, and the sync's notes that stay with it."""
-    who = {"org_id": tx.org_id, "source_id": reads.source_of(tx.ctx), "id": person_id}
-    tx.locked.update(_LOCK.column(tx.conn, who))
-    row = _ASSERTED.first(tx.conn, who)
-    if row is not None:
+) -> tuple[Document, Row[Any] | None]:
+    """The document as it is, locked, and the assertion that holds it; None for a local person's."""
+    source_id = reads.source_of(tx.ctx)
+    _LOCK.wait(tx.conn, {"org_id": tx.org_id, "id": person_id})
+    row = candidates.of_person(tx.conn, tx.org_id, source_id, person_id)
+    if row is not None and row.state == "live":
+        tx.locked.add(person_id)
         _must_match(person_id, row.version, if_match)
-        document = unpack(row.document)
-        return document, AssertUser(
-            document, None, digest=row.digest, entry_name=row.entry_name, run_id=row.seen_run_id
-        )
+        return unpack(row.document), row
     local = linkable.one(tx.conn, tx.book, person_id)
     if local is None:
         raise NotFound("user", person_id)
+    tx.locked.add(person_id)
     _must_match(person_id, 0, if_match)
-    document = linkable.document(local)
-    return document, AssertUser(document, None)
+    return linkable.document(local), row
 
 
 def _must_match(person_id: PersonId, version: int, if_match: Callable[[int], bool] | None) -> None:

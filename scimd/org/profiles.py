@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, select
 
 from scimd.core.people import Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, decisions, links, people
-from scimd.org import notices, unsettled
+from scimd.db.tables import assertions, decisions, people
+from scimd.org import notices, sessions, unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -74,7 +74,7 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
     stored = [each for each in due if (each.person_id, each.owner) not in tx.profiles]
     loaded: dict[tuple[str, str], Keys] = {}
     if stored:
-        rows = _DOCUMENTS.all(tx.conn, {"org_id": tx.org_id, "keys": [each.person_id for each in stored]})
+        rows = _DOCUMENTS.all(tx.beside, {"org_id": tx.org_id, "keys": [each.person_id for each in stored]})
         wanted = {(each.person_id, each.owner) for each in stored}
         loaded = {
             (row.person_id, row.source_id): keys_of(unpack(row.document))
@@ -108,8 +108,9 @@ def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     ]
     if not moving:
         return set()
-    keys = [str(wanted[person_id]) for person_id in moving]
-    rows = _HOLDERS.all(tx.conn, {"org_id": tx.org_id, "keys": keys})
+    # Whoever is new is among the wanted, and not yet in the database.
+    keys = [key for person_id in moving if (key := str(wanted[person_id])) not in tx.free_addresses]
+    rows = _HOLDERS.all(tx.beside, {"org_id": tx.org_id, "keys": keys}) if keys else []
     others = {row.sign_in_key: PersonId(row.id) for row in rows if row.id not in wanted}
     held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
     keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])
@@ -173,26 +174,17 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
 def _pass_on(
     tx: Tx, documents: list[tuple[Owned, Keys]], found: Mapping[PersonId, Mapping[str, Any]]
 ) -> None:
-    _kill_mailed_links(
-        tx,
-        [
-            owned.person_id
-            for owned, _ in documents
-            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
-        ],
-    )
-    for owned, _ in documents:
-        new = found[owned.person_id]
-        if owned.row.sign_in_key not in (None, new["sign_in_key"]):
-            notices.address_changed(tx, owned.row, new["sign_in_address"])
-    release_addresses(
-        tx,
-        [
-            owned.row.sign_in_key
-            for owned, _ in documents
-            if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
-        ],
-    )
+    """What a new address means for those who had another: sessions, keys and links of the old one end,
+    the person is told, and somebody who had to do without may take it."""
+    changed = [
+        owned
+        for owned, _ in documents
+        if owned.row.sign_in_key not in (None, found[owned.person_id]["sign_in_key"])
+    ]
+    sessions.end_for(tx, [owned.person_id for owned in changed], "address changed")
+    for owned in changed:
+        notices.address_changed(tx, owned.row, found[owned.person_id]["sign_in_address"])
+    release_addresses(tx, [owned.row.sign_in_key for owned in changed])
 
 
 def _without_address() -> Prepared:
@@ -212,23 +204,6 @@ def _without_address() -> Prepared:
 
 
 _WITHOUT = _without_address()
-
-
-def _kill_mailed_links(tx: Tx, person_ids: list[PersonId]) -> None:
-    """A link to set the password went to the old address; whoever reads mail there must not use it,
-    nor prove the new address by it."""
-    if person_ids:
-        tx.conn.execute(
-            update(links)
-            .where(
-                links.c.org_id == tx.org_id,
-                among(tx.conn, links.c.person_id, person_ids),
-                links.c.purpose == "set_password",
-                links.c.used_at.is_(None),
-                links.c.expires_at > tx.now,
-            )
-            .values(expires_at=tx.now)
-        )
 
 
 def release_addresses(tx: Tx, keys: list[str]) -> None:

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.errors import NotUnique, Protected
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
-from scimd.core.resource import unpack
+from scimd.core.resource import StoredUser, unpack
+from scimd.core.standing import AssertionFact
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, member_rows, names, notices, returning
+from scimd.org import admins, member_rows, names, notices, returning, standing_kept
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
+from scimd.org.newcomers import Newcomer
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
 
-def record_users(tx: Tx, many: Sequence[AssertUser], *, fresh: bool = False) -> list[Asserted]:
+def record_users(
+    tx: Tx, many: Sequence[AssertUser], *, fresh: bool = False, stored: Sequence[Row[Any]] = ()
+) -> list[Asserted]:
     """Record what ``tx.ctx.source_id`` says of these users, and have the people settled.
 
     A handful of statements, whatever their number (meant for up to 200). A row that is bad, collides
     or is a double is refused alone; ``fresh`` refuses those that the source asserts already. Names
-    and external ids may swap and ring within ``many``. One outcome each, in order.
+    and external ids may swap and ring within ``many``. ``stored`` is what the caller has loaded of
+    them already, by ``candidates.of_person`` and under their locks. One outcome each, in order.
     """
     source = tx.book.source(tx.ctx.source_id)
     rows = [prepare(wish, source.users) for wish in many]
     work = [row for row in rows if row.refusal is None]
-    found = find_people(tx, source, work, fresh=fresh)
+    found = find_people(tx, source, work, fresh=fresh, stored=stored)
     work = [row for row in work if row.refusal is None]
     _protect_last_admins(tx, work)
     _contest(tx, work, found)
@@ -43,6 +48,7 @@ def record_users(tx: Tx, many: Sequence[AssertUser], *, fresh: bool = False) -> 
     _write(tx, source, changed)
     _note(tx, source, [row for row in work if row not in moved])
     _touch(tx, source, changed)
+    _show(tx, changed)
     return [row.result() for row in rows]
 
 
@@ -62,6 +68,8 @@ def _protect_last_admins(tx: Tx, work: Sequence[Work]) -> None:
 
 def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
     """Refuse who wants a userName or an external id that another entry keeps."""
+    if len(work) == 1 and all(held.person_id == work[0].id for held in found.by_person.values()):
+        return  # nobody else is near
     by_id = {row.id: row for row in work}
     while True:
         taken = _lose(
@@ -109,7 +117,7 @@ def _lose(
 # ------------------------------------------------------------------------------ writing
 
 
-_INSERT, _INSERT_PEOPLE = Prepared(assertions.insert()), Prepared(people.insert())
+_INSERT = Prepared(assertions.insert())
 
 
 def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -121,41 +129,35 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     inserted = [row for row in rows if row.old is None]
     replaced = [row for row in known if row.old is not None]
     if replaced:
-        _park(tx, source, replaced)
-        _replace(tx, source, replaced)
+        _replace(tx, source, replaced, _park(tx, source, replaced))
     if inserted:
-        _INSERT.many(tx.conn, [_row(tx, source, row) for row in inserted])
+        _INSERT.many(tx.beside, [_row(tx, source, row) for row in inserted])
     tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
 
 
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
-    local = names.local_names(tx, [row.keys.user_name for row in rows])
-    _INSERT_PEOPLE.many(
-        tx.conn,
-        [
-            {
-                "org_id": tx.org_id,
-                "id": row.id,
-                "kind": "person",
-                "local_user_name": name,
-                "display_name": row.keys.display_name,
-                "approved": not tx.book.rules.approval_required,
-                "profile": {},
-                # The narrowest there is, until it is settled a moment later.
-                "status": "pending",
-                "causes": [],
-                "primary_role": "user",
-                "roles": ["user"],
-                "rules_version": 0,
-                "created_by": f"source {source.name}",
-                "created_at": tx.now,
-                "changed_at": tx.now,
-            }
-            for row, name in zip(rows, local, strict=True)
-        ],
-    )
-    tx.created.update(row.id for row in rows)
+    """Their rows are written when they are settled; see ``newcomers``."""
+    if all(row.survey and not row.survey.name_held for row in rows):
+        local = [row.local_name for row in rows]
+    else:
+        local = names.local_names(tx, [row.keys.user_name for row in rows])
+    for row, name in zip(rows, local, strict=True):
+        columns = {
+            "org_id": tx.org_id,
+            "id": row.id,
+            "kind": "person",
+            "local_user_name": name,
+            "display_name": row.keys.display_name,
+            "approved": not tx.book.rules.approval_required,
+            "profile": {},
+            "created_by": f"source {source.name}",
+            "created_at": tx.now,
+            "changed_at": tx.now,
+        }
+        asserted = AssertionFact(source.id, row.keys.active)
+        tx.newcomers.waiting[row.id] = Newcomer(columns, asserted)
+        tx.created.add(row.id)
 
 
 def _row(tx: Tx, source: SourceBook, row: Work) -> dict[str, Any]:
@@ -183,8 +185,8 @@ def _bring_back(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     member_rows.shown_again(tx, source.id, ids)
 
 
-def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
-    """Keys that swap or ring are let go by all before the first is written."""
+def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> set[PersonId]:
+    """Keys that swap or ring are let go by all before the first is written; gives who let go."""
     names_held = {row.old.user_name_key: row.id for row in rows if row.was_live and row.old}
     ids_held = {
         row.old.external_id: row.id for row in rows if row.was_live and row.old and row.old.external_id
@@ -207,48 +209,45 @@ def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             # No userName begins with a control character that is folded with it.
             .values(user_name_key="\x01" + column.person_id, external_id=None)
         )
+    return moving
 
 
 _REPLACED = (
     "external_id", "user_name", "user_name_key", "active", "document", "folded", "sign_in_key",
     "employee_number_key", "digest", "entry_name", "seen_run_id", "display_name_key", "family_name_key",
-    "given_name_key", "email_key",
+    "given_name_key", "email_key", "version", "changed_at", "state", "deleted", "gone_at",
 )  # fmt: skip
 
-
-_REPLACE = Prepared(
-    update(assertions)
-    .where(
-        assertions.c.org_id == bindparam("_org_id"),
-        assertions.c.source_id == bindparam("_source_id"),
-        assertions.c.person_id == bindparam("_person_id"),
-    )
-    .values(
-        state="live",
-        deleted=False,
-        gone_at=None,
-        version=bindparam("_version"),
-        changed_at=bindparam("_changed_at"),
-        **{name: bindparam(f"_{name}") for name in _REPLACED},
-    )
+_of_one = (
+    (assertions.c.org_id == bindparam("_org_id"))
+    & (assertions.c.source_id == bindparam("_source_id"))
+    & (assertions.c.person_id == bindparam("_person_id"))
 )
+#: Only what differs: SQLite writes every index of a column that is set anew, changed or not.
+_REPLACE = Rewriting(assertions, _of_one, _REPLACED)
 
 
-def _replace(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
+def _replace(tx: Tx, source: SourceBook, rows: Sequence[Work], parked: Collection[PersonId]) -> None:
     of_source = {"_org_id": tx.org_id, "_source_id": source.id}
-    _REPLACE.many(tx.conn, [of_source | _replacement(tx, row) for row in rows])
+    _REPLACE.many(
+        tx.conn,
+        [({**of_source, "_person_id": row.id}, _replacement(tx, row, row.id in parked)) for row in rows],
+    )
 
 
-def _replacement(tx: Tx, row: Work) -> dict[str, Any]:
+def _replacement(tx: Tx, row: Work, parked: bool) -> dict[str, Any]:
+    """The columns that differ from what is stored."""
     old = row.old
     assert old is not None  # noqa: S101 - only rows with one are replaced
     moved = old.document != row.packed
-    values = {f"_{name}": value for name, value in columns(row).items()}
-    return values | {
-        "_person_id": row.id,
-        "_version": old.version + moved,
-        "_changed_at": tx.now if moved or not row.was_live else old.changed_at,
-    }
+    wanted = columns(row, folded=moved)
+    if moved or not row.was_live:
+        wanted |= {"version": old.version + moved, "changed_at": tx.now}
+    if not row.was_live:
+        wanted |= {"state": "live", "deleted": False, "gone_at": None}
+    if parked:
+        return wanted
+    return {name: value for name, value in wanted.items() if name == "folded" or getattr(old, name) != value}
 
 
 _LIFT = Prepared(
@@ -263,8 +262,10 @@ _LIFT = Prepared(
 
 def _lift_reinstatements(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     """The source says active again: an admin's word against its deactivation is not needed any more."""
-    if rows:
-        _LIFT.run(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "keys": [row.id for row in rows]})
+    # Who was active before had it lifted by the push that made them so.
+    ids = [row.id for row in rows if not (row.was_live and row.old and row.old.active)]
+    if ids:
+        _LIFT.run(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "keys": ids})
 
 
 def _note(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -300,6 +301,21 @@ def _note(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         )
 
 
+def _show(tx: Tx, rows: Sequence[Work]) -> None:
+    """Keep what a call about one of them is answered with."""
+    for row in rows:
+        old = row.old
+        if row.outcome == "created":
+            tx.shown[row.id] = StoredUser(row.id, row.packed, 1, 1, tx.now, tx.now)
+        elif row.outcome == "updated" and old is not None:
+            moved = old.document != row.packed
+            changed_at = tx.now if moved else old.changed_at
+            tx.shown[row.id] = StoredUser(
+                row.id, row.packed, old.version + moved, old.rest, old.created_at, changed_at,
+                extension=old.extension,
+            )  # fmt: skip
+
+
 # ------------------------------------------------------------------------------ what follows
 
 _KINDS = {
@@ -311,7 +327,13 @@ _KINDS = {
 
 
 def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
+    kept = [row for row in rows if _keeps_standing(tx, source, row)]
+    standing_kept.follow(tx, source.id, [(row.old, row.keys) for row in kept if row.old is not None])
+    short = set(kept)
     for row in rows:
+        tx.record(_event(source, row))
+        if row in short:
+            continue
         tx.touched.add(row.id)
         tx.profiles[row.id, source.id] = row.keys
         if row.wish.place:
@@ -320,13 +342,23 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             tx.leaving.add(row.id)
             if row.was_live and row.old is not None and row.old.active:
                 tx.departures[source.id] += tx.ctx.door == "scim"
-        tx.record(_event(source, row))
     # Somebody who was here before this source first asserted them.
     met = [row.id for row in rows if row.old is None and row.outcome in ("linked", "returned")]
-    if tx.book.rules.sources[source.id].state != "shadow":
+    if met and tx.book.rules.sources[source.id].state != "shadow":
         notices.linked(tx, source.name, met)
-    appeared = [row for row in rows if not row.was_live]
+    appeared = [row for row in rows if not row.was_live and not _is_unawaited(row)]
     member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
+
+
+def _is_unawaited(row: Work) -> bool:
+    """Somebody new of whom it is known that no group named them before."""
+    return row.outcome == "created" and row.survey is not None and not row.survey.awaited
+
+
+def _keeps_standing(tx: Tx, source: SourceBook, row: Work) -> bool:
+    if row.outcome != "updated" or row.old is None or not row.was_live:
+        return False
+    return standing_kept.keeps(tx, source.id, row.old, row.keys)
 
 
 def _event(source: SourceBook, row: Work) -> Event:

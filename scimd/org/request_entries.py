@@ -110,13 +110,11 @@ class Scribe:
             "correlation_id": seen.correlation_id,
             "method": seen.method if seen.method in METHODS else "?",
             "pattern": pattern,
-            "path": path,
-            "query": query,
+            "path": _storable(path),
+            "query": _storable(query) if query is not None else None,
             "status": seen.status,
             "scim_type": said.get("scimType"),
-            "detail": masks.sentence(str(said["detail"])).replace("\0", "\ufffd")
-            if "detail" in said
-            else None,
+            "detail": _storable(masks.sentence(str(said["detail"]))) if "detail" in said else None,
             "duration_us": seen.duration_us,
             "headers": _headers(seen.headers),
             "transforms": [{"name": name, "did": did} for name, did in seen.transforms],
@@ -142,7 +140,7 @@ class Scribe:
         if kind is None or seen.status >= 400 or not isinstance(sent, dict):
             return []
         found = _patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent)
-        return [{"name": masks.name(name), "why": why} for name, why in dict(found).items()]
+        return [{"name": _storable(masks.name(name)), "why": why} for name, why in dict(found).items()]
 
     def _masks(self, speaker: Speaker, users: ResourceKind | None) -> RequestPseudonyms:
         key = speaker.org_id, speaker.source_id
@@ -204,6 +202,11 @@ def _headers(given: Mapping[str, str]) -> dict[str, str]:
     """Those that decide an answer, where they are what they should be."""
     forms = {"Content-Type": _MEDIA_TYPE, "If-Match": _TAG, "If-None-Match": _TAG, "ETag": _TAG}
     return {name: value if forms[name].fullmatch(value) else "?" for name, value in given.items()}
+
+
+def _storable(text: str) -> str:
+    """Text that any database holds: no NUL, no half characters."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 # ------------------------------------------------------------------------------ what was ignored

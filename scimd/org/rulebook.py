@@ -8,7 +8,8 @@ first, so that nothing that decides access is taken from a stale book.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -27,11 +28,13 @@ from scimd.core.roles import (
     ValueAttribute,
 )
 from scimd.core.seats import Policy
-from scimd.core.standing import Rules, SourceRules
+from scimd.core.standing import Facts, Rules, SourceRules, Standing, standing
 from scimd.db.prepared import Prepared
 from scimd.db.tables import domains, organizations, projects, roles, rules, sources, value_effects
 
 _ORGANIZATIONS_KEPT = 1000
+_DECISIONS_KEPT = 1000
+_ALL_BUT_WHO = attrgetter(*(each.name for each in fields(Facts) if each.name != "person_id"))
 _ORGANIZATION = Prepared(select(organizations).where(organizations.c.id == bindparam("org_id")))
 #: By attribute and folded value: the value as the rule spells it, and what it gives.
 ValueEffects: TypeAlias = Mapping[tuple[ValueAttribute, str], tuple[str, tuple[Effect, ...]]]
@@ -64,6 +67,18 @@ class RuleBook:
     verified_domains: frozenset[str]
     seats_on_scim: Policy
     get_more_seats_url: str | None
+    #: What followed from which facts under these rules: newcomers of one source are all alike.
+    decided: dict[Any, Standing] = field(default_factory=dict, repr=False, compare=False)
+
+    def standing(self, facts: Facts) -> Standing:
+        """``core.standing``, which is pure and asks not who it is: worked out once for equal facts."""
+        alike = _ALL_BUT_WHO(facts)
+        found = self.decided.get(alike)
+        if found is None:
+            if len(self.decided) >= _DECISIONS_KEPT:
+                self.decided.clear()
+            found = self.decided[alike] = standing(facts, self.rules)
+        return found
 
     def source(self, source_id: SourceId | None) -> SourceBook:
         """Raises NotFound for a source that has ended or is another organization's."""

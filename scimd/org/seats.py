@@ -83,7 +83,7 @@ def allot(
 
 
 def _lock(tx: Tx) -> Pool:
-    (row,) = _LOCKED_POOL.all(tx.conn, {"org_id": tx.org_id})
+    (row,) = _LOCKED_POOL.all(tx.beside, {"org_id": tx.org_id})
     return Pool(row.seat_limit, row.used, row.allow_overage)
 
 
@@ -93,7 +93,7 @@ def _longest_waiting(tx: Tx, pool: Pool, freed: int) -> list[Waiter]:
     if free == 0:
         return []
     most = {"org_id": tx.org_id, "most": _AT_ONCE if free is None else free}
-    return [Waiter(PersonId(row.person_id), row.since) for row in _QUEUE.all(tx.conn, most)]
+    return [Waiter(PersonId(row.person_id), row.since) for row in _QUEUE.all(tx.beside, most)]
 
 
 def _claims(tx: Tx, wanting: Collection[PersonId]) -> list[Claim]:
@@ -122,7 +122,7 @@ def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, 
 
 def _write(tx: Tx, pool: Pool, used: int) -> None:
     if used != pool.used:
-        _USED.run(tx.conn, {"_org_id": tx.org_id, "_used": used})
+        _USED.run(tx.beside, {"_org_id": tx.org_id, "_used": used})
 
 
 def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
@@ -136,14 +136,14 @@ def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
             }
             for person_id in person_ids
         ]
-        tx.conn.execute(insert_ignore(tx.conn, waiting), rows)
+        tx.beside.execute(insert_ignore(tx.beside, waiting), rows)
 
 
 def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """These wait no longer. Somebody new never did."""
     known = [person_id for person_id in person_ids if person_id not in tx.created]
     if known:
-        _FORGET.run(tx.conn, {"org_id": tx.org_id, "keys": known})
+        _FORGET.run(tx.beside, {"org_id": tx.org_id, "keys": known})
 
 
 # ------------------------------------------------------------------------------ promotion

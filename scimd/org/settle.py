@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Standing, Status, standing
+from scimd.core.standing import CauseKind, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -66,8 +66,7 @@ def _count(tx: Tx) -> None:
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
-    rows = _PEOPLE.all(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
-    loaded = gather(tx.conn, tx.book, rows, blank=tx.created - tx.regrouped)
+    loaded = _load(tx, person_ids)
     decided = _decide(tx, loaded)
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
@@ -91,7 +90,19 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
         for person_id, row in loaded.rows.items()
     ]
     standing_rows.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
-    _tell(tx, outcomes)
+    _tell(tx, outcomes, loaded)
+
+
+def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
+    """Rows and facts, the rows locked. Of somebody new nothing has to be asked."""
+    new = tx.newcomers.waiting
+    known = [person_id for person_id in person_ids if person_id not in new]
+    rows: list[Row[Any]] = []
+    if known:
+        rows = _PEOPLE.all(tx.beside, {"org_id": tx.org_id, "keys": known})
+    # Their ids were made now: in order after all others.
+    rows += [new[person_id].row for person_id in sorted(person_ids) if person_id in new]
+    return gather(tx.beside, tx.book, rows, new=new, blank=tx.created - tx.regrouped)
 
 
 # ------------------------------------------------------------------------------ deciding
@@ -103,12 +114,11 @@ def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
     Who has a new document is decided as if its address were theirs, which it mostly is; where it
     turns out otherwise (another holds it, or another source owns the person) they are decided anew.
     """
-    rules = tx.book.rules
+    book = tx.book
     hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
     return {
-        person_id: standing(
-            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts,
-            rules,
+        person_id: book.standing(
+            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts
         )
         for person_id, facts in loaded.facts.items()
     }
@@ -125,7 +135,7 @@ def _correct(
         columns = profile.get(person_id)
         has = facts.has_address if columns is None else columns["sign_in_address"] is not None
         if has != (facts.has_address or person_id in hopeful):
-            decided[person_id] = standing(replace(facts, has_address=has), tx.book.rules)
+            decided[person_id] = tx.book.standing(replace(facts, has_address=has))
 
 
 # ------------------------------------------------------------------------------ seats
@@ -170,7 +180,7 @@ def _with_seat(decided: Standing) -> Standing:
 # ------------------------------------------------------------------------------ telling
 
 
-def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
+def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
     _complete_created(tx, outcomes)
     for outcome in outcomes:
         told = changes(outcome.person_id, outcome.before, outcome.after)
@@ -188,7 +198,7 @@ def _tell(tx: Tx, outcomes: list[Outcome]) -> None:
         if outcome.before is not None and outcome.before.may_enter and not outcome.after.may_enter
     ]
     sessions.end_for(tx, sorted({*ended, *lost}), "access ended")
-    invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes])
+    invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes], loaded.pending)
 
 
 #: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.

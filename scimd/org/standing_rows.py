@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -12,7 +12,7 @@ from sqlalchemy import Row, bindparam, update
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
 from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import grants, people, status_spans
 from scimd.org.tx import Tx
 
@@ -113,10 +113,9 @@ _STANDING_COLUMNS = (
 )  # fmt: skip
 
 
-_UPDATE_PEOPLE = Prepared(
-    update(people)
-    .where(people.c.org_id == bindparam("_org_id"), people.c.id == bindparam("_id"))
-    .values({name: bindparam(f"_{name}") for name in _STANDING_COLUMNS})
+#: Only what differs: SQLite writes every index of a column that is set anew, changed or not.
+_UPDATE_PEOPLE = Rewriting(
+    people, (people.c.org_id == bindparam("_org_id")) & (people.c.id == bindparam("_id")), _STANDING_COLUMNS
 )
 _INSERT_GRANTS, _INSERT_SPANS = Prepared(grants.insert()), Prepared(status_spans.insert())
 _END_SPANS = Prepared(
@@ -148,29 +147,42 @@ def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None
 
 
 def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> None:
-    rows = []
+    version = tx.book.rules.version
+    rows: list[tuple[PersonId, dict[str, Any]]] = []
     for outcome, columns in changed:
-        row = outcome.row._asdict()
-        version = tx.book.rules.version
-        rest = outcome.regrouped or "extension" in columns
-        if not columns and not rest and row["rules_version"] == version:
-            continue
-        values = {f"_{name}": columns.get(name, row[name]) for name in _STANDING_COLUMNS}
-        values |= {
-            "_id": row["id"],
-            "_org_id": tx.org_id,
-            "_rest": row["rest"] + rest,
-            "_rules_version": version,
-            "_changed_at": tx.now if columns else row["changed_at"],
-        }
-        rows.append(values)
-    if rows:
-        _park_addresses(tx, rows, changed)
-        _UPDATE_PEOPLE.many(tx.conn, rows)
+        row = outcome.row
+        values = {**columns, "changed_at": tx.now} if columns else {}
+        # Of somebody who is not written yet nobody has seen anything.
+        seen = outcome.person_id not in tx.newcomers.waiting
+        if seen and (outcome.regrouped or "extension" in columns):
+            values["rest"] = row.rest + 1
+        if row.rules_version != version:
+            values["rules_version"] = version
+        rows.append((outcome.person_id, values))
+    _park_addresses(tx, rows, changed)
+    new = [each for each in rows if each[0] in tx.newcomers.waiting]
+    known = [each for each in rows if each[0] not in tx.newcomers.waiting]
+    tx.newcomers.write(tx.beside, new)
+    _UPDATE_PEOPLE.many(tx.conn, [({"_org_id": tx.org_id, "_id": each}, values) for each, values in known])
+    tx.free_addresses.clear()
+    _show(tx, rows)
+
+
+def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:
+    """Whoever was written is answered as settling left them."""
+    for person_id, values in rows:
+        shown = tx.shown.get(person_id)
+        if shown is not None and "extension" in values:
+            rest = values.get("rest", shown.rest)
+            tx.shown[person_id] = replace(shown, rest=rest, extension=values["extension"])
+        elif shown is not None and "rest" in values:
+            tx.shown[person_id] = replace(shown, rest=values["rest"])
 
 
 def _park_addresses(
-    tx: Tx, rows: Sequence[dict[str, Any]], changed: Sequence[tuple[Outcome, dict[str, Any]]]
+    tx: Tx,
+    rows: Sequence[tuple[PersonId, Mapping[str, Any]]],
+    changed: Sequence[tuple[Outcome, dict[str, Any]]],
 ) -> None:
     """Addresses that swap or ring are let go by all before the first is written."""
     held = {
@@ -178,8 +190,12 @@ def _park_addresses(
         for outcome, columns in changed
         if "sign_in_key" in columns and outcome.row.sign_in_key is not None
     }
+    if not held:
+        return
     moving = [
-        held[row["_sign_in_key"]] for row in rows if held.get(row["_sign_in_key"], row["_id"]) != row["_id"]
+        held[key]
+        for person_id, values in rows
+        if (key := values.get("sign_in_key")) in held and held[key] != person_id
     ]
     if moving:
         tx.conn.execute(

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import NOT_IN_YET, events, invitations, login_attempts, people, published
+from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, people
 from scimd.org import audit, local_people, purging
 from scimd.org import invitations as door_invitations
 from scimd.org.gates import RESTORABLE_FOR
@@ -35,39 +35,46 @@ async def expire_all(door: Door) -> int:
         )
         .distinct()
     )
-    return await _each(door, query, door_invitations.expire_due)
+    return await _each(door, _of(query), door_invitations.expire_due)
 
 
 async def expire_welcomes(door: Door) -> int:
     """Write down whose link to a first password has expired. Every minute."""
-    return await _each(door, select(people.c.org_id).where(NOT_IN_YET), local_people.expire_welcomes)
+    query = select(people.c.org_id).where(NOT_IN_YET)
+    return await _each(door, _of(query), local_people.expire_welcomes)
 
 
 async def purge_all(door: Door) -> int:
     """Purge whoever was deleted 30 days ago. Daily."""
     due = people.c.deleted_at <= door.clock() - RESTORABLE_FOR
-    return await _each(door, select(people.c.org_id).where(due), purging.purge_due)
+    return await _each(door, _of(select(people.c.org_id).where(due)), purging.purge_due)
 
 
-async def publish_all(door: Door) -> int:
-    """Append new events to the chains. Every few seconds."""
-    done = select(published.c.seq).where(
-        published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
-    )
-    recent = events.c.at > door.clock() - audit.LATECOMERS
-    return await _each(door, select(events.c.org_id).where(recent, ~done.exists()).distinct(), audit.publish)
+async def publish_all(door: Door, *, within: timedelta = audit.LATECOMERS) -> int:
+    """Append new events, no older than that, to the chains. Every few seconds."""
+    since = door.clock() - within
+
+    async def publish(door: Door, org_id: OrgId) -> int:
+        return await audit.publish(door, org_id, within=within)
+
+    return await _each(door, lambda conn: audit.organizations_with_new(conn, since), publish)
 
 
-async def _each(door: Door, query: Select[str], work: Callable[[Door, OrgId], Awaitable[int]]) -> int:
+async def _each(
+    door: Door, find: Callable[[Connection], list[OrgId]], work: Callable[[Door, OrgId], Awaitable[int]]
+) -> int:
     """Do the work of each organization; the trouble of one does not keep the others waiting."""
     total = 0
-    found = await door.read(lambda conn: conn.execute(query).scalars().all())
-    for org_id in map(OrgId, dict.fromkeys(found)):
+    for org_id in await door.read(find):
         try:
             total += await work(door, org_id)
         except Refusal as exc:
             logger.warning("job_failed", job=work.__name__, org=org_id, why=exc.detail)
     return total
+
+
+def _of(query: Select[str]) -> Callable[[Connection], list[OrgId]]:
+    return lambda conn: list(map(OrgId, dict.fromkeys(conn.execute(query).scalars())))
 
 
 async def forget_attempts(door: Door) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Table, bindparam, select, update
@@ -14,6 +15,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
+from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
 from scimd.org import permissions
@@ -249,21 +251,40 @@ _PROOF = Prepared(
 )
 
 
+@lru_cache(maxsize=256)
+def _hash_of(text: str) -> bytes | None:
+    """What the database would hold of a token; None for what cannot be one."""
+    return token_hash(text) if is_token(text) else None
+
+
 async def authenticate(door: Door, text: str) -> TokenHolder | None:
     """Whose token this is, by one statement; None for every token that opens nothing (any more).
 
     A mistyped one is found out by its checksum, without the database. Expiry, revocation and the
     source's state are checked here and now, against the clock, whatever any job has done.
     """
-    if not is_token(text):
+    wanted = _hash_of(text)
+    if wanted is None:
         return None
-    now, wanted = door.clock(), {"hash": token_hash(text)}
 
-    def body(conn: Connection) -> TokenHolder | None:
-        row = _PROOF.first(conn, wanted)
-        return _holder(row) if row is not None and _opens(row, now) else None
+    def body(conn: Connection) -> _Proof | None:
+        known = kept(conn)
+        proof: _Proof | None = known.values.get(("token", wanted))
+        if proof is None and (row := _PROOF.first(conn, {"hash": wanted})) is not None:
+            proof = _Proof(row, _holder(row))
+            known.put(("token", wanted), proof, 1000)
+        return proof
 
-    return await door.glance(body, one=True)
+    proof = await door.db.glance(body, one=True)
+    return proof.holder if proof is not None and _opens(proof.row, door.clock()) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """What the database says of a token; kept as long as nothing at all is committed."""
+
+    row: Any
+    holder: TokenHolder
 
 
 def _opens(row: Any, now: datetime) -> bool:

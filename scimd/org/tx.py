@@ -22,8 +22,10 @@ from sqlalchemy.exc import IntegrityError
 from scimd.core.errors import Refusal
 from scimd.core.events import Event
 from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
+from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy
 from scimd.db.engine import Database, LostRace, is_unique_violation
+from scimd.org.newcomers import Newcomers
 from scimd.org.rulebook import RuleBook, RuleBooks
 from scimd.org.secrets import Keyring
 
@@ -126,7 +128,8 @@ class Inviting:
 class Tx:
     """What a body works with. Lives for one attempt of one call."""
 
-    conn: Connection
+    #: The connection, for statements that look at no row of somebody whom this body makes.
+    beside: Connection
     ctx: Context
     now: datetime
     chance: Chance
@@ -139,6 +142,12 @@ class Tx:
     touched: set[PersonId] = field(default_factory=set)
     #: Those of them who were not there before: no hand has given them anything yet.
     created: set[PersonId] = field(default_factory=set)
+    #: Those of these whose rows are not written yet.
+    newcomers: Newcomers = field(default_factory=Newcomers)
+    #: Sign-in addresses that nobody held when this body looked, until anything is settled.
+    free_addresses: set[str] = field(default_factory=set)
+    #: Users as this body wrote them, to be answered without being read back; groups left out.
+    shown: dict[PersonId, StoredUser] = field(default_factory=dict)
     #: Those of them who may lose something; where settling is put off, they come first.
     leaving: set[PersonId] = field(default_factory=set)
     #: Those of them whose groups, as SCIM shows them, changed.
@@ -165,10 +174,17 @@ class Tx:
     _book: RuleBook | None = None
 
     @property
+    def conn(self) -> Connection:
+        """The connection. Whoever is new is written first, so that any statement finds them."""
+        if self.newcomers.waiting:
+            self.newcomers.write_unsettled(self.beside)
+        return self.beside
+
+    @property
     def book(self) -> RuleBook:
         """What the organization decided. Ask after the body's own changes of it, not before."""
         if self._book is None:
-            self._book = self.books.of(self.conn, self.org_id)
+            self._book = self.books.of(self.beside, self.org_id)
         return self._book
 
     def forget_book(self) -> None:

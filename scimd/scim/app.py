@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from time import monotonic
 from urllib.parse import unquote_to_bytes
 
@@ -26,6 +26,7 @@ from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
+from scimd.http.patience import Within
 from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
@@ -181,8 +182,7 @@ class ScimServer:
 
     async def _handled(self, request: web.Request) -> web.Response:
         try:
-            async with asyncio.timeout(self.settings.request_timeout_s):
-                return await self._answer(request)
+            return await Within(self.settings.request_timeout_s, self._answer(request))
         except ScimError as exc:
             return error(exc)
         except Refusal as exc:
@@ -205,7 +205,9 @@ class ScimServer:
         segments = path_of(request)
         if segments is None:
             raise _nowhere()
-        served = await self._served_to(holder)
+        served = self._known(holder)
+        if served is None or served.generation != holder.generation:
+            served = await self._served_anew(holder)
         methods, resource_id = _route(segments, served.discovery)
         if request.method == hdrs.METH_OPTIONS:
             return answer(204, headers={"Allow": _allow(methods)})
@@ -231,12 +233,9 @@ class ScimServer:
     def _known(self, holder: TokenHolder) -> _Served | None:
         return self._served.get((holder.source_id, profiles.named(holder.profile).catalogue))
 
-    async def _served_to(self, holder: TokenHolder) -> _Served:
-        """What this source's clients are served: known as long as the organization decides nothing new."""
+    async def _served_anew(self, holder: TokenHolder) -> _Served:
+        """What this source's clients are served, until the organization decides something new."""
         form = profiles.named(holder.profile).catalogue
-        known = self._known(holder)
-        if known is not None and known.generation == holder.generation:
-            return known
         users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
         signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
         announced = form if named or form == "okta" else None
@@ -251,7 +250,7 @@ class ScimServer:
     ) -> Exchange:
         ctx = Context(
             org_id=holder.org_id,
-            actor=Actor("token", holder.token_id, holder.token_name),
+            actor=_actor(holder.token_id, holder.token_name),
             door="scim",
             correlation_id=request_id.of(request),
             source_id=holder.source_id,
@@ -304,6 +303,11 @@ class ScimServer:
             raise TooManyRequests(math.ceil(wait))
 
 
+@lru_cache(maxsize=1000)
+def _actor(token_id: str, name: str) -> Actor:
+    return Actor("token", token_id, name)
+
+
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:
     """What a path takes, and the id in it. Raises 404."""
     match segments:
@@ -346,7 +350,7 @@ def path_of(request: web.Request) -> tuple[str, ...] | None:
         return None
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
     try:
-        first, *rest = (unquote_to_bytes(part).decode() for part in parts)
+        first, *rest = (unquote_to_bytes(part).decode() for part in parts) if "%" in raw else parts
     except UnicodeDecodeError:
         return None
     return _SPELLED.get(first.lower(), first), *rest

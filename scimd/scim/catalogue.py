@@ -12,6 +12,7 @@ from aiohttp import web
 
 from scimd.core import catalogue as core
 from scimd.core.attributes import Resolved, ResourceKind
+from scimd.core.resource import Resources
 from scimd.org import catalogue
 from scimd.org.keyset import Position
 from scimd.scim.exchange import Exchange, answer, missing
@@ -77,7 +78,7 @@ async def _listing(ex: Exchange, what: What) -> web.Response:
     more = page and first + len(page) < len(resources)
     end = Position(None, _NEVER, page[-1]["id"]) if more else None
     rendered = [_rendered(ex, kind, each) for each in page]
-    return answer(200, pages.answer(rendered, len(resources), end, kind))
+    return answer(200, pages.answer(Resources.of(rendered), len(resources), end, kind))
 
 
 def _first(resources: list[Document], pages: Pages) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -14,7 +13,7 @@ from aiohttp import web
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
-from scimd.core.resource import Projection
+from scimd.core.resource import Projection, View
 from scimd.http import limits
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
@@ -29,17 +28,17 @@ _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
-#: A body that takes longer than this to come in may outlive the token that it was sent with.
-_LONG_S = 0.25
-PARAMETERS = (
-    "filter",
-    "sortBy",
-    "sortOrder",
-    "startIndex",
-    "count",
-    "attributes",
-    "excludedAttributes",
-    "cursor",
+PARAMETERS = frozenset(
+    (
+        "filter",
+        "sortBy",
+        "sortOrder",
+        "startIndex",
+        "count",
+        "attributes",
+        "excludedAttributes",
+        "cursor",
+    )
 )
 
 
@@ -87,7 +86,7 @@ class Sent:
     version: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Exchange:
     """What an endpoint works with.
 
@@ -132,6 +131,10 @@ class Exchange:
             only = _BRACKETS.sub("", only)
         return Projection.parse(kind, only, without)
 
+    def view(self, kind: ResourceKind) -> View:
+        """How the resources of the answer are shown."""
+        return View(self.settings.base_url, self.projection(kind))
+
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
         if self.sent is not None:
@@ -139,10 +142,10 @@ class Exchange:
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
         patience_s = self.settings.request_timeout_s * 0.9
-        began = time.monotonic()
+        waited = not self.request.content.is_eof()
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
         self.request[request_log.BODY] = raw
-        if time.monotonic() - began > _LONG_S:
+        if waited:  # the token may have died while the rest of the body was on its way
             await self.proof()
         return documents.parse(raw)
 
@@ -162,13 +165,18 @@ class Exchange:
 
 def query_of(request: web.Request) -> Mapping[str, str]:
     """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
-    if _BEYOND_ASCII.search(request.rel_url.raw_query_string):
-        _refuse_other_than_utf8(request.rel_url.raw_query_string)
-    given = request.query
-    for name in PARAMETERS:
-        if len(given.getall(name, ())) > 1:
+    raw = request.rel_url.raw_query_string
+    found: dict[str, str] = {}
+    if not raw:
+        return found
+    if _BEYOND_ASCII.search(raw):
+        _refuse_other_than_utf8(raw)
+    for name, value in request.query.items():
+        if name in found:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
-    return {name: given[name] for name in PARAMETERS if name in given}
+        if name in PARAMETERS:
+            found[name] = value
+    return found
 
 
 def _refuse_other_than_utf8(raw_query: str) -> None:
@@ -181,10 +189,9 @@ def _refuse_other_than_utf8(raw_query: str) -> None:
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    response = web.Response(status=status, body=body, headers=headers)
-    if body is not None:
-        response.headers["Content-Type"] = MEDIA_TYPE
-    return response
+    return web.Response(
+        status=status, body=body, headers=headers, content_type=None if body is None else MEDIA_TYPE
+    )
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from scimd.core.attributes import GROUP
 from scimd.core.people import Document, GroupId
-from scimd.core.resource import StoredGroup, etag, group_location, render_group
+from scimd.core.resource import Resources, StoredGroup, etag, group_location, render_group
 from scimd.org import groups, reads
 from scimd.org.groups import AssertGroup, GroupChange
 from scimd.scim import members_patch, patch
@@ -81,8 +81,8 @@ async def listing(ex: Exchange) -> web.Response:
     pages = Pages(ex, "groups")
     query = pages.of(list_query(ex, GROUP, projection, pages.paging), GROUP)
     found = await reads.scim_groups(ex.door, ex.ctx, query)
-    rendered = (render_group(each, ex.settings.base_url, projection) for each in found.resources)
-    return answer(200, pages.answer(rendered, found.total, found.end, GROUP))
+    rendered = [render_group(each, ex.settings.base_url, projection) for each in found.resources]
+    return answer(200, pages.answer(Resources.of(rendered), found.total, found.end, GROUP))
 
 
 async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
+from functools import cached_property, partial
 
 import orjson
 from scim2_models.path import FilterNode
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.people import fold
-from scimd.core.resource import Projection, StoredUser, render_list, render_user
+from scimd.core.resource import Projection, Resources, StoredUser, render_list, render_user
 from scimd.org.keyset import Position
 from scimd.org.reads import ListQuery
 from scimd.scim import cursors
@@ -63,13 +63,13 @@ class Sorting:
 class Pages:
     """How a list is paged: by index, or by cursor where the request has that parameter (RFC 9865).
 
-    By index, a page that begins where one ended a moment ago goes on from there, as long as the
-    total is what it was; else it is counted out.
+    By index, a page that begins where one ended or began a moment ago goes on from there, as long as
+    the total is what it was; else it is counted out.
     """
 
     def __init__(self, ex: Exchange, endpoint: str) -> None:
         self.ex = ex
-        self.digest = cursors.digest(endpoint, ex.query)
+        self._endpoint = endpoint
         self.by_cursor = "cursor" in ex.query
         self.cursor: Cursor | None = None
         settings = ex.settings
@@ -77,6 +77,11 @@ class Pages:
             self.paging = self._from_cursor()
         else:
             self.paging = Paging.parse(ex.query, default=settings.default_page, at_most=settings.max_page)
+
+    @cached_property
+    def digest(self) -> str:
+        """What the pages are pages of; a look-up of one is never asked."""
+        return cursors.digest(self._endpoint, self.ex.query)
 
     def _from_cursor(self) -> Paging:
         ex = self.ex
@@ -105,18 +110,26 @@ class Pages:
         if self.cursor is not None:
             here = self.cursor.kind == kind.name
             return replace(query, after=self.cursor.position if here else None, total=self.cursor.total)
-        known = None if self.by_cursor else ex.ends.get((self._owner, self.digest, self.paging.start_index))
+        if self.by_cursor or self.paging.start_index == 1:
+            return query
+        known = ex.ends.get((self._owner, self.digest, self.paging.start_index))
         return query if known is None else replace(query, after=known[0], if_total=known[1])
 
     def answer(
-        self, rendered: Iterable[bytes], total: int, end: Position | None, kind: ResourceKind
+        self,
+        resources: Resources,
+        total: int,
+        end: Position | None,
+        kind: ResourceKind,
+        before: Position | None = None,
     ) -> bytes:
         """The ListResponse, with the cursor of the next page where there is one."""
-        resources = list(rendered)
         if not self.by_cursor:
+            start = self.paging.start_index
+            if before is not None:
+                self.ex.ends.put((self._owner, self.digest, start), (before, total))
             if end is not None:
-                after = self.paging.start_index + len(resources)
-                self.ex.ends.put((self._owner, self.digest, after), (end, total))
+                self.ex.ends.put((self._owner, self.digest, start + resources.count), (end, total))
             return render_list(resources, total, self.paging.start_index)
         return render_list(resources, total, None, self.following(kind.name, end, total) if end else None)
 
@@ -130,6 +143,11 @@ class Pages:
 
 def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging: Paging) -> ListQuery:
     """What the request asks to be listed. Members and groups are read only where they are shown."""
+    sorting = Sorting.parse(ex.query, kind)
+    text = ex.query.get("filter")
+    key = looked_up(kind, text) if text is not None and sorting is None else None
+    if key is not None:
+        return ListQuery(user_name_key=key, start_index=paging.start_index, count=paging.count)
     scope = Scope(
         kind,
         ex.holder.org_id,
@@ -138,18 +156,13 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    sorting = Sorting.parse(ex.query, kind)
-    text = ex.query.get("filter")
-    key = looked_up(kind, text) if text is not None and sorting is None else None
-    node = parse(text) if text is not None and key is None else None
+    node = parse(text) if text is not None else None
     return ListQuery(
         where=condition(node, scope) if node is not None else None,
         matches=partial(_matches, ex, node) if node is not None and kind is not GROUP else None,
-        user_name_key=key,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,
-        with_groups=projection.wants("groups"),
         with_members=projection.wants("members"),
     )
 

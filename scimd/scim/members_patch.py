@@ -6,6 +6,7 @@ list, so that the cost follows the change and not the group (RFC 7644 §3.5.2; d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ from scimd.scim.values import Rules, taken_one
 
 _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
+#: What providers send, read without building a syntax tree. Nothing in it is escaped.
+_ONE_MEMBER = re.compile(r'members\[value eq "([!#-\[\]-~]{1,255})"\]')
 _VALUE = next(part for part in _ROW.sub if part.name == "value")
 
 
@@ -70,6 +73,9 @@ def split(operations: Sequence[Operation], rules: Rules) -> tuple[tuple[Operatio
 def _without_members(operation: Operation, change: MemberChange, rules: Rules) -> Iterator[Operation]:
     if operation.path is None or operation.path.lower() == GROUP_URN.lower():
         yield from _pathless(operation, change, rules)
+        return
+    if operation.op == "remove" and (one := _ONE_MEMBER.fullmatch(operation.path)):
+        change.removing([one[1]])
         return
     node = parse_path(operation.path)
     path = node if isinstance(node, AttrPath) else node.attr_path

@@ -121,6 +121,8 @@ class Behind:
                 await asyncio.shield(self.flush())
             except Refusal as exc:  # the database is away or busy; what waits, waits on
                 logger.warning("request_log_not_written", code=exc.code)
+            except Exception:  # one portion that cannot be written must not end the log
+                logger.exception("request_log_portion_lost")
 
     async def finish(self) -> None:
         """Write what waits, without sparing the processor: nobody is answered any more."""

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from scimd.core.attributes import GROUP
-from scimd.core.resource import StoredGroup, StoredUser, render_group, render_list, render_user
+from scimd.core.resource import Resources, StoredGroup, render_group, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
 from scimd.scim.errors import ScimError, invalid_value
@@ -33,8 +33,8 @@ async def everything(ex: Exchange) -> web.Response:
     ex = replace(ex, query=_parameters(await ex.message()))
     pages = Pages(ex, "all")
     found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
-    rendered = [render_user(each, ex.settings.base_url, ex.projection(ex.users)) for each in found.users]
-    rendered += [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
+    groups = [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
+    rendered = found.users + Resources.of(groups)
     start = None if pages.by_cursor else pages.paging.start_index
     return answer(200, render_list(rendered, found.total, start, found.next_cursor))
 
@@ -42,7 +42,7 @@ async def everything(ex: Exchange) -> web.Response:
 @dataclass(frozen=True, slots=True)
 class _Found:
     total: int
-    users: list[StoredUser]
+    users: Resources
     groups: list[StoredGroup]
     next_cursor: str | None = None
 
@@ -53,7 +53,7 @@ async def _by_index(ex: Exchange, pages: Pages) -> _Found:
     users = await _users(ex, user_query)
     if group_query is not None:
         after = max(1, start - users.total)
-        group_query = replace(group_query, start_index=after, count=wanted - len(users.resources))
+        group_query = replace(group_query, start_index=after, count=wanted - users.resources.count)
     groups = await _groups(ex, group_query)
     return _Found(users.total + groups.total, users.resources, groups.resources)
 
@@ -68,20 +68,22 @@ async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
         user_query = replace(user_query, count=0) if in_groups else replace(user_query, after=position)
     users = await _users(ex, user_query)
     if group_query is not None:
-        rest = wanted - len(users.resources)
+        rest = wanted - users.resources.count
         group_query = replace(group_query, count=rest, after=position if in_groups else None)
     groups = await _groups(ex, group_query)
     total = users.total + groups.total
     following = None
     if users.end is not None:
         following = pages.following(ex.users.name, users.end, total)
-    elif groups.end is not None or (groups.total and len(users.resources) == wanted > 0):
+    elif groups.end is not None or (groups.total and users.resources.count == wanted > 0):
         following = pages.following(GROUP.name, groups.end, total)
     return _Found(total, users.resources, groups.resources, following)
 
 
 async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
-    return await reads.scim_users(ex.door, ex.ctx, query) if query is not None else ListedUsers(0, [])
+    if query is None:
+        return ListedUsers(0, Resources.of([]))
+    return await reads.scim_users(ex.door, ex.ctx, query, ex.view(ex.users))
 
 
 async def _groups(ex: Exchange, query: ListQuery | None) -> ListedGroups:

@@ -30,13 +30,12 @@ async def create(ex: Exchange) -> web.Response:
 
 async def read(ex: Exchange) -> web.Response:
     """GET /Users/{id}."""
-    stored = await reads.scim_user(ex.door, ex.ctx, _id(ex))
-    if stored is None:
+    found = await reads.scim_user(ex.door, ex.ctx, _id(ex), ex.view(ex.users))
+    if found is None:
         raise missing(USER, ex.id)
-    tag = etag(stored.version, stored.rest)
-    if is_unchanged(ex.header("If-None-Match"), tag):
-        return answer(304, headers={"ETag": tag})
-    return _shown(ex, stored)
+    if is_unchanged(ex.header("If-None-Match"), found.tag):
+        return answer(304, headers={"ETag": found.tag})
+    return answer(200, found.body, {"ETag": found.tag})
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -78,12 +77,11 @@ async def delete(ex: Exchange) -> web.Response:
 
 async def listing(ex: Exchange) -> web.Response:
     """GET /Users with filter, sort, page and projection."""
-    projection = ex.projection(ex.users)
+    view = ex.view(ex.users)
     pages = Pages(ex, "users")
-    query = pages.of(list_query(ex, ex.users, projection, pages.paging), ex.users)
-    found = await reads.scim_users(ex.door, ex.ctx, query)
-    rendered = (render_user(each, ex.settings.base_url, projection) for each in found.resources)
-    return answer(200, pages.answer(rendered, found.total, found.end, ex.users))
+    query = pages.of(list_query(ex, ex.users, view.projection, pages.paging), ex.users)
+    found = await reads.scim_users(ex.door, ex.ctx, query, view)
+    return answer(200, pages.answer(found.resources, found.total, found.end, ex.users, found.before))
 
 
 def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:

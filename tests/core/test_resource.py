@@ -6,18 +6,23 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scimd.core.attributes import ENTERPRISE_URN, GROUP, GROUP_URN, SCIMD_URN, USER, USER_URN
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, GROUP_URN, SCIMD_URN, USER, USER_URN, moment
 from scimd.core.resource import (
     GroupRef,
     MemberRef,
     Projection,
+    Resources,
     StoredGroup,
     StoredUser,
+    groups_part,
     pack,
     render_group,
     render_list,
     render_user,
+    splice_users,
     unpack,
 )
 
@@ -103,7 +108,7 @@ def test_group_shows_members_only_where_they_were_read() -> None:
 
 
 def test_list_counts_what_it_carries() -> None:
-    page = orjson.loads(render_list([render_user(stored(), BASE)] * 2, 7, 3))
+    page = orjson.loads(render_list(Resources.of([render_user(stored(), BASE)] * 2), 7, 3))
     assert (page["totalResults"], page["startIndex"], page["itemsPerPage"], len(page["Resources"])) == (
         7,
         3,
@@ -150,3 +155,37 @@ def test_leaving_out_members_needs_no_parsing() -> None:
     assert Projection.parse(GROUP, "displayName", None).wants("members") is False
     assert Projection.parse(GROUP, "members.value", None).wants("members")
     assert Projection.parse(GROUP, None, None).wants("members")
+
+
+_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+_USERS = st.builds(
+    StoredUser,
+    person_id=st.uuids().map(str),
+    document=st.dictionaries(_TEXT, _TEXT | st.booleans() | st.lists(_TEXT, max_size=2), max_size=4).map(
+        pack
+    ),
+    version=st.integers(0, 2**31),
+    rest=st.integers(0, 2**31),
+    created_at=st.datetimes(timezones=st.just(UTC)),
+    changed_at=st.datetimes(timezones=st.just(UTC)),
+    groups=st.lists(st.builds(GroupRef, st.uuids().map(str), _TEXT, st.booleans()), max_size=2).map(tuple),
+)
+
+
+@given(st.lists(_USERS, max_size=4))
+def test_spliced_users_are_those_that_are_rendered_one_by_one(users: list[StoredUser]) -> None:
+    rows = [
+        (u.person_id, u.document, u.version, u.rest, moment(u.created_at), moment(u.changed_at))
+        for u in users
+    ]
+    spliced = splice_users(rows, [groups_part(each.groups, BASE) for each in users], BASE)
+    assert b"".join(spliced.pieces) == b",".join(render_user(each, BASE) for each in users)
+    assert spliced.count == len(users)
+
+
+def test_resources_of_two_kinds_make_one_list() -> None:
+    none, some = Resources.of([]), Resources.of([b"1", b"2"])
+    for both in (none + some, some + none):
+        assert (both.count, b"".join(both.pieces)) == (2, b"1,2")
+    assert b"".join((some + some).pieces) == b"1,2,1,2"
+    assert orjson.loads(render_list(none + none, 0, 1))["Resources"] == []

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from scimd.db.among import one_of
 from scimd.db.engine import Database
 from scimd.db.locks import insert_ignore
-from scimd.db.prepared import Locking, Prepared
+from scimd.db.prepared import Locking, Prepared, ahead
 from scimd.db.tables import metadata, people
 
 _p = people.c
@@ -111,3 +111,41 @@ async def test_glance_sees_what_was_committed_and_cannot_write(db: Database) -> 
     with pytest.raises(Exception, match="read"):
         await db.glance(lambda conn: _INSERT.many(conn, [_person("b")]))
     assert await db.glance(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "b"}), one=True) is None
+
+
+async def test_a_write_that_is_not_waited_for_is_seen_by_what_follows(db: Database) -> None:
+    def body(conn: Connection) -> list[Any]:
+        ahead(conn, (_SOME, {"keys": ["a"]}))  # made void by the write
+        _INSERT.many(conn, [_person("a")])
+        _RENAME.post(conn, {"_id": "a", "_name": "later"})
+        return [
+            _SOME.column(conn, {"keys": ["a"]}),
+            _ONE.first(conn, {"org_id": "o", "id": "a"}).display_name,
+        ]
+
+    assert await db.write(body) == [["a"], "later"]
+
+
+async def test_a_late_error_comes_in_its_place_when_the_body_is_run_again(db: Database) -> None:
+    met: list[str] = []
+
+    def body(conn: Connection) -> None:
+        try:
+            _INSERT.many(conn, [_person("b")])
+        except IntegrityError:
+            met.append("in its place")
+            raise
+        _INSERT.many(conn, [_person("c")])
+
+    await db.write(lambda conn: _INSERT.many(conn, [_person("b")]))
+    with pytest.raises(IntegrityError):
+        await db.write(body)
+    assert met == ["in its place"]
+    assert await db.read(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "c"})) is None
+
+
+async def test_text_that_cannot_be_sent_harms_no_other_statement(db: Database) -> None:
+    with pytest.raises((DBAPIError, UnicodeEncodeError)):
+        await db.write(lambda conn: _INSERT.many(conn, [_person("a"), _person("b", display_name="\ud800")]))
+    await db.write(lambda conn: _INSERT.many(conn, [_person("a")]))
+    assert (await db.glance(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "a"}))).id == "a"

@@ -140,6 +140,47 @@ async def test_neighbours_of_a_body_that_rolls_back_everything_are_run_again(url
     assert sorted(runs) == [1, 1, 2]
 
 
+@pytest.mark.parametrize("writes_first", [True, False])
+async def test_a_body_that_fails_takes_its_own_writes_along_and_nobody_elses(
+    url: str, writes_first: bool
+) -> None:
+    """Bodies run without savepoints: one that fails late has its neighbours run a second time."""
+    runs: list[int] = []
+
+    def counted(number: int) -> object:
+        def body(conn: Connection) -> int:
+            runs.append(number)
+            return add(number)(conn)
+
+        return body
+
+    def fails(conn: Connection) -> None:
+        if writes_first:
+            add(99)(conn)
+        raise ValueError("late")
+
+    free = threading.Event()
+    async with opened(url) as database:
+        for _ in range(2):  # the second batch after a spoilt one runs in savepoints
+            first = asyncio.create_task(database.write(lambda conn: free.wait(5)))
+            await asyncio.sleep(0.05)
+            numbers = (len(runs) + 1, len(runs) + 2)
+            bodies = [counted(numbers[0]), fails, counted(numbers[1])]
+            tasks: list[asyncio.Task[object]] = [
+                asyncio.create_task(database.write(body))  # type: ignore[arg-type]
+                for body in bodies
+            ]
+            await asyncio.sleep(0.05)
+            free.set()
+            answers = await asyncio.gather(first, *tasks, return_exceptions=True)
+            free.clear()
+            assert isinstance(answers[2], ValueError)
+        assert await database.read(count) == 4
+        assert "item 99" not in await database.read(names)
+    # What had not begun yet runs once.
+    assert len(runs) == (5 if writes_first else 4)
+
+
 async def test_a_commit_that_fails_fails_the_guilty_body_alone(url: str) -> None:
     """A deferred reference is looked at by COMMIT, which then refuses the whole batch."""
 

@@ -8,19 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Row, Table, select
 
+from scimd.core.attributes import USER
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
-from scimd.core.resource import StoredUser
+from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import metadata, people
-from scimd.org import audit, groups, organizations, seats, sources
+from scimd.org import audit, groups, organizations, reads, seats, sources
 from scimd.org import people as door_people
 from scimd.org.groups import AssertedGroup, AssertGroup
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser
 from scimd.org.organizations import NewOrganization
+from scimd.org.reads import ListQuery
 from scimd.org.secrets import Keyring
 from scimd.org.settle import settle
 from scimd.org.sources import NewSource
@@ -28,6 +31,8 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 
 T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+BASE = "https://scimd.example.com/scim/v2"
+VIEW = View(BASE, Projection.parse(USER, None, None))
 
 
 class Clock:
@@ -71,6 +76,22 @@ class House:
 
     async def push(self, *many: AssertUser, ctx: Context | None = None) -> list[Asserted]:
         return await self.run(lambda tx: door_people.record_users(tx, many), ctx)
+
+    async def seen(
+        self, person_id: str, ctx: Context | None = None, view: View = VIEW
+    ) -> dict[str, Any] | None:
+        """A user as a read shows them."""
+        shown = await reads.scim_user(self.door, ctx or self.as_scim(), person_id, view)
+        return None if shown is None else orjson.loads(shown.body)
+
+    async def listed(
+        self, query: ListQuery, ctx: Context | None = None, view: View = VIEW
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many there are, and those of the page."""
+        found = await reads.scim_users(self.door, ctx or self.as_scim(), query, view)
+        page = orjson.loads(b"[%b]" % b"".join(found.resources.pieces))
+        assert len(page) == found.resources.count
+        return found.total, page
 
     async def create(self, name: str, /, ctx: Context | None = None, **more: Any) -> StoredUser:
         return await door_people.create_user(self.door, ctx or self.as_scim(), user(name, **more))

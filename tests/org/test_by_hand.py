@@ -52,6 +52,7 @@ from scimd.org import links as one_time
 from scimd.org import (
     projects as project_rows,
 )
+from scimd.org import sessions as sessions_of
 from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context, Tx
@@ -484,6 +485,19 @@ async def test_a_new_address_signs_out_and_has_to_be_proved_again(acme: House) -
     assert (row.sign_in_address, row.address_verified_at) == ("ann@new.example", None)
     assert all(row.ended_at is not None for row in await acme.rows(sessions, person_id=ann))
     await clean(acme)
+
+
+async def test_an_address_that_a_directory_changes_signs_out_as_well(acme: House) -> None:
+    """L4: by whichever door."""
+    pushed = await acme.create("ann")
+    await acme.run(
+        lambda tx: sessions_of.start(tx, PersonId(pushed.person_id), "127.0.0.1", "test"), acme.as_admin()
+    )
+    await acme.change(pushed.person_id, title="Lead")
+    assert [row.ended_at for row in await acme.rows(sessions, person_id=pushed.person_id)] == [None]
+    await acme.change(pushed.person_id, emails=[{"value": "ann@new.example", "primary": True}])
+    (row,) = await acme.rows(sessions, person_id=pushed.person_id)
+    assert (row.ended_at is not None, row.ended_by) == (True, "address changed")
 
 
 async def test_what_a_directory_owns_is_refused_with_its_name(acme: House) -> None:

@@ -110,7 +110,12 @@ class Crowd:
             )
         if depth < 3 and roll < 0.35:
             return f"not ({self.filter(seen, depth + 1)})"
-        rows = [each for each in self.kind.attributes() if each.attribute.filterable]
+        # schemas is no attribute of the library's models: it compares them whatever their case.
+        rows = [
+            each
+            for each in self.kind.attributes()
+            if each.attribute.filterable and each.attribute.name != "schemas"
+        ]
         if roll < 0.55:
             found = self.chance.choice([each for each in rows if each.attribute.multi and _parts(each)])
             return f"{found}[{self.selection(found, seen)}]"

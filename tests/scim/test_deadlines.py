@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
+from scimd.http.patience import Within
 from scimd.org import reads
 from tests.scim.serving import PUBLIC_URL, installed
 
@@ -56,3 +57,50 @@ async def test_decompressed_body_is_bounded_and_a_small_one_is_taken(database_ur
         packed = gzip.compress(b'{"userName":"packed"}')
         made = await client.post("/Users", packed, headers={"Content-Encoding": "gzip"})
         assert (made.status, made.json["userName"]) == (201, "packed")
+
+
+async def _steps(*pauses: float) -> int:
+    for pause in pauses:
+        await asyncio.sleep(pause)
+    return len(pauses)
+
+
+@pytest.mark.parametrize("pauses", [(), (0.0,), (0.0, 0.001, 0.0)])
+async def test_what_ends_in_time_gives_its_value(pauses: tuple[float, ...]) -> None:
+    assert await Within(5, _steps(*pauses)) == len(pauses)
+
+
+async def test_what_waits_too_long_is_ended_wherever_it_waits() -> None:
+    for pauses in ((30.0,), (0.0, 30.0)):
+        with pytest.raises(TimeoutError):
+            await Within(0.01, _steps(*pauses))
+
+
+async def test_an_error_and_a_cancellation_come_through() -> None:
+    async def fails(pause: float | None) -> None:
+        if pause is not None:
+            await asyncio.sleep(pause)
+        raise LookupError
+
+    for pause in (None, 0.0):
+        with pytest.raises(LookupError):
+            await Within(5, fails(pause))
+
+    ended: list[str] = []
+
+    async def tidies() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0)
+            ended.append("tidy")
+
+    async def whole() -> None:
+        await Within(5, tidies())
+
+    task = asyncio.create_task(whole())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["tidy"]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scim2_models.path import ValuePath
 
 from scimd.core.attributes import GROUP_URN
+from scimd.scim import members_patch
 from scimd.scim.errors import ScimError
 from scimd.scim.members_patch import split
-from scimd.scim.patch import operations_of
+from scimd.scim.patch import operations_of, parse_path
 from scimd.scim.quirks.profiles import named
 from scimd.scim.values import Rules
 
@@ -106,3 +110,15 @@ def test_unclear_operation_changes_nobody(operation: dict[str, Any], scim_type: 
     with pytest.raises(ScimError) as refused:
         change(operation)
     assert refused.value.scim_type == scim_type
+
+
+@given(st.text(st.characters(max_codepoint=0x17F), min_size=1, max_size=300))
+def test_short_way_of_removing_a_member_means_what_the_syntax_tree_does(member: str) -> None:
+    path = f'members[value eq "{member}"]'
+    found = members_patch._ONE_MEMBER.fullmatch(path)
+    if found is not None:
+        node = parse_path(path)
+        assert isinstance(node, ValuePath)
+        assert members_patch._named(node.val_filter, path) == [found[1]]
+    else:
+        assume(not member.isalnum() or not member.isascii() or len(member) > 255)

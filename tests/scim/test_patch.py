@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scimd.core.attributes import ENTERPRISE_URN, USER, USER_URN
-from scimd.org.tokens import PROFILES as NAMES
+from scimd.core.bearer import PROFILES as NAMES
 from scimd.scim.errors import ScimError
 from scimd.scim.patch import apply, operations_of
 from scimd.scim.quirks.profiles import DEFAULT, PROFILES, RFC, named

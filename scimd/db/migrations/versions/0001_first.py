@@ -272,7 +272,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_group_members_key", "group_members", ["org_id", "source_id", "member_key"], unique=False
     )
-    op.create_index("ix_group_members_person", "group_members", ["org_id", "person_id"], unique=False)
+    op.create_index(
+        "ix_group_members_person", "group_members", ["org_id", "person_id", "group_id"], unique=False
+    )
     op.create_table(
         "groups",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -830,7 +832,7 @@ def upgrade() -> None:
         sa.Column("place", types.KeyText(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_waiting")),
     )
-    op.create_index("ix_waiting_order", "waiting", ["org_id", "since", "place"], unique=False)
+    op.create_index("ix_waiting_order", "waiting", ["org_id", "since", "place", "person_id"], unique=False)
     if op.get_bind().dialect.name == "sqlite":
         op.get_bind().exec_driver_sql(
             """

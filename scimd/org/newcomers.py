@@ -1,0 +1,73 @@
+"""People whom a body makes: kept back until they are settled, then written once.
+
+Most of a person's row is their standing. Inserted before settling, it would be written twice, read
+back in between, and every index of it touched twice.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Column, Connection, DefaultClause
+
+from scimd.core.people import PersonId
+from scimd.core.standing import AssertionFact
+from scimd.db.prepared import Prepared
+from scimd.db.tables import people
+
+_INSERT = Prepared(people.insert())
+_Row: Any = namedtuple("Row", [column.key for column in people.c])  # type: ignore[misc]
+#: The narrowest standing there is, for whoever is written before being settled.
+_NARROWEST: Mapping[str, Any] = {
+    "status": "pending",
+    "causes": [],
+    "primary_role": "user",
+    "roles": ["user"],
+    "rules_version": 0,
+}
+
+
+def _default(column: Column[Any]) -> Any:
+    """What the database would put in where nothing is said."""
+    given = column.server_default
+    if not isinstance(given, DefaultClause):
+        return None
+    said = str(getattr(given.arg, "text", given.arg))
+    return orjson.loads(said) if said in ("true", "false") or said.isdecimal() else said.strip("'")
+
+
+_EMPTY: Mapping[str, Any] = {**{column.key: _default(column) for column in people.c}, **_NARROWEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """Somebody new: the columns that are known before settling, and what their source says of them."""
+
+    columns: Mapping[str, Any]
+    asserted: AssertionFact
+
+    @property
+    def row(self) -> Any:
+        """As ``select(people)`` would give it."""
+        return _Row(**{**_EMPTY, **self.columns})
+
+
+@dataclass(slots=True)
+class Newcomers:
+    """Those of one transaction who are not written yet."""
+
+    waiting: dict[PersonId, Newcomer] = field(default_factory=dict)
+
+    def write(self, conn: Connection, settled: Iterable[tuple[PersonId, Mapping[str, Any]]]) -> None:
+        """Write these, with the columns that settling found."""
+        _INSERT.many(
+            conn, [{**_EMPTY, **self.waiting.pop(each).columns, **columns} for each, columns in settled]
+        )
+
+    def write_unsettled(self, conn: Connection) -> None:
+        """Write all who wait, as people who may do nothing yet."""
+        self.write(conn, [(each, {}) for each in list(self.waiting)])
