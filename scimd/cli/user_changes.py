@@ -17,6 +17,7 @@ from scimd.cli.common import (
     print_json,
     run,
 )
+from scimd.cli.user_import import import_
 from scimd.config import Config
 from scimd.core.people import UNSET, LicenceId, OrgId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
@@ -45,6 +46,7 @@ def register(app: typer.Typer) -> None:
         ("project", project), ("licence", licence), ("disable", disable), ("enable", enable),
         ("deactivate", deactivate), ("reactivate", reactivate), ("delete", delete), ("restore", restore),
         ("move", move), ("reset-password", reset_password), ("approve", approve), ("detach", detach),
+        ("import", import_),
     ):  # fmt: skip
         app.command(name)(command)
 
