@@ -119,6 +119,8 @@ class Endpoint:
     needs_if_match: bool
     #: For operators only, and about no single organization.
     of_installation: bool
+    #: For operators only, in whichever organization they act.
+    operators_only: bool
 
     @property
     def is_write(self) -> bool:
@@ -149,6 +151,7 @@ def endpoint(
     etag: bool = False,
     needs_if_match: bool = False,
     of_installation: bool = False,
+    operators_only: bool = False,
 ) -> Callable[[Handler], Endpoint]:
     """Make a row of the handler below.
 
@@ -184,6 +187,7 @@ def endpoint(
             etag=etag,
             needs_if_match=needs_if_match,
             of_installation=of_installation,
+            operators_only=operators_only or of_installation,
         )
 
     return made

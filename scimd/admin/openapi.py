@@ -117,7 +117,7 @@ def _operation(row: Endpoint, schemas: _Schemas) -> dict[str, Any]:
 
 
 def needs_text(row: Endpoint) -> str:
-    if row.of_installation:
+    if row.operators_only:
         return "For operators."
     needs = " or ".join(f"`{need}`" for need in row.needs)
     return f"Needs {needs}." if needs else "For everybody with a credential of the organization."

@@ -1,4 +1,4 @@
-"""Projects: the list, one of them."""
+"""Projects: listed, made, renamed, archived; and who takes part, by whose word."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from scimd.admin.bulk import bulk
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Flag, Listed, ListQuery, Output, Search
-from scimd.org import catalogue_reads
+from scimd.admin.models import Flag, Input, Listed, ListQuery, Name, Output, Search
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnedBySource
+from scimd.core.people import ProjectId
+from scimd.org import catalogue_reads, project_upkeep
 
 
 class Project(Output):
@@ -41,3 +44,85 @@ async def index(call: Call, query: ProjectQuery) -> Listed[Project]:
 async def show(call: Call) -> Project:
     """Show a project."""
     return Project.of(await catalogue_reads.get_project(call.door, call.org_id, call.id))
+
+
+# ------------------------------------------------------------------------------ changing
+
+_MANAGE = ("projects.manage",)
+
+
+class NewProject(Input):
+    name: Name
+
+
+async def _shown(call: Call, project_id: str) -> Project:
+    return Project.of(await catalogue_reads.get_project(call.door, call.org_id, project_id))
+
+
+@endpoint("POST", "/projects", needs=_MANAGE, refuses=(InvalidValue, NotUnique), status=201)
+async def create(call: Call, body: NewProject) -> Project:
+    """Make a project."""
+    return await _shown(call, await project_upkeep.create(call.door, call.ctx, body.name))
+
+
+@endpoint(
+    "PATCH",
+    "/projects/{id}",
+    needs=_MANAGE,
+    refuses=(NotFound, InvalidValue, NotUnique, NotAllowedNow, OwnedBySource),
+    etag=True,
+)
+async def change(call: Call, body: NewProject) -> Project:
+    """Rename a project.
+
+    The name of one that a living group made follows the group's.
+    """
+    check = call.unchanged(Project.of)
+    await project_upkeep.rename(call.door, call.ctx, ProjectId(call.id), body.name, check)
+    return await _shown(call, call.id)
+
+
+@endpoint("POST", "/projects/{id}/archive", needs=_MANAGE, refuses=(NotFound, NotAllowedNow))
+async def archive(call: Call) -> Project:
+    """Archive a project.
+
+    Everybody's part in it goes dormant, and its name is free.
+    """
+    await project_upkeep.archive(call.door, call.ctx, ProjectId(call.id))
+    return await _shown(call, call.id)
+
+
+@endpoint("POST", "/projects/{id}/unarchive", needs=_MANAGE, refuses=(NotFound, NotUnique))
+async def unarchive(call: Call) -> Project:
+    """Bring back an archived project, with everybody's part in it."""
+    await project_upkeep.unarchive(call.door, call.ctx, ProjectId(call.id))
+    return await _shown(call, call.id)
+
+
+archive_many = bulk(archive, "/projects/archive")
+
+
+class ProjectMember(Output):
+    """One reason for which somebody takes part."""
+
+    person_id: str
+    display_name: str
+    status: str
+    project_role: str | None
+    origin: Literal["manual", "group", "default"]
+    by: str = Field(description="The admin, or the group's name.")
+    source: str | None
+    rule: int | None
+    dormant: bool = Field(description="Kept, and without effect for now.")
+    since: datetime
+
+
+class MemberQuery(ListQuery):
+    sort: Literal["since", "-since", "name", "-name"] = "since"
+
+
+@endpoint("GET", "/projects/{id}/members", needs=("users.read", "projects.manage"))
+async def members(call: Call, query: MemberQuery) -> Listed[ProjectMember]:
+    """List who takes part in a project: a row for each reason."""
+    found = await project_upkeep.members_window(call.door, call.org_id, call.id, call.window)
+    return Listed.of(found, ProjectMember.of)

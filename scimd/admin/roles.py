@@ -1,11 +1,16 @@
-"""Roles: what each allows, and how many hold it."""
+"""Roles: what each allows, and how many hold it; and roles of the organization's own."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Output
+from scimd.admin.models import Input, Name, Output
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.people import RoleName
+from scimd.core.roles import OrgRole, Permission
 from scimd.org import custom_roles
 
 
@@ -22,6 +27,16 @@ class Roles(Output):
     items: list[Role]
 
 
+class RoleValues(Input):
+    label: Name
+    permissions: Annotated[list[Permission], Field(max_length=100)]
+    may_hold_projects: bool = True
+
+
+class NewRole(RoleValues):
+    name: Name = Field(description="Small letters, digits, dashes.")
+
+
 @endpoint("GET", "/roles", needs=("users.read",))
 async def index(call: Call) -> Roles:
     """List the roles of the organization.
@@ -30,3 +45,51 @@ async def index(call: Call) -> Roles:
     """
     found = await custom_roles.list_roles(call.door, call.org_id)
     return Roles(items=[Role.of(role) for role in found])
+
+
+@endpoint("GET", "/roles/{name}", needs=("users.read",), etag=True)
+async def show(call: Call) -> Role:
+    """Show a role."""
+    return await _shown(call, call.path["name"])
+
+
+async def _shown(call: Call, name: str) -> Role:
+    return Role.of(await custom_roles.get(call.door, call.org_id, RoleName(name)))
+
+
+def _of(name: str, values: RoleValues) -> OrgRole:
+    return OrgRole(RoleName(name), values.label, frozenset(values.permissions), values.may_hold_projects)
+
+
+@endpoint("POST", "/roles", needs=("organization.manage",), refuses=(InvalidValue, NotUnique))
+async def create(call: Call, body: NewRole) -> Role:
+    """Make a role.
+
+    Nobody puts into it what they may not do themselves.
+    """
+    await custom_roles.create(call.door, call.ctx, _of(body.name, body))
+    return await _shown(call, body.name)
+
+
+@endpoint(
+    "PUT",
+    "/roles/{name}",
+    needs=("organization.manage",),
+    refuses=(NotFound, InvalidValue, NotAllowedNow),
+    etag=True,
+    needs_if_match=True,
+)
+async def replace(call: Call, body: RoleValues) -> Role:
+    """Replace what a role of one's own is.
+
+    It counts at the next request of everybody who holds it.
+    """
+    name = call.path["name"]
+    await custom_roles.change(call.door, call.ctx, _of(name, body), call.unchanged(Role.of))
+    return await _shown(call, name)
+
+
+@endpoint("DELETE", "/roles/{name}", needs=("organization.manage",), refuses=(NotFound, NotAllowedNow))
+async def delete(call: Call) -> None:
+    """Delete a role of one's own that nobody holds and no rule gives."""
+    await custom_roles.delete(call.door, call.ctx, RoleName(call.path["name"]))

@@ -70,7 +70,7 @@ def options_of(methods: list[str]) -> guard.Handler:
 
 async def _call(row: Endpoint, request: web.Request) -> Call:
     door, visit = request.app[DOOR], await visit_of(request, "organization")
-    if row.of_installation and not visit.holder.is_operator:
+    if row.operators_only and not visit.holder.is_operator:
         raise Forbidden("of an operator")
     if_match = _if_match(request)
     if row.needs_if_match and if_match is None:

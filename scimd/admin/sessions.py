@@ -26,6 +26,7 @@ class Session(Output):
     expires_at: datetime
     ended_at: datetime | None
     ended_by: str | None
+    origin: str | None = Field(description="The application that reported it; null: scimd's own.")
 
 
 class LoginAttempt(Output):
@@ -35,6 +36,7 @@ class LoginAttempt(Output):
     ip: str
     success: bool
     reason: str
+    origin: str | None = Field(description="The application that reported it; null: scimd's own.")
     at: datetime
 
 

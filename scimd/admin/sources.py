@@ -124,6 +124,8 @@ class Token(Output):
     source_name: str
     name: str
     profile: str
+    scopes: list[str]
+    trace_until: datetime | None = Field(description="Until then its successful reads are logged, too.")
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None

@@ -1,4 +1,4 @@
-"""Teams: the list, one of them."""
+"""Teams: listed, made, renamed, deleted."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Listed, ListQuery, Output, Search
-from scimd.org import catalogue_reads
+from scimd.admin.models import Input, Listed, ListQuery, Name, Output, Search
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.org import catalogue_reads, named
 
 
 class Team(Output):
@@ -35,3 +36,32 @@ async def index(call: Call, query: TeamQuery) -> Listed[Team]:
 async def show(call: Call) -> Team:
     """Show a team."""
     return Team.of(await catalogue_reads.get_thing(call.door, call.org_id, "team", call.id))
+
+
+class NewTeam(Input):
+    name: Name
+
+
+_MANAGE = ("users.manage",)
+
+
+@endpoint("POST", "/teams", needs=_MANAGE, refuses=(InvalidValue, NotUnique), status=201)
+async def create(call: Call, body: NewTeam) -> Team:
+    """Make a team."""
+    return Team.of(await named.create(call.door, call.ctx, "team", body.name))
+
+
+@endpoint("PATCH", "/teams/{id}", needs=_MANAGE, refuses=(NotFound, InvalidValue, NotUnique), etag=True)
+async def change(call: Call, body: NewTeam) -> Team:
+    """Rename a team.
+
+    Rules that name it make a new one of the old name.
+    """
+    check = call.unchanged(Team.of)
+    return Team.of(await named.rename(call.door, call.ctx, "team", call.id, body.name, check))
+
+
+@endpoint("DELETE", "/teams/{id}", needs=_MANAGE, refuses=(NotFound, NotAllowedNow))
+async def delete(call: Call) -> None:
+    """Delete a team that nobody has and no rule gives."""
+    await named.delete(call.door, call.ctx, "team", call.id)

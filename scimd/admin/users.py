@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
 from scimd.admin.audit import AuditEntry
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Flag, Listed, ListQuery, Output, Search, Text
-from scimd.core.errors import NotFound
-from scimd.org import audit_reads, labels, reads, user_reads
+from scimd.admin.models import Flag, Id, Input, Listed, ListQuery, Name, Output, Search, Text
+from scimd.core.errors import (
+    InvalidValue,
+    NotAllowedNow,
+    NotFound,
+    NotUnique,
+    OwnedBySource,
+    SeatLimitReached,
+)
+from scimd.core.people import UNSET, PersonId, ProjectId, RoleName, TeamId
+from scimd.core.roles import MEMBER, USER
+from scimd.org import audit_reads, labels, local_people, reads, user_reads
 from scimd.org.admin_reads import PersonPage
 from scimd.org.audit_reads import EntryFilter
+from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.user_reads import UserFilter
 
 Status = Literal["active", "pending", "inactive"]
@@ -155,6 +165,45 @@ def _grants(page: PersonPage, names: dict[str, str]) -> list[Grant]:
     return sorted(found, key=lambda grant: (grant.kind, grant.name, grant.origin, grant.rule or 0, grant.by))
 
 
+class InProject(Input):
+    id: Id
+    role: Name = Field(MEMBER, description="`owner`, `member` or `viewer`, or one of your own.")
+
+
+#: What somebody new takes part in.
+Projects = Annotated[list[InProject], Field(max_length=100)]
+
+
+def projects_of(given: list[InProject] | None) -> dict[ProjectId, RoleName] | None:
+    """None, and none at all: the organization's default project. Raises InvalidValue for one named twice."""
+    found = {ProjectId(each.id): RoleName(each.role) for each in given or ()}
+    if len(found) != len(given or ()):
+        raise InvalidValue("projects", "name a project twice")
+    return found or None
+
+
+class NewUser(Input):
+    email: Text = Field(description="The address to sign in with; the mail goes there.")
+    user_name: Text | None = Field(None, description="Null: made of the address.")
+    display_name: Text | None = None
+    role: Name = USER
+    projects: Projects | None = Field(None, description="Null: the organization's default project.")
+    team: Id | None = Field(None, description="A team's id.")
+
+
+class NewService(Input):
+    user_name: Name = Field(description="Small letters, digits, dashes.")
+    display_name: Name
+    owner: Name = Field(description="Who answers for it.")
+    role: Name = USER
+
+
+class UserChange(Input):
+    user_name: Text | None = Field(None, description="Small letters, digits, dashes.")
+    display_name: Text | None = Field(None, description="Null: the address stands in its place.")
+    email: Text | None = Field(None, description="The person confirms it; until then it is unproved.")
+
+
 class UserQuery(ListQuery):
     q: Search | None = Field(None, description="A part of a name or an address.")
     status: Status | None = None
@@ -190,6 +239,72 @@ async def index(call: Call, query: UserQuery) -> Listed[UserRow]:
 async def show(call: Call) -> User:
     """Show a user."""
     return User.of(await user_reads.get_user(call.door, call.org_id, call.id))
+
+
+@endpoint(
+    "POST",
+    "/users",
+    needs=("users.manage",),
+    refuses=(InvalidValue, NotUnique, NotFound, SeatLimitReached, NotAllowedNow),
+    status=201,
+)
+async def add(call: Call, body: NewUser) -> User:
+    """Add a user directly.
+
+    A link to set a password goes by mail, and works for three hours. To let them accept first, invite
+    them instead.
+    """
+    new = NewPerson(
+        body.email,
+        body.user_name,
+        body.display_name,
+        RoleName(body.role),
+        projects_of(body.projects),
+        TeamId(body.team) if body.team else None,
+    )
+    return await _shown(call, await local_people.add(call.door, call.ctx, new))
+
+
+@endpoint(
+    "POST",
+    "/service-accounts",
+    needs=("users.manage",),
+    refuses=(InvalidValue, NotUnique),
+)
+async def add_service(call: Call, body: NewService) -> User:
+    """Add a service account.
+
+    It has no mail, no password and no seat, and no source ever matches it. It is listed among the
+    users, as `kind=service`.
+    """
+    new = NewServiceAccount(body.user_name, body.display_name, body.owner, RoleName(body.role))
+    return await _shown(call, await local_people.add_service_account(call.door, call.ctx, new))
+
+
+@endpoint(
+    "PATCH",
+    "/users/{id}",
+    needs=("users.manage",),
+    refuses=(NotFound, InvalidValue, NotUnique, OwnedBySource, NotAllowedNow),
+    etag=True,
+)
+async def change(call: Call, body: UserChange) -> User:
+    """Change user name, display name or address.
+
+    What a source owns is refused with its name. A new address is unproved until the person confirms
+    it, and ends their sessions.
+    """
+    given = body.given()
+    for name in ("user_name", "email"):
+        if name in given and given[name] is None:
+            raise InvalidValue(name, "cannot be emptied")
+    wanted = Edit(given.get("user_name", UNSET), given.get("display_name", UNSET), given.get("email", UNSET))
+    await local_people.edit(call.door, call.ctx, PersonId(call.id), wanted, call.unchanged(User.of))
+    return await _shown(call, call.id)
+
+
+async def _shown(call: Call, person_id: str) -> User:
+    return User.of(await user_reads.get_user(call.door, call.org_id, person_id))
 
 
 @endpoint("GET", "/users/{id}/explain", needs=("users.read",))

@@ -17,6 +17,7 @@ from scimd.cli.common import (
     print_json,
     run,
 )
+from scimd.cli.user_import import import_
 from scimd.config import Config
 from scimd.core.people import UNSET, LicenceId, OrgId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
         ("deactivate", deactivate), ("reactivate", reactivate), ("delete", delete), ("restore", restore),
         ("move", move), ("reset-password", reset_password),
         ("reset-second-factor", reset_second_factor), ("approve", approve), ("detach", detach),
+        ("import", import_),
     ):  # fmt: skip
         app.command(name)(command)
 

@@ -25,6 +25,8 @@ Permission = Literal[
     "audit.read",
     "organization.manage",
     "partner.approve",
+    "access.read",
+    "sign_ins.report",
 ]
 EffectKind = Literal["role", "project", "team", "licence"]
 #: What of a user's document a rule may name, besides groups: a value of ``roles`` or ``entitlements``.
@@ -72,6 +74,8 @@ BUILT_IN: Mapping[RoleName, OrgRole] = {
                     "plans.approve",
                     "audit.read",
                     "organization.manage",
+                    "access.read",
+                    "sign_ins.report",
                 }
             ),
             may_hold_projects=False,

@@ -858,6 +858,7 @@ sessions = Table(
     _time("expires_at"),
     _time("ended_at", null=True),
     _text("ended_by", null=True),
+    _text("origin", null=True),  # the application that reported it; its own hash opens nothing
     Index("uq_sessions_hash", "hash", unique=True),
     Index("ix_sessions_person", "org_id", "person_id", "ended_at"),
 )
@@ -873,6 +874,7 @@ login_attempts = Table(
     _text("ip"),
     _flag("success"),
     _text("reason"),
+    _text("origin", null=True),  # the application that reported it
     _time("at"),
     Index("ix_login_attempts_at", "org_id", "at"),
     Index("ix_login_attempts_address", "org_id", "address_key", "at"),

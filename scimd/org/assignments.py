@@ -33,8 +33,8 @@ async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
-        _role_to_give(tx, role)
         _reach_roles(tx, person_id)
+        _role_to_give(tx, role)
         if role == USER:
             _no_rule_gives(tx, person_id, "role", apart_from=USER)
         if not (role == USER and not _by_hand(tx, person_id, "role")):
@@ -49,8 +49,8 @@ async def add_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
-        _role_to_give(tx, role)
         _reach_roles(tx, person_id)
+        _role_to_give(tx, role)
         if not _by_hand(tx, person_id, "role", role):
             _give(tx, person_id, "role", role)
 

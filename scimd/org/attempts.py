@@ -65,7 +65,9 @@ def close(tx: Tx, attempt_id: str, *, success: bool, reason: str) -> None:
 
 def _hold_back(tx: Tx, address: str, ip: str) -> None:
     attempt = login_attempts.c
-    since = (attempt.ip == ip) & (attempt.at > tx.now - WINDOW) & ~attempt.success
+    # What applications report is theirs to hold back: counted here, it would be a way to lock people out.
+    ours = attempt.origin.is_(None) & ~attempt.success
+    since = (attempt.ip == ip) & (attempt.at > tx.now - WINDOW) & ours
     mine = (attempt.org_id == tx.org_id) & (attempt.address_key == fold(address))
     limit = tx.settings.sign_in_attempts
     row = tx.conn.execute(
@@ -85,6 +87,7 @@ def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:
         select(func.count().label("all"), func.min(attempt.at).label("oldest")).where(
             attempt.org_id == tx.org_id,
             attempt.person_id == person_id,
+            attempt.origin.is_(None),
             attempt.at > tx.now - WINDOW,
             attempt.reason.in_((_PENDING_SECOND, WRONG_SECOND)),
         )

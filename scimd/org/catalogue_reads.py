@@ -145,8 +145,15 @@ async def list_projects(
 
 async def get_project(door: Door, org_id: OrgId, project_id: str) -> ProjectRecord:
     """Raises NotFound."""
-    query = _projects(org_id).where(projects.c.id == project_id)
-    return _project(await _one(door, query, "project", project_id))
+    return await door.read(lambda conn: find_project(conn, org_id, project_id))
+
+
+def find_project(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRecord:
+    """As ``get_project``, in a transaction."""
+    row = conn.execute(_projects(org_id).where(projects.c.id == project_id)).first()
+    if row is None:
+        raise NotFound("project", project_id)
+    return _project(row)
 
 
 def _project(row: Row[Any]) -> ProjectRecord:

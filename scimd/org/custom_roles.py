@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from scimd import config
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
@@ -36,6 +36,11 @@ class RoleRecord:
 
 async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
     """All roles of the organization, by name."""
+    query = _query(org_id).order_by(roles.c.name)
+    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+def _query(org_id: OrgId) -> Select[Any]:
     held = (
         select(func.count(grants.c.person_id.distinct()))
         .where(
@@ -46,8 +51,7 @@ async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
         )
         .scalar_subquery()
     )
-    query = select(roles, held.label("people")).where(roles.c.org_id == org_id).order_by(roles.c.name)
-    return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+    return select(roles, held.label("people")).where(roles.c.org_id == org_id)
 
 
 async def get(door: Door, org_id: OrgId, name: RoleName) -> RoleRecord:
@@ -88,16 +92,21 @@ async def create(door: Door, ctx: Context, role: OrgRole) -> None:
     await door.run(ctx, body)
 
 
-async def change(door: Door, ctx: Context, role: OrgRole) -> None:
+async def change(
+    door: Door, ctx: Context, role: OrgRole, check: Callable[[RoleRecord], None] | None = None
+) -> None:
     """Change label, permissions or whether it may hold projects; it counts at everybody's next request.
 
     Raises NotFound, NotAllowedNow for a built-in role, Forbidden for a permission that the caller
-    lacks, whether it is given or taken.
+    lacks, whether it is given or taken; and what ``check`` raises of the role as it is.
     """
     permissions.require(ctx, "organization.manage")
 
     def body(tx: Tx) -> None:
         was = _own(tx, role.name)
+        if check is not None:
+            (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == role.name))
+            check(_record(row))
         by_hand.must_hold(tx, was)
         _check(tx, role)
         if was == role:

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import insert_ignore
@@ -81,8 +81,7 @@ def _values(keys: Keyring, org_id: OrgId, domain: str) -> list[str]:
 
 async def declare(door: Door, ctx: Context, text: str) -> DomainRecord:
     """An operator's word that the domain is the organization's. Raises Forbidden, NotUnique."""
-    if not permissions.is_trusted(ctx):
-        raise Forbidden("of an operator; claim the domain instead, and prove it by DNS")
+    permissions.require_operator(ctx, "organization.manage")
     return await _write(door, ctx, one_domain(text), "operator", verified=True)
 
 

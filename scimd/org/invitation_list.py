@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, Select, func, select
 from scimd.core.errors import NotFound
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.people import InvitationId, OrgId, PersonId, SourceId
+from scimd.db.among import among
 from scimd.db.tables import deliveries, invitations, people
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
@@ -138,7 +140,22 @@ async def get(door: Door, org_id: OrgId, invitation_id: str) -> InvitationRecord
     return _record(row, now)
 
 
-def one(conn: Connection, org_id: OrgId, invitation_id: InvitationId) -> InvitationRecord:
+def one(
+    conn: Connection, org_id: OrgId, invitation_id: InvitationId, now: datetime | None = None
+) -> InvitationRecord:
+    """``now`` None: its status as it is stored."""
     query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
     row = conn.execute(query).one()
-    return _record(row, row.created_at)
+    return _record(row, now or row.created_at)
+
+
+async def newest_of(door: Door, org_id: OrgId, person_ids: Sequence[PersonId]) -> dict[str, str]:
+    """The id of each person's newest invitation, by the person's."""
+    i = invitations.c
+    query = select(i.person_id, func.max(i.id).label("newest")).where(i.org_id == org_id)
+
+    def body(conn: Connection) -> dict[str, str]:
+        rows = conn.execute(query.where(among(conn, i.person_id, person_ids)).group_by(i.person_id))
+        return {row.person_id: row.newest for row in rows}
+
+    return await door.read(body)

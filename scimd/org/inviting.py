@@ -6,21 +6,30 @@ and let it lapse is invited again; whom an admin deactivated comes back by accep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
 
-from scimd.core.errors import InvalidValue, NotAllowedNow, Refusal, TooManyRequests
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, TooManyRequests
 from scimd.core.events import Event, EventKind
 from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId, fold
 from scimd.core.roles import USER
 from scimd.core.standing import CauseKind, Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import invitations, people, teams
-from scimd.org import assignments, by_hand, gates, invitation_upkeep, local_people, permissions
+from scimd.org import (
+    assignments,
+    by_hand,
+    gates,
+    invitation_list,
+    invitation_upkeep,
+    local_people,
+    permissions,
+)
+from scimd.org.invitation_list import InvitationRecord
 from scimd.org.tx import Context, Door, Inviting, Tx
 
 MESSAGE_AT_MOST = 2000
@@ -201,10 +210,12 @@ async def edit(
     role: RoleName | None = None,
     projects: Mapping[ProjectId, RoleName] | None = None,
     message: str | None = None,
+    check: Callable[[InvitationRecord], None] | None = None,
 ) -> None:
     """Change role, projects and message of a pending invitation; None stays. The address is fixed.
 
-    Raises NotFound, NotAllowedNow where it is over, and what giving them refuses.
+    Raises NotFound, NotAllowedNow where it is over, what giving them refuses, and what ``check`` raises
+    of the invitation as it is.
     """
     permissions.require(ctx, "invitations.manage")
     text = _message(message)
@@ -212,7 +223,11 @@ async def edit(
     def body(tx: Tx) -> PersonId:
         mine = (invitations.c.org_id == tx.org_id) & (invitations.c.id == invitation_id)
         found = tx.conn.execute(select(invitations).where(mine)).first()
-        if found is None or found.status != "pending" or found.expires_at <= tx.now:
+        if found is None or found.hidden_at is not None:
+            raise NotFound("invitation", invitation_id)
+        if check is not None:
+            check(invitation_list.one(tx.conn, tx.org_id, invitation_id, tx.now))
+        if found.status != "pending" or found.expires_at <= tx.now:
             raise NotAllowedNow("The invitation is over. Make a new one.")
         person_id = PersonId(found.person_id)
         by_hand.person(tx, person_id)

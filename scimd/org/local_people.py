@@ -7,7 +7,7 @@ invitation; ``people.welcome`` says which of the two it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,21 @@ from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamI
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
 from scimd.db.tables import NOT_IN_YET, deliveries, domains, invitations, links, people
-from scimd.org import assignments, by_hand, credentials, gates, notices, permissions, profiles, sessions
+from scimd.org import (
+    assignments,
+    by_hand,
+    credentials,
+    gates,
+    notices,
+    permissions,
+    profiles,
+    sessions,
+    user_reads,
+)
 from scimd.org import links as one_time_links
 from scimd.org.names import local_names
 from scimd.org.tx import Actor, Context, Door, Tx
+from scimd.org.user_reads import UserRow
 
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
@@ -199,18 +210,26 @@ def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
 # ------------------------------------------------------------------------------ editing
 
 
-async def edit(door: Door, ctx: Context, person_id: PersonId, wanted: Edit) -> None:
+async def edit(
+    door: Door,
+    ctx: Context,
+    person_id: PersonId,
+    wanted: Edit,
+    check: Callable[[UserRow], None] | None = None,
+) -> None:
     """Change user name, display name or address of a person by hand.
 
     The user name is scimd's own, whoever owns the person; name and address of a person whom a source
     owns are refused with its name (OwnedBySource). A new address is unproved until the person
     confirms it; their sessions, keys and links end. Raises InvalidValue, NotUnique, NotAllowedNow
-    while an invitation is open, whose address is fixed.
+    while an invitation is open, whose address is fixed; and what ``check`` raises of the locked person.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
+        if check is not None:
+            check(user_reads.find(tx.conn, tx.org_id, person_id))
         write_edit(tx, row, edited(tx, row, wanted))
 
     await door.run(ctx, body)

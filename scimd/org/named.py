@@ -6,6 +6,7 @@ anybody has, or a group's rule gives, is not deleted under them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -95,13 +96,25 @@ def _must_be_free(tx: Tx, kind: Kind, name: str, but: str = "") -> None:
         raise NotUnique(kind, name)
 
 
-async def rename(door: Door, ctx: Context, kind: Kind, thing_id: str, name: str) -> NamedRecord:
-    """Give it another name; rules that name it make a new one of the old name. Raises as ``create``."""
+async def rename(
+    door: Door,
+    ctx: Context,
+    kind: Kind,
+    thing_id: str,
+    name: str,
+    check: Callable[[NamedRecord], None] | None = None,
+) -> NamedRecord:
+    """Give it another name; rules that name it make a new one of the old name. Raises as ``create``.
+
+    And what ``check`` raises of the thing as it is.
+    """
     permissions.require(ctx, _NEEDS[kind])
     name = proper_name(name, kind)
 
     def body(tx: Tx) -> NamedRecord:
         was = _get(tx.conn, tx.org_id, kind, thing_id)
+        if check is not None:
+            check(was)
         _must_be_free(tx, kind, name, but=thing_id)
         if was.name != name:
             tx.conn.execute(

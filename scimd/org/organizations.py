@@ -22,7 +22,7 @@ from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import declared_sources, held_changes, permissions
 from scimd.org.sources import bump, mark_everyone
-from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
+from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 #: Operators are the people of this organization.
 SYSTEM = "system"
@@ -116,7 +116,11 @@ def find(conn: Connection, slug: str) -> OrganizationRecord | None:
 
 
 async def create(
-    door: Door, new: NewOrganization, actor: Actor, door_name: DoorName = "cli"
+    door: Door,
+    new: NewOrganization,
+    actor: Actor,
+    door_name: DoorName = "cli",
+    once: Claim | None = None,
 ) -> OrganizationRecord:
     """Make an organization with its built-in roles, seat pool and default project.
 
@@ -124,7 +128,7 @@ async def create(
     """
     if not re.fullmatch(config.SLUG, new.slug):
         raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
-    ctx = _context_of_new(door, actor, door_name)
+    ctx = replace(_context_of_new(door, actor, door_name), once=once)
 
     def body(tx: Tx) -> OrganizationRecord:
         if not make(tx, new):
@@ -247,7 +251,7 @@ async def set_seats(door: Door, ctx: Context, seats: int | None) -> Organization
     permissions.require(ctx, "seats.manage")
 
     def body(tx: Tx) -> OrganizationRecord:
-        record = _get(tx)
+        record = current(tx)
         if record.seats != seats:
             tx.conn.execute(
                 update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(seat_limit=seats)
@@ -267,7 +271,8 @@ async def set_seats(door: Door, ctx: Context, seats: int | None) -> Organization
     return await door.run(ctx, body)
 
 
-def _get(tx: Tx) -> OrganizationRecord:
+def current(tx: Tx) -> OrganizationRecord:
+    """The organization of the transaction."""
     row = tx.conn.execute(select(*_COLUMNS).select_from(_JOIN).where(organizations.c.id == tx.org_id)).first()
     if row is None:
         raise NotFound("organization", tx.org_id)
@@ -358,7 +363,7 @@ def _settings_of(tx: Tx) -> dict[str, Any]:
 
 
 def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
-    was = _get(tx)
+    was = current(tx)
     kept = _settings_of(tx)
     declared = _settings(wanted)
     if "language" not in wanted.model_fields_set:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
-from scimd.core.errors import Forbidden, NotAllowedNow, NotFound
+from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName
 from scimd.db.locks import insert_ignore
@@ -20,7 +20,7 @@ from scimd.db.tables import organizations as table
 from scimd.db.tables import partner_queues, people, roles, sources
 from scimd.org import organizations, partner_approvals, permissions
 from scimd.org.organizations import NewOrganization, OrganizationRecord
-from scimd.org.tx import Actor, Context, Door, DoorName, Tx
+from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx
 
 #: The role of a partner's people that lets them approve.
 APPROVER = RoleName("approver")
@@ -48,14 +48,19 @@ class Waiting:
 
 
 async def create(
-    door: Door, slug: str, display_name: str | None, actor: Actor, door_name: DoorName = "cli"
+    door: Door,
+    slug: str,
+    display_name: str | None,
+    actor: Actor,
+    door_name: DoorName = "cli",
+    once: Claim | None = None,
 ) -> OrganizationRecord:
     """Make a partner: an organization with the role *approver*, without seats to count.
 
     Raises NotUnique, InvalidValue.
     """
     new = NewOrganization(slug, display_name, default_project=None, kind="partner")
-    made = await organizations.create(door, new, actor, door_name)
+    made = await organizations.create(door, new, actor, door_name, once)
     ctx = Context(made.id, actor, door_name, made.id)
     await door.run(ctx, _make_role)
     return made
@@ -78,8 +83,7 @@ async def assign(door: Door, ctx: Context, partner_slug: str) -> None:
 
     Raises Forbidden, NotFound, NotAllowedNow for an organization that is no partner.
     """
-    if not permissions.is_trusted(ctx):
-        raise Forbidden("of an operator")
+    permissions.require_operator(ctx, "organization.manage")
     partner = await _partner(door, partner_slug)
 
     def body(tx: Tx) -> None:
@@ -93,8 +97,7 @@ async def assign(door: Door, ctx: Context, partner_slug: str) -> None:
 
 async def unassign(door: Door, ctx: Context, partner_slug: str) -> None:
     """Take the queue away from the partner again. Raises NotFound where it never saw it."""
-    if not permissions.is_trusted(ctx):
-        raise Forbidden("of an operator")
+    permissions.require_operator(ctx, "organization.manage")
     partner = await _partner(door, partner_slug)
 
     def body(tx: Tx) -> None:

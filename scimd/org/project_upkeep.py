@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,10 +13,11 @@ from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, ProjectId, fold
 from scimd.db.tables import grants, groups, organizations, people, projects, sources
-from scimd.org import named, permissions, unsettled
+from scimd.org import catalogue_reads, named, permissions, unsettled
 from scimd.org import projects as project_rows
 from scimd.org.sources import bump
 from scimd.org.tx import Context, Door, Tx
+from scimd.org.windows import Slice, Window, cut
 
 _p, _g = projects.c, grants.c
 
@@ -66,13 +68,24 @@ async def create(door: Door, ctx: Context, name: str) -> ProjectId:
     return await door.run(ctx, body)
 
 
-async def rename(door: Door, ctx: Context, project_id: ProjectId, name: str) -> None:
-    """Give it another name. Raises OwnedBySource where it bears the name of a living group, NotUnique."""
+async def rename(
+    door: Door,
+    ctx: Context,
+    project_id: ProjectId,
+    name: str,
+    check: Callable[[catalogue_reads.ProjectRecord], None] | None = None,
+) -> None:
+    """Give it another name. Raises OwnedBySource where it bears the name of a living group, NotUnique.
+
+    And what ``check`` raises of the project as it is.
+    """
     permissions.require(ctx, "projects.manage")
     name = named.proper_name(name, "name")
 
     def body(tx: Tx) -> None:
         was = _living(tx, project_id)
+        if check is not None:
+            check(catalogue_reads.find_project(tx.conn, tx.org_id, project_id))
         if was.source is not None and not was.orphaned:
             raise OwnedBySource(f"The name of the project {was.name!r}", was.source)
         if was.name != name:
@@ -230,7 +243,24 @@ async def members(
     if after is not None:
         people_page = people_page.where(_g.person_id > after)
     ids = people_page.order_by(_g.person_id).limit(limit).subquery()
-    query = (
+    query = _members(org_id, project_id).join(ids, ids.c.person_id == _g.person_id)
+    query = query.order_by(_g.person_id, _g.id)
+    return await door.read(lambda conn: [_member(row) for row in conn.execute(query)])
+
+
+async def members_window(door: Door, org_id: OrgId, project_id: str, window: Window) -> Slice[MemberRecord]:
+    """A row per grant, as they were given, or by ``name`` of the person. Raises NotFound."""
+    query, sorts = _members(org_id, ProjectId(project_id)), {"name": people.c.display_name}
+
+    def body(conn: Connection) -> Slice[MemberRecord]:
+        _get(conn, org_id, project_id)
+        return cut(conn, query, window, sorts, _g.id).map(_member)
+
+    return await door.read(body)
+
+
+def _members(org_id: OrgId, project_id: ProjectId) -> Select[Any]:
+    return (
         select(
             grants,
             people.c.display_name,
@@ -238,14 +268,11 @@ async def members(
             sources.c.name.label("source_name"),
             groups.c.display_name.label("group_name"),
         )
-        .join(ids, ids.c.person_id == _g.person_id)
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
         .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
         .outerjoin(groups, (groups.c.org_id == _g.org_id) & (groups.c.id == _g.group_id))
         .where(_open(org_id, project_id), people.c.deleted_at.is_(None))
-        .order_by(_g.person_id, _g.id)
     )
-    return await door.read(lambda conn: [_member(row) for row in conn.execute(query)])
 
 
 def _member(row: Row[Any]) -> MemberRecord:

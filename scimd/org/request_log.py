@@ -194,6 +194,12 @@ async def list_requests(
     return RequestPage(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
 
 
+async def count(door: Door, org_id: OrgId, wanted: Wanted = Wanted()) -> int:
+    """How many entries are wanted."""
+    query = select(func.count()).select_from(_wanted(org_id, wanted).subquery())
+    return await door.read(lambda conn: int(conn.execute(query).scalar_one()))
+
+
 async def get_request(door: Door, org_id: OrgId, request_id: str) -> RequestRecord:
     """By its id, or by its correlation id: the newest that has it. Raises NotFound."""
     which = (scim_requests.c.id == request_id) | (scim_requests.c.correlation_id == request_id)

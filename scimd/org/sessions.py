@@ -82,6 +82,7 @@ class SessionRecord:
     expires_at: datetime
     ended_at: datetime | None
     ended_by: str | None
+    origin: str | None  # the application that reported it
 
 
 # ------------------------------------------------------------------------------ starting
@@ -289,6 +290,7 @@ def record_of(row: Any) -> SessionRecord:
         expires_at=row.expires_at,
         ended_at=row.ended_at,
         ended_by=row.ended_by,
+        origin=row.origin,
     )
 
 

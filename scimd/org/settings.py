@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from scimd.core.people import UNSET, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import named, permissions
+from scimd.org.organizations import OrganizationRecord, current
 from scimd.org.sources import bump, mark_everyone
 from scimd.org.tx import Context, Door, Tx
 
@@ -40,11 +42,16 @@ class Change:
         return {name: value for name, value in pairs.items() if not isinstance(value, Unset)}
 
 
-async def change(door: Door, ctx: Context, wanted: Change) -> None:
+async def change(
+    door: Door,
+    ctx: Context,
+    wanted: Change,
+    check: Callable[[OrganizationRecord], None] | None = None,
+) -> None:
     """Change settings. A new default project, or approval, settles everybody anew.
 
     Where approval begins to be required, those who are here already count as approved.
-    Raises Forbidden, InvalidValue, NotFound for a project.
+    Raises Forbidden, InvalidValue, NotFound for a project, and what ``check`` raises of the organization.
     """
     permissions.require(ctx, "organization.manage")
     given = wanted.given()
@@ -52,6 +59,8 @@ async def change(door: Door, ctx: Context, wanted: Change) -> None:
         given["name"] = named.proper_name(given["name"], "display_name")
 
     def body(tx: Tx) -> None:
+        if check is not None:
+            check(current(tx))
         was = tx.conn.execute(select(organizations).where(organizations.c.id == tx.org_id)).one()
         new = {name: value for name, value in given.items() if getattr(was, name) != value}
         before = {name: getattr(was, name) for name in new}

@@ -19,7 +19,7 @@ _s, _a = sessions.c, login_attempts.c
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """``person_id`` None: nobody has that address."""
+    """``person_id`` None: nobody has that address. ``origin``: the application that reported it."""
 
     id: str
     person_id: str | None
@@ -27,6 +27,7 @@ class AttemptRecord:
     ip: str
     success: bool
     reason: str
+    origin: str | None
     at: datetime
 
 
@@ -38,7 +39,10 @@ async def list_sessions(
     lives = (
         _s.ended_at.is_(None)
         & (_s.expires_at > now)
-        & (_s.last_active_at > now - timedelta(seconds=door.settings.session_idle_s))
+        & (
+            _s.origin.is_not(None)  # its application knows whether it rests
+            | (_s.last_active_at > now - timedelta(seconds=door.settings.session_idle_s))
+        )
     )
     query = (
         select(sessions, people.c.display_name)
@@ -77,4 +81,6 @@ async def list_attempts(
 
 
 def _attempt(row: Row[Any]) -> AttemptRecord:
-    return AttemptRecord(row.id, row.person_id, row.address, row.ip, row.success, row.reason, row.at)
+    return AttemptRecord(
+        row.id, row.person_id, row.address, row.ip, row.success, row.reason, row.origin, row.at
+    )

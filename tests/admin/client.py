@@ -46,7 +46,7 @@ class Client:
         data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
         if data is not None:
             given.setdefault("Content-Type", "application/json")
-        where = path if path.startswith("/api") else f"/api/v1{path}"
+        where = path if path == "/api" or path.startswith("/api/") else f"/api/v1{path}"
         url = URL(self.url + where, encoded="%" in where)
         async with self.session.request(
             method, url, data=None if data is None else io.BytesIO(data), headers=given

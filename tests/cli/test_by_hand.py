@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -293,3 +294,19 @@ def test_rules_are_previewed_and_changed(acme: Terminal) -> None:
     )
     assert "Nobody gains" in acme.run("rule", "remove", "1", "--source", "okta").stdout
     assert acme.json("group", "list") == []
+
+
+def test_u19_people_come_from_a_file_once_it_is_approved(acme: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("email,role\nann@acme.example,\nbo@acme.example,king\n", encoding="utf-8-sig")
+    plan = acme.json("user", "import", str(file))
+    assert [row["action"] for row in plan["rows"]] == ["invite", "refused"]
+    assert (plan["seats_wanted"], plan["seats_free"]) == (1, 5)
+    assert acme.json("user", "list") == []
+    assert acme.json("user", "import", str(file), "--add", "--yes") == [
+        {"id": "ann@acme.example", "done": True}
+    ]
+    assert [row["action"] for row in acme.json("user", "import", str(file))["rows"]] == [
+        "unchanged",
+        "refused",
+    ]

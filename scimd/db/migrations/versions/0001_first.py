@@ -423,6 +423,7 @@ def upgrade() -> None:
         sa.Column("ip", sa.Text(), nullable=False),
         sa.Column("success", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=True),
         sa.Column("at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_login_attempts")),
     )
@@ -801,6 +802,7 @@ def upgrade() -> None:
         sa.Column("expires_at", types.UtcDateTime(), nullable=False),
         sa.Column("ended_at", types.UtcDateTime(), nullable=True),
         sa.Column("ended_by", sa.Text(), nullable=True),
+        sa.Column("origin", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions_person", "sessions", ["org_id", "person_id", "ended_at"], unique=False)

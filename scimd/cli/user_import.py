@@ -1,0 +1,80 @@
+"""``scimd user import``: people from a CSV file, looked at before they count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    OrgOption,
+    context,
+    organization,
+    out,
+    print_json,
+    print_results,
+    print_table,
+    run,
+)
+from scimd.config import Config
+from scimd.org import importing
+from scimd.org.by_hand import RowResult
+from scimd.org.importing import AppliedRow, ImportPlan
+from scimd.org.tx import Door
+
+
+def import_(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV in UTF-8; its header names the columns.")
+    ],
+    add: Annotated[bool, typer.Option("--add", help="Add them directly, instead of inviting them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Apply without asking.")] = False,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what an import would do, and do it on your word.
+
+    Columns: email, display_name, user_name, role, team, projects (Alpha;Beta=viewer). With --json and
+    without --yes it prints the plan and changes nothing.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise typer.BadParameter(f"{file} is not in UTF-8.") from exc
+
+    async def planned(door: Door, _: Config) -> ImportPlan:
+        owner = await organization(door, org)
+        return await importing.plan(door, context(door, owner.id), text, "add" if add else "invite")
+
+    plan = run(config, planned)
+    if not json:
+        _show(plan)
+    elif not yes:
+        print_json({"rows": plan.rows, "seats_wanted": plan.seats_wanted, "seats_free": plan.seats_free})
+        return
+    if plan.seats_wanted == 0:
+        return
+    if not yes:
+        typer.confirm("Apply it?", abort=True)
+
+    async def applied(door: Door, _: Config) -> list[AppliedRow]:
+        owner = await organization(door, org)
+        return await importing.apply(door, context(door, owner.id), plan.sealed)
+
+    rows = run(config, applied)
+    print_results([RowResult(row.email, row.refusal) for row in rows], "done", json)
+
+
+def _show(plan: ImportPlan) -> None:
+    print_table(
+        "Import",
+        ("Line", "Address", "What", "Why"),
+        ((row.line, row.email, row.action, row.why) for row in plan.rows),
+        empty="Nothing.",
+    )
+    free = "no limit" if plan.seats_free is None else f"{plan.seats_free} free"
+    out.print(f"Seats: {plan.seats_wanted} wanted, {free}.")

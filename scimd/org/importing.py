@@ -1,0 +1,253 @@
+"""People from a CSV file: first a plan that changes nothing, then, on somebody's word, row by row.
+
+The plan is not stored: it is sealed, and whoever asked for it holds it (docs/decisions/0033). It opens for
+the same actor, in the same organization, within an hour.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+import orjson
+from sqlalchemy import Connection, select
+
+from scimd.core.errors import InvalidValue, Refusal, StateMoved
+from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, fold
+from scimd.core.roles import MEMBER, USER
+from scimd.db.among import among
+from scimd.db.tables import people, projects, roles, seat_pools, teams
+from scimd.org import inviting, local_people, permissions, sealing
+from scimd.org.inviting import Wish
+from scimd.org.local_people import NewPerson
+from scimd.org.tx import Context, Door
+
+How = Literal["invite", "add"]
+Action: TypeAlias = Literal["invite", "add", "unchanged", "refused"]
+COLUMNS = ("email", "display_name", "user_name", "role", "team", "projects")
+ROWS_AT_MOST = 1000
+VALID = timedelta(hours=1)
+_PURPOSE = "import"
+_NEEDS: Mapping[How, str] = {"invite": "invitations.manage", "add": "users.manage"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """``line``: of the file, from 1, its header among them. ``why`` says why it is refused, or unchanged."""
+
+    line: int
+    email: str
+    action: Action
+    why: str | None = None
+    display_name: str | None = None
+    user_name: str | None = None
+    role: str = USER
+    team: str | None = None
+    projects: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """``seats_free`` None: there is no limit. ``sealed`` is what ``apply`` takes."""
+
+    rows: tuple[PlannedRow, ...]
+    seats_wanted: int
+    seats_free: int | None
+    sealed: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRow:
+    """``refusal`` None: it was done."""
+
+    line: int
+    email: str
+    action: Action
+    person_id: PersonId | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is there already: folded names to ids, and folded addresses to whoever has them."""
+
+    projects: Mapping[str, str]
+    teams: Mapping[str, str]
+    roles: frozenset[str]
+    holders: Mapping[str, str]
+    seats_free: int | None
+
+
+# ------------------------------------------------------------------------------ planning
+
+
+async def plan(door: Door, ctx: Context, text: str, how: How) -> ImportPlan:
+    """What an import would do; nothing is changed.
+
+    ``text``: CSV with a header; ``email`` is needed, ``projects`` holds ``Alpha;Beta=viewer``. Somebody
+    who is here already stays as they are. Raises InvalidValue for a file that cannot be read, Forbidden.
+    """
+    permissions.require(ctx, _NEEDS[how])
+    lines = _read(text)
+    keys = [fold(line["email"]) for _, line in lines]
+    known = await door.read(lambda conn: _known(conn, ctx.org_id, keys))
+    seen: set[str] = set()
+    rows = tuple(_planned(number, line, how, known, seen) for number, line in lines)
+    wanted = sum(row.action in ("invite", "add") for row in rows)
+    return ImportPlan(rows, wanted, known.seats_free, _sealed(door, ctx, rows))
+
+
+def _read(text: str) -> list[tuple[int, dict[str, str]]]:
+    """The file's lines by number. Raises InvalidValue, which names line and column."""
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+    try:
+        names = [name.strip().lower() for name in reader.fieldnames or ()]
+        _check_header(names)
+        reader.fieldnames = names
+        found = []
+        for row in reader:
+            if None in row or None in row.values():
+                raise InvalidValue("csv", f"line {reader.line_num} has not as many cells as the header")
+            found.append((reader.line_num, {name: str(value).strip() for name, value in row.items()}))
+            if len(found) > ROWS_AT_MOST:
+                raise InvalidValue("csv", f"has more than {ROWS_AT_MOST} rows; import them in parts")
+    except csv.Error as exc:
+        raise InvalidValue("csv", f"line {reader.line_num}: {exc}") from exc
+    if not found:
+        raise InvalidValue("csv", "has no row below its header")
+    return found
+
+
+def _check_header(names: Sequence[str]) -> None:
+    if "email" not in names:
+        raise InvalidValue("csv", "its first line names the columns, email among them")
+    wrong = [name for name in names if name not in COLUMNS or names.count(name) > 1]
+    if wrong:
+        raise InvalidValue("csv", f"the column {wrong[0]!r} is none, or is there twice: {', '.join(COLUMNS)}")
+
+
+def _known(conn: Connection, org_id: OrgId, keys: Sequence[str]) -> _Known:
+    def named(table: Any, *conditions: Any) -> dict[str, str]:
+        query = select(table.c.name_key, table.c.id).where(table.c.org_id == org_id, *conditions)
+        return {row.name_key: row.id for row in conn.execute(query)}
+
+    column = people.c
+    holders = select(column.sign_in_key, column.display_name).where(
+        column.org_id == org_id, column.deleted_at.is_(None), among(conn, column.sign_in_key, keys)
+    )
+    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
+    free = None if pool is None or pool.seat_limit is None else max(0, pool.seat_limit - pool.used)
+    return _Known(
+        named(projects, projects.c.archived_at.is_(None)),
+        named(teams),
+        frozenset(conn.execute(select(roles.c.name).where(roles.c.org_id == org_id)).scalars()),
+        {row.sign_in_key: row.display_name for row in conn.execute(holders)},
+        free,
+    )
+
+
+def _planned(number: int, line: Mapping[str, str], how: How, known: _Known, seen: set[str]) -> PlannedRow:
+    email = address(line["email"])
+    row = PlannedRow(number, line["email"], "refused")
+    if email is None:
+        return replace(row, why="email: must be one mail address, such as ann@acme.example")
+    if fold(email) in seen:
+        return replace(row, why="email: stands in the file before")
+    seen.add(fold(email))
+    if fold(email) in known.holders:
+        return replace(row, action="unchanged", why=f"{known.holders[fold(email)]} has this address already.")
+    try:
+        return replace(
+            row,
+            action=how,
+            email=email,
+            display_name=line.get("display_name") or None,
+            user_name=line.get("user_name") or None,
+            role=_role(line.get("role") or USER, known),
+            team=_id_of("team", line.get("team") or None, known.teams),
+            projects=_projects(line.get("projects", ""), known),
+        )
+    except InvalidValue as exc:
+        return replace(row, why=exc.detail)
+
+
+def _role(name: str, known: _Known) -> str:
+    if name not in known.roles:
+        raise InvalidValue(
+            "role", f"there is no role {name!r} here; there are {', '.join(sorted(known.roles))}"
+        )
+    return name
+
+
+def _id_of(what: str, name: str | None, ids: Mapping[str, str]) -> str | None:
+    if name is not None and fold(name) not in ids:
+        raise InvalidValue(what, f"there is no {what} {name!r} here")
+    return None if name is None else ids[fold(name)]
+
+
+def _projects(text: str, known: _Known) -> dict[str, str] | None:
+    """``Alpha;Beta=viewer``; None for nothing, which is the organization's default project."""
+    found: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, role = part.rpartition("=") if "=" in part else (part, "", "")
+        found[str(_id_of("project", name.strip(), known.projects))] = role.strip() or MEMBER
+    return found or None
+
+
+# ------------------------------------------------------------------------------ the plan, sealed
+
+
+def _owner(ctx: Context) -> str:
+    return f"{ctx.org_id}\n{ctx.actor.id}"
+
+
+def _sealed(door: Door, ctx: Context, rows: Sequence[PlannedRow]) -> str:
+    plain = orjson.dumps({"until": (door.clock() + VALID).timestamp(), "rows": rows})
+    return urlsafe_b64encode(sealing.seal(door.keys, _PURPOSE, plain, _owner(ctx))).decode().rstrip("=")
+
+
+def _opened(door: Door, ctx: Context, sealed: str) -> list[PlannedRow]:
+    """Raises InvalidValue for what is no plan of this actor, StateMoved for one that is too old."""
+    try:
+        raw = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+        found = orjson.loads(sealing.unseal(door.keys, _PURPOSE, raw, _owner(ctx)))
+    except ValueError as exc:  # NotSealedHere, binascii.Error
+        raise InvalidValue("plan", "is none that you were given here") from exc
+    if found["until"] <= door.clock().timestamp():
+        raise StateMoved("An hour is over, and what is here may have")
+    return [PlannedRow(**row) for row in found["rows"]]
+
+
+# ------------------------------------------------------------------------------ applying
+
+
+async def apply(door: Door, ctx: Context, sealed: str) -> list[AppliedRow]:
+    """Do what the plan says, each row in a transaction of its own; what it refused is left out.
+
+    Each row is checked again: somebody who has come meanwhile is refused, and so is who finds no seat.
+    Raises InvalidValue, StateMoved, Forbidden.
+    """
+    rows = [row for row in _opened(door, ctx, sealed) if row.action in ("invite", "add")]
+    for needed in {_NEEDS[row.action] for row in rows if row.action in ("invite", "add")}:
+        permissions.require(ctx, needed)
+    return [await _applied(door, ctx, row) for row in rows]
+
+
+async def _applied(door: Door, ctx: Context, row: PlannedRow) -> AppliedRow:
+    done = AppliedRow(row.line, row.email, row.action)
+    given = {ProjectId(key): RoleName(role) for key, role in (row.projects or {}).items()} or None
+    team = TeamId(row.team) if row.team else None
+    if row.action == "invite":
+        wish = Wish(team, RoleName(row.role), given)
+        (invited,) = await inviting.invite(door, ctx, [row.email], wish)
+        return replace(done, person_id=invited.person_id, refusal=invited.refusal)
+    new = NewPerson(row.email, row.user_name, row.display_name, RoleName(row.role), given, team)
+    try:
+        return replace(done, person_id=await local_people.add(door, ctx, new))
+    except Refusal as exc:
+        return replace(done, refusal=exc)

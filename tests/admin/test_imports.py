@@ -1,0 +1,90 @@
+"""U19: people from a CSV file, as a plan that somebody approves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.admin.client import Client, signed_in
+from tests.web.site import Site
+
+FILE = """\
+email,display_name,role,projects
+ann@acme.example,Ann,,Alpha;General=viewer
+ada@acme.example,Ada,,
+no address,,,
+bo@acme.example,Bo,king,
+ANN@acme.example,Ann again,,
+cy@acme.example,Cy,,Nowhere
+"""
+
+
+@pytest.fixture
+async def api(acme: Site) -> AsyncIterator[Client]:
+    async with signed_in(acme) as client:
+        assert (await client.post("/projects", {"name": "Alpha"})).status == 201
+        yield client
+
+
+@pytest.mark.parametrize("how", ["invite", "add"])
+async def test_u19_plan_changes_nothing_and_is_applied_once_approved(api: Client, how: str) -> None:
+    plan = (await api.post("/imports", {"csv": FILE, "how": how})).json
+    assert [row["action"] for row in plan["rows"]] == [
+        how,
+        "unchanged",
+        "refused",
+        "refused",
+        "refused",
+        "refused",
+    ]
+    assert [row["line"] for row in plan["rows"]] == [2, 3, 4, 5, 6, 7]
+    assert "king" in plan["rows"][3]["why"]
+    assert (plan["seats_wanted"], plan["seats_free"]) == (1, 49)
+    assert (await api.get("/users?q=ann")).json["items"] == []
+    (row,) = (await api.post("/imports/apply", {"plan": plan["sealed"]})).json["results"]
+    assert (row["status"], row["answer"]["line"]) == (201, 2)
+    ann = (await api.get(f"/users/{row['answer']['person_id']}")).json
+    assert {each["name"]: each["role"] for each in ann["projects"]} == {
+        "Alpha": "member",
+        "General": "viewer",
+    }
+    (again,) = (await api.post("/imports/apply", {"plan": plan["sealed"]})).json["results"]
+    assert again["status"] == 409
+
+
+async def test_u19_plan_is_its_makers_and_lasts_an_hour(acme: Site, api: Client) -> None:
+    plan = (await api.post("/imports", {"csv": FILE})).json["sealed"]
+    async with signed_in(acme, "other@acme.example") as other:
+        refused = await other.post("/imports/apply", {"plan": plan})
+        assert (refused.status, refused.json["errors"][0]["field"]) == (422, "/plan")
+        mine = (await other.post("/imports", {"csv": FILE})).json["sealed"]
+    assert (await api.post("/imports/apply", {"plan": mine})).status == 422
+    assert (await api.post("/imports/apply", {"plan": plan[:-4]})).status == 422
+    acme.clock.ahead += timedelta(minutes=25)
+    await api.get("/users")
+    acme.clock.ahead += timedelta(minutes=25)
+    await api.get("/users")
+    acme.clock.ahead += timedelta(minutes=11)
+    late = await api.post("/imports/apply", {"plan": plan})
+    assert (late.status, late.json["code"]) == (409, "state_moved")
+    assert (await api.get("/users?q=ann")).json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name\nx", "email among them"),
+        ("email,colour\nx,red", "'colour'"),
+        ("email,email\nx,y", "'email'"),
+        ("email", "no row"),
+        ("email,role\nann@acme.example", "line 2"),
+        ('email\n"ann@acme.example', "line"),
+        ("email\n" + "x@acme.example\n" * 1001, "more than 1000"),
+    ],
+)
+async def test_u19_file_that_cannot_be_read_is_refused_whole(api: Client, text: str, why: str) -> None:
+    refused = await api.post("/imports", {"csv": text})
+    assert (refused.status, refused.json["errors"][0]["field"]) == (422, "/csv")
+    assert why in refused.json["detail"]
