@@ -43,11 +43,11 @@ class NewPartner(Input):
 
 
 class Assigned(Input):
-    partner: Name = Field(description="The partner's slug.")
+    partner: Id = Field(description="The partner's slug.")
 
 
 class Approved(Input):
-    organization: Name = Field(description="The slug of their organization.")
+    organization: Id = Field(description="The slug of their organization.")
     id: Id
 
 

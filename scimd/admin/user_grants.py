@@ -11,7 +11,7 @@ from pydantic import Field
 
 from scimd.admin.bulk import AT_MOST, bulk, in_rows
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Id, Input, Name, Rows
+from scimd.admin.models import Id, Input, Name, Rows, Text
 from scimd.admin.users import User
 from scimd.core.errors import (
     InvalidValue,
@@ -36,7 +36,7 @@ class GivenRole(Input):
 
 class TakenRole(Input):
     id: Id
-    role: Name = Field(description="A role's name.")
+    role: Text = Field(description="A role's name.")
 
 
 class TakenRoles(Input):

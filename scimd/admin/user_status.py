@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scimd.admin.bulk import bulk
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Input, Name, Output
+from scimd.admin.models import Id, Input, Output, Text
 from scimd.admin.users import User
 from scimd.core.errors import (
     NotAllowedNow,
@@ -29,11 +29,11 @@ _MANAGE = ("users.manage",)
 
 
 class Detaching(Input):
-    source: Name = Field(description="The source's name.")
+    source: Text = Field(description="The source's name.")
 
 
 class Moving(Input):
-    to: Name = Field(description="The slug of the organization to move to.")
+    to: Id = Field(description="The slug of the organization to move to.")
 
 
 class Moved(Output):
