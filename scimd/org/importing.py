@@ -1,6 +1,6 @@
 """People from a CSV file: first a plan that changes nothing, then, on somebody's word, row by row.
 
-The plan is not stored: it is sealed, and whoever asked for it holds it (docs/decisions/0033). It opens for
+The plan is not stored: it is sealed, and whoever asked for it holds it (docs/decisions/0034). It opens for
 the same actor, in the same organization, within an hour.
 """
 
