@@ -257,6 +257,8 @@ async def begin_session(
                 hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
                 user_agent=user_agent[:_AGENT_AT_MOST],
                 ip=ip,
+                how="application",
+                proved_at=tx.now,
                 started_at=tx.now,
                 last_active_at=tx.now,
                 expires_at=expires_at,

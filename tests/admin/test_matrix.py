@@ -48,9 +48,11 @@ def _may(role: OrgRole, row: Endpoint) -> bool:
 
 
 async def test_each_role_may_what_its_permissions_say_and_nothing_else(acme: Site) -> None:
+    # One's own account last: a change of it settles the person, and ends the role that the test wrote.
+    rows = sorted(TABLE, key=lambda row: row.tag == "me")
     for role in BUILT_IN.values():
         async with _as(acme, role.name) as client:
-            for row in TABLE:
+            for row in rows:
                 answer = await _call(client, row)
                 refused = answer.status == 403 and answer.json["code"] == "forbidden"
                 if row.needs or row.operators_only:

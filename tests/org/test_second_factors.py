@@ -167,6 +167,7 @@ async def test_ticket_of_an_older_password_is_dead(acme: House) -> None:
 async def test_whoever_was_disabled_in_between_stays_out(acme: House) -> None:
     person, secret, _ = await enrolled(acme)
     ticket = await first_step(acme)
+    acme.clock.pass_by(seconds=1)
     await gates.disable(acme.door, acme.ctx, person)
     with pytest.raises(MayNotSignIn, match="disabled"):
         await second(acme, ticket, code_of(secret, acme.clock.now))

@@ -37,7 +37,8 @@ async def test_list_pages(acme: Site) -> None:
         following = first.partition('aria-label="Pages">')[2].partition('href="')[2].partition('"')[0]
         second = await _text(session, following.replace("&amp;", "&"))
     wanted = {f"p{n:03}@acme.example" for n in range(105)} | {"ada@acme.example"}
-    pages = [{address for address in wanted if f">{address}<" in page} for page in (first, second)]
+    tables = [page.partition("<tbody")[2] for page in (first, second)]  # their head names who is signed in
+    pages = [{address for address in wanted if f">{address}<" in table} for table in tables]
     assert [len(page) for page in pages] == [100, 6]
     assert pages[0] | pages[1] == wanted
 

@@ -65,11 +65,11 @@ async def test_unknown_and_wrong_look_the_same(acme: Site) -> None:
         ):
             form = {"address": address, "password": "wrong wrong wrong wrong"}
             async with session.post(path, data=form) as answer:
-                page = (await answer.text()).replace(address, "").replace("/o/acme/sign-in", "/sign-in")
-                answers.append((answer.status, page.replace("Sign in to acme", "Sign in")))
+                answers.append((answer.status, (await answer.text()).replace(address, "")))
     assert answers[0][0] == 401
     assert "The address or the password is wrong." in answers[0][1]
-    assert len(set(answers)) == 1
+    assert answers[0] == answers[1]
+    assert answers[2] == answers[3]
 
 
 async def test_unknown_organization_shows_the_same_form(acme: Site) -> None:
