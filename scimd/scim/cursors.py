@@ -77,6 +77,8 @@ def _decrypted(text: str, keys: Keyring, owner: str) -> bytes:
         raise _invalid("scimd gave no such cursor")
     try:
         sealed = base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
+        if base64.urlsafe_b64encode(sealed).decode().rstrip("=") != match[2]:
+            raise _invalid("scimd gave no such cursor")  # the last letter has bits that mean nothing
         return AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.encode())
     except (InvalidTag, binascii.Error, ValueError) as exc:
         raise _invalid("scimd gave no such cursor") from exc
