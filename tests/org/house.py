@@ -28,6 +28,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.settle import settle
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from tests.support.postgres import PATIENT
 
 T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -172,7 +173,7 @@ async def house(
     tuning: Tuning | None = None,
     default_project: str | None = "General",
 ) -> AsyncIterator[House]:
-    database = Database.open(url, tuning or Tuning())
+    database = Database.open(url, tuning or PATIENT)
     clock = Clock()
     door = Door(
         database,

@@ -23,6 +23,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
+from tests.support.postgres import PATIENT
 
 OPERATOR = Actor("operator", "tests", "tests")
 PUBLIC_URL = "https://scimd.example.com"
@@ -144,7 +145,7 @@ class Installation:
 @asynccontextmanager
 async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
     """``settings``: sections of the config."""
-    database = Database.open(url)
+    database = Database.open(url, PATIENT)
     try:
         await database.write(tables.metadata.create_all)
         keys = Keyring([b"k" * 32])

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from scimd.db.engine import Tuning
 from tests.support.guard import Guard, free_port
 from tests.support.requirement import program, require
 
@@ -33,6 +34,10 @@ read -r word
 kill -INT $server; wait $server
 [ "$word" = keep ] || rm -rf "$dir"
 """
+
+#: For tests that are about something else: with four workers and four servers on a few cores, a
+#: connection may take longer than the two seconds after which scimd gives one up.
+PATIENT = Tuning(connect_timeout_s=10)
 
 # One server takes about 100 MB, and there is one for each xdist worker.
 _ROOM_BYTES = 2 * 1024**3

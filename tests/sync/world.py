@@ -36,6 +36,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord, as_json
 from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
 from scimd.sync import run as sync_run
+from tests.support.postgres import PATIENT
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -258,7 +259,7 @@ def source_config(**more: Any) -> Source:
 
 @asynccontextmanager
 async def opened(url: str, clock: Callable[[], datetime] | None = None) -> AsyncIterator[Door]:
-    database = Database.open(url)
+    database = Database.open(url, PATIENT)
     door = Door(
         database,
         Keyring([b"k" * 32]),

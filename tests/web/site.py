@@ -33,6 +33,7 @@ from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
+from tests.support.postgres import PATIENT
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
@@ -174,7 +175,7 @@ async def site(
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
-    database = Database.open(database_url)
+    database = Database.open(database_url, PATIENT)
     clock = Clock()
     keys = Keyring([b"a key of the tests, thirty-two bytes and more"])
     door = Door(
