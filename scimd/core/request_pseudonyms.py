@@ -353,10 +353,10 @@ _ENDPOINTS = frozenset(
 def shape(raw: bytes) -> str:
     """What a body that is no JSON looked like: letters as ``a``, digits as ``0``, its beginning."""
     text = raw[: SHAPE_CHARS * 2].decode("utf-8", "replace")[:SHAPE_CHARS]
-    return _SHAPED.sub(_placeholder, text)
+    return _SHAPED.sub(_as_shape, text)
 
 
-def _placeholder(match: re.Match[str]) -> str:
+def _as_shape(match: re.Match[str]) -> str:
     found = match[0]
     if found[0] == "\\":  # half of a surrogate pair is its own fault
         return "\\ud800"
