@@ -103,6 +103,12 @@ class Cause:
     kind: CauseKind
     by: str = ""
 
+    @classmethod
+    def parse(cls, text: str) -> Cause:
+        """A cause from the text that ``str`` makes of it, as it is stored."""
+        kind, _, by = text.partition(":")
+        return cls(CauseKind(kind), by)
+
     def __str__(self) -> str:
         return f"{self.kind}:{self.by}" if self.by else str(self.kind)
 

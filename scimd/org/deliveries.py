@@ -19,7 +19,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH, Language, language_of
 from scimd.core.links import Link
 from scimd.core.people import OrgId, PersonId
-from scimd.core.standing import CauseKind, Status
+from scimd.core.standing import Cause, CauseKind, Status
 from scimd.db.tables import (
     deliveries,
     invitations,
@@ -200,8 +200,8 @@ def _comes_in(person: Any) -> bool:
 
 def _comes_back(invitation: Any, person: Any) -> bool:
     """Somebody whom an admin deactivated, and nobody else, may be invited back."""
-    ends = [cause.partition(":")[0] for cause in person.causes]
-    return bool(invitation.reactivates) and set(ends) <= {CauseKind.DEACTIVATED.value, *_WANTED}
+    causes = {Cause.parse(text).kind for text in person.causes}
+    return bool(invitation.reactivates) and causes <= {CauseKind.DEACTIVATED, CauseKind.INVITED}
 
 
 def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:

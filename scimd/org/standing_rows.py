@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Row, bindparam, update
 
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
-from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
+from scimd.core.standing import Cause, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import grants, people, status_spans
@@ -41,7 +41,7 @@ def standing_of(row: Row[Any], open_grants: Iterable[Row[Any]]) -> Standing | No
     status = Status(row.status)
     return Standing(
         status=status,
-        causes=tuple(_cause(text) for text in row.causes),
+        causes=tuple(Cause.parse(text) for text in row.causes),
         owner=SourceId(row.owner_source_id) if row.owner_source_id else None,
         roles=tuple(RoleName(name) for name in row.roles),
         projects={},
@@ -53,11 +53,6 @@ def standing_of(row: Row[Any], open_grants: Iterable[Row[Any]]) -> Standing | No
         needs_invitation=False,
         grants=frozenset(grant_of(grant) for grant in open_grants),
     )
-
-
-def _cause(text: str) -> Cause:
-    kind, _, by = text.partition(":")
-    return Cause(CauseKind(kind), by)
 
 
 def extension_of(standing: Standing, has_seat: bool) -> bytes:

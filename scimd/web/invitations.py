@@ -76,7 +76,7 @@ async def accept(request: web.Request) -> web.StreamResponse:
     if accepted.session is None:
         language = _language(request, accepted.language)
         _ = say_in(language)
-        causes = ", ".join(_cause(cause, language) for cause in accepted.causes)
+        causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
         return message(
             _("Accepted, and not open yet"),
             _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
@@ -132,11 +132,3 @@ def closed(request: web.Request, detail: str) -> web.Response:
     title, what = CLOSED[status]
     go = {"href": "/sign-in", "go": _("Sign in")} if status == "accepted" else {}
     return message(_(title), _(what), status=410, language=language, **go)
-
-
-def _cause(cause: str, language: Language) -> str:
-    """``deprovisioned:okta`` in words of that language."""
-    _ = say_in(language)
-    kind, _colon, by = cause.partition(":")
-    said = _(words.CAUSES.get(kind, kind.replace("_", " ")))
-    return _("%(cause)s by %(by)s") % {"cause": said, "by": by} if by else said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,11 +100,11 @@ def badge(table: Mapping[str, Badge], state: str) -> Badge:
     return table.get(state, Badge(state.replace("_", " ").capitalize(), "none"))
 
 
-def cause(text: object) -> str:
-    """``deprovisioned:okta`` as words: "deprovisioned by okta"."""
-    kind, _, by = str(text).partition(":")
-    words = CAUSES.get(kind, kind.replace("_", " "))
-    return f"{words} by {by}" if by else words
+def cause(text: object, _: Callable[[str], str] = str) -> str:
+    """``deprovisioned:okta`` as words: "deprovisioned by okta"; ``_`` translates."""
+    kind, _colon, by = str(text).partition(":")
+    words = _(CAUSES.get(kind, kind.replace("_", " ")))
+    return _("%(cause)s by %(by)s") % {"cause": words, "by": by} if by else words
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ def said() -> set[Message]:
     found: set[Message] = set(CAUSES) | {notification.WHY}
     found |= {text for row in notification.WORDS.values() for text in row}
     found |= {text for row in invitations.CLOSED.values() for text in row}
-    found |= set(_of_code(Path(invitations.__file__)))
+    for module in (invitations, words):
+        found |= set(_of_code(Path(module.__file__)))
     environment = mail_templates(ENGLISH)
     for name in environment.list_templates():
         found |= set(_of_template(environment, name))
