@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from scimd.core.people import OrgId, SourceId, TokenId
+from scimd.core.people import TokenId
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, organizations, sources
-from scimd.org.tokens import TokenHolder, source_opens
+from scimd.org.tokens import TokenHolder, holder_of, source_opens
 from scimd.org.tx import Door
 
 
@@ -62,18 +62,12 @@ async def speaker_of(door: Door, issuer: str, audiences: Sequence[str]) -> Speak
 
 
 def _speaker(row: Any) -> Speaker:
-    holder = TokenHolder(
-        org_id=OrgId(row.org_id),
-        org_slug=row.slug,
-        source_id=SourceId(row.source_id),
-        source_name=row.source_name,
+    holder = holder_of(
+        row,
         token_id=TokenId(row.id),
         token_name=row.config["issuer"],
         profile=row.config["profile"],
-        seats_on_scim=row.seats_on_scim,
-        generation=row.generation,
         scopes=frozenset(row.config["scopes"]),
-        last_used_at=row.last_used_at,
         kind="issuer",
     )
     return Speaker(row.config, holder)

@@ -24,7 +24,7 @@ from scimd.db.tables import access_tokens, oauth_clients, oauth_secrets, organiz
 from scimd.org import permissions
 from scimd.org.secrets import ACCESS_TOKEN, CLIENT_SECRET, is_secret, new_secret, token_hash
 from scimd.org.sources import bump
-from scimd.org.tokens import TokenHolder, scim_source, source_opens
+from scimd.org.tokens import TokenHolder, holder_of, scim_source, source_opens
 from scimd.org.tx import Actor, Context, Door, Tx
 
 #: So that a secret is changed without a gap, and no forgotten third one is left behind.
@@ -394,18 +394,12 @@ async def authenticate(door: Door, text: str) -> TokenHolder | None:
 
 
 def _holder(row: Any) -> TokenHolder:
-    return TokenHolder(
-        org_id=OrgId(row.org_id),
-        org_slug=row.slug,
-        source_id=SourceId(row.source_id),
-        source_name=row.source_name,
+    return holder_of(
+        row,
         token_id=TokenId(row.client_id),
         token_name=row.name,
         profile=row.profile,
-        seats_on_scim=row.seats_on_scim,
-        generation=row.generation,
         scopes=frozenset(row.scopes),
-        last_used_at=row.last_used_at,
         kind="client",
     )
 

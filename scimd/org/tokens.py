@@ -298,19 +298,28 @@ def source_opens(row: Any) -> bool:
 
 
 def _holder(row: Any) -> TokenHolder:
+    return holder_of(
+        row,
+        token_id=TokenId(row.id),
+        token_name=row.name,
+        profile=row.profile,
+        scopes=frozenset(row.scopes),
+        trace_until=row.trace_until,
+    )
+
+
+def holder_of(row: Any, **credential: Any) -> TokenHolder:
+    """Who is behind a credential of any kind: what its row says of organization and source, and the rest
+    of ``TokenHolder`` as given."""
     return TokenHolder(
         org_id=OrgId(row.org_id),
         org_slug=row.slug,
         source_id=SourceId(row.source_id),
         source_name=row.source_name,
-        token_id=TokenId(row.id),
-        token_name=row.name,
-        profile=row.profile,
         seats_on_scim=row.seats_on_scim,
         generation=row.generation,
-        scopes=frozenset(row.scopes),
         last_used_at=row.last_used_at,
-        trace_until=row.trace_until,
+        **credential,
     )
 
 
