@@ -12,6 +12,7 @@ from scimd.core import access
 from scimd.core.errors import NotFound, OwnAccount, OwnedBySource, Refusal
 from scimd.core.people import PersonId, RoleName
 from scimd.core.roles import OrgRole
+from scimd.core.standing import Cause, CauseKind
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, grants, people, sources
 from scimd.org import permissions
@@ -97,6 +98,17 @@ def must_be_local(tx: Tx, row: Row[Any], attribute: str) -> None:
     """Raise OwnedBySource where a source's document gives this attribute."""
     if row.owner_source_id is not None:
         raise OwnedBySource(attribute, source_name(tx, row.owner_source_id))
+
+
+def deprovisioned_by(row: Row[Any]) -> str | None:
+    """The source whose word makes the person Inactive; None where none does."""
+    causes = [Cause.parse(text) for text in row.causes]
+    return next((cause.by for cause in causes if cause.kind is CauseKind.DEPROVISIONED), None)
+
+
+def reactivate_there(row: Row[Any], source: str) -> str:
+    """What to do about somebody whom a source dropped, as a refusal says it."""
+    return f"{row.display_name} was deprovisioned by {source}. Reactivate them there, or detach them from it."
 
 
 def source_name(tx: Tx, source_id: str) -> str:

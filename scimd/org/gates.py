@@ -17,7 +17,7 @@ from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import gates, people
-from scimd.org import by_hand, merged, permissions, profiles, returning
+from scimd.org import by_hand, leaving, merged, permissions, returning
 from scimd.org.tx import Context, Door, Tx
 
 RESTORABLE_FOR = timedelta(days=30)
@@ -102,13 +102,8 @@ def _why_not(tx: Tx, row: Row[Any], kind: GateKind) -> str:
         return f"{row.display_name} is disabled, not deactivated. Enable them instead."
     if kind == "disabled" and "deactivated" in closed:
         return f"{row.display_name} is deactivated, not disabled. Reactivate them instead."
-    dropped = next((cause for cause in row.causes if cause.startswith("deprovisioned:")), None)
-    if dropped:
-        source = dropped.partition(":")[2]
-        return (
-            f"{row.display_name} was deprovisioned by {source}. "
-            "Reactivate them there, or detach them from it."
-        )
+    if source := by_hand.deprovisioned_by(row):
+        return by_hand.reactivate_there(row, source)
     return f"{row.display_name} is not {kind}."
 
 
@@ -142,10 +137,7 @@ def must_be_nobodys(conn: Connection, row: Row[Any]) -> None:
 def bury(tx: Tx, row: Row[Any]) -> None:
     """Hide the person and free what was theirs alone: seat, name, address."""
     _close(tx, row, "deleted")
-    tx.conn.execute(
-        update(people).where(people.c.org_id == tx.org_id, people.c.id == row.id).values(deleted_at=tx.now)
-    )
-    profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
+    leaving.bury(tx, [row])
 
 
 async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:

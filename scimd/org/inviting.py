@@ -17,7 +17,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, To
 from scimd.core.events import Event, EventKind
 from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId, fold
 from scimd.core.roles import USER
-from scimd.core.standing import CauseKind, Status
+from scimd.core.standing import Cause, CauseKind, Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import invitations, people, teams
 from scimd.org import (
@@ -163,17 +163,14 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
     """Invite somebody who is known here. Raises NotAllowedNow with what stands against it."""
     person_id = PersonId(row.id)
     by_hand.person(tx, person_id)
-    by = {cause.partition(":")[0]: cause.partition(":")[2] for cause in row.causes}
-    if CauseKind.DEPROVISIONED in by:
-        source = by[CauseKind.DEPROVISIONED]
-        raise NotAllowedNow(
-            f"{row.display_name} was deprovisioned by {source}. Reactivate them there, or detach them."
-        )
-    if CauseKind.DISABLED in by:
+    causes = {Cause.parse(text).kind for text in row.causes}
+    if source := by_hand.deprovisioned_by(row):
+        raise NotAllowedNow(by_hand.reactivate_there(row, source))
+    if CauseKind.DISABLED in causes:
         raise NotAllowedNow(f"{row.display_name} is disabled. Enable them instead.")
-    if CauseKind.DEACTIVATED in by:
+    if CauseKind.DEACTIVATED in causes:
         _invite_back(tx, row)
-    elif _LAPSED & by.keys() and row.owner_source_id is None:
+    elif _LAPSED & causes and row.owner_source_id is None:
         _replace_lapsed(tx, row)
     elif row.status == Status.ACTIVE:
         raise NotAllowedNow(f"{row.display_name} is a member already.")

@@ -49,7 +49,7 @@ def drop_users(tx: Tx, many: Sequence[DropUser]) -> list[Dropped]:
     elsewhere = _asserted_elsewhere(tx, source, [drop.person_id for drop in going])
     buried = {drop.person_id for drop in going if drop.deleted and drop.person_id not in elsewhere}
     _write(tx, source, going)
-    _bury(tx, [found[person_id] for person_id in sorted(buried)])
+    bury(tx, [found[person_id] for person_id in sorted(buried)])
     for drop in going:
         _tell(tx, source, found[drop.person_id], buried=drop.person_id in buried)
     tx.leaving.update(drop.person_id for drop in going)
@@ -98,7 +98,8 @@ def _write(tx: Tx, source: SourceBook, going: Sequence[DropUser]) -> None:
             _GO.run(tx.conn, {**of_source, "_deleted": deleted, "keys": ids})
 
 
-def _bury(tx: Tx, rows: Sequence[Row[Any]]) -> None:
+def bury(tx: Tx, rows: Sequence[Row[Any]]) -> None:
+    """Hide these people; their addresses are free for others. Undone by ``returning.restore``."""
     if rows:
         _BURY.run(tx.conn, {"_org_id": tx.org_id, "keys": [row.id for row in rows], "_now": tx.now})
         profiles.release_addresses(tx, [row.sign_in_key for row in rows if row.sign_in_key])
