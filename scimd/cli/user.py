@@ -10,15 +10,14 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    organization,
+    in_organization,
     out,
     print_json,
+    print_list,
     print_table,
-    run,
 )
-from scimd.config import Config
 from scimd.org import reads
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="user", help="People.", no_args_is_help=True)
 
@@ -35,26 +34,31 @@ def list_(
 ) -> None:
     """List people with their status and its causes."""
 
-    async def work(door: Door, _: Config) -> list[reads.PersonRow]:
-        owner = await organization(door, org)
-        return await reads.list_people(door, owner.id, search=search, status=status, limit=limit, after=after)
+    async def work(door: Door, ctx: Context) -> list[reads.PersonRow]:
+        return await reads.list_people(
+            door, ctx.org_id, search=search, status=status, limit=limit, after=after
+        )
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work)
+    print_list(
         "People",
         ("Name", "User name", "Address", "Status", "Causes", "Role", "Projects", "Source", "Id"),
-        (
-            (row.display_name, row.local_user_name, row.sign_in_address, row.status, row.causes,
-             row.primary_role, row.projects, row.source_name or "local", row.id)
-            for row in rows
+        rows,
+        lambda row: (
+            row.display_name,
+            row.local_user_name,
+            row.sign_in_address,
+            row.status,
+            row.causes,
+            row.primary_role,
+            row.projects,
+            row.source_name or "local",
+            row.id,
         ),
         empty="Nobody is there yet, or nobody fits.",
-    )  # fmt: skip
-    if len(rows) == limit:
-        out.print(f"There may be more: --after {rows[-1].id}")
+        more=f"There may be more: --after {rows[-1].id}" if len(rows) == limit else None,
+        json=json,
+    )
 
 
 @app.command("show")
@@ -65,12 +69,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one person: standing, and the fact and rule behind each part of it."""
-
-    async def work(door: Door, _: Config) -> reads.PersonPage:
-        owner = await organization(door, org)
-        return await reads.show_person(door, owner.id, who)
-
-    page = run(config, work)
+    page = in_organization(config, org, lambda door, ctx: reads.show_person(door, ctx.org_id, who))
     if json:
         print_json(page)
         return

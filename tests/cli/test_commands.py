@@ -374,3 +374,20 @@ async def _pushed(file: Path, token: str) -> None:
         for _ in range(2):
             headers = {"Authorization": f"Bearer {token}"}
             await client.post("/scim/v2/Users", json={"userName": "anna", "shoeSize": 1}, headers=headers)
+
+
+def test_an_account_without_a_name_is_told_by_its_number(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    terminal.run("org", "create", "acme")
+    (entry, *_) = terminal.json("audit", "list")
+    assert entry["actor_name"] == f"uid {os.getuid()} (CLI)"
+
+
+def test_what_was_done_is_said_word_by_word(terminal: Terminal) -> None:
+    terminal.run("org", "create", "acme")
+    assert terminal.run("project", "create", "[red] team").stdout == "The project [red] team is there.\n"
