@@ -24,6 +24,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from tests.support.daemon import KEY
+from tests.support.patience import AT_MOST_S
 
 CONFIG = """
 [database]
@@ -207,7 +208,7 @@ def scimd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env=kept | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST_S,
         check=False,
     )
 

@@ -24,7 +24,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
-from tests.support.postgres import PATIENT
+from tests.support.patience import PATIENT, patient
 
 OPERATOR = Actor("operator", "tests", "tests")
 PUBLIC_URL = "https://scimd.example.com"
@@ -158,7 +158,7 @@ async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
         await database.write(tables.metadata.create_all)
         keys = Keyring([b"k" * 32])
         door = Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
-        config = Config.model_validate({"server": {"public_url": PUBLIC_URL}, **settings})
+        config = Config.model_validate(patient({"server": {"public_url": PUBLIC_URL}, **settings}))
         app: web.Application = http_app.make(config, door)
         scim_app.add(app, config, door)
         async with Served(app) as server, ClientSession() as http:
