@@ -1,4 +1,4 @@
-"""The schema that migrations make is the one in ``tables.py``, whatever happens on the way."""
+"""The schema that migrations make is the one in ``db/tables``, whatever happens on the way."""
 
 from __future__ import annotations
 
