@@ -88,7 +88,7 @@ async def add(door: Door, ctx: Context, new: NewPerson) -> PersonId:
         person_id = make(tx, email, new.user_name, new.display_name, welcome="set_password")
         assignments.assign_new(tx, person_id, new.role, new.projects, new.team)
         if not tx.book.rules.approval_required:  # the partner's approval sends it
-            owe_set_password(tx, person_id, email, first=True)
+            owe_set_password(tx, person_id, email)
         return person_id
 
     def then(tx: Tx, person_id: PersonId) -> PersonId:
@@ -201,14 +201,10 @@ def _holder(tx: Tx, condition: Any) -> Any:
     ).first()
 
 
-def owe_set_password(tx: Tx, person_id: PersonId, email: str, *, first: bool = False) -> None:
-    """A new link to set the password, and the mail that carries it; older ones are dead.
-
-    ``first``: they have never come in, and the mail says that they were added.
-    """
+def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
+    """A new link to set the password, and the mail that carries it; older ones are dead."""
     link_id = one_time_links.make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
-    mail = one_time_links.mail(tx, person_id, link_id, email) | {"params": {"first": first}}
-    tx.conn.execute(deliveries.insert().values(mail))
+    tx.conn.execute(deliveries.insert().values(one_time_links.mail(tx, person_id, link_id, email)))
 
 
 # ------------------------------------------------------------------------------ editing
@@ -320,7 +316,7 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
             notices.address_changed(tx, row, changed["sign_in_address"])
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
         if row.welcome != "invitation" and not row.accepted:
-            owe_set_password(tx, person_id, changed["sign_in_address"], first=True)
+            owe_set_password(tx, person_id, changed["sign_in_address"])
 
 
 # ------------------------------------------------------------------------------ passwords
@@ -341,7 +337,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
                 raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
             sessions.end_for(tx, [person_id], "password reset")
             credentials.drop_password(tx, person_id)
-            owe_set_password(tx, person_id, row.sign_in_address, first=not row.accepted)
+            owe_set_password(tx, person_id, row.sign_in_address)
             if row.welcome == "set_password_expired":
                 _welcome(tx, [person_id], "set_password")
                 gates.wants_seat_by_hand(tx, person_id)

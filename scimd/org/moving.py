@@ -63,7 +63,7 @@ async def _arrive(door: Door, ctx: Context, row: Row[Any]) -> PersonId:
         )
         assignments.assign_new(tx, person_id, USER, None, None)
         if not tx.book.rules.approval_required:
-            local_people.owe_set_password(tx, person_id, row.sign_in_address, first=True)
+            local_people.owe_set_password(tx, person_id, row.sign_in_address)
         after = {"from": row.org_id, "person": row.id}
         tx.record(Event(EventKind.PERSON_MOVED, "person", person_id, after=after))
         return person_id
