@@ -1,8 +1,9 @@
 """Migrations: forward only, one transaction each time, one process at a time.
 
-A developer who has changed ``tables.py`` writes the next version with
+A developer who has changed ``tables/`` writes the next version with
 ``python -c "from scimd.db.migrate import revision; revision('0002', 'what changes')"``, formats it and
-reads it: changed triggers and moves of data are not found by comparison.
+reads it: changed triggers and moves of data are not found by comparison. ``0001_first.py`` is one long
+file because it is generated whole from the tables; nobody edits it, so it is not split.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def check(url: str) -> State:
 
 
 def revision(number: str, message: str) -> Path:
-    """Write the next version file from the difference between ``tables.py`` and the versions so far."""
+    """Write the next version file from the difference between ``tables/`` and the versions so far."""
     from alembic import command  # as in upgrade()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +114,7 @@ def revision(number: str, message: str) -> Path:
 
 
 def triggers(table: Table) -> list[DDL]:
-    """The statements that ``tables.py`` hangs on the creation of a table: alembic does not see them."""
+    """The statements that ``tables/`` hangs on the creation of a table: alembic does not see them."""
     return [ddl for ddl in table.dispatch.after_create if isinstance(ddl, DDL)]
 
 

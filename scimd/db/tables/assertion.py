@@ -1,0 +1,68 @@
+"""What sources say of people."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Table
+
+from scimd.db.tables import columns
+from scimd.db.tables.columns import metadata
+from scimd.db.types import Bytes, Id, Json
+
+assertions = Table(
+    "assertions",
+    metadata,
+    columns.org(),
+    Column("source_id", Id, primary_key=True),
+    Column("person_id", Id, primary_key=True),
+    columns.key("external_id", null=True),
+    columns.text("user_name"),
+    columns.key("user_name_key"),
+    columns.flag("active", True),
+    columns.key("state"),  # live | gone | history
+    columns.flag("deleted"),  # gone because the source said delete
+    # The source's document as bytes ready to answer, without id, meta and groups.
+    Column("document", Bytes, nullable=False),
+    # The same, folded: every case-insensitive string as its comparison key. Filters look here.
+    Column("folded", Json, nullable=False),
+    # Columns for what is sorted and filtered most (core/attributes.py names them).
+    columns.key("display_name_key", null=True),
+    columns.key("family_name_key", null=True),
+    columns.key("given_name_key", null=True),
+    columns.key("email_key", null=True),  # the primary address
+    # What joins meet by, beside email_key (core/sync/match.py).
+    columns.key("sign_in_key", null=True),
+    columns.key("employee_number_key", null=True),
+    columns.integer("version", 1),
+    Column("digest", Bytes, nullable=True),  # of the raw entry and the config's version; NULL: look again
+    columns.text("entry_name", null=True),  # what the directory calls it (a DN)
+    columns.ref("seen_run_id", null=True),  # the last full read that saw it
+    columns.time("created_at"),
+    columns.time("changed_at"),
+    columns.time("gone_at", null=True),
+    Index("ix_assertions_person", "org_id", "person_id", "source_id", "state"),
+    # All that a page without a filter passes over: no row of the table is read for it.
+    Index("ix_assertions_page", "org_id", "source_id", "created_at", "person_id", "state"),
+    Index("ix_assertions_email", "org_id", "source_id", "email_key"),
+    Index("ix_assertions_display_name", "org_id", "source_id", "display_name_key"),
+    Index("ix_assertions_external", "org_id", "source_id", "external_id"),  # the dead ones too
+    Index("ix_assertions_user_name", "org_id", "source_id", "user_name_key"),
+    Index("ix_assertions_sign_in", "org_id", "sign_in_key"),
+    Index("ix_assertions_employee_number", "org_id", "employee_number_key"),
+)
+_living = assertions.c.state == "live"
+columns.partial_index(
+    "uq_assertions_external_id",
+    assertions.c.org_id,
+    assertions.c.source_id,
+    assertions.c.external_id,
+    unique=True,
+    where=_living & assertions.c.external_id.is_not(None),
+)
+columns.partial_index(
+    "uq_assertions_user_name_key",
+    assertions.c.org_id,
+    assertions.c.source_id,
+    assertions.c.user_name_key,
+    unique=True,
+    where=_living,
+)

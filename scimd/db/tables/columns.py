@@ -1,0 +1,66 @@
+"""What the tables are made of: the columns that return, indexes over some rows, triggers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import DDL, Boolean, Column, ColumnElement, Index, Integer, MetaData, Text, TextClause
+from sqlalchemy.schema import ExecutableDDLElement
+
+from scimd.db.types import Id, KeyText, UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def ident() -> Column[str]:
+    return Column("id", Id, primary_key=True)
+
+
+def org() -> Column[str]:
+    return Column("org_id", Id, primary_key=True)
+
+
+def ref(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Id, nullable=null)
+
+
+def time(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, UtcDateTime, nullable=null)
+
+
+def integer(name: str, default: int = 0) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default=sqlalchemy.text(str(default)))
+
+
+def flag(name: str, default: bool = False) -> Column[bool]:
+    return Column(
+        name, Boolean, nullable=False, server_default=sqlalchemy.text("true" if default else "false")
+    )
+
+
+def key(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, KeyText, nullable=null)
+
+
+def text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def partial_index(
+    name: str, *on: Column[Any], where: ColumnElement[bool] | TextClause, unique: bool = False
+) -> Index:
+    """An index over the rows that a condition picks, on both databases."""
+    return Index(name, *on, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def trigger(statement: str, dialect: str) -> ExecutableDDLElement:
+    made: ExecutableDDLElement = DDL(statement)  # type: ignore[no-untyped-call]
+    return made.execute_if(dialect=dialect)

@@ -1,0 +1,49 @@
+"""The audit trail, its values and its chain."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, Table
+
+from scimd.db.tables import columns
+from scimd.db.tables.columns import metadata
+from scimd.db.types import Bytes, Id, Json
+
+events = Table(
+    "events",
+    metadata,
+    columns.org(),
+    columns.ident(),
+    columns.time("at"),
+    columns.key("actor_kind"),
+    columns.key("actor_id"),
+    columns.text("actor_name"),
+    columns.key("door"),
+    columns.key("kind"),
+    columns.key("target_kind"),
+    columns.key("target_id"),
+    columns.key("correlation_id"),
+    columns.key("audience"),  # audit | feed
+    Column("digest", Bytes, nullable=False),  # SHA-256 over the salt and the values
+    Index("ix_events_target", "org_id", "target_id", "at"),
+    Index("ix_events_correlation", "org_id", "correlation_id"),
+    Index("ix_events_at", "org_id", "at"),
+)
+
+event_values = Table(
+    "event_values",
+    metadata,
+    columns.org(),
+    Column("event_id", Id, primary_key=True),
+    Column("salt", Bytes, nullable=False),
+    Column("body", Json, nullable=False),  # {"before": …, "after": …, "note": …}
+)
+
+published = Table(
+    "published",
+    metadata,
+    columns.org(),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    columns.ref("event_id"),
+    Column("chain", Bytes, nullable=False),
+    Index("uq_published_event", "org_id", "event_id", unique=True),
+)

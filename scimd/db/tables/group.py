@@ -1,0 +1,94 @@
+"""Groups of sources, their members, and what they give."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, Table
+
+from scimd.db.tables import columns
+from scimd.db.tables.columns import metadata
+from scimd.db.types import Bytes, Id, Json, KeyText
+
+groups = Table(
+    "groups",
+    metadata,
+    columns.org(),
+    columns.ident(),
+    columns.ref("source_id"),
+    columns.key("external_id", null=True),
+    columns.text("display_name"),
+    columns.key("display_name_key"),
+    # Its name again where the source may give a name only once (SCIM); NULL where names may repeat.
+    columns.key("unique_name_key", null=True),
+    Column("document", Bytes, nullable=False),  # without members
+    Column("folded", Json, nullable=False),
+    columns.integer("version", 1),
+    columns.key("state"),  # live | gone
+    Column("digest", Bytes, nullable=True),
+    columns.text("entry_name", null=True),
+    columns.ref("seen_run_id", null=True),
+    columns.time("created_at"),
+    columns.time("changed_at"),
+    columns.time("gone_at", null=True),
+    Index("ix_groups_page", "org_id", "source_id", "created_at", "id"),
+    Index("ix_groups_display_name", "org_id", "source_id", "display_name_key"),
+)
+_living_group = groups.c.state == "live"
+columns.partial_index(
+    "uq_groups_external_id",
+    groups.c.org_id,
+    groups.c.source_id,
+    groups.c.external_id,
+    unique=True,
+    where=_living_group & groups.c.external_id.is_not(None),
+)
+columns.partial_index(
+    "uq_groups_unique_name_key",
+    groups.c.org_id,
+    groups.c.source_id,
+    groups.c.unique_name_key,
+    unique=True,
+    where=_living_group & groups.c.unique_name_key.is_not(None),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    columns.org(),
+    Column("group_id", Id, primary_key=True),
+    # What the source calls the member: a SCIM id or an external id, as sent. Once resolved it is the
+    # person's or group's id, so that two names of one member are one row.
+    Column("member_key", KeyText, primary_key=True),
+    columns.ref("source_id"),
+    columns.ref("person_id", null=True),  # one of these two once resolved, neither before
+    columns.ref("child_id", null=True),
+    columns.time("since"),
+    # With the group, so that a page of people finds their groups in the index alone.
+    Index("ix_group_members_person", "org_id", "person_id", "group_id"),
+    Index("ix_group_members_child", "org_id", "child_id"),
+    Index("ix_group_members_key", "org_id", "source_id", "member_key"),
+)
+
+# What a group gives, bound to ids: made from the source's rules when the group appears or the rules
+# change; from then on a rename of the group changes nothing here (docs/semantics.md).
+group_effects = Table(
+    "group_effects",
+    metadata,
+    columns.org(),
+    Column("group_id", Id, primary_key=True),
+    Column("rule", Integer, primary_key=True, autoincrement=False),  # 0: the source's default
+    Column("kind", KeyText, primary_key=True),
+    columns.key("target"),
+    columns.key("project_role", null=True),
+    Index("ix_group_effects_target", "org_id", "kind", "target"),
+)
+
+value_effects = Table(
+    "value_effects",  # what a value of roles or entitlements gives; the rule names the value
+    metadata,
+    columns.org(),
+    Column("source_id", Id, primary_key=True),
+    Column("rule", Integer, primary_key=True, autoincrement=False),
+    Column("kind", KeyText, primary_key=True),
+    columns.key("target"),
+    columns.key("project_role", null=True),
+)

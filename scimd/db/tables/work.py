@@ -1,0 +1,56 @@
+"""What is still to be done: questions for an admin, people to settle; and who is at it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Table
+
+from scimd.db.tables import columns
+from scimd.db.tables.columns import metadata
+from scimd.db.types import Id, Json, KeyText
+
+unsettled = Table(
+    "unsettled",
+    metadata,
+    columns.org(),
+    Column("person_id", Id, primary_key=True),
+    columns.integer("turn"),  # 0 leavers, 1 joiners
+    columns.time("marked_at"),
+    Index("ix_unsettled_turn", "org_id", "turn", "marked_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    columns.org(),
+    columns.ident(),
+    columns.key("kind"),  # collision | ambiguous | return | shared_address | group_name | link
+    columns.key("subject"),  # one item however often it comes up: unique among the open ones
+    columns.text("question"),
+    Column("options", Json, nullable=False),  # [{"answer": "link", "label": …, "effect": …}]
+    Column("facts", Json, nullable=False),
+    columns.ref("source_id", null=True),
+    columns.key("state"),  # open | answered | moot
+    columns.key("answer", null=True),
+    columns.text("answered_by", null=True),
+    columns.time("opened_at"),
+    columns.time("answered_at", null=True),
+    Index("ix_decisions_state", "org_id", "state", "opened_at"),
+)
+columns.partial_index(
+    "uq_decisions_open",
+    decisions.c.org_id,
+    decisions.c.kind,
+    decisions.c.subject,
+    unique=True,
+    where=decisions.c.state == "open",
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    columns.org(),
+    Column("name", KeyText, primary_key=True),  # source:<id>, outbox, publisher, settling
+    columns.key("holder"),
+    columns.integer("fence"),
+    columns.time("until"),
+)
