@@ -49,6 +49,7 @@ def settle(tx: Tx) -> None:
     """Settle the people whom the body touched, or mark them where they are too many for one call."""
     touched = tx.touched | tx.leaving | tx.regrouped
     if len(touched) > tx.settings.settle_at_once:
+        tx.alone()  # alone, each may be few enough
         unsettled.mark(tx, touched)
         touched &= unsettled.admins(tx)
     if touched:

@@ -24,6 +24,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from tests.support.daemon import KEY
+from tests.support.database import ready
 from tests.support.patience import AT_MOST_S
 
 CONFIG = """
@@ -74,13 +75,14 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """With an empty database; what commands do to logging is taken back."""
+    """With a database in which nobody is; what commands do to logging is taken back."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     monkeypatch.setenv("SCIMD_TEST_KEY", KEY)
     for name in [name for name in os.environ if name.startswith("SCIMD_") and name != "SCIMD_TEST_KEY"]:
         monkeypatch.delenv(name)
     made = Terminal(tmp_path / "scimd.toml")
     configure(made)
+    ready(f"sqlite:///{tmp_path / 'scimd.db'}")
     yield made
     structlog.reset_defaults()
 
@@ -147,7 +149,7 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert {run["id"] for run in terminal.json("run", "list")} >= {applied["id"]}
     assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1
     assert terminal.json("decide", "list") == []
-    assert [row["local_user_name"] for row in terminal.json("user", "list")] == ["dana"]
+    assert [row["user_name"] for row in terminal.json("user", "list")] == ["dana"]
     assert terminal.json("user", "show", "dana")["person"]["local_user_name"] == "dana"
     link = terminal.json("admin", "create", "root@acme.example", "--org", "acme")["link"]
     assert link.startswith("http://127.0.0.1:8080/sign-in/")

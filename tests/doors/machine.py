@@ -577,7 +577,7 @@ class Doors(RuleBasedStateMachine):
         return await api_tokens.authenticate(door, secret.text)
 
     def teardown(self) -> None:
-        """V13: no link stands anywhere. V17: the chain holds. V16: settling ends, and everybody is settled."""
+        """V13: no link stands anywhere. V17: the chain holds. V16: settling ends; all are settled."""
         if not hasattr(self, "history"):
             return
         self.wait(self.company.jobs(self.mine))
