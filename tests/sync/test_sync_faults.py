@@ -24,7 +24,7 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import leases, plan_batches, runs, sources
+from scimd.org import leases, plan_batches, runs, source_states, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
@@ -345,7 +345,7 @@ async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: 
 
     def report(progress: sync_run.Progress) -> None:
         if progress.stage == "applying" and not paused:
-            paused.append(asyncio.ensure_future(sources.set_state(acme.door, ctx, source.id, "paused")))
+            paused.append(asyncio.ensure_future(source_states.set_state(acme.door, ctx, source.id, "paused")))
 
     run = await acme.sync(report=report)
     await paused[0]
