@@ -394,7 +394,7 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         acme.script.groups = {"g1": ("Admins", ["x0001"])}
         run = await acme.sync()
         assert run.state == "held"
-        assert run.trips == ("1 people would become Account Admins; the limit is 0",)
+        assert run.trips == ("1 person would become an Account Admin; the limit is 0",)
         said = await acme.said(run)
         assert (said["Admins"][1], said["user0001"][1], said["user0002"][1]) == (
             "staged",
