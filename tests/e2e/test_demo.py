@@ -123,7 +123,7 @@ def test_all_that_the_demo_prints_works_when_pasted(demo: Demo) -> None:
         listed = list(csv.DictReader(file))
     assert len(listed) == 300
     people = cli.ok("user", "list", "--limit", "1000")
-    assert len([row for row in people if row["source_name"] == "directory"]) == 300
+    assert len([row for row in people if row["source"] and row["source"]["name"] == "directory"]) == 300
     names = [row["display_name"] for row in people]
     assert scripts(names) >= {"LATIN", "GREEK", "CYRILLIC", "ARABIC", "DEVANAGARI", "CJK"}
     assert sum(row["has_seat"] for row in people) == 50

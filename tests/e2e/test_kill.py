@@ -167,7 +167,12 @@ def write_directory(folder: Path, people: int) -> None:
 def outcome(cli: Cli) -> dict[str, tuple[Any, ...]]:
     """Everybody's standing as far as people see it, without ids and times."""
     return {
-        row["local_user_name"]: (row["status"], row["causes"], row["has_seat"], sorted(row["projects"]))
+        row["user_name"]: (
+            row["status"],
+            row["causes"],
+            row["has_seat"],
+            sorted(each["name"] for each in row["projects"]),
+        )
         for row in cli.ok("user", "list", "--limit", "10000")
     }
 
