@@ -24,6 +24,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from tests.support.daemon import KEY
+from tests.support.patience import AT_MOST_S
 
 CONFIG = """
 [database]
@@ -146,7 +147,7 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert {run["id"] for run in terminal.json("run", "list")} >= {applied["id"]}
     assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1
     assert terminal.json("decide", "list") == []
-    assert [row["local_user_name"] for row in terminal.json("user", "list")] == ["dana"]
+    assert [row["user_name"] for row in terminal.json("user", "list")] == ["dana"]
     assert terminal.json("user", "show", "dana")["person"]["local_user_name"] == "dana"
     link = terminal.json("admin", "create", "root@acme.example", "--org", "acme")["link"]
     assert link.startswith("http://127.0.0.1:8080/sign-in/")
@@ -207,7 +208,7 @@ def scimd(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         env=kept | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=AT_MOST_S,
         check=False,
     )
 
@@ -374,3 +375,20 @@ async def _pushed(file: Path, token: str) -> None:
         for _ in range(2):
             headers = {"Authorization": f"Bearer {token}"}
             await client.post("/scim/v2/Users", json={"userName": "anna", "shoeSize": 1}, headers=headers)
+
+
+def test_an_account_without_a_name_is_told_by_its_number(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    terminal.run("org", "create", "acme")
+    (entry, *_) = terminal.json("audit", "list")
+    assert entry["actor_name"] == f"uid {os.getuid()} (CLI)"
+
+
+def test_what_was_done_is_said_word_by_word(terminal: Terminal) -> None:
+    terminal.run("org", "create", "acme")
+    assert terminal.run("project", "create", "[red] team").stdout == "The project [red] team is there.\n"

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from scimd.core.errors import DatabaseUnavailable
 from scimd.db import migrate
 from scimd.db.engine import parse
 from scimd.db.tables import metadata
+from tests.support.patience import AT_MOST_S, until
 
 
 @contextmanager
@@ -125,10 +125,10 @@ def test_a_killed_migration_has_not_happened_and_is_made_again(
 ) -> None:
     flag = tmp_path / "half-way"
     with monkeypatch.context() as patch:
-        _with_next(tmp_path, patch, f"import time; open({str(flag)!r}, 'w').close(); time.sleep(60)")
+        _with_next(tmp_path, patch, f"import time; open({str(flag)!r}, 'w').close(); time.sleep(600)")
         process = multiprocessing.get_context("fork").Process(target=migrate.upgrade, args=(database_url,))
         process.start()
-        _until(flag.exists)
+        until(flag.exists)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -143,7 +143,7 @@ def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(AT_MOST_S)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert migrate.check(database_url) == "current"
 
@@ -165,13 +165,6 @@ def _with_next(folder: Path, patch: pytest.MonkeyPatch, statement: str) -> None:
         f"def upgrade():\n    {statement}\n"
     )
     patch.setattr(migrate, "_SCRIPTS", scripts)
-
-
-def _until(happened: Any) -> None:
-    end = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_server_that_is_not_there_is_said_in_words_without_the_password() -> None:

@@ -28,7 +28,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.settle import settle
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
-from tests.support.postgres import PATIENT
+from tests.support.patience import PATIENT
 
 T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

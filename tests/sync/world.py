@@ -36,7 +36,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord, as_json
 from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
 from scimd.sync import run as sync_run
-from tests.support.postgres import PATIENT
+from tests.support.patience import PATIENT
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

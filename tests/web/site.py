@@ -33,7 +33,7 @@ from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
-from tests.support.postgres import PATIENT
+from tests.support.patience import AT_MOST_S, PATIENT
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
@@ -169,7 +169,7 @@ async def site(
     public_url: str | None = None,
     extra_route: Any = None,
     api: Sequence[Endpoint] = TABLE,
-    request_timeout: float = 30,
+    request_timeout: float = AT_MOST_S,
     declared: Sequence[Organization] = (),
     local_name: bool = False,
     **settings: Any,
