@@ -108,7 +108,7 @@ async def change(
         if check is not None:
             (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == role.name))
             check(_record(row))
-        by_hand.must_hold(tx, was)
+        by_hand.must_hold(tx.ctx, was)
         _check(tx, role)
         if was == role:
             return
@@ -126,7 +126,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
 
     def body(tx: Tx) -> None:
         was = _own(tx, name)
-        by_hand.must_hold(tx, was)
+        by_hand.must_hold(tx.ctx, was)
         holders = tx.conn.execute(
             select(func.count(grants.c.person_id.distinct())).where(_held(tx, name))
         ).scalar_one()
@@ -147,7 +147,7 @@ def _check(tx: Tx, role: OrgRole) -> None:
     unknown = sorted(role.permissions - set(PERMISSIONS))
     if unknown:
         raise InvalidValue("permissions", f"there is no {unknown[0]!r}; there are {', '.join(PERMISSIONS)}")
-    by_hand.must_hold(tx, role)
+    by_hand.must_hold(tx.ctx, role)
 
 
 def _own(tx: Tx, name: RoleName) -> OrgRole:

@@ -47,12 +47,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class GroupLoss:
-    """A group that would lose members: of ``before``, ``lost``."""
+    """A group that would lose members: of ``before``, ``lost``.
+
+    ``what`` it is, where a change of rules takes something that is no group.
+    """
 
     external_id: str
     name: str
     before: int
     lost: int
+    what: str = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Figures:
     admins: int = 0  # Account Admins who can sign in now
     admins_removed: int = 0
     complete: bool = True
+    #: What ``groups_*`` and ``losses`` count.
+    called: str = "groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +150,15 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
     allowed = max(limits.groups_count, figures.groups_linked * limits.groups_percent / 100)
     if figures.groups_removed > allowed:
         why = (
-            f"{figures.groups_removed} of {figures.groups_linked} groups would be removed; the limit is "
-            f"{_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
+            f"{figures.groups_removed} of {figures.groups_linked} {figures.called} would be removed; "
+            f"the limit is {_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
         )
         yield Trip(TripKind.GROUPS, why, figures.groups_removed, allowed)
     for loss in figures.losses:
         allowed = loss.before * limits.members_percent / 100
         if loss.before >= limits.members_from and loss.lost > allowed:
             why = (
-                f"the group {loss.name} would lose {loss.lost} of {loss.before} members; "
+                f"the {loss.what} {loss.name} would lose {loss.lost} of {loss.before} members; "
                 f"the limit is {limits.members_percent:g} %"
             )
             yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, loss.external_id)
