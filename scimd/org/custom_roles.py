@@ -16,7 +16,7 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
-from scimd.org.sources import bump
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 
 PERMISSIONS: tuple[str, ...] = get_args(Permission)

@@ -23,8 +23,9 @@ from scimd.core.standing import Grant, standing
 from scimd.db.tables import assertions, sources
 from scimd.org import bindings, by_hand, held_changes, permissions, standing_rows, value_bindings
 from scimd.org.facts import gather, people_rows
+from scimd.org.generation import bump
 from scimd.org.labels import names_in
-from scimd.org.sources import SourceRecord, bump, find, mark_source, write_rules
+from scimd.org.sources import SourceRecord, find, mark_source, write_rules
 from scimd.org.tx import Context, Door, Tx
 
 #: A rule as the config file has it.

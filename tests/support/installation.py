@@ -378,9 +378,7 @@ def _seeded(url: str, folder: Path) -> Seed:
 
 
 @pytest.fixture(scope="session")
-def seeds(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Seed]:
+def seeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Seed]:
     """Gives the seed on SQLite or on PostgreSQL, made when first asked for."""
 
     @functools.cache
