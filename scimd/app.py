@@ -208,11 +208,9 @@ async def serve(
 async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -> str:
     from aiohttp import web  # as in make_app
 
-    runner = web.AppRunner(
-        make_app(config, door),
-        access_log=None,
-        shutdown_timeout=config.server.shutdown_timeout.total_seconds(),
-    )
+    from scimd.http.app import Runner
+
+    runner = Runner(make_app(config, door), shutdown_timeout=config.server.shutdown_timeout.total_seconds())
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:

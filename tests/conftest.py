@@ -16,6 +16,7 @@ typer.testing._get_command = functools.cache(typer.main.get_command)
 pytest_plugins = [
     "tests.support.daemon",
     "tests.support.postgres",
+    "tests.support.database",
     "tests.support.openldap",
     "tests.support.ldap_client",
     "tests.support.smtp",

@@ -15,6 +15,7 @@ from scimd.admin import (
     invitations,
     licences,
     me,
+    me_tokens,
     organization,
     partners,
     projects,
@@ -26,6 +27,7 @@ from scimd.admin import (
     sources,
     teams,
     user_grants,
+    user_links,
     user_status,
     users,
 )
@@ -35,6 +37,7 @@ _NOUNS: tuple[ModuleType, ...] = (
     users,
     user_grants,
     user_status,
+    user_links,
     invitations,
     imports,
     groups,
@@ -53,6 +56,7 @@ _NOUNS: tuple[ModuleType, ...] = (
     runs,
     sessions,
     me,
+    me_tokens,
     access,
     audit,
 )

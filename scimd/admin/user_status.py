@@ -20,7 +20,15 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import detaching, gates, local_people, moving, partner_approvals, user_reads
+from scimd.org import (
+    detaching,
+    gates,
+    local_people,
+    moving,
+    partner_approvals,
+    second_factors,
+    user_reads,
+)
 from scimd.org.tx import Context, Door
 
 _CLOSES = (NotFound, OwnAccount, Protected)
@@ -113,6 +121,18 @@ async def reset_password(call: Call) -> None:
     await local_people.reset_password(call.door, call.ctx, [PersonId(call.id)])
 
 
+@endpoint(
+    "POST", "/users/{id}/reset-second-factors", needs=_MANAGE, refuses=(NotFound, OwnAccount, NotAllowedNow)
+)
+async def reset_second_factors(call: Call) -> None:
+    """Take all second factors from a user who lost theirs.
+
+    They are signed out everywhere, and told by mail. A password that is too short to stand alone is
+    dead; a link to set another goes by mail.
+    """
+    await second_factors.reset(call.door, call.ctx, [PersonId(call.id)])
+
+
 @endpoint("POST", "/users/{id}/approve", needs=("partner.approve",), refuses=(NotFound,))
 async def approve(call: Call) -> User:
     """Approve a user of one's own organization, who then queues for a seat.
@@ -150,5 +170,6 @@ async def move(call: Call, body: Moving) -> Moved:
 
 
 reset_password_many = bulk(reset_password, "/users/reset-password")
+reset_second_factors_many = bulk(reset_second_factors, "/users/reset-second-factors")
 approve_many = bulk(approve, "/users/approve")
 detach_many = bulk(detach, "/users/detach")

@@ -11,16 +11,12 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     each,
-    organization,
-    print_json,
-    print_table,
-    run,
+    in_organization,
+    print_list,
 )
-from scimd.config import Config
 from scimd.core.people import SessionId
 from scimd.org import admin_reads, sessions, sign_in
 from scimd.org.sessions import SessionRecord
-from scimd.org.sign_in import AttemptRecord
 from scimd.org.tx import Context, Door
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)
@@ -38,23 +34,18 @@ def list_sessions(
 ) -> None:
     """List live sessions, the most recently active first."""
 
-    async def work(door: Door, _: Config) -> list[SessionRecord]:
-        owner = await organization(door, org)
-        who = await admin_reads.find_person(door, owner.id, user) if user else None
-        return await sessions.list_sessions(door, owner.id, person_id=who, limit=limit)
+    async def work(door: Door, ctx: Context) -> list[SessionRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        return await sessions.list_sessions(door, ctx.org_id, person_id=who, limit=limit)
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work)
+    print_list(
         "Sessions",
         ("User", "Device", "IP address", "Started", "Last active", "Id"),
-        (
-            (row.display_name, row.user_agent, row.ip, row.started_at, row.last_active_at, row.id)
-            for row in rows
-        ),
+        rows,
+        lambda row: (row.display_name, row.user_agent, row.ip, row.started_at, row.last_active_at, row.id),
         empty="Nobody is signed in.",
+        json=json,
     )
 
 
@@ -78,17 +69,14 @@ def list_attempts(
     limit: Limit = 200, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """List sign-in attempts, the newest first, with why they failed."""
-
-    async def work(door: Door, _: Config) -> list[AttemptRecord]:
-        return await sign_in.list_attempts(door, (await organization(door, org)).id, limit=limit)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(
+        config, org, lambda door, ctx: sign_in.list_attempts(door, ctx.org_id, limit=limit)
+    )
+    print_list(
         "Login attempts",
         ("Timestamp", "User", "IP address", "Status", "Reason"),
-        ((row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason) for row in rows),
+        rows,
+        lambda row: (row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason),
         empty="Nobody has tried to sign in.",
+        json=json,
     )

@@ -120,6 +120,7 @@ async def delete(door: Door, ctx: Context, person_id: PersonId) -> None:
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
+        by_hand.not_oneself(tx, person_id, "delete")
         row = by_hand.person(tx, person_id)
         must_be_nobodys(tx.conn, row)
         bury(tx, row)

@@ -365,6 +365,7 @@ def _expire(tx: Tx) -> int:
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id,
         NOT_IN_YET,
+        people.c.approved,  # the others are sent theirs when a partner has approved them
         ~live.exists(),
     )
     rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Facts, Standing, Status
+from scimd.core.standing import CauseKind, Facts, Grant, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -50,6 +50,7 @@ def settle(tx: Tx) -> None:
     """Settle the people whom the body touched, or mark them where they are too many for one call."""
     touched = tx.touched | tx.leaving | tx.regrouped
     if len(touched) > tx.settings.settle_at_once:
+        tx.alone()  # alone, each may be few enough
         unsettled.mark(tx, touched)
         touched &= unsettled.admins(tx)
     if touched:
@@ -183,13 +184,14 @@ def _seats(
         elif not wants and row.wants_seat:
             content.append(person_id)
     given = seats.allot(tx, wanting, freed, content)
+    new = _come_in(tx, rows)
     for kind, person_ids in (
         (EventKind.SEAT_FREED, freed),
         (EventKind.SEAT_TAKEN, sorted(given.seated)),
         (EventKind.SEAT_WAITING, sorted(given.waiting)),
     ):
         for person_id in person_ids:
-            if person_id not in tx.created:
+            if person_id not in new:
                 tx.record(Event(kind, "person", person_id))
     return given.seated
 
@@ -203,11 +205,29 @@ def _with_seat(decided: Standing) -> Standing:
 # ------------------------------------------------------------------------------ telling
 
 
+#: What brings somebody in, and says all that settling makes of them: each comes in by one event and
+#: their grants.
+_BRINGS_IN = frozenset({EventKind.PERSON_CREATED, EventKind.ADMIN_CREATED})
+_IN_CREATED = frozenset(
+    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
+)
+
+
+def _come_in(tx: Tx, rows: Mapping[PersonId, Row[Any]]) -> frozenset[str]:
+    """Who was never settled and comes in by an event of this transaction."""
+    if all(row.rules_version for row in rows.values()):
+        return frozenset()
+    return frozenset(event.target_id for event in tx.events if event.kind in _BRINGS_IN)
+
+
 def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
-    _complete_created(tx, outcomes)
+    new = _come_in(tx, loaded.rows)
+    _complete_created(tx, {each.person_id: each for each in outcomes if each.person_id in new})
     for outcome in outcomes:
-        told = changes(outcome.person_id, outcome.before, outcome.after)
-        tx.events += told if outcome.before else [event for event in told if event.kind not in _IN_CREATED]
+        told = changes(outcome.person_id, outcome.before, outcome.after, _given(outcome, loaded))
+        if outcome.person_id in new:
+            told = [event for event in told if event.kind not in _IN_CREATED]
+        tx.events += told
     ended = [
         outcome.person_id
         for outcome in outcomes
@@ -224,19 +244,19 @@ def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
     invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes], loaded.pending)
 
 
-#: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
-_IN_CREATED = frozenset(
-    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
-)
+def _given(outcome: Outcome, loaded: Loaded) -> list[Grant]:
+    """What a hand gave to somebody new, and told when it did."""
+    if outcome.before is not None:
+        return []
+    return [standing_rows.grant_of(row) for row in loaded.grants.get(outcome.person_id, ())]
 
 
-def _complete_created(tx: Tx, outcomes: list[Outcome]) -> None:
-    new = {outcome.person_id: outcome for outcome in outcomes if outcome.before is None}
+def _complete_created(tx: Tx, new: Mapping[str, Outcome]) -> None:
     if not new:
         return
     for n, event in enumerate(tx.events):
-        outcome = new.get(PersonId(event.target_id))
-        if outcome is not None and event.kind is EventKind.PERSON_CREATED:
+        outcome = new.get(event.target_id)
+        if outcome is not None and event.kind in _BRINGS_IN:
             standing_ = {
                 "status": str(outcome.after.status),
                 "causes": [str(cause) for cause in outcome.after.causes],

@@ -67,7 +67,7 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
     acme.json("user", "delete", "annie")
     assert acme.json("user", "list") == []
     acme.json("user", "restore", "annie")
-    assert [row["local_user_name"] for row in acme.json("user", "list")] == ["annie"]
+    assert [row["user_name"] for row in acme.json("user", "list")] == ["annie"]
     assert acme.json("seats", "show")["used"] == 1
 
 
@@ -96,9 +96,7 @@ def test_a_service_account_and_a_move(acme: Terminal) -> None:
     acme.json("org", "create", "globex")
     acme.json("user", "add", "ann@acme.example", "--org", "acme")
     acme.json("user", "move", "ann", "--to", "globex", "--org", "acme")
-    assert [row["sign_in_address"] for row in acme.json("user", "list", "--org", "globex")] == [
-        "ann@acme.example"
-    ]
+    assert [row["email"] for row in acme.json("user", "list", "--org", "globex")] == ["ann@acme.example"]
 
 
 def test_invitations_from_the_first_to_the_last(acme: Terminal) -> None:

@@ -94,7 +94,7 @@ class Company:
         """People by user name; those of a status only."""
         more = ("--status", status) if status else ()
         rows = self.cli.ok("user", "list", "--limit", "10000", *more)
-        return {row["local_user_name"]: row for row in rows}
+        return {row["user_name"]: row for row in rows}
 
 
 def changed(dns: Iterable[str], attribute: str, value: str) -> str:

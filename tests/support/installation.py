@@ -225,6 +225,12 @@ class Installation:
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         return line.removeprefix("error: ")
 
+    async def cli_refused_row(self, *words: str) -> str:
+        """Why the one row of a command for many was refused."""
+        (row,) = await self.cli(*words, code=1)
+        assert row["done"] is False
+        return str(row["detail"])
+
     async def _command(self, *words: str, answer: str | None = None) -> Any:
         args = [*words, "--config", str(self.file)]
         return await asyncio.to_thread(
@@ -372,7 +378,7 @@ def _seeded(url: str, folder: Path) -> Seed:
 
     run("org", "create", "acme", "--display-name", "Acme", "--seats", "50")
     run("admin", "create", ADMIN, "--org", "acme")
-    made = run("token", "api", "create", "--person", ADMIN, "--expires", "never")
+    made = run("token", "api", "create", "--person", ADMIN, "--name", "rows", "--expires", "never")
     (ada,) = run("user", "list")
     return Seed(url, made["token"], ada["id"])
 

@@ -29,6 +29,7 @@ from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
 from scimd.sync import run as sync_run
+from tests.support.patience import AT_MOST_S
 from tests.sync.world import Person, Point, Script, World, world
 
 
@@ -124,7 +125,7 @@ async def test_failures_in_a_row_are_one_event(acme: World) -> None:
 async def test_slow_directory_is_given_up_at_the_deadline(database_url: str) -> None:
     async with world(database_url, timeout="0.3s") as acme:
         acme.script.fill(10)
-        acme.script.pause_s = 5
+        acme.script.pause_s = 10 * AT_MOST_S
         run = await acme.sync()
         assert (run.state, run.error_kind) == ("failed", "unreachable")
         assert "0.3 s" in (run.error or "")
@@ -132,7 +133,7 @@ async def test_slow_directory_is_given_up_at_the_deadline(database_url: str) -> 
 
 
 async def test_cancelled_run_leaves_the_source_free_and_the_next_one_works(acme: World) -> None:
-    acme.script.pause_s = 30
+    acme.script.pause_s = 10 * AT_MOST_S
     task = asyncio.create_task(acme.sync())
     await asyncio.sleep(0.5)
     task.cancel()
