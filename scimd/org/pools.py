@@ -130,7 +130,7 @@ def _give(
     allotment = seats.give(pool, len(freed), claims, queue)
     if allotment.refused:
         first = allotment.refused[0]
-        verb = "created" if first in tx.created else "updated"
+        verb = "updated" if loaded.rows[first].rules_version else "created"
         raise rules.refusal(pool, thing, _name(tx.conn, tx.org_id, thing), names[first], verb)
     promoted = wishing.intersection(allotment.promoted)
     tx.seats_owed = tx.seats_owed or len(promoted) < len(allotment.promoted)
