@@ -151,10 +151,7 @@ def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
 
 
 async def promote(door: Door, org_id: OrgId) -> int:
-    """Give free seats to those who wait longest; gives how many took one.
-
-    Follows at once on the transaction that freed seats, and runs as a job besides.
-    """
+    """Give free seats to those who wait longest; gives how many took one."""
     ctx = Context(org_id, Actor("job", "seats", "seats"), "job", "seats")
     total, taken, tried = 0, 0, frozenset[PersonId]()
 
