@@ -23,8 +23,8 @@ from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
-from scimd.org import by_hand, invitations, inviting, named
-from scimd.org.invitations import InvitationRecord
+from scimd.org import by_hand, invitation_changes, invitation_list, inviting, named
+from scimd.org.invitation_list import InvitationRecord
 from scimd.org.inviting import Invited, Wish
 from scimd.org.tx import Context, Door
 
@@ -46,7 +46,9 @@ def list_(
     """List invitations, the newest first, with what became of their mails."""
 
     async def work(door: Door, ctx: Context) -> list[InvitationRecord]:
-        return await invitations.list_invitations(door, ctx.org_id, status=status, limit=limit, after=after)
+        return await invitation_list.list_invitations(
+            door, ctx.org_id, status=status, limit=limit, after=after
+        )
 
     rows = in_organization(config, org, work)
     print_list(
@@ -113,7 +115,7 @@ def resend(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Send the mail again; older links are dead. An expired invitation is open again."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.resend(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.resend(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="sent again", json=json)
 
@@ -129,7 +131,7 @@ def copy_link(
 
     async def work(door: Door, loaded: Config) -> str:
         ctx = context(door, (await organization(door, org)).id)
-        token = await invitations.copy_link(door, ctx, InvitationId(invitation))
+        token = await invitation_changes.copy_link(door, ctx, InvitationId(invitation))
         return f"{loaded.server.public_url}/invitation/{token}"
 
     link = run(config, work)
@@ -169,7 +171,7 @@ def withdraw(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json:
     """Withdraw: the link is dead, the seat is free, the list shows it as cancelled."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.withdraw(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.withdraw(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="withdrawn", json=json)
 
@@ -179,6 +181,6 @@ def delete(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Take out of the list; a pending one is withdrawn. The audit keeps it."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.hide(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.hide(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="deleted", json=json)

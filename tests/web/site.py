@@ -23,7 +23,17 @@ from scimd.core.sync.policy import Action, Situation
 from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
 from scimd.http import app as http_app
-from scimd.org import audit, decisions, invitations, links, organizations, people, runs, settle, sources
+from scimd.org import (
+    audit,
+    decisions,
+    invitation_changes,
+    links,
+    organizations,
+    people,
+    runs,
+    settle,
+    sources,
+)
 from scimd.org.decisions import NewDecision, Option
 from scimd.org.organizations import NewOrganization
 from scimd.org.people import AssertUser
@@ -97,7 +107,7 @@ class Site:
     async def invitation_link(self, person_id: PersonId) -> str:
         query = invitation_rows.select().where(invitation_rows.c.person_id == person_id)
         row = await self.door.read(lambda conn: conn.execute(query).one())
-        return await invitations.copy_link(self.door, self.ctx, row.id)
+        return await invitation_changes.copy_link(self.door, self.ctx, row.id)
 
     async def decision(self, **facts: Any) -> str:
         item = NewDecision(
