@@ -17,7 +17,7 @@ from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.core.words import counted
 from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
-from scimd.org.sources import bump
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 
 PERMISSIONS: tuple[str, ...] = get_args(Permission)

@@ -23,8 +23,8 @@ from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains
 from scimd.org import permissions
 from scimd.org.dns_txt import LookUp
+from scimd.org.generation import bump
 from scimd.org.secrets import Keyring
-from scimd.org.sources import bump
 from scimd.org.tx import Context, Door, Tx
 
 PURPOSE = "domain"

@@ -22,7 +22,8 @@ from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import declared_sources, held_changes, permissions
 from scimd.org.domains import proven
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.generation import bump
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 #: Operators are the people of this organization.

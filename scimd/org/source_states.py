@@ -15,7 +15,8 @@ from scimd.core.people import OrgId, SourceId
 from scimd.core.standing import SourceState
 from scimd.db.tables import deliveries, invitations, sources
 from scimd.org import permissions
-from scimd.org.sources import SourceRecord, bump, find, mark_source
+from scimd.org.generation import bump
+from scimd.org.sources import SourceRecord, find, mark_source
 from scimd.org.tx import Context, Door, Tx
 
 

@@ -28,6 +28,7 @@ from scimd.db.tables import (
     sources,
 )
 from scimd.org import jwt_issuers, permissions, unsettled
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
 from scimd.org.windows import Slice, Window, cut
@@ -248,14 +249,6 @@ def _free_priority(tx: Tx, new: NewSource) -> int:
     if new.priority in taken and new.declared_in == "database":
         raise NotUnique("priority", str(new.priority), holder="another source of the organization")
     return new.priority
-
-
-def bump(tx: Tx) -> int:
-    """Raise the organization's generation, by which all that is cached of its rules is cached."""
-    org = organizations.c
-    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
-    tx.forget_book()
-    return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())
 
 
 def as_json(source: SourceConfig) -> dict[str, Any]:
