@@ -30,6 +30,8 @@ from scimd.org import (
     links,
     organizations,
     people,
+    plan_ground,
+    run_changes,
     runs,
     settle,
     sources,
@@ -144,8 +146,8 @@ class Site:
                 if state == "failed":
                     runs.fail(tx, run_id, "unreachable", "ldaps://dir.acme.example: no route to host")
                 return run_id
-            runs.add_changes(tx, run_id, 1, changes)
-            runs.planned(tx, run_id, plan, state, runs.rules_version(tx.conn, tx.org_id, source.id))
+            run_changes.add(tx, run_id, 1, changes)
+            runs.planned(tx, run_id, plan, state, plan_ground.rules_version(tx.conn, tx.org_id, source.id))
             if state in ("done", "partial"):
                 runs.finish(tx, run_id, state)
             return run_id
