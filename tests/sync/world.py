@@ -28,7 +28,7 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, group_members, groups, people
-from scimd.org import audit, organizations, runs, seats, settle, sources
+from scimd.org import audit, organizations, promotion, runs, settle, sources
 from scimd.org.organizations import NewOrganization
 from scimd.org.runs import ChangeRecord, RunRecord
 from scimd.org.secrets import Keyring
@@ -266,7 +266,7 @@ async def opened(url: str, clock: Callable[[], datetime] | None = None) -> Async
         DoorSettings(),
         settle=settle.settle,
         write_events=audit.write_events,
-        promote=seats.promote,
+        promote=promotion.promote,
         clock=clock or (lambda: datetime.now(UTC)),
     )
     try:
