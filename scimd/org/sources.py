@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.config import Source as SourceConfig
+from scimd.core.approval import AutoApprove
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName, SourceId
@@ -30,7 +31,7 @@ from scimd.db.tables import (
     rules,
     sources,
 )
-from scimd.org import jwt_issuers, permissions, unsettled
+from scimd.org import arrivals, jwt_issuers, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
@@ -80,6 +81,11 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+
+    @property
+    def auto_approve(self) -> AutoApprove:
+        found: AutoApprove = self.config.get("auto_approve", "never")
+        return found
 
     def declared(self) -> SourceConfig:
         """The config as the model that the file is read with."""
@@ -422,6 +428,8 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     bump(tx)
     if "shadow" in (state, source.state):
         mark_source(tx, source.id)
+    if source.state == "shadow":
+        arrivals.leave_shadow(tx, source.id, source.name, source.auto_approve)
     kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
     tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
 
