@@ -77,7 +77,7 @@ def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
     if found is None:
         known = ", ".join(sorted(tx.book.rules.roles))
         raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
-    by_hand.must_hold(tx, found)
+    by_hand.must_hold(tx.ctx, found)
     return found
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, func, select, union_all, update
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, LicenceId, OrgId, TeamId, Unset, fold
+from scimd.core.words import counted
 from scimd.db.tables import grants, group_effects, licences, teams, value_effects
 from scimd.org import permissions, pool_limits
 from scimd.org.tx import Context, Door, Tx
@@ -169,7 +170,8 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     def body(tx: Tx) -> None:
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if was.people:
-            raise NotAllowedNow(f"{was.people} people have the {kind} {was.name!r}. Take it from them first.")
+            having = counted(was.people, "person has", "people have")
+            raise NotAllowedNow(f"{having} the {kind} {was.name!r}. Take it from them first.")
         by_rule = (
             select(given.c.rule).where(
                 given.c.org_id == tx.org_id, given.c.kind == kind, given.c.target == thing_id

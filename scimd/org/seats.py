@@ -116,7 +116,8 @@ def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, 
             column.org_id == tx.org_id, column.has_seat, column.status == str(Status.PENDING)
         )
     ).scalar_one()
-    verb = "created" if person_id in tx.created else "updated"
+    settled = select(column.rules_version).where(column.org_id == tx.org_id, column.id == person_id)
+    verb = "updated" if tx.conn.execute(settled).scalar_one() else "created"
     raise seats.refusal(pool, invited, wanting[person_id], verb, tx.book.get_more_seats_url)
 
 

@@ -25,7 +25,8 @@ from scimd.db.tables import (
 from scimd.org import permissions
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
-from scimd.org.sources import SourceRecord, change_state, end_quarantine, find
+from scimd.org.source_states import change_state, end_quarantine
+from scimd.org.sources import SourceRecord, find
 from scimd.org.tx import Actor, Context, Door, Tx
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, sources
-from scimd.org import arrivals, partner_approvals, reads, settings
-from scimd.org import sources as door_sources
+from scimd.org import arrivals, partner_approvals, reads, settings, source_states
 from tests.org.house import House, house, user
 
 
@@ -63,7 +62,7 @@ async def test_source_in_shadow_approves_nobody_before_it_leaves_it(database_url
         ann = await acme.create("ann")
         bob = await acme.create("bob", mail="bob@elsewhere.example")
         assert not (await acme.person(ann.person_id)).approved
-        await door_sources.set_state(acme.door, acme.as_admin(), acme.scim, "active")
+        await source_states.set_state(acme.door, acme.as_admin(), acme.scim, "active")
         found = [await acme.person(each.person_id) for each in (ann, bob)]
         assert [row.approved for row in found] == [True, False]
         assert (await acme.rows(sources, name="entra"))[0].state == "active"
