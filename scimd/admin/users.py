@@ -16,6 +16,7 @@ from scimd.core.errors import (
     NotFound,
     NotUnique,
     OwnedBySource,
+    PoolLimitReached,
     SeatLimitReached,
 )
 from scimd.core.people import UNSET, PersonId, ProjectId, RoleName, TeamId
@@ -245,7 +246,7 @@ async def show(call: Call) -> User:
     "POST",
     "/users",
     needs=("users.manage",),
-    refuses=(InvalidValue, NotUnique, NotFound, SeatLimitReached, NotAllowedNow),
+    refuses=(InvalidValue, NotUnique, NotFound, PoolLimitReached, SeatLimitReached, NotAllowedNow),
     status=201,
 )
 async def add(call: Call, body: NewUser) -> User:

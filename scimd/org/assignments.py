@@ -89,7 +89,8 @@ async def set_project(
 ) -> None:
     """Let the person take part in the project, in this project role by hand.
 
-    A stronger role that a group gives still wins. Raises NotFound, InvalidValue.
+    A stronger role that a group gives still wins. Raises NotFound, InvalidValue, and PoolLimitReached
+    where as many take part as may.
     """
     permissions.require(ctx, "projects.manage")
 
@@ -162,12 +163,16 @@ async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamI
 
 
 async def give_licence(door: Door, ctx: Context, person_id: PersonId, licence_id: LicenceId) -> None:
-    """Give a licence by hand; one that is there by hand already changes nothing. Raises NotFound."""
+    """Give a licence by hand; one that is there by hand already changes nothing.
+
+    Raises NotFound, and PoolLimitReached where as many have it as may.
+    """
     permissions.require(ctx, "seats.manage")
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "licence", licence_id)
+        gates.wants_seat_by_hand(tx, person_id)
         if not _by_hand(tx, person_id, "licence", licence_id):
             _give(tx, person_id, "licence", licence_id)
 

@@ -14,9 +14,10 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
+from scimd.core.words import counted
 from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
-from scimd.org.sources import bump
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
@@ -130,7 +131,8 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
             select(func.count(grants.c.person_id.distinct())).where(_held(tx, name))
         ).scalar_one()
         if holders:
-            raise NotAllowedNow(f"{holders} people hold the role {name}. Give them another one first.")
+            holding = counted(holders, "person holds", "people hold")
+            raise NotAllowedNow(f"{holding} the role {name}. Give them another one first.")
         for row in _rules_that_give(tx, name):
             raise NotAllowedNow(f"Rule {row.number} gives the role {name}. Change the rule first.")
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))

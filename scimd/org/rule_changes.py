@@ -19,9 +19,10 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.db.tables import sources
 from scimd.org import bindings, by_hand, held_changes, permissions, rule_previews, value_bindings
+from scimd.org.generation import bump
 from scimd.org.rule_previews import Preview, Wish
 from scimd.org.rulebook import RuleBook
-from scimd.org.sources import SourceRecord, bump, find, mark_source, write_rules
+from scimd.org.sources import SourceRecord, find, mark_source, write_rules
 from scimd.org.tx import Context, Door, Tx
 
 #: A rule as the config file has it.

@@ -1,8 +1,8 @@
 """What an organization decided, loaded whole and kept by its generation.
 
-Whoever changes sources, rules, roles, domains, the default project or an archived project raises
-``organizations.generation`` in the same transaction. Every use asks for the present generation
-first, so that nothing that decides access is taken from a stale book.
+Whoever changes sources, rules, roles, domains or the default project, archives a project, or sets or
+lifts a limit raises ``organizations.generation`` in the same transaction. Every use asks for the present
+generation first, so that nothing that decides access is taken from a stale book.
 """
 
 from __future__ import annotations
@@ -30,7 +30,17 @@ from scimd.core.roles import (
 from scimd.core.seats import Policy
 from scimd.core.standing import Facts, Rules, SourceRules, Standing, standing
 from scimd.db.prepared import Prepared
-from scimd.db.tables import decisions, domains, organizations, projects, roles, rules, sources, value_effects
+from scimd.db.tables import (
+    decisions,
+    domains,
+    organizations,
+    pools,
+    projects,
+    roles,
+    rules,
+    sources,
+    value_effects,
+)
 
 _ORGANIZATIONS_KEPT = 1000
 _DECISIONS_KEPT = 1000
@@ -128,6 +138,7 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
     archived = conn.execute(
         select(projects.c.id).where(projects.c.org_id == org_id, projects.c.archived_at.is_not(None))
     ).scalars()
+    limited = conn.execute(select(pools.c.kind, pools.c.target).where(pools.c.org_id == org_id))
     default = organization.default_project_id
     decided = Rules(
         version=organization.generation,
@@ -138,6 +149,7 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
         approval_required=organization.approval_required,
         admin_rules=_admin_rules(found),
         archived_projects=frozenset(archived),
+        limited=frozenset((row.kind, row.target) for row in limited),
     )
     verified = conn.execute(
         select(domains.c.domain_key).where(domains.c.org_id == org_id, domains.c.verified_at.is_not(None))

@@ -15,8 +15,9 @@ from scimd.core.people import UNSET, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import named, permissions
+from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Context, Door, Tx
 
 

@@ -24,6 +24,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from tests.support.daemon import KEY
+from tests.support.database import ready
 from tests.support.patience import AT_MOST_S
 
 CONFIG = """
@@ -74,13 +75,14 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """With an empty database; what commands do to logging is taken back."""
+    """With a database in which nobody is; what commands do to logging is taken back."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     monkeypatch.setenv("SCIMD_TEST_KEY", KEY)
     for name in [name for name in os.environ if name.startswith("SCIMD_") and name != "SCIMD_TEST_KEY"]:
         monkeypatch.delenv(name)
     made = Terminal(tmp_path / "scimd.toml")
     configure(made)
+    ready(f"sqlite:///{tmp_path / 'scimd.db'}")
     yield made
     structlog.reset_defaults()
 

@@ -43,7 +43,7 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.outbox import relay
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
-from tests.support.postgres import PATIENT
+from tests.support.patience import PATIENT
 from tests.sync.world import SCRIPTS, Script, source_config
 
 OPERATOR = Actor("operator", "tests", "tests")

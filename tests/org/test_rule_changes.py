@@ -90,7 +90,7 @@ async def test_new_admins_are_held_until_somebody_confirms(acme: House) -> None:
 
 
 def _bump(tx: object) -> None:
-    from scimd.org.sources import bump
+    from scimd.org.generation import bump
 
     bump(tx)  # type: ignore[arg-type]
 

@@ -20,7 +20,7 @@ from yarl import URL
 
 from scimd.core.people import PersonId
 from scimd.db import tables
-from scimd.org import returning, sources, tokens
+from scimd.org import returning, source_states, tokens
 from tests.scim.serving import Client, Installation, Reply
 from tests.support.patience import AT_MOST_S, promptly
 
@@ -183,7 +183,7 @@ async def test_request_whose_token_dies_while_its_body_arrives_writes_nothing(
         (listed,) = await tokens.list_tokens(scimd.door, org.id)
         await tokens.revoke(scimd.door, scimd.context(org), listed.id)
     else:
-        await sources.pause(scimd.door, scimd.context(org), idp.source_id)
+        await source_states.pause(scimd.door, scimd.context(org), idp.source_id)
     writer.write(body[5:])
     answer = await asyncio.wait_for(stream.readuntil(b"\r\n\r\n"), AT_MOST_S)
     writer.close()

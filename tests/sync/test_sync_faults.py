@@ -24,7 +24,7 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import leases, plan_batches, runs, sources
+from scimd.org import leases, plan_batches, runs, source_states, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
@@ -345,7 +345,7 @@ async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: 
 
     def report(progress: sync_run.Progress) -> None:
         if progress.stage == "applying" and not paused:
-            paused.append(asyncio.ensure_future(sources.set_state(acme.door, ctx, source.id, "paused")))
+            paused.append(asyncio.ensure_future(source_states.set_state(acme.door, ctx, source.id, "paused")))
 
     run = await acme.sync(report=report)
     await paused[0]
@@ -394,7 +394,7 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         acme.script.groups = {"g1": ("Admins", ["x0001"])}
         run = await acme.sync()
         assert run.state == "held"
-        assert run.trips == ("1 people would become Account Admins; the limit is 0",)
+        assert run.trips == ("1 person would become an Account Admin; the limit is 0",)
         said = await acme.said(run)
         assert (said["Admins"][1], said["user0001"][1], said["user0002"][1]) == (
             "staged",

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scimd.core.words import counted
+
 
 class TripKind(StrEnum):
     REMOVALS = "removals"
@@ -111,13 +113,15 @@ def _always(figures: Figures) -> Iterator[Trip]:
     if not figures.complete:
         yield Trip(TripKind.INCOMPLETE, "the read was not complete", 0, 0)
     if figures.linked and not figures.seen:
-        why = f"the directory gave nobody, and {figures.linked} people are linked"
+        linked = counted(figures.linked, "person is", "people are")
+        why = f"the directory gave nobody, and {linked} linked"
         yield Trip(TripKind.EMPTY, why, 0, figures.linked)
     if figures.groups_linked and not figures.groups_seen:
         why = f"the directory gave no group, and {figures.groups_linked} are linked"
         yield Trip(TripKind.EMPTY_GROUPS, why, 0, figures.groups_linked)
     if figures.removals and figures.removals >= figures.linked:
-        why = f"all {figures.linked} people of the source would be removed"
+        whole = "the only person" if figures.linked == 1 else f"all {figures.linked} people"
+        why = f"{whole} of the source would be removed"
         yield Trip(TripKind.EVERYONE, why, figures.removals, figures.linked)
     if figures.admins_removed and figures.admins_removed >= figures.admins:
         why = "no Account Admin who can sign in would be left"
@@ -162,7 +166,10 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
 
 def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
     if figures.new_admins > limits.new_admins:
-        why = f"{figures.new_admins} people would become Account Admins; the limit is {limits.new_admins}"
+        more = counted(
+            figures.new_admins, "person would become an Account Admin", "people would become Account Admins"
+        )
+        why = f"{more}; the limit is {limits.new_admins}"
         yield Trip(TripKind.NEW_ADMINS, why, figures.new_admins, limits.new_admins)
 
 
