@@ -23,10 +23,11 @@ from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
-from scimd.org import by_hand, invitations, inviting, named
-from scimd.org.invitations import InvitationRecord
+from scimd.org import admin_reads, by_hand, invitation_list, invitations, inviting, named
+from scimd.org.invitation_list import InvitationRecord
 from scimd.org.inviting import Invited, Wish
 from scimd.org.tx import Context, Door
+from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="invitation", help="Invitations.", no_args_is_help=True)
 Ids = Annotated[list[str], typer.Argument(help="Ids of invitations.")]
@@ -37,6 +38,8 @@ def list_(
     status: Annotated[
         Literal["pending", "accepted", "declined", "expired", "cancelled"] | None, typer.Option()
     ] = None,
+    search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     org: OrgOption = None,
@@ -45,26 +48,31 @@ def list_(
 ) -> None:
     """List invitations, the newest first, with what became of their mails."""
 
-    async def work(door: Door, _: Config) -> list[InvitationRecord]:
+    async def work(door: Door, _: Config) -> Slice[InvitationRecord]:
         owner = await organization(door, org)
-        return await invitations.list_invitations(door, owner.id, status=status, limit=limit, after=after)
+        who = await admin_reads.find_person(door, owner.id, user) if user else None
+        window = Window(limit, Place(None, after) if after else None, "-created")
+        return await invitation_list.window(door, owner.id, window, status=status, q=search, person=who)
 
-    rows = run(config, work)
+    found = run(config, work)
+    rows = found.rows
     if json:
         print_json(rows)
         return
     print_table(
         "Invitations",
-        ("Address", "Status", "Expires", "Sent", "Delivery", "Invited by", "Id"),
+        ("Address", "Role", "Team", "Projects", "Message", "Status", "Expires", "Sent", "Delivery",
+         "Invited by", "Id"),
         (
-            (row.address, row.status, row.expires_at, row.sent_at,
-             f"{row.delivery}: {row.why}" if row.why else row.delivery, row.invited_by, row.id)
+            (row.address, row.role, row.team, [each.name for each in row.projects], row.message, row.status,
+             row.expires_at, row.sent_at, f"{row.delivery}: {row.why}" if row.why else row.delivery,
+             row.invited_by, row.id)
             for row in rows
         ),
         empty="There is no invitation.",
     )  # fmt: skip
-    if len(rows) == limit:
-        out.print(f"There may be more: --after {rows[-1].id}")
+    if found.next:
+        out.print(f"There is more: --after {rows[-1].id}")
 
 
 @app.command("create")

@@ -18,10 +18,11 @@ from scimd.cli.common import (
 )
 from scimd.config import Config
 from scimd.core.people import SessionId
-from scimd.org import admin_reads, sessions, sign_in
+from scimd.org import admin_reads, sessions, sign_in_reads
 from scimd.org.sessions import SessionRecord
-from scimd.org.sign_in import AttemptRecord
+from scimd.org.sign_in_reads import AttemptRecord
 from scimd.org.tx import Context, Door
+from scimd.org.windows import Slice, Window
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)
 login_attempt = typer.Typer(name="login-attempt", help="Who tried to sign in.", no_args_is_help=True)
@@ -38,22 +39,20 @@ def list_sessions(
 ) -> None:
     """List live sessions, the most recently active first."""
 
-    async def work(door: Door, _: Config) -> list[SessionRecord]:
+    async def work(door: Door, _: Config) -> Slice[SessionRecord]:
         owner = await organization(door, org)
         who = await admin_reads.find_person(door, owner.id, user) if user else None
-        return await sessions.list_sessions(door, owner.id, person_id=who, limit=limit)
+        window = Window(limit, None, "-last_active")
+        return await sign_in_reads.list_sessions(door, owner.id, window, person_id=who, live=True)
 
-    rows = run(config, work)
+    rows = run(config, work).rows
     if json:
         print_json(rows)
         return
     print_table(
         "Sessions",
         ("User", "Device", "IP address", "Started", "Last active", "Id"),
-        (
-            (row.display_name, row.user_agent, row.ip, row.started_at, row.last_active_at, row.id)
-            for row in rows
-        ),
+        ((row.display_name, row.device, row.ip, row.started_at, row.last_active_at, row.id) for row in rows),
         empty="Nobody is signed in.",
     )
 
@@ -75,14 +74,25 @@ def revoke(
 
 @login_attempt.command("list")
 def list_attempts(
-    limit: Limit = 200, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
+    user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
+    address: Annotated[str | None, typer.Option(help="Only with this address, as it was typed.")] = None,
+    ip: Annotated[str | None, typer.Option(help="Only from this IP address.")] = None,
+    success: Annotated[bool | None, typer.Option("--success/--failed", help="Only these.")] = None,
+    limit: Limit = 200,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """List sign-in attempts, the newest first, with why they failed."""
 
-    async def work(door: Door, _: Config) -> list[AttemptRecord]:
-        return await sign_in.list_attempts(door, (await organization(door, org)).id, limit=limit)
+    async def work(door: Door, _: Config) -> Slice[AttemptRecord]:
+        owner = await organization(door, org)
+        who = await admin_reads.find_person(door, owner.id, user) if user else None
+        return await sign_in_reads.list_attempts(
+            door, owner.id, Window(limit, None, "-at"), person_id=who, address=address, ip=ip, success=success
+        )
 
-    rows = run(config, work)
+    rows = run(config, work).rows
     if json:
         print_json(rows)
         return

@@ -60,6 +60,8 @@ class OrganizationRecord:
     seats_waited_for: int
     created_at: datetime
     language: Language = ENGLISH
+    #: What people read in place of "Active", such as "Participating"; programs go by the status.
+    active_label: str | None = None
 
 
 # ------------------------------------------------------------------------------ reads
@@ -90,6 +92,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         seats_waited_for=row.waiting,
         created_at=row.created_at,
         language=language_of(row.settings.get("language")),
+        active_label=row.settings.get("active_label"),
     )
 
 
