@@ -185,9 +185,11 @@ def show(
 async def _whole(door: Door, org_id: OrgId, who: str) -> _Whole:
     page = await reads.show_person(door, org_id, who)
     found = await user_page.get(door, org_id, page.person.id)
-    many = Window(100)
-    live = await sign_in_reads.list_sessions(door, org_id, many, person_id=found.user.id, live=True)
-    invited = await invitation_list.window(door, org_id, many, person=found.user.id)
+    who = found.user.id
+    live = await sign_in_reads.list_sessions(
+        door, org_id, Window(100, sort="-last_active"), person_id=who, live=True
+    )
+    invited = await invitation_list.window(door, org_id, Window(100, sort="-created"), person=who)
     return _Whole(
         found.user, found.profile, found.has_picture, live.rows, invited.rows, page.assertions,
         page.standing, page.unsettled,

@@ -242,9 +242,9 @@ async def test_u4_one_user_with_all_that_is_known(acme: Installation) -> None:
         assert await acme.api.get(f"/users/{ann['id']}/picture") == {
             "kind": "image/png", "image": base64.b64encode(PNG).decode(),
         }  # fmt: skip
-        (session,) = await acme.api.items(f"/sessions?person={ann['id']}")
+        live = await acme.api.items(f"/sessions?person={ann['id']}")
         shown = await acme.cli("user", "show", "ann")
-        assert [row["id"] for row in shown["sessions"]] == [session["id"]]
+        assert [row["id"] for row in shown["sessions"]] == [row["id"] for row in live]
     assert found["last_login_at"] is not None
     kinds = [row["kind"] for row in await acme.api.items(f"/users/{ann['id']}/history")]
     assert "person.created" in kinds
@@ -321,7 +321,8 @@ async def test_u7_a_forced_reset_signs_out_everywhere_and_mails_a_link(acme: Ins
     ann = await acme.add("ann")
     async with acme.signed_in("ann@acme.example") as browser:
         await acme.cli("user", "reset-password", "ann")
-        assert await browser.get("/my") and browser.path.startswith("/sign-in")
+        await browser.get("/my")
+        assert browser.path.startswith("/sign-in")
         await browser.sign_in("ann@acme.example")
         assert browser.status == 401  # the old password is dead
         await browser.post(await acme.link("set-password", to="ann@acme.example"), password=PASSWORD + "s")

@@ -32,7 +32,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from scimd.http import guard
-from scimd.org import timekeeping
+from scimd.org import source_upkeep, timekeeping, unsettled
 from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
@@ -291,19 +291,22 @@ class Installation:
     async def idp(self, name: str = "okta", *, invite: bool = False, profile: str | None = None) -> Client:
         """An identity provider's client of SCIM. Without ``invite`` its people need accept nothing."""
         if not invite:
-            await self._declare(name)
+            self._declare(name)
         more = ("--profile", profile) if profile else ()
         made = await self.cli("token", "create", "--source", name, "--org", "acme", *more)
         if invite:
             await self.cli("source", "release", f"acme/{name}")
         return self.client(made["token"])
 
-    async def _declare(self, name: str) -> None:
-        more = self.file.read_text(encoding="utf-8")
-        if "[[organization]]" not in more:
-            more += '[[organization]]\nname = "acme"\n'
-        more += f'[[organization.source]]\nname = "{name}"\nstate = "active"\ninvite = "never"\n'
-        self.file.write_text(more, encoding="utf-8")
+    def _declare(self, name: str) -> None:
+        self.configure(f'[[organization.source]]\nname = "{name}"\nstate = "active"\ninvite = "never"\n')
+
+    def configure(self, more: str) -> None:
+        """Add to the config file, whose last table is the organization ``acme`` from then on."""
+        text = self.file.read_text(encoding="utf-8")
+        if "[[organization]]" not in text:
+            text += '[[organization]]\nname = "acme"\n'
+        self.file.write_text(text + more, encoding="utf-8")
 
     # -------------------------------------------------------------------------- time and mail
 
@@ -314,7 +317,13 @@ class Installation:
         await timekeeping.expire_welcomes(self.door)
         await timekeeping.purge_all(self.door)
         await timekeeping.publish_all(self.door)
+        await self.settle()
         await self.relay()
+
+    async def settle(self) -> None:
+        """What a change of settings or rules means for everybody is worked out, as the worker does it."""
+        for org_id in await source_upkeep.organizations_with_marks(self.door):
+            await unsettled.settle_marked(self.door, org_id, budget_s=60)
 
     async def relay(self) -> None:
         async with mailer_from(self.config.mail) as mailer:
