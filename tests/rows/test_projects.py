@@ -62,9 +62,11 @@ async def test_p1_projects_are_made_renamed_archived_and_show_their_members(acme
     assert (member["source"], member["by"]) == ("okta", "Ops")
     await acme.cli("user", "project", "ann", "--add", "Bet")
     await acme.api.post(f"/projects/{alpha['id']}/archive")
+    await acme.settle()
     assert await _projects(acme, "ann") == {"Bet": "member"}
     assert [row["name"] for row in await acme.cli("project", "list", "--archived")] == ["Aleph"]
     await acme.cli("project", "archive", alpha["id"], "--undo")
+    await acme.settle()
     assert await _projects(acme, "ann") == {"Aleph": "owner", "Bet": "member"}
 
 
@@ -144,9 +146,12 @@ async def test_p5_account_role_and_project_role_are_two_things(acme: Installatio
     helper = await acme.api_of("ann@acme.example")
     assert len(await helper.items("/users")) == 2
     assert (await helper.refused("POST", "/projects", {"name": "X"}))["code"] == "forbidden"
-    await acme.api.put(
-        "/roles/helpdesk", {"label": "Help", "permissions": ["projects.manage"], "may_hold_projects": True}
-    )
+    wanted = {"label": "Help", "permissions": ["projects.manage"], "may_hold_projects": True}
+    blind = await acme.api.refused("PUT", "/roles/helpdesk", wanted)
+    assert (blind["status"], "If-Match" in blind["detail"]) == (428, True)
+    tag = (await acme.api.send("GET", "/roles/helpdesk")).headers["ETag"]
+    changed = await acme.api.send("PUT", "/roles/helpdesk", wanted, {"If-Match": tag})
+    assert changed.status == 200
     await helper.post("/projects", {"name": "X"})
     assert (await helper.refused("GET", "/audit"))["status"] == 403
     bad = await acme.api.refused("POST", "/roles", {"name": "x", "label": "X", "permissions": ["all"]})

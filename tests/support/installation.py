@@ -431,8 +431,14 @@ def seed(request: pytest.FixtureRequest, seeds: Callable[[str], Seed], tmp_path:
 
 
 @pytest.fixture
+def more_config() -> str:
+    """What stands in the config file besides; a module that needs more overrides it."""
+    return ""
+
+
+@pytest.fixture
 async def acme(
-    seed: Seed, tmp_path: Path, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+    seed: Seed, tmp_path: Path, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch, more_config: str
 ) -> AsyncIterator[Installation]:
     """The installation, with one organization ``acme`` of 50 seats and its Account Admin."""
     _quiet(monkeypatch)
@@ -442,7 +448,8 @@ async def acme(
     port = listening.getsockname()[1]
     file = tmp_path / "scimd.toml"
     file.write_text(
-        CONFIG.format(database=seed.url, port=port, smtp_host=smtp.host, smtp_port=smtp.port), "utf-8"
+        CONFIG.format(database=seed.url, port=port, smtp_host=smtp.host, smtp_port=smtp.port) + more_config,
+        "utf-8",
     )
     config = configuration.load(file)
     url = config.server.public_url
