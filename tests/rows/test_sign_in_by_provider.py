@@ -29,6 +29,15 @@ def more_config(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> str:
     )
 
 
+def _form(page: str) -> dict[str, str]:
+    found = {}
+    for tag in re.findall(r"<input[^>]*>", page):
+        name, value = re.search(r'name="([^"]*)"', tag), re.search(r'value="([^"]*)"', tag)
+        if name:
+            found[name[1]] = value[1] if value else ""
+    return found
+
+
 async def _through(session: aiohttp.ClientSession, home: str) -> tuple[int, str, str]:
     """Off to the provider, its forms filled in, and back: status, path, page."""
     async with session.get("/o/acme/oidc?next=/my") as answer:
@@ -36,8 +45,7 @@ async def _through(session: aiohttp.ClientSession, home: str) -> tuple[int, str,
     for _ in range(4):
         if url.startswith(home):
             break
-        names = re.findall(r'<input[^>]*name="([^"]*)"[^>]*?(?:value="([^"]*)")?[^>]*>', page)
-        form = {name: value for name, value in names} | {"answer": "accept"}
+        form = _form(page) | {"answer": "accept"}
         form |= {name: value for name, value in (("login", USER), ("password", PASSWORD)) if name in form}
         async with session.post(url, data=form) as answer:
             url, page, status = str(answer.url), await answer.text(), answer.status

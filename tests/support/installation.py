@@ -99,7 +99,7 @@ class Client:
     async def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        where = path if path.startswith(("/api", "/scim")) else f"/api/v1{path}"
+        where = path if path.startswith(("/api/", "/scim/")) else f"/api/v1{path}"
         given = self._headers | (headers or {})
         if body is not None:
             given = {"Content-Type": "application/json"} | given
