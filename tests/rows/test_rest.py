@@ -78,7 +78,7 @@ async def test_t3_every_action_is_in_the_chain_and_verify_finds_a_change(acme: I
 
     def change(conn: Any) -> None:
         mine = event_values.c.event_id == entry["id"]
-        conn.execute(update(event_values).where(mine).values(after={"name": "Nothing"}))
+        conn.execute(update(event_values).where(mine).values(body={"after": {"name": "Nothing"}}))
 
     await acme.door.db.write(change)
     told = (await acme.cli("audit", "verify", code=1))["faults"]
@@ -91,6 +91,7 @@ async def test_t6_whoever_is_named_is_told_by_mail(acme: Installation) -> None:
     acme.configure(
         '[[organization.notify]]\nto = ["account-admins", "it@acme.example"]\nabout = ["seats", "tokens"]\n'
     )
+    await acme.idp()
     await acme.cli("token", "create", "--source", "okta", "--org", "acme", "--expires", "10d")
 
     async def subjects(to: str) -> list[str]:
@@ -117,7 +118,6 @@ async def test_w5_rest_document_problems_cursors_and_idempotency(acme: Installat
     document = await acme.api.get("/api/openapi.json")
     OpenAPIV31SpecValidator(document).validate()
     assert set(document["paths"]) == {row.path for row in TABLE}
-    assert "POST" in (await acme.api.send("GET", "/api/")).text or True
     key = {"Idempotency-Key": "one"}
     first = await acme.api.send("POST", "/users", {"email": "ann@acme.example"}, key)
     again = await acme.api.send("POST", "/users", {"email": "ann@acme.example"}, key)
@@ -162,8 +162,7 @@ async def test_w6_a_command_for_every_noun_with_json_and_exit_codes(acme: Instal
     known = {path[0] for path, _ in COMMANDS if path}
     assert {*NOUNS, *VERBS, "decide"} <= known
     leaves = {path for path, command in COMMANDS if not hasattr(command, "commands")}
-    for noun in ("user", "group", "rule", "invitation", "project", "team", "role", "licence", "source", "run",
-                 "token", "session", "login-attempt", "scim-log", "audit", "domain", "org", "partner"):  # fmt: skip
+    for noun in sorted(set(NOUNS) - {"seats", "admin"}):
         assert (noun, "list") in leaves, noun
         words = ("--source", "okta") if noun == "rule" else ()
         if noun == "rule":

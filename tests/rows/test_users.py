@@ -49,7 +49,8 @@ async def test_u1_the_list_has_every_column_and_the_admin_chooses(acme: Installa
         "primary_role": "user", "roles": ["user"], "has_seat": True, "approved": True, "accepted": True,
         "team": {"id": team["id"], "name": "Ops"},
         "projects": [{"id": row["projects"][0]["id"], "name": "General", "role": "member"}],
-        "licences": [{"id": licence["id"], "name": "Studio"}], "source": None, "created_by": f"{ADMIN} (token rows)",
+        "licences": [{"id": licence["id"], "name": "Studio"}], "source": None,
+        "created_by": f"{ADMIN} (token rows)",
     }  # fmt: skip
     assert row["last_login_at"] >= row["created_at"]
     assert _untimed(await _listed(acme, "ann@")) == _untimed(row)
@@ -621,7 +622,8 @@ async def test_u18_a_partner_approves_and_nobody_else_does(acme: Installation) -
 
 
 async def test_u19_people_come_from_a_file_as_a_plan(acme: Installation, tmp_path: Path) -> None:
-    csv = "email,display_name,role,projects\nann@acme.example,Ann,,\nno address,Bo,,\ncat@acme.example,C,king,\n"
+    lines = ("email,display_name,role", "ann@acme.example,Ann,", "no address,Bo,", "cat@acme.example,C,king")
+    csv = "\n".join(lines)
     plan = await acme.api.post("/imports", {"csv": csv, "how": "invite"})
     assert [(row["email"], row["action"]) for row in plan["rows"]] == [
         ("ann@acme.example", "invite"), ("no address", "refused"), ("cat@acme.example", "refused"),
