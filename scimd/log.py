@@ -8,9 +8,14 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from collections.abc import MutableMapping
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import structlog
+
+#: The request that is being answered: every line that is logged meanwhile says so.
+CORRELATION: ContextVar[str] = ContextVar("correlation_id")
 
 
 class _Stderr(io.TextIOBase):
@@ -31,7 +36,7 @@ def configure(
     stderr: Any = _Stderr()
     number = getattr(logging, level.upper())
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _with_correlation,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -58,6 +63,12 @@ def configure(
         level=logging.WARNING, stream=stderr, format="%(levelname)s %(name)s %(message)s", force=True
     )
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _with_correlation(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if (correlation_id := CORRELATION.get(None)) is not None:
+        event.setdefault("correlation_id", correlation_id)
+    return event
 
 
 def get(name: str) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import runs, sources
 from scimd.sync import registry
+from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import Point, World, world
 
 
@@ -50,13 +50,6 @@ def made(acme: World) -> Jobs:
     return Jobs(acme.door, Config(), NoMailer())  # type: ignore[arg-type]
 
 
-async def until(true: Callable[[], Awaitable[bool]], timeout_s: float = 20) -> None:
-    end = time.monotonic() + timeout_s
-    while not await true():
-        assert time.monotonic() < end, "it did not come to that"
-        await asyncio.sleep(0.05)
-
-
 async def _all_done(acme: World, count: int) -> bool:
     found = await runs.list_runs(acme.door, acme.org_id)
     return len(found) == count and all(run.state in ("done", "failed") for run in found)
@@ -68,12 +61,12 @@ async def test_due_source_is_run_once_by_two_replicas_and_again_when_due_again(a
     for jobs in replicas:
         await jobs.start()
     try:
-        await until(lambda: _all_done(acme, 1))
+        await eventually(lambda: _all_done(acme, 1))
         await asyncio.sleep(1)
         (run,) = await runs.list_runs(acme.door, acme.org_id)
         assert (run.state, run.trigger, run.counts["created"]) == ("done", "schedule", 10)
         acme.clock.forward(minutes=16)
-        await until(lambda: _all_done(acme, 2))
+        await eventually(lambda: _all_done(acme, 2))
     finally:
         for jobs in replicas:
             await jobs.stop()
@@ -85,7 +78,7 @@ async def test_failing_source_is_not_tried_in_a_hot_loop(acme: World) -> None:
     jobs = made(acme)
     await jobs.start()
     try:
-        await until(lambda: _all_done(acme, 1))
+        await eventually(lambda: _all_done(acme, 1))
         await asyncio.sleep(1.5)
         assert len(await runs.list_runs(acme.door, acme.org_id)) == 1
     finally:
@@ -102,7 +95,7 @@ async def test_only_the_leader_does_the_rest_and_another_takes_over_when_it_stop
             lambda conn: conn.execute(leases.select().where(leases.c.name == "jobs")).all()
         )
         assert [row.fence for row in rows] == [1]
-        await until(lambda: _any(acme, published))
+        await eventually(lambda: _any(acme, published))
     finally:
         await first.stop()
     await second._try_to_lead()
@@ -133,7 +126,7 @@ async def test_marked_people_are_settled(acme: World) -> None:
     jobs = made(acme)
     await jobs.start()
     try:
-        await until(lambda: _none(acme, unsettled))
+        await eventually(lambda: _none(acme, unsettled))
     finally:
         await jobs.stop()
 
@@ -156,9 +149,9 @@ async def test_failing_job_is_logged_once_counted_each_time_and_its_end_logged(
     with structlog.testing.capture_logs() as said:
         await jobs.start()
         try:
-            await until(lambda: _at_least(jobs, "relay", 3))
+            await eventually(lambda: _at_least(jobs, "relay", 3))
             broken = False
-            await until(lambda: _said(said, "job_recovered"))
+            await eventually(lambda: _said(said, "job_recovered"))
         finally:
             await jobs.stop()
     assert [line["event"] for line in said if line.get("job") == "relay"] == ["job_failed", "job_recovered"]
@@ -177,18 +170,16 @@ async def test_stopping_ends_a_run_and_the_next_start_does_the_work(
 ) -> None:
     monkeypatch.setattr(jobs_module, "_DRAIN_S", 0.2)
     acme.script.fill(10)
-    acme.script.pause_s = 60
+    acme.script.pause_s = 10 * AT_MOST_S
     jobs = made(acme)
     await jobs.start()
-    await until(lambda: _any_run(acme))
-    begun = time.monotonic()
-    await jobs.stop()
-    assert time.monotonic() - begun < 5
+    await eventually(lambda: _any_run(acme))
+    await asyncio.wait_for(jobs.stop(), AT_MOST_S)
     acme.script.pause_s = 0
     after = made(acme)
     await after.start()
     try:
-        await until(lambda: _newest_is(acme, "done"))
+        await eventually(lambda: _newest_is(acme, "done"))
     finally:
         await after.stop()
     assert len(await acme.active()) == 10

@@ -7,7 +7,6 @@ import signal
 import smtplib
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from email.message import EmailMessage
 from pathlib import Path
@@ -18,6 +17,7 @@ import sqlalchemy
 
 from tests.support.guard import Guard
 from tests.support.openldap import OpenLdap
+from tests.support.patience import AT_MOST_S, until
 from tests.support.postgres import PostgresServer
 from tests.support.requirement import REQUIRE_ALL, require
 from tests.support.smtp import SmtpServer
@@ -41,15 +41,6 @@ def test_what_is_missing_fails_the_test_where_all_is_required(monkeypatch: pytes
 
 
 # -------------------------------------------------------------------------------------------- guard
-
-
-def _wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> bool:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def test_guard_cleans_up_when_released(tmp_path: Path) -> None:
@@ -78,8 +69,8 @@ def test_killed_run_leaves_no_postgresql_behind(postgres_server: PostgresServer,
         folder = Path(run.stdout.readline().strip())
         postmaster = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         os.killpg(run.pid, how)
-    assert _wait_until(lambda: not folder.exists())
-    assert _wait_until(lambda: not Path(f"/proc/{postmaster}").exists())
+    until(lambda: not folder.exists())
+    until(lambda: not Path(f"/proc/{postmaster}").exists())
 
 
 # --------------------------------------------------------------------------------------- PostgreSQL
@@ -196,7 +187,7 @@ def _mail() -> EmailMessage:
 
 
 def _send(server: SmtpServer) -> None:
-    with smtplib.SMTP(server.host, server.port, timeout=5) as client:
+    with smtplib.SMTP(server.host, server.port, timeout=AT_MOST_S) as client:
         client.send_message(_mail())
 
 

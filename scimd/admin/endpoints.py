@@ -17,7 +17,7 @@ The modules of the nouns are listed in ``table``; a row in another place is not 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from inspect import getdoc
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
@@ -27,6 +27,7 @@ from scimd.config import Config
 from scimd.core.errors import Refusal, VersionMismatch
 from scimd.core.people import OrgId
 from scimd.http.visits import Visit
+from scimd.org.sessions import Holder
 from scimd.org.tx import Context, Door
 from scimd.org.windows import Window
 
@@ -62,6 +63,11 @@ class Call:
     def id(self) -> str:
         """The ``{id}`` of the path."""
         return self.path["id"]
+
+    @property
+    def caller(self) -> Holder:
+        """Whoever calls, in their own organization, wherever an operator looks."""
+        return replace(self.visit.holder, via="api", once=self.ctx.once)
 
     def may(self, *any_of: str) -> bool:
         return self.visit.may(*any_of)

@@ -29,6 +29,7 @@ from scimd.core.errors import (
     InvitationClosed,
     NotAllowedNow,
     NotFound,
+    PoolLimitReached,
     SeatLimitReached,
 )
 from scimd.core.people import InvitationId, RoleName, TeamId
@@ -95,7 +96,7 @@ async def show(call: Call) -> Invitation:
     "POST",
     "/invitations/{id}/resend",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, SeatLimitReached),
+    refuses=(*_CHANGES, PoolLimitReached, SeatLimitReached),
 )
 async def resend(call: Call) -> Invitation:
     """Send an invitation again.
@@ -118,7 +119,7 @@ async def withdraw(call: Call) -> Invitation:
     "POST",
     "/invitations/{id}/copy-link",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, SeatLimitReached),
+    refuses=(*_CHANGES, PoolLimitReached, SeatLimitReached),
 )
 async def copy_link(call: Call) -> CopiedLink:
     """Make a link to hand over.
@@ -191,7 +192,7 @@ async def invite(call: Call, body: NewInvitations) -> Rows[Invited]:
     "PATCH",
     "/invitations/{id}",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, InvalidValue, SeatLimitReached),
+    refuses=(*_CHANGES, InvalidValue, PoolLimitReached, SeatLimitReached),
     etag=True,
 )
 async def change(call: Call, body: InvitationChange) -> Invitation:

@@ -78,7 +78,7 @@ class SecondFactors(Output):
 
 def _person(call: Call) -> SessionHolder:
     """Who is behind the session. Raises Forbidden for API tokens: they stand in for nobody's account."""
-    holder = call.visit.holder
+    holder = call.caller
     if not isinstance(holder, SessionHolder):
         raise Forbidden("of a signed-in person")
     return holder

@@ -16,15 +16,24 @@ from scimd.core.errors import (
     NotUnique,
     OwnAccount,
     OwnedBySource,
+    PoolLimitReached,
     Protected,
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import detaching, gates, local_people, moving, partner_approvals, user_reads
+from scimd.org import (
+    detaching,
+    gates,
+    local_people,
+    moving,
+    partner_approvals,
+    second_factors,
+    user_reads,
+)
 from scimd.org.tx import Context, Door
 
 _CLOSES = (NotFound, OwnAccount, Protected)
-_OPENS = (NotFound, NotAllowedNow, SeatLimitReached)
+_OPENS = (NotFound, NotAllowedNow, PoolLimitReached, SeatLimitReached)
 _MANAGE = ("users.manage",)
 
 
@@ -113,6 +122,18 @@ async def reset_password(call: Call) -> None:
     await local_people.reset_password(call.door, call.ctx, [PersonId(call.id)])
 
 
+@endpoint(
+    "POST", "/users/{id}/reset-second-factors", needs=_MANAGE, refuses=(NotFound, OwnAccount, NotAllowedNow)
+)
+async def reset_second_factors(call: Call) -> None:
+    """Take all second factors from a user who lost theirs.
+
+    They are signed out everywhere, and told by mail. A password that is too short to stand alone is
+    dead; a link to set another goes by mail.
+    """
+    await second_factors.reset(call.door, call.ctx, [PersonId(call.id)])
+
+
 @endpoint("POST", "/users/{id}/approve", needs=("partner.approve",), refuses=(NotFound,))
 async def approve(call: Call) -> User:
     """Approve a user of one's own organization, who then queues for a seat.
@@ -122,7 +143,12 @@ async def approve(call: Call) -> User:
     return await _done(call, partner_approvals.approve)
 
 
-@endpoint("POST", "/users/{id}/detach", needs=_MANAGE, refuses=(NotFound, SeatLimitReached, Protected))
+@endpoint(
+    "POST",
+    "/users/{id}/detach",
+    needs=_MANAGE,
+    refuses=(NotFound, PoolLimitReached, SeatLimitReached, Protected),
+)
 async def detach(call: Call, body: Detaching) -> User:
     """Detach a user from a source.
 
@@ -136,7 +162,16 @@ async def detach(call: Call, body: Detaching) -> User:
     "POST",
     "/users/{id}/move",
     needs=_MANAGE,
-    refuses=(NotFound, NotAllowedNow, OwnedBySource, NotUnique, SeatLimitReached, OwnAccount, Protected),
+    refuses=(
+        NotFound,
+        NotAllowedNow,
+        OwnedBySource,
+        NotUnique,
+        PoolLimitReached,
+        SeatLimitReached,
+        OwnAccount,
+        Protected,
+    ),
     operators_only=True,
 )
 async def move(call: Call, body: Moving) -> Moved:
@@ -150,5 +185,6 @@ async def move(call: Call, body: Moving) -> Moved:
 
 
 reset_password_many = bulk(reset_password, "/users/reset-password")
+reset_second_factors_many = bulk(reset_second_factors, "/users/reset-second-factors")
 approve_many = bulk(approve, "/users/approve")
 detach_many = bulk(detach, "/users/detach")

@@ -17,6 +17,7 @@ from scimd.core.errors import (
     NotFound,
     NotUnique,
     OwnedBySource,
+    PoolLimitReached,
     SeatLimitReached,
 )
 from scimd.core.people import UNSET, PersonId, ProjectId, RoleName, TeamId
@@ -292,7 +293,7 @@ async def picture(call: Call) -> Picture:
     "POST",
     "/users",
     needs=("users.manage",),
-    refuses=(InvalidValue, NotUnique, NotFound, SeatLimitReached, NotAllowedNow),
+    refuses=(InvalidValue, NotUnique, NotFound, PoolLimitReached, SeatLimitReached, NotAllowedNow),
     status=201,
 )
 async def add(call: Call, body: NewUser) -> User:
@@ -361,9 +362,9 @@ async def explain(call: Call) -> Explanation:
     For each role, project, team, licence, seat and the status: which fact and which rule gave it, which
     lost, which gate blocks; and what each source says of the user.
     """
-    page = await reads.show_person(call.door, call.org_id, call.id)
-    if page.person.id != call.id:  # the page of the terminal takes names, too
-        raise NotFound("user", call.id)
+    # By an id, also one that was merged into another; show_person takes names, too.
+    known = await user_reads.get_user(call.door, call.org_id, call.id)
+    page = await reads.show_person(call.door, call.org_id, known.id)
     return Explanation.from_page(page, await labels.names_of(call.door, call.org_id, _mentioned(page)))
 
 
@@ -382,7 +383,7 @@ class HistoryQuery(ListQuery):
 @endpoint("GET", "/users/{id}/history", needs=("audit.read",))
 async def history(call: Call, query: HistoryQuery) -> Listed[AuditEntry]:
     """List what happened to a user."""
-    await user_reads.get_user(call.door, call.org_id, call.id)
-    only = EntryFilter(target=call.id)
+    known = await user_reads.get_user(call.door, call.org_id, call.id)
+    only = EntryFilter(target=known.id)
     found = await audit_reads.list_entries(call.door, call.org_id, only, call.window)
     return Listed.of(found, AuditEntry.of)

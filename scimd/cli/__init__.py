@@ -33,6 +33,7 @@ from scimd.cli import (
     user_changes,
     user_explain,
     user_links,
+    user_show,
 )
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ for commands in (serve, check, sync, doctor, replay):
 user_changes.register(user.app)
 user_links.register(user.app)
 user_explain.register(user.app)
+user_show.register(user.app)
 for noun in (
     org,
     partner,

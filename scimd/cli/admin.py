@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, operator, out, print_json, run
+from scimd.cli.common import ConfigOption, JsonOption, operator, run, said
 from scimd.config import Config
 from scimd.org import links, organizations
 from scimd.org.organizations import SYSTEM
@@ -31,8 +31,9 @@ def create(
         return f"{loaded.server.public_url}/sign-in/{token}"
 
     link = run(config, work)
-    if json:
-        print_json({"email": email, "organization": org, "link": link})
-    else:
-        out.print(f"{email} signs in to {org} once by this link, within 15 minutes:")
-        out.print(link)
+    said(
+        {"email": email, "organization": org, "link": link},
+        f"{email} signs in to {org} once by this link, within 15 minutes:",
+        link,
+        json=json,
+    )

@@ -12,12 +12,12 @@ from scimd.cli.common import (
     OrgOption,
     context,
     each,
+    in_organization,
     organization,
-    out,
-    print_json,
+    print_list,
     print_results,
-    print_table,
     run,
+    said,
 )
 from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
@@ -48,31 +48,45 @@ def list_(
 ) -> None:
     """List invitations, the newest first, with what became of their mails."""
 
-    async def work(door: Door, _: Config) -> Slice[InvitationRecord]:
-        owner = await organization(door, org)
-        who = await admin_reads.find_person(door, owner.id, user) if user else None
+    async def work(door: Door, ctx: Context) -> Slice[InvitationRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
         window = Window(limit, Place(None, after) if after else None, "-created")
-        return await invitation_list.window(door, owner.id, window, status=status, q=search, person=who)
+        return await invitation_list.window(door, ctx.org_id, window, status=status, q=search, person=who)
 
-    found = run(config, work)
-    rows = found.rows
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    found = in_organization(config, org, work)
+    print_list(
         "Invitations",
-        ("Address", "Role", "Team", "Projects", "Message", "Status", "Expires", "Sent", "Delivery",
-         "Invited by", "Id"),
         (
-            (row.address, row.role, row.team, [each.name for each in row.projects], row.message, row.status,
-             row.expires_at, row.sent_at, f"{row.delivery}: {row.why}" if row.why else row.delivery,
-             row.invited_by, row.id)
-            for row in rows
+            "Address",
+            "Role",
+            "Team",
+            "Projects",
+            "Message",
+            "Status",
+            "Expires",
+            "Sent",
+            "Delivery",
+            "Invited by",
+            "Id",
+        ),
+        found.rows,
+        lambda row: (
+            row.address,
+            row.role,
+            row.team,
+            [each.name for each in row.projects],
+            row.message,
+            row.status,
+            row.expires_at,
+            row.sent_at,
+            f"{row.delivery}: {row.why}" if row.why else row.delivery,
+            row.invited_by,
+            row.id,
         ),
         empty="There is no invitation.",
-    )  # fmt: skip
-    if found.next:
-        out.print(f"There is more: --after {rows[-1].id}")
+        more=f"There is more: --after {found.rows[-1].id}" if found.next else None,
+        json=json,
+    )
 
 
 @app.command("create")
@@ -91,18 +105,17 @@ def create(
 ) -> None:
     """Invite one or many addresses; a line each, and exit code 1 where one was refused."""
 
-    async def work(door: Door, _: Config) -> list[Invited]:
-        owner = await organization(door, org)
+    async def work(door: Door, ctx: Context) -> list[Invited]:
         wish = Wish(
-            TeamId((await named.by_name(door, owner.id, "team", team)).id) if team else None,
+            TeamId((await named.by_name(door, ctx.org_id, "team", team)).id) if team else None,
             RoleName(role),
-            await projects_named(door, owner.id, project or []) or None,
+            await projects_named(door, ctx.org_id, project or []) or None,
             message,
             _seconds(valid_for),
         )
-        return await inviting.invite(door, context(door, owner.id), emails, wish)
+        return await inviting.invite(door, ctx, emails, wish)
 
-    rows = [by_hand.RowResult(row.email, row.refusal) for row in run(config, work)]
+    rows = [by_hand.RowResult(row.email, row.refusal) for row in in_organization(config, org, work)]
     print_results(rows, "invited", json)
 
 
@@ -141,10 +154,7 @@ def copy_link(
         return f"{loaded.server.public_url}/invitation/{token}"
 
     link = run(config, work)
-    if json:
-        print_json({"link": link})
-    else:
-        out.print(link)
+    said({"link": link}, link, json=json)
 
 
 @app.command("edit")
@@ -161,22 +171,18 @@ def edit(
 ) -> None:
     """Change role, projects or message of a pending invitation. Its address is fixed."""
 
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
+    async def work(door: Door, ctx: Context) -> None:
         await inviting.edit(
             door,
-            context(door, owner.id),
+            ctx,
             InvitationId(invitation),
             role=RoleName(role) if role else None,
-            projects=await projects_named(door, owner.id, project) if project else None,
+            projects=await projects_named(door, ctx.org_id, project) if project else None,
             message=message,
         )
 
-    run(config, work)
-    if json:
-        print_json({"id": invitation})
-    else:
-        out.print(f"{invitation} is changed.")
+    in_organization(config, org, work)
+    said({"id": invitation}, f"{invitation} is changed.", json=json)
 
 
 @app.command("withdraw")

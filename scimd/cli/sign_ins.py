@@ -11,12 +11,9 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     each,
-    organization,
-    print_json,
-    print_table,
-    run,
+    in_organization,
+    print_list,
 )
-from scimd.config import Config
 from scimd.core.people import SessionId
 from scimd.org import admin_reads, sessions, sign_in_reads
 from scimd.org.sessions import SessionRecord
@@ -39,21 +36,19 @@ def list_sessions(
 ) -> None:
     """List live sessions, the most recently active first."""
 
-    async def work(door: Door, _: Config) -> Slice[SessionRecord]:
-        owner = await organization(door, org)
-        who = await admin_reads.find_person(door, owner.id, user) if user else None
+    async def work(door: Door, ctx: Context) -> Slice[SessionRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
         window = Window(limit, None, "-last_active")
-        return await sign_in_reads.list_sessions(door, owner.id, window, person_id=who, live=True)
+        return await sign_in_reads.list_sessions(door, ctx.org_id, window, person_id=who, live=True)
 
-    rows = run(config, work).rows
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work).rows
+    print_list(
         "Sessions",
         ("User", "Device", "IP address", "Started", "Last active", "Id"),
-        ((row.display_name, row.device, row.ip, row.started_at, row.last_active_at, row.id) for row in rows),
+        rows,
+        lambda row: (row.display_name, row.device, row.ip, row.started_at, row.last_active_at, row.id),
         empty="Nobody is signed in.",
+        json=json,
     )
 
 
@@ -85,20 +80,19 @@ def list_attempts(
 ) -> None:
     """List sign-in attempts, the newest first, with why they failed."""
 
-    async def work(door: Door, _: Config) -> Slice[AttemptRecord]:
-        owner = await organization(door, org)
-        who = await admin_reads.find_person(door, owner.id, user) if user else None
+    async def work(door: Door, ctx: Context) -> Slice[AttemptRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        window = Window(limit, None, "-at")
         return await sign_in_reads.list_attempts(
-            door, owner.id, Window(limit, None, "-at"), person_id=who, address=address, ip=ip, success=success
+            door, ctx.org_id, window, person_id=who, address=address, ip=ip, success=success
         )
 
-    rows = run(config, work).rows
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work).rows
+    print_list(
         "Login attempts",
         ("Timestamp", "User", "IP address", "Status", "Reason"),
-        ((row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason) for row in rows),
+        rows,
+        lambda row: (row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason),
         empty="Nobody has tried to sign in.",
+        json=json,
     )

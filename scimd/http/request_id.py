@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 import re
 
-import structlog
 from aiohttp import web
+
+from scimd import log
 
 CORRELATION: web.RequestKey[str] = web.RequestKey("correlation_id", str)
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -18,7 +19,7 @@ def begin(request: web.Request) -> str:
     correlation_id = given if given and _GIVEN.fullmatch(given) else f"{random.getrandbits(128):032x}"
     request[CORRELATION] = correlation_id
     # aiohttp makes a task for each request, and with it a context: there is nothing to take back.
-    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+    log.CORRELATION.set(correlation_id)
     return correlation_id
 
 

@@ -20,7 +20,7 @@ from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
 from scimd.db.tables import grants, licences, login_attempts, people, projects, sessions, teams, unsettled
-from scimd.org import admission, permissions
+from scimd.org import admission, merged, permissions
 from scimd.org.secrets import token_hash
 from scimd.org.tx import Context, Door, Tx
 
@@ -114,8 +114,15 @@ _HELD = Prepared(select(union_all(_held_of("project", projects), _held_of("licen
 
 
 async def of_person(door: Door, ctx: Context, person_id: str) -> Access:
-    """By two statements, each by its key. Raises NotFound, Forbidden."""
-    return await _access(door, ctx, _BY_ID, {"id": person_id}, person_id)
+    """By two statements, each by its key; somebody who was merged is found by both ids.
+
+    Raises NotFound, Forbidden.
+    """
+
+    async def one(found: PersonId) -> Access:
+        return await _access(door, ctx, _BY_ID, {"id": found}, person_id)
+
+    return await merged.follow(door, ctx.org_id, PersonId(person_id), one)
 
 
 async def of_address(door: Door, ctx: Context, address: str) -> Access:

@@ -24,7 +24,7 @@ from scimd.db.tables import api_tokens, organizations, people, unsettled
 from scimd.org import permissions as may
 from scimd.org import sessions
 from scimd.org.secrets import API_TOKEN, is_secret, new_secret, token_hash
-from scimd.org.sessions import Holder
+from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tokens import NewToken
 from scimd.org.tx import Actor, Context, Door, DoorName, Tx
 
@@ -50,8 +50,8 @@ class ApiTokenHolder(Holder):
         name = f"{self.address or self.display_name} (token {self.token_name})"
         return Actor("person", self.person_id or "", name)
 
-    def context(self, door: Door, via: DoorName = "api") -> Context:
-        return replace(Holder.context(self, door, via), api_token_id=self.token_id)
+    def context(self, door: Door, via: DoorName | None = None) -> Context:
+        return replace(Holder.context(self, door, via or "api"), api_token_id=self.token_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,26 @@ async def create_personal(
         return _insert(tx, "personal", person_id, name, allowed, expires_at)
 
     return await door.run(ctx, body)
+
+
+async def create_own(
+    door: Door,
+    holder: SessionHolder,
+    name: str,
+    *,
+    permissions: Collection[str] | None = None,
+    expires_at: datetime | None = None,
+) -> NewToken:
+    """Make a token of one's own: it outlives the session. Raises ProofNeeded, and as ``create_personal``."""
+    sessions.require_proof(door, holder)
+    return await create_personal(
+        door,
+        holder.context(door),
+        holder.person_id,
+        name,
+        permissions=permissions,
+        expires_at=expires_at,
+    )
 
 
 async def create_service(
@@ -235,6 +255,17 @@ async def revoke(door: Door, ctx: Context, token_id: TokenId) -> None:
             tx.record(Event(EventKind.API_TOKEN_REVOKED, "api_token", token_id, before=before))
 
     await door.run(ctx, body)
+
+
+async def revoke_own(door: Door, ctx: Context, token_id: TokenId) -> None:
+    """End one of one's own tokens. Raises NotFound, also for somebody else's."""
+    column = api_tokens.c
+    mine = select(column.id).where(
+        column.org_id == ctx.org_id, column.id == token_id, column.person_id == ctx.actor.id
+    )
+    if await door.read(lambda conn: conn.execute(mine).first()) is None:
+        raise NotFound("token", token_id)
+    await revoke(door, ctx, token_id)
 
 
 async def person_by_address(door: Door, org_id: OrgId, who: str) -> PersonId:

@@ -18,11 +18,12 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
-from scimd.db.tables import NOT_IN_YET, deliveries, domains, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, deliveries, invitations, links, people
 from scimd.org import (
     assignments,
     by_hand,
     credentials,
+    domains,
     gates,
     notices,
     permissions,
@@ -188,9 +189,7 @@ def _must_be_free(tx: Tx, email: str) -> None:
     if holder is not None:
         raise NotUnique("email", email, holder.display_name)
     domain = fold(email.rpartition("@")[2])
-    query = select(domains.c.org_id).where(domains.c.domain_key == domain, domains.c.verified_at.is_not(None))
-    owner = tx.conn.execute(query).scalar()
-    if owner is not None and owner != tx.org_id:
+    if domains.is_anothers(tx, domain):
         raise InvalidValue("email", f"the domain {domain} belongs to another organization")
 
 

@@ -21,7 +21,9 @@ from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import declared_sources, held_changes, permissions
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.domains import proven
+from scimd.org.generation import bump
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 #: Operators are the people of this organization.
@@ -222,15 +224,7 @@ def _hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
     if not keys:
         return []
-    column = domains.c
-    held = {
-        row.domain_key: row.org_id
-        for row in tx.conn.execute(
-            select(column.domain_key, column.org_id).where(
-                column.domain_key.in_(keys), column.verified_at.is_not(None)
-            )
-        )
-    }
+    held = proven(tx.conn, keys)
     for key, holder in held.items():
         if holder != tx.org_id:
             raise NotUnique("domain", key, holder="another organization")

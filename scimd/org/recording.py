@@ -209,6 +209,7 @@ def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> set[PersonId]:
         if holder is not None and holder != row.id
     }
     if moving:
+        tx.alone()  # of two calls, the first one meets the other's name
         column = assertions.c
         tx.conn.execute(
             update(assertions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import admission, permissions
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
-from scimd.org.tx import Actor, Context, Door, DoorName, Tx, uuid7
+from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 _TOUCH_EVERY = timedelta(minutes=1)
 _AGENT_AT_MOST = 512
@@ -42,6 +42,9 @@ class Holder:
     address: str | None
     roles: tuple[RoleName, ...]
     permissions: frozenset[str]
+    #: What the contexts that it gives carry: the door by which it came, the request's Idempotency-Key.
+    via: DoorName = field(default="web", kw_only=True)
+    once: Claim | None = field(default=None, kw_only=True)
 
     @property
     def is_operator(self) -> bool:
@@ -50,10 +53,17 @@ class Holder:
     def actor(self) -> Actor:
         return Actor("person", self.person_id or "", self.address or self.display_name)
 
-    def context(self, door: Door, via: DoorName = "web") -> Context:
+    def context(self, door: Door, via: DoorName | None = None) -> Context:
         """A context in which the caller acts."""
         correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
-        return Context(self.org_id, self.actor(), via, correlation_id, permissions=self.permissions)
+        return Context(
+            self.org_id,
+            self.actor(),
+            via or self.via,
+            correlation_id,
+            permissions=self.permissions,
+            once=self.once,
+        )
 
 
 @dataclass(frozen=True, slots=True)

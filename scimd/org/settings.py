@@ -11,12 +11,13 @@ from sqlalchemy import select, update
 from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
-from scimd.core.people import UNSET, ProjectId, Unset
+from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import named, permissions
+from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Context, Door, Tx
 
 LABEL_AT_MOST = 40
@@ -55,6 +56,14 @@ class Change:
             if label != was.get("active_label"):
                 found["active_label"] = label
         return found
+
+
+async def active_label(door: Door, org_id: OrgId) -> str | None:
+    """What people read in place of "Active"; None: that."""
+    query = select(organizations.c.settings).where(organizations.c.id == org_id)
+    found = await door.read(lambda conn: conn.execute(query).scalar_one())
+    label: str | None = found.get("active_label")
+    return label
 
 
 async def change(

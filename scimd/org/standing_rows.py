@@ -193,6 +193,7 @@ def _park_addresses(
         if (key := values.get("sign_in_key")) in held and held[key] != person_id
     ]
     if moving:
+        tx.alone()
         tx.conn.execute(
             update(people)
             .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, moving))

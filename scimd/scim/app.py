@@ -131,6 +131,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
     oauth.add(app, config, door)
     app.router.add_route("*", PREFIX, handle)
     app.router.add_route("*", f"{PREFIX}/{{tail:.*}}", handle)
+    http_app.shortcut(app, _BASE, handle)
     http_app.errors_under(app, PREFIX, _error_page)
 
 
@@ -215,7 +216,7 @@ class ScimServer:
         if method not in methods:
             allow = _allow(methods)
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
-        ex = self._exchange(request, holder, served.users, resource_id)
+        ex = self._exchange(request, text, holder, served.users, resource_id)
         ex.check_scopes(method, segments)
         return await methods[method](ex)
 
@@ -246,7 +247,12 @@ class ScimServer:
         return fresh
 
     def _exchange(
-        self, request: web.Request, holder: TokenHolder, users: ResourceKind, resource_id: str | None
+        self,
+        request: web.Request,
+        text: str | None,
+        holder: TokenHolder,
+        users: ResourceKind,
+        resource_id: str | None,
     ) -> Exchange:
         ctx = Context(
             org_id=holder.org_id,
@@ -266,7 +272,7 @@ class ScimServer:
             query_of(request),
             users,
             self._ends,
-            partial(self._authenticated, request, guard.bearer_of(request)),
+            partial(self._authenticated, request, text),
             resource_id,
         )
 
@@ -349,11 +355,13 @@ def path_of(request: web.Request) -> tuple[str, ...] | None:
     if not raw.startswith(_BASE):
         return None
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
-    try:
-        first, *rest = (unquote_to_bytes(part).decode() for part in parts) if "%" in raw else parts
-    except UnicodeDecodeError:
-        return None
-    return _SPELLED.get(first.lower(), first), *rest
+    if "%" in raw:
+        try:
+            parts = [unquote_to_bytes(part).decode() for part in parts]
+        except UnicodeDecodeError:
+            return None
+    parts[0] = _SPELLED.get(parts[0].lower(), parts[0])
+    return tuple(parts)
 
 
 def _fixed(document: bytes) -> Methods:

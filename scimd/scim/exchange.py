@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
 from scimd.core.resource import Projection, View
 from scimd.http import limits
+from scimd.http.whole import Whole
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
@@ -24,6 +26,7 @@ from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
 
 MEDIA_TYPE = "application/scim+json"
+_TYPED = {"Content-Type": MEDIA_TYPE}
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
@@ -189,9 +192,10 @@ def _refuse_other_than_utf8(raw_query: str) -> None:
 
 def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    return web.Response(
-        status=status, body=body, headers=headers, content_type=None if body is None else MEDIA_TYPE
-    )
+    given: CIMultiDict[str] = CIMultiDict() if body is None else CIMultiDict(_TYPED)
+    if headers is not None:
+        given.update(headers)
+    return Whole(status=status, body=body, headers=given)
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:

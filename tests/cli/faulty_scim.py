@@ -22,7 +22,7 @@ CORE = "urn:ietf:params:scim:schemas:core:2.0:"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 MESSAGES = "urn:ietf:params:scim:api:messages:2.0:"
 TOKEN = "a-token-for-the-doctor"
-SLOW_S = 0.8
+SLOW_S = 2.0
 
 FAULTS = frozenset(
     """

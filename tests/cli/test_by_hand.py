@@ -136,6 +136,20 @@ def test_names_of_projects_teams_licences_and_roles(acme: Terminal) -> None:
     acme.json("role", "delete", "helpdesk")
 
 
+def test_limits_of_projects_and_licences(acme: Terminal) -> None:
+    """K5, P6."""
+    acme.json("project", "create", "Apollo", "--limit", "1")
+    acme.json("licence", "create", "Pro")
+    assert acme.json("licence", "limit", "pro", "1")["limit"] == 1
+    acme.json("user", "add", "ann@acme.example", "--project", "Apollo")
+    refused = acme.refused("user", "add", "bob@acme.example", "--project", "Apollo")
+    assert "Limit of the project 'Apollo' reached: 1 of 1 used. bob@acme.example was not created." in refused
+    (apollo,) = [row for row in acme.json("project", "list") if row["name"] == "Apollo"]
+    assert (apollo["people"], apollo["limit"], apollo["waiting"]) == (1, 1, 0)
+    assert acme.json("project", "limit", "apollo", "unlimited")["limit"] is None
+    acme.json("user", "add", "bob@acme.example", "--project", "Apollo")
+
+
 def test_domains_seats_sessions_attempts_and_audit(acme: Terminal) -> None:
     claimed = acme.json("domain", "add", "widgets.example")
     assert claimed["value"].startswith("scimd-verification=")

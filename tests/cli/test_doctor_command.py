@@ -10,7 +10,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from typer.testing import CliRunner
 from scimd.cli.doctor import register
 from tests.cli.doctor_target import served
 from tests.cli.faulty_scim import TOKEN
+from tests.support.patience import AT_MOST_S, until
 
 app = typer.Typer()
 register(app)
@@ -252,14 +252,12 @@ def test_interrupt_removes_what_was_made_and_reports_what_was_done() -> None:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
         )
-        deadline = time.monotonic() + 30
-        while not any(method == "PATCH" for method, *_ in target.scim.requests):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
+        asked = target.scim.requests
+        until(lambda: any(method == "PATCH" for method, *_ in asked) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         assert target.scim.left
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=AT_MOST_S)
         assert target.scim.left == []
     assert process.returncode == 130
     assert "Interrupted." in stderr

@@ -13,9 +13,10 @@ from scimd.cli.doctor.sequences import SEQUENCES
 from scimd.cli.doctor.stage import Names
 from tests.cli.doctor_target import Target, served
 from tests.cli.faulty_scim import FAULTS, TOKEN
+from tests.support.patience import AT_MOST_S
 
 
-def play(idp: str, target: Target, *, timeout_s: float = 5, keep: bool = False) -> Play:
+def play(idp: str, target: Target, *, timeout_s: float = AT_MOST_S, keep: bool = False) -> Play:
     async def work() -> Play:
         async with Client(target.url, TOKEN, SEQUENCES[idp].manner, timeout_s=timeout_s) as client:
             result = Play(SEQUENCES[idp], client, Names(), keep=keep)
@@ -116,7 +117,7 @@ def test_fault_is_found_where_it_shows_with_words_that_help(
     fault: str, idp: str, step: str, complaint: str, advice: str
 ) -> None:
     with served(fault) as target:
-        played = play(idp, target, timeout_s=0.3 if fault == "slow_patch" else 5)
+        played = play(idp, target, timeout_s=1 if fault == "slow_patch" else AT_MOST_S)
     (result,) = (r for r in played.results if r.step.name == step)
     assert result.outcome == ("warned" if fault in WARNED else "failed")
     assert any(complaint in f.complaint and advice in f.mend for f in result.findings), result.findings
@@ -176,7 +177,7 @@ def test_what_vanished_is_complained_of_once() -> None:
 
 def test_endpoint_that_falls_silent_is_given_up() -> None:
     with served("slow_patch") as target:
-        played = play("entra", target, timeout_s=0.2)
+        played = play("entra", target, timeout_s=1)
     assert [r for r in played.results if r.why == "the endpoint stopped answering"]
     assert target.scim.left == []
 

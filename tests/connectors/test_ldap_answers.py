@@ -21,6 +21,7 @@ from scimd.connector_api import (
     Unreachable,
 )
 from scimd.connector_testing import RecordingLog, read_whole
+from tests.support.patience import AT_MOST_S
 
 pytestmark = pytest.mark.usefixtures("python_ldap")
 
@@ -54,11 +55,11 @@ async def read(changed: Mapping[str, Any]) -> None:
         "user_base": "ou=people,dc=x",
         "bind_dn": "cn=reader",
         "bind_password": Secret("reader-password"),
-        "connect_timeout_s": 2,
-        "page_timeout_s": 2,
+        "connect_timeout_s": AT_MOST_S,
+        "page_timeout_s": AT_MOST_S,
         **changed,
     }
-    source = LdapConnector.open(LdapConnector.parse(settings), RecordingLog(), Deadline.after(10))
+    source = LdapConnector.open(LdapConnector.parse(settings), RecordingLog(), Deadline.after(AT_MOST_S))
     await read_whole(source)
 
 

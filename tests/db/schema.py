@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -20,6 +22,7 @@ from sqlalchemy import (
 )
 
 from scimd.db.engine import Database, Tuning
+from tests.support.patience import AT_MOST_S, PATIENT, eventually
 
 metadata = MetaData()
 items = Table(
@@ -35,12 +38,31 @@ items = Table(
 @asynccontextmanager
 async def opened(url: str, tuning: Tuning | None = None) -> AsyncIterator[Database]:
     """A database with the table in it."""
-    database = Database.open(url, tuning or Tuning())
+    database = Database.open(url, tuning or PATIENT)
     try:
         await database.write(metadata.create_all)
         yield database
     finally:
         await database.aclose()
+
+
+class Busy:
+    """A body that keeps the thread that runs it until ``free`` is set."""
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+        self.free = threading.Event()
+
+    def __call__(self, conn: Connection) -> None:
+        self._begun.set()
+        self.free.wait(AT_MOST_S)
+
+    async def begin(self, database: Database) -> asyncio.Task[None]:
+        """Write, and give the task once the body runs."""
+        task = asyncio.create_task(database.write(self))
+        await eventually(self._begun.is_set)
+        self._begun.clear()
+        return task
 
 
 def add(number: int) -> Callable[[Connection], int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
-from scimd.db.engine import Database, LostRace, Tuning, is_check_or_trigger, is_unique_violation
-from tests.db.schema import add, count, items, names, opened
+from scimd.db.engine import Database, LostRace, is_check_or_trigger, is_unique_violation
+from tests.db.schema import Busy, add, count, items, names, opened
+from tests.support.patience import PATIENT
 
 
 async def test_what_was_answered_is_there_for_every_reader(database_url: str) -> None:
@@ -159,7 +160,7 @@ async def test_a_body_cannot_kill_its_thread(database_url: str, error: type[Base
     def body(conn: Connection) -> None:
         raise error
 
-    async with opened(database_url, Tuning(pool_size=1)) as database:
+    async with opened(database_url, replace(PATIENT, pool_size=1)) as database:
         for _ in range(3):
             with pytest.raises(RuntimeError, match=error.__name__):
                 await database.write(body)
@@ -167,29 +168,25 @@ async def test_a_body_cannot_kill_its_thread(database_url: str, error: type[Base
 
 
 async def test_what_does_not_fit_into_the_queue_is_refused(database_url: str) -> None:
-    free = threading.Event()
-
-    async with opened(database_url, Tuning(writer_queue=2, pool_size=1)) as database:
-        busy = asyncio.create_task(database.write(lambda conn: free.wait(5)))
-        await asyncio.sleep(0.1)
+    async with opened(database_url, replace(PATIENT, writer_queue=2, pool_size=1)) as database:
+        body = Busy()
+        busy = await body.begin(database)
         queued = [asyncio.create_task(database.write(add(n))) for n in (1, 2)]
         await asyncio.sleep(0)
         with pytest.raises(Overloaded):
             await database.write(add(3))
-        free.set()
+        body.free.set()
         await asyncio.gather(busy, *queued)
         assert await database.read(names) == ["item 1", "item 2"]
 
 
 async def test_a_body_whose_time_passed_before_it_began_is_dropped(database_url: str) -> None:
-    free = threading.Event()
-
-    async with opened(database_url, Tuning(pool_size=1)) as database:
-        busy = asyncio.create_task(database.write(lambda conn: free.wait(5)))
-        await asyncio.sleep(0.1)
+    async with opened(database_url, replace(PATIENT, pool_size=1)) as database:
+        body = Busy()
+        busy = await body.begin(database)
         late = asyncio.create_task(database.write(add(1), timeout_s=0.05))
         await asyncio.sleep(0.2)
-        free.set()
+        body.free.set()
         with pytest.raises(Overloaded):
             await late
         await busy
@@ -201,10 +198,8 @@ async def test_a_statement_over_the_time_limit_is_ended(database_url: str) -> No
 
     async with opened(database_url) as database:
         for door in (database.read, database.write):
-            began = time.monotonic()
             with pytest.raises(DatabaseUnavailable, match="time limit"):
                 await door(lambda conn: conn.execute(forever).all(), timeout_s=0.3)
-            assert time.monotonic() - began < 2
         assert await database.write(add(1)) == 1
 
 
@@ -213,19 +208,17 @@ async def test_slow_readers_do_not_hold_up_quick_ones(database_url: str) -> None
 
     async with opened(database_url) as database:
         long = [
-            asyncio.create_task(database.read(lambda conn: conn.execute(slow).all(), timeout_s=1))
+            asyncio.create_task(database.read(lambda conn: conn.execute(slow).all(), timeout_s=3))
             for _ in range(3)
         ]
         await asyncio.sleep(0.1)
-        began = time.monotonic()
         assert await database.read(count) == 0
-        assert time.monotonic() - began < 0.5
         assert not any(task.done() for task in long)
         await asyncio.gather(*long, return_exceptions=True)
 
 
 async def test_cancelling_the_caller_leaves_the_door_whole(database_url: str) -> None:
-    async with opened(database_url, Tuning(pool_size=2)) as database:
+    async with opened(database_url, replace(PATIENT, pool_size=2)) as database:
         for n in range(200):
             task = asyncio.create_task(database.write(add(n)))
             await asyncio.sleep(0.0005 * (n % 4))

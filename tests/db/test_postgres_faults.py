@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,11 +18,18 @@ from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.engine import Tuning
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
+from tests.support.patience import AT_MOST_S, eventually
 
 _KILL = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+
+
+def sleeps(url: str) -> bool:
+    """Whether somebody is in pg_sleep."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        return bool(conn.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'").fetchone())
 
 
 def kill_all(url: str) -> None:
@@ -81,7 +89,7 @@ async def test_a_connection_lost_in_commit_is_told_as_unknown_and_not_run_again(
     runs: list[int] = []
     slow_commit = """
         CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN PERFORM pg_sleep(3); RETURN NULL; END $$;
+        $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;
         CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON items
         DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()"""
 
@@ -93,7 +101,7 @@ async def test_a_connection_lost_in_commit_is_told_as_unknown_and_not_run_again(
         with psycopg.connect(postgres_url, autocommit=True) as conn:
             conn.execute(slow_commit)
         writing = asyncio.create_task(database.write(body))
-        await asyncio.sleep(0.5)
+        await eventually(lambda: sleeps(postgres_url))
         await asyncio.to_thread(kill_all, postgres_url)
         with pytest.raises(DatabaseUnavailable, match="may have been made or not"):
             await writing
@@ -110,7 +118,7 @@ async def test_two_that_deadlock_both_succeed(postgres_url: str) -> None:
             runs.append(first)
             conn.execute(update(items).where(items.c.id == first).values(n=items.c.n + 1))
             with contextlib.suppress(threading.BrokenBarrierError):
-                meet.wait(2 if len(runs) <= 2 else 0)
+                meet.wait(AT_MOST_S if len(runs) <= 2 else 0)
             conn.execute(update(items).where(items.c.id == second).values(n=items.c.n + 1))
 
         return body
@@ -148,11 +156,10 @@ async def test_a_lock_that_is_not_given_ends_at_the_time_limit(postgres_url: str
 
 
 async def test_a_server_that_is_not_there_is_a_refusal_at_once() -> None:
-    began = time.monotonic()
-    with pytest.raises(DatabaseUnavailable):
-        async with opened(f"postgresql://scimd:hush@127.0.0.1:{free_port()}/scimd"):
-            pass
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(AT_MOST_S / 2):  # which is before anybody's time is over
+        with pytest.raises(DatabaseUnavailable):
+            async with opened(f"postgresql://scimd:hush@127.0.0.1:{free_port()}/scimd"):
+                pass
 
 
 class Hole:
@@ -210,21 +217,21 @@ async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_
     hole = Hole(int(address.rpartition(":")[2]))
     async with hole.open() as port:
         url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=3)) as database:
+        async with opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
             await asyncio.gather(*(database.write(add(n)) for n in range(10)))
             hole.flows.clear()
-            for attempt in range(2):
+            took = []
+            for attempt in range(3):
                 began = time.monotonic()
                 answers = await asyncio.gather(
                     *(database.write(add(100 + 10 * attempt + n)) for n in range(8)), return_exceptions=True
                 )
                 assert {type(answer) for answer in answers} == {DatabaseUnavailable}
-                assert time.monotonic() - began < 2.2
+                took.append(time.monotonic() - began)
+            assert min(took) < 2.2  # the machine may be busy once, but not each time
             hole.heal()
-            began = time.monotonic()
-            await _until_it_answers(database.ping, 5)
+            await _until_it_answers(database.ping)
             await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
-            assert time.monotonic() - began < 5
             assert await database.read(count) == 18
 
 
@@ -233,7 +240,7 @@ async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres
     hole = Hole(int(address.rpartition(":")[2]))
     async with hole.open() as port:
         url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=2)) as database:
+        async with opened(url, Tuning(pool_size=2, timeout_s=10 * AT_MOST_S)) as database:
             hole.flows.clear()
             gone = [asyncio.create_task(database.write(add(n))) for n in range(2)]
             await asyncio.sleep(0.2)
@@ -241,7 +248,7 @@ async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres
                 task.cancel()
             await asyncio.sleep(2)
             hole.heal()
-            await _until_it_answers(database.ping, 3)
+            await _until_it_answers(database.ping)
 
 
 async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) -> None:
@@ -257,18 +264,33 @@ async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) ->
         assert await database.read(count) == 0
 
 
-async def _until_it_answers(ping: object, within_s: float) -> None:
-    end = time.monotonic() + within_s
-    while time.monotonic() < end:
+async def _until_it_answers(ping: Callable[[], Awaitable[None]]) -> None:
+    async def answers() -> bool:
         with contextlib.suppress(DatabaseUnavailable, Overloaded):
-            await ping()  # type: ignore[operator]
-            return
-    pytest.fail("it did not come back")
+            await ping()
+            return True
+        return False
+
+    await eventually(answers, "it did not come back")
 
 
 async def test_a_slow_query_of_a_server_that_lives_is_no_black_hole(postgres_url: str) -> None:
-    async with opened(postgres_url, Tuning(silence_s=0.2)) as database:
-        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(1.2)")).all())
+    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(2.2)")).all())
+
+
+async def test_a_probe_while_this_process_stood_still_says_nothing_of_the_server(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, stalls = asyncio.open_connection, iter([1.2, 0])
+
+    async def late(*address: Any) -> Any:
+        time.sleep(next(stalls))
+        return await connect(*address)
+
+    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+        monkeypatch.setattr(asyncio, "open_connection", late)
+        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(1.5)")).all())
 
 
 async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> None:
@@ -278,7 +300,7 @@ async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> 
             other.execute("UPDATE items SET n = 5")
             level = text("SHOW transaction_isolation")
             read = lambda conn: (count(conn), conn.execute(level).scalar())  # noqa: E731
-            assert await database.read(read, timeout_s=1) == (1, "repeatable read")
+            assert await database.read(read, timeout_s=AT_MOST_S) == (1, "repeatable read")
 
 
 async def test_a_commit_is_durable_as_the_server_has_it(postgres_url: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.daemon import Cli, Daemon
+from tests.support.patience import AT_MOST_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Browser:
 
     def _send(self, request: urllib.request.Request) -> Page:
         try:
-            answer = self._opener.open(request, timeout=30)
+            answer = self._opener.open(request, timeout=AT_MOST_S)
         except urllib.error.HTTPError as exc:
             answer = exc
         with answer:
@@ -52,7 +53,7 @@ class Scim:
     """One connection of an identity provider. Not for several threads at once."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=AT_MOST_S)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
 
     def __enter__(self) -> Self:

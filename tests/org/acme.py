@@ -14,20 +14,20 @@ from sqlalchemy import Connection, Table, select, update
 from scimd.core.attributes import columns_of, fold_document
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import pack
-from scimd.db.engine import Database, Tuning
-from scimd.db.tables import assertions, deliveries, events, invitations, metadata, people
+from scimd.db.engine import Database
+from scimd.db.tables import assertions, deliveries, events, invitations, people
 from scimd.org import audit, organizations, settle, sources
 from scimd.org import invitations as invited
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from tests.support.database import ready
+from tests.support.patience import PATIENT
 
 T = TypeVar("T")
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
-#: Machines that run tests are busy; nothing here is about time limits.
-_PATIENT = Tuning(timeout_s=60, silence_s=60)
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -149,10 +149,10 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[tuple[Door, Clock]]:
-    db = Database.open(url, _PATIENT)
+    ready(url)
+    db = Database.open(url, PATIENT)
     clock = Clock()
     try:
-        await db.write(metadata.create_all)
         yield (
             Door(
                 db,

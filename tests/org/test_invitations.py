@@ -24,7 +24,7 @@ from scimd.db.tables import credentials, gates, invitations, people, seat_pools
 from scimd.db.tables import organizations as organization_rows
 from scimd.db.tables import sources as source_rows
 from scimd.org import invitations as invited
-from scimd.org import organizations, sessions, sources
+from scimd.org import organizations, sessions, source_states
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
@@ -64,8 +64,10 @@ async def test_mails_of_a_staged_source_wait_for_its_release(acme: House) -> Non
     people_ = [await acme.push(okta, f"p{n}@acme.example") for n in range(3)]
     assert {row.state for row in await acme.mails()} == {"staged"}
     acme.clock.pass_by(days=30)
-    assert await sources.preview_release(acme.door, acme.org.id, okta.id) == sources.Released(0, 3)
-    released = await sources.release(acme.door, acme.ctx, okta.id)
+    assert await source_states.preview_release(acme.door, acme.org.id, okta.id) == source_states.Released(
+        0, 3
+    )
+    released = await source_states.release(acme.door, acme.ctx, okta.id)
     assert released.mails == 3
     assert {(row.state, row.due_at) for row in await acme.mails()} == {("due", acme.clock.now)}
     row = await acme.invitation(people_[0])

@@ -21,6 +21,7 @@ from scimd.org import links, sign_in, sources, tokens
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer, mailer_from
 from tests.org.acme import PASSWORD, House
+from tests.support.patience import patient
 from tests.support.smtp import Received, SmtpServer
 
 PUBLIC = "https://scimd.example.com"
@@ -33,7 +34,7 @@ def settings(smtp: SmtpServer, **more: Any) -> config.Mail:
         "tls": "none",
         "sender": "Acme Küche <noreply@acme.example>",
     }
-    return config.Mail.model_validate(values | {"timeout": 2} | more)
+    return config.Mail.model_validate(values | patient({})["mail"] | more)
 
 
 async def run(acme: House, smtp: SmtpServer, **more: Any) -> int:

@@ -14,16 +14,17 @@ from multidict import CIMultiDictProxy
 
 from scimd.config import Config
 from scimd.core.people import OrgId, SourceId
-from scimd.db import tables
 from scimd.db.engine import Database
 from scimd.http import app as http_app
+from scimd.http.app import Runner
 from scimd.org import audit, organizations, settle, sources, tokens
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
-from tests.support.postgres import PATIENT
+from tests.support.database import ready
+from tests.support.patience import PATIENT, patient
 
 OPERATOR = Actor("operator", "tests", "tests")
 PUBLIC_URL = "https://scimd.example.com"
@@ -142,18 +143,25 @@ class Installation:
         return Client(self.http, self.url, token.token, org.id, known[source])
 
 
+class Served(TestServer):
+    """A test server that knows shortcuts, as `serve` does."""
+
+    async def _make_runner(self, **settings: Any) -> Runner:
+        return Runner(self.app, **settings)
+
+
 @asynccontextmanager
 async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
     """``settings``: sections of the config."""
+    ready(url)
     database = Database.open(url, PATIENT)
     try:
-        await database.write(tables.metadata.create_all)
         keys = Keyring([b"k" * 32])
         door = Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
-        config = Config.model_validate({"server": {"public_url": PUBLIC_URL}, **settings})
+        config = Config.model_validate(patient({"server": {"public_url": PUBLIC_URL}, **settings}))
         app: web.Application = http_app.make(config, door)
         scim_app.add(app, config, door)
-        async with TestServer(app) as server, ClientSession() as http:
+        async with Served(app) as server, ClientSession() as http:
             yield Installation(door, str(server.make_url("")).rstrip("/"), http, app)
     finally:
         await database.aclose()

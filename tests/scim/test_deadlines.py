@@ -12,6 +12,7 @@ from yarl import URL
 from scimd.http.patience import Within
 from scimd.org import reads
 from tests.scim.serving import PUBLIC_URL, installed
+from tests.support.patience import AT_MOST_S
 
 
 async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
@@ -28,7 +29,7 @@ async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
                 f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n"
                 f"{head}\r\n\r\n2\r\n{{ \r\n".encode()
             )
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST_S)
             assert answer.startswith(b"HTTP/1.1 408")
             assert b"application/scim+json" in answer
             writer.close()
@@ -39,7 +40,7 @@ async def test_answer_that_takes_too_long_is_a_503(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stuck(*_: Any, **__: Any) -> None:
-        await asyncio.sleep(30)
+        await asyncio.sleep(10 * AT_MOST_S)
 
     server = {"public_url": PUBLIC_URL, "request_timeout": 1.5}
     async with installed(database_url, server=server) as scimd:
@@ -67,11 +68,11 @@ async def _steps(*pauses: float) -> int:
 
 @pytest.mark.parametrize("pauses", [(), (0.0,), (0.0, 0.001, 0.0)])
 async def test_what_ends_in_time_gives_its_value(pauses: tuple[float, ...]) -> None:
-    assert await Within(5, _steps(*pauses)) == len(pauses)
+    assert await Within(AT_MOST_S, _steps(*pauses)) == len(pauses)
 
 
 async def test_what_waits_too_long_is_ended_wherever_it_waits() -> None:
-    for pauses in ((30.0,), (0.0, 30.0)):
+    for pauses in ((10 * AT_MOST_S,), (0.0, 10 * AT_MOST_S)):
         with pytest.raises(TimeoutError):
             await Within(0.01, _steps(*pauses))
 
@@ -84,19 +85,19 @@ async def test_an_error_and_a_cancellation_come_through() -> None:
 
     for pause in (None, 0.0):
         with pytest.raises(LookupError):
-            await Within(5, fails(pause))
+            await Within(AT_MOST_S, fails(pause))
 
     ended: list[str] = []
 
     async def tidies() -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(10 * AT_MOST_S)
         finally:
             await asyncio.sleep(0)
             ended.append("tidy")
 
     async def whole() -> None:
-        await Within(5, tidies())
+        await Within(AT_MOST_S, tidies())
 
     task = asyncio.create_task(whole())
     await asyncio.sleep(0)

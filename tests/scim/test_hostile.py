@@ -8,6 +8,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -25,6 +26,7 @@ from tests.scim.hostile_places import NO_AUTHORIZATION, SPELLINGS, places
 from tests.scim.hostile_queries import queries
 from tests.scim.hostile_wire import Wire, wire
 from tests.scim.serving import Client, Installation
+from tests.support.patience import AT_MOST_S, promptly
 
 SECTIONS = (bodies, queries, changes, places)
 NAMES = [
@@ -53,6 +55,10 @@ def test_the_corpus_is_large_and_each_request_has_its_name() -> None:
     for many in sections.values():
         names = [each.name for each in many]
         assert len(set(names)) == len(names), sorted(name for name in names if names.count(name) > 1)
+
+
+#: V19.
+_AT_ONCE_S = 2
 
 
 @dataclass
@@ -107,10 +113,8 @@ def _rows(conn: Connection) -> dict[str, Any]:
     return found
 
 
-def fault(one: Hostile, status: int, kind: str | None, raw: bytes, took_s: float) -> str | None:
+def fault(one: Hostile, status: int, kind: str | None, raw: bytes) -> str | None:
     """What is wrong with an answer, or None."""
-    if took_s > 2:
-        return f"took {took_s:.1f} s"
     if status >= 500 and status not in one.statuses:
         return "a fault of the server"
     if one.statuses and status not in one.statuses:
@@ -141,9 +145,11 @@ async def test_hostile_requests_are_refused_in_scims_words_and_change_nothing(
     before = await attack.everything()
     bad = []
     for one in corpus(attack.victims)[section]:
-        began = time.perf_counter()
+        began = time.monotonic()
         status, kind, raw = await attack.sent(one)
-        wrong = fault(one, status, kind, raw, time.perf_counter() - began)
+        wrong = fault(one, status, kind, raw)
+        if time.monotonic() - began > _AT_ONCE_S:  # the machine may have been at it: again, by itself
+            await promptly(partial(attack.sent, one), _AT_ONCE_S)
         if wrong is not None:
             sent = f"{one.method} {one.path[:120]} {(one.body or b'')[:150]!r} {str(one.headers)[:80]}"
             bad.append(f"{one.name}: {wrong}: {status} {kind} {raw[:200]!r} to {sent}")
@@ -330,9 +336,8 @@ async def test_one_byte_chunks_and_stalled_clients_hold_up_nobody(scimd: Install
     writer.write(
         head + b"".join(b"1\r\n%c\r\n" % byte for byte in b'{"userName":"' + b"x" * 20_000) + b"0\r\n\r\n"
     )
-    began = time.perf_counter()
-    assert (await idp.get("/Users")).status == 200
-    assert time.perf_counter() - began < 2
-    assert (await asyncio.wait_for(stream.readline(), 5)).startswith(b"HTTP/1.1 400")
+    # Those who stall go on stalling for longer than anybody here waits.
+    assert (await asyncio.wait_for(idp.get("/Users"), AT_MOST_S / 2)).status == 200
+    assert (await asyncio.wait_for(stream.readline(), AT_MOST_S / 2)).startswith(b"HTTP/1.1 400")
     for _, each in [(stream, writer), *stalled]:
         each.close()

@@ -208,16 +208,19 @@ async def test_the_same_names_and_external_ids_live_in_both(scimd: Installation)
 
 
 async def test_not_yours_takes_as_long_as_not_there(scimd: Installation, two: Two) -> None:
-    """V7: the medians of many, asked in turns."""
-    taken: dict[str, list[float]] = {two.user["id"]: [], NOBODY: []}
-    for _ in range(150):
-        for key, times in taken.items():
-            began = time.perf_counter()
-            await two.ours.get(f"/Users/{key}")
-            times.append(time.perf_counter() - began)
-    theirs, nobodys = (statistics.median(times[20:]) for times in taken.values())
-    assert theirs < nobodys * 1.25 + 0.0005
-    assert nobodys < theirs * 1.25 + 0.0005
+    """V7: the medians of many, asked in turns. What differs by the machine's doing does so once only."""
+
+    async def alike() -> bool:
+        taken: dict[str, list[float]] = {two.user["id"]: [], NOBODY: []}
+        for _ in range(150):
+            for key, times in taken.items():
+                began = time.perf_counter()
+                await two.ours.get(f"/Users/{key}")
+                times.append(time.perf_counter() - began)
+        theirs, nobodys = (statistics.median(times[20:]) for times in taken.values())
+        return theirs < nobodys * 1.25 + 0.0005 and nobodys < theirs * 1.25 + 0.0005
+
+    assert await alike() or await alike() or await alike()
 
 
 async def test_discovery_tells_each_source_its_own_and_nothing_of_another(scimd: Installation) -> None:

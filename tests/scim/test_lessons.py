@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from yarl import URL
 
 from scimd.core.people import PersonId
 from scimd.db import tables
-from scimd.org import returning, sources, tokens
+from scimd.org import returning, source_states, tokens
 from tests.scim.serving import Client, Installation, Reply
+from tests.support.patience import AT_MOST_S, promptly
 
 _TESTS = Path(__file__).parent.parent
 LESSONS = {*range(1, 14), 16, 17, 25, 27, 28}
@@ -130,15 +131,17 @@ async def test_depth_bombs_are_refused_at_once(idp: Client, depth: int) -> None:
     user = (await idp.user("ann"))["id"]
     bombs = ["(" * depth, "not (" * depth + "title pr" + ")" * depth, "[" * depth, "emails[" * depth]
     bombs += ["(title pr)and" * depth, " or ".join(["title pr"] * (depth * 5)), " " * depth * 5 + "x"]
-    for text in bombs:
-        began = time.perf_counter()
-        replies: list[Reply] = [await idp.post("/Users/.search", {"filter": text})]
+
+    async def bombed(text: str) -> list[Reply]:
+        replies = [await idp.post("/Users/.search", {"filter": text})]
         if len(text) < 7_000:
             replies.append(await idp.get("/Users", params={"filter": text}))
         operation = {"op": "replace", "path": f"emails[{text}].value", "value": "a@b.example"}
-        replies.append(await idp.patch(f"/Users/{user}", operation))
+        return [*replies, await idp.patch(f"/Users/{user}", operation)]
+
+    for text in bombs:
+        replies: list[Reply] = await promptly(partial(bombed, text))
         assert {reply.status for reply in replies} <= {400, 413}, [reply.raw for reply in replies]
-        assert time.perf_counter() - began < 2
     nested = b'{"userName":"x","name":' + b'{"a":' * depth * 2 + b"1" + b"}" * depth * 2 + b"}"
     assert (await idp.post("/Users", nested)).status == 400
 
@@ -180,9 +183,9 @@ async def test_request_whose_token_dies_while_its_body_arrives_writes_nothing(
         (listed,) = await tokens.list_tokens(scimd.door, org.id)
         await tokens.revoke(scimd.door, scimd.context(org), listed.id)
     else:
-        await sources.pause(scimd.door, scimd.context(org), idp.source_id)
+        await source_states.pause(scimd.door, scimd.context(org), idp.source_id)
     writer.write(body[5:])
-    answer = await asyncio.wait_for(stream.readuntil(b"\r\n\r\n"), 5)
+    answer = await asyncio.wait_for(stream.readuntil(b"\r\n\r\n"), AT_MOST_S)
     writer.close()
     assert answer.startswith(b"HTTP/1.1 401"), answer
     count = select(tables.people.c.id).where(tables.people.c.org_id == org.id)

@@ -23,6 +23,7 @@ from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
 from tests.scim.serving import BASE, Client, Installation
+from tests.support.patience import AT_MOST_S
 
 EVERY = Wanted()
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -305,7 +306,7 @@ async def test_a_providers_sequence_replays_without_difference(
     token = (await tokens.list_tokens(scimd.door, org.id))[0]
     await request_log.trace(scimd.door, scimd.context(org), token.id, timedelta(hours=1))
     sequence = SEQUENCES[provider]
-    doctor = DoctorClient(f"{client.url}/scim/v2", client.token, sequence.manner, timeout_s=30)
+    doctor = DoctorClient(f"{client.url}/scim/v2", client.token, sequence.manner, timeout_s=AT_MOST_S)
     async with doctor:
         await Play(sequence, doctor, Names()).run()
     outcomes = await replayed(await exported(scimd, client, tmp_path / "bundle"))

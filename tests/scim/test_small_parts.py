@@ -225,8 +225,9 @@ def test_long_filter_is_refused_at_once() -> None:
 
 
 def _refused_at_once(text: str) -> None:
-    began = time.perf_counter()
+    """What this is to find, work that grows with the square of what was sent, takes minutes of CPU."""
+    began = time.process_time()
     with pytest.raises(ScimError) as refused:
         parse(text)
     assert refused.value.scim_type == "invalidFilter"
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 10

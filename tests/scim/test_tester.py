@@ -17,6 +17,7 @@ from scim2_tester import CheckResult, Status, check_server
 
 from tests.scim.declared import DOORS, HR, source_with
 from tests.scim.serving import Client, Installation
+from tests.support.patience import AT_MOST_S
 
 
 @dataclass
@@ -35,7 +36,7 @@ class WireClient(BaseSyncSCIMClient):
     def __init__(self, client: Client) -> None:
         super().__init__()
         self.to = client
-        self.connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=30)
+        self.connection = http.client.HTTPConnection(urlsplit(client.url).netloc, timeout=AT_MOST_S)
 
     def request(
         self, method: str, url: str, *, params: Any = None, json: Any = None, **more: Any
@@ -107,7 +108,7 @@ async def test_scim2_test_of_scim2_cli_passes(scimd: Installation, extensions: i
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "SCIM_CLI_HEADERS": f"Authorization: Bearer {client.token}"},
     )  # fmt: skip
-    said = (await asyncio.wait_for(process.communicate(), 120))[0].decode()
+    said = (await asyncio.wait_for(process.communicate(), 2 * AT_MOST_S))[0].decode()
     lines = [line for line in said.splitlines() if line.split(" ")[0].isupper()]
     assert len(lines) > 100, said
     assert all(line.startswith("SUCCESS") for line in lines), said

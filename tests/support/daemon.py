@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.guard import free_port
+from tests.support.patience import AT_MOST_S, ENVIRONMENT
 
 KEY = "k" * 48
 
@@ -32,9 +33,9 @@ class Cli:
 
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("SCIMD_")}
-        return kept | {"SCIMD_TEST_KEY": KEY, "COLUMNS": "200"}
+        return kept | ENVIRONMENT | {"SCIMD_TEST_KEY": KEY, "COLUMNS": "200"}
 
-    def run(self, *words: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout_s: float = 2 * AT_MOST_S) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "scimd", *words, "--config", str(self.file)],
             cwd=self.folder,
@@ -45,7 +46,7 @@ class Cli:
             check=False,
         )
 
-    def ok(self, *words: str, codes: tuple[int, ...] = (0,), timeout_s: float = 240) -> Any:
+    def ok(self, *words: str, codes: tuple[int, ...] = (0,), timeout_s: float = 2 * AT_MOST_S) -> Any:
         """Run with --json and give the document; any other exit code fails the test with the output."""
         done = self.run(*words, "--json", timeout_s=timeout_s)
         assert done.returncode in codes, (
@@ -67,7 +68,7 @@ class Daemon(Cli):
         self.output = folder / f"serve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, within_s: float = 30) -> Daemon:
+    def start(self) -> Daemon:
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "scimd", *self.words],
@@ -78,10 +79,10 @@ class Daemon(Cli):
                 stderr=log,
                 start_new_session=True,
             )
-        end = time.monotonic() + within_s
+        end = time.monotonic() + AT_MOST_S
         while time.monotonic() < end:
             with contextlib.suppress(OSError, urllib.error.URLError):
-                if urllib.request.urlopen(f"{self.url}/healthz", timeout=1).status == 200:
+                if urllib.request.urlopen(f"{self.url}/healthz", timeout=AT_MOST_S).status == 200:
                     return self
             if self.process.poll() is not None:
                 break
@@ -89,17 +90,17 @@ class Daemon(Cli):
         self.kill()
         raise AssertionError(f"scimd did not start:\n{self.output.read_text('utf-8', 'replace')}")
 
-    def stop(self, within_s: float = 15) -> int:
+    def stop(self) -> int:
         """SIGTERM; gives the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within_s)
+        return self.process.wait(AT_MOST_S)
 
     def kill(self) -> None:
         """SIGKILL to the server alone; its worker has to notice by itself."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(AT_MOST_S)
 
 
 @pytest.fixture

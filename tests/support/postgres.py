@@ -20,8 +20,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from scimd.db.engine import Tuning
 from tests.support.guard import Guard, free_port
+from tests.support.patience import AT_MOST_S
 from tests.support.requirement import program, require
 
 USER = "scimd"
@@ -34,10 +34,6 @@ read -r word
 kill -INT $server; wait $server
 [ "$word" = keep ] || rm -rf "$dir"
 """
-
-#: For tests that are about something else: with four workers and four servers on a few cores, a
-#: connection may take longer than the two seconds after which scimd gives one up.
-PATIENT = Tuning(connect_timeout_s=10)
 
 # One server takes about 100 MB, and there is one for each xdist worker.
 _ROOM_BYTES = 2 * 1024**3
@@ -66,7 +62,7 @@ def binaries() -> Path | None:
     return None
 
 
-def _quick_folder() -> str | None:
+def quick_folder() -> str | None:
     """A file system in memory with room to spare, if there is one: it makes databases 25 times as fast."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK | os.X_OK) or shutil.disk_usage(memory).free < _ROOM_BYTES:
@@ -97,7 +93,7 @@ class PostgresServer:
         self._user = _other_user()
         self.port = 0
         self._guard: Guard | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else _quick_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else quick_folder()))
         try:
             self._initdb()
         except BaseException:
@@ -134,7 +130,7 @@ class PostgresServer:
             self.port = 0
         raise RuntimeError(f"PostgreSQL did not start:\n{self.log()}")
 
-    def _is_ready(self, timeout_s: float = 30) -> bool:
+    def _is_ready(self, timeout_s: float = AT_MOST_S) -> bool:
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
             log = self.log()
@@ -199,20 +195,3 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.close()
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A fresh, empty PostgreSQL database, dropped after the test."""
-    url = postgres_server.create_database()
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, empty database, once on each of the two."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'scimd.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -14,6 +13,8 @@ from typing import Literal
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.support.patience import AT_MOST_S, until
 
 Stage = Literal["MAIL", "RCPT", "DATA"]
 
@@ -50,7 +51,9 @@ class SmtpServer:
 
     def start(self) -> None:
         """Listen (again)."""
-        self._controller = _OnFreePort(self, hostname=self.host, port=self.port, server_hostname="mail.test")
+        self._controller = _OnFreePort(
+            self, hostname=self.host, port=self.port, server_hostname="mail.test", ready_timeout=AT_MOST_S
+        )
         self._controller.start()
         self.port = self._controller.port
 
@@ -68,12 +71,9 @@ class SmtpServer:
         """Take everything again."""
         self._refusals.clear()
 
-    def wait_for(self, count: int, timeout_s: float = 10) -> list[Received]:
-        """The messages, once there are ``count``; AssertionError when they do not come in time."""
-        end = time.monotonic() + timeout_s
-        while len(self.messages) < count and time.monotonic() < end:
-            time.sleep(0.01)
-        assert len(self.messages) >= count, f"{len(self.messages)} of {count} mails came in {timeout_s} s"
+    def wait_for(self, count: int) -> list[Received]:
+        """The messages, once there are ``count``; AssertionError when they do not come."""
+        until(lambda: len(self.messages) >= count, f"fewer than {count} mails came")
         return list(self.messages)
 
     # The three hooks have the names and arguments that aiosmtpd calls.

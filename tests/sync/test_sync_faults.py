@@ -24,11 +24,12 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import leases, plan_batches, runs, sources
+from scimd.org import leases, plan_batches, runs, source_states, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
 from scimd.sync import run as sync_run
+from tests.support.patience import AT_MOST_S
 from tests.sync.world import Person, Point, Script, World, world
 
 
@@ -124,7 +125,7 @@ async def test_failures_in_a_row_are_one_event(acme: World) -> None:
 async def test_slow_directory_is_given_up_at_the_deadline(database_url: str) -> None:
     async with world(database_url, timeout="0.3s") as acme:
         acme.script.fill(10)
-        acme.script.pause_s = 5
+        acme.script.pause_s = 10 * AT_MOST_S
         run = await acme.sync()
         assert (run.state, run.error_kind) == ("failed", "unreachable")
         assert "0.3 s" in (run.error or "")
@@ -132,7 +133,7 @@ async def test_slow_directory_is_given_up_at_the_deadline(database_url: str) -> 
 
 
 async def test_cancelled_run_leaves_the_source_free_and_the_next_one_works(acme: World) -> None:
-    acme.script.pause_s = 30
+    acme.script.pause_s = 10 * AT_MOST_S
     task = asyncio.create_task(acme.sync())
     await asyncio.sleep(0.5)
     task.cancel()
@@ -344,7 +345,7 @@ async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: 
 
     def report(progress: sync_run.Progress) -> None:
         if progress.stage == "applying" and not paused:
-            paused.append(asyncio.ensure_future(sources.set_state(acme.door, ctx, source.id, "paused")))
+            paused.append(asyncio.ensure_future(source_states.set_state(acme.door, ctx, source.id, "paused")))
 
     run = await acme.sync(report=report)
     await paused[0]
@@ -393,7 +394,7 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         acme.script.groups = {"g1": ("Admins", ["x0001"])}
         run = await acme.sync()
         assert run.state == "held"
-        assert run.trips == ("1 people would become Account Admins; the limit is 0",)
+        assert run.trips == ("1 person would become an Account Admin; the limit is 0",)
         said = await acme.said(run)
         assert (said["Admins"][1], said["user0001"][1], said["user0002"][1]) == (
             "staged",

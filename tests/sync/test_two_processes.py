@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,11 +16,13 @@ import pytest
 
 from scimd.config import Source
 from scimd.core.people import OrgId
-from scimd.db import migrate
 from scimd.db.tables import events
 from scimd.org import leases, runs, sources
+from scimd.org.runs import RunRecord
 from scimd.org.tx import Door
 from scimd.sync import run as sync_run
+from tests.support.database import ready
+from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import opened, organization, state_of
 
 BATCH = 20
@@ -44,7 +46,7 @@ def directory(folder: Path, people: int, *, without: frozenset[int] = frozenset(
 
 @asynccontextmanager
 async def acme(url: str, folder: Path) -> AsyncIterator[tuple[Door, OrgId]]:
-    migrate.upgrade(url)
+    ready(url)
     async with opened(url) as door:
         source = Source.model_validate(
             {"name": "hr", "connector": "file", "state": "active", "settings": {"path": str(folder)}}
@@ -72,7 +74,7 @@ async def until(process: asyncio.subprocess.Process, wanted: str, times: int = 1
 async def line(process: asyncio.subprocess.Process) -> str:
     """The next line that the runner says, but for the log."""
     assert process.stdout is not None
-    while raw := await asyncio.wait_for(process.stdout.readline(), 60):
+    while raw := await asyncio.wait_for(process.stdout.readline(), AT_MOST_S):
         text = raw.decode().strip()
         if not text.startswith("20"):
             return text
@@ -97,14 +99,13 @@ async def undisturbed(url: str, folder: Path) -> Any:
 async def again(door: Door, org_id: OrgId) -> Any:
     """Sync from here until the source is free, and give what it has come to."""
     source = await sources.get_source(door, org_id, "hr")
-    end = time.monotonic() + 30
-    while True:
-        try:
-            run = await sync_run.sync_source(door, source)
-            break
-        except sync_run.Busy:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.2)
+
+    async def synced() -> RunRecord | None:
+        with contextlib.suppress(sync_run.Busy):
+            return await sync_run.sync_source(door, source)
+        return None
+
+    run = await eventually(synced, "the source is not free")
     assert run.state == "done"
     return await door.read(lambda conn: state_of(conn, org_id))
 

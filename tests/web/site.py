@@ -22,7 +22,6 @@ from scimd.core.sync.plan import Change, Plan
 from scimd.core.sync.policy import Action, Situation
 from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
-from scimd.db.tables import metadata
 from scimd.http import app as http_app
 from scimd.org import audit, decisions, invitations, links, organizations, people, runs, settle, sources
 from scimd.org.decisions import NewDecision, Option
@@ -33,7 +32,8 @@ from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
-from tests.support.postgres import PATIENT
+from tests.support.database import ready
+from tests.support.patience import AT_MOST_S, PATIENT
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
@@ -169,12 +169,13 @@ async def site(
     public_url: str | None = None,
     extra_route: Any = None,
     api: Sequence[Endpoint] = TABLE,
-    request_timeout: float = 30,
+    request_timeout: float = AT_MOST_S,
     declared: Sequence[Organization] = (),
     local_name: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
+    ready(database_url)
     database = Database.open(database_url, PATIENT)
     clock = Clock()
     keys = Keyring([b"a key of the tests, thirty-two bytes and more"])
@@ -201,7 +202,6 @@ async def site(
         app.router.add_get(*extra_route)
     runner = web.AppRunner(app, access_log=None)
     try:
-        await database.write(metadata.create_all)
         await organizations.ensure_system(door)
         org = await organizations.create(door, NewOrganization("acme", "Acme", seats=50), OPERATOR)
         await runner.setup()

@@ -189,7 +189,7 @@ async def test_running_run_is_kept_fresh(acme: Site, browser: Browser) -> None:
         await page.goto(f"/runs/{run_id}")
         assert await page.get_by_text("Reading").is_visible()
         await acme.finish(run_id)
-        await page.get_by_text("Done", exact=True).wait_for(timeout=8000)
+        await page.get_by_text("Done", exact=True).wait_for()
     _is_clean(seen)
 
 

@@ -24,6 +24,7 @@ from scimd.cli.replay.compare import Then, differences
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.request_pseudonyms import MALFORMED
+from scimd.http import app as http_app
 from scimd.org import organizations, sources, tokens
 from scimd.org.organizations import NewOrganization
 from scimd.org.sources import NewSource
@@ -134,7 +135,7 @@ async def instance(header: Header) -> AsyncIterator[tuple[str, TokenFor]]:
         app.migrate_schema(config)
         async with app.opened(config, make_key=True) as door:
             context, source_id = await _organization(door, header)
-            runner = web.AppRunner(app.make_app(config, door), access_log=None)
+            runner = http_app.Runner(app.make_app(config, door))
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", 0).start()

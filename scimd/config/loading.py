@@ -1,0 +1,122 @@
+"""The whole file, how it is found and read, and what is said of its faults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from scimd.config.organizations import Organization
+from scimd.config.sections import DatabaseSection, Dns, Invitations, Log, Mail, Scim, Secrets, Server, SignIn
+
+
+class ConfigError(Exception):
+    """The config cannot be used. ``faults`` has one sentence each: where, what, what is allowed."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Config(BaseSettings):
+    """The whole file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SCIMD_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+    server: Server = Server()
+    database: DatabaseSection = DatabaseSection()
+    secrets: Secrets = Secrets()
+    mail: Mail = Mail()
+    invitations: Invitations = Invitations()
+    sign_in: SignIn = SignIn()
+    scim: Scim = Scim()
+    dns: Dns = Dns()
+    log: Log = Log()
+    organization: list[Organization] = Field([])
+
+    @field_validator("organization")
+    @classmethod
+    def _names_are_unique(cls, organizations: list[Organization]) -> list[Organization]:
+        names = [organization.name for organization in organizations]
+        if len(set(names)) != len(names) or "system" in names:
+            raise ValueError(
+                'two organizations have one name, or one is called "system", which is kept for operators'
+            )
+        return organizations
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file arrives as keywords; the environment goes over it."""
+        return env_settings, init_settings
+
+
+def find(given: Path | None) -> Path | None:
+    """The file to read: as given, else ``SCIMD_CONFIG``, else ``./scimd.toml``, else none."""
+    if given is not None:
+        return given
+    if named := os.environ.get("SCIMD_CONFIG"):
+        return Path(named)
+    return Path("scimd.toml") if Path("scimd.toml").is_file() else None
+
+
+def load(path: Path | None) -> Config:
+    """Read and check the whole config; ``path`` None means defaults and environment only.
+
+    Raises ConfigError with every fault at once.
+    """
+    where = str(path) if path else "environment"
+    try:
+        body = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except OSError as exc:
+        raise ConfigError([f"{where}: cannot be read: {exc.strerror or type(exc).__name__}"]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError([f"{where}: is not UTF-8 (byte {exc.start})"]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError([f"{where}: is not TOML: {exc}"]) from exc
+    try:
+        return Config(**body)
+    except ValidationError as exc:
+        faults = exc.errors(include_url=False, include_input=False)
+        raise ConfigError([_sentence(where, fault) for fault in faults]) from exc
+
+
+def _sentence(where: str, fault: Any) -> str:
+    """One fault as file, key and what is allowed. The value itself is never repeated."""
+    place = tuple(fault["loc"])
+    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    why = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        why = f"unknown key; allowed here: {', '.join(_allowed(place[:-1]))}"
+    return f"{where}: {key or 'file'}: {why}"
+
+
+def _allowed(place: tuple[str | int, ...]) -> list[str]:
+    """The keys of the section at a place such as ("organization", 0, "source")."""
+    model: type[BaseModel] = Config
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _section_of(model.model_fields[part].annotation)
+    return sorted(model.model_fields)
+
+
+def _section_of(annotation: Any) -> type[BaseModel]:
+    inner = getattr(annotation, "__args__", (annotation,))[0]
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else Config

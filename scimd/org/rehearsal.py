@@ -1,0 +1,68 @@
+"""Rehearse a call of the door: all of it happens, in a transaction that is rolled back.
+
+What it would do is told by the entries that the audit would have, so that a preview cannot come out
+otherwise than the call itself. It holds the writer for as long as the call would: for a few people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from scimd.core.events import Event
+from scimd.org.tx import Context, Door, Tx
+
+T = TypeVar("T")
+
+
+class _RolledBack(Exception):
+    """The way out of a transaction that must not stay."""
+
+
+class _Rehearsal(Door):
+    """A door through which nothing comes."""
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(
+            door.db,
+            door.keys,
+            door.settings,
+            settle=door._settle,
+            write_events=door._write_events,
+            clock=door.clock,
+        )
+        self.books = door.books
+        self.events: list[Event] = []
+
+    async def run(
+        self,
+        ctx: Context,
+        body: Callable[[Tx], T],
+        *,
+        then: Callable[[Tx, T], T] | None = None,
+        timeout_s: float | None = None,
+    ) -> T:
+        given: list[T] = []
+
+        def settled(tx: Tx, value: T) -> T:
+            given.append(value if then is None else then(tx, value))
+            self.events = list(tx.events)
+            raise _RolledBack
+
+        try:
+            # An Idempotency-Key is for what is done.
+            await super().run(replace(ctx, once=None), body, then=settled, timeout_s=timeout_s)
+        except _RolledBack:
+            return given[-1]  # a body may be run again
+        raise AssertionError("a rehearsal is always rolled back")
+
+
+async def rehearse(door: Door, work: Callable[[Door], Awaitable[T]]) -> tuple[T, tuple[Event, ...]]:
+    """What the call would give, and the events that it would record. Raises what it would raise.
+
+    ``work`` makes one call of the door that it is given.
+    """
+    stage = _Rehearsal(door)
+    value = await work(stage)
+    return value, tuple(stage.events)

@@ -1,0 +1,93 @@
+"""One's own API tokens and second factors, over REST (L6, A30)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from scimd.core.people import PersonId
+from scimd.db.tables import api_tokens, deliveries, events, second_factors
+from tests.admin.client import Client, signed_in
+from tests.web.site import Site
+
+
+@pytest.fixture
+async def api(acme: Site) -> AsyncIterator[Client]:
+    async with signed_in(acme) as client:
+        yield client
+
+
+async def test_a_token_is_shown_once_and_may_what_its_person_may(acme: Site, api: Client) -> None:
+    """L6."""
+    made = await api.post("/me/api-tokens", {"name": "laptop"}, Idempotency_Key="once")
+    again = await api.post("/me/api-tokens", {"name": "laptop"}, Idempotency_Key="once")
+    assert (made.status, again.json) == (201, made.json)
+    narrow = (await api.post("/me/api-tokens", {"name": "n", "permissions": ["users.read"]})).json
+    listed = await api.get("/me/api-tokens")
+    assert [row["name"] for row in listed.json["items"]] == ["n", "laptop"]
+    assert made.json["token"] not in listed.text
+    async with acme.browser(Authorization=f"Bearer {narrow['token']}") as session:
+        program = Client(session, acme.url, "")
+        assert (await program.get("/users")).status == 200
+        assert (await program.get("/audit")).status == 403
+        assert len((await program.get("/me/api-tokens")).json["items"]) == 2
+        other = await program.post("/me/api-tokens", {"name": "another"})
+        assert (other.status, other.json["code"]) == (409, "not_allowed_now")
+        # Whoever finds it in the wrong hands ends it with itself.
+        assert (await program.send("DELETE", f"/me/api-tokens/{narrow['id']}")).status == 204
+        assert (await program.get("/users")).status == 401
+    assert (await api.send("DELETE", f"/me/api-tokens/{made.json['id']}")).status == 204
+    assert all(row["revoked_at"] for row in (await api.get("/me/api-tokens")).json["items"])
+    kinds = await acme.door.read(
+        lambda conn: [
+            (row.kind, row.door)
+            for row in conn.execute(events.select().where(events.c.kind.startswith("api_token.")))
+        ]
+    )
+    assert kinds == [("api_token.created", "api")] * 2 + [("api_token.revoked", "api")] * 2
+
+
+async def test_somebody_elses_token_is_not_there_and_a_service_has_none(acme: Site, api: Client) -> None:
+    async with signed_in(acme, "other@acme.example") as other:
+        theirs = (await other.post("/me/api-tokens", {"name": "theirs"})).json
+    assert (await api.get("/me/api-tokens")).json["items"] == []
+    gone = await api.send("DELETE", f"/me/api-tokens/{theirs['id']}")
+    assert (gone.status, gone.json["code"]) == (404, "not_found")
+    service = (await api.post("/api-tokens", {"name": "svc", "permissions": ["users.read"]})).json["token"]
+    async with acme.browser(Authorization=f"Bearer {service}") as session:
+        assert (await Client(session, acme.url, "").get("/me/api-tokens")).status == 403
+    rows = await acme.door.read(lambda conn: conn.execute(api_tokens.select()).all())
+    assert all(row.revoked_at is None for row in rows)
+
+
+async def test_a_token_outlives_the_session_and_so_wants_a_fresh_proof(acme: Site, api: Client) -> None:
+    """A30."""
+    acme.clock.ahead += timedelta(minutes=11)
+    refused = await api.post("/me/api-tokens", {"name": "late"})
+    assert (refused.status, refused.json["code"]) == (403, "proof_needed")
+    assert (await api.get("/me/api-tokens")).json["items"] == []
+
+
+async def test_an_admin_resets_second_factors_of_others_alone(acme: Site, api: Client) -> None:
+    """Recovery: audited, told by mail, signed out."""
+    async with signed_in(acme, "dana@acme.example") as dana:
+        her = PersonId((await dana.get("/me")).json["id"])
+        factor = {"org_id": acme.org_id, "id": "f1", "person_id": her, "kind": "totp", "name": "app"}
+        row = factor | {"secret": b"x", "counter": 0, "created_at": acme.clock()}
+        await acme.door.db.write(lambda conn: conn.execute(second_factors.insert().values(row)))
+        items = [{"id": her}, {"id": (await api.get("/me")).json["id"]}, {"id": "nobody"}]
+        results = (await api.post("/users/reset-second-factors", {"items": items})).json["results"]
+        assert [each["status"] for each in results] == [204, 403, 404]
+        assert (await dana.get("/me")).status == 401
+    twice = await api.post(f"/users/{her}/reset-second-factors")
+    assert (twice.status, twice.json["code"]) == (409, "not_allowed_now")
+    assert "has no second factor" in twice.json["detail"]
+    mails = await acme.door.read(lambda conn: conn.execute(deliveries.select()).all())
+    assert [mail.address for mail in mails if mail.template == "second_factor_changed"] == [
+        "dana@acme.example"
+    ]
+    query = events.select().where(events.c.kind == "second_factor.removed")
+    (event,) = await acme.door.read(lambda conn: conn.execute(query).all())
+    assert (event.target_id, event.actor_name) == (her, "ada@acme.example")

@@ -1,0 +1,75 @@
+"""Time limits for tests that are about something else: none of them finds out how busy the machine is.
+
+A test about a limit sets that limit itself, and waits for what follows by :func:`until`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from scimd.db.engine import Tuning
+
+T = TypeVar("T")
+
+#: Whatever takes longer hangs.
+AT_MOST_S = 120
+
+PATIENT = Tuning(
+    timeout_s=AT_MOST_S, busy_timeout_s=AT_MOST_S, connect_timeout_s=AT_MOST_S, silence_s=AT_MOST_S
+)
+
+_LIMITS = {
+    "server": {"request_timeout": f"{AT_MOST_S}s"},
+    "database": {"timeout": f"{AT_MOST_S}s"},
+    "mail": {"timeout": f"{AT_MOST_S}s"},
+}
+
+#: For scimd in a process of its own: it goes over the file's keys.
+ENVIRONMENT = {
+    f"SCIMD_{section}__{key}".upper(): value
+    for section, keys in _LIMITS.items()
+    for key, value in keys.items()
+}
+
+
+def patient(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections of a config, with the limits above where they name none."""
+    return {name: {**_LIMITS.get(name, {}), **sections.get(name, {})} for name in {**_LIMITS, **sections}}
+
+
+def until(done: Callable[[], T], what: str = "it did not come to that") -> T:
+    """What ``done`` gives once that is true; AssertionError with ``what`` where it never comes to it."""
+    end = time.monotonic() + AT_MOST_S
+    while not (found := done()):
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+    return found
+
+
+async def eventually(done: Callable[[], T | Awaitable[T]], what: str = "it did not come to that") -> T:
+    """As :func:`until`, while the loop goes on; ``done`` may be a coroutine function."""
+    end = time.monotonic() + AT_MOST_S
+    while True:
+        found = done()
+        if isinstance(found, Awaitable):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < end, what
+        await asyncio.sleep(0.02)
+
+
+async def promptly(ask: Callable[[], Awaitable[T]], within_s: float = 2) -> T:
+    """What ``ask`` gives; AssertionError where it took too long three times over.
+
+    Once may be the machine's doing. ``ask`` must come to the same each time.
+    """
+    for _ in range(3):
+        began = time.monotonic()
+        found = await ask()
+        if time.monotonic() - began <= within_s:
+            return found
+    raise AssertionError(f"it took more than {within_s} s, three times over")
