@@ -158,6 +158,42 @@ async def test_p5_account_role_and_project_role_are_two_things(acme: Installatio
     assert bad["status"] == 422
 
 
+async def test_p6_a_project_may_be_limited_at_every_door(acme: Installation) -> None:
+    alpha = await acme.api.post("/projects", {"name": "Alpha", "limit": 1})
+    okta = await acme.idp()
+    await acme.add("ann", projects=[{"id": alpha["id"]}])
+    bob = await acme.add("bob")
+    full = await acme.api.refused("POST", f"/users/{bob['id']}/projects", {"project": alpha["id"]})
+    assert (full["status"], full["code"]) == (409, "pool_limit_reached")
+    for said in (
+        full["detail"],
+        await acme.cli_refused_row("user", "project", "bob", "--add", "Alpha"),
+        await acme.cli_refused("user", "add", "cat@acme.example", "--project", "Alpha"),
+        await acme.cli_refused_row("invitation", "create", "cat@acme.example", "--project", "Alpha"),
+    ):
+        assert "1 of 1" in said
+        assert "Alpha" in said
+    dana = await _pushed(okta, "dana")
+    group = await _group(okta, "Ops", dana)
+    ops = next(row for row in await acme.api.items("/projects") if row["name"] == "Ops")
+    eve = await _pushed(okta, "eve")
+    await acme.cli("project", "limit", "Ops", "1")
+    more = {"schemas": [PATCH], "Operations": [{"op": "add", "path": "members", "value": [{"value": eve}]}]}
+    await okta.patch(f"/scim/v2/Groups/{group}", more)  # a directory is never refused for it
+    shown = await acme.api.get(f"/projects/{ops['id']}")
+    assert (shown["people"], shown["limit"], shown["waiting"]) == (1, 1, 1)
+    (row,) = [each for each in await acme.cli("project", "list") if each["name"] == "Ops"]
+    assert (row["people"], row["limit"]) == (1, 1)
+    assert await _projects(acme, "eve") == {"General": "member"} or await _projects(acme, "eve") == {}
+    out = {"schemas": [PATCH], "Operations": [{"op": "remove", "path": f'members[value eq "{dana}"]'}]}
+    await okta.patch(f"/scim/v2/Groups/{group}", out)
+    await acme.settle()
+    assert "Ops" in await _projects(acme, "eve")  # who waited longest
+    await acme.api.patch(f"/projects/{alpha['id']}", {"limit": None})
+    await acme.cli("user", "project", "bob", "--add", "Alpha")
+    assert "Alpha" in await _projects(acme, "bob")
+
+
 async def test_p7_groups_are_projects_bound_to_the_source_s_id(acme: Installation) -> None:
     okta = await acme.idp()
     await acme.cli("project", "create", "Sales")
@@ -278,4 +314,14 @@ async def test_p11_groups_with_members_and_rules_with_their_preview(acme: Instal
     (entry,) = await acme.cli("audit", "list", "--kind", "rules.changed")
     assert entry["actor_name"].endswith("(CLI)")
     await acme.cli("rule", "remove", "1", "--source", "okta")
+    assert await _projects(acme, "dana") == {"eng": "member"}
+    rules = f"/sources/{source}/rules"
+    wanted = {"pattern": "e*", "project": "Motor"}
+    looked_at = await acme.api.post(f"{rules}/preview", {"add": wanted})
+    assert [who["person_id"] for who in looked_at["people"]] == [dana]
+    await acme.api.post(rules, wanted)
+    (rule,) = await acme.cli("rule", "list", "--source", "okta")
+    assert (rule["pattern"], rule["project"]) == ("e*", "Motor")
+    assert await _projects(acme, "dana") == {"Motor": "member"}
+    await acme.api.delete(f"{rules}/1")
     assert await _projects(acme, "dana") == {"eng": "member"}

@@ -46,8 +46,17 @@ async def test_r16_link_unlink_detach_and_merge(acme: Installation) -> None:
     assert (await acme.api.get(f"/users/{new}"))["display_name"] == "Ann P."
     row = await acme.api.get(f"/users/{ann['id']}")
     assert (row["display_name"], row["source"]) == ("Ann", None)
+    relinked = await acme.api.post(f"/users/{ann['id']}/link", {"source": "okta", "entry": "x-later"})
+    assert relinked["id"] == ann["id"]
+    later = await okta.post("/scim/v2/Users", user_document("later"))
+    assert later["id"] == ann["id"]
+    await acme.api.post(f"/users/{ann['id']}/unlink", {"source": "okta"})
+    assert (await acme.cli("user", "show", ann["id"]))["person"]["source"] is None
     await acme.api.post(f"/users/{new}/detach", {"source": "okta"})
     assert (await acme.api.get(f"/users/{new}"))["source"] is None
+    told = await acme.api.send("POST", f"/users/{ann['id']}/merge?preview=true", {"other": twin["id"]})
+    assert (told.status, told.json["done"]) == (200, False)
+    assert (await acme.api.get(f"/users/{twin['id']}"))["id"] == twin["id"]  # only looked at
     await acme.said("user", "merge", "ann", "twin", code=1, answer="n\n")
     assert await acme.cli("user", "merge", "ann", "twin") == {"id": ann["id"], "merged": twin["id"]}
     kept = await acme.api.get(f"/users/{ann['id']}")

@@ -189,6 +189,28 @@ async def test_k6_what_takes_a_seat(acme: Installation) -> None:
     await counts(0)  # no project
 
 
+async def test_k5_a_licence_may_have_a_pool(acme: Installation) -> None:
+    okta = await acme.idp(invite=True)
+    studio = await acme.api.post("/licences", {"name": "Studio", "limit": 1})
+    ann, bob = await acme.add("ann"), await acme.add("bob")
+    await acme.cli("user", "licence", "ann", "--give", "Studio")
+    full = await acme.api.refused("PUT", f"/users/{bob['id']}/licences/{studio['id']}")
+    assert (full["status"], full["code"], "1 of 1" in full["detail"]) == (409, "pool_limit_reached", True)
+    assert "1 of 1" in await acme.cli_refused_row("user", "licence", "bob", "--give", "Studio")
+    await acme.cli("rule", "add", "--source", "okta", "--pattern", "eng", "--licence", "Studio")
+    dana = (await okta.post("/scim/v2/Users", user_document("dana")))["id"]
+    group = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "eng"}
+    await okta.post("/scim/v2/Groups", group | {"members": [{"value": dana}]})
+    (row,) = await acme.api.items("/licences")
+    assert (row["people"], row["limit"], row["waiting"]) == (1, 1, 1)
+    await acme.cli("user", "deactivate", "ann")
+    await acme.settle()
+    assert [each["name"] for each in (await acme.api.get(f"/users/{dana}"))["licences"]] == ["Studio"]
+    assert (await acme.api.get(f"/users/{ann['id']}"))["licences"] == []
+    await acme.cli("licence", "limit", "Studio", "2")
+    await acme.cli("user", "licence", "bob", "--give", "Studio")
+
+
 async def test_k5_named_licences_several_per_user(acme: Installation) -> None:
     studio = await acme.api.post("/licences", {"name": "Studio"})
     await acme.cli("licence", "create", "Runner")

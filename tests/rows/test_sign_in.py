@@ -206,6 +206,16 @@ async def test_l6_api_tokens_personal_and_of_services(acme: Installation) -> Non
     mine = acme.client(made["token"])
     assert len(await mine.items("/users")) == 2
     assert (await mine.refused("POST", "/projects", {"name": "X"}))["status"] == 403
+    async with acme.signed_in("ann@acme.example") as browser:
+        me = await browser.api()
+        own = await me.post("/me/api-tokens", {"name": "laptop", "permissions": ["audit.read"]})
+        narrow = acme.client(own["token"])
+        assert await narrow.get("/audit")
+        assert (await narrow.refused("GET", "/users"))["status"] == 403  # no more than it was given
+        assert "laptop" in [row["name"] for row in await me.items("/me/api-tokens")]
+        assert own["id"] in [row["id"] for row in await acme.cli("token", "api", "list")]
+        await me.delete(f"/me/api-tokens/{own['id']}")
+        assert (await narrow.refused("GET", "/audit"))["status"] == 401
     await acme.cli("user", "role", "ann", "--set", "user")
     assert (await mine.refused("GET", "/users"))["status"] == 403  # never more than the person
     bad = await acme.api.refused("POST", "/api-tokens", {"name": "x", "permissions": ["users.rule"]})
