@@ -23,7 +23,7 @@ from scimd.admin.models import (
     Search,
     Text,
 )
-from scimd.admin.users import Projects, projects_of
+from scimd.admin.users import Projects, UserProject, projects_of
 from scimd.core.errors import (
     InvalidValue,
     InvitationClosed,
@@ -48,6 +48,9 @@ class Invitation(Output):
     address: str
     status: Status = Field(description="By the clock.")
     staged: bool = Field(description="Its mail waits for the source's release.")
+    role: str = Field(description="The person's, by now; so are team and projects.")
+    team: str | None
+    projects: list[UserProject]
     message: str | None
     invited_by: str
     source_id: str | None
@@ -67,6 +70,7 @@ class CopiedLink(Output):
 class InvitationQuery(ListQuery):
     q: Search | None = Field(None, description="A part of a name or an address.")
     status: Status | None = None
+    person: Text | None = Field(None, description="A user's id.")
     sort: Literal["created", "-created", "address", "-address", "expires", "-expires"] = "-created"
 
 
@@ -76,7 +80,9 @@ _CHANGES = (NotFound, InvitationClosed, NotAllowedNow)
 @endpoint("GET", "/invitations", needs=("invitations.manage", "users.read"))
 async def index(call: Call, query: InvitationQuery) -> Listed[Invitation]:
     """List invitations."""
-    found = await invitation_list.window(call.door, call.org_id, call.window, status=query.status, q=query.q)
+    found = await invitation_list.window(
+        call.door, call.org_id, call.window, status=query.status, q=query.q, person=query.person
+    )
     return Listed.of(found, Invitation.of)
 
 

@@ -19,12 +19,16 @@ from scimd.org import (
     invitation_changes,
     invitation_list,
     inviting,
+    local_people,
     named,
     project_upkeep,
+    user_reads,
 )
 from scimd.org import invitations as invited
 from scimd.org.inviting import Invited, Wish
+from scimd.org.local_people import NewPerson
 from scimd.org.tx import DoorSettings
+from scimd.org.windows import Window
 from tests.org.house import House, house
 
 PASSWORD = "lattice umbrella forty gnomes"
@@ -234,3 +238,52 @@ async def test_what_is_wrong_with_all_of_them_invites_nobody(acme: House, wish: 
     with pytest.raises(InvalidValue):
         await invite(acme, "ann@home.example", **wish)
     assert await acme.rows(people) == []
+
+
+@pytest.mark.parametrize("how", ["declined", "withdrawn", "expired", "deleted"])
+async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(acme: House, how: str) -> None:
+    """U3, I3: and comes back by a new one, or when a source asserts them."""
+    person_id = await one(acme, "ann@acme.example")
+    row = await pending(acme, person_id)
+    ctx, invitation = acme.as_admin(), InvitationId(row.id)
+    if how == "declined":
+        await invited.decline(acme.door, await invited.copy_link(acme.door, ctx, invitation))
+    elif how == "withdrawn":
+        await invited.withdraw(acme.door, ctx, invitation)
+    elif how == "deleted":
+        await invited.hide(acme.door, ctx, invitation)
+    else:
+        acme.clock.forward(days=8)
+        await invited.expire_due(acme.door, acme.org_id)
+    assert await listed(acme) == []
+    assert await listed(acme, lapsed=True) == [person_id]
+    # They are not deleted: the invitation still leads to them.
+    assert (await admin_reads.show_person(acme.door, acme.org_id, person_id)).person.status == "pending"
+    await clean(acme)
+    acme.clock.forward(minutes=1)
+    await one(acme, "ann@acme.example")
+    assert await listed(acme) == [person_id]
+    await invited.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
+    assert await listed(acme) == []
+    assert (await acme.create("ann")).person_id == person_id
+    assert await listed(acme) == [person_id]
+    await clean(acme)
+
+
+async def test_who_accepted_or_was_added_directly_stays_in_the_list(acme: House) -> None:
+    added = await local_people.add(acme.door, acme.as_admin(), NewPerson("bob@home.example"))
+    person_id = await one(acme)
+    await accept(acme, person_id)
+    acme.clock.forward(days=1)
+    assert await local_people.expire_welcomes(acme.door, acme.org_id) == 1
+    assert (await acme.person(added)).causes == ["invitation_expired"]
+    assert await listed(acme) == sorted([added, person_id])
+
+
+async def listed(acme: House, *, lapsed: bool = False) -> list[str]:
+    """The ids in the API's list; the page's is the same, but for those who lapsed."""
+    only = user_reads.UserFilter(lapsed=lapsed)
+    found = await user_reads.list_users(acme.door, acme.org_id, only, Window(100))
+    page = await admin_reads.list_people(acme.door, acme.org_id)
+    assert lapsed or {row.id for row in page} == {row.id for row in found.rows}
+    return sorted(row.id for row in found.rows)
