@@ -15,8 +15,7 @@ from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, organizations, people
-from scimd.org import arrivals, audit, local_people, purging
-from scimd.org import invitations as door_invitations
+from scimd.org import arrivals, audit, invitation_changes, local_people, purging
 from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Door
 
@@ -35,7 +34,7 @@ async def expire_all(door: Door) -> int:
         )
         .distinct()
     )
-    return await _each(door, _of(query), door_invitations.expire_due)
+    return await _each(door, _of(query), invitation_changes.expire_due)
 
 
 async def expire_welcomes(door: Door) -> int:

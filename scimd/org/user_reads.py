@@ -143,6 +143,11 @@ def find(conn: Connection, org_id: OrgId, person_id: str) -> UserRow:
     return _lines(conn, org_id, rows)[0]
 
 
+def by_id(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Mapping[str, UserRow]:
+    """Those of them who are there, deleted or not."""
+    return {line.id: line for line in _lines(conn, org_id, conn.execute(_whole(conn, org_id, ids)).all())}
+
+
 def _whole(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Select[Any]:
     return select(people).where(_p.org_id == org_id, among(conn, _p.id, ids))
 

@@ -16,6 +16,8 @@ from scimd.org import (
     admin_reads,
     detaching,
     gates,
+    invitation_changes,
+    invitation_list,
     inviting,
     local_people,
     named,
@@ -57,7 +59,7 @@ async def pending(acme: House, person_id: PersonId) -> Any:
 
 async def accept(acme: House, person_id: PersonId) -> invited.Accepted:
     row = await pending(acme, person_id)
-    token = await invited.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
+    token = await invitation_changes.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
     return await invited.accept(acme.door, token, password=PASSWORD)
 
 
@@ -110,7 +112,7 @@ async def test_a_role_user_needs_a_project(database_url: str) -> None:
 
 async def test_who_let_an_invitation_lapse_is_invited_again(acme: House) -> None:
     ann = await one(acme)
-    await invited.withdraw(acme.door, acme.as_admin(), InvitationId((await pending(acme, ann)).id))
+    await invitation_changes.withdraw(acme.door, acme.as_admin(), InvitationId((await pending(acme, ann)).id))
     assert (await acme.person(ann)).has_seat is False
     acme.clock.forward(seconds=1)
     assert await one(acme) == ann
@@ -161,7 +163,7 @@ async def test_somebody_disabled_after_being_invited_back_does_not_come_in(acme:
     await gates.deactivate(acme.door, acme.as_admin(), ann)
     await one(acme)
     row = await pending(acme, ann)
-    token = await invited.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
+    token = await invitation_changes.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
     await gates.disable(acme.door, acme.as_admin(), ann)
     with pytest.raises(InvitationClosed):
         await invited.accept(acme.door, token, password=PASSWORD)
@@ -190,8 +192,8 @@ async def test_a_deleted_invitation_leaves_the_list_and_the_audit_keeps_it(acme:
     """I6."""
     ann = await one(acme)
     invitation = InvitationId((await pending(acme, ann)).id)
-    await invited.hide(acme.door, acme.as_admin(), invitation)
-    assert await invited.list_invitations(acme.door, acme.org_id) == []
+    await invitation_changes.hide(acme.door, acme.as_admin(), invitation)
+    assert await invitation_list.list_invitations(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).causes == ["invitation_withdrawn"]
     kinds = {row.kind for row in await acme.rows(events, target_id=invitation)}
     assert {"invitation.cancelled", "invitation.deleted"} <= kinds
