@@ -1,4 +1,4 @@
-"""S5: a user page with everything; account role and project role; licences; re-invitation; projects by row."""
+"""S5: a user page with everything; account role and project role; licences; re-invitation."""
 
 from __future__ import annotations
 
