@@ -194,6 +194,8 @@ async def test_i5_whoever_declined_is_invited_again_also_where_a_source_has_them
     assert over["code"] == "invitation_closed"
     (row,) = await acme.cli("invitation", "create", "dana@acme.example")
     assert row["done"]
+    assert await _status(acme, row["invitation_id"]) == "pending"
+    assert row["person_id"] == (await acme.user("dana"))["id"]
     async with acme.browser() as browser:
         await browser.post(await acme.link("invitation", to="dana@acme.example"), password=PASSWORD)
     assert (await acme.user("dana"))["status"] == "active"
