@@ -35,7 +35,7 @@ from scimd.core.errors import (
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
 from scimd.http import statuses
-from scimd.org import invitation_list, invitations, inviting
+from scimd.org import invitation_changes, invitation_list, inviting
 from scimd.org.inviting import AT_ONCE, Wish
 
 Status = Literal["pending", "accepted", "declined", "expired", "cancelled"]
@@ -103,7 +103,7 @@ async def resend(call: Call) -> Invitation:
 
     Older links die. An expired one is open again, and takes a seat again.
     """
-    return Invitation.of(await invitations.resend(call.door, call.ctx, InvitationId(call.id)))
+    return Invitation.of(await invitation_changes.resend(call.door, call.ctx, InvitationId(call.id)))
 
 
 @endpoint("POST", "/invitations/{id}/withdraw", needs=("invitations.manage",), refuses=_CHANGES)
@@ -112,7 +112,7 @@ async def withdraw(call: Call) -> Invitation:
 
     It is kept as cancelled, and its seat is free.
     """
-    return Invitation.of(await invitations.withdraw(call.door, call.ctx, InvitationId(call.id)))
+    return Invitation.of(await invitation_changes.withdraw(call.door, call.ctx, InvitationId(call.id)))
 
 
 @endpoint(
@@ -127,7 +127,7 @@ async def copy_link(call: Call) -> CopiedLink:
     Audited each time. An expired invitation is renewed. Accepting by this link does not verify the
     address.
     """
-    token = await invitations.copy_link(call.door, call.ctx, InvitationId(call.id))
+    token = await invitation_changes.copy_link(call.door, call.ctx, InvitationId(call.id))
     return CopiedLink(url=f"{call.config.server.public_url.rstrip('/')}/invitation/{token}")
 
 
@@ -218,7 +218,7 @@ async def delete(call: Call) -> None:
 
     One that is pending is withdrawn by it. The audit keeps it.
     """
-    await invitations.hide(call.door, call.ctx, InvitationId(call.id))
+    await invitation_changes.hide(call.door, call.ctx, InvitationId(call.id))
 
 
 delete_many = bulk(delete, "/invitations/delete")

@@ -253,6 +253,7 @@ class UserQuery(ListQuery):
     has_seat: Flag | None = None
     approved: Flag | None = None
     deleted: Flag = Field(False, description="Those that are deleted and can be restored, instead.")
+    lapsed: Flag = Field(False, description="Those who are here only by an invitation that is over, instead.")
     sort: Literal[
         "created", "-created", "user_name", "-user_name", "display_name", "-display_name", "email", "-email",
         "status", "-status", "role", "-role", "team", "-team", "source", "-source", "changed", "-changed",
@@ -264,7 +265,8 @@ class UserQuery(ListQuery):
 async def index(call: Call, query: UserQuery) -> Listed[UserRow]:
     """List users.
 
-    With `deleted=true` those that can be restored.
+    With `deleted=true` those that can be restored. Whoever is here only by an invitation that was declined,
+    withdrawn or has expired is listed with `lapsed=true` alone.
     """
     only = UserFilter(**query.model_dump(include=set(UserFilter.__dataclass_fields__)))
     found = await user_reads.list_users(call.door, call.org_id, only, call.window)

@@ -23,7 +23,7 @@ from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
-from scimd.org import admin_reads, by_hand, invitation_list, invitations, inviting, named
+from scimd.org import admin_reads, by_hand, invitation_changes, invitation_list, inviting, named
 from scimd.org.invitation_list import InvitationRecord
 from scimd.org.inviting import Invited, Wish
 from scimd.org.tx import Context, Door
@@ -142,7 +142,7 @@ def resend(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Send the mail again; older links are dead. An expired invitation is open again."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.resend(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.resend(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="sent again", json=json)
 
@@ -158,7 +158,7 @@ def copy_link(
 
     async def work(door: Door, loaded: Config) -> str:
         ctx = context(door, (await organization(door, org)).id)
-        token = await invitations.copy_link(door, ctx, InvitationId(invitation))
+        token = await invitation_changes.copy_link(door, ctx, InvitationId(invitation))
         return f"{loaded.server.public_url}/invitation/{token}"
 
     link = run(config, work)
@@ -198,7 +198,7 @@ def withdraw(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json:
     """Withdraw: the link is dead, the seat is free, the list shows it as cancelled."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.withdraw(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.withdraw(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="withdrawn", json=json)
 
@@ -208,6 +208,6 @@ def delete(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Take out of the list; a pending one is withdrawn. The audit keeps it."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.hide(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.hide(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="deleted", json=json)

@@ -61,6 +61,9 @@ def list_(
     seat: Annotated[bool | None, typer.Option("--seat/--no-seat", help="Who has one, or has none.")] = None,
     approved: Annotated[bool | None, typer.Option("--approved/--not-approved")] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="Those who can be restored, instead.")] = False,
+    lapsed: Annotated[
+        bool, typer.Option("--lapsed", help="Those here only by an invitation that is over, instead.")
+    ] = False,
     sort: Annotated[str, typer.Option(help=f"By {_SORTS}; with - before it downwards.")] = "created",
     columns: Annotated[str, typer.Option(help=f"Which to show, of {', '.join(COLUMNS)}.")] = _SHOWN,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
@@ -87,6 +90,7 @@ def list_(
             has_seat=seat,
             approved=approved,
             deleted=deleted,
+            lapsed=lapsed,
         )
         return await user_reads.list_users(door, owner, only, window), await settings.active_label(
             door, owner

@@ -1,4 +1,4 @@
-"""S5: a user page with everything; account role and project role; licences; re-invitation."""
+"""S5: one page with all of a user; account role, project role; licences; re-invitation; projects by row."""
 
 from __future__ import annotations
 
