@@ -15,7 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 #: How ``serve`` starts its worker: past the commands, whose modules would weigh on it for good.
 BESIDE_SERVER = "--beside-server"
+#: How long a worker has to finish what it does.
+_PATIENCE_S = 8.0
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -162,10 +164,68 @@ def make_app(config: Config, door: Door) -> web.Application:
     return app
 
 
+class Forked:
+    """The first worker, forked off before there are threads: it waits until it is wanted.
+
+    What both processes have loaded by then is in memory once. One that is started later, in place of
+    one that died, has it for itself.
+    """
+
+    def __init__(self, config: Config) -> None:
+        # What is loaded stays as it is: a collection would write to all of it.
+        gc.collect()
+        gc.freeze()
+        ear, self._voice = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._voice)
+            _become_worker(config, ear)
+        os.close(ear)
+
+    async def live(self) -> int:
+        """Let it work until it ends; gives how it ended. Where this is cancelled it is ended."""
+        os.write(self._voice, b".")
+        ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self.pid, 0))
+        try:
+            _, status = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            os.kill(self.pid, signal.SIGTERM)
+            if not (await asyncio.wait((ended,), timeout=_PATIENCE_S))[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                await ended
+            raise
+        finally:
+            os.close(self._voice)
+        return os.waitstatus_to_exitcode(status)
+
+
+def _become_worker(config: Config, ear: int) -> NoReturn:
+    """The forked process. Standard input is the other end of what the server holds."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # until it works, it is the server's to end it
+        os.dup2(ear, 0)
+        os.close(ear)
+        if os.read(0, 1):
+            run(work(config, parent=True))
+        status = 0
+    except BaseException:
+        logger.exception("worker_failed")
+    finally:
+        os._exit(status)
+
+
+def serve_with_worker(config: Config, config_path: Path | None) -> None:
+    """Serve as a process of its own, whose worker is forked off where the system can."""
+    forked = Forked(config) if config.server.worker and hasattr(os, "fork") else None
+    run(serve(config, config_path, forked=forked))
+
+
 async def serve(
     config: Config,
     config_path: Path | None,
     *,
+    forked: Forked | None = None,
     before_worker: Callable[[Door, str], Coroutine[Any, Any, None]] | None = None,
     ready: Callable[[Door], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
@@ -197,7 +257,7 @@ async def serve(
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_keep_worker(config_path))
+            worker = asyncio.create_task(_keep_worker(config_path, forked))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
@@ -278,8 +338,10 @@ async def _parent_gone(stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _keep_worker(config_path: Path | None) -> None:
+async def _keep_worker(config_path: Path | None, forked: Forked | None) -> None:
     """Start the worker, and start it again when it dies, with growing pauses up to 30 s."""
+    if forked is not None:
+        logger.warning("worker_died", status=await forked.live(), again_in_s=0)
     command = [sys.executable, "-m", "scimd", BESIDE_SERVER, *([str(config_path)] if config_path else [])]
     pause = 0.5
     while True:
@@ -301,7 +363,7 @@ async def _keep_worker(config_path: Path | None) -> None:
 
 async def _gone(process: asyncio.subprocess.Process) -> None:
     try:
-        await asyncio.wait_for(process.wait(), timeout=8)
+        await asyncio.wait_for(process.wait(), timeout=_PATIENCE_S)
     except TimeoutError:
         process.kill()
         await process.wait()

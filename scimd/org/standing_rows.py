@@ -140,7 +140,9 @@ _asserted = (assertions.c.org_id == bindparam("_org_id")) & (
 )
 #: What every source's clients read behind its document; of whoever is in other groups, the groups too.
 _RAISE = Prepared(update(assertions).where(_asserted).values(person_rest=bindparam("_rest")))
-_REGROUP = Prepared(update(assertions).where(_asserted).values(person_rest=bindparam("_rest"), in_groups=_in_groups))
+_REGROUP = Prepared(
+    update(assertions).where(_asserted).values(person_rest=bindparam("_rest"), in_groups=_in_groups)
+)
 
 
 def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
