@@ -133,3 +133,10 @@ def test_the_environment_goes_over_the_file(tmp_path, monkeypatch):
 def test_a_missing_file_is_said_by_name(tmp_path):
     with pytest.raises(config.ConfigError, match=r"nothing\.toml: cannot be read: No such file"):
         config.load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize("rate", [0, 24.9, -1, float("inf"), float("nan")])
+def test_a_rate_that_would_stop_entra_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="Entra ID needs 25 requests"):
+        config.Scim(rate_per_token=rate)
+    assert config.Scim(rate_per_token=25).rate_per_token == 25

@@ -40,8 +40,8 @@ class Entry:
     row: Endpoint
     needs: str
     parameters: list[Field]
-    body: list[Field]
-    answer: list[Field]
+    body: tuple[Field, ...]
+    answer: tuple[Field, ...]
     errors: list[tuple[int, str]]
     example: str
 
@@ -105,11 +105,12 @@ def _parameter(each: Mapping[str, Any]) -> Field:
     return Field(each["name"], kind_of(each["schema"], {}), each.get("required", False), text)
 
 
-def _fields(model: type[BaseModel] | None, mode: Any) -> list[Field]:
+@cache
+def _fields(model: type[BaseModel] | None, mode: Any) -> tuple[Field, ...]:
     if model is None:
-        return []
-    schema = model.model_json_schema(mode=mode)
-    return list(_walk(schema, schema.get("$defs", {}), "", 0))
+        return ()
+    schema = openapi.schema_of(model, mode)
+    return tuple(_walk(schema, schema.get("$defs", {}), "", 0))
 
 
 def _walk(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str, depth: int) -> Iterator[Field]:
@@ -165,7 +166,7 @@ def _example(row: Endpoint, base: str) -> str:
     if row.method not in ("GET", "POST") or (row.method == "POST" and row.body is None):
         parts.insert(1, f"-X {row.method}")
     if row.body is not None:
-        schema = row.body.model_json_schema()
+        schema = openapi.schema_of(row.body)
         body = json.dumps(sample(schema, schema.get("$defs", {})), ensure_ascii=False)
         parts += ["-H 'Content-Type: application/json'", f"-d '{body}'"]
     return " \\\n  ".join(parts) if row.body is not None else " ".join(parts)

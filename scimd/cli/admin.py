@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, operator, out, print_json, run
+from scimd.cli.common import ConfigOption, JsonOption, operator, run, said
 from scimd.config import Config
-from scimd.org import links
+from scimd.org import links, organizations
+from scimd.org.organizations import SYSTEM
 from scimd.org.tx import Door
 
 app = typer.Typer(name="admin", help="Account Admins and operators.", no_args_is_help=True)
@@ -24,12 +25,15 @@ def create(
     """Make an Account Admin and print a one-time sign-in link."""
 
     async def work(door: Door, loaded: Config) -> str:
+        if org == SYSTEM:  # before `serve` ran for the first time, which makes it
+            await organizations.ensure_system(door)
         token = await links.create_admin(door, org, email, operator())
         return f"{loaded.server.public_url}/sign-in/{token}"
 
     link = run(config, work)
-    if json:
-        print_json({"email": email, "organization": org, "link": link})
-    else:
-        out.print(f"{email} signs in to {org} once by this link, within 15 minutes:")
-        out.print(link)
+    said(
+        {"email": email, "organization": org, "link": link},
+        f"{email} signs in to {org} once by this link, within 15 minutes:",
+        link,
+        json=json,
+    )

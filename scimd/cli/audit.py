@@ -13,18 +13,14 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     err,
-    organization,
+    in_organization,
     out,
     print_json,
-    print_table,
-    run,
+    print_list,
 )
-from scimd.config import Config
 from scimd.org import audit, audit_reads
-from scimd.org.audit import Verification
 from scimd.org.audit_reads import EntryFilter, EntryRecord
-from scimd.org.tx import Door
-from scimd.org.windows import Place, Slice, Window
+from scimd.org.windows import Place, Window
 
 app = typer.Typer(name="audit", help="The audit trail.", no_args_is_help=True)
 
@@ -52,25 +48,28 @@ def list_(
     place = Place(None, after) if after else None
     window = Window(limit, place, "at" if oldest_first else "-at")
 
-    async def work(door: Door, _: Config) -> Slice[EntryRecord]:
-        return await audit_reads.list_entries(door, (await organization(door, org)).id, only, window)
-
-    found = run(config, work)
-    if json:
-        print_json(found.rows)
-        return
-    print_table(
+    found = in_organization(
+        config, org, lambda door, ctx: audit_reads.list_entries(door, ctx.org_id, only, window)
+    )
+    print_list(
         "Audit",
         ("At", "What", "To", "By", "Door", "Before", "After", "Note", "Id"),
-        (
-            (row.at, row.kind, f"{row.target_kind} {row.target_id}", row.actor_name, row.door,
-             _values(row, row.before), _values(row, row.after), row.note, row.id)
-            for row in found.rows
+        found.rows,
+        lambda row: (
+            row.at,
+            row.kind,
+            f"{row.target_kind} {row.target_id}",
+            row.actor_name,
+            row.door,
+            _values(row, row.before),
+            _values(row, row.after),
+            row.note,
+            row.id,
         ),
         empty="Nothing fits.",
-    )  # fmt: skip
-    if found.next is not None:
-        out.print(f"There is more: --after {found.rows[-1].id}")
+        more=f"There is more: --after {found.rows[-1].id}" if found.next else None,
+        json=json,
+    )
 
 
 def _values(row: EntryRecord, values: Mapping[str, Any] | None) -> str | None:
@@ -82,11 +81,7 @@ def _values(row: EntryRecord, values: Mapping[str, Any] | None) -> str | None:
 @app.command("verify")
 def verify(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Work out the hash chain anew: exit code 1 where an entry was changed, is missing or was put in."""
-
-    async def work(door: Door, _: Config) -> Verification:
-        return await audit.verify(door, (await organization(door, org)).id)
-
-    found = run(config, work)
+    found = in_organization(config, org, lambda door, ctx: audit.verify(door, ctx.org_id))
     if json:
         print_json(found)
     else:

@@ -10,25 +10,22 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
-    organization,
-    out,
-    print_json,
-    print_table,
-    run,
+    in_organization,
+    limit_of,
+    print_list,
+    said,
 )
-from scimd.config import Config
 from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole
 from scimd.org import custom_roles, named, project_upkeep
-from scimd.org.custom_roles import RoleRecord
 from scimd.org.named import Kind, NamedRecord
 from scimd.org.project_upkeep import MemberRecord, ProjectRecord
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 projects = typer.Typer(name="project", help="Projects.", no_args_is_help=True)
 roles = typer.Typer(name="role", help="Roles of the organization.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A name, or an id.")]
+Limit = Annotated[str, typer.Argument(metavar="LIMIT", help='A number, or "unlimited".')]
 
 
 # ------------------------------------------------------------------------------ projects
@@ -42,32 +39,27 @@ def list_projects(
     json: JsonOption = False,
 ) -> None:
     """List projects with how many take part, and whose name they follow."""
-
-    async def work(door: Door, _: Config) -> list[ProjectRecord]:
-        owner = await organization(door, org)
-        return await project_upkeep.list_projects(door, owner.id, archived=archived)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(
+        config, org, lambda door, ctx: project_upkeep.list_projects(door, ctx.org_id, archived=archived)
+    )
+    print_list(
         "Projects",
-        ("Name", "People", "Group", "Source", "Default", "Orphaned", "Made", "Id"),
-        (
-            (
-                row.name,
-                row.people,
-                row.group,
-                row.source,
-                row.is_default,
-                row.orphaned,
-                row.created_at,
-                row.id,
-            )
-            for row in rows
+        ("Name", "People", "Limit", "Waiting", "Group", "Source", "Default", "Orphaned", "Made", "Id"),
+        rows,
+        lambda row: (
+            row.name,
+            row.people,
+            row.limit,
+            row.waiting,
+            row.group,
+            row.source,
+            row.is_default,
+            row.orphaned,
+            row.created_at,
+            row.id,
         ),
         empty="There is no project.",
+        json=json,
     )
 
 
@@ -77,45 +69,47 @@ def show_project(
 ) -> None:
     """List who takes part in a project, in which role, and where each grant comes from."""
 
-    async def work(door: Door, _: Config) -> list[MemberRecord]:
-        owner = await organization(door, org)
-        found = await project_upkeep.by_name(door, owner.id, name)
+    async def work(door: Door, ctx: Context) -> list[MemberRecord]:
+        found = await project_upkeep.by_name(door, ctx.org_id, name)
         rows: list[MemberRecord] = []
         after: str | None = None
-        while page := await project_upkeep.members(door, owner.id, found.id, after=after):
+        while page := await project_upkeep.members(door, ctx.org_id, found.id, after=after):
             rows += page
             after = page[-1].person_id
         return rows
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work)
+    print_list(
         name,
         ("Name", "Status", "Project role", "Origin", "By", "Source", "Rule", "Dormant", "Since"),
-        (
-            (row.display_name, row.status, row.project_role, row.origin, row.by, row.source, row.rule,
-             row.dormant, row.since)
-            for row in rows
+        rows,
+        lambda row: (
+            row.display_name,
+            row.status,
+            row.project_role,
+            row.origin,
+            row.by,
+            row.source,
+            row.rule,
+            row.dormant,
+            row.since,
         ),
         empty="Nobody takes part.",
-    )  # fmt: skip
+        json=json,
+    )
 
 
 @projects.command("create")
 def create_project(
     name: Annotated[str, typer.Argument()],
+    limit: Annotated[int | None, typer.Option(min=0, help="So many people may take part.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a project."""
-
-    async def work(door: Door, _: Config) -> str:
-        return await project_upkeep.create(door, context(door, (await organization(door, org)).id), name)
-
-    _said({"id": run(config, work), "name": name}, f"The project {name} is there.", json)
+    made = in_organization(config, org, lambda door, ctx: project_upkeep.create(door, ctx, name, limit))
+    said({"id": made, "name": name}, f"The project {name} is there.", json=json)
 
 
 @projects.command("rename")
@@ -128,13 +122,38 @@ def rename_project(
 ) -> None:
     """Give a project another name."""
 
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        found = await project_upkeep.by_name(door, owner.id, name)
-        await project_upkeep.rename(door, context(door, owner.id), found.id, to)
+    async def work(door: Door, ctx: Context) -> None:
+        found = await project_upkeep.by_name(door, ctx.org_id, name)
+        await project_upkeep.rename(door, ctx, found.id, to)
 
-    run(config, work)
-    _said({"name": to}, f"{name} is called {to} now.", json)
+    in_organization(config, org, work)
+    said({"name": to}, f"{name} is called {to} now.", json=json)
+
+
+@projects.command("limit")
+def limit_project(
+    name: Name,
+    limit: Limit,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Limit how many people take part in a project. Whoever takes part already stays."""
+    wanted = limit_of(limit)
+
+    async def work(door: Door, ctx: Context) -> ProjectRecord:
+        found = await project_upkeep.by_name(door, ctx.org_id, name)
+        await project_upkeep.change(door, ctx, found.id, limit=wanted)
+        return await project_upkeep.by_name(door, ctx.org_id, found.id)
+
+    row = in_organization(config, org, work)
+    said(row, _figures(name, row.people, row.limit, row.waiting), json=json)
+
+
+def _figures(name: str, used: int, limit: int | None, waiting: int) -> str:
+    if limit is None:
+        return f"{name}: {used} people, no limit."
+    return f"{name}: {used} of {limit} used." + (f" {waiting} wait." if waiting else "")
 
 
 @projects.command("archive")
@@ -147,21 +166,13 @@ def archive_project(
 ) -> None:
     """Archive a project: everybody's part in it goes dormant. Or bring it back."""
 
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        found = await project_upkeep.by_name(door, owner.id, name)
+    async def work(door: Door, ctx: Context) -> None:
+        found = await project_upkeep.by_name(door, ctx.org_id, name)
         change = project_upkeep.unarchive if undo else project_upkeep.archive
-        await change(door, context(door, owner.id), found.id)
+        await change(door, ctx, found.id)
 
-    run(config, work)
-    _said({"archived": not undo}, f"{name} is {'back' if undo else 'archived'}.", json)
-
-
-def _said(value: object, sentence: str, json: bool) -> None:
-    if json:
-        print_json(value)
-    else:
-        out.print(sentence)
+    in_organization(config, org, work)
+    said({"archived": not undo}, f"{name} is {'back' if undo else 'archived'}.", json=json)
 
 
 # ------------------------------------------------------------------------------ teams, licences
@@ -173,18 +184,21 @@ def _noun(kind: Kind) -> typer.Typer:
 
     @app.command("list", help=f"List the {kind}s, with how many people have each.")
     def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
-        async def work(door: Door, _: Config) -> list[NamedRecord]:
-            return await named.list_all(door, (await organization(door, org)).id, kind)
-
-        rows = run(config, work)
-        if json:
-            print_json(rows)
-            return
-        print_table(
+        rows = in_organization(config, org, lambda door, ctx: named.list_all(door, ctx.org_id, kind))
+        limited = kind == "licence"
+        print_list(
             f"{kind.capitalize()}s",
-            ("Name", "People", "Made", "Id"),
-            ((row.name, row.people, row.created_at, row.id) for row in rows),
+            ("Name", "People", *(("Limit", "Waiting") if limited else ()), "Made", "Id"),
+            rows,
+            lambda row: (
+                row.name,
+                row.used,
+                *((row.limit, row.waiting) if limited else ()),
+                row.created_at,
+                row.id,
+            ),
             empty=f"There is no {kind}.",
+            json=json,
         )
 
     @app.command("create", help=f"Make a {kind}.")
@@ -194,10 +208,8 @@ def _noun(kind: Kind) -> typer.Typer:
         config: ConfigOption = None,
         json: JsonOption = False,
     ) -> None:
-        async def work(door: Door, _: Config) -> NamedRecord:
-            return await named.create(door, context(door, (await organization(door, org)).id), kind, name)
-
-        _said(run(config, work), f"The {kind} {name} is there.", json)
+        made = in_organization(config, org, lambda door, ctx: named.create(door, ctx, kind, name))
+        said(made, f"The {kind} {name} is there.", json=json)
 
     @app.command("rename", help=f"Give a {kind} another name.")
     def rename(
@@ -207,29 +219,46 @@ def _noun(kind: Kind) -> typer.Typer:
         config: ConfigOption = None,
         json: JsonOption = False,
     ) -> None:
-        async def work(door: Door, _: Config) -> NamedRecord:
-            owner = await organization(door, org)
-            found = await named.by_name(door, owner.id, kind, name)
-            return await named.rename(door, context(door, owner.id), kind, found.id, to)
+        async def work(door: Door, ctx: Context) -> NamedRecord:
+            found = await named.by_name(door, ctx.org_id, kind, name)
+            return await named.rename(door, ctx, kind, found.id, to)
 
-        _said(run(config, work), f"{name} is called {to} now.", json)
+        said(in_organization(config, org, work), f"{name} is called {to} now.", json=json)
 
     @app.command("delete", help=f"Delete a {kind} that nobody has.")
     def delete(
         name: Name, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
     ) -> None:
-        async def work(door: Door, _: Config) -> None:
-            owner = await organization(door, org)
-            found = await named.by_name(door, owner.id, kind, name)
-            await named.delete(door, context(door, owner.id), kind, found.id)
+        async def work(door: Door, ctx: Context) -> None:
+            found = await named.by_name(door, ctx.org_id, kind, name)
+            await named.delete(door, ctx, kind, found.id)
 
-        run(config, work)
-        _said({"deleted": name}, f"{name} is deleted.", json)
+        in_organization(config, org, work)
+        said({"deleted": name}, f"{name} is deleted.", json=json)
 
     return app
 
 
 teams, licences = _noun("team"), _noun("licence")
+
+
+@licences.command("limit")
+def limit_licence(
+    name: Name,
+    limit: Limit,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Limit how many people have a licence. Whoever has it already keeps it."""
+    wanted = limit_of(limit)
+
+    async def work(door: Door, ctx: Context) -> NamedRecord:
+        found = await named.by_name(door, ctx.org_id, "licence", name)
+        return await named.change(door, ctx, "licence", found.id, limit=wanted)
+
+    row = in_organization(config, org, work)
+    said(row, _figures(name, row.used, row.limit, row.waiting), json=json)
 
 
 # ------------------------------------------------------------------------------ roles
@@ -246,24 +275,16 @@ HoldsProjects = Annotated[
 @roles.command("list")
 def list_roles(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the roles with their permissions, and how many people hold each."""
-
-    async def work(door: Door, _: Config) -> list[RoleRecord]:
-        return await custom_roles.list_roles(door, (await organization(door, org)).id)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: custom_roles.list_roles(door, ctx.org_id))
+    print_list(
         "Roles",
         ("Name", "Label", "Permissions", "Projects", "Built in", "People"),
-        (
-            (row.name, row.label, row.permissions, row.may_hold_projects, row.built_in, row.people)
-            for row in rows
-        ),
+        rows,
+        lambda row: (row.name, row.label, row.permissions, row.may_hold_projects, row.built_in, row.people),
         empty="",
+        more=f"Permissions: {', '.join(custom_roles.PERMISSIONS)}",
+        json=json,
     )
-    out.print(f"Permissions: {', '.join(custom_roles.PERMISSIONS)}")
 
 
 @roles.command("create")
@@ -279,11 +300,8 @@ def create_role(
     """Make a role of the organization's own."""
     role = OrgRole(RoleName(name), label or name, frozenset(permission or ()), bool(projects))
 
-    async def work(door: Door, _: Config) -> None:
-        await custom_roles.create(door, context(door, (await organization(door, org)).id), role)
-
-    run(config, work)
-    _said({"name": name}, f"The role {name} is there.", json)
+    in_organization(config, org, lambda door, ctx: custom_roles.create(door, ctx, role))
+    said({"name": name}, f"The role {name} is there.", json=json)
 
 
 @roles.command("change")
@@ -298,19 +316,18 @@ def change_role(
 ) -> None:
     """Change a role: what is not given stays; permissions are given whole."""
 
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        was = await custom_roles.get(door, owner.id, RoleName(name))
+    async def work(door: Door, ctx: Context) -> None:
+        was = await custom_roles.get(door, ctx.org_id, RoleName(name))
         wanted = OrgRole(
             was.name,
             label or was.label,
             frozenset(was.permissions if permission is None else permission),
             was.may_hold_projects if projects is None else projects,
         )
-        await custom_roles.change(door, context(door, owner.id), wanted)
+        await custom_roles.change(door, ctx, wanted)
 
-    run(config, work)
-    _said({"name": name}, f"The role {name} is changed.", json)
+    in_organization(config, org, work)
+    said({"name": name}, f"The role {name} is changed.", json=json)
 
 
 @roles.command("delete")
@@ -321,9 +338,5 @@ def delete_role(
     json: JsonOption = False,
 ) -> None:
     """Delete a role that nobody holds and no rule gives."""
-
-    async def work(door: Door, _: Config) -> None:
-        await custom_roles.delete(door, context(door, (await organization(door, org)).id), RoleName(name))
-
-    run(config, work)
-    _said({"deleted": name}, f"{name} is deleted.", json)
+    in_organization(config, org, lambda door, ctx: custom_roles.delete(door, ctx, RoleName(name)))
+    said({"deleted": name}, f"{name} is deleted.", json=json)

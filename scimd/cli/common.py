@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -73,6 +74,15 @@ def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) 
     return guarded(whole)
 
 
+def in_organization(path: Path | None, org: str | None, work: Callable[[Door, Context], Awaitable[T]]) -> T:
+    """``run`` in the organization that ``--org`` names, or the only one there is."""
+
+    async def inner(door: Door, _: config.Config) -> T:
+        return await work(door, context(door, (await organization(door, org)).id))
+
+    return run(path, inner)
+
+
 def guarded(work: Callable[[], T]) -> T:
     """Turn every refusal into its sentence on standard error and its exit code."""
     try:
@@ -127,6 +137,35 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         out.print(empty)
 
 
+def print_list(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[T],
+    cells: Callable[[T], Sequence[object]],
+    *,
+    empty: str,
+    json: bool,
+    as_json: Callable[[T], object] = lambda row: row,
+    more: str | None = None,
+) -> None:
+    """Rows as one JSON document, each as ``as_json`` has it; or as a table, with ``more`` below it."""
+    if json:
+        print_json([as_json(row) for row in rows])
+        return
+    print_table(title, columns, map(cells, rows), empty=empty)
+    if more is not None:
+        out.print(more, markup=False)
+
+
+def said(value: Any, *sentences: str, json: bool) -> None:
+    """What was done: the value for programs, the sentences, word by word, for people."""
+    if json:
+        print_json(value)
+        return
+    for sentence in sentences:
+        out.print(sentence, markup=False)
+
+
 def cell(value: object) -> str:
     if value is None:
         return "–"
@@ -141,7 +180,11 @@ def cell(value: object) -> str:
 
 def operator() -> Actor:
     """Whoever can run the CLI is an operator; the audit names the system account."""
-    return Actor(kind="operator", id="cli", name=f"{getpass.getuser()} (CLI)")
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        account = f"uid {os.getuid()}"
+    return Actor(kind="operator", id="cli", name=f"{account} (CLI)")
 
 
 def context(door: Door, org_id: OrgId, *, source: SourceRecord | None = None) -> Context:
@@ -186,6 +229,15 @@ async def organization_for_push(
             app.prove(loaded)
             await organizations.declare(door, [declared[name]])
     return await organization(door, slug)
+
+
+def limit_of(text: str) -> int | None:
+    """A limit as it is typed: a number, or "unlimited". Raises BadParameter."""
+    if text == "unlimited":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise typer.BadParameter('Give a number, or "unlimited".')
+    return int(text)
 
 
 def lifetime(text: str | None, option: str) -> timedelta | None:

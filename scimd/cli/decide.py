@@ -10,18 +10,15 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
-    organization,
+    in_organization,
     out,
     print_json,
+    print_list,
     print_table,
-    run,
+    said,
 )
-from scimd.config import Config
 from scimd.core.people import DecisionId
 from scimd.org import decisions
-from scimd.org.decisions import DecisionRecord
-from scimd.org.tx import Door
 
 app = typer.Typer(name="decide", help="Items that wait for a person's decision.", no_args_is_help=True)
 
@@ -35,19 +32,17 @@ def list_(
 ) -> None:
     """List what is open."""
 
-    async def work(door: Door, _: Config) -> list[DecisionRecord]:
-        owner = await organization(door, org)
-        return await decisions.list_decisions(door, owner.id, state=None if every else "open")
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    state: decisions.State | None = None if every else "open"
+    rows = in_organization(
+        config, org, lambda door, ctx: decisions.list_decisions(door, ctx.org_id, state=state)
+    )
+    print_list(
         "To decide",
         ("Id", "Kind", "Question", "Since", "State"),
-        ((row.id, row.kind, row.question, row.opened_at, row.state) for row in rows),
+        rows,
+        lambda row: (row.id, row.kind, row.question, row.opened_at, row.state),
         empty="Nothing waits for a decision.",
+        json=json,
     )
 
 
@@ -59,12 +54,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one item with its possible answers and what each would do."""
-
-    async def work(door: Door, _: Config) -> DecisionRecord:
-        owner = await organization(door, org)
-        return await decisions.get(door, owner.id, DecisionId(item))
-
-    row = run(config, work)
+    row = in_organization(config, org, lambda door, ctx: decisions.get(door, ctx.org_id, DecisionId(item)))
     if json:
         print_json(row)
         return
@@ -88,13 +78,7 @@ def answer(
     json: JsonOption = False,
 ) -> None:
     """Answer one item; it takes effect at once."""
-
-    async def work(door: Door, _: Config) -> DecisionRecord:
-        owner = await organization(door, org)
-        return await decisions.answer(door, context(door, owner.id), DecisionId(item), choice)
-
-    row = run(config, work)
-    if json:
-        print_json(row)
-    else:
-        out.print(f"Decided: {choice}.")
+    row = in_organization(
+        config, org, lambda door, ctx: decisions.answer(door, ctx, DecisionId(item), choice)
+    )
+    said(row, f"Decided: {choice}.", json=json)

@@ -11,11 +11,11 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    in_organization,
     organization,
-    out,
-    print_json,
-    print_table,
+    print_list,
     run,
+    said,
 )
 from scimd.config import Config
 from scimd.org import domains
@@ -30,19 +30,14 @@ Domain = Annotated[str, typer.Argument(help="Such as acme.example.")]
 @app.command("list")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List proven and claimed domains."""
-
-    async def work(door: Door, _: Config) -> list[DomainRecord]:
-        return await domains.list_domains(door, (await organization(door, org)).id)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: domains.list_domains(door, ctx.org_id))
+    print_list(
         "Domains",
         ("Domain", "Proven by", "Since", "TXT record", "Its value"),
-        ((row.domain, row.verified_by, row.verified_at, row.record, row.value) for row in rows),
+        rows,
+        lambda row: (row.domain, row.verified_by, row.verified_at, row.record, row.value),
         empty="There is no domain. Add one: scimd domain add DOMAIN",
+        json=json,
     )
 
 
@@ -57,19 +52,15 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Claim a domain, and print the TXT record that proves it; or declare it the organization's."""
-
-    async def work(door: Door, _: Config) -> DomainRecord:
-        ctx = context(door, (await organization(door, org)).id)
-        return await (domains.declare if declare else domains.claim)(door, ctx, domain)
-
-    made = run(config, work)
-    if json:
-        print_json(made)
-    elif made.verified_at:
-        out.print(f"{made.domain} is the organization's.")
-    else:
-        out.print(f'Publish the TXT record {made.record} with "{made.value}",')
-        out.print(f"then: scimd domain verify {made.domain}")
+    made = in_organization(
+        config, org, lambda door, ctx: (domains.declare if declare else domains.claim)(door, ctx, domain)
+    )
+    proven = (f"{made.domain} is the organization's.",)
+    claimed = (
+        f'Publish the TXT record {made.record} with "{made.value}",',
+        f"then: scimd domain verify {made.domain}",
+    )
+    said(made, *(proven if made.verified_at else claimed), json=json)
 
 
 @app.command("verify")
@@ -83,10 +74,7 @@ def verify(
         return await domains.verify(door, ctx, domain, resolver(loaded.dns.nameservers))
 
     made = run(config, work)
-    if json:
-        print_json(made)
-    else:
-        out.print(f"{made.domain} is the organization's.")
+    said(made, f"{made.domain} is the organization's.", json=json)
 
 
 @app.command("remove")
@@ -94,12 +82,5 @@ def remove(
     domain: Domain, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Give a domain up: it links nobody any more, and may be another organization's."""
-
-    async def work(door: Door, _: Config) -> None:
-        await domains.remove(door, context(door, (await organization(door, org)).id), domain)
-
-    run(config, work)
-    if json:
-        print_json({"removed": domain})
-    else:
-        out.print(f"{domain} is given up.")
+    in_organization(config, org, lambda door, ctx: domains.remove(door, ctx, domain))
+    said({"removed": domain}, f"{domain} is given up.", json=json)

@@ -11,17 +11,16 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    organization,
+    in_organization,
     out,
     print_json,
+    print_list,
     print_table,
-    run,
 )
-from scimd.config import Config
 from scimd.org import catalogue_reads, group_reads, sources
 from scimd.org.catalogue_reads import GroupRecord, MemberRecord
 from scimd.org.group_reads import Given
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 from scimd.org.windows import Place, Window
 
 app = typer.Typer(name="group", help="Groups of sources.", no_args_is_help=True)
@@ -40,29 +39,33 @@ def list_(
 ) -> None:
     """List groups with what each gives, and by which rule."""
 
-    async def work(door: Door, _: Config) -> tuple[list[GroupRecord], Mapping[str, tuple[Given, ...]], bool]:
-        owner = await organization(door, org)
-        source_id = (await sources.get_source(door, owner.id, source)).id if source else None
+    async def work(
+        door: Door, ctx: Context
+    ) -> tuple[list[GroupRecord], Mapping[str, tuple[Given, ...]], bool]:
+        source_id = (await sources.get_source(door, ctx.org_id, source)).id if source else None
         window = Window(limit, Place(None, after) if after else None)
-        found = await catalogue_reads.list_groups(door, owner.id, window, q=search, source_id=source_id)
+        found = await catalogue_reads.list_groups(door, ctx.org_id, window, q=search, source_id=source_id)
         ids = [row.id for row in found.rows]
-        return list(found.rows), await group_reads.given_by(door, owner.id, ids), found.next is not None
+        return list(found.rows), await group_reads.given_by(door, ctx.org_id, ids), found.next is not None
 
-    rows, given, more = run(config, work)
-    if json:
-        print_json([{**_as_json(row), "gives": given.get(row.id, ())} for row in rows])
-        return
-    print_table(
+    rows, given, more = in_organization(config, org, work)
+    print_list(
         "Groups",
         ("Name", "Source", "Members", "Gives", "External id", "Id"),
-        (
-            (row.display_name, row.source_name, row.members, given.get(row.id, ()), row.external_id, row.id)
-            for row in rows
+        rows,
+        lambda row: (
+            row.display_name,
+            row.source_name,
+            row.members,
+            given.get(row.id, ()),
+            row.external_id,
+            row.id,
         ),
         empty="There is no group.",
+        as_json=lambda row: {**_as_json(row), "gives": given.get(row.id, ())},
+        more=f"There is more: --after {rows[-1].id}" if more else None,
+        json=json,
     )
-    if more:
-        out.print(f"There is more: --after {rows[-1].id}")
 
 
 @app.command("show")
@@ -75,25 +78,24 @@ def show(
 ) -> None:
     """Show a group: what it gives, its members, and those who are named and not known yet."""
 
-    async def work(door: Door, _: Config) -> tuple[GroupRecord, tuple[Given, ...], list[MemberRecord]]:
-        owner = await organization(door, org)
-        group_id = await group_reads.find_group(door, owner.id, name, source)
+    async def work(door: Door, ctx: Context) -> tuple[GroupRecord, tuple[Given, ...], list[MemberRecord]]:
+        group_id = await group_reads.find_group(door, ctx.org_id, name, source)
         rows: list[MemberRecord] = []
         place: Place | None = None
         while True:
-            page = await catalogue_reads.list_members(door, owner.id, group_id, Window(1000, place))
+            page = await catalogue_reads.list_members(door, ctx.org_id, group_id, Window(1000, place))
             rows += page.rows
             place = page.next
             if place is None:
                 break
-        given = await group_reads.given_by(door, owner.id, [group_id])
+        given = await group_reads.given_by(door, ctx.org_id, [group_id])
         return (
-            await catalogue_reads.get_group(door, owner.id, group_id),
+            await catalogue_reads.get_group(door, ctx.org_id, group_id),
             given.get(group_id, ()),
             rows,
         )
 
-    group, given, rows = run(config, work)
+    group, given, rows = in_organization(config, org, work)
     if json:
         print_json({**_as_json(group), "gives": given, "members": rows})
         return

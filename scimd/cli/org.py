@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, context, operator, out, print_json, print_table, run
+from scimd.cli.common import (
+    ConfigOption,
+    JsonOption,
+    context,
+    operator,
+    print_json,
+    print_list,
+    print_table,
+    run,
+    said,
+)
 from scimd.config import Config
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, OrgId, ProjectId
@@ -47,11 +57,12 @@ def create(
         return await organizations.create(door, new, operator())
 
     made = run(config, work)
-    if json:
-        print_json(_as_json(made))
-    else:
-        out.print(f"Organization [bold]{made.slug}[/bold] is there.")
-        out.print(f"Next: scimd token create --org {made.slug} --source NAME")
+    said(
+        _as_json(made),
+        f"Organization {made.slug} is there.",
+        f"Next: scimd token create --org {made.slug} --source NAME",
+        json=json,
+    )
 
 
 @app.command("set")
@@ -75,6 +86,10 @@ def set_(
     language: Annotated[
         Language | None, typer.Option(help="The language of mails and of the pages of an invitation.")
     ] = None,
+    active_label: Annotated[
+        str | None,
+        typer.Option(help='What people read in place of "Active", such as "Participating"; "" for that.'),
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -89,15 +104,13 @@ def set_(
             UNSET if get_more_seats_url is None else get_more_seats_url or None,
             UNSET if approval is None else approval,
             UNSET if language is None else language,
+            UNSET if active_label is None else active_label,
         )
         await settings.change(door, context(door, owner.id), wanted)
         return await organizations.by_slug(door, name)
 
     changed = run(config, work)
-    if json:
-        print_json(_as_json(changed))
-    else:
-        out.print(f"{changed.slug} is changed.")
+    said(_as_json(changed), f"{changed.slug} is changed.", json=json)
 
 
 async def _project(door: Door, org_id: OrgId, name: str) -> ProjectId | None:
@@ -112,20 +125,24 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         return await organizations.list_organizations(door)
 
     rows = run(config, work)
-    if json:
-        print_json([_as_json(row) for row in rows])
-        return
-    print_table(
+    print_list(
         "Organizations",
         ("Name", "Display name", "Kind", "Seats used", "Seats", "Waiting", "Over the limit by SCIM", "Made"),
-        (
-            (row.slug, row.display_name, row.kind, row.seats_used,
-             "no limit" if row.seats is None else row.seats, row.seats_waited_for, row.seats_on_scim,
-             row.created_at)
-            for row in rows
+        rows,
+        lambda row: (
+            row.slug,
+            row.display_name,
+            row.kind,
+            row.seats_used,
+            "no limit" if row.seats is None else row.seats,
+            row.seats_waited_for,
+            row.seats_on_scim,
+            row.created_at,
         ),
         empty="There is no organization yet. Make one: scimd org create NAME",
-    )  # fmt: skip
+        as_json=_as_json,
+        json=json,
+    )
 
 
 @app.command("show")
@@ -149,6 +166,7 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "display_name": row.display_name,
         "kind": row.kind,
         "language": row.language,
+        "active_label": row.active_label,
         "seats": row.seats,
         "seats_used": row.seats_used,
         "seats_waited_for": row.seats_waited_for,

@@ -10,13 +10,11 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
+    in_organization,
     operator,
-    organization,
-    out,
-    print_json,
-    print_table,
+    print_list,
     run,
+    said,
 )
 from scimd.config import Config
 from scimd.org import organizations, partners
@@ -39,7 +37,7 @@ def create(
     async def work(door: Door, _: Config) -> str:
         return (await partners.create(door, name, display_name, operator())).id
 
-    _said({"id": run(config, work), "name": name}, f"The partner {name} is there.", json)
+    said({"id": run(config, work), "name": name}, f"The partner {name} is there.", json=json)
 
 
 @app.command("assign")
@@ -51,13 +49,10 @@ def assign(
     json: JsonOption = False,
 ) -> None:
     """Show an organization's approval queue to a partner."""
-
-    async def work(door: Door, _: Config) -> None:
-        ctx = context(door, (await organization(door, org)).id)
-        await (partners.unassign if undo else partners.assign)(door, ctx, name)
-
-    run(config, work)
-    _said({"partner": name, "assigned": not undo}, "Done.", json)
+    in_organization(
+        config, org, lambda door, ctx: (partners.unassign if undo else partners.assign)(door, ctx, name)
+    )
+    said({"partner": name, "assigned": not undo}, "Done.", json=json)
 
 
 @app.command("list")
@@ -68,14 +63,13 @@ def list_(config: ConfigOption = None, json: JsonOption = False) -> None:
         return await partners.list_queues(door)
 
     rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    print_list(
         "Partners",
         ("Partner", "Organization", "Since"),
-        ((row.partner, row.organization, row.since) for row in rows),
+        rows,
+        lambda row: (row.partner, row.organization, row.since),
         empty="No partner sees a queue. Assign one: scimd partner assign PARTNER --org NAME",
+        json=json,
     )
 
 
@@ -87,29 +81,18 @@ def queue(name: Partner, config: ConfigOption = None, json: JsonOption = False) 
         return await partners.queue(door, (await organizations.by_slug(door, name)).id)
 
     rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    print_list(
         f"Waiting for {name}",
         ("Organization", "Name", "Address", "Source", "Since", "Id"),
-        (
-            (
-                row.organization,
-                row.display_name,
-                row.address,
-                row.source or "by hand",
-                row.since,
-                row.person_id,
-            )
-            for row in rows
+        rows,
+        lambda row: (
+            row.organization,
+            row.display_name,
+            row.address,
+            row.source or "by hand",
+            row.since,
+            row.person_id,
         ),
         empty="Nobody waits.",
+        json=json,
     )
-
-
-def _said(value: object, sentence: str, json: bool) -> None:
-    if json:
-        print_json(value)
-    else:
-        out.print(sentence)

@@ -13,16 +13,19 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    in_organization,
     organization,
     out,
     print_json,
+    print_list,
     print_table,
     run,
 )
 from scimd.config import Config
 from scimd.org import rule_changes
-from scimd.org.rule_changes import Body, Edit, Preview
-from scimd.org.tx import Door
+from scimd.org.rule_changes import Body, Edit
+from scimd.org.rule_previews import Preview
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="rule", help="Rules: what groups and values give.", no_args_is_help=True)
 
@@ -48,18 +51,17 @@ def list_(
 ) -> None:
     """List a source's rules, the first to decide first."""
 
-    async def work(door: Door, _: Config) -> list[Body]:
-        return list(await rule_changes.list_rules(door, (await organization(door, org)).id, source))
+    async def work(door: Door, ctx: Context) -> list[Body]:
+        return list(await rule_changes.list_rules(door, ctx.org_id, source))
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work)
+    print_list(
         f"Rules of {source}",
         ("Number", "Of", "Gives"),
-        ((row["number"], _said(row, _MATCHES), _said(row, _GIVES)) for row in rows),
+        rows,
+        lambda row: (row["number"], _said(row, _MATCHES), _said(row, _GIVES)),
         empty="There is no rule.",
+        json=json,
     )
 
 
@@ -171,6 +173,8 @@ def _do(
         f"Of {told.looked_at} people, {told.gaining} {would} and {told.losing} lose something. "
         f"Seats: {told.seats_more} more, {told.seats_fewer} fewer."
     )
+    for held in told.held:
+        out.print(f"Over the limits: {held}", markup=False)
     if told.looked_at < told.concerned:
         out.print(f"Only the first {told.looked_at} of {told.concerned} people were looked at.")
     print_table(

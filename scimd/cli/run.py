@@ -12,16 +12,19 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     cell,
+    in_organization,
     organization,
     out,
     print_json,
+    print_list,
     print_table,
     run,
 )
 from scimd.config import Config
-from scimd.org import runs, sources
-from scimd.org.runs import ChangeRecord, RunRecord
-from scimd.org.tx import Door
+from scimd.org import run_changes, runs, sources
+from scimd.org.run_changes import ChangeRecord
+from scimd.org.runs import RunRecord
+from scimd.org.tx import Context, Door
 from scimd.sync import report as reports
 
 app = typer.Typer(name="run", help="Runs and their reports.", no_args_is_help=True)
@@ -41,21 +44,23 @@ def list_(
         if source is not None:
             found = await sources.resolve(door, source, org)
             return await runs.list_runs(door, found.org_id, found.id, limit=limit)
-        owner = await organization(door, org)
-        return await runs.list_runs(door, owner.id, limit=limit)
+        return await runs.list_runs(door, (await organization(door, org)).id, limit=limit)
 
     rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    print_list(
         "Runs",
         ("Id", "Source", "State", "Started", "Finished", "What happened"),
-        (
-            (row.id, row.source_name, row.state, row.started_at, row.finished_at, row.error or summary(row))
-            for row in rows
+        rows,
+        lambda row: (
+            row.id,
+            row.source_name,
+            row.state,
+            row.started_at,
+            row.finished_at,
+            row.error or summary(row),
         ),
         empty="No run yet. Start one: scimd sync SOURCE",
+        json=json,
     )
 
 
@@ -67,12 +72,7 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one run: state, counts, seats, limits that tripped."""
-
-    async def work(door: Door, _: Config) -> RunRecord:
-        owner = await organization(door, org)
-        return await runs.get_run(door, owner.id, run_id)
-
-    row = run(config, work)
+    row = in_organization(config, org, lambda door, ctx: runs.get_run(door, ctx.org_id, run_id))
     if json:
         print_json(row)
         return
@@ -93,19 +93,18 @@ def report(
 ) -> None:
     """Print each change of a run with its reason, old and new values."""
 
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        row = await runs.get_run(door, owner.id, run_id)
+    async def work(door: Door, ctx: Context) -> None:
+        row = await runs.get_run(door, ctx.org_id, run_id)
         if json or format_ != "table":
             stream = reports.json_of if json or format_ == "json" else reports.csv_of
             async for piece in stream(door, row):
                 sys.stdout.buffer.write(piece.encode())
             sys.stdout.buffer.flush()
         else:
-            async for change in runs.every_change(door, owner.id, row.id):
+            async for change in run_changes.every(door, ctx.org_id, row.id):
                 print_change(change)
 
-    run(config, work)
+    in_organization(config, org, work)
 
 
 _COLOUR = {

@@ -14,11 +14,13 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     cell,
+    in_organization,
     organization,
     out,
     print_json,
     print_table,
     run,
+    said,
 )
 from scimd.cli.replay import bundle as bundles
 from scimd.config import Config
@@ -26,7 +28,7 @@ from scimd.core.errors import InvalidValue
 from scimd.core.people import OrgId, TokenId
 from scimd.org import request_log, sources, tokens
 from scimd.org.request_log import RequestPage, RequestRecord, Wanted
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="scim-log", help="The log of SCIM requests.", no_args_is_help=True)
 
@@ -61,12 +63,11 @@ def list_(
 ) -> None:
     """List the newest requests."""
 
-    async def work(door: Door, _: Config) -> RequestPage:
-        owner = await organization(door, org)
-        wanted = await _wanted(door, owner.id, source, token, since, status, method, correlation_id, errors)
-        return await request_log.list_requests(door, owner.id, wanted, before=before, limit=limit)
+    async def work(door: Door, ctx: Context) -> RequestPage:
+        wanted = await _wanted(door, ctx.org_id, source, token, since, status, method, correlation_id, errors)
+        return await request_log.list_requests(door, ctx.org_id, wanted, before=before, limit=limit)
 
-    page = run(config, work)
+    page = in_organization(config, org, work)
     if json:
         print_json(page)
         return
@@ -91,12 +92,9 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Show one request whole: what came, what scimd made of it, what it answered."""
-
-    async def work(door: Door, _: Config) -> RequestRecord:
-        owner = await organization(door, org)
-        return await request_log.get_request(door, owner.id, request_id)
-
-    row = run(config, work)
+    row = in_organization(
+        config, org, lambda door, ctx: request_log.get_request(door, ctx.org_id, request_id)
+    )
     if json:
         print_json(row)
         return
@@ -154,10 +152,11 @@ def export(
         return count
 
     count = run(config, work)
-    if json:
-        print_json({"file": str(file), "requests": count})
-    else:
-        out.print(f"{count} requests are in {file}. Play them: scimd replay {file}", markup=False)
+    said(
+        {"file": str(file), "requests": count},
+        f"{count} requests are in {file}. Play them: scimd replay {file}",
+        json=json,
+    )
 
 
 def asked(row: RequestRecord) -> str:

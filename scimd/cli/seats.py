@@ -11,16 +11,16 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    in_organization,
+    limit_of,
     organization,
-    out,
-    print_json,
-    print_table,
+    print_list,
     run,
+    said,
 )
 from scimd.config import Config
 from scimd.org import organizations, seat_history
 from scimd.org.organizations import OrganizationRecord
-from scimd.org.seat_history import SeatDay
 from scimd.org.tx import Door
 
 app = typer.Typer(name="seats", help="Seats of an organization.", no_args_is_help=True)
@@ -44,9 +44,7 @@ def set_(
     json: JsonOption = False,
 ) -> None:
     """Set the limit. Whoever waits takes what is free now; a lower limit evicts nobody."""
-    if seats != "unlimited" and not (seats.isascii() and seats.isdigit() and len(seats) < 10):
-        raise typer.BadParameter('Give a number, or "unlimited".')
-    limit = None if seats == "unlimited" else int(seats)
+    limit = limit_of(seats)
 
     async def work(door: Door, _: Config) -> OrganizationRecord:
         owner = await organization(door, org)
@@ -64,35 +62,27 @@ def history(
     json: JsonOption = False,
 ) -> None:
     """Show the most seats used on each day, and how many people waited."""
-
-    async def work(door: Door, _: Config) -> list[SeatDay]:
-        return await seat_history.history(door, (await organization(door, org)).id, days=days)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: seat_history.history(door, ctx.org_id, days=days))
+    print_list(
         "Seats",
         ("Day", "Used", "Limit", "Waiting"),
-        ((row.day, row.used, "no limit" if row.limit is None else row.limit, row.waited_for) for row in rows),
+        rows,
+        lambda row: (row.day, row.used, "no limit" if row.limit is None else row.limit, row.waited_for),
         empty="Nothing is written down yet; `scimd serve` does so every few minutes.",
+        json=json,
     )
 
 
 def _print(row: OrganizationRecord, json: bool) -> None:
-    if json:
-        print_json(
-            {
-                "organization": row.slug,
-                "used": row.seats_used,
-                "limit": row.seats,
-                "waiting": row.seats_waited_for,
-                "get_more_seats_url": row.get_more_seats_url,
-            }
-        )
-        return
+    value = {
+        "organization": row.slug,
+        "used": row.seats_used,
+        "limit": row.seats,
+        "waiting": row.seats_waited_for,
+        "get_more_seats_url": row.get_more_seats_url,
+    }
     total = "no limit" if row.seats is None else f"of {row.seats}"
-    out.print(f"{row.slug}: {row.seats_used} seats used, {total}; {row.seats_waited_for} people wait.")
+    sentences = [f"{row.slug}: {row.seats_used} seats used, {total}; {row.seats_waited_for} people wait."]
     if row.get_more_seats_url and row.seats is not None and row.seats_used >= row.seats:
-        out.print(f"Get more seats: {row.get_more_seats_url}")
+        sentences.append(f"Get more seats: {row.get_more_seats_url}")
+    said(value, *sentences, json=json)

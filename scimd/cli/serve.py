@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scimd import app as composition
-from scimd.cli.common import ConfigOption, JsonOption, guarded, load, out, print_json
+from scimd.cli.common import ConfigOption, JsonOption, guarded, load, said
 from scimd.config import find
 
 
@@ -41,7 +41,4 @@ def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Bring the database's schema up to this version. `serve` does it too."""
 
     revision = guarded(lambda: composition.migrate_schema(load(config)))
-    if json:
-        print_json({"revision": revision})
-    else:
-        out.print(f"The schema is at revision {revision}.")
+    said({"revision": revision}, f"The schema is at revision {revision}.", json=json)

@@ -11,17 +11,15 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     each,
-    organization,
-    print_json,
-    print_table,
-    run,
+    in_organization,
+    print_list,
 )
-from scimd.config import Config
 from scimd.core.people import SessionId
-from scimd.org import admin_reads, sessions, sign_in
+from scimd.org import admin_reads, sessions, sign_in_reads
 from scimd.org.sessions import SessionRecord
-from scimd.org.sign_in import AttemptRecord
+from scimd.org.sign_in_reads import AttemptRecord
 from scimd.org.tx import Context, Door
+from scimd.org.windows import Slice, Window
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)
 login_attempt = typer.Typer(name="login-attempt", help="Who tried to sign in.", no_args_is_help=True)
@@ -38,23 +36,19 @@ def list_sessions(
 ) -> None:
     """List live sessions, the most recently active first."""
 
-    async def work(door: Door, _: Config) -> list[SessionRecord]:
-        owner = await organization(door, org)
-        who = await admin_reads.find_person(door, owner.id, user) if user else None
-        return await sessions.list_sessions(door, owner.id, person_id=who, limit=limit)
+    async def work(door: Door, ctx: Context) -> Slice[SessionRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        window = Window(limit, None, "-last_active")
+        return await sign_in_reads.list_sessions(door, ctx.org_id, window, person_id=who, live=True)
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work).rows
+    print_list(
         "Sessions",
         ("User", "Device", "IP address", "Started", "Last active", "Id"),
-        (
-            (row.display_name, row.user_agent, row.ip, row.started_at, row.last_active_at, row.id)
-            for row in rows
-        ),
+        rows,
+        lambda row: (row.display_name, row.device, row.ip, row.started_at, row.last_active_at, row.id),
         empty="Nobody is signed in.",
+        json=json,
     )
 
 
@@ -75,20 +69,30 @@ def revoke(
 
 @login_attempt.command("list")
 def list_attempts(
-    limit: Limit = 200, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
+    user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
+    address: Annotated[str | None, typer.Option(help="Only with this address, as it was typed.")] = None,
+    ip: Annotated[str | None, typer.Option(help="Only from this IP address.")] = None,
+    success: Annotated[bool | None, typer.Option("--success/--failed", help="Only these.")] = None,
+    limit: Limit = 200,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """List sign-in attempts, the newest first, with why they failed."""
 
-    async def work(door: Door, _: Config) -> list[AttemptRecord]:
-        return await sign_in.list_attempts(door, (await organization(door, org)).id, limit=limit)
+    async def work(door: Door, ctx: Context) -> Slice[AttemptRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        window = Window(limit, None, "-at")
+        return await sign_in_reads.list_attempts(
+            door, ctx.org_id, window, person_id=who, address=address, ip=ip, success=success
+        )
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, work).rows
+    print_list(
         "Login attempts",
         ("Timestamp", "User", "IP address", "Status", "Reason"),
-        ((row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason) for row in rows),
+        rows,
+        lambda row: (row.at, row.address, row.ip, "Success" if row.success else "Failed", row.reason),
         empty="Nobody has tried to sign in.",
+        json=json,
     )

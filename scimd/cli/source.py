@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -16,17 +16,22 @@ from scimd.cli.common import (
     organization,
     out,
     print_json,
+    print_list,
     print_table,
     run,
+    said,
 )
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import source_upkeep, sources
-from scimd.org.sources import Released, SourceRecord
+from scimd.org import source_states, source_upkeep, sources
+from scimd.org.source_states import Released
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="The source, or org/name.")]
+T = TypeVar("T")
 
 
 @app.command("list")
@@ -38,24 +43,30 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
         return await sources.list_sources(door, only)
 
     rows = run(config, work)
-    if json:
-        print_json([_as_json(row) for row in rows])
-        return
-    print_table(
+    print_list(
         "Sources",
         ("Source", "Connector", "State", "Invite", "People", "Groups", "Last success", "Next run", "Trouble"),
-        (
-            (f"{row.org_slug}/{row.name}", row.connector or "scim", row.state, row.invite, row.user_count,
-             row.group_count, row.last_success_at, row.next_run_at, row.quarantine_cause)
-            for row in rows
+        rows,
+        lambda row: (
+            f"{row.org_slug}/{row.name}",
+            row.connector or "scim",
+            row.state,
+            row.invite,
+            row.user_count,
+            row.group_count,
+            row.last_success_at,
+            row.next_run_at,
+            row.quarantine_cause,
         ),
         empty="There is no source yet. Declare one in the config, or: scimd token create --source NAME",
-    )  # fmt: skip
+        as_json=_as_json,
+        json=json,
+    )
 
 
 @app.command("release")
 def release(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
+    name: Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -64,48 +75,31 @@ def release(
 
     async def preview(door: Door, _: Config) -> tuple[SourceRecord, Released]:
         found = await sources.resolve(door, name)
-        return found, await sources.preview_release(door, found.org_id, found.id)
-
-    async def work(door: Door, _: Config) -> Released:
-        found = await sources.resolve(door, name)
-        return await sources.release(door, context(door, found.org_id), found.id)
+        return found, await source_states.preview_release(door, found.org_id, found.id)
 
     if not yes and not json:
         found, counts = run(config, preview)
         if found.state == "staged":
             typer.confirm(f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?", abort=True)
-    done = run(config, work)
-    if json:
-        print_json({"source": name, "people": done.people, "mails": done.mails})
-    else:
-        out.print(f"Released {name}: {done.people} people, {done.mails} mails.")
+    done = _changed(config, name, source_states.release)
+    said(
+        {"source": name, "people": done.people, "mails": done.mails},
+        f"Released {name}: {done.people} people, {done.mails} mails.",
+        json=json,
+    )
 
 
 @app.command("recover")
-def recover(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
+def recover(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """End a source's quarantine: it is read in the worker's next turn."""
-
-    async def work(door: Door, _: Config) -> SourceRecord:
-        found = await sources.resolve(door, name)
-        return await source_upkeep.recover(door, context(door, found.org_id), found.id)
-
-    found = run(config, work)
-    if json:
-        print_json(_as_json(found))
-    else:
-        out.print(f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.")
+    found = _changed(config, name, source_upkeep.recover)
+    said(
+        _as_json(found), f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.", json=json
+    )
 
 
 @app.command("show")
-def show(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
+def show(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Show one source: how it is set, and how it is doing."""
     row = run(config, lambda door, _: sources.resolve(door, name))
     if json:
@@ -120,11 +114,7 @@ def show(
 
 
 @app.command("export")
-def export(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
+def export(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Print the source as it would stand in the config file; secrets only by reference."""
     row = run(config, lambda door, _: sources.resolve(door, name))
     if json:
@@ -134,38 +124,25 @@ def export(
 
 
 @app.command("pause")
-def pause(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
+def pause(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Stop a connector's runs, or a SCIM source's tokens; what it said stays."""
-    _put(name, sources.pause, config, json)
+    row = _changed(config, name, source_states.pause)
+    said(_as_json(row), f"{name} is {row.state}.", json=json)
 
 
 @app.command("resume")
-def resume(
-    name: Annotated[str, typer.Argument(help="The source, or org/name.")],
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
+def resume(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Undo a pause."""
-    _put(name, sources.resume, config, json)
+    row = _changed(config, name, source_states.resume)
+    said(_as_json(row), f"{name} is {row.state}.", json=json)
 
 
-_Change = Callable[[Door, Context, SourceId], Awaitable[SourceRecord]]
-
-
-def _put(name: str, change: _Change, config: Path | None, json: bool) -> None:
-    async def work(door: Door, _: Config) -> SourceRecord:
+def _changed(config: Path | None, name: str, change: Callable[[Door, Context, SourceId], Awaitable[T]]) -> T:
+    async def work(door: Door, _: Config) -> T:
         found = await sources.resolve(door, name)
         return await change(door, context(door, found.org_id), found.id)
 
-    row = run(config, work)
-    if json:
-        print_json(_as_json(row))
-    else:
-        out.print(f"{name} is {row.state}.")
+    return run(config, work)
 
 
 def _as_json(row: SourceRecord) -> dict[str, object]:
@@ -176,6 +153,7 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "connector": row.connector or "scim",
         "state": row.state,
         "invite": row.invite,
+        "auto_approve": row.auto_approve,
         "priority": row.priority,
         "ceiling": row.ceiling,
         "declared_in": row.declared_in,

@@ -14,21 +14,20 @@ from scimd.cli.common import (
     OrgOption,
     cell,
     context,
+    in_organization,
     lifetime,
-    organization,
     organization_for_push,
-    out,
-    print_json,
-    print_table,
+    print_list,
     run,
+    said,
 )
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
 from scimd.org import request_log, sources, tokens
 from scimd.org.sources import NewSource
-from scimd.org.tokens import NewToken, TokenRecord
-from scimd.org.tx import Door
+from scimd.org.tokens import NewToken
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="token", help="Tokens with which identity providers push.", no_args_is_help=True)
 app.add_typer(token_client.app)
@@ -68,36 +67,36 @@ def create(
 
 
 def _show(made: NewToken, json: bool) -> None:
-    if json:
-        print_json({"id": made.id, "token": made.token})
-        return
-    out.print(f"Token {made.id}. It is shown this once; put it where the identity provider asks for it:")
-    out.print(made.token)
+    said(
+        {"id": made.id, "token": made.token},
+        f"Token {made.id}. It is shown this once; put it where the identity provider asks for it:",
+        made.token,
+        json=json,
+    )
 
 
 @app.command("list")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the tokens, never their text."""
-
-    async def work(door: Door, _: Config) -> list[TokenRecord]:
-        owner = await organization(door, org)
-        return await tokens.list_tokens(door, owner.id)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: tokens.list_tokens(door, ctx.org_id))
+    print_list(
         "Tokens",
         ("Id", "Source", "Name", "Profile", "Scopes", "Made", "Expires", "Last used", "Revoked"),
-        (
-            (row.id, row.source_name, row.name, row.profile, row.scopes, row.created_at,
-             row.expires_at or "never",
-             row.last_used_at or "never", row.revoked_at)
-            for row in rows
+        rows,
+        lambda row: (
+            row.id,
+            row.source_name,
+            row.name,
+            row.profile,
+            row.scopes,
+            row.created_at,
+            row.expires_at or "never",
+            row.last_used_at or "never",
+            row.revoked_at,
         ),
         empty="There is no token yet. Make one: scimd token create --source NAME",
-    )  # fmt: skip
+        json=json,
+    )
 
 
 @app.command("rotate")
@@ -110,12 +109,11 @@ def rotate(
 ) -> None:
     """Make a token's successor, which may do the same. It is shown once."""
 
-    async def work(door: Door, _: Config) -> NewToken:
-        owner = await organization(door, org)
+    async def work(door: Door, ctx: Context) -> NewToken:
         beside = lifetime(overlap, "--overlap") or timedelta(0)
-        return await tokens.rotate(door, context(door, owner.id), TokenId(token_id), beside)
+        return await tokens.rotate(door, ctx, TokenId(token_id), beside)
 
-    _show(run(config, work), json)
+    _show(in_organization(config, org, work), json)
 
 
 @app.command("revoke")
@@ -126,16 +124,8 @@ def revoke(
     json: JsonOption = False,
 ) -> None:
     """End a token. Its next request is refused."""
-
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        await tokens.revoke(door, context(door, owner.id), TokenId(token_id))
-
-    run(config, work)
-    if json:
-        print_json({"id": token_id, "revoked": True})
-    else:
-        out.print(f"Token {token_id} is revoked.")
+    in_organization(config, org, lambda door, ctx: tokens.revoke(door, ctx, TokenId(token_id)))
+    said({"id": token_id, "revoked": True}, f"Token {token_id} is revoked.", json=json)
 
 
 @app.command("trace")
@@ -149,17 +139,14 @@ def trace(
 ) -> None:
     """Put a token's successful reads into the request log, too, for a while."""
 
-    async def work(door: Door, _: Config) -> datetime | None:
-        owner = await organization(door, org)
+    async def work(door: Door, ctx: Context) -> datetime | None:
         span = None if off else lifetime(lasting, "--for")
-        return await request_log.trace(door, context(door, owner.id), TokenId(token_id), span)
+        return await request_log.trace(door, ctx, TokenId(token_id), span)
 
-    until = run(config, work)
-    if json:
-        print_json({"id": token_id, "trace_until": until})
-    elif until is None:
-        out.print(f"Token {token_id} is not traced any more.")
-    else:
-        out.print(
-            f"Token {token_id} is traced until {cell(until)}. Look: scimd scim-log list --token {token_id}"
-        )
+    until = in_organization(config, org, work)
+    is_so = (
+        "is not traced any more."
+        if until is None
+        else f"is traced until {cell(until)}. Look: scimd scim-log list --token {token_id}"
+    )
+    said({"id": token_id, "trace_until": until}, f"Token {token_id} {is_so}", json=json)

@@ -10,21 +10,17 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
+    in_organization,
     lifetime,
-    organization,
-    out,
-    print_json,
-    print_table,
-    run,
+    print_list,
+    said,
 )
-from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
 from scimd.org import api_tokens
 from scimd.org.api_tokens import ApiTokenRecord
 from scimd.org.tokens import NewToken
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="api", help="API tokens of people and of services.", no_args_is_help=True)
 
@@ -47,50 +43,49 @@ def create(
 ) -> None:
     """Make an API token. It is shown once."""
 
-    async def work(door: Door, _: Config) -> NewToken:
+    async def work(door: Door, ctx: Context) -> NewToken:
         if (person is None) == (service is None):
             raise InvalidValue("--person", "say whose token: --person ADDRESS or --service NAME")
         duration = lifetime(expires, "--expires")
-        owner = await organization(door, org)
         until = None if duration is None else door.clock() + duration
-        ctx = context(door, owner.id)
         if service is not None:
             return await api_tokens.create_service(door, ctx, service, permission or (), expires_at=until)
-        person_id = await api_tokens.person_by_address(door, owner.id, person or "")
+        person_id = await api_tokens.person_by_address(door, ctx.org_id, person or "")
         return await api_tokens.create_personal(
             door, ctx, person_id, name, permissions=permission or None, expires_at=until
         )
 
-    made = run(config, work)
-    if json:
-        print_json({"id": made.id, "token": made.token})
-        return
-    out.print(f"API token {made.id}. It is shown this once:")
-    out.print(made.token)
+    made = in_organization(config, org, work)
+    said(
+        {"id": made.id, "token": made.token},
+        f"API token {made.id}. It is shown this once:",
+        made.token,
+        json=json,
+    )
 
 
 @app.command("list")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the API tokens, never their text."""
-
-    async def work(door: Door, _: Config) -> list[ApiTokenRecord]:
-        owner = await organization(door, org)
-        return await api_tokens.list_tokens(door, context(door, owner.id))
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: api_tokens.list_tokens(door, ctx))
+    print_list(
         "API tokens",
         ("Id", "Of", "Name", "Permissions", "Made by", "Made", "Expires", "Last used", "Revoked"),
-        (
-            (row.id, row.display_name or "service", row.name, _allowed(row), row.created_by, row.created_at,
-             row.expires_at or "never", row.last_used_at or "never", row.revoked_at)
-            for row in rows
+        rows,
+        lambda row: (
+            row.id,
+            row.display_name or "service",
+            row.name,
+            _allowed(row),
+            row.created_by,
+            row.created_at,
+            row.expires_at or "never",
+            row.last_used_at or "never",
+            row.revoked_at,
         ),
         empty="There is no API token yet. Make one: scimd token api create --person ADDRESS",
-    )  # fmt: skip
+        json=json,
+    )
 
 
 def _allowed(row: ApiTokenRecord) -> object:
@@ -105,13 +100,5 @@ def revoke(
     json: JsonOption = False,
 ) -> None:
     """End an API token. Its next request is refused."""
-
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        await api_tokens.revoke(door, context(door, owner.id), TokenId(token_id))
-
-    run(config, work)
-    if json:
-        print_json({"id": token_id, "revoked": True})
-    else:
-        out.print(f"API token {token_id} is revoked.")
+    in_organization(config, org, lambda door, ctx: api_tokens.revoke(door, ctx, TokenId(token_id)))
+    said({"id": token_id, "revoked": True}, f"API token {token_id} is revoked.", json=json)

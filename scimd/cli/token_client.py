@@ -12,19 +12,19 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    in_organization,
     lifetime,
     organization,
     organization_for_push,
-    out,
-    print_json,
-    print_table,
+    print_list,
     run,
+    said,
 )
 from scimd.config import Config
 from scimd.core.bearer import TOKEN_ENDPOINT
 from scimd.core.people import TokenId
 from scimd.org import oauth, sources
-from scimd.org.oauth import ClientRecord, NewSecret
+from scimd.org.oauth import NewSecret
 from scimd.org.sources import NewSource
 from scimd.org.tx import Door
 
@@ -68,38 +68,37 @@ def create(
 
 
 def _show(made: NewSecret, public_url: str, json: bool) -> None:
-    if json:
-        print_json({"client_id": made.client_id, "client_secret": made.secret})
-        return
-    out.print(f"Client id:      {made.client_id}")
-    out.print(f"Client secret:  {made.secret}")
-    out.print(f"Token endpoint: {public_url}{TOKEN_ENDPOINT}")
-    out.print("The secret is shown this once; put it where the identity provider asks for it.")
+    said(
+        {"client_id": made.client_id, "client_secret": made.secret},
+        f"Client id:      {made.client_id}",
+        f"Client secret:  {made.secret}",
+        f"Token endpoint: {public_url}{TOKEN_ENDPOINT}",
+        "The secret is shown this once; put it where the identity provider asks for it.",
+        json=json,
+    )
 
 
 @app.command("list")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the clients with the ends of their secrets, never the secrets."""
-
-    async def work(door: Door, _: Config) -> list[ClientRecord]:
-        owner = await organization(door, org)
-        return await oauth.list_clients(door, owner.id)
-
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    rows = in_organization(config, org, lambda door, ctx: oauth.list_clients(door, ctx.org_id))
+    print_list(
         "OAuth clients",
         ("Client id", "Source", "Name", "Profile", "Scopes", "Secrets end", "Last used", "Revoked"),
-        (
-            (row.id, row.source_name, row.name, row.profile, row.scopes,
-             [secret.expires_at or "never" for secret in row.secrets], row.last_used_at or "never",
-             row.revoked_at)
-            for row in rows
+        rows,
+        lambda row: (
+            row.id,
+            row.source_name,
+            row.name,
+            row.profile,
+            row.scopes,
+            [secret.expires_at or "never" for secret in row.secrets],
+            row.last_used_at or "never",
+            row.revoked_at,
         ),
         empty="There is no client yet. Make one: scimd token client create --source NAME",
-    )  # fmt: skip
+        json=json,
+    )
 
 
 @app.command("rotate")
@@ -129,13 +128,9 @@ def revoke(
     client_id: _CLIENT, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """End a client, its secrets and its access tokens. The next request is refused."""
-
-    async def work(door: Door, _: Config) -> None:
-        owner = await organization(door, org)
-        await oauth.revoke_client(door, context(door, owner.id), TokenId(client_id))
-
-    run(config, work)
-    if json:
-        print_json({"client_id": client_id, "revoked": True})
-    else:
-        out.print(f"Client {client_id} is revoked, and with it every access token that it fetched.")
+    in_organization(config, org, lambda door, ctx: oauth.revoke_client(door, ctx, TokenId(client_id)))
+    said(
+        {"client_id": client_id, "revoked": True},
+        f"Client {client_id} is revoked, and with it every access token that it fetched.",
+        json=json,
+    )

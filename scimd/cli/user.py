@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -10,17 +12,39 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    organization,
-    out,
-    print_json,
-    print_table,
-    run,
+    in_organization,
+    print_list,
 )
-from scimd.config import Config
-from scimd.org import reads
-from scimd.org.tx import Door
+from scimd.core.errors import InvalidValue
+from scimd.core.people import OrgId
+from scimd.org import named, project_upkeep, settings, sources, user_reads
+from scimd.org.tx import Context, Door
+from scimd.org.user_reads import UserFilter, UserRow
+from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="user", help="People.", no_args_is_help=True)
+
+#: What the list can show, by the name that ``--columns`` takes.
+COLUMNS: Mapping[str, tuple[str, Callable[[UserRow], object]]] = {
+    "name": ("Name", lambda row: row.display_name),
+    "user-name": ("User name", lambda row: row.user_name),
+    "email": ("Address", lambda row: row.email),
+    "roles": ("Roles", lambda row: row.roles),
+    "status": ("Status", lambda row: row.status),
+    "causes": ("Causes", lambda row: row.causes),
+    "seat": ("Seat", lambda row: row.has_seat),
+    "approved": ("Approved", lambda row: row.approved),
+    "team": ("Team", lambda row: row.team and row.team.name),
+    "projects": ("Projects", lambda row: [f"{each.name} ({each.role})" for each in row.projects]),
+    "licences": ("Licences", lambda row: [each.name for each in row.licences]),
+    "source": ("Source", lambda row: row.source.name if row.source else "local"),
+    "created": ("Created", lambda row: row.created_at),
+    "created-by": ("Created by", lambda row: row.created_by),
+    "last-login": ("Last login", lambda row: row.last_login_at),
+    "id": ("Id", lambda row: row.id),
+}
+_SHOWN = "name,user-name,email,status,causes,roles,projects,source,id"
+_SORTS = ", ".join(user_reads.SORTS).replace("_", "-")
 
 
 @app.command("list")
@@ -28,61 +52,92 @@ def list_(
     org: OrgOption = None,
     search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
     status: Annotated[Literal["active", "pending", "inactive"] | None, typer.Option()] = None,
+    role: Annotated[str | None, typer.Option(help="Primary or among the role set.")] = None,
+    team: Annotated[str | None, typer.Option(help="The team's name.")] = None,
+    project: Annotated[str | None, typer.Option(help="The project's name.")] = None,
+    licence: Annotated[str | None, typer.Option(help="The licence's name.")] = None,
+    source: Annotated[str | None, typer.Option(help="The source that owns them; local: none does.")] = None,
+    kind: Annotated[Literal["person", "service"] | None, typer.Option()] = None,
+    seat: Annotated[bool | None, typer.Option("--seat/--no-seat", help="Who has one, or has none.")] = None,
+    approved: Annotated[bool | None, typer.Option("--approved/--not-approved")] = None,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those who can be restored, instead.")] = False,
+    lapsed: Annotated[
+        bool, typer.Option("--lapsed", help="Those here only by an invitation that is over, instead.")
+    ] = False,
+    sort: Annotated[str, typer.Option(help=f"By {_SORTS}; with - before it downwards.")] = "created",
+    columns: Annotated[str, typer.Option(help=f"Which to show, of {', '.join(COLUMNS)}.")] = _SHOWN,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List people with their status and its causes."""
+    """List people with their status and its causes; searched, narrowed and sorted."""
+    shown = [_column(name.strip()) for name in columns.split(",")]
+    window = Window(limit, Place(None, after) if after else None, _sort(sort, after))
 
-    async def work(door: Door, _: Config) -> list[reads.PersonRow]:
-        owner = await organization(door, org)
-        return await reads.list_people(door, owner.id, search=search, status=status, limit=limit, after=after)
+    async def work(door: Door, ctx: Context) -> tuple[Slice[UserRow], str | None]:
+        owner = ctx.org_id
+        only = UserFilter(
+            q=search,
+            status=status,
+            role=role,
+            team=(await named.by_name(door, owner, "team", team)).id if team else None,
+            project=(await project_upkeep.by_name(door, owner, project)).id if project else None,
+            licence=(await named.by_name(door, owner, "licence", licence)).id if licence else None,
+            source=await _source(door, owner, source) if source not in (None, "local") else None,
+            local=True if source == "local" else None,
+            kind=kind,
+            has_seat=seat,
+            approved=approved,
+            deleted=deleted,
+            lapsed=lapsed,
+        )
+        return await user_reads.list_users(door, owner, only, window), await settings.active_label(
+            door, owner
+        )
 
-    rows = run(config, work)
-    if json:
-        print_json(rows)
-        return
-    print_table(
+    found, active = in_organization(config, org, work)
+    print_list(
         "People",
-        ("Name", "User name", "Address", "Status", "Causes", "Role", "Projects", "Source", "Id"),
-        (
-            (row.display_name, row.local_user_name, row.sign_in_address, row.status, row.causes,
-             row.primary_role, row.projects, row.source_name or "local", row.id)
-            for row in rows
-        ),
+        [title for title, _ in shown],
+        found.rows,
+        lambda row: [value(replace(row, status=status_of(row, active))) for _, value in shown],
         empty="Nobody is there yet, or nobody fits.",
-    )  # fmt: skip
-    if len(rows) == limit:
-        out.print(f"There may be more: --after {rows[-1].id}")
+        more=_more(found, window),
+        json=json,
+    )
 
 
-@app.command("show")
-def show(
-    who: Annotated[str, typer.Argument(help="An id, a user name or an address.")],
-    org: OrgOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show one person: standing, and the fact and rule behind each part of it."""
+def _more(found: Slice[UserRow], window: Window) -> str | None:
+    if not found.next:
+        return None
+    go_on = f"--after {found.rows[-1].id}" if window.by == "created" else "a higher --limit shows it"
+    return f"There is more: {go_on}"
 
-    async def work(door: Door, _: Config) -> reads.PersonPage:
-        owner = await organization(door, org)
-        return await reads.show_person(door, owner.id, who)
 
-    page = run(config, work)
-    if json:
-        print_json(page)
-        return
-    row = page.person
-    out.print(f"[bold]{row.display_name}[/bold]  {row.sign_in_address or 'no address'}  {row.id}")
-    causes = f" ({', '.join(row.causes)})" if row.causes else ""
-    out.print(f"{row.status}{causes}, {'has' if row.has_seat else 'no'} seat, role {row.primary_role}")
-    print_table("Sources", ("Source", "External id", "User name", "Active", "State"),
-        ((a.source_name, a.external_id, a.user_name, a.active, a.state) for a in page.assertions),
-        empty="No source speaks of this person.",
-    )  # fmt: skip
-    print_table("Why", ("About", "Fact", "Outcome", "Because"),
-        ((reason.about, reason.fact, reason.verdict, reason.why) for reason in page.standing.reasons),
-        empty="",
-    )  # fmt: skip
+def _column(name: str) -> tuple[str, Callable[[UserRow], object]]:
+    if name not in COLUMNS:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(COLUMNS)}.", param_hint="--columns")
+    return COLUMNS[name]
+
+
+def _sort(text: str, after: str | None) -> str:
+    """The sort as the door takes it: ``last-login`` → ``last_login``."""
+    down, name = text.startswith("-"), text.removeprefix("-").replace("-", "_")
+    if name not in user_reads.SORTS:
+        raise typer.BadParameter(f"{text!r} is none of {_SORTS}.", param_hint="--sort")
+    if after and name != "created":
+        raise typer.BadParameter("goes on in the order of creation only.", param_hint="--after")
+    return f"-{name}" if down else name
+
+
+async def _source(door: Door, org_id: OrgId, name: str | None) -> str:
+    for row in await sources.list_sources(door, org_id):
+        if row.name == name:
+            return row.id
+    raise InvalidValue("--source", f"there is no source {name!r}; `scimd source list` names them")
+
+
+def status_of(row: UserRow, active: str | None) -> str:
+    """The status as the organization calls it."""
+    return active if active and row.status == "active" else row.status

@@ -10,15 +10,11 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
     each_person,
-    organization,
-    out,
-    print_json,
-    run,
+    in_organization,
+    said,
 )
 from scimd.cli.user_import import import_
-from scimd.config import Config
 from scimd.core.people import UNSET, LicenceId, OrgId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
 from scimd.org import (
@@ -71,19 +67,18 @@ def add(
 ) -> None:
     """Add a person directly; a link to set a password goes by mail and works for three hours."""
 
-    async def work(door: Door, _: Config) -> PersonId:
-        owner = await organization(door, org)
+    async def work(door: Door, ctx: Context) -> PersonId:
         new = NewPerson(
             email,
             user_name,
             display_name,
             RoleName(role),
-            await projects_named(door, owner.id, project or []) or None,
-            TeamId((await named.by_name(door, owner.id, "team", team)).id) if team else None,
+            await projects_named(door, ctx.org_id, project or []) or None,
+            TeamId((await named.by_name(door, ctx.org_id, "team", team)).id) if team else None,
         )
-        return await local_people.add(door, context(door, owner.id), new)
+        return await local_people.add(door, ctx, new)
 
-    _added(run(config, work), json)
+    _added(in_organization(config, org, work), json)
 
 
 def add_service(
@@ -98,19 +93,12 @@ def add_service(
     """Add a service account: no mail, no password, no seat; no source ever matches it."""
     new = NewServiceAccount(user_name, display_name or user_name, owner, RoleName(role))
 
-    async def work(door: Door, _: Config) -> PersonId:
-        return await local_people.add_service_account(
-            door, context(door, (await organization(door, org)).id), new
-        )
-
-    _added(run(config, work), json)
+    made = in_organization(config, org, lambda door, ctx: local_people.add_service_account(door, ctx, new))
+    _added(made, json)
 
 
 def _added(person_id: PersonId, json: bool) -> None:
-    if json:
-        print_json({"id": person_id})
-    else:
-        out.print(f"Added: {person_id}")
+    said({"id": person_id}, f"Added: {person_id}", json=json)
 
 
 async def projects_named(door: Door, org_id: OrgId, words: list[str]) -> dict[ProjectId, RoleName]:

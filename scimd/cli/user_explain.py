@@ -11,17 +11,15 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    organization,
+    in_organization,
     out,
     print_json,
     print_table,
-    run,
 )
-from scimd.config import Config
 from scimd.core.standing import Reason
 from scimd.org import labels, reads
 from scimd.org.reads import PersonPage
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 _ORDER = ("status", "owner", "seat", "role", "project", "team", "licence")
 
@@ -39,12 +37,11 @@ def explain(
 ) -> None:
     """Explain somebody's access: for each part of it the facts and rules, the winners and the losers."""
 
-    async def work(door: Door, _: Config) -> tuple[PersonPage, Mapping[str, str]]:
-        owner = await organization(door, org)
-        page = await reads.show_person(door, owner.id, who)
-        return page, await labels.names_of(door, owner.id, _mentioned(page.standing.reasons))
+    async def work(door: Door, ctx: Context) -> tuple[PersonPage, Mapping[str, str]]:
+        page = await reads.show_person(door, ctx.org_id, who)
+        return page, await labels.names_of(door, ctx.org_id, _mentioned(page.standing.reasons))
 
-    page, names = run(config, work)
+    page, names = in_organization(config, org, work)
     reasons = [_named(each, names) for each in sorted(page.standing.reasons, key=_place)]
     if json:
         print_json(

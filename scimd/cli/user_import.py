@@ -11,19 +11,15 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
-    organization,
+    in_organization,
     out,
     print_json,
     print_results,
     print_table,
-    run,
 )
-from scimd.config import Config
 from scimd.org import importing
 from scimd.org.by_hand import RowResult
-from scimd.org.importing import AppliedRow, ImportPlan
-from scimd.org.tx import Door
+from scimd.org.importing import ImportPlan
 
 
 def import_(
@@ -46,11 +42,9 @@ def import_(
     except UnicodeDecodeError as exc:
         raise typer.BadParameter(f"{file} is not in UTF-8.") from exc
 
-    async def planned(door: Door, _: Config) -> ImportPlan:
-        owner = await organization(door, org)
-        return await importing.plan(door, context(door, owner.id), text, "add" if add else "invite")
-
-    plan = run(config, planned)
+    plan = in_organization(
+        config, org, lambda door, ctx: importing.plan(door, ctx, text, "add" if add else "invite")
+    )
     if not json:
         _show(plan)
     elif not yes:
@@ -61,11 +55,7 @@ def import_(
     if not yes:
         typer.confirm("Apply it?", abort=True)
 
-    async def applied(door: Door, _: Config) -> list[AppliedRow]:
-        owner = await organization(door, org)
-        return await importing.apply(door, context(door, owner.id), plan.sealed)
-
-    rows = run(config, applied)
+    rows = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))
     print_results([RowResult(row.email, row.refusal) for row in rows], "done", json)
 
 

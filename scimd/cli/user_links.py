@@ -10,16 +10,12 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
-    context,
-    organization,
-    out,
-    print_json,
-    run,
+    in_organization,
+    said,
 )
-from scimd.config import Config
 from scimd.core.people import PersonId
 from scimd.org import admin_reads, linking, merging
-from scimd.org.tx import Door
+from scimd.org.tx import Context, Door
 
 OneWho = Annotated[str, typer.Argument(help="An id, a user name or an address.")]
 SourceOption = Annotated[str, typer.Option(help="The source's name.")]
@@ -41,18 +37,13 @@ def link(
 ) -> None:
     """Make a source's entry this person's: at once, or when it comes."""
 
-    async def work(door: Door, _: Config) -> bool:
-        owner = await organization(door, org)
-        person_id = await admin_reads.find_person(door, owner.id, who)
-        return await linking.link(door, context(door, owner.id), person_id, source, entry)
+    async def work(door: Door, ctx: Context) -> bool:
+        person_id = await admin_reads.find_person(door, ctx.org_id, who)
+        return await linking.link(door, ctx, person_id, source, entry)
 
-    linked = run(config, work)
-    if json:
-        print_json({"who": who, "source": source, "entry": entry, "linked": linked})
-    elif linked:
-        out.print(f"{who}: linked to {entry} of {source}")
-    else:
-        out.print(f"{who}: {entry} is linked when {source} brings it")
+    linked = in_organization(config, org, work)
+    became = f"linked to {entry} of {source}" if linked else f"{entry} is linked when {source} brings it"
+    said({"who": who, "source": source, "entry": entry, "linked": linked}, f"{who}: {became}", json=json)
 
 
 def unlink(
@@ -64,16 +55,16 @@ def unlink(
 ) -> None:
     """Make what a source says of somebody a person of its own again."""
 
-    async def work(door: Door, _: Config) -> PersonId:
-        owner = await organization(door, org)
-        person_id = await admin_reads.find_person(door, owner.id, who)
-        return await linking.unlink(door, context(door, owner.id), person_id, source)
+    async def work(door: Door, ctx: Context) -> PersonId:
+        person_id = await admin_reads.find_person(door, ctx.org_id, who)
+        return await linking.unlink(door, ctx, person_id, source)
 
-    new = run(config, work)
-    if json:
-        print_json({"who": who, "source": source, "id": new})
-    else:
-        out.print(f"{who}: unlinked; what {source} says is {new} now")
+    new = in_organization(config, org, work)
+    said(
+        {"who": who, "source": source, "id": new},
+        f"{who}: unlinked; what {source} says is {new} now",
+        json=json,
+    )
 
 
 def merge(
@@ -88,15 +79,11 @@ def merge(
     if not (yes or json):
         typer.confirm(f"Merge {other} into {keep}? This cannot be undone.", abort=True)
 
-    async def work(door: Door, _: Config) -> tuple[PersonId, PersonId]:
-        owner = await organization(door, org)
-        kept = await admin_reads.find_person(door, owner.id, keep)
-        gone = await admin_reads.find_person(door, owner.id, other)
-        await merging.merge(door, context(door, owner.id), kept, gone)
+    async def work(door: Door, ctx: Context) -> tuple[PersonId, PersonId]:
+        kept = await admin_reads.find_person(door, ctx.org_id, keep)
+        gone = await admin_reads.find_person(door, ctx.org_id, other)
+        await merging.merge(door, ctx, kept, gone)
         return kept, gone
 
-    kept, gone = run(config, work)
-    if json:
-        print_json({"id": kept, "merged": gone})
-    else:
-        out.print(f"{other} is {keep} now.")
+    kept, gone = in_organization(config, org, work)
+    said({"id": kept, "merged": gone}, f"{other} is {keep} now.", json=json)

@@ -7,7 +7,7 @@ from a product's own integrations: sign-ins, tokens and settings stay in the aud
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     PERSON_ENABLED = "person.enabled"
     PERSON_REINSTATED = "person.reinstated"
     PERSON_APPROVED = "person.approved"
+    PERSON_APPROVAL_LAPSED = "person.approval_lapsed"
     PERSON_DELETED = "person.deleted"
     PERSON_RESTORED = "person.restored"
     PERSON_PURGED = "person.purged"
@@ -69,12 +70,14 @@ class EventKind(StrEnum):
     PROJECT_ORPHANED = "project.orphaned"
     PROJECT_ARCHIVED = "project.archived"
     PROJECT_RESTORED = "project.restored"
+    PROJECT_LIMIT_CHANGED = "project.limit_changed"
     TEAM_CREATED = "team.created"
     TEAM_RENAMED = "team.renamed"
     TEAM_DELETED = "team.deleted"
     LICENCE_CREATED = "licence.created"
     LICENCE_RENAMED = "licence.renamed"
     LICENCE_DELETED = "licence.deleted"
+    LICENCE_LIMIT_CHANGED = "licence.limit_changed"
     ROLE_CREATED = "role.created"
     ROLE_CHANGED = "role.changed"
     ROLE_DELETED = "role.deleted"
@@ -149,11 +152,14 @@ class Event:
     note: str = ""
 
 
-def changes(person_id: PersonId, before: Standing | None, after: Standing) -> list[Event]:
+def changes(
+    person_id: PersonId, before: Standing | None, after: Standing, given: Collection[Grant] = ()
+) -> list[Event]:
     """What settling writes for a person whose standing was ``before`` (None: they are new).
 
-    Status first, then owner, roles and grants, these in a fixed order. Nothing where nothing changed.
-    Seats are not among them: one that is *held* is settled apart.
+    ``given``: what a hand gave to somebody new, which it told itself. Status first, then owner, roles and
+    grants, these in a fixed order. Nothing where nothing changed. Seats are not among them: one that is
+    *held* is settled apart.
     """
     found: list[Event] = []
 
@@ -172,7 +178,7 @@ def changes(person_id: PersonId, before: Standing | None, after: Standing) -> li
         {"roles": list(before.roles) if before else [USER]},
         {"roles": list(after.roles)},
     )
-    return found + _grants(person_id, before.grants if before else frozenset(), after.grants)
+    return found + _grants(person_id, before.grants if before else frozenset(given), after.grants)
 
 
 def _status(standing: Standing) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Database:
 
     def __init__(self, doors: SqliteDoors | PostgresDoors, tuning: Tuning) -> None:
         self._doors = doors
-        self._tuning = tuning
+        self.tuning = tuning
 
     @classmethod
     def open(cls, url: str, tuning: Tuning = _DEFAULTS) -> Database:
@@ -92,7 +92,7 @@ class Database:
         await self._doors.aclose()
 
     def _limit(self, timeout_s: float | None) -> float:
-        return self._tuning.timeout_s if timeout_s is None else timeout_s
+        return self.tuning.timeout_s if timeout_s is None else timeout_s
 
 
 def _ping(conn: Connection) -> None:

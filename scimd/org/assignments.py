@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
-from scimd.core.events import Event, EventKind, grant_values
-from scimd.core.grants import Grant, Origin
 from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER, EffectKind, OrgRole
 from scimd.db.tables import grants, licences, people, projects, teams
-from scimd.org import by_hand, gates, permissions, returning, standing_rows
+from scimd.org import by_hand, gates, permissions, returning
 from scimd.org.tx import Context, Door, Tx
 
 # ------------------------------------------------------------------------------ roles
@@ -38,7 +36,7 @@ async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
         if role == USER:
             _no_rule_gives(tx, person_id, "role", apart_from=USER)
         if not (role == USER and not _by_hand(tx, person_id, "role")):
-            _take(tx, person_id, _by_hand(tx, person_id, "role"))
+            returning.end_by_hand(tx, _by_hand(tx, person_id, "role"))
             _give(tx, person_id, "role", role)
 
     await door.run(ctx, body)
@@ -79,7 +77,7 @@ def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
     if found is None:
         known = ", ".join(sorted(tx.book.rules.roles))
         raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
-    by_hand.must_hold(tx, found)
+    by_hand.must_hold(tx.ctx, found)
     return found
 
 
@@ -91,18 +89,19 @@ async def set_project(
 ) -> None:
     """Let the person take part in the project, in this project role by hand.
 
-    A stronger role that a group gives still wins. Raises NotFound, InvalidValue.
+    A stronger role that a group gives still wins. Raises NotFound, InvalidValue, and PoolLimitReached
+    where as many take part as may.
     """
     permissions.require(ctx, "projects.manage")
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "project", project_id)
-        _known_project_role(tx, role)
+        _known_project_role(tx, role, "role")
         gates.wants_seat_by_hand(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
         if [row.project_role for row in held] != [role]:
-            _take(tx, person_id, held)
+            returning.end_by_hand(tx, held)
             _give(tx, person_id, "project", project_id, role)
 
     await door.run(ctx, body)
@@ -124,10 +123,11 @@ async def remove_project(door: Door, ctx: Context, person_id: PersonId, project_
     await door.run(ctx, body)
 
 
-def _known_project_role(tx: Tx, role: RoleName) -> None:
+def _known_project_role(tx: Tx, role: RoleName, field: str = "projects") -> None:
+    """Raises InvalidValue for the ``field`` that names it."""
     if role not in tx.book.rules.project_ranks:
         known = ", ".join(tx.book.rules.project_ranks)
-        raise InvalidValue("project role", f"there is no project role {role!r}; there are {known}")
+        raise InvalidValue(field, f"there is no project role {role!r}; there are {known}")
 
 
 def _keeps_a_project(tx: Tx, row: Row[Any]) -> None:
@@ -156,7 +156,7 @@ async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamI
             _must_exist(tx, "team", team_id)
         if [row.target for row in held] == ([team_id] if team_id else []):
             return
-        _take(tx, person_id, held)
+        returning.end_by_hand(tx, held)
         if team_id is not None:
             _give(tx, person_id, "team", team_id)
 
@@ -164,12 +164,16 @@ async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamI
 
 
 async def give_licence(door: Door, ctx: Context, person_id: PersonId, licence_id: LicenceId) -> None:
-    """Give a licence by hand; one that is there by hand already changes nothing. Raises NotFound."""
+    """Give a licence by hand; one that is there by hand already changes nothing.
+
+    Raises NotFound, and PoolLimitReached where as many have it as may.
+    """
     permissions.require(ctx, "seats.manage")
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "licence", licence_id)
+        gates.wants_seat_by_hand(tx, person_id)
         if not _by_hand(tx, person_id, "licence", licence_id):
             _give(tx, person_id, "licence", licence_id)
 
@@ -224,7 +228,7 @@ def assign_more(
     more = {key: value for key, value in (wanted or {}).items() if key not in held}
     teams_held = _by_hand(tx, person_id, "team")
     if team_id is not None and [row.target for row in teams_held] != [team_id]:
-        _take(tx, person_id, teams_held)
+        returning.end_by_hand(tx, teams_held)
     elif teams_held:
         team_id = None
     assign_new(tx, person_id, role, more, team_id)
@@ -235,9 +239,9 @@ def assign_instead(
 ) -> None:
     """Role and projects of an invitation that is edited, in place of those by hand; None stays."""
     if role is not None:
-        _take(tx, person_id, _by_hand(tx, person_id, "role"))
+        returning.end_by_hand(tx, _by_hand(tx, person_id, "role"))
     if wanted is not None:
-        _take(tx, person_id, _by_hand(tx, person_id, "project"))
+        returning.end_by_hand(tx, _by_hand(tx, person_id, "project"))
     assign_new(tx, person_id, role or USER, wanted, None)
 
 
@@ -272,21 +276,7 @@ def _by_hand(tx: Tx, person_id: PersonId, kind: EffectKind, target: str | None =
 def _give(
     tx: Tx, person_id: PersonId, kind: EffectKind, target: str, project_role: RoleName | None = None
 ) -> None:
-    by = tx.ctx.actor.name
-    returning.grant_by_hand(tx, person_id, kind, target, by, project_role)
-    after = grant_values(Grant(kind, target, project_role, Origin("manual", by)))
-    tx.record(Event(EventKind.GRANT_GIVEN, "person", person_id, after=after))
-
-
-def _take(tx: Tx, person_id: PersonId, rows: list[Row[Any]]) -> None:
-    ids = [row.id for row in rows]
-    tx.conn.execute(
-        update(grants).where(grants.c.org_id == tx.org_id, grants.c.id.in_(ids)).values(until=tx.now)
-    )
-    tx.leaving.add(person_id)
-    for row in rows:
-        before = grant_values(standing_rows.grant_of(row))
-        tx.record(Event(EventKind.GRANT_TAKEN, "person", person_id, before=before))
+    returning.grant_by_hand(tx, person_id, kind, target, tx.ctx.actor.name, project_role)
 
 
 def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> None:
@@ -294,7 +284,7 @@ def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> No
     if not held:
         _no_rule_gives(tx, person_id, kind, target)
         raise NotFound(kind, target)
-    _take(tx, person_id, held)
+    returning.end_by_hand(tx, held)
 
 
 def _no_rule_gives(

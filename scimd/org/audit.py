@@ -60,19 +60,20 @@ def write_events(tx: Tx) -> None:
         event_id = _event_id(tx.now, base, number)
         body = {"before": event.before, "after": event.after, "note": event.note}
         salt = tx.chance.bytes(16)
+        ctx = tx.whose(event)
         rows.append(
             {
                 "org_id": tx.org_id,
                 "id": event_id,
                 "at": tx.now,
-                "actor_kind": tx.ctx.actor.kind,
-                "actor_id": tx.ctx.actor.id,
-                "actor_name": tx.ctx.actor.name,
-                "door": tx.ctx.door,
+                "actor_kind": ctx.actor.kind,
+                "actor_id": ctx.actor.id,
+                "actor_name": ctx.actor.name,
+                "door": ctx.door,
                 "kind": event.kind.value,
                 "target_kind": event.target_kind,
                 "target_id": event.target_id,
-                "correlation_id": tx.ctx.correlation_id,
+                "correlation_id": ctx.correlation_id,
                 "audience": event.kind.audience,
                 "digest": digest(salt, body),
             }

@@ -86,12 +86,12 @@ _BY_USER_NAME = _near(assertions.c.user_name_key)
 _BY_PERSON = _near(assertions.c.person_id)
 
 
-def of_person(conn: Connection, org_id: OrgId, source_id: SourceId, person_id: PersonId) -> Row[Any] | None:
-    """The source's own assertion of one person, as ``near`` gives it."""
-    row: Row[Any] | None = _BY_PERSON.first(
-        conn, {"org_id": org_id, "source_id": source_id, "keys": (person_id,)}
-    )
-    return row
+def of_people(
+    conn: Connection, org_id: OrgId, source_id: SourceId, person_ids: Collection[PersonId]
+) -> dict[PersonId, Row[Any]]:
+    """The source's own assertions of these people, as ``near`` gives them."""
+    rows = _BY_PERSON.all(conn, {"org_id": org_id, "source_id": source_id, "keys": person_ids})
+    return {PersonId(row.person_id): row for row in rows}
 
 
 def near(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, select
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
+from scimd.db.among import among
 from scimd.db.locks import upsert
-from scimd.db.tables import credentials, second_factors
+from scimd.db.tables import credentials, recovery_codes, second_factors
 from scimd.org.tx import Tx
 
 
@@ -27,6 +30,21 @@ def drop_password(tx: Tx, person_id: PersonId) -> None:
     done = tx.conn.execute(credentials.delete().where(mine, credentials.c.kind == "password"))
     if done.rowcount:
         tx.record(Event(EventKind.PASSWORD_DROPPED, "person", person_id))
+
+
+def drop_all(tx: Tx, person_ids: Sequence[PersonId]) -> None:
+    """Nothing by which these people came in opens anything any more: password, second factors, codes."""
+    for person_id in person_ids:
+        drop_password(tx, person_id)
+    gone: dict[str, list[str]] = {}
+    for table in (recovery_codes, second_factors):
+        mine = (table.c.org_id == tx.org_id) & among(tx.conn, table.c.person_id, person_ids)
+        for row in tx.conn.execute(table.delete().where(mine).returning(*table.c)):
+            if table is second_factors:
+                gone.setdefault(row.person_id, []).append(row.kind)
+    for owner, kinds in sorted(gone.items()):
+        before = {"kinds": sorted(kinds)}
+        tx.record(Event(EventKind.SECOND_FACTOR_REMOVED, "person", owner, before=before))
 
 
 def password_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:

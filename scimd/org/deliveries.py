@@ -228,6 +228,7 @@ def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:
         address=row.address,
         link=Link(found.purpose, tx.org_id, found.id, found.generation, "mail"),
         expires_at=found.expires_at,
+        told={"first": not person.accepted},  # they have never come in: they learn that they were added
         language=correspondence.language(tx.conn, person, person.settings),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -13,12 +13,13 @@ from scimd.core.errors import InvalidValue, NotFound, NotUnique, Refusal, Versio
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, Document, GroupId, RunId, fold
 from scimd.core.resource import StoredGroup, pack, unpack
-from scimd.db.among import among
+from scimd.db.among import among, one_of, unindexed
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
 from scimd.org import bindings, member_rows, projects, reads, unsettled
 from scimd.org.rulebook import SourceBook
+from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
 
 GroupOutcome: TypeAlias = Literal["created", "updated", "unchanged", "refused"]
@@ -114,6 +115,17 @@ _mine = (
     & (groups.c.state == "live")
 )
 _LOCK = Locking(select(groups).where(_mine, groups.c.id == bindparam("id")))
+_LOCK_ALL = Locking(
+    select(groups)
+    .where(
+        groups.c.org_id == bindparam("org_id"),
+        # By id: without statistics SQLite might walk through all of the source's.
+        unindexed(groups.c.source_id) == bindparam("source_id"),
+        groups.c.state == "live",
+        one_of(groups.c.id),
+    )
+    .order_by(groups.c.id)
+)
 _LOCK_BY_EXTERNAL_ID = Locking(select(groups).where(_mine, groups.c.external_id == bindparam("external_id")))
 _NAMED = Prepared(select(groups.c.id).where(_mine, groups.c.unique_name_key == bindparam("key")))
 
@@ -175,7 +187,7 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
     bindings.bind(tx, source, group_id, wish.external_id, name)
     member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
     if wish.members:
-        member_rows.change(tx, source.id, group_id, wish.members, ())
+        member_rows.change(tx, source.id, {group_id: member_rows.Wanted(wish.members)})
     return group_id
 
 
@@ -238,14 +250,19 @@ def _change_members(
     if replace is not None:
         changes.append(member_rows.replace(tx, source.id, group_id, replace))
     if add or remove:
-        changes.append(member_rows.change(tx, source.id, group_id, add, remove))
-    added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
-    if not added and not removed:
+        wanted = member_rows.Wanted(add, remove)
+        changes.append(member_rows.change(tx, source.id, {group_id: wanted})[group_id])
+    if not any(changes):
         return False
     member_rows.raise_versions(tx, [group_id])
+    _tell(tx, group_id, changes)
+    return True
+
+
+def _tell(tx: Tx, group_id: GroupId, changes: Sequence[member_rows.Change]) -> None:
+    added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
     after = {"added": added, "removed": removed} | _few(changes)
     tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after))
-    return True
 
 
 def _few(changes: Sequence[member_rows.Change], most: int = 100) -> dict[str, list[str]]:
@@ -302,6 +319,15 @@ async def create_group(door: Door, ctx: Context, wish: AssertGroup) -> StoredGro
     return await door.run(ctx, body)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A change of one group."""
+
+    group_id: GroupId
+    change: GroupChange
+    if_match: Callable[[int], bool] | None
+
+
 async def change_group(
     door: Door,
     ctx: Context,
@@ -311,19 +337,49 @@ async def change_group(
     if_match: Callable[[int], bool] | None = None,
 ) -> StoredGroup:
     """Change one group, whole or not at all. Raises NotFound, VersionMismatch, NotUnique, InvalidValue."""
+    wish = _Wish(group_id, change, if_match)
+    named = (*change.add, *change.remove)
+    if change.document is None and change.replace is None:
+        return await _MEMBERS.run(door, ctx, wish, (group_id, *named), max(1, len(named)))
+    return await door.run(ctx, lambda tx: _change_whole(tx, wish))
 
-    def body(tx: Tx) -> StoredGroup:
-        stored = _locked(tx, group_id, if_match)
-        if change.document is not None:
-            _redescribe(tx, stored, change.document)
-        moved = bool(change.replace is not None or change.add or change.remove) and _change_members(
-            tx, group_id, change.add, change.remove, change.replace
-        )
-        if change.document is not None:
-            return reads.must_load_group(tx, group_id)
-        return _as_written(tx, stored, moved)
 
-    return await door.run(ctx, body)
+def _change_whole(tx: Tx, wish: _Wish) -> StoredGroup:
+    group_id, change = wish.group_id, wish.change
+    stored = _may_change(wish, _locked(tx, [group_id]))
+    if change.document is not None:
+        _redescribe(tx, stored, change.document)
+    moved = bool(change.replace is not None or change.add or change.remove) and _change_members(
+        tx, group_id, change.add, change.remove, change.replace
+    )
+    if change.document is not None:
+        return reads.must_load_group(tx, group_id)
+    return _as_written(tx, stored, moved)
+
+
+def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGroup]]:
+    """Add and remove members of many groups, of which each is refused alone."""
+    rows = _locked(tx, [wish.group_id for wish in wishes])
+    outcomes: list[Outcome[StoredGroup]] = []
+    wanted: dict[GroupId, member_rows.Wanted] = {}
+    for wish in wishes:
+        try:
+            outcomes.append(_as_written(tx, _may_change(wish, rows), moved=False))
+        except (NotFound, VersionMismatch) as refusal:
+            outcomes.append(refusal)
+        else:
+            wanted[wish.group_id] = member_rows.Wanted(wish.change.add, wish.change.remove)
+    changes = member_rows.change(tx, tx.book.source(tx.ctx.source_id).id, wanted)
+    member_rows.raise_versions(tx, [group_id for group_id, change in changes.items() if change])
+    for n, wish in enumerate(wishes):
+        if done := changes.get(wish.group_id):
+            outcomes[n] = _as_written(tx, rows[wish.group_id], moved=True)
+            tx.concerns(n, (wish.group_id, *done.people_added, *done.people_removed))
+            _tell(tx, wish.group_id, [done])
+    return outcomes
+
+
+_MEMBERS: Kind[_Wish, StoredGroup] = Kind("change members", _change_members_of, lambda tx, outcomes: outcomes)
 
 
 def _redescribe(tx: Tx, stored: Row[Any], change: Callable[[Document], Document]) -> None:
@@ -347,15 +403,19 @@ def _as_written(tx: Tx, row: Row[Any], moved: bool) -> StoredGroup:
     return StoredGroup(row.id, bytes(row.document), row.version + moved, row.created_at, changed_at)
 
 
-def _locked(tx: Tx, group_id: GroupId, if_match: Callable[[int], bool] | None) -> Row[Any]:
-    rows: list[Row[Any]] = _LOCK.all(
-        tx.conn, {"org_id": tx.org_id, "source_id": tx.ctx.source_id, "id": group_id}
-    )
-    if not rows:
-        raise NotFound("group", group_id)
-    if if_match is not None and not if_match(rows[0].version):
-        raise VersionMismatch(group_id, str(rows[0].version))
-    return rows[0]
+def _locked(tx: Tx, group_ids: Sequence[GroupId]) -> dict[GroupId, Row[Any]]:
+    """Those of them who live in the source, locked in the order of their ids."""
+    of_source = {"org_id": tx.org_id, "source_id": tx.ctx.source_id, "keys": group_ids}
+    return {GroupId(row.id): row for row in _LOCK_ALL.all(tx.conn, of_source)}
+
+
+def _may_change(wish: _Wish, rows: Mapping[GroupId, Row[Any]]) -> Row[Any]:
+    row = rows.get(wish.group_id)
+    if row is None:
+        raise NotFound("group", wish.group_id)
+    if wish.if_match is not None and not wish.if_match(row.version):
+        raise VersionMismatch(wish.group_id, str(row.version))
+    return row
 
 
 async def delete_group(
@@ -364,7 +424,7 @@ async def delete_group(
     """Raises NotFound, VersionMismatch."""
 
     def body(tx: Tx) -> None:
-        _locked(tx, group_id, if_match)
+        _may_change(_Wish(group_id, GroupChange(), if_match), _locked(tx, [group_id]))
         drop_groups(tx, [group_id])
 
     await door.run(ctx, body)

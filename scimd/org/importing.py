@@ -243,7 +243,7 @@ async def _applied(door: Door, ctx: Context, row: PlannedRow) -> AppliedRow:
     given = {ProjectId(key): RoleName(role) for key, role in (row.projects or {}).items()} or None
     team = TeamId(row.team) if row.team else None
     if row.action == "invite":
-        wish = Wish(team, RoleName(row.role), given)
+        wish = Wish(team, RoleName(row.role), given, user_name=row.user_name, display_name=row.display_name)
         (invited,) = await inviting.invite(door, ctx, [row.email], wish)
         return replace(done, person_id=invited.person_id, refusal=invited.refusal)
     new = NewPerson(row.email, row.user_name, row.display_name, RoleName(row.role), given, team)

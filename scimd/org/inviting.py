@@ -51,6 +51,9 @@ class Wish:
     projects: Mapping[ProjectId, RoleName] | None = None
     message: str | None = None
     valid_s: float | None = None
+    #: Of the one person who is invited; None: made of the address.
+    user_name: str | None = None
+    display_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ async def _one(door: Door, ctx: Context, email: str, wish: Wish, said: Inviting)
         _team_is_named(tx, wish)
         row = _known(tx, email)
         if row is None:
-            person_id = local_people.make(tx, email, None, None)
+            person_id = local_people.make(tx, email, wish.user_name, wish.display_name)
             tx.inviting[person_id] = said
             assignments.assign_new(tx, person_id, wish.role, wish.projects, wish.team)
             return person_id
@@ -170,7 +173,7 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
         raise NotAllowedNow(f"{row.display_name} is disabled. Enable them instead.")
     if CauseKind.DEACTIVATED in causes:
         _invite_back(tx, row)
-    elif _LAPSED & causes and row.owner_source_id is None:
+    elif _LAPSED & causes:
         _replace_lapsed(tx, row)
     elif row.status == Status.ACTIVE:
         raise NotAllowedNow(f"{row.display_name} is a member already.")
@@ -228,6 +231,7 @@ async def edit(
             raise NotAllowedNow("The invitation is over. Make a new one.")
         person_id = PersonId(found.person_id)
         by_hand.person(tx, person_id)
+        gates.wants_seat_by_hand(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
         if message is not None:
             tx.conn.execute(update(invitations).where(mine).values(message=text))

@@ -20,7 +20,7 @@ from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
-from scimd.org import organizations, permissions
+from scimd.org import organizations, permissions, returning
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -322,17 +322,4 @@ def _grant(tx: Tx, person_id: PersonId) -> None:
     ).first()
     if held:
         return
-    tx.conn.execute(
-        grants.insert().values(
-            org_id=tx.org_id,
-            id=tx.new_id(),
-            person_id=person_id,
-            kind="role",
-            target=ACCOUNT_ADMIN,
-            origin="manual",
-            origin_by=tx.ctx.actor.name,
-            since=tx.now,
-        )
-    )
-    after = {"kind": "role", "target": ACCOUNT_ADMIN, "origin": "manual", "by": tx.ctx.actor.name}
-    tx.record(Event(EventKind.GRANT_GIVEN, "person", person_id, after=after))
+    returning.grant_by_hand(tx, person_id, "role", ACCOUNT_ADMIN, tx.ctx.actor.name)

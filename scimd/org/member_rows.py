@@ -37,6 +37,14 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
+    def add(self, target: _Target) -> None:
+        if target.person_id:
+            self.people_added.append(target.person_id)
+        elif target.child_id:
+            self.groups_added.append(target.child_id)
+        else:
+            self.unknown_added += 1
+
     @property
     def added(self) -> int:
         return len(self.people_added) + len(self.groups_added) + self.unknown_added
@@ -46,27 +54,35 @@ class Change:
         return len(self.people_removed) + len(self.groups_removed) + self.unknown_removed
 
 
-def change(
-    tx: Tx, source_id: SourceId, group_id: GroupId, add: Collection[str], remove: Collection[str]
-) -> Change:
-    """Add and remove members, by statements on those named alone. The group's row is locked already."""
-    targets = _targets(tx, source_id, {*add, *remove})
-    wanted = {targets[key].member_key if key in targets else key for key in add}
-    unwanted = {targets[key].member_key if key in targets else key for key in remove} | set(remove)
-    return _write(tx, source_id, group_id, wanted, unwanted - wanted, targets)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who is to be in a group and who is not, by SCIM ids or external ids; the rest stays as it is."""
+
+    add: Collection[str] = ()
+    remove: Collection[str] = ()
+
+
+def change(tx: Tx, source_id: SourceId, many: Mapping[GroupId, Wanted]) -> dict[GroupId, Change]:
+    """Add and remove members, by statements on those named alone. The groups' rows are locked already."""
+    targets = _targets(tx, source_id, {key for each in many.values() for key in (*each.add, *each.remove)})
+    wanted = {}
+    for group_id, each in many.items():
+        add, remove = ({_key(targets, key) for key in keys} for keys in (each.add, each.remove))
+        wanted[group_id] = (add, (remove | set(each.remove)) - add)
+    return _write(tx, source_id, wanted, targets)
 
 
 def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
     """Make exactly these the members. Whoever is not known is kept as named, and removes nobody."""
     targets = _targets(tx, source_id, keys)
-    wanted = {targets[key].member_key if key in targets else key for key in keys}
+    wanted = {_key(targets, key) for key in keys}
     column = group_members.c
     held = set(
         tx.conn.execute(
             select(column.member_key).where(column.org_id == tx.org_id, column.group_id == group_id)
         ).scalars()
     )
-    return _write(tx, source_id, group_id, wanted - held, held - wanted, targets)
+    return _write(tx, source_id, {group_id: (wanted - held, held - wanted)}, targets)[group_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,10 @@ class _Target:
     @property
     def member_key(self) -> str:
         return self.person_id or self.child_id or self.unknown
+
+
+def _key(targets: Mapping[str, _Target], key: str) -> str:
+    return targets[key].member_key if key in targets else key
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
@@ -164,25 +184,32 @@ _RAISE = Prepared(
 def _write(
     tx: Tx,
     source_id: SourceId,
-    group_id: GroupId,
-    wanted: Collection[str],
-    unwanted: Collection[str],
+    wanted: Mapping[GroupId, tuple[Collection[str], Collection[str]]],
     targets: Mapping[str, _Target],
-) -> Change:
-    done = Change()
-    if unwanted:
-        removed = _REMOVE.all(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": unwanted})
-        done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
-        done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
-        done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
+) -> dict[GroupId, Change]:
+    """``wanted``: the member keys to add to each group, and those to take out."""
     by_key = {target.member_key: target for target in targets.values()}
-    new = [by_key.get(key, _Target(unknown=key)) for key in _not_there(tx, group_id, wanted)]
-    _insert(tx, source_id, [(group_id, target) for target in new])
-    done.people_added = [target.person_id for target in new if target.person_id]
-    done.groups_added = [target.child_id for target in new if target.child_id]
-    done.unknown_added = len(new) - len(done.people_added) - len(done.groups_added)
-    _touch(tx, done)
-    return done
+    changes: dict[GroupId, Change] = {}
+    new: list[tuple[GroupId, _Target]] = []
+    for group_id, (add, remove) in wanted.items():
+        changes[group_id] = done = Change()
+        if remove:
+            _remove(tx, group_id, remove, done)
+        for key in _not_there(tx, group_id, add):
+            target = by_key.get(key, _Target(unknown=key))
+            new.append((group_id, target))
+            done.add(target)
+    _insert(tx, source_id, new)
+    for done in changes.values():
+        _touch(tx, done)
+    return changes
+
+
+def _remove(tx: Tx, group_id: GroupId, keys: Collection[str], done: Change) -> None:
+    removed = _REMOVE.all(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys})
+    done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
+    done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
+    done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
 
 
 def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:

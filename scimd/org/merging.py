@@ -1,8 +1,9 @@
 """Merge: two records of one human become one person; both ids answer from then on.
 
 The one that is *kept* stays who they are: name, address, credentials, approval, local profile. From
-the *other* come what sources assert and the memberships that go with it, grants by hand, gates, and
-the seat where only they held one. What is left of the other is tombstoned and cannot be restored.
+the *other* come what sources assert and the memberships that go with it, grants by hand, gates,
+what they hold of limited things, and the seat where only they held one. What is left of the other is
+tombstoned and cannot be restored.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
     assertions,
-    credentials,
     gates,
     grants,
     group_members,
@@ -28,7 +28,7 @@ from scimd.db.tables import (
     people,
     waiting,
 )
-from scimd.org import by_hand, member_rows, permissions, returning
+from scimd.org import by_hand, credentials, member_rows, permissions, pools, returning
 from scimd.org import gates as hand
 from scimd.org.tx import Context, Door, Tx
 
@@ -68,6 +68,7 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
     given = _unite_grants(tx, PersonId(kept.id), PersonId(other.id))
     closed = _unite_gates(tx, PersonId(kept.id), PersonId(other.id))
     _hand_over_seat(tx, kept, other)
+    pools.hand_over(tx, PersonId(other.id), PersonId(kept.id))
     _bury(tx, kept, other)
     tx.regrouped.add(PersonId(kept.id))
     hand.wants_seat_by_hand(tx, PersonId(kept.id))
@@ -160,13 +161,14 @@ def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[str]:
     things = {(row.kind, row.target, row.project_role) for row in held}
     teams = [row for row in held if row.kind == "team"]
     given = []
-    for row in tx.conn.execute(select(grants).where(by_hand_, column.person_id == other_id)).all():
+    theirs = tx.conn.execute(select(grants).where(by_hand_, column.person_id == other_id)).all()
+    for row in theirs:
         if (row.kind, row.target, row.project_role) in things or (row.kind == "team" and teams):
             continue
         role = RoleName(row.project_role) if row.project_role else None
         returning.grant_by_hand(tx, kept_id, row.kind, row.target, row.origin_by, role)
         given.append(f"{row.kind} {row.target}")
-    tx.conn.execute(update(grants).where(by_hand_, column.person_id == other_id).values(until=tx.now))
+    returning.end_by_hand(tx, theirs)
     return sorted(given)
 
 
@@ -191,13 +193,14 @@ def _hand_over_seat(tx: Tx, kept: Row[Any], other: Row[Any]) -> None:
     for row, has in ((other, False), (kept, True)):
         mine = (people.c.org_id == tx.org_id) & (people.c.id == row.id)
         tx.conn.execute(update(people).where(mine).values(has_seat=has))
+        tx.record(Event(EventKind.SEAT_TAKEN if has else EventKind.SEAT_FREED, "person", row.id))
     tx.conn.execute(waiting.delete().where(waiting.c.org_id == tx.org_id, waiting.c.person_id == kept.id))
 
 
 def _bury(tx: Tx, kept: Row[Any], other: Row[Any]) -> None:
-    for table in (credentials, links):
-        mine = (table.c.org_id == tx.org_id) & (table.c.person_id == other.id)
-        tx.conn.execute(table.delete().where(mine))
+    credentials.drop_all(tx, [PersonId(other.id)])
+    theirs = (links.c.org_id == tx.org_id) & (links.c.person_id == other.id)
+    tx.conn.execute(links.delete().where(theirs))
     # Whoever was merged into the other is the kept one now, too.
     merged = (merged_people.c.org_id == tx.org_id) & (merged_people.c.person_id == other.id)
     tx.conn.execute(update(merged_people).where(merged).values(person_id=kept.id))

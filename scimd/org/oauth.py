@@ -22,8 +22,8 @@ from scimd.db.locks import lock_rows
 from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, oauth_secrets, organizations, sources
 from scimd.org import permissions
+from scimd.org.generation import bump
 from scimd.org.secrets import ACCESS_TOKEN, CLIENT_SECRET, is_secret, new_secret, token_hash
-from scimd.org.sources import bump
 from scimd.org.tokens import TokenHolder, holder_of, scim_source, source_opens
 from scimd.org.tx import Actor, Context, Door, Tx
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, NotYours, VersionMismatch
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
+from scimd.db.among import one_of
 from scimd.db.prepared import Locking
 from scimd.db.tables import people
 from scimd.org import candidates, linkable, merged, reads
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
+from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
 
 __all__ = [
@@ -30,34 +33,62 @@ __all__ = [
     "record_users",
 ]
 
+#: What became of a user: as recorded, and at last as stored.
+Made: TypeAlias = Asserted | StoredUser
+
 
 async def create_user(door: Door, ctx: Context, wish: AssertUser) -> StoredUser:
     """Create a user, or bring back one who fits. Raises NotUnique, InvalidValue, SeatLimitReached.
 
     A collision leaves an item to decide behind, which the refusal names.
     """
+    return _made(await _CREATE.run(door, ctx, wish, _claims(wish)))
 
-    def body(tx: Tx) -> Asserted | StoredUser:
-        (asserted,) = record_users(tx, [wish], fresh=True)
+
+def _claims(wish: AssertUser) -> list[str]:
+    """Of two who bring the same name or id, the second has to meet the first."""
+    name = wish.document.get("userName")
+    said = (("userName", name), ("externalId", wish.external_id))
+    return [f"{key} {value.casefold()}" for key, value in said if isinstance(value, str)]
+
+
+def _create(tx: Tx, wishes: Sequence[AssertUser]) -> list[Outcome[Made]]:
+    asserted = record_users(tx, wishes, fresh=True)
+    _are_about(tx, enumerate(asserted))
+    return list(asserted)
+
+
+def _are_about(tx: Tx, many: Iterable[tuple[int, Asserted]]) -> None:
+    """Say whose call is about whom. A person's seat is asked for by name here; what groups give waits."""
+    for call, asserted in many:
         if asserted.person_id is not None:
             tx.refuse_without_seat.add(asserted.person_id)
-        return asserted
-
-    return _made(await door.run(ctx, body, then=_as_stored))
+            tx.concerns(call, (asserted.person_id,))
 
 
-def _as_stored(tx: Tx, result: Asserted | StoredUser) -> Asserted | StoredUser:
-    if isinstance(result, StoredUser) or result.person_id is None:
-        return result
-    return reads.user_as_written(tx, result.person_id)
+def _as_stored(tx: Tx, outcomes: list[Outcome[Made]]) -> list[Outcome[Made]]:
+    people_ids = [each.person_id for each in outcomes if isinstance(each, Asserted) and each.person_id]
+    stored = reads.users_as_written(tx, people_ids)
+    return [
+        stored[each.person_id] if isinstance(each, Asserted) and each.person_id else each for each in outcomes
+    ]
 
 
-def _made(result: Asserted | StoredUser) -> StoredUser:
+def _made(result: Made) -> StoredUser:
     """Raised only after the commit: the item to decide has to stay."""
     if isinstance(result, StoredUser):
         return result
     assert result.refusal is not None  # noqa: S101 - what is not recorded was refused
     raise result.refusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of one user's document; ``change`` is pure."""
+
+    person_id: PersonId
+    change: Callable[[Document], Document]
+    if_match: Callable[[int], bool] | None
 
 
 async def change_user(
@@ -74,62 +105,72 @@ async def change_user(
     written. Somebody who was merged is found by the old id too. Raises NotFound, VersionMismatch,
     NotUnique, InvalidValue, SeatLimitReached, Protected.
     """
-    return await merged.follow(
-        door, ctx.org_id, person_id, lambda found: _change_user(door, ctx, found, change, if_match)
+
+    async def changed(found: PersonId) -> StoredUser:
+        return _made(await _CHANGE.run(door, ctx, _Change(found, change, if_match), (found,)))
+
+    return await merged.follow(door, ctx.org_id, person_id, changed)
+
+
+def _change(tx: Tx, wishes: Sequence[_Change]) -> list[Outcome[Made]]:
+    stored = _lock_all(tx, [wish.person_id for wish in wishes])
+    outcomes: list[Outcome[Made]] = []
+    wanted: dict[int, AssertUser] = {}
+    for n, wish in enumerate(wishes):
+        try:
+            wanted[n] = _changed(tx, wish, stored.get(wish.person_id))
+        except Exception as exc:  # raised to its caller: nothing was written for this one yet
+            outcomes.append(exc)
+        else:
+            outcomes.append(Asserted(None, "refused"))  # until it is recorded
+    rows = [row for n in wanted if (row := stored.get(wishes[n].person_id)) is not None]
+    for n, asserted in zip(wanted, record_users(tx, list(wanted.values()), stored=rows), strict=True):
+        outcomes[n] = asserted
+        _are_about(tx, ((n, asserted),))
+    return outcomes
+
+
+def _changed(tx: Tx, wish: _Change, stored: Row[Any] | None) -> AssertUser:
+    new = wish.change(_present(tx, wish.person_id, wish.if_match, stored))
+    # The sync's own notes stay.
+    kept = (stored.digest, stored.entry_name, stored.seen_run_id) if stored else (None, None, None)
+    digest, entry_name, run_id = kept
+    return AssertUser(
+        new, new.get("externalId"), wish.person_id, digest=digest, entry_name=entry_name, run_id=run_id
     )
 
 
-async def _change_user(
-    door: Door,
-    ctx: Context,
-    person_id: PersonId,
-    change: Callable[[Document], Document],
-    if_match: Callable[[int], bool] | None,
-) -> StoredUser:
-    def body(tx: Tx) -> Asserted | StoredUser:
-        document, stored = _present(tx, person_id, if_match)
-        new = change(document)
-        # A person's seat is asked for by name here; what groups give waits.
-        tx.refuse_without_seat.add(person_id)
-        wish = AssertUser(
-            new,
-            new.get("externalId"),
-            person_id,
-            # The sync's own notes stay.
-            digest=stored.digest if stored else None,
-            entry_name=stored.entry_name if stored else None,
-            run_id=stored.seen_run_id if stored else None,
-        )
-        (asserted,) = record_users(tx, [wish], stored=() if stored is None else (stored,))
-        if asserted.refusal is not None:
-            raise asserted.refusal
-        return asserted
-
-    return _made(await door.run(ctx, body, then=_as_stored))
+_CREATE: Kind[AssertUser, Made] = Kind("create user", _create, _as_stored)
+_CHANGE: Kind[_Change, Made] = Kind("change user", _change, _as_stored)
 
 
 _LOCK = Locking(
-    select(people.c.id).where(people.c.org_id == bindparam("org_id"), people.c.id == bindparam("id"))
+    select(people.c.id)
+    .where(people.c.org_id == bindparam("org_id"), one_of(people.c.id))
+    .order_by(people.c.id)
 )
 
 
+def _lock_all(tx: Tx, person_ids: Sequence[PersonId]) -> dict[PersonId, Row[Any]]:
+    """What this source asserts, or asserted, of them, under their locks."""
+    _LOCK.wait(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
+    return candidates.of_people(tx.conn, tx.org_id, reads.source_of(tx.ctx), person_ids)
+
+
 def _present(
-    tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None
-) -> tuple[Document, Row[Any] | None]:
-    """The document as it is, locked, and the assertion that holds it; None for a local person's."""
-    source_id = reads.source_of(tx.ctx)
-    _LOCK.wait(tx.conn, {"org_id": tx.org_id, "id": person_id})
-    row = candidates.of_person(tx.conn, tx.org_id, source_id, person_id)
+    tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None, row: Row[Any] | None
+) -> Document:
+    """The document as it is; ``row``: the locked assertion that may hold it, or else a local person's."""
     if row is not None and row.state == "live":
         tx.locked.add(person_id)
         _must_match(person_id, row.version, if_match)
-        return unpack(row.document), row
+        return unpack(row.document)
     local = linkable.one(tx.conn, tx.book, person_id)
     if local is None:
         raise NotFound("user", person_id)
     tx.locked.add(person_id)
     _must_match(person_id, 0, if_match)
-    return linkable.document(local), row
+    return linkable.document(local)
 
 
 def _must_match(person_id: PersonId, version: int, if_match: Callable[[int], bool] | None) -> None:
@@ -150,7 +191,7 @@ async def _delete_user(
     def body(tx: Tx) -> None:
         if linkable.one(tx.conn, tx.book, person_id) is not None:
             raise NotYours(person_id)
-        _present(tx, person_id, if_match)
+        _present(tx, person_id, if_match, _lock_all(tx, [person_id]).get(person_id))
         (dropped,) = drop_users(tx, [DropUser(person_id, deleted=True)])
         if dropped.refusal is not None:
             raise dropped.refusal

@@ -122,15 +122,16 @@ def must_load_user(tx: Tx, person_id: PersonId) -> StoredUser:
     return found
 
 
-def user_as_written(tx: Tx, person_id: PersonId) -> StoredUser:
-    """The same, without reading what this transaction wrote itself."""
-    shown = tx.shown.get(person_id)
-    if shown is None:
-        return must_load_user(tx, person_id)
-    if person_id in tx.created and person_id not in tx.regrouped:
-        return shown
-    refs = group_refs(tx.conn, tx.org_id, source_of(tx.ctx), [person_id])
-    return replace(shown, groups=refs.get(person_id, ()))
+def users_as_written(tx: Tx, person_ids: Collection[PersonId]) -> dict[PersonId, StoredUser]:
+    """The same of several, without reading what this transaction wrote itself."""
+    shown = {each: tx.shown[each] for each in person_ids if each in tx.shown}
+    found = {each: must_load_user(tx, each) for each in person_ids if each not in shown}
+    grouped = [each for each in shown if each not in tx.created or each in tx.regrouped]
+    refs = group_refs(tx.conn, tx.org_id, source_of(tx.ctx), grouped) if grouped else {}
+    return found | {
+        each: replace(stored, groups=refs.get(each, ())) if each in refs else stored
+        for each, stored in shown.items()
+    }
 
 
 def group_refs(

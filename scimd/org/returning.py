@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from scimd.core.events import Event, EventKind
+from scimd.core.events import Event, EventKind, grant_values
+from scimd.core.grants import Grant, Origin
 from scimd.core.people import PersonId, RoleName, SourceId
 from scimd.core.roles import EffectKind
 from scimd.db.among import among
-from scimd.db.tables import credentials, grants, people
-from scimd.org import sessions
+from scimd.db.tables import grants, people, pictures
+from scimd.org import credentials, sessions, standing_rows
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.names import local_names
 from scimd.org.tx import Tx
@@ -51,24 +52,32 @@ def restore(tx: Tx, rows: Sequence[Row[Any]]) -> None:
         tx.record(Event(EventKind.PERSON_RESTORED, "person", row.id))
 
 
-def begin_anew(tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId) -> None:
+def begin_anew(
+    tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId, approved: Collection[PersonId] = ()
+) -> None:
     """Names and addresses are recycled: whoever comes back under one gets what the directory gives.
 
-    Credentials, approval and the proof of the address are dropped; what a hand gave waits as an item.
+    Credentials, second factors, picture and the proof of the address are dropped, and the approval but
+    of those in ``approved``; what a hand gave waits as an item.
     """
     if not person_ids:
         return
-    tx.conn.execute(
-        credentials.delete().where(
-            credentials.c.org_id == tx.org_id, among(tx.conn, credentials.c.person_id, person_ids)
-        )
-    )
+    credentials.drop_all(tx, person_ids)
+    of_others = (pictures.c.org_id == tx.org_id) & among(tx.conn, pictures.c.person_id, person_ids)
+    tx.conn.execute(pictures.delete().where(of_others))
     sessions.end_for(tx, person_ids, "returned")
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids))
-        .values(accepted=False, approved=not tx.book.rules.approval_required, address_verified_at=None)
+        .values(accepted=False, address_verified_at=None)
     )
+    if tx.book.rules.approval_required:
+        doubtful = [person_id for person_id in person_ids if person_id not in approved]
+        tx.conn.execute(
+            update(people)
+            .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, doubtful))
+            .values(approved=False)
+        )
     by_person: dict[str, list[Row[Any]]] = {}
     for row in _take_back(tx, person_ids):
         by_person.setdefault(row.person_id, []).append(row)
@@ -80,17 +89,15 @@ def begin_anew(tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId) -> N
 def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
     """End every grant by hand; gives the spans that it ended."""
     column = grants.c
-    return tx.conn.execute(
-        update(grants)
-        .where(
-            column.org_id == tx.org_id,
-            among(tx.conn, column.person_id, person_ids),
-            column.origin == "manual",
-            column.until.is_(None),
-        )
-        .values(until=tx.now)
-        .returning(column.person_id, column.kind, column.target, column.project_role, column.origin_by)
-    ).all()
+    query = select(grants).where(
+        column.org_id == tx.org_id,
+        among(tx.conn, column.person_id, person_ids),
+        column.origin == "manual",
+        column.until.is_(None),
+    )
+    rows = tx.conn.execute(query.order_by(column.id)).all()
+    end_by_hand(tx, rows)
+    return rows
 
 
 def _names(tx: Tx, person_ids: Sequence[str]) -> dict[str, str]:
@@ -144,7 +151,7 @@ def give_back(tx: Tx, person_id: PersonId, given: Sequence[dict[str, Any]]) -> N
 def grant_by_hand(
     tx: Tx, person_id: PersonId, kind: EffectKind, target: str, by: str, project_role: RoleName | None = None
 ) -> None:
-    """Write a grant by hand as a fact, and have the person settled."""
+    """Write a grant by hand as a fact, tell the audit, and have the person settled."""
     tx.conn.execute(
         grants.insert().values(
             org_id=tx.org_id,
@@ -159,5 +166,19 @@ def grant_by_hand(
             since=tx.now,
         )
     )
+    after = grant_values(Grant(kind, target, project_role, Origin("manual", by)))
+    tx.record(Event(EventKind.GRANT_GIVEN, "person", person_id, after=after))
     tx.created.discard(person_id)
     tx.touch([person_id])
+
+
+def end_by_hand(tx: Tx, rows: Sequence[Row[Any]]) -> None:
+    """End these grants by hand, whole rows of ``grants``, tell the audit, and have who held them settled."""
+    if not rows:
+        return
+    ended = among(tx.conn, grants.c.id, [row.id for row in rows])
+    tx.conn.execute(update(grants).where(grants.c.org_id == tx.org_id, ended).values(until=tx.now))
+    for row in rows:
+        before = grant_values(standing_rows.grant_of(row))
+        tx.record(Event(EventKind.GRANT_TAKEN, "person", row.person_id, before=before))
+        tx.leaving.add(PersonId(row.person_id))

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Standing, Status
+from scimd.core.standing import CauseKind, Facts, Grant, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -22,6 +22,7 @@ from scimd.org import (
     admins,
     invitation_upkeep,
     mass_leaving,
+    pools,
     profiles,
     seats,
     sessions,
@@ -49,6 +50,7 @@ def settle(tx: Tx) -> None:
     """Settle the people whom the body touched, or mark them where they are too many for one call."""
     touched = tx.touched | tx.leaving | tx.regrouped
     if len(touched) > tx.settings.settle_at_once:
+        tx.alone()  # alone, each may be few enough
         unsettled.mark(tx, touched)
         touched &= unsettled.admins(tx)
     if touched:
@@ -65,19 +67,25 @@ def _count(tx: Tx) -> None:
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
-    """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
+    """Settle these people now.
+
+    Raises SeatLimitReached, PoolLimitReached, and Protected for the last Account Admin.
+    """
     loaded = _load(tx, person_ids)
-    decided = _decide(tx, loaded)
+    facts = _hopeful(tx, loaded)
+    decided = {person_id: tx.book.standing(known) for person_id, known in facts.items()}
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
     )
-    _correct(tx, loaded, decided, profile)
+    _correct(tx, loaded, facts, decided, profile)
+    names = _names(loaded.rows, profile)
+    pools.allot(tx, loaded, facts, decided, names)
     before = {
         person_id: standing_rows.standing_of(row, loaded.grants.get(person_id, ()))
         for person_id, row in loaded.rows.items()
     }
     admins.protect(tx, loaded.rows, before, decided)
-    seated = _seats(tx, loaded.rows, decided, profile)
+    seated = _seats(tx, loaded.rows, decided, names)
     outcomes = [
         Outcome(
             row=row,
@@ -108,18 +116,17 @@ def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
 # ------------------------------------------------------------------------------ deciding
 
 
-def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
-    """What follows for each, with the address that they will have.
+def _hopeful(tx: Tx, loaded: Loaded) -> dict[PersonId, Facts]:
+    """The facts of each, with the address that they will have.
 
     Who has a new document is decided as if its address were theirs, which it mostly is; where it
     turns out otherwise (another holds it, or another source owns the person) they are decided anew.
     """
-    book = tx.book
     hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
     return {
-        person_id: book.standing(
-            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts
-        )
+        person_id: replace(facts, has_address=True)
+        if person_id in hopeful and not facts.has_address
+        else facts
         for person_id, facts in loaded.facts.items()
     }
 
@@ -127,15 +134,31 @@ def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
 def _correct(
     tx: Tx,
     loaded: Loaded,
+    facts: dict[PersonId, Facts],
     decided: dict[PersonId, Standing],
     profile: Mapping[PersonId, Mapping[str, Any]],
 ) -> None:
-    hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
-    for person_id, facts in loaded.facts.items():
+    for person_id, known in facts.items():
         columns = profile.get(person_id)
-        has = facts.has_address if columns is None else columns["sign_in_address"] is not None
-        if has != (facts.has_address or person_id in hopeful):
-            decided[person_id] = tx.book.standing(replace(facts, has_address=has))
+        stored = loaded.facts[person_id].has_address
+        has = stored if columns is None else columns["sign_in_address"] is not None
+        if has != known.has_address:
+            facts[person_id] = replace(known, has_address=has)
+            decided[person_id] = tx.book.standing(facts[person_id])
+
+
+def _names(
+    rows: Mapping[PersonId, Row[Any]], profile: Mapping[PersonId, Mapping[str, Any]]
+) -> dict[PersonId, str]:
+    """How a refusal calls each of them."""
+    found: dict[PersonId, str] = {}
+    for person_id, row in rows.items():
+        shown = profile.get(person_id)
+        if shown:
+            found[person_id] = shown["sign_in_address"] or shown["display_name"]
+        else:
+            found[person_id] = row.sign_in_address or row.display_name
+    return found
 
 
 # ------------------------------------------------------------------------------ seats
@@ -145,7 +168,7 @@ def _seats(
     tx: Tx,
     rows: Mapping[PersonId, Row[Any]],
     decided: Mapping[PersonId, Standing],
-    profile: Mapping[PersonId, Mapping[str, Any]],
+    names: Mapping[PersonId, str],
 ) -> frozenset[PersonId]:
     wanting: dict[PersonId, str] = {}
     freed: list[PersonId] = []
@@ -153,20 +176,22 @@ def _seats(
     for person_id, row in rows.items():
         wants = decided[person_id].wants_seat
         if wants and not row.has_seat:
-            shown = profile.get(person_id) or row._asdict()
-            wanting[person_id] = shown["sign_in_address"] or shown["display_name"]
+            if row.wants_seat:  # who waits already asks for nothing new
+                tx.refuse_without_seat.discard(person_id)
+            wanting[person_id] = names[person_id]
         elif row.has_seat and not wants:
             freed.append(person_id)
         elif not wants and row.wants_seat:
             content.append(person_id)
     given = seats.allot(tx, wanting, freed, content)
+    new = _come_in(tx, rows)
     for kind, person_ids in (
         (EventKind.SEAT_FREED, freed),
         (EventKind.SEAT_TAKEN, sorted(given.seated)),
         (EventKind.SEAT_WAITING, sorted(given.waiting)),
     ):
         for person_id in person_ids:
-            if person_id not in tx.created:
+            if person_id not in new:
                 tx.record(Event(kind, "person", person_id))
     return given.seated
 
@@ -180,11 +205,29 @@ def _with_seat(decided: Standing) -> Standing:
 # ------------------------------------------------------------------------------ telling
 
 
+#: What brings somebody in, and says all that settling makes of them: each comes in by one event and
+#: their grants.
+_BRINGS_IN = frozenset({EventKind.PERSON_CREATED, EventKind.ADMIN_CREATED})
+_IN_CREATED = frozenset(
+    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
+)
+
+
+def _come_in(tx: Tx, rows: Mapping[PersonId, Row[Any]]) -> frozenset[str]:
+    """Who was never settled and comes in by an event of this transaction."""
+    if all(row.rules_version for row in rows.values()):
+        return frozenset()
+    return frozenset(event.target_id for event in tx.events if event.kind in _BRINGS_IN)
+
+
 def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
-    _complete_created(tx, outcomes)
+    new = _come_in(tx, loaded.rows)
+    _complete_created(tx, {each.person_id: each for each in outcomes if each.person_id in new})
     for outcome in outcomes:
-        told = changes(outcome.person_id, outcome.before, outcome.after)
-        tx.events += told if outcome.before else [event for event in told if event.kind not in _IN_CREATED]
+        told = changes(outcome.person_id, outcome.before, outcome.after, _given(outcome, loaded))
+        if outcome.person_id in new:
+            told = [event for event in told if event.kind not in _IN_CREATED]
+        tx.events += told
     ended = [
         outcome.person_id
         for outcome in outcomes
@@ -201,19 +244,19 @@ def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
     invitation_upkeep.follow(tx, [_follow_up(tx, outcome) for outcome in outcomes], loaded.pending)
 
 
-#: What ``person.created`` says of somebody new, so that each person comes in by one event and their grants.
-_IN_CREATED = frozenset(
-    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
-)
+def _given(outcome: Outcome, loaded: Loaded) -> list[Grant]:
+    """What a hand gave to somebody new, and told when it did."""
+    if outcome.before is not None:
+        return []
+    return [standing_rows.grant_of(row) for row in loaded.grants.get(outcome.person_id, ())]
 
 
-def _complete_created(tx: Tx, outcomes: list[Outcome]) -> None:
-    new = {outcome.person_id: outcome for outcome in outcomes if outcome.before is None}
+def _complete_created(tx: Tx, new: Mapping[str, Outcome]) -> None:
     if not new:
         return
     for n, event in enumerate(tx.events):
-        outcome = new.get(PersonId(event.target_id))
-        if outcome is not None and event.kind is EventKind.PERSON_CREATED:
+        outcome = new.get(event.target_id)
+        if outcome is not None and event.kind in _BRINGS_IN:
             standing_ = {
                 "status": str(outcome.after.status),
                 "causes": [str(cause) for cause in outcome.after.causes],

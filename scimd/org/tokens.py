@@ -19,8 +19,9 @@ from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
 from scimd.org import permissions
+from scimd.org.generation import bump
 from scimd.org.secrets import is_token, new_token, token_hash
-from scimd.org.sources import SourceRecord, bump, find
+from scimd.org.sources import SourceRecord, find
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.windows import Slice, Window, cut
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -26,6 +26,7 @@ from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy
 from scimd.core.second_factors import Policy as SecondFactorPolicy
 from scimd.db.engine import Database, LostRace, is_unique_violation
+from scimd.org.lines import Line
 from scimd.org.newcomers import Newcomers
 from scimd.org.rulebook import RuleBook, RuleBooks
 from scimd.org.secrets import Keyring
@@ -170,11 +171,14 @@ class Tx:
     #: What a hand says with the invitation that settling opens.
     inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    #: Seats are free that others wait for: a promotion has to follow.
+    #: Seats, or slots of what is limited, are free that others wait for: a promotion has to follow.
     seats_owed: bool = False
     #: This is such a promotion; it goes on by itself.
     promoting: bool = False
+    #: The calls that share this transaction, where there are several (``org.together``).
+    calls: Sequence[Context] = ()
     _book: RuleBook | None = None
+    _speakers: dict[str, Context] = field(default_factory=dict)
 
     @property
     def conn(self) -> Connection:
@@ -204,9 +208,35 @@ class Tx:
     def touch(self, people: Iterable[PersonId]) -> None:
         self.touched.update(people)
 
+    def concerns(self, call: int, ids: Iterable[str]) -> None:
+        """What happens to these follows from this one of the transaction's calls, and from no other."""
+        if len(self.calls) > 1:
+            ctx = self.calls[call]
+            for each in ids:
+                if self._speakers.setdefault(each, ctx) is not ctx:
+                    raise NotTogether
+
+    def alone(self) -> None:
+        """What follows is the work of one call: others could not be told apart from it."""
+        if len(self.calls) > 1:
+            raise NotTogether
+
+    def whose(self, event: Event) -> Context:
+        """From whose call an event follows: by its target, or the person whom the target is about."""
+        if len(self.calls) < 2:
+            return self.ctx
+        ctx = self._speakers.get(event.target_id) or self._speakers.get((event.after or {}).get("person", ""))
+        if ctx is None:
+            raise NotTogether
+        return ctx
+
     def record(self, event: Event) -> None:
         """Owe the audit an entry; it is written in this transaction, with actor and correlation id."""
         self.events.append(event)
+
+
+class NotTogether(Exception):
+    """Several calls share the transaction, and something in it cannot be told to be one's alone."""
 
 
 class Settle(Protocol):
@@ -240,6 +270,8 @@ class Door:
         self.settings = settings
         self.clock = clock
         self.books = RuleBooks()
+        #: Calls that wait to be done together, by what they have in common (``org.together``).
+        self.lines: dict[Hashable, Line[Any, Any]] = {}
         self._settle = settle
         self._write_events = write_events
         self._promote = promote

@@ -148,6 +148,7 @@ async def show_own_password(request: web.Request) -> web.StreamResponse:
 async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web.Response:
     visit = await visit_of(request)
     has_one = await sign_in.has_password(request.app[DOOR], guard.session_of(request))
+    wrong = has_one and isinstance(refusal, WrongCredentials)
     return narrow(
         "set_password.html",
         "Change your password" if has_one else "Set a password",
@@ -156,7 +157,8 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
         if has_one
         else "You are signed in. With a password you can come back.",
         address=visit.holder.address or "",
-        fault=sentence(refusal) if refusal else "",
+        fault="" if wrong or refusal is None else sentence(refusal),
+        fault_current="This is not your current password." if wrong else "",
         visit=visit,
         ask_current=has_one,
         skip="/",

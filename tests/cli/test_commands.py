@@ -24,6 +24,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from tests.support.daemon import KEY
+from tests.support.database import ready
 from tests.support.patience import AT_MOST_S
 
 CONFIG = """
@@ -74,13 +75,14 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    """With an empty database; what commands do to logging is taken back."""
+    """With a database in which nobody is; what commands do to logging is taken back."""
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     monkeypatch.setenv("SCIMD_TEST_KEY", KEY)
     for name in [name for name in os.environ if name.startswith("SCIMD_") and name != "SCIMD_TEST_KEY"]:
         monkeypatch.delenv(name)
     made = Terminal(tmp_path / "scimd.toml")
     configure(made)
+    ready(f"sqlite:///{tmp_path / 'scimd.db'}")
     yield made
     structlog.reset_defaults()
 
@@ -147,8 +149,8 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert {run["id"] for run in terminal.json("run", "list")} >= {applied["id"]}
     assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1
     assert terminal.json("decide", "list") == []
-    assert [row["local_user_name"] for row in terminal.json("user", "list")] == ["dana"]
-    assert terminal.json("user", "show", "dana")["person"]["local_user_name"] == "dana"
+    assert [row["user_name"] for row in terminal.json("user", "list")] == ["dana"]
+    assert terminal.json("user", "show", "dana")["person"]["user_name"] == "dana"
     link = terminal.json("admin", "create", "root@acme.example", "--org", "acme")["link"]
     assert link.startswith("http://127.0.0.1:8080/sign-in/")
     assert terminal.json("migrate")["revision"]
@@ -375,3 +377,20 @@ async def _pushed(file: Path, token: str) -> None:
         for _ in range(2):
             headers = {"Authorization": f"Bearer {token}"}
             await client.post("/scim/v2/Users", json={"userName": "anna", "shoeSize": 1}, headers=headers)
+
+
+def test_an_account_without_a_name_is_told_by_its_number(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    terminal.run("org", "create", "acme")
+    (entry, *_) = terminal.json("audit", "list")
+    assert entry["actor_name"] == f"uid {os.getuid()} (CLI)"
+
+
+def test_what_was_done_is_said_word_by_word(terminal: Terminal) -> None:
+    terminal.run("org", "create", "acme")
+    assert terminal.run("project", "create", "[red] team").stdout == "The project [red] team is there.\n"

@@ -66,86 +66,89 @@ def _told(index: Any) -> str:
     return f"{index} {options}"
 
 
-def test_migrations_and_tables_agree(database_url: str) -> None:
-    migrate.upgrade(database_url)
-    with looking(database_url) as conn:
+def test_migrations_and_tables_agree(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    with looking(empty_database_url) as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": migrate.compares})
         assert compare_metadata(context, metadata) == []
         migrated = schema(conn)
         metadata.drop_all(conn)
         if conn.dialect.name == "postgresql":
             conn.execute(text("DROP FUNCTION seats_never_overbooked"))
+            conn.execute(text("DROP FUNCTION pools_never_overbooked"))
         metadata.create_all(conn)
         assert migrated == schema(conn)
 
 
-def test_an_upgrade_is_made_once(database_url: str) -> None:
-    assert migrate.check(database_url) == "empty"
-    migrate.upgrade(database_url)
-    assert migrate.check(database_url) == "current"
-    assert migrate.current(database_url) == migrate.head()
-    migrate.upgrade(database_url)
-    assert migrate.check(database_url) == "current"
+def test_an_upgrade_is_made_once(empty_database_url: str) -> None:
+    assert migrate.check(empty_database_url) == "empty"
+    migrate.upgrade(empty_database_url)
+    assert migrate.check(empty_database_url) == "current"
+    assert migrate.current(empty_database_url) == migrate.head()
+    migrate.upgrade(empty_database_url)
+    assert migrate.check(empty_database_url) == "current"
 
 
-def test_a_newer_schema_is_refused_with_a_sentence(database_url: str) -> None:
-    migrate.upgrade(database_url)
-    with looking(database_url) as conn:
+def test_a_newer_schema_is_refused_with_a_sentence(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    with looking(empty_database_url) as conn:
         conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert migrate.check(database_url) == "ahead"
+    assert migrate.check(empty_database_url) == "ahead"
     with pytest.raises(migrate.SchemaTooNew, match="has the schema 9999"):
-        migrate.upgrade(database_url)
+        migrate.upgrade(empty_database_url)
 
 
 def test_an_older_schema_is_behind_and_brought_up(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    migrate.upgrade(database_url)
+    migrate.upgrade(empty_database_url)
     _with_next(tmp_path, monkeypatch, "op.get_bind().exec_driver_sql('CREATE TABLE later (id integer)')")
-    assert migrate.check(database_url) == "behind"
-    migrate.upgrade(database_url)
-    assert migrate.check(database_url) == "current"
-    with looking(database_url) as conn:
+    assert migrate.check(empty_database_url) == "behind"
+    migrate.upgrade(empty_database_url)
+    assert migrate.check(empty_database_url) == "current"
+    with looking(empty_database_url) as conn:
         assert inspect(conn).has_table("later")
 
 
 def test_a_failed_migration_leaves_the_schema_as_it_was(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _with_next(tmp_path, monkeypatch, "raise ZeroDivisionError")
     with pytest.raises(ZeroDivisionError):
-        migrate.upgrade(database_url)
-    assert migrate.check(database_url) == "empty"
-    with looking(database_url) as conn:
+        migrate.upgrade(empty_database_url)
+    assert migrate.check(empty_database_url) == "empty"
+    with looking(empty_database_url) as conn:
         assert inspect(conn).get_table_names() == []
 
 
 def test_a_killed_migration_has_not_happened_and_is_made_again(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flag = tmp_path / "half-way"
     with monkeypatch.context() as patch:
         _with_next(tmp_path, patch, f"import time; open({str(flag)!r}, 'w').close(); time.sleep(600)")
-        process = multiprocessing.get_context("fork").Process(target=migrate.upgrade, args=(database_url,))
+        process = multiprocessing.get_context("fork").Process(
+            target=migrate.upgrade, args=(empty_database_url,)
+        )
         process.start()
         until(flag.exists)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         process.close()
-    migrate.upgrade(database_url)
-    assert migrate.check(database_url) == "current"
+    migrate.upgrade(empty_database_url)
+    assert migrate.check(empty_database_url) == "current"
 
 
-def test_processes_that_migrate_at_once_take_turns(database_url: str) -> None:
+def test_processes_that_migrate_at_once_take_turns(empty_database_url: str) -> None:
     fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=migrate.upgrade, args=(database_url,)) for _ in range(4)]
+    processes = [fork.Process(target=migrate.upgrade, args=(empty_database_url,)) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(AT_MOST_S)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert migrate.check(database_url) == "current"
+    assert migrate.check(empty_database_url) == "current"
 
 
 def test_a_file_that_is_no_database_is_named_so(tmp_path: Path) -> None:

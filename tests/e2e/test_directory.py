@@ -92,8 +92,8 @@ def the_story(company: Company, number: int) -> None:
     }
     by_id = {row["id"]: row for row in company.people().values()}
     first_row, second_row = before[one[1]["uid"]], before[other[1]["uid"]]
-    assert by_id[first_row["id"]]["sign_in_address"] == second_row["sign_in_address"]
-    assert by_id[second_row["id"]]["sign_in_address"] == first_row["sign_in_address"]
+    assert by_id[first_row["id"]]["email"] == second_row["email"]
+    assert by_id[second_row["id"]]["email"] == first_row["email"]
     standing_is_right(cli)
 
 

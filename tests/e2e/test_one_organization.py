@@ -55,7 +55,7 @@ def test_pushed_people_are_invited_once_the_source_is_released_though_the_mail_s
         assert (status, changed["title"]) == (200, "Lead")
 
     (listed,) = daemon.ok("user", "list")
-    assert (listed["sign_in_address"], listed["status"]) == ("dana@acme.example", "pending")
+    assert (listed["email"], listed["status"]) == ("dana@acme.example", "pending")
     shown = daemon.ok("user", "show", "dana@acme.example")
     assert shown["person"]["has_seat"] is True
     assert shown["standing"]["reasons"]

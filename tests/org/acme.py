@@ -15,13 +15,14 @@ from scimd.core.attributes import columns_of, fold_document
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import meta_part, pack
 from scimd.db.engine import Database
-from scimd.db.tables import assertions, deliveries, events, invitations, metadata, people
-from scimd.org import audit, organizations, settle, sources
+from scimd.db.tables import assertions, deliveries, events, invitations, people
+from scimd.org import audit, invitation_changes, organizations, settle, sources
 from scimd.org import invitations as invited
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from tests.support.database import ready
 from tests.support.patience import PATIENT
 
 T = TypeVar("T")
@@ -96,7 +97,7 @@ class House:
 
     async def link(self, person_id: PersonId) -> str:
         row = await self.invitation(person_id)
-        return await invited.copy_link(self.door, self.ctx, row.id)
+        return await invitation_changes.copy_link(self.door, self.ctx, row.id)
 
     async def accepted(self, person_id: PersonId, **more: Any) -> invited.Accepted:
         link = await self.link(person_id)
@@ -149,10 +150,10 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
 
 @asynccontextmanager
 async def opened(url: str, **settings: Any) -> AsyncIterator[tuple[Door, Clock]]:
+    ready(url)
     db = Database.open(url, PATIENT)
     clock = Clock()
     try:
-        await db.write(metadata.create_all)
         yield (
             Door(
                 db,

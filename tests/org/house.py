@@ -16,8 +16,8 @@ from scimd.core.people import GroupId, OrgId, PersonId, SourceId
 from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database, Tuning
-from scimd.db.tables import metadata, people
-from scimd.org import audit, groups, organizations, reads, seats, sources
+from scimd.db.tables import people
+from scimd.org import audit, groups, organizations, promotion, reads, sources
 from scimd.org import people as door_people
 from scimd.org.groups import AssertedGroup, AssertGroup
 from scimd.org.incoming import Asserted, AssertUser
@@ -28,6 +28,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.settle import settle
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from tests.support.database import ready
 from tests.support.patience import PATIENT
 
 T = TypeVar("T")
@@ -173,6 +174,7 @@ async def house(
     tuning: Tuning | None = None,
     default_project: str | None = "General",
 ) -> AsyncIterator[House]:
+    ready(url)
     database = Database.open(url, tuning or PATIENT)
     clock = Clock()
     door = Door(
@@ -181,11 +183,10 @@ async def house(
         settings or DoorSettings(),
         settle=settle,
         write_events=audit.write_events,
-        promote=seats.promote,
+        promote=promotion.promote,
         clock=clock,
     )
     try:
-        await database.write(metadata.create_all)
         new = NewOrganization(
             "acme",
             seats=seats_,

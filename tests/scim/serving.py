@@ -14,7 +14,6 @@ from multidict import CIMultiDictProxy
 
 from scimd.config import Config
 from scimd.core.people import OrgId, SourceId
-from scimd.db import tables
 from scimd.db.engine import Database
 from scimd.http import app as http_app
 from scimd.http.app import Runner
@@ -24,6 +23,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
+from tests.support.database import ready
 from tests.support.patience import PATIENT, patient
 
 OPERATOR = Actor("operator", "tests", "tests")
@@ -153,9 +153,9 @@ class Served(TestServer):
 @asynccontextmanager
 async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
     """``settings``: sections of the config."""
+    ready(url)
     database = Database.open(url, PATIENT)
     try:
-        await database.write(tables.metadata.create_all)
         keys = Keyring([b"k" * 32])
         door = Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
         config = Config.model_validate(patient({"server": {"public_url": PUBLIC_URL}, **settings}))

@@ -62,7 +62,7 @@ def binaries() -> Path | None:
     return None
 
 
-def _quick_folder() -> str | None:
+def quick_folder() -> str | None:
     """A file system in memory with room to spare, if there is one: it makes databases 25 times as fast."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK | os.X_OK) or shutil.disk_usage(memory).free < _ROOM_BYTES:
@@ -93,7 +93,7 @@ class PostgresServer:
         self._user = _other_user()
         self.port = 0
         self._guard: Guard | None = None
-        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else _quick_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else quick_folder()))
         try:
             self._initdb()
         except BaseException:
@@ -195,19 +195,3 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
     finally:
         server.close()
-
-
-@pytest.fixture
-def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """A fresh, empty PostgreSQL database, dropped after the test."""
-    url = postgres_server.create_database()
-    yield url
-    postgres_server.drop_database(url)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, empty database, once on each of the two; whoever connects to it has time."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'scimd.db'}"
-    return f"{request.getfixturevalue('postgres_url')}?connect_timeout={AT_MOST_S}"

@@ -16,12 +16,12 @@ import pytest
 
 from scimd.config import Source
 from scimd.core.people import OrgId
-from scimd.db import migrate
 from scimd.db.tables import events
 from scimd.org import leases, runs, sources
 from scimd.org.runs import RunRecord
 from scimd.org.tx import Door
 from scimd.sync import run as sync_run
+from tests.support.database import ready
 from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import opened, organization, state_of
 
@@ -46,7 +46,7 @@ def directory(folder: Path, people: int, *, without: frozenset[int] = frozenset(
 
 @asynccontextmanager
 async def acme(url: str, folder: Path) -> AsyncIterator[tuple[Door, OrgId]]:
-    migrate.upgrade(url)
+    ready(url)
     async with opened(url) as door:
         source = Source.model_validate(
             {"name": "hr", "connector": "file", "state": "active", "settings": {"path": str(folder)}}

@@ -22,9 +22,20 @@ from scimd.core.sync.plan import Change, Plan
 from scimd.core.sync.policy import Action, Situation
 from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
-from scimd.db.tables import metadata
 from scimd.http import app as http_app
-from scimd.org import audit, decisions, invitations, links, organizations, people, runs, settle, sources
+from scimd.org import (
+    audit,
+    decisions,
+    invitation_changes,
+    links,
+    organizations,
+    people,
+    plan_ground,
+    run_changes,
+    runs,
+    settle,
+    sources,
+)
 from scimd.org.decisions import NewDecision, Option
 from scimd.org.organizations import NewOrganization
 from scimd.org.people import AssertUser
@@ -33,6 +44,7 @@ from scimd.org.sources import NewSource, SourceRecord
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
+from tests.support.database import ready
 from tests.support.patience import AT_MOST_S, PATIENT
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
@@ -97,7 +109,7 @@ class Site:
     async def invitation_link(self, person_id: PersonId) -> str:
         query = invitation_rows.select().where(invitation_rows.c.person_id == person_id)
         row = await self.door.read(lambda conn: conn.execute(query).one())
-        return await invitations.copy_link(self.door, self.ctx, row.id)
+        return await invitation_changes.copy_link(self.door, self.ctx, row.id)
 
     async def decision(self, **facts: Any) -> str:
         item = NewDecision(
@@ -134,8 +146,8 @@ class Site:
                 if state == "failed":
                     runs.fail(tx, run_id, "unreachable", "ldaps://dir.acme.example: no route to host")
                 return run_id
-            runs.add_changes(tx, run_id, 1, changes)
-            runs.planned(tx, run_id, plan, state, runs.rules_version(tx.conn, tx.org_id, source.id))
+            run_changes.add(tx, run_id, 1, changes)
+            runs.planned(tx, run_id, plan, state, plan_ground.rules_version(tx.conn, tx.org_id, source.id))
             if state in ("done", "partial"):
                 runs.finish(tx, run_id, state)
             return run_id
@@ -175,6 +187,7 @@ async def site(
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
+    ready(database_url)
     database = Database.open(database_url, PATIENT)
     clock = Clock()
     keys = Keyring([b"a key of the tests, thirty-two bytes and more"])
@@ -201,7 +214,6 @@ async def site(
         app.router.add_get(*extra_route)
     runner = web.AppRunner(app, access_log=None)
     try:
-        await database.write(metadata.create_all)
         await organizations.ensure_system(door)
         org = await organizations.create(door, NewOrganization("acme", "Acme", seats=50), OPERATOR)
         await runner.setup()

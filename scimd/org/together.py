@@ -1,0 +1,99 @@
+"""Calls of one kind that wait at the same moment share a transaction; each is answered as if alone.
+
+A body for one person is mostly what a body for sixteen needs once: statements, locks, the seat pool's
+row, COMMIT. So those who come while the writer is busy are recorded and settled as one. What cannot be
+told apart is not done together: a refusal of the whole, an event of which nobody can say from whose
+call it follows (``NotTogether``). Then nothing is left of it, and each call is run alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar, cast
+
+from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
+from scimd.org.lines import Line, Waiter
+from scimd.org.tx import Context, Door, Tx
+
+#: Where calls could not be done together, the next ones will not be either: as when all seats are taken.
+_WARY_S = 1.0
+W = TypeVar("W")
+R = TypeVar("R")
+#: What became of one call. An exception is raised to its caller; nothing was written for it.
+Outcome: TypeAlias = R | Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[W, R]):
+    """Calls that can be done together: of many wishes, an outcome each, in order.
+
+    ``body`` says whom the nth wish concerns (``tx.concerns``), and ``then`` sees what settling made of it.
+    """
+
+    name: str
+    body: Callable[[Tx, Sequence[W]], list[Outcome[R]]]
+    then: Callable[[Tx, list[Outcome[R]]], list[Outcome[R]]]
+
+    async def run(self, door: Door, ctx: Context, wish: W, claims: Iterable[str], weight: int = 1) -> R:
+        """Do it, together with others of the same actor. Raises what became of it.
+
+        ``claims``: what no other call of the same transaction may be about.
+        """
+        if ctx.once is not None:  # it takes its key in a transaction of its own
+            return _given(await self._once(door, [ctx], [wish]))
+        key = (self.name, ctx.org_id, ctx.source_id, ctx.actor.id, ctx.door)
+        line = cast("Line[tuple[Context, W], R] | None", door.lines.get(key))
+        if line is None:
+            line = door.lines[key] = self._line(door, lambda: door.lines.pop(key, None))
+        return await line.join((ctx, wish), claims, weight)
+
+    def _line(self, door: Door, gone: Callable[[], Any]) -> Line[tuple[Context, W], R]:
+        wary_until = 0.0
+
+        async def do(batch: Sequence[Waiter[tuple[Context, W], R]]) -> None:
+            nonlocal wary_until
+            if len(batch) > 1 and time.monotonic() >= wary_until:
+                if await self._together(door, batch):
+                    return
+                wary_until = time.monotonic() + _WARY_S
+            await asyncio.gather(*(self._alone(door, each) for each in batch))
+
+        return Line(do, gone, door.db.tuning.writer_queue, door.db.tuning.timeout_s)
+
+    async def _together(self, door: Door, batch: Sequence[Waiter[tuple[Context, W], R]]) -> bool:
+        """False: nothing was done, and each has to be tried alone."""
+        try:
+            done = await self._once(door, [each.wish[0] for each in batch], [each.wish[1] for each in batch])
+        except (Overloaded, DatabaseUnavailable, StorageFull) as exc:
+            # Nobody would fare better alone; and what may have been committed must not be done again.
+            done = [exc for _ in batch]
+        except Exception:  # whose it is shows when each is run alone
+            return False
+        for waiter, outcome in zip(batch, done, strict=True):
+            waiter.tell(outcome)
+        return True
+
+    async def _alone(self, door: Door, waiter: Waiter[tuple[Context, W], R]) -> None:
+        ctx, wish = waiter.wish
+        try:
+            (outcome,) = await self._once(door, [ctx], [wish])
+        except Exception as exc:
+            outcome = exc
+        waiter.tell(outcome)
+
+    async def _once(self, door: Door, calls: Sequence[Context], wishes: Sequence[W]) -> list[Outcome[R]]:
+        def body(tx: Tx) -> list[Outcome[R]]:
+            tx.calls = calls
+            return self.body(tx, wishes)
+
+        return await door.run(calls[0], body, then=self.then)
+
+
+def _given(outcomes: Sequence[Outcome[R]]) -> R:
+    (outcome,) = outcomes
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

@@ -1,0 +1,92 @@
+"""Roles, projects and teams (U6, P2 to P5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
+from scimd.core.people import ProjectId, RoleName, TeamId
+from scimd.core.roles import MANAGER, USER, VIEWER
+from scimd.db.tables import grants, projects
+from scimd.org import assignments, named
+from scimd.org import gates as hand
+from scimd.org import projects as project_rows
+from tests.org.by_hand.local import active, clean, kinds
+from tests.org.house import House
+
+
+async def test_a_managers_projects_go_dormant_and_come_back_with_the_role(acme: House) -> None:
+    ann = await active(acme)
+    await assignments.set_role(acme.door, acme.as_admin(), ann, MANAGER)
+    assert (await acme.person(ann)).roles == [MANAGER]
+    await assignments.set_role(acme.door, acme.as_admin(), ann, USER)
+    live = await acme.rows(grants, person_id=ann, kind="project", until=None)
+    assert [row.dormant for row in live] == [False]
+    await clean(acme)
+
+
+async def test_further_roles_join_and_leave_the_set(acme: House) -> None:
+    ann = await active(acme, role=MANAGER)
+    await assignments.add_role(acme.door, acme.as_admin(), ann, RoleName("auditor"))
+    assert (await acme.person(ann)).roles == ["manager", "auditor"]
+    await assignments.remove_role(acme.door, acme.as_admin(), ann, RoleName("auditor"))
+    assert (await acme.person(ann)).roles == ["manager"]
+    with pytest.raises(NotFound):
+        await assignments.remove_role(acme.door, acme.as_admin(), ann, RoleName("auditor"))
+
+
+async def test_an_unknown_role_is_refused_with_those_that_there_are(acme: House) -> None:
+    ann = await active(acme)
+    with pytest.raises(InvalidValue, match="account-admin, auditor, manager, user"):
+        await assignments.set_role(acme.door, acme.as_admin(), ann, RoleName("boss"))
+
+
+async def project(acme: House, name: str) -> ProjectId:
+    return await acme.run(lambda tx: project_rows.make(tx, name), acme.as_admin())
+
+
+async def test_a_project_role_by_hand_is_given_changed_and_taken_back(acme: House) -> None:
+    ann, alpha, beta = await active(acme), await project(acme, "Alpha"), await project(acme, "Beta")
+    await assignments.set_project(acme.door, acme.as_admin(), ann, alpha)
+    await assignments.set_project(acme.door, acme.as_admin(), ann, beta, VIEWER)
+    await assignments.set_project(acme.door, acme.as_admin(), ann, alpha, VIEWER)
+    held = await acme.rows(grants, person_id=ann, kind="project", until=None)
+    assert {(row.target, row.project_role) for row in held} == {(alpha, "viewer"), (beta, "viewer")}
+    await assignments.remove_project(acme.door, acme.as_admin(), ann, alpha)
+    with pytest.raises(NotAllowedNow, match="at least one project"):
+        await assignments.remove_project(acme.door, acme.as_admin(), ann, beta)
+    await clean(acme)
+
+
+async def test_a_project_that_a_group_gives_is_not_taken_by_hand(acme: House) -> None:
+    pushed = await acme.create("ann")
+    await acme.group("Research", pushed.person_id)
+    (row,) = await acme.rows(projects, name="Research")
+    with pytest.raises(OwnedBySource, match="okta"):
+        await assignments.remove_project(acme.door, acme.as_admin(), pushed.person_id, ProjectId(row.id))
+
+
+async def test_each_person_is_in_one_team(acme: House) -> None:
+    ann = await active(acme)
+    red = await acme.run(lambda tx: named.team_named(tx, "Red"), acme.as_admin())
+    blue = await acme.run(lambda tx: named.team_named(tx, "Blue"), acme.as_admin())
+    await assignments.set_team(acme.door, acme.as_admin(), ann, red)
+    await assignments.set_team(acme.door, acme.as_admin(), ann, blue)
+    assert (await acme.person(ann)).team_id == blue
+    await assignments.set_team(acme.door, acme.as_admin(), ann, None)
+    assert (await acme.person(ann)).team_id is None
+    with pytest.raises(NotFound):
+        await assignments.set_team(acme.door, acme.as_admin(), ann, TeamId("nowhere"))
+
+
+async def test_each_change_by_hand_has_one_entry_of_its_own(acme: House) -> None:
+    """V17."""
+    ann = await active(acme)
+    alpha = await project(acme, "Alpha")
+    before = Counter(await kinds(acme, ann))
+    await assignments.set_project(acme.door, acme.as_admin(), ann, alpha)
+    assert (Counter(await kinds(acme, ann)) - before)["grant.given"] == 1
+    await hand.deactivate(acme.door, acme.as_admin(), ann)
+    assert (Counter(await kinds(acme, ann)) - before)["person.deactivated"] == 1

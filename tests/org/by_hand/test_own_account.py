@@ -1,0 +1,88 @@
+"""What nobody may do to themselves, to the last admin, or to whoever may do more (U11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scimd.core.errors import Forbidden, NotAllowedNow, OwnAccount, Protected
+from scimd.core.roles import ACCOUNT_ADMIN, MANAGER, USER
+from scimd.org import assignments, detaching, local_people, moving, partner_approvals
+from scimd.org import gates as hand
+from scimd.org.local_people import Edit, NewPerson
+from scimd.org.tx import Actor
+from tests.org.by_hand.local import active, clean
+from tests.org.house import House
+
+
+@pytest.mark.parametrize("what", [hand.deactivate, hand.disable, hand.delete], ids=lambda f: f.__name__)
+async def test_nobody_locks_their_own_account(acme: House, what: Callable[..., Any]) -> None:
+    me = await active(acme, role=ACCOUNT_ADMIN)
+    await active(acme, "other", role=ACCOUNT_ADMIN)
+    ctx = replace(acme.as_admin(), actor=Actor("person", me, "me"))
+    with pytest.raises((OwnAccount, NotAllowedNow)):
+        await what(acme.door, ctx, me)
+    assert (await acme.person(me)).status == "active"
+
+
+async def test_nobody_changes_their_own_roles(acme: House) -> None:
+    me = await active(acme, role=ACCOUNT_ADMIN)
+    ctx = replace(acme.as_admin(), actor=Actor("person", me, "me"))
+    with pytest.raises(OwnAccount):
+        await assignments.set_role(acme.door, ctx, me, USER)
+
+
+@pytest.mark.parametrize("what", ["deactivate", "disable", "demote"])
+async def test_the_last_account_admin_stays(acme: House, what: str) -> None:
+    """V10."""
+    admin = await active(acme, role=ACCOUNT_ADMIN)
+    if what == "demote":
+        attempt = assignments.set_role(acme.door, acme.as_admin(), admin, USER)
+    else:
+        attempt = getattr(hand, what)(acme.door, acme.as_admin(), admin)
+    with pytest.raises(Protected):
+        await attempt
+    assert (await acme.person(admin)).roles == [ACCOUNT_ADMIN]
+    await clean(acme)
+
+
+async def test_whoever_lacks_a_permission_does_not_touch_those_who_have_it(acme: House) -> None:
+    """An admin's account is not come by through its address, its password or its role."""
+    admin = await active(acme, role=ACCOUNT_ADMIN)
+    helpdesk = replace(acme.as_admin(), permissions=frozenset({"users.read", "users.manage"}))
+    for attempt in (
+        hand.deactivate(acme.door, helpdesk, admin),
+        local_people.edit(acme.door, helpdesk, admin, Edit(email="evil@home.example")),
+        local_people.reset_password(acme.door, helpdesk, [admin]),
+        assignments.set_role(acme.door, helpdesk, admin, USER),
+    ):
+        with pytest.raises(Forbidden):
+            await attempt
+
+
+async def test_nobody_gives_a_role_with_permissions_that_they_lack(acme: House) -> None:
+    """Lesson 7."""
+    ann = await active(acme)
+    helpdesk = replace(acme.as_admin(), permissions=frozenset({"users.read", "users.manage"}))
+    with pytest.raises(Forbidden, match=r"invitations\.manage"):
+        await assignments.set_role(acme.door, helpdesk, ann, MANAGER)
+
+
+async def test_without_the_permission_nothing_happens(acme: House) -> None:
+    ann = await active(acme)
+    nobody = replace(acme.as_admin(), permissions=frozenset())
+    for attempt in (
+        hand.deactivate(acme.door, nobody, ann),
+        hand.delete(acme.door, nobody, ann),
+        hand.restore(acme.door, nobody, ann),
+        local_people.add(acme.door, nobody, NewPerson("x@home.example")),
+        assignments.set_team(acme.door, nobody, ann, None),
+        detaching.detach(acme.door, nobody, ann, "okta"),
+        partner_approvals.approve(acme.door, nobody, ann),
+        moving.move(acme.door, nobody, ann, "beta"),
+    ):
+        with pytest.raises(Forbidden):
+            await attempt
