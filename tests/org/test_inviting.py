@@ -263,7 +263,7 @@ async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(ac
     acme.clock.forward(minutes=1)
     await one(acme, "ann@acme.example")
     assert await listed(acme) == [person_id]
-    await invited.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
+    await invitation_changes.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
     assert await listed(acme) == []
     assert (await acme.create("ann")).person_id == person_id
     assert await listed(acme) == [person_id]
