@@ -18,7 +18,7 @@ from scimd.org import (
     custom_roles,
     gates,
     importing,
-    invitations,
+    invitation_changes,
     inviting,
     linking,
     local_people,
@@ -273,7 +273,7 @@ async def _merge(acme: House, ann: PersonId, apollo: ProjectId) -> None:
     await gates.deactivate(acme.door, ctx, ann)
     (fay,) = await inviting.invite(acme.door, ctx, ["fay@home.example"], Wish(projects={apollo: MEMBER}))
     (invitation,) = await acme.rows(t.invitations, status="pending")
-    await invitations.withdraw(acme.door, ctx, InvitationId(invitation.id))
+    await invitation_changes.withdraw(acme.door, ctx, InvitationId(invitation.id))
     await _fill(acme, apollo)
     await merging.merge(acme.door, ctx, await added(acme, "eve"), fay.person_id or ann)
 
