@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from scimd.core.devices import device
 from scimd.core.errors import NotAuthenticated, NotFound, ProofNeeded
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
@@ -41,8 +42,10 @@ class Holder:
     address: str | None
     roles: tuple[RoleName, ...]
     permissions: frozenset[str]
-    #: What the contexts that it gives carry: the door by which it came, the request's Idempotency-Key.
+    #: What the contexts that it gives carry: the door by which it came, the request's id (else a new
+    #: one) and its Idempotency-Key.
     via: DoorName = field(default="web", kw_only=True)
+    correlation_id: str | None = field(default=None, kw_only=True)
     once: Claim | None = field(default=None, kw_only=True)
 
     @property
@@ -54,7 +57,7 @@ class Holder:
 
     def context(self, door: Door, via: DoorName | None = None) -> Context:
         """A context in which the caller acts."""
-        correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
+        correlation_id = self.correlation_id or uuid7(door.clock(), secrets.token_bytes(10))
         return Context(
             self.org_id,
             self.actor(),
@@ -85,6 +88,7 @@ class SessionRecord:
     id: SessionId
     person_id: PersonId
     display_name: str
+    device: str
     user_agent: str
     ip: str
     started_at: datetime
@@ -293,6 +297,7 @@ def record_of(row: Any) -> SessionRecord:
         id=SessionId(row.id),
         person_id=PersonId(row.person_id),
         display_name=row.display_name,
+        device=device(row.user_agent),
         user_agent=row.user_agent,
         ip=row.ip,
         started_at=row.started_at,

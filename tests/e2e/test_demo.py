@@ -164,7 +164,7 @@ def test_an_invitation_by_the_sync_is_accepted_and_the_next_demo_starts_afresh(d
     assert (accepted.status, accepted.path) == (200, "/welcome"), accepted.text
     shown = demo.ok("user", "show", address)
     assert shown["person"]["status"] == "active"
-    assert shown["person"]["source_name"] == "directory"
+    assert shown["person"]["source"]["name"] == "directory"
     assert Browser().post(link, name="", password="four unlikely words in a row").status == 410
 
     assert demo.stop() == 0
