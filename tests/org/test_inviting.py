@@ -247,14 +247,14 @@ async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(ac
     row = await pending(acme, person_id)
     ctx, invitation = acme.as_admin(), InvitationId(row.id)
     if how == "declined":
-        await invited.decline(acme.door, await invited.copy_link(acme.door, ctx, invitation))
+        await invited.decline(acme.door, await invitation_changes.copy_link(acme.door, ctx, invitation))
     elif how == "withdrawn":
-        await invited.withdraw(acme.door, ctx, invitation)
+        await invitation_changes.withdraw(acme.door, ctx, invitation)
     elif how == "deleted":
-        await invited.hide(acme.door, ctx, invitation)
+        await invitation_changes.hide(acme.door, ctx, invitation)
     else:
         acme.clock.forward(days=8)
-        await invited.expire_due(acme.door, acme.org_id)
+        await invitation_changes.expire_due(acme.door, acme.org_id)
     assert await listed(acme) == []
     assert await listed(acme, lapsed=True) == [person_id]
     # They are not deleted: the invitation still leads to them.
@@ -263,7 +263,7 @@ async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(ac
     acme.clock.forward(minutes=1)
     await one(acme, "ann@acme.example")
     assert await listed(acme) == [person_id]
-    await invited.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
+    await invitation_changes.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
     assert await listed(acme) == []
     assert (await acme.create("ann")).person_id == person_id
     assert await listed(acme) == [person_id]
