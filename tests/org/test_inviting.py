@@ -17,7 +17,6 @@ from scimd.org import (
     detaching,
     gates,
     invitation_changes,
-    invitation_list,
     inviting,
     local_people,
     named,
@@ -30,6 +29,7 @@ from scimd.org.local_people import NewPerson
 from scimd.org.tx import DoorSettings
 from scimd.org.windows import Window
 from tests.org.house import House, house
+from tests.org.looks import invitations_of
 
 PASSWORD = "lattice umbrella forty gnomes"
 
@@ -193,7 +193,7 @@ async def test_a_deleted_invitation_leaves_the_list_and_the_audit_keeps_it(acme:
     ann = await one(acme)
     invitation = InvitationId((await pending(acme, ann)).id)
     await invitation_changes.hide(acme.door, acme.as_admin(), invitation)
-    assert await invitation_list.list_invitations(acme.door, acme.org_id) == []
+    assert await invitations_of(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).causes == ["invitation_withdrawn"]
     kinds = {row.kind for row in await acme.rows(events, target_id=invitation)}
     assert {"invitation.cancelled", "invitation.deleted"} <= kinds
