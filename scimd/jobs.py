@@ -247,6 +247,7 @@ class Jobs:
         await time_jobs.expire_all(self._door)
         await time_jobs.expire_welcomes(self._door)
         await time_jobs.end_expired_accounts(self._door)
+        await time_jobs.lapse_approvals(self._door)
 
     async def _publish(self) -> None:
         await time_jobs.publish_all(self._door, within=audit.RECENT)

@@ -25,6 +25,10 @@ class Source(Output):
     priority: int = Field(description="The lowest that asserts a person decides over them.")
     state: Literal["shadow", "staged", "active", "paused"]
     invite: Literal["immediate", "never"]
+    auto_approve: Literal["never", "domains", "always"] = Field(
+        description="Who counts as approved on arrival by it: nobody, whoever has an address in a domain "
+        "of the organization, everybody."
+    )
     ceiling: str = Field(description="The role above which it gives nobody anything.")
     declared_in: Literal["file", "database"]
     user_count: int

@@ -36,6 +36,7 @@ from scimd.cli import (
     user_changes,
     user_explain,
     user_links,
+    user_show,
 )
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ for commands in (serve, check, sync, doctor, replay):
 user_changes.register(user.app)
 user_links.register(user.app)
 user_explain.register(user.app)
+user_show.register(user.app)
 for words, commands_listed in (
     ("user", user.app),
     ("invitation", invitation.app),

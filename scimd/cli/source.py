@@ -153,6 +153,7 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "connector": row.connector or "scim",
         "state": row.state,
         "invite": row.invite,
+        "auto_approve": row.auto_approve,
         "priority": row.priority,
         "ceiling": row.ceiling,
         "declared_in": row.declared_in,

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     PERSON_ENABLED = "person.enabled"
     PERSON_REINSTATED = "person.reinstated"
     PERSON_APPROVED = "person.approved"
+    PERSON_APPROVAL_LAPSED = "person.approval_lapsed"
     PERSON_DELETED = "person.deleted"
     PERSON_RESTORED = "person.restored"
     PERSON_PURGED = "person.purged"

@@ -95,6 +95,8 @@ class Facts:
     #: Accepted an invitation once, or was made with a credential; then nothing is left to accept.
     accepted: bool = False
     invitation: InvitationState = "none"
+    #: Of a local person: came by an invitation, and not by a link to set a password.
+    by_invitation: bool = True
     has_seat: bool = False
     #: The limited things of which the person holds one: what a pool gave, until it is not wanted.
     slots: frozenset[Thing] = frozenset()

@@ -138,6 +138,8 @@ class Standing:
     grants: frozenset[Grant] = frozenset()
     #: The limited things of which the person wants a slot, or holds one with reason.
     slots: frozenset[Thing] = frozenset()
+    #: Here only by an invitation that was declined, withdrawn or has expired: not in the list of people.
+    lapsed: bool = False
     reasons: tuple[Reason, ...] = field(default=(), compare=False)
 
     @property
@@ -189,6 +191,7 @@ def standing(facts: Facts, rules: Rules) -> Standing:
         needs_invitation=outcome.needs_invitation,
         grants=frozenset(ledger.grants),
         slots=frozenset(slots.wanted),
+        lapsed=not ends and _only_lapsed(facts),
         reasons=tuple(reasons),
     )
 
@@ -352,6 +355,12 @@ def _blocks(
 def _must_accept(facts: Facts, owner: SourceRules | None) -> bool:
     invites = owner is None or owner.invite == "immediate"
     return invites and not facts.accepted and not facts.service_account
+
+
+def _only_lapsed(facts: Facts) -> bool:
+    """Nothing but an invitation ever spoke for the person, and it is over."""
+    came = facts.accepted or facts.service_account or facts.assertions
+    return not came and facts.by_invitation and facts.invitation in _CLOSED
 
 
 class _Outcome(NamedTuple):

@@ -94,11 +94,13 @@ async def list_people(
 ) -> list[PersonRow]:
     """People who are there, in the order in which they came; ``after``: the last one of the page before.
 
+    Without those who are here only by an invitation that is over: the list of invitations has them.
+
     ``search`` is a part of a name or an address, whatever the case.
     """
 
     def body(conn: Connection) -> list[PersonRow]:
-        query = _listed(org_id).order_by(_p.id).limit(limit)
+        query = _listed(org_id).where(_p.lapsed.is_(False)).order_by(_p.id).limit(limit)
         if status is not None:
             query = query.where(_p.status == status)
         if after is not None:
@@ -302,6 +304,7 @@ def _differences(loaded: Loaded, person_id: PersonId, fresh: Standing) -> list[D
         "owner": (before.owner, fresh.owner),
         "roles": (before.roles, fresh.roles),
         "team": (before.team, fresh.team),
+        "out of the list": (before.lapsed, fresh.lapsed),
         "wish for a seat": (before.wants_seat, fresh.wants_seat),
         "limited things": (sorted(_slots(loaded, person_id)), sorted(fresh.slots)),
         "grants": (_only(before.grants, fresh.grants), _only(fresh.grants, before.grants)),

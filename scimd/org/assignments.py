@@ -97,7 +97,7 @@ async def set_project(
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "project", project_id)
-        _known_project_role(tx, role)
+        _known_project_role(tx, role, "role")
         gates.wants_seat_by_hand(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
         if [row.project_role for row in held] != [role]:
@@ -123,10 +123,11 @@ async def remove_project(door: Door, ctx: Context, person_id: PersonId, project_
     await door.run(ctx, body)
 
 
-def _known_project_role(tx: Tx, role: RoleName) -> None:
+def _known_project_role(tx: Tx, role: RoleName, field: str = "projects") -> None:
+    """Raises InvalidValue for the ``field`` that names it."""
     if role not in tx.book.rules.project_ranks:
         known = ", ".join(tx.book.rules.project_ranks)
-        raise InvalidValue("project role", f"there is no project role {role!r}; there are {known}")
+        raise InvalidValue(field, f"there is no project role {role!r}; there are {known}")
 
 
 def _keeps_a_project(tx: Tx, row: Row[Any]) -> None:

@@ -133,6 +133,7 @@ def gather(
             approved=row.approved,
             accepted=row.accepted,
             invitation=_WELCOMED.get(row.welcome) or invited.get(person_id, "none"),
+            by_invitation=row.welcome == "invitation",
             has_seat=row.has_seat,
             slots=held.get(person_id, frozenset()),
         )

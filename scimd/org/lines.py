@@ -12,6 +12,8 @@ from scimd.core.errors import Overloaded
 
 #: So many are taken at a time, by weight: some 10 ms of work.
 AT_ONCE = 32
+#: A request that is read in one turn of the loop arrives here in the next.
+_QUIET = 2
 W = TypeVar("W")
 R = TypeVar("R")
 
@@ -39,7 +41,8 @@ class Waiter(Generic[W, R]):
 class Line(Generic[W, R]):
     """``do`` is given each batch, tells every one of it, and raises nothing. ``gone``: nobody is left.
 
-    Whoever arrives alone is taken at once; those who arrive in one turn of the loop are one batch.
+    Whoever arrives alone is taken at once; those who arrive in turns of the loop that follow each other are
+    one batch.
     Raises Overloaded where ``most`` wait already, and for whoever has waited ``patience_s``.
     """
 
@@ -63,13 +66,21 @@ class Line(Generic[W, R]):
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
-                await asyncio.sleep(0)  # who came in with this turn of the loop comes along
+                await self._gathered()
                 batch = self._next(loop.time())
                 if batch:
                     await self.do(batch)
         finally:
             self._task = None
             self.gone()
+
+    async def _gathered(self) -> None:
+        """Turn after turn of the loop, while they bring somebody: a busy loop takes in few at each."""
+        quiet = 0
+        while quiet < _QUIET and len(self._waiting) < AT_ONCE:
+            there = len(self._waiting)
+            await asyncio.sleep(0)
+            quiet = 0 if len(self._waiting) > there else quiet + 1
 
     def _next(self, now: float) -> list[Waiter[W, R]]:
         """As many from the front as fit together; who is about the same as one before waits behind it."""

@@ -30,12 +30,12 @@ from scimd.org import (
     permissions,
     profiles,
     sessions,
-    user_reads,
+    user_page,
 )
 from scimd.org import links as one_time_links
 from scimd.org.names import local_names
 from scimd.org.tx import Actor, Context, Door, Tx
-from scimd.org.user_reads import UserRow
+from scimd.org.user_page import UserPage
 
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
@@ -230,7 +230,7 @@ async def edit(
     ctx: Context,
     person_id: PersonId,
     wanted: Edit,
-    check: Callable[[UserRow], None] | None = None,
+    check: Callable[[UserPage], None] | None = None,
 ) -> None:
     """Change user name, display name or address of a person by hand.
 
@@ -244,7 +244,7 @@ async def edit(
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
         if check is not None:
-            check(user_reads.find(tx.conn, tx.org_id, person_id))
+            check(user_page.find(tx.conn, tx.org_id, person_id))
         write_edit(tx, row, edited(tx, row, wanted))
 
     await door.run(ctx, body)

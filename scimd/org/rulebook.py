@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from scimd.core.approval import AutoApprove
 from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
 from scimd.core.extensions import users_with
@@ -69,6 +70,7 @@ class SourceBook:
     value_effects: ValueEffects = field(default_factory=dict)
     #: An admin linked an entry that is still to come.
     has_links: bool = False
+    auto_approve: AutoApprove = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             users=users_with(row.config.get("extension") or ()),
             value_effects=by_value(by_source.get(row.id, ()), effects.get(row.id, {})),
             has_links=row.id in linked,
+            auto_approve=row.config.get("auto_approve", "never"),
         )
         for row in _living(conn, org_id)
     }

@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId
 from scimd.core.standing import SourceState
 from scimd.db.tables import deliveries, invitations, sources
-from scimd.org import permissions
+from scimd.org import arrivals, permissions
 from scimd.org.generation import bump
 from scimd.org.sources import SourceRecord, find, mark_source
 from scimd.org.tx import Context, Door, Tx
@@ -115,6 +115,8 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     bump(tx)
     if "shadow" in (state, source.state):
         mark_source(tx, source.id)
+    if source.state == "shadow":
+        arrivals.leave_shadow(tx, source.id, source.name, source.auto_approve)
     kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
     tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Select, select, update
 
 from scimd.config import Source as SourceConfig
+from scimd.core.approval import AutoApprove
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName, SourceId
@@ -77,6 +78,11 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+
+    @property
+    def auto_approve(self) -> AutoApprove:
+        found: AutoApprove = self.config.get("auto_approve", "never")
+        return found
 
     def declared(self) -> SourceConfig:
         """The config as the model that the file is read with."""

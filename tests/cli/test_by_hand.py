@@ -42,7 +42,7 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
         "--team",
         "Red",
     )
-    assert shown(acme, made["id"])["projects"] == ["Alpha"]
+    assert [each["name"] for each in shown(acme, made["id"])["projects"]] == ["Alpha"]
     acme.json("user", "edit", "ann", "--user-name", "annie", "--email", "annie@acme.example")
     acme.json("user", "role", "annie", "--set", "manager")
     assert shown(acme, "annie")["primary_role"] == "manager"
@@ -53,7 +53,7 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
     acme.json("user", "licence", "annie", "--give", "studio")
     acme.json("user", "project", "annie", "--add", "General", "--role", "viewer")
     acme.json("user", "project", "annie", "--remove", "alpha")
-    assert shown(acme, "annie")["projects"] == ["General"]
+    assert [each["name"] for each in shown(acme, "annie")["projects"]] == ["General"]
     for verb, status, cause in (
         ("disable", "inactive", "disabled"),
         ("enable", "pending", "invited"),

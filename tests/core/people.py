@@ -171,6 +171,7 @@ any_facts = st.builds(
     approved=st.booleans(),
     accepted=st.booleans(),
     invitation=st.sampled_from(["none", "pending", "accepted", "declined", "expired", "cancelled"]),
+    by_invitation=st.booleans(),
     has_seat=st.booleans(),
     slots=st.frozensets(_things, max_size=4),
 )

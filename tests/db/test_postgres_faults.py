@@ -282,15 +282,15 @@ async def test_a_slow_query_of_a_server_that_lives_is_no_black_hole(postgres_url
 async def test_a_probe_while_this_process_stood_still_says_nothing_of_the_server(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, stalls = asyncio.open_connection, iter([1.2, 0])
+    connect, stalls = asyncio.open_connection, iter([1.2])
 
     async def late(*address: Any) -> Any:
-        time.sleep(next(stalls))
+        time.sleep(next(stalls, 0))
         return await connect(*address)
 
     async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
         monkeypatch.setattr(asyncio, "open_connection", late)
-        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(1.5)")).all())
+        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(3)")).all())
 
 
 async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> None:
