@@ -135,6 +135,7 @@ class ProjectMember(Output):
     source: str | None
     rule: int | None
     dormant: bool = Field(description="Kept, and without effect for now.")
+    waiting: bool = Field(description="Dormant until fewer than `limit` take part.")
     since: datetime
 
 

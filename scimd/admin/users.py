@@ -250,6 +250,9 @@ class UserQuery(ListQuery):
     team: Text | None = Field(None, description="A team's id.")
     project: Text | None = Field(None, description="A project's id.")
     licence: Text | None = Field(None, description="A licence's id.")
+    waiting_for: Text | None = Field(
+        None, description="The id of a limited project or licence for which they wait."
+    )
     source: Text | None = Field(None, description="The id of the source that owns them.")
     local: Flag | None = Field(None, description="Whether no source owns them.")
     kind: Literal["person", "service"] | None = None

@@ -81,7 +81,7 @@ def show_project(
     rows = in_organization(config, org, work)
     print_list(
         name,
-        ("Name", "Status", "Project role", "Origin", "By", "Source", "Rule", "Dormant", "Since"),
+        ("Name", "Status", "Project role", "Origin", "By", "Source", "Rule", "Dormant", "Waits", "Since"),
         rows,
         lambda row: (
             row.display_name,
@@ -92,6 +92,7 @@ def show_project(
             row.source,
             row.rule,
             row.dormant,
+            row.waiting,
             row.since,
         ),
         empty="Nobody takes part.",

@@ -56,6 +56,9 @@ def list_(
     team: Annotated[str | None, typer.Option(help="The team's name.")] = None,
     project: Annotated[str | None, typer.Option(help="The project's name.")] = None,
     licence: Annotated[str | None, typer.Option(help="The licence's name.")] = None,
+    waiting_for: Annotated[
+        str | None, typer.Option(help="The id of a limited project or licence for which they wait.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="The source that owns them; local: none does.")] = None,
     kind: Annotated[Literal["person", "service"] | None, typer.Option()] = None,
     seat: Annotated[bool | None, typer.Option("--seat/--no-seat", help="Who has one, or has none.")] = None,
@@ -91,6 +94,7 @@ def list_(
             approved=approved,
             deleted=deleted,
             lapsed=lapsed,
+            waiting_for=waiting_for,
         )
         return await user_reads.list_users(door, owner, only, window), await settings.active_label(
             door, owner

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Table, func, literal, select, update
+from sqlalchemy import ColumnElement, Select, Table, func, literal, select, update
 
 from scimd.core.errors import InvalidValue
 from scimd.core.events import Event, EventKind
@@ -112,3 +112,14 @@ def waiting_for(kind: Kind, table: Table) -> ColumnElement[int]:
     """How many people wait for each."""
     mine = (_s.org_id == table.c.org_id) & (_s.kind == kind) & (_s.target == table.c.id) & _s.held.is_(False)
     return select(func.count()).select_from(slots).where(mine).correlate(table).scalar_subquery()
+
+
+def is_waiting(kind: Kind, grant: Any) -> ColumnElement[bool]:
+    """Whether the person of each row of ``grants`` waits for what the grant gives."""
+    mine = (_s.org_id == grant.org_id) & (_s.kind == kind) & (_s.target == grant.target)
+    return select(slots).where(mine, _s.person_id == grant.person_id, _s.held.is_(False)).exists()
+
+
+def waiters(org_id: OrgId, target: str) -> Select[Any]:
+    """The ids of those who wait for this project or licence."""
+    return select(_s.person_id).where(_s.org_id == org_id, _s.target == target, _s.held.is_(False))

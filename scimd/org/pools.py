@@ -7,13 +7,14 @@ the pool's count is written in the same transaction, and the database refuses it
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, select, update
+from sqlalchemy import Integer, bindparam, select, update
 
 from scimd.core import pools as rules
 from scimd.core import seats
+from scimd.core.errors import PoolLimitReached
 from scimd.core.people import OrgId, PersonId
 from scimd.core.seats import Claim, Policy, Pool, Waiter
 from scimd.core.standing import Facts, Standing, Thing
@@ -61,40 +62,45 @@ _QUEUE = Prepared(
 # ------------------------------------------------------------------------------ giving
 
 
-def allot(
-    tx: Tx,
-    loaded: Loaded,
-    facts: dict[PersonId, Facts],
-    decided: dict[PersonId, Standing],
-    names: Mapping[PersonId, str],
-) -> None:
+@dataclass(slots=True)
+class Settling:
+    """People who are settled: as they are stored, and their facts and what follows from them by now.
+
+    ``names``: how a refusal calls them.
+    """
+
+    loaded: Loaded
+    facts: dict[PersonId, Facts]
+    decided: dict[PersonId, Standing]
+    names: Mapping[PersonId, str]
+
+
+def allot(tx: Tx, people: Settling) -> None:
     """Give what is limited to those whose turn it is, and decide anew about them.
 
-    ``facts`` and ``decided`` are brought up to date; ``names``: how a refusal calls people. Raises
-    PoolLimitReached where a hand is to be refused rather than somebody left waiting.
+    Raises PoolLimitReached where a hand is to be refused rather than somebody left waiting.
     """
     if not tx.book.rules.limited:
         return
-    _forget(tx, loaded, decided)
-    things = _moving(tx, facts, decided)
+    _forget(tx, people)
+    default: Thing = ("project", tx.book.rules.default_project or "")
+    things = _moving(people, default)
     if things:
-        default = ("project", tx.book.rules.default_project)
         found = _lock(tx, things)
         # Whoever is given another project leaves the default one, which therefore comes last.
         for thing in sorted(things, key=lambda each: (each == default, each)):
-            _give(tx, thing, found[thing], loaded, facts, decided, names)
-    _write(tx, loaded, facts, decided)
+            _give(tx, thing, found[thing], people)
+    _write(tx, people)
 
 
-def _moving(tx: Tx, facts: Mapping[PersonId, Facts], decided: Mapping[PersonId, Standing]) -> set[Thing]:
-    """What somebody wants and has not, or has and does not want."""
+def _moving(people: Settling, default: Thing) -> set[Thing]:
+    """What somebody wants and has not, or has and does not want; and what may move with it."""
     moving: set[Thing] = set()
     concerned: set[Thing] = set()
-    for person_id, standing in decided.items():
-        held = facts[person_id].slots
+    for person_id, standing in people.decided.items():
+        held = people.facts[person_id].slots
         moving |= standing.slots ^ held
         concerned |= standing.slots | held
-    default: Thing = ("project", tx.book.rules.default_project or "")
     return moving | ({default} & concerned) if moving else moving
 
 
@@ -107,31 +113,18 @@ def _lock(tx: Tx, things: Collection[Thing]) -> Mapping[Thing, Pool]:
     return found
 
 
-def _give(
-    tx: Tx,
-    thing: Thing,
-    pool: Pool,
-    loaded: Loaded,
-    facts: dict[PersonId, Facts],
-    decided: dict[PersonId, Standing],
-    names: Mapping[PersonId, str],
-) -> None:
+def _give(tx: Tx, thing: Thing, pool: Pool, people: Settling) -> None:
+    facts, decided = people.facts, people.decided
     freed = [each for each, known in facts.items() if thing in known.slots - decided[each].slots]
     wishing = {each for each, known in facts.items() if thing in decided[each].slots - known.slots}
     claims = [
-        Claim(
-            each,
-            external_id=tx.places.get(each, ""),
-            policy=_policy(tx, thing, each, facts[each], decided[each], loaded),
-        )
+        Claim(each, external_id=tx.places.get(each, ""), policy=_policy(tx, thing, each, people))
         for each in wishing
     ]
     queue = _longest_waiting(tx, thing, seats.free_seats(pool, len(freed)))
     allotment = seats.give(pool, len(freed), claims, queue)
     if allotment.refused:
-        first = allotment.refused[0]
-        verb = "updated" if loaded.rows[first].rules_version else "created"
-        raise rules.refusal(pool, thing, _name(tx.conn, tx.org_id, thing), names[first], verb)
+        raise _refusal(tx, thing, pool, allotment.refused[0], people)
     promoted = wishing.intersection(allotment.promoted)
     tx.seats_owed = tx.seats_owed or len(promoted) < len(allotment.promoted)
     gained = promoted.union(allotment.seated)
@@ -143,16 +136,26 @@ def _give(
         decided[each] = tx.book.standing(facts[each])
 
 
-def _policy(
-    tx: Tx, thing: Thing, person_id: PersonId, facts: Facts, decided: Standing, loaded: Loaded
-) -> Policy:
+def _policy(tx: Tx, thing: Thing, person_id: PersonId, people: Settling) -> Policy:
     """A hand that gives is told that there is none left; what a source or a rule gives waits."""
     asked = tx.seat_policy == "reject" and person_id in tx.refuse_without_seat
-    if not asked or thing in loaded.waits.get(person_id, ()):
+    if not asked or thing in people.loaded.waits.get(person_id, ()):
         return "hold"
-    given = {(grant.kind, grant.target) for grant in facts.grants}
-    fallen_back = {(each.kind, each.target) for each in decided.grants if each.origin.kind == "default"}
+    given = {(grant.kind, grant.target) for grant in people.facts[person_id].grants}
+    fallen_back = {
+        (grant.kind, grant.target)
+        for grant in people.decided[person_id].grants
+        if grant.origin.kind == "default"
+    }
     return "reject" if thing in given | fallen_back else "hold"
+
+
+def _refusal(tx: Tx, thing: Thing, pool: Pool, person_id: PersonId, people: Settling) -> PoolLimitReached:
+    table = projects if thing[0] == "project" else licences
+    query = select(table.c.name).where(table.c.org_id == tx.org_id, table.c.id == thing[1])
+    name = str(tx.conn.execute(query).scalar_one())
+    verb = "updated" if people.loaded.rows[person_id].rules_version else "created"
+    return rules.refusal(pool, thing, name, people.names[person_id], verb)
 
 
 def _longest_waiting(tx: Tx, thing: Thing, free: int | None) -> list[Waiter]:
@@ -170,36 +173,28 @@ def _count(tx: Tx, thing: Thing, pool: Pool, more: int) -> None:
         )
 
 
-def _name(conn: Connection, org_id: OrgId, thing: Thing) -> str:
-    table = projects if thing[0] == "project" else licences
-    query = select(table.c.name).where(table.c.org_id == org_id, table.c.id == thing[1])
-    return str(conn.execute(query).scalar_one())
-
-
 # ------------------------------------------------------------------------------ rows
 
 
-def _forget(tx: Tx, loaded: Loaded, decided: Mapping[PersonId, Standing]) -> None:
+def _forget(tx: Tx, people: Settling) -> None:
     """Those who want it no longer wait no longer, and take nobody's turn."""
     _FORGET.many(
         tx.beside,
         [
             _key(tx, thing, person_id)
-            for person_id, waits in loaded.waits.items()
-            for thing in waits - decided[person_id].slots
+            for person_id, waits in people.loaded.waits.items()
+            for thing in waits - people.decided[person_id].slots
         ],
     )
 
 
-def _write(
-    tx: Tx, loaded: Loaded, facts: Mapping[PersonId, Facts], decided: Mapping[PersonId, Standing]
-) -> None:
+def _write(tx: Tx, people: Settling) -> None:
     gone: list[dict[str, Any]] = []
     taken: list[dict[str, Any]] = []
     new: list[dict[str, Any]] = []
-    for person_id, standing in decided.items():
-        waited, had = loaded.waits.get(person_id, frozenset()), loaded.facts[person_id].slots
-        has = facts[person_id].slots
+    for person_id, standing in people.decided.items():
+        had, has = people.loaded.facts[person_id].slots, people.facts[person_id].slots
+        waited: frozenset[Thing] = people.loaded.waits.get(person_id, frozenset())
         gone += [_key(tx, thing, person_id) for thing in (had | waited) - standing.slots]
         taken += [_key(tx, thing, person_id) | {"_now": tx.now} for thing in waited & has]
         new += [_row(tx, thing, person_id, thing in has) for thing in standing.slots - had - waited]

@@ -44,7 +44,10 @@ class ProjectRecord:
 
 @dataclass(frozen=True, slots=True)
 class MemberRecord:
-    """One grant of one person: who takes part, as what, and where that comes from."""
+    """One grant of one person: who takes part, as what, and where that comes from.
+
+    ``waiting``: dormant, until fewer than the project's limit take part.
+    """
 
     person_id: PersonId
     display_name: str
@@ -55,6 +58,7 @@ class MemberRecord:
     source: str | None
     rule: int | None
     dormant: bool
+    waiting: bool
     since: datetime
 
 
@@ -297,6 +301,7 @@ def _members(org_id: OrgId, project_id: ProjectId) -> Select[Any]:
             people.c.status,
             sources.c.name.label("source_name"),
             groups.c.display_name.label("group_name"),
+            pool_limits.is_waiting("project", _g).label("waiting"),
         )
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
         .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
@@ -316,5 +321,6 @@ def _member(row: Row[Any]) -> MemberRecord:
         source=row.source_name,
         rule=row.rule,
         dormant=row.dormant,
+        waiting=bool(row.waiting),
         since=row.since,
     )

@@ -79,7 +79,7 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     )
     _correct(tx, loaded, facts, decided, profile)
     names = _names(loaded.rows, profile)
-    pools.allot(tx, loaded, facts, decided, names)
+    pools.allot(tx, pools.Settling(loaded, facts, decided, names))
     before = {
         person_id: standing_rows.standing_of(row, loaded.grants.get(person_id, ()))
         for person_id, row in loaded.rows.items()

@@ -15,7 +15,7 @@ from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.db.among import among
 from scimd.db.tables import grants, licences, people, projects, sessions, sources, teams
-from scimd.org import merged
+from scimd.org import merged, pool_limits
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
 
@@ -68,7 +68,8 @@ class UserRow:
 class UserFilter:
     """What the list is narrowed to; None: not at all. ``deleted``: the tombstoned ones instead.
 
-    ``lapsed``: those instead who are here only by an invitation that is over, and otherwise left out.
+    ``waiting_for``: the id of a project or licence whose limit is reached. ``lapsed``: those instead who
+    are here only by an invitation that is over, and otherwise left out.
     """
 
     q: str | None = None
@@ -84,6 +85,7 @@ class UserFilter:
     approved: bool | None = None
     deleted: bool = False
     lapsed: bool = False
+    waiting_for: str | None = None
 
 
 _LAST_LOGIN = (
@@ -171,6 +173,8 @@ def _filtered(org_id: OrgId, only: UserFilter) -> Select[Any]:
     ):
         if wanted is not None:
             query = query.where(column == wanted)
+    if only.waiting_for is not None:
+        query = query.where(_p.id.in_(pool_limits.waiters(org_id, only.waiting_for)))
     for kind, target in (("project", only.project), ("licence", only.licence)):
         if target is not None:
             query = query.where(_p.id.in_(_holders(org_id, kind, target)))

@@ -150,6 +150,16 @@ def test_limits_of_projects_and_licences(acme: Terminal) -> None:
     acme.json("user", "add", "bob@acme.example", "--project", "Apollo")
 
 
+def test_people_of_whom_only_a_lapsed_invitation_is_left_are_listed_apart(acme: Terminal) -> None:
+    acme.json("invitation", "create", "ann@home.example")
+    (ann,) = acme.json("user", "list")
+    (invitation,) = acme.json("invitation", "list")
+    acme.json("invitation", "withdraw", invitation["id"])
+    assert acme.json("user", "list") == []
+    assert [row["id"] for row in acme.json("user", "list", "--lapsed")] == [ann["id"]]
+    assert acme.json("user", "list", "--waiting-for", ann["id"]) == []
+
+
 def test_domains_seats_sessions_attempts_and_audit(acme: Terminal) -> None:
     claimed = acme.json("domain", "add", "widgets.example")
     assert claimed["value"].startswith("scimd-verification=")

@@ -35,6 +35,8 @@ from scimd.org.local_people import NewPerson
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.org.unsettled import settle_marked
+from scimd.org.user_reads import UserFilter, list_users
+from scimd.org.windows import Window
 from tests.org.house import House, house, user
 
 RULES = [
@@ -197,6 +199,14 @@ async def test_what_is_freed_goes_to_the_longest_waiting_at_once(database_url: s
         assert len(general) == 1
         await acme.members(group, [], [made["ann"]])
         assert (await held(acme, apollo), await waits(acme, apollo)) == (["bob"], ["cid"])
+        parts = await project_upkeep.members(acme.door, acme.org_id, apollo)
+        assert {each.display_name: (each.dormant, each.waiting) for each in parts} == {
+            "Bob": (False, False),
+            "Cid": (True, True),
+        }
+        only = UserFilter(waiting_for=apollo)
+        (row,) = (await list_users(acme.door, acme.org_id, only, Window())).rows
+        assert row.display_name == "Cid"
         given = await acme.rows(t.grants, person_id=made["bob"], origin="default")
         assert [row.until is None for row in given] == [False]
         await acme.change(made["bob"], active=False)
