@@ -4,6 +4,9 @@ export PYTHON
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov
 
+# Hundreds of processes are started by the tests: none of them is to compile what another one has.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: env run test test-long lint catalogues lock bench clean system-packages dev-env
 .NOTPARALLEL:
 

@@ -22,7 +22,7 @@ from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
-from scimd.org import audit, organizations, seats, settle
+from scimd.org import audit, organizations, promotion, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
@@ -104,7 +104,7 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
             door_settings(config),
             settle=settle.settle,
             write_events=audit.write_events,
-            promote=seats.promote,
+            promote=promotion.promote,
         )
     finally:
         await db.aclose()

@@ -29,9 +29,9 @@ from scimd.org import (
     leases,
     notifications,
     oauth,
+    promotion,
     request_log,
     seat_history,
-    seats,
     source_upkeep,
     sources,
     unsettled,
@@ -240,12 +240,13 @@ class Jobs:
             await unsettled.settle_marked(self._door, org_id, budget_s=_SETTLE_FOR_S)
 
     async def _promote(self) -> None:
-        for org_id in await source_upkeep.organizations_with_free_seats(self._door):
-            await seats.promote(self._door, org_id)
+        for org_id in await source_upkeep.organizations_to_promote_in(self._door):
+            await promotion.promote(self._door, org_id)
 
     async def _expire(self) -> None:
         await time_jobs.expire_all(self._door)
         await time_jobs.expire_welcomes(self._door)
+        await time_jobs.lapse_approvals(self._door)
 
     async def _publish(self) -> None:
         await time_jobs.publish_all(self._door, within=audit.RECENT)

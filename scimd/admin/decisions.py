@@ -10,7 +10,14 @@ from pydantic import Field
 from scimd.admin.bulk import bulk
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Listed, ListQuery, Output, Text
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, SeatLimitReached
+from scimd.core.errors import (
+    InvalidValue,
+    NotAllowedNow,
+    NotFound,
+    NotUnique,
+    PoolLimitReached,
+    SeatLimitReached,
+)
 from scimd.core.people import DecisionId
 from scimd.org import decisions
 from scimd.org.decisions import DecisionKind, State
@@ -63,7 +70,7 @@ async def show(call: Call) -> Decision:
     "POST",
     "/decisions/{id}/answer",
     needs=("users.manage", "projects.manage"),
-    refuses=(NotFound, InvalidValue, NotAllowedNow, NotUnique, SeatLimitReached),
+    refuses=(NotFound, InvalidValue, NotAllowedNow, NotUnique, PoolLimitReached, SeatLimitReached),
 )
 async def answer(call: Call, body: Answer) -> Decision:
     """Answer a question.

@@ -23,18 +23,19 @@ from scimd.admin.models import (
     Search,
     Text,
 )
-from scimd.admin.users import Projects, projects_of
+from scimd.admin.users import Projects, UserProject, projects_of
 from scimd.core.errors import (
     InvalidValue,
     InvitationClosed,
     NotAllowedNow,
     NotFound,
+    PoolLimitReached,
     SeatLimitReached,
 )
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
 from scimd.http import statuses
-from scimd.org import invitation_list, invitations, inviting
+from scimd.org import invitation_changes, invitation_list, inviting
 from scimd.org.inviting import AT_ONCE, Wish
 
 Status = Literal["pending", "accepted", "declined", "expired", "cancelled"]
@@ -47,6 +48,9 @@ class Invitation(Output):
     address: str
     status: Status = Field(description="By the clock.")
     staged: bool = Field(description="Its mail waits for the source's release.")
+    role: str = Field(description="The person's, by now; so are team and projects.")
+    team: str | None
+    projects: list[UserProject]
     message: str | None
     invited_by: str
     source_id: str | None
@@ -66,6 +70,7 @@ class CopiedLink(Output):
 class InvitationQuery(ListQuery):
     q: Search | None = Field(None, description="A part of a name or an address.")
     status: Status | None = None
+    person: Text | None = Field(None, description="A user's id.")
     sort: Literal["created", "-created", "address", "-address", "expires", "-expires"] = "-created"
 
 
@@ -75,7 +80,9 @@ _CHANGES = (NotFound, InvitationClosed, NotAllowedNow)
 @endpoint("GET", "/invitations", needs=("invitations.manage", "users.read"))
 async def index(call: Call, query: InvitationQuery) -> Listed[Invitation]:
     """List invitations."""
-    found = await invitation_list.window(call.door, call.org_id, call.window, status=query.status, q=query.q)
+    found = await invitation_list.window(
+        call.door, call.org_id, call.window, status=query.status, q=query.q, person=query.person
+    )
     return Listed.of(found, Invitation.of)
 
 
@@ -89,14 +96,14 @@ async def show(call: Call) -> Invitation:
     "POST",
     "/invitations/{id}/resend",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, SeatLimitReached),
+    refuses=(*_CHANGES, PoolLimitReached, SeatLimitReached),
 )
 async def resend(call: Call) -> Invitation:
     """Send an invitation again.
 
     Older links die. An expired one is open again, and takes a seat again.
     """
-    return Invitation.of(await invitations.resend(call.door, call.ctx, InvitationId(call.id)))
+    return Invitation.of(await invitation_changes.resend(call.door, call.ctx, InvitationId(call.id)))
 
 
 @endpoint("POST", "/invitations/{id}/withdraw", needs=("invitations.manage",), refuses=_CHANGES)
@@ -105,14 +112,14 @@ async def withdraw(call: Call) -> Invitation:
 
     It is kept as cancelled, and its seat is free.
     """
-    return Invitation.of(await invitations.withdraw(call.door, call.ctx, InvitationId(call.id)))
+    return Invitation.of(await invitation_changes.withdraw(call.door, call.ctx, InvitationId(call.id)))
 
 
 @endpoint(
     "POST",
     "/invitations/{id}/copy-link",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, SeatLimitReached),
+    refuses=(*_CHANGES, PoolLimitReached, SeatLimitReached),
 )
 async def copy_link(call: Call) -> CopiedLink:
     """Make a link to hand over.
@@ -120,7 +127,7 @@ async def copy_link(call: Call) -> CopiedLink:
     Audited each time. An expired invitation is renewed. Accepting by this link does not verify the
     address.
     """
-    token = await invitations.copy_link(call.door, call.ctx, InvitationId(call.id))
+    token = await invitation_changes.copy_link(call.door, call.ctx, InvitationId(call.id))
     return CopiedLink(url=f"{call.config.server.public_url.rstrip('/')}/invitation/{token}")
 
 
@@ -185,7 +192,7 @@ async def invite(call: Call, body: NewInvitations) -> Rows[Invited]:
     "PATCH",
     "/invitations/{id}",
     needs=("invitations.manage",),
-    refuses=(*_CHANGES, InvalidValue, SeatLimitReached),
+    refuses=(*_CHANGES, InvalidValue, PoolLimitReached, SeatLimitReached),
     etag=True,
 )
 async def change(call: Call, body: InvitationChange) -> Invitation:
@@ -211,7 +218,7 @@ async def delete(call: Call) -> None:
 
     One that is pending is withdrawn by it. The audit keeps it.
     """
-    await invitations.hide(call.door, call.ctx, InvitationId(call.id))
+    await invitation_changes.hide(call.door, call.ctx, InvitationId(call.id))
 
 
 delete_many = bulk(delete, "/invitations/delete")

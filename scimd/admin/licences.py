@@ -1,23 +1,37 @@
-"""Licences: listed, made, renamed, deleted."""
+"""Licences: listed, made, renamed, limited, deleted."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.org import catalogue_reads, named
+from scimd.core.people import UNSET
+from scimd.org import catalogue_reads, named, pool_limits
 
 
 class Licence(Output):
     id: str
     name: str
-    people: int
+    people: int = Field(description="How many have it now.")
+    limit: int | None = Field(description="How many may have it; null: any number.")
+    waiting: int = Field(description="How many wait until fewer than `limit` have it.")
     created_at: datetime
+
+    @classmethod
+    def of_named(cls, record: named.NamedRecord) -> Licence:
+        return cls(
+            id=record.id,
+            name=record.name,
+            people=record.used,
+            limit=record.limit,
+            waiting=record.waiting,
+            created_at=record.created_at,
+        )
 
 
 class LicenceQuery(ListQuery):
@@ -38,8 +52,18 @@ async def show(call: Call) -> Licence:
     return Licence.of(await catalogue_reads.get_thing(call.door, call.org_id, "licence", call.id))
 
 
+Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST)]
+_LIMIT = "How many people may have it; null: any number."
+
+
 class NewLicence(Input):
     name: Name
+    limit: Limit | None = Field(None, description=_LIMIT)
+
+
+class LicenceChange(Input):
+    name: Name | None = None
+    limit: Limit | None = Field(None, description=f"{_LIMIT} One below `people` takes it from nobody.")
 
 
 _MANAGE = ("seats.manage",)
@@ -48,17 +72,28 @@ _MANAGE = ("seats.manage",)
 @endpoint("POST", "/licences", needs=_MANAGE, refuses=(InvalidValue, NotUnique), status=201)
 async def create(call: Call, body: NewLicence) -> Licence:
     """Make a licence."""
-    return Licence.of(await named.create(call.door, call.ctx, "licence", body.name))
+    return Licence.of_named(await named.create(call.door, call.ctx, "licence", body.name, body.limit))
 
 
 @endpoint("PATCH", "/licences/{id}", needs=_MANAGE, refuses=(NotFound, InvalidValue, NotUnique), etag=True)
-async def change(call: Call, body: NewLicence) -> Licence:
-    """Rename a licence.
+async def change(call: Call, body: LicenceChange) -> Licence:
+    """Rename a licence, or limit how many have it.
 
     Rules that name it make a new one of the old name.
     """
-    check = call.unchanged(Licence.of)
-    return Licence.of(await named.rename(call.door, call.ctx, "licence", call.id, body.name, check))
+    given = body.given()
+    if "name" in given and given["name"] is None:
+        raise InvalidValue("name", "cannot be emptied")
+    changed = await named.change(
+        call.door,
+        call.ctx,
+        "licence",
+        call.id,
+        name=given.get("name", UNSET),
+        limit=given.get("limit", UNSET),
+        check=call.unchanged(Licence.of_named),
+    )
+    return Licence.of_named(changed)
 
 
 @endpoint("DELETE", "/licences/{id}", needs=_MANAGE, refuses=(NotFound, NotAllowedNow))

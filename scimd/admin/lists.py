@@ -80,11 +80,15 @@ def file_wanted(request: web.Request, query: ListQuery) -> str | None:
 
 async def whole(row: Endpoint, call: Call, query: ListQuery, kind: str, turn: Turn) -> Download:
     """The list from its beginning to its end. The first part is read at once: it may be refused."""
+    name = f"{row.tag}-{call.visit.organization.slug}.{kind}"
+    return Download(name, _CSV if kind == "csv" else _JSON, await written(row, call, query, kind, turn))
+
+
+async def written(row: Endpoint, call: Call, query: ListQuery, kind: str, turn: Turn) -> AsyncIterator[str]:
+    """The text of such a file, piece by piece."""
     start = replace(call, window=Window(_EXPORTED_AT_ONCE, None, getattr(query, "sort", None) or ""))
     first = await turn(start)
-    write = _csv if kind == "csv" else _json
-    name = f"{row.tag}-{call.visit.organization.slug}.{kind}"
-    return Download(name, _CSV if kind == "csv" else _JSON, write(row, _parts(start, first, turn)))
+    return (_csv if kind == "csv" else _json)(row, _parts(start, first, turn))
 
 
 async def _parts(call: Call, found: Listed[Any], turn: Turn) -> AsyncIterator[list[Output]]:
@@ -104,7 +108,16 @@ async def _csv(row: Endpoint, parts: AsyncIterator[list[Output]]) -> AsyncIterat
 
 def _cells(row: Output, names: list[str]) -> list[object]:
     plain = row.model_dump(mode="json")
-    return [plain[name] for name in names]
+    return [_told(plain[name]) for name in names]
+
+
+def _told(value: Any) -> object:
+    """In a cell a thing is called by its name, with the role in it: ``General (member)``."""
+    if isinstance(value, list):
+        return [_told(each) for each in value]
+    if isinstance(value, dict) and value.keys() in ({"id", "name"}, {"id", "name", "role"}):
+        return f"{value['name']} ({value['role']})" if "role" in value else value["name"]
+    return value
 
 
 async def _json(row: Endpoint, parts: AsyncIterator[list[Output]]) -> AsyncIterator[str]:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Flag, Id, Input, Listed, ListQuery, Name, Output, Text
 from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.core.languages import Language
 from scimd.core.people import UNSET, ProjectId
 from scimd.org import organizations, settings
 from scimd.org.organizations import NewOrganization
@@ -30,6 +31,8 @@ class Organization(Output):
     seats_on_scim: Policy = Field(description="What a push finds where no seat is free.")
     get_more_seats_url: str | None
     approval_required: bool = Field(description="A partner approves newcomers.")
+    language: str = Field(description="Of mails, and of the pages of an invitation.")
+    active_label: str | None = Field(description="What people read in place of `Active`; null: that.")
     created_at: datetime
 
 
@@ -46,6 +49,10 @@ class OrganizationChange(Input):
     get_more_seats_url: Link | None = None
     approval_required: bool | None = Field(
         None, description="Where it begins, those who are here already count as approved."
+    )
+    language: Language | None = None
+    active_label: Text | None = Field(
+        None, description="Such as `Participating`, 40 characters at most; null or empty: `Active`."
     )
 
 
@@ -88,7 +95,7 @@ async def change(call: Call, body: OrganizationChange) -> Organization:
     A new default project, or approval, counts for everybody at once.
     """
     given = body.given()
-    for name in ("display_name", "seats_on_scim", "approval_required"):
+    for name in ("display_name", "seats_on_scim", "approval_required", "language"):
         if name in given and given[name] is None:
             raise InvalidValue(name, "cannot be emptied")
     await settings.change(call.door, call.ctx, _change(given), call.unchanged(Organization.of))
@@ -103,6 +110,8 @@ def _change(given: dict[str, Any]) -> settings.Change:
         given.get("seats_on_scim", UNSET),
         given.get("get_more_seats_url", UNSET),
         given.get("approval_required", UNSET),
+        given.get("language", UNSET),
+        given.get("active_label", UNSET),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,14 +11,16 @@ from scimd.admin.bulk import bulk
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Flag, Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnedBySource
-from scimd.core.people import ProjectId
-from scimd.org import catalogue_reads, project_upkeep
+from scimd.core.people import UNSET, ProjectId
+from scimd.org import catalogue_reads, pool_limits, project_upkeep
 
 
 class Project(Output):
     id: str
     name: str
     people: int = Field(description="How many take part now.")
+    limit: int | None = Field(description="How many may take part; null: any number.")
+    waiting: int = Field(description="How many wait until fewer than `limit` take part.")
     group_id: str | None = Field(description="The group that made it; its name follows the group's.")
     orphaned: bool = Field(description="That group is gone.")
     archived_at: datetime | None
@@ -51,8 +53,18 @@ async def show(call: Call) -> Project:
 _MANAGE = ("projects.manage",)
 
 
+Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST)]
+_LIMIT = "How many people may take part; null: any number."
+
+
 class NewProject(Input):
     name: Name
+    limit: Limit | None = Field(None, description=_LIMIT)
+
+
+class ProjectChange(Input):
+    name: Name | None = None
+    limit: Limit | None = Field(None, description=f"{_LIMIT} One below `people` removes nobody.")
 
 
 async def _shown(call: Call, project_id: str) -> Project:
@@ -62,7 +74,7 @@ async def _shown(call: Call, project_id: str) -> Project:
 @endpoint("POST", "/projects", needs=_MANAGE, refuses=(InvalidValue, NotUnique), status=201)
 async def create(call: Call, body: NewProject) -> Project:
     """Make a project."""
-    return await _shown(call, await project_upkeep.create(call.door, call.ctx, body.name))
+    return await _shown(call, await project_upkeep.create(call.door, call.ctx, body.name, body.limit))
 
 
 @endpoint(
@@ -72,13 +84,22 @@ async def create(call: Call, body: NewProject) -> Project:
     refuses=(NotFound, InvalidValue, NotUnique, NotAllowedNow, OwnedBySource),
     etag=True,
 )
-async def change(call: Call, body: NewProject) -> Project:
-    """Rename a project.
+async def change(call: Call, body: ProjectChange) -> Project:
+    """Rename a project, or limit how many take part.
 
     The name of one that a living group made follows the group's.
     """
-    check = call.unchanged(Project.of)
-    await project_upkeep.rename(call.door, call.ctx, ProjectId(call.id), body.name, check)
+    given = body.given()
+    if "name" in given and given["name"] is None:
+        raise InvalidValue("name", "cannot be emptied")
+    await project_upkeep.change(
+        call.door,
+        call.ctx,
+        ProjectId(call.id),
+        name=given.get("name", UNSET),
+        limit=given.get("limit", UNSET),
+        check=call.unchanged(Project.of),
+    )
     return await _shown(call, call.id)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Input, Name, Output
+from scimd.admin.models import Input, Listed, ListQuery, Name, Output
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole, Permission
 from scimd.org import custom_roles
+from scimd.org.windows import part
 
 
 class Role(Output):
@@ -21,10 +22,6 @@ class Role(Output):
     may_hold_projects: bool
     built_in: bool
     people: int = Field(description="How many hold it, live or dormant.")
-
-
-class Roles(Output):
-    items: list[Role]
 
 
 class RoleValues(Input):
@@ -37,14 +34,15 @@ class NewRole(RoleValues):
     name: Name = Field(description="Small letters, digits, dashes.")
 
 
-@endpoint("GET", "/roles", needs=("users.read",))
-async def index(call: Call) -> Roles:
-    """List the roles of the organization.
+class RoleQuery(ListQuery):
+    sort: Literal["name", "-name"] = "name"
 
-    All of them, for they are few.
-    """
+
+@endpoint("GET", "/roles", needs=("users.read",))
+async def index(call: Call, query: RoleQuery) -> Listed[Role]:
+    """List the roles of the organization."""
     found = await custom_roles.list_roles(call.door, call.org_id)
-    return Roles(items=[Role.of(role) for role in found])
+    return Listed.of(part(found, call.window, lambda row: row.name), Role.of)
 
 
 @endpoint("GET", "/roles/{name}", needs=("users.read",), etag=True)

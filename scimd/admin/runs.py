@@ -11,7 +11,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Download, Listed, ListQuery, Output, Text
 from scimd.core.errors import NotAllowedNow, NotFound, StateMoved
 from scimd.http.visits import SEE_RUNS
-from scimd.org import approvals, runs
+from scimd.org import approvals, run_changes, runs
 from scimd.org.runs import RunRecord, State
 from scimd.sync import report
 
@@ -84,7 +84,7 @@ async def show(call: Call) -> Run:
 @endpoint("GET", "/runs/{id}/changes", needs=SEE_RUNS)
 async def changes(call: Call, query: ChangeQuery) -> Listed[RunChange]:
     """List a run's changes, in the plan's order."""
-    found = await runs.changes_window(
+    found = await run_changes.window(
         call.door,
         call.org_id,
         (await _run(call)).id,

@@ -19,6 +19,7 @@ class Session(Output):
     id: str
     person_id: str
     display_name: str
+    device: str = Field(description="Browser and operating system, as `Firefox on Linux`.")
     user_agent: str
     ip: str
     started_at: datetime

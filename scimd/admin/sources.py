@@ -11,7 +11,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Flag, Input, Listed, ListQuery, Output, Text
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.people import TokenId
-from scimd.org import sources, tokens
+from scimd.org import source_states, sources, tokens
 from scimd.org.sources import SourceRecord
 
 _NEEDS = ("sources.manage",)
@@ -25,6 +25,10 @@ class Source(Output):
     priority: int = Field(description="The lowest that asserts a person decides over them.")
     state: Literal["shadow", "staged", "active", "paused"]
     invite: Literal["immediate", "never"]
+    auto_approve: Literal["never", "domains", "always"] = Field(
+        description="Who counts as approved on arrival by it: nobody, whoever has an address in a domain "
+        "of the organization, everybody."
+    )
     ceiling: str = Field(description="The role above which it gives nobody anything.")
     declared_in: Literal["file", "database"]
     user_count: int
@@ -68,13 +72,13 @@ async def index(call: Call, query: SourceQuery) -> Listed[Source]:
 @endpoint("GET", "/sources/{id}", needs=_NEEDS, etag=True)
 async def show(call: Call) -> SourceDetail:
     """Show a source with its config."""
-    return SourceDetail.of(await _source(call))
+    return SourceDetail.of(await source_of(call))
 
 
 @endpoint("GET", "/sources/{id}/release", needs=_NEEDS)
 async def preview_release(call: Call) -> Release:
     """Show what a release would let go."""
-    return Release.of(await sources.preview_release(call.door, call.org_id, (await _source(call)).id))
+    return Release.of(await source_states.preview_release(call.door, call.org_id, (await source_of(call)).id))
 
 
 @endpoint("POST", "/sources/{id}/release", needs=_NEEDS, refuses=(NotFound, NotAllowedNow))
@@ -83,7 +87,7 @@ async def release(call: Call) -> Release:
 
     The invitations that waited are due now, and their time begins now. This cannot be taken back.
     """
-    return Release.of(await sources.release(call.door, call.ctx, (await _source(call)).id))
+    return Release.of(await source_states.release(call.door, call.ctx, (await source_of(call)).id))
 
 
 @endpoint("POST", "/sources/{id}/state", needs=_NEEDS, refuses=(NotFound, NotAllowedNow))
@@ -92,8 +96,8 @@ async def set_state(call: Call, body: SourceState) -> Source:
 
     Setting a staged one active releases it.
     """
-    source = await _source(call)
-    return Source.of(await sources.set_state(call.door, call.ctx, source.id, body.state))
+    source = await source_of(call)
+    return Source.of(await source_states.set_state(call.door, call.ctx, source.id, body.state))
 
 
 @endpoint("POST", "/sources/{id}/run", needs=_NEEDS, refuses=(NotFound, NotAllowedNow), status=202)
@@ -102,10 +106,10 @@ async def run(call: Call) -> Source:
 
     The worker begins within seconds; the run shows up in the list of runs.
     """
-    return Source.of(await sources.run_soon(call.door, call.ctx, (await _source(call)).id))
+    return Source.of(await sources.run_soon(call.door, call.ctx, (await source_of(call)).id))
 
 
-async def _source(call: Call) -> SourceRecord:
+async def source_of(call: Call) -> SourceRecord:
     """By its id only: names are for terminals."""
     found = await sources.get_source(call.door, call.org_id, call.id)
     if found.id != call.id:

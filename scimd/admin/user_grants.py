@@ -19,6 +19,7 @@ from scimd.core.errors import (
     NotFound,
     OwnAccount,
     OwnedBySource,
+    PoolLimitReached,
     Protected,
     SeatLimitReached,
 )
@@ -26,7 +27,15 @@ from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER
 from scimd.org import assignments, user_reads
 
-_REFUSES = (NotFound, InvalidValue, NotAllowedNow, OwnedBySource, Protected, SeatLimitReached)
+_REFUSES = (
+    NotFound,
+    InvalidValue,
+    NotAllowedNow,
+    OwnedBySource,
+    Protected,
+    PoolLimitReached,
+    SeatLimitReached,
+)
 _ROLES = (*_REFUSES, OwnAccount)
 
 

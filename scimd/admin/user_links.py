@@ -9,7 +9,14 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Flag, Id, Input, Output, Query, Text
-from scimd.core.errors import NotAllowedNow, NotFound, OwnAccount, Protected, SeatLimitReached
+from scimd.core.errors import (
+    NotAllowedNow,
+    NotFound,
+    OwnAccount,
+    PoolLimitReached,
+    Protected,
+    SeatLimitReached,
+)
 from scimd.core.people import PersonId
 from scimd.org import linking, merging
 from scimd.org.rehearsal import rehearse
@@ -17,7 +24,7 @@ from scimd.org.tx import Door
 
 T = TypeVar("T")
 _MANAGE = ("users.manage",)
-_REFUSES = (NotFound, NotAllowedNow, OwnAccount, Protected, SeatLimitReached)
+_REFUSES = (NotFound, NotAllowedNow, OwnAccount, Protected, PoolLimitReached, SeatLimitReached)
 
 
 class PreviewQuery(Query):

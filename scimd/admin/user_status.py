@@ -16,6 +16,7 @@ from scimd.core.errors import (
     NotUnique,
     OwnAccount,
     OwnedBySource,
+    PoolLimitReached,
     Protected,
     SeatLimitReached,
 )
@@ -32,7 +33,7 @@ from scimd.org import (
 from scimd.org.tx import Context, Door
 
 _CLOSES = (NotFound, OwnAccount, Protected)
-_OPENS = (NotFound, NotAllowedNow, SeatLimitReached)
+_OPENS = (NotFound, NotAllowedNow, PoolLimitReached, SeatLimitReached)
 _MANAGE = ("users.manage",)
 
 
@@ -142,7 +143,12 @@ async def approve(call: Call) -> User:
     return await _done(call, partner_approvals.approve)
 
 
-@endpoint("POST", "/users/{id}/detach", needs=_MANAGE, refuses=(NotFound, SeatLimitReached, Protected))
+@endpoint(
+    "POST",
+    "/users/{id}/detach",
+    needs=_MANAGE,
+    refuses=(NotFound, PoolLimitReached, SeatLimitReached, Protected),
+)
 async def detach(call: Call, body: Detaching) -> User:
     """Detach a user from a source.
 
@@ -156,7 +162,16 @@ async def detach(call: Call, body: Detaching) -> User:
     "POST",
     "/users/{id}/move",
     needs=_MANAGE,
-    refuses=(NotFound, NotAllowedNow, OwnedBySource, NotUnique, SeatLimitReached, OwnAccount, Protected),
+    refuses=(
+        NotFound,
+        NotAllowedNow,
+        OwnedBySource,
+        NotUnique,
+        PoolLimitReached,
+        SeatLimitReached,
+        OwnAccount,
+        Protected,
+    ),
     operators_only=True,
 )
 async def move(call: Call, body: Moving) -> Moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -16,11 +17,12 @@ from scimd.core.errors import (
     NotFound,
     NotUnique,
     OwnedBySource,
+    PoolLimitReached,
     SeatLimitReached,
 )
 from scimd.core.people import UNSET, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
-from scimd.org import audit_reads, labels, local_people, reads, user_reads
+from scimd.org import audit_reads, labels, local_people, my_profile, reads, user_page, user_reads
 from scimd.org.admin_reads import PersonPage
 from scimd.org.audit_reads import EntryFilter
 from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
@@ -68,6 +70,40 @@ class User(Output):
 
 class UserRow(User):
     last_login_at: datetime | None
+
+
+class Profile(Output):
+    """What the owner's document says beside access; of whom no source owns, their own."""
+
+    given_name: str | None
+    family_name: str | None
+    title: str | None
+    department: str | None
+    employee_number: str | None
+    employment_start: str | None = Field(description="As the source gives it.")
+    emails: list[str]
+    phones: list[str]
+    addresses: list[str] = Field(description="On one line each.")
+    picture_url: str | None = Field(description="Where the source has one.")
+
+
+class UserPage(UserRow):
+    """One user with all that is known of them."""
+
+    profile: Profile
+    has_picture: bool = Field(description="They uploaded one; see `/users/{id}/picture`.")
+
+    @classmethod
+    def of_page(cls, page: user_page.UserPage) -> Self:
+        row = UserRow.of(page.user)
+        return cls.model_validate(
+            {**dict(row), "profile": Profile.of(page.profile), "has_picture": page.has_picture}
+        )
+
+
+class Picture(Output):
+    kind: str = Field(description="A media type.", examples=["image/png"])
+    image: str = Field(description="In base64.")
 
 
 class Grant(Output):
@@ -217,6 +253,7 @@ class UserQuery(ListQuery):
     has_seat: Flag | None = None
     approved: Flag | None = None
     deleted: Flag = Field(False, description="Those that are deleted and can be restored, instead.")
+    lapsed: Flag = Field(False, description="Those who are here only by an invitation that is over, instead.")
     sort: Literal[
         "created", "-created", "user_name", "-user_name", "display_name", "-display_name", "email", "-email",
         "status", "-status", "role", "-role", "team", "-team", "source", "-source", "changed", "-changed",
@@ -228,7 +265,8 @@ class UserQuery(ListQuery):
 async def index(call: Call, query: UserQuery) -> Listed[UserRow]:
     """List users.
 
-    With `deleted=true` those that can be restored.
+    With `deleted=true` those that can be restored. Whoever is here only by an invitation that was declined,
+    withdrawn or has expired is listed with `lapsed=true` alone.
     """
     only = UserFilter(**query.model_dump(include=set(UserFilter.__dataclass_fields__)))
     found = await user_reads.list_users(call.door, call.org_id, only, call.window)
@@ -236,16 +274,28 @@ async def index(call: Call, query: UserQuery) -> Listed[UserRow]:
 
 
 @endpoint("GET", "/users/{id}", needs=("users.read",), etag=True)
-async def show(call: Call) -> User:
+async def show(call: Call) -> UserPage:
     """Show a user."""
-    return User.of(await user_reads.get_user(call.door, call.org_id, call.id))
+    return await _page(call)
+
+
+async def _page(call: Call) -> UserPage:
+    return UserPage.of_page(await user_page.get(call.door, call.org_id, call.id))
+
+
+@endpoint("GET", "/users/{id}/picture", needs=("users.read",))
+async def picture(call: Call) -> Picture:
+    """Show the picture that a user uploaded."""
+    user = await user_reads.get_user(call.door, call.org_id, call.id)
+    found = await my_profile.picture_of(call.door, call.org_id, user.id)
+    return Picture(kind=found.kind, image=base64.b64encode(found.image).decode())
 
 
 @endpoint(
     "POST",
     "/users",
     needs=("users.manage",),
-    refuses=(InvalidValue, NotUnique, NotFound, SeatLimitReached, NotAllowedNow),
+    refuses=(InvalidValue, NotUnique, NotFound, PoolLimitReached, SeatLimitReached, NotAllowedNow),
     status=201,
 )
 async def add(call: Call, body: NewUser) -> User:
@@ -288,7 +338,7 @@ async def add_service(call: Call, body: NewService) -> User:
     refuses=(NotFound, InvalidValue, NotUnique, OwnedBySource, NotAllowedNow),
     etag=True,
 )
-async def change(call: Call, body: UserChange) -> User:
+async def change(call: Call, body: UserChange) -> UserPage:
     """Change user name, display name or address.
 
     What a source owns is refused with its name. A new address is unproved until the person confirms
@@ -299,8 +349,8 @@ async def change(call: Call, body: UserChange) -> User:
         if name in given and given[name] is None:
             raise InvalidValue(name, "cannot be emptied")
     wanted = Edit(given.get("user_name", UNSET), given.get("display_name", UNSET), given.get("email", UNSET))
-    await local_people.edit(call.door, call.ctx, PersonId(call.id), wanted, call.unchanged(User.of))
-    return await _shown(call, call.id)
+    await local_people.edit(call.door, call.ctx, PersonId(call.id), wanted, call.unchanged(UserPage.of_page))
+    return await _page(call)
 
 
 async def _shown(call: Call, person_id: str) -> User:

@@ -15,6 +15,7 @@ from scimd.cli import (
     decide,
     doctor,
     domain,
+    export,
     group,
     invitation,
     org,
@@ -29,10 +30,13 @@ from scimd.cli import (
     source,
     sync,
     token,
+    token_api,
+    token_client,
     user,
     user_changes,
     user_explain,
     user_links,
+    user_show,
 )
 
 app = typer.Typer(
@@ -48,6 +52,32 @@ for commands in (serve, check, sync, doctor, replay):
 user_changes.register(user.app)
 user_links.register(user.app)
 user_explain.register(user.app)
+user_show.register(user.app)
+for words, commands_listed in (
+    ("user", user.app),
+    ("invitation", invitation.app),
+    ("group", group.app),
+    ("project", catalogue.projects),
+    ("team", catalogue.teams),
+    ("licence", catalogue.licences),
+    ("role", catalogue.roles),
+    ("seats", seats.app),
+    ("session", sign_ins.session),
+    ("login-attempt", sign_ins.login_attempt),
+    ("source", source.app),
+    ("rule", rule.app),
+    ("token", token.app),
+    ("token client", token_client.app),
+    ("token api", token_api.app),
+    ("scim-log", scim_log.app),
+    ("run", run.app),
+    ("decide", decide.app),
+    ("domain", domain.app),
+    ("org", org.app),
+    ("partner", partner.app),
+    ("audit", audit.app),
+):
+    export.add(commands_listed, words)
 for noun in (
     org,
     partner,

@@ -11,6 +11,7 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     in_organization,
+    limit_of,
     print_list,
     said,
 )
@@ -18,12 +19,13 @@ from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole
 from scimd.org import custom_roles, named, project_upkeep
 from scimd.org.named import Kind, NamedRecord
-from scimd.org.project_upkeep import MemberRecord
+from scimd.org.project_upkeep import MemberRecord, ProjectRecord
 from scimd.org.tx import Context, Door
 
 projects = typer.Typer(name="project", help="Projects.", no_args_is_help=True)
 roles = typer.Typer(name="role", help="Roles of the organization.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="A name, or an id.")]
+Limit = Annotated[str, typer.Argument(metavar="LIMIT", help='A number, or "unlimited".')]
 
 
 # ------------------------------------------------------------------------------ projects
@@ -42,11 +44,13 @@ def list_projects(
     )
     print_list(
         "Projects",
-        ("Name", "People", "Group", "Source", "Default", "Orphaned", "Made", "Id"),
+        ("Name", "People", "Limit", "Waiting", "Group", "Source", "Default", "Orphaned", "Made", "Id"),
         rows,
         lambda row: (
             row.name,
             row.people,
+            row.limit,
+            row.waiting,
             row.group,
             row.source,
             row.is_default,
@@ -98,12 +102,13 @@ def show_project(
 @projects.command("create")
 def create_project(
     name: Annotated[str, typer.Argument()],
+    limit: Annotated[int | None, typer.Option(min=0, help="So many people may take part.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make a project."""
-    made = in_organization(config, org, lambda door, ctx: project_upkeep.create(door, ctx, name))
+    made = in_organization(config, org, lambda door, ctx: project_upkeep.create(door, ctx, name, limit))
     said({"id": made, "name": name}, f"The project {name} is there.", json=json)
 
 
@@ -123,6 +128,32 @@ def rename_project(
 
     in_organization(config, org, work)
     said({"name": to}, f"{name} is called {to} now.", json=json)
+
+
+@projects.command("limit")
+def limit_project(
+    name: Name,
+    limit: Limit,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Limit how many people take part in a project. Whoever takes part already stays."""
+    wanted = limit_of(limit)
+
+    async def work(door: Door, ctx: Context) -> ProjectRecord:
+        found = await project_upkeep.by_name(door, ctx.org_id, name)
+        await project_upkeep.change(door, ctx, found.id, limit=wanted)
+        return await project_upkeep.by_name(door, ctx.org_id, found.id)
+
+    row = in_organization(config, org, work)
+    said(row, _figures(name, row.people, row.limit, row.waiting), json=json)
+
+
+def _figures(name: str, used: int, limit: int | None, waiting: int) -> str:
+    if limit is None:
+        return f"{name}: {used} people, no limit."
+    return f"{name}: {used} of {limit} used." + (f" {waiting} wait." if waiting else "")
 
 
 @projects.command("archive")
@@ -154,11 +185,18 @@ def _noun(kind: Kind) -> typer.Typer:
     @app.command("list", help=f"List the {kind}s, with how many people have each.")
     def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
         rows = in_organization(config, org, lambda door, ctx: named.list_all(door, ctx.org_id, kind))
+        limited = kind == "licence"
         print_list(
             f"{kind.capitalize()}s",
-            ("Name", "People", "Made", "Id"),
+            ("Name", "People", *(("Limit", "Waiting") if limited else ()), "Made", "Id"),
             rows,
-            lambda row: (row.name, row.people, row.created_at, row.id),
+            lambda row: (
+                row.name,
+                row.used,
+                *((row.limit, row.waiting) if limited else ()),
+                row.created_at,
+                row.id,
+            ),
             empty=f"There is no {kind}.",
             json=json,
         )
@@ -202,6 +240,25 @@ def _noun(kind: Kind) -> typer.Typer:
 
 
 teams, licences = _noun("team"), _noun("licence")
+
+
+@licences.command("limit")
+def limit_licence(
+    name: Name,
+    limit: Limit,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Limit how many people have a licence. Whoever has it already keeps it."""
+    wanted = limit_of(limit)
+
+    async def work(door: Door, ctx: Context) -> NamedRecord:
+        found = await named.by_name(door, ctx.org_id, "licence", name)
+        return await named.change(door, ctx, "licence", found.id, limit=wanted)
+
+    row = in_organization(config, org, work)
+    said(row, _figures(name, row.used, row.limit, row.waiting), json=json)
 
 
 # ------------------------------------------------------------------------------ roles

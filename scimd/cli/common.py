@@ -231,6 +231,15 @@ async def organization_for_push(
     return await organization(door, slug)
 
 
+def limit_of(text: str) -> int | None:
+    """A limit as it is typed: a number, or "unlimited". Raises BadParameter."""
+    if text == "unlimited":
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise typer.BadParameter('Give a number, or "unlimited".')
+    return int(text)
+
+
 def lifetime(text: str | None, option: str) -> timedelta | None:
     """How long, as an option says it; None for none and for ``never``. Raises InvalidValue."""
     if text is None or text == "never":

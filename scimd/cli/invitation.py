@@ -23,10 +23,11 @@ from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
 from scimd.core.people import InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
-from scimd.org import by_hand, invitations, inviting, named
-from scimd.org.invitations import InvitationRecord
+from scimd.org import admin_reads, by_hand, invitation_changes, invitation_list, inviting, named
+from scimd.org.invitation_list import InvitationRecord
 from scimd.org.inviting import Invited, Wish
 from scimd.org.tx import Context, Door
+from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="invitation", help="Invitations.", no_args_is_help=True)
 Ids = Annotated[list[str], typer.Argument(help="Ids of invitations.")]
@@ -37,6 +38,8 @@ def list_(
     status: Annotated[
         Literal["pending", "accepted", "declined", "expired", "cancelled"] | None, typer.Option()
     ] = None,
+    search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     org: OrgOption = None,
@@ -45,16 +48,34 @@ def list_(
 ) -> None:
     """List invitations, the newest first, with what became of their mails."""
 
-    async def work(door: Door, ctx: Context) -> list[InvitationRecord]:
-        return await invitations.list_invitations(door, ctx.org_id, status=status, limit=limit, after=after)
+    async def work(door: Door, ctx: Context) -> Slice[InvitationRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        window = Window(limit, Place(None, after) if after else None, "-created")
+        return await invitation_list.window(door, ctx.org_id, window, status=status, q=search, person=who)
 
-    rows = in_organization(config, org, work)
+    found = in_organization(config, org, work)
     print_list(
         "Invitations",
-        ("Address", "Status", "Expires", "Sent", "Delivery", "Invited by", "Id"),
-        rows,
+        (
+            "Address",
+            "Role",
+            "Team",
+            "Projects",
+            "Message",
+            "Status",
+            "Expires",
+            "Sent",
+            "Delivery",
+            "Invited by",
+            "Id",
+        ),
+        found.rows,
         lambda row: (
             row.address,
+            row.role,
+            row.team,
+            [each.name for each in row.projects],
+            row.message,
             row.status,
             row.expires_at,
             row.sent_at,
@@ -63,7 +84,7 @@ def list_(
             row.id,
         ),
         empty="There is no invitation.",
-        more=f"There may be more: --after {rows[-1].id}" if len(rows) == limit else None,
+        more=f"There is more: --after {found.rows[-1].id}" if found.next else None,
         json=json,
     )
 
@@ -113,7 +134,7 @@ def resend(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Send the mail again; older links are dead. An expired invitation is open again."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.resend(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.resend(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="sent again", json=json)
 
@@ -129,7 +150,7 @@ def copy_link(
 
     async def work(door: Door, loaded: Config) -> str:
         ctx = context(door, (await organization(door, org)).id)
-        token = await invitations.copy_link(door, ctx, InvitationId(invitation))
+        token = await invitation_changes.copy_link(door, ctx, InvitationId(invitation))
         return f"{loaded.server.public_url}/invitation/{token}"
 
     link = run(config, work)
@@ -169,7 +190,7 @@ def withdraw(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json:
     """Withdraw: the link is dead, the seat is free, the list shows it as cancelled."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.withdraw(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.withdraw(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="withdrawn", json=json)
 
@@ -179,6 +200,6 @@ def delete(ids: Ids, org: OrgOption = None, config: ConfigOption = None, json: J
     """Take out of the list; a pending one is withdrawn. The audit keeps it."""
 
     async def one(door: Door, ctx: Context, invitation_id: str) -> None:
-        await invitations.hide(door, ctx, InvitationId(invitation_id))
+        await invitation_changes.hide(door, ctx, InvitationId(invitation_id))
 
     each(config, org, ids, one, done="deleted", json=json)

@@ -86,6 +86,10 @@ def set_(
     language: Annotated[
         Language | None, typer.Option(help="The language of mails and of the pages of an invitation.")
     ] = None,
+    active_label: Annotated[
+        str | None,
+        typer.Option(help='What people read in place of "Active", such as "Participating"; "" for that.'),
+    ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -100,6 +104,7 @@ def set_(
             UNSET if get_more_seats_url is None else get_more_seats_url or None,
             UNSET if approval is None else approval,
             UNSET if language is None else language,
+            UNSET if active_label is None else active_label,
         )
         await settings.change(door, context(door, owner.id), wanted)
         return await organizations.by_slug(door, name)
@@ -161,6 +166,7 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "display_name": row.display_name,
         "kind": row.kind,
         "language": row.language,
+        "active_label": row.active_label,
         "seats": row.seats,
         "seats_used": row.seats_used,
         "seats_waited_for": row.seats_waited_for,

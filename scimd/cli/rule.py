@@ -23,7 +23,8 @@ from scimd.cli.common import (
 )
 from scimd.config import Config
 from scimd.org import rule_changes
-from scimd.org.rule_changes import Body, Edit, Preview
+from scimd.org.rule_changes import Body, Edit
+from scimd.org.rule_previews import Preview
 from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="rule", help="Rules: what groups and values give.", no_args_is_help=True)
@@ -172,6 +173,8 @@ def _do(
         f"Of {told.looked_at} people, {told.gaining} {would} and {told.losing} lose something. "
         f"Seats: {told.seats_more} more, {told.seats_fewer} fewer."
     )
+    for held in told.held:
+        out.print(f"Over the limits: {held}", markup=False)
     if told.looked_at < told.concerned:
         out.print(f"Only the first {told.looked_at} of {told.concerned} people were looked at.")
     print_table(

@@ -21,8 +21,9 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
-from scimd.org import runs, sources
-from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org import run_changes, runs, sources
+from scimd.org.run_changes import ChangeRecord
+from scimd.org.runs import RunRecord
 from scimd.org.tx import Context, Door
 from scimd.sync import report as reports
 
@@ -100,7 +101,7 @@ def report(
                 sys.stdout.buffer.write(piece.encode())
             sys.stdout.buffer.flush()
         else:
-            async for change in runs.every_change(door, ctx.org_id, row.id):
+            async for change in run_changes.every(door, ctx.org_id, row.id):
                 print_change(change)
 
     in_organization(config, org, work)

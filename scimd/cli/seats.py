@@ -12,6 +12,7 @@ from scimd.cli.common import (
     OrgOption,
     context,
     in_organization,
+    limit_of,
     organization,
     print_list,
     run,
@@ -43,9 +44,7 @@ def set_(
     json: JsonOption = False,
 ) -> None:
     """Set the limit. Whoever waits takes what is free now; a lower limit evicts nobody."""
-    if seats != "unlimited" and not (seats.isascii() and seats.isdigit() and len(seats) < 10):
-        raise typer.BadParameter('Give a number, or "unlimited".')
-    limit = None if seats == "unlimited" else int(seats)
+    limit = limit_of(seats)
 
     async def work(door: Door, _: Config) -> OrganizationRecord:
         owner = await organization(door, org)

@@ -15,9 +15,11 @@ from scimd.cli.common import (
     print_list,
 )
 from scimd.core.people import SessionId
-from scimd.org import admin_reads, sessions, sign_in
+from scimd.org import admin_reads, sessions, sign_in_reads
 from scimd.org.sessions import SessionRecord
+from scimd.org.sign_in_reads import AttemptRecord
 from scimd.org.tx import Context, Door
+from scimd.org.windows import Slice, Window
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)
 login_attempt = typer.Typer(name="login-attempt", help="Who tried to sign in.", no_args_is_help=True)
@@ -34,16 +36,17 @@ def list_sessions(
 ) -> None:
     """List live sessions, the most recently active first."""
 
-    async def work(door: Door, ctx: Context) -> list[SessionRecord]:
+    async def work(door: Door, ctx: Context) -> Slice[SessionRecord]:
         who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
-        return await sessions.list_sessions(door, ctx.org_id, person_id=who, limit=limit)
+        window = Window(limit, None, "-last_active")
+        return await sign_in_reads.list_sessions(door, ctx.org_id, window, person_id=who, live=True)
 
-    rows = in_organization(config, org, work)
+    rows = in_organization(config, org, work).rows
     print_list(
         "Sessions",
         ("User", "Device", "IP address", "Started", "Last active", "Id"),
         rows,
-        lambda row: (row.display_name, row.user_agent, row.ip, row.started_at, row.last_active_at, row.id),
+        lambda row: (row.display_name, row.device, row.ip, row.started_at, row.last_active_at, row.id),
         empty="Nobody is signed in.",
         json=json,
     )
@@ -66,12 +69,25 @@ def revoke(
 
 @login_attempt.command("list")
 def list_attempts(
-    limit: Limit = 200, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
+    user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
+    address: Annotated[str | None, typer.Option(help="Only with this address, as it was typed.")] = None,
+    ip: Annotated[str | None, typer.Option(help="Only from this IP address.")] = None,
+    success: Annotated[bool | None, typer.Option("--success/--failed", help="Only these.")] = None,
+    limit: Limit = 200,
+    org: OrgOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
 ) -> None:
     """List sign-in attempts, the newest first, with why they failed."""
-    rows = in_organization(
-        config, org, lambda door, ctx: sign_in.list_attempts(door, ctx.org_id, limit=limit)
-    )
+
+    async def work(door: Door, ctx: Context) -> Slice[AttemptRecord]:
+        who = await admin_reads.find_person(door, ctx.org_id, user) if user else None
+        window = Window(limit, None, "-at")
+        return await sign_in_reads.list_attempts(
+            door, ctx.org_id, window, person_id=who, address=address, ip=ip, success=success
+        )
+
+    rows = in_organization(config, org, work).rows
     print_list(
         "Login attempts",
         ("Timestamp", "User", "IP address", "Status", "Reason"),

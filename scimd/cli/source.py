@@ -24,8 +24,9 @@ from scimd.cli.common import (
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import source_upkeep, sources
-from scimd.org.sources import Released, SourceRecord
+from scimd.org import source_states, source_upkeep, sources
+from scimd.org.source_states import Released
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)
@@ -74,13 +75,13 @@ def release(
 
     async def preview(door: Door, _: Config) -> tuple[SourceRecord, Released]:
         found = await sources.resolve(door, name)
-        return found, await sources.preview_release(door, found.org_id, found.id)
+        return found, await source_states.preview_release(door, found.org_id, found.id)
 
     if not yes and not json:
         found, counts = run(config, preview)
         if found.state == "staged":
             typer.confirm(f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?", abort=True)
-    done = _changed(config, name, sources.release)
+    done = _changed(config, name, source_states.release)
     said(
         {"source": name, "people": done.people, "mails": done.mails},
         f"Released {name}: {done.people} people, {done.mails} mails.",
@@ -125,14 +126,14 @@ def export(name: Name, config: ConfigOption = None, json: JsonOption = False) ->
 @app.command("pause")
 def pause(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Stop a connector's runs, or a SCIM source's tokens; what it said stays."""
-    row = _changed(config, name, sources.pause)
+    row = _changed(config, name, source_states.pause)
     said(_as_json(row), f"{name} is {row.state}.", json=json)
 
 
 @app.command("resume")
 def resume(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Undo a pause."""
-    row = _changed(config, name, sources.resume)
+    row = _changed(config, name, source_states.resume)
     said(_as_json(row), f"{name} is {row.state}.", json=json)
 
 
@@ -152,6 +153,7 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "connector": row.connector or "scim",
         "state": row.state,
         "invite": row.invite,
+        "auto_approve": row.auto_approve,
         "priority": row.priority,
         "ceiling": row.ceiling,
         "declared_in": row.declared_in,

@@ -26,8 +26,9 @@ from scimd.cli.common import (
 from scimd.cli.run import print_change, summary
 from scimd.config import Config
 from scimd.core.errors import NotFound
-from scimd.org import organizations, runs, sources
-from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org import organizations, run_changes, sources
+from scimd.org.run_changes import ChangeRecord
+from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import apply as applying
@@ -53,7 +54,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         found = await _resolve(door, loaded, source)
         with _progress(json) as report:
             made = await plan_source(door, found, started=_by_hand(), report=report)
-        return made, [change async for change in runs.every_change(door, found.org_id, made.id)]
+        return made, [change async for change in run_changes.every(door, found.org_id, made.id)]
 
     made, changes = run(config, work)
     if json:

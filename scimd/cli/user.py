@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import typer
@@ -12,14 +13,11 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     in_organization,
-    out,
-    print_json,
     print_list,
-    print_table,
 )
 from scimd.core.errors import InvalidValue
 from scimd.core.people import OrgId
-from scimd.org import named, project_upkeep, reads, sources, user_reads
+from scimd.org import named, project_upkeep, settings, sources, user_reads
 from scimd.org.tx import Context, Door
 from scimd.org.user_reads import UserFilter, UserRow
 from scimd.org.windows import Place, Slice, Window
@@ -63,6 +61,9 @@ def list_(
     seat: Annotated[bool | None, typer.Option("--seat/--no-seat", help="Who has one, or has none.")] = None,
     approved: Annotated[bool | None, typer.Option("--approved/--not-approved")] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="Those who can be restored, instead.")] = False,
+    lapsed: Annotated[
+        bool, typer.Option("--lapsed", help="Those here only by an invitation that is over, instead.")
+    ] = False,
     sort: Annotated[str, typer.Option(help=f"By {_SORTS}; with - before it downwards.")] = "created",
     columns: Annotated[str, typer.Option(help=f"Which to show, of {', '.join(COLUMNS)}.")] = _SHOWN,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
@@ -74,7 +75,7 @@ def list_(
     shown = [_column(name.strip()) for name in columns.split(",")]
     window = Window(limit, Place(None, after) if after else None, _sort(sort, after))
 
-    async def work(door: Door, ctx: Context) -> Slice[UserRow]:
+    async def work(door: Door, ctx: Context) -> tuple[Slice[UserRow], str | None]:
         owner = ctx.org_id
         only = UserFilter(
             q=search,
@@ -89,15 +90,18 @@ def list_(
             has_seat=seat,
             approved=approved,
             deleted=deleted,
+            lapsed=lapsed,
         )
-        return await user_reads.list_users(door, owner, only, window)
+        return await user_reads.list_users(door, owner, only, window), await settings.active_label(
+            door, owner
+        )
 
-    found = in_organization(config, org, work)
+    found, active = in_organization(config, org, work)
     print_list(
         "People",
         [title for title, _ in shown],
         found.rows,
-        lambda row: [value(row) for _, value in shown],
+        lambda row: [value(replace(row, status=status_of(row, active))) for _, value in shown],
         empty="Nobody is there yet, or nobody fits.",
         more=_more(found, window),
         json=json,
@@ -134,27 +138,6 @@ async def _source(door: Door, org_id: OrgId, name: str | None) -> str:
     raise InvalidValue("--source", f"there is no source {name!r}; `scimd source list` names them")
 
 
-@app.command("show")
-def show(
-    who: Annotated[str, typer.Argument(help="An id, a user name or an address.")],
-    org: OrgOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Show one person: standing, and the fact and rule behind each part of it."""
-    page = in_organization(config, org, lambda door, ctx: reads.show_person(door, ctx.org_id, who))
-    if json:
-        print_json(page)
-        return
-    row = page.person
-    out.print(f"[bold]{row.display_name}[/bold]  {row.sign_in_address or 'no address'}  {row.id}")
-    causes = f" ({', '.join(row.causes)})" if row.causes else ""
-    out.print(f"{row.status}{causes}, {'has' if row.has_seat else 'no'} seat, role {row.primary_role}")
-    print_table("Sources", ("Source", "External id", "User name", "Active", "State"),
-        ((a.source_name, a.external_id, a.user_name, a.active, a.state) for a in page.assertions),
-        empty="No source speaks of this person.",
-    )  # fmt: skip
-    print_table("Why", ("About", "Fact", "Outcome", "Because"),
-        ((reason.about, reason.fact, reason.verdict, reason.why) for reason in page.standing.reasons),
-        empty="",
-    )  # fmt: skip
+def status_of(row: UserRow, active: str | None) -> str:
+    """The status as the organization calls it."""
+    return active if active and row.status == "active" else row.status

@@ -11,6 +11,7 @@ from scimd.config.extensions import Extension
 from scimd.config.signed_tokens import Jwt
 from scimd.config.values import Section, Slug
 from scimd.core import extensions
+from scimd.core.approval import AutoApprove
 
 
 class Mapping(Section):
@@ -85,6 +86,7 @@ class Source(Section):
     connector: str = "scim"
     state: Literal["shadow", "staged", "active", "paused"] = "staged"
     invite: Literal["immediate", "never"] = "immediate"
+    auto_approve: AutoApprove = "never"
     priority: int | None = Field(None, ge=1)
     ceiling: Slug = "manager"
     #: An interval ("15m") or a cron line ("0 3 * * *"); none: only on demand.

@@ -245,6 +245,26 @@ class SeatLimitReached(Refusal):
 
 
 @dataclass(eq=False)
+class PoolLimitReached(Refusal):
+    """As many people have it as may."""
+
+    kind: str  # project | licence
+    name: str
+    limit: int
+    used: int
+    who: str
+    verb: str = "updated"
+    code: ClassVar[str] = "pool_limit_reached"
+
+    @property
+    def detail(self) -> str:
+        return (
+            f"Limit of the {self.kind} {self.name!r} reached: {self.used} of {self.limit} used. "
+            f"{self.who} was not {self.verb}. Take it from somebody or raise the limit."
+        )
+
+
+@dataclass(eq=False)
 class InvitationClosed(Refusal):
     """The invitation is no longer open. ``status`` is what became of it."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
 from scimd.core.roles import Effect, EffectKind, OrgRole, ValueAttribute
@@ -21,6 +21,8 @@ AssertionState = Literal["live", "gone", "history"]
 #: an admin withdrew. One that scimd cancelled itself, because the person became Inactive, counts as
 #: ``none``: their return makes a new one.
 InvitationState = Literal["none", "pending", "accepted", "declined", "expired", "cancelled"]
+#: What people are given, by kind and id: ``("licence", …)``.
+Thing: TypeAlias = tuple[EffectKind, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,11 @@ class Facts:
     #: Accepted an invitation once, or was made with a credential; then nothing is left to accept.
     accepted: bool = False
     invitation: InvitationState = "none"
+    #: Of a local person: came by an invitation, and not by a link to set a password.
+    by_invitation: bool = True
     has_seat: bool = False
+    #: The limited things of which the person holds one: what a pool gave, until it is not wanted.
+    slots: frozenset[Thing] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +128,5 @@ class Rules:
     #: (source, rule number) pairs that may give Account Admin.
     admin_rules: frozenset[tuple[SourceId, int]] = frozenset()
     archived_projects: frozenset[str] = frozenset()
+    #: Projects and licences that only a limited number of people may have (``core.pools``).
+    limited: frozenset[Thing] = frozenset()

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from scimd.core.facts import Facts, ManualGrant, MembershipFact, Rules, SourceRules, ValueFact
 from scimd.core.people import GroupId, RoleName, SourceId
+from scimd.core.pools import Slots
 from scimd.core.roles import MEMBER, EffectKind
 
 
@@ -49,6 +50,7 @@ class Verdict(StrEnum):
     GAVE = "gave"
     LOST = "lost"  # another one won
     DORMANT = "dormant"
+    WAITS = "waits"  # for one of a limited number
     BLOCKED = "blocked"  # by a gate, the ceiling, a shadow source
     SETS = "sets"  # a status cause, the owner, the wish for a seat
 
@@ -119,6 +121,10 @@ class Ledger:
         """Keep a grant without effect."""
         self.grants.append(offer.grant(dormant=True))
         self._say(offer, verdict, why)
+
+    def queue(self, offer: Offer, slots: Slots) -> None:
+        """Keep a grant of something limited, of which the person has no slot."""
+        self.rest(offer, slots.why, Verdict.DORMANT if slots.barred else Verdict.WAITS)
 
     def refuse(self, offer: Offer, verdict: Verdict, why: str) -> None:
         """Give nothing. A grant by hand is a fact all the same: it is kept, dormant."""
@@ -219,14 +225,16 @@ def decide_team(found: list[Offer], ledger: Ledger) -> str | None:
     return None if ledger.asleep else team
 
 
-def decide_licences(found: list[Offer], ledger: Ledger) -> frozenset[str]:
-    """Every licence that anything gives."""
+def decide_licences(found: list[Offer], slots: Slots, ledger: Ledger) -> frozenset[str]:
+    """Every licence that anything gives, and of which there is one for the person."""
     held: set[str] = set()
     for offer in found:
         if offer.kind != "licence":
             continue
         if offer.dormant:
             ledger.rest(offer, offer.dormant)
+        elif slots.without(("licence", offer.target)):
+            ledger.queue(offer, slots)
         else:
             held.add(offer.target)
             ledger.give(offer, "every licence counts")

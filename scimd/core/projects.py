@@ -12,6 +12,7 @@ from typing import NamedTuple
 from scimd.core.facts import Rules
 from scimd.core.grants import Grant, Ledger, Offer, Origin, Reason, Verdict
 from scimd.core.people import ProjectId, RoleName
+from scimd.core.pools import WAITS, Slots
 from scimd.core.roles import BUILT_IN, MEMBER, USER, OrgRole, above_ceiling, is_account_admin
 
 
@@ -86,15 +87,16 @@ class Projects(NamedTuple):
 
 
 def decide_projects(
-    found: list[Offer], rules: Rules, role: OrgRole, needs_one: bool, ledger: Ledger
+    found: list[Offer], rules: Rules, role: OrgRole, needs_one: bool, slots: Slots, ledger: Ledger
 ) -> Projects:
     """The strongest live role per project (rank, then rule number), and the default project.
 
     Somebody Inactive gets the default project only when no offer at all, dormant or not, is for a
-    project: their deactivation must not look like a gift.
+    project: their deactivation must not look like a gift. The same goes for whoever may not want what
+    is limited. Whoever waits for a project is in the default project meanwhile.
     """
     live: list[Offer] = []
-    kept = 0
+    kept = barred = 0
     best: dict[str, Offer] = {}
     ranks = rules.project_ranks
     for offer in found:
@@ -107,6 +109,10 @@ def decide_projects(
         if why := _resting(offer, rules, role):
             ledger.rest(offer, why)
             continue
+        if slots.without(("project", offer.target)):
+            ledger.queue(offer, slots)
+            barred += bool(slots.barred)
+            continue
         live.append(offer)
         held = best.get(offer.target)
         if held is None or _strength(offer, ranks) < _strength(held, ranks):
@@ -118,9 +124,9 @@ def decide_projects(
         else:
             ledger.give(offer, f"{winner.project_role} {winner.fact} is stronger or first", Verdict.LOST)
     held_roles = {ProjectId(target): offer.project_role for target, offer in best.items()}
-    if not (needs_one and role.may_hold_projects) or (kept if ledger.asleep else live):
+    if not (needs_one and role.may_hold_projects) or (kept if ledger.asleep else live or barred):
         return Projects({} if ledger.asleep else held_roles, lacks="")
-    return _default(rules, ledger)
+    return _default(rules, slots, ledger)
 
 
 def _strength(offer: Offer, ranks: Mapping[RoleName, int]) -> tuple[int, int, int]:
@@ -135,7 +141,7 @@ def _resting(offer: Offer, rules: Rules, role: OrgRole) -> str:
     return "" if role.may_hold_projects else f"the role {role.label} may not hold projects"
 
 
-def _default(rules: Rules, ledger: Ledger) -> Projects:
+def _default(rules: Rules, slots: Slots, ledger: Ledger) -> Projects:
     project = rules.default_project
     if project is None or project in rules.archived_projects:
         missing = (
@@ -144,8 +150,15 @@ def _default(rules: Rules, ledger: Ledger) -> Projects:
             else "the default project is archived"
         )
         return Projects({}, lacks=f"no grant gives a project, and {missing}")
-    ledger.grants.append(Grant("project", project, MEMBER, Origin("default"), bool(ledger.asleep)))
-    verdict = Verdict.DORMANT if ledger.asleep else Verdict.GAVE
-    why = ledger.asleep or "nothing else gives a project"
+    without = slots.without(("project", project))
+    dormant = bool(ledger.asleep) or without
+    ledger.grants.append(Grant("project", project, MEMBER, Origin("default"), dormant))
+    verdict, why = Verdict.GAVE, "nothing else gives a project"
+    if ledger.asleep:
+        verdict, why = Verdict.DORMANT, ledger.asleep
+    elif without:
+        verdict, why = (Verdict.DORMANT if slots.barred else Verdict.WAITS), slots.why
     ledger.reasons.append(Reason(f"project:{project}", "the organization's default project", verdict, why))
-    return Projects({} if ledger.asleep else {project: MEMBER}, lacks="")
+    if without and not slots.barred:
+        return Projects({}, lacks=f"no grant gives a project; of the default project {WAITS}")
+    return Projects({} if dormant else {project: MEMBER}, lacks="")

@@ -30,6 +30,7 @@ from scimd.core.facts import (
     Rules,
     SourceRules,
     SourceState,
+    Thing,
     ValueFact,
 )
 from scimd.core.grants import (
@@ -44,6 +45,7 @@ from scimd.core.grants import (
     offers,
 )
 from scimd.core.people import ProjectId, RoleName, SourceId
+from scimd.core.pools import Slots
 from scimd.core.projects import decide_projects, decide_roles
 from scimd.core.roles import USER
 
@@ -66,6 +68,7 @@ __all__ = [
     "SourceState",
     "Standing",
     "Status",
+    "Thing",
     "ValueFact",
     "Verdict",
     "standing",
@@ -133,6 +136,10 @@ class Standing:
     #: An invitation has to be open for this person (sent at once or staged) as far as a seat allows.
     needs_invitation: bool
     grants: frozenset[Grant] = frozenset()
+    #: The limited things of which the person wants a slot, or holds one with reason.
+    slots: frozenset[Thing] = frozenset()
+    #: Here only by an invitation that was declined, withdrawn or has expired: not in the list of people.
+    lapsed: bool = False
     reasons: tuple[Reason, ...] = field(default=(), compare=False)
 
     @property
@@ -161,9 +168,14 @@ def standing(facts: Facts, rules: Rules) -> Standing:
     found = offers(facts, rules, sources.words, reasons)
     shadowed = _only_shadow(facts, sources)
     roles, primary = decide_roles(found, rules, ledger)
+    blocks = _blocks(facts, rules, sources.owner, shadowed, reasons)
+    against = min(ends + blocks, key=_strength, default="")
+    slots = Slots(facts, rules, barred=str(against))
     needs_project = not (facts.service_account or shadowed)
-    projects, lacks = decide_projects(found, rules, primary, needs_project, ledger)
-    blocks = _blocks(facts, rules, sources.owner, lacks, shadowed, reasons)
+    projects, lacks = decide_projects(found, rules, primary, needs_project, slots, ledger)
+    if lacks:
+        blocks.append(_NO_PROJECT)
+        _say(reasons, _NO_PROJECT, lacks, "a person with this role needs a project")
     outcome = _outcome(facts, sources.owner, ends, blocks, reasons)
     return Standing(
         status=outcome.status,
@@ -172,12 +184,14 @@ def standing(facts: Facts, rules: Rules) -> Standing:
         roles=(USER,) if ends else roles,
         projects=projects,
         team=decide_team(found, ledger),
-        licences=decide_licences(found, ledger),
+        licences=decide_licences(found, slots, ledger),
         wants_seat=outcome.wants_seat,
         status_with_seat=outcome.with_seat,
         status_without_seat=outcome.without_seat,
         needs_invitation=outcome.needs_invitation,
         grants=frozenset(ledger.grants),
+        slots=frozenset(slots.wanted),
+        lapsed=not ends and _only_lapsed(facts),
         reasons=tuple(reasons),
     )
 
@@ -311,11 +325,10 @@ def _blocks(
     facts: Facts,
     rules: Rules,
     owner: SourceRules | None,
-    lacks: str,
     shadowed: list[str],
     reasons: list[Reason],
 ) -> list[Cause]:
-    """The causes that make Pending and leave no wish for a seat."""
+    """The causes that make Pending and leave no wish for a seat, or for anything that is limited."""
     causes: list[Cause] = []
 
     def block(kind: CauseKind, fact: str, why: str, by: str = "") -> None:
@@ -331,8 +344,6 @@ def _blocks(
         )
     if rules.approval_required and not facts.approved:
         block(CauseKind.NOT_APPROVED, "not approved", "the partner has to approve the person first")
-    if lacks:
-        block(CauseKind.NO_PROJECT, lacks, "a person with this role needs a project")
     if _must_accept(facts, owner):
         if not facts.has_address:
             block(CauseKind.NO_ADDRESS, "no mail address", "an invitation has nowhere to go")
@@ -346,6 +357,12 @@ def _must_accept(facts: Facts, owner: SourceRules | None) -> bool:
     return invites and not facts.accepted and not facts.service_account
 
 
+def _only_lapsed(facts: Facts) -> bool:
+    """Nothing but an invitation ever spoke for the person, and it is over."""
+    came = facts.accepted or facts.service_account or facts.assertions
+    return not came and facts.by_invitation and facts.invitation in _CLOSED
+
+
 class _Outcome(NamedTuple):
     status: Status
     causes: tuple[Cause, ...]
@@ -356,6 +373,7 @@ class _Outcome(NamedTuple):
 
 
 _INVITED = Cause(CauseKind.INVITED)
+_NO_PROJECT = Cause(CauseKind.NO_PROJECT)
 _WAITING = Cause(CauseKind.WAITING_FOR_SEAT)
 _ACTIVE = Reason("status", "active", Verdict.SETS, "nothing stands against it")
 _TAKES = "whoever is Active, or only has to accept, takes a seat"

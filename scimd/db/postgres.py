@@ -22,6 +22,7 @@ from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+_PROBES = 3
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
 _BEGIN_WRITE = Query("BEGIN ISOLATION LEVEL READ COMMITTED", ())
@@ -239,16 +240,25 @@ class Watched:
     async def _answers(self) -> bool:
         if self._address is None:  # a socket of this machine is not cut off
             return True
+        limit_s = self._tuning.silence_s * 0.8
+        for _ in range(_PROBES):
+            began = time.monotonic()
+            if await self._says_something(self._address, limit_s):
+                return True
+            # Where this process stood still meanwhile, the answer may lie there unread: ask again.
+            if time.monotonic() - began < 1.2 * limit_s:
+                break
+        self._cut_offs += 1
+        return False
+
+    async def _says_something(self, address: tuple[str, int], within_s: float) -> bool:
         try:
-            async with asyncio.timeout(self._tuning.silence_s * 0.8):
-                reader, writer = await asyncio.open_connection(*self._address)
+            async with asyncio.timeout(within_s):
+                reader, writer = await asyncio.open_connection(*address)
                 try:
                     writer.write(_SSL_REQUEST)
-                    there = len(await reader.read(1)) == 1
+                    return len(await reader.read(1)) == 1
                 finally:
                     writer.transport.abort()
         except (OSError, TimeoutError):
-            there = False
-        if not there:
-            self._cut_offs += 1
-        return there
+            return False

@@ -92,6 +92,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.SecondFactorMissing: 403,
     errors.ProofNeeded: 403,
     errors.SeatLimitReached: 409,
+    errors.PoolLimitReached: 409,
     errors.InvitationClosed: 410,
     errors.LinkInvalid: 404,
     errors.WeakPassword: 422,
@@ -140,6 +141,7 @@ class Fault:
 #: Which facts of a refusal are told as figures, too.
 _TOLD: Mapping[type[errors.Refusal], tuple[str, ...]] = {
     errors.SeatLimitReached: ("limit", "used", "active", "invited", "get_more_url"),
+    errors.PoolLimitReached: ("kind", "name", "limit", "used"),
     errors.Held: ("plan_id", "trips"),
     errors.TooLarge: ("limit",),
 }

@@ -14,9 +14,9 @@ from scimd.core.errors import NotFound
 from scimd.core.events import grant_values
 from scimd.core.people import Document, OrgId, PersonId, SourceId, fold
 from scimd.core.resource import unpack
-from scimd.core.standing import Facts, Grant, Standing, standing
+from scimd.core.standing import Facts, Grant, Standing, Thing, standing
 from scimd.db.among import among
-from scimd.db.tables import assertions, people, projects, seat_pools, sources, unsettled
+from scimd.db.tables import assertions, people, pools, projects, seat_pools, slots, sources, unsettled
 from scimd.org import merged, standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
@@ -94,11 +94,13 @@ async def list_people(
 ) -> list[PersonRow]:
     """People who are there, in the order in which they came; ``after``: the last one of the page before.
 
+    Without those who are here only by an invitation that is over: the list of invitations has them.
+
     ``search`` is a part of a name or an address, whatever the case.
     """
 
     def body(conn: Connection) -> list[PersonRow]:
-        query = _listed(org_id).order_by(_p.id).limit(limit)
+        query = _listed(org_id).where(_p.lapsed.is_(False)).order_by(_p.id).limit(limit)
         if status is not None:
             query = query.where(_p.status == status)
         if after is not None:
@@ -267,7 +269,8 @@ async def check_standing(door: Door, org_id: OrgId) -> list[Difference]:
     while after is not None:
         after, differences = await door.read(partial(_check, door=door, org_id=org_id, after=after))
         found += differences
-    return found + await door.read(lambda conn: _check_seats(conn, org_id))
+    found += await door.read(lambda conn: _check_seats(conn, org_id))
+    return found + await door.read(lambda conn: _check_pools(conn, org_id))
 
 
 def _check(conn: Connection, *, door: Door, org_id: OrgId, after: str) -> tuple[str | None, list[Difference]]:
@@ -301,13 +304,20 @@ def _differences(loaded: Loaded, person_id: PersonId, fresh: Standing) -> list[D
         "owner": (before.owner, fresh.owner),
         "roles": (before.roles, fresh.roles),
         "team": (before.team, fresh.team),
+        "out of the list": (before.lapsed, fresh.lapsed),
         "wish for a seat": (before.wants_seat, fresh.wants_seat),
+        "limited things": (sorted(_slots(loaded, person_id)), sorted(fresh.slots)),
         "grants": (_only(before.grants, fresh.grants), _only(fresh.grants, before.grants)),
         "extension": (bytes(row.extension or b""), standing_rows.extension_of(fresh, row.has_seat)),
     }
     return [
         Difference(person_id, what, repr(old), repr(new)) for what, (old, new) in pairs.items() if old != new
     ]
+
+
+def _slots(loaded: Loaded, person_id: PersonId) -> frozenset[Thing]:
+    """What the person holds of limited things, and for which they wait."""
+    return loaded.facts[person_id].slots | loaded.waits.get(person_id, frozenset())
 
 
 def _only(grants: frozenset[Grant], others: frozenset[Grant]) -> list[dict[str, Any]]:
@@ -320,3 +330,22 @@ def _check_seats(conn: Connection, org_id: OrgId) -> list[Difference]:
     held = conn.execute(select(func.count()).where(_p.org_id == org_id, _p.has_seat)).scalar_one()
     used = conn.execute(select(seat_pools.c.used).where(seat_pools.c.org_id == org_id)).scalar()
     return [] if used in (None, held) else [Difference(PersonId(""), "seats used", str(used), str(held))]
+
+
+def _check_pools(conn: Connection, org_id: OrgId) -> list[Difference]:
+    """Each pool's count is the number of people who hold one of it."""
+    held = (
+        select(func.count())
+        .select_from(slots)
+        .where(
+            slots.c.org_id == pools.c.org_id,
+            slots.c.kind == pools.c.kind,
+            slots.c.target == pools.c.target,
+            slots.c.held,
+        )
+        .correlate(pools)
+        .scalar_subquery()
+    )
+    query = select(pools.c.kind, pools.c.target, pools.c.used, held.label("held"))
+    rows = conn.execute(query.where(pools.c.org_id == org_id, pools.c.used != held))
+    return [Difference(PersonId(""), f"{r.kind} {r.target} used", str(r.used), str(r.held)) for r in rows]

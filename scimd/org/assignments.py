@@ -77,7 +77,7 @@ def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
     if found is None:
         known = ", ".join(sorted(tx.book.rules.roles))
         raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
-    by_hand.must_hold(tx, found)
+    by_hand.must_hold(tx.ctx, found)
     return found
 
 
@@ -89,14 +89,15 @@ async def set_project(
 ) -> None:
     """Let the person take part in the project, in this project role by hand.
 
-    A stronger role that a group gives still wins. Raises NotFound, InvalidValue.
+    A stronger role that a group gives still wins. Raises NotFound, InvalidValue, and PoolLimitReached
+    where as many take part as may.
     """
     permissions.require(ctx, "projects.manage")
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "project", project_id)
-        _known_project_role(tx, role)
+        _known_project_role(tx, role, "role")
         gates.wants_seat_by_hand(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
         if [row.project_role for row in held] != [role]:
@@ -122,10 +123,11 @@ async def remove_project(door: Door, ctx: Context, person_id: PersonId, project_
     await door.run(ctx, body)
 
 
-def _known_project_role(tx: Tx, role: RoleName) -> None:
+def _known_project_role(tx: Tx, role: RoleName, field: str = "projects") -> None:
+    """Raises InvalidValue for the ``field`` that names it."""
     if role not in tx.book.rules.project_ranks:
         known = ", ".join(tx.book.rules.project_ranks)
-        raise InvalidValue("project role", f"there is no project role {role!r}; there are {known}")
+        raise InvalidValue(field, f"there is no project role {role!r}; there are {known}")
 
 
 def _keeps_a_project(tx: Tx, row: Row[Any]) -> None:
@@ -162,12 +164,16 @@ async def set_team(door: Door, ctx: Context, person_id: PersonId, team_id: TeamI
 
 
 async def give_licence(door: Door, ctx: Context, person_id: PersonId, licence_id: LicenceId) -> None:
-    """Give a licence by hand; one that is there by hand already changes nothing. Raises NotFound."""
+    """Give a licence by hand; one that is there by hand already changes nothing.
+
+    Raises NotFound, and PoolLimitReached where as many have it as may.
+    """
     permissions.require(ctx, "seats.manage")
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
         _must_exist(tx, "licence", licence_id)
+        gates.wants_seat_by_hand(tx, person_id)
         if not _by_hand(tx, person_id, "licence", licence_id):
             _give(tx, person_id, "licence", licence_id)
 

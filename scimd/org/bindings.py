@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Connection, Row, Select, select
 
-from scimd.core.people import GroupId, ProjectId, SourceId, fold
+from scimd.core.people import GroupId, OrgId, ProjectId, SourceId, fold
 from scimd.core.roles import MEMBER, Effect, SourceRule
 from scimd.db.among import among
 from scimd.db.tables import group_effects, groups
@@ -27,27 +28,65 @@ def matches(rule: SourceRule, external_id: str | None, name: str) -> bool:
     return fnmatchcase(fold(name), fold(rule.pattern))
 
 
+class Things(Protocol):
+    """What rules name, as ids."""
+
+    def project(self, name: str) -> str: ...
+
+    def project_of(self, source: SourceBook, group_id: GroupId, name: str) -> str | None:
+        """The project that the group is by default; None where its name is taken."""
+
+    def team(self, name: str) -> str: ...
+
+    def licence(self, name: str) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """They are made where they are missing."""
+
+    tx: Tx
+
+    def project(self, name: str) -> str:
+        return projects.named(self.tx, name)
+
+    def project_of(self, source: SourceBook, group_id: GroupId, name: str) -> str | None:
+        return projects.for_group(self.tx, source, group_id, name)
+
+    def team(self, name: str) -> str:
+        return named.team_named(self.tx, name)
+
+    def licence(self, name: str) -> str:
+        return named.licence_named(self.tx, name)
+
+
 def bind(tx: Tx, source: SourceBook, group_id: GroupId, external_id: str | None, name: str) -> None:
-    """Write what a new group gives. The default stands in where no rule names the group."""
+    """Write what a new group gives."""
+    _insert(tx, group_id, given_by(Made(tx), source, group_id, external_id, name))
+
+
+def given_by(
+    things: Things, source: SourceBook, group_id: GroupId, external_id: str | None, name: str
+) -> list[Effect]:
+    """What the group gives. The default stands in where no rule names it."""
     ruled = [rule for rule in source.rules if matches(rule, external_id, name)]
-    effects = [effect for rule in ruled for effect in effects_of(tx, rule, name)]
-    if not ruled and source.groups_are_projects:
-        project_id = projects.for_group(tx, source, group_id, name)
-        effects = [Effect(DEFAULT, "project", project_id, MEMBER)] if project_id else []
-    _insert(tx, group_id, effects)
+    if ruled or not source.groups_are_projects:
+        return [effect for rule in ruled for effect in effects_of(things, rule, name)]
+    project_id = things.project_of(source, group_id, name)
+    return [Effect(DEFAULT, "project", project_id, MEMBER)] if project_id else []
 
 
-def effects_of(tx: Tx, rule: SourceRule, name: str) -> Iterable[Effect]:
-    """What the rule gives, with the things that it names made where they are missing."""
+def effects_of(things: Things, rule: SourceRule, name: str) -> Iterable[Effect]:
+    """What the rule gives whatever has this name."""
     if rule.project:
-        project_id = projects.named(tx, rule.project.replace("{name}", name))
+        project_id = things.project(rule.project.replace("{name}", name))
         yield Effect(rule.number, "project", project_id, rule.project_role)
     if rule.role:
         yield Effect(rule.number, "role", rule.role)
     if rule.team:
-        yield Effect(rule.number, "team", named.team_named(tx, rule.team))
+        yield Effect(rule.number, "team", things.team(rule.team))
     if rule.licence:
-        yield Effect(rule.number, "licence", named.licence_named(tx, rule.licence))
+        yield Effect(rule.number, "licence", things.licence(rule.licence))
 
 
 def _insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:
@@ -77,9 +116,9 @@ def rebind_renamed(tx: Tx, source: SourceBook, row: Row[Any], external_id: str |
     if ruled(row.external_id, row.display_name) == ruled(external_id, name):
         return  # what a rule made of the old name stays: a rename is no new group
     group_id = GroupId(row.id)
-    own = _defaults(tx, [group_id]).get(row.id)
+    own = _defaults(tx.conn, tx.org_id, [group_id]).get(row.id)
     unbind(tx, [group_id])
-    _bind_again(tx, source, group_id, external_id, name, own)
+    _insert(tx, group_id, _given_again(Made(tx), source, group_id, external_id, name, own))
 
 
 def unbind(tx: Tx, group_ids: Sequence[GroupId]) -> None:
@@ -112,41 +151,58 @@ def rebind(tx: Tx, source_id: SourceId) -> None:
     it after the generation was raised.
     """
     source = tx.book.source(source_id)
-    made = _groups(tx, source_id)
-    ids = [GroupId(row.id) for row in made]
+    ids = [GroupId(row.id) for row in _groups(tx.conn, tx.org_id, source_id)]
     if not ids:
         return
-    kept = _defaults(tx, ids)
+    given = list(bound_again(tx.conn, tx.org_id, source, Made(tx)))
     unbind(tx, ids)
-    for row in made:
-        _bind_again(tx, source, GroupId(row.id), row.external_id, row.display_name, kept.get(row.id))
+    for group_id, effects in given:
+        _insert(tx, group_id, effects)
     member_rows.touch_below(tx, ids, unsettled.LEAVERS)
 
 
-def _bind_again(
-    tx: Tx, source: SourceBook, group_id: GroupId, external_id: str | None, name: str, own: str | None
-) -> None:
-    """``own``: the project that the group was by default."""
+def bound_again(
+    conn: Connection, org_id: OrgId, source: SourceBook, things: Things
+) -> Iterator[tuple[GroupId, list[Effect]]]:
+    """What each of the source's groups gives under the rules of this book."""
+    made = _groups(conn, org_id, source.id)
+    kept = _defaults(conn, org_id, [GroupId(row.id) for row in made])
+    for row in made:
+        group_id, own = GroupId(row.id), kept.get(row.id)
+        yield (
+            group_id,
+            _given_again(things, source, group_id, row.external_id, row.display_name, own),
+        )
+
+
+def _given_again(
+    things: Things,
+    source: SourceBook,
+    group_id: GroupId,
+    external_id: str | None,
+    name: str,
+    own: str | None,
+) -> list[Effect]:
+    """``own``: the project that the group was by default; it stays that while the default holds."""
     ruled = any(matches(rule, external_id, name) for rule in source.rules)
     if own and not ruled and source.groups_are_projects:
-        _insert(tx, group_id, [Effect(DEFAULT, "project", own, MEMBER)])
-    else:
-        bind(tx, source, group_id, external_id, name)
+        return [Effect(DEFAULT, "project", own, MEMBER)]
+    return given_by(things, source, group_id, external_id, name)
 
 
-def _groups(tx: Tx, source_id: SourceId) -> Sequence[Row[Any]]:
+def _groups(conn: Connection, org_id: OrgId, source_id: SourceId) -> Sequence[Row[Any]]:
     query: Select[Any] = select(groups.c.id, groups.c.external_id, groups.c.display_name).where(
-        groups.c.org_id == tx.org_id, groups.c.source_id == source_id, groups.c.state == "live"
+        groups.c.org_id == org_id, groups.c.source_id == source_id, groups.c.state == "live"
     )
-    return tx.conn.execute(query.order_by(groups.c.id)).all()
+    return conn.execute(query.order_by(groups.c.id)).all()
 
 
-def _defaults(tx: Tx, group_ids: Sequence[GroupId]) -> dict[str, str]:
+def _defaults(conn: Connection, org_id: OrgId, group_ids: Sequence[GroupId]) -> Mapping[str, str]:
     column = group_effects.c
     query = select(column.group_id, column.target).where(
-        column.org_id == tx.org_id,
+        column.org_id == org_id,
         column.rule == DEFAULT,
         column.kind == "project",
-        among(tx.conn, column.group_id, group_ids),
+        among(conn, column.group_id, group_ids),
     )
-    return {row.group_id: row.target for row in tx.conn.execute(query)}
+    return {row.group_id: row.target for row in conn.execute(query)}

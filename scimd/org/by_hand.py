@@ -16,7 +16,7 @@ from scimd.core.standing import Cause, CauseKind
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, grants, people, sources
 from scimd.org import permissions
-from scimd.org.tx import Tx
+from scimd.org.tx import Context, Tx
 
 
 def person(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
@@ -53,14 +53,14 @@ def _must_reach(tx: Tx, person_id: PersonId) -> None:
     )
     for name in tx.conn.execute(query).scalars():
         if role := tx.book.rules.roles.get(RoleName(name)):
-            must_hold(tx, role)
+            must_hold(tx.ctx, role)
 
 
-def must_hold(tx: Tx, role: OrgRole) -> None:
+def must_hold(ctx: Context, role: OrgRole) -> None:
     """Nobody gives, or takes power over, what they lack themselves. Raises Forbidden."""
-    if not permissions.is_trusted(tx.ctx):
+    if not permissions.is_trusted(ctx):
         for permission in sorted(role.permissions):
-            access.require(tx.ctx.permissions, permission)
+            access.require(ctx.permissions, permission)
 
 
 def not_oneself(tx: Tx, person_id: PersonId, what: str) -> None:

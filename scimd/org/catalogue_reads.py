@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, null, select
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, fold
 from scimd.db.tables import grants, group_members, groups, licences, people, projects, sources, teams
+from scimd.org import pool_limits
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
 
@@ -19,12 +20,14 @@ _g = grants.c
 
 @dataclass(frozen=True, slots=True)
 class ThingRecord:
-    """A team or a licence. ``people``: how many have it now."""
+    """A team or a licence. ``people``: how many have it now. Nobody waits where there is no limit."""
 
     id: str
     name: str
     people: int
     created_at: datetime
+    limit: int | None = None
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class ProjectRecord:
     id: str
     name: str
     people: int
+    limit: int | None
+    waiting: int
     group_id: str | None
     orphaned: bool
     archived_at: datetime | None
@@ -92,8 +97,7 @@ async def list_things(
 ) -> Slice[ThingRecord]:
     """Sorts: ``name``, ``created``."""
     table = _TABLES[kind]
-    query = select(table, _holders(kind, table).label("people")).where(table.c.org_id == org_id)
-    query = _searched(query, table.c.name_key, q)
+    query = _searched(_things(org_id, kind), table.c.name_key, q)
     return await door.read(
         lambda conn: cut(conn, query, window, {"name": table.c.name_key}, table.c.id).map(_thing)
     )
@@ -103,15 +107,23 @@ async def get_thing(
     door: Door, org_id: OrgId, kind: Literal["team", "licence"], thing_id: str
 ) -> ThingRecord:
     """Raises NotFound."""
-    table = _TABLES[kind]
-    query = select(table, _holders(kind, table).label("people")).where(
-        table.c.org_id == org_id, table.c.id == thing_id
-    )
+    query = _things(org_id, kind).where(_TABLES[kind].c.id == thing_id)
     return _thing(await _one(door, query, kind, thing_id))
 
 
+def _things(org_id: OrgId, kind: Literal["team", "licence"]) -> Select[Any]:
+    table = _TABLES[kind]
+    query = select(table, _holders(kind, table).label("people")).where(table.c.org_id == org_id)
+    if kind == "team":
+        return query.add_columns(null().label("limit"), literal(0).label("waiting"))
+    return query.add_columns(
+        pool_limits.limit_of(kind, table).label("limit"),
+        pool_limits.waiting_for(kind, table).label("waiting"),
+    )
+
+
 def _thing(row: Row[Any]) -> ThingRecord:
-    return ThingRecord(row.id, row.name, row.people, row.created_at)
+    return ThingRecord(row.id, row.name, row.people, row.created_at, row.limit, row.waiting)
 
 
 def _searched(query: Select[Any], key: ColumnElement[str], q: str | None) -> Select[Any]:
@@ -129,7 +141,12 @@ async def _one(door: Door, query: Select[Any], kind: str, thing_id: str) -> Row[
 
 
 def _projects(org_id: OrgId) -> Select[Any]:
-    return select(projects, _holders("project", projects).label("people")).where(projects.c.org_id == org_id)
+    return select(
+        projects,
+        _holders("project", projects).label("people"),
+        pool_limits.limit_of("project", projects).label("limit"),
+        pool_limits.waiting_for("project", projects).label("waiting"),
+    ).where(projects.c.org_id == org_id)
 
 
 async def list_projects(
@@ -158,8 +175,9 @@ def find_project(conn: Connection, org_id: OrgId, project_id: str) -> ProjectRec
 
 def _project(row: Row[Any]) -> ProjectRecord:
     return ProjectRecord(
-        row.id, row.name, row.people, row.made_by_group_id, row.orphaned, row.archived_at, row.created_at
-    )
+        row.id, row.name, row.people, row.limit, row.waiting, row.made_by_group_id, row.orphaned,
+        row.archived_at, row.created_at,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------ groups

@@ -14,9 +14,10 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
+from scimd.core.words import counted
 from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
-from scimd.org.sources import bump
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
@@ -107,7 +108,7 @@ async def change(
         if check is not None:
             (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == role.name))
             check(_record(row))
-        by_hand.must_hold(tx, was)
+        by_hand.must_hold(tx.ctx, was)
         _check(tx, role)
         if was == role:
             return
@@ -125,12 +126,13 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
 
     def body(tx: Tx) -> None:
         was = _own(tx, name)
-        by_hand.must_hold(tx, was)
+        by_hand.must_hold(tx.ctx, was)
         holders = tx.conn.execute(
             select(func.count(grants.c.person_id.distinct())).where(_held(tx, name))
         ).scalar_one()
         if holders:
-            raise NotAllowedNow(f"{holders} people hold the role {name}. Give them another one first.")
+            holding = counted(holders, "person holds", "people hold")
+            raise NotAllowedNow(f"{holding} the role {name}. Give them another one first.")
         for row in _rules_that_give(tx, name):
             raise NotAllowedNow(f"Rule {row.number} gives the role {name}. Change the rule first.")
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
@@ -145,7 +147,7 @@ def _check(tx: Tx, role: OrgRole) -> None:
     unknown = sorted(role.permissions - set(PERMISSIONS))
     if unknown:
         raise InvalidValue("permissions", f"there is no {unknown[0]!r}; there are {', '.join(PERMISSIONS)}")
-    by_hand.must_hold(tx, role)
+    by_hand.must_hold(tx.ctx, role)
 
 
 def _own(tx: Tx, name: RoleName) -> OrgRole:

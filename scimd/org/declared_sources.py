@@ -13,13 +13,13 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import RoleName, SourceId
 from scimd.db.tables import sources
 from scimd.org import bindings, jwt_issuers
+from scimd.org.generation import bump
 from scimd.org.refolding import refold
+from scimd.org.source_states import change_state
 from scimd.org.sources import (
     NewSource,
     SourceRecord,
     as_json,
-    bump,
-    change_state,
     find,
     make,
     mark_source,

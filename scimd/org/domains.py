@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +23,8 @@ from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains
 from scimd.org import permissions
 from scimd.org.dns_txt import LookUp
+from scimd.org.generation import bump
 from scimd.org.secrets import Keyring
-from scimd.org.sources import bump
 from scimd.org.tx import Context, Door, Tx
 
 PURPOSE = "domain"
@@ -117,10 +118,21 @@ def _get(conn: Connection, org_id: OrgId, domain: str) -> datetime | None:
     return proven
 
 
+def proven(conn: Connection, names: Collection[str]) -> dict[str, OrgId]:
+    """Which of these domains are proven, and by which organization."""
+    query = select(domains.c.domain_key, domains.c.org_id).where(
+        domains.c.domain_key.in_(names), domains.c.verified_at.is_not(None)
+    )
+    return {row.domain_key: OrgId(row.org_id) for row in conn.execute(query)}
+
+
+def is_anothers(tx: Tx, domain: str) -> bool:
+    """Whether another organization has proven the domain."""
+    return proven(tx.conn, [domain]).get(domain, tx.org_id) != tx.org_id
+
+
 def _must_be_free(tx: Tx, domain: str) -> None:
-    query = select(domains.c.org_id).where(domains.c.domain_key == domain, domains.c.verified_at.is_not(None))
-    holder = tx.conn.execute(query).scalar()
-    if holder is not None and holder != tx.org_id:
+    if is_anothers(tx, domain):
         raise NotUnique("domain", domain, "another organization")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
@@ -19,11 +19,12 @@ from scimd.core.standing import (
     ManualGrant,
     Reinstatement,
     Rules,
+    Thing,
     ValueFact,
 )
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared, ahead
-from scimd.db.tables import assertions, gates, grants, invitations, people
+from scimd.db.tables import assertions, gates, grants, invitations, people, slots
 from scimd.org.group_nesting import memberships
 from scimd.org.invitation_upkeep import BY_SCIMD, Pending
 from scimd.org.newcomers import Newcomer
@@ -45,6 +46,11 @@ _INVITATIONS = Prepared(
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
 )
+_SLOTS = Prepared(
+    select(slots.c.person_id, slots.c.kind, slots.c.target, slots.c.held).where(
+        slots.c.org_id == _org, one_of(slots.c.person_id)
+    )
+)
 
 
 #: Of people who were added with a set-password link in place of an invitation.
@@ -60,6 +66,8 @@ class Loaded:
     facts: Mapping[PersonId, Facts]
     #: Their open invitations.
     pending: Mapping[PersonId, Pending]
+    #: The limited things for which they wait.
+    waits: Mapping[PersonId, frozenset[Thing]]
 
 
 def rules(tx: Tx) -> Rules:
@@ -88,7 +96,7 @@ def gather(
     new: Mapping[PersonId, Newcomer] = _NOBODY,
     blank: Collection[PersonId] = frozenset(),
 ) -> Loaded:
-    """The facts of the people of these rows: at most nine statements, whatever their number.
+    """The facts of the people of these rows: at most ten statements, whatever their number.
 
     ``new``: those who were made in this transaction, whom one source asserts. ``blank``: those of whom
     nothing but assertions is there.
@@ -108,6 +116,7 @@ def gather(
     closed, reinstated = _gates(conn, org_id, ids)
     invited, pending = _invitations(conn, org_id, ids)
     member = memberships(conn, org_id, ids) if ids else {}
+    held, waits = _slots(conn, book, ids)
     facts = {
         person_id: Facts(
             person_id=person_id,
@@ -124,11 +133,30 @@ def gather(
             approved=row.approved,
             accepted=row.accepted,
             invitation=_WELCOMED.get(row.welcome) or invited.get(person_id, "none"),
+            by_invitation=row.welcome == "invitation",
             has_seat=row.has_seat,
+            slots=held.get(person_id, frozenset()),
         )
         for person_id, row in found.items()
     }
-    return Loaded(found, open_grants, facts, pending)
+    return Loaded(found, open_grants, facts, pending, waits)
+
+
+_Things: TypeAlias = Mapping[PersonId, frozenset[Thing]]
+
+
+def _slots(conn: Connection, book: RuleBook, ids: Collection[PersonId]) -> tuple[_Things, _Things]:
+    """What of the limited things each holds, and for which they wait; no statement where nothing is."""
+    if not (book.rules.limited and ids):
+        return {}, {}
+    found: dict[bool, dict[PersonId, set[Thing]]] = {True: defaultdict(set), False: defaultdict(set)}
+    for row in _SLOTS.all(conn, {"org_id": book.org_id, "keys": ids}):
+        found[row.held][PersonId(row.person_id)].add((row.kind, row.target))
+    held, waits = (
+        {person_id: frozenset(things) for person_id, things in found[which].items()}
+        for which in (True, False)
+    )
+    return held, waits
 
 
 def _assertions(

@@ -89,7 +89,8 @@ def lift(tx: Tx, person_id: PersonId, kind: GateKind) -> bool:
 
 
 def wants_seat_by_hand(tx: Tx, person_id: PersonId) -> None:
-    """Where this change asks for a seat and none is free, the hand is told so, with the figures."""
+    """Where this change asks for a seat, or gives what is limited, and none is free, the hand is told so,
+    with the figures."""
     tx.seat_policy = "reject"
     tx.refuse_without_seat.add(person_id)
     tx.touch([person_id])

@@ -1,34 +1,42 @@
-"""A change of rules that would take too many people's access is held, like a sync that would.
+"""A change of rules that would take, or give, too much is held, like a sync that would.
 
-Looked at inside the transaction that makes the change, which then is rolled back: the old version
-stays active.
+What a directory takes by leaving people out, rules take by giving less: the same limits count. People
+who would lose their access are its removals; a project, a role or a licence that people who stay would
+lose is its group that loses members; one that nobody would have any more is its group that is gone.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
-from sqlalchemy import select
+from sqlalchemy import Connection, Row, select
 
 from scimd.core.errors import NotAllowedNow
-from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import standing
-from scimd.core.sync.limits import Figures, Limits, TripKind, check
+from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.core.standing import Grant, Rules, Standing, standing
+from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
 from scimd.db.tables import unsettled
+from scimd.org import standing_rows
 from scimd.org.facts import gather, people_rows
+from scimd.org.labels import names_in
+from scimd.org.rulebook import RuleBook
 from scimd.org.sources import find
 from scimd.org.tx import Tx
 
 _AT_ONCE = 500
-
-
 _BY_FILE = "Mend it, or raise the source's limits with it."
+#: Kind and target of what can be lost: a project's or a licence's id, a role's name.
+Thing: TypeAlias = tuple[str, str]
+NamesOf: TypeAlias = Callable[[Iterable[str]], Mapping[str, str]]
 
 
-def hold_back(tx: Tx, way_out: str = _BY_FILE) -> None:
-    """Raise NotAllowedNow if whom this transaction unsettled would lose access beyond the limits.
+def hold_back(tx: Tx) -> None:
+    """Raise NotAllowedNow if what this transaction takes from whom it unsettled is over the limits.
 
-    Each source's limits count for those whom it owns. ``way_out``: what lets the change through.
+    The transaction is rolled back by it, and the old version stays active.
     """
     marked = select(unsettled.c.person_id).where(
         unsettled.c.org_id == tx.org_id, unsettled.c.marked_at == tx.now
@@ -36,28 +44,117 @@ def hold_back(tx: Tx, way_out: str = _BY_FILE) -> None:
     concerned = sorted(
         {PersonId(each) for each in tx.conn.execute(marked).scalars()} | tx.touched | tx.leaving
     )
-    linked: Counter[str | None] = Counter()
-    losing: Counter[str | None] = Counter()
+    tally = Tally()
     for first in range(0, len(concerned), _AT_ONCE):
-        loaded = gather(
-            tx.conn, tx.book, people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
-        )
+        rows = people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
+        loaded = gather(tx.conn, tx.book, rows)
         for person_id, row in loaded.rows.items():
-            if row.has_seat or row.status == "active":
-                linked[row.owner_source_id] += 1
-                losing[row.owner_source_id] += not standing(loaded.facts[person_id], tx.book.rules).wants_seat
-    for owner, count in losing.items():
-        _judge(tx, owner, count, linked[owner], way_out)
+            before = [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())]
+            tally.add(row, before, standing(loaded.facts[person_id], tx.book.rules), tx.book.rules)
+    held = tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
+    if held:
+        raise NotAllowedNow(refusal(held, _BY_FILE))
 
 
-def _judge(tx: Tx, owner: str | None, losing: int, linked: int, way_out: str) -> None:
-    source = find(tx.conn, tx.org_id, SourceId(owner)) if owner in tx.book.sources and owner else None
-    limits = Limits(**source.declared().limits.model_dump()) if source else Limits()
-    trips = check(Figures(linked=linked, seen=linked, removals=losing), limits)
-    # That it is everyone is no trip of its own here: raised limits are the operator's word.
-    if any(trip.kind is not TripKind.EVERYONE for trip in trips):
-        whose = f"of the source {source.name}" if source else "without a source"
-        raise NotAllowedNow(
-            f"The change would take the access of {losing} of {linked} people {whose}, which is over the "
-            f"limits. It is held, and the old version stays. {way_out}"
+def refusal(held: Iterable[str], way_out: str) -> str:
+    """``way_out``: what lets the change through."""
+    return f"{' '.join(held)} It is held, and the old version stays. {way_out}"
+
+
+class Tally:
+    """What a change does to people, by the source that owns them: each one's limits count."""
+
+    def __init__(self) -> None:
+        self._linked: Counter[str | None] = Counter()
+        self._losing: Counter[str | None] = Counter()
+        self._new_admins: Counter[str | None] = Counter()
+        self._before: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+        self._lost: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+        self._left: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+
+    def add(self, row: Row[Any], before: Iterable[Grant], after: Standing, rules: Rules) -> None:
+        """Count one person: as stored, and as it would follow."""
+        owner = row.owner_source_id
+        old, new = _strengths(before, rules), _strengths(after.grants, rules)
+        admin = ("role", ACCOUNT_ADMIN)
+        self._new_admins[owner] += admin in new and admin not in old
+        self._left[owner].update(new.keys())
+        if not (row.has_seat or row.status == "active"):
+            return
+        self._linked[owner] += 1
+        self._before[owner].update(old.keys())
+        if not after.wants_seat:
+            self._losing[owner] += 1  # with all that they have, which is counted so
+        else:
+            self._lost[owner].update(thing for thing, rank in old.items() if new.get(thing, -1) < rank)
+
+    @property
+    def new_admins(self) -> int:
+        return self._new_admins.total()
+
+    def over(self, conn: Connection, book: RuleBook, names_of: NamesOf) -> tuple[str, ...]:
+        """A sentence for each limit that the change is over."""
+        things = {target for lost in self._lost.values() for _, target in lost}
+        names = names_of(things) if things else {}
+        owners = sorted(self._linked.keys() | self._new_admins.keys(), key=str)
+        return tuple(
+            sentence
+            for owner in owners
+            for sentence in self._sentences(owner, *_limits_of(conn, book, owner), names)
         )
+
+    def _sentences(
+        self, owner: str | None, whose: str, limits: Limits, names: Mapping[str, str]
+    ) -> Iterator[str]:
+        trips = [trip for trip in check(self._figures(owner, names), limits) if _counts(trip)]
+        if any(trip.kind.startswith("removals") for trip in trips):
+            yield (
+                f"The change would take the access of {self._losing[owner]} of {self._linked[owner]} people "
+                f"{whose}, which is over the limits."
+            )
+        for trip in trips:
+            if not trip.kind.startswith("removals"):
+                yield f"Of people {whose}: {trip.why}."
+
+    def _figures(self, owner: str | None, names: Mapping[str, str]) -> Figures:
+        linked, before, lost = self._linked[owner], self._before[owner], self._lost[owner]
+        losses = tuple(
+            GroupLoss(target, names.get(target, target), before[kind, target], count, kind)
+            for (kind, target), count in sorted(lost.items())
+        )
+        return Figures(
+            linked=linked,
+            seen=linked,
+            removals=self._losing[owner],
+            groups_linked=len(before),
+            groups_seen=len(before),
+            groups_removed=sum(thing not in self._left[owner] for thing in lost),
+            losses=losses,
+            new_admins=self._new_admins[owner],
+            called="projects, roles and licences",
+        )
+
+
+def _counts(trip: Trip) -> bool:
+    """That it is everyone is no trip of its own here: raised limits are the operator's word."""
+    return trip.kind is not TripKind.EVERYONE
+
+
+def _strengths(grants: Iterable[Grant], rules: Rules) -> dict[Thing, int]:
+    """What these give with effect, and how strongly. The role that everybody has gives nothing."""
+    found: dict[Thing, int] = {}
+    for grant in grants:
+        thing = (grant.kind, grant.target)
+        if grant.dormant or grant.kind == "team" or thing == ("role", USER):
+            continue
+        rank = rules.project_ranks.get(grant.project_role, 0) if grant.project_role else 0
+        found[thing] = max(rank, found.get(thing, 0))
+    return found
+
+
+def _limits_of(conn: Connection, book: RuleBook, owner: str | None) -> tuple[str, Limits]:
+    """How the owner is called in a sentence, and its limits."""
+    if owner is None or owner not in book.sources:
+        return "without a source", Limits()
+    source = find(conn, OrgId(book.org_id), SourceId(owner))
+    return f"of the source {source.name}", Limits(**source.declared().limits.model_dump())

@@ -14,7 +14,9 @@ from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.people import InvitationId, OrgId, PersonId, SourceId
 from scimd.db.among import among
 from scimd.db.tables import deliveries, invitations, people
+from scimd.org import user_reads
 from scimd.org.tx import Door
+from scimd.org.user_reads import InProject, UserRow
 from scimd.org.windows import Slice, Window, cut
 
 
@@ -31,7 +33,10 @@ def invitation_of(row: Any) -> Invitation:
 
 @dataclass(frozen=True, slots=True)
 class InvitationRecord:
-    """``status`` by the clock. ``delivery``: what became of the newest mail, ``why`` it was refused."""
+    """``status`` by the clock. ``delivery``: what became of the newest mail, ``why`` it was refused.
+
+    ``role``, ``team``, ``projects``: what the person has by now.
+    """
 
     id: InvitationId
     person_id: PersonId
@@ -40,6 +45,9 @@ class InvitationRecord:
     status: str
     staged: bool
     generation: int
+    role: str
+    team: str | None
+    projects: tuple[InProject, ...]
     message: str | None
     invited_by: str
     source_id: SourceId | None
@@ -66,7 +74,12 @@ def _listed() -> Select[Any]:
     )
 
 
-def _record(row: Any, now: datetime) -> InvitationRecord:
+def _records(conn: Connection, org_id: OrgId, rows: Sequence[Any], now: datetime) -> list[InvitationRecord]:
+    users = user_reads.by_id(conn, org_id, sorted({row.person_id for row in rows}))
+    return [_record(row, users[row.person_id], now) for row in rows]
+
+
+def _record(row: Any, user: UserRow, now: datetime) -> InvitationRecord:
     status = invitation_of(row).status_at(now) if not row.staged else InvitationStatus(row.status)
     return InvitationRecord(
         id=InvitationId(row.id),
@@ -76,6 +89,9 @@ def _record(row: Any, now: datetime) -> InvitationRecord:
         status=status.value,
         staged=row.staged,
         generation=row.generation,
+        role=user.primary_role,
+        team=user.team.name if user.team else None,
+        projects=user.projects,
         message=row.message,
         invited_by=row.invited_by,
         source_id=SourceId(row.source_id) if row.source_id else None,
@@ -99,11 +115,17 @@ async def list_invitations(
     if after is not None:
         query = query.where(invitations.c.id < after)
     query, now = query.order_by(invitations.c.id.desc()).limit(limit), door.clock()
-    return await door.read(lambda conn: [_record(row, now) for row in conn.execute(query)])
+    return await door.read(lambda conn: _records(conn, org_id, conn.execute(query).all(), now))
 
 
 async def window(
-    door: Door, org_id: OrgId, part: Window, *, status: str | None = None, q: str | None = None
+    door: Door,
+    org_id: OrgId,
+    part: Window,
+    *,
+    status: str | None = None,
+    q: str | None = None,
+    person: str | None = None,
 ) -> Slice[InvitationRecord]:
     """Invitations without hidden ones, by the time at which they were made, ``address`` or ``expires``.
 
@@ -116,6 +138,8 @@ async def window(
         query = query.where((i.status == "expired") | over)
     elif status is not None:
         query = query.where(i.status == status, ~over)
+    if person is not None:
+        query = query.where(i.person_id == person)
     if q and q.strip():
         text = q.strip()
         query = query.where(
@@ -125,7 +149,8 @@ async def window(
     sorts = {"address": i.address, "expires": i.expires_at}
 
     def body(conn: Connection) -> Slice[InvitationRecord]:
-        return cut(conn, query, part, sorts, i.id).map(lambda row: _record(row, now))
+        found = cut(conn, query, part, sorts, i.id)
+        return found.with_rows(_records(conn, org_id, found.rows, now))
 
     return await door.read(body)
 
@@ -134,10 +159,14 @@ async def get(door: Door, org_id: OrgId, invitation_id: str) -> InvitationRecord
     """Raises NotFound."""
     query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
     query, now = query.where(invitations.c.hidden_at.is_(None)), door.clock()
-    row = await door.read(lambda conn: conn.execute(query).first())
-    if row is None:
-        raise NotFound("invitation", invitation_id)
-    return _record(row, now)
+
+    def body(conn: Connection) -> InvitationRecord:
+        row = conn.execute(query).first()
+        if row is None:
+            raise NotFound("invitation", invitation_id)
+        return _records(conn, org_id, [row], now)[0]
+
+    return await door.read(body)
 
 
 def one(
@@ -146,7 +175,7 @@ def one(
     """``now`` None: its status as it is stored."""
     query = _listed().where(invitations.c.org_id == org_id, invitations.c.id == invitation_id)
     row = conn.execute(query).one()
-    return _record(row, now or row.created_at)
+    return _records(conn, org_id, [row], now or row.created_at)[0]
 
 
 async def newest_of(door: Door, org_id: OrgId, person_ids: Sequence[PersonId]) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Invitations as people use them: looked at, accepted, declined, sent again, withdrawn.
+"""Invitations as the invited use them, by their link: looked at, accepted, declined.
 
 An invitation is a row with a generation and an expiry; its link is derived when it is needed and
 stands nowhere (``core.links``). *Channel*: only a link that went by mail verifies the address. What
-settling does to invitations stands in ``org.invitation_upkeep``.
+admins and time do to invitations stands in ``org.invitation_changes``, what settling does in
+``org.invitation_upkeep``.
 """
 
 from __future__ import annotations
@@ -10,46 +11,27 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from scimd.core import invitations as rules
-from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid, NotFound
+from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid
 from scimd.core.events import Event, EventKind
-from scimd.core.invitations import Invitation, InvitationStatus
+from scimd.core.invitations import InvitationStatus
 from scimd.core.languages import ENGLISH, Language
-from scimd.core.links import Link, sign, verify
-from scimd.core.people import InvitationId, OrgId, PersonId, RoleName, fold
+from scimd.core.links import Link, verify
+from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
-from scimd.db.tables import deliveries, grants, invitations, organizations, people, projects, sources
-from scimd.org import correspondence, credentials, gates, passwords, permissions, sessions
-from scimd.org.invitation_list import InvitationRecord, invitation_of, list_invitations, one
-from scimd.org.invitation_upkeep import BY_SCIMD, Before, FollowUp, cancel_mails, follow, mail
+from scimd.db.tables import grants, invitations, organizations, people, projects, sources
+from scimd.org import correspondence, credentials, gates, passwords, sessions
+from scimd.org.invitation_list import invitation_of
+from scimd.org.invitation_upkeep import cancel_mails
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
-__all__ = [
-    "BY_SCIMD",
-    "Accepted",
-    "Before",
-    "FollowUp",
-    "InvitationPage",
-    "InvitationRecord",
-    "InvitedTo",
-    "accept",
-    "copy_link",
-    "decline",
-    "expire_due",
-    "follow",
-    "list_invitations",
-    "look",
-    "resend",
-    "withdraw",
-]
-_AT_ONCE = 200
 _NAME_AT_MOST = 256
 
 
@@ -98,7 +80,8 @@ def _open(token: str, door: Door) -> Link:
     return verify(token, rules.PURPOSE, door.keys.live(rules.PURPOSE))
 
 
-def _row(conn: Connection, org_id: str, invitation_id: str) -> Any:
+def row_of(conn: Connection, org_id: str, invitation_id: str) -> Any:
+    """The invitation with its person, its organization and the person's owner; None where there is none."""
     return conn.execute(
         select(
             invitations,
@@ -123,7 +106,7 @@ def _row(conn: Connection, org_id: str, invitation_id: str) -> Any:
 
 def _checked(conn: Connection, link: Link, now: datetime) -> Any:
     """The row that the link opens, now. Raises LinkInvalid and InvitationClosed."""
-    row = _row(conn, link.org, link.record)
+    row = row_of(conn, link.org, link.record)
     if row is None:
         raise LinkInvalid
     rules.check(invitation_of(row), link, now)
@@ -226,9 +209,15 @@ def _context(door: Door, link: Link, row: Any) -> Context:
     return Context(OrgId(link.org), Actor("person", row.person_id, row.address), "web", correlation_id)
 
 
+def hold(tx: Tx, person_ids: Sequence[str]) -> None:
+    """Lock the people before their invitations, as settling does: the other order can deadlock."""
+    mine = (people.c.org_id == tx.org_id) & people.c.id.in_(person_ids)
+    lock_rows(tx.conn, select(people.c.id).where(mine).order_by(people.c.id))
+
+
 def _spend(tx: Tx, link: Link, person_id: str, status: InvitationStatus) -> Any:
     """Close the invitation by its link: one conditional UPDATE, after which the row is read."""
-    _hold(tx, [person_id])
+    hold(tx, [person_id])
     won = tx.conn.execute(
         update(invitations)
         .where(
@@ -245,7 +234,7 @@ def _spend(tx: Tx, link: Link, person_id: str, status: InvitationStatus) -> Any:
         row = _checked(tx.conn, link, tx.now)  # says why, as a rule
         raise InvitationClosed(row.status)
     cancel_mails(tx, [link.record])
-    return _row(tx.conn, link.org, link.record)
+    return row_of(tx.conn, link.org, link.record)
 
 
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
@@ -296,177 +285,3 @@ async def decline(door: Door, token: str) -> Language:
         return correspondence.language(tx.conn, row, row.settings)
 
     return await door.run(_context(door, link, row), body)
-
-
-# ------------------------------------------------------------------------------ by an admin
-
-
-def _mine(tx: Tx, invitation_id: InvitationId) -> Any:
-    row = _row(tx.conn, tx.org_id, invitation_id)
-    if row is None:
-        raise NotFound("invitation", invitation_id)
-    _hold(tx, [row.person_id])
-    return _row(tx.conn, tx.org_id, invitation_id)
-
-
-def _hold(tx: Tx, person_ids: Sequence[str]) -> None:
-    """Lock the people before their invitations, as settling does: the other order can deadlock."""
-    mine = (people.c.org_id == tx.org_id) & people.c.id.in_(person_ids)
-    lock_rows(tx.conn, select(people.c.id).where(mine).order_by(people.c.id))
-
-
-async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> InvitationRecord:
-    """Owe a new mail at once; older links die. Also opens an expired invitation again.
-
-    Raises SeatLimitReached where the person lost their seat with the old one and none is free.
-    """
-    permissions.require(ctx, "invitations.manage")
-
-    def body(tx: Tx) -> InvitationRecord:
-        row = _mine(tx, invitation_id)
-        renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx))
-        _renew(tx, renewed, sent_at=None)
-        cancel_mails(tx, [row.id])
-        owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
-        tx.conn.execute(deliveries.insert().values(mail(tx, owed, at_once=True)))
-        _ask_for_seat(tx, PersonId(row.person_id))
-        after = {"person": row.person_id, "generation": renewed.generation}
-        tx.record(Event(EventKind.INVITATION_RESENT, "invitation", row.id, after=after))
-        return one(tx.conn, tx.org_id, invitation_id)
-
-    return await door.run(ctx, body)
-
-
-def _ask_for_seat(tx: Tx, person_id: PersonId) -> None:
-    """An invitation that is open again needs a seat; a hand that finds none is told so."""
-    tx.seat_policy = "reject"
-    tx.refuse_without_seat.add(person_id)
-    tx.touch([person_id])
-
-
-def _lifetime(tx: Tx) -> timedelta:
-    return timedelta(seconds=tx.settings.invitation_valid_s)
-
-
-def _renew(tx: Tx, invitation: Invitation, **more: Any) -> None:
-    tx.conn.execute(
-        update(invitations)
-        .where(invitations.c.org_id == tx.org_id, invitations.c.id == invitation.id)
-        .values(
-            status=invitation.status.value,
-            generation=invitation.generation,
-            expires_at=invitation.expires_at,
-            ended_at=None,
-            ended_by=None,
-            **more,
-        )
-    )
-
-
-async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> str:
-    """The token of a link to hand over; an expired invitation is renewed. Audited each time.
-
-    Raises SeatLimitReached as ``resend`` does.
-    """
-    permissions.require(ctx, "invitations.manage")
-
-    def body(tx: Tx) -> str:
-        row = _mine(tx, invitation_id)
-        was = invitation_of(row)
-        renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
-        if renewed != was:
-            _renew(tx, renewed)
-            _ask_for_seat(tx, renewed.person_id)
-        after = {"person": row.person_id, "renewed": renewed != was}
-        tx.record(Event(EventKind.INVITATION_LINK_COPIED, "invitation", row.id, after=after))
-        return sign(link, tx.keys.live(rules.PURPOSE))
-
-    return await door.run(ctx, body)
-
-
-async def withdraw(door: Door, ctx: Context, invitation_id: InvitationId) -> InvitationRecord:
-    """Pending → Cancelled, by hand. Raises InvitationClosed where it is over already."""
-    permissions.require(ctx, "invitations.manage")
-
-    def body(tx: Tx) -> InvitationRecord:
-        row = _mine(tx, invitation_id)
-        rules.withdraw(invitation_of(row))
-        _withdraw(tx, row)
-        return one(tx.conn, tx.org_id, invitation_id)
-
-    return await door.run(ctx, body)
-
-
-def _withdraw(tx: Tx, row: Any) -> None:
-    by = tx.ctx.actor.name
-    tx.conn.execute(
-        update(invitations)
-        .where(invitations.c.org_id == tx.org_id, invitations.c.id == row.id)
-        # An admin who calls himself like BY_SCIMD must not count as scimd.
-        .values(status="cancelled", ended_at=tx.now, ended_by=f"{by} (admin)" if by == BY_SCIMD else by)
-    )
-    cancel_mails(tx, [row.id])
-    tx.touch([PersonId(row.person_id)])
-    after = {"person": row.person_id, "by": by}
-    tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
-
-
-async def hide(door: Door, ctx: Context, invitation_id: InvitationId) -> None:
-    """Delete from the list; the audit keeps it. One that is pending is withdrawn by it."""
-    permissions.require(ctx, "invitations.manage")
-
-    def body(tx: Tx) -> None:
-        row = _mine(tx, invitation_id)
-        if row.status == InvitationStatus.PENDING:
-            _withdraw(tx, row)
-        tx.conn.execute(
-            update(invitations)
-            .where(invitations.c.org_id == tx.org_id, invitations.c.id == invitation_id)
-            .values(hidden_at=tx.now)
-        )
-        tx.record(Event(EventKind.INVITATION_DELETED, "invitation", row.id, before={"person": row.person_id}))
-
-    await door.run(ctx, body)
-
-
-# ------------------------------------------------------------------------------ by time
-
-
-async def expire_due(door: Door, org_id: OrgId) -> int:
-    """Write down what the clock has done: pending invitations past their time are expired. A job.
-
-    Their use was over at that moment already; here the status and the seat follow.
-    """
-    ctx = Context(org_id, Actor("job", "invitations", "expiry"), "job", "expiry")
-    total = 0
-    while count := await door.run(ctx, _expire_some):
-        total += count
-    return total
-
-
-def _expire_some(tx: Tx) -> int:
-    due = (
-        (invitations.c.org_id == tx.org_id)
-        & (invitations.c.status == "pending")
-        & ~invitations.c.staged
-        & (invitations.c.expires_at <= tx.now)
-    )
-    found = tx.conn.execute(
-        select(invitations.c.id, invitations.c.person_id).where(due).limit(_AT_ONCE)
-    ).all()
-    if not found:
-        return 0
-    _hold(tx, [row.person_id for row in found])
-    ids = [row.id for row in found]
-    rows = tx.conn.execute(
-        update(invitations)
-        .where(due, invitations.c.id.in_(ids))
-        .values(status="expired", ended_at=tx.now)
-        .returning(invitations.c.id, invitations.c.person_id)
-    ).all()
-    cancel_mails(tx, [row.id for row in rows])
-    tx.touch(PersonId(row.person_id) for row in rows)
-    for row in rows:
-        after = {"person": row.person_id}
-        tx.record(Event(EventKind.INVITATION_EXPIRED, "invitation", row.id, after=after))
-    return len(rows)

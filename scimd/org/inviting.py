@@ -231,6 +231,7 @@ async def edit(
             raise NotAllowedNow("The invitation is over. Make a new one.")
         person_id = PersonId(found.person_id)
         by_hand.person(tx, person_id)
+        gates.wants_seat_by_hand(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
         if message is not None:
             tx.conn.execute(update(invitations).where(mine).values(message=text))

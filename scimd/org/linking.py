@@ -18,9 +18,10 @@ from scimd.core.people import PersonId, SourceId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
-from scimd.org import by_hand, member_rows, merging, permissions, recording, sessions, sources
+from scimd.org import by_hand, member_rows, merging, permissions, recording, sessions
 from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
+from scimd.org.generation import bump
 from scimd.org.incoming import AssertUser
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Context, Door, Tx
@@ -140,7 +141,7 @@ def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> Non
         ),
         "link",
     )
-    sources.bump(tx)  # the book says which sources have such answers
+    bump(tx)  # the book says which sources have such answers
     after = {"source": source.name, "entry": entry}
     tx.record(Event(EventKind.PERSON_LINKED, "person", row.id, after=after, note="when the entry comes"))
 

@@ -18,22 +18,23 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
-from scimd.db.tables import NOT_IN_YET, deliveries, domains, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, deliveries, invitations, links, people
 from scimd.org import (
     assignments,
     by_hand,
     credentials,
+    domains,
     gates,
     notices,
     permissions,
     profiles,
     sessions,
-    user_reads,
+    user_page,
 )
 from scimd.org import links as one_time_links
 from scimd.org.names import local_names
 from scimd.org.tx import Actor, Context, Door, Tx
-from scimd.org.user_reads import UserRow
+from scimd.org.user_page import UserPage
 
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
@@ -188,9 +189,7 @@ def _must_be_free(tx: Tx, email: str) -> None:
     if holder is not None:
         raise NotUnique("email", email, holder.display_name)
     domain = fold(email.rpartition("@")[2])
-    query = select(domains.c.org_id).where(domains.c.domain_key == domain, domains.c.verified_at.is_not(None))
-    owner = tx.conn.execute(query).scalar()
-    if owner is not None and owner != tx.org_id:
+    if domains.is_anothers(tx, domain):
         raise InvalidValue("email", f"the domain {domain} belongs to another organization")
 
 
@@ -215,7 +214,7 @@ async def edit(
     ctx: Context,
     person_id: PersonId,
     wanted: Edit,
-    check: Callable[[UserRow], None] | None = None,
+    check: Callable[[UserPage], None] | None = None,
 ) -> None:
     """Change user name, display name or address of a person by hand.
 
@@ -229,7 +228,7 @@ async def edit(
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
         if check is not None:
-            check(user_reads.find(tx.conn, tx.org_id, person_id))
+            check(user_page.find(tx.conn, tx.org_id, person_id))
         write_edit(tx, row, edited(tx, row, wanted))
 
     await door.run(ctx, body)

@@ -1,8 +1,9 @@
 """Merge: two records of one human become one person; both ids answer from then on.
 
 The one that is *kept* stays who they are: name, address, credentials, approval, local profile. From
-the *other* come what sources assert and the memberships that go with it, grants by hand, gates, and
-the seat where only they held one. What is left of the other is tombstoned and cannot be restored.
+the *other* come what sources assert and the memberships that go with it, grants by hand, gates,
+what they hold of limited things, and the seat where only they held one. What is left of the other is
+tombstoned and cannot be restored.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from scimd.db.tables import (
     people,
     waiting,
 )
-from scimd.org import by_hand, credentials, member_rows, permissions, returning
+from scimd.org import by_hand, credentials, member_rows, permissions, pools, returning
 from scimd.org import gates as hand
 from scimd.org.tx import Context, Door, Tx
 
@@ -66,6 +67,7 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
     given = _unite_grants(tx, PersonId(kept.id), PersonId(other.id))
     closed = _unite_gates(tx, PersonId(kept.id), PersonId(other.id))
     _hand_over_seat(tx, kept, other)
+    pools.hand_over(tx, PersonId(other.id), PersonId(kept.id))
     _bury(tx, kept, other)
     tx.regrouped.add(PersonId(kept.id))
     hand.wants_seat_by_hand(tx, PersonId(kept.id))

@@ -7,7 +7,7 @@ anybody has, or a group's rule gives, is not deleted under them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,9 +15,10 @@ from sqlalchemy import Connection, Table, func, select, union_all, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import LicenceId, OrgId, TeamId, fold
+from scimd.core.people import UNSET, LicenceId, OrgId, TeamId, Unset, fold
+from scimd.core.words import counted
 from scimd.db.tables import grants, group_effects, licences, teams, value_effects
-from scimd.org import permissions
+from scimd.org import permissions, pool_limits
 from scimd.org.tx import Context, Door, Tx
 
 Kind = Literal["team", "licence"]
@@ -28,12 +29,18 @@ _NEEDS: dict[Kind, str] = {"team": "users.manage", "licence": "seats.manage"}
 
 @dataclass(frozen=True, slots=True)
 class NamedRecord:
-    """``people``: how many have it now."""
+    """``people``: how many have it now, or would if it were not dormant.
+
+    Of a licence: ``used`` have it now, of ``limit`` (None: no limit); ``waiting`` wait for one.
+    """
 
     id: str
     name: str
     people: int
     created_at: datetime
+    used: int = 0
+    limit: int | None = None
+    waiting: int = 0
 
 
 # ------------------------------------------------------------------------------ by rules
@@ -79,14 +86,20 @@ def proper_name(name: str, what: str) -> str:
     return text
 
 
-async def create(door: Door, ctx: Context, kind: Kind, name: str) -> NamedRecord:
-    """Make one by hand. Raises Forbidden, InvalidValue, NotUnique."""
+async def create(door: Door, ctx: Context, kind: Kind, name: str, limit: int | None = None) -> NamedRecord:
+    """Make one by hand; of a licence ``limit`` people at most have it.
+
+    Raises Forbidden, InvalidValue, NotUnique.
+    """
     permissions.require(ctx, _NEEDS[kind])
     name = proper_name(name, kind)
 
     def body(tx: Tx) -> NamedRecord:
         _must_be_free(tx, kind, name)
-        return NamedRecord(_make(tx, kind, name), name, 0, tx.now)
+        made = _make(tx, kind, name)
+        if kind == "licence":
+            pool_limits.write(tx, kind, made, limit)
+        return _get(tx.conn, tx.org_id, kind, made)
 
     return await door.run(ctx, body)
 
@@ -104,28 +117,50 @@ async def rename(
     name: str,
     check: Callable[[NamedRecord], None] | None = None,
 ) -> NamedRecord:
-    """Give it another name; rules that name it make a new one of the old name. Raises as ``create``.
+    """As ``change``, of the name alone."""
+    return await change(door, ctx, kind, thing_id, name=name, check=check)
 
-    And what ``check`` raises of the thing as it is.
+
+async def change(
+    door: Door,
+    ctx: Context,
+    kind: Kind,
+    thing_id: str,
+    *,
+    name: str | Unset = UNSET,
+    limit: int | Unset | None = UNSET,
+    check: Callable[[NamedRecord], None] | None = None,
+) -> NamedRecord:
+    """Give it another name, or a licence another limit (None: none); UNSET stays.
+
+    Rules that name it make a new one of the old name. Raises as ``create``, NotFound, and what ``check``
+    raises of the thing as it is.
     """
     permissions.require(ctx, _NEEDS[kind])
-    name = proper_name(name, kind)
+    wanted = name if isinstance(name, Unset) else proper_name(name, kind)
 
     def body(tx: Tx) -> NamedRecord:
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if check is not None:
             check(was)
-        _must_be_free(tx, kind, name, but=thing_id)
-        if was.name != name:
-            tx.conn.execute(
-                update(_TABLES[kind])
-                .where(_TABLES[kind].c.org_id == tx.org_id, _TABLES[kind].c.id == thing_id)
-                .values(name=name, name_key=fold(name))
-            )
-            tx.record(Event(EventKind(f"{kind}.renamed"), kind, thing_id, {"name": was.name}, {"name": name}))
-        return NamedRecord(was.id, name, was.people, was.created_at)
+        if not isinstance(wanted, Unset):
+            _rename(tx, kind, was, wanted)
+        if kind == "licence" and not isinstance(limit, Unset):
+            pool_limits.write(tx, kind, thing_id, limit)
+        return _get(tx.conn, tx.org_id, kind, thing_id)
 
     return await door.run(ctx, body)
+
+
+def _rename(tx: Tx, kind: Kind, was: NamedRecord, name: str) -> None:
+    _must_be_free(tx, kind, name, but=was.id)
+    if was.name != name:
+        tx.conn.execute(
+            update(_TABLES[kind])
+            .where(_TABLES[kind].c.org_id == tx.org_id, _TABLES[kind].c.id == was.id)
+            .values(name=name, name_key=fold(name))
+        )
+        tx.record(Event(EventKind(f"{kind}.renamed"), kind, was.id, {"name": was.name}, {"name": name}))
 
 
 async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
@@ -135,7 +170,8 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     def body(tx: Tx) -> None:
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if was.people:
-            raise NotAllowedNow(f"{was.people} people have the {kind} {was.name!r}. Take it from them first.")
+            having = counted(was.people, "person has", "people have")
+            raise NotAllowedNow(f"{having} the {kind} {was.name!r}. Take it from them first.")
         by_rule = (
             select(given.c.rule).where(
                 given.c.org_id == tx.org_id, given.c.kind == kind, given.c.target == thing_id
@@ -145,6 +181,8 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
         rule = tx.conn.execute(union_all(*by_rule)).scalar()
         if rule is not None:
             raise NotAllowedNow(f"Rule {rule} gives the {kind} {was.name!r}. Change the rule first.")
+        if was.limit is not None:
+            pool_limits.drop(tx, (kind, thing_id))
         table = _TABLES[kind]
         tx.conn.execute(table.delete().where(table.c.org_id == tx.org_id, table.c.id == thing_id))
         tx.record(Event(EventKind(f"{kind}.deleted"), kind, thing_id, before={"name": was.name}))
@@ -157,23 +195,30 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
 
 def _query(org_id: OrgId, kind: Kind) -> Any:
     table, grant = _TABLES[kind], grants.c
-    held = (
-        select(func.count(grant.person_id.distinct()))
-        .where(
-            grant.org_id == table.c.org_id,
-            grant.kind == kind,
-            grant.target == table.c.id,
-            grant.until.is_(None),
+    held = select(func.count(grant.person_id.distinct())).where(
+        grant.org_id == table.c.org_id,
+        grant.kind == kind,
+        grant.target == table.c.id,
+        grant.until.is_(None),
+    )
+    query = select(
+        table.c.id,
+        table.c.name,
+        table.c.created_at,
+        held.scalar_subquery().label("people"),
+        held.where(grant.dormant.is_(False)).scalar_subquery().label("used"),
+    )
+    if kind == "licence":
+        query = query.add_columns(
+            pool_limits.limit_of(kind, table).label("limit"),
+            pool_limits.waiting_for(kind, table).label("waiting"),
         )
-        .scalar_subquery()
-    )
-    return select(table.c.id, table.c.name, table.c.created_at, held.label("people")).where(
-        table.c.org_id == org_id
-    )
+    return query.where(table.c.org_id == org_id)
 
 
 def _record(row: Any) -> NamedRecord:
-    return NamedRecord(row.id, row.name, row.people, row.created_at)
+    found = NamedRecord(row.id, row.name, row.people, row.created_at, row.used)
+    return replace(found, limit=row.limit, waiting=row.waiting) if hasattr(row, "limit") else found
 
 
 def _get(conn: Connection, org_id: OrgId, kind: Kind, thing_id: str) -> NamedRecord:

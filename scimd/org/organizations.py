@@ -21,7 +21,9 @@ from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
 from scimd.org import declared_sources, held_changes, permissions
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.domains import proven
+from scimd.org.generation import bump
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 #: Operators are the people of this organization.
@@ -60,6 +62,8 @@ class OrganizationRecord:
     seats_waited_for: int
     created_at: datetime
     language: Language = ENGLISH
+    #: What people read in place of "Active", such as "Participating"; programs go by the status.
+    active_label: str | None = None
 
 
 # ------------------------------------------------------------------------------ reads
@@ -90,6 +94,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         seats_waited_for=row.waiting,
         created_at=row.created_at,
         language=language_of(row.settings.get("language")),
+        active_label=row.settings.get("active_label"),
     )
 
 
@@ -219,15 +224,7 @@ def _hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
     if not keys:
         return []
-    column = domains.c
-    held = {
-        row.domain_key: row.org_id
-        for row in tx.conn.execute(
-            select(column.domain_key, column.org_id).where(
-                column.domain_key.in_(keys), column.verified_at.is_not(None)
-            )
-        )
-    }
+    held = proven(tx.conn, keys)
     for key, holder in held.items():
         if holder != tx.org_id:
             raise NotUnique("domain", key, holder="another organization")
@@ -376,12 +373,18 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
         "default_project": was.default_project_id,
         **{key: kept.get(key, value) for key, value in _settings(_UNDECLARED).items()},
     }
-    after = {
+    said = {
         "display_name": wanted.display_name or wanted.name,
         "seats_on_scim": wanted.seats_on_scim,
         "get_more_seats_url": wanted.get_more_seats_url,
         "seats": was.seats if wanted.seats is None else wanted.seats,
-        "default_project": _default_project(tx, wanted.default_project),
+    }
+    # Of what the file does not mention, what an admin set stands.
+    after = {
+        **{key: value if key in wanted.model_fields_set else before[key] for key, value in said.items()},
+        "default_project": _default_project(tx, wanted.default_project)
+        if "default_project" in wanted.model_fields_set
+        else was.default_project_id,
         **declared,
     }
     new_domains = _hold_domains(tx, wanted.domains)

@@ -26,7 +26,8 @@ from scimd.org import approvals, leases
 from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
 from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
-from scimd.org.runs import RunRecord, find, finish, rules_version, set_state
+from scimd.org.plan_ground import rules_version
+from scimd.org.runs import RunRecord, find, finish, set_state
 from scimd.org.tx import Tx
 
 BATCH = 200

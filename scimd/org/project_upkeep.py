@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, ProjectId, fold
+from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, Unset, fold
 from scimd.db.tables import grants, groups, organizations, people, projects, sources
-from scimd.org import catalogue_reads, named, permissions, unsettled
+from scimd.org import catalogue_reads, named, permissions, pool_limits, unsettled
 from scimd.org import projects as project_rows
-from scimd.org.sources import bump
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.windows import Slice, Window, cut
 
@@ -24,11 +24,16 @@ _p, _g = projects.c, grants.c
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """``people``: how many take part now. ``group``, ``source``: whose name it follows, if any's."""
+    """``people``: how many take part now. ``group``, ``source``: whose name it follows, if any's.
+
+    ``limit`` None: any number may take part. ``waiting``: how many would, if there were no limit.
+    """
 
     id: ProjectId
     name: str
     people: int
+    limit: int | None
+    waiting: int
     group: str | None
     source: str | None
     orphaned: bool
@@ -56,14 +61,16 @@ class MemberRecord:
 # ------------------------------------------------------------------------------ changing
 
 
-async def create(door: Door, ctx: Context, name: str) -> ProjectId:
-    """Make a project. Raises Forbidden, InvalidValue, NotUnique."""
+async def create(door: Door, ctx: Context, name: str, limit: int | None = None) -> ProjectId:
+    """Make a project; ``limit`` people at most take part. Raises Forbidden, InvalidValue, NotUnique."""
     permissions.require(ctx, "projects.manage")
     name = named.proper_name(name, "name")
 
     def body(tx: Tx) -> ProjectId:
         _must_be_free(tx, name)
-        return project_rows.make(tx, name)
+        made = project_rows.make(tx, name)
+        pool_limits.write(tx, "project", made, limit)
+        return made
 
     return await door.run(ctx, body)
 
@@ -75,27 +82,46 @@ async def rename(
     name: str,
     check: Callable[[catalogue_reads.ProjectRecord], None] | None = None,
 ) -> None:
-    """Give it another name. Raises OwnedBySource where it bears the name of a living group, NotUnique.
+    """As ``change``, of the name alone."""
+    await change(door, ctx, project_id, name=name, check=check)
 
-    And what ``check`` raises of the project as it is.
+
+async def change(
+    door: Door,
+    ctx: Context,
+    project_id: ProjectId,
+    *,
+    name: str | Unset = UNSET,
+    limit: int | Unset | None = UNSET,
+    check: Callable[[catalogue_reads.ProjectRecord], None] | None = None,
+) -> None:
+    """Give it another name, or another limit of people who take part (None: none); UNSET stays.
+
+    Raises Forbidden, NotFound, InvalidValue, OwnedBySource for the name where it bears that of a living
+    group, NotUnique, NotAllowedNow where it is archived, and what ``check`` raises of the project as it is.
     """
     permissions.require(ctx, "projects.manage")
-    name = named.proper_name(name, "name")
+    wanted = name if isinstance(name, Unset) else named.proper_name(name, "name")
 
     def body(tx: Tx) -> None:
         was = _living(tx, project_id)
         if check is not None:
             check(catalogue_reads.find_project(tx.conn, tx.org_id, project_id))
-        if was.source is not None and not was.orphaned:
-            raise OwnedBySource(f"The name of the project {was.name!r}", was.source)
-        if was.name != name:
-            _must_be_free(tx, name, but=project_id)
-            _write(tx, project_id, name=name, name_key=fold(name))
-            tx.record(
-                Event(EventKind.PROJECT_RENAMED, "project", project_id, {"name": was.name}, {"name": name})
-            )
+        if not isinstance(wanted, Unset):
+            _rename(tx, was, wanted)
+        if not isinstance(limit, Unset):
+            pool_limits.write(tx, "project", project_id, limit)
 
     await door.run(ctx, body)
+
+
+def _rename(tx: Tx, was: ProjectRecord, name: str) -> None:
+    if was.source is not None and not was.orphaned:
+        raise OwnedBySource(f"The name of the project {was.name!r}", was.source)
+    if was.name != name:
+        _must_be_free(tx, name, but=was.id)
+        _write(tx, was.id, name=name, name_key=fold(name))
+        tx.record(Event(EventKind.PROJECT_RENAMED, "project", was.id, {"name": was.name}, {"name": name}))
 
 
 async def archive(door: Door, ctx: Context, project_id: ProjectId) -> None:
@@ -183,6 +209,8 @@ def _query(org_id: OrgId) -> Select[Any]:
         select(
             projects,
             taking_part.label("people"),
+            pool_limits.limit_of("project", projects).label("limit"),
+            pool_limits.waiting_for("project", projects).label("waiting"),
             groups.c.display_name.label("group_name"),
             sources.c.name.label("source_name"),
             (organizations.c.default_project_id == _p.id).label("is_default"),
@@ -199,6 +227,8 @@ def _record(row: Row[Any]) -> ProjectRecord:
         id=ProjectId(row.id),
         name=row.name,
         people=row.people,
+        limit=row.limit,
+        waiting=row.waiting,
         group=row.group_name,
         source=row.source_name,
         orphaned=row.orphaned,

@@ -16,7 +16,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, member_rows, names, notices, returning, standing_kept
+from scimd.org import admins, arrivals, member_rows, names, notices, returning, standing_kept
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
@@ -129,6 +129,7 @@ def _lose(
 
 
 _INSERT = Prepared(assertions.insert())
+_ARRIVALS = ("created", "linked", "returned")
 
 
 def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
@@ -137,6 +138,8 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     if created:
         _make_people(tx, source, created)
     _bring_back(tx, source, [row for row in known if row.outcome == "returned"])
+    arrived = [row for row in rows if row.outcome in _ARRIVALS]
+    arrivals.approve(tx, source, {row.id: row.keys for row in arrived})
     inserted = [row for row in rows if row.old is None]
     replaced = [row for row in known if row.old is not None]
     if replaced:
@@ -160,7 +163,7 @@ def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             "kind": "person",
             "local_user_name": name,
             "display_name": row.keys.display_name,
-            "approved": not tx.book.rules.approval_required,
+            "approved": not tx.book.rules.approval_required or arrivals.approved(tx, source, row.keys),
             "profile": {},
             "created_by": f"source {source.name}",
             "created_at": tx.now,
@@ -192,7 +195,9 @@ def _bring_back(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         column.org_id == tx.org_id, among(tx.conn, column.id, ids), column.deleted_at.is_not(None)
     )
     returning.restore(tx, tx.conn.execute(query).all())
-    returning.begin_anew(tx, [row.id for row in rows if not row.keeps], source.id)
+    anew = [row for row in rows if not row.keeps]
+    approved = {row.id for row in anew if arrivals.stays_approved(tx, row)}
+    returning.begin_anew(tx, [row.id for row in anew], source.id, approved)
     member_rows.shown_again(tx, source.id, ids)
 
 

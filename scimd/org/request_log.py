@@ -22,8 +22,8 @@ from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.prepared import Prepared
 from scimd.db.tables import scim_requests, sources, tokens
 from scimd.org import permissions
+from scimd.org.generation import bump
 from scimd.org.request_entries import Speaker
-from scimd.org.sources import bump
 from scimd.org.tx import Context, Door, Tx, uuid7
 
 Only = Literal["errors", "writes"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -52,11 +52,13 @@ def restore(tx: Tx, rows: Sequence[Row[Any]]) -> None:
         tx.record(Event(EventKind.PERSON_RESTORED, "person", row.id))
 
 
-def begin_anew(tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId) -> None:
+def begin_anew(
+    tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId, approved: Collection[PersonId] = ()
+) -> None:
     """Names and addresses are recycled: whoever comes back under one gets what the directory gives.
 
-    Credentials, second factors, picture, approval and the proof of the address are dropped; what a hand
-    gave waits as an item.
+    Credentials, second factors, picture and the proof of the address are dropped, and the approval but
+    of those in ``approved``; what a hand gave waits as an item.
     """
     if not person_ids:
         return
@@ -67,8 +69,15 @@ def begin_anew(tx: Tx, person_ids: Sequence[PersonId], source_id: SourceId) -> N
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids))
-        .values(accepted=False, approved=not tx.book.rules.approval_required, address_verified_at=None)
+        .values(accepted=False, address_verified_at=None)
     )
+    if tx.book.rules.approval_required:
+        doubtful = [person_id for person_id in person_ids if person_id not in approved]
+        tx.conn.execute(
+            update(people)
+            .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, doubtful))
+            .values(approved=False)
+        )
     by_person: dict[str, list[Row[Any]]] = {}
     for row in _take_back(tx, person_ids):
         by_person.setdefault(row.person_id, []).append(row)

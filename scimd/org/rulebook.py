@@ -1,19 +1,20 @@
 """What an organization decided, loaded whole and kept by its generation.
 
-Whoever changes sources, rules, roles, domains, the default project or an archived project raises
-``organizations.generation`` in the same transaction. Every use asks for the present generation
-first, so that nothing that decides access is taken from a stale book.
+Whoever changes sources, rules, roles, domains or the default project, archives a project, or sets or
+lifts a limit raises ``organizations.generation`` in the same transaction. Every use asks for the present
+generation first, so that nothing that decides access is taken from a stale book.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from scimd.core.approval import AutoApprove
 from scimd.core.attributes import USER, ResourceKind
 from scimd.core.errors import NotFound
 from scimd.core.extensions import users_with
@@ -30,7 +31,17 @@ from scimd.core.roles import (
 from scimd.core.seats import Policy
 from scimd.core.standing import Facts, Rules, SourceRules, Standing, standing
 from scimd.db.prepared import Prepared
-from scimd.db.tables import decisions, domains, organizations, projects, roles, rules, sources, value_effects
+from scimd.db.tables import (
+    decisions,
+    domains,
+    organizations,
+    pools,
+    projects,
+    roles,
+    rules,
+    sources,
+    value_effects,
+)
 
 _ORGANIZATIONS_KEPT = 1000
 _DECISIONS_KEPT = 1000
@@ -59,6 +70,7 @@ class SourceBook:
     value_effects: ValueEffects = field(default_factory=dict)
     #: An admin linked an entry that is still to come.
     has_links: bool = False
+    auto_approve: AutoApprove = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +137,10 @@ class RuleBooks:
 def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
     org_id = OrgId(organization.id)
     found = _sources(conn, org_id)
-    admin_rules = {
-        (source.id, rule.number)
-        for source in found.values()
-        for rule in source.rules
-        if rule.may_give_account_admin
-    }
     archived = conn.execute(
         select(projects.c.id).where(projects.c.org_id == org_id, projects.c.archived_at.is_not(None))
     ).scalars()
+    limited = conn.execute(select(pools.c.kind, pools.c.target).where(pools.c.org_id == org_id))
     default = organization.default_project_id
     decided = Rules(
         version=organization.generation,
@@ -142,8 +149,9 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
         project_ranks=PROJECT_RANKS,
         default_project=ProjectId(default) if default else None,
         approval_required=organization.approval_required,
-        admin_rules=frozenset(admin_rules),
+        admin_rules=_admin_rules(found),
         archived_projects=frozenset(archived),
+        limited=frozenset((row.kind, row.target) for row in limited),
     )
     verified = conn.execute(
         select(domains.c.domain_key).where(domains.c.org_id == org_id, domains.c.verified_at.is_not(None))
@@ -155,6 +163,23 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
         frozenset(verified),
         organization.seats_on_scim,
         organization.get_more_seats_url,
+    )
+
+
+def _admin_rules(found: Mapping[SourceId, SourceBook]) -> frozenset[tuple[SourceId, int]]:
+    return frozenset(
+        (source.id, rule.number)
+        for source in found.values()
+        for rule in source.rules
+        if rule.may_give_account_admin
+    )
+
+
+def with_source(book: RuleBook, source: SourceBook) -> RuleBook:
+    """The book as it would be if the source were this."""
+    found = {**book.sources, source.id: source}
+    return replace(
+        book, rules=replace(book.rules, admin_rules=_admin_rules(found)), sources=found, decided={}
     )
 
 
@@ -193,8 +218,9 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             groups_are_projects=_groups_are_projects(row),
             rules=tuple(by_source.get(row.id, ())),
             users=users_with(row.config.get("extension") or ()),
-            value_effects=_by_value(by_source.get(row.id, ()), effects.get(row.id, {})),
+            value_effects=by_value(by_source.get(row.id, ()), effects.get(row.id, {})),
             has_links=row.id in linked,
+            auto_approve=row.config.get("auto_approve", "never"),
         )
         for row in _living(conn, org_id)
     }
@@ -218,7 +244,7 @@ def rules_of(conn: Connection, org_id: OrgId, source_id: SourceId | None = None)
     )
     if source_id is not None:
         live = live.where(rules.c.source_id == source_id)
-    return [_rule(SourceId(row.source_id), row.body) for row in conn.execute(live.order_by(rules.c.number))]
+    return [rule_of(SourceId(row.source_id), row.body) for row in conn.execute(live.order_by(rules.c.number))]
 
 
 def _value_effects(conn: Connection, org_id: OrgId) -> dict[str, dict[int, list[Effect]]]:
@@ -233,7 +259,8 @@ def _value_effects(conn: Connection, org_id: OrgId) -> dict[str, dict[int, list[
     return found
 
 
-def _by_value(ruled: Sequence[SourceRule], effects: Mapping[int, Sequence[Effect]]) -> ValueEffects:
+def by_value(ruled: Sequence[SourceRule], effects: Mapping[int, Sequence[Effect]]) -> ValueEffects:
+    """``effects``: what each of the rules on values gives, by its number."""
     found: dict[tuple[ValueAttribute, str], tuple[str, tuple[Effect, ...]]] = {}
     for rule in ruled:
         named = rule.value
@@ -252,7 +279,8 @@ def _groups_are_projects(source: Row[Any]) -> bool:
     return bool(source.kind == "scim" or source.connector == "file")
 
 
-def _rule(source_id: SourceId, body: Mapping[str, Any]) -> SourceRule:
+def rule_of(source_id: SourceId, body: Mapping[str, Any]) -> SourceRule:
+    """A rule as it is stored, and as the config has it."""
     return SourceRule(
         number=int(body["number"]),
         source_id=source_id,

@@ -1,4 +1,4 @@
-"""Runs: what a sync read, planned, held and did; one row per run, one per change.
+"""Runs: what a sync read, planned, held and did; one row each. Their changes: ``org.run_changes``.
 
 reading → failed                    the directory could not be read whole, or the process died
         → planned → applying …      a dry plan, until somebody applies it (or it expires)
@@ -12,22 +12,17 @@ held    → applying                  approved
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-import orjson
 from sqlalchemy import Connection, Row, Select, func, select, update
 
 from scimd.core.errors import NotFound
-from scimd.core.people import OrgId, PersonId, RunId, SourceId
-from scimd.core.roles import ACCOUNT_ADMIN
-from scimd.core.sync import diff
-from scimd.core.sync.plan import Change, Plan, Seats
-from scimd.db.among import among
-from scimd.db.prepared import Prepared
-from scimd.db.tables import people, rules, run_changes, runs, seat_pools, sources
+from scimd.core.people import OrgId, RunId, SourceId
+from scimd.core.sync.plan import Plan
+from scimd.db.tables import run_changes, runs, sources
 from scimd.org.tx import Door, Tx
 from scimd.org.windows import Slice, Window, cut
 
@@ -35,7 +30,6 @@ Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
 #: A plan that nobody applied or approved within this time is refused.
 PLAN_LASTS = timedelta(hours=24)
-_WINDOW = timedelta(hours=24)
 _DONE = ("create", "update", "link", "deactivate", "delete", "rename", "members")
 _SAID = {
     "create": "created",
@@ -97,26 +91,6 @@ class RunRecord:
             for name, number in self.counts.items()
             if name.removeprefix("groups_") in _SAID.values() or name == "held"
         )
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeRecord:
-    """One line of a report. ``old`` and ``new`` hold the values that differ, by SCIM path."""
-
-    n: int
-    kind: Literal["user", "group"]
-    situation: str
-    action: str
-    removal: bool
-    external_id: str | None
-    name: str
-    target_id: str | None
-    old: Mapping[str, Any] | None
-    new: Mapping[str, Any] | None
-    reason: str
-    outcome: str
-    detail: str | None
-    applied_at: datetime | None
 
 
 # ------------------------------------------------------------------------------ reads
@@ -216,141 +190,6 @@ def unfinished(conn: Connection, org_id: OrgId, source_id: SourceId) -> RunRecor
     return record_of(row) if row else None
 
 
-async def changes(
-    door: Door,
-    org_id: OrgId,
-    run_id: str,
-    *,
-    after: int = 0,
-    limit: int = 200,
-    outcome: str | None = None,
-    action: str | None = None,
-) -> list[ChangeRecord]:
-    """A page of a run's changes in the plan's order; ``after`` is the last ``n`` seen."""
-    column = run_changes.c
-    query = (
-        select(run_changes)
-        .where(column.org_id == org_id, column.run_id == run_id, column.n > after)
-        .order_by(column.n)
-        .limit(limit)
-    )
-    if outcome is not None:
-        query = query.where(column.outcome == outcome)
-    if action is not None:
-        query = query.where(column.action == action)
-    return await door.read(lambda conn: [_change(row) for row in conn.execute(query)])
-
-
-async def changes_window(
-    door: Door,
-    org_id: OrgId,
-    run_id: RunId,
-    part: Window,
-    *,
-    outcome: str | None = None,
-    action: str | None = None,
-) -> Slice[ChangeRecord]:
-    """A run's changes in the plan's order."""
-    column = run_changes.c
-    query = select(run_changes).where(column.org_id == org_id, column.run_id == run_id)
-    if outcome is not None:
-        query = query.where(column.outcome == outcome)
-    if action is not None:
-        query = query.where(column.action == action)
-    return await door.read(lambda conn: cut(conn, query, part, {}, column.n).map(_change))
-
-
-async def every_change(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeRecord]:
-    """All changes of a run, page by page; memory does not grow with the run."""
-    after = 0
-    while page := await changes(door, org_id, run_id, after=after, limit=500):
-        for change in page:
-            yield change
-        after = page[-1].n
-
-
-def _change(row: Row[Any]) -> ChangeRecord:
-    old, new = row.old, row.new
-    payload = row.payload or {}
-    if new is None and row.action in ("create", "link", "wait") and "document" in payload:
-        # A newcomer's values are kept once, in what applying needs.
-        new = diff.flat(orjson.loads(payload["document"]))
-    if payload.get("add"):
-        new = {**(new or {}), "members": payload["add"]}
-    if payload.get("remove"):
-        old = {**(old or {}), "members": payload["remove"]}
-    return ChangeRecord(
-        row.n, row.kind, row.situation, row.action, row.removal, row.external_id, row.name, row.target_id,
-        old, new, row.reason, row.outcome, row.detail, row.applied_at,
-    )  # fmt: skip
-
-
-# ------------------------------------------------------------------------------ what a plan rests on
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What of the organization a plan looks at, beside the people of its source."""
-
-    seats: Seats
-    rules_version: int
-    removed_before: int
-    #: Account Admins who can sign in now.
-    admins: frozenset[PersonId]
-
-
-def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) -> Ground:
-    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
-    admins = conn.execute(
-        select(people.c.id, people.c.roles).where(
-            people.c.org_id == org_id, people.c.status == "active", people.c.primary_role != "user"
-        )
-    )
-    return Ground(
-        seats=Seats(pool.seat_limit, pool.used) if pool else Seats(None, 0),
-        rules_version=rules_version(conn, org_id, source_id),
-        removed_before=_removed_since(conn, org_id, source_id, now - _WINDOW),
-        admins=frozenset(PersonId(row.id) for row in admins if ACCOUNT_ADMIN in row.roles),
-    )
-
-
-def rules_version(conn: Connection, org_id: OrgId, source_id: SourceId) -> int:
-    """The generation at which the source's rules last changed: the organization's own counts tokens too."""
-    row = conn.execute(
-        select(func.max(rules.c.since_generation), func.max(rules.c.until_generation)).where(
-            rules.c.org_id == org_id, rules.c.source_id == source_id
-        )
-    ).one()
-    return max((number for number in row if number is not None), default=0)
-
-
-def _removed_since(conn: Connection, org_id: OrgId, source_id: SourceId, since: datetime) -> int:
-    """People whom runs removed since, leaving out what an admin approved."""
-    return conn.execute(
-        select(func.count(func.distinct(run_changes.c.target_id)))
-        .select_from(run_changes)
-        .join(runs, (runs.c.org_id == run_changes.c.org_id) & (runs.c.id == run_changes.c.run_id))
-        .where(
-            runs.c.org_id == org_id,
-            runs.c.source_id == source_id,
-            runs.c.started_at >= since - PLAN_LASTS,
-            runs.c.approved_at.is_(None),
-            run_changes.c.removal,
-            run_changes.c.kind == "user",
-            run_changes.c.outcome == "applied",
-            run_changes.c.applied_at >= since,
-        )
-    ).scalar_one()
-
-
-def seat_holders(conn: Connection, org_id: OrgId, person_ids: Sequence[PersonId]) -> set[PersonId]:
-    """Which of these people hold a seat."""
-    query = select(people.c.id).where(
-        people.c.org_id == org_id, people.c.has_seat, among(conn, people.c.id, person_ids)
-    )
-    return {PersonId(person_id) for person_id in conn.execute(query).scalars()}
-
-
 # ------------------------------------------------------------------------------ a run's life
 
 
@@ -384,35 +223,6 @@ def begin(tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config
         )
     )
     return run_id
-
-
-_ADD = Prepared(run_changes.insert())
-
-
-def add_changes(tx: Tx, run_id: RunId, first: int, part: Iterable[Change]) -> None:
-    """Write changes ``first``, ``first + 1``, … of a plan that is being saved."""
-    rows = [
-        {
-            "org_id": tx.org_id,
-            "run_id": run_id,
-            "n": n,
-            "kind": change.kind,
-            "situation": change.situation.value,
-            "action": change.action.value,
-            "removal": change.removal,
-            "external_id": change.external_id,
-            "name": change.name,
-            "target_id": change.target_id,
-            "old": dict(change.old) if change.old is not None else None,
-            "new": dict(change.new) if change.new is not None else None,
-            "payload": dict(change.payload),
-            "reason": change.reason,
-            "outcome": change.outcome,
-            "detail": change.detail,
-        }
-        for n, change in enumerate(part, start=first)
-    ]
-    _ADD.many(tx.conn, rows)
 
 
 def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int) -> None:

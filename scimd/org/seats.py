@@ -116,7 +116,8 @@ def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, 
             column.org_id == tx.org_id, column.has_seat, column.status == str(Status.PENDING)
         )
     ).scalar_one()
-    verb = "created" if person_id in tx.created else "updated"
+    settled = select(column.rules_version).where(column.org_id == tx.org_id, column.id == person_id)
+    verb = "updated" if tx.conn.execute(settled).scalar_one() else "created"
     raise seats.refusal(pool, invited, wanting[person_id], verb, tx.book.get_more_seats_url)
 
 
@@ -150,10 +151,7 @@ def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
 
 
 async def promote(door: Door, org_id: OrgId) -> int:
-    """Give free seats to those who wait longest; gives how many took one.
-
-    Follows at once on the transaction that freed seats, and runs as a job besides.
-    """
+    """Give free seats to those who wait longest; gives how many took one."""
     ctx = Context(org_id, Actor("job", "seats", "seats"), "job", "seats")
     total, taken, tried = 0, 0, frozenset[PersonId]()
 

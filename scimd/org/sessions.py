@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
 
+from scimd.core.devices import device
 from scimd.core.errors import NotAuthenticated, NotFound, ProofNeeded
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
@@ -85,6 +86,7 @@ class SessionRecord:
     id: SessionId
     person_id: PersonId
     display_name: str
+    device: str
     user_agent: str
     ip: str
     started_at: datetime
@@ -293,6 +295,7 @@ def record_of(row: Any) -> SessionRecord:
         id=SessionId(row.id),
         person_id=PersonId(row.person_id),
         display_name=row.display_name,
+        device=device(row.user_agent),
         user_agent=row.user_agent,
         ip=row.ip,
         started_at=row.started_at,

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select, update
 
-from scimd.core.errors import NotFound
+from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
-from scimd.core.people import UNSET, ProjectId, Unset
+from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import named, permissions
+from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
-from scimd.org.sources import bump, mark_everyone
+from scimd.org.sources import mark_everyone
 from scimd.org.tx import Context, Door, Tx
+
+LABEL_AT_MOST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Change:
     get_more_seats_url: str | Unset | None = UNSET
     approval_required: bool | Unset = UNSET
     language: Language | Unset = UNSET
+    #: What people read in place of "Active"; None: "Active".
+    active_label: str | Unset | None = UNSET
 
     def given(self) -> dict[str, Any]:
         pairs = {
@@ -40,6 +45,25 @@ class Change:
             "approval_required": self.approval_required,
         }
         return {name: value for name, value in pairs.items() if not isinstance(value, Unset)}
+
+    def settings(self, was: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that differ among the settings that are kept together. Raises InvalidValue."""
+        found: dict[str, Any] = {}
+        if not isinstance(self.language, Unset) and self.language != language_of(was.get("language")):
+            found["language"] = self.language
+        if not isinstance(self.active_label, Unset):
+            label = _label(self.active_label)
+            if label != was.get("active_label"):
+                found["active_label"] = label
+        return found
+
+
+async def active_label(door: Door, org_id: OrgId) -> str | None:
+    """What people read in place of "Active"; None: that."""
+    query = select(organizations.c.settings).where(organizations.c.id == org_id)
+    found = await door.read(lambda conn: conn.execute(query).scalar_one())
+    label: str | None = found.get("active_label")
+    return label
 
 
 async def change(
@@ -65,10 +89,10 @@ async def change(
         new = {name: value for name, value in given.items() if getattr(was, name) != value}
         before = {name: getattr(was, name) for name in new}
         after = dict(new)
-        spoken = language_of(was.settings.get("language"))
-        if not isinstance(wanted.language, Unset) and wanted.language != spoken:
-            new["settings"] = {**was.settings, "language": wanted.language}
-            before["language"], after["language"] = spoken, wanted.language
+        if settings := wanted.settings(was.settings):
+            new["settings"] = {**was.settings, **settings}
+            before |= {name: was.settings.get(name) for name in settings}
+            after |= settings
         if not new:
             return
         if new.get("default_project_id"):
@@ -86,6 +110,13 @@ async def change(
         tx.record(Event(EventKind.ORGANIZATION_CHANGED, "organization", tx.org_id, before, after))
 
     await door.run(ctx, body)
+
+
+def _label(text: str | None) -> str | None:
+    text = (text or "").strip()
+    if len(text) > LABEL_AT_MOST or not text.isprintable():
+        raise InvalidValue("active_label", f"must be one line of at most {LABEL_AT_MOST} characters")
+    return text or None
 
 
 def _must_be_there(tx: Tx, project_id: str) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Grant, Standing, Status
+from scimd.core.standing import CauseKind, Facts, Grant, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -22,6 +22,7 @@ from scimd.org import (
     admins,
     invitation_upkeep,
     mass_leaving,
+    pools,
     profiles,
     seats,
     sessions,
@@ -66,19 +67,25 @@ def _count(tx: Tx) -> None:
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
-    """Settle these people now. Raises SeatLimitReached, and Protected for the last Account Admin."""
+    """Settle these people now.
+
+    Raises SeatLimitReached, PoolLimitReached, and Protected for the last Account Admin.
+    """
     loaded = _load(tx, person_ids)
-    decided = _decide(tx, loaded)
+    facts = _hopeful(tx, loaded)
+    decided = {person_id: tx.book.standing(known) for person_id, known in facts.items()}
     profile = profiles.follow(
         tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
     )
-    _correct(tx, loaded, decided, profile)
+    _correct(tx, loaded, facts, decided, profile)
+    names = _names(loaded.rows, profile)
+    pools.allot(tx, loaded, facts, decided, names)
     before = {
         person_id: standing_rows.standing_of(row, loaded.grants.get(person_id, ()))
         for person_id, row in loaded.rows.items()
     }
     admins.protect(tx, loaded.rows, before, decided)
-    seated = _seats(tx, loaded.rows, decided, profile)
+    seated = _seats(tx, loaded.rows, decided, names)
     outcomes = [
         Outcome(
             row=row,
@@ -109,18 +116,17 @@ def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
 # ------------------------------------------------------------------------------ deciding
 
 
-def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
-    """What follows for each, with the address that they will have.
+def _hopeful(tx: Tx, loaded: Loaded) -> dict[PersonId, Facts]:
+    """The facts of each, with the address that they will have.
 
     Who has a new document is decided as if its address were theirs, which it mostly is; where it
     turns out otherwise (another holds it, or another source owns the person) they are decided anew.
     """
-    book = tx.book
     hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
     return {
-        person_id: book.standing(
-            replace(facts, has_address=True) if person_id in hopeful and not facts.has_address else facts
-        )
+        person_id: replace(facts, has_address=True)
+        if person_id in hopeful and not facts.has_address
+        else facts
         for person_id, facts in loaded.facts.items()
     }
 
@@ -128,15 +134,31 @@ def _decide(tx: Tx, loaded: Loaded) -> dict[PersonId, Standing]:
 def _correct(
     tx: Tx,
     loaded: Loaded,
+    facts: dict[PersonId, Facts],
     decided: dict[PersonId, Standing],
     profile: Mapping[PersonId, Mapping[str, Any]],
 ) -> None:
-    hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
-    for person_id, facts in loaded.facts.items():
+    for person_id, known in facts.items():
         columns = profile.get(person_id)
-        has = facts.has_address if columns is None else columns["sign_in_address"] is not None
-        if has != (facts.has_address or person_id in hopeful):
-            decided[person_id] = tx.book.standing(replace(facts, has_address=has))
+        stored = loaded.facts[person_id].has_address
+        has = stored if columns is None else columns["sign_in_address"] is not None
+        if has != known.has_address:
+            facts[person_id] = replace(known, has_address=has)
+            decided[person_id] = tx.book.standing(facts[person_id])
+
+
+def _names(
+    rows: Mapping[PersonId, Row[Any]], profile: Mapping[PersonId, Mapping[str, Any]]
+) -> dict[PersonId, str]:
+    """How a refusal calls each of them."""
+    found: dict[PersonId, str] = {}
+    for person_id, row in rows.items():
+        shown = profile.get(person_id)
+        if shown:
+            found[person_id] = shown["sign_in_address"] or shown["display_name"]
+        else:
+            found[person_id] = row.sign_in_address or row.display_name
+    return found
 
 
 # ------------------------------------------------------------------------------ seats
@@ -146,7 +168,7 @@ def _seats(
     tx: Tx,
     rows: Mapping[PersonId, Row[Any]],
     decided: Mapping[PersonId, Standing],
-    profile: Mapping[PersonId, Mapping[str, Any]],
+    names: Mapping[PersonId, str],
 ) -> frozenset[PersonId]:
     wanting: dict[PersonId, str] = {}
     freed: list[PersonId] = []
@@ -154,8 +176,9 @@ def _seats(
     for person_id, row in rows.items():
         wants = decided[person_id].wants_seat
         if wants and not row.has_seat:
-            shown = profile.get(person_id) or row._asdict()
-            wanting[person_id] = shown["sign_in_address"] or shown["display_name"]
+            if row.wants_seat:  # who waits already asks for nothing new
+                tx.refuse_without_seat.discard(person_id)
+            wanting[person_id] = names[person_id]
         elif row.has_seat and not wants:
             freed.append(person_id)
         elif not wants and row.wants_seat:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, update
+from sqlalchemy import CompoundSelect, Connection, Select, bindparam, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.notifications import QUARANTINE_AT_MOST
@@ -15,6 +15,7 @@ from scimd.core.people import OrgId, PersonId, RunId, SourceId
 from scimd.db.locks import lock_rows
 from scimd.db.tables import (
     assertions,
+    pools,
     runs,
     seat_pools,
     sources,
@@ -24,7 +25,8 @@ from scimd.db.tables import (
 from scimd.org import permissions
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
-from scimd.org.sources import SourceRecord, change_state, end_quarantine, find
+from scimd.org.source_states import change_state, end_quarantine
+from scimd.org.sources import SourceRecord, find
 from scimd.org.tx import Actor, Context, Door, Tx
 
 
@@ -201,13 +203,14 @@ async def organizations_with_marks(door: Door) -> list[OrgId]:
     return await _organizations(door, select(unsettled.c.org_id).distinct())
 
 
-async def organizations_with_free_seats(door: Door) -> list[OrgId]:
-    """Organizations in which people wait for a seat, and seats are free."""
+async def organizations_to_promote_in(door: Door) -> list[OrgId]:
+    """Organizations in which people wait for a seat, and seats are free; or in which a limit is set."""
     pool = seat_pools.c
     free = pool.seat_limit.is_(None) | (pool.used < pool.seat_limit)
-    query = select(pool.org_id).where(free, select(waiting).where(waiting.c.org_id == pool.org_id).exists())
-    return await _organizations(door, query)
+    seats = select(pool.org_id).where(free, select(waiting).where(waiting.c.org_id == pool.org_id).exists())
+    # Also those where nobody waits: somebody may have what was not limited when it was given.
+    return await _organizations(door, seats.union(select(pools.c.org_id)))
 
 
-async def _organizations(door: Door, query: Select[Any]) -> list[OrgId]:
+async def _organizations(door: Door, query: Select[Any] | CompoundSelect[Any]) -> list[OrgId]:
     return await door.read(lambda conn: [OrgId(org_id) for org_id in conn.execute(query).scalars()])

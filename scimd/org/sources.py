@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, select, update
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy import Connection, Row, Select, select, update
 
 from scimd.config import Source as SourceConfig
+from scimd.core.approval import AutoApprove
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName, SourceId
@@ -23,14 +23,13 @@ from scimd.core.standing import SourceState
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
     assertions,
-    deliveries,
-    invitations,
     organizations,
     people,
     rules,
     sources,
 )
 from scimd.org import jwt_issuers, permissions, unsettled
+from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
 from scimd.org.windows import Slice, Window, cut
@@ -80,17 +79,14 @@ class SourceRecord:
     released_at: datetime | None
     created_at: datetime
 
+    @property
+    def auto_approve(self) -> AutoApprove:
+        found: AutoApprove = self.config.get("auto_approve", "never")
+        return found
+
     def declared(self) -> SourceConfig:
         """The config as the model that the file is read with."""
         return SourceConfig.model_validate({**self.config, "name": self.name})
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """What a release let go: people of the source, and mails that are due now."""
-
-    people: int
-    mails: int
 
 
 # ------------------------------------------------------------------------------ reads
@@ -261,14 +257,6 @@ def _free_priority(tx: Tx, new: NewSource) -> int:
     return new.priority
 
 
-def bump(tx: Tx) -> int:
-    """Raise the organization's generation, by which all that is cached of its rules is cached."""
-    org = organizations.c
-    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
-    tx.forget_book()
-    return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())
-
-
 def as_json(source: SourceConfig) -> dict[str, Any]:
     """The model as JSON that it reads back; a duration as seconds."""
     dumped = source.model_dump(mode="json") | {"timeout": source.timeout.total_seconds()}
@@ -339,121 +327,7 @@ def mark_everyone(tx: Tx) -> None:
     unsettled.mark_all(tx, living, unsettled.LEAVERS)
 
 
-# ------------------------------------------------------------------------------ states
-
-
-async def release(door: Door, ctx: Context, source_id: SourceId) -> Released:
-    """Staged → active: the invitations that waited are due now, and their time begins now.
-
-    Raises NotAllowedNow for a source that is not staged.
-    """
-
-    permissions.require(ctx, "sources.manage")
-
-    def body(tx: Tx) -> Released:
-        return _release(tx, find(tx.conn, tx.org_id, source_id))
-
-    return await door.run(ctx, body)
-
-
-def _release(tx: Tx, source: SourceRecord) -> Released:
-    if source.state != "staged":
-        raise NotAllowedNow(f"The source {source.name} is {source.state}; only a staged one is released.")
-    _write_state(tx, source, "active")
-    invitation = invitations.c
-    staged: ColumnElement[bool] = (
-        (invitation.org_id == tx.org_id)
-        & (invitation.source_id == source.id)
-        & (invitation.status == "pending")
-        & invitation.staged
-    )
-    mails = tx.conn.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.org_id == tx.org_id,
-            deliveries.c.state == "staged",
-            deliveries.c.invitation_id.in_(select(invitation.id).where(staged)),
-        )
-        .values(state="due", due_at=tx.now)
-    ).rowcount
-    tx.conn.execute(
-        update(invitations)
-        .where(staged)
-        .values(staged=False, expires_at=tx.now + timedelta(seconds=tx.settings.invitation_valid_s))
-    )
-    bump(tx)
-    after = {"people": source.user_count, "mails": mails}
-    tx.record(Event(EventKind.SOURCE_RELEASED, "source", source.id, after=after))
-    return Released(source.user_count, mails)
-
-
-async def preview_release(door: Door, org_id: OrgId, source_id: SourceId) -> Released:
-    """What a release would let go now."""
-    query = select(func.count()).where(
-        invitations.c.org_id == org_id,
-        invitations.c.source_id == source_id,
-        invitations.c.status == "pending",
-        invitations.c.staged,
-    )
-
-    def body(conn: Connection) -> Released:
-        return Released(find(conn, org_id, source_id).user_count, conn.execute(query).scalar_one())
-
-    return await door.read(body)
-
-
-async def set_state(door: Door, ctx: Context, source_id: SourceId, state: SourceState) -> SourceRecord:
-    """Put the source into another state. Staged → active is a release; nothing goes back to staged."""
-
-    permissions.require(ctx, "sources.manage")
-
-    def body(tx: Tx) -> SourceRecord:
-        source = find(tx.conn, tx.org_id, source_id)
-        change_state(tx, source, state)
-        if source.state == "paused" and state != "paused":
-            end_quarantine(tx, source)
-        return find(tx.conn, tx.org_id, source_id)
-
-    return await door.run(ctx, body)
-
-
-def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
-    if state == source.state:
-        return
-    if state == "staged" and source.released_at is not None:
-        raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
-    if source.state == "staged" and state == "active":
-        _release(tx, source)
-        return
-    _write_state(tx, source, state)
-    bump(tx)
-    if "shadow" in (state, source.state):
-        mark_source(tx, source.id)
-    kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
-    tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
-
-
-def end_quarantine(tx: Tx, source: SourceRecord) -> None:
-    """By a person's word: it is read in the next turn, and counts as one without trouble."""
-    if source.quarantined_since is None:
-        return
-    again = tx.now if source.declared().schedule is not None else None
-    tx.conn.execute(
-        update(sources)
-        .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
-        .values(failures=0, next_run_at=again, quarantined_since=None, quarantine_cause=None)
-    )
-    after, note = {"source": source.name}, source.quarantine_cause or ""
-    tx.record(Event(EventKind.SOURCE_RECOVERED, "source", source.id, after=after, note=note))
-
-
-def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
-    values: dict[str, Any] = {"state": state, "paused_from": None}
-    if state == "active" and source.released_at is None:
-        values["released_at"] = tx.now
-    tx.conn.execute(
-        update(sources).where(sources.c.org_id == tx.org_id, sources.c.id == source.id).values(**values)
-    )
+# ------------------------------------------------------------------------------ reading soon
 
 
 async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
@@ -476,27 +350,5 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
         )
         tx.record(Event(EventKind.RUN_ASKED, "source", source.id, after={"name": source.name}))
         return find(tx.conn, tx.org_id, source.id)
-
-    return await door.run(ctx, body)
-
-
-async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
-    """Stop the runs of a connector, or the tokens of a SCIM source, until it is set active again."""
-    return await set_state(door, ctx, source_id, "paused")
-
-
-async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
-    """Undo a pause: a source that was released is active again, one that was not is staged.
-
-    Raises NotAllowedNow for one that is not paused.
-    """
-    permissions.require(ctx, "sources.manage")
-
-    def body(tx: Tx) -> SourceRecord:
-        source = find(tx.conn, tx.org_id, source_id)
-        if source.state != "paused":
-            raise NotAllowedNow(f"The source {source.name} is {source.state}, not paused.")
-        change_state(tx, source, "staged" if source.released_at is None else "active")
-        return find(tx.conn, tx.org_id, source_id)
 
     return await door.run(ctx, body)

@@ -51,6 +51,7 @@ def standing_of(row: Row[Any], open_grants: Iterable[Row[Any]]) -> Standing | No
         status_with_seat=status,
         status_without_seat=status,
         needs_invitation=False,
+        lapsed=row.lapsed,
         grants=frozenset(grant_of(grant) for grant in open_grants),
     )
 
@@ -95,6 +96,7 @@ class Outcome:
             "team_id": after.team,
             "wants_seat": after.wants_seat,
             "has_seat": self.has_seat,
+            "lapsed": after.lapsed,
             "extension": extension_of(after, self.has_seat),
             **self.profile,
         }
@@ -103,7 +105,7 @@ class Outcome:
 
 _STANDING_COLUMNS = (
     "status", "causes", "owner_source_id", "primary_role", "roles", "team_id", "wants_seat", "has_seat",
-    "extension", "display_name", "sign_in_address", "sign_in_key", "address_verified_at", "rest",
+    "lapsed", "extension", "display_name", "sign_in_address", "sign_in_key", "address_verified_at", "rest",
     "rules_version", "changed_at",
 )  # fmt: skip
 

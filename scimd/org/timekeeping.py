@@ -14,9 +14,8 @@ from sqlalchemy import Connection, Select, delete, select
 from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, people
-from scimd.org import audit, local_people, purging
-from scimd.org import invitations as door_invitations
+from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, organizations, people
+from scimd.org import arrivals, audit, invitation_changes, local_people, purging
 from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Door
 
@@ -35,13 +34,19 @@ async def expire_all(door: Door) -> int:
         )
         .distinct()
     )
-    return await _each(door, _of(query), door_invitations.expire_due)
+    return await _each(door, _of(query), invitation_changes.expire_due)
 
 
 async def expire_welcomes(door: Door) -> int:
     """Write down whose link to a first password has expired. Every minute."""
     query = select(people.c.org_id).where(NOT_IN_YET)
     return await _each(door, _of(query), local_people.expire_welcomes)
+
+
+async def lapse_approvals(door: Door) -> int:
+    """Write down whose approval has lapsed. Every minute."""
+    query = select(organizations.c.id).where(organizations.c.approval_required)
+    return await _each(door, _of(query), arrivals.lapse_due)
 
 
 async def purge_all(door: Door) -> int:

@@ -171,7 +171,7 @@ class Tx:
     #: What a hand says with the invitation that settling opens.
     inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    #: Seats are free that others wait for: a promotion has to follow.
+    #: Seats, or slots of what is limited, are free that others wait for: a promotion has to follow.
     seats_owed: bool = False
     #: This is such a promotion; it goes on by itself.
     promoting: bool = False

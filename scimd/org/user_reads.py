@@ -65,7 +65,10 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """What the list is narrowed to; None: not at all. ``deleted``: the tombstoned ones instead."""
+    """What the list is narrowed to; None: not at all. ``deleted``: the tombstoned ones instead.
+
+    ``lapsed``: those instead who are here only by an invitation that is over, and otherwise left out.
+    """
 
     q: str | None = None
     status: str | None = None
@@ -79,6 +82,7 @@ class UserFilter:
     has_seat: bool | None = None
     approved: bool | None = None
     deleted: bool = False
+    lapsed: bool = False
 
 
 _LAST_LOGIN = (
@@ -139,6 +143,11 @@ def find(conn: Connection, org_id: OrgId, person_id: str) -> UserRow:
     return _lines(conn, org_id, rows)[0]
 
 
+def by_id(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Mapping[str, UserRow]:
+    """Those of them who are there, deleted or not."""
+    return {line.id: line for line in _lines(conn, org_id, conn.execute(_whole(conn, org_id, ids)).all())}
+
+
 def _whole(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Select[Any]:
     return select(people).where(_p.org_id == org_id, among(conn, _p.id, ids))
 
@@ -149,6 +158,8 @@ def _whole(conn: Connection, org_id: OrgId, ids: Sequence[str]) -> Select[Any]:
 def _filtered(org_id: OrgId, only: UserFilter) -> Select[Any]:
     deleted = _p.deleted_at.is_not(None) if only.deleted else _p.deleted_at.is_(None)
     query = select(_p.id).where(_p.org_id == org_id, deleted)
+    if not only.deleted:
+        query = query.where(_p.lapsed.is_(only.lapsed))
     for column, wanted in (
         (_p.status, only.status),
         (_p.team_id, only.team),

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from scimd.core.people import SourceId
 from scimd.core.roles import SourceRule
 from scimd.db.tables import value_effects
-from scimd.org.bindings import effects_of
+from scimd.org.bindings import Made, effects_of
 from scimd.org.rulebook import rules_of
 from scimd.org.tx import Tx
 
@@ -44,5 +44,5 @@ def _rows(tx: Tx, source_id: SourceId, rule: SourceRule) -> list[dict[str, objec
             "target": effect.target,
             "project_role": effect.project_role,
         }
-        for effect in effects_of(tx, rule, value)
+        for effect in effects_of(Made(tx), rule, value)
     ]

@@ -123,6 +123,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.SecondFactorMissing: Answer(403),
     errors.ProofNeeded: Answer(403),
     errors.SeatLimitReached: Answer(403),
+    errors.PoolLimitReached: Answer(403),
     errors.InvitationClosed: Answer(409),
     errors.LinkInvalid: Answer(404),
     errors.WeakPassword: Answer(400, "invalidValue"),

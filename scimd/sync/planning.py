@@ -22,8 +22,8 @@ from scimd.core.sync.limits import Figures, Limits, TripKind
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
-from scimd.org import runs
-from scimd.org.runs import Ground
+from scimd.org import plan_ground
+from scimd.org.plan_ground import Ground
 from scimd.org.sources import SourceRecord
 from scimd.org.sync_reads import KnownGroup, KnownUser, live_groups, live_users
 from scimd.org.tx import Context, Door
@@ -171,9 +171,9 @@ class _Reading:
         await self._groups.finish(self._references, self._people.failed)
         found = [*self._people.found, *self._people.gone()]
         now, org_id, source_id = self._door.clock(), self._record.org_id, self._record.id
-        ground = await self._door.read(lambda conn: runs.ground(conn, org_id, source_id, now))
+        ground = await self._door.read(lambda conn: plan_ground.ground(conn, org_id, source_id, now))
         removed = [person.person_id for person in found if person.removal and person.person_id]
-        holders = await self._door.read(lambda conn: runs.seat_holders(conn, org_id, removed))
+        holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, removed))
         people = self._refined(found, ground, holders)
         _, admin_groups = self._groups.admins()
         groups = [

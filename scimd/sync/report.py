@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 
 from scimd.core import cells
-from scimd.org import runs
-from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org import run_changes
+from scimd.org.run_changes import ChangeRecord
+from scimd.org.runs import RunRecord
 from scimd.org.tx import Door
 
 COLUMNS = (
@@ -49,7 +50,7 @@ def what(change: ChangeRecord) -> str:
 async def csv_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
     """A line per changed attribute; a change without values has one line."""
     yield cells.line(COLUMNS)
-    async for change in runs.every_change(door, run.org_id, run.id):
+    async for change in run_changes.every(door, run.org_id, run.id):
         yield "".join(cells.line(row) for row in _rows(change))
 
 
@@ -60,7 +61,7 @@ async def json_of(door: Door, run: RunRecord) -> AsyncIterator[str]:
     ).decode()
     yield head[:-1] + ',"changes":['
     comma = ""
-    async for change in runs.every_change(door, run.org_id, run.id):
+    async for change in run_changes.every(door, run.org_id, run.id):
         row = {"what": what(change)} | {field.name: getattr(change, field.name) for field in fields(change)}
         yield comma + "\n" + orjson.dumps(row, default=_plain).decode()
         comma = ","

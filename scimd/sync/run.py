@@ -21,7 +21,7 @@ from scimd import log
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
 from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
-from scimd.org import leases, permissions, plan_batches, runs, source_upkeep, sources
+from scimd.org import leases, permissions, plan_batches, run_changes, runs, source_upkeep, sources
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.runs import RunRecord, State, Trigger
 from scimd.org.source_upkeep import After
@@ -213,7 +213,7 @@ async def _saved(
 
         def body(tx: Tx, first: int = first, part: tuple[object, ...] = part) -> None:
             leases.hold(tx, lease)
-            runs.add_changes(tx, run_id, first + 1, part)  # type: ignore[arg-type]
+            run_changes.add(tx, run_id, first + 1, part)  # type: ignore[arg-type]
 
         await door.run(ctx, body)
 

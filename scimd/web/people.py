@@ -25,7 +25,7 @@ async def index(request: web.Request) -> web.StreamResponse:
         limit=PAGE + 1,
         after=request.query.get("after") or None,
     )
-    shown = found[:PAGE]
+    shown, badges = found[:PAGE], words.statuses(visit.organization.active_label)
     more = (
         visit.url("/people", search=search, status=status, after=shown[-1].id) if len(found) > PAGE else None
     )
@@ -38,7 +38,8 @@ async def index(request: web.Request) -> web.StreamResponse:
         people=shown,
         more=more,
         search=search,
-        statuses=[(key, badge.text) for key, badge in words.STATUSES.items()],
+        statuses=[(key, badge.text) for key, badge in badges.items()],
+        badges=badges,
         chosen=status,
     )
 
@@ -64,6 +65,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         found.person.display_name,
         section="/people",
         page=found,
+        badges=words.statuses(visit.organization.active_label),
         names=names,
         sessions=None if live is None else len(live),
         events=lines,

@@ -7,7 +7,7 @@ from aiohttp import web
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, visit_of
-from scimd.org import approvals, runs, sources
+from scimd.org import approvals, run_changes, runs, sources
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page, see_other
 
@@ -47,7 +47,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     run = await runs.get_run(door, visit.org_id, request.match_info["id"])
     action = forms.chosen(request, "action", words.ACTIONS)
     outcome = forms.chosen(request, "outcome", words.OUTCOMES)
-    found = await runs.changes(
+    found = await run_changes.list_changes(
         door,
         visit.org_id,
         run.id,

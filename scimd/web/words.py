@@ -59,6 +59,7 @@ STATUSES: Mapping[str, Badge] = {
     "pending": Badge("Pending", "warn"),
     "inactive": Badge("Inactive", "none"),
 }
+
 CAUSES: Mapping[str, str] = {
     "deleted": "deleted",
     "deactivated": "deactivated",
@@ -186,6 +187,11 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(text(row) for row in value)
     return "" if value is None else str(value)
+
+
+def statuses(active_label: str | None) -> Mapping[str, Badge]:
+    """The badges by status, as this organization calls them."""
+    return {**STATUSES, "active": Badge(active_label, "ok")} if active_label else STATUSES
 
 
 def role(name: str) -> str:

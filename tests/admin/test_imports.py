@@ -11,13 +11,13 @@ from tests.admin.client import Client, signed_in
 from tests.web.site import Site
 
 FILE = """\
-email,display_name,role,projects
-ann@acme.example,Ann,,Alpha;General=viewer
-ada@acme.example,Ada,,
-no address,,,
-bo@acme.example,Bo,king,
-ANN@acme.example,Ann again,,
-cy@acme.example,Cy,,Nowhere
+email,display_name,user_name,role,projects
+ann@acme.example,Ann Ó,annie,,Alpha;General=viewer
+ada@acme.example,Ada,,,
+no address,,,,
+bo@acme.example,Bo,,king,
+ANN@acme.example,Ann again,,,
+cy@acme.example,Cy,,,Nowhere
 """
 
 
@@ -46,6 +46,7 @@ async def test_u19_plan_changes_nothing_and_is_applied_once_approved(api: Client
     (row,) = (await api.post("/imports/apply", {"plan": plan["sealed"]})).json["results"]
     assert (row["status"], row["answer"]["line"]) == (201, 2)
     ann = (await api.get(f"/users/{row['answer']['person_id']}")).json
+    assert (ann["display_name"], ann["user_name"]) == ("Ann Ó", "annie")
     assert {each["name"]: each["role"] for each in ann["projects"]} == {
         "Alpha": "member",
         "General": "viewer",

@@ -245,6 +245,30 @@ async def test_projects_teams_licences_and_roles_say_how_many_have_them(acme: Si
     assert roles["account-admin"]["people"] == 1
 
 
+async def test_projects_and_licences_are_limited_and_show_used_and_limit(acme: Site, api: Client) -> None:
+    """K5, P6."""
+    made = (await api.post("/projects", {"name": "Apollo", "limit": 1})).json
+    pro = (await api.post("/licences", {"name": "Pro"})).json
+    assert (made["people"], made["limit"], made["waiting"], pro["limit"]) == (0, 1, 0, None)
+    changed = await api.send("PATCH", f"/licences/{pro['id']}", {"limit": 0})
+    assert (changed.status, changed.json["limit"], changed.json["name"]) == (200, 0, "Pro")
+    assert (await api.send("PATCH", f"/licences/{pro['id']}", {"name": None})).status == 422
+    assert (await api.send("PATCH", f"/licences/{pro['id']}", {"limit": -1})).status == 422
+    assert (await api.get(f"/licences/{pro['id']}")).json == changed.json
+    new = {"email": "ann@home.example", "projects": [{"id": made["id"]}]}
+    assert (await api.post("/users", new)).status == 201
+    refused = await api.post("/users", {**new, "email": "bob@home.example"})
+    figures = {"kind": "project", "name": "Apollo", "limit": 1, "used": 1}
+    assert (refused.status, refused.json["code"], refused.json["facts"]) == (
+        409, "pool_limit_reached", figures,
+    )  # fmt: skip
+    (row,) = (await api.get("/projects?q=apollo")).json["items"]
+    assert (row["people"], row["limit"]) == (1, 1)
+    changed = await api.send("PATCH", f"/projects/{made['id']}", {"name": "Gemini", "limit": None})
+    assert (changed.json["name"], changed.json["limit"]) == ("Gemini", None)
+    assert (await api.post("/users", {**new, "email": "bob@home.example"})).status == 201
+
+
 async def test_seats_are_told_with_their_figures(acme: Site, api: Client) -> None:
     await _group(acme)
     assert (await api.get("/seats")).json == {

@@ -42,7 +42,7 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
         "--team",
         "Red",
     )
-    assert shown(acme, made["id"])["projects"] == ["Alpha"]
+    assert [each["name"] for each in shown(acme, made["id"])["projects"]] == ["Alpha"]
     acme.json("user", "edit", "ann", "--user-name", "annie", "--email", "annie@acme.example")
     acme.json("user", "role", "annie", "--set", "manager")
     assert shown(acme, "annie")["primary_role"] == "manager"
@@ -53,7 +53,7 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
     acme.json("user", "licence", "annie", "--give", "studio")
     acme.json("user", "project", "annie", "--add", "General", "--role", "viewer")
     acme.json("user", "project", "annie", "--remove", "alpha")
-    assert shown(acme, "annie")["projects"] == ["General"]
+    assert [each["name"] for each in shown(acme, "annie")["projects"]] == ["General"]
     for verb, status, cause in (
         ("disable", "inactive", "disabled"),
         ("enable", "pending", "invited"),
@@ -134,6 +134,20 @@ def test_names_of_projects_teams_licences_and_roles(acme: Terminal) -> None:
     found = next(row for row in acme.json("role", "list") if row["name"] == "helpdesk")
     assert (found["permissions"], found["may_hold_projects"]) == (["users.read"], False)
     acme.json("role", "delete", "helpdesk")
+
+
+def test_limits_of_projects_and_licences(acme: Terminal) -> None:
+    """K5, P6."""
+    acme.json("project", "create", "Apollo", "--limit", "1")
+    acme.json("licence", "create", "Pro")
+    assert acme.json("licence", "limit", "pro", "1")["limit"] == 1
+    acme.json("user", "add", "ann@acme.example", "--project", "Apollo")
+    refused = acme.refused("user", "add", "bob@acme.example", "--project", "Apollo")
+    assert "Limit of the project 'Apollo' reached: 1 of 1 used. bob@acme.example was not created." in refused
+    (apollo,) = [row for row in acme.json("project", "list") if row["name"] == "Apollo"]
+    assert (apollo["people"], apollo["limit"], apollo["waiting"]) == (1, 1, 0)
+    assert acme.json("project", "limit", "apollo", "unlimited")["limit"] is None
+    acme.json("user", "add", "bob@acme.example", "--project", "Apollo")
 
 
 def test_domains_seats_sessions_attempts_and_audit(acme: Terminal) -> None:

@@ -150,7 +150,7 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1
     assert terminal.json("decide", "list") == []
     assert [row["user_name"] for row in terminal.json("user", "list")] == ["dana"]
-    assert terminal.json("user", "show", "dana")["person"]["local_user_name"] == "dana"
+    assert terminal.json("user", "show", "dana")["person"]["user_name"] == "dana"
     link = terminal.json("admin", "create", "root@acme.example", "--org", "acme")["link"]
     assert link.startswith("http://127.0.0.1:8080/sign-in/")
     assert terminal.json("migrate")["revision"]

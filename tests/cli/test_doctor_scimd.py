@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from scimd.cli.doctor.sequences import SEQUENCES
 from tests.cli.test_doctor_command import app
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, Here
 
 CONFIG = """
 [server]
@@ -43,11 +43,12 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def token(daemon: Daemon) -> Callable[[str], str]:
-    """The token of a source with that profile, made once: a start of the CLI is the dearest part here."""
+    """The token of a source with that profile, made once."""
+    here = Here(daemon.folder, daemon.file.read_text())
 
     @functools.cache
     def of(profile: str) -> str:
-        made: str = daemon.ok("token", "create", "--source", f"idp-{profile}", "--profile", profile)["token"]
+        made: str = here.ok("token", "create", "--source", f"idp-{profile}", "--profile", profile)["token"]
         return made
 
     return of

@@ -151,6 +151,12 @@ def _few(of: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy[tuple[A
     return st.lists(of, max_size=most).map(tuple)
 
 
+_things = st.sampled_from(
+    [
+        *(("project", each) for each in ("apollo", "gemini", "archived", GENERAL)),
+        ("licence", "red"),
+    ]
+)
 any_facts = st.builds(
     Facts,
     person_id=st.just(PersonId("dana")),
@@ -165,8 +171,12 @@ any_facts = st.builds(
     approved=st.booleans(),
     accepted=st.booleans(),
     invitation=st.sampled_from(["none", "pending", "accepted", "declined", "expired", "cancelled"]),
+    by_invitation=st.booleans(),
     has_seat=st.booleans(),
+    slots=st.frozensets(_things, max_size=4),
 )
+
+
 _states = st.sampled_from(["shadow", "staged", "active", "active", "paused"])
 
 
@@ -188,4 +198,5 @@ def any_rules(draw: st.DrawFn) -> Rules:
         approval_required=draw(st.booleans()),
         admin_rules=draw(st.frozensets(st.tuples(st.sampled_from(SOURCES), _rule_numbers), max_size=2)),
         archived_projects=frozenset({"archived"}),
+        limited=draw(st.one_of(st.just(frozenset()), st.frozensets(_things, max_size=4))),
     )

@@ -168,3 +168,36 @@ def test_projects_are_the_live_grants_and_archived_ones_never(known: Facts, unde
     found = standing(known, under)
     assert set(found.projects) == {g.target for g in live(found) if g.kind == "project"}
     assert "archived" not in found.projects
+
+
+@given(any_facts, any_rules())
+def test_limited_things_are_had_only_by_whoever_holds_one_and_wants_it(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    had = {(g.kind, g.target) for g in live(found)} & under.limited
+    assert had == found.slots & known.slots
+    assert found.slots <= under.limited
+    # What is held and not wanted gives nothing, and what is not limited asks nobody for a slot.
+    assert found == standing(replace(known, slots=known.slots & found.slots), under)
+
+
+@given(any_facts, any_rules())
+def test_slot_that_is_given_unmakes_no_wish_but_for_the_default_project(known: Facts, under: Rules) -> None:
+    before = standing(known, under)
+    default = {("project", under.default_project)}
+    for thing in before.slots - known.slots:
+        after = standing(replace(known, slots=known.slots | {thing}), under)
+        assert after.slots ^ before.slots <= default
+        assert after.slots <= before.slots
+        assert thing in {(g.kind, g.target) for g in live(after)}
+
+
+@given(any_facts, any_rules())
+def test_slot_is_wanted_by_nobody_against_whom_anything_stands(known: Facts, under: Rules) -> None:
+    found = standing(known, under)
+    merely = {CauseKind.INVITED, CauseKind.WAITING_FOR_SEAT, CauseKind.NO_PROJECT}
+    if not {c.kind for c in found.causes} <= merely:
+        assert not found.slots
+    elsewhere = standing(known, replace(under, limited=frozenset()))
+    if found.slots:
+        given = {(g.kind, g.target) for g in live(elsewhere)}
+        assert found.slots <= given | {("project", under.default_project)}

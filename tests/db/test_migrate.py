@@ -75,6 +75,7 @@ def test_migrations_and_tables_agree(empty_database_url: str) -> None:
         metadata.drop_all(conn)
         if conn.dialect.name == "postgresql":
             conn.execute(text("DROP FUNCTION seats_never_overbooked"))
+            conn.execute(text("DROP FUNCTION pools_never_overbooked"))
         metadata.create_all(conn)
         assert migrated == schema(conn)
 

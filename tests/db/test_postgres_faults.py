@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -276,6 +277,20 @@ async def _until_it_answers(ping: Callable[[], Awaitable[None]]) -> None:
 async def test_a_slow_query_of_a_server_that_lives_is_no_black_hole(postgres_url: str) -> None:
     async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
         await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(2.2)")).all())
+
+
+async def test_a_probe_while_this_process_stood_still_says_nothing_of_the_server(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, stalls = asyncio.open_connection, iter([1.2])
+
+    async def late(*address: Any) -> Any:
+        time.sleep(next(stalls, 0))
+        return await connect(*address)
+
+    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+        monkeypatch.setattr(asyncio, "open_connection", late)
+        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(3)")).all())
 
 
 async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> None:

@@ -24,7 +24,7 @@ from scimd.http import app as http_app
 from scimd.org import (
     api_tokens,
     audit,
-    invitations,
+    invitation_changes,
     links,
     local_people,
     organizations,
@@ -43,7 +43,7 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.outbox import relay
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
-from tests.support.postgres import PATIENT
+from tests.support.patience import PATIENT
 from tests.sync.world import SCRIPTS, Script, source_config
 
 OPERATOR = Actor("operator", "tests", "tests")
@@ -184,7 +184,7 @@ class Company:
 
     async def jobs(self, org: Organization) -> None:
         """What runs by itself: for one organization, once."""
-        await invitations.expire_due(self.door, org.id)
+        await invitation_changes.expire_due(self.door, org.id)
         await local_people.expire_welcomes(self.door, org.id)
         await unsettled.settle_marked(self.door, org.id, budget_s=60)
         await seats.promote(self.door, org.id)

@@ -22,7 +22,6 @@ from sqlalchemy import func, select
 from scimd.connector_api import Unreachable
 from scimd.core.errors import Refusal
 from scimd.core.people import PersonId
-from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db import tables as t
 from scimd.db.tables import events
 from scimd.org import (
@@ -30,7 +29,6 @@ from scimd.org import (
     audit,
     invitations,
     linking,
-    links,
     merging,
     my_profile,
     reads,
@@ -577,7 +575,7 @@ class Doors(RuleBasedStateMachine):
         return await api_tokens.authenticate(door, secret.text)
 
     def teardown(self) -> None:
-        """V13: no link stands anywhere. V17: the chain holds. V16: settling ends; all are settled."""
+        """V13: no link stands anywhere. V17: the chain holds."""
         if not hasattr(self, "history"):
             return
         self.wait(self.company.jobs(self.mine))
@@ -594,16 +592,10 @@ def _group(body: dict[str, Any] | None) -> dict[str, Any] | None:
     return {"displayName": "theirs"} if body and "userName" in body else body
 
 
-def _traces(conn: Any, org: Organization) -> tuple[int, int]:
-    of_org = [
-        select(func.count()).select_from(table).where(table.c.org_id == org.id)
-        for table in (events, t.people)
-    ]
-    return tuple(conn.execute(each).scalar_one() for each in of_org)  # type: ignore[return-value]
+def _traces(conn: Any, org: Organization) -> tuple[int, ...]:
+    counts = [select(func.count()).where(each.c.org_id == org.id) for each in (events, t.people)]
+    return tuple(conn.execute(each).scalar_one() for each in counts)
 
 
-def _traces_in(view: View) -> tuple[int, int]:
+def _traces_in(view: View) -> tuple[int, ...]:
     return len(view.events), len(view.people)
-
-
-__all__ = ["ACCOUNT_ADMIN", "Doors", "Running", "links"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import Cli
+from tests.support.daemon import Cli, Here
 from tests.support.openldap import OpenLdap
 
 _CONFIG = """
@@ -76,7 +76,7 @@ class Company:
     @classmethod
     def at(cls, folder: Path, directory: OpenLdap, database: str, source: str = "") -> Company:
         text = config_of(database, settings_of(directory), source)
-        return cls(Cli(folder, text.replace("PORT", "1")), directory, database)
+        return cls(Here(folder, text.replace("PORT", "1")), directory, database)
 
     def configure(self, source: str = "", **changed: Any) -> None:
         """Write the config again with other settings; None takes a key out."""

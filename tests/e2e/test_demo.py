@@ -99,6 +99,7 @@ def scripts(names: list[str]) -> set[str]:
 
 
 def test_all_that_the_demo_prints_works_when_pasted(demo: Demo) -> None:
+    the_sign_in_link_opens_the_page_and_signs_in_once(demo)
     assert demo.printed("SCIM base URL") == f"{demo.url}/scim/v2"
     assert ".demo/mails" in demo.printed("Mails")
     assert ".eml" in demo.printed("Mails")
@@ -130,7 +131,7 @@ def test_all_that_the_demo_prints_works_when_pasted(demo: Demo) -> None:
     standing_is_right(cli)
 
 
-def test_the_demos_sign_in_link_opens_the_page_and_signs_in_once(demo: Demo) -> None:
+def the_sign_in_link_opens_the_page_and_signs_in_once(demo: Demo) -> None:
     link = demo.printed("Page, sign in once by")
     admin = Browser()
     for _ in range(2):  # looking spends nothing
@@ -163,7 +164,7 @@ def test_an_invitation_by_the_sync_is_accepted_and_the_next_demo_starts_afresh(d
     assert (accepted.status, accepted.path) == (200, "/welcome"), accepted.text
     shown = demo.ok("user", "show", address)
     assert shown["person"]["status"] == "active"
-    assert shown["person"]["source_name"] == "directory"
+    assert shown["person"]["source"]["name"] == "directory"
     assert Browser().post(link, name="", password="four unlikely words in a row").status == 410
 
     assert demo.stop() == 0

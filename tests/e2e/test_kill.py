@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.e2e.clients import Scim, idp, seats, standing_is_right, token
 from tests.e2e.stored import count, let_leases_run_out
-from tests.support.daemon import Cli, Daemon
+from tests.support.daemon import Cli, Daemon, Here
 from tests.support.patience import AT_MOST_S, until
 
 _SEATS = 30
@@ -185,7 +185,7 @@ def test_killed_sync_is_finished_by_the_next_one(tmp_path: Path, database_url: s
         folder.mkdir()
         source = SOURCE.format(folder=tmp_path, more="")
         config = CONFIG.format(database=url, seats=700, sources=source)
-        return Cli(folder, config.replace("PORT", "1"))
+        return Here(folder, config.replace("PORT", "1"))
 
     undisturbed = company(tmp_path / "calm", f"sqlite:///{tmp_path / 'calm.db'}")
     undisturbed.ok("sync", "hr")

@@ -16,7 +16,7 @@ from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import pack
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, invitations, people
-from scimd.org import audit, organizations, settle, sources
+from scimd.org import audit, invitation_changes, organizations, settle, sources
 from scimd.org import invitations as invited
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.secrets import Keyring
@@ -97,7 +97,7 @@ class House:
 
     async def link(self, person_id: PersonId) -> str:
         row = await self.invitation(person_id)
-        return await invited.copy_link(self.door, self.ctx, row.id)
+        return await invitation_changes.copy_link(self.door, self.ctx, row.id)
 
     async def accepted(self, person_id: PersonId, **more: Any) -> invited.Accepted:
         link = await self.link(person_id)

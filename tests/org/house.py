@@ -17,7 +17,7 @@ from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import people
-from scimd.org import audit, groups, organizations, reads, seats, sources
+from scimd.org import audit, groups, organizations, promotion, reads, sources
 from scimd.org import people as door_people
 from scimd.org.groups import AssertedGroup, AssertGroup
 from scimd.org.incoming import Asserted, AssertUser
@@ -183,7 +183,7 @@ async def house(
         settings or DoorSettings(),
         settle=settle,
         write_events=audit.write_events,
-        promote=seats.promote,
+        promote=promotion.promote,
         clock=clock,
     )
     try:

@@ -11,6 +11,7 @@ from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
 from scimd.org import bindings, groups, organizations, reads, sources
+from scimd.org.generation import bump
 from scimd.org.groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import settle_marked
@@ -255,7 +256,7 @@ async def test_new_rules_bind_the_groups_anew(database_url: str) -> None:
         await acme.group("Sales", ann)
 
         def rules(tx: object) -> None:
-            generation = sources.bump(tx)  # type: ignore[arg-type]
+            generation = bump(tx)  # type: ignore[arg-type]
             rule = {"number": 1, "pattern": "sales", "project": "Field"}
             sources.write_rules(tx, acme.scim, [rule], generation)  # type: ignore[arg-type]
             bindings.rebind(tx, acme.scim)  # type: ignore[arg-type]
@@ -290,7 +291,7 @@ async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_o
         idp = await acme.source("idp", ceiling="account-admin", config={"rule": rules})
 
         def without_rules(tx: Tx) -> None:
-            sources.write_rules(tx, idp, [], sources.bump(tx))
+            sources.write_rules(tx, idp, [], bump(tx))
             bindings.rebind(tx, idp)
 
         ctx = acme.as_scim(idp)

@@ -23,8 +23,8 @@ from scimd.core.links import Link, sign
 from scimd.db.tables import credentials, gates, invitations, people, seat_pools
 from scimd.db.tables import organizations as organization_rows
 from scimd.db.tables import sources as source_rows
+from scimd.org import invitation_changes, invitation_list, organizations, sessions, source_states
 from scimd.org import invitations as invited
-from scimd.org import organizations, sessions, sources
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
@@ -64,8 +64,10 @@ async def test_mails_of_a_staged_source_wait_for_its_release(acme: House) -> Non
     people_ = [await acme.push(okta, f"p{n}@acme.example") for n in range(3)]
     assert {row.state for row in await acme.mails()} == {"staged"}
     acme.clock.pass_by(days=30)
-    assert await sources.preview_release(acme.door, acme.org.id, okta.id) == sources.Released(0, 3)
-    released = await sources.release(acme.door, acme.ctx, okta.id)
+    assert await source_states.preview_release(acme.door, acme.org.id, okta.id) == source_states.Released(
+        0, 3
+    )
+    released = await source_states.release(acme.door, acme.ctx, okta.id)
     assert released.mails == 3
     assert {(row.state, row.due_at) for row in await acme.mails()} == {("due", acme.clock.now)}
     row = await acme.invitation(people_[0])
@@ -76,7 +78,7 @@ async def test_staged_invitations_do_not_expire(acme: House) -> None:
     okta = await acme.source(state="staged")
     person = await acme.push(okta)
     acme.clock.pass_by(days=30)
-    assert await invited.expire_due(acme.door, acme.org.id) == 0
+    assert await invitation_changes.expire_due(acme.door, acme.org.id) == 0
     assert (await acme.invitation(person)).status == "pending"
 
 
@@ -228,8 +230,8 @@ async def test_expiry_is_checked_at_use_with_the_job_off(acme: House) -> None:
 async def test_expired_is_written_by_the_job_and_frees_the_seat(acme: House) -> None:
     person = await acme.push(await acme.source())
     acme.clock.pass_by(days=7)
-    assert await invited.expire_due(acme.door, acme.org.id) == 1
-    assert await invited.expire_due(acme.door, acme.org.id) == 0
+    assert await invitation_changes.expire_due(acme.door, acme.org.id) == 1
+    assert await invitation_changes.expire_due(acme.door, acme.org.id) == 0
     row = await acme.person(person)
     assert (row.causes, row.has_seat) == (["invitation_expired"], False)
     assert (await acme.rows(seat_pools))[0].used == 0
@@ -278,8 +280,8 @@ async def test_sending_again_kills_the_older_link_and_owes_a_mail_at_once(acme: 
     row = await acme.invitation(person)
     old = by_mail(acme, row)
     acme.clock.pass_by(days=8)
-    await invited.expire_due(acme.door, acme.org.id)
-    await invited.resend(acme.door, acme.ctx, row.id)
+    await invitation_changes.expire_due(acme.door, acme.org.id)
+    await invitation_changes.resend(acme.door, acme.ctx, row.id)
     new = await acme.invitation(person)
     assert (new.generation, new.status, new.expires_at) == (2, "pending", acme.clock.now + timedelta(days=7))
     with pytest.raises(LinkInvalid):
@@ -305,15 +307,15 @@ async def test_invitation_is_not_opened_again_without_a_seat_and_says_so(acme: H
     okta = await acme.source()
     dana = await acme.push(okta)
     acme.clock.pass_by(days=7)
-    await invited.expire_due(acme.door, acme.org.id)
+    await invitation_changes.expire_due(acme.door, acme.org.id)
     await acme.push(okta, "eli@acme.example")
     row = await acme.invitation(dana)
-    for use in (invited.resend, invited.copy_link):
+    for use in (invitation_changes.resend, invitation_changes.copy_link):
         with pytest.raises(SeatLimitReached, match="1 of 1 used"):
             await use(acme.door, acme.ctx, row.id)  # type: ignore[operator]
     assert await acme.invitation(dana) == row
     await organizations.set_seats(acme.door, acme.ctx, 2)
-    assert (await invited.resend(acme.door, acme.ctx, row.id)).status == "pending"
+    assert (await invitation_changes.resend(acme.door, acme.ctx, row.id)).status == "pending"
     assert (await acme.person(dana)).has_seat
 
 
@@ -321,7 +323,7 @@ async def test_copying_sending_again_and_withdrawing_need_the_permission(acme: H
     person = await acme.push(await acme.source())
     row = await acme.invitation(person)
     nobody = Context(acme.org.id, Actor("person", "p", "p@acme.example"), "web", "c")
-    for use in (invited.copy_link, invited.resend, invited.withdraw):
+    for use in (invitation_changes.copy_link, invitation_changes.resend, invitation_changes.withdraw):
         with pytest.raises(Forbidden):
             await use(acme.door, nobody, row.id)  # type: ignore[operator]
 
@@ -331,14 +333,14 @@ async def test_withdrawn_stays_withdrawn_and_says_so(acme: House) -> None:
     person = await acme.push(okta)
     row = await acme.invitation(person)
     link = by_mail(acme, row)
-    await invited.withdraw(acme.door, acme.ctx, row.id)
+    await invitation_changes.withdraw(acme.door, acme.ctx, row.id)
     assert (await acme.person(person)).causes == ["invitation_withdrawn"]
     await acme.touch(person)
     assert len(await acme.rows(invitations)) == 1
     with pytest.raises(InvitationClosed):
         await invited.accept(acme.door, link, password=PASSWORD)
     with pytest.raises(InvitationClosed):
-        await invited.withdraw(acme.door, acme.ctx, row.id)
+        await invitation_changes.withdraw(acme.door, acme.ctx, row.id)
 
 
 async def test_declining_frees_the_seat_and_cannot_be_taken_back(acme: House) -> None:
@@ -394,16 +396,16 @@ async def test_an_invitation_of_another_organization_is_not_there(acme: House) -
     row = await acme.invitation(person)
     other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
     ctx = replace(acme.ctx, org_id=other.id)
-    for use in (invited.copy_link, invited.resend, invited.withdraw):
+    for use in (invitation_changes.copy_link, invitation_changes.resend, invitation_changes.withdraw):
         with pytest.raises(NotFound):
             await use(acme.door, ctx, row.id)  # type: ignore[operator]
-    assert await invited.list_invitations(acme.door, other.id) == []
+    assert await invitation_list.list_invitations(acme.door, other.id) == []
 
 
 async def test_the_list_shows_status_by_the_clock_and_what_became_of_the_mail(acme: House) -> None:
     person = await acme.push(await acme.source())
-    (row,) = await invited.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
     assert (row.person_id, row.status, row.delivery) == (person, "pending", "due")
     acme.clock.pass_by(days=8)
-    (row,) = await invited.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
     assert row.status == "expired"

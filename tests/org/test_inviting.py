@@ -12,10 +12,23 @@ import pytest
 from scimd.core.errors import Forbidden, InvalidValue, InvitationClosed
 from scimd.core.people import InvitationId, PersonId, RoleName, TeamId
 from scimd.db.tables import deliveries, events, grants, invitations, people, seat_pools
-from scimd.org import admin_reads, detaching, gates, inviting, named, project_upkeep
+from scimd.org import (
+    admin_reads,
+    detaching,
+    gates,
+    invitation_changes,
+    invitation_list,
+    inviting,
+    local_people,
+    named,
+    project_upkeep,
+    user_reads,
+)
 from scimd.org import invitations as invited
 from scimd.org.inviting import Invited, Wish
+from scimd.org.local_people import NewPerson
 from scimd.org.tx import DoorSettings
+from scimd.org.windows import Window
 from tests.org.house import House, house
 
 PASSWORD = "lattice umbrella forty gnomes"
@@ -46,7 +59,7 @@ async def pending(acme: House, person_id: PersonId) -> Any:
 
 async def accept(acme: House, person_id: PersonId) -> invited.Accepted:
     row = await pending(acme, person_id)
-    token = await invited.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
+    token = await invitation_changes.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
     return await invited.accept(acme.door, token, password=PASSWORD)
 
 
@@ -99,7 +112,7 @@ async def test_a_role_user_needs_a_project(database_url: str) -> None:
 
 async def test_who_let_an_invitation_lapse_is_invited_again(acme: House) -> None:
     ann = await one(acme)
-    await invited.withdraw(acme.door, acme.as_admin(), InvitationId((await pending(acme, ann)).id))
+    await invitation_changes.withdraw(acme.door, acme.as_admin(), InvitationId((await pending(acme, ann)).id))
     assert (await acme.person(ann)).has_seat is False
     acme.clock.forward(seconds=1)
     assert await one(acme) == ann
@@ -150,7 +163,7 @@ async def test_somebody_disabled_after_being_invited_back_does_not_come_in(acme:
     await gates.deactivate(acme.door, acme.as_admin(), ann)
     await one(acme)
     row = await pending(acme, ann)
-    token = await invited.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
+    token = await invitation_changes.copy_link(acme.door, acme.as_admin(), InvitationId(row.id))
     await gates.disable(acme.door, acme.as_admin(), ann)
     with pytest.raises(InvitationClosed):
         await invited.accept(acme.door, token, password=PASSWORD)
@@ -179,8 +192,8 @@ async def test_a_deleted_invitation_leaves_the_list_and_the_audit_keeps_it(acme:
     """I6."""
     ann = await one(acme)
     invitation = InvitationId((await pending(acme, ann)).id)
-    await invited.hide(acme.door, acme.as_admin(), invitation)
-    assert await invited.list_invitations(acme.door, acme.org_id) == []
+    await invitation_changes.hide(acme.door, acme.as_admin(), invitation)
+    assert await invitation_list.list_invitations(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).causes == ["invitation_withdrawn"]
     kinds = {row.kind for row in await acme.rows(events, target_id=invitation)}
     assert {"invitation.cancelled", "invitation.deleted"} <= kinds
@@ -225,3 +238,52 @@ async def test_what_is_wrong_with_all_of_them_invites_nobody(acme: House, wish: 
     with pytest.raises(InvalidValue):
         await invite(acme, "ann@home.example", **wish)
     assert await acme.rows(people) == []
+
+
+@pytest.mark.parametrize("how", ["declined", "withdrawn", "expired", "deleted"])
+async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(acme: House, how: str) -> None:
+    """U3, I3: and comes back by a new one, or when a source asserts them."""
+    person_id = await one(acme, "ann@acme.example")
+    row = await pending(acme, person_id)
+    ctx, invitation = acme.as_admin(), InvitationId(row.id)
+    if how == "declined":
+        await invited.decline(acme.door, await invited.copy_link(acme.door, ctx, invitation))
+    elif how == "withdrawn":
+        await invited.withdraw(acme.door, ctx, invitation)
+    elif how == "deleted":
+        await invited.hide(acme.door, ctx, invitation)
+    else:
+        acme.clock.forward(days=8)
+        await invited.expire_due(acme.door, acme.org_id)
+    assert await listed(acme) == []
+    assert await listed(acme, lapsed=True) == [person_id]
+    # They are not deleted: the invitation still leads to them.
+    assert (await admin_reads.show_person(acme.door, acme.org_id, person_id)).person.status == "pending"
+    await clean(acme)
+    acme.clock.forward(minutes=1)
+    await one(acme, "ann@acme.example")
+    assert await listed(acme) == [person_id]
+    await invited.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
+    assert await listed(acme) == []
+    assert (await acme.create("ann")).person_id == person_id
+    assert await listed(acme) == [person_id]
+    await clean(acme)
+
+
+async def test_who_accepted_or_was_added_directly_stays_in_the_list(acme: House) -> None:
+    added = await local_people.add(acme.door, acme.as_admin(), NewPerson("bob@home.example"))
+    person_id = await one(acme)
+    await accept(acme, person_id)
+    acme.clock.forward(days=1)
+    assert await local_people.expire_welcomes(acme.door, acme.org_id) == 1
+    assert (await acme.person(added)).causes == ["invitation_expired"]
+    assert await listed(acme) == sorted([added, person_id])
+
+
+async def listed(acme: House, *, lapsed: bool = False) -> list[str]:
+    """The ids in the API's list; the page's is the same, but for those who lapsed."""
+    only = user_reads.UserFilter(lapsed=lapsed)
+    found = await user_reads.list_users(acme.door, acme.org_id, only, Window(100))
+    page = await admin_reads.list_people(acme.door, acme.org_id)
+    assert lapsed or {row.id for row in page} == {row.id for row in found.rows}
+    return sorted(row.id for row in found.rows)

@@ -7,21 +7,32 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from scimd.core.errors import NotFound, NotUnique, Protected, SeatLimitReached
-from scimd.core.people import GroupId, SourceId
+from scimd.core.errors import (
+    NotFound,
+    NotUnique,
+    OwnedBySource,
+    PoolLimitReached,
+    Protected,
+    SeatLimitReached,
+)
+from scimd.core.people import GroupId, LicenceId, PersonId, ProjectId, SourceId
 from scimd.db.tables import (
     assertions,
     gates,
     group_members,
     groups,
+    licences,
     people,
+    pools,
+    projects,
     seat_pools,
+    slots,
     sources,
     unsettled,
     waiting,
 )
+from scimd.org import assignments, named, project_upkeep, reads, returning
 from scimd.org import groups as door_groups
-from scimd.org import reads, returning
 from scimd.org.tx import DoorSettings
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, group, house, user
@@ -43,6 +54,9 @@ class Walk:
             {"number": 1, "pattern": "eng*", "project": "Engine", "role": "auditor"},
             {"number": 2, "pattern": "*ops", "team": "Ops", "licence": "Pro"},
         ]
+        ctx = self.acme.as_admin()
+        await project_upkeep.create(self.acme.door, ctx, "Engine", 3)
+        await named.create(self.acme.door, ctx, "licence", "Pro", 2)
         config = {"rule": rules, "join": ["mail"]}
         hr = await self.acme.source("hr", kind="connector", connector="ldap", config=config)
         self.sources = [self.acme.scim, hr]
@@ -52,10 +66,10 @@ class Walk:
         acts = [
             self.push, self.push, self.push, self.drop, self.make_group, self.change_members,
             self.change_members, self.replace_members, self.drop_group, self.gate, self.hand, self.time,
-            self.nest, self.settle,
+            self.nest, self.settle, self.give, self.limit,
         ]  # fmt: skip
         # Refused whole: nothing may have changed, which the check finds.
-        with suppress(NotFound, NotUnique, SeatLimitReached, Protected):
+        with suppress(NotFound, NotUnique, SeatLimitReached, PoolLimitReached, Protected, OwnedBySource):
             await self.chance.choice(acts)()
 
     def ctx(self, source: SourceId) -> Any:
@@ -160,6 +174,21 @@ class Walk:
                 lambda tx: returning.grant_by_hand(tx, person_id, "role", role, "a"), self.acme.as_admin()
             )
 
+    async def give(self) -> None:
+        """An admin gives what is limited, and is told when there is none."""
+        rows = [row for row in await self.acme.rows(people) if row.deleted_at is None]
+        (licence,) = await self.acme.rows(licences)
+        if rows:
+            person_id = PersonId(self.chance.choice(rows).id)
+            change = self.chance.choice([assignments.give_licence, assignments.take_licence])
+            await change(self.acme.door, self.acme.as_admin(), person_id, LicenceId(licence.id))
+
+    async def limit(self) -> None:
+        (engine,) = [row for row in await self.acme.rows(projects) if row.name == "Engine"]
+        most = self.chance.choice([0, 2, 4, None])
+        change = project_upkeep.change
+        await change(self.acme.door, self.acme.as_admin(), ProjectId(engine.id), limit=most)
+
     async def time(self) -> None:
         self.acme.clock.forward(days=self.chance.choice([0.01, 1, 20]))
 
@@ -178,6 +207,9 @@ async def holds(acme: House, *, limit: int | None) -> None:
     assert waits - marked == wants - marked
     if not marked:
         assert limit is None or pool.used == limit or not waits, "seats are free, and people wait"
+    for row in await acme.rows(pools):
+        queue = [each for each in await acme.rows(slots, target=row.target) if not each.held]
+        assert marked or row.used >= row.pool_limit or not queue, "one is free, and people wait for it"
     for row in await acme.rows(sources):
         live = [a for a in await acme.rows(assertions, source_id=row.id) if a.state == "live"]
         assert row.user_count == len(live)

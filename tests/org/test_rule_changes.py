@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 
-from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal
-from scimd.db.tables import events, grants, rules, sources, unsettled
-from scimd.org import admin_reads, organizations, rule_changes
-from scimd.org.rule_changes import Edit, Preview, add, change, remove
+from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
+from scimd.db.tables import events, grants, groups, rules, sources, unsettled
+from scimd.org import admin_reads, organizations, rule_changes, rule_previews
+from scimd.org.rule_changes import Edit, add, change, remove
+from scimd.org.rule_previews import Preview
+from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house
 
 
@@ -77,7 +82,7 @@ async def test_new_admins_are_held_until_somebody_confirms(acme: House) -> None:
     await acme.execute(update(sources).values(ceiling="account-admin"))
     await acme.run(lambda tx: _bump(tx), acme.as_admin())
     boss = {"pattern": "eng-*", "role": "account-admin", "may_give_account_admin": True}
-    with pytest.raises(NotAllowedNow, match="1 new Account Admins, and the limit is 0"):
+    with pytest.raises(NotAllowedNow, match="1 people would become Account Admins; the limit is 0"):
         await applied(acme, add(boss))
     assert await acme.rows(rules) == []
     assert (await applied(acme, add(boss), sure=True)).new_admins == 1
@@ -85,7 +90,7 @@ async def test_new_admins_are_held_until_somebody_confirms(acme: House) -> None:
 
 
 def _bump(tx: object) -> None:
-    from scimd.org.sources import bump
+    from scimd.org.generation import bump
 
     bump(tx)  # type: ignore[arg-type]
 
@@ -108,6 +113,69 @@ async def test_a_loss_of_access_over_the_limits_is_held(database_url: str) -> No
         assert (await organizations.by_slug(acme.door, "acme")).seats_used == 8
         await applied(acme, remove(1), sure=True)
         assert (await organizations.by_slug(acme.door, "acme")).seats_used == 0
+
+
+async def test_losing_a_project_counts_like_leaving_a_group(acme: House) -> None:
+    """P8: people who keep their seat lose something all the same, and a preview says what would be held."""
+    people = [(await acme.create(f"p{n}")).person_id for n in range(12)]
+    await acme.group("research", *people)
+    given = {"group": "x-research", "project": "Lab", "project_role": "owner"}
+    await acme.execute(
+        groups.update().where(groups.c.display_name == "research").values(external_id="x-research")
+    )
+    await applied(acme, add({**given, "licence": "Studio"}), sure=True)
+    await settle_marked(acme.door, acme.org_id, budget_s=30)
+    weaker = await previewed(acme, change(1, {"project_role": "viewer"}))
+    assert weaker.seats_fewer == 0
+    assert [each.partition(": ")[2] for each in weaker.held] == [
+        "the project Lab would lose 12 of 12 members; the limit is 50 %."
+    ]
+    gone = await previewed(acme, change(1, {"licence": None}))
+    assert "the licence Studio would lose 12 of 12 members" in gone.held[0]
+    with pytest.raises(NotAllowedNow, match=r"the licence Studio would lose 12 of 12 .* It is held"):
+        await applied(acme, change(1, {"licence": None}))
+    assert len(await acme.rows(events, kind="rules.changed")) == 1
+    assert (await previewed(acme, change(1, {"team": "Red"}))).held == ()
+    await applied(acme, change(1, {"licence": None}), sure=True)
+    assert len(await acme.rows(events, kind="rules.changed")) == 2
+
+
+async def test_nobody_waits_for_a_preview_and_it_waits_for_nobody(acme: House) -> None:
+    """A writer holds the database; the preview is worked out beside it."""
+    begun, over = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(conn: Connection) -> None:
+        conn.execute(update(sources).values(failures=1))
+        loop.call_soon_threadsafe(begun.set)
+        over.wait(60)
+
+    writing = asyncio.create_task(acme.door.db.write(hold, timeout_s=60))
+    try:
+        await begun.wait()
+        assert told(await previewed(acme, add(TEAM)))["Ann"][0] == ("project Engine as member", "team Red")
+    finally:
+        over.set()
+        await writing
+
+
+async def test_a_change_rests_on_what_was_looked_at(acme: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    async def look(*given: Any) -> Preview:
+        looks.append(await real(*given))
+        if len(looks) <= moving:
+            await acme.run(_bump, acme.as_admin())
+        return looks[-1]
+
+    real, moving = rule_previews.look, 1
+    monkeypatch.setattr(rule_previews, "look", look)
+    assert (await applied(acme, add(TEAM))).gaining == 1
+    assert len(looks) == 2
+    moving = 99
+    with pytest.raises(StateMoved):
+        await applied(acme, remove(1))
+    assert len(await acme.rows(events, kind="rules.changed")) == 1
 
 
 async def test_rules_of_the_file_are_changed_there(acme: House) -> None:

@@ -24,7 +24,7 @@ from scimd.db.tables import (
 from scimd.db.tables import (
     tokens as token_rows,
 )
-from scimd.org import organizations, sources, tokens
+from scimd.org import organizations, source_states, sources, tokens
 from scimd.org.organizations import NewOrganization
 from scimd.org.sources import NewSource
 from scimd.org.tokens import LastUsed, TokenHolder
@@ -120,17 +120,17 @@ async def test_a_source_is_found_by_name_id_or_organization_and_name(acme: House
 
 async def test_a_released_source_is_not_released_again_nor_staged(acme: House) -> None:
     made = await acme.source(state="staged")
-    await sources.release(acme.door, acme.ctx, made.id)
+    await source_states.release(acme.door, acme.ctx, made.id)
     with pytest.raises(NotAllowedNow, match="only a staged one"):
-        await sources.release(acme.door, acme.ctx, made.id)
+        await source_states.release(acme.door, acme.ctx, made.id)
     with pytest.raises(NotAllowedNow, match="cannot be staged"):
-        await sources.set_state(acme.door, acme.ctx, made.id, "staged")
+        await source_states.set_state(acme.door, acme.ctx, made.id, "staged")
 
 
 async def test_activating_a_staged_source_is_its_release(acme: House) -> None:
     made = await acme.source(state="staged")
     await acme.push(made)
-    await sources.set_state(acme.door, acme.ctx, made.id, "active")
+    await source_states.set_state(acme.door, acme.ctx, made.id, "active")
     assert [row.state for row in await acme.rows(deliveries)] == ["due"]
     assert "source.released" in await acme.kinds()
 
@@ -138,9 +138,9 @@ async def test_activating_a_staged_source_is_its_release(acme: House) -> None:
 async def test_into_shadow_and_out_of_it_unsettles_the_people(acme: House) -> None:
     made = await acme.source()
     person = await acme.push(made)
-    await sources.pause(acme.door, acme.ctx, made.id)
+    await source_states.pause(acme.door, acme.ctx, made.id)
     assert await acme.rows(unsettled) == []
-    await sources.set_state(acme.door, acme.ctx, made.id, "shadow")
+    await source_states.set_state(acme.door, acme.ctx, made.id, "shadow")
     assert [row.person_id for row in await acme.rows(unsettled)] == [person]
 
 
@@ -148,9 +148,9 @@ async def test_a_mark_that_is_there_is_made_anew(acme: House) -> None:
     """The job that is taking it away read the facts before: the two have to meet in the row."""
     made = await acme.source()
     await acme.push(made)
-    await sources.set_state(acme.door, acme.ctx, made.id, "shadow")
+    await source_states.set_state(acme.door, acme.ctx, made.id, "shadow")
     acme.clock.pass_by(seconds=1)
-    await sources.set_state(acme.door, acme.ctx, made.id, "active")
+    await source_states.set_state(acme.door, acme.ctx, made.id, "active")
     assert [row.marked_at for row in await acme.rows(unsettled)] == [acme.clock.now]
 
 
@@ -161,8 +161,8 @@ async def test_sources_are_managed_by_who_may(acme: House) -> None:
     )
     for use in (
         sources.create(acme.door, nobody, NewSource("x")),
-        sources.release(acme.door, nobody, made.id),
-        sources.set_state(acme.door, nobody, made.id, "paused"),
+        source_states.release(acme.door, nobody, made.id),
+        source_states.set_state(acme.door, nobody, made.id, "paused"),
         tokens.create(acme.door, nobody, made.id, "x"),
     ):
         with pytest.raises(Forbidden, match=r"sources\.manage"):
@@ -214,7 +214,7 @@ async def test_a_revoked_token_and_that_of_a_paused_source_open_nothing(acme: Ho
     assert await generation(acme) == before + 1
     assert await tokens.authenticate(acme.door, one.token) is None
     assert await tokens.authenticate(acme.door, two.token) is not None
-    await sources.pause(acme.door, acme.ctx, made.id)
+    await source_states.pause(acme.door, acme.ctx, made.id)
     assert await tokens.authenticate(acme.door, two.token) is None
     listed = await tokens.list_tokens(acme.door, acme.org.id)
     assert {(row.name, row.revoked_at is None) for row in listed} == {("one", False), ("two", True)}
@@ -324,7 +324,7 @@ async def test_a_changed_mapping_voids_the_digests(acme: House) -> None:
 async def test_a_release_by_hand_outlives_the_next_start(acme: House) -> None:
     await organizations.declare(acme.door, [declared()])
     source = await sources.resolve(acme.door, "made/ldap")
-    await sources.release(acme.door, replace(acme.ctx, org_id=source.org_id), source.id)
+    await source_states.release(acme.door, replace(acme.ctx, org_id=source.org_id), source.id)
     await organizations.declare(acme.door, [declared(of={"schedule": "1h"})])
     assert (await sources.resolve(acme.door, "made/ldap")).state == "active"
 

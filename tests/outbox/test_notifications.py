@@ -15,7 +15,7 @@ from scimd.core.notifications import TOPIC_OF
 from scimd.core.people import SourceId
 from scimd.db import tables as t
 from scimd.org import invitations as invited
-from scimd.org import notifications, settings, source_upkeep, sources
+from scimd.org import notifications, settings, source_states, source_upkeep, sources
 from scimd.org.source_upkeep import After
 from scimd.org.tokens import create as create_token
 from scimd.org.tx import Context, Tx
@@ -136,7 +136,7 @@ async def test_setting_a_paused_source_active_ends_its_quarantine_too(
         await trouble(acme, hr, "the password is wrong")
         acme.clock.forward(days=28)
         await told(acme, smtp)
-        await sources.set_state(acme.door, acme.as_admin(), hr, "active")
+        await source_states.set_state(acme.door, acme.as_admin(), hr, "active")
         await told(acme, smtp)
         source = await sources.get_source(acme.door, acme.org_id, hr)
         assert (source.state, source.quarantined_since) == ("active", None)

@@ -16,8 +16,8 @@ from sqlalchemy import update
 from scimd import config
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries, events, gates, invitations, metadata, people, unsettled
+from scimd.org import invitation_changes, invitation_list, links, sign_in, sources, tokens
 from scimd.org import invitations as invited
-from scimd.org import links, sign_in, sources, tokens
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer, mailer_from
 from tests.org.acme import PASSWORD, House
@@ -177,7 +177,7 @@ async def test_refused_for_good_is_not_tried_again_and_says_why(acme: House, smt
     smtp.accept()
     acme.clock.pass_by(hours=30)
     assert await run(acme, smtp) == 0
-    (row,) = await invited.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
     assert row.delivery == "refused"
     assert row.why is not None
     assert "No such user" in row.why
@@ -251,7 +251,7 @@ async def test_a_relay_that_died_leaves_its_mails_to_the_next(acme: House, smtp:
 
 async def test_nothing_is_sent_for_an_invitation_that_is_over(acme: House, smtp: SmtpServer) -> None:
     withdrawn, accepted = await pushed(acme, "a@acme.example"), await pushed(acme, "b@acme.example")
-    await invited.withdraw(acme.door, acme.ctx, (await acme.invitation(withdrawn)).id)
+    await invitation_changes.withdraw(acme.door, acme.ctx, (await acme.invitation(withdrawn)).id)
     await acme.accepted(accepted)
     await pushed(acme, "c@acme.example")
     acme.clock.pass_by(days=7)
@@ -285,7 +285,7 @@ async def test_staged_mails_stay_whatever_the_relay_does(acme: House, smtp: Smtp
 async def test_the_mail_sent_again_has_a_link_of_its_own(acme: House, smtp: SmtpServer) -> None:
     person = await pushed(acme)
     await run(acme, smtp)
-    await invited.resend(acme.door, acme.ctx, (await acme.invitation(person)).id)
+    await invitation_changes.resend(acme.door, acme.ctx, (await acme.invitation(person)).id)
     await run(acme, smtp)
     first, second = smtp.messages
     assert token(first) != token(second)

@@ -203,12 +203,18 @@ def _filters(kind: ResourceKind) -> st.SearchStrategy[str]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_random_filters_agree(conn: Connection, kind: ResourceKind) -> None:
-    @settings(
-        max_examples=1100 if kind is USER else 500,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    """2,000 more stand in ``test_filters_against_library.py``."""
+    _agree(conn, kind, 330 if kind is USER else 150)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_thousands_of_random_filters_agree(conn: Connection, kind: ResourceKind) -> None:
+    _agree(conn, kind, 3_300 if kind is USER else 1_500)
+
+
+def _agree(conn: Connection, kind: ResourceKind, how_many: int) -> None:
+    @settings(max_examples=how_many, suppress_health_check=list(HealthCheck))
     @given(text=_filters(kind))
     def agree(text: str) -> None:
         assert outcome(by_sql, conn, kind, text) == outcome(in_memory, kind, text)

@@ -2,7 +2,8 @@
 
 Lessons that are another test's whole matter stand there: 1, 3, 5, 27 in ``test_hostile``, 2 in
 ``test_semantics``, 4 and 6 in ``test_isolation``, 8 in ``org/test_random_walk``, 9 in ``test_protocol``,
-12 in ``test_bulk``, 13 in ``e2e/test_slow_clients``, 17 in ``test_hostile``.
+12 in ``test_bulk``, 13 in ``e2e/test_slow_clients``, 17 in ``test_hostile``, 26 in ``test_scopes`` and
+``doors/test_rate_keys``.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from yarl import URL
 
 from scimd.core.people import PersonId
 from scimd.db import tables
-from scimd.org import returning, sources, tokens
+from scimd.org import returning, source_states, tokens
 from tests.scim.serving import Client, Installation, Reply
 from tests.support.patience import AT_MOST_S, promptly
 
 _TESTS = Path(__file__).parent.parent
-LESSONS = {*range(1, 14), 16, 17, 25, 27, 28}
+LESSONS = {*range(1, 14), 16, 17, *range(25, 29)}
 
 
 def test_each_lesson_has_a_test_that_says_so() -> None:
@@ -183,7 +184,7 @@ async def test_request_whose_token_dies_while_its_body_arrives_writes_nothing(
         (listed,) = await tokens.list_tokens(scimd.door, org.id)
         await tokens.revoke(scimd.door, scimd.context(org), listed.id)
     else:
-        await sources.pause(scimd.door, scimd.context(org), idp.source_id)
+        await source_states.pause(scimd.door, scimd.context(org), idp.source_id)
     writer.write(body[5:])
     answer = await asyncio.wait_for(stream.readuntil(b"\r\n\r\n"), AT_MOST_S)
     writer.close()

@@ -14,7 +14,7 @@ from scimd.core.bearer import SCOPES
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.people import TokenId
 from scimd.db import tables
-from scimd.org import oauth, sources
+from scimd.org import oauth, source_states
 from scimd.org.oauth import NewSecret
 from scimd.org.tx import Context
 from tests.scim.serving import Client, Installation, Reply
@@ -187,10 +187,10 @@ async def test_a_revoked_client_and_its_tokens_are_dead_at_the_next_request(fetc
 
 async def test_of_a_paused_source_neither_client_nor_token_opens_anything(fetcher: Fetcher) -> None:
     by = await fetcher.client()
-    await sources.pause(fetcher.scimd.door, fetcher.ctx, fetcher.idp.source_id)
+    await source_states.pause(fetcher.scimd.door, fetcher.ctx, fetcher.idp.source_id)
     assert (await by.get("/Users")).status == 401
     assert (await fetcher.post(fetcher.in_body())).status == 401
-    await sources.set_state(fetcher.scimd.door, fetcher.ctx, fetcher.idp.source_id, "active")
+    await source_states.set_state(fetcher.scimd.door, fetcher.ctx, fetcher.idp.source_id, "active")
     assert (await by.get("/Users")).status == 200
 
 

@@ -9,7 +9,7 @@ import pytest
 from scimd.core.attributes import SCIMD_URN
 from scimd.core.people import PersonId, keys_of
 from scimd.db import tables as t
-from scimd.org import gates, organizations, sources
+from scimd.org import gates, organizations, source_states
 from tests.scim.serving import Client, Installation
 from tests.scim.test_visibility import as_admin, company, local
 
@@ -187,7 +187,7 @@ async def test_provider_is_never_refused_for_a_project_that_is_missing(scimd: In
 async def test_source_in_shadow_is_stored_and_answered_and_counts_for_nothing(scimd: Installation) -> None:
     org = await scimd.organization("acme")
     shadow = await scimd.client(org, "shadow")
-    await sources.set_state(scimd.door, as_admin(scimd, org), shadow.source_id, "shadow")
+    await source_states.set_state(scimd.door, as_admin(scimd, org), shadow.source_id, "shadow")
     made = await shadow.post("/Users", DANA)
     assert made.status == 201
     group = await shadow.group("Sales", made.json["id"])

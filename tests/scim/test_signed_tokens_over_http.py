@@ -15,7 +15,7 @@ from joserfc import jwk
 from scimd.config import Organization
 from scimd.core.errors import NotUnique
 from scimd.http import jwks
-from scimd.org import organizations, sources
+from scimd.org import organizations, source_states
 from tests.scim.serving import Client, Installation
 from tests.scim.signed import AUDIENCE, EC, ISSUER, OTHER, RSA, SUBJECT, key_set, serving, token
 
@@ -93,9 +93,9 @@ async def test_a_paused_source_takes_no_signed_token_and_one_without_the_section
         company.scimd.context(await organizations.by_slug(company.scimd.door, "acme")),
     )
     assert (await company.now().get("/Users")).status == 200
-    await sources.pause(door, ctx, company.idp.source_id)
+    await source_states.pause(door, ctx, company.idp.source_id)
     assert (await company.now().get("/Users")).status == 401
-    await sources.set_state(door, ctx, company.idp.source_id, "active")
+    await source_states.set_state(door, ctx, company.idp.source_id, "active")
     assert (await company.now().get("/Users")).status == 200
     bare = {"name": "idp", "state": "active", "invite": "never"}
     await organizations.declare(door, [Organization.model_validate({"name": "acme", "source": [bare]})])

@@ -32,7 +32,7 @@ from scimd import app as root
 from scimd import cli
 from scimd import config as configuration
 from scimd.http import guard
-from scimd.org import timekeeping
+from scimd.org import source_upkeep, timekeeping, unsettled
 from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
@@ -99,7 +99,7 @@ class Client:
     async def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        where = path if path.startswith(("/api", "/scim")) else f"/api/v1{path}"
+        where = path if path.startswith(("/api/", "/scim/")) else f"/api/v1{path}"
         given = self._headers | (headers or {})
         if body is not None:
             given = {"Content-Type": "application/json"} | given
@@ -291,19 +291,22 @@ class Installation:
     async def idp(self, name: str = "okta", *, invite: bool = False, profile: str | None = None) -> Client:
         """An identity provider's client of SCIM. Without ``invite`` its people need accept nothing."""
         if not invite:
-            await self._declare(name)
+            self._declare(name)
         more = ("--profile", profile) if profile else ()
         made = await self.cli("token", "create", "--source", name, "--org", "acme", *more)
         if invite:
             await self.cli("source", "release", f"acme/{name}")
         return self.client(made["token"])
 
-    async def _declare(self, name: str) -> None:
-        more = self.file.read_text(encoding="utf-8")
-        if "[[organization]]" not in more:
-            more += '[[organization]]\nname = "acme"\n'
-        more += f'[[organization.source]]\nname = "{name}"\nstate = "active"\ninvite = "never"\n'
-        self.file.write_text(more, encoding="utf-8")
+    def _declare(self, name: str) -> None:
+        self.configure(f'[[organization.source]]\nname = "{name}"\nstate = "active"\ninvite = "never"\n')
+
+    def configure(self, more: str) -> None:
+        """Add to the config file, whose last table is the organization ``acme`` from then on."""
+        text = self.file.read_text(encoding="utf-8")
+        if "[[organization]]" not in text:
+            text += '[[organization]]\nname = "acme"\n'
+        self.file.write_text(text + more, encoding="utf-8")
 
     # -------------------------------------------------------------------------- time and mail
 
@@ -314,7 +317,13 @@ class Installation:
         await timekeeping.expire_welcomes(self.door)
         await timekeeping.purge_all(self.door)
         await timekeeping.publish_all(self.door)
+        await self.settle()
         await self.relay()
+
+    async def settle(self) -> None:
+        """What a change of settings or rules means for everybody is worked out, as the worker does it."""
+        for org_id in await source_upkeep.organizations_with_marks(self.door):
+            await unsettled.settle_marked(self.door, org_id, budget_s=60)
 
     async def relay(self) -> None:
         async with mailer_from(self.config.mail) as mailer:
@@ -422,8 +431,14 @@ def seed(request: pytest.FixtureRequest, seeds: Callable[[str], Seed], tmp_path:
 
 
 @pytest.fixture
+def more_config() -> str:
+    """What stands in the config file besides; a module that needs more overrides it."""
+    return ""
+
+
+@pytest.fixture
 async def acme(
-    seed: Seed, tmp_path: Path, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+    seed: Seed, tmp_path: Path, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch, more_config: str
 ) -> AsyncIterator[Installation]:
     """The installation, with one organization ``acme`` of 50 seats and its Account Admin."""
     _quiet(monkeypatch)
@@ -433,7 +448,8 @@ async def acme(
     port = listening.getsockname()[1]
     file = tmp_path / "scimd.toml"
     file.write_text(
-        CONFIG.format(database=seed.url, port=port, smtp_host=smtp.host, smtp_port=smtp.port), "utf-8"
+        CONFIG.format(database=seed.url, port=port, smtp_host=smtp.host, smtp_port=smtp.port) + more_config,
+        "utf-8",
     )
     config = configuration.load(file)
     url = config.server.public_url

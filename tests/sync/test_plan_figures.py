@@ -52,4 +52,4 @@ async def test_new_account_admins_by_a_value_are_held_like_those_by_a_group(data
         acme.script.people["x0001"] = Person("user0001", "user0001@acme.example", {"role": "boss"})
         held = await acme.sync()
         assert held.state == "held"
-        assert "1 people would become Account Admins" in held.trips[0]
+        assert "1 person would become an Account Admin" in held.trips[0]

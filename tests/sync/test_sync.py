@@ -10,7 +10,7 @@ import pytest
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import decisions, projects
-from scimd.org import runs, sources
+from scimd.org import run_changes, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
 from scimd.org.sources import NewSource
@@ -198,7 +198,7 @@ async def test_entry_that_collides_waits_for_a_decision_and_is_asked_once(acme: 
     for _ in range(2):
         run = await acme.sync()
         assert run.state == "partial"
-        (waits,) = await runs.changes(acme.door, acme.org_id, run.id, action="wait")
+        (waits,) = await run_changes.list_changes(acme.door, acme.org_id, run.id, action="wait")
         assert (waits.external_id, waits.situation, waits.outcome) == ("x0001", "foreign", "waiting")
         assert waits.reason == "the address is held by somebody whom okta manages"
         assert run.counts["waiting"] == 1

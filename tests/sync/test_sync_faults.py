@@ -24,7 +24,7 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import leases, plan_batches, runs, sources
+from scimd.org import leases, plan_batches, run_changes, runs, source_states, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import registry
@@ -232,7 +232,7 @@ async def test_one_bad_entry_fails_alone_and_is_not_taken_for_gone(acme: World) 
     acme.script.fill(1, first=50)
     run = await acme.sync()
     assert (run.state, run.counts["failed"], run.counts["created"]) == ("partial", 1, 1)
-    (bad,) = await runs.changes(acme.door, acme.org_id, run.id, outcome="failed")
+    (bad,) = await run_changes.list_changes(acme.door, acme.org_id, run.id, outcome="failed")
     assert (bad.external_id, bad.reason) == ("x0003", "the line is broken")
     assert "user0003" in await acme.active()
 
@@ -345,7 +345,7 @@ async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: 
 
     def report(progress: sync_run.Progress) -> None:
         if progress.stage == "applying" and not paused:
-            paused.append(asyncio.ensure_future(sources.set_state(acme.door, ctx, source.id, "paused")))
+            paused.append(asyncio.ensure_future(source_states.set_state(acme.door, ctx, source.id, "paused")))
 
     run = await acme.sync(report=report)
     await paused[0]
@@ -380,7 +380,7 @@ async def test_change_that_raises_what_nobody_foresaw_fails_alone(
     acme.script.fill(60)
     run = await acme.sync()
     assert (run.state, run.counts["created"], run.counts["failed"]) == ("partial", 29, 1)
-    (failed,) = await runs.changes(acme.door, acme.org_id, run.id, outcome="failed")
+    (failed,) = await run_changes.list_changes(acme.door, acme.org_id, run.id, outcome="failed")
     assert (failed.name, failed.detail) == ("user0043", "an unforeseen fault: RuntimeError")
     monkeypatch.undo()
     monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
@@ -394,7 +394,7 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         acme.script.groups = {"g1": ("Admins", ["x0001"])}
         run = await acme.sync()
         assert run.state == "held"
-        assert run.trips == ("1 people would become Account Admins; the limit is 0",)
+        assert run.trips == ("1 person would become an Account Admin; the limit is 0",)
         said = await acme.said(run)
         assert (said["Admins"][1], said["user0001"][1], said["user0002"][1]) == (
             "staged",

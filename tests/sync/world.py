@@ -28,9 +28,10 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, group_members, groups, people
-from scimd.org import audit, organizations, runs, seats, settle, sources
+from scimd.org import audit, organizations, promotion, run_changes, settle, sources
 from scimd.org.organizations import NewOrganization
-from scimd.org.runs import ChangeRecord, RunRecord
+from scimd.org.run_changes import ChangeRecord
+from scimd.org.runs import RunRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord, as_json
 from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
@@ -186,7 +187,7 @@ class World:
         return Context(self.org_id, actor, "cli", "c", permissions=BUILT_IN[ACCOUNT_ADMIN].permissions)
 
     async def changes(self, run: RunRecord) -> list[ChangeRecord]:
-        return [change async for change in runs.every_change(self.door, self.org_id, run.id)]
+        return [change async for change in run_changes.every(self.door, self.org_id, run.id)]
 
     async def said(self, run: RunRecord) -> dict[str, tuple[str, str]]:
         """Action and outcome by name."""
@@ -266,7 +267,7 @@ async def opened(url: str, clock: Callable[[], datetime] | None = None) -> Async
         DoorSettings(),
         settle=settle.settle,
         write_events=audit.write_events,
-        promote=seats.promote,
+        promote=promotion.promote,
         clock=clock or (lambda: datetime.now(UTC)),
     )
     try:

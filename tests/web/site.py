@@ -23,7 +23,19 @@ from scimd.core.sync.policy import Action, Situation
 from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
 from scimd.http import app as http_app
-from scimd.org import audit, decisions, invitations, links, organizations, people, runs, settle, sources
+from scimd.org import (
+    audit,
+    decisions,
+    invitation_changes,
+    links,
+    organizations,
+    people,
+    plan_ground,
+    run_changes,
+    runs,
+    settle,
+    sources,
+)
 from scimd.org.decisions import NewDecision, Option
 from scimd.org.organizations import NewOrganization
 from scimd.org.people import AssertUser
@@ -97,7 +109,7 @@ class Site:
     async def invitation_link(self, person_id: PersonId) -> str:
         query = invitation_rows.select().where(invitation_rows.c.person_id == person_id)
         row = await self.door.read(lambda conn: conn.execute(query).one())
-        return await invitations.copy_link(self.door, self.ctx, row.id)
+        return await invitation_changes.copy_link(self.door, self.ctx, row.id)
 
     async def decision(self, **facts: Any) -> str:
         item = NewDecision(
@@ -134,8 +146,8 @@ class Site:
                 if state == "failed":
                     runs.fail(tx, run_id, "unreachable", "ldaps://dir.acme.example: no route to host")
                 return run_id
-            runs.add_changes(tx, run_id, 1, changes)
-            runs.planned(tx, run_id, plan, state, runs.rules_version(tx.conn, tx.org_id, source.id))
+            run_changes.add(tx, run_id, 1, changes)
+            runs.planned(tx, run_id, plan, state, plan_ground.rules_version(tx.conn, tx.org_id, source.id))
             if state in ("done", "partial"):
                 runs.finish(tx, run_id, state)
             return run_id

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from scimd.core.words import counted
+
 
 class TripKind(StrEnum):
     REMOVALS = "removals"
@@ -45,12 +47,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class GroupLoss:
-    """A group that would lose members: of ``before``, ``lost``."""
+    """A group that would lose members: of ``before``, ``lost``.
+
+    ``what`` it is, where a change of rules takes something that is no group.
+    """
 
     external_id: str
     name: str
     before: int
     lost: int
+    what: str = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Figures:
     admins: int = 0  # Account Admins who can sign in now
     admins_removed: int = 0
     complete: bool = True
+    #: What ``groups_*`` and ``losses`` count.
+    called: str = "groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +113,15 @@ def _always(figures: Figures) -> Iterator[Trip]:
     if not figures.complete:
         yield Trip(TripKind.INCOMPLETE, "the read was not complete", 0, 0)
     if figures.linked and not figures.seen:
-        why = f"the directory gave nobody, and {figures.linked} people are linked"
+        linked = counted(figures.linked, "person is", "people are")
+        why = f"the directory gave nobody, and {linked} linked"
         yield Trip(TripKind.EMPTY, why, 0, figures.linked)
     if figures.groups_linked and not figures.groups_seen:
         why = f"the directory gave no group, and {figures.groups_linked} are linked"
         yield Trip(TripKind.EMPTY_GROUPS, why, 0, figures.groups_linked)
     if figures.removals and figures.removals >= figures.linked:
-        why = f"all {figures.linked} people of the source would be removed"
+        whole = "the only person" if figures.linked == 1 else f"all {figures.linked} people"
+        why = f"{whole} of the source would be removed"
         yield Trip(TripKind.EVERYONE, why, figures.removals, figures.linked)
     if figures.admins_removed and figures.admins_removed >= figures.admins:
         why = "no Account Admin who can sign in would be left"
@@ -140,15 +150,15 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
     allowed = max(limits.groups_count, figures.groups_linked * limits.groups_percent / 100)
     if figures.groups_removed > allowed:
         why = (
-            f"{figures.groups_removed} of {figures.groups_linked} groups would be removed; the limit is "
-            f"{_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
+            f"{figures.groups_removed} of {figures.groups_linked} {figures.called} would be removed; "
+            f"the limit is {_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
         )
         yield Trip(TripKind.GROUPS, why, figures.groups_removed, allowed)
     for loss in figures.losses:
         allowed = loss.before * limits.members_percent / 100
         if loss.before >= limits.members_from and loss.lost > allowed:
             why = (
-                f"the group {loss.name} would lose {loss.lost} of {loss.before} members; "
+                f"the {loss.what} {loss.name} would lose {loss.lost} of {loss.before} members; "
                 f"the limit is {limits.members_percent:g} %"
             )
             yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, loss.external_id)
@@ -156,7 +166,10 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
 
 def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
     if figures.new_admins > limits.new_admins:
-        why = f"{figures.new_admins} people would become Account Admins; the limit is {limits.new_admins}"
+        more = counted(
+            figures.new_admins, "person would become an Account Admin", "people would become Account Admins"
+        )
+        why = f"{more}; the limit is {limits.new_admins}"
         yield Trip(TripKind.NEW_ADMINS, why, figures.new_admins, limits.new_admins)
 
 

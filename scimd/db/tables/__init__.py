@@ -16,6 +16,7 @@ from scimd.db.tables.invitation import invitations
 from scimd.db.tables.organization import domains, organizations, partner_queues
 from scimd.db.tables.outbox import deliveries, notifications
 from scimd.db.tables.person import NOT_IN_YET, gates, grants, merged_people, people, pictures, status_spans
+from scimd.db.tables.pool import pools, slots
 from scimd.db.tables.request import idempotency_keys, scim_requests
 from scimd.db.tables.seat import seat_days, seat_pools, waiting
 from scimd.db.tables.sign_in import (
@@ -64,6 +65,7 @@ __all__ = [
     "partner_queues",
     "people",
     "pictures",
+    "pools",
     "projects",
     "published",
     "recovery_codes",
@@ -76,6 +78,7 @@ __all__ = [
     "seat_pools",
     "second_factors",
     "sessions",
+    "slots",
     "sources",
     "spent_tickets",
     "status_spans",

@@ -24,7 +24,7 @@ assertions = Table(
     Column("document", Bytes, nullable=False),
     # The same, folded: every case-insensitive string as its comparison key. Filters look here.
     Column("folded", Json, nullable=False),
-    # Columns for what is sorted and filtered most (core/attributes.py names them).
+    # Columns for what is sorted and filtered most (core/attributes names them).
     columns.key("display_name_key", null=True),
     columns.key("family_name_key", null=True),
     columns.key("given_name_key", null=True),

@@ -34,6 +34,7 @@ people = Table(
     columns.ref("team_id", null=True),
     columns.flag("wants_seat"),
     columns.flag("has_seat"),
+    columns.flag("lapsed"),  # here only by an invitation that is over: not listed
     columns.integer("rules_version"),
     # scimd's SCIM extension, ready to splice; and the counter behind the ETag's second half.
     Column("extension", Bytes, nullable=True),

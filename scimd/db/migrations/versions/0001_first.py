@@ -528,6 +528,7 @@ def upgrade() -> None:
         sa.Column("team_id", types.Id(), nullable=True),
         sa.Column("wants_seat", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("has_seat", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("lapsed", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("rules_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("extension", types.Bytes(), nullable=True),
         sa.Column("rest", sa.Integer(), server_default=sa.text("1"), nullable=False),
@@ -591,6 +592,16 @@ def upgrade() -> None:
         sa.Column("image", types.Bytes(), nullable=False),
         sa.Column("changed_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_pictures")),
+    )
+    op.create_table(
+        "pools",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("target", types.Id(), nullable=False),
+        sa.Column("pool_limit", sa.Integer(), nullable=False),
+        sa.Column("used", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("used >= 0", name=op.f("ck_pools_used")),
+        sa.PrimaryKeyConstraint("org_id", "kind", "target", name=op.f("pk_pools")),
     )
     op.create_table(
         "projects",
@@ -808,6 +819,24 @@ def upgrade() -> None:
     op.create_index("ix_sessions_person", "sessions", ["org_id", "person_id", "ended_at"], unique=False)
     op.create_index("uq_sessions_hash", "sessions", ["hash"], unique=True)
     op.create_table(
+        "slots",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
+        sa.Column("target", types.Id(), nullable=False),
+        sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("held", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.Column("place", types.KeyText(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "kind", "target", "person_id", name=op.f("pk_slots")),
+    )
+    op.create_index(
+        "ix_slots_order",
+        "slots",
+        ["org_id", "kind", "target", "held", "since", "place", "person_id"],
+        unique=False,
+    )
+    op.create_index("ix_slots_person", "slots", ["org_id", "person_id"], unique=False)
+    op.create_table(
         "sources",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -917,6 +946,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_waiting")),
     )
     op.create_index("ix_waiting_order", "waiting", ["org_id", "since", "place", "person_id"], unique=False)
+    if op.get_bind().dialect.name == "sqlite":
+        op.get_bind().exec_driver_sql(
+            """
+CREATE TRIGGER pools_never_overbooked BEFORE UPDATE OF used ON pools
+        WHEN NEW.used > OLD.used AND NEW.used > NEW.pool_limit
+        BEGIN SELECT RAISE(ABORT, 'pools_never_overbooked'); END
+"""
+        )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(
+            """
+CREATE FUNCTION pools_never_overbooked() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+          IF NEW.used > OLD.used AND NEW.used > NEW.pool_limit THEN
+            RAISE EXCEPTION 'pools_never_overbooked'
+              USING ERRCODE = '23514', CONSTRAINT = 'pools_never_overbooked';
+          END IF;
+          RETURN NEW;
+        END $$
+"""
+        )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(
+            """
+CREATE TRIGGER pools_never_overbooked BEFORE UPDATE OF used ON pools FOR EACH ROW EXECUTE
+FUNCTION pools_never_overbooked()
+"""
+        )
     if op.get_bind().dialect.name == "sqlite":
         op.get_bind().exec_driver_sql(
             """

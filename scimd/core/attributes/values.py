@@ -1,0 +1,103 @@
+"""What is derived from a document by the table: comparison keys, and times as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from scimd.core.attributes.common import COMMON
+from scimd.core.attributes.kinds import ResourceKind
+from scimd.core.attributes.rows import Attribute
+from scimd.core.attributes.table import USER
+from scimd.core.people import Document, fold
+
+_DATE_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
+)
+
+
+def date_time(value: str) -> datetime | None:
+    """A SCIM dateTime (RFC 7643 §2.3.5), in UTC where it names no zone; None for what is none."""
+    if not _DATE_TIME.fullmatch(value):
+        return None
+    try:
+        at = datetime.fromisoformat(value.upper())
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def moment(at: datetime) -> str:
+    """A SCIM dateTime, in UTC: of one length, so that their order as text is their order in time."""
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Document:
+    """The document with every case-insensitive string as its comparison key.
+
+    Strings that no row describes (an extension that nobody declared) count as case-insensitive, as
+    RFC 7643 §2.2 has it for attributes that say nothing.
+    """
+    known = kind.rows
+    return {
+        key: _fold_value(row, value) if (row := known.get(key)) is not None else _fold_top(kind, key, value)
+        for key, value in document.items()
+    }
+
+
+def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
+    schema = kind.schema_of(key) if ":" in key else None
+    if schema is not None and isinstance(value, Mapping):
+        return {name: _fold_value(schema.find(name), each) for name, each in value.items()}
+    return _fold_value(kind.schema.find(key) or COMMON.find(key), value)
+
+
+def _fold_value(row: Attribute | None, value: Any) -> Any:
+    if isinstance(value, str):
+        if row is None or row.folds:
+            return value.lower() if value.isascii() else fold(value)  # fold, without a call for most
+        if row.type == "dateTime":
+            at = date_time(value)
+            return value if at is None else moment(at)
+        return value
+    if isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list):
+        return [_fold_value(row, each) for each in value]
+    if isinstance(value, dict | Mapping):  # a dict is looked for first: asking an ABC costs more
+        find = row.find if row is not None else _no_row
+        return {name: _fold_value(find(name), each) for name, each in value.items()}
+    return value
+
+
+def _no_row(name: str) -> None:
+    return None
+
+
+def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
+    """The comparison keys that ``assertions`` keeps beside the folded document.
+
+    ``email_key`` is the primary address, else the first: what sorting by e-mail goes by
+    (RFC 7644 §3.4.2.3).
+    """
+    name = document.get("name")
+    name = name if isinstance(name, Mapping) else {}
+    return {
+        "display_name_key": _key(document.get("displayName")),
+        "family_name_key": _key(name.get("familyName")),
+        "given_name_key": _key(name.get("givenName")),
+        "email_key": _key(_preferred(document.get("emails"))),
+    }
+
+
+def _key(value: Any) -> str | None:
+    return fold(value) if isinstance(value, str) else None
+
+
+def _preferred(rows: Any) -> Any:
+    rows = [row for row in rows or () if isinstance(row, Mapping)]
+    chosen = next((row for row in rows if row.get("primary") is True), rows[0] if rows else {})
+    return chosen.get("value")

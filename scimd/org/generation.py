@@ -1,0 +1,16 @@
+"""The organization's generation, by which all that is cached of its rules is cached."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from scimd.db.tables import organizations
+from scimd.org.tx import Tx
+
+
+def bump(tx: Tx) -> int:
+    """Raise it; gives the new one. Whoever began before goes on under the rules as they were."""
+    org = organizations.c
+    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
+    tx.forget_book()
+    return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())

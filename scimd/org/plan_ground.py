@@ -1,0 +1,80 @@
+"""What of the organization a plan rests on, beside the people of its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.core.sync.plan import Seats
+from scimd.db.among import among
+from scimd.db.tables import people, rules, run_changes, runs, seat_pools
+from scimd.org.runs import PLAN_LASTS
+
+#: Removals are counted over this long.
+_WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    seats: Seats
+    rules_version: int
+    removed_before: int
+    #: Account Admins who can sign in now.
+    admins: frozenset[PersonId]
+
+
+def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) -> Ground:
+    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
+    admins = conn.execute(
+        select(people.c.id, people.c.roles).where(
+            people.c.org_id == org_id, people.c.status == "active", people.c.primary_role != "user"
+        )
+    )
+    return Ground(
+        seats=Seats(pool.seat_limit, pool.used) if pool else Seats(None, 0),
+        rules_version=rules_version(conn, org_id, source_id),
+        removed_before=_removed_since(conn, org_id, source_id, now - _WINDOW),
+        admins=frozenset(PersonId(row.id) for row in admins if ACCOUNT_ADMIN in row.roles),
+    )
+
+
+def rules_version(conn: Connection, org_id: OrgId, source_id: SourceId) -> int:
+    """The generation at which the source's rules last changed: the organization's own counts tokens too."""
+    row = conn.execute(
+        select(func.max(rules.c.since_generation), func.max(rules.c.until_generation)).where(
+            rules.c.org_id == org_id, rules.c.source_id == source_id
+        )
+    ).one()
+    return max((number for number in row if number is not None), default=0)
+
+
+def _removed_since(conn: Connection, org_id: OrgId, source_id: SourceId, since: datetime) -> int:
+    """People whom runs removed since, leaving out what an admin approved."""
+    return conn.execute(
+        select(func.count(func.distinct(run_changes.c.target_id)))
+        .select_from(run_changes)
+        .join(runs, (runs.c.org_id == run_changes.c.org_id) & (runs.c.id == run_changes.c.run_id))
+        .where(
+            runs.c.org_id == org_id,
+            runs.c.source_id == source_id,
+            runs.c.started_at >= since - PLAN_LASTS,
+            runs.c.approved_at.is_(None),
+            run_changes.c.removal,
+            run_changes.c.kind == "user",
+            run_changes.c.outcome == "applied",
+            run_changes.c.applied_at >= since,
+        )
+    ).scalar_one()
+
+
+def seat_holders(conn: Connection, org_id: OrgId, person_ids: Sequence[PersonId]) -> set[PersonId]:
+    """Which of these people hold a seat."""
+    query = select(people.c.id).where(
+        people.c.org_id == org_id, people.c.has_seat, among(conn, people.c.id, person_ids)
+    )
+    return {PersonId(person_id) for person_id in conn.execute(query).scalars()}

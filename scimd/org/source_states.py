@@ -1,0 +1,166 @@
+"""The states of a source: shadow, staged, active, paused; its release, and the end of its quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.sql import ColumnElement
+
+from scimd.core.errors import NotAllowedNow
+from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId, SourceId
+from scimd.core.standing import SourceState
+from scimd.db.tables import deliveries, invitations, sources
+from scimd.org import arrivals, permissions
+from scimd.org.generation import bump
+from scimd.org.sources import SourceRecord, find, mark_source
+from scimd.org.tx import Context, Door, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release let go: people of the source, and mails that are due now."""
+
+    people: int
+    mails: int
+
+
+async def release(door: Door, ctx: Context, source_id: SourceId) -> Released:
+    """Staged → active: the invitations that waited are due now, and their time begins now.
+
+    Raises NotAllowedNow for a source that is not staged.
+    """
+
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> Released:
+        return _release(tx, find(tx.conn, tx.org_id, source_id))
+
+    return await door.run(ctx, body)
+
+
+def _release(tx: Tx, source: SourceRecord) -> Released:
+    if source.state != "staged":
+        raise NotAllowedNow(f"The source {source.name} is {source.state}; only a staged one is released.")
+    _write_state(tx, source, "active")
+    invitation = invitations.c
+    staged: ColumnElement[bool] = (
+        (invitation.org_id == tx.org_id)
+        & (invitation.source_id == source.id)
+        & (invitation.status == "pending")
+        & invitation.staged
+    )
+    mails = tx.conn.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.org_id == tx.org_id,
+            deliveries.c.state == "staged",
+            deliveries.c.invitation_id.in_(select(invitation.id).where(staged)),
+        )
+        .values(state="due", due_at=tx.now)
+    ).rowcount
+    tx.conn.execute(
+        update(invitations)
+        .where(staged)
+        .values(staged=False, expires_at=tx.now + timedelta(seconds=tx.settings.invitation_valid_s))
+    )
+    bump(tx)
+    after = {"people": source.user_count, "mails": mails}
+    tx.record(Event(EventKind.SOURCE_RELEASED, "source", source.id, after=after))
+    return Released(source.user_count, mails)
+
+
+async def preview_release(door: Door, org_id: OrgId, source_id: SourceId) -> Released:
+    """What a release would let go now."""
+    query = select(func.count()).where(
+        invitations.c.org_id == org_id,
+        invitations.c.source_id == source_id,
+        invitations.c.status == "pending",
+        invitations.c.staged,
+    )
+
+    def body(conn: Connection) -> Released:
+        return Released(find(conn, org_id, source_id).user_count, conn.execute(query).scalar_one())
+
+    return await door.read(body)
+
+
+async def set_state(door: Door, ctx: Context, source_id: SourceId, state: SourceState) -> SourceRecord:
+    """Put the source into another state. Staged → active is a release; nothing goes back to staged."""
+
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        change_state(tx, source, state)
+        if source.state == "paused" and state != "paused":
+            end_quarantine(tx, source)
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)
+
+
+def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
+    if state == source.state:
+        return
+    if state == "staged" and source.released_at is not None:
+        raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
+    if source.state == "staged" and state == "active":
+        _release(tx, source)
+        return
+    _write_state(tx, source, state)
+    bump(tx)
+    if "shadow" in (state, source.state):
+        mark_source(tx, source.id)
+    if source.state == "shadow":
+        arrivals.leave_shadow(tx, source.id, source.name, source.auto_approve)
+    kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
+    tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
+
+
+def end_quarantine(tx: Tx, source: SourceRecord) -> None:
+    """By a person's word: it is read in the next turn, and counts as one without trouble."""
+    if source.quarantined_since is None:
+        return
+    again = tx.now if source.declared().schedule is not None else None
+    tx.conn.execute(
+        update(sources)
+        .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)
+        .values(failures=0, next_run_at=again, quarantined_since=None, quarantine_cause=None)
+    )
+    after, note = {"source": source.name}, source.quarantine_cause or ""
+    tx.record(Event(EventKind.SOURCE_RECOVERED, "source", source.id, after=after, note=note))
+
+
+def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
+    values: dict[str, Any] = {"state": state, "paused_from": None}
+    if state == "active" and source.released_at is None:
+        values["released_at"] = tx.now
+    tx.conn.execute(
+        update(sources).where(sources.c.org_id == tx.org_id, sources.c.id == source.id).values(**values)
+    )
+
+
+async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Stop the runs of a connector, or the tokens of a SCIM source, until it is set active again."""
+    return await set_state(door, ctx, source_id, "paused")
+
+
+async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
+    """Undo a pause: a source that was released is active again, one that was not is staged.
+
+    Raises NotAllowedNow for one that is not paused.
+    """
+    permissions.require(ctx, "sources.manage")
+
+    def body(tx: Tx) -> SourceRecord:
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.state != "paused":
+            raise NotAllowedNow(f"The source {source.name} is {source.state}, not paused.")
+        change_state(tx, source, "staged" if source.released_at is None else "active")
+        return find(tx.conn, tx.org_id, source_id)
+
+    return await door.run(ctx, body)

@@ -1,0 +1,102 @@
+"""Rules over REST (P8, P11): numbered, previewed, held, changed by one hand at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scimd.core.people import PersonId
+from scimd.org import groups
+from scimd.org.groups import AssertGroup
+from tests.admin.client import Client, signed_in
+from tests.web.site import Site
+
+
+@pytest.fixture
+async def api(acme: Site) -> AsyncIterator[Client]:
+    async with signed_in(acme) as client:
+        yield client
+
+
+async def _engineers(acme: Site, many: int) -> tuple[str, list[PersonId]]:
+    """A source's id, and the people of its group Engineers, whose external id is eng."""
+    okta = await acme.source("okta", invite="never")
+    people = await acme.push(okta, *({"userName": f"p{n}@acme.example"} for n in range(many)))
+    ctx = replace(acme.ctx, source_id=okta.id, door="scim")
+    wish = AssertGroup({"displayName": "Engineers"}, "eng", tuple(people))
+    await acme.door.run(ctx, lambda tx: groups.record_groups(tx, [wish]))
+    return okta.id, people
+
+
+RULE = {"group": "eng", "licence": "Studio", "project": "Engine", "project_role": "owner"}
+
+
+async def test_a_rules_life(acme: Site, api: Client) -> None:
+    """P8, P11, W5."""
+    source, (person,) = await _engineers(acme, 1)
+    at = f"/sources/{source}/rules"
+    shown = await api.post(f"{at}/preview", {"add": RULE})
+    (moved,) = shown.json["people"]
+    assert (moved["person_id"], moved["gains"]) == (person, ["licence Studio", "project Engine as owner"])
+    assert (await api.get(at)).json["items"] == []
+    made = await api.post(at, RULE, Idempotency_Key="one")
+    assert (await api.post(at, RULE, Idempotency_Key="one")).json == made.json
+    assert (made.status, made.json["number"], made.json["licence"]) == (201, 1, "Studio")
+    assert (await api.get(f"/users/{person}")).json["licences"][0]["name"] == "Studio"
+    first = await api.get(f"{at}/1")
+    given = {"licence": None, "team": "Red"}
+    edited = await api.send("PATCH", f"{at}/1", given, {"If-Match": first.headers["ETag"]})
+    assert (edited.status, edited.json["licence"], edited.json["team"]) == (200, None, "Red")
+    assert edited.headers["ETag"] == (await api.get(f"{at}/1")).headers["ETag"]
+    late = await api.send("DELETE", f"{at}/1", headers={"If-Match": first.headers["ETag"]})
+    assert (late.status, late.json["code"]) == (412, "version_mismatch")
+    lost = (await api.post(f"{at}/preview", {"remove": 1})).json
+    assert (lost["losing"], lost["held"]) == (1, [])
+    more = {"change": {"number": 1, "licence": "Studio"}}
+    assert (await api.post(f"{at}/preview", more)).json["gaining"] == 1
+    assert (await api.send("DELETE", f"{at}/1")).status == 204
+    assert (await api.get(f"{at}/1")).status == 404
+    assert (await api.get(f"/audit?target={source}&kind=rules.changed&total=true")).json["total"] == 3
+    (effective,) = (await api.get(f"/users/{person}/explain")).json["projects"].values()
+    assert effective == "member"
+
+
+async def test_what_is_over_the_limits_is_held_with_the_figures(acme: Site, api: Client) -> None:
+    source, _ = await _engineers(acme, 12)
+    at = f"/sources/{source}/rules"
+    # The rule takes the place of the default: the project Engineers is theirs no more.
+    assert "the project Engineers would lose 12 of 12" in (await api.post(at, RULE)).json["detail"]
+    assert (await api.post(f"{at}?over_limits=true", RULE)).status == 201
+    told = (await api.post(f"{at}/preview", {"remove": 1})).json
+    assert any("the licence Studio would lose 12 of 12 members" in each for each in told["held"]), told
+    held = await api.send("DELETE", f"{at}/1")
+    assert (held.status, held.json["code"]) == (409, "not_allowed_now")
+    assert "12 of 12" in held.json["detail"]
+    assert "over_limits=true" in held.json["detail"]
+    assert len((await api.get(at)).json["items"]) == 1
+    assert (await api.send("DELETE", f"{at}/1?over_limits=true")).status == 204
+    csv = await api.get(f"{at}?format=csv")
+    assert csv.text.startswith('"number","group","pattern"')
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"group": "eng", "pattern": "e*", "team": "Red"}, "rule"),
+        ({"group": "eng"}, "rule"),
+        ({"group": "eng", "role": "boss"}, "role"),
+        ({"group": "eng", "team": "Red", "colour": "red"}, "colour"),
+        ({"group": "eng", "team": "Red", "number": 0}, "number"),
+    ],
+)
+async def test_a_rule_that_makes_no_sense_is_refused_by_its_field(
+    acme: Site, api: Client, body: dict[str, Any], field: str
+) -> None:
+    source, _ = await _engineers(acme, 1)
+    answer = await api.post(f"/sources/{source}/rules", body)
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, f"/{field}"), answer.text
+    neither = await api.post(f"/sources/{source}/rules/preview", {})
+    assert neither.status == 422
