@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
-from scimd.org import audit, organizations, promotion, settle
+from scimd.org import audit, organizations, promotion, scribes, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
@@ -35,6 +39,14 @@ T = TypeVar("T")
 
 #: How ``serve`` starts its worker: past the commands, whose modules would weigh on it for good.
 BESIDE_SERVER = "--beside-server"
+#: It writes in batches, of people who lie side by side, and nobody waits for what it reads.
+_WORKERS_CACHE_KIB = 4096
+_CACHE_KIB = Tuning().cache_kib
+#: Each thread would have an arena of its own, and give little of it back.
+_ARENAS = 2
+_M_ARENA_MAX = -8  # malloc.h
+#: How long a worker has to finish what it does.
+_PATIENCE_S = 8.0
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -84,8 +96,13 @@ def door_settings(config: Config) -> DoorSettings:
 
 
 @asynccontextmanager
-async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Door]:
-    """A door on the configured database; the schema must be there. Closes the database at the end."""
+async def opened(
+    config: Config, *, make_key: bool = False, cache_kib: int = _CACHE_KIB
+) -> AsyncIterator[Door]:
+    """A door on the configured database; the schema must be there. Closes the database at the end.
+
+    ``cache_kib``: of SQLite; see ``Tuning``.
+    """
     try:
         db = Database.open(
             config.database.url,
@@ -93,6 +110,7 @@ async def opened(config: Config, *, make_key: bool = False) -> AsyncIterator[Doo
                 pool_size=config.database.pool_size,
                 timeout_s=config.database.timeout.total_seconds(),
                 writer_queue=config.database.writer_queue,
+                cache_kib=cache_kib,
             ),
         )
     except ValueError as exc:
@@ -147,8 +165,11 @@ def prove(config: Config) -> None:
         raise ConfigError(faults)
 
 
-def make_app(config: Config, door: Door) -> web.Application:
-    """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page."""
+def make_app(config: Config, door: Door, pipe: Connection | None = None) -> web.Application:
+    """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page.
+
+    ``pipe`` leads to whoever makes entries of the request log, if that is another process.
+    """
     # Here and not above: half of what scimd weighs, which no other command than `serve` needs.
     from scimd.admin import app as admin_app
     from scimd.http import app as http_app
@@ -156,16 +177,93 @@ def make_app(config: Config, door: Door) -> web.Application:
     from scimd.web import app as web_app
 
     app = http_app.make(config, door)
-    scim_app.add(app, config, door)
+    scim_app.add(app, config, door, pipe)
     admin_app.add(app, config, door)
     web_app.add(app, config, door)
     return app
+
+
+class Forked:
+    """The first worker, forked off before there are threads: it waits until it is wanted.
+
+    What both processes have loaded by then is in memory once. One that is started later, in place of
+    one that died, has it for itself.
+    """
+
+    def __init__(self, config: Config) -> None:
+        # What is loaded stays as it is: a collection would write to all of it.
+        gc.collect()
+        gc.freeze()
+        ear, self._voice = os.pipe()
+        #: To its thread that makes entries of the request log.
+        self.scribes, theirs = multiprocessing.Pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self._voice)
+            self.scribes.close()
+            _become_worker(config, ear, theirs)
+        theirs.close()
+        os.close(ear)
+
+    async def live(self) -> int:
+        """Let it work until it ends; gives how it ended. Where this is cancelled it is ended."""
+        os.write(self._voice, b".")
+        ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self.pid, 0))
+        try:
+            _, status = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            os.kill(self.pid, signal.SIGTERM)
+            if not (await asyncio.wait((ended,), timeout=_PATIENCE_S))[0]:
+                os.kill(self.pid, signal.SIGKILL)
+                await ended
+            raise
+        finally:
+            os.close(self._voice)
+        return os.waitstatus_to_exitcode(status)
+
+
+def _become_worker(config: Config, ear: int, pipe: Connection) -> NoReturn:
+    """The forked process. Standard input is the other end of what the server holds."""
+    status = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # until it works, it is the server's to end it
+        os.dup2(ear, 0)
+        os.close(ear)
+        if os.read(0, 1):
+            threading.Thread(target=_make_entries, args=(config, pipe), name="scribe", daemon=True).start()
+            run(work(config, parent=True))
+        status = 0
+    except BaseException:
+        logger.exception("worker_failed")
+    finally:
+        os._exit(status)
+
+
+def _make_entries(config: Config, pipe: Connection) -> None:
+    from scimd.scim.app import scribe_of  # as in make_app
+
+    scribes.serve(pipe, lambda: scribe_of(config, keyring(config, make=False)))
+
+
+def serve_with_worker(config: Config, config_path: Path | None) -> None:
+    """Serve as a process of its own, whose worker is forked off where the system can."""
+    _spare_memory()
+    forked = Forked(config) if config.server.worker and hasattr(os, "fork") else None
+    run(serve(config, config_path, forked=forked))
+
+
+def _spare_memory() -> None:
+    """Let threads share arenas: of Python's, one works at a time. Only glibc has this switch."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 async def serve(
     config: Config,
     config_path: Path | None,
     *,
+    forked: Forked | None = None,
     before_worker: Callable[[Door, str], Coroutine[Any, Any, None]] | None = None,
     ready: Callable[[Door], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
@@ -188,7 +286,7 @@ async def serve(
                 logger.warning(
                     "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
                 )
-        address = await _bound(config, door, stack)
+        address = await _bound(config, door, stack, forked.scribes if forked else None)
         logger.info("serving", address=address, public_url=config.server.public_url)
         # What is loaded by now stays: no collection needs to look at it again.
         gc.collect()
@@ -197,7 +295,7 @@ async def serve(
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_keep_worker(config_path))
+            worker = asyncio.create_task(_keep_worker(config_path, forked))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
@@ -205,12 +303,16 @@ async def serve(
         logger.info("stopping")
 
 
-async def _bound(config: Config, door: Door, stack: contextlib.AsyncExitStack) -> str:
+async def _bound(
+    config: Config, door: Door, stack: contextlib.AsyncExitStack, pipe: Connection | None
+) -> str:
     from aiohttp import web  # as in make_app
 
     from scimd.http.app import Runner
 
-    runner = Runner(make_app(config, door), shutdown_timeout=config.server.shutdown_timeout.total_seconds())
+    runner = Runner(
+        make_app(config, door, pipe), shutdown_timeout=config.server.shutdown_timeout.total_seconds()
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
@@ -238,7 +340,7 @@ async def work(config: Config, *, parent: bool) -> None:
     from scimd.jobs import Jobs
     from scimd.outbox.mail import mailer_from
 
-    async with opened(config) as door, mailer_from(config.mail) as mailer:
+    async with opened(config, cache_kib=_WORKERS_CACHE_KIB) as door, mailer_from(config.mail) as mailer:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
         watcher = asyncio.create_task(_parent_gone(stop)) if parent else None
@@ -278,8 +380,10 @@ async def _parent_gone(stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _keep_worker(config_path: Path | None) -> None:
+async def _keep_worker(config_path: Path | None, forked: Forked | None) -> None:
     """Start the worker, and start it again when it dies, with growing pauses up to 30 s."""
+    if forked is not None:
+        logger.warning("worker_died", status=await forked.live(), again_in_s=0)
     command = [sys.executable, "-m", "scimd", BESIDE_SERVER, *([str(config_path)] if config_path else [])]
     pause = 0.5
     while True:
@@ -301,7 +405,7 @@ async def _keep_worker(config_path: Path | None) -> None:
 
 async def _gone(process: asyncio.subprocess.Process) -> None:
     try:
-        await asyncio.wait_for(process.wait(), timeout=8)
+        await asyncio.wait_for(process.wait(), timeout=_PATIENCE_S)
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -29,7 +29,7 @@ def serve(
 
         guarded(demo.run)
         return
-    guarded(lambda: composition.run(composition.serve(load(config), find(config))))
+    guarded(lambda: composition.serve_with_worker(load(config), find(config)))
 
 
 def worker(config: ConfigOption = None) -> None:

@@ -23,6 +23,7 @@ PARAMETERS = frozenset(
     ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes", "cursor")
 )
 _NAMES = re.compile(r"[a-z$][\w-]*")
+_ID_AT = len(b',"id":"')
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
@@ -81,9 +82,8 @@ class Shown:
     body: bytes
 
 
-#: A user as a read finds them: id, document, version, rest, created and last modified as they stand in
-#: answers.
-UserRow: TypeAlias = tuple[str, bytes, int, int, str, str]
+#: A user as a read finds them: document, ``meta_part``, rest, and what their groups are known by.
+UserRow: TypeAlias = tuple[bytes, bytes, int, str | None]
 
 
 # ------------------------------------------------------------------------------ stored form
@@ -125,14 +125,39 @@ def render_user(stored: StoredUser, base_url: str, projection: Projection | None
 
     What scimd itself says of the person is shown where the projection asks for it.
     """
-    location = user_location(stored.person_id, base_url)
-    parts = (
-        stored.document[:-1],
-        groups_part(stored.groups, base_url),
-        b',"id":"%s"' % stored.person_id.encode(),
-        _meta(b"User", stored.created_at, stored.changed_at, location, etag(stored.version, stored.rest)),
-    )
-    return projected(b"".join(parts), projection, stored.extension)
+    meta = meta_part(stored.person_id, stored.created_at, stored.changed_at, stored.version)
+    row = (stored.document, meta, stored.rest, None)
+    spliced = splice_users((row,), {None: groups_part(stored.groups, base_url)}, base_url)
+    return projected(b"".join(spliced.pieces), projection, stored.extension)
+
+
+def meta_part(person_id: str, created_at: datetime, changed_at: datetime, version: int) -> bytes:
+    """A user's id and meta as far as the document's last writing decides them: up to the version.
+
+    Ids hold nothing that JSON would escape.
+    """
+    began = moment(created_at)
+    ended = began if changed_at == created_at else moment(changed_at)
+    return (
+        f',"id":"{person_id}","meta":{{"resourceType":"User","created":"{began}","lastModified":"{ended}",'
+        f'"version":"W/\\"{version}-'
+    ).encode()
+
+
+def id_in(meta: bytes) -> bytes:
+    """The person's id in a ``meta_part``."""
+    return meta[_ID_AT : meta.index(b'"', _ID_AT)]
+
+
+def created_in(meta: bytes) -> datetime:
+    """When the resource was made, in a ``meta_part``."""
+    begin = meta.index(b'"created":"') + len(b'"created":"')
+    return datetime.fromisoformat(meta[begin : meta.index(b'"', begin)].decode())
+
+
+def version_in(meta: bytes) -> int:
+    """The document's version, in a ``meta_part``."""
+    return int(meta[meta.rindex(b'"') + 1 : -1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +180,22 @@ class Resources:
         return Resources(self.count + other.count, (*self.pieces, *between, *other.pieces))
 
 
-def splice_users(rows: Sequence[UserRow], groups: Sequence[bytes], base_url: str) -> Resources:
-    """What ``render_user`` gives without a projection, at a tenth of its cost: for pages.
+def splice_users(rows: Sequence[UserRow], groups: Mapping[str | None, bytes], base_url: str) -> Resources:
+    """Users as JSON, at half a microsecond each. ``groups``: made by ``groups_part``.
 
-    ``groups``: of each, made by ``groups_part``. Ids and ``base_url`` hold nothing that JSON would escape.
+    ``base_url`` holds nothing that JSON would escape.
     """
     pieces: list[bytes] = []
-    add, located = pieces.extend, f'","location":"{base_url}/Users/'
-    for (person_id, document, version, rest, created, changed), its_groups in zip(rows, groups, strict=True):
-        tail = (
-            f',"id":"{person_id}","meta":{{"resourceType":"User","created":"{created}","lastModified":"'
-            f'{changed}{located}{person_id}","version":"W/\\"{version}-{rest}\\""}}}},'
-        )
-        add((document[:-1], its_groups, tail.encode()))
+    add = pieces.extend
+    located = f'\\"","location":"{base_url}/Users/'.encode()
+    tails: dict[int, bytes] = {}
+    for document, meta, rest, known_by in rows:
+        tail = tails.get(rest)
+        if tail is None:
+            tail = tails[rest] = b"%d%b" % (rest, located)
+        add((document[:-1], groups[known_by], meta, tail, meta[_ID_AT : meta.index(b'"', _ID_AT)], b'"}},'))
     if pieces:
-        pieces[-1] = pieces[-1][:-1]
+        pieces[-1] = b'"}}'
     return Resources(len(rows), pieces)
 
 
@@ -188,7 +214,7 @@ def render_group(stored: StoredGroup, base_url: str, projection: Projection | No
     location = group_location(stored.group_id, base_url)
     parts += (
         b',"id":"%s"' % stored.group_id.encode(),
-        _meta(b"Group", stored.created_at, stored.changed_at, location, etag(stored.version)),
+        _group_meta(stored.created_at, stored.changed_at, location, etag(stored.version)),
     )
     return projected(b"".join(parts), projection)
 
@@ -218,14 +244,16 @@ def render_list(
     return b"".join((head, *resources.pieces, b"]}"))
 
 
-def _meta(kind: bytes, created: datetime, changed: datetime, location: str, version: str) -> bytes:
+def _group_meta(created: datetime, changed: datetime, location: str, version: str) -> bytes:
     began = moment(created).encode()
-    return b',"meta":{"resourceType":"%s","created":"%s","lastModified":"%s","location":%s,"version":%s}}' % (
-        kind,
-        began,
-        began if changed == created else moment(changed).encode(),
-        orjson.dumps(location),
-        orjson.dumps(version),
+    return (
+        b',"meta":{"resourceType":"Group","created":"%s","lastModified":"%s","location":%s,"version":%s}}'
+        % (
+            began,
+            began if changed == created else moment(changed).encode(),
+            orjson.dumps(location),
+            orjson.dumps(version),
+        )
     )
 
 

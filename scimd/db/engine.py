@@ -106,7 +106,7 @@ class SqliteDoors:
 
     def __init__(self, url: URL, tuning: Tuning) -> None:
         path = sqlite_path(url)
-        self.eye = sqlite.Glance(path)
+        self.eye = sqlite.Glance(path, tuning)
         self._writer = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
         self._readers = Crew(
             "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)

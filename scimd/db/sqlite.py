@@ -37,9 +37,7 @@ class Handle:
     nothing to it. So BEGIN IMMEDIATE and the savepoints here are the only ones that SQLite sees.
     """
 
-    def __init__(
-        self, path: Path, busy_timeout_s: float, *, query_only: bool, cache_kib: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float, cache_kib: int, *, query_only: bool) -> None:
         self._path = path
         self._cache_kib = cache_kib
         self._busy_timeout_s = busy_timeout_s
@@ -126,8 +124,7 @@ class Handle:
 
     def _open(self) -> sqlite3.Connection:
         raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
-        if self._cache_kib is not None:
-            raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
+        raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
             raw.execute("PRAGMA busy_timeout=0")  # see _wait_for_turn
@@ -175,7 +172,6 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     raw.execute("PRAGMA synchronous=FULL")
     raw.execute("PRAGMA foreign_keys=ON")
     raw.execute("PRAGMA temp_store=MEMORY")
-    raw.execute(f"PRAGMA cache_size={-4096 if query_only else -32768}")  # KiB
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:
@@ -227,7 +223,7 @@ class Writer:
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
         self._tuning = tuning
-        self._handle = Handle(path, tuning.busy_timeout_s, query_only=False)
+        self._handle = Handle(path, tuning.busy_timeout_s, tuning.cache_kib, query_only=False)
         self._wary_until = 0.0  # on time.monotonic
         self._carrier = Carrier(path, tuning.busy_timeout_s)
 
@@ -387,7 +383,7 @@ class Reader:
     """A hand that reads: each body sees one snapshot and cannot write."""
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
-        self._handle = Handle(path, tuning.busy_timeout_s, query_only=True)
+        self._handle = Handle(path, tuning.busy_timeout_s, tuning.cache_kib // 8, query_only=True)
 
     def close(self) -> None:
         self._handle.close()
@@ -422,9 +418,9 @@ class Glance:
     ``NoGlance``, and is for a reader to do.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tuning: Tuning) -> None:
         # Nearly all reads of SCIM are done here: what they look at stays at hand.
-        self._handle = Handle(path, 0.0, query_only=True, cache_kib=32768)
+        self._handle = Handle(path, 0.0, tuning.cache_kib, query_only=True)
 
     def close(self) -> None:
         self._handle.close()

@@ -10,9 +10,6 @@ from typing import Any
 import orjson
 from sqlalchemy import Dialect, LargeBinary, String, Text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 
@@ -66,25 +63,6 @@ def _moment_of(value: str | None) -> datetime | None:
 def utc_text(moment: datetime) -> str:
     """The text of a moment in SQLite; always 27 characters."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
-
-
-class MomentText(FunctionElement[str]):
-    """A time column as the text that stands in answers, ``2025-01-31T09:00:00.000000Z``."""
-
-    name = "moment_text"
-    type = String()
-    inherit_cache = True
-
-
-@compiles(MomentText, "sqlite")
-def _stored_text(element: MomentText, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
-
-
-@compiles(MomentText, "postgresql")
-def _made_text(element: MomentText, compiler: SQLCompiler, **kw: Any) -> str:
-    column = compiler.process(element.clauses, **kw)
-    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 class _Jsonb(UserDefinedType[Any]):

@@ -15,6 +15,7 @@ from sqlalchemy import Row, Select, select, update
 from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
+from scimd.core.resource import meta_part
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
@@ -97,12 +98,17 @@ def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[str]:
     moving = [each for each, state in theirs.items() if state == "live" or own.get(each) is None]
     _drop(tx, kept.id, [each for each in moving if each in own])
     mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == other.id)
-    tx.conn.execute(
-        update(assertions)
-        .where(mine, among(tx.conn, assertions.c.source_id, moving))
+    for row in tx.conn.execute(
+        select(assertions).where(mine, among(tx.conn, assertions.c.source_id, moving))
+    ).all():
         # The resource has another id now: whoever holds the old version reads it again.
-        .values(person_id=kept.id, version=assertions.c.version + 1, changed_at=tx.now)
-    )
+        version = row.version + 1
+        meta = meta_part(kept.id, row.created_at, tx.now, version)
+        tx.conn.execute(
+            update(assertions)
+            .where(mine, assertions.c.source_id == row.source_id)
+            .values(person_id=kept.id, version=version, changed_at=tx.now, meta=meta)
+        )
     # What stays behind is nobody's: a return by its external id must not undo the merge.
     tx.conn.execute(update(assertions).where(mine).values(state="history", digest=None))
     return sorted(by_hand.source_name(tx, each) for each in moving if theirs[each] == "live")

@@ -10,7 +10,7 @@ from sqlalchemy import Row, bindparam, select, update
 from scimd.core.errors import NotUnique, Protected
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
-from scimd.core.resource import StoredUser, unpack
+from scimd.core.resource import StoredUser, meta_part, unpack
 from scimd.core.standing import AssertionFact
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
@@ -145,6 +145,8 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     if replaced:
         _replace(tx, source, replaced, _park(tx, source, replaced))
     if inserted:
+        # What is read behind the document of somebody who was there already is written when they are settled.
+        tx.regrouped.update(row.id for row in inserted if row.outcome != "created")
         _INSERT.many(tx.beside, [_row(tx, source, row) for row in inserted])
     tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
@@ -180,6 +182,7 @@ def _row(tx: Tx, source: SourceBook, row: Work) -> dict[str, Any]:
         "source_id": source.id,
         "person_id": row.id,
         "state": "live",
+        "meta": meta_part(row.id, tx.now, tx.now, 1),
         "created_at": tx.now,
         "changed_at": tx.now,
     }
@@ -232,9 +235,11 @@ def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> set[PersonId]:
 _REPLACED = (
     "external_id", "user_name", "user_name_key", "active", "document", "folded", "sign_in_key",
     "employee_number_key", "digest", "entry_name", "seen_run_id", "display_name_key", "family_name_key",
-    "given_name_key", "email_key", "version", "changed_at", "state", "deleted", "gone_at",
+    "given_name_key", "email_key", "version", "changed_at", "meta", "state", "deleted", "gone_at",
 )  # fmt: skip
 
+#: Made anew where anything of theirs moved; what is stored of them is not read for that.
+_MADE = ("folded", "meta")
 _of_one = (
     (assertions.c.org_id == bindparam("_org_id"))
     & (assertions.c.source_id == bindparam("_source_id"))
@@ -259,12 +264,14 @@ def _replacement(tx: Tx, row: Work, parked: bool) -> dict[str, Any]:
     moved = old.document != row.packed
     wanted = columns(row, folded=moved)
     if moved or not row.was_live:
-        wanted |= {"version": old.version + moved, "changed_at": tx.now}
+        version = old.version + moved
+        meta = meta_part(row.id, old.created_at, tx.now, version)
+        wanted |= {"version": version, "changed_at": tx.now, "meta": meta}
     if not row.was_live:
         wanted |= {"state": "live", "deleted": False, "gone_at": None}
     if parked:
         return wanted
-    return {name: value for name, value in wanted.items() if name == "folded" or getattr(old, name) != value}
+    return {name: value for name, value in wanted.items() if name in _MADE or getattr(old, name) != value}
 
 
 _LIFT = Prepared(

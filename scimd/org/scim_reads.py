@@ -6,9 +6,8 @@ ended; what they cost is written in docs/decisions/0031. What a source sees is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, literal_column, select, tuple_
@@ -21,18 +20,21 @@ from scimd.core.resource import (
     Resources,
     Shown,
     StoredUser,
+    UserRow,
     View,
+    created_in,
     etag,
     groups_part,
+    id_in,
     projected,
     render_user,
     splice_users,
+    version_in,
 )
 from scimd.db.among import one_of
 from scimd.db.kept import Kept, kept
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, group_members, people, sources
-from scimd.db.types import MomentText
+from scimd.db.tables import assertions, group_members, people, sources, unsettled
 from scimd.org import keyset, linkable, merged
 from scimd.org.group_nesting import through
 from scimd.org.keyset import Position, Sort
@@ -93,16 +95,9 @@ def source_of(ctx: Context) -> SourceId:
 # ------------------------------------------------------------------------------ statements
 
 _a, _p, _m = assertions.c, people.c, group_members.c
-_JOIN = assertions.join(people, and_(_p.org_id == _a.org_id, _p.id == _a.person_id))
-_ROW = (
-    _a.person_id,
-    _a.document,
-    _a.version,
-    _p.rest,
-    MomentText(_a.created_at).label("created"),
-    MomentText(_a.changed_at).label("changed"),
-)
-_WIDTH = len(_ROW)
+#: With what the groups are known by, a ``UserRow``. What else is asked for stands behind it.
+_ROW = (_a.document, _a.meta, _a.person_rest)
+_WIDTH = len(_ROW) + 1
 #: The order of a list ends so: it is total, and stable.
 PLACE = (_a.created_at, _a.person_id)
 #: Not a parameter: the indexes of those who are live are found by it.
@@ -110,10 +105,9 @@ LIVE: ColumnElement[str] = literal_column("'live'")
 
 
 def _users(org_id: Any, source_id: Any, *more: ColumnElement[Any]) -> Select[Any]:
-    query: Select[Any] = select(*_ROW, *more).select_from(_JOIN)
-    return query.where(
-        _a.org_id == org_id, _a.source_id == source_id, _a.state == LIVE, _p.deleted_at.is_(None)
-    )
+    """The source's users. Who is asserted is there: only who is asserted by nobody has a tombstone."""
+    query: Select[Any] = select(*_ROW, *more)
+    return query.where(_a.org_id == org_id, _a.source_id == source_id, _a.state == LIVE)
 
 
 def _of_source(*more: ColumnElement[Any]) -> Select[Any]:
@@ -121,11 +115,7 @@ def _of_source(*more: ColumnElement[Any]) -> Select[Any]:
 
 
 def _page_of_all(*more: ColumnElement[Any]) -> Prepared:
-    """A page by its number: passed over in the index alone, then looked up by key.
-
-    Who is asserted is there (only who is asserted by nobody has a tombstone), so that the people need
-    not be looked at to count.
-    """
+    """A page by its number: passed over in the index alone, then looked up by key."""
     keys = (
         select(_a.org_id, _a.source_id, _a.person_id)
         .where(_a.org_id == bindparam("org_id"), _a.source_id == bindparam("source_id"), _a.state == "live")
@@ -135,8 +125,8 @@ def _page_of_all(*more: ColumnElement[Any]) -> Prepared:
         .subquery()
     )
     same = (_a.org_id == keys.c.org_id, _a.source_id == keys.c.source_id, _a.person_id == keys.c.person_id)
-    query: Select[Any] = select(*_ROW, *more).select_from(_JOIN.join(keys, and_(*same)))
-    return Prepared(query.where(_p.deleted_at.is_(None)).order_by(_a.created_at, _a.person_id))
+    query: Select[Any] = select(*_ROW, *more).select_from(assertions.join(keys, and_(*same)))
+    return Prepared(query.order_by(_a.created_at, _a.person_id))
 
 
 def _page_behind(*more: ColumnElement[Any]) -> Prepared:
@@ -151,12 +141,20 @@ _in = select(func.aggregate_strings(_m.group_id, ",")).where(
     _m.org_id == _a.org_id, _m.person_id == _a.person_id
 )
 _GROUPS = _in.correlate(assertions).scalar_subquery().label("groups")
-# One person: with scimd's extension, and the groups in the same row.
-_ONE = Prepared(_of_source(_p.extension, _GROUPS).where(_a.person_id == bindparam("id")))
-_NAMED = Prepared(_of_source(_p.extension, _GROUPS).where(_a.user_name_key == bindparam("key")))
+_EXTENSION = (
+    select(_p.extension)
+    .where(_p.org_id == _a.org_id, _p.id == _a.person_id)
+    .correlate(assertions)
+    .scalar_subquery()
+    .label("extension")
+)
+# One person: the groups are those of this moment, and scimd's extension stands in the row.
+_ONE = Prepared(_of_source(_GROUPS, _EXTENSION).where(_a.person_id == bindparam("id")))
+_NAMED = Prepared(_of_source(_GROUPS, _EXTENSION).where(_a.user_name_key == bindparam("key")))
 # Pages, without scimd's extension and with it.
-_PAGE = (_page_of_all(), _page_of_all(_p.extension))
-_NEXT = (_page_behind(), _page_behind(_p.extension))
+_LISTED = ((_a.in_groups,), (_a.in_groups, _EXTENSION))
+_PAGE = tuple(_page_of_all(*more) for more in _LISTED)
+_NEXT = tuple(_page_behind(*more) for more in _LISTED)
 # Of a page's people, in one walk along the index: they were mostly made one after the other.
 _OF_NEIGHBOURS = Prepared(
     select(_m.person_id, _m.group_id)
@@ -166,8 +164,10 @@ _OF_NEIGHBOURS = Prepared(
 _OF_SOME = Prepared(
     select(_m.person_id, _m.group_id).where(_m.org_id == bindparam("org_id"), one_of(_m.person_id))
 )
+_MARKED = select(unsettled.c.person_id).where(unsettled.c.org_id == bindparam("org_id")).exists()
+_ANY_MARKED = Prepared(select(_MARKED.label("marked")))
 _USER_COUNT = Prepared(
-    select(sources.c.user_count).where(
+    select(sources.c.user_count, _MARKED.label("marked")).where(
         sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
     )
 )
@@ -204,33 +204,41 @@ class _Reading:
         return self.view.projection.wants("groups")
 
     def one(self, row: Any) -> bytes:
-        """The resource of one, whose extension and groups stand in the last columns."""
-        ids = row[-1] if self.with_groups else None
-        groups = self._group_parts((ids,))[ids] if ids is not None else b""
-        whole = b"".join(splice_users((row[:_WIDTH],), (groups,), self.view.base_url).pieces)
-        return projected(whole, self.view.projection, row[-2])
+        """The resource of one; scimd's extension stands in the last column."""
+        user = row[:_WIDTH]
+        whole = b"".join(splice_users((user,), self._parts_of((user,)), self.view.base_url).pieces)
+        return projected(whole, self.view.projection, row[-1])
 
     def local(self, user: StoredUser) -> bytes:
         """The resource of somebody whom no source asserts."""
         return render_user(user, self.view.base_url, self.view.projection)
 
-    def page(self, rows: Sequence[Any]) -> Resources:
-        """The resources of many, whose groups are looked up here.
+    def page(self, rows: Sequence[Any], *, marked: bool) -> Resources:
+        """The resources of many. ``marked``: the rows may not say yet in which groups somebody is.
 
         They are parsed again only where the projection asks for something; then the extension is in
         the last column.
         """
         base_url, projection = self.view.base_url, self.view.projection
-        groups = self._groups_of([row[0] for row in rows]) if rows and self.with_groups else {}
-        parts = self._group_parts(set(groups.values()))
-        its = [parts[groups.get(row[0])] for row in rows]
+        users = rows if projection.plain else [row[:_WIDTH] for row in rows]
+        if marked and rows and self.with_groups:
+            users = self._as_members_say(users)
+        parts = self._parts_of(users)
         if projection.plain:
-            return splice_users(rows, its, base_url)
-        whole = (
-            (b"".join(splice_users((row[:_WIDTH],), (part,), base_url).pieces), row[_WIDTH])
-            for row, part in zip(rows, its, strict=True)
+            return splice_users(users, parts, base_url)
+        whole = (b"".join(splice_users((user,), parts, base_url).pieces) for user in users)
+        return Resources.of(
+            [projected(each, projection, row[-1]) for each, row in zip(whole, rows, strict=True)]
         )
-        return Resources.of([projected(each, projection, extension) for each, extension in whole])
+
+    def _parts_of(self, users: Sequence[UserRow]) -> Mapping[str | None, bytes]:
+        held = {user[-1] for user in users}
+        return self._group_parts(held) if self.with_groups else dict.fromkeys(held, b"")
+
+    def _as_members_say(self, users: Sequence[UserRow]) -> list[UserRow]:
+        ids = [id_in(meta).decode() for _, meta, _, _ in users]
+        groups = self._groups_of(ids)
+        return [(*user[:-1], groups.get(each)) for user, each in zip(users, ids, strict=True)]
 
     def _groups_of(self, ids: Sequence[str]) -> dict[str, str]:
         """By person, the groups in which they are directly, with commas between."""
@@ -281,7 +289,9 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
     def known(conn: Connection, person_id: str = person_id) -> Shown | None:
         key = {"org_id": ctx.org_id, "source_id": source_id, "id": person_id}
         for row in _ONE.raw(conn, key):
-            return Shown(etag(row[2], row[3]), _Reading(conn, ctx.org_id, source_id, view).one(row))
+            return Shown(
+                etag(version_in(row[1]), row[2]), _Reading(conn, ctx.org_id, source_id, view).one(row)
+            )
         return None
 
     def local(conn: Connection) -> Shown | None:
@@ -397,10 +407,10 @@ def _before(first: StoredUser) -> Position:
 
 def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     """A page of everybody, in the order in which they came."""
-    total = query.total
-    if total is None:
-        counted = _USER_COUNT.column(reading.conn, reading.of_source)
-        total = int(counted[0]) if counted else 0
+    counted = _USER_COUNT.raw(reading.conn, reading.of_source)
+    total, marked = counted[0] if counted else (0, False)
+    if query.total is not None:
+        total = query.total
     full = not reading.view.projection.plain
     page = {**reading.of_source, "count": query.count + 1}
     rows: Any = []
@@ -418,23 +428,24 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     if len(rows) > query.count:
         rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
-    return ListedUsers(total, reading.page(rows), end, before)
+    return ListedUsers(total, reading.page(rows, marked=bool(marked)), end, before)
 
 
 def _place_of(row: Any) -> Position:
-    return Position(None, datetime.fromisoformat(row[4]), row[0])
+    return Position(None, created_in(row[1]), id_in(row[1]).decode())
 
 
 def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
-    full = () if reading.view.projection.plain else (_p.extension,)
-    found = _users(reading.org_id, reading.source_id, *full)
+    more = _LISTED[not reading.view.projection.plain]
+    found = _users(reading.org_id, reading.source_id, *more)
     if query.where is not None:
         found = found.where(query.where)
     total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
     rows, end = page_of(reading.conn, found, query, total, PLACE)
-    shown = [row[: _WIDTH + len(full)] for row in rows]
-    return ListedUsers(total, reading.page(shown), end)
+    marked = bool(rows) and bool(_ANY_MARKED.raw(reading.conn, {"org_id": reading.org_id})[0][0])
+    shown = [tuple(row[: len(_ROW) + len(more)]) for row in rows]
+    return ListedUsers(total, reading.page(shown, marked=marked), end)
 
 
 # ------------------------------------------------------------------------------ lists of either kind

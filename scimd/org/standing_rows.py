@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, bindparam, update
+from sqlalchemy import Row, bindparam, func, select, update
 
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
 from scimd.core.standing import Cause, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
-from scimd.db.tables import grants, people, status_spans
+from scimd.db.tables import assertions, grants, group_members, people, status_spans
 from scimd.org.tx import Tx
 
 
@@ -131,6 +131,22 @@ _CLOSE_GRANTS = Prepared(
 )
 
 
+_in_groups = (
+    select(func.aggregate_strings(group_members.c.group_id, ","))
+    .where(group_members.c.org_id == assertions.c.org_id, group_members.c.person_id == assertions.c.person_id)
+    .correlate(assertions)
+    .scalar_subquery()
+)
+_asserted = (assertions.c.org_id == bindparam("_org_id")) & (
+    assertions.c.person_id == bindparam("_person_id")
+)
+#: What every source's clients read behind its document; of whoever is in other groups, the groups too.
+_RAISE = Prepared(update(assertions).where(_asserted).values(person_rest=bindparam("_rest")))
+_REGROUP = Prepared(
+    update(assertions).where(_asserted).values(person_rest=bindparam("_rest"), in_groups=_in_groups)
+)
+
+
 def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None:
     """Bring people's rows, open grants and status spans to their outcomes: a few statements for all.
 
@@ -163,6 +179,21 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
     _UPDATE_PEOPLE.many(tx.conn, [({"_org_id": tx.org_id, "_id": each}, values) for each, values in known])
     tx.free_addresses.clear()
     _show(tx, rows)
+    _follow(tx, [outcome for outcome, _ in changed], dict(rows))
+
+
+def _follow(tx: Tx, outcomes: Sequence[Outcome], written: Mapping[PersonId, Mapping[str, Any]]) -> None:
+    """Bring what is read behind people's documents to what was written of them."""
+    raised: list[dict[str, Any]] = []
+    regrouped: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        person_id = outcome.person_id
+        rest = written[person_id].get("rest")
+        if outcome.regrouped or rest is not None:
+            row = {"_org_id": tx.org_id, "_person_id": person_id, "_rest": rest or outcome.row.rest}
+            (regrouped if outcome.regrouped else raised).append(row)
+    _RAISE.many(tx.conn, raised)
+    _REGROUP.many(tx.conn, regrouped)
 
 
 def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:

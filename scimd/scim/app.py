@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from multiprocessing.connection import Connection
 from time import monotonic
 from urllib.parse import unquote_to_bytes
 
@@ -34,7 +35,8 @@ from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
 from scimd.org.request_entries import Scribe
-from scimd.org.secrets import is_token, token_hash
+from scimd.org.scribes import Desk, Far, Near
+from scimd.org.secrets import Keyring, is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
@@ -93,12 +95,22 @@ _SPELLED = {
 }
 
 
-def add(app: web.Application, config: Config, door: Door) -> None:
-    """Add SCIM to the application."""
+def scribe_of(config: Config, keys: Keyring) -> Scribe:
+    """Who makes this installation's entries of the request log."""
+    return Scribe(keys, _base_url(config), config.scim.log_body_bytes)
+
+
+def _base_url(config: Config) -> str:
+    return f"{config.server.public_url}/scim/v2"
+
+
+def add(app: web.Application, config: Config, door: Door, scribes: Connection | None = None) -> None:
+    """Add SCIM to the application. ``scribes``: a pipe to a process that makes entries of the log."""
+    near = Near(scribe_of(config, door.keys))
     server = ScimServer(
         door,
         ScimSettings(
-            base_url=f"{config.server.public_url}/scim/v2",
+            base_url=_base_url(config),
             max_body_bytes=config.server.max_body_bytes,
             request_timeout_s=config.server.request_timeout.total_seconds(),
             max_page=config.scim.max_page,
@@ -108,6 +120,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             cursor_valid_s=config.scim.cursor_valid_for.total_seconds(),
             log_body_bytes=config.scim.log_body_bytes,
         ),
+        near if scribes is None else Far(scribes, near),
         rate_per_token=config.scim.rate_per_token,
     )
 
@@ -160,13 +173,15 @@ class _Served:
 
 
 class ScimServer:
-    def __init__(self, door: Door, settings: ScimSettings, rate_per_token: float | None = None) -> None:
+    def __init__(
+        self, door: Door, settings: ScimSettings, desk: Desk, rate_per_token: float | None = None
+    ) -> None:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
-        self.log = Behind(door, Scribe(door.keys, settings.base_url, settings.log_body_bytes))
+        self.log = Behind(door, desk)
         self._ends = PageEnds()
         self._served: dict[tuple[SourceId, Form], _Served] = {}
 

@@ -9,7 +9,6 @@ is counted in the entry that follows and in the server's log.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +21,8 @@ from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.http import request_id
 from scimd.org import request_log
-from scimd.org.request_entries import Scribe, Seen, Speaker
+from scimd.org.request_entries import Seen, Speaker
+from scimd.org.scribes import Desk
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Door
 
@@ -40,8 +40,6 @@ FLUSH_S = 1.0
 #: what it may weigh.
 ROOM_BYTES = 16 * 1024 * 1024
 _PORTION = 100
-#: For how long the making of entries rests, as a multiple of how long it worked.
-_REST = 2.0
 _BASE_CHARS = len("/scim/v2")
 _SENT = (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
@@ -54,9 +52,9 @@ def is_read(request: web.Request) -> bool:
 class Behind:
     """The queue of one process, and who empties it."""
 
-    def __init__(self, door: Door, scribe: Scribe, room_bytes: int = ROOM_BYTES) -> None:
+    def __init__(self, door: Door, desk: Desk, room_bytes: int = ROOM_BYTES) -> None:
         self._door = door
-        self._scribe = scribe
+        self._desk = desk
         self._room = room_bytes
         self._size = 0
         #: Reads and refused tokens, which go first where there is no room; all else.
@@ -64,7 +62,6 @@ class Behind:
         self._greater: deque[Seen] = deque()
         self._dropped: Counter[OrgId] = Counter()
         self._lost = 0
-        self._rest = _REST
         self._turn = asyncio.Lock()
 
     def wants(self, request: web.Request, status: int) -> bool:
@@ -127,7 +124,7 @@ class Behind:
 
     async def finish(self) -> None:
         """Write what waits, without sparing the processor: nobody is answered any more."""
-        self._rest = 0.0
+        self._desk.hurry()
         await self.flush()
 
     async def flush(self) -> int:
@@ -182,19 +179,14 @@ class Behind:
     def _made(
         self, portion: Sequence[Seen], refused: Mapping[bytes, Speaker]
     ) -> list[tuple[OrgId, dict[str, Any]]]:
+        # Of nobody's token: there is no organization to tell.
+        asked = [(seen, speaker) for seen in portion if (speaker := _speaker(seen, refused)) is not None]
         made = []
-        for seen in portion:
-            speaker = _speaker(seen, refused)
-            if speaker is None:
-                continue  # nobody's token: no organization to tell
-            began = time.monotonic()
-            try:
-                made.append((speaker.org_id, self._scribe.entry(seen, speaker)))
-            except Exception:  # one that cannot be made must not keep the others out
-                logger.exception("request_not_logged", correlation_id=seen.correlation_id)
+        for (_, speaker), columns in zip(asked, self._desk.made(asked), strict=True):
+            if columns is None:
                 self._dropped[speaker.org_id] += 1
-            # Python runs one thread at a time: whoever answers requests has the larger part of it.
-            time.sleep((time.monotonic() - began) * self._rest)
+            else:
+                made.append((speaker.org_id, columns))
         return made
 
 

@@ -17,13 +17,19 @@ from scimd.core.resource import (
     Resources,
     StoredGroup,
     StoredUser,
+    created_in,
+    etag,
     groups_part,
+    id_in,
+    meta_part,
     pack,
     render_group,
     render_list,
     render_user,
     splice_users,
     unpack,
+    user_location,
+    version_in,
 )
 
 BASE = "https://scimd.example.com/scim/v2"
@@ -175,12 +181,31 @@ _USERS = st.builds(
 @given(st.lists(_USERS, max_size=4))
 def test_spliced_users_are_those_that_are_rendered_one_by_one(users: list[StoredUser]) -> None:
     rows = [
-        (u.person_id, u.document, u.version, u.rest, moment(u.created_at), moment(u.changed_at))
-        for u in users
+        (u.document, meta_part(u.person_id, u.created_at, u.changed_at, u.version), u.rest, f"of {place}")
+        for place, u in enumerate(users)
     ]
-    spliced = splice_users(rows, [groups_part(each.groups, BASE) for each in users], BASE)
+    groups: dict[str | None, bytes] = {
+        f"of {place}": groups_part(u.groups, BASE) for place, u in enumerate(users)
+    }
+    spliced = splice_users(rows, groups, BASE)
     assert b"".join(spliced.pieces) == b",".join(render_user(each, BASE) for each in users)
     assert spliced.count == len(users)
+
+
+@given(_USERS)
+def test_what_stands_behind_a_document_says_who_and_when(user: StoredUser) -> None:
+    meta = meta_part(user.person_id, user.created_at, user.changed_at, user.version)
+    assert id_in(meta).decode() == user.person_id
+    assert (created_in(meta), version_in(meta)) == (user.created_at, user.version)
+    shown = orjson.loads(render_user(user, BASE))
+    assert shown["id"] == user.person_id
+    assert shown["meta"] == {
+        "resourceType": "User",
+        "created": moment(user.created_at),
+        "lastModified": moment(user.changed_at),
+        "version": etag(user.version, user.rest),
+        "location": user_location(user.person_id, BASE),
+    }
 
 
 def test_resources_of_two_kinds_make_one_list() -> None:

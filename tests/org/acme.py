@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, select, update
 
 from scimd.core.attributes import columns_of, fold_document
 from scimd.core.people import PersonId, SourceId, fold
-from scimd.core.resource import pack
+from scimd.core.resource import meta_part, pack
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, invitations, people
 from scimd.org import audit, invitation_changes, organizations, settle, sources
@@ -137,6 +137,7 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
             active=active,
             state="live",
             document=pack(document),
+            meta=meta_part(person_id, tx.now, tx.now, 1),
             folded=fold_document(document),
             created_at=tx.now,
             changed_at=tx.now,

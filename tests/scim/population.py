@@ -16,6 +16,7 @@ from scimd.core.resource import (
     Projection,
     StoredGroup,
     StoredUser,
+    meta_part,
     pack,
     render_group,
     render_user,
@@ -134,7 +135,8 @@ def _person(conn: Connection, org: str, key: str) -> None:
             org_id=org, source_id=SOURCE, person_id=key, external_id=document.get("externalId"),
             user_name=document["userName"], user_name_key=fold(document["userName"]),
             active=document.get("active", True), state="gone" if key == "p9" else "live",
-            document=pack(document), folded=fold_document(document), version=3,
+            document=pack(document), folded=fold_document(document), version=3, person_rest=7,
+            meta=meta_part(key, at, at, 3), in_groups=",".join(sorted(_directly(key))) or None,
             created_at=at, changed_at=at, **columns_of(document),
         )
     )  # fmt: skip
@@ -178,8 +180,12 @@ def _users() -> dict[str, bytes]:
     return rendered
 
 
+def _directly(key: str) -> set[str]:
+    return {group for group, members in MEMBERS.items() if any(row[1] == key for row in members)}
+
+
 def _groups_of(key: str) -> tuple[GroupRef, ...]:
-    direct = {group for group, members in MEMBERS.items() if any(row[1] == key for row in members)}
+    direct = _directly(key)
     found, fresh = set(direct), set(direct)
     while fresh:
         fresh = {group for group, rows in MEMBERS.items() if any(row[2] in fresh for row in rows)} - found

@@ -22,6 +22,12 @@ assertions = Table(
     columns.flag("deleted"),  # gone because the source said delete
     # The source's document as bytes ready to answer, without id, meta and groups.
     Column("document", Bytes, nullable=False),
+    # What a read puts behind it: id and meta as ``core.resource.meta_part`` has them, then the person's
+    # ``rest``, and the ids of the groups in which the person is directly, with commas between. The
+    # last two are as of the person's last settling: while there are marks, the members' rows say more.
+    Column("meta", Bytes, nullable=False),
+    columns.integer("person_rest", 1),
+    columns.text("in_groups", null=True),
     # The same, folded: every case-insensitive string as its comparison key. Filters look here.
     Column("folded", Json, nullable=False),
     # Columns for what is sorted and filtered most (core/attributes names them).
