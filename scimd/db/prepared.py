@@ -303,7 +303,7 @@ class _Sent(_Text):
                 self._told(post, each)
             return
         for rows in recordset.portions(many):
-            self._asked(lambda rows=rows: post(inserting, (rows,)))  # type: ignore[misc]
+            self._asked(lambda rows=rows: post(inserting, (recordset.value_of(rows),)))  # type: ignore[misc]
 
     def _told(self, ask: Callable[[Query, Sequence[Any]], T], parameters: Parameters) -> T:
         return self._asked(lambda: ask(self.query, self.bound(parameters)))

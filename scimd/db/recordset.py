@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
+import psycopg
 from sqlalchemy import JSON, Dialect, Insert, Text, bindparam, cast, func, literal_column
 
 #: A parameter of so many rows stays small beside what else a transaction holds.
@@ -28,11 +29,17 @@ def inserting(statement: Insert, columns: Sequence[str], dialect: Dialect) -> st
     return str(selected.compile(dialect=dialect))
 
 
-def portions(many: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """The rows as values of that parameter."""
-    for begin in range(0, len(many), _AT_ONCE):
-        rows = many[begin : begin + _AT_ONCE]
-        yield orjson.dumps(rows, default=_text, option=_OPTIONS).decode()
+def portions(many: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The rows, so many at a time."""
+    return (many[begin : begin + _AT_ONCE] for begin in range(0, len(many), _AT_ONCE))
+
+
+def value_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as that parameter's value. Raises the driver's error for text that is no Unicode."""
+    try:
+        return orjson.dumps(rows, default=_text, option=_OPTIONS).decode()
+    except orjson.JSONEncodeError as exc:
+        raise psycopg.DataError(str(exc)) from exc
 
 
 def _text(value: Any) -> str:
