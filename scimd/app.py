@@ -253,8 +253,7 @@ def serve_with_worker(config: Config, config_path: Path | None) -> None:
 
 def _spare_memory() -> None:
     """Let threads share arenas: of Python's, one works at a time. Only glibc has this switch."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
