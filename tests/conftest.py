@@ -33,5 +33,6 @@ pytest_plugins = [
     "tests.support.openldap",
     "tests.support.ldap_client",
     "tests.support.smtp",
+    "tests.support.passwords",
     "tests.support.installation",
 ]

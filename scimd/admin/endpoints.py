@@ -67,7 +67,9 @@ class Call:
     @property
     def caller(self) -> Holder:
         """Whoever calls, in their own organization, wherever an operator looks."""
-        return replace(self.visit.holder, via="api", once=self.ctx.once)
+        return replace(
+            self.visit.holder, via="api", correlation_id=self.ctx.correlation_id, once=self.ctx.once
+        )
 
     def may(self, *any_of: str) -> bool:
         return self.visit.may(*any_of)

@@ -130,4 +130,4 @@ async def approve_many(call: Call, body: Approvals) -> Rows[Nothing]:
     async def one(row: Approved) -> None:
         await partners.approve(call.door, call.ctx, row.organization, PersonId(row.id))
 
-    return await in_rows(body.items, one)
+    return await in_rows(body.items, one, 204)

@@ -286,13 +286,23 @@ def each(
     print_results(run(path, work), done, json)
 
 
-def print_results(rows: Sequence[by_hand.RowResult], done: str, json: bool) -> None:
-    """What became of each of many; ends with 1 where one was refused."""
+def print_results(
+    rows: Sequence[by_hand.RowResult],
+    done: str,
+    json: bool,
+    *,
+    made: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
+    """What became of each of many; ends with 1 where one was refused.
+
+    ``made``: by the row's id, what programs learn besides of what was done.
+    """
     if json:
         print_json(
             [
                 {"id": row.id, "done": row.refusal is None}
                 | ({"code": row.refusal.code, "detail": row.refusal.detail} if row.refusal else {})
+                | dict((made or {}).get(row.id, {}))
                 for row in rows
             ]
         )

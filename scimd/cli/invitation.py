@@ -105,7 +105,7 @@ def create(
 ) -> None:
     """Invite one or many addresses; a line each, and exit code 1 where one was refused."""
 
-    async def work(door: Door, ctx: Context) -> list[Invited]:
+    async def work(door: Door, ctx: Context) -> tuple[list[Invited], dict[str, str]]:
         wish = Wish(
             TeamId((await named.by_name(door, ctx.org_id, "team", team)).id) if team else None,
             RoleName(role),
@@ -113,10 +113,18 @@ def create(
             message,
             _seconds(valid_for),
         )
-        return await inviting.invite(door, ctx, emails, wish)
+        found = await inviting.invite(door, ctx, emails, wish)
+        done = [row.person_id for row in found if row.person_id]
+        return found, await invitation_list.newest_of(door, ctx.org_id, done)
 
-    rows = [by_hand.RowResult(row.email, row.refusal) for row in in_organization(config, org, work)]
-    print_results(rows, "invited", json)
+    invited, newest = in_organization(config, org, work)
+    made = {
+        row.email: {"person_id": row.person_id, "invitation_id": newest.get(row.person_id)}
+        for row in invited
+        if row.person_id
+    }
+    rows = [by_hand.RowResult(row.email, row.refusal) for row in invited]
+    print_results(rows, "invited", json, made=made)
 
 
 def _seconds(text: str | None) -> float | None:

@@ -22,7 +22,6 @@ from scimd.cli.common import (
     said,
 )
 from scimd.config import Config
-from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
 from scimd.org import request_log, sources, tokens
 from scimd.org.sources import NewSource
@@ -33,14 +32,14 @@ app = typer.Typer(name="token", help="Tokens with which identity providers push.
 app.add_typer(token_client.app)
 app.add_typer(token_api.app)
 
+TokenArgument = Annotated[str, typer.Argument(help="The token's id, as listed.")]
+
 
 @app.command("create")
 def create(
-    source: Annotated[str, typer.Option(help="The SCIM source; made if it is new.")],
+    source: token_client.SourceOption,
     org: OrgOption = None,
-    profile: Annotated[
-        str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
-    ] = "default",
+    profile: token_client.ProfileOption = "default",
     name: Annotated[str | None, typer.Option(help="What lists call the token.")] = None,
     expires: Annotated[
         str | None, typer.Option(help="After how long, such as 90d; never without it.")
@@ -56,10 +55,6 @@ def create(
         owner = await organization_for_push(door, loaded, org, source)
         ctx = context(door, owner.id)
         of = await sources.ensure(door, ctx, NewSource(source, kind="scim"))
-        if of.kind != "scim":
-            raise InvalidValue(
-                "--source", f"{source} is read by the connector {of.connector}; nobody pushes to it"
-            )
         until = None if duration is None else door.clock() + duration
         return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until, scope)
 
@@ -101,7 +96,7 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
 
 @app.command("rotate")
 def rotate(
-    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    token_id: TokenArgument,
     overlap: Annotated[str, typer.Option(help="How long the old one works beside the new one.")] = "24h",
     org: OrgOption = None,
     config: ConfigOption = None,
@@ -118,7 +113,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(
-    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    token_id: TokenArgument,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -130,7 +125,7 @@ def revoke(
 
 @app.command("trace")
 def trace(
-    token_id: Annotated[str, typer.Argument(help="The token's id, as listed.")],
+    token_id: TokenArgument,
     lasting: Annotated[str, typer.Option("--for", help="For how long, such as 1h; 7d at most.")] = "1h",
     off: Annotated[bool, typer.Option("--off", help="End it now.")] = False,
     org: OrgOption = None,

@@ -36,17 +36,19 @@ ScopeOption = Annotated[
     list[str] | None,
     typer.Option(help="users:read, users:write, groups:read, groups:write; several times. All without it."),
 ]
+SourceOption = Annotated[str, typer.Option(help="The SCIM source; made if it is new.")]
+ProfileOption = Annotated[
+    str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
+]
 _CLIENT = Annotated[str, typer.Argument(metavar="CLIENT_ID", help="The client's id, as listed.")]
 _EXPIRES = Annotated[str | None, typer.Option(help="When the secret ends, such as 180d; never without it.")]
 
 
 @app.command("create")
 def create(
-    source: Annotated[str, typer.Option(help="The SCIM source; made if it is new.")],
+    source: SourceOption,
     org: OrgOption = None,
-    profile: Annotated[
-        str, typer.Option(help="rfc, okta, entra, onelogin, jumpcloud, google, ping, keycloak, authentik.")
-    ] = "default",
+    profile: ProfileOption = "default",
     name: Annotated[str | None, typer.Option(help="What lists call the client.")] = None,
     scope: ScopeOption = None,
     expires: _EXPIRES = None,

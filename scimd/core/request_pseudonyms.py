@@ -17,6 +17,7 @@ import orjson
 from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
+from scimd.core.resource import PARAMETERS
 
 #: What stands for every password.
 PASSWORD: Final = "(password)"  # noqa: S105
@@ -54,19 +55,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
 _ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
-_PARAMETERS = {
-    name.lower(): name
-    for name in (
-        "filter",
-        "sortBy",
-        "sortOrder",
-        "startIndex",
-        "count",
-        "attributes",
-        "excludedAttributes",
-        "cursor",
-    )
-}
+_PARAMETERS = {name.lower(): name for name in PARAMETERS}
 
 
 def canonical_words(kinds: Iterable[ResourceKind] = KINDS) -> Iterator[str]:

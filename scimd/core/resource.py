@@ -18,6 +18,10 @@ import orjson
 from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
 
+#: The parameters of a query (RFC 7644 §3.4.2, §3.9; RFC 9865 §2).
+PARAMETERS = frozenset(
+    ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes", "cursor")
+)
 _NAMES = re.compile(r"[a-z$][\w-]*")
 _ID_AT = len(b',"id":"')
 _ADDED = ("schemas", "id", "meta", "groups", "members")

@@ -8,7 +8,7 @@ after a lost answer of the mail server, can be told from a second mail.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -174,14 +174,9 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
     ).first()
     if found is None or not (_comes_back(found, person) or _comes_in(person)):
         return None
-    return Delivery(
-        org_id=tx.org_id,
-        org_slug=person.slug,
-        organization=person.organization,
-        id=row.id,
+    return replace(
+        _to(tx, row, person),
         template="invitation",
-        person_id=PersonId(row.person_id),
-        display_name=person.display_name,
         address=found.address,
         link=Link(rules.PURPOSE, tx.org_id, found.id, found.generation, "mail"),
         expires_at=found.expires_at,
@@ -190,6 +185,20 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
         team=person.team,
         role=person.role or person.primary_role,
         projects=projects_of(tx.conn, tx.org_id, PersonId(row.person_id)),
+    )
+
+
+def _to(tx: Tx, row: Any, person: Any) -> Delivery:
+    """A mail to a person, by their name and in their language; what it tells is still to be added."""
+    return Delivery(
+        org_id=tx.org_id,
+        org_slug=person.slug,
+        organization=person.organization,
+        id=row.id,
+        template=row.template,
+        person_id=PersonId(row.person_id),
+        display_name=person.display_name,
+        address=row.address,
         language=correspondence.language(tx.conn, person, person.settings),
     )
 
@@ -217,36 +226,17 @@ def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:
     theirs = found.address if found is not None and found.address else person.sign_in_address
     if found is None or theirs != row.address or person.status == Status.INACTIVE:
         return None
-    return Delivery(
-        org_id=tx.org_id,
-        org_slug=person.slug,
-        organization=person.organization,
-        id=row.id,
-        template=row.template,
-        person_id=PersonId(row.person_id),
-        display_name=person.display_name,
-        address=row.address,
+    return replace(
+        _to(tx, row, person),
         link=Link(found.purpose, tx.org_id, found.id, found.generation, "mail"),
         expires_at=found.expires_at,
         told={"first": not person.accepted},  # they have never come in: they learn that they were added
-        language=correspondence.language(tx.conn, person, person.settings),
     )
 
 
 def _notice(tx: Tx, row: Any, person: Any) -> Delivery:
     """Always wanted: what it tells has happened. It goes to the address as it was then."""
-    return Delivery(
-        org_id=tx.org_id,
-        org_slug=person.slug,
-        organization=person.organization,
-        id=row.id,
-        template=row.template,
-        person_id=PersonId(row.person_id),
-        display_name=person.display_name,
-        address=row.address,
-        told=row.params,
-        language=correspondence.language(tx.conn, person, person.settings),
-    )
+    return replace(_to(tx, row, person), told=row.params)
 
 
 def _notification(tx: Tx, row: Any) -> Delivery | None:

@@ -12,7 +12,7 @@ from scimd.core.people import TokenId
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, organizations, sources
-from scimd.org.tokens import TokenHolder, holder_of, source_opens
+from scimd.org.tokens import HOLDER_COLUMNS, TokenHolder, holder_of, source_opens
 from scimd.org.tx import Door
 
 
@@ -32,14 +32,7 @@ _SPEAKER = Prepared(
         jwt_issuers.c.id,
         jwt_issuers.c.config,
         jwt_issuers.c.last_used_at,
-        sources.c.id.label("source_id"),
-        sources.c.name.label("source_name"),
-        sources.c.state,
-        sources.c.ended_at,
-        organizations.c.id.label("org_id"),
-        organizations.c.slug,
-        organizations.c.seats_on_scim,
-        organizations.c.generation,
+        *HOLDER_COLUMNS,
     )
     .join(sources, (sources.c.org_id == jwt_issuers.c.org_id) & (sources.c.id == jwt_issuers.c.source_id))
     .join(organizations, organizations.c.id == jwt_issuers.c.org_id)

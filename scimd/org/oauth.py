@@ -24,7 +24,7 @@ from scimd.db.tables import access_tokens, oauth_clients, oauth_secrets, organiz
 from scimd.org import permissions
 from scimd.org.generation import bump
 from scimd.org.secrets import ACCESS_TOKEN, CLIENT_SECRET, is_secret, new_secret, token_hash
-from scimd.org.tokens import TokenHolder, holder_of, scim_source, source_opens
+from scimd.org.tokens import HOLDER_COLUMNS, SOURCE_COLUMNS, TokenHolder, holder_of, scim_source, source_opens
 from scimd.org.tx import Actor, Context, Door, Tx
 
 #: So that a secret is changed without a gap, and no forgotten third one is left behind.
@@ -248,12 +248,6 @@ def _record(row: Any, secrets: Sequence[SecretRecord]) -> ClientRecord:
 
 # ------------------------------------------------------------------------------ fetching a token
 
-_SOURCE = (
-    sources.c.id.label("source_id"),
-    sources.c.name.label("source_name"),
-    sources.c.state,
-    sources.c.ended_at,
-)
 _client_of = oauth_clients.c
 _SECRET_PROOF = Prepared(
     select(
@@ -265,7 +259,7 @@ _SECRET_PROOF = Prepared(
         _client_of.name,
         _client_of.scopes,
         _client_of.revoked_at.label("client_revoked_at"),
-        *_SOURCE,
+        *SOURCE_COLUMNS,
     )
     .join(
         oauth_clients,
@@ -351,11 +345,7 @@ _PROOF = Prepared(
         _client_of.profile,
         _client_of.revoked_at,
         _client_of.last_used_at,
-        *_SOURCE,
-        organizations.c.id.label("org_id"),
-        organizations.c.slug,
-        organizations.c.seats_on_scim,
-        organizations.c.generation,
+        *HOLDER_COLUMNS,
     )
     .join(
         oauth_clients,

@@ -42,8 +42,10 @@ class Holder:
     address: str | None
     roles: tuple[RoleName, ...]
     permissions: frozenset[str]
-    #: What the contexts that it gives carry: the door by which it came, the request's Idempotency-Key.
+    #: What the contexts that it gives carry: the door by which it came, the request's id (else a new
+    #: one) and its Idempotency-Key.
     via: DoorName = field(default="web", kw_only=True)
+    correlation_id: str | None = field(default=None, kw_only=True)
     once: Claim | None = field(default=None, kw_only=True)
 
     @property
@@ -55,7 +57,7 @@ class Holder:
 
     def context(self, door: Door, via: DoorName | None = None) -> Context:
         """A context in which the caller acts."""
-        correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
+        correlation_id = self.correlation_id or uuid7(door.clock(), secrets.token_bytes(10))
         return Context(
             self.org_id,
             self.actor(),

@@ -227,6 +227,21 @@ def _record(row: Row[Any]) -> TokenRecord:
 
 # ------------------------------------------------------------------------------ proving
 
+#: What ``source_opens`` asks of a credential's row.
+SOURCE_COLUMNS = (
+    sources.c.id.label("source_id"),
+    sources.c.name.label("source_name"),
+    sources.c.state,
+    sources.c.ended_at,
+)
+#: What ``holder_of`` asks of it.
+HOLDER_COLUMNS = (
+    *SOURCE_COLUMNS,
+    organizations.c.id.label("org_id"),
+    organizations.c.slug,
+    organizations.c.seats_on_scim,
+    organizations.c.generation,
+)
 _PROOF = Prepared(
     select(
         tokens.c.id,
@@ -237,14 +252,7 @@ _PROOF = Prepared(
         tokens.c.revoked_at,
         tokens.c.last_used_at,
         tokens.c.trace_until,
-        sources.c.id.label("source_id"),
-        sources.c.name.label("source_name"),
-        sources.c.state,
-        sources.c.ended_at,
-        organizations.c.id.label("org_id"),
-        organizations.c.slug,
-        organizations.c.seats_on_scim,
-        organizations.c.generation,
+        *HOLDER_COLUMNS,
     )
     .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
     .join(organizations, organizations.c.id == tokens.c.org_id)

@@ -12,12 +12,17 @@ from scimd.core.people import Document
 from scimd.scim.errors import invalid_syntax, invalid_value
 from scimd.scim.values import Rules, refuse_unknown, taken
 
+_BOM = b"\xef\xbb\xbf"
 #: Deeper than any SCIM message, and far from any recursion limit.
 MAX_DEPTH = 32
 
 
 def parse(body: bytes) -> Document:
-    """A request's body as a JSON object, bounded in depth before it is parsed."""
+    """A request's body as a JSON object, bounded in depth before it is parsed.
+
+    A byte order mark before it is passed over (RFC 8259 §8.1): .NET's writers set one.
+    """
+    body = body.removeprefix(_BOM)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise invalid_syntax(f"The body nests deeper than {MAX_DEPTH} levels.")
     try:

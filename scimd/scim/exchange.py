@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.people import Document
-from scimd.core.resource import Projection, View
+from scimd.core.resource import PARAMETERS, Projection, View
 from scimd.http import limits
 from scimd.http.whole import Whole
 from scimd.org.keyset import Position
@@ -31,18 +31,6 @@ _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 MAX_NAMES = 200
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
-PARAMETERS = frozenset(
-    (
-        "filter",
-        "sortBy",
-        "sortOrder",
-        "startIndex",
-        "count",
-        "attributes",
-        "excludedAttributes",
-        "cursor",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)

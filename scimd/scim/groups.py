@@ -51,7 +51,10 @@ async def replace(ex: Exchange) -> web.Response:
 
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Groups/{id}: 204, unless the profile or a projection asks for the resource."""
-    operations = patch.operations_of(await ex.body(GROUP, "patch"), ex.settings.max_operations)
+    given = await ex.body(GROUP, "patch")
+    operations = patch.operations_of(
+        given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
+    )
     rest, members = members_patch.split(operations, ex.rules)
 
     def document(stored: Document) -> Document:

@@ -54,11 +54,13 @@ class PatchRules:
 
     ``create_missing``: a value filter that matches nothing creates what it describes, instead of
     noTarget. ``remove_listed``: a remove with a value takes away the listed values, not all of them.
+    ``allow_none``: a message without any operation changes nothing, instead of invalidSyntax.
     """
 
     values: Rules = field(default_factory=Rules)
     create_missing: bool = True
     remove_listed: bool = True
+    allow_none: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,13 @@ class Target:
 # ------------------------------------------------------------------------------ reading a message
 
 
-def operations_of(body: Mapping[str, Any], at_most: int) -> tuple[Operation, ...]:
+def operations_of(
+    body: Mapping[str, Any], at_most: int, *, allow_none: bool = False
+) -> tuple[Operation, ...]:
     """The operations of a PatchOp message; its keys and ``op`` in any case."""
     keys = {key.lower(): value for key, value in body.items()}
     many = keys.get("operations")
-    if not isinstance(many, list) or not many:
+    if not isinstance(many, list) or not (many or allow_none):
         raise invalid_syntax("Operations: an array with at least one operation is wanted.")
     if len(many) > at_most:
         raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")

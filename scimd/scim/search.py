@@ -9,11 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from scimd.core.attributes import GROUP
-from scimd.core.resource import Resources, StoredGroup, render_group, render_list
+from scimd.core.resource import PARAMETERS, Resources, StoredGroup, render_group, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
 from scimd.scim.errors import ScimError, invalid_value
-from scimd.scim.exchange import PARAMETERS, Exchange, answer
+from scimd.scim.exchange import Exchange, answer
 from scimd.scim.listing import Pages, list_query
 
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]

@@ -56,7 +56,9 @@ async def replace(ex: Exchange) -> web.Response:
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
     given = await ex.body(ex.users, "patch")
-    operations = patch.operations_of(given, ex.settings.max_operations)
+    operations = patch.operations_of(
+        given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
+    )
 
     def change(stored: Document) -> Document:
         return patch.apply(ex.users, stored, operations, ex.profile.rules)

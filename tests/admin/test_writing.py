@@ -371,7 +371,7 @@ async def _approved(acme: Site, person_id: str) -> None:
         (row,) = (await admin.get("/approvals")).json["items"]
         assert (row["organization"], row["address"]) == ("acme", "ann@acme.example")
         results = (await admin.post("/approvals/approve", body)).json["results"]
-        assert [each["status"] for each in results] == [200, 404]
+        assert [each["status"] for each in results] == [204, 404]
         assert (await admin.get("/approvals")).json["items"] == []
         assert (await admin.post(f"/approvals/acme/{person_id}/approve")).status == 204
         assert (await admin.get(f"/users/{person_id}")).status == 404

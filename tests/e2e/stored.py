@@ -7,6 +7,8 @@ import sqlite3
 
 import psycopg
 
+from tests.support.patience import AT_MOST_S
+
 
 def count(database: str, table: str) -> int:
     """How many rows a table has."""
@@ -16,7 +18,7 @@ def count(database: str, table: str) -> int:
             row = connection.execute(query.encode()).fetchone()
             assert row is not None
             return int(row[0])
-    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=30)) as file:
+    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=AT_MOST_S)) as file:
         return int(file.execute(query).fetchone()[0])
 
 
@@ -35,6 +37,6 @@ def _change(database: str, statement: str) -> None:
         with psycopg.connect(database) as connection:
             connection.execute(statement.encode())
         return
-    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=30)) as file:
+    with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"), timeout=AT_MOST_S)) as file:
         file.execute(statement)
         file.commit()

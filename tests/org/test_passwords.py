@@ -10,6 +10,8 @@ import pytest
 from scimd.core.errors import WeakPassword
 from scimd.org import passwords
 
+pytestmark = pytest.mark.usefixtures("real_passwords")
+
 KNOWN = ("dana.lee@acme.example", "Dana Lee", "Acme Holdings", "acme", "scimd")
 
 

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from scimd.core.errors import PoolLimitReached, Refusal
-from scimd.core.people import LicenceId, PersonId, ProjectId
+from scimd.core.people import InvitationId, LicenceId, PersonId, ProjectId, RoleName
+from scimd.core.roles import MANAGER, MEMBER, USER, OrgRole
 from scimd.db import tables as t
-from scimd.org import assignments, gates, inviting, merging, named, pools, project_upkeep, reads
+from scimd.org import (
+    assignments,
+    custom_roles,
+    gates,
+    importing,
+    invitations,
+    inviting,
+    linking,
+    local_people,
+    merging,
+    moving,
+    named,
+    organizations,
+    pools,
+    project_upkeep,
+    reads,
+)
 from scimd.org.inviting import Wish
+from scimd.org.local_people import NewPerson
+from scimd.org.organizations import NewOrganization
+from scimd.org.tx import Actor
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house, user
 
@@ -221,6 +242,107 @@ async def test_who_may_not_come_in_takes_none(database_url: str) -> None:
         assert (await held(acme, apollo), await waits(acme, apollo)) == ([], [])
         page = await reads.show_person(acme.door, acme.org_id, ann)
         assert "none of a limited number while not_approved" in {each.why for each in page.standing.reasons}
+        await sound(acme)
+
+
+# ------------------------------------------------------------------------------ the other doors
+
+
+async def _restore(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    await gates.delete(acme.door, acme.as_admin(), ann)
+    await _fill(acme, apollo)
+    await gates.restore(acme.door, acme.as_admin(), ann)
+
+
+async def _role(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    """A Manager's projects are dormant, and come back with the role User (P4)."""
+    await assignments.set_role(acme.door, acme.as_admin(), ann, MANAGER)
+    await _fill(acme, apollo)
+    await assignments.set_role(acme.door, acme.as_admin(), ann, USER)
+
+
+async def _enable(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    await gates.disable(acme.door, acme.as_admin(), ann)
+    await _fill(acme, apollo)
+    await gates.enable(acme.door, acme.as_admin(), ann)
+
+
+async def _merge(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    """The kept one is given what lay dormant at the other."""
+    ctx = acme.as_admin()
+    await gates.deactivate(acme.door, ctx, ann)
+    (fay,) = await inviting.invite(acme.door, ctx, ["fay@home.example"], Wish(projects={apollo: MEMBER}))
+    (invitation,) = await acme.rows(t.invitations, status="pending")
+    await invitations.withdraw(acme.door, ctx, InvitationId(invitation.id))
+    await _fill(acme, apollo)
+    await merging.merge(acme.door, ctx, await added(acme, "eve"), fay.person_id or ann)
+
+
+async def _import(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    plan = await importing.plan(
+        acme.door, acme.as_admin(), "email,projects\nzoe@home.example,Apollo\n", "add"
+    )
+    (row,) = await importing.apply(acme.door, acme.as_admin(), plan.sealed)
+    if row.refusal:
+        raise row.refusal
+
+
+async def added(acme: House, name: str, *projects: ProjectId) -> PersonId:
+    new = NewPerson(f"{name}@home.example", projects=dict.fromkeys(projects, MEMBER) or None)
+    return await local_people.add(acme.door, acme.as_admin(), new)
+
+
+async def _fill(acme: House, apollo: ProjectId) -> None:
+    await added(acme, "bob", apollo)
+
+
+@pytest.mark.parametrize("through", [_restore, _role, _enable, _merge, _import])
+async def test_hand_that_brings_somebody_in_is_told_the_figures(database_url: str, through: Any) -> None:
+    """P6 at every door: refused whole, and nothing is changed."""
+    async with house(database_url) as acme:
+        apollo = await project_upkeep.create(acme.door, acme.as_admin(), "Apollo", 1)
+        ann = await added(acme, "ann", apollo)
+        with pytest.raises(PoolLimitReached, match="1 of 1 used"):
+            await through(acme, ann, apollo)
+        (held_by,) = await held(acme, apollo)
+        assert held_by in ("ann", "bob")
+        await sound(acme)
+
+
+async def test_move_into_an_organization_whose_default_project_is_full(database_url: str) -> None:
+    async with house(database_url) as acme:
+        operator = Actor("operator", "", "root")
+        beta = await organizations.create(acme.door, NewOrganization("beta"), operator)
+        there = replace(acme.as_admin(), org_id=beta.id, actor=operator)
+        (general,) = await project_upkeep.list_projects(acme.door, beta.id)
+        await project_upkeep.change(acme.door, there, general.id, limit=0)
+        ann = await added(acme, "ann")
+        with pytest.raises(PoolLimitReached, match="'General' reached: 0 of 0 used"):
+            await moving.move(acme.door, replace(acme.as_admin(), actor=operator), ann, "beta")
+        assert (await acme.person(ann)).deleted_at is None
+
+
+async def test_what_a_role_or_a_link_wakes_for_many_waits(database_url: str) -> None:
+    """Nobody is at hand to be told: the first have it, the others wait."""
+    async with house(database_url) as acme:
+        apollo = await project_upkeep.create(acme.door, acme.as_admin(), "Apollo", 2)
+        ctx = acme.as_admin()
+        clerk = OrgRole(RoleName("clerk"), "Clerk", frozenset(), may_hold_projects=False)
+        await custom_roles.create(acme.door, ctx, clerk)
+        for name in ("ann", "bob", "cid"):
+            person_id = await added(acme, name)
+            await assignments.set_role(acme.door, ctx, person_id, clerk.name)
+            await assignments.set_project(acme.door, ctx, person_id, apollo)
+        assert await held(acme, apollo) == []
+        await custom_roles.change(acme.door, ctx, replace(clerk, may_hold_projects=True))
+        await sound(acme)
+        assert (len(await held(acme, apollo)), len(await waits(acme, apollo))) == (2, 1)
+        acme.scim = await acme.source("entra", config={"rule": RULES})
+        (dan,) = await some(acme, "dan")
+        await acme.group("apollo", dan)
+        eve = await added(acme, "eve")
+        await linking.link(acme.door, ctx, eve, "entra", "x-dan")
+        assert (await waits(acme, apollo))[1:] == ["eve"]
         await sound(acme)
 
 

@@ -184,6 +184,23 @@ async def test_i5_resend_copy_link_and_edit(acme: Installation) -> None:
     assert kinds.count("invitation.link_copied") == 2
 
 
+async def test_i5_whoever_declined_is_invited_again_also_where_a_source_has_them(acme: Installation) -> None:
+    okta = await acme.idp(invite=True)
+    await okta.post("/scim/v2/Users", user_document("dana"))
+    async with acme.browser() as browser:
+        await browser.post(f"{await acme.link('invitation', to='dana@acme.example')}/decline")
+    (old,) = await acme.api.items("/invitations")
+    over = await acme.api.refused("POST", f"/invitations/{old['id']}/resend")
+    assert over["code"] == "invitation_closed"
+    (row,) = await acme.cli("invitation", "create", "dana@acme.example")
+    assert row["done"]
+    assert await _status(acme, row["invitation_id"]) == "pending"
+    assert row["person_id"] == (await acme.user("dana"))["id"]
+    async with acme.browser() as browser:
+        await browser.post(await acme.link("invitation", to="dana@acme.example"), password=PASSWORD)
+    assert (await acme.user("dana"))["status"] == "active"
+
+
 async def test_i6_withdraw_delete_and_resend_in_bulk(acme: Installation) -> None:
     ids = await _invite(acme, "ann", "bob", "cat", "dot")
     rows = await acme.api.many("/invitations/withdraw", [{"id": each} for each in (*ids[:2], "none")])

@@ -198,7 +198,15 @@ async def test_w7_the_config_is_checked_with_file_key_and_mend(acme: Installatio
         assert str(acme.file) in sentence
         assert said in sentence
     acme.file.write_text(text, "utf-8")
-    await acme.idp()
+    shop = "https://shop.example/seats"
+    await acme.api.patch("/organization", {"get_more_seats_url": shop, "seats_on_scim": "reject"})
+    await acme.idp()  # declared in the file, which does not mention these
+    kept = await acme.cli("org", "show", "acme")
+    assert (kept["get_more_seats_url"], kept["seats_on_scim"], kept["display_name"]) == (
+        shop,
+        "reject",
+        "Acme",
+    )
     exported = tomllib.loads(await acme.said("source", "export", "okta"))
     (organization,) = exported["organization"]
     assert (organization["name"], organization["source"][0]["name"]) == ("acme", "okta")

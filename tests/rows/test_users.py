@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
+from scimd.admin.table import TABLE
 from tests.support.installation import ADMIN, PASSWORD, Installation, text_of, user_document
 
 #: One transparent pixel.
@@ -32,6 +35,10 @@ async def _causes(acme: Installation, who: str) -> tuple[str, list[str]]:
     said = await acme.api.get(f"/users/{row['id']}")
     assert (row["status"], row["causes"]) == (said["status"], said["causes"])
     return row["status"], [cause.partition(":")[0] for cause in row["causes"]]
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 async def test_u1_the_list_has_every_column_and_the_admin_chooses(acme: Installation) -> None:
@@ -623,8 +630,7 @@ async def test_u18_a_partner_approves_and_nobody_else_does(acme: Installation) -
 
 async def test_u19_people_come_from_a_file_as_a_plan(acme: Installation, tmp_path: Path) -> None:
     lines = ("email,display_name,role", "ann@acme.example,Ann,", "no address,Bo,", "cat@acme.example,C,king")
-    csv = "\n".join(lines)
-    plan = await acme.api.post("/imports", {"csv": csv, "how": "invite"})
+    plan = await acme.api.post("/imports", {"csv": "\n".join(lines), "how": "invite"})
     assert [(row["email"], row["action"]) for row in plan["rows"]] == [
         ("ann@acme.example", "invite"), ("no address", "refused"), ("cat@acme.example", "refused"),
     ]  # fmt: skip
@@ -639,6 +645,23 @@ async def test_u19_people_come_from_a_file_as_a_plan(acme: Installation, tmp_pat
     assert [row["action"] for row in plan["rows"]] == ["unchanged", "invite"]
     await acme.cli("user", "import", str(file), "--yes")
     assert (await acme.user("dot"))["status"] == "pending"
+
+
+async def test_u19_every_list_comes_as_csv_and_json(acme: Installation) -> None:
+    await acme.api.post("/users", {"email": "ann@acme.example", "display_name": "=1+1"})
+    lists = [row for row in TABLE if row.is_list and "{" not in row.path and not row.operators_only]
+    assert len(lists) > 15
+    for row in lists:
+        if row.needs == ("partner.approve",):
+            continue
+        for kind in ("csv", "json"):
+            answer = await acme.api.send("GET", f"{row.path}?format={kind}")
+            assert answer.status == 200, (row.path, answer.text)
+            assert f'.{kind}"' in answer.headers["Content-Disposition"], row.path
+    lines = csv_rows((await acme.api.send("GET", "/users?format=csv")).text)
+    assert {line["display_name"] for line in lines} == {ADMIN, "'=1+1"}  # no spreadsheet calculates it
+    (said,) = [row for row in await acme.cli("user", "list") if row["user_name"] == "ann"]
+    assert said["display_name"] == "=1+1"
 
 
 async def test_u20_service_accounts_have_an_owner_and_take_nothing(acme: Installation) -> None:

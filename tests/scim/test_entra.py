@@ -242,3 +242,34 @@ async def test_app_roles_come_as_objects_and_as_json_within_a_string(entra: Clie
         f"/Users/{user.json['id']}", {"op": "Replace", "path": "roles", "value": [{"value": "{no json"}]}
     )
     assert odd.json["roles"] == [{"value": "{no json"}]
+
+
+async def test_single_value_in_a_list_is_that_value(entra: Client) -> None:
+    """``entra.value-in-list``, MicrosoftDocs/azure-docs#42220; what is a list stays one."""
+    path = f"/Users/{(await entra.post('/Users', NEW)).json['id']}"
+    boxed = [{"$ref": None, "value": "User X"}]
+    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    reply = await entra.patch(
+        path,
+        {"op": "Replace", "path": "displayName", "value": boxed},
+        {"op": "Replace", "path": "name.givenName", "value": boxed},
+        {"op": "Replace", "path": f"{enterprise}:department", "value": boxed},
+        {"op": "Replace", "path": "active", "value": [{"$ref": None, "value": "False"}]},
+        {"op": "Replace", "path": "roles", "value": [{"$ref": None, "value": "Admin"}]},
+    )
+    assert reply.status == 200, reply.raw
+    said = reply.json
+    assert (said["displayName"], said["name"]["givenName"], said["active"]) == ("User X", "User X", False)
+    assert (said[enterprise]["department"], said["roles"][0]["value"]) == ("User X", "Admin")
+
+
+async def test_validators_patch_of_no_operation_is_done(scimd: Installation) -> None:
+    """scimmyjs/scimmy#59: Microsoft's SCIM Validator sends it; RFC 7644 wants one operation at least."""
+    org = await scimd.organization("acme")
+    entra, other = [await scimd.client(org, profile=profile) for profile in ("entra", "default")]
+    user, group = (await entra.post("/Users", NEW)).json, (await entra.post("/Groups", GROUP)).json
+    for path, status in ((f"/Users/{user['id']}", 200), (f"/Groups/{group['id']}", 204)):
+        tag = (await entra.get(path)).headers["ETag"]
+        assert (await entra.patch(path)).status == status
+        assert (await entra.get(path)).headers["ETag"] == tag
+        assert (await other.patch(path)).status == 400

@@ -141,6 +141,62 @@ async def test_google_probes_creates_suspends_and_deletes(scimd: Installation, p
     assert (await client.delete(path)).status == 204
 
 
+@profiles("onelogin")
+async def test_onelogins_template_as_its_customers_paste_it(scimd: Installation, profile: str) -> None:
+    """``onelogin.manager-id``: SCIM 1.1's manager; active as text, no id, placeholders left empty."""
+    client = await client_of(scimd, profile)
+    enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+    body = {
+        **person("dana", active="true", id=None, meta={"resourceType": "User"}, title=""),
+        enterprise: {"department": "R&D", "manager": {"managerId": "26118915", "displayName": "Boss B"}},
+    }
+    made = (await client.post("/Users", body)).json
+    assert (made["active"], made[enterprise]["manager"]["value"]) == (True, "26118915")
+    body[enterprise]["manager"] = {"managerId": "", "displayName": " "}
+    put = await client.put(f"/Users/{made['id']}", body)
+    assert (put.status, put.json[enterprise]) == (200, {"department": "R&D"})
+    old = {"schemas": ["urn:scim:schemas:core:1.0"], "userName": "erin", "name": {"givenName": "Erin"}}
+    assert (await client.post("/Users", old)).status == 201
+
+
+@profiles("ping")
+async def test_pings_two_primaries_are_one_and_its_filters_are_read(
+    scimd: Installation, profile: str
+) -> None:
+    """``ping.two-primaries``; the look-ups that its connectors begin with."""
+    client = await client_of(scimd, profile)
+    mails = [
+        {"value": "dana@example.com", "type": kind, "primary": primary}
+        for kind, primary in (("work", True), ("home", "true"))
+    ]
+    made = (await client.post("/Users", {**person("dana"), "emails": mails})).json
+    assert [each.get("primary") for each in made["emails"]] == [True, None]
+    assert [each["value"] for each in made["emails"]] == ["dana@example.com"] * 2
+    for text in ('username Eq "dana@example.com"', 'emails eq "dana@example.com"'):
+        assert (await look_up(client, "/Users", text))["Resources"][0]["id"] == made["id"]
+
+
+@profiles("jumpcloud")
+async def test_jumpcloud_adds_again_whoever_is_there(scimd: Installation, profile: str) -> None:
+    """Infisical/infisical#2138: repeated adds are no fault, and no change."""
+    client = await client_of(scimd, profile)
+    dana = await client.user("dana")
+    team = (await client.group("Team"))["id"]
+    add = {"op": "add", "path": "members", "value": [{"value": dana["id"]}]}
+    tags = [(await client.patch(f"/Groups/{team}", add)).headers["ETag"] for _ in range(3)]
+    assert (len(set(tags)), await members_of(client, team)) == (1, [dana["id"]])
+
+
+@profiles("google")
+async def test_google_looks_up_without_a_count(scimd: Installation, profile: str) -> None:
+    """grokability/snipe-it#12642: a filter and startIndex, no count."""
+    client = await client_of(scimd, profile)
+    dana = await client.user("dana@example.com")
+    query = {"filter": 'userName eq "dana@example.com"', "startIndex": "1"}
+    found = (await client.get("/Users", params=query)).json
+    assert (found["totalResults"], found["Resources"][0]["id"]) == (1, dana["id"])
+
+
 @profiles("authentik")
 async def test_authentik_patches_whole_groups_and_members_one_by_one(
     scimd: Installation, profile: str

@@ -1,17 +1,20 @@
-"""A process of its own that syncs: ``python -m tests.sync.runner URL BATCH INSIDE_S BETWEEN_S LEASE_S``.
+"""A process of its own that syncs: ``python -m tests.sync.runner URL BATCH INSIDE_S BETWEEN_S``.
 
 Says ``inside`` on standard output within each batch's transaction and ``between`` after it, and waits
-there for so long, that a test can meet it. Ends with the run's state, or what it was refused with.
+there for so long, that a test can meet it; between batches until SIGUSR1 at the latest. Ends with the
+run's state, or what it was refused with.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import threading
 import time
 
 from scimd.core.errors import Refusal
-from scimd.org import leases, plan_batches, sources
+from scimd.org import plan_batches, sources
 from scimd.org.leases import Lease
 from scimd.org.runs import RunId
 from scimd.org.tx import Tx
@@ -20,12 +23,10 @@ from scimd.sync.apply import Progress
 from tests.sync.world import opened
 
 
-async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s: float) -> None:
+async def main(url: str, batch: int, inside_s: float, between_s: float) -> None:
     plan_batches.BATCH = batch
-    sync_run.LEASE_S = lease_s
-    for function in (leases.take, leases.hold):
-        assert function.__kwdefaults__ is not None
-        function.__kwdefaults__["for_s"] = lease_s
+    go_on = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: go_on.set())
     original = plan_batches.apply_batch
 
     def slow(tx: Tx, run_id: RunId, lease: Lease, *, size: int = batch) -> plan_batches.Batch:
@@ -36,7 +37,7 @@ async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s:
     def report(progress: Progress) -> None:
         if progress.stage == "applying":
             print("between", flush=True)
-            time.sleep(between_s)
+            go_on.wait(between_s)
 
     plan_batches.apply_batch = slow
     async with opened(url) as door:
@@ -48,4 +49,4 @@ async def main(url: str, batch: int, inside_s: float, between_s: float, lease_s:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:6])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:5])))

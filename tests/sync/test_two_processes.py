@@ -21,6 +21,7 @@ from scimd.org import leases, runs, sources
 from scimd.org.runs import RunRecord
 from scimd.org.tx import Door
 from scimd.sync import run as sync_run
+from tests.e2e.stored import let_leases_run_out
 from tests.support.database import ready
 from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import opened, organization, state_of
@@ -55,10 +56,8 @@ async def acme(url: str, folder: Path) -> AsyncIterator[tuple[Door, OrgId]]:
         yield door, await organization(door, source)
 
 
-async def begun(
-    url: str, *, inside_s: float = 0, between_s: float = 0, lease_s: float = 30
-) -> asyncio.subprocess.Process:
-    numbers = [str(number) for number in (BATCH, inside_s, between_s, lease_s)]
+async def begun(url: str, *, inside_s: float = 0, between_s: float = 0) -> asyncio.subprocess.Process:
+    numbers = [str(number) for number in (BATCH, inside_s, between_s)]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.sync.runner", url, *numbers, stdout=asyncio.subprocess.PIPE
     )
@@ -117,10 +116,11 @@ async def test_killed_in_mid_apply_another_process_ends_in_the_same_state(
     directory(tmp_path, 150)
     expected = await undisturbed(f"sqlite:///{tmp_path / 'expected.db'}", tmp_path)
     async with acme(database_url, tmp_path) as (door, org_id):
-        process = await begun(database_url, inside_s=0.05, lease_s=2)
+        process = await begun(database_url, inside_s=0.05)
         await until(process, "inside", batches)
         process.send_signal(signal.SIGKILL)
         await process.wait()
+        let_leases_run_out(database_url)
         (cut_off,) = await runs.list_runs(door, org_id)
         assert cut_off.state == "applying"
         assert _comparable(await again(door, org_id)) == _comparable(expected)
@@ -149,15 +149,17 @@ async def test_leader_that_was_stopped_finds_its_late_writes_refused(
     directory(tmp_path, 150)
     expected = await undisturbed(f"sqlite:///{tmp_path / 'expected.db'}", tmp_path)
     async with acme(database_url, tmp_path) as (door, org_id):
-        leader = await begun(database_url, between_s=20, lease_s=1)
+        leader = await begun(database_url, between_s=AT_MOST_S)
         await until(leader, "between")
         await asyncio.sleep(0.5)  # a prolonging that was under way is through: nothing is open now
         leader.send_signal(signal.SIGSTOP)
         try:
             # Somebody else takes over once the lease has run out, and finishes.
+            let_leases_run_out(database_url)
             assert _comparable(await again(door, org_id)) == _comparable(expected)
         finally:
             leader.send_signal(signal.SIGCONT)
+            leader.send_signal(signal.SIGUSR1)
         assert await last(leader) == "LeaseLost"
         assert _comparable(await door.read(lambda conn: state_of(conn, org_id))) == _comparable(expected)
         created = [row for row in await _events(door) if row.kind == "person.created"]

@@ -15,6 +15,7 @@ from scimd.core import errors
 from scimd.http import guard, statuses
 from scimd.org import runs
 from scimd.web.security import local_path
+from tests.support.patience import AT_MOST_S
 from tests.web.site import Site, site
 
 ELSEWHERE = [
@@ -145,13 +146,13 @@ async def test_only_forms_are_taken_for_forms(acme: Site) -> None:
 
 
 async def test_form_is_bounded_in_size_and_time(database_url: str) -> None:
-    async with site(database_url, request_timeout=0.5) as acme, acme.browser() as session:
+    async with site(database_url, request_timeout=2) as acme, acme.browser() as session:
         async with session.post("/o/acme/sign-in", data={"address": "x" * 70_000}) as answer:
             assert answer.status == 413
 
         async def slowly() -> AsyncIterator[bytes]:
             yield b"address="
-            await asyncio.sleep(3)
+            await asyncio.sleep(AT_MOST_S)
 
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         async with session.post("/o/acme/sign-in", data=slowly(), headers=headers) as answer:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from scimd.core.attributes import ENTERPRISE_URN
+from scimd.core.attributes import ENTERPRISE_URN, USER
 from scimd.core.people import Document
 from scimd.scim.quirks import Quirk
 
@@ -116,6 +116,44 @@ def _manager(value: Any) -> Any:
     return value
 
 
+def _values_in_lists(body: Document) -> Document:
+    """A single value as a list of one, ``[{"$ref": null, "value": "User X"}]``: the value."""
+    operations = body.get("Operations")
+    if not isinstance(operations, list):
+        return body
+    changed = [_out_of_list(each) for each in operations]
+    if all(new is old for new, old in zip(changed, operations, strict=True)):
+        return body
+    return {**body, "Operations": changed}
+
+
+def _out_of_list(operation: Any) -> Any:
+    if not isinstance(operation, Mapping):
+        return operation
+    path, value = operation.get("path"), operation.get("value")
+    if not (isinstance(path, str) and isinstance(value, list) and len(value) == 1 and _is_single(path)):
+        return operation
+    if not isinstance(value[0], Mapping) or set(value[0]) != {"$ref", "value"}:
+        return operation
+    return {**operation, "value": value[0]["value"]}
+
+
+def _is_single(path: str) -> bool:
+    """Whether it names one plain value: ``displayName``, ``urn:…:User:department``, ``name.givenName``."""
+    uri, _, name = path.rpartition(":")
+    top, _, part = name.partition(".")
+    found = USER.resolve(uri or None, top, part or None)
+    return found is not None and not found.attribute.multi and found.target.type != "complex"
+
+
+VALUE_IN_LIST = Quirk(
+    "entra.value-in-list",
+    date(2026, 11, 1),
+    "https://github.com/MicrosoftDocs/azure-docs/issues/42220",
+    frozenset(("User",)),
+    frozenset(("patch",)),
+    _values_in_lists,
+)
 EXTRA_GROUP_SCHEMA = Quirk(
     "entra.extra-group-schema",
     date(2026, 11, 1),
@@ -142,4 +180,4 @@ ROLES_AS_JSON = Quirk(
     _roles,
 )
 
-QUIRKS = (EXTRA_GROUP_SCHEMA, MANAGER_FORMS, ROLES_AS_JSON)
+QUIRKS = (EXTRA_GROUP_SCHEMA, MANAGER_FORMS, ROLES_AS_JSON, VALUE_IN_LIST)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scimd.scim.patch import PatchRules
-from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta
+from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping
 from scimd.scim.values import Rules
 
 #: Takes what all of them send.
-DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS))
+DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS, *ping.QUIRKS))
 
 #: The letter of RFC 7644: unknown attributes refused, noTarget where a filter matches nothing.
 RFC = Profile(
@@ -23,9 +23,17 @@ PROFILES = {
         DEFAULT,
         RFC,
         Profile("okta", okta.QUIRKS, catalogue="okta"),
-        Profile("entra", entra.QUIRKS),
+        # Microsoft's validator sends a PATCH of no operation, and wants it done: scimmyjs/scimmy#59.
+        Profile("entra", entra.QUIRKS, PatchRules(allow_none=True)),
+        # These four publish little of what they send: each takes what all of them do.
         Profile("onelogin", DEFAULT.quirks),
+        # No quirk of its own (2026-11): it removes members by a list of values without a filter, which
+        # ``PatchRules.remove_listed`` takes, and adds again who is there, which changes nothing
+        # (jumpcloud.com, "Identity Management using a Custom SCIM Integration"; Infisical/infisical#2138).
         Profile("jumpcloud", DEFAULT.quirks),
+        # No quirk of its own (2026-11): it probes by ``/Users?count=1``, looks up by ``userName eq`` with
+        # ``startIndex=1`` and no count, and sends what RFC 7644 has (support.google.com/a, "Automated user
+        # provisioning"; grokability/snipe-it#12642 shows its requests).
         Profile("google", DEFAULT.quirks),
         Profile("ping", DEFAULT.quirks),
         Profile("keycloak", (*DEFAULT.quirks, *keycloak.QUIRKS)),
