@@ -92,7 +92,7 @@ async def jobs(running: Running) -> None:
     await timekeeping.publish_all(door)
     await source_upkeep.due_sources(door)
     await source_upkeep.organizations_with_marks(door)
-    await source_upkeep.organizations_with_free_seats(door)
+    await source_upkeep.organizations_to_promote_in(door)
     assert await api_tokens.authenticate(door, "nothing") is None
 
 
