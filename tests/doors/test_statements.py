@@ -88,11 +88,12 @@ async def jobs(running: Running) -> None:
     door = running.company.door
     await timekeeping.expire_all(door)
     await timekeeping.expire_welcomes(door)
+    await timekeeping.lapse_approvals(door)
     await timekeeping.purge_all(door)
     await timekeeping.publish_all(door)
     await source_upkeep.due_sources(door)
     await source_upkeep.organizations_with_marks(door)
-    await source_upkeep.organizations_with_free_seats(door)
+    await source_upkeep.organizations_to_promote_in(door)
     assert await api_tokens.authenticate(door, "nothing") is None
 
 
