@@ -26,7 +26,7 @@ from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning
-from scimd.org import audit, organizations, promotion, scribes, settle
+from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
@@ -278,7 +278,7 @@ async def serve(
     migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
-        for declared in await organizations.declare(door, config.organization):
+        for declared in await declared_organizations.declare(door, config.organization):
             if declared.held:
                 logger.error("config_change_held", organization=declared.slug, why=declared.held)
             if declared.left_out:

@@ -246,6 +246,7 @@ class Jobs:
     async def _expire(self) -> None:
         await time_jobs.expire_all(self._door)
         await time_jobs.expire_welcomes(self._door)
+        await time_jobs.end_expired_accounts(self._door)
         await time_jobs.lapse_approvals(self._door)
 
     async def _publish(self) -> None:

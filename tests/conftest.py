@@ -23,6 +23,32 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("gate" if config.getoption("markexpr") == "not long" else "long")
 
 
+#: What takes longest, so that no worker begins with it when the others have nothing left to do.
+_LONGEST = (
+    "tests/e2e/",
+    "tests/doors/",
+    "tests/scim/test_machines.py",
+    "tests/scim/test_filters_against_library.py",
+    "tests/scim/test_served_attributes.py",
+    "tests/scim/test_tester.py",
+    "tests/admin/test_matrix.py",
+    "tests/web/test_browser.py",
+    "tests/sync/test_two_processes.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each worker gets a slice of the list (``--dist worksteal``): the longest are the first of each."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    longest = [item for item in items if item.nodeid.startswith(_LONGEST)]
+    others = [item for item in items if not item.nodeid.startswith(_LONGEST)]
+    share = -(-len(others) // workers)
+    items[:] = [
+        item for n in range(workers) for item in (*longest[n::workers], *others[n * share : (n + 1) * share])
+    ]
+
+
 # Typer builds the tree of all commands for each call of its runner, which takes five times the call.
 typer.testing._get_command = functools.cache(typer.main.get_command)
 

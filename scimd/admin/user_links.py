@@ -12,13 +12,14 @@ from scimd.admin.models import Flag, Id, Input, Output, Query, Text
 from scimd.core.errors import (
     NotAllowedNow,
     NotFound,
+    NotUnique,
     OwnAccount,
     PoolLimitReached,
     Protected,
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import linking, merging
+from scimd.org import linking, merging, unmerging
 from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Door
 
@@ -76,6 +77,13 @@ class Merged(Output):
     changes: list[Change] = Field(description="Of a preview; else the audit has them.")
 
 
+class Unmerged(Output):
+    id: str = Field(description="Of the user who was kept.")
+    done: bool = Field(description="False of a preview.")
+    unmerged: str = Field(description="The other's id, which is their own again.")
+    changes: list[Change] = Field(description="Of a preview; else the audit has them.")
+
+
 async def _told(
     call: Call, query: PreviewQuery, work: Callable[[Door], Awaitable[T]]
 ) -> tuple[T, list[Change]]:
@@ -119,6 +127,7 @@ async def merge(call: Call, query: PreviewQuery, body: Other) -> Merged:
     """Make one user of two.
 
     Grants are united, and there is one seat; both ids answer from then on. This user stays who they are.
+    For 30 days `unmerge`, with the other's id, takes it back.
     """
     _, changes = await _told(
         call,
@@ -126,3 +135,16 @@ async def merge(call: Call, query: PreviewQuery, body: Other) -> Merged:
         lambda door: merging.merge(door, call.ctx, PersonId(call.id), PersonId(body.other)),
     )
     return Merged(id=call.id, done=not query.preview, merged=body.other, changes=changes)
+
+
+@endpoint("POST", "/users/{id}/unmerge", needs=_MANAGE, refuses=(*_REFUSES, NotUnique))
+async def unmerge(call: Call, query: PreviewQuery) -> Unmerged:
+    """Undo a merge, by the id of the user who was merged into another; within 30 days.
+
+    What came from them goes back: sources, memberships, grants by hand, gates. What the other got since
+    stays. Their password is gone; a link to set one goes by mail.
+    """
+    kept, changes = await _told(
+        call, query, lambda door: unmerging.unmerge(door, call.ctx, PersonId(call.id))
+    )
+    return Unmerged(id=kept, done=not query.preview, unmerged=call.id, changes=changes)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from scimd.admin.audit import AuditEntry
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Flag, Id, Input, Listed, ListQuery, Name, Output, Search, Text
+from scimd.admin.models import Flag, Id, Input, Listed, ListQuery, Moment, Name, Output, Search, Text
 from scimd.core.errors import (
     InvalidValue,
     NotAllowedNow,
@@ -65,6 +65,7 @@ class User(Output):
     created_at: datetime
     created_by: str
     changed_at: datetime
+    expires_at: datetime | None = Field(description="Of a service account; null: it does not end.")
     deleted_at: datetime | None = Field(description="Deleted, and restorable for 30 days.")
 
 
@@ -232,12 +233,14 @@ class NewService(Input):
     display_name: Name
     owner: Name = Field(description="Who answers for it.")
     role: Name = USER
+    expires_at: Moment | None = Field(None, description="Null: never.")
 
 
 class UserChange(Input):
     user_name: Text | None = Field(None, description="Small letters, digits, dashes.")
     display_name: Text | None = Field(None, description="Null: the address stands in its place.")
     email: Text | None = Field(None, description="The person confirms it; until then it is unproved.")
+    expires_at: Moment | None = Field(None, description="Of a service account; null: it does not end.")
 
 
 class UserQuery(ListQuery):
@@ -330,7 +333,9 @@ async def add_service(call: Call, body: NewService) -> User:
     It has no mail, no password and no seat, and no source ever matches it. It is listed among the
     users, as `kind=service`.
     """
-    new = NewServiceAccount(body.user_name, body.display_name, body.owner, RoleName(body.role))
+    new = NewServiceAccount(
+        body.user_name, body.display_name, body.owner, RoleName(body.role), body.expires_at
+    )
     return await _shown(call, await local_people.add_service_account(call.door, call.ctx, new))
 
 
@@ -351,7 +356,7 @@ async def change(call: Call, body: UserChange) -> UserPage:
     for name in ("user_name", "email"):
         if name in given and given[name] is None:
             raise InvalidValue(name, "cannot be emptied")
-    wanted = Edit(given.get("user_name", UNSET), given.get("display_name", UNSET), given.get("email", UNSET))
+    wanted = Edit(**{name: given.get(name, UNSET) for name in UserChange.model_fields})
     await local_people.edit(call.door, call.ctx, PersonId(call.id), wanted, call.unchanged(UserPage.of_page))
     return await _page(call)
 

@@ -26,7 +26,7 @@ from scimd import app, config, log
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import admin_reads, by_hand, organizations, runs, sources
+from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
@@ -227,7 +227,7 @@ async def organization_for_push(
         )
         if name not in known or source in {each.name for each in declared[name].source}.difference(there):
             app.prove(loaded)
-            await organizations.declare(door, [declared[name]])
+            await declared_organizations.declare(door, [declared[name]])
     return await organization(door, slug)
 
 

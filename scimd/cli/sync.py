@@ -26,7 +26,7 @@ from scimd.cli.common import (
 from scimd.cli.run import print_change, summary
 from scimd.config import Config
 from scimd.core.errors import NotFound
-from scimd.org import organizations, run_changes, sources
+from scimd.org import declared_organizations, run_changes, sources
 from scimd.org.run_changes import ChangeRecord
 from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
@@ -119,7 +119,7 @@ async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
         if not declared:
             raise
         composition.prove(config)
-        await organizations.declare(door, declared)
+        await declared_organizations.declare(door, declared)
         return await sources.resolve(door, name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from scimd.cli.common import (
     OrgOption,
     each_person,
     in_organization,
+    lifetime,
     said,
 )
 from scimd.cli.user_import import import_
@@ -86,15 +88,24 @@ def add_service(
     owner: Annotated[str, typer.Option(help="Who answers for it.")],
     display_name: Annotated[str | None, typer.Option(help="Any text.")] = None,
     role: Annotated[str, typer.Option(help="The organization role.")] = USER,
+    expires: Annotated[str | None, typer.Option(help="After how long, such as 90d; else never.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Add a service account: no mail, no password, no seat; no source ever matches it."""
-    new = NewServiceAccount(user_name, display_name or user_name, owner, RoleName(role))
 
-    made = in_organization(config, org, lambda door, ctx: local_people.add_service_account(door, ctx, new))
-    _added(made, json)
+    async def work(door: Door, ctx: Context) -> PersonId:
+        until = _until(door, expires)
+        new = NewServiceAccount(user_name, display_name or user_name, owner, RoleName(role), until)
+        return await local_people.add_service_account(door, ctx, new)
+
+    _added(in_organization(config, org, work), json)
+
+
+def _until(door: Door, expires: str | None) -> datetime | None:
+    span = lifetime(expires, "--expires")
+    return None if span is None else door.clock() + span
 
 
 def _added(person_id: PersonId, json: bool) -> None:
@@ -116,18 +127,22 @@ def edit(
     user_name: Annotated[str | None, typer.Option(help="Small letters, digits, dashes.")] = None,
     display_name: Annotated[str | None, typer.Option(help='Any text; "" for none.')] = None,
     email: Annotated[str | None, typer.Option(help="The new address; the person confirms it.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="Of a service account: after how long, such as 90d, or never.")
+    ] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Change user name, display name or address."""
-    wanted = Edit(
-        UNSET if user_name is None else user_name,
-        UNSET if display_name is None else display_name,
-        UNSET if email is None else email,
-    )
 
     async def work(door: Door, ctx: Context, person_id: PersonId) -> None:
+        wanted = Edit(
+            UNSET if user_name is None else user_name,
+            UNSET if display_name is None else display_name,
+            UNSET if email is None else email,
+            UNSET if expires is None else _until(door, expires),
+        )
         await local_people.edit(door, ctx, person_id, wanted)
 
     each_person(config, org, [who], work, done="changed", json=json)

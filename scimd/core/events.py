@@ -40,6 +40,7 @@ class EventKind(StrEnum):
     PERSON_PURGED = "person.purged"
     PERSON_MOVED = "person.moved"
     PERSON_MERGED = "person.merged"
+    PERSON_UNMERGED = "person.unmerged"
     PERSON_UNLINKED = "person.unlinked"
     GRANT_GIVEN = "grant.given"
     GRANT_TAKEN = "grant.taken"

@@ -86,7 +86,16 @@ def _person_by(key: Any, name: str) -> Prepared:
     mark = select(unsettled.c.person_id).where(
         unsettled.c.org_id == _p.org_id, unsettled.c.person_id == _p.id
     )
-    columns = (_p.id, _p.status, _p.causes, _p.display_name, _p.sign_in_address, _p.roles, _p.team_id)
+    columns = (
+        _p.id,
+        _p.status,
+        _p.causes,
+        _p.display_name,
+        _p.sign_in_address,
+        _p.roles,
+        _p.team_id,
+        _p.expires_at,
+    )
     return Prepared(
         select(*columns, teams.c.name.label("team"), mark.exists().label("unsettled"))
         .outerjoin(teams, (teams.c.org_id == _p.org_id) & (teams.c.id == _p.team_id))
@@ -132,22 +141,23 @@ async def of_address(door: Door, ctx: Context, address: str) -> Access:
 
 async def _access(door: Door, ctx: Context, query: Prepared, key: dict[str, str], said: str) -> Access:
     permissions.require(ctx, READ)
+    now = door.clock()
 
     def body(conn: Connection) -> Access:
         row = query.first(conn, {"org_id": ctx.org_id, **key})
         if row is None:
             raise NotFound("user", said)
         held = _HELD.all(conn, {"org_id": ctx.org_id, "id": row.id})
-        found = _of(row, held)
+        found = _of(row, held, now)
         return _narrowed(conn, ctx.org_id, found) if row.unsettled else found
 
     return await door.read(body)
 
 
-def _of(row: Any, held: Sequence[Any]) -> Access:
+def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
     return Access(
         id=PersonId(row.id),
-        may_enter=row.status == Status.ACTIVE,
+        may_enter=row.status == Status.ACTIVE and (row.expires_at is None or now < row.expires_at),
         status=row.status,
         causes=tuple(row.causes),
         display_name=row.display_name,

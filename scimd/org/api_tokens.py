@@ -297,6 +297,7 @@ _PROOF = Prepared(
         people.c.status,
         people.c.roles,
         people.c.deleted_at,
+        people.c.expires_at.label("person_expires_at"),
         organizations.c.slug,
         organizations.c.name.label("organization"),
         organizations.c.kind.label("org_kind"),
@@ -328,7 +329,7 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
             or (row.expires_at is not None and row.expires_at <= now)
         ):
             return None, False
-        holder = _of_service(row) if row.kind == "service" else _of_person(conn, row)
+        holder = _of_service(row) if row.kind == "service" else _of_person(conn, row, now)
         return holder, row.last_used_at is None or now - row.last_used_at >= _TOUCH_EVERY
 
     holder, stale = await door.read(body)
@@ -341,9 +342,11 @@ def _of_service(row: Any) -> ApiTokenHolder:
     return _holder(row, row.name, (), frozenset(row.permissions))
 
 
-def _of_person(conn: Connection, row: Any) -> ApiTokenHolder | None:
+def _of_person(conn: Connection, row: Any, now: datetime) -> ApiTokenHolder | None:
     if row.status != Status.ACTIVE or row.deleted_at is not None:
         return None
+    if row.person_expires_at is not None and row.person_expires_at <= now:
+        return None  # of a service account
     held = sessions.entitled(conn, row)
     if held is None:
         return None

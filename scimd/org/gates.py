@@ -6,19 +6,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, and_, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
-from scimd.core.people import PersonId
+from scimd.core.people import OrgId, PersonId
 from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.core.standing import Status
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import gates, people
 from scimd.org import by_hand, leaving, merged, permissions, returning
-from scimd.org.tx import Context, Door, Tx
+from scimd.org.tx import Actor, Context, Door, Tx
 
 RESTORABLE_FOR = timedelta(days=30)
 GateKind = Literal["deactivated", "disabled", "deleted"]
@@ -79,6 +81,26 @@ def _open(tx: Tx, person_id: PersonId, kind: GateKind, event: EventKind) -> None
         raise NotAllowedNow(_why_not(tx, row, kind))
     wants_seat_by_hand(tx, person_id)
     tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
+
+
+async def end_expired(door: Door, org_id: OrgId) -> int:
+    """Deactivate the service accounts that have expired; their tokens are dead before. A job."""
+    ctx = Context(org_id, Actor("job", "expiry", "expiry"), "job", "expiry")
+
+    def body(tx: Tx) -> int:
+        due = select(people.c.id).where(people.c.org_id == tx.org_id, expired(tx.now)).order_by(people.c.id)
+        rows = [by_hand.locked(tx, PersonId(each)) for each in tx.conn.execute(due).scalars()]
+        for row in rows:
+            _close(tx, row, "deactivated")
+            tx.touch([PersonId(row.id)])
+        return len(rows)
+
+    return await door.run(ctx, body)
+
+
+def expired(now: datetime) -> ColumnElement[bool]:
+    """Of service accounts that are over, and not written down as such."""
+    return and_(people.c.expires_at <= now, people.c.deleted_at.is_(None), people.c.status == Status.ACTIVE)
 
 
 def lift(tx: Tx, person_id: PersonId, kind: GateKind) -> bool:
@@ -155,17 +177,18 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
             raise NotFound("person", person_id)
         if merged.into(tx.conn, tx.org_id, person_id):
-            raise NotAllowedNow(f"{row.display_name} was merged into another person.")
+            raise NotAllowedNow(f"{row.display_name} was merged into another person. Unmerge them instead.")
         returning.restore(tx, [row])
         if row.owner_source_id is None:
-            _take_address_back(tx, row)
+            take_address_back(tx, row)
         lift(tx, person_id, "deleted")
         wants_seat_by_hand(tx, person_id)
 
     await door.run(ctx, body)
 
 
-def _take_address_back(tx: Tx, row: Row[Any]) -> None:
+def take_address_back(tx: Tx, row: Row[Any]) -> None:
+    """Of somebody local who is back. Raises NotUnique."""
     if row.sign_in_key is None:
         return
     query = select(people.c.display_name).where(

@@ -105,19 +105,6 @@ def _record(row: Any, user: UserRow, now: datetime) -> InvitationRecord:
     )
 
 
-async def list_invitations(
-    door: Door, org_id: OrgId, *, status: str | None = None, limit: int = 100, after: str | None = None
-) -> list[InvitationRecord]:
-    """The newest first, without hidden ones. ``status`` as stored; ``after``: the last id seen."""
-    query = _listed().where(invitations.c.org_id == org_id, invitations.c.hidden_at.is_(None))
-    if status is not None:
-        query = query.where(invitations.c.status == status)
-    if after is not None:
-        query = query.where(invitations.c.id < after)
-    query, now = query.order_by(invitations.c.id.desc()).limit(limit), door.clock()
-    return await door.read(lambda conn: _records(conn, org_id, conn.execute(query).all(), now))
-
-
 async def window(
     door: Door,
     org_id: OrgId,

@@ -181,7 +181,7 @@ async def unlink(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         _must_remain(tx, row, found)
         _to_history(tx, person_id, found)
         if row.owner_source_id == found.id:
-            _own_again(tx, row)
+            own_again(tx, row)
         wish = AssertUser(
             unpack(said.document), said.external_id, entry_name=said.entry_name, run_id=said.seen_run_id
         )
@@ -227,8 +227,8 @@ def _to_history(tx: Tx, person_id: PersonId, source: SourceBook) -> None:
     tx.counts[source.id, "user_count"] -= 1
 
 
-def _own_again(tx: Tx, row: Row[Any]) -> None:
-    """Name and address of the person's own profile, which the source's document had covered."""
+def own_again(tx: Tx, row: Row[Any]) -> None:
+    """Name and address of the person's own profile, which a source's document had covered."""
     if not row.profile:
         return  # the next source's document is followed when the person is settled
     keys = keys_of(row.profile)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -61,6 +62,8 @@ class NewServiceAccount:
     display_name: str
     owner: str
     role: RoleName = USER
+    #: When it ends; None: never.
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Edit:
     user_name: str | Unset = UNSET
     display_name: str | Unset | None = UNSET
     email: str | Unset = UNSET
+    #: Of a service account; None: it does not end.
+    expires_at: datetime | Unset | None = UNSET
 
 
 # ------------------------------------------------------------------------------ adding
@@ -106,7 +111,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
     def body(tx: Tx) -> PersonId:
         if not new.owner.strip():
             raise InvalidValue("owner", "a service account has a person who answers for it")
-        more = {"kind": "service", "accepted": True, "profile": {"owner": new.owner.strip()}}
+        more = {
+            "kind": "service",
+            "accepted": True,
+            "profile": {"owner": new.owner.strip()},
+            "expires_at": _expiry(tx, new.expires_at),
+        }
         person_id = _insert(
             tx, _user_name(tx, new.user_name, None), proper_name(new.display_name) or "", more
         )
@@ -114,6 +124,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
         return person_id
 
     return await door.run(ctx, body)
+
+
+def _expiry(tx: Tx, moment: datetime | None) -> datetime | None:
+    if moment is not None and moment <= tx.now:
+        raise InvalidValue("expires_at", "must be in the future")
+    return moment
 
 
 def one_address(text: object, field: str = "email") -> str:
@@ -241,9 +257,17 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
         values["local_user_name"] = _user_name(tx, wanted.user_name, None)
     if not isinstance(wanted.display_name, Unset):
         values |= _new_name(tx, row, wanted.display_name)
+    if not isinstance(wanted.expires_at, Unset):
+        values |= _new_expiry(tx, row, wanted.expires_at)
     if not isinstance(wanted.email, Unset):
         values |= new_address(tx, row, wanted.email, values.get("profile"))
     return values
+
+
+def _new_expiry(tx: Tx, row: Row[Any], moment: datetime | None) -> dict[str, Any]:
+    if row.kind != "service":
+        raise NotAllowedNow(f"{row.display_name} is a person: only service accounts expire.")
+    return {} if moment == row.expires_at else {"expires_at": _expiry(tx, moment)}
 
 
 def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
@@ -304,10 +328,9 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         .values(**values, changed_at=tx.now)
     )
     shown = [name for name in changed if name not in ("sign_in_key", "address_verified_at")]
-    before = {name: getattr(row, name) for name in shown}
-    tx.record(
-        Event(EventKind.PERSON_UPDATED, "person", person_id, before, {name: changed[name] for name in shown})
-    )
+    before = {name: _as_json(getattr(row, name)) for name in shown}
+    after = {name: _as_json(changed[name]) for name in shown}
+    tx.record(Event(EventKind.PERSON_UPDATED, "person", person_id, before, after))
     tx.touch([person_id])
     if "sign_in_key" in changed:
         sessions.end_for(tx, [person_id], "address changed")
@@ -316,6 +339,10 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
         if row.welcome != "invitation" and not row.accepted:
             owe_set_password(tx, person_id, changed["sign_in_address"])
+
+
+def _as_json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 # ------------------------------------------------------------------------------ passwords

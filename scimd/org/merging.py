@@ -63,16 +63,21 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
         by_hand.not_oneself(tx, PersonId(row.id), "merge")
         if row.kind == "service":
             raise NotAllowedNow(f"{row.display_name} is a service account: it is nobody else.")
-    sources = _move_assertions(tx, kept, other)
+    moved: dict[str, Any] = {"sources": _move_assertions(tx, kept, other)}
     groups = move_memberships(tx, PersonId(other.id), PersonId(kept.id))
-    given = _unite_grants(tx, PersonId(kept.id), PersonId(other.id))
-    closed = _unite_gates(tx, PersonId(kept.id), PersonId(other.id))
+    moved["grants"] = _unite_grants(tx, PersonId(kept.id), PersonId(other.id))
+    moved["gates"] = _unite_gates(tx, PersonId(kept.id), PersonId(other.id))
     _hand_over_seat(tx, kept, other)
     pools.hand_over(tx, PersonId(other.id), PersonId(kept.id))
-    _bury(tx, kept, other)
+    _bury(tx, kept, other, moved)
     tx.regrouped.add(PersonId(kept.id))
     hand.wants_seat_by_hand(tx, PersonId(kept.id))
-    return {"sources": sources, "groups": len(groups), "grants": given, "gates": closed}
+    return {
+        "sources": sorted(by_hand.source_name(tx, each) for each in moved["sources"]),
+        "groups": len(groups),
+        "grants": sorted(f"{each['kind']} {each['target']}" for each in moved["grants"]),
+        "gates": sorted(each["kind"] for each in moved["gates"]),
+    }
 
 
 # ------------------------------------------------------------------------------ what sources say
@@ -86,8 +91,8 @@ def _assertions(tx: Tx, person_id: str) -> dict[SourceId, str]:
     return {SourceId(row.source_id): row.state for row in tx.conn.execute(query)}
 
 
-def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[str]:
-    """Names of the sources that assert the kept person from now on."""
+def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[SourceId]:
+    """The sources that assert the kept person from now on."""
     theirs, own = _assertions(tx, other.id), _assertions(tx, kept.id)
     for source_id in sorted(theirs):
         if theirs[source_id] == own.get(source_id) == "live":
@@ -111,7 +116,7 @@ def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[str]:
         )
     # What stays behind is nobody's: a return by its external id must not undo the merge.
     tx.conn.execute(update(assertions).where(mine).values(state="history", digest=None))
-    return sorted(by_hand.source_name(tx, each) for each in moving if theirs[each] == "live")
+    return sorted(each for each in moving if theirs[each] == "live")
 
 
 def _drop(tx: Tx, person_id: str, source_ids: list[SourceId]) -> None:
@@ -153,7 +158,7 @@ def move_memberships(
 # ------------------------------------------------------------------------------ what hands did
 
 
-def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[str]:
+def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[dict[str, Any]]:
     """Give the kept person what a hand gave the other; each is in one team, and theirs stays."""
     column = grants.c
     by_hand_ = (column.org_id == tx.org_id) & (column.origin == "manual") & column.until.is_(None)
@@ -167,20 +172,23 @@ def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[str]:
             continue
         role = RoleName(row.project_role) if row.project_role else None
         returning.grant_by_hand(tx, kept_id, row.kind, row.target, row.origin_by, role)
-        given.append(f"{row.kind} {row.target}")
+        given.append({"kind": row.kind, "target": row.target, "project_role": role, "by": row.origin_by})
     returning.end_by_hand(tx, theirs)
-    return sorted(given)
+    return given
 
 
-def _unite_gates(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[str]:
-    """What an admin closed stays closed: merging is no way around a gate."""
+def _unite_gates(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[dict[str, Any]]:
+    """What an admin closed stays closed: merging is no way around a gate. ``new``: the kept had it not."""
     column = gates.c
     mine = (column.org_id == tx.org_id) & (column.person_id == other_id)
     rows = tx.conn.execute(select(gates).where(mine)).all()
+    closed = []
     for row in rows:
-        tx.conn.execute(insert_ignore(tx.conn, gates), row._asdict() | {"person_id": kept_id})
+        made = tx.conn.execute(insert_ignore(tx.conn, gates), row._asdict() | {"person_id": kept_id})
+        gate = {"kind": row.kind, "source_id": row.source_id, "by": row.by}
+        closed.append(gate | {"new": made.rowcount > 0})
     tx.conn.execute(gates.delete().where(mine))
-    return sorted(row.kind for row in rows)
+    return closed
 
 
 # ------------------------------------------------------------------------------ what is left
@@ -197,13 +205,16 @@ def _hand_over_seat(tx: Tx, kept: Row[Any], other: Row[Any]) -> None:
     tx.conn.execute(waiting.delete().where(waiting.c.org_id == tx.org_id, waiting.c.person_id == kept.id))
 
 
-def _bury(tx: Tx, kept: Row[Any], other: Row[Any]) -> None:
+def _bury(tx: Tx, kept: Row[Any], other: Row[Any], moved: dict[str, Any]) -> None:
     credentials.drop_all(tx, [PersonId(other.id)])
     theirs = (links.c.org_id == tx.org_id) & (links.c.person_id == other.id)
     tx.conn.execute(links.delete().where(theirs))
     # Whoever was merged into the other is the kept one now, too.
     merged = (merged_people.c.org_id == tx.org_id) & (merged_people.c.person_id == other.id)
-    tx.conn.execute(update(merged_people).where(merged).values(person_id=kept.id))
-    row = {"org_id": tx.org_id, "id": other.id, "person_id": kept.id, "since": tx.now}
+    earlier = tx.conn.execute(
+        update(merged_people).where(merged).values(person_id=kept.id).returning(merged_people.c.id)
+    )
+    moved = {**moved, "earlier": sorted(earlier.scalars())}
+    row = {"org_id": tx.org_id, "id": other.id, "person_id": kept.id, "since": tx.now, "moved": moved}
     tx.conn.execute(merged_people.insert().values(row))
     hand.bury(tx, other)

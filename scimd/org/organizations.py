@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, func, select, update
 
 from scimd import config
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH, Language, language_of
 from scimd.core.people import OrgId, ProjectId, fold
@@ -20,10 +20,8 @@ from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
-from scimd.org import declared_sources, held_changes, permissions
+from scimd.org import permissions
 from scimd.org.domains import proven
-from scimd.org.generation import bump
-from scimd.org.sources import mark_everyone
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
 #: Operators are the people of this organization.
@@ -133,7 +131,7 @@ async def create(
     """
     if not re.fullmatch(config.SLUG, new.slug):
         raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
-    ctx = replace(_context_of_new(door, actor, door_name), once=once)
+    ctx = replace(context_of_new(door, actor, door_name), once=once)
 
     def body(tx: Tx) -> OrganizationRecord:
         if not make(tx, new):
@@ -152,12 +150,12 @@ async def ensure_system(door: Door) -> OrganizationRecord:
         return found
     actor = Actor("system", "", "scimd")
     new = NewOrganization(SYSTEM, "Operators", default_project=None, kind="system")
-    ctx = _context_of_new(door, actor, "cli")
+    ctx = context_of_new(door, actor, "cli")
     await door.run(ctx, lambda tx: make(tx, new))
     return await by_slug(door, SYSTEM)
 
 
-def _context_of_new(door: Door, actor: Actor, door_name: DoorName) -> Context:
+def context_of_new(door: Door, actor: Actor, door_name: DoorName) -> Context:
     now = door.clock()
     org_id = OrgId(uuid7(now, secrets.token_bytes(10)))
     return Context(org_id, actor, door_name, uuid7(now, secrets.token_bytes(10)))
@@ -184,20 +182,20 @@ def make(tx: Tx, new: NewOrganization) -> bool:
     if made is None:
         return False
     if project_id:
-        _make_project(tx, project_id, str(new.default_project))
+        make_project(tx, project_id, str(new.default_project))
     tx.conn.execute(roles.insert(), _role_rows(tx.org_id))
     tx.conn.execute(
         seat_pools.insert().values(
             org_id=tx.org_id, seat_limit=new.seats, allow_overage=new.seats_on_scim == "allow"
         )
     )
-    _hold_domains(tx, new.domains)
+    hold_domains(tx, new.domains)
     after = {"slug": new.slug, "seats": new.seats, "seats_on_scim": new.seats_on_scim}
     tx.record(Event(EventKind.ORGANIZATION_CREATED, "organization", tx.org_id, after=after))
     return True
 
 
-def _make_project(tx: Tx, project_id: str, name: str) -> None:
+def make_project(tx: Tx, project_id: str, name: str) -> None:
     tx.conn.execute(
         projects.insert().values(
             org_id=tx.org_id, id=project_id, name=name, name_key=fold(name), created_at=tx.now
@@ -219,7 +217,7 @@ def _role_rows(org_id: OrgId) -> list[dict[str, Any]]:
     ]
 
 
-def _hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
+def hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     """Note the domains as verified by the operator; gives those that were not there before."""
     keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
     if not keys:
@@ -274,172 +272,3 @@ def current(tx: Tx) -> OrganizationRecord:
     if row is None:
         raise NotFound("organization", tx.org_id)
     return _record(row)
-
-
-# ------------------------------------------------------------------------------ the file
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """What became of one declared organization. ``left_out``: sources that the file names no more.
-
-    They stay as they are: to end a source takes people away, and that is never done by a line that
-    is missing.
-    """
-
-    slug: str
-    org_id: OrgId
-    outcome: Literal["created", "updated", "unchanged", "held"]
-    left_out: tuple[str, ...] = ()
-    #: Why the old version stays, where the change is over the limits.
-    held: str | None = None
-
-
-async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
-    """Make or bring up to date what the file declares, one transaction per organization.
-
-    Idempotent: a second call changes nothing and writes no event. What was set elsewhere since (a
-    source's release, a seat limit where the file has none) stays.
-    """
-    return [await _declare_one(door, organization) for organization in declared]
-
-
-async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
-    actor = Actor("system", "config", "the configuration file")
-    found = await door.read(lambda conn: find(conn, wanted.name))
-    ctx = _context_of_new(door, actor, "cli")
-    if found is not None:
-        ctx = replace(ctx, org_id=found.id)
-
-    def body(tx: Tx) -> Declared:
-        created = found is None and make(tx, _as_new(wanted))
-        changed = not created and _bring_up_to_date(tx, wanted)
-        sources_changed, left_out = declared_sources.declare(tx, wanted.source)
-        held_changes.hold_back(tx)
-        outcome: Literal["created", "updated", "unchanged"] = (
-            "created" if created else "updated" if changed or sources_changed else "unchanged"
-        )
-        return Declared(wanted.name, tx.org_id, outcome, left_out)
-
-    try:
-        return await door.run(ctx, body)
-    except NotAllowedNow as exc:
-        if found is None:
-            raise
-        return Declared(wanted.name, found.id, "held", held=exc.detail)
-
-
-def _as_new(wanted: config.Organization) -> NewOrganization:
-    return NewOrganization(
-        slug=wanted.name,
-        display_name=wanted.display_name,
-        seats=wanted.seats,
-        seats_on_scim=wanted.seats_on_scim,
-        default_project=None if wanted.default_project == "none" else wanted.default_project,
-        get_more_seats_url=wanted.get_more_seats_url,
-        domains=tuple(wanted.domains),
-        settings=_settings(wanted),
-    )
-
-
-#: What counts where nothing was declared yet.
-_UNDECLARED = config.Organization(name="none")
-
-
-def _settings(wanted: config.Organization) -> dict[str, Any]:
-    return {
-        "language": wanted.language,
-        "notify": [each.model_dump(mode="json") for each in wanted.notify],
-        "silent_after_s": wanted.silent_after.total_seconds(),
-    }
-
-
-def _settings_of(tx: Tx) -> dict[str, Any]:
-    query = select(organizations.c.settings).where(organizations.c.id == tx.org_id)
-    return dict(tx.conn.execute(query).scalar_one())
-
-
-def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
-    was = current(tx)
-    kept = _settings_of(tx)
-    declared = _settings(wanted)
-    if "language" not in wanted.model_fields_set:
-        declared["language"] = kept.get("language", ENGLISH)  # what an admin set stands
-    before: dict[str, Any] = {
-        "display_name": was.display_name,
-        "seats_on_scim": was.seats_on_scim,
-        "get_more_seats_url": was.get_more_seats_url,
-        "seats": was.seats,
-        "default_project": was.default_project_id,
-        **{key: kept.get(key, value) for key, value in _settings(_UNDECLARED).items()},
-    }
-    said = {
-        "display_name": wanted.display_name or wanted.name,
-        "seats_on_scim": wanted.seats_on_scim,
-        "get_more_seats_url": wanted.get_more_seats_url,
-        "seats": was.seats if wanted.seats is None else wanted.seats,
-    }
-    # Of what the file does not mention, what an admin set stands.
-    after = {
-        **{key: value if key in wanted.model_fields_set else before[key] for key, value in said.items()},
-        "default_project": _default_project(tx, wanted.default_project)
-        if "default_project" in wanted.model_fields_set
-        else was.default_project_id,
-        **declared,
-    }
-    new_domains = _hold_domains(tx, wanted.domains)
-    if before == after and not new_domains:
-        return False
-    _write(tx, after, {**kept, **declared})
-    tx.seats_owed = before["seats"] != after["seats"]
-    if before["default_project"] != after["default_project"]:
-        mark_everyone(tx)
-    bump(tx)
-    tx.record(
-        Event(
-            EventKind.ORGANIZATION_CHANGED,
-            "organization",
-            tx.org_id,
-            before={key: value for key, value in before.items() if after[key] != value},
-            after={key: value for key, value in after.items() if before[key] != value}
-            | ({"domains": new_domains} if new_domains else {}),
-        )
-    )
-    return True
-
-
-def _write(tx: Tx, after: dict[str, Any], settings: dict[str, Any]) -> None:
-    tx.conn.execute(
-        update(organizations)
-        .where(organizations.c.id == tx.org_id)
-        .values(
-            name=after["display_name"],
-            seats_on_scim=after["seats_on_scim"],
-            get_more_seats_url=after["get_more_seats_url"],
-            default_project_id=after["default_project"],
-            settings=settings,
-        )
-    )
-    tx.conn.execute(
-        update(seat_pools)
-        .where(seat_pools.c.org_id == tx.org_id)
-        .values(seat_limit=after["seats"], allow_overage=after["seats_on_scim"] == "allow")
-    )
-
-
-def _default_project(tx: Tx, wanted: str) -> str | None:
-    """The id of the project that the file names; a new one where the organization has none of it."""
-    if wanted == "none":
-        return None
-    row = tx.conn.execute(
-        select(projects.c.id).where(
-            projects.c.org_id == tx.org_id,
-            projects.c.name_key == fold(wanted),
-            projects.c.archived_at.is_(None),
-        )
-    ).first()
-    if row:
-        return str(row.id)
-    project_id = tx.new_id()
-    _make_project(tx, project_id, wanted)
-    return project_id

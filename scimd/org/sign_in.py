@@ -11,15 +11,13 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, case, select, update
 
 from scimd.core.errors import MayNotSignIn, NotAllowedNow, SecondFactorAsked, WrongCredentials
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
-from scimd.db.tables import login_attempts, organizations, people
+from scimd.db.tables import organizations, people
 from scimd.org import (
     admission,
     attempts,
@@ -44,16 +42,6 @@ class SignedIn:
     person_id: PersonId
     session: str
     has_password: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    person_id: PersonId | None
-    address: str
-    ip: str
-    success: bool
-    reason: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,28 +336,6 @@ async def _prove_current(
     await door.run(ctx, lambda tx: attempts.close(tx, attempt_id, success=right, reason=reason))
     if not right:
         raise WrongCredentials
-
-
-# ------------------------------------------------------------------------------ the list
-
-
-async def list_attempts(door: Door, org_id: OrgId, *, limit: int = 200) -> list[AttemptRecord]:
-    """The newest first."""
-    attempt = login_attempts.c
-    query = select(login_attempts).where(attempt.org_id == org_id)
-    query = query.order_by(attempt.at.desc(), attempt.id.desc()).limit(limit)
-    return await door.read(lambda conn: [_attempt(row) for row in conn.execute(query)])
-
-
-def _attempt(row: Any) -> AttemptRecord:
-    return AttemptRecord(
-        person_id=PersonId(row.person_id) if row.person_id else None,
-        address=row.address,
-        ip=row.ip,
-        success=row.success,
-        reason=row.reason,
-        at=row.at,
-    )
 
 
 async def has_password(door: Door, holder: SessionHolder) -> bool:

@@ -15,7 +15,7 @@ from scimd import log
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, organizations, people
-from scimd.org import arrivals, audit, invitation_changes, local_people, purging
+from scimd.org import arrivals, audit, gates, invitation_changes, local_people, purging
 from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Door
 
@@ -41,6 +41,12 @@ async def expire_welcomes(door: Door) -> int:
     """Write down whose link to a first password has expired. Every minute."""
     query = select(people.c.org_id).where(NOT_IN_YET)
     return await _each(door, _of(query), local_people.expire_welcomes)
+
+
+async def end_expired_accounts(door: Door) -> int:
+    """Deactivate service accounts that have expired. Every minute."""
+    query = select(people.c.org_id).where(gates.expired(door.clock()))
+    return await _each(door, _of(query), gates.end_expired)
 
 
 async def lapse_approvals(door: Door) -> int:

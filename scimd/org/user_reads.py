@@ -59,6 +59,7 @@ class UserRow:
     created_at: datetime
     created_by: str
     changed_at: datetime
+    expires_at: datetime | None
     deleted_at: datetime | None
     last_login_at: datetime | None
 
@@ -244,6 +245,7 @@ def _line(
         created_at=row.created_at,
         created_by=row.created_by,
         changed_at=row.changed_at,
+        expires_at=row.expires_at,
         deleted_at=row.deleted_at,
         last_login_at=last_login,
     )

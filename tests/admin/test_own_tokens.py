@@ -9,6 +9,8 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import api_tokens, deliveries, events, second_factors
+from scimd.org import api_tokens as api_tokens_door
+from scimd.org import timekeeping
 from tests.admin.client import Client, signed_in
 from tests.web.site import Site
 
@@ -91,3 +93,33 @@ async def test_an_admin_resets_second_factors_of_others_alone(acme: Site, api: C
     query = events.select().where(events.c.kind == "second_factor.removed")
     (event,) = await acme.door.read(lambda conn: conn.execute(query).all())
     assert (event.target_id, event.actor_name) == (her, "ada@acme.example")
+
+
+async def test_a_service_account_ends_when_it_says(acme: Site, api: Client) -> None:
+    """U20: its token is dead at that moment, with the job off; the job writes it down."""
+    soon = (acme.clock() + timedelta(hours=1)).isoformat()
+    new = {"user_name": "deploy", "display_name": "Deploy", "owner": "Ada", "expires_at": soon}
+    made = (await api.post("/service-accounts", new)).json
+    assert (made["status"], made["kind"], made["has_seat"]) == ("active", "service", False)
+    one = PersonId(made["id"])
+    token = await api_tokens_door.create_personal(acme.door, acme.ctx, one, "ci")
+    reads = {"name": "app", "permissions": ["access.read"]}
+    app = (await api.post("/api-tokens", reads)).json["token"]
+    assert await api_tokens_door.authenticate(acme.door, token.token) is not None
+    acme.clock.ahead += timedelta(hours=1)
+    assert await api_tokens_door.authenticate(acme.door, token.token) is None
+    async with acme.browser(Authorization=f"Bearer {app}") as session:
+        assert (await Client(session, acme.url, "").get(f"/access/{one}")).json["may_enter"] is False
+    assert await timekeeping.end_expired_accounts(acme.door) == 1
+    assert await timekeeping.end_expired_accounts(acme.door) == 0
+    async with signed_in(acme) as later:
+        over = (await later.get(f"/users/{one}")).json
+        assert (over["status"], over["causes"]) == ("inactive", ["deactivated:expiry"])
+        past = {"expires_at": "2026-01-01T00:00:00Z"}
+        assert (await later.send("PATCH", f"/users/{one}", past)).status == 422
+        longer = await later.send("PATCH", f"/users/{one}", {"expires_at": None})
+        assert (longer.status, longer.json["expires_at"]) == (200, None)
+        assert (await later.post(f"/users/{one}/reactivate")).json["status"] == "active"
+        me = (await later.get("/me")).json["id"]
+        person = await later.send("PATCH", f"/users/{me}", {"expires_at": None})
+        assert person.json["code"] == "not_allowed_now"

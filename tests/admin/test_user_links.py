@@ -99,6 +99,10 @@ async def test_both_ids_answer_after_a_merge(acme: Site, api: Client) -> None:
         assert (await app.get("/access/nobody")).status == 404
     twice = await api.post(f"/users/{ann}/merge", {"other": annie})
     assert twice.status in (404, 409), twice.text
+    told = await api.post(f"/users/{annie}/unmerge?preview=true")
+    assert "person.unmerged" in [each["kind"] for each in told.json["changes"]]
+    assert (await api.post(f"/users/{annie}/unmerge")).json["id"] == ann
+    assert (await api.get(f"/users/{annie}")).json["id"] == annie
 
 
 async def test_what_each_needs_and_refuses(acme: Site, api: Client) -> None:

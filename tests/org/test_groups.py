@@ -10,7 +10,7 @@ from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import bindings, groups, organizations, reads, sources
+from scimd.org import bindings, declared_organizations, groups, reads, sources
 from scimd.org.generation import bump
 from scimd.org.groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
@@ -381,13 +381,13 @@ async def test_rule_whose_loss_takes_too_many_out_is_held_until_the_limits_allow
 ) -> None:
     """A line that is missing in the file, and `serve` started again."""
     async with house(database_url, default_project=None) as acme:
-        await organizations.declare(acme.door, [_declared("All")])
+        await declared_organizations.declare(acme.door, [_declared("All")])
         idp = await sources.get_source(acme.door, acme.org_id, "idp")
         ctx = acme.as_scim(idp.id)
         people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(12)]
         await acme.group("All", *people, ctx=ctx)
 
-        (held,) = await organizations.declare(acme.door, [_declared("Nobody")])
+        (held,) = await declared_organizations.declare(acme.door, [_declared("Nobody")])
         assert held.outcome == "held"
         assert "12 of 12 people of the source idp" in (held.held or "")
         await settle_marked(acme.door, acme.org_id, budget_s=5)
@@ -395,7 +395,7 @@ async def test_rule_whose_loss_takes_too_many_out_is_held_until_the_limits_allow
         assert await reads.check_standing(acme.door, acme.org_id) == []
 
         wide = {"removals_count": 50, "removals_most": 50, "removals_half_from": 50}
-        (done,) = await organizations.declare(acme.door, [_declared("Nobody", **wide)])
+        (done,) = await declared_organizations.declare(acme.door, [_declared("Nobody", **wide)])
         assert done.outcome == "updated"
         await settle_marked(acme.door, acme.org_id, budget_s=5)
         assert {(await acme.person(each)).status for each in people} == {"pending"}

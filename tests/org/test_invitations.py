@@ -23,11 +23,12 @@ from scimd.core.links import Link, sign
 from scimd.db.tables import credentials, gates, invitations, people, seat_pools
 from scimd.db.tables import organizations as organization_rows
 from scimd.db.tables import sources as source_rows
-from scimd.org import invitation_changes, invitation_list, organizations, sessions, source_states
+from scimd.org import invitation_changes, organizations, sessions, source_states
 from scimd.org import invitations as invited
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
+from tests.org.looks import invitations_of
 
 
 def by_mail(acme: House, row: Any, **other: Any) -> str:
@@ -399,13 +400,13 @@ async def test_an_invitation_of_another_organization_is_not_there(acme: House) -
     for use in (invitation_changes.copy_link, invitation_changes.resend, invitation_changes.withdraw):
         with pytest.raises(NotFound):
             await use(acme.door, ctx, row.id)  # type: ignore[operator]
-    assert await invitation_list.list_invitations(acme.door, other.id) == []
+    assert await invitations_of(acme.door, other.id) == []
 
 
 async def test_the_list_shows_status_by_the_clock_and_what_became_of_the_mail(acme: House) -> None:
     person = await acme.push(await acme.source())
-    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitations_of(acme.door, acme.org.id)
     assert (row.person_id, row.status, row.delivery) == (person, "pending", "due")
     acme.clock.pass_by(days=8)
-    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitations_of(acme.door, acme.org.id)
     assert row.status == "expired"

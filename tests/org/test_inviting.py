@@ -17,7 +17,6 @@ from scimd.org import (
     detaching,
     gates,
     invitation_changes,
-    invitation_list,
     inviting,
     local_people,
     named,
@@ -30,6 +29,7 @@ from scimd.org.local_people import NewPerson
 from scimd.org.tx import DoorSettings
 from scimd.org.windows import Window
 from tests.org.house import House, house
+from tests.org.looks import invitations_of
 
 PASSWORD = "lattice umbrella forty gnomes"
 
@@ -193,7 +193,7 @@ async def test_a_deleted_invitation_leaves_the_list_and_the_audit_keeps_it(acme:
     ann = await one(acme)
     invitation = InvitationId((await pending(acme, ann)).id)
     await invitation_changes.hide(acme.door, acme.as_admin(), invitation)
-    assert await invitation_list.list_invitations(acme.door, acme.org_id) == []
+    assert await invitations_of(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).causes == ["invitation_withdrawn"]
     kinds = {row.kind for row in await acme.rows(events, target_id=invitation)}
     assert {"invitation.cancelled", "invitation.deleted"} <= kinds
@@ -247,14 +247,14 @@ async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(ac
     row = await pending(acme, person_id)
     ctx, invitation = acme.as_admin(), InvitationId(row.id)
     if how == "declined":
-        await invited.decline(acme.door, await invited.copy_link(acme.door, ctx, invitation))
+        await invited.decline(acme.door, await invitation_changes.copy_link(acme.door, ctx, invitation))
     elif how == "withdrawn":
-        await invited.withdraw(acme.door, ctx, invitation)
+        await invitation_changes.withdraw(acme.door, ctx, invitation)
     elif how == "deleted":
-        await invited.hide(acme.door, ctx, invitation)
+        await invitation_changes.hide(acme.door, ctx, invitation)
     else:
         acme.clock.forward(days=8)
-        await invited.expire_due(acme.door, acme.org_id)
+        await invitation_changes.expire_due(acme.door, acme.org_id)
     assert await listed(acme) == []
     assert await listed(acme, lapsed=True) == [person_id]
     # They are not deleted: the invitation still leads to them.
@@ -263,7 +263,7 @@ async def test_who_is_here_only_by_an_invitation_that_is_over_leaves_the_list(ac
     acme.clock.forward(minutes=1)
     await one(acme, "ann@acme.example")
     assert await listed(acme) == [person_id]
-    await invited.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
+    await invitation_changes.withdraw(acme.door, ctx, InvitationId((await pending(acme, person_id)).id))
     assert await listed(acme) == []
     assert (await acme.create("ann")).person_id == person_id
     assert await listed(acme) == [person_id]

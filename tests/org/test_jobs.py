@@ -11,6 +11,7 @@ from scimd.db.tables import invitations
 from scimd.org import organizations, sign_in, timekeeping
 from scimd.org.organizations import NewOrganization
 from tests.org.acme import OPERATOR, House
+from tests.org.looks import attempts_of
 
 
 async def test_invitations_of_every_organization_expire(acme: House) -> None:
@@ -40,4 +41,4 @@ async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> 
             await sign_in.by_password(acme.door, "acme", "x@y.example", "x", ip="127.0.0.1", user_agent="")
     acme.clock.pass_by(days=2)
     assert await timekeeping.forget_attempts(acme.door) == 1
-    assert len(await sign_in.list_attempts(acme.door, acme.org.id)) == 1
+    assert len(await attempts_of(acme.door, acme.org.id)) == 1

@@ -22,10 +22,21 @@ from scimd.db.tables import (
     people,
     seat_pools,
 )
-from scimd.org import admin_reads, assignments, linking, local_people, merging, organizations, purging, reads
+from scimd.org import (
+    admin_reads,
+    assignments,
+    linking,
+    local_people,
+    merging,
+    organizations,
+    purging,
+    reads,
+    unmerging,
+)
 from scimd.org import gates as hand
 from scimd.org import people as door_people
 from scimd.org.local_people import NewPerson
+from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Actor, Tx
 from tests.org.house import House, house, user
 
@@ -139,6 +150,53 @@ async def test_admins_find_the_kept_person_by_the_old_id(acme: House) -> None:
         assert (await admin_reads.show_person(acme.door, acme.org_id, old)).person.id == ann
         with pytest.raises(NotAllowedNow, match="merged into another"):
             await hand.restore(acme.door, acme.as_admin(), old)
+
+
+async def test_unmerging_gives_each_back_what_was_theirs(acme: House) -> None:
+    """R16: with undo. What came since stays with the one who was kept."""
+    ann = await local(acme, "ann", role=AUDITOR)
+    twin = await local(acme, "twin")
+    third = PersonId((await acme.create("annie")).person_id)
+    await acme.group("Research", third)
+    await assignments.add_role(acme.door, acme.as_admin(), third, MANAGER)
+    await hand.disable(acme.door, acme.as_admin(), third)
+    before = {each: await state(acme, each) for each in (ann, twin, third)}
+    await merging.merge(acme.door, acme.as_admin(), twin, third)
+    await merging.merge(acme.door, acme.as_admin(), ann, twin)
+    assert (await acme.person(ann)).status == "inactive"
+    seen, events_of = await rehearse(acme.door, lambda door: unmerging.unmerge(door, acme.as_admin(), twin))
+    assert seen == ann
+    assert "person.unmerged" in [each.kind for each in events_of]
+    assert (await acme.person(twin)).deleted_at is not None
+    assert await unmerging.unmerge(acme.door, acme.as_admin(), twin) == ann
+    assert await state(acme, ann) == before[ann]
+    assert await admin_reads.find_person(acme.door, acme.org_id, third) == twin
+    assert await unmerging.unmerge(acme.door, acme.as_admin(), third) == twin
+    assert {each: await state(acme, each) for each in (ann, twin, third)} == before
+    assert [m.member_key for m in await acme.rows(group_members)] == [third]
+    assert (await acme.seen(third) or {})["id"] == third
+    assert await acme.rows(merged_people) == []
+    assert (await kinds(acme, ann)).count("person.unmerged") == 1
+    await clean(acme)
+    with pytest.raises(NotFound):
+        await unmerging.unmerge(acme.door, acme.as_admin(), third)
+
+
+async def state(acme: House, person_id: PersonId) -> tuple[Any, ...]:
+    row = await acme.person(person_id)
+    asserted = sorted(each.source_id for each in await acme.rows(assertions, person_id=person_id))
+    return (
+        row.status, row.causes, row.roles, row.sign_in_address, row.display_name, row.owner_source_id,
+        row.has_seat, row.deleted_at, asserted,
+    )  # fmt: skip
+
+
+async def test_a_merge_is_final_after_thirty_days(acme: House) -> None:
+    ann, twin = await local(acme, "ann"), await local(acme, "twin")
+    await merging.merge(acme.door, acme.as_admin(), ann, twin)
+    acme.clock.forward(days=30)
+    with pytest.raises(NotFound):
+        await unmerging.unmerge(acme.door, acme.as_admin(), twin)
 
 
 async def test_two_people_of_one_source_are_not_merged(acme: House) -> None:

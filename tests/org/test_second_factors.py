@@ -33,6 +33,7 @@ from scimd.org.sessions import SessionHolder
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
+from tests.org.looks import attempts_of
 
 ADDRESS, HERE, ELSEWHERE = "dana@acme.example", "127.0.0.1", "127.0.0.2"
 
@@ -84,7 +85,7 @@ async def test_password_alone_opens_no_session_beside_a_second_factor(acme: Hous
     assert len(await sessions.list_sessions(acme.door, acme.org.id)) == before
     done = await second(acme, ticket, code_of(secret, acme.clock.now))
     assert (await holder_of(acme, done.session)).person_id == person
-    attempts = await sign_in.list_attempts(acme.door, acme.org.id, limit=2)
+    attempts = (await attempts_of(acme.door, acme.org.id))[:2]
     assert {(row.success, row.reason) for row in attempts} == {
         (True, "password"), (True, "authenticator app"),
     }  # fmt: skip
@@ -171,7 +172,7 @@ async def test_whoever_was_disabled_in_between_stays_out(acme: House) -> None:
     await gates.disable(acme.door, acme.ctx, person)
     with pytest.raises(MayNotSignIn, match="disabled"):
         await second(acme, ticket, code_of(secret, acme.clock.now))
-    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org.id, limit=1)
+    (newest, *_) = await attempts_of(acme.door, acme.org.id)
     assert (newest.success, newest.reason.partition(":")[0]) == (False, "disabled")
 
 

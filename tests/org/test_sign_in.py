@@ -26,6 +26,7 @@ from scimd.org import links, organizations, sessions, sign_in
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
+from tests.org.looks import attempts_of
 
 ADDRESS, HERE, ELSEWHERE = "dana@acme.example", "127.0.0.1", "127.0.0.2"
 OTHER = "a grey heron waits below"
@@ -49,7 +50,7 @@ async def test_the_right_password_starts_a_session(acme: House) -> None:
     holder = await sessions.by_cookie(acme.door, done.session)
     assert holder is not None
     assert (holder.person_id, holder.permissions, done.has_password) == (person, frozenset(), True)
-    (row, *_) = await sign_in.list_attempts(acme.door, acme.org.id)
+    (row, *_) = await attempts_of(acme.door, acme.org.id)
     assert (row.success, row.reason, row.ip, row.person_id) == (True, "password", HERE, person)
 
 
@@ -84,7 +85,7 @@ async def test_a_failed_attempt_is_listed_with_its_reason(acme: House) -> None:
     person = await dana(acme)
     with pytest.raises(WrongCredentials):
         await attempt(acme, OTHER)
-    row = (await sign_in.list_attempts(acme.door, acme.org.id))[0]
+    row = (await attempts_of(acme.door, acme.org.id))[0]
     assert (row.success, row.person_id, row.reason) == (False, person, "unknown address or wrong password")
 
 
@@ -128,7 +129,7 @@ async def test_whoever_may_not_come_in_is_told_why_only_with_the_right_password(
         await attempt(acme)
     with pytest.raises(WrongCredentials):
         await attempt(acme, OTHER)
-    reasons = [row.reason for row in await sign_in.list_attempts(acme.door, acme.org.id)]
+    reasons = [row.reason for row in await attempts_of(acme.door, acme.org.id)]
     assert "deprovisioned:okta" in reasons
 
 

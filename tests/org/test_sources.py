@@ -24,7 +24,7 @@ from scimd.db.tables import (
 from scimd.db.tables import (
     tokens as token_rows,
 )
-from scimd.org import organizations, source_states, sources, tokens
+from scimd.org import declared_organizations, organizations, source_states, sources, tokens
 from scimd.org.organizations import NewOrganization
 from scimd.org.sources import NewSource
 from scimd.org.tokens import LastUsed, TokenHolder
@@ -276,7 +276,7 @@ def declared(**more: Any) -> config.Organization:
 
 
 async def test_what_the_file_declares_is_made(acme: House) -> None:
-    (done,) = await organizations.declare(acme.door, [declared()])
+    (done,) = await declared_organizations.declare(acme.door, [declared()])
     assert (done.slug, done.outcome) == ("made", "created")
     (source,) = await sources.list_sources(acme.door, done.org_id)
     assert (source.kind, source.connector, source.state, source.declared_in) == (
@@ -291,19 +291,19 @@ async def test_what_the_file_declares_is_made(acme: House) -> None:
 
 
 async def test_declaring_twice_changes_nothing(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
+    await declared_organizations.declare(acme.door, [declared()])
     before = (await acme.rows(events), (await organizations.by_slug(acme.door, "made")).generation)
-    (again,) = await organizations.declare(acme.door, [declared()])
+    (again,) = await declared_organizations.declare(acme.door, [declared()])
     assert again.outcome == "unchanged"
     assert (await acme.rows(events), (await organizations.by_slug(acme.door, "made")).generation) == before
 
 
 async def test_a_changed_rule_closes_the_old_one_and_unsettles_the_people(acme: House) -> None:
-    (done,) = await organizations.declare(acme.door, [declared()])
+    (done,) = await declared_organizations.declare(acme.door, [declared()])
     made = replace(acme, ctx=replace(acme.ctx, org_id=done.org_id))
     person = await made.push((await sources.list_sources(acme.door, done.org_id))[0])
     new_rule = {"number": 1, "group": "g-1", "project": "Payroll", "project_role": "viewer"}
-    (again,) = await organizations.declare(acme.door, [declared(of={"rule": [new_rule]})])
+    (again,) = await declared_organizations.declare(acme.door, [declared(of={"rule": [new_rule]})])
     assert again.outcome == "updated"
     live = [row for row in await acme.rows(rules) if row.until_generation is None]
     assert [row.body["project_role"] for row in live] == ["viewer"]
@@ -313,55 +313,59 @@ async def test_a_changed_rule_closes_the_old_one_and_unsettles_the_people(acme: 
 
 
 async def test_a_changed_mapping_voids_the_digests(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
-    await organizations.declare(acme.door, [declared(of={"mapping": {"scope": "true"}})])
+    await declared_organizations.declare(acme.door, [declared()])
+    await declared_organizations.declare(acme.door, [declared(of={"mapping": {"scope": "true"}})])
     source = await sources.resolve(acme.door, "made/ldap")
     assert source.config_version == 2
-    await organizations.declare(acme.door, [declared(of={"mapping": {"scope": "true"}, "schedule": "1h"})])
+    await declared_organizations.declare(
+        acme.door, [declared(of={"mapping": {"scope": "true"}, "schedule": "1h"})]
+    )
     assert (await sources.resolve(acme.door, "made/ldap")).config_version == 2
 
 
 async def test_a_release_by_hand_outlives_the_next_start(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
+    await declared_organizations.declare(acme.door, [declared()])
     source = await sources.resolve(acme.door, "made/ldap")
     await source_states.release(acme.door, replace(acme.ctx, org_id=source.org_id), source.id)
-    await organizations.declare(acme.door, [declared(of={"schedule": "1h"})])
+    await declared_organizations.declare(acme.door, [declared(of={"schedule": "1h"})])
     assert (await sources.resolve(acme.door, "made/ldap")).state == "active"
 
 
 async def test_a_state_that_the_file_changes_counts(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
-    await organizations.declare(acme.door, [declared(of={"state": "active"})])
+    await declared_organizations.declare(acme.door, [declared()])
+    await declared_organizations.declare(acme.door, [declared(of={"state": "active"})])
     assert (await sources.resolve(acme.door, "made/ldap")).state == "active"
-    await organizations.declare(acme.door, [declared(of={"state": "paused"})])
+    await declared_organizations.declare(acme.door, [declared(of={"state": "paused"})])
     assert (await sources.resolve(acme.door, "made/ldap")).state == "paused"
 
 
 async def test_a_source_that_the_file_leaves_out_stays_and_is_told(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
-    (done,) = await organizations.declare(acme.door, [declared(source=[])])
+    await declared_organizations.declare(acme.door, [declared()])
+    (done,) = await declared_organizations.declare(acme.door, [declared(source=[])])
     assert done.left_out == ("ldap",)
     assert (await sources.resolve(acme.door, "made/ldap")).state == "staged"
 
 
 async def test_organizations_follow_the_file(acme: House) -> None:
-    await organizations.declare(acme.door, [declared()])
+    await declared_organizations.declare(acme.door, [declared()])
     more = {"seats": 20, "seats_on_scim": "allow", "display_name": "Made", "default_project": "Home"}
-    (done,) = await organizations.declare(acme.door, [declared(**more)])
+    (done,) = await declared_organizations.declare(acme.door, [declared(**more)])
     record = await organizations.by_slug(acme.door, "made")
     assert (done.outcome, record.seats, record.seats_on_scim) == ("updated", 20, "allow")
     assert record.display_name == "Made"
     names = {row.id: row.name for row in await acme.rows(projects, org_id=record.id)}
     assert names[record.default_project_id] == "Home"
-    (none,) = await organizations.declare(acme.door, [declared(**more | {"default_project": "none"})])
+    (none,) = await declared_organizations.declare(
+        acme.door, [declared(**more | {"default_project": "none"})]
+    )
     assert none.outcome == "updated"
     assert (await organizations.by_slug(acme.door, "made")).default_project_id is None
 
 
 async def test_a_seat_limit_that_the_file_does_not_set_stays_as_it_was_set(acme: House) -> None:
-    (done,) = await organizations.declare(acme.door, [declared(seats=None)])
+    (done,) = await declared_organizations.declare(acme.door, [declared(seats=None)])
     await organizations.set_seats(acme.door, replace(acme.ctx, org_id=done.org_id), 3)
-    await organizations.declare(acme.door, [declared(seats=None)])
+    await declared_organizations.declare(acme.door, [declared(seats=None)])
     assert (await organizations.by_slug(acme.door, "made")).seats == 3
 
 
@@ -369,10 +373,10 @@ async def test_sources_of_the_file_may_change_places_and_never_share_one(acme: H
     def both(one: int, two: int) -> list[dict[str, Any]]:
         return [{"name": "a", "priority": one}, {"name": "b", "priority": two}]
 
-    (done,) = await organizations.declare(acme.door, [declared(source=both(1, 2))])
-    await organizations.declare(acme.door, [declared(source=both(2, 1))])
+    (done,) = await declared_organizations.declare(acme.door, [declared(source=both(1, 2))])
+    await declared_organizations.declare(acme.door, [declared(source=both(2, 1))])
     listed = await sources.list_sources(acme.door, done.org_id)
     assert [(row.name, row.priority) for row in listed] == [("b", 1), ("a", 2)]
     with pytest.raises(NotUnique, match="priority"):
-        await organizations.declare(acme.door, [declared(source=both(3, 3))])
+        await declared_organizations.declare(acme.door, [declared(source=both(3, 3))])
     assert [row.priority for row in await sources.list_sources(acme.door, done.org_id)] == [1, 2]

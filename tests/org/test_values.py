@@ -7,7 +7,7 @@ from typing import Any
 from scimd.config import Organization
 from scimd.core.roles import MANAGER, USER
 from scimd.db import tables as t
-from scimd.org import admin_reads, organizations
+from scimd.org import admin_reads, declared_organizations
 from scimd.org.people import AssertUser
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house, user
@@ -85,14 +85,14 @@ async def test_rule_that_comes_later_finds_those_who_have_the_value(database_url
         return [Organization.model_validate({"name": "acme", "source": [source]})]
 
     async with house(database_url) as acme:
-        await organizations.declare(acme.door, declared())
+        await declared_organizations.declare(acme.door, declared())
         (hr,) = [row.id for row in await acme.rows(t.sources, name="hr")]
         wish = AssertUser(user("bob", roles=[{"value": "team-lead"}]).document, "bob")
         (bob,) = await acme.push(wish, ctx=acme.as_scim(hr))
-        await organizations.declare(acme.door, declared(RULES[0]))
+        await declared_organizations.declare(acme.door, declared(RULES[0]))
         await settle_marked(acme.door, acme.org_id, budget_s=5)
         assert (await acme.person(bob.person_id)).primary_role == MANAGER
-        (gone,) = await organizations.declare(acme.door, declared())
+        (gone,) = await declared_organizations.declare(acme.door, declared())
         assert gone.outcome == "updated"
         await settle_marked(acme.door, acme.org_id, budget_s=5)
         assert (await acme.person(bob.person_id)).primary_role == USER

@@ -16,11 +16,12 @@ from sqlalchemy import update
 from scimd import config
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries, events, gates, invitations, metadata, people, unsettled
-from scimd.org import invitation_changes, invitation_list, links, sign_in, sources, tokens
+from scimd.org import invitation_changes, links, sign_in, sources, tokens
 from scimd.org import invitations as invited
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer, mailer_from
 from tests.org.acme import PASSWORD, House
+from tests.org.looks import invitations_of
 from tests.support.patience import patient
 from tests.support.smtp import Received, SmtpServer
 
@@ -177,7 +178,7 @@ async def test_refused_for_good_is_not_tried_again_and_says_why(acme: House, smt
     smtp.accept()
     acme.clock.pass_by(hours=30)
     assert await run(acme, smtp) == 0
-    (row,) = await invitation_list.list_invitations(acme.door, acme.org.id)
+    (row,) = await invitations_of(acme.door, acme.org.id)
     assert row.delivery == "refused"
     assert row.why is not None
     assert "No such user" in row.why

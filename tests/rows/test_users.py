@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,13 @@ async def test_u3_a_status_always_comes_with_its_causes(acme: Installation) -> N
     assert await _causes(acme, "sue") == ("pending", ["invitation_withdrawn"])
     await acme.minutes_pass(7 * 24 * 60)
     assert await _causes(acme, "eli") == ("pending", ["invitation_expired"])
+    for name in ("ivy", "dec"):  # here by nothing but an invitation that is over: off the list
+        assert await acme.api.items(f"/users?q={name}") == []
+        (row,) = await acme.api.items(f"/users?q={name}&lapsed=true")
+        assert (row["status"], row["causes"]) == ("pending", ["invitation_expired"])
+        assert [each["id"] for each in await acme.cli("user", "list", "--lapsed", "--search", name)] == [
+            row["id"]
+        ]
 
     used = (await acme.api.get("/seats"))["used"]
     await acme.api.put("/seats", {"limit": used})
@@ -628,6 +636,18 @@ async def test_u18_a_partner_approves_and_nobody_else_does(acme: Installation) -
     await acme.link("set-password", to="ann@acme.example")
 
 
+async def test_u18_a_source_may_bring_its_approval_by_the_organizations_word(acme: Installation) -> None:
+    await acme.cli("org", "set", "acme", "--approval")
+    acme.configure('[[organization.source]]\nname = "hr"\nstate = "active"\ninvite = "never"\n')
+    acme.configure('auto_approve = "always"\n')
+    hr = acme.client((await acme.cli("token", "create", "--source", "hr"))["token"])
+    (source,) = await acme.api.items("/sources")
+    assert source["auto_approve"] == "always"
+    dana = await hr.post("/scim/v2/Users", user_document("dana"))
+    assert (await acme.api.get(f"/users/{dana['id']}"))["approved"] is True
+    assert await _causes(acme, "dana") == ("active", [])
+
+
 async def test_u19_people_come_from_a_file_as_a_plan(acme: Installation, tmp_path: Path) -> None:
     lines = ("email,display_name,role", "ann@acme.example,Ann,", "no address,Bo,", "cat@acme.example,C,king")
     plan = await acme.api.post("/imports", {"csv": "\n".join(lines), "how": "invite"})
@@ -660,6 +680,9 @@ async def test_u19_every_list_comes_as_csv_and_json(acme: Installation) -> None:
             assert f'.{kind}"' in answer.headers["Content-Disposition"], row.path
     lines = csv_rows((await acme.api.send("GET", "/users?format=csv")).text)
     assert {line["display_name"] for line in lines} == {ADMIN, "'=1+1"}  # no spreadsheet calculates it
+    assert csv_rows(await acme.said("user", "export")) == lines
+    exported = json.loads(await acme.said("user", "export", "--json", "--filter", "q=ann"))["items"]
+    assert [row["user_name"] for row in exported] == ["ann"]
     (said,) = [row for row in await acme.cli("user", "list") if row["user_name"] == "ann"]
     assert said["display_name"] == "=1+1"
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scimd import config
 from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN, USER_URN
-from scimd.org import organizations
+from scimd.org import declared_organizations
 from tests.scim.declared import DOOR_URN, DOORS, HR, HR_URN, source_with
 from tests.scim.serving import Client, Installation
 
@@ -208,7 +208,7 @@ async def test_declaration_that_changes_counts_at_the_next_request(scimd: Instal
         declared = config.Organization.model_validate(
             {"name": "acme", "source": [{"name": "idp", "state": "active", "extension": list(extensions)}]}
         )
-        await organizations.declare(scimd.door, [declared])
+        await declared_organizations.declare(scimd.door, [declared])
 
     await declare(HR)
     client = await scimd.client(org)

@@ -15,7 +15,7 @@ from joserfc import jwk
 from scimd.config import Organization
 from scimd.core.errors import NotUnique
 from scimd.http import jwks
-from scimd.org import organizations, source_states
+from scimd.org import declared_organizations, organizations, source_states
 from tests.scim.serving import Client, Installation
 from tests.scim.signed import AUDIENCE, EC, ISSUER, OTHER, RSA, SUBJECT, key_set, serving, token
 
@@ -45,7 +45,7 @@ class Company:
             **more,
         }
         wanted = Organization.model_validate({"name": name, "source": [{**source, "jwt": jwt_section}]})
-        await organizations.declare(self.scimd.door, [wanted])
+        await declared_organizations.declare(self.scimd.door, [wanted])
 
 
 @pytest.fixture
@@ -98,7 +98,9 @@ async def test_a_paused_source_takes_no_signed_token_and_one_without_the_section
     await source_states.set_state(door, ctx, company.idp.source_id, "active")
     assert (await company.now().get("/Users")).status == 200
     bare = {"name": "idp", "state": "active", "invite": "never"}
-    await organizations.declare(door, [Organization.model_validate({"name": "acme", "source": [bare]})])
+    await declared_organizations.declare(
+        door, [Organization.model_validate({"name": "acme", "source": [bare]})]
+    )
     assert (await company.now().get("/Users")).status == 401
 
 

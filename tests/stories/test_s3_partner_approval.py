@@ -48,7 +48,7 @@ async def test_users_live_under_a_partners_approval(acme: Installation) -> None:
     assert (zoe["status"], zoe["has_seat"]) == ("active", True)
 
     # Projects from the user's row; a Manager holds none, and gets them back as a User.
-    await acme.cli("user", "project", "zoe-1", "--add", "Alpha", "--role", "owner")
+    await acme.cli("user", "project", "zoe-1", "--add", "Alpha", "--role", "owner", "--org", "acme")
     await acme.api.put(f"/users/{zoe['id']}/role", {"role": "manager"})
     assert (await acme.user("zoe"))["projects"] == []
     await acme.api.put(f"/users/{zoe['id']}/role", {"role": "user"})

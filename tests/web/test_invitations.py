@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scimd.org import invitation_changes, invitation_list
+from scimd.org import invitation_changes
+from tests.org.looks import invitations_of
 from tests.web.site import PASSWORD, Site
 
 DANA: dict[str, Any] = {"userName": "dana@acme.example", "displayName": "Dana Ortiz"}
@@ -101,7 +102,7 @@ async def test_expired_link_says_so(acme: Site) -> None:
 
 async def test_withdrawn_link_says_so(acme: Site) -> None:
     link = await _link(acme)
-    (row,) = await invitation_list.list_invitations(acme.door, acme.org_id)
+    (row,) = await invitations_of(acme.door, acme.org_id)
     await invitation_changes.withdraw(acme.door, acme.ctx, row.id)
     async with acme.browser() as session:
         status, page = await _get(session, link)

@@ -16,8 +16,9 @@ import pytest
 from scimd.core import pictures
 from scimd.core.errors import InvalidValue, TooLarge
 from scimd.db.tables import deliveries, people
-from scimd.org import organizations, sessions, sign_in
+from scimd.org import organizations, sessions
 from scimd.outbox import relay
+from tests.org.looks import attempts_of
 from tests.web.browser import chromium, faults_of, tab
 from tests.web.site import ADMIN, PASSWORD, Site, site
 
@@ -204,7 +205,7 @@ async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str)
             await page.get_by_role("button", name="Use a passkey").click()
             await page.locator("[data-fault]:visible, [role=alert]:visible").first.wait_for()
         assert seen.dialogs == []
-        attempts = await sign_in.list_attempts(acme.door, acme.org_id)
+        attempts = await attempts_of(acme.door, acme.org_id)
         assert [row.reason for row in attempts if row.success].count("passkey") == 2
 
 

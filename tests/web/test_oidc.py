@@ -14,10 +14,11 @@ import pytest
 from scimd.config import Oidc, Organization
 from scimd.connector_api import Secret
 from scimd.core.errors import LinkInvalid, MayNotSignIn
-from scimd.org import gates, oidc_sign_in, sign_in, tickets
+from scimd.org import gates, oidc_sign_in, tickets
 from scimd.org.oidc_sign_in import Identity
 from scimd.web import oidc, oidc_provider
 from scimd.web.oidc_provider import ProviderFault
+from tests.org.looks import attempts_of
 from tests.web.canaille_provider import CLIENT, EMAIL, PASSWORD, SECRET, USER, Provider, canaille
 from tests.web.site import Site, site
 
@@ -84,7 +85,7 @@ async def test_person_signs_in_at_the_provider_and_comes_back_to_the_page(acme: 
         status, url, page = await _through(session, "/o/acme/oidc?next=/my")
         assert (status, url.removeprefix(acme.url)) == (200, "/my"), page
         assert "Dana" in page
-    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    (newest, *_) = await attempts_of(acme.door, acme.org_id)
     assert (newest.success, newest.reason) == (True, "identity provider")
 
 
@@ -95,7 +96,7 @@ async def test_nobody_is_made_and_the_attempt_is_written_down(acme: Site) -> Non
         assert status == 403
         assert "nobody here has this identity" in page
         assert not [cookie for cookie in session.cookie_jar if cookie.key == "scimd"]
-    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    (newest, *_) = await attempts_of(acme.door, acme.org_id)
     assert (newest.success, newest.reason) == (False, "nobody here has this identity")
 
 
@@ -168,7 +169,7 @@ async def test_whoever_is_disabled_or_deprovisioned_stays_out_with_the_cause(acm
     await gates.disable(acme.door, acme.ctx, person)
     with pytest.raises(MayNotSignIn, match="disabled"):
         await _enter(acme, Identity(USER, None, "okta"))
-    (newest, *_) = await sign_in.list_attempts(acme.door, acme.org_id)
+    (newest, *_) = await attempts_of(acme.door, acme.org_id)
     assert newest.reason.startswith("disabled")
 
 

@@ -42,6 +42,7 @@ people = Table(
     columns.text("created_by"),
     columns.time("created_at"),
     columns.time("changed_at"),
+    columns.time("expires_at", null=True),  # of a service account
     columns.time("deleted_at", null=True),  # tombstoned: hidden, restorable for 30 days
     CheckConstraint("status IN ('active','pending','inactive')", name="status"),
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
@@ -83,6 +84,8 @@ merged_people = Table(
     columns.ident(),  # of who was merged
     columns.ref("person_id"),  # of who was kept
     columns.time("since"),
+    # What went over, to be taken back: source ids, grants by hand, gates, ids merged into them before.
+    Column("moved", Json, nullable=False),
     Index("ix_merged_people_person", "org_id", "person_id"),
 )
 

@@ -441,6 +441,7 @@ def upgrade() -> None:
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("person_id", types.Id(), nullable=False),
         sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.Column("moved", types.Json(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_merged_people")),
     )
     op.create_index("ix_merged_people_person", "merged_people", ["org_id", "person_id"], unique=False)
@@ -538,6 +539,7 @@ def upgrade() -> None:
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("changed_at", types.UtcDateTime(), nullable=False),
+        sa.Column("expires_at", types.UtcDateTime(), nullable=True),
         sa.Column("deleted_at", types.UtcDateTime(), nullable=True),
         sa.CheckConstraint("NOT has_seat OR status <> 'inactive'", name=op.f("ck_people_seat")),
         sa.CheckConstraint("status IN ('active','pending','inactive')", name=op.f("ck_people_status")),

@@ -1,10 +1,4 @@
-"""The suite that proves a connector right: what scimd relies on, as tests.
-
-Inherit :class:`ConnectorConformance` in a pytest class, name the connector and give it settings that
-reach a real directory with a few known people; fill in the other hooks as far as you can. Every
-method ``test_…`` is then one rule of ``scimd.connector_api``. It needs no plugin and no fixture: each
-test runs an event loop of its own, so a class for ``unittest`` works as well.
-"""
+"""The suite itself: a rule of ``scimd.connector_api`` per method."""
 # ruff: noqa: S101, PT017  (a suite asserts, and this one does without pytest)
 
 from __future__ import annotations
@@ -12,90 +6,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 from scimd.connector_api import (
-    BadEntry,
     BadSetting,
     Capabilities,
     Checked,
     Connector,
     ConnectorError,
     Deadline,
-    DirectoryGroup,
-    DirectoryUser,
     OpenSource,
-    Page,
+)
+from scimd.connector_testing.observing import Collecting, Heart, audited, nothing_left
+from scimd.connector_testing.reading import RecordingLog, Whole, closed, read_whole
+from scimd.connector_testing.values import (
+    assert_sentence,
+    assert_storable,
+    assert_value,
+    by_id,
+    chain,
+    texts,
 )
 
 T = TypeVar("T")
 _UNKNOWN_KEY = "no_connector_knows_this_key"
-
-
-@dataclass
-class RecordingLog:
-    """A ``Log`` that keeps everything, to be searched for secrets and for warnings."""
-
-    lines: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-
-    def debug(self, event: str, **fields: Any) -> None:
-        self.lines.append(("debug", event, fields))
-
-    def info(self, event: str, **fields: Any) -> None:
-        self.lines.append(("info", event, fields))
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self.lines.append(("warning", event, fields))
-
-
-@dataclass(frozen=True)
-class Whole:
-    """All that one read gave, put together."""
-
-    pages: tuple[Page, ...]
-
-    @property
-    def users(self) -> list[DirectoryUser]:
-        return [user for page in self.pages for user in page.users]
-
-    @property
-    def groups(self) -> list[DirectoryGroup]:
-        return [group for page in self.pages for group in page.groups]
-
-    @property
-    def bad(self) -> list[BadEntry]:
-        return [bad for page in self.pages for bad in page.bad]
-
-    @property
-    def records(self) -> list[DirectoryUser | DirectoryGroup]:
-        return [*self.users, *self.groups]
-
-    @property
-    def ids(self) -> list[str]:
-        return [record.external_id for record in self.records]
-
-    def user(self, name: str) -> DirectoryUser:
-        """Find one person by external id or by name."""
-        return next(user for user in self.users if name in (user.external_id, user.name))
-
-    def group(self, name: str) -> DirectoryGroup:
-        """Find one group by external id, name or display name."""
-        return next(g for g in self.groups if name in (g.external_id, g.name, g.display_name))
-
-
-async def read_whole(source: OpenSource, cursor: str | None = None) -> Whole:
-    """Read to the end; raises AssertionError where a read ends without its End."""
-    pages = [page async for page in source.read(cursor)]
-    assert pages, "a read must give at least one page, which carries its End"
-    assert pages[-1].end is not None, "the last page has no End: this read would count as cut off"
-    return Whole(tuple(pages))
 
 
 class ConnectorConformance:
@@ -150,7 +85,7 @@ class ConnectorConformance:
         settings = self.settings()
         self.connector.parse(settings)  # the first call may still import modules
         allowed = {value[5:] for value in settings.values() if str(value).startswith("file:")}
-        with _audited() as events:
+        with audited() as events:
             self.connector.parse(settings)
         used = [event for event in events if not (event[0] == "open" and str(event[1]) in allowed)]
         assert not used, f"parse must not touch files, names or sockets; it did: {used}"
@@ -167,7 +102,7 @@ class ConnectorConformance:
         answer = self._run(lambda source: source.check())
         assert isinstance(answer, Checked)
         for sentence in (answer.summary, *answer.warnings):
-            _assert_sentence(sentence)
+            assert_sentence(sentence)
 
     def test_capabilities_are_said_before_any_read(self) -> None:
         async def ask(source: OpenSource) -> Capabilities:
@@ -207,23 +142,23 @@ class ConnectorConformance:
         one, two = self._run(twice)
         other = self._read()
         for again in (two, other):
-            assert _by_id(one) == _by_id(again), "a directory at rest must read the same each time"
+            assert by_id(one) == by_id(again), "a directory at rest must read the same each time"
 
     def test_attributes_hold_values_and_never_none(self) -> None:
         for record in self._read().records:
             for name, value in record.attributes.items():
                 assert isinstance(name, str)
-                _assert_value(value, f"{record.name}: {name}")
+                assert_value(value, f"{record.name}: {name}")
 
     def test_texts_can_be_stored(self) -> None:
         """Half a character (a lone surrogate) or a NUL breaks the database, long after the read."""
         whole = self._read()
         for record in whole.records:
-            for text in (record.external_id, record.name, *record.references, *_texts(record.attributes)):
-                _assert_storable(text, record.external_id)
+            for text in (record.external_id, record.name, *record.references, *texts(record.attributes)):
+                assert_storable(text, record.external_id)
         for group in whole.groups:
             for text in (group.display_name, *group.members):
-                _assert_storable(text, group.external_id)
+                assert_storable(text, group.external_id)
 
     def test_pages_are_bounded(self) -> None:
         sizes = [len(page.users) + len(page.groups) + len(page.bad) for page in self._read().pages]
@@ -262,7 +197,7 @@ class ConnectorConformance:
 
     def test_reading_leaves_the_event_loop_free(self) -> None:
         async def beside_a_heart(source: OpenSource) -> float:
-            heart = _Heart()
+            heart = Heart()
             beating = asyncio.create_task(heart.beat())
             try:
                 await asyncio.sleep(0.02)
@@ -297,7 +232,7 @@ class ConnectorConformance:
                 try:
                     await what()
                 except ConnectorError as refused:
-                    _assert_sentence(refused.why)
+                    assert_sentence(refused.why)
                 else:
                     raise AssertionError("what begins after the deadline must raise a ConnectorError")
 
@@ -308,9 +243,9 @@ class ConnectorConformance:
             pages = source.read(None)
             async for _page in pages:
                 break
-            await _closed(pages)
+            await closed(pages)
 
-        with _nothing_left():
+        with nothing_left():
             self._run(abandon)
 
     def test_a_cancelled_read_leaves_nothing_running(self) -> None:
@@ -321,7 +256,7 @@ class ConnectorConformance:
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
-        with _nothing_left():
+        with nothing_left():
             self._run(cancel)
 
     # ------------------------------------------------------------------------------------ failing
@@ -331,12 +266,12 @@ class ConnectorConformance:
             try:
                 self._run(read_whole, settings=settings)
             except ConnectorError as refused:
-                _assert_sentence(refused.why)
+                assert_sentence(refused.why)
             else:
                 raise AssertionError(f"{fault}: a read with this fault must raise, and ended well")
 
     def test_secrets_appear_nowhere(self) -> None:
-        log, said = RecordingLog(), _Collecting()
+        log, said = RecordingLog(), Collecting()
         logging.getLogger().addHandler(said)
         try:
             texts = list(self._all_texts(log))
@@ -355,11 +290,11 @@ class ConnectorConformance:
                 yield repr(self._run(lambda source: source.check(), settings=settings, log=log))
                 self._run(read_whole, settings=settings, log=log)
             except ConnectorError as refused:
-                yield _chain(refused)
+                yield chain(refused)
         try:
             self.connector.parse({**self.settings(), _UNKNOWN_KEY: 1})
         except BadSetting as refused:
-            yield _chain(refused)
+            yield chain(refused)
 
     # ------------------------------------------------------------------------------------ running
 
@@ -387,133 +322,3 @@ class ConnectorConformance:
                 await source.aclose()
 
         return asyncio.run(session())
-
-
-# ---------------------------------------------------------------------------------------- what is held
-
-
-def _assert_sentence(text: str) -> None:
-    assert text.strip() == text, f"no spaces around a sentence: {text!r}"
-    assert text, "an admin must be told something"
-    assert "\n" not in text, f"one line, please: {text!r}"
-
-
-def _assert_value(value: object, where: str) -> None:
-    if isinstance(value, tuple):
-        for item in value:
-            _assert_value(item, where)
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            assert isinstance(name, str), f"{where}: names of a mapping are texts"
-            _assert_value(item, f"{where}.{name}")
-    else:
-        assert isinstance(value, str | bytes | bool | int | float), f"{where} holds {type(value).__name__}"
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Give every text within a value, names included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from (*_texts(name), *_texts(item))
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _texts(item)
-
-
-def _assert_storable(text: str, whose: str) -> None:
-    assert "\0" not in text, f"{whose!r} has a text with NUL: {text!r}"
-    assert not any("\ud800" <= character <= "\udfff" for character in text), f"half a character: {text!r}"
-
-
-def _by_id(whole: Whole) -> dict[str, Any]:
-    return {record.external_id: record for record in whole.records}
-
-
-def _chain(error: BaseException | None) -> str:
-    """Give the texts of an error and of all that led to it, as a traceback would show them."""
-    texts = []
-    while error is not None:
-        texts.append(f"{error!r} {error}")
-        error = error.__cause__ or error.__context__
-    return "\n".join(texts)
-
-
-async def _closed(pages: AsyncIterator[Page]) -> None:
-    aclose = getattr(pages, "aclose", None)
-    if aclose is not None:
-        await aclose()
-
-
-# ---------------------------------------------------------------------------------------- observing
-
-
-class _Heart:
-    """Measures how long the event loop stood still, at worst."""
-
-    longest_pause_s = 0.0
-
-    async def beat(self, every_s: float = 0.005) -> None:
-        last = time.monotonic()
-        while True:
-            await asyncio.sleep(every_s)
-            now = time.monotonic()
-            self.longest_pause_s = max(self.longest_pause_s, now - last - every_s)
-            last = now
-
-
-class _Collecting(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(level=0)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-
-_IO_EVENTS = ("open", "os.", "socket.", "subprocess.", "urllib.", "sqlite3.")
-_auditing: dict[int, list[tuple[str, Any]]] = {}
-_hooked: list[bool] = []
-
-
-def _note(event: str, args: tuple[Any, ...]) -> None:
-    seen = _auditing.get(threading.get_ident())
-    if seen is not None and event.startswith(_IO_EVENTS):
-        seen.append((event, args[0] if args else None))
-
-
-@contextlib.contextmanager
-def _audited() -> Iterator[list[tuple[str, Any]]]:
-    """Collect this thread's I/O by Python's audit events; the hook itself can never be taken out."""
-    if not _hooked:
-        sys.addaudithook(_note)
-        _hooked.append(True)
-    events = _auditing[threading.get_ident()] = []
-    try:
-        yield events
-    finally:
-        del _auditing[threading.get_ident()]
-
-
-@contextlib.contextmanager
-def _nothing_left(patience_s: float = 3.0) -> Iterator[None]:
-    """Assert that threads and open files are afterwards what they were; tasks end with their loop."""
-    before = _running()
-    yield
-    until = time.monotonic() + patience_s
-    while (left := _running() - before) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not left, f"still there after the read was given up: {sorted(left)}"
-
-
-def _running() -> set[str]:
-    threads = {f"thread {thread.name} {thread.ident}" for thread in threading.enumerate()}
-    descriptors = Path("/proc/self/fd")
-    if not descriptors.is_dir():
-        return threads
-    files = set()
-    for descriptor in descriptors.iterdir():
-        with contextlib.suppress(OSError):
-            files.add(f"file {descriptor.name} {os.readlink(descriptor)}")
-    return threads | files

@@ -1,0 +1,195 @@
+"""Organizations as the configuration file declares them: made, brought up to date, or held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import select, update
+
+from scimd import config
+from scimd.core.errors import NotAllowedNow
+from scimd.core.events import Event, EventKind
+from scimd.core.languages import ENGLISH
+from scimd.core.people import OrgId, fold
+from scimd.db.tables import organizations, projects, seat_pools
+from scimd.org import declared_sources, held_changes
+from scimd.org.generation import bump
+from scimd.org.organizations import (
+    NewOrganization,
+    context_of_new,
+    current,
+    find,
+    hold_domains,
+    make,
+    make_project,
+)
+from scimd.org.sources import mark_everyone
+from scimd.org.tx import Actor, Door, Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What became of one declared organization. ``left_out``: sources that the file names no more.
+
+    They stay as they are: to end a source takes people away, and that is never done by a line that
+    is missing.
+    """
+
+    slug: str
+    org_id: OrgId
+    outcome: Literal["created", "updated", "unchanged", "held"]
+    left_out: tuple[str, ...] = ()
+    #: Why the old version stays, where the change is over the limits.
+    held: str | None = None
+
+
+async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
+    """Make or bring up to date what the file declares, one transaction per organization.
+
+    Idempotent: a second call changes nothing and writes no event. What was set elsewhere since (a
+    source's release, a seat limit where the file has none) stays.
+    """
+    return [await _declare_one(door, organization) for organization in declared]
+
+
+async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
+    actor = Actor("system", "config", "the configuration file")
+    found = await door.read(lambda conn: find(conn, wanted.name))
+    ctx = context_of_new(door, actor, "cli")
+    if found is not None:
+        ctx = replace(ctx, org_id=found.id)
+
+    def body(tx: Tx) -> Declared:
+        created = found is None and make(tx, _as_new(wanted))
+        changed = not created and _bring_up_to_date(tx, wanted)
+        sources_changed, left_out = declared_sources.declare(tx, wanted.source)
+        held_changes.hold_back(tx)
+        outcome: Literal["created", "updated", "unchanged"] = (
+            "created" if created else "updated" if changed or sources_changed else "unchanged"
+        )
+        return Declared(wanted.name, tx.org_id, outcome, left_out)
+
+    try:
+        return await door.run(ctx, body)
+    except NotAllowedNow as exc:
+        if found is None:
+            raise
+        return Declared(wanted.name, found.id, "held", held=exc.detail)
+
+
+def _as_new(wanted: config.Organization) -> NewOrganization:
+    return NewOrganization(
+        slug=wanted.name,
+        display_name=wanted.display_name,
+        seats=wanted.seats,
+        seats_on_scim=wanted.seats_on_scim,
+        default_project=None if wanted.default_project == "none" else wanted.default_project,
+        get_more_seats_url=wanted.get_more_seats_url,
+        domains=tuple(wanted.domains),
+        settings=_settings(wanted),
+    )
+
+
+#: What counts where nothing was declared yet.
+_UNDECLARED = config.Organization(name="none")
+
+
+def _settings(wanted: config.Organization) -> dict[str, Any]:
+    return {
+        "language": wanted.language,
+        "notify": [each.model_dump(mode="json") for each in wanted.notify],
+        "silent_after_s": wanted.silent_after.total_seconds(),
+    }
+
+
+def _settings_of(tx: Tx) -> dict[str, Any]:
+    query = select(organizations.c.settings).where(organizations.c.id == tx.org_id)
+    return dict(tx.conn.execute(query).scalar_one())
+
+
+def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
+    was = current(tx)
+    kept = _settings_of(tx)
+    declared = _settings(wanted)
+    if "language" not in wanted.model_fields_set:
+        declared["language"] = kept.get("language", ENGLISH)  # what an admin set stands
+    before: dict[str, Any] = {
+        "display_name": was.display_name,
+        "seats_on_scim": was.seats_on_scim,
+        "get_more_seats_url": was.get_more_seats_url,
+        "seats": was.seats,
+        "default_project": was.default_project_id,
+        **{key: kept.get(key, value) for key, value in _settings(_UNDECLARED).items()},
+    }
+    said = {
+        "display_name": wanted.display_name or wanted.name,
+        "seats_on_scim": wanted.seats_on_scim,
+        "get_more_seats_url": wanted.get_more_seats_url,
+        "seats": was.seats if wanted.seats is None else wanted.seats,
+    }
+    # Of what the file does not mention, what an admin set stands.
+    after = {
+        **{key: value if key in wanted.model_fields_set else before[key] for key, value in said.items()},
+        "default_project": _default_project(tx, wanted.default_project)
+        if "default_project" in wanted.model_fields_set
+        else was.default_project_id,
+        **declared,
+    }
+    new_domains = hold_domains(tx, wanted.domains)
+    if before == after and not new_domains:
+        return False
+    _write(tx, after, {**kept, **declared})
+    tx.seats_owed = before["seats"] != after["seats"]
+    if before["default_project"] != after["default_project"]:
+        mark_everyone(tx)
+    bump(tx)
+    tx.record(
+        Event(
+            EventKind.ORGANIZATION_CHANGED,
+            "organization",
+            tx.org_id,
+            before={key: value for key, value in before.items() if after[key] != value},
+            after={key: value for key, value in after.items() if before[key] != value}
+            | ({"domains": new_domains} if new_domains else {}),
+        )
+    )
+    return True
+
+
+def _write(tx: Tx, after: dict[str, Any], settings: dict[str, Any]) -> None:
+    tx.conn.execute(
+        update(organizations)
+        .where(organizations.c.id == tx.org_id)
+        .values(
+            name=after["display_name"],
+            seats_on_scim=after["seats_on_scim"],
+            get_more_seats_url=after["get_more_seats_url"],
+            default_project_id=after["default_project"],
+            settings=settings,
+        )
+    )
+    tx.conn.execute(
+        update(seat_pools)
+        .where(seat_pools.c.org_id == tx.org_id)
+        .values(seat_limit=after["seats"], allow_overage=after["seats_on_scim"] == "allow")
+    )
+
+
+def _default_project(tx: Tx, wanted: str) -> str | None:
+    """The id of the project that the file names; a new one where the organization has none of it."""
+    if wanted == "none":
+        return None
+    row = tx.conn.execute(
+        select(projects.c.id).where(
+            projects.c.org_id == tx.org_id,
+            projects.c.name_key == fold(wanted),
+            projects.c.archived_at.is_(None),
+        )
+    ).first()
+    if row:
+        return str(row.id)
+    project_id = tx.new_id()
+    make_project(tx, project_id, wanted)
+    return project_id
