@@ -13,8 +13,8 @@ pools = Table(
     "pools",
     metadata,
     columns.org(),
-    Column("kind", KeyText, primary_key=True),  # project | licence
     Column("target", Id, primary_key=True),
+    Column("kind", KeyText, primary_key=True),  # project | licence
     Column("pool_limit", Integer, nullable=False),
     columns.integer("used"),
     CheckConstraint("used >= 0", name="used"),
@@ -57,6 +57,6 @@ slots = Table(
     columns.flag("held"),  # if not: waits
     columns.time("since"),
     columns.key("place"),  # the fair order, as of those who wait for a seat
-    Index("ix_slots_person", "org_id", "person_id"),
+    Index("ix_slots_person", "org_id", "person_id", "kind", "target", "held"),
     Index("ix_slots_order", "org_id", "kind", "target", "held", "since", "place", "person_id"),
 )

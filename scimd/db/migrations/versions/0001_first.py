@@ -602,12 +602,12 @@ def upgrade() -> None:
     op.create_table(
         "pools",
         sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("kind", types.KeyText(), nullable=False),
         sa.Column("target", types.Id(), nullable=False),
+        sa.Column("kind", types.KeyText(), nullable=False),
         sa.Column("pool_limit", sa.Integer(), nullable=False),
         sa.Column("used", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint("used >= 0", name=op.f("ck_pools_used")),
-        sa.PrimaryKeyConstraint("org_id", "kind", "target", name=op.f("pk_pools")),
+        sa.PrimaryKeyConstraint("org_id", "target", "kind", name=op.f("pk_pools")),
     )
     op.create_table(
         "projects",
@@ -841,7 +841,9 @@ def upgrade() -> None:
         ["org_id", "kind", "target", "held", "since", "place", "person_id"],
         unique=False,
     )
-    op.create_index("ix_slots_person", "slots", ["org_id", "person_id"], unique=False)
+    op.create_index(
+        "ix_slots_person", "slots", ["org_id", "person_id", "kind", "target", "held"], unique=False
+    )
     op.create_table(
         "sources",
         sa.Column("org_id", types.Id(), nullable=False),
