@@ -240,9 +240,8 @@ def _become_worker(config: Config, ear: int, pipe: Connection) -> NoReturn:
 
 
 def _make_entries(config: Config, pipe: Connection) -> None:
-    from scimd.scim.app import scribe_of  # as in make_app
-
-    scribes.serve(pipe, lambda: scribe_of(config, keyring(config, make=False)))
+    keys = keyring(config, make=False)
+    scribes.serve(pipe, scribes.scribe_of(keys, config.server.public_url, config.scim.log_body_bytes))
 
 
 def serve_with_worker(config: Config, config_path: Path | None) -> None:
@@ -254,8 +253,7 @@ def serve_with_worker(config: Config, config_path: Path | None) -> None:
 
 def _spare_memory() -> None:
     """Let threads share arenas: of Python's, one works at a time. Only glibc has this switch."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 

@@ -38,6 +38,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import NullType, TypeEngine
 
+from scimd.db import recordset
 from scimd.db.among import Among, KeyList, TheKey
 from scimd.db.types import Bytes
 from scimd.db.wire import Query, Refused, Wire
@@ -273,15 +274,18 @@ class _Text:
 
 
 class _Sent(_Text):
-    """A statement as PostgreSQL takes it."""
+    """A statement as PostgreSQL takes it. Rows to insert travel as one: see ``recordset``."""
 
-    __slots__ = ("query",)
+    __slots__ = ("_inserting", "query")
 
     def __init__(
         self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
     ) -> None:
         super().__init__(statement, _DOLLARS, columns, one=one)
         self.query = Query(self.sql, [isinstance(each, Bytes | LargeBinary) for each in self.types])
+        self._inserting: Query | None = None
+        if isinstance(statement, Insert) and columns:
+            self._inserting = Query(recordset.inserting(statement, columns, _DOLLARS), (False,))
 
     def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
         return self._told(_wire(conn).rows, parameters)
@@ -293,13 +297,20 @@ class _Sent(_Text):
         self._told(_wire(conn).post, parameters)
 
     def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
-        post = _wire(conn).post
-        for each in many:
-            self._told(post, each)
+        post, inserting = _wire(conn).post, self._inserting
+        if inserting is None:
+            for each in many:
+                self._told(post, each)
+            return
+        for rows in recordset.portions(many):
+            self._asked(lambda rows=rows: post(inserting, (recordset.value_of(rows),)))  # type: ignore[misc]
 
     def _told(self, ask: Callable[[Query, Sequence[Any]], T], parameters: Parameters) -> T:
+        return self._asked(lambda: ask(self.query, self.bound(parameters)))
+
+    def _asked(self, ask: Callable[[], T]) -> T:
         try:
-            return ask(self.query, self.bound(parameters))
+            return ask()
         except Refused as exc:
             raise told(exc.sql, exc.error, self._dialect) from exc.error
         except psycopg.Error as exc:

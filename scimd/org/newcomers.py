@@ -40,7 +40,7 @@ def _default(column: Column[Any]) -> Any:
     return orjson.loads(said) if said in ("true", "false") or said.isdecimal() else said.strip("'")
 
 
-_EMPTY: Mapping[str, Any] = {**{column.key: _default(column) for column in people.c}, **_NARROWEST}
+_EMPTY: Mapping[str, Any] = {**{str(column.key): _default(column) for column in people.c}, **_NARROWEST}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from scimd import log
 from scimd.core.attributes import USER
 from scimd.org.request_entries import Scribe, Seen, Speaker
+from scimd.org.secrets import Keyring
 
 logger = log.get(__name__)
 
@@ -27,6 +28,11 @@ Made = list[dict[str, Any] | None]
 _REST = 2.0
 #: A portion takes some 20 ms. Who is silent for so long is not waited for again.
 _PATIENCE_S = 30.0
+
+
+def scribe_of(keys: Keyring, public_url: str, at_most: int) -> Scribe:
+    """Who makes this installation's entries; ``at_most``: bytes of a body."""
+    return Scribe(keys, f"{public_url}/scim/v2", at_most)
 
 
 class Desk(Protocol):
@@ -92,14 +98,13 @@ class Far:
         return given
 
 
-def serve(pipe: Connection, scribe: Callable[[], Scribe]) -> None:
+def serve(pipe: Connection, scribe: Scribe) -> None:
     """The other end: make entries until the first process ends. Blocks; a thread's work."""
-    makes = scribe()
     try:
         while True:
             asked = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own process
             made = [
-                _entry(makes, replace(seen, users=USER) if users else seen, speaker)
+                _entry(scribe, replace(seen, users=USER) if users else seen, speaker)
                 for seen, speaker, users in asked
             ]
             pipe.send_bytes(pickle.dumps(made, protocol=5))

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
+from scimd import log
+from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
 from scimd.org.lines import Line, Waiter
-from scimd.org.tx import Context, Door, Tx
+from scimd.org.tx import Context, Door, NotTogether, Tx
+
+logger = log.get(__name__)
 
 #: Where calls could not be done together, the next ones will not be either: as when all seats are taken.
 _WARY_S = 1.0
@@ -70,7 +73,10 @@ class Kind(Generic[W, R]):
         except (Overloaded, DatabaseUnavailable, StorageFull) as exc:
             # Nobody would fare better alone; and what may have been committed must not be done again.
             done = [exc for _ in batch]
-        except Exception:  # whose it is shows when each is run alone
+        except (NotTogether, Refusal):  # whose it is shows when each is run alone
+            return False
+        except Exception as exc:
+            logger.warning("calls_not_together", kind=self.name, calls=len(batch), error=type(exc).__name__)
             return False
         for waiter, outcome in zip(batch, done, strict=True):
             waiter.tell(outcome)

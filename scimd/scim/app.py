@@ -34,9 +34,8 @@ from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
-from scimd.org.request_entries import Scribe
-from scimd.org.scribes import Desk, Far, Near
-from scimd.org.secrets import Keyring, is_token, token_hash
+from scimd.org.scribes import Desk, Far, Near, scribe_of
+from scimd.org.secrets import is_token, token_hash
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
@@ -95,22 +94,13 @@ _SPELLED = {
 }
 
 
-def scribe_of(config: Config, keys: Keyring) -> Scribe:
-    """Who makes this installation's entries of the request log."""
-    return Scribe(keys, _base_url(config), config.scim.log_body_bytes)
-
-
-def _base_url(config: Config) -> str:
-    return f"{config.server.public_url}/scim/v2"
-
-
 def add(app: web.Application, config: Config, door: Door, scribes: Connection | None = None) -> None:
     """Add SCIM to the application. ``scribes``: a pipe to a process that makes entries of the log."""
-    near = Near(scribe_of(config, door.keys))
+    near = Near(scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes))
     server = ScimServer(
         door,
         ScimSettings(
-            base_url=_base_url(config),
+            base_url=f"{config.server.public_url}/scim/v2",
             max_body_bytes=config.server.max_body_bytes,
             request_timeout_s=config.server.request_timeout.total_seconds(),
             max_page=config.scim.max_page,

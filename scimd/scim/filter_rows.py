@@ -59,6 +59,10 @@ class Rows(ABC):
     def any(self, inner: Condition) -> Condition:
         """Some row satisfies the condition."""
 
+    def holds(self, test: Test) -> Condition:
+        """Some row's value compares so."""
+        return self.any(self.compare(test))
+
     @abstractmethod
     def first(self, part: Resolved) -> ColumnElement[Any]:
         """What sorting goes by: the primary row's value, else the first one's; NULL where there is none."""
@@ -292,6 +296,21 @@ class _MembersOfGroup(Rows):
             columns = (group_members.c.person_id, group_members.c.child_id)
             return or_(*(and_(column.is_not(None), column == test.value) for column in columns))
         return super().compare(test)
+
+    def holds(self, test: Test) -> Condition:
+        found, sub = super().holds(test), test.found.sub
+        if test.op is not CompareOperator.eq or (sub is not None and sub.name != "value"):
+            return found
+        # The groups that have such a member are few, and found by an index; all that the source has are not.
+        having = union_all(
+            *(
+                select(group_members.c.group_id).where(
+                    group_members.c.org_id == self.one.scope.org_id, column == test.value
+                )
+                for column in (group_members.c.person_id, group_members.c.child_id)
+            )
+        )
+        return and_(groups.c.id.in_(having), found)
 
     def present(self, found: Resolved) -> Condition:
         if found.sub is not None and found.sub.name == "display":

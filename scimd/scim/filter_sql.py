@@ -60,8 +60,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def _holds(self, test: Test) -> Condition:
         if not test.found.attribute.multi:
             return self.one.compare(self.one.scalar(test.found), test)
-        rows = rows_of(self.one, test.found)
-        return rows.any(rows.compare(test))
+        return rows_of(self.one, test.found).holds(test)
 
     def visit_present(self, node: Present) -> Condition:
         found = self.binder.attribute(node.attr_path)

@@ -10,8 +10,9 @@ from aiohttp import web
 from scimd.core.attributes import GROUP
 from scimd.core.people import Document, GroupId
 from scimd.core.resource import Resources, StoredGroup, etag, group_location, render_group
-from scimd.org import groups, reads
-from scimd.org.groups import AssertGroup, GroupChange
+from scimd.org import reads, scim_groups
+from scimd.org.groups import AssertGroup
+from scimd.org.scim_groups import GroupChange
 from scimd.scim import members_patch, patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
@@ -24,7 +25,7 @@ async def create(ex: Exchange) -> web.Response:
     body = await ex.body(GROUP, "create")
     document = document_of(GROUP, body, ex.rules)
     wanted = AssertGroup(document, document.get("externalId"), _members(ex, body))
-    stored = await groups.create_group(ex.door, ex.ctx, wanted)
+    stored = await scim_groups.create_group(ex.door, ex.ctx, wanted)
     location = group_location(stored.group_id, ex.settings.base_url)
     return await _shown(ex, stored, 201, {"Location": location})
 
@@ -74,7 +75,7 @@ async def modify(ex: Exchange) -> web.Response:
 
 async def delete(ex: Exchange) -> web.Response:
     """DELETE /Groups/{id}."""
-    await groups.delete_group(ex.door, ex.ctx, _id(ex), if_match=if_match(ex.header("If-Match")))
+    await scim_groups.delete_group(ex.door, ex.ctx, _id(ex), if_match=if_match(ex.header("If-Match")))
     return answer(204)
 
 
@@ -89,7 +90,7 @@ async def listing(ex: Exchange) -> web.Response:
 
 
 async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:
-    return await groups.change_group(
+    return await scim_groups.change_group(
         ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
     )
 

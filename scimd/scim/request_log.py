@@ -39,7 +39,7 @@ FLUSH_S = 1.0
 #: The queue's room: some seconds of the highest rate that a server reaches, and no more than a tenth of
 #: what it may weigh.
 ROOM_BYTES = 16 * 1024 * 1024
-_PORTION = 100
+_PORTION = 250
 _BASE_CHARS = len("/scim/v2")
 _SENT = (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))

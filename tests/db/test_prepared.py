@@ -149,3 +149,32 @@ async def test_text_that_cannot_be_sent_harms_no_other_statement(db: Database) -
         await db.write(lambda conn: _INSERT.many(conn, [_person("a"), _person("b", display_name="\ud800")]))
     await db.write(lambda conn: _INSERT.many(conn, [_person("a")]))
     assert (await db.glance(lambda conn: _ONE.first(conn, {"org_id": "o", "id": "a"}))).id == "a"
+
+
+async def test_many_rows_come_back_as_one_row_does(db: Database) -> None:
+    """Times, bytes, JSON, null and every kind of text, by whatever way rows travel."""
+    strange = ['"\\', "\x01\n", "ß\u2028🙂", "", "\\x41", "{}", "NULL"]
+    rows = [
+        _person(f"p{n}", display_name=text, causes=[text, None, 1.5, True], profile={text: None},
+                extension=bytes(range(n, 256)), approved=n % 2 == 0, deleted_at=_MOMENT if n % 3 else None,
+                sign_in_key=None)
+        for n, text in enumerate(strange)
+    ]  # fmt: skip
+    alone = [row | {"id": f"{row['id']}-alone", "local_user_name": f"{row['id']}-alone"} for row in rows]
+
+    def body(conn: Connection) -> None:
+        _INSERT.many(conn, rows)
+        for row in alone:
+            _INSERT.many(conn, [row])
+
+    await db.write(body)
+    for row in rows:
+        found = [
+            await db.glance(lambda conn, key=key: _ONE.first(conn, {"org_id": "o", "id": key}))
+            for key in (row["id"], f"{row['id']}-alone")
+        ]
+        told = [each._asdict() for each in found]
+        for name, value in row.items():
+            stored = told[0][name]
+            assert (bytes(stored) if name == "extension" else stored) == value, name
+            assert name in ("id", "local_user_name") or stored == told[1][name]

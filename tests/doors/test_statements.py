@@ -88,6 +88,7 @@ async def jobs(running: Running) -> None:
     door = running.company.door
     await timekeeping.expire_all(door)
     await timekeeping.expire_welcomes(door)
+    await timekeeping.lapse_approvals(door)
     await timekeeping.purge_all(door)
     await timekeeping.publish_all(door)
     await source_upkeep.due_sources(door)

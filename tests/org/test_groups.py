@@ -10,9 +10,9 @@ from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import bindings, declared_organizations, groups, reads, sources
+from scimd.org import bindings, declared_organizations, groups, reads, scim_groups, sources
 from scimd.org.generation import bump
-from scimd.org.groups import GroupChange
+from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, group, house, user
@@ -106,7 +106,7 @@ async def test_deleted_groups_project_stays_orphaned_and_is_taken_up_again(datab
     async with house(database_url) as acme:
         ann = (await acme.create("ann")).person_id
         group_id = await acme.group("Sales", ann)
-        await groups.delete_group(acme.door, acme.as_scim(), group_id)
+        await scim_groups.delete_group(acme.door, acme.as_scim(), group_id)
         assert await projects_of(acme, ann) == {"General"}
         (project,) = await acme.rows(t.projects, name="Sales")
         assert project.orphaned
@@ -125,7 +125,7 @@ async def test_two_groups_of_a_scim_source_cannot_share_a_name(database_url: str
             await acme.group("SALES")
         with pytest.raises(InvalidValue):
             await acme.group(" ")
-        calls = (groups.create_group(acme.door, acme.as_scim(), group("Ops")) for _ in range(8))
+        calls = (scim_groups.create_group(acme.door, acme.as_scim(), group("Ops")) for _ in range(8))
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert sum(isinstance(each, NotUnique) for each in results) == 7
         (source,) = await acme.rows(t.sources)
@@ -151,7 +151,7 @@ async def test_replace_with_unknown_ids_keeps_them_and_wipes_nobody_else(databas
         ann = (await acme.create("ann")).person_id
         group_id = await acme.group("Sales", ann)
         change = GroupChange(replace=(ann, "who-is-this"))
-        await groups.change_group(acme.door, acme.as_scim(), group_id, change)
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
         assert await member_ids(acme, group_id) == {ann}
         assert len(await acme.rows(t.group_members)) == 2
 
@@ -179,10 +179,10 @@ async def test_version_rises_by_real_changes_only(database_url: str) -> None:
         assert await version() == 2
         assert (await acme.person(ann.person_id)).rest == ann.rest + 1
         same = GroupChange(document=lambda document: dict(document))
-        await groups.change_group(acme.door, acme.as_scim(), group_id, same)
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, same)
         assert await version() == 2
         renamed = GroupChange(document=lambda document: {**document, "displayName": "Sellers"})
-        stored = await groups.change_group(acme.door, acme.as_scim(), group_id, renamed)
+        stored = await scim_groups.change_group(acme.door, acme.as_scim(), group_id, renamed)
         assert stored.version == 3
         found = await acme.seen(ann.person_id)
         assert found is not None
@@ -301,7 +301,7 @@ async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_o
         assert (await acme.person(people[4])).roles == ["account-admin"]
 
         with pytest.raises(Protected):
-            await groups.delete_group(acme.door, ctx, group_id)
+            await scim_groups.delete_group(acme.door, ctx, group_id)
         with pytest.raises(Protected):
             await acme.members(group_id, remove=people, ctx=ctx)
         with pytest.raises(Protected):

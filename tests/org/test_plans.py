@@ -15,7 +15,16 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import metadata
 
 #: One row an organization, or read from the front of an index and bounded.
-_MAY = {"seats._POOL", "seats._LOCKED_POOL", "seats._USED", "seats._QUEUE", "scim_reads._PAGE", "audit._TIP"}
+_MAY = {
+    "seats._POOL",
+    "seats._LOCKED_POOL",
+    "seats._USED",
+    "seats._QUEUE",
+    "scim_reads._PAGE",
+    "audit._TIP",
+    "scim_reads._ANY_MARKED",
+    "scim_reads._USER_COUNT",
+}
 _WHOLE = re.compile(r"SEARCH \w+ USING (?:COVERING )?INDEX \w+ \((?:org_id=\?)?(?: AND source_id=\?)?\)")
 
 

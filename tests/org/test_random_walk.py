@@ -16,6 +16,7 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import GroupId, LicenceId, PersonId, ProjectId, SourceId
+from scimd.core.resource import meta_part
 from scimd.db.tables import (
     assertions,
     gates,
@@ -218,6 +219,17 @@ async def holds(acme: House, *, limit: int | None) -> None:
     live_people = [row for row in everybody.values() if row.deleted_at is None]
     keys = [row.sign_in_key for row in live_people if row.sign_in_key]
     assert len(keys) == len(set(keys))
+    groups_of: dict[str, set[str]] = {}
+    for row in await acme.rows(group_members):
+        if row.person_id is not None:
+            groups_of.setdefault(row.person_id, set()).add(row.group_id)
+    for row in await acme.rows(assertions):
+        # What pages show behind a document without looking anywhere else.
+        if row.state == "live" and row.person_id not in marked:
+            assert set(filter(None, (row.in_groups or "").split(","))) == groups_of.get(row.person_id, set())
+            assert row.person_rest == everybody[row.person_id].rest
+        if row.state == "live":
+            assert row.meta == meta_part(row.person_id, row.created_at, row.changed_at, row.version)
     for row in await acme.rows(group_members):
         assert (row.person_id or row.child_id or row.member_key) == row.member_key
 

@@ -23,8 +23,8 @@ from scimd.core.errors import (
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.core.resource import StoredGroup, StoredUser, unpack
 from scimd.db import tables as t
-from scimd.org import groups, people
-from scimd.org.groups import GroupChange
+from scimd.org import people, scim_groups
+from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Context
 from tests.org.house import House, house, user
 
@@ -52,7 +52,7 @@ def change(
 
 def members(acme: House, group_id: str, **more: Any) -> Awaitable[StoredGroup]:
     ctx = call(acme, f"members {group_id}")
-    return groups.change_group(acme.door, ctx, GroupId(group_id), GroupChange(**more))
+    return scim_groups.change_group(acme.door, ctx, GroupId(group_id), GroupChange(**more))
 
 
 def counting(acme: House, monkeypatch: pytest.MonkeyPatch) -> list[None]:

@@ -39,6 +39,8 @@ def conn() -> Iterator[Connection]:
         (GROUP, 'displayName eq "x"'),
         (GROUP, 'externalId eq "x"'),
         (GROUP, 'id eq "x" and members eq "y"'),
+        (GROUP, 'members eq "y"'),
+        (GROUP, 'members.value eq "y"'),
     ],
 )
 def test_a_look_up_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:

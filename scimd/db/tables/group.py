@@ -30,6 +30,8 @@ groups = Table(
     columns.time("changed_at"),
     columns.time("gone_at", null=True),
     Index("ix_groups_page", "org_id", "source_id", "created_at", "id"),
+    # For whoever asks which groups have a member: without statistics SQLite would walk all of the source's.
+    Index("ix_groups_source", "org_id", "source_id", "id"),
     Index("ix_groups_display_name", "org_id", "source_id", "display_name_key"),
 )
 _living_group = groups.c.state == "live"

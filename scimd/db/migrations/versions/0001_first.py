@@ -304,6 +304,7 @@ def upgrade() -> None:
         "ix_groups_display_name", "groups", ["org_id", "source_id", "display_name_key"], unique=False
     )
     op.create_index("ix_groups_page", "groups", ["org_id", "source_id", "created_at", "id"], unique=False)
+    op.create_index("ix_groups_source", "groups", ["org_id", "source_id", "id"], unique=False)
     op.create_index(
         "uq_groups_external_id",
         "groups",
