@@ -8,6 +8,7 @@ tombstoned and cannot be restored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, select, update
@@ -102,21 +103,26 @@ def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[SourceId]:
             )
     moving = [each for each, state in theirs.items() if state == "live" or own.get(each) is None]
     _drop(tx, kept.id, [each for each in moving if each in own])
+    assert_as(tx, PersonId(other.id), PersonId(kept.id), moving)
     mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == other.id)
-    for row in tx.conn.execute(
-        select(assertions).where(mine, among(tx.conn, assertions.c.source_id, moving))
-    ).all():
-        # The resource has another id now: whoever holds the old version reads it again.
-        version = row.version + 1
-        meta = meta_part(kept.id, row.created_at, tx.now, version)
-        tx.conn.execute(
-            update(assertions)
-            .where(mine, assertions.c.source_id == row.source_id)
-            .values(person_id=kept.id, version=version, changed_at=tx.now, meta=meta)
-        )
     # What stays behind is nobody's: a return by its external id must not undo the merge.
     tx.conn.execute(update(assertions).where(mine).values(state="history", digest=None))
     return sorted(each for each in moving if theirs[each] == "live")
+
+
+def assert_as(tx: Tx, from_id: PersonId, to_id: PersonId, source_ids: Sequence[SourceId]) -> None:
+    """What these sources say of the one they say of the other from now on."""
+    mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == from_id)
+    query = select(assertions.c.source_id, assertions.c.version, assertions.c.created_at)
+    for row in tx.conn.execute(query.where(mine, among(tx.conn, assertions.c.source_id, source_ids))).all():
+        # The resource has another id now: whoever holds the old version reads it again.
+        version = row.version + 1
+        meta = meta_part(to_id, row.created_at, tx.now, version)
+        tx.conn.execute(
+            update(assertions)
+            .where(mine, assertions.c.source_id == row.source_id)
+            .values(person_id=to_id, version=version, changed_at=tx.now, meta=meta)
+        )
 
 
 def _drop(tx: Tx, person_id: str, source_ids: list[SourceId]) -> None:

@@ -67,25 +67,21 @@ def _both(tx: Tx, kept_id: PersonId, other_id: PersonId) -> tuple[Row[Any], Row[
     return rows[kept_id], rows[other_id]
 
 
-def _sources_back(tx: Tx, kept: Row[Any], other: Row[Any], source_ids: list[str]) -> list[str]:
+def _sources_back(tx: Tx, kept: Row[Any], other: Row[Any], source_ids: list[str]) -> list[SourceId]:
     """Those that still assert the kept person assert the other again."""
     column = assertions.c
     mine = (column.org_id == tx.org_id) & (column.person_id == kept.id) & (column.state == "live")
     live = tx.conn.execute(
         select(column.source_id).where(mine, among(tx.conn, column.source_id, source_ids))
     ).scalars()
-    going = sorted(live)
+    going = [SourceId(each) for each in sorted(live)]
     if kept.owner_source_id in going:
         linking.own_again(tx, kept)
     # What the other was once to the source makes room for what they are again.
     gone = (column.org_id == tx.org_id) & (column.person_id == other.id)
     tx.conn.execute(assertions.delete().where(gone, among(tx.conn, column.source_id, going)))
-    tx.conn.execute(
-        update(assertions)
-        .where(mine, among(tx.conn, column.source_id, going))
-        .values(person_id=other.id, version=column.version + 1, changed_at=tx.now)
-    )
-    for source_id in map(SourceId, going):
+    merging.assert_as(tx, PersonId(kept.id), PersonId(other.id), going)
+    for source_id in going:
         merging.move_memberships(tx, PersonId(kept.id), PersonId(other.id), source_id)
         member_rows.shown_again(tx, source_id, [PersonId(other.id)])
     return going

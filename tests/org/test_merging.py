@@ -174,7 +174,9 @@ async def test_unmerging_gives_each_back_what_was_theirs(acme: House) -> None:
     assert await unmerging.unmerge(acme.door, acme.as_admin(), third) == twin
     assert {each: await state(acme, each) for each in (ann, twin, third)} == before
     assert [m.member_key for m in await acme.rows(group_members)] == [third]
-    assert (await acme.seen(third) or {})["id"] == third
+    shown = await acme.seen(third)
+    assert shown is not None
+    assert shown["id"] == third
     assert await acme.rows(merged_people) == []
     assert (await kinds(acme, ann)).count("person.unmerged") == 1
     await clean(acme)

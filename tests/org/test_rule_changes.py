@@ -82,7 +82,7 @@ async def test_new_admins_are_held_until_somebody_confirms(acme: House) -> None:
     await acme.execute(update(sources).values(ceiling="account-admin"))
     await acme.run(lambda tx: _bump(tx), acme.as_admin())
     boss = {"pattern": "eng-*", "role": "account-admin", "may_give_account_admin": True}
-    with pytest.raises(NotAllowedNow, match="1 people would become Account Admins; the limit is 0"):
+    with pytest.raises(NotAllowedNow, match="1 person would become an Account Admin; the limit is 0"):
         await applied(acme, add(boss))
     assert await acme.rows(rules) == []
     assert (await applied(acme, add(boss), sure=True)).new_admins == 1
