@@ -148,9 +148,11 @@ class Users(Machine):
         return next((each for each in self.live.values() if fold(each.document["userName"]) == key), None)
 
     def known_as(self, external_id: str | None, among: dict[str, Person]) -> Person | None:
+        """Of several who were deleted with it, the last one."""
         if external_id is None:
             return None
-        return next((each for each in among.values() if each.document.get("externalId") == external_id), None)
+        had = (each for each in reversed(among.values()) if each.document.get("externalId") == external_id)
+        return next(had, None)
 
     def is_taken(self, document: dict[str, Any], but: str | None) -> bool:
         """V6: somebody else who lives has this userName or this externalId."""

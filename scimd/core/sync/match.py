@@ -81,7 +81,7 @@ class Candidates:
     other_sources: tuple[OtherSource, ...] = ()
     local: tuple[LocalPerson, ...] = ()
     holder: AddressHolder | None = None
-    #: An admin answered "link" when this entry collided before.
+    #: An admin answered "link" when this entry collided, or could be several people, before.
     decided: PersonId | None = None
 
 
@@ -164,7 +164,15 @@ def _by_external_id(keys: Keys, candidates: Candidates, rules: MatchRules) -> Ma
         if each.external_id == keys.external_id and not (each.tombstoned and not _recent(each, rules))
     ]
     living = [each for each in fits if each.live and not each.tombstoned]
-    return _one_of("external_id", living or fits, rules)
+    return _one_of("external_id", living or _last_to_leave(fits), candidates, rules)
+
+
+def _last_to_leave(gone: list[SameSource]) -> list[SameSource]:
+    """An external id is the source's own name of one entry: of several who had it, the last one is meant."""
+    left = [each.since for each in gone if each.since is not None]
+    if len(left) < len(gone):
+        return gone
+    return [each for each in gone if each.since == max(left)]
 
 
 def _by_user_name(keys: Keys, candidates: Candidates, rules: MatchRules) -> Match | None:
@@ -176,13 +184,14 @@ def _by_user_name(keys: Keys, candidates: Candidates, rules: MatchRules) -> Matc
     ]
     fits = [each for each in named if keys.external_id is None or each.external_id is None or not each.here]
     living = [each for each in fits if each.live]
-    found = _one_of("user_name", living or fits, rules)
+    found = _one_of("user_name", living or fits, candidates, rules)
     if found is None and named:
         return UserNameTaken(named[0].person_id)
     return found
 
 
-def _one_of(rule: Rule, fits: list[SameSource], rules: MatchRules) -> Match | None:
+def _one_of(rule: Rule, fits: list[SameSource], candidates: Candidates, rules: MatchRules) -> Match | None:
+    fits = [each for each in fits if each.person_id == candidates.decided] or fits
     if len(fits) > 1:
         return Ambiguous(rule, tuple(sorted(each.person_id for each in fits)))
     if not fits:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,9 +82,17 @@ def test_tombstoned_person_comes_back_by_the_external_id_within_30_days_only() -
 
 
 def test_several_who_fit_at_one_rule_are_never_guessed() -> None:
-    assert found(mine(live=False, since=ago(1)), mine(BOB, live=False, since=ago(2))) == Ambiguous(
-        "external_id", (ANN, BOB)
-    )
+    doubles = mine(live=False, since=ago(1)), mine(BOB, live=False, since=ago(1))
+    assert found(*doubles) == Ambiguous("external_id", (ANN, BOB))
+    assert found(*doubles, decided=BOB) == Linked(BOB, "external_id", returned=True, keeps=True)
+
+
+@pytest.mark.parametrize("tombstoned", [False, True])
+def test_of_several_who_left_with_one_external_id_the_last_one_is_meant(tombstoned: bool) -> None:
+    first = mine(live=False, tombstoned=tombstoned, since=ago(2))
+    last = mine(BOB, live=False, tombstoned=tombstoned, since=ago(1))
+    assert found(first, last) == Linked(BOB, "external_id", returned=True, keeps=True)
+    assert found(last, first) == found(first, last)
 
 
 def test_joins_meet_in_their_order_and_mail_only_in_a_verified_domain() -> None:
