@@ -83,7 +83,7 @@ NO_JSON: list[bytes] = [
     b'{"userName":"\xe2\x82"}',
     b'{"userName":"\x80"}',
     b"\xef\xbb\xbf",
-    b'\xef\xbb\xbf{"userName":"x"}',
+    b'\xef\xbb\xbf\xef\xbb\xbf{"userName":"x"}',
     '{"userName":"x"}'.encode("utf-16"),
     '{"userName":"x"}'.encode("utf-16-be"),
     '{"userName":"x"}'.encode("utf-32"),

@@ -176,7 +176,7 @@ def test_depth_is_bounded_before_parsing_and_brackets_in_strings_do_not_count() 
         (b"{'a':1}", "invalidSyntax"),
         (b'{"a":NaN}', "invalidSyntax"),
         (b'{"a":1}{}', "invalidSyntax"),
-        (b'\xef\xbb\xbf{"a":1}', "invalidSyntax"),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}', "invalidSyntax"),
         (b'{"a":"\xff"}', "invalidValue"),
         (b'{"a":"\\ud800"}', "invalidValue"),
         (b'{"a":"\\udc00x"}', "invalidValue"),
