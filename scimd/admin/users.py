@@ -57,6 +57,7 @@ class User(Output):
     roles: list[str] = Field(description="The whole set, the primary one first.")
     has_seat: bool
     approved: bool
+    partners: list[str] = Field(description="Who may approve people of this organization.")
     accepted: bool = Field(description="They have accepted an invitation.")
     team: Named | None
     projects: list[UserProject]

@@ -34,6 +34,7 @@ COLUMNS: Mapping[str, tuple[str, Callable[[UserRow], object]]] = {
     "causes": ("Causes", lambda row: row.causes),
     "seat": ("Seat", lambda row: row.has_seat),
     "approved": ("Approved", lambda row: row.approved),
+    "partner": ("Partner", lambda row: row.partners),
     "team": ("Team", lambda row: row.team and row.team.name),
     "projects": ("Projects", lambda row: [f"{each.name} ({each.role})" for each in row.projects]),
     "licences": ("Licences", lambda row: [each.name for each in row.licences]),

@@ -119,8 +119,8 @@ def _known(whole: _Whole) -> list[tuple[str, object]]:
         ("Postal address", "; ".join(profile.addresses)), ("Picture", profile.picture_url),
         *((title, COLUMNS[key][1](row)) for title, key in (
             ("Team", "team"), ("Projects", "projects"), ("Licences", "licences"), ("Source", "source"),
-            ("Approved", "approved"), ("Created", "created"), ("Created by", "created-by"),
-            ("Last login", "last-login"),
+            ("Approved", "approved"), ("Partner", "partner"), ("Created", "created"),
+            ("Created by", "created-by"), ("Last login", "last-login"),
         )),
     )  # fmt: skip
     return [(title, value) for title, value in lines if value not in (None, "", (), [])]

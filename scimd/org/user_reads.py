@@ -14,7 +14,17 @@ from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.db.among import among
-from scimd.db.tables import grants, licences, people, projects, sessions, sources, teams
+from scimd.db.tables import (
+    grants,
+    licences,
+    organizations,
+    partner_queues,
+    people,
+    projects,
+    sessions,
+    sources,
+    teams,
+)
 from scimd.org import merged, pool_limits
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
@@ -51,6 +61,8 @@ class UserRow:
     roles: tuple[str, ...]
     has_seat: bool
     approved: bool
+    #: Who may approve people here, by name; the same for everybody.
+    partners: tuple[str, ...]
     accepted: bool
     team: Named | None
     projects: tuple[InProject, ...]
@@ -216,11 +228,26 @@ def _lines(conn: Connection, org_id: OrgId, rows: Sequence[Row[Any]]) -> list[Us
         **_names(conn, org_id, teams, {row.team_id for row in rows if row.team_id}),
         **_names(conn, org_id, sources, {row.owner_source_id for row in rows if row.owner_source_id}),
     }
-    return [_line(row, held[row.id], names, logins.get(row.id)) for row in rows]
+    partners = _partners(conn, org_id)
+    return [_line(row, held[row.id], names, partners, logins.get(row.id)) for row in rows]
+
+
+def _partners(conn: Connection, org_id: OrgId) -> tuple[str, ...]:
+    query = (
+        select(organizations.c.name)
+        .join(partner_queues, partner_queues.c.org_id == organizations.c.id)
+        .where(partner_queues.c.customer_id == org_id)
+        .order_by(organizations.c.name)
+    )
+    return tuple(conn.execute(query).scalars())
 
 
 def _line(
-    row: Row[Any], held: Sequence[_Held], names: Mapping[str, str], last_login: datetime | None
+    row: Row[Any],
+    held: Sequence[_Held],
+    names: Mapping[str, str],
+    partners: tuple[str, ...],
+    last_login: datetime | None,
 ) -> UserRow:
     return UserRow(
         id=PersonId(row.id),
@@ -235,6 +262,7 @@ def _line(
         roles=tuple(row.roles),
         has_seat=row.has_seat,
         approved=row.approved,
+        partners=partners,
         accepted=row.accepted,
         team=_named(row.team_id, names),
         projects=_projects(held),

@@ -49,7 +49,7 @@ async def test_list_has_the_columns_that_an_admin_chooses_from(acme: Site, api: 
         "id": dana, "kind": "person", "display_name": "dana", "user_name": "dana",
         "email": "dana@acme.example", "email_verified": False, "status": "active", "causes": [],
         "primary_role": "user", "roles": ["user"], "has_seat": True, "approved": True, "accepted": False,
-        "team": {"id": team.id, "name": "Ops"}, "projects": ["General"], "licences": [],
+        "partners": [], "team": {"id": team.id, "name": "Ops"}, "projects": ["General"], "licences": [],
         "source": {"id": source["id"], "name": "okta"}, "created_at": "", "created_by": row["created_by"],
         "changed_at": "", "expires_at": None, "deleted_at": None, "last_login_at": None,
     }  # fmt: skip

@@ -55,7 +55,7 @@ async def test_u1_the_list_has_every_column_and_the_admin_chooses(acme: Installa
         "id": ann["id"], "kind": "person", "display_name": "Ann", "user_name": "ann",
         "email": "ann@acme.example", "email_verified": True, "status": "active", "causes": [],
         "primary_role": "user", "roles": ["user"], "has_seat": True, "approved": True, "accepted": True,
-        "team": {"id": team["id"], "name": "Ops"},
+        "partners": [], "team": {"id": team["id"], "name": "Ops"},
         "projects": [{"id": row["projects"][0]["id"], "name": "General", "role": "member"}],
         "licences": [{"id": licence["id"], "name": "Studio"}], "source": None,
         "created_by": f"{ADMIN} (token rows)",
@@ -65,12 +65,12 @@ async def test_u1_the_list_has_every_column_and_the_admin_chooses(acme: Installa
     dana = await acme.user("dana")
     assert (dana["source"]["name"], dana["last_login_at"]) == ("okta", None)
     everything = (
-        "name,user-name,id,email,roles,status,approved,team,projects,licences,created,created-by,"
+        "name,user-name,id,email,roles,status,approved,partner,team,projects,licences,created,created-by,"
         "last-login,source"
     )
     head, *lines = (await acme.said("user", "list", "--columns", everything)).splitlines()[1:]
-    for title in ("Name", "User name", "Id", "Address", "Roles", "Status", "Approved", "Team", "Projects",
-                  "Licences", "Created", "Created by", "Last login", "Source"):  # fmt: skip
+    for title in ("Name", "User name", "Id", "Address", "Roles", "Status", "Approved", "Partner", "Team",
+                  "Projects", "Licences", "Created", "Created by", "Last login", "Source"):  # fmt: skip
         assert title in head
     (line,) = [line for line in lines if "ann@acme.example" in line]
     for value in (ann["id"], "Ann", "user", "active", "yes", "Ops", "General (member)", "Studio", ADMIN):
@@ -619,7 +619,8 @@ async def test_u18_a_partner_approves_and_nobody_else_does(acme: Installation) -
     assert await acme.mails("ann@acme.example") == []
     for who in ("dana", "ann"):
         assert (await _causes(acme, who))[1][0] == "not_approved"
-        assert (await _listed(acme, who, "--not-approved", "--org", "acme"))["has_seat"] is False
+        waiting = await _listed(acme, who, "--not-approved", "--org", "acme")
+        assert (waiting["has_seat"], waiting["partners"]) == (False, ["reseller"])
     assert (await acme.api.get("/seats"))["used"] == used
     queue = await partner.items("/approvals")
     assert {row["person_id"] for row in queue} == {dana, ann}
