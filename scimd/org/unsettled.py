@@ -77,15 +77,16 @@ async def settle_marked(door: Door, org_id: OrgId, *, budget_s: float) -> int:
     return total
 
 
+def next_marked(org_id: OrgId, size: int) -> Select[tuple[str]]:
+    """Whose turn it is."""
+    column = unsettled.c
+    query = select(column.person_id).where(column.org_id == org_id)
+    return query.order_by(column.turn, column.marked_at, column.person_id).limit(size)
+
+
 def _batch(tx: Tx, size: int) -> int:
     column = unsettled.c
-    query = select(column.person_id).where(column.org_id == tx.org_id)
-    ids = [
-        PersonId(row.person_id)
-        for row in tx.conn.execute(
-            query.order_by(column.turn, column.marked_at, column.person_id).limit(size)
-        )
-    ]
+    ids = [PersonId(row.person_id) for row in tx.conn.execute(next_marked(tx.org_id, size))]
     if ids:
         tx.touch(ids)
         # Marks do not say what changed: their groups may have.

@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import Connection, Insert, create_engine
 
 import scimd.org
+from scimd.core.people import OrgId
 from scimd.db.prepared import Prepared
 from scimd.db.tables import metadata
+from scimd.org.unsettled import next_marked
 
 #: One row an organization, or read from the front of an index and bounded.
 _MAY = {
@@ -56,6 +58,13 @@ def test_no_hot_statement_walks_through_an_organization(
     scans = [step for step in steps if step.partition("SCAN ")[2].partition(" ")[0] in tables]
     assert not scans
     assert not [step for step in steps if _WHOLE.search(step)]
+
+
+def test_the_next_to_settle_are_read_from_the_front_of_an_index(conn: Connection) -> None:
+    """A group of 100,000 marks as many at one moment: sorting them for each batch would never end."""
+    query = next_marked(OrgId("acme"), 50).compile(conn, compile_kwargs={"literal_binds": True})
+    (step,) = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert "USING COVERING INDEX ix_unsettled_turn (org_id=?)" in step
 
 
 def _plan(conn: Connection, text: str) -> list[str]:

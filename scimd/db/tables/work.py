@@ -15,7 +15,8 @@ unsettled = Table(
     Column("person_id", Id, primary_key=True),
     columns.integer("turn"),  # 0 leavers, 1 joiners
     columns.time("marked_at"),
-    Index("ix_unsettled_turn", "org_id", "turn", "marked_at"),
+    # Whole, in the order of the work: of a large change all marks are of one moment.
+    Index("ix_unsettled_turn", "org_id", "turn", "marked_at", "person_id"),
 )
 
 decisions = Table(

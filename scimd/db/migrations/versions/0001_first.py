@@ -934,7 +934,9 @@ def upgrade() -> None:
         sa.Column("marked_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_unsettled")),
     )
-    op.create_index("ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at"], unique=False)
+    op.create_index(
+        "ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at", "person_id"], unique=False
+    )
     op.create_table(
         "value_effects",
         sa.Column("org_id", types.Id(), nullable=False),
