@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -36,6 +36,9 @@ class Things(Protocol):
     def project_of(self, source: SourceBook, group_id: GroupId, name: str) -> str | None:
         """The project that the group is by default; None where its name is taken."""
 
+    def project_of_rule(self, source: SourceBook, group_id: GroupId, name: str) -> str:
+        """The project of the group's name, which a rule gives it; the group's where it is made for it."""
+
     def team(self, name: str) -> str: ...
 
     def licence(self, name: str) -> str: ...
@@ -52,6 +55,9 @@ class Made:
 
     def project_of(self, source: SourceBook, group_id: GroupId, name: str) -> str | None:
         return projects.for_group(self.tx, source, group_id, name)
+
+    def project_of_rule(self, source: SourceBook, group_id: GroupId, name: str) -> str:
+        return projects.of_rule(self.tx, source, group_id, name)
 
     def team(self, name: str) -> str:
         return named.team_named(self.tx, name)
@@ -71,9 +77,20 @@ def given_by(
     """What the group gives. The default stands in where no rule names it."""
     ruled = [rule for rule in source.rules if matches(rule, external_id, name)]
     if ruled or not source.groups_are_projects:
-        return [effect for rule in ruled for effect in effects_of(things, rule, name)]
+        return [effect for rule in ruled for effect in _effects_of(things, rule, source, group_id, name)]
     project_id = things.project_of(source, group_id, name)
     return [Effect(DEFAULT, "project", project_id, MEMBER)] if project_id else []
+
+
+def _effects_of(
+    things: Things, rule: SourceRule, source: SourceBook, group_id: GroupId, name: str
+) -> Iterable[Effect]:
+    """What the rule gives the group. A project of just the group's name is the group's own."""
+    if rule.project != "{name}":
+        return effects_of(things, rule, name)
+    project_id = things.project_of_rule(source, group_id, name)
+    own = Effect(rule.number, "project", project_id, rule.project_role)
+    return [own, *effects_of(things, replace(rule, project=None), name)]
 
 
 def effects_of(things: Things, rule: SourceRule, name: str) -> Iterable[Effect]:

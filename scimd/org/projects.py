@@ -63,15 +63,45 @@ def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> Proje
     project_id, made_by = found
     if made_by == group_id:  # it was the group's before a rule named the group
         return project_id
-    if made_by is not None and _is_gone(tx, source.id, made_by):
-        tx.conn.execute(
-            update(projects)
-            .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
-            .values(made_by_group_id=group_id, orphaned=False, name=name)
-        )
+    if _taken_up(tx, source, group_id, name, found):
         return project_id
     _ask(tx, source, group_id, name, project_id)
     return None
+
+
+def of_rule(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId:
+    """The project of the group's own name, which a rule gives: an admin said so, whoever made it.
+
+    Where there is none it is made as the group's, and follows the group's name from then on.
+    """
+    found = _by_name(tx, name)
+    if found is None:  # a group that was renamed just now takes its own one along
+        return _own(tx, group_id) or make(tx, name, group_id)
+    _taken_up(tx, source, group_id, name, found)
+    return found[0]
+
+
+def _own(tx: Tx, group_id: GroupId) -> ProjectId | None:
+    column = projects.c
+    query = select(column.id).where(
+        column.org_id == tx.org_id, column.made_by_group_id == group_id, column.archived_at.is_(None)
+    )
+    return tx.conn.execute(query).scalars().first()
+
+
+def _taken_up(
+    tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: tuple[ProjectId, GroupId | None]
+) -> bool:
+    """Whether the project was left behind by another group of the source, and is this one's now."""
+    project_id, made_by = found
+    if made_by is None or not _is_gone(tx, source.id, made_by):
+        return False
+    tx.conn.execute(
+        update(projects)
+        .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
+        .values(made_by_group_id=group_id, orphaned=False, name=name)
+    )
+    return True
 
 
 def _is_gone(tx: Tx, source_id: SourceId, group_id: GroupId) -> bool:

@@ -95,6 +95,11 @@ class _Looked:
         self._projects[fold(name)] = known
         return known[0]
 
+    def project_of_rule(self, source: SourceBook, group_id: GroupId, name: str) -> str:
+        known = self._projects.get(fold(name)) or (self._missing("project", name), group_id)
+        self._projects[fold(name)] = known
+        return known[0]
+
     def project_of(self, source: SourceBook, group_id: GroupId, name: str) -> str | None:
         """As ``projects.for_group`` finds it."""
         known = self._projects.get(fold(name))

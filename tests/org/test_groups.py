@@ -335,6 +335,53 @@ async def test_group_that_is_renamed_gives_what_its_new_name_gives(database_url:
         assert await reads.check_standing(acme.door, acme.org_id) == []
 
 
+async def test_a_project_that_a_rule_made_of_a_groups_name_follows_it(database_url: str) -> None:
+    """P7: a pattern may choose, but what it made is the group's."""
+    async with house(database_url) as acme:
+        rules = [
+            {"number": 1, "pattern": "app-*", "project": "{name}", "project_role": "viewer"},
+            {"number": 2, "pattern": "web-*", "project": "{name}"},
+        ]
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"rule": rules})
+        sync = acme.as_sync(hr)
+        ann, bob = [each.person_id or "" for each in await acme.push(user("ann"), user("bob"), ctx=sync)]
+        named = group("app-one", "x-ann", external_id="g-1"), group("app-two", "x-bob", external_id="g-2")
+        _, second = await acme.push_groups(*named, ctx=sync)
+        made = {row.name: row.id for row in await acme.rows(t.projects)}
+
+        swapped = group("app-two", "x-ann", external_id="g-1"), group("app-one", "x-bob", external_id="g-2")
+        await acme.push_groups(*swapped, ctx=sync)
+        assert (await projects_of(acme, ann), await projects_of(acme, bob)) == ({"app-two"}, {"app-one"})
+        await acme.push_groups(group("web-two", "x-ann", external_id="g-1"), ctx=sync)
+        assert await projects_of(acme, ann) == {"web-two"}
+        now = {row.name: row.id for row in await acme.rows(t.projects)}
+        assert now == {"General": made["General"], "web-two": made["app-one"], "app-one": made["app-two"]}
+        assert await acme.rows(t.decisions) == []
+
+        assert second.group_id is not None
+        gone = second.group_id
+        await acme.run(lambda tx: groups.drop_groups(tx, [gone]), ctx=sync)
+        (left,) = [row for row in await acme.rows(t.projects) if row.orphaned]
+        assert left.name == "app-one"
+        await acme.push_groups(group("app-one", "x-bob", external_id="g-3"), ctx=sync)
+        (again,) = await acme.rows(t.projects, id=left.id)
+        assert (await projects_of(acme, bob), again.orphaned) == ({"app-one"}, False)
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_a_rule_may_give_a_project_that_is_there_already(database_url: str) -> None:
+    async with house(database_url) as acme:
+        hr = await acme.source("hr")
+        await acme.group("sales", ctx=acme.as_scim(hr))
+        idp = await acme.source("idp", config={"rule": [{"number": 1, "pattern": "*", "project": "{name}"}]})
+        ctx = acme.as_scim(idp)
+        ann = (await acme.create("ann", ctx)).person_id
+        group_id = await acme.group("Sales", ann, ctx=ctx)
+        assert await projects_of(acme, ann) == {"sales"}
+        await acme.push_groups(group("Selling", ann, group_id=group_id), ctx=ctx)
+        assert await projects_of(acme, ann) == {"sales"}  # it is the other group's
+
+
 async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_one_give(
     database_url: str,
 ) -> None:
