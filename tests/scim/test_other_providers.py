@@ -143,7 +143,7 @@ async def test_google_probes_creates_suspends_and_deletes(scimd: Installation, p
 
 @profiles("onelogin")
 async def test_onelogins_template_as_its_customers_paste_it(scimd: Installation, profile: str) -> None:
-    """``onelogin.manager-id``: SCIM 1.1's manager; active as text, no id, placeholders left empty."""
+    """``onelogin.manager-id``: SCIM 1.1's manager; active as text, no id, fields without a value."""
     client = await client_of(scimd, profile)
     enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
     body = {

@@ -40,7 +40,7 @@ def _manager(manager: Any) -> Any:
     given = next((each for name, each in manager.items() if name.lower() == _SCIM_1), None)
     if given is None:
         return manager
-    # A placeholder of the template that is empty for this person.
+    # The template has a field for it, and this person has no manager.
     return {"value": given} if given != "" else None
 
 
