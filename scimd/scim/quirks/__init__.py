@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 from scimd.core.catalogue import Form
 from scimd.core.people import Document
@@ -36,6 +36,17 @@ class Quirk:
     def does(self) -> str:
         """What it does, in the words of its function, for the request log."""
         return (self.apply.__doc__ or self.name).strip().partition("\n")[0]
+
+
+def each_operation(body: Document, change: Callable[[Any], Any]) -> Document:
+    """A PATCH with each operation as ``change`` gives it back; the very body where it changes none."""
+    operations = body.get("Operations")
+    if not isinstance(operations, list):
+        return body
+    changed = [change(each) for each in operations]
+    if all(new is old for new, old in zip(changed, operations, strict=True)):
+        return body
+    return {**body, "Operations": changed}
 
 
 @dataclass(frozen=True, slots=True)

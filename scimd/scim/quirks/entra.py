@@ -14,7 +14,7 @@ import orjson
 
 from scimd.core.attributes import ENTERPRISE_URN, USER
 from scimd.core.people import Document
-from scimd.scim.quirks import Quirk
+from scimd.scim.quirks import Quirk, each_operation
 
 _SOURCE = "https://learn.microsoft.com/entra/identity/app-provisioning/"
 _GROUP_SCHEMA = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/2.0/group"
@@ -118,13 +118,7 @@ def _manager(value: Any) -> Any:
 
 def _values_in_lists(body: Document) -> Document:
     """A single value as a list of one, ``[{"$ref": null, "value": "User X"}]``: the value."""
-    operations = body.get("Operations")
-    if not isinstance(operations, list):
-        return body
-    changed = [_out_of_list(each) for each in operations]
-    if all(new is old for new, old in zip(changed, operations, strict=True)):
-        return body
-    return {**body, "Operations": changed}
+    return each_operation(body, _out_of_list)
 
 
 def _out_of_list(operation: Any) -> Any:

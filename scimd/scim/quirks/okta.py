@@ -7,20 +7,14 @@ from datetime import date
 from typing import Any
 
 from scimd.core.people import Document
-from scimd.scim.quirks import Quirk
+from scimd.scim.quirks import Quirk, each_operation
 
 _READ_ONLY = ("id", "meta", "schemas")
 
 
 def drop_ids(body: Document) -> Document:
     """Without what no client may set: a rename carries the group's id (``"value": {"id": …}``)."""
-    operations = body.get("Operations")
-    if not isinstance(operations, list):
-        return body
-    cleaned = [_without_ids(each) for each in operations]
-    if all(new is old for new, old in zip(cleaned, operations, strict=True)):
-        return body
-    return {**body, "Operations": cleaned}
+    return each_operation(body, _without_ids)
 
 
 def _without_ids(operation: Any) -> Any:
