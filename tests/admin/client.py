@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import orjson
 from yarl import URL
 
 from scimd.http import guard
 from scimd.org import sessions
+from tests.support.rest import Answer, ask
 from tests.web.site import ADMIN, Site
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: Any
-    raw: bytes
-
-    @property
-    def json(self) -> Any:
-        return orjson.loads(self.raw)
-
-    @property
-    def text(self) -> str:
-        return self.raw.decode()
 
 
 @dataclass
@@ -41,17 +25,8 @@ class Client:
     async def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        """``body``: JSON, or bytes as they are. Paths without a leading /api are the API's own."""
         given = {guard.FORM_TOKEN: self.form_token} | (headers or {})
-        data = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
-        if data is not None:
-            given.setdefault("Content-Type", "application/json")
-        where = path if path == "/api" or path.startswith("/api/") else f"/api/v1{path}"
-        url = URL(self.url + where, encoded="%" in where)
-        async with self.session.request(
-            method, url, data=None if data is None else io.BytesIO(data), headers=given
-        ) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+        return await ask(self.session, self.url, method, path, body, given)
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.send("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})

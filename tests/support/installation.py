@@ -26,7 +26,6 @@ import pytest
 import structlog
 from aiohttp import web
 from typer.testing import CliRunner
-from yarl import URL
 
 from scimd import app as root
 from scimd import cli
@@ -38,6 +37,7 @@ from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
 from tests.support.daemon import KEY
 from tests.support.postgres import PostgresServer
+from tests.support.rest import Answer, ask
 from tests.support.smtp import SmtpServer
 
 ADMIN = "ada@acme.example"
@@ -75,21 +75,6 @@ class Clock:
         self.ahead += timedelta(**duration)
 
 
-@dataclass
-class Answer:
-    status: int
-    headers: Any
-    raw: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.raw)
-
-    @property
-    def text(self) -> str:
-        return self.raw.decode()
-
-
 class Client:
     """Of the REST API; paths without a leading /api or /scim are the API's own."""
 
@@ -99,17 +84,7 @@ class Client:
     async def send(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        where = path if path.startswith(("/api/", "/scim/")) else f"/api/v1{path}"
-        given = self._headers | (headers or {})
-        if body is not None:
-            given = {"Content-Type": "application/json"} | given
-        async with self._session.request(
-            method,
-            URL(self._url + where, encoded="%" in where),
-            data=body if body is None or isinstance(body, bytes) else json.dumps(body).encode(),
-            headers=given,
-        ) as answer:
-            return Answer(answer.status, answer.headers, await answer.read())
+        return await ask(self._session, self._url, method, path, body, self._headers | (headers or {}))
 
     async def _done(self, method: str, path: str, body: Any = None) -> Any:
         answer = await self.send(method, path, body)
