@@ -12,7 +12,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from scimd.org import passwords
 from scimd.org.tx import DoorSettings
 from scimd.sync import registry
-from tests.doors.machine import Doors, Running
+from tests.doors.base import Running
+from tests.doors.machine import Doors
 from tests.sync.world import Point
 
 

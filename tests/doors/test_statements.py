@@ -20,7 +20,8 @@ from scimd.admin.table import TABLE
 from scimd.db import sqlite
 from scimd.db import tables as t
 from scimd.org import api_tokens, source_upkeep, timekeeping
-from tests.doors.machine import Doors, Running
+from tests.doors.base import Running
+from tests.doors.machine import Doors
 
 OURS = {table.name for table in t.metadata.tables.values() if "org_id" in table.c}
 #: What looks at several organizations, and why it must.
