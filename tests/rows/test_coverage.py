@@ -1,4 +1,4 @@
-"""Every row of the feature table that issue 4 brought has a test of its number here."""
+"""Every row of the feature table that is about the organization has a test of its number here."""
 
 from __future__ import annotations
 

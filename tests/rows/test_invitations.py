@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.rows.looking import patch_of
 from tests.support.installation import PASSWORD, Installation, text_of, user_document
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -252,7 +253,7 @@ async def test_i8_one_mail_per_event_and_nobody_is_revived(acme: Installation) -
     (mail,) = await acme.mails("dana@acme.example")
     assert "Ops" in text_of(mail)  # the mail waited for what came after
     link = await acme.link("invitation", to="dana@acme.example")
-    off = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]}
+    off = patch_of({"op": "replace", "path": "active", "value": False})
     await okta.patch(f"/scim/v2/Users/{dana}", off)
     async with acme.browser() as browser:
         await browser.post(link, password=PASSWORD)
@@ -261,7 +262,7 @@ async def test_i8_one_mail_per_event_and_nobody_is_revived(acme: Installation) -
     assert row["status"] == "cancelled"
     await okta.patch(
         f"/scim/v2/Users/{dana}",
-        {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": True}]},
+        patch_of({"op": "replace", "path": "active", "value": True}),
     )
     assert len(await acme.mails("dana@acme.example")) == 2
     async with acme.browser() as browser:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.rows.looking import patch_of
 from tests.support.installation import PASSWORD, Client, Installation, user_document
 
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
-PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
 async def _group(idp: Client, name: str, *members: str) -> str:
@@ -178,14 +178,14 @@ async def test_p6_a_project_may_be_limited_at_every_door(acme: Installation) -> 
     ops = next(row for row in await acme.api.items("/projects") if row["name"] == "Ops")
     eve = await _pushed(okta, "eve")
     await acme.cli("project", "limit", "Ops", "1")
-    more = {"schemas": [PATCH], "Operations": [{"op": "add", "path": "members", "value": [{"value": eve}]}]}
+    more = patch_of({"op": "add", "path": "members", "value": [{"value": eve}]})
     await okta.patch(f"/scim/v2/Groups/{group}", more)  # a directory is never refused for it
     shown = await acme.api.get(f"/projects/{ops['id']}")
     assert (shown["people"], shown["limit"], shown["waiting"]) == (1, 1, 1)
     (row,) = [each for each in await acme.cli("project", "list") if each["name"] == "Ops"]
     assert (row["people"], row["limit"]) == (1, 1)
     assert await _projects(acme, "eve") == {"General": "member"} or await _projects(acme, "eve") == {}
-    out = {"schemas": [PATCH], "Operations": [{"op": "remove", "path": f'members[value eq "{dana}"]'}]}
+    out = patch_of({"op": "remove", "path": f'members[value eq "{dana}"]'})
     await okta.patch(f"/scim/v2/Groups/{group}", out)
     await acme.settle()
     assert "Ops" in await _projects(acme, "eve")  # who waited longest
@@ -202,7 +202,7 @@ async def test_p7_groups_are_projects_bound_to_the_source_s_id(acme: Installatio
     assert await _projects(acme, "dana") == {"Ops": "member"}
     (item,) = await acme.api.items("/decisions")
     assert (item["kind"], "Sales" in item["question"]) == ("group_name", True)
-    renamed = {"schemas": [PATCH], "Operations": [{"op": "replace", "value": {"displayName": "Operations"}}]}
+    renamed = patch_of({"op": "replace", "value": {"displayName": "Operations"}})
     await okta.patch(f"/scim/v2/Groups/{ops}", renamed)
     assert await _projects(acme, "dana") == {"Operations": "member"}
     await acme.cli("decide", "answer", item["id"], "use")
@@ -247,7 +247,7 @@ async def test_p9_a_source_takes_only_what_it_gave(acme: Installation) -> None:
     await acme.cli("user", "project", "dana", "--add", "General", "--role", "owner")
     assert await _members(acme, "Ops") == {("Dana", "viewer", "manual"), ("Dana", "member", "group")}
     assert await _projects(acme, "dana") == {"General": "owner", "Ops": "member"}
-    out = {"schemas": [PATCH], "Operations": [{"op": "remove", "path": f'members[value eq "{dana}"]'}]}
+    out = patch_of({"op": "remove", "path": f'members[value eq "{dana}"]'})
     await okta.patch(f"/scim/v2/Groups/{ops}", out)
     assert await _members(acme, "Ops") == {("Dana", "viewer", "manual")}
     assert await _projects(acme, "dana") == {"General": "owner", "Ops": "viewer"}

@@ -159,7 +159,7 @@ async def test_w5_rest_document_problems_cursors_and_idempotency(acme: Installat
     assert {row["id"] for row in whole} == set(found)
 
 
-#: The nouns of row W6 whose commands are issue 4's, or older.
+#: Of row W6; backup, restore and simulate are not there yet.
 NOUNS = (
     "user", "group", "rule", "invitation", "project", "team", "role", "licence", "seats", "source", "run",
     "token", "session", "login-attempt", "scim-log", "audit", "domain", "org", "partner", "admin",

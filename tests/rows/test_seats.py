@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.rows.looking import patch_of
 from tests.support.installation import PASSWORD, Client, Installation, user_document
 
 PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -22,7 +23,7 @@ async def _seats(acme: Installation) -> tuple[int, int | None, int]:
 
 
 async def _active(idp: Client, person_id: str, active: bool) -> None:
-    change = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": active}]}
+    change = patch_of({"op": "replace", "path": "active", "value": active})
     await idp.patch(f"/scim/v2/Users/{person_id}", change)
 
 

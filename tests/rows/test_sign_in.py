@@ -8,9 +8,9 @@ from typing import Any
 
 import pyotp
 
+from tests.rows.looking import patch_of
 from tests.support.installation import PASSWORD, Browser, Installation, user_document
 
-PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 
@@ -117,11 +117,11 @@ async def test_l3_attempts_with_their_reason(acme: Installation) -> None:
         await acme.cli("user", undoing, "ann")
     await acme.cli("user", "link", "ann", "--source", "okta", "--entry", "x-ann")
     ann = await okta.post("/scim/v2/Users", user_document("ann"))
-    off = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]}
+    off = patch_of({"op": "replace", "path": "active", "value": False})
     await okta.patch(f"/scim/v2/Users/{ann['id']}", off)
     assert (await tries())["reason"] == "deprovisioned:okta"
     await acme.cli("seats", "set", "1")
-    on = {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": True}]}
+    on = patch_of({"op": "replace", "path": "active", "value": True})
     await okta.patch(f"/scim/v2/Users/{ann['id']}", on)
     assert (await tries())["reason"] == "waiting_for_seat"
     failed = await acme.cli("login-attempt", "list", "--failed", "--user", "ann")
@@ -144,7 +144,7 @@ async def test_l4_whatever_ends_somebody_ends_sessions_and_keys_with_it(acme: In
         "delete": lambda person: acme.api.delete(f"/users/{person}"),
         "push": lambda person: okta.patch(
             f"/scim/v2/Users/{person}",
-            {"schemas": [PATCH], "Operations": [{"op": "replace", "path": "active", "value": False}]},
+            patch_of({"op": "replace", "path": "active", "value": False}),
         ),
     }
     for name, end in endings.items():
