@@ -1,13 +1,15 @@
 """``python -m scimd``."""
 
 import sys
-from pathlib import Path
 
-from scimd.app import BESIDE_SERVER, work_beside_server
+from scimd.app import ANSWER_BESIDE_SERVER, WORK_BESIDE_SERVER, answer_beside_server, work_beside_server
 
-if sys.argv[1:2] == [BESIDE_SERVER]:
-    work_beside_server(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
-else:
-    from scimd.cli import main
+match sys.argv[1:]:
+    case [command, *arguments] if command == WORK_BESIDE_SERVER:
+        work_beside_server(arguments)
+    case [command, *arguments] if command == ANSWER_BESIDE_SERVER:
+        answer_beside_server(arguments)
+    case _:
+        from scimd.cli import main
 
-    main()
+        main()

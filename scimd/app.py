@@ -1,7 +1,8 @@
 """The composition root: the one place where the parts are put together.
 
-``opened(config)`` gives a door for as long as it is needed; ``serve`` answers HTTP and owns the
-worker process; ``work`` is that worker: the scheduler, the sync, the relay, settling.
+``opened(config)`` gives a door for as long as it is needed; ``serve`` holds the port and owns the other
+processes; ``answer`` is one who answers HTTP; ``work`` is the worker: the scheduler, the sync, the relay,
+settling.
 """
 
 from __future__ import annotations
@@ -10,16 +11,16 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
@@ -29,6 +30,8 @@ from scimd.db.engine import Database, Tuning
 from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
+from scimd.processes import calls, children, connections, family
+from scimd.processes.family import Ends, Forked
 from scimd.sync import registry
 
 if TYPE_CHECKING:
@@ -37,16 +40,17 @@ if TYPE_CHECKING:
 logger = log.get(__name__)
 T = TypeVar("T")
 
-#: How ``serve`` starts its worker: past the commands, whose modules would weigh on it for good.
-BESIDE_SERVER = "--beside-server"
+#: How ``serve`` starts others in place of those that died: past the commands, whose modules would weigh.
+WORK_BESIDE_SERVER = "--work-beside-server"
+ANSWER_BESIDE_SERVER = "--answer-beside-server"
+#: Python's default lets a busy thread keep the interpreter for 5 ms at a time; see docs/decisions/0004.
+_SWITCH_S = 0.0005
 #: It writes in batches, of people who lie side by side, and nobody waits for what it reads.
 _WORKERS_CACHE_KIB = 4096
 _CACHE_KIB = Tuning().cache_kib
 #: Each thread would have an arena of its own, and give little of it back.
 _ARENAS = 2
 _M_ARENA_MAX = -8  # malloc.h
-#: How long a worker has to finish what it does.
-_PATIENCE_S = 8.0
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -165,10 +169,13 @@ def prove(config: Config) -> None:
         raise ConfigError(faults)
 
 
-def make_app(config: Config, door: Door, pipe: Connection | None = None) -> web.Application:
+def make_app(
+    config: Config, door: Door, pipe: Connection | None = None, shelf: IO[bytes] | None = None
+) -> web.Application:
     """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page.
 
-    ``pipe`` leads to whoever makes entries of the request log, if that is another process.
+    ``pipe`` leads to whoever makes entries of the request log, if that is another process; ``shelf`` is
+    where several count together.
     """
     # Here and not above: half of what scimd weighs, which no other command than `serve` needs.
     from scimd.admin import app as admin_app
@@ -177,66 +184,37 @@ def make_app(config: Config, door: Door, pipe: Connection | None = None) -> web.
     from scimd.web import app as web_app
 
     app = http_app.make(config, door)
-    scim_app.add(app, config, door, pipe)
+    scim_app.add(app, config, door, pipe, shelf)
     admin_app.add(app, config, door)
     web_app.add(app, config, door)
     return app
 
 
-class Forked:
-    """The first worker, forked off before there are threads: it waits until it is wanted.
+def _fork(config: Config) -> Forked:
+    # Half of what scimd weighs: in memory once, if it is there before the children are.
+    from scimd import jobs  # noqa: F401
+    from scimd.admin import app as _admin  # noqa: F401
+    from scimd.http import app as _http  # noqa: F401
+    from scimd.scim import app as _scim  # noqa: F401
+    from scimd.web import app as _web  # noqa: F401
 
-    What both processes have loaded by then is in memory once. One that is started later, in place of
-    one that died, has it for itself.
-    """
-
-    def __init__(self, config: Config) -> None:
-        # What is loaded stays as it is: a collection would write to all of it.
-        gc.collect()
-        gc.freeze()
-        ear, self._voice = os.pipe()
-        #: To its thread that makes entries of the request log.
-        self.scribes, theirs = multiprocessing.Pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            os.close(self._voice)
-            self.scribes.close()
-            _become_worker(config, ear, theirs)
-        theirs.close()
-        os.close(ear)
-
-    async def live(self) -> int:
-        """Let it work until it ends; gives how it ended. Where this is cancelled it is ended."""
-        os.write(self._voice, b".")
-        ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self.pid, 0))
-        try:
-            _, status = await asyncio.shield(ended)
-        except asyncio.CancelledError:
-            os.kill(self.pid, signal.SIGTERM)
-            if not (await asyncio.wait((ended,), timeout=_PATIENCE_S))[0]:
-                os.kill(self.pid, signal.SIGKILL)
-                await ended
-            raise
-        finally:
-            os.close(self._voice)
-        return os.waitstatus_to_exitcode(status)
+    return family.fork(
+        family.answering(config.server.processes),
+        partial(_answer, config),
+        partial(_work, config) if config.server.worker else None,
+    )
 
 
-def _become_worker(config: Config, ear: int, pipe: Connection) -> NoReturn:
-    """The forked process. Standard input is the other end of what the server holds."""
-    status = 1
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # until it works, it is the server's to end it
-        os.dup2(ear, 0)
-        os.close(ear)
-        if os.read(0, 1):
-            threading.Thread(target=_make_entries, args=(config, pipe), name="scribe", daemon=True).start()
-            run(work(config, parent=True))
-        status = 0
-    except BaseException:
-        logger.exception("worker_failed")
-    finally:
-        os._exit(status)
+def _work(config: Config, desks: Sequence[Connection]) -> None:
+    """The forked worker."""
+    for pipe in desks:
+        threading.Thread(target=_make_entries, args=(config, pipe), name="scribe", daemon=True).start()
+    run(work(config, parent=True))
+
+
+def _answer(config: Config, ends: Ends, scribes: Connection | None) -> None:
+    """One who answers, forked or not."""
+    run(answer(config, ends, scribes))
 
 
 def _make_entries(config: Config, pipe: Connection) -> None:
@@ -244,10 +222,10 @@ def _make_entries(config: Config, pipe: Connection) -> None:
     scribes.serve(pipe, scribes.scribe_of(keys, config.server.public_url, config.scim.log_body_bytes))
 
 
-def serve_with_worker(config: Config, config_path: Path | None) -> None:
-    """Serve as a process of its own, whose worker is forked off where the system can."""
+def serve_with_children(config: Config, config_path: Path | None) -> None:
+    """Serve as a process of its own, whose children are forked off where the system can."""
     _spare_memory()
-    forked = Forked(config) if config.server.worker and hasattr(os, "fork") else None
+    forked = _fork(config) if hasattr(os, "fork") else None
     run(serve(config, config_path, forked=forked))
 
 
@@ -270,8 +248,7 @@ async def serve(
     ``before_worker`` is awaited with the door and the bound address once requests are taken,
     ``ready`` once the worker is started too.
     """
-    # Python's default lets a busy thread keep the interpreter for 5 ms at a time; see docs/decisions/0004.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(_SWITCH_S)
     prove(config)
     migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
@@ -284,21 +261,52 @@ async def serve(
                 logger.warning(
                     "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
                 )
-        address = await _bound(config, door, stack, forked.scribes if forked else None)
+        port = None
+        if forked is not None and forked.answerers:
+            port = _port(config)
+            stack.callback(port.close)
+            address = _url(*port.address)
+        else:
+            address = await _bound(config, door, stack, forked.scribes if forked else None)
         logger.info("serving", address=address, public_url=config.server.public_url)
         # What is loaded by now stays: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
         stop = _stop_signals()
+        answerers: list[asyncio.Task[NoReturn]] = []
+        if port is not None and forked is not None:
+            kept = _answerers_kept(config, config_path, door, port, forked)
+            answerers = [asyncio.create_task(each) for each in kept]
+            stack.push_async_callback(_cancelled, *answerers)
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_keep_worker(config_path, forked))
+            worker = asyncio.create_task(_worker_kept(config_path, forked.worker if forked else None))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
         await stop.wait()
         logger.info("stopping")
+        if port is not None:
+            port.close()
+        # The worker makes their last entries of the request log: it ends after them.
+        await _cancelled(*answerers)
+
+
+def _port(config: Config) -> connections.Port:
+    try:
+        return connections.Port(config.server.host, config.server.port)
+    except OSError as exc:
+        raise _cannot_be_bound(config, exc) from exc
+
+
+def _cannot_be_bound(config: Config, exc: OSError) -> ConfigError:
+    where = f"{config.server.host}:{config.server.port}"
+    return ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"])
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _bound(
@@ -308,24 +316,95 @@ async def _bound(
 
     from scimd.http.app import Runner
 
-    runner = Runner(
-        make_app(config, door, pipe), shutdown_timeout=config.server.shutdown_timeout.total_seconds()
-    )
+    runner = Runner(make_app(config, door, pipe), shutdown_timeout=_shutdown_s(config))
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
         await web.TCPSite(runner, config.server.host, config.server.port).start()
     except OSError as exc:
-        where = f"{config.server.host}:{config.server.port}"
-        raise ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"]) from exc
-    host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        raise _cannot_be_bound(config, exc) from exc
+    return _url(*runner.addresses[0][:2])
 
 
-def work_beside_server(config_path: Path | None) -> None:
-    """The worker's process. Its config is the one that the server has just accepted."""
-    config = load_config(config_path)
+async def answer(config: Config, ends: Ends, scribes: Connection | None = None) -> None:
+    """Answer on the connections that the first process hands over, until told to stop or until it is gone."""
+    from scimd.http.app import Runner  # as in make_app
+
+    sys.setswitchinterval(_SWITCH_S)
+    loop = asyncio.get_running_loop()
+    async with opened(config) as door, contextlib.AsyncExitStack() as stack:
+        if door.db.dialect == "sqlite":
+            transport, door.elsewhere = await loop.create_unix_connection(calls.Elsewhere, sock=ends.calls)
+            stack.callback(transport.close)
+        app = make_app(config, door, scribes, ends.shelf)
+        runner = Runner(app, shutdown_timeout=_shutdown_s(config))
+        await runner.setup()
+        assert runner.server is not None  # noqa: S101 - for the type checker; setup() made it
+        stack.push_async_callback(runner.cleanup)
+        gc.collect()
+        gc.freeze()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        watcher = asyncio.create_task(children.parent_gone(stop.set))
+        stack.push_async_callback(_cancelled, watcher)
+        taking = connections.Taking(ends.connections, runner.server, stop.set)
+        taking.begin()
+        await stop.wait()
+        taking.stop()
+
+
+def _answerers_kept(
+    config: Config, config_path: Path | None, door: Door, port: connections.Port, forked: Forked
+) -> Iterable[Coroutine[Any, Any, NoReturn]]:
+    """Those who answer, each kept alive."""
+    # Its own requests under way come first.
+    patience_s = _shutdown_s(config) + children.PATIENCE_S
+    loop = asyncio.get_running_loop()
+
+    async def live(first: bool, child: children.Forked, its_first: Ends) -> int:
+        ours, theirs = (its_first, None) if first else family.ends(its_first.shelf)
+        answerer = port.join(ours.connections)
+        transport, _ = await loop.create_unix_connection(partial(calls.Desk, door), sock=ours.calls)
+        try:
+            if theirs is None:
+                return await child.live(patience_s)
+            return await children.live_anew(
+                (ANSWER_BESIDE_SERVER, *map(str, theirs.files), *_path_of(config_path)),
+                files=theirs.files,
+                patience_s=patience_s,
+            )
+        finally:
+            port.leave(answerer)
+            transport.close()
+            if theirs is not None:
+                theirs.close()
+
+    for child, ends in forked.answerers:
+        yield children.keep(family.ANSWERER, partial(live, child=child, its_first=ends))
+
+
+def _shutdown_s(config: Config) -> float:
+    return config.server.shutdown_timeout.total_seconds()
+
+
+def _path_of(config_path: Path | None) -> tuple[str, ...]:
+    return (str(config_path),) if config_path else ()
+
+
+def answer_beside_server(arguments: Sequence[str]) -> None:
+    """The process of one who answers in place of one that died. Its config is the one that the server has."""
+    files, path = arguments[:3], arguments[3:]
+    config = load_config(Path(path[0]) if path else None)
     log.configure(config.log.level, config.log.format)
+    children.be(family.ANSWERER)
+    run(answer(config, Ends.of_files(*map(int, files))))
+
+
+def work_beside_server(arguments: Sequence[str]) -> None:
+    """The worker's process. Its config is the one that the server has just accepted."""
+    config = load_config(Path(arguments[0]) if arguments else None)
+    log.configure(config.log.level, config.log.format)
+    children.be(family.WORKER)
     run(work(config, parent=True))
 
 
@@ -341,7 +420,7 @@ async def work(config: Config, *, parent: bool) -> None:
     async with opened(config, cache_kib=_WORKERS_CACHE_KIB) as door, mailer_from(config.mail) as mailer:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
-        watcher = asyncio.create_task(_parent_gone(stop)) if parent else None
+        watcher = asyncio.create_task(children.parent_gone(stop.set)) if parent else None
         await jobs.start()
         logger.info("working")
         await stop.wait()
@@ -369,47 +448,21 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         working.result()
 
 
-async def _parent_gone(stop: asyncio.Event) -> None:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while await reader.read(4096):
-        pass
-    stop.set()
-
-
-async def _keep_worker(config_path: Path | None, forked: Forked | None) -> None:
-    """Start the worker, and start it again when it dies, with growing pauses up to 30 s."""
-    if forked is not None:
-        logger.warning("worker_died", status=await forked.live(), again_in_s=0)
-    command = [sys.executable, "-m", "scimd", BESIDE_SERVER, *([str(config_path)] if config_path else [])]
-    pause = 0.5
-    while True:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.PIPE, env=os.environ.copy()
+async def _worker_kept(config_path: Path | None, forked: children.Forked | None) -> NoReturn:
+    async def live(first: bool) -> int:
+        if first and forked is not None:
+            return await forked.live(children.PATIENCE_S)
+        return await children.live_anew(
+            (WORK_BESIDE_SERVER, *_path_of(config_path)), patience_s=children.PATIENCE_S
         )
-        try:
-            status = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.terminate()
-                await _gone(process)
-        pause = 0.5 if loop.time() - began > 60 else min(pause * 2, 30)
-        logger.warning("worker_died", status=status, again_in_s=pause)
-        await asyncio.sleep(pause)
+
+    await children.keep(family.WORKER, live)
 
 
-async def _gone(process: asyncio.subprocess.Process) -> None:
-    try:
-        await asyncio.wait_for(process.wait(), timeout=_PATIENCE_S)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them all, then wait for each."""
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -23,13 +23,13 @@ def serve(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Answer HTTP: SCIM, the page, the links of the mails. Owns a worker process."""
+    """Answer HTTP: SCIM, the page, the links of the mails. Owns those who answer, and a worker."""
     if demo_:
         from scimd.cli import demo  # with an HTTP client, which the worker has no use for
 
         guarded(demo.run)
         return
-    guarded(lambda: composition.serve_with_worker(load(config), find(config)))
+    guarded(lambda: composition.serve_with_children(load(config), find(config)))
 
 
 def worker(config: ConfigOption = None) -> None:

@@ -20,6 +20,8 @@ class Server(Section):
     max_body_bytes: int = Field(2_097_152, ge=1024)
     request_timeout: timedelta = timedelta(seconds=30)
     shutdown_timeout: timedelta = timedelta(seconds=8)
+    #: Processes that answer; 0: half as many as there are processors, at most 4. One: ``serve`` itself.
+    processes: int = Field(0, ge=0, le=64)
     #: Run the worker process beside the server. Off where `scimd worker` runs elsewhere.
     worker: bool = True
 

@@ -17,6 +17,10 @@ class Refusal(Exception):
 
     code: ClassVar[str] = "refused"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its facts: how it was constructed is not kept."""
+        return _refused_again, (type(self), dict(vars(self)))
+
     @property
     def detail(self) -> str:
         """The sentence. Subclasses with facts override it."""
@@ -28,6 +32,12 @@ class Refusal(Exception):
     def facts(self) -> dict[str, Any]:
         """The fields of the refusal, for errors that carry structure and for the audit."""
         return dict(vars(self))
+
+
+def _refused_again(kind: type[Refusal], facts: dict[str, Any]) -> Refusal:
+    refusal = kind.__new__(kind)
+    vars(refusal).update(facts)
+    return refusal
 
 
 # ------------------------------------------------------------------------------ what was asked for

@@ -17,6 +17,7 @@ import orjson
 
 from scimd.core.attributes import COMMON, SCIMD_URN, USER, Attribute, ResourceKind, moment
 from scimd.core.people import Document
+from scimd.core.travelling import travels
 
 #: The parameters of a query (RFC 7644 §3.4.2, §3.9; RFC 9865 §2).
 PARAMETERS = frozenset(
@@ -27,6 +28,7 @@ _ID_AT = len(b',"id":"')
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class GroupRef:
     """A group in which a person is, directly or through another group."""
@@ -36,6 +38,7 @@ class GroupRef:
     direct: bool
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class MemberRef:
     """A member that is known; those not yet known are kept in the database and not shown.
@@ -48,6 +51,7 @@ class MemberRef:
     display: str
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class StoredUser:
     """A user as the database has it. ``extension``: what scimd says of them, as a JSON object."""
@@ -62,6 +66,7 @@ class StoredUser:
     extension: bytes | None = None
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
     """A group as the database has it. ``members`` is None where nobody asked for them."""

@@ -11,11 +11,13 @@ from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import pack
+from scimd.core.travelling import travels
 from scimd.org.candidates import Entry, Survey
 
 RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class AssertUser:
     """What a source says of one user now. ``document`` is complete: it replaces what was said before.

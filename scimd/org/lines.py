@@ -42,8 +42,7 @@ class Line(Generic[W, R]):
     """``do`` is given each batch, tells every one of it, and raises nothing. ``gone``: nobody is left.
 
     Whoever arrives alone is taken at once; those who arrive in turns of the loop that follow each other are
-    one batch.
-    Raises Overloaded where ``most`` wait already, and for whoever has waited ``patience_s``.
+    one batch. Nobody waits for longer than ``patience_s``.
     """
 
     do: Callable[[Sequence[Waiter[W, R]]], Awaitable[None]]
@@ -53,7 +52,8 @@ class Line(Generic[W, R]):
     _waiting: deque[Waiter[W, R]] = field(default_factory=deque)
     _task: asyncio.Task[None] | None = None
 
-    async def join(self, wish: W, claims: Iterable[str], weight: int = 1) -> R:
+    def join(self, wish: W, claims: Iterable[str], weight: int = 1) -> asyncio.Future[R]:
+        """Stand in line. Raises Overloaded where ``most`` wait; the future, for whoever waited too long."""
         if len(self._waiting) >= self.most:
             raise Overloaded()
         loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class Line(Generic[W, R]):
         self._waiting.append(waiter)
         if self._task is None:
             self._task = loop.create_task(self._serve(loop))
-        return await waiter.future
+        return waiter.future
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:

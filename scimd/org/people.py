@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Row, bindparam, select
 
+from scimd.core.attributes import ResourceKind
 from scimd.core.errors import NotFound, NotYours, VersionMismatch
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
+from scimd.core.travelling import travels
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking
 from scimd.db.tables import people
@@ -82,12 +84,21 @@ def _made(result: Made) -> StoredUser:
     raise result.refusal
 
 
+class Change(Protocol):
+    """A pure change of a document, as a value that ``pickle`` takes: another process may do it."""
+
+    def __call__(self, stored: Document, users: ResourceKind) -> Document:
+        """The new complete document; ``users``: what a user of this source may have."""
+        ...
+
+
+@travels
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A change of one user's document; ``change`` is pure."""
+    """A change of one user's document."""
 
     person_id: PersonId
-    change: Callable[[Document], Document]
+    change: Change
     if_match: Callable[[int], bool] | None
 
 
@@ -95,15 +106,14 @@ async def change_user(
     door: Door,
     ctx: Context,
     person_id: PersonId,
-    change: Callable[[Document], Document],
+    change: Change,
     *,
     if_match: Callable[[int], bool] | None = None,
 ) -> StoredUser:
     """Change one user's document, or link a local person by it.
 
-    ``change`` is pure and gives the new complete document; where it is as it was, nothing is
-    written. Somebody who was merged is found by the old id too. Raises NotFound, VersionMismatch,
-    NotUnique, InvalidValue, SeatLimitReached, Protected.
+    Where ``change`` gives the document as it was, nothing is written. Somebody who was merged is found by
+    the old id too. Raises NotFound, VersionMismatch, NotUnique, InvalidValue, SeatLimitReached, Protected.
     """
 
     async def changed(found: PersonId) -> StoredUser:
@@ -114,11 +124,12 @@ async def change_user(
 
 def _change(tx: Tx, wishes: Sequence[_Change]) -> list[Outcome[Made]]:
     stored = _lock_all(tx, [wish.person_id for wish in wishes])
+    users = tx.book.source(tx.ctx.source_id).users
     outcomes: list[Outcome[Made]] = []
     wanted: dict[int, AssertUser] = {}
     for n, wish in enumerate(wishes):
         try:
-            wanted[n] = _changed(tx, wish, stored.get(wish.person_id))
+            wanted[n] = _changed(tx, wish, users, stored.get(wish.person_id))
         except Exception as exc:  # raised to its caller: nothing was written for this one yet
             outcomes.append(exc)
         else:
@@ -130,8 +141,8 @@ def _change(tx: Tx, wishes: Sequence[_Change]) -> list[Outcome[Made]]:
     return outcomes
 
 
-def _changed(tx: Tx, wish: _Change, stored: Row[Any] | None) -> AssertUser:
-    new = wish.change(_present(tx, wish.person_id, wish.if_match, stored))
+def _changed(tx: Tx, wish: _Change, users: ResourceKind, stored: Row[Any] | None) -> AssertUser:
+    new = wish.change(_present(tx, wish.person_id, wish.if_match, stored), users)
     # The sync's own notes stay.
     kept = (stored.digest, stored.entry_name, stored.seen_run_id) if stored else (None, None, None)
     digest, entry_name, run_id = kept

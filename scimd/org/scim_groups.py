@@ -11,6 +11,7 @@ from sqlalchemy import Row, bindparam, select
 from scimd.core.errors import NotFound, VersionMismatch
 from scimd.core.people import Document, GroupId
 from scimd.core.resource import StoredGroup, unpack
+from scimd.core.travelling import travels
 from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Locking
 from scimd.db.tables import groups
@@ -20,6 +21,7 @@ from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class GroupChange:
     """A change of one group. ``document`` is pure; ``replace`` None leaves the members but for the rest."""
@@ -42,6 +44,7 @@ async def create_group(door: Door, ctx: Context, wish: AssertGroup) -> StoredGro
     return await door.run(ctx, body)
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """A change of one group."""

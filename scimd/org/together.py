@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
@@ -34,24 +34,39 @@ class Kind(Generic[W, R]):
     """Calls that can be done together: of many wishes, an outcome each, in order.
 
     ``body`` says whom the nth wish concerns (``tx.concerns``), and ``then`` sees what settling made of it.
+    Wishes and outcomes may travel to another process and back: they are values that ``pickle`` takes.
     """
+
+    #: All there are; another process names them.
+    known: ClassVar[dict[str, Kind[Any, Any]]] = {}
 
     name: str
     body: Callable[[Tx, Sequence[W]], list[Outcome[R]]]
     then: Callable[[Tx, list[Outcome[R]]], list[Outcome[R]]]
 
-    async def run(self, door: Door, ctx: Context, wish: W, claims: Iterable[str], weight: int = 1) -> R:
+    def __post_init__(self) -> None:
+        self.known[self.name] = self
+
+    async def run(self, door: Door, ctx: Context, wish: W, claims: Sequence[str], weight: int = 1) -> R:
         """Do it, together with others of the same actor. Raises what became of it.
 
         ``claims``: what no other call of the same transaction may be about.
         """
         if ctx.once is not None:  # it takes its key in a transaction of its own
             return _given(await self._once(door, [ctx], [wish]))
+        if door.elsewhere is not None:
+            return cast("R", await door.elsewhere.join(self.name, ctx, wish, claims, weight))
+        return await self.join(door, ctx, wish, claims, weight)
+
+    def join(
+        self, door: Door, ctx: Context, wish: W, claims: Sequence[str], weight: int
+    ) -> asyncio.Future[R]:
+        """Have it done in this process. Raises Overloaded; the future raises what became of it."""
         key = (self.name, ctx.org_id, ctx.source_id, ctx.actor.id, ctx.door)
         line = cast("Line[tuple[Context, W], R] | None", door.lines.get(key))
         if line is None:
             line = door.lines[key] = self._line(door, lambda: door.lines.pop(key, None))
-        return await line.join((ctx, wish), claims, weight)
+        return line.join((ctx, wish), claims, weight)
 
     def _line(self, door: Door, gone: Callable[[], Any]) -> Line[tuple[Context, W], R]:
         wary_until = 0.0

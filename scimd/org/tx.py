@@ -25,6 +25,7 @@ from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy
 from scimd.core.second_factors import Policy as SecondFactorPolicy
+from scimd.core.travelling import travels
 from scimd.db.engine import Database, LostRace, is_unique_violation
 from scimd.org.lines import Line
 from scimd.org.newcomers import Newcomers
@@ -35,6 +36,7 @@ T = TypeVar("T")
 DoorName = Literal["scim", "sync", "web", "api", "cli", "job"]
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who did it. ``name`` is what the audit shows: an address, a token's name, a source."""
@@ -50,6 +52,7 @@ class Claim(Protocol):
     def claim(self, tx: Tx) -> None: ...
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Context:
     """On whose behalf a call comes, through which door, into which organization."""
@@ -251,6 +254,14 @@ class Promote(Protocol):
     def __call__(self, door: Door, org_id: OrgId) -> Awaitable[int]: ...
 
 
+class Elsewhere(Protocol):
+    """Another process that does calls for this one, together with those of others (``org.together``)."""
+
+    def join(
+        self, kind: str, ctx: Context, wish: Any, claims: Sequence[str], weight: int
+    ) -> Awaitable[Any]: ...
+
+
 class Door:
     """The only way to change an organization. Made once per process, in the composition root."""
 
@@ -272,6 +283,8 @@ class Door:
         self.books = RuleBooks()
         #: Calls that wait to be done together, by what they have in common (``org.together``).
         self.lines: dict[Hashable, Line[Any, Any]] = {}
+        #: Who does them, if another process does.
+        self.elsewhere: Elsewhere | None = None
         self._settle = settle
         self._write_events = write_events
         self._promote = promote

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from time import monotonic
+from typing import IO
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
@@ -29,7 +30,7 @@ from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.jwks import KeySets, KeysUnavailable
 from scimd.http.patience import Within
-from scimd.http.rates import Buckets
+from scimd.http.rates import Buckets, Rate, SharedBuckets
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
@@ -94,8 +95,18 @@ _SPELLED = {
 }
 
 
-def add(app: web.Application, config: Config, door: Door, scribes: Connection | None = None) -> None:
-    """Add SCIM to the application. ``scribes``: a pipe to a process that makes entries of the log."""
+def add(
+    app: web.Application,
+    config: Config,
+    door: Door,
+    scribes: Connection | None = None,
+    shelf: IO[bytes] | None = None,
+) -> None:
+    """Add SCIM to the application.
+
+    ``scribes``: a pipe to a process that makes entries of the log. ``shelf``: where several processes
+    count together how often a token calls (``SharedBuckets``).
+    """
     near = Near(scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes))
     server = ScimServer(
         door,
@@ -111,7 +122,7 @@ def add(app: web.Application, config: Config, door: Door, scribes: Connection | 
             log_body_bytes=config.scim.log_body_bytes,
         ),
         near if scribes is None else Far(scribes, near),
-        rate_per_token=config.scim.rate_per_token,
+        rates=_rates(config.scim.rate_per_token, shelf),
     )
 
     async def written_behind(_: web.Application) -> AsyncIterator[None]:
@@ -136,6 +147,13 @@ def add(app: web.Application, config: Config, door: Door, scribes: Connection | 
     app.router.add_route("*", f"{PREFIX}/{{tail:.*}}", handle)
     http_app.shortcut(app, _BASE, handle)
     http_app.errors_under(app, PREFIX, _error_page)
+
+
+def _rates(per_token: float | None, shelf: IO[bytes] | None) -> Rate | None:
+    if per_token is None:
+        return None
+    burst = per_token * _BURST_S
+    return Buckets(per_token, burst) if shelf is None else SharedBuckets(per_token, burst, shelf)
 
 
 async def _error_page(request: web.Request, fault: Fault) -> web.StreamResponse:
@@ -163,14 +181,12 @@ class _Served:
 
 
 class ScimServer:
-    def __init__(
-        self, door: Door, settings: ScimSettings, desk: Desk, rate_per_token: float | None = None
-    ) -> None:
+    def __init__(self, door: Door, settings: ScimSettings, desk: Desk, rates: Rate | None = None) -> None:
         self.door = door
         self.settings = settings
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
-        self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
+        self._rates = rates
         self.log = Behind(door, desk)
         self._ends = PageEnds()
         self._served: dict[tuple[SourceId, Form], _Served] = {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -48,6 +48,9 @@ class ScimError(Exception):
         self.detail = detail
         self.scim_type = scim_type
         self.headers = headers
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ScimError, (self.status, self.detail, self.scim_type, self.headers)
 
 
 def invalid_value(attribute: str, why: str) -> ScimError:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from scimd.core.travelling import travels
 from scimd.scim.errors import ScimError
 
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
@@ -33,10 +35,18 @@ def if_match(header: str | None) -> Callable[[int], bool] | None:
     if header is None:
         return None
     tags = _tags(header)
-    if tags is None:
-        return lambda version: True
-    versions = {tag.partition("-")[0] for tag in tags}
-    return lambda version: str(version) in versions
+    return _OneOf(None if tags is None else frozenset(tag.partition("-")[0] for tag in tags))
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    """Whether a version is one of these; None: any."""
+
+    versions: frozenset[str] | None
+
+    def __call__(self, version: int) -> bool:
+        return self.versions is None or str(version) in self.versions
 
 
 def is_unchanged(header: str | None, current: str) -> bool:

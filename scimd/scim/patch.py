@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from scim2_models.path import (
 
 from scimd.core.attributes import Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import Document
+from scimd.core.travelling import travels
 from scimd.scim.documents import require, writable
 from scimd.scim.errors import (
     ScimError,
@@ -42,12 +44,21 @@ from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds
 from scimd.scim.values import Rules, few_enough, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
+
+
+class _Absent(Enum):
+    """The value of an operation without one: a singleton, also after a way through ``pickle``."""
+
+    ABSENT = 0
+
+
+_ABSENT = _Absent.ABSENT
 _OPS: Mapping[str, Op] = {"add": "add", "remove": "remove", "replace": "replace"}
-_ABSENT = object()
 #: Of all paths of one PATCH that stay for the document; each costs a parse and a pass over values.
 MAX_PATHS_CHARS = 16_384
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class PatchRules:
     """How a profile wants PATCH done.
@@ -63,6 +74,7 @@ class PatchRules:
     allow_none: bool = False
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Operation:
     """``value`` is the sentinel ABSENT where none was sent; null is a value."""

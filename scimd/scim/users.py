@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from aiohttp import web
 
-from scimd.core.attributes import USER
+from scimd.core.attributes import USER, ResourceKind
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, etag, render_user, user_location
+from scimd.core.travelling import travels
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
@@ -41,16 +45,21 @@ async def read(ex: Exchange) -> web.Response:
 async def replace(ex: Exchange) -> web.Response:
     """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
     given = await ex.body(ex.users, "replace")
-    fresh = document_of(ex.users, given, ex.rules)
-
-    def change(stored: Document) -> Document:
-        kept = {"active": stored["active"]} if "active" in stored and "active" not in fresh else {}
-        return {**fresh, **kept}
-
+    change = Replaced(document_of(ex.users, given, ex.rules))
     changed = await people.change_user(
         ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
     )
     return _shown(ex, changed, given)
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    fresh: Document
+
+    def __call__(self, stored: Document, users: ResourceKind) -> Document:
+        kept = {"active": stored["active"]} if "active" in stored and "active" not in self.fresh else {}
+        return {**self.fresh, **kept}
 
 
 async def modify(ex: Exchange) -> web.Response:
@@ -59,16 +68,26 @@ async def modify(ex: Exchange) -> web.Response:
     operations = patch.operations_of(
         given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
     )
-
-    def change(stored: Document) -> Document:
-        return patch.apply(ex.users, stored, operations, ex.profile.rules)
-
     changed = await people.change_user(
-        ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
+        ex.door,
+        ex.ctx,
+        _id(ex),
+        Patched(operations, ex.profile.rules),
+        if_match=if_match(ex.header("If-Match")),
     )
     if not ex.profile.user_patch_answers and "attributes" not in ex.query:
         return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
     return _shown(ex, changed, given)
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class Patched:
+    operations: Sequence[patch.Operation]
+    rules: patch.PatchRules
+
+    def __call__(self, stored: Document, users: ResourceKind) -> Document:
+        return patch.apply(users, stored, self.operations, self.rules)
 
 
 async def delete(ex: Exchange) -> web.Response:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scimd.core.attributes import Attribute, date_time
+from scimd.core.travelling import travels
 from scimd.scim.errors import ScimError, invalid_value
 
 #: More than one address in one value, or a header's end: never one scalar address.
@@ -26,6 +27,7 @@ MAX_NUMBER = 2**53 - 1
 _BOOLEANS = {"true": True, "false": False}
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Rules:
     """How strictly values are taken; part of a profile.

@@ -100,7 +100,7 @@ class House:
 
     async def change(self, person_id: str, ctx: Context | None = None, **more: Any) -> StoredUser:
         return await door_people.change_user(
-            self.door, ctx or self.as_scim(), PersonId(person_id), lambda document: {**document, **more}
+            self.door, ctx or self.as_scim(), PersonId(person_id), lambda document, _: {**document, **more}
         )
 
     async def delete(self, person_id: str, ctx: Context | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from scimd.core.attributes import ResourceKind
 from scimd.core.errors import (
     InvalidValue,
     LinkInvalid,
@@ -195,7 +196,7 @@ async def test_if_match_lets_one_writer_through(database_url: str) -> None:
         async def write(n: int) -> object:
             return await people.change_user(
                 acme.door, acme.as_scim(), PersonId(made.person_id),
-                lambda document: {**document, "title": str(n)},
+                lambda document, _: {**document, "title": str(n)},
                 if_match=lambda version: version == made.version,
             )  # fmt: skip
 
@@ -208,7 +209,7 @@ async def test_parallel_changes_of_one_user_are_all_there(database_url: str) -> 
         made = await acme.create("ann")
 
         async def add(n: int) -> None:
-            def change(document: dict[str, Any]) -> dict[str, Any]:
+            def change(document: dict[str, Any], _: ResourceKind) -> dict[str, Any]:
                 phones = [*document.get("phoneNumbers", []), {"value": str(n)}]
                 return {**document, "phoneNumbers": phones}
 

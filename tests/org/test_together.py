@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from scimd.core.attributes import ResourceKind
 from scimd.core.errors import (
     DatabaseUnavailable,
     InvalidValue,
@@ -46,7 +47,7 @@ def change(
 ) -> Awaitable[StoredUser]:
     ctx = call(acme, f"change {person_id}")
     return people.change_user(
-        acme.door, ctx, PersonId(person_id), lambda document: {**document, **more}, if_match=if_match
+        acme.door, ctx, PersonId(person_id), lambda document, _: {**document, **more}, if_match=if_match
     )
 
 
@@ -143,7 +144,7 @@ async def test_a_refused_call_fails_alone(database_url: str, monkeypatch: pytest
         assert isinstance(made[1], InvalidValue)
         assert isinstance(made[2], NotUnique)
 
-        def wrong(document: Any) -> Any:
+        def wrong(document: Any, _: ResourceKind) -> Any:
             raise KeyError("a fault of the caller's")
 
         nobody = PersonId("00000000-0000-7000-8000-000000000000")

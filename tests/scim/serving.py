@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from scimd.org.sources import NewSource
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
 from tests.support.database import ready
+from tests.support.elsewhere import written_by
 from tests.support.patience import PATIENT, patient
 
 OPERATOR = Actor("operator", "tests", "tests")
@@ -152,16 +153,23 @@ class Served(TestServer):
 
 @asynccontextmanager
 async def installed(url: str, **settings: Any) -> AsyncIterator[Installation]:
-    """``settings``: sections of the config."""
+    """``settings``: sections of the config. On SQLite another door writes, as another process does."""
     ready(url)
-    database = Database.open(url, PATIENT)
-    try:
-        keys = Keyring([b"k" * 32])
-        door = Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
+    async with AsyncExitStack() as stack:
+        door = _door(stack, url)
+        if door.db.dialect == "sqlite":
+            writer = _door(stack, url)
+            writer.clock = lambda: door.clock()  # a test may set another one
+            await stack.enter_async_context(written_by(writer, door))
         config = Config.model_validate(patient({"server": {"public_url": PUBLIC_URL}, **settings}))
         app: web.Application = http_app.make(config, door)
         scim_app.add(app, config, door)
         async with Served(app) as server, ClientSession() as http:
             yield Installation(door, str(server.make_url("")).rstrip("/"), http, app)
-    finally:
-        await database.aclose()
+
+
+def _door(stack: AsyncExitStack, url: str) -> Door:
+    database = Database.open(url, PATIENT)
+    stack.push_async_callback(database.aclose)
+    keys = Keyring([b"k" * 32])
+    return Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)

@@ -1,0 +1,162 @@
+"""Processes that another one starts, keeps alive and ends.
+
+The first of each are forked off before there are threads or a loop: what parent and child have loaded by
+then is in memory once. One that takes the place of one that died is a new Python, for nobody forks a
+process with threads. Either way its standard input is a pipe that ends with its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+from scimd import log
+
+logger = log.get(__name__)
+
+#: How long a child has to finish what it does.
+PATIENCE_S = 8.0
+_LONGEST_PAUSE_S = 30.0
+#: Who lives for so long has not failed at once.
+_LIVED_S = 60.0
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Family:
+    """The forked children of this process, and what it shares with each of them."""
+
+    def __init__(self) -> None:
+        # What is loaded stays as it is: a collection would write to all of it.
+        gc.collect()
+        gc.freeze()
+        self._shared: dict[Closable, None] = {}
+        self._voices: list[int] = []
+
+    def share(self, *things: Closable) -> None:
+        """Both ends of what will go between this process and a child; whoever needs none closes it."""
+        self._shared.update(dict.fromkeys(things))
+
+    def fork(self, name: str, main: Callable[[], None], *, keeps: Sequence[Closable]) -> Forked:
+        """A child that waits until it is wanted, and then runs ``main``. ``keeps``: its own ends."""
+        ear, voice = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            for each in (*self._voices, voice):
+                os.close(each)
+            for thing in self._shared:
+                if thing not in keeps:
+                    thing.close()
+            _become(name, main, ear)
+        os.close(ear)
+        self._voices.append(voice)
+        for thing in keeps:
+            del self._shared[thing]
+            thing.close()
+        return Forked(pid, voice)
+
+
+class Forked:
+    """A child that waits until it is wanted."""
+
+    def __init__(self, pid: int, voice: int) -> None:
+        self._pid = pid
+        self._voice = voice
+
+    async def live(self, patience_s: float) -> int:
+        """Let it work until it ends; gives how it ended. Where this is cancelled it is ended."""
+        os.write(self._voice, b".")
+        ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self._pid, 0))
+        try:
+            _, status = await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            os.kill(self._pid, signal.SIGTERM)
+            if not (await asyncio.wait((ended,), timeout=patience_s))[0]:
+                os.kill(self._pid, signal.SIGKILL)
+                await ended
+            raise
+        finally:
+            os.close(self._voice)
+        return os.waitstatus_to_exitcode(status)
+
+
+def _become(name: str, main: Callable[[], None], ear: int) -> NoReturn:
+    """The forked process. Standard input is the other end of what the parent holds."""
+    status = 1
+    try:
+        be(name)
+        os.dup2(ear, 0)
+        os.close(ear)
+        if os.read(0, 1):
+            main()
+        status = 0
+    except BaseException:
+        logger.exception("child_failed")
+    finally:
+        os._exit(status)
+
+
+def be(name: str) -> None:
+    """Have this process listed under a name of its own (``ps -o comm``), where the system keeps one.
+
+    An interrupt from a terminal reaches the whole family: it is the parent's to end a child.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(f"scimd-{name}", "ascii")
+
+
+async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), patience_s: float) -> int:
+    """A child as a new process of scimd, until it ends, with these open files. As ``Forked.live``."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "scimd",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        env=os.environ.copy(),
+        pass_fds=tuple(files),
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), timeout=patience_s)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def keep(name: str, live: Callable[[bool], Awaitable[int]]) -> NoReturn:
+    """Have it live, and again when it dies, with growing pauses up to 30 s. ``live`` is told of the first."""
+    pause, first = 0.0, True
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        status = await live(first)
+        lived = loop.time() - began > _LIVED_S
+        pause = 0.0 if first else 0.5 if lived else min(max(pause, 0.5) * 2, _LONGEST_PAUSE_S)
+        first = False
+        logger.warning(f"{name}_died", status=status, again_in_s=pause)
+        await asyncio.sleep(pause)
+
+
+async def parent_gone(then: Callable[[], object]) -> None:
+    """Call ``then`` when standard input ends, whose other end the parent holds, also if it is killed."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while await reader.read(4096):
+        pass
+    then()

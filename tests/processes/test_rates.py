@@ -1,0 +1,57 @@
+"""Buckets that several processes take from: together no more than one of them alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+import pytest
+
+from scimd.http.rates import SharedBuckets
+
+
+def test_those_with_the_same_shelf_take_from_one_bucket_and_it_fills_again() -> None:
+    now = 100.0
+    with SharedBuckets.shelf() as shelf, os.fdopen(os.dup(shelf.fileno()), "r+b") as again:
+        a, b = (SharedBuckets(10, 20, file, lambda: now) for file in (shelf, again))
+        assert [each.take("token") for _ in range(10) for each in (a, b)] == [0.0] * 20
+        assert a.take("token") == pytest.approx(0.1)
+        assert b.take("token") == pytest.approx(0.1)
+        assert b.take("another") == 0.0
+        now += 0.11
+        assert b.take("token") == 0.0
+        assert a.take("token") > 0
+        now += 60
+        assert [a.take("token") for _ in range(20)] == [0.0] * 20
+        assert b.take("token") > 0
+
+
+def test_of_many_callers_the_longest_silent_are_forgotten() -> None:
+    now = 0.0
+    with SharedBuckets.shelf() as shelf:
+        buckets = SharedBuckets(1e-9, 1, shelf, lambda: now)
+        assert [buckets.take("first"), buckets.take("first") > 0] == [0.0, True]
+        for n in range(200_000):
+            now += 1e-3
+            buckets.take(str(n))
+        assert buckets.take("first") == 0.0
+        assert os.fstat(shelf.fileno()).st_size < 1 << 20
+
+
+def test_processes_at_once_take_no_more_than_there_is() -> None:
+    with SharedBuckets.shelf() as shelf:
+        fork = multiprocessing.get_context("fork")
+        counts = fork.Queue()
+
+        def take() -> None:
+            buckets = SharedBuckets(1e-9, 1000, shelf, lambda: 1.0)
+            counts.put(sum(buckets.take("token") == 0.0 for _ in range(600)))
+
+        processes = [fork.Process(target=take) for _ in range(4)]
+        for each in processes:
+            each.start()
+        taken = [counts.get() for _ in processes]
+        for each in processes:
+            each.join()
+    assert sum(taken) == 1000
+    assert len([each for each in taken if each]) > 1
