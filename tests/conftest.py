@@ -1,8 +1,10 @@
 """Fixtures that the whole suite shares; the servers behind them stand in ``tests/support/``."""
 
 import functools
+import gc
 
 import pytest
+import structlog
 import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
@@ -48,6 +50,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item for n in range(workers) for item in (*longest[n::workers], *others[n * share : (n + 1) * share])
     ]
 
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection of garbage needs to look at all of it again."""
+    gc.collect()
+    gc.freeze()
+
+
+# As scimd itself has it (``scimd.log``). structlog's own choice draws each frame with all its variables,
+# which takes seconds.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 # Typer builds the tree of all commands for each call of its runner, which takes five times the call.
 typer.testing._get_command = functools.cache(typer.main.get_command)
