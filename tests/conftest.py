@@ -73,5 +73,6 @@ pytest_plugins = [
     "tests.support.ldap_client",
     "tests.support.smtp",
     "tests.support.passwords",
+    "tests.support.documents",
     "tests.support.installation",
 ]
