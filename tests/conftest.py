@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 
 import pytest
 import structlog
@@ -25,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("gate" if config.getoption("markexpr") == "not long" else "long")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors: a worker waits for a quarter of its time, for others to answer."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min(os.cpu_count() or 1, 4) + 1
+
+
 #: What takes longest, so that no worker begins with it when the others have nothing left to do.
 _LONGEST = (
     "tests/e2e/",
@@ -34,6 +43,7 @@ _LONGEST = (
     "tests/scim/test_served_attributes.py",
     "tests/scim/test_tester.py",
     "tests/admin/test_matrix.py",
+    "tests/admin/test_promises.py",
     "tests/web/test_browser.py",
     "tests/sync/test_two_processes.py",
 )
