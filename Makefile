@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 5 --dist worksteal --cov
 
 # Hundreds of processes are started by the tests: none of them is to compile what another one has.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,8 +1,11 @@
 """Fixtures that the whole suite shares; the servers behind them stand in ``tests/support/``."""
 
 import functools
+import gc
+import os
 
 import pytest
+import structlog
 import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
@@ -23,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("gate" if config.getoption("markexpr") == "not long" else "long")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than there are processors: a worker waits for a quarter of its time, for others to answer."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return min(os.cpu_count() or 1, 4) + 1
+
+
 #: What takes longest, so that no worker begins with it when the others have nothing left to do.
 _LONGEST = (
     "tests/e2e/",
@@ -32,6 +43,7 @@ _LONGEST = (
     "tests/scim/test_served_attributes.py",
     "tests/scim/test_tester.py",
     "tests/admin/test_matrix.py",
+    "tests/admin/test_promises.py",
     "tests/web/test_browser.py",
     "tests/sync/test_two_processes.py",
 )
@@ -49,6 +61,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: no collection of garbage needs to look at all of it again."""
+    gc.collect()
+    gc.freeze()
+
+
+# As scimd itself has it (``scimd.log``). structlog's own choice draws each frame with all its variables,
+# which takes seconds.
+structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
 # Typer builds the tree of all commands for each call of its runner, which takes five times the call.
 typer.testing._get_command = functools.cache(typer.main.get_command)
 
@@ -60,5 +83,6 @@ pytest_plugins = [
     "tests.support.ldap_client",
     "tests.support.smtp",
     "tests.support.passwords",
+    "tests.support.documents",
     "tests.support.installation",
 ]

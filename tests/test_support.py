@@ -15,6 +15,9 @@ import psycopg
 import pytest
 import sqlalchemy
 
+from scimd.admin import app, manual, openapi
+from scimd.admin.table import TABLE
+from tests.support import documents
 from tests.support.guard import Guard
 from tests.support.openldap import OpenLdap
 from tests.support.patience import AT_MOST_S, until
@@ -174,6 +177,18 @@ def test_openldap_keeps_changes_over_a_stop(openldap: Callable[..., OpenLdap]) -
     server.start()
     stopped = _search(server, *nest)
     assert (stopped.returncode, "dn:" in stopped.stdout) == (0, False)
+
+
+# ---------------------------------------------------------------------------------------- documents
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://scimd.example.com/"])
+def test_document_and_page_made_once_are_those_of_that_address(url: str) -> None:
+    assert app.openapi is documents.Openapi
+    assert app.manual is documents.Manual
+    document = openapi.document(TABLE, url)
+    assert documents.Openapi.document(TABLE, url) == document
+    assert documents.Manual.page(TABLE, document) == manual.page(TABLE, document)
 
 
 # --------------------------------------------------------------------------------------------- SMTP

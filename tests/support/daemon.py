@@ -1,4 +1,4 @@
-"""The real program in processes of its own: ``scimd serve`` on a free port, and the CLI beside it."""
+"""The real program: ``scimd serve`` in processes of its own on a free port, and the CLI beside it."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Here(Cli):
         return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
-class Daemon(Cli):
-    """A running ``scimd serve``. ``url`` answers once it is ready."""
+class Daemon(Here):
+    """A running ``scimd serve``. ``url`` answers once it is ready; commands run in this process."""
 
     def __init__(
         self, folder: Path, config: str, *, port: int | None = None, words: tuple[str, ...] = ()
