@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from scimd.db import faults, postgres, sqlite, work
+from scimd.db import faults, sqlite, work
 from scimd.db.work import Crew, Job
+
+if TYPE_CHECKING:
+    from scimd.db.postgres import Watched
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ class Database:
     changed, but for a connection lost during COMMIT, which the refusal says.
     """
 
-    def __init__(self, doors: SqliteDoors | PostgresDoors, tuning: Tuning) -> None:
+    def __init__(self, doors: SqliteDoors | Watched, tuning: Tuning) -> None:
         self._doors = doors
         self.tuning = tuning
 
@@ -50,8 +53,11 @@ class Database:
         Does no I/O. Raises ValueError with a sentence for what is neither.
         """
         parsed = parse(url)
-        doors = SqliteDoors(parsed, tuning) if is_sqlite(parsed) else PostgresDoors(parsed, tuning)
-        return cls(doors, tuning)
+        if is_sqlite(parsed):
+            return cls(SqliteDoors(parsed, tuning), tuning)
+        from scimd.db.postgres import Watched  # with the driver, which SQLite has no use for
+
+        return cls(Watched(parsed, tuning), tuning)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -120,10 +126,6 @@ class SqliteDoors:
         await self._writer.aclose()
         await self._readers.aclose()
         self.eye.close()
-
-
-class PostgresDoors(postgres.Watched):
-    dialect: Literal["postgresql"] = "postgresql"
 
 
 # ------------------------------------------------------------------------------ urls
