@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import importlib
+import importlib.util
 import multiprocessing
 import os
 import signal
@@ -25,7 +27,7 @@ from scimd import log
 from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
 from scimd.db import migrate
-from scimd.db.engine import Database, Tuning
+from scimd.db.engine import Database, Tuning, render_ahead
 from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
@@ -45,6 +47,18 @@ _CACHE_KIB = Tuning().cache_kib
 #: Each thread would have an arena of its own, and give little of it back.
 _ARENAS = 2
 _M_ARENA_MAX = -8  # malloc.h
+#: Loaded before the fork: the edges, the jobs, and what of libraries is only loaded when first used.
+_AHEAD = (
+    "scimd.scim.app",
+    "scimd.admin.app",
+    "scimd.web.app",
+    "scimd.jobs",
+    "scimd.outbox.mail",
+    "apscheduler.executors.asyncio",
+    "apscheduler.triggers.interval",
+    "encodings.unicode_escape",
+    "uvloop",  # not for every platform
+)
 #: How long a worker has to finish what it does.
 _PATIENCE_S = 8.0
 _KEY_IS_MISSING = (
@@ -247,8 +261,24 @@ def _make_entries(config: Config, pipe: Connection) -> None:
 def serve_with_worker(config: Config, config_path: Path | None) -> None:
     """Serve as a process of its own, whose worker is forked off where the system can."""
     _spare_memory()
+    load_ahead(config)
     forked = Forked(config) if config.server.worker and hasattr(os, "fork") else None
     run(serve(config, config_path, forked=forked))
+
+
+def load_ahead(config: Config) -> None:
+    """Load what serves and works before anything is forked off: then it is in memory once.
+
+    A module that is loaded afterwards costs more than itself: each name in it is counted at the one
+    string that all modules share, and that string's page is copied. So it is with what is only made when
+    first used. Opens nothing that stays open, and starts no thread.
+    """
+    for name in _AHEAD:
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name)
+    prove(config)
+    migrate_schema(config)
+    render_ahead(config.database.url)
 
 
 def _spare_memory() -> None:

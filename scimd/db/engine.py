@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from scimd.db import faults, sqlite, work
+from scimd.db import faults, prepared, sqlite, work
 from scimd.db.work import Crew, Job
 
 if TYPE_CHECKING:
@@ -126,6 +126,16 @@ class SqliteDoors:
         await self._writer.aclose()
         await self._readers.aclose()
         self.eye.close()
+
+
+def render_ahead(url: str) -> None:
+    """Render the statements that are built at import, before their first use. Opens no database.
+
+    Whatever is forked off afterwards has them in memory that it shares. On PostgreSQL nothing is done.
+    """
+    if is_sqlite(parse(url)):
+        with create_engine("sqlite://", poolclass=NullPool).connect() as conn:
+            prepared.render(conn)
 
 
 # ------------------------------------------------------------------------------ urls

@@ -60,6 +60,10 @@ def _dollars() -> Dialect:
     return PGDialect_psycopg(paramstyle="numeric_dollar", dbapi=psycopg)  # type: ignore[no-untyped-call]
 
 
+#: All of them: they are made once, at import or for a set of columns, and never end.
+_BUILT: list[Prepared] = []
+
+
 class Prepared:
     """A statement to run often. Its rows are named tuples."""
 
@@ -69,6 +73,7 @@ class Prepared:
         """``statement`` may be a function where the databases differ, as in ``locks``."""
         self._statement: Final = statement
         self._texts: dict[Any, _Text] = {}
+        _BUILT.append(self)
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
@@ -171,6 +176,16 @@ class Rewriting:
             statement = update(self._table).where(self._where).values(values)
             found = self._statements[names] = Prepared(statement)
         return found
+
+
+def render(conn: Connection) -> None:
+    """Render what was built so far as this connection's database takes it.
+
+    But for inserts, of which only their first use tells the columns.
+    """
+    for each in _BUILT:
+        if not isinstance(each.statement(conn), Insert):
+            each._text(conn)
 
 
 def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
