@@ -1,13 +1,40 @@
-"""``python -m scimd``."""
+"""``python -m scimd``, and the entry point of the command line."""
 
 import sys
 from pathlib import Path
 
-from scimd.app import BESIDE_SERVER, work_beside_server
+from scimd import app, config, log
 
-if sys.argv[1:2] == [BESIDE_SERVER]:
-    work_beside_server(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
-else:
-    from scimd.cli import main
 
+def main() -> None:
+    match sys.argv[1:]:
+        case [app.BESIDE_SERVER, *path]:
+            app.work_beside_server(Path(path[0]) if path else None)
+        case ["serve"]:
+            _serve(None)
+        case ["serve", "--config", path] if path:
+            _serve(Path(path))
+        case _:
+            from scimd.cli import main as commands
+
+            commands()
+
+
+def _serve(path: Path | None) -> None:
+    """``scimd serve`` past the commands, whose modules would weigh on it and what it forks for good.
+
+    They say what is wrong, where something is.
+    """
+    try:
+        found = config.find(path)
+        loaded = config.load(found)
+        log.configure(loaded.log.level, loaded.log.format)
+        app.serve_with_worker(loaded, found)
+    except (Exception, KeyboardInterrupt) as exc:
+        from scimd.cli import ended_by
+
+        ended_by(exc)
+
+
+if __name__ == "__main__":
     main()
