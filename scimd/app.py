@@ -46,7 +46,9 @@ _WORKERS_CACHE_KIB = 4096
 _CACHE_KIB = Tuning().cache_kib
 #: Each thread would have an arena of its own, and give little of it back.
 _ARENAS = 2
-_M_ARENA_MAX = -8  # malloc.h
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
+#: More than an answer of a hundred people, which would be asked of the system anew each time.
+_LARGE = 1 << 20
 #: Loaded before the fork: the edges, the jobs, and what of libraries is only loaded when first used.
 _AHEAD = (
     "scimd.scim.app",
@@ -282,9 +284,15 @@ def load_ahead(config: Config) -> None:
 
 
 def _spare_memory() -> None:
-    """Let threads share arenas: of Python's, one works at a time. Only glibc has this switch."""
+    """Let threads share arenas: of Python's, one works at a time. Only glibc has these switches.
+
+    What is large goes back to the system when it is given up. Left to itself, glibc takes a body of 5 MB
+    for a sign that such are usual, and keeps them all from then on.
+    """
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
         mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)
 
 
 async def serve(
