@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from scimd import log
 from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
+from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning, render_ahead
 from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
@@ -279,8 +280,31 @@ def load_ahead(config: Config) -> None:
         if importlib.util.find_spec(name) is not None:
             importlib.import_module(name)
     prove(config)
+    _migrate_aside(config)
     migrate_schema(config)
     render_ahead(config.database.url)
+
+
+def _migrate_aside(config: Config) -> None:
+    """Migrate in a process of its own, where there is something to: what that loads goes with it.
+
+    What fails there has changed nothing, and fails here again, where it can be said.
+    """
+    try:
+        state = migrate.check(config.database.url)
+    except (Refusal, ValueError):
+        return
+    if state not in ("empty", "behind") or not hasattr(os, "fork"):
+        return
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            migrate_schema(config)
+            status = 0
+        finally:
+            os._exit(status)
+    os.waitpid(pid, 0)
 
 
 def _spare_memory() -> None:
