@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import os
 import signal
@@ -25,12 +24,13 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 from scimd import log
 from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
+from scimd.core.errors import Refusal
 from scimd.db import migrate
-from scimd.db.engine import Database, Tuning
+from scimd.db.engine import Database, Tuning, render_ahead
 from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
-from scimd.processes import calls, children, connections, family
+from scimd.processes import calls, children, connections, family, memory
 from scimd.processes.family import Ends, Forked
 from scimd.sync import registry
 
@@ -48,9 +48,18 @@ _SWITCH_S = 0.0005
 #: It writes in batches, of people who lie side by side, and nobody waits for what it reads.
 _WORKERS_CACHE_KIB = 4096
 _CACHE_KIB = Tuning().cache_kib
-#: Each thread would have an arena of its own, and give little of it back.
-_ARENAS = 2
-_M_ARENA_MAX = -8  # malloc.h
+#: Loaded before the fork: the edges, the jobs, and what of libraries is only loaded when first used.
+_AHEAD = (
+    "scimd.scim.app",
+    "scimd.admin.app",
+    "scimd.web.app",
+    "scimd.jobs",
+    "scimd.outbox.mail",
+    "apscheduler.executors.asyncio",
+    "apscheduler.triggers.interval",
+    "encodings.unicode_escape",
+    "uvloop",  # not for every platform
+)
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -191,13 +200,6 @@ def make_app(
 
 
 def _fork(config: Config) -> Forked:
-    # Half of what scimd weighs: in memory once, if it is there before the children are.
-    from scimd import jobs  # noqa: F401
-    from scimd.admin import app as _admin  # noqa: F401
-    from scimd.http import app as _http  # noqa: F401
-    from scimd.scim import app as _scim  # noqa: F401
-    from scimd.web import app as _web  # noqa: F401
-
     return family.fork(
         family.answering(config.server.processes),
         partial(_answer, config),
@@ -224,15 +226,37 @@ def _make_entries(config: Config, pipe: Connection) -> None:
 
 def serve_with_children(config: Config, config_path: Path | None) -> None:
     """Serve as a process of its own, whose children are forked off where the system can."""
-    _spare_memory()
+    memory.spare()
+    load_ahead(config)
     forked = _fork(config) if hasattr(os, "fork") else None
     run(serve(config, config_path, forked=forked))
 
 
-def _spare_memory() -> None:
-    """Let threads share arenas: of Python's, one works at a time. Only glibc has this switch."""
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_ARENA_MAX, _ARENAS)
+def load_ahead(config: Config) -> None:
+    """Load what serves and works before anything is forked off: then it is in memory once.
+
+    A module that is loaded afterwards costs more than itself: each name in it is counted at the one
+    string that all modules share, and that string's page is copied. So it is with what is only made when
+    first used. Opens nothing that stays open, and starts no thread.
+    """
+    memory.load(_AHEAD)
+    prove(config)
+    _migrate_aside(config)
+    migrate_schema(config)
+    render_ahead(config.database.url)
+
+
+def _migrate_aside(config: Config) -> None:
+    """Migrate in a process of its own, where there is something to: what that loads goes with it.
+
+    What fails there has changed nothing, and fails here again, where it can be said.
+    """
+    try:
+        state = migrate.check(config.database.url)
+    except (Refusal, ValueError):
+        return
+    if state in ("empty", "behind"):
+        memory.aside(partial(migrate_schema, config))
 
 
 async def serve(
@@ -245,12 +269,13 @@ async def serve(
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
-    ``before_worker`` is awaited with the door and the bound address once requests are taken,
+    ``forked``: after ``load_ahead``. ``before_worker`` is awaited with the door and the bound address once requests are taken,
     ``ready`` once the worker is started too.
     """
     sys.setswitchinterval(_SWITCH_S)
-    prove(config)
-    migrate_schema(config)
+    if forked is None:  # else it is done
+        prove(config)
+        migrate_schema(config)
     async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
         await organizations.ensure_system(door)
         for declared in await declared_organizations.declare(door, config.organization):
@@ -396,6 +421,7 @@ def answer_beside_server(arguments: Sequence[str]) -> None:
     files, path = arguments[:3], arguments[3:]
     config = load_config(Path(path[0]) if path else None)
     log.configure(config.log.level, config.log.format)
+    memory.spare()
     children.be(family.ANSWERER)
     run(answer(config, Ends.of_files(*map(int, files))))
 
@@ -404,6 +430,7 @@ def work_beside_server(arguments: Sequence[str]) -> None:
     """The worker's process. Its config is the one that the server has just accepted."""
     config = load_config(Path(arguments[0]) if arguments else None)
     log.configure(config.log.level, config.log.format)
+    memory.spare()
     children.be(family.WORKER)
     run(work(config, parent=True))
 

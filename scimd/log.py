@@ -12,7 +12,15 @@ from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any, Literal
 
-import structlog
+# structlog loads rich, where it is there, to paint tracebacks with local variables: never wanted here.
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+try:
+    import structlog
+finally:
+    del sys.modules["rich"]
+    if _rich is not None:
+        sys.modules["rich"] = _rich
 
 #: The request that is being answered: every line that is logged meanwhile says so.
 CORRELATION: ContextVar[str] = ContextVar("correlation_id")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -12,6 +13,7 @@ from scimd.cli import (
     audit,
     catalogue,
     check,
+    common,
     decide,
     doctor,
     domain,
@@ -112,6 +114,18 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
     if version:
         print(f"scimd {__version__}")  # noqa: T201 - the answer itself
         raise typer.Exit
+
+
+def ended_by(exc: BaseException) -> None:
+    """End a command that was run past these commands as they end."""
+
+    def again() -> NoReturn:
+        raise exc
+
+    try:
+        common.guarded(again)
+    except typer.Exit as ended:
+        sys.exit(ended.exit_code)
 
 
 def main() -> None:

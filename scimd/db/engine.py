@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from scimd.db import faults, postgres, sqlite, work
+from scimd.db import faults, prepared, sqlite, work
 from scimd.db.work import Crew, Job
+
+if TYPE_CHECKING:
+    from scimd.db.postgres import Watched
 
 T = TypeVar("T")
 
@@ -39,7 +42,7 @@ class Database:
     changed, but for a connection lost during COMMIT, which the refusal says.
     """
 
-    def __init__(self, doors: SqliteDoors | PostgresDoors, tuning: Tuning) -> None:
+    def __init__(self, doors: SqliteDoors | Watched, tuning: Tuning) -> None:
         self._doors = doors
         self.tuning = tuning
 
@@ -50,8 +53,11 @@ class Database:
         Does no I/O. Raises ValueError with a sentence for what is neither.
         """
         parsed = parse(url)
-        doors = SqliteDoors(parsed, tuning) if is_sqlite(parsed) else PostgresDoors(parsed, tuning)
-        return cls(doors, tuning)
+        if is_sqlite(parsed):
+            return cls(SqliteDoors(parsed, tuning), tuning)
+        from scimd.db.postgres import Watched  # with the driver, which SQLite has no use for
+
+        return cls(Watched(parsed, tuning), tuning)
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -122,8 +128,14 @@ class SqliteDoors:
         self.eye.close()
 
 
-class PostgresDoors(postgres.Watched):
-    dialect: Literal["postgresql"] = "postgresql"
+def render_ahead(url: str) -> None:
+    """Render the statements that are built at import, before their first use. Opens no database.
+
+    Whatever is forked off afterwards has them in memory that it shares. On PostgreSQL nothing is done.
+    """
+    if is_sqlite(parse(url)):
+        with create_engine("sqlite://", poolclass=NullPool).connect() as conn:
+            prepared.render(conn)
 
 
 # ------------------------------------------------------------------------------ urls

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
+from typing import TYPE_CHECKING, TypeGuard
 
-import psycopg
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
 
+if TYPE_CHECKING:
+    import psycopg
+
 
 class LostRace(Exception):
     """Raised by a body that found itself overtaken: it is run again from the start."""
+
+
+class Refused(Exception):
+    """PostgreSQL refused a statement, perhaps an earlier one than that which was asked for."""
+
+    def __init__(self, sql: str, error: psycopg.Error) -> None:
+        super().__init__(str(error))
+        self.sql = sql
+        self.error = error
 
 
 OUTCOME_UNKNOWN = (
@@ -121,9 +134,15 @@ def postgres_refusal(exc: BaseException) -> Refusal | None:
     return DatabaseUnavailable() if state is not None and state.startswith("53") else None
 
 
+def _is_postgres(error: BaseException) -> TypeGuard[psycopg.Error]:
+    # Where the driver was never loaded, as on SQLite, it has made no errors.
+    driver = sys.modules.get("psycopg")
+    return driver is not None and isinstance(error, driver.Error)
+
+
 def _state(exc: BaseException) -> str | None:
     error = driver_error(exc)
-    return error.sqlstate if isinstance(error, psycopg.Error) else None
+    return error.sqlstate if _is_postgres(error) else None
 
 
 # ------------------------------------------------------------------------------ constraints
@@ -136,7 +155,7 @@ def is_unique_violation(exc: IntegrityError) -> str | None:
     (``people.org_id, people.local_user_name``), or the index's name where it is one of expressions.
     """
     error = driver_error(exc)
-    if isinstance(error, psycopg.Error):
+    if _is_postgres(error):
         return error.diag.constraint_name if error.sqlstate == _UNIQUE_POSTGRESQL else None
     if getattr(error, "sqlite_errorcode", None) not in _UNIQUE_SQLITE:
         return None
@@ -157,7 +176,7 @@ def violates(exc: IntegrityError, unique: Index | UniqueConstraint) -> bool:
 def is_check_or_trigger(exc: DBAPIError, name: str) -> bool:
     """Whether the CHECK constraint or the trigger of this name refused."""
     error = driver_error(exc)
-    if isinstance(error, psycopg.Error):
+    if _is_postgres(error):
         if error.sqlstate not in _CHECK_POSTGRESQL:
             return False
         return error.diag.constraint_name == name or _names(error.diag.message_primary or "", name)

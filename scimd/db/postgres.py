@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import psycopg
@@ -15,9 +15,9 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
-from scimd.db.faults import OUTCOME_UNKNOWN, connection_lost, is_race, postgres_refusal
+from scimd.db.faults import OUTCOME_UNKNOWN, Refused, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
-from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Refused, Wire
+from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
@@ -186,6 +186,8 @@ class Watched:
     notices late or never. So whoever has waited a second has the server asked, on a connection of
     its own, whether it is there; if not, all who wait are answered and their sockets are shut.
     """
+
+    dialect: Literal["postgresql"] = "postgresql"
 
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
-import psycopg
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -31,7 +31,6 @@ from sqlalchemy import (
     literal_column,
     update,
 )
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
@@ -40,15 +39,29 @@ from sqlalchemy.types import NullType, TypeEngine
 
 from scimd.db import recordset
 from scimd.db.among import Among, KeyList, TheKey
+from scimd.db.faults import Refused
 from scimd.db.types import Bytes
-from scimd.db.wire import Query, Refused, Wire
+
+if TYPE_CHECKING:
+    from scimd.db.wire import Query, Wire
 
 Parameters: TypeAlias = Mapping[str, Any]
 Statement: TypeAlias = Select[Any] | UpdateBase
 _Convert = Callable[[Any], Any]
 T = TypeVar("T")
-# With $1, as the server takes it.
-_DOLLARS: Final[Dialect] = PGDialect_psycopg(paramstyle="numeric_dollar", dbapi=psycopg)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _dollars() -> Dialect:
+    """With $1, as the server takes it. The driver is loaded where there is a server: it weighs 8 MB."""
+    import psycopg
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    return PGDialect_psycopg(paramstyle="numeric_dollar", dbapi=psycopg)  # type: ignore[no-untyped-call]
+
+
+#: All of them: they are made once, at import or for a set of columns, and never end.
+_BUILT: list[Prepared] = []
 
 
 class Prepared:
@@ -60,6 +73,7 @@ class Prepared:
         """``statement`` may be a function where the databases differ, as in ``locks``."""
         self._statement: Final = statement
         self._texts: dict[Any, _Text] = {}
+        _BUILT.append(self)
 
     def all(self, conn: Connection, parameters: Parameters) -> list[Any]:
         """All rows."""
@@ -164,6 +178,16 @@ class Rewriting:
         return found
 
 
+def render(conn: Connection) -> None:
+    """Render what was built so far as this connection's database takes it.
+
+    But for inserts, of which only their first use tells the columns.
+    """
+    for each in _BUILT:
+        if not isinstance(each.statement(conn), Insert):
+            each._text(conn)
+
+
 def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     """Say what will be asked next, with which parameters: PostgreSQL then answers all of it in one go.
 
@@ -176,7 +200,7 @@ def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     sent = [(text.query, text.bound(parameters)) for text, parameters in texts if isinstance(text, _Sent)]
     try:
         _wire(conn).ahead(sent)
-    except psycopg.Error as exc:
+    except conn.dialect.loaded_dbapi.Error as exc:
         raise told("", exc, conn.dialect) from exc
 
 
@@ -281,11 +305,13 @@ class _Sent(_Text):
     def __init__(
         self, statement: Statement, dialect: Dialect, columns: tuple[str, ...], *, one: bool = False
     ) -> None:
-        super().__init__(statement, _DOLLARS, columns, one=one)
+        from scimd.db.wire import Query  # with the driver
+
+        super().__init__(statement, _dollars(), columns, one=one)
         self.query = Query(self.sql, [isinstance(each, Bytes | LargeBinary) for each in self.types])
         self._inserting: Query | None = None
         if isinstance(statement, Insert) and columns:
-            self._inserting = Query(recordset.inserting(statement, columns, _DOLLARS), (False,))
+            self._inserting = Query(recordset.inserting(statement, columns, _dollars()), (False,))
 
     def fetched(self, conn: Connection, parameters: Parameters) -> list[Any]:
         return self._told(_wire(conn).rows, parameters)
@@ -313,12 +339,12 @@ class _Sent(_Text):
             return ask()
         except Refused as exc:
             raise told(exc.sql, exc.error, self._dialect) from exc.error
-        except psycopg.Error as exc:
+        except self._dialect.loaded_dbapi.Error as exc:
             raise told(self.sql, exc, self._dialect) from exc
 
 
 def _wire(conn: Connection) -> Wire:
-    return cast(Wire, conn.connection.dbapi_connection.wire)  # type: ignore[union-attr]
+    return cast("Wire", conn.connection.dbapi_connection.wire)  # type: ignore[union-attr]
 
 
 def told(sql: str, exc: Exception, dialect: Dialect) -> BaseException:

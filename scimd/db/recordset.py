@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import psycopg
 from sqlalchemy import JSON, Dialect, Insert, Text, bindparam, cast, func, literal_column
 
 #: A parameter of so many rows stays small beside what else a transaction holds.
@@ -39,6 +38,8 @@ def value_of(rows: Sequence[Mapping[str, Any]]) -> str:
     try:
         return orjson.dumps(rows, default=_text, option=_OPTIONS).decode()
     except orjson.JSONEncodeError as exc:
+        import psycopg
+
         raise psycopg.DataError(str(exc)) from exc
 
 

@@ -22,6 +22,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 
+from scimd.db.faults import Refused
+
 Row: TypeAlias = tuple[Any, ...]
 
 _BINARY = 1
@@ -47,15 +49,6 @@ class Query:
 BEGIN_SNAPSHOT: Final = Query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())
 COMMIT: Final = Query("COMMIT", ())
 _ROLLBACK: Final = Query("ROLLBACK", ())
-
-
-class Refused(Exception):
-    """The server refused a statement, perhaps an earlier one than that which was asked for."""
-
-    def __init__(self, sql: str, error: psycopg.Error) -> None:
-        super().__init__(str(error))
-        self.sql = sql
-        self.error = error
 
 
 class PostRefused(Exception):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
-
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
+from typing import TYPE_CHECKING
 
 from scimd.core.errors import NotAllowedNow
+
+if TYPE_CHECKING:
+    from dns.nameserver import Nameserver
 
 #: The texts of a name's TXT records; none where the name has none.
 LookUp = Callable[[str], Awaitable[list[str]]]
@@ -21,6 +21,11 @@ def resolver(nameservers: Sequence[str] = ()) -> LookUp:
 
     async def look_up(name: str) -> list[str]:
         """Raises NotAllowedNow where the name servers do not answer."""
+        # Here and not above: with what it takes along, 6 MB for a question that is seldom asked.
+        import dns.asyncresolver
+        import dns.exception
+        import dns.resolver
+
         asking = dns.asyncresolver.Resolver(configure=not nameservers)
         if nameservers:
             asking.nameservers = [_server(text) for text in nameservers]
@@ -39,11 +44,13 @@ def resolver(nameservers: Sequence[str] = ()) -> LookUp:
     return look_up
 
 
-def _server(text: str) -> dns.nameserver.Nameserver:
+def _server(text: str) -> Nameserver:
+    from dns.nameserver import Do53Nameserver  # as above
+
     host, colon, port = text.rpartition(":")
     if colon and not _is_address(text):
-        return dns.nameserver.Do53Nameserver(host.strip("[]"), int(port))
-    return dns.nameserver.Do53Nameserver(text)
+        return Do53Nameserver(host.strip("[]"), int(port))
+    return Do53Nameserver(text)
 
 
 def _is_address(text: str) -> bool:

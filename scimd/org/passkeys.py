@@ -13,16 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import webauthn
 from sqlalchemy import Connection, select, update
-from webauthn.helpers import base64url_to_bytes
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from scimd.core.errors import InvalidValue, LinkInvalid, MayNotSignIn, NotUnique, WrongCredentials
 from scimd.core.people import OrgId, PersonId
@@ -89,6 +80,11 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+def _decoded(text: str) -> bytes:
+    """Raises ValueError."""
+    return base64.urlsafe_b64decode(f"{text}===")
+
+
 # ------------------------------------------------------------------------------ registering
 
 
@@ -97,6 +93,16 @@ async def new(door: Door, holder: SessionHolder, party: RelyingParty) -> Challen
     sessions.require_proof(door, holder)
     challenge = secrets.token_bytes(32)
     known = await door.read(lambda conn: _ids_of(conn, holder.org_id, holder.person_id))
+    # Here and not above, as in all that follows: it takes pyasn1 and much of cryptography along, 8 MB
+    # that most processes never have a use for.
+    import webauthn
+    from webauthn.helpers.structs import (
+        AuthenticatorSelectionCriteria,
+        PublicKeyCredentialDescriptor,
+        ResidentKeyRequirement,
+        UserVerificationRequirement,
+    )
+
     options = webauthn.generate_registration_options(
         rp_id=party.id,
         rp_name="scimd",
@@ -108,7 +114,7 @@ async def new(door: Door, holder: SessionHolder, party: RelyingParty) -> Challen
             resident_key=ResidentKeyRequirement.PREFERRED,
             user_verification=UserVerificationRequirement.PREFERRED,
         ),
-        exclude_credentials=known,
+        exclude_credentials=[PublicKeyCredentialDescriptor(id=each) for each in known],
     )
     said = {"challenge": _text(challenge), "session": holder.session_id}
     ticket = tickets.issue(door, "new_passkey", said)
@@ -120,12 +126,12 @@ def _handle(org_id: str, person_id: str) -> bytes:
     return bytes.fromhex((org_id + person_id).replace("-", ""))
 
 
-def _ids_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> list[PublicKeyCredentialDescriptor]:
+def _ids_of(conn: Connection, org_id: OrgId, person_id: PersonId) -> list[bytes]:
     factor = second_factors.c
     query = select(factor.credential_id).where(
         factor.org_id == org_id, factor.person_id == person_id, factor.kind == "passkey"
     )
-    return [PublicKeyCredentialDescriptor(id=bytes(raw)) for raw in conn.execute(query).scalars()]
+    return [bytes(raw) for raw in conn.execute(query).scalars()]
 
 
 async def add(door: Door, holder: SessionHolder, made: NewPasskey, party: RelyingParty) -> Renewed:
@@ -139,10 +145,13 @@ async def add(door: Door, holder: SessionHolder, made: NewPasskey, party: Relyin
     if ticket.said["session"] != holder.session_id:
         raise LinkInvalid
     response = {"clientDataJSON": made.client_data, "attestationObject": made.attestation}
+    import webauthn
+    from webauthn.helpers.exceptions import WebAuthnException
+
     try:
         verified = webauthn.verify_registration_response(
             credential=_credential(made.id, response),
-            expected_challenge=base64url_to_bytes(ticket.said["challenge"]),
+            expected_challenge=_decoded(ticket.said["challenge"]),
             expected_rp_id=party.id,
             expected_origin=party.origin,
         )
@@ -179,14 +188,17 @@ def _credential(credential_id: str, response: dict[str, str]) -> dict[str, Any]:
 async def challenge(door: Door, party: RelyingParty, of: tuple[OrgId, PersonId] | None = None) -> Challenge:
     """What the browser needs to use a passkey: of that person, or to sign in alone any that it has."""
     raw = secrets.token_bytes(32)
-    allowed: Sequence[PublicKeyCredentialDescriptor] = ()
+    allowed: Sequence[bytes] = ()
     if of is not None:
         org_id, person_id = of
         allowed = await door.read(lambda conn: _ids_of(conn, org_id, person_id))
+    import webauthn
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
+
     options = webauthn.generate_authentication_options(
         rp_id=party.id,
         challenge=raw,
-        allow_credentials=list(allowed),
+        allow_credentials=[PublicKeyCredentialDescriptor(id=each) for each in allowed],
         user_verification=UserVerificationRequirement.PREFERRED
         if of is not None
         else UserVerificationRequirement.REQUIRED,
@@ -210,10 +222,13 @@ def use(tx: Tx, challenge: Ticket, answer: Answer, party: RelyingParty) -> Used 
         "authenticatorData": answer.authenticator_data,
         "signature": answer.signature,
     }
+    import webauthn
+    from webauthn.helpers.exceptions import WebAuthnException
+
     try:
         verified = webauthn.verify_authentication_response(
             credential=_credential(answer.id, response),
-            expected_challenge=base64url_to_bytes(challenge.said["challenge"]),
+            expected_challenge=_decoded(challenge.said["challenge"]),
             expected_rp_id=party.id,
             expected_origin=party.origin,
             credential_public_key=bytes(row.secret),
@@ -228,7 +243,7 @@ def use(tx: Tx, challenge: Ticket, answer: Answer, party: RelyingParty) -> Used 
 
 def _bytes(text: str) -> bytes:
     try:
-        return base64url_to_bytes(text)
+        return _decoded(text)
     except ValueError:
         return b""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import segno
 from aiohttp import web
 
 from scimd.core.errors import InvalidValue, LinkInvalid, NotUnique, Refusal, WrongCredentials
@@ -40,6 +39,8 @@ async def show_new_app(request: web.Request) -> web.StreamResponse:
 
 
 async def _app_form(request: web.Request, app: NewApp, fault: str = "") -> web.Response:
+    import segno  # few ever see this page, and nobody often
+
     return narrow(
         "new_app.html",
         "Authenticator app",

@@ -21,10 +21,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
-
-from cel_expr_python import cel
-from cel_expr_python.ext import ext_optional, ext_strings
 
 from scimd.connector_api import Value
 
@@ -33,14 +31,28 @@ _CODE = re.compile(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$")
 _INT64 = 2**63
 _MISSING = re.compile(r'Key not found in map : "(.*)"')
 
-_ENV = cel.NewEnv(
-    variables={
-        "entry": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN)),
-        "id": cel.Type.STRING,
-        "name": cel.Type.STRING,
-    },
-    extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional()],
-)
+
+@cache
+def _cel() -> Any:
+    """The library, loaded when first asked for: 15 MB, and many installations have no expressions."""
+    from cel_expr_python import cel
+
+    return cel
+
+
+@cache
+def _env() -> Any:
+    from cel_expr_python.ext import ext_optional, ext_strings
+
+    cel = _cel()
+    return cel.NewEnv(
+        variables={
+            "entry": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.DYN)),
+            "id": cel.Type.STRING,
+            "name": cel.Type.STRING,
+        },
+        extensions=[ext_strings.ExtStrings(), ext_optional.ExtOptional()],
+    )
 
 
 class WrongExpression(ValueError):
@@ -88,7 +100,7 @@ def compile_expression(source: str) -> Expression:
 
 def _compile(source: str) -> Any:
     try:
-        return _ENV.compile(source)
+        return _env().compile(source)
     except RuntimeError as exc:
         place = _PLACE.search(str(exc))
         if place is None:
@@ -103,7 +115,7 @@ def bind(attributes: Mapping[str, Value], external_id: str, name: str) -> Bound:
     lists = {key: _as_list(value) for key, value in _dotted(attributes).items()}
     folded = {key.lower(): values for key, values in lists.items()}
     try:
-        return Bound(_ENV.Activation({"entry": folded | lists, "id": external_id, "name": name}))
+        return Bound(_env().Activation({"entry": folded | lists, "id": external_id, "name": name}))
     except (RuntimeError, TypeError, ValueError) as exc:
         raise NoValue(_sentence(str(exc))) from exc
 
@@ -137,7 +149,7 @@ def _plain(result: Any) -> Any:
     Never by ``plain_value()`` of something that may hold a null: cel-expr-python 0.1.3 gives None
     away without owning it, and before Python 3.12 the interpreter dies when None is used up.
     """
-    kind = result.type()
+    cel, kind = _cel(), result.type()
     if kind == cel.Type.NULL:
         return None
     if kind == cel.Type.ERROR:

@@ -1,0 +1,50 @@
+"""What keeps several processes of one program small."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+#: Each thread would have an arena of its own, and give little of it back.
+_ARENAS = 2
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
+#: More than an answer of a hundred people, which would be asked of the system anew each time.
+_LARGE = 1 << 20
+
+
+def spare() -> None:
+    """Let threads share arenas: of Python's, one works at a time. Only glibc has these switches.
+
+    What is large goes back to the system when it is given up. Left to itself, glibc takes a body of 5 MB
+    for a sign that such are usual, and keeps them all from then on.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, 2 * _LARGE)
+
+
+def load(names: Iterable[str]) -> None:
+    """Load these modules, where they are installed: what is loaded before a fork is in memory once."""
+    for name in names:
+        if importlib.util.find_spec(name) is not None:
+            importlib.import_module(name)
+
+
+def aside(work: Callable[[], object]) -> None:
+    """Do it in a process of its own, which takes with it what it loaded. Nobody is told if it fails."""
+    if not hasattr(os, "fork"):
+        return
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    os.waitpid(pid, 0)

@@ -1,0 +1,68 @@
+"""What ``scimd serve`` has loaded when it forks: all that it needs, and nothing that few have a use for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from scimd.admin import app as admin_app
+from tests.support.patience import AT_MOST_S
+
+_SELDOM = {"alembic", "cel_expr_python", "dns", "psycopg", "rich", "segno", "typer", "webauthn"}
+_LOADED = """
+import asyncio, json, sys
+import scimd.__main__
+from scimd import app, config
+
+loaded = config.load(None)
+app.load_ahead(loaded)
+ahead = set(sys.modules)
+
+async def started():
+    async with app.opened(loaded, make_key=True) as door:
+        app.make_app(loaded, door)
+
+app.run(started())
+print(json.dumps({"ahead": sorted(ahead), "later": sorted(set(sys.modules) - ahead)}))
+"""
+
+
+def _loaded(folder: Path) -> dict[str, list[str]]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("SCIMD_", "COV_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", _LOADED],
+        cwd=folder,
+        env=env | {"SCIMD_DATABASE__URL": f"sqlite:///{folder}/scimd.db"},
+        capture_output=True,
+        text=True,
+        timeout=AT_MOST_S,
+        check=True,
+    )
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
+
+
+def test_serve_loads_its_modules_before_it_forks_and_no_library_that_few_need(tmp_path: Path) -> None:
+    loaded = _loaded(tmp_path)
+    assert not _SELDOM & {name.partition(".")[0] for name in loaded["ahead"]}
+    assert not loaded["later"]
+
+
+async def test_a_page_that_is_made_when_asked_for_is_made_once() -> None:
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"page"
+
+    show: Any = admin_app._fixed(make, "text/html")
+    request: Any = None
+    answers: list[web.Response] = [await show(request), await show(request)]
+    assert [answer.body for answer in answers] == [b"page", b"page"]
+    assert len(made) == 1
