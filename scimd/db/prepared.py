@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 @cache
 def _dollars() -> Dialect:
-    """With $1, as the server takes it. The driver is loaded where there is a server: it weighs 8 MB."""
+    """With $1, as the server takes it. The driver is loaded where there is a server: it weighs 7 MB."""
     import psycopg
     from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 

@@ -93,7 +93,7 @@ async def new(door: Door, holder: SessionHolder, party: RelyingParty) -> Challen
     sessions.require_proof(door, holder)
     challenge = secrets.token_bytes(32)
     known = await door.read(lambda conn: _ids_of(conn, holder.org_id, holder.person_id))
-    # Here and not above, as in all that follows: it takes pyasn1 and much of cryptography along, 8 MB
+    # Here and not above, as in all that follows: it takes pyasn1 and much of cryptography along, 6 MB
     # that most processes never have a use for.
     import webauthn
     from webauthn.helpers.structs import (

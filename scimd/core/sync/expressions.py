@@ -34,7 +34,7 @@ _MISSING = re.compile(r'Key not found in map : "(.*)"')
 
 @cache
 def _cel() -> Any:
-    """The library, loaded when first asked for: 15 MB, and many installations have no expressions."""
+    """The library, loaded when first asked for: 12 MB, and many installations have no expressions."""
     from cel_expr_python import cel
 
     return cel
