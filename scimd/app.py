@@ -269,8 +269,8 @@ async def serve(
 ) -> None:
     """Migrate, declare, bind, answer until SIGTERM or SIGINT; in-flight requests are answered first.
 
-    ``forked``: after ``load_ahead``. ``before_worker`` is awaited with the door and the bound address once requests are taken,
-    ``ready`` once the worker is started too.
+    ``forked``: after ``load_ahead``. ``before_worker`` is awaited with the door and the bound address once
+    requests are taken, ``ready`` once the worker is started too.
     """
     sys.setswitchinterval(_SWITCH_S)
     if forked is None:  # else it is done
