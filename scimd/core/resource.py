@@ -23,6 +23,8 @@ PARAMETERS = frozenset(
     ("filter", "sortBy", "sortOrder", "startIndex", "count", "attributes", "excludedAttributes", "cursor")
 )
 _NAMES = re.compile(r"[a-z$][\w-]*")
+#: So many members are rendered at a time.
+_PORTION = 1000
 _ID_AT = len(b',"id":"')
 _ADDED = ("schemas", "id", "meta", "groups", "members")
 
@@ -210,7 +212,7 @@ def render_group(stored: StoredGroup, base_url: str, projection: Projection | No
     """The resource as JSON; without ``members`` where they were not read."""
     parts = [stored.document[:-1]]
     if stored.members:
-        parts += (b',"members":', orjson.dumps([_member_ref(each, base_url) for each in stored.members]))
+        parts += (b',"members":[', *_member_parts(stored.members, base_url), b"]")
     location = group_location(stored.group_id, base_url)
     parts += (
         b',"id":"%s"' % stored.group_id.encode(),
@@ -264,6 +266,14 @@ def _group_ref(group: GroupRef, base_url: str) -> dict[str, str]:
         "display": group.display,
         "type": "direct" if group.direct else "indirect",
     }
+
+
+def _member_parts(members: Sequence[MemberRef], base_url: str) -> Iterator[bytes]:
+    """Members with commas between, so many at a time: nobody waits for the whole of a large group."""
+    for begin in range(0, len(members), _PORTION):
+        if begin:
+            yield b","
+        yield orjson.dumps([_member_ref(each, base_url) for each in members[begin : begin + _PORTION]])[1:-1]
 
 
 def _member_ref(member: MemberRef, base_url: str) -> dict[str, str]:

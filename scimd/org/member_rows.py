@@ -7,14 +7,17 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from sqlalchemy import bindparam, select, update
+import orjson
+from sqlalchemy import Connection, Integer, bindparam, literal_column, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among, one_of, unindexed
+from scimd.db.among import among, json_rows, one_of, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
@@ -37,14 +40,6 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
-    def add(self, target: _Target) -> None:
-        if target.person_id:
-            self.people_added.append(target.person_id)
-        elif target.child_id:
-            self.groups_added.append(target.child_id)
-        else:
-            self.unknown_added += 1
-
     @property
     def added(self) -> int:
         return len(self.people_added) + len(self.groups_added) + self.unknown_added
@@ -58,46 +53,50 @@ class Change:
 class Wanted:
     """Who is to be in a group and who is not, by SCIM ids or external ids; the rest stays as it is."""
 
+    group_id: GroupId
     add: Collection[str] = ()
     remove: Collection[str] = ()
 
 
-def change(tx: Tx, source_id: SourceId, many: Mapping[GroupId, Wanted]) -> dict[GroupId, Change]:
-    """Add and remove members, by statements on those named alone. The groups' rows are locked already."""
-    targets = _targets(tx, source_id, {key for each in many.values() for key in (*each.add, *each.remove)})
-    wanted = {}
-    for group_id, each in many.items():
+def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
+    """Add and remove members, by statements on those named alone; a change each, in order.
+
+    The groups' rows are locked already. Whom the changes concern is for the caller to have settled
+    (``touch``).
+    """
+    targets = _targets(tx, source_id, {key for each in many for key in (*each.add, *each.remove)})
+    wanted = []
+    for each in many:
         add, remove = ({_key(targets, key) for key in keys} for keys in (each.add, each.remove))
-        wanted[group_id] = (add, (remove | set(each.remove)) - add)
+        wanted.append((each.group_id, add, (remove | set(each.remove)) - add))
     return _write(tx, source_id, wanted, targets)
+
+
+_ALL_HELD = Prepared(
+    select(group_members.c.member_key).where(
+        group_members.c.org_id == bindparam("org_id"), group_members.c.group_id == bindparam("group_id")
+    )
+)
 
 
 def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
     """Make exactly these the members. Whoever is not known is kept as named, and removes nobody."""
     targets = _targets(tx, source_id, keys)
     wanted = {_key(targets, key) for key in keys}
-    column = group_members.c
-    held = set(
-        tx.conn.execute(
-            select(column.member_key).where(column.org_id == tx.org_id, column.group_id == group_id)
-        ).scalars()
-    )
-    return _write(tx, source_id, {group_id: (wanted - held, held - wanted)}, targets)[group_id]
+    of_group = {"org_id": tx.org_id, "group_id": group_id}
+    held = {key for (key,) in _ALL_HELD.raw(tx.conn, of_group)}
+    (done,) = _write(tx, source_id, [(group_id, wanted - held, held - wanted)], targets)
+    return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    person_id: PersonId | None = None
-    child_id: GroupId | None = None
-    unknown: str = ""
-
-    @property
-    def member_key(self) -> str:
-        return self.person_id or self.child_id or self.unknown
+#: The person or the group that a name means; there may be 100,000 of them.
+_Target: TypeAlias = tuple[PersonId | None, GroupId | None]
+_NOBODY: _Target = (None, None)
 
 
 def _key(targets: Mapping[str, _Target], key: str) -> str:
-    return targets[key].member_key if key in targets else key
+    person_id, child_id = targets.get(key, _NOBODY)
+    return person_id or child_id or key
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
@@ -160,89 +159,131 @@ _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
 
 
 def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
-    rows = sorted(statement.all(tx.conn, of_source), key=lambda row: bool(row.state == "live"))
-    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
+    """Of several with one name, the one whom the source asserts now."""
+    rows = statement.raw(tx.conn, of_source)
+    found: dict[str, _Target] = {key: (person_id, None) for person_id, key, _ in rows}
+    if len(found) < len(rows):
+        found |= {key: (person_id, None) for person_id, key, state in rows if state == "live"}
+    return found
 
 
 def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
-    return {row.key: _Target(child_id=GroupId(row.id)) for row in statement.all(tx.conn, of_source)}
+    return {key: (None, group_id) for group_id, key in statement.raw(tx.conn, of_source)}
 
 
-_in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))
-_HELD = Prepared(select(_m.member_key).where(_in_group, one_of(_m.member_key)))
-_REMOVE = Prepared(
-    group_members.delete().where(_in_group, one_of(_m.member_key)).returning(_m.person_id, _m.child_id)
-)
-_ADD = Prepared(lambda conn: insert_ignore(conn, group_members))
+def _remove() -> Prepared:
+    def statement(conn: Connection) -> ReturningDelete[Any]:
+        named = select(*json_rows(conn, "rows", 2))
+        mine = group_members.delete().where(
+            _m.org_id == bindparam("org_id"), tuple_(_m.group_id, _m.member_key).in_(named)
+        )
+        return mine.returning(_m.group_id, _m.member_key, _m.person_id, _m.child_id)
+
+    return Prepared(statement)
+
+
+def _add() -> Prepared:
+    """Gives those who were not in already."""
+
+    def statement(conn: Connection) -> ReturningInsert[Any]:
+        group_id, member_key, person_id, child_id = json_rows(conn, "rows", 4)
+        names = ["org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since"]
+        rows = select(
+            bindparam("org_id", type_=_m.org_id.type),
+            group_id,
+            member_key,
+            bindparam("source_id", type_=_m.source_id.type),
+            person_id,
+            child_id,
+            bindparam("since", type_=_m.since.type),
+        ).where(literal_column("true"))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
+        inserting = insert_ignore(conn, group_members).from_select(names, rows, include_defaults=False)
+        return inserting.returning(_m.group_id, _m.member_key)
+
+    return Prepared(statement)
+
+
+_REMOVE, _ADD = _remove(), _add()
 _RAISE = Prepared(
     update(groups)
     .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
-    .values(version=_g.version + 1, changed_at=bindparam("_now"))
+    .values(version=_g.version + bindparam("_by", type_=Integer), changed_at=bindparam("_now"))
 )
 
 
 def _write(
     tx: Tx,
     source_id: SourceId,
-    wanted: Mapping[GroupId, tuple[Collection[str], Collection[str]]],
+    wanted: Sequence[tuple[GroupId, Collection[str], Collection[str]]],
     targets: Mapping[str, _Target],
-) -> dict[GroupId, Change]:
-    """``wanted``: the member keys to add to each group, and those to take out."""
-    by_key = {target.member_key: target for target in targets.values()}
-    changes: dict[GroupId, Change] = {}
-    new: list[tuple[GroupId, _Target]] = []
-    for group_id, (add, remove) in wanted.items():
-        changes[group_id] = done = Change()
-        if remove:
-            _remove(tx, group_id, remove, done)
-        for key in _not_there(tx, group_id, add):
-            target = by_key.get(key, _Target(unknown=key))
-            new.append((group_id, target))
-            done.add(target)
-    _insert(tx, source_id, new)
-    for done in changes.values():
-        _touch(tx, done)
-    return changes
+) -> list[Change]:
+    """``wanted``: the member keys to add to each group, and those to take out. No key twice in a group."""
+    by_key: dict[str, _Target] = {
+        person_id or child_id or "": (person_id, child_id) for person_id, child_id in targets.values()
+    }
+    many = [Change() for _ in wanted]
+    owner: dict[tuple[str, str], Change] = {}
+    for (group_id, add, remove), done in zip(wanted, many, strict=True):
+        for key in (*add, *remove):
+            if owner.setdefault((group_id, key), done) is not done:
+                tx.alone()
+    _remove_rows(tx, [(group_id, key) for group_id, _, remove in wanted for key in remove], owner)
+    rows = [(group_id, key, *by_key.get(key, _NOBODY)) for group_id, add, _ in wanted for key in add]
+    for group_id, key in _insert(tx, source_id, rows):
+        done = owner[group_id, key]
+        person_id, child_id = by_key.get(key, _NOBODY)
+        if person_id:
+            done.people_added.append(person_id)
+        elif child_id:
+            done.groups_added.append(child_id)
+        else:
+            done.unknown_added += 1
+    return many
 
 
-def _remove(tx: Tx, group_id: GroupId, keys: Collection[str], done: Change) -> None:
-    removed = _REMOVE.all(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys})
-    done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
-    done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
-    done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
+def _remove_rows(
+    tx: Tx, rows: Sequence[tuple[GroupId, str]], owner: Mapping[tuple[str, str], Change]
+) -> None:
+    if not rows:
+        return
+    named = {"org_id": tx.org_id, "rows": orjson.dumps(sorted(rows)).decode()}
+    for group_id, key, person_id, child_id in _REMOVE.raw(tx.conn, named):
+        done = owner[group_id, key]
+        if person_id:
+            done.people_removed.append(person_id)
+        elif child_id:
+            done.groups_removed.append(child_id)
+        else:
+            done.unknown_removed += 1
 
 
-def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:
-    if not keys:
+def _insert(
+    tx: Tx, source_id: SourceId, new: Sequence[tuple[GroupId, str, PersonId | None, GroupId | None]]
+) -> list[tuple[Any, ...]]:
+    """Write rows of group, member key, person and child, by their key; gives those that are new."""
+    if not new:
         return []
-    held = set(_HELD.column(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys}))
-    return [key for key in keys if key not in held]
+    rows = orjson.dumps(sorted(new, key=_PLACE)).decode()
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "since": tx.now, "rows": rows}
+    return _ADD.raw(tx.conn, of_source)
 
 
-def _insert(tx: Tx, source_id: SourceId, new: Collection[tuple[GroupId, _Target]]) -> None:
-    if new:
-        rows = [
-            {
-                "org_id": tx.org_id,
-                "group_id": group_id,
-                "member_key": target.member_key,
-                "source_id": source_id,
-                "person_id": target.person_id,
-                "child_id": target.child_id,
-                "since": tx.now,
-            }
-            for group_id, target in new
-        ]
-        _ADD.many(tx.conn, rows)
+_PLACE = itemgetter(0, 1)
 
 
 # ------------------------------------------------------------------------------ whom it concerns
 
 
-def _touch(tx: Tx, done: Change) -> None:
+def touch(tx: Tx, done: Change) -> None:
+    """Have all whom the change concerns settled."""
     tx.touch(done.people_added)
     tx.regrouped.update(done.people_added, done.people_removed)
     tx.leaving.update(done.people_removed)
+    touch_nested(tx, done)
+
+
+def touch_nested(tx: Tx, done: Change) -> None:
+    """Those of them who are in groups that came or went."""
     if done.groups_added:
         touch_below(tx, done.groups_added, unsettled.JOINERS)
     if done.groups_removed:
@@ -281,14 +322,14 @@ def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]
     for person_id, external_id in appeared.items():
         # An id that was made a moment ago cannot have been named before.
         known = (external_id,) if person_id in tx.created else (external_id, person_id)
-        keys |= {key: _Target(person_id=person_id) for key in known if key}
+        keys |= {key: (person_id, None) for key in known if key}
     done = _resolve(tx, source_id, keys)
-    tx.regrouped.update(target.person_id for target in done if target.person_id)
+    tx.regrouped.update(person_id for person_id, _ in done if person_id)
 
 
 def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
     """The same for a group that appeared, which has no members yet."""
-    _resolve(tx, source_id, {key: _Target(child_id=group_id) for key in (external_id, group_id) if key})
+    _resolve(tx, source_id, {key: (None, group_id) for key in (external_id, group_id) if key})
 
 
 def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_Target]:
@@ -306,15 +347,16 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
             ),
             [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
         )
-        _insert(tx, source_id, [(GroupId(row.group_id), keys[row.member_key]) for row in unknown])
+        new = {(GroupId(row.group_id), _key(keys, row.member_key), *keys[row.member_key]) for row in unknown}
+        _insert(tx, source_id, list(new))
         raise_versions(tx, {GroupId(row.group_id) for row in unknown})
     return [keys[row.member_key] for row in unknown]
 
 
-def raise_versions(tx: Tx, group_ids: Collection[GroupId]) -> None:
-    """These groups show other members than before."""
+def raise_versions(tx: Tx, group_ids: Collection[GroupId], by: int = 1) -> None:
+    """These groups show other members than before, each after so many changes."""
     if group_ids:
-        _RAISE.run(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now})
+        _RAISE.post(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now, "_by": by})
 
 
 _GROUPS_OF = Prepared(
