@@ -7,19 +7,20 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, Integer, bindparam, literal_column, select, tuple_, update
-from sqlalchemy.sql.dml import ReturningDelete, ReturningInsert
+from sqlalchemy import Connection, Insert, Integer, bindparam, literal_column, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, json_rows, one_of, unindexed
 from scimd.db.locks import insert_ignore
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
 from scimd.org import unsettled
 from scimd.org.group_nesting import people_below
@@ -67,36 +68,80 @@ def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
     targets = _targets(tx, source_id, {key for each in many for key in (*each.add, *each.remove)})
     wanted = []
     for each in many:
-        add, remove = ({_key(targets, key) for key in keys} for keys in (each.add, each.remove))
-        wanted.append((each.group_id, add, (remove | set(each.remove)) - add))
-    return _write(tx, source_id, wanted, targets)
+        add = _by_key(targets, each.add)
+        remove = (_by_key(targets, each.remove).keys() | set(each.remove)) - add.keys()
+        wanted.append((each.group_id, add, remove))
+    return _write(tx, source_id, wanted)
 
 
-_ALL_HELD = Prepared(
-    select(group_members.c.member_key).where(
-        group_members.c.org_id == bindparam("org_id"), group_members.c.group_id == bindparam("group_id")
-    )
+_in_group = (group_members.c.org_id == bindparam("org_id")) & (
+    group_members.c.group_id == bindparam("group_id")
+)
+_HELD = Listing(
+    select(
+        group_members.c.member_key,
+        group_members.c.person_id,
+        group_members.c.child_id,
+        # Whether the key can only mean this person: whose else it may be has to be looked up.
+        select(assertions.c.source_id)
+        .where(
+            assertions.c.org_id == group_members.c.org_id,
+            assertions.c.person_id == group_members.c.member_key,
+            unindexed(assertions.c.source_id) == bindparam("source_id"),
+            assertions.c.state != "history",
+        )
+        .exists()
+        .label("asserted"),
+    ).where(_in_group)
 )
 
 
 def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
-    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody."""
-    targets = _targets(tx, source_id, keys)
-    wanted = {_key(targets, key) for key in keys}
-    of_group = {"org_id": tx.org_id, "group_id": group_id}
-    held = {key for (key,) in _ALL_HELD.raw(tx.conn, of_group)}
-    (done,) = _write(tx, source_id, [(group_id, wanted - held, held - wanted)], targets)
+    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody.
+
+    There may be 100,000 of them: while something is done at once with so many, no other thread has a turn.
+    """
+    of_group = {"org_id": tx.org_id, "group_id": group_id, "source_id": source_id}
+    names, people, children, known = _HELD.columns(tx.conn, of_group)
+    held: dict[str, _Target] = dict(zip(names, zip(people, children, strict=True), strict=True))
+    asserted = set(compress(names, known))
+    new = [key for key in keys if key not in asserted]
+    wanted = _by_key(_targets(tx, source_id, new), new)
+    staying = asserted.intersection(keys)
+    # In the order in which they came, mostly that of the rows.
+    add = {key: target for key, target in wanted.items() if key not in held}
+    remove = {key: target for key, target in held.items() if key not in staying and key not in wanted}
+    of_one = {"org_id": tx.org_id, "group_id": group_id}
+    if remove:
+        _REMOVE_OF_ONE.post(tx.conn, {**of_one, "keys": remove.keys()})
+    _insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
+    done = Change()
+    done.people_added, done.groups_added, done.unknown_added = _sorted_out(add)
+    done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(remove)
     return done
+
+
+def _sorted_out(members: Mapping[str, _Target]) -> tuple[list[PersonId], list[GroupId], int]:
+    """The people, the groups, and how many are neither."""
+    people = [person_id for person_id, _ in members.values() if person_id]
+    nested = [child_id for person_id, child_id in members.values() if child_id and not person_id]
+    return people, nested, len(members) - len(people) - len(nested)
 
 
 #: The person or the group that a name means; there may be 100,000 of them.
 _Target: TypeAlias = tuple[PersonId | None, GroupId | None]
 _NOBODY: _Target = (None, None)
+_MANY = 1000
 
 
-def _key(targets: Mapping[str, _Target], key: str) -> str:
-    person_id, child_id = targets.get(key, _NOBODY)
-    return person_id or child_id or key
+def _member_key(target: _Target) -> str:
+    return target[0] or target[1] or ""
+
+
+def _by_key(targets: Mapping[str, _Target], names: Collection[str]) -> dict[str, _Target]:
+    """What the names mean, by the key of the member's row; who is not known has the name."""
+    many = [(name, targets.get(name, _NOBODY)) for name in names]
+    return {target[0] or target[1] or name: target for name, target in many}
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
@@ -121,7 +166,7 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
 _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
-    Prepared(
+    Listing(
         select(_a.person_id, by.label("key"), _a.state).where(
             _a.org_id == bindparam("org_id"),
             _a.source_id == bindparam("source_id"),
@@ -132,7 +177,7 @@ _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
     for by in (_a.person_id, _a.external_id)
 )
 #: Of those who were merged.
-_PEOPLE_BY_OLD_ID = Prepared(
+_PEOPLE_BY_OLD_ID = Listing(
     select(_a.person_id, merged_people.c.id.label("key"), _a.state)
     .join(
         merged_people,
@@ -146,7 +191,7 @@ _PEOPLE_BY_OLD_ID = Prepared(
     )
 )
 _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
-    Prepared(
+    Listing(
         select(_g.id, by.label("key")).where(
             _g.org_id == bindparam("org_id"),
             source == bindparam("source_id"),
@@ -158,17 +203,23 @@ _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
 )
 
 
-def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+def _people_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
     """Of several with one name, the one whom the source asserts now."""
-    rows = statement.raw(tx.conn, of_source)
+    rows = list(_named(tx, statement, of_source))
     found: dict[str, _Target] = {key: (person_id, None) for person_id, key, _ in rows}
     if len(found) < len(rows):
         found |= {key: (person_id, None) for person_id, key, state in rows if state == "live"}
     return found
 
 
-def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
-    return {key: (None, group_id) for group_id, key in statement.raw(tx.conn, of_source)}
+def _groups_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    return {key: (None, group_id) for group_id, key in _named(tx, statement, of_source)}
+
+
+def _named(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    if len(of_source["keys"]) < _MANY:
+        return statement.raw(tx.conn, of_source)
+    return zip(*statement.columns(tx.conn, of_source), strict=True)
 
 
 def _remove() -> Prepared:
@@ -182,28 +233,26 @@ def _remove() -> Prepared:
     return Prepared(statement)
 
 
-def _add() -> Prepared:
-    """Gives those who were not in already."""
-
-    def statement(conn: Connection) -> ReturningInsert[Any]:
-        group_id, member_key, person_id, child_id = json_rows(conn, "rows", 4)
-        names = ["org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since"]
-        rows = select(
-            bindparam("org_id", type_=_m.org_id.type),
-            group_id,
-            member_key,
-            bindparam("source_id", type_=_m.source_id.type),
-            person_id,
-            child_id,
-            bindparam("since", type_=_m.since.type),
-        ).where(literal_column("true"))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
-        inserting = insert_ignore(conn, group_members).from_select(names, rows, include_defaults=False)
-        return inserting.returning(_m.group_id, _m.member_key)
-
-    return Prepared(statement)
+def _adding(conn: Connection) -> Insert:
+    group_id, member_key, person_id, child_id = json_rows(conn, "rows", 4)
+    names = ["org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since"]
+    rows = select(
+        bindparam("org_id", type_=_m.org_id.type),
+        group_id,
+        member_key,
+        bindparam("source_id", type_=_m.source_id.type),
+        person_id,
+        child_id,
+        bindparam("since", type_=_m.since.type),
+    ).where(literal_column("true"))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
+    return insert_ignore(conn, group_members).from_select(names, rows, include_defaults=False)
 
 
-_REMOVE, _ADD = _remove(), _add()
+#: Of those who were not in already, the second says who they are.
+_ADD = Prepared(_adding)
+_ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
+_REMOVE = _remove()
+_REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
 _RAISE = Prepared(
     update(groups)
     .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
@@ -214,41 +263,38 @@ _RAISE = Prepared(
 def _write(
     tx: Tx,
     source_id: SourceId,
-    wanted: Sequence[tuple[GroupId, Collection[str], Collection[str]]],
-    targets: Mapping[str, _Target],
+    wanted: Sequence[tuple[GroupId, Mapping[str, _Target], Collection[str]]],
 ) -> list[Change]:
-    """``wanted``: the member keys to add to each group, and those to take out. No key twice in a group."""
-    by_key: dict[str, _Target] = {
-        person_id or child_id or "": (person_id, child_id) for person_id, child_id in targets.values()
-    }
+    """``wanted``: whom to add to each group, by member key, and the keys of those to take out."""
     many = [Change() for _ in wanted]
-    owner: dict[tuple[str, str], Change] = {}
-    for (group_id, add, remove), done in zip(wanted, many, strict=True):
+    place: dict[tuple[str, str], int] = {}
+    for n, (group_id, add, remove) in enumerate(wanted):
         for key in (*add, *remove):
-            if owner.setdefault((group_id, key), done) is not done:
+            if place.setdefault((group_id, key), n) != n:
                 tx.alone()
-    _remove_rows(tx, [(group_id, key) for group_id, _, remove in wanted for key in remove], owner)
-    rows = [(group_id, key, *by_key.get(key, _NOBODY)) for group_id, add, _ in wanted for key in add]
-    for group_id, key in _insert(tx, source_id, rows):
-        done = owner[group_id, key]
-        person_id, child_id = by_key.get(key, _NOBODY)
+    _remove_rows(tx, [(group_id, key) for group_id, _, remove in wanted for key in remove], many, place)
+    rows = [(group_id, key, *target) for group_id, add, _ in wanted for key, target in add.items()]
+    told = _ADD_TOLD.raw(tx.conn, _rows(tx, source_id, rows)) if rows else []
+    for group_id, key in told:
+        n = place[group_id, key]
+        person_id, child_id = wanted[n][1][key]
         if person_id:
-            done.people_added.append(person_id)
+            many[n].people_added.append(person_id)
         elif child_id:
-            done.groups_added.append(child_id)
+            many[n].groups_added.append(child_id)
         else:
-            done.unknown_added += 1
+            many[n].unknown_added += 1
     return many
 
 
 def _remove_rows(
-    tx: Tx, rows: Sequence[tuple[GroupId, str]], owner: Mapping[tuple[str, str], Change]
+    tx: Tx, rows: list[tuple[GroupId, str]], many: Sequence[Change], place: Mapping[tuple[str, str], int]
 ) -> None:
     if not rows:
         return
     named = {"org_id": tx.org_id, "rows": orjson.dumps(sorted(rows)).decode()}
     for group_id, key, person_id, child_id in _REMOVE.raw(tx.conn, named):
-        done = owner[group_id, key]
+        done = many[place[group_id, key]]
         if person_id:
             done.people_removed.append(person_id)
         elif child_id:
@@ -257,15 +303,19 @@ def _remove_rows(
             done.unknown_removed += 1
 
 
-def _insert(
-    tx: Tx, source_id: SourceId, new: Sequence[tuple[GroupId, str, PersonId | None, GroupId | None]]
-) -> list[tuple[Any, ...]]:
-    """Write rows of group, member key, person and child, by their key; gives those that are new."""
-    if not new:
-        return []
+_Row: TypeAlias = tuple[GroupId, str, PersonId | None, GroupId | None]
+
+
+def _insert(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> None:
+    """Write rows of group, member key, person and child."""
+    if new:
+        _ADD.post(tx.conn, _rows(tx, source_id, new))
+
+
+def _rows(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> dict[str, Any]:
+    # By their key, so that rows that lie side by side are written one after the other.
     rows = orjson.dumps(sorted(new, key=_PLACE)).decode()
-    of_source = {"org_id": tx.org_id, "source_id": source_id, "since": tx.now, "rows": rows}
-    return _ADD.raw(tx.conn, of_source)
+    return {"org_id": tx.org_id, "source_id": source_id, "since": tx.now, "rows": rows}
 
 
 _PLACE = itemgetter(0, 1)
@@ -347,7 +397,10 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
             ),
             [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
         )
-        new = {(GroupId(row.group_id), _key(keys, row.member_key), *keys[row.member_key]) for row in unknown}
+        new = {
+            (GroupId(row.group_id), _member_key(keys[row.member_key]), *keys[row.member_key])
+            for row in unknown
+        }
         _insert(tx, source_id, list(new))
         raise_versions(tx, {GroupId(row.group_id) for row in unknown})
     return [keys[row.member_key] for row in unknown]
