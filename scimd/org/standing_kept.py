@@ -92,8 +92,10 @@ _REST = Prepared(
 
 
 def giving_nothing(tx: Tx, group_ids: Collection[GroupId]) -> set[GroupId]:
-    """Those of the groups that give nothing and are in no other group."""
+    """Those of the groups that give nothing and are in no other group, as far as it is worth asking."""
     if tx.book.rules.limited:  # whoever waits for what is limited may be given it at any settling
+        return set()
+    if tx.book.source(tx.ctx.source_id).groups_are_projects:  # all but a few give one
         return set()
     return set(_GIVING_NOTHING.column(tx.conn, {"org_id": tx.org_id, "keys": group_ids}))
 
