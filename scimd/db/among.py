@@ -11,7 +11,18 @@ from collections.abc import Collection
 from typing import Any
 
 import orjson
-from sqlalchemy import BindParameter, Boolean, Connection, Dialect, bindparam, func, literal_column, select
+from sqlalchemy import (
+    JSON,
+    BindParameter,
+    Boolean,
+    Connection,
+    Dialect,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ColumnElement, Select
@@ -106,3 +117,13 @@ def rows_of(conn: Connection, keys: Collection[str], name: str = "key") -> Selec
     if conn.dialect.name == "postgresql":
         return select(func.unnest(parameter).label(name))
     return select(literal_column("value").label(name)).select_from(func.json_each(parameter))
+
+
+def json_rows(conn: Connection, name: str, width: int) -> tuple[ColumnElement[Any], ...]:
+    """The text columns of rows that travel as one parameter, ``name``: a JSON text of lists of so many."""
+    given: BindParameter[Any] = bindparam(name, type_=Text)
+    if conn.dialect.name == "postgresql":
+        rows = func.json_array_elements(cast(given, JSON)).table_valued("value", name=name)
+    else:
+        rows = func.json_each(given).table_valued("value", name=name)
+    return tuple(rows.c.value.op("->>", return_type=Text())(literal_column(str(n))) for n in range(width))

@@ -165,7 +165,8 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
     bindings.bind(tx, source, group_id, wish.external_id, name)
     member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
     if wish.members:
-        member_rows.change(tx, source.id, {group_id: member_rows.Wanted(wish.members)})
+        (done,) = member_rows.change(tx, source.id, [member_rows.Wanted(group_id, wish.members)])
+        member_rows.touch(tx, done)
     return group_id
 
 
@@ -228,8 +229,9 @@ def change_locked(
     if replace is not None:
         changes.append(member_rows.replace(tx, source.id, group_id, replace))
     if add or remove:
-        wanted = member_rows.Wanted(add, remove)
-        changes.append(member_rows.change(tx, source.id, {group_id: wanted})[group_id])
+        changes += member_rows.change(tx, source.id, [member_rows.Wanted(group_id, add, remove)])
+    for done in changes:
+        member_rows.touch(tx, done)
     if not any(changes):
         return False
     member_rows.raise_versions(tx, [group_id])
@@ -237,11 +239,13 @@ def change_locked(
     return True
 
 
-def tell_members(tx: Tx, group_id: GroupId, changes: Sequence[member_rows.Change]) -> None:
+def tell_members(
+    tx: Tx, group_id: GroupId, changes: Sequence[member_rows.Change], call: int | None = None
+) -> None:
     """The audit's entry of what changed in a group's membership."""
     added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
     after = {"added": added, "removed": removed} | _few(changes)
-    tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after))
+    tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after), call)
 
 
 def _few(changes: Sequence[member_rows.Change], most: int = 100) -> dict[str, list[str]]:

@@ -7,16 +7,20 @@ stays, hidden: it shows again when they return.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import compress
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from sqlalchemy import bindparam, select, update
+import orjson
+from sqlalchemy import Connection, Insert, Integer, bindparam, literal_column, select, tuple_, update
+from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among, one_of, unindexed
+from scimd.db.among import among, json_rows, one_of, unindexed
 from scimd.db.locks import insert_ignore
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
 from scimd.org import unsettled
 from scimd.org.group_nesting import people_below
@@ -37,14 +41,6 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
 
-    def add(self, target: _Target) -> None:
-        if target.person_id:
-            self.people_added.append(target.person_id)
-        elif target.child_id:
-            self.groups_added.append(target.child_id)
-        else:
-            self.unknown_added += 1
-
     @property
     def added(self) -> int:
         return len(self.people_added) + len(self.groups_added) + self.unknown_added
@@ -58,46 +54,94 @@ class Change:
 class Wanted:
     """Who is to be in a group and who is not, by SCIM ids or external ids; the rest stays as it is."""
 
+    group_id: GroupId
     add: Collection[str] = ()
     remove: Collection[str] = ()
 
 
-def change(tx: Tx, source_id: SourceId, many: Mapping[GroupId, Wanted]) -> dict[GroupId, Change]:
-    """Add and remove members, by statements on those named alone. The groups' rows are locked already."""
-    targets = _targets(tx, source_id, {key for each in many.values() for key in (*each.add, *each.remove)})
-    wanted = {}
-    for group_id, each in many.items():
-        add, remove = ({_key(targets, key) for key in keys} for keys in (each.add, each.remove))
-        wanted[group_id] = (add, (remove | set(each.remove)) - add)
-    return _write(tx, source_id, wanted, targets)
+def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
+    """Add and remove members, by statements on those named alone; a change each, in order.
+
+    The groups' rows are locked already. Whom the changes concern is for the caller to have settled
+    (``touch``).
+    """
+    targets = _targets(tx, source_id, {key for each in many for key in (*each.add, *each.remove)})
+    wanted = []
+    for each in many:
+        add = _by_key(targets, each.add)
+        remove = (_by_key(targets, each.remove).keys() | set(each.remove)) - add.keys()
+        wanted.append((each.group_id, add, remove))
+    return _write(tx, source_id, wanted)
+
+
+_in_group = (group_members.c.org_id == bindparam("org_id")) & (
+    group_members.c.group_id == bindparam("group_id")
+)
+_HELD = Listing(
+    select(
+        group_members.c.member_key,
+        group_members.c.person_id,
+        group_members.c.child_id,
+        # Whether the key can only mean this person: whose else it may be has to be looked up.
+        select(assertions.c.source_id)
+        .where(
+            assertions.c.org_id == group_members.c.org_id,
+            assertions.c.person_id == group_members.c.member_key,
+            unindexed(assertions.c.source_id) == bindparam("source_id"),
+            assertions.c.state != "history",
+        )
+        .exists()
+        .label("asserted"),
+    ).where(_in_group)
+)
 
 
 def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
-    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody."""
-    targets = _targets(tx, source_id, keys)
-    wanted = {_key(targets, key) for key in keys}
-    column = group_members.c
-    held = set(
-        tx.conn.execute(
-            select(column.member_key).where(column.org_id == tx.org_id, column.group_id == group_id)
-        ).scalars()
-    )
-    return _write(tx, source_id, {group_id: (wanted - held, held - wanted)}, targets)[group_id]
+    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody.
+
+    There may be 100,000 of them: while something is done at once with so many, no other thread has a turn.
+    """
+    of_group = {"org_id": tx.org_id, "group_id": group_id, "source_id": source_id}
+    names, people, children, known = _HELD.columns(tx.conn, of_group)
+    held: dict[str, _Target] = dict(zip(names, zip(people, children, strict=True), strict=True))
+    asserted = set(compress(names, known))
+    new = [key for key in keys if key not in asserted]
+    wanted = _by_key(_targets(tx, source_id, new), new)
+    staying = asserted.intersection(keys)
+    # In the order in which they came, mostly that of the rows.
+    add = {key: target for key, target in wanted.items() if key not in held}
+    remove = {key: target for key, target in held.items() if key not in staying and key not in wanted}
+    of_one = {"org_id": tx.org_id, "group_id": group_id}
+    if remove:
+        _REMOVE_OF_ONE.post(tx.conn, {**of_one, "keys": remove.keys()})
+    _insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
+    done = Change()
+    done.people_added, done.groups_added, done.unknown_added = _sorted_out(add)
+    done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(remove)
+    return done
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    person_id: PersonId | None = None
-    child_id: GroupId | None = None
-    unknown: str = ""
-
-    @property
-    def member_key(self) -> str:
-        return self.person_id or self.child_id or self.unknown
+def _sorted_out(members: Mapping[str, _Target]) -> tuple[list[PersonId], list[GroupId], int]:
+    """The people, the groups, and how many are neither."""
+    people = [person_id for person_id, _ in members.values() if person_id]
+    nested = [child_id for person_id, child_id in members.values() if child_id and not person_id]
+    return people, nested, len(members) - len(people) - len(nested)
 
 
-def _key(targets: Mapping[str, _Target], key: str) -> str:
-    return targets[key].member_key if key in targets else key
+#: The person or the group that a name means; there may be 100,000 of them.
+_Target: TypeAlias = tuple[PersonId | None, GroupId | None]
+_NOBODY: _Target = (None, None)
+_MANY = 1000
+
+
+def _member_key(target: _Target) -> str:
+    return target[0] or target[1] or ""
+
+
+def _by_key(targets: Mapping[str, _Target], names: Collection[str]) -> dict[str, _Target]:
+    """What the names mean, by the key of the member's row; who is not known has the name."""
+    many = [(name, targets.get(name, _NOBODY)) for name in names]
+    return {target[0] or target[1] or name: target for name, target in many}
 
 
 def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
@@ -122,7 +166,7 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
 _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
-    Prepared(
+    Listing(
         select(_a.person_id, by.label("key"), _a.state).where(
             _a.org_id == bindparam("org_id"),
             _a.source_id == bindparam("source_id"),
@@ -133,7 +177,7 @@ _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
     for by in (_a.person_id, _a.external_id)
 )
 #: Of those who were merged.
-_PEOPLE_BY_OLD_ID = Prepared(
+_PEOPLE_BY_OLD_ID = Listing(
     select(_a.person_id, merged_people.c.id.label("key"), _a.state)
     .join(
         merged_people,
@@ -147,7 +191,7 @@ _PEOPLE_BY_OLD_ID = Prepared(
     )
 )
 _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
-    Prepared(
+    Listing(
         select(_g.id, by.label("key")).where(
             _g.org_id == bindparam("org_id"),
             source == bindparam("source_id"),
@@ -159,90 +203,137 @@ _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
 )
 
 
-def _people_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
-    rows = sorted(statement.all(tx.conn, of_source), key=lambda row: bool(row.state == "live"))
-    return {row.key: _Target(person_id=PersonId(row.person_id)) for row in rows}
+def _people_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    """Of several with one name, the one whom the source asserts now."""
+    rows = list(_named(tx, statement, of_source))
+    found: dict[str, _Target] = {key: (person_id, None) for person_id, key, _ in rows}
+    if len(found) < len(rows):
+        found |= {key: (person_id, None) for person_id, key, state in rows if state == "live"}
+    return found
 
 
-def _groups_by(tx: Tx, statement: Prepared, of_source: Mapping[str, Any]) -> dict[str, _Target]:
-    return {row.key: _Target(child_id=GroupId(row.id)) for row in statement.all(tx.conn, of_source)}
+def _groups_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+    return {key: (None, group_id) for group_id, key in _named(tx, statement, of_source)}
 
 
-_in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))
-_HELD = Prepared(select(_m.member_key).where(_in_group, one_of(_m.member_key)))
-_REMOVE = Prepared(
-    group_members.delete().where(_in_group, one_of(_m.member_key)).returning(_m.person_id, _m.child_id)
-)
-_ADD = Prepared(lambda conn: insert_ignore(conn, group_members))
+def _named(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
+    if len(of_source["keys"]) < _MANY:
+        return statement.raw(tx.conn, of_source)
+    return zip(*statement.columns(tx.conn, of_source), strict=True)
+
+
+def _remove() -> Prepared:
+    def statement(conn: Connection) -> ReturningDelete[Any]:
+        named = select(*json_rows(conn, "rows", 2))
+        mine = group_members.delete().where(
+            _m.org_id == bindparam("org_id"), tuple_(_m.group_id, _m.member_key).in_(named)
+        )
+        return mine.returning(_m.group_id, _m.member_key, _m.person_id, _m.child_id)
+
+    return Prepared(statement)
+
+
+def _adding(conn: Connection) -> Insert:
+    group_id, member_key, person_id, child_id = json_rows(conn, "rows", 4)
+    names = ["org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since"]
+    rows = select(
+        bindparam("org_id", type_=_m.org_id.type),
+        group_id,
+        member_key,
+        bindparam("source_id", type_=_m.source_id.type),
+        person_id,
+        child_id,
+        bindparam("since", type_=_m.since.type),
+    ).where(literal_column("true"))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
+    return insert_ignore(conn, group_members).from_select(names, rows, include_defaults=False)
+
+
+#: Of those who were not in already, the second says who they are.
+_ADD = Prepared(_adding)
+_ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
+_REMOVE = _remove()
+_REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
 _RAISE = Prepared(
     update(groups)
     .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
-    .values(version=_g.version + 1, changed_at=bindparam("_now"))
+    .values(version=_g.version + bindparam("_by", type_=Integer), changed_at=bindparam("_now"))
 )
 
 
 def _write(
     tx: Tx,
     source_id: SourceId,
-    wanted: Mapping[GroupId, tuple[Collection[str], Collection[str]]],
-    targets: Mapping[str, _Target],
-) -> dict[GroupId, Change]:
-    """``wanted``: the member keys to add to each group, and those to take out."""
-    by_key = {target.member_key: target for target in targets.values()}
-    changes: dict[GroupId, Change] = {}
-    new: list[tuple[GroupId, _Target]] = []
-    for group_id, (add, remove) in wanted.items():
-        changes[group_id] = done = Change()
-        if remove:
-            _remove(tx, group_id, remove, done)
-        for key in _not_there(tx, group_id, add):
-            target = by_key.get(key, _Target(unknown=key))
-            new.append((group_id, target))
-            done.add(target)
-    _insert(tx, source_id, new)
-    for done in changes.values():
-        _touch(tx, done)
-    return changes
+    wanted: Sequence[tuple[GroupId, Mapping[str, _Target], Collection[str]]],
+) -> list[Change]:
+    """``wanted``: whom to add to each group, by member key, and the keys of those to take out."""
+    many = [Change() for _ in wanted]
+    place: dict[tuple[str, str], int] = {}
+    for n, (group_id, add, remove) in enumerate(wanted):
+        for key in (*add, *remove):
+            if place.setdefault((group_id, key), n) != n:
+                tx.alone()
+    _remove_rows(tx, [(group_id, key) for group_id, _, remove in wanted for key in remove], many, place)
+    rows = [(group_id, key, *target) for group_id, add, _ in wanted for key, target in add.items()]
+    told = _ADD_TOLD.raw(tx.conn, _rows(tx, source_id, rows)) if rows else []
+    for group_id, key in told:
+        n = place[group_id, key]
+        person_id, child_id = wanted[n][1][key]
+        if person_id:
+            many[n].people_added.append(person_id)
+        elif child_id:
+            many[n].groups_added.append(child_id)
+        else:
+            many[n].unknown_added += 1
+    return many
 
 
-def _remove(tx: Tx, group_id: GroupId, keys: Collection[str], done: Change) -> None:
-    removed = _REMOVE.all(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys})
-    done.people_removed = [PersonId(row.person_id) for row in removed if row.person_id]
-    done.groups_removed = [GroupId(row.child_id) for row in removed if row.child_id]
-    done.unknown_removed = len(removed) - len(done.people_removed) - len(done.groups_removed)
+def _remove_rows(
+    tx: Tx, rows: list[tuple[GroupId, str]], many: Sequence[Change], place: Mapping[tuple[str, str], int]
+) -> None:
+    if not rows:
+        return
+    named = {"org_id": tx.org_id, "rows": orjson.dumps(sorted(rows)).decode()}
+    for group_id, key, person_id, child_id in _REMOVE.raw(tx.conn, named):
+        done = many[place[group_id, key]]
+        if person_id:
+            done.people_removed.append(person_id)
+        elif child_id:
+            done.groups_removed.append(child_id)
+        else:
+            done.unknown_removed += 1
 
 
-def _not_there(tx: Tx, group_id: GroupId, keys: Collection[str]) -> list[str]:
-    if not keys:
-        return []
-    held = set(_HELD.column(tx.conn, {"org_id": tx.org_id, "group_id": group_id, "keys": keys}))
-    return [key for key in keys if key not in held]
+_Row: TypeAlias = tuple[GroupId, str, PersonId | None, GroupId | None]
 
 
-def _insert(tx: Tx, source_id: SourceId, new: Collection[tuple[GroupId, _Target]]) -> None:
+def _insert(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> None:
+    """Write rows of group, member key, person and child."""
     if new:
-        rows = [
-            {
-                "org_id": tx.org_id,
-                "group_id": group_id,
-                "member_key": target.member_key,
-                "source_id": source_id,
-                "person_id": target.person_id,
-                "child_id": target.child_id,
-                "since": tx.now,
-            }
-            for group_id, target in new
-        ]
-        _ADD.many(tx.conn, rows)
+        _ADD.post(tx.conn, _rows(tx, source_id, new))
+
+
+def _rows(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> dict[str, Any]:
+    # By their key, so that rows that lie side by side are written one after the other.
+    rows = orjson.dumps(sorted(new, key=_PLACE)).decode()
+    return {"org_id": tx.org_id, "source_id": source_id, "since": tx.now, "rows": rows}
+
+
+_PLACE = itemgetter(0, 1)
 
 
 # ------------------------------------------------------------------------------ whom it concerns
 
 
-def _touch(tx: Tx, done: Change) -> None:
+def touch(tx: Tx, done: Change) -> None:
+    """Have all whom the change concerns settled."""
     tx.touch(done.people_added)
     tx.regrouped.update(done.people_added, done.people_removed)
     tx.leaving.update(done.people_removed)
+    touch_nested(tx, done)
+
+
+def touch_nested(tx: Tx, done: Change) -> None:
+    """Those of them who are in groups that came or went."""
     if done.groups_added:
         touch_below(tx, done.groups_added, unsettled.JOINERS)
     if done.groups_removed:
@@ -281,14 +372,14 @@ def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]
     for person_id, external_id in appeared.items():
         # An id that was made a moment ago cannot have been named before.
         known = (external_id,) if person_id in tx.created else (external_id, person_id)
-        keys |= {key: _Target(person_id=person_id) for key in known if key}
+        keys |= {key: (person_id, None) for key in known if key}
     done = _resolve(tx, source_id, keys)
-    tx.regrouped.update(target.person_id for target in done if target.person_id)
+    tx.regrouped.update(person_id for person_id, _ in done if person_id)
 
 
 def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
     """The same for a group that appeared, which has no members yet."""
-    _resolve(tx, source_id, {key: _Target(child_id=group_id) for key in (external_id, group_id) if key})
+    _resolve(tx, source_id, {key: (None, group_id) for key in (external_id, group_id) if key})
 
 
 def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_Target]:
@@ -306,15 +397,19 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
             ),
             [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
         )
-        _insert(tx, source_id, [(GroupId(row.group_id), keys[row.member_key]) for row in unknown])
+        new = {
+            (GroupId(row.group_id), _member_key(keys[row.member_key]), *keys[row.member_key])
+            for row in unknown
+        }
+        _insert(tx, source_id, list(new))
         raise_versions(tx, {GroupId(row.group_id) for row in unknown})
     return [keys[row.member_key] for row in unknown]
 
 
-def raise_versions(tx: Tx, group_ids: Collection[GroupId]) -> None:
-    """These groups show other members than before."""
+def raise_versions(tx: Tx, group_ids: Collection[GroupId], by: int = 1) -> None:
+    """These groups show other members than before, each after so many changes."""
     if group_ids:
-        _RAISE.run(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now})
+        _RAISE.post(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now, "_by": by})
 
 
 _GROUPS_OF = Prepared(

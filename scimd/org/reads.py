@@ -5,17 +5,18 @@ All else is not there. A plain read is a row and a join of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, select
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, literal_column, select
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser
-from scimd.db.among import among
-from scimd.db.prepared import Prepared
+from scimd.db.among import one_of
+from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
@@ -180,39 +181,54 @@ def must_load_group(tx: Tx, group_id: str | None, *, with_members: bool = False)
     return found
 
 
+#: The name is the owner's; a source that does not own the person is told its own word for them.
+_shown = case((_p.owner_source_id == bindparam("source_id"), _p.display_name), else_=_a.user_name)
+_MEMBERS = Listing(
+    select(_m.group_id, _m.person_id, _a.user_name, _shown.label("shown"))
+    .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
+    .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
+    .where(
+        _m.org_id == bindparam("org_id"),
+        one_of(_m.group_id),
+        # A person's key is their id. Said because an index without the keys holds all that is asked for
+        # besides, and SQLite would walk through the organization in it.
+        _m.member_key == _m.person_id,
+        _a.source_id == bindparam("source_id"),
+        _a.state == literal_column("'live'"),
+        _p.deleted_at.is_(None),
+    )
+)
+_NESTED = Prepared(
+    select(_m.group_id, _m.child_id, _g.display_name)
+    .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))
+    .where(
+        _m.org_id == bindparam("org_id"),
+        one_of(_m.group_id),
+        _m.child_id.is_not(None),
+        _g.state == literal_column("'live'"),
+    )
+    .order_by(_m.group_id, _m.child_id)
+)
+
+
 def member_refs(
     conn: Connection, org_id: OrgId, source_id: SourceId, group_ids: Collection[str]
 ) -> Mapping[str, tuple[MemberRef, ...]]:
     """The members that are known and there, people first, each once, in a fixed order."""
-    found: dict[str, list[MemberRef]] = {}
-    # The name is the owner's; a source that does not own the person is told its own word for them.
-    shown = case((_p.owner_source_id == source_id, _p.display_name), else_=_a.user_name)
-    users: Select[Any] = (
-        select(_m.group_id, _m.person_id, _a.user_name, shown.label("shown"))
-        .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
-        .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
-        .where(
-            _m.org_id == org_id,
-            among(conn, _m.group_id, group_ids),
-            _a.source_id == source_id,
-            _a.state == "live",
-            _p.deleted_at.is_(None),
-        )
-        .order_by(_m.group_id, _m.person_id)
-    )
-    for row in conn.execute(users):
+    of_source = {"org_id": org_id, "source_id": source_id, "keys": group_ids}
+    found: dict[str, list[MemberRef]] = {group_id: [] for group_id in group_ids}
+    users: Iterable[tuple[str, ...]] = zip(*_MEMBERS.columns(conn, of_source), strict=True)
+    for group_id, person_id, user_name, shown in users:
         # A person without a name of their own is shown by their user name, which is none to display.
-        display = "" if row.shown == row.user_name else row.shown
-        found.setdefault(row.group_id, []).append(MemberRef(row.person_id, "User", display))
-    nested: Select[Any] = (
-        select(_m.group_id, _m.child_id, _g.display_name)
-        .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))
-        .where(_m.org_id == org_id, among(conn, _m.group_id, group_ids), _g.state == "live")
-        .order_by(_m.group_id, _m.child_id)
-    )
-    for row in conn.execute(nested):
-        found.setdefault(row.group_id, []).append(MemberRef(row.child_id, "Group", row.display_name))
-    return {group_id: tuple(refs) for group_id, refs in found.items()}
+        found[group_id].append(MemberRef(person_id, "User", "" if shown == user_name else shown))
+    for refs in found.values():  # they lie in this order, which nobody promises
+        refs.sort(key=_BY_ID)
+    for group_id, child_id, name in _NESTED.raw(conn, of_source):
+        found[group_id].append(MemberRef(child_id, "Group", name))
+    return {group_id: tuple(refs) for group_id, refs in found.items() if refs}
+
+
+_BY_ID = attrgetter("id")
 
 
 async def scim_group(

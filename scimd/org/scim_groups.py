@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 
 from scimd.core.errors import NotFound, VersionMismatch
-from scimd.core.people import Document, GroupId
+from scimd.core.people import Document, GroupId, PersonId
 from scimd.core.resource import StoredGroup, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Locking
 from scimd.db.tables import groups
-from scimd.org import member_rows, reads
+from scimd.org import member_rows, reads, standing_kept
 from scimd.org.groups import AssertGroup, change_locked, drop_groups, record_groups, tell_members
 from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
@@ -66,7 +67,7 @@ async def change_group(
     wish = _Wish(group_id, change, if_match)
     named = (*change.add, *change.remove)
     if change.document is None and change.replace is None:
-        return await _MEMBERS.run(door, ctx, wish, (group_id, *named), max(1, len(named)))
+        return await _MEMBERS.run(door, ctx, wish, named, max(1, len(named)))
     return await door.run(ctx, lambda tx: _change_whole(tx, wish))
 
 
@@ -84,25 +85,58 @@ def _change_whole(tx: Tx, wish: _Wish) -> StoredGroup:
 
 
 def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGroup]]:
-    """Add and remove members of many groups, of which each is refused alone."""
-    rows = _locked(tx, [wish.group_id for wish in wishes])
+    """Add and remove members of many groups, of which each call is refused alone.
+
+    Several calls may be about one group, as long as they name other members: its versions are theirs in turn.
+    """
+    rows = _locked(tx, list({wish.group_id for wish in wishes}))
     outcomes: list[Outcome[StoredGroup]] = []
-    wanted: dict[GroupId, member_rows.Wanted] = {}
-    for wish in wishes:
+    calls: list[int] = []
+    for n, wish in enumerate(wishes):
         try:
-            outcomes.append(_as_written(tx, _may_change(wish, rows), moved=False))
+            outcomes.append(_as_written(tx, _may_change(wish, rows), 0))
         except (NotFound, VersionMismatch) as refusal:
             outcomes.append(refusal)
         else:
-            wanted[wish.group_id] = member_rows.Wanted(wish.change.add, wish.change.remove)
+            calls.append(n)
+        if wish.if_match is not None and any(wish.group_id == each.group_id for each in wishes[:n]):
+            tx.alone()  # which version it meets, the others decide
+    wanted = [
+        member_rows.Wanted(wishes[n].group_id, wishes[n].change.add, wishes[n].change.remove) for n in calls
+    ]
     changes = member_rows.change(tx, tx.book.source(tx.ctx.source_id).id, wanted)
-    member_rows.raise_versions(tx, [group_id for group_id, change in changes.items() if change])
-    for n, wish in enumerate(wishes):
-        if done := changes.get(wish.group_id):
-            outcomes[n] = _as_written(tx, rows[wish.group_id], moved=True)
-            tx.concerns(n, (wish.group_id, *done.people_added, *done.people_removed))
-            tell_members(tx, wish.group_id, [done])
+    moved = Counter[GroupId]()
+    for n, done in zip(calls, changes, strict=True):
+        group_id = wishes[n].group_id
+        if done:
+            moved[group_id] += 1
+            tx.concerns(n, (*done.people_added, *done.people_removed))
+            tell_members(tx, group_id, [done], n)
+        outcomes[n] = _as_written(tx, rows[group_id], moved[group_id])
+    for by in set(moved.values()):
+        member_rows.raise_versions(tx, [group_id for group_id, times in moved.items() if times == by], by)
+    _settle(tx, [(wishes[n].group_id, done) for n, done in zip(calls, changes, strict=True) if done])
     return outcomes
+
+
+def _settle(tx: Tx, changes: Sequence[tuple[GroupId, member_rows.Change]]) -> None:
+    """Where the groups give nothing, nobody's standing changes; all others are settled."""
+    if not changes:
+        return
+    empty = standing_kept.giving_nothing(tx, {group_id for group_id, _ in changes})
+    kept: list[PersonId] = []
+    for group_id, done in changes:
+        few = len(done.people_added) + len(done.people_removed) <= tx.settings.settle_at_once
+        if group_id in empty and few:
+            kept += done.people_added
+            kept += done.people_removed
+            member_rows.touch_nested(tx, done)
+        else:
+            member_rows.touch(tx, done)
+    both = (tx.touched | tx.leaving | tx.regrouped).intersection(kept)
+    others = both | standing_kept.regroup(tx, set(kept) - both)
+    tx.touch(others)
+    tx.regrouped.update(others)
 
 
 _MEMBERS: Kind[_Wish, StoredGroup] = Kind("change members", _change_members_of, lambda tx, outcomes: outcomes)
@@ -123,8 +157,8 @@ def _redescribe(tx: Tx, stored: Row[Any], change: Callable[[Document], Document]
         raise asserted.refusal
 
 
-def _as_written(tx: Tx, row: Row[Any], moved: bool) -> StoredGroup:
-    """The group after a change of its members alone."""
+def _as_written(tx: Tx, row: Row[Any], moved: int) -> StoredGroup:
+    """The group after so many changes of its members alone."""
     changed_at = tx.now if moved else row.changed_at
     return StoredGroup(row.id, bytes(row.document), row.version + moved, row.created_at, changed_at)
 

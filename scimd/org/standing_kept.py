@@ -1,24 +1,26 @@
-"""Changes of a document that leave the standing as it is: the short way through settling.
+"""Changes of documents and of groups that leave the standing as it is: the short way through settling.
 
 Of an entry, standing counts who asserts it, whether it is active, whether the person has an address,
 and the values that a rule names (``core.facts.Facts``). A document that changes none of these, of
 somebody settled under the present rules, changes no status, grant or seat: what is left is their name,
-and the mail that every change puts off. Whatever is not proven here is settled in full; a test holds
-the two equal.
+and the mail that every change puts off. Of a group, standing counts what it gives, and what those give
+in which it is: where that is nothing, only the groups that SCIM shows of the person change. Whatever is
+not proven here is settled in full; tests hold the two equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, update
+from sqlalchemy import Row, bindparam, select, update
 
-from scimd.core.people import Keys, PersonId, SourceId
+from scimd.core.people import GroupId, Keys, PersonId, SourceId
 from scimd.core.standing import CauseKind
-from scimd.db.prepared import Prepared
-from scimd.db.tables import people
-from scimd.org import invitation_upkeep
+from scimd.db.among import one_of
+from scimd.db.prepared import Locking, Prepared
+from scimd.db.tables import group_effects, group_members, groups, people
+from scimd.org import invitation_upkeep, standing_rows
 from scimd.org.tx import Tx
 
 _INVITED = str(CauseKind.INVITED)
@@ -58,3 +60,57 @@ def follow(tx: Tx, source_id: SourceId, many: Sequence[tuple[Row[Any], Keys]]) -
         ],
     )
     invitation_upkeep.put_off(tx, [PersonId(old.person_id) for old, _ in many if old.causes == [_INVITED]])
+
+
+# ------------------------------------------------------------------------------ groups
+
+_g, _m, _p = groups.c, group_members.c, people.c
+_above = select(_m.group_id).where(_m.org_id == _g.org_id, _m.child_id == _g.id)
+_given = select(group_effects.c.rule).where(
+    group_effects.c.org_id == _g.org_id, group_effects.c.group_id == _g.id
+)
+_GIVING_NOTHING = Prepared(
+    select(_g.id).where(_g.org_id == bindparam("org_id"), one_of(_g.id), ~_above.exists(), ~_given.exists())
+)
+_WHO = Locking(
+    select(_p.id, _p.rest, _p.causes)
+    .where(
+        _p.org_id == bindparam("org_id"),
+        one_of(_p.id),
+        _p.rules_version == bindparam("version"),
+        _p.wants_seat == _p.has_seat,
+        # Somebody without an address is given that of their owner, should it be free by now.
+        _p.sign_in_key.is_not(None),
+    )
+    .order_by(_p.id)
+)
+_REST = Prepared(
+    update(people)
+    .where(_p.org_id == bindparam("_org_id"), _p.id == bindparam("_person_id"))
+    .values(rest=bindparam("_rest"))
+)
+
+
+def giving_nothing(tx: Tx, group_ids: Collection[GroupId]) -> set[GroupId]:
+    """Those of the groups that give nothing and are in no other group, as far as it is worth asking."""
+    if tx.book.rules.limited:  # whoever waits for what is limited may be given it at any settling
+        return set()
+    if tx.book.source(tx.ctx.source_id).groups_are_projects:  # all but a few give one
+        return set()
+    return set(_GIVING_NOTHING.column(tx.conn, {"org_id": tx.org_id, "keys": group_ids}))
+
+
+def regroup(tx: Tx, person_ids: Collection[PersonId]) -> set[PersonId]:
+    """Do for those who came into such groups, or left them, what settling would; gives the others.
+
+    No other change of this body may be about them.
+    """
+    if not person_ids:
+        return set()
+    of_version = {"org_id": tx.org_id, "keys": person_ids, "version": tx.book.rules.version}
+    rows = _WHO.all(tx.conn, of_version)
+    raised = [{"_org_id": tx.org_id, "_person_id": row.id, "_rest": row.rest + 1} for row in rows]
+    _REST.many(tx.conn, raised)
+    standing_rows.REGROUP.many(tx.conn, raised)
+    invitation_upkeep.put_off(tx, [PersonId(row.id) for row in rows if row.causes == [_INVITED]])
+    return set(person_ids).difference(row.id for row in rows)

@@ -142,7 +142,7 @@ _asserted = (assertions.c.org_id == bindparam("_org_id")) & (
 )
 #: What every source's clients read behind its document; of whoever is in other groups, the groups too.
 _RAISE = Prepared(update(assertions).where(_asserted).values(person_rest=bindparam("_rest")))
-_REGROUP = Prepared(
+REGROUP = Prepared(
     update(assertions).where(_asserted).values(person_rest=bindparam("_rest"), in_groups=_in_groups)
 )
 
@@ -193,7 +193,7 @@ def _follow(tx: Tx, outcomes: Sequence[Outcome], written: Mapping[PersonId, Mapp
             row = {"_org_id": tx.org_id, "_person_id": person_id, "_rest": rest or outcome.row.rest}
             (regrouped if outcome.regrouped else raised).append(row)
     _RAISE.many(tx.conn, raised)
-    _REGROUP.many(tx.conn, regrouped)
+    REGROUP.many(tx.conn, regrouped)
 
 
 def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:

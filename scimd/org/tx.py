@@ -182,6 +182,7 @@ class Tx:
     calls: Sequence[Context] = ()
     _book: RuleBook | None = None
     _speakers: dict[str, Context] = field(default_factory=dict)
+    _said: dict[int, Context] = field(default_factory=dict)
 
     @property
     def conn(self) -> Connection:
@@ -228,14 +229,23 @@ class Tx:
         """From whose call an event follows: by its target, or the person whom the target is about."""
         if len(self.calls) < 2:
             return self.ctx
-        ctx = self._speakers.get(event.target_id) or self._speakers.get((event.after or {}).get("person", ""))
+        ctx = (
+            self._said.get(id(event))
+            or self._speakers.get(event.target_id)
+            or self._speakers.get((event.after or {}).get("person", ""))
+        )
         if ctx is None:
             raise NotTogether
         return ctx
 
-    def record(self, event: Event) -> None:
-        """Owe the audit an entry; it is written in this transaction, with actor and correlation id."""
+    def record(self, event: Event, call: int | None = None) -> None:
+        """Owe the audit an entry; it is written in this transaction, with actor and correlation id.
+
+        ``call``: the one of the transaction's calls from which it follows, whatever it is about.
+        """
         self.events.append(event)
+        if call is not None and len(self.calls) > 1:
+            self._said[id(event)] = self.calls[call]
 
 
 class NotTogether(Exception):

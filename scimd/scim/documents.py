@@ -39,22 +39,24 @@ def parse(body: bytes) -> Document:
 
 
 def _depth(body: bytes) -> int:
-    """How deep the JSON nests; brackets inside strings do not count."""
-    depth = deepest = 0
-    outside = True
-    # A backslash hides the character after it; without these pairs, a quote is a string's border.
-    for piece in body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"'):
-        if outside:
-            for byte in piece.translate(None, _NO_BRACKETS):
-                depth += 1 if byte in b"[{" else -1
-                deepest = max(deepest, depth)
-            if deepest > MAX_DEPTH:
-                break
-        outside = not outside
-    return deepest
+    """How deep the JSON nests, but no more than it matters; brackets inside strings do not count."""
+    if b"\\" in body:
+        # A backslash hides the character after it; without these pairs, a quote is a string's border.
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # Megabytes come here. Two quotes side by side go without what stands between others changing sides.
+    borders = body.translate(_ALIKE, _NO_BORDERS).replace(b'""', b"")
+    brackets = b"".join(borders.split(b'"')[::2])
+    depth = 0
+    while brackets and depth <= MAX_DEPTH:
+        inner = brackets.replace(b"[]", b"")
+        if inner == brackets:  # what is no JSON has brackets without a partner
+            return depth + brackets.count(b"[")
+        brackets, depth = inner, depth + 1
+    return depth
 
 
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_BORDERS = bytes(set(range(256)) - set(b'[]{}"'))
+_ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
 def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:

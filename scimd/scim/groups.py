@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from scimd.core.attributes import GROUP
 from scimd.core.people import Document, GroupId
-from scimd.core.resource import Resources, StoredGroup, etag, group_location, render_group
+from scimd.core.resource import Projection, Resources, StoredGroup, etag, group_location, render_group
 from scimd.org import reads, scim_groups
 from scimd.org.groups import AssertGroup
 from scimd.org.scim_groups import GroupChange
@@ -18,6 +19,9 @@ from scimd.scim.documents import document_of
 from scimd.scim.etag import if_match, is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
+
+#: From so many members on, a group takes longer than others should wait: some 2 ms.
+_LARGE = 2000
 
 
 async def create(ex: Exchange) -> web.Response:
@@ -39,7 +43,7 @@ async def read(ex: Exchange) -> web.Response:
     tag = etag(stored.version)
     if is_unchanged(ex.header("If-None-Match"), tag):
         return answer(304, headers={"ETag": tag})
-    return answer(200, render_group(stored, ex.settings.base_url, projection), {"ETag": tag})
+    return answer(200, await _rendered(ex, stored, projection), {"ETag": tag})
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -103,8 +107,15 @@ async def _shown(
     if projection.wants("members") and stored.members is None:
         again = await reads.scim_group(ex.door, ex.ctx, GroupId(stored.group_id), with_members=True)
         stored = again or stored
-    body = render_group(stored, ex.settings.base_url, projection)
+    body = await _rendered(ex, stored, projection)
     return answer(status, body, {"ETag": etag(stored.version), **(headers or {})})
+
+
+async def _rendered(ex: Exchange, stored: StoredGroup, projection: Projection) -> bytes:
+    """The group as JSON; a large one beside the loop, which others wait for."""
+    if stored.members is None or len(stored.members) < _LARGE:
+        return render_group(stored, ex.settings.base_url, projection)
+    return await asyncio.to_thread(render_group, stored, ex.settings.base_url, projection)
 
 
 def _members(ex: Exchange, body: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,10 +11,9 @@ import pytest
 from sqlalchemy import Connection, Insert, create_engine
 
 import scimd.org
-from scimd.core.people import OrgId
 from scimd.db.prepared import Prepared
 from scimd.db.tables import metadata
-from scimd.org.unsettled import next_marked
+from scimd.org.unsettled import NEXT
 
 #: One row an organization, or read from the front of an index and bounded.
 _MAY = {
@@ -26,6 +25,7 @@ _MAY = {
     "audit._TIP",
     "scim_reads._ANY_MARKED",
     "scim_reads._USER_COUNT",
+    "unsettled.NEXT",
 }
 _WHOLE = re.compile(r"SEARCH \w+ USING (?:COVERING )?INDEX \w+ \((?:org_id=\?)?(?: AND source_id=\?)?\)")
 
@@ -62,8 +62,8 @@ def test_no_hot_statement_walks_through_an_organization(
 
 def test_the_next_to_settle_are_read_from_the_front_of_an_index(conn: Connection) -> None:
     """A group of 100,000 marks as many at one moment: sorting them for each batch would never end."""
-    query = next_marked(OrgId("acme"), 50).compile(conn, compile_kwargs={"literal_binds": True})
-    (step,) = [row[3] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    (text,) = NEXT.texts(conn)
+    (step,) = _plan(conn, text)
     assert "USING COVERING INDEX ix_unsettled_turn (org_id=?)" in step
 
 

@@ -12,7 +12,8 @@ from scimd.core.errors import NotUnique
 from scimd.core.people import PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.db import tables as t
-from scimd.org import reads, standing_kept
+from scimd.org import reads, scim_groups, standing_kept
+from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Tx
 from tests.org.house import House, house, user
 
@@ -83,5 +84,54 @@ async def test_settling_in_full_changes_nothing_after_the_short_way(
             await _settled_in_full(acme, person_id)
             assert await _stored(acme) == before
             acme.clock.forward(minutes=chance.choice([0, 1, 7]))
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+    assert short >= 5
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_settling_in_full_changes_nothing_after_a_change_of_groups_that_give_nothing(
+    database_url: str, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, short = random.Random(seed), 0
+    regroup = standing_kept.regroup
+
+    def counting(tx: Tx, person_ids: Any) -> set[PersonId]:
+        nonlocal short
+        left = regroup(tx, person_ids)
+        short += len(person_ids) - len(left)
+        return left
+
+    monkeypatch.setattr(standing_kept, "regroup", counting)
+    async with house(database_url, seats_=3) as acme:
+        config = {"groups": {"default": "none"}}
+        acme.scim = await acme.source("entra", invite="immediate", config=config)
+        ids = [(await acme.create(name, active=name != "dee")).person_id for name in NAMES]
+        rooms = [await acme.group(f"G{n}") for n in range(3)]
+        rooms.append(await acme.group("of groups", rooms[0]))
+        giving = await acme.group("giving")
+        await acme.execute(
+            t.group_effects.insert().values(
+                org_id=acme.org_id, group_id=giving, rule=1, kind="role", target="org_admin"
+            )
+        )
+        before_all = [(await acme.person(each)).rest for each in ids]
+        for _ in range(30):
+            person_id, room = chance.choice(ids), chance.choice([*rooms, giving])
+            change = chance.choice([GroupChange(add=(person_id,)), GroupChange(remove=(person_id,))])
+            rest = (await acme.person(person_id)).rest
+            known = (await acme.rows(t.groups, id=room))[0].version
+            changed = await scim_groups.change_group(acme.door, acme.as_scim(), room, change)
+            assert (await acme.person(person_id)).rest == rest + (changed.version - known)
+            if changed.version == known:  # nobody came or went, and no mail is put off
+                continue
+            before = await _stored(acme)
+            await _settled_in_full(acme, person_id)
+            assert await _stored(acme) == before
+            rows = await acme.rows(t.group_members, person_id=person_id)
+            (asserted,) = await acme.rows(t.assertions, person_id=person_id)
+            assert set(filter(None, (asserted.in_groups or "").split(","))) == {row.group_id for row in rows}
+            assert asserted.person_rest == (await acme.person(person_id)).rest
+            acme.clock.forward(minutes=chance.choice([0, 1, 7]))
+        assert [(await acme.person(each)).rest for each in ids] > before_all
         assert await reads.check_standing(acme.door, acme.org_id) == []
     assert short >= 5

@@ -209,6 +209,49 @@ async def test_where_seats_run_out_the_others_are_refused(database_url: str) -> 
         assert len(await acme.rows(t.assertions)) == 3
 
 
+async def test_calls_about_one_group_are_one_transaction_and_each_has_a_version(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        made = [await acme.create(f"p{n}") for n in range(4)]
+        room = await acme.group("G", made[3].person_id)
+        written = counting(acme, monkeypatch)
+        shown = await at_once(
+            members(acme, room, add=(made[0].person_id,)),
+            members(acme, room, add=(made[1].person_id,)),
+            members(acme, room, remove=("somebody unknown",)),
+            members(acme, room, add=("x-p2",), remove=(made[3].person_id,)),
+        )
+        assert len(written) == 1
+        assert [each.version for each in shown] == [2, 3, 3, 4]
+        assert {row.person_id for row in await acme.rows(t.group_members)} == {
+            each.person_id for each in made[:3]
+        }
+        changed = await acme.rows(t.events, kind="group.members_changed")
+        assert [row.target_id for row in changed] == [room] * 3
+        # One person by two names is the same member: each call is run alone, in either order.
+        out, into = await at_once(
+            members(acme, room, remove=("x-p0",)), members(acme, room, add=(made[0].person_id,))
+        )
+        assert (out.version, into.version) in ((5, 6), (5, 4))
+        there = await acme.rows(t.group_members, person_id=made[0].person_id)
+        assert bool(there) == (into.version == 6)
+
+
+async def test_whoever_names_a_version_of_a_group_is_not_overtaken(database_url: str) -> None:
+    async with house(database_url) as acme:
+        made = [await acme.create(f"p{n}") for n in range(3)]
+        room = await acme.group("G", *(each.person_id for each in made))
+        gone = GroupChange(remove=(made[1].person_id,))
+        first, second = await at_once(
+            members(acme, room, remove=(made[0].person_id,)),
+            scim_groups.change_group(acme.door, call(acme, "x"), room, gone, if_match=lambda has: has == 1),
+        )
+        assert isinstance(second, VersionMismatch) or (second.version, first.version) == (2, 3)
+        if isinstance(second, VersionMismatch):
+            assert first.version == 2
+
+
 async def test_an_unknown_outcome_is_told_to_all_and_nothing_is_done_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +319,7 @@ class Pusher:
     async def state(self) -> Any:
         """All that the calls left, by names in place of ids."""
         acme = self.acme
-        names = {value: key for key, value in self.ids.items()} | {acme.scim: "okta"}
+        names = {value: key for key, value in self.ids.items()} | {acme.scim: "told"}
         shown = {
             row.local_user_name: (
                 row.status, tuple(row.causes), row.has_seat, row.sign_in_key, row.display_name, row.rest
@@ -328,14 +371,16 @@ def rounds(seed: int) -> list[list[tuple[str, str, str]]]:
     return found
 
 
+@pytest.mark.parametrize("groups", ["project", "none"])
 @pytest.mark.parametrize("seed", range(2))
 async def test_together_leaves_what_one_after_the_other_leaves(
-    database_url: str, tmp_path: Any, seed: int
+    database_url: str, tmp_path: Any, seed: int, groups: str
 ) -> None:
     states, said = [], []
     for together in (True, False):
         url = database_url if together else f"sqlite:///{tmp_path}/alone.db"
         async with house(url, seats_=7) as acme:
+            acme.scim = await acme.source("told", config={"groups": {"default": groups}})
             pusher = Pusher(acme)
             for n in range(4):
                 pusher.ids[f"G{n}"] = await acme.group(f"G{n}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, USER, USER_URN
+from scimd.scim import documents
 from scimd.scim.documents import MAX_DEPTH, document_of, parse
 from scimd.scim.errors import ScimError
 from scimd.scim.quirks.profiles import RFC, named
@@ -164,6 +168,26 @@ def test_depth_is_bounded_before_parsing_and_brackets_in_strings_do_not_count() 
             parse(deep)
         assert "deeper" in refused.value.detail
         assert parse(b'{"a":' + opening * (MAX_DEPTH - 1) + b"1" + closing * (MAX_DEPTH - 1) + b"}")
+
+
+@given(
+    st.recursive(
+        st.text('[]{}"\\\u00e9', max_size=6) | st.booleans(),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text('[{\\"', max_size=3), inner, max_size=3)
+        ),
+        max_leaves=60,
+    )
+)
+def test_depth_is_what_counting_gives(value: Any) -> None:
+    def depth(each: Any) -> int:
+        inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    for wrapped in range(0, MAX_DEPTH + 3, 7):
+        body = orjson.dumps({"a": value})
+        nested = b'{"a":' * wrapped + body + b"}" * wrapped
+        assert (documents._depth(nested) > MAX_DEPTH) == (wrapped + 1 + depth(value) > MAX_DEPTH)
 
 
 @pytest.mark.parametrize(

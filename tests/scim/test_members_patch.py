@@ -122,3 +122,32 @@ def test_short_way_of_removing_a_member_means_what_the_syntax_tree_does(member: 
         assert members_patch._named(node.val_filter, path) == [found[1]]
     else:
         assume(not member.isalnum() or not member.isascii() or len(member) > 255)
+
+
+_SPELLING = st.sampled_from(["value", "Value", "VALUE", "display", "type", "$ref", "other"])
+_ID = (
+    st.text("ab\u00e9\0 ", max_size=3)
+    | st.sampled_from(["a", "b", "x" * 500, "x" * 501])
+    | st.none()
+    | st.integers()
+)
+
+
+@given(st.lists(st.dictionaries(_SPELLING, _ID, max_size=3) | st.sampled_from(["a", 1, None]), max_size=12))
+def test_ids_that_are_taken_in_one_go_are_those_that_are_taken_one_by_one(given_: list[Any]) -> None:
+    def outcome(many: Any) -> Any:
+        try:
+            return members_patch.member_ids(many, Rules())
+        except ScimError as exc:
+            return str(exc)
+
+    plain = [{"value": f"p{n}"} for n in range(8)]  # so that there are many
+    one_by_one = []
+    for each in [*plain, *given_]:
+        said = outcome([each])
+        if isinstance(said, str):
+            one_by_one = said
+            break
+        one_by_one += said
+    expected = one_by_one if isinstance(one_by_one, str) else list(dict.fromkeys(one_by_one))
+    assert outcome([*plain, *given_]) == expected
