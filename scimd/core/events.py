@@ -135,10 +135,13 @@ class EventKind(StrEnum):
     @property
     def audience(self) -> Audience:
         """Everything is in the audit; ``feed`` is published besides."""
-        return "feed" if self.value.partition(".")[0] in _FED else "audit"
+        return _AUDIENCES[self]
 
 
 _FED = frozenset({"person", "grant", "seat", "seats", "invitation", "group", "project", "run", "decision"})
+_AUDIENCES: Mapping[EventKind, Audience] = {
+    kind: "feed" if kind.value.partition(".")[0] in _FED else "audit" for kind in EventKind
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import psycopg
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -358,7 +359,13 @@ def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
     return lambda parameters: [parameters[name] for name in names]
 
 
+#: SQLAlchemy's own conversion calls Python for each; and the driver looks for an adapter of a bool.
+_FLAGS: Final[Mapping[Any, int | None]] = {None: None, False: 0, True: 1}
+
+
 def _of_parameter(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    if isinstance(type_, Boolean) and dialect.name == "sqlite":
+        return _FLAGS.__getitem__
     return type_.dialect_impl(dialect).bind_processor(dialect)
 
 
