@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, NewType, TypeAlias
 
 OrgId = NewType("OrgId", str)
@@ -114,11 +115,15 @@ def _employee_number_key(extension: object) -> str | None:
 def sign_in_address(document: Mapping[str, Any]) -> str | None:
     """See keys_of."""
     emails: Sequence[Any] = document.get("emails") or ()
-    rows = [row for row in emails if isinstance(row, Mapping) and address(row.get("value"))]
-    primary = [row for row in rows if row.get("primary") is True]
-    work = [row for row in rows if fold(str(row.get("type", ""))) == "work"]
-    for row in (*primary, *work, *rows):
-        return address(row["value"])
+    rows = [
+        (row, found)
+        for row in emails
+        if isinstance(row, Mapping) and (found := address(row.get("value"))) is not None
+    ]
+    primary = (found for row, found in rows if row.get("primary") is True)
+    work = (found for row, found in rows if fold(str(row.get("type", ""))) == "work")
+    for found in chain(primary, work, (found for _, found in rows)):
+        return found
     return address(document.get("userName"))
 
 
