@@ -240,7 +240,7 @@ class _Text:
     def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
         cursor = conn.connection.cursor()
         try:
-            cursor.executemany(self.sql, [self.bound(each) for each in many])
+            cursor.executemany(self.sql, self._all_bound(many))
         except self._dialect.loaded_dbapi.Error as exc:
             raise told(self.sql, exc, self._dialect) from exc
         finally:
@@ -264,6 +264,14 @@ class _Text:
                 values[n] = convert(values[n])
             rows.append(make(values))
         return rows
+
+    def _all_bound(self, many: Sequence[Parameters]) -> Iterable[Sequence[Any]]:
+        """``bound`` of each, column by column: so hardly any of it is Python."""
+        rows = [self._values({**self._fixed, **each}) for each in many] if self._fixed else None
+        columns = list(zip(*(map(self._values, many) if rows is None else rows), strict=True))
+        for n, convert in self._given:
+            columns[n] = tuple(map(convert, columns[n]))
+        return zip(*columns, strict=True)
 
     def bound(self, parameters: Parameters) -> Sequence[Any]:
         if self._as_given:
