@@ -275,7 +275,7 @@ def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
             continue
         old = found.by_person.get(row.id)
         matched = row.wish.person_id is None
-        row.old = old
+        row.met(old)
         if matched and row.outcome == "updated" and not row.was_live:
             raise LostRace  # they went while we looked
         if not matched:

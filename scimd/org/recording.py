@@ -83,6 +83,8 @@ def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
         return  # nobody else is near
     if not found.by_person and _differ(work):
         return  # nobody is near, and none of them another
+    if all(_keeps_names(row) for row in work):
+        return  # each has its own already
     by_id = {row.id: row for row in work}
     while True:
         taken = _lose(
@@ -104,6 +106,15 @@ def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
             name = "userName" if person_id in taken else "externalId"
             value = row.keys.user_name if person_id in taken else str(row.keys.external_id)
             row.refuse(NotUnique(name, value))
+
+
+def _keeps_names(row: Work) -> bool:
+    old, keys = row.old, row.keys
+    return bool(
+        old is not None
+        and row.was_live
+        and (old.user_name_key, old.external_id) == (keys.user_name_key, keys.external_id)
+    )
 
 
 def _differ(work: Sequence[Work]) -> bool:
@@ -395,7 +406,7 @@ def _event(source: SourceBook, row: Work) -> Event:
     before: dict[str, Any] = {}
     after: dict[str, Any] = {"source": source.name}
     if row.outcome == "updated" and row.old is not None:
-        old, new = unpack(row.old.document), row.wish.document
+        old, new = row.wish.before or unpack(row.old.document), row.wish.document
         moved = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         before = {key: old.get(key) for key in moved}
         after |= {key: new.get(key) for key in moved}
