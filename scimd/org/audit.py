@@ -29,7 +29,6 @@ from sqlalchemy import (
     select,
 )
 
-from scimd.core.events import Event
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
@@ -62,7 +61,7 @@ def write_events(tx: Tx) -> None:
     for number, event in enumerate(tx.events):
         # The random part begins with the number: ids of one transaction are in order.
         event_id = uuid7_of(head, (rand | number << 50).to_bytes(10, "big"))
-        body = _body(event)
+        body = _canonical({"before": event.before, "after": event.after, "note": event.note})
         salt = salts(16)
         ctx = tx.whose(event)
         actor = ctx.actor
@@ -75,7 +74,7 @@ def write_events(tx: Tx) -> None:
                 "actor_id": actor.id,
                 "actor_name": actor.name,
                 "door": ctx.door,
-                "kind": event.kind.value,
+                "kind": str(event.kind),
                 "target_kind": event.target_kind,
                 "target_id": event.target_id,
                 "correlation_id": ctx.correlation_id,
@@ -86,10 +85,6 @@ def write_events(tx: Tx) -> None:
         values.append({"org_id": org_id, "event_id": event_id, "salt": salt, "body": Ready(body.decode())})
     _EVENTS.many(tx.conn, rows)
     _VALUES.many(tx.conn, values)
-
-
-def _body(event: Event) -> bytes:
-    return _canonical({"before": event.before, "after": event.after, "note": event.note})
 
 
 def _canonical(body: Mapping[str, Any]) -> bytes:

@@ -75,7 +75,11 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     facts = _hopeful(tx, loaded)
     decided = {person_id: tx.book.standing(known) for person_id, known in facts.items()}
     profile = profiles.follow(
-        tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
+        tx,
+        [
+            profiles.Owned(person_id, loaded.rows[person_id], after.owner)
+            for person_id, after in decided.items()
+        ],
     )
     _correct(tx, loaded, facts, decided, profile)
     names = _names(loaded.rows, profile)
@@ -105,6 +109,7 @@ def _outcome(
     after = standing_rows.seated(tx.book, decided) if seated else decided
     has_seat = seated or (row.has_seat and decided.wants_seat)
     return Outcome(
+        PersonId(row.id),
         row,
         before,
         after,

@@ -152,6 +152,7 @@ IN_CREATED = frozenset(
 class Outcome:
     """One settled person. ``profile``: columns of ``people`` that follow the owner's document."""
 
+    person_id: PersonId
     row: Row[Any]
     before: Standing | None
     after: Standing
@@ -159,10 +160,6 @@ class Outcome:
     drawn: Drawn
     profile: dict[str, Any] = field(default_factory=dict)
     regrouped: bool = False
-
-    @property
-    def person_id(self) -> PersonId:
-        return PersonId(self.row.id)
 
     def columns(self) -> dict[str, Any]:
         """What of the person's row differs from what is stored."""
