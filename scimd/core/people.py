@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal, NewType, TypeAlias
+from typing import Any, Final, Literal, NewType, TypeAlias
 
 OrgId = NewType("OrgId", str)
 PersonId = NewType("PersonId", str)
@@ -34,6 +34,8 @@ SessionId = NewType("SessionId", str)
 RoleName = NewType("RoleName", str)
 
 Document: TypeAlias = dict[str, Any]
+#: What a JSON object is an instance of. A dict is looked for first: asking an ABC costs more.
+OBJECT: Final = (dict, Mapping)
 
 
 class Unset:
@@ -108,7 +110,7 @@ def keys_of(document: Mapping[str, Any]) -> Keys:
 
 
 def _employee_number_key(extension: object) -> str | None:
-    number = extension.get("employeeNumber") if isinstance(extension, Mapping) else None
+    number = extension.get("employeeNumber") if isinstance(extension, OBJECT) else None
     return fold(number) if isinstance(number, str) and number.strip() else None
 
 
@@ -118,7 +120,7 @@ def sign_in_address(document: Mapping[str, Any]) -> str | None:
     rows = [
         (row, found)
         for row in emails
-        if isinstance(row, Mapping) and (found := address(row.get("value"))) is not None
+        if isinstance(row, OBJECT) and (found := address(row.get("value"))) is not None
     ]
     primary = (found for row, found in rows if row.get("primary") is True)
     work = (found for row, found in rows if fold(str(row.get("type", ""))) == "work")
@@ -130,7 +132,7 @@ def sign_in_address(document: Mapping[str, Any]) -> str | None:
 def display_name(document: Mapping[str, Any]) -> str:
     """displayName, else name.formatted, else given and family name, else userName."""
     name = document.get("name")
-    name = name if isinstance(name, Mapping) else {}
+    name = name if isinstance(name, OBJECT) else {}
     parts = " ".join(str(part) for part in (name.get("givenName"), name.get("familyName")) if part)
     return str(document.get("displayName") or name.get("formatted") or parts or document["userName"])
 

@@ -371,7 +371,7 @@ def _with_one_key(statement: Statement) -> Statement:
 
 #: SQLite is handed so many rows of an insert at a time: a step, and a handing back of Python's lock, for
 #: all of them. A table has few such texts, which SQLite keeps prepared.
-_ROWS_AT_ONCE: Final = (16, 8, 4, 2)
+_ROWS_AT_ONCE: Final = (16, 8, 7, 6, 5, 4, 3, 2)
 
 
 def _of_several_rows(sql: str, width: int) -> Mapping[int, str]:

@@ -12,7 +12,7 @@ from scimd.core.attributes.common import COMMON
 from scimd.core.attributes.kinds import ResourceKind
 from scimd.core.attributes.rows import Attribute
 from scimd.core.attributes.table import USER
-from scimd.core.people import Document, fold
+from scimd.core.people import OBJECT, Document, fold
 
 _NO_ROWS: Mapping[str, Attribute] = {}
 _DATE_TIME = re.compile(
@@ -52,6 +52,11 @@ def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Doc
             folded[key] = _fold_top(kind, key, value)
         elif type(value) is str and row.folds:
             folded[key] = value.lower() if value.isascii() else fold(value)  # fold, without a call for most
+        elif type(value) is list:
+            parts = row.by_name
+            folded[key] = [
+                _fold_parts(parts, each) if type(each) is dict else _fold_value(row, each) for each in value
+            ]
         else:
             folded[key] = _fold_value(row, value)
     return folded
@@ -59,7 +64,7 @@ def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Doc
 
 def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
     schema = kind.schema_of(key) if ":" in key else None
-    if schema is not None and isinstance(value, Mapping):
+    if schema is not None and isinstance(value, OBJECT):
         return _fold_parts(schema.by_name, value)
     return _fold_value(kind.schema.find(key) or COMMON.find(key), value)
 
@@ -76,7 +81,7 @@ def _fold_value(row: Attribute | None, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]
-    if isinstance(value, dict | Mapping):  # a dict is looked for first: asking an ABC costs more
+    if isinstance(value, OBJECT):
         return _fold_parts(row.by_name if row is not None else _NO_ROWS, value)
     return value
 
@@ -103,7 +108,7 @@ def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
     (RFC 7644 §3.4.2.3).
     """
     name = document.get("name")
-    name = name if isinstance(name, Mapping) else {}
+    name = name if isinstance(name, OBJECT) else {}
     return {
         "display_name_key": _key(document.get("displayName")),
         "family_name_key": _key(name.get("familyName")),
@@ -117,6 +122,8 @@ def _key(value: Any) -> str | None:
 
 
 def _preferred(rows: Any) -> Any:
-    rows = [row for row in rows or () if isinstance(row, Mapping)]
-    chosen = next((row for row in rows if row.get("primary") is True), rows[0] if rows else {})
-    return chosen.get("value")
+    rows = [row for row in rows or () if isinstance(row, OBJECT)]
+    for row in rows:
+        if row.get("primary") is True:
+            return row.get("value")
+    return rows[0].get("value") if rows else None
