@@ -245,7 +245,8 @@ class _Text:
         rows = self._all_bound(many)
         driver: Any = conn.connection.dbapi_connection
         try:
-            if self._several:
+            # No statement is about two organizations: they go row by row.
+            if self._several and len({each.get("org_id") for each in many}) == 1:
                 for size, text in self._several.items():
                     while len(rows) >= size:
                         driver.execute(text, tuple(chain.from_iterable(rows[:size])))
