@@ -19,7 +19,16 @@ from scimd.core.standing import Grant, Standing
 Audience = Literal["audit", "feed"]
 
 
+_FED = frozenset({"person", "grant", "seat", "seats", "invitation", "group", "project", "run", "decision"})
+
+
 class EventKind(StrEnum):
+    #: Everything is in the audit; ``feed`` is published besides.
+    audience: Audience
+
+    def __init__(self, name: str) -> None:
+        self.audience = "feed" if name.partition(".")[0] in _FED else "audit"
+
     PERSON_CREATED = "person.created"
     PERSON_UPDATED = "person.updated"
     PERSON_STATUS_CHANGED = "person.status_changed"
@@ -131,14 +140,6 @@ class EventKind(StrEnum):
     DOMAIN_REMOVED = "domain.removed"
     ADMIN_CREATED = "admin.created"
     MAIL_REFUSED = "mail.refused"
-
-    @property
-    def audience(self) -> Audience:
-        """Everything is in the audit; ``feed`` is published besides."""
-        return "feed" if self.value.partition(".")[0] in _FED else "audit"
-
-
-_FED = frozenset({"person", "grant", "seat", "seats", "invitation", "group", "project", "run", "decision"})
 
 
 @dataclass(frozen=True, slots=True)

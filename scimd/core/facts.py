@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
-from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
+from scimd.core.people import GroupId, ProjectId, RoleName, SourceId
 from scimd.core.roles import Effect, EffectKind, OrgRole, ValueAttribute
 
 SourceState = Literal["shadow", "staged", "active", "paused"]
@@ -80,9 +80,8 @@ class Reinstatement:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that is known of one person. Order of the tuples carries no meaning."""
+    """Everything that is known of one person, but for who it is. Order of the tuples carries no meaning."""
 
-    person_id: PersonId
     service_account: bool = False
     has_address: bool = True
     assertions: tuple[AssertionFact, ...] = ()

@@ -14,7 +14,8 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NewType, TypeAlias
+from itertools import chain
+from typing import Any, Final, Literal, NewType, TypeAlias
 
 OrgId = NewType("OrgId", str)
 PersonId = NewType("PersonId", str)
@@ -33,6 +34,8 @@ SessionId = NewType("SessionId", str)
 RoleName = NewType("RoleName", str)
 
 Document: TypeAlias = dict[str, Any]
+#: What a JSON object is an instance of. A dict is looked for first: asking an ABC costs more.
+OBJECT: Final = (dict, Mapping)
 
 
 class Unset:
@@ -107,25 +110,29 @@ def keys_of(document: Mapping[str, Any]) -> Keys:
 
 
 def _employee_number_key(extension: object) -> str | None:
-    number = extension.get("employeeNumber") if isinstance(extension, Mapping) else None
+    number = extension.get("employeeNumber") if isinstance(extension, OBJECT) else None
     return fold(number) if isinstance(number, str) and number.strip() else None
 
 
 def sign_in_address(document: Mapping[str, Any]) -> str | None:
     """See keys_of."""
     emails: Sequence[Any] = document.get("emails") or ()
-    rows = [row for row in emails if isinstance(row, Mapping) and address(row.get("value"))]
-    primary = [row for row in rows if row.get("primary") is True]
-    work = [row for row in rows if fold(str(row.get("type", ""))) == "work"]
-    for row in (*primary, *work, *rows):
-        return address(row["value"])
+    rows = [
+        (row, found)
+        for row in emails
+        if isinstance(row, OBJECT) and (found := address(row.get("value"))) is not None
+    ]
+    primary = (found for row, found in rows if row.get("primary") is True)
+    work = (found for row, found in rows if fold(str(row.get("type", ""))) == "work")
+    for found in chain(primary, work, (found for _, found in rows)):
+        return found
     return address(document.get("userName"))
 
 
 def display_name(document: Mapping[str, Any]) -> str:
     """displayName, else name.formatted, else given and family name, else userName."""
     name = document.get("name")
-    name = name if isinstance(name, Mapping) else {}
+    name = name if isinstance(name, OBJECT) else {}
     parts = " ".join(str(part) for part in (name.get("givenName"), name.get("familyName")) if part)
     return str(document.get("displayName") or name.get("formatted") or parts or document["userName"])
 

@@ -97,9 +97,8 @@ UserRow: TypeAlias = tuple[bytes, bytes, int, str | None]
 def pack(document: Mapping[str, Any], kind: ResourceKind = USER) -> bytes:
     """A document as the bytes that are stored: ``schemas`` first, without what a read adds."""
     used = [extension.id for extension in kind.extensions if extension.id in document]
-    ready = {"schemas": [kind.schema.id, *used]}
-    ready.update((key, value) for key, value in document.items() if key not in _ADDED)
-    return orjson.dumps(ready)
+    rest = {key: value for key, value in document.items() if key not in _ADDED}
+    return orjson.dumps({"schemas": [kind.schema.id, *used], **rest})
 
 
 def unpack(stored: bytes) -> Document:

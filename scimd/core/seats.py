@@ -69,6 +69,12 @@ def free_seats(pool: Pool, freed: int = 0) -> int | None:
     return None if pool.limit is None else max(0, pool.limit - pool.used + freed)
 
 
+def fits(pool: Pool, wanted: int, freed: int = 0) -> bool:
+    """Whether everybody who wants a seat gets one, where nobody waits: then no order has to be found."""
+    free = free_seats(pool, freed)
+    return free is None or wanted <= free
+
+
 def give(pool: Pool, freed: int, claims: Sequence[Claim], waiting: Sequence[Waiter]) -> Allotment:
     """Give out what is free, in the fair order.
 

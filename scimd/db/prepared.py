@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import orjson
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Connection,
     Dialect,
@@ -178,22 +180,24 @@ class Rewriting:
     ``where`` finds one row by its key, with required ``bindparam``s.
     """
 
-    __slots__ = ("_statements", "_table", "_where", "columns")
+    __slots__ = ("_named", "_statements", "_table", "_where", "columns")
 
     def __init__(self, table: Table, where: ColumnElement[bool], columns: Sequence[str]) -> None:
         """``columns``: those that may be set."""
         self._table, self._where, self.columns = table, where, tuple(columns)
+        self._named = {name: f"_{name}" for name in columns}
         self._statements: dict[tuple[str, ...], Prepared] = {}
 
     def many(self, conn: Connection, many: Iterable[tuple[Parameters, Parameters]]) -> None:
         """Each row by its key and its new values; nothing for one without."""
         by_columns: dict[tuple[str, ...], list[Parameters]] = {}
+        named = self._named
         for key, values in many:
             if values:
-                named = {f"_{name}": value for name, value in values.items()}
-                by_columns.setdefault(tuple(sorted(values)), []).append({**key, **named})
+                row = {**key, **{named[name]: value for name, value in values.items()}}
+                by_columns.setdefault(tuple(values), []).append(row)
         for names, rows in by_columns.items():
-            self.setting(names).many(conn, rows)
+            self.setting(tuple(sorted(names))).many(conn, rows)
 
     def setting(self, names: tuple[str, ...]) -> Prepared:
         """The statement that sets these columns, each from the parameter of its name with ``_`` before."""
@@ -239,8 +243,8 @@ class _Text:
     """
 
     __slots__ = (
-        "_as_given", "_convert", "_dialect", "_fixed", "_given", "_keys", "_row", "_values", "for_one", "sql",
-        "types",
+        "_as_given", "_convert", "_dialect", "_fixed", "_given", "_keys", "_row", "_several", "_values",
+        "for_one", "sql", "types",
     )  # fmt: skip
 
     def __init__(
@@ -271,6 +275,7 @@ class _Text:
         self._keys = lists.pop() if len(lists) == 1 else None
         several = not one and self._keys is not None
         self.for_one = type(self)(statement, dialect, columns, one=True) if several else None
+        self._several = _of_several_rows(self.sql, len(names)) if columns else {}
 
     def fit(self, parameters: Parameters) -> _Text:
         """This text, or the one for a single key."""
@@ -288,13 +293,19 @@ class _Text:
         self._executed(conn, parameters)
 
     def post_many(self, conn: Connection, many: Sequence[Parameters]) -> None:
-        cursor = conn.connection.cursor()
+        rows = self._all_bound(many)
+        driver: Any = conn.connection.dbapi_connection
         try:
-            cursor.executemany(self.sql, [self.bound(each) for each in many])
+            # No statement is about two organizations: they go row by row.
+            if self._several and len({each.get("org_id") for each in many}) == 1:
+                for size, text in self._several.items():
+                    while len(rows) >= size:
+                        driver.execute(text, tuple(chain.from_iterable(rows[:size])))
+                        rows = rows[size:]
+            if rows:
+                driver.executemany(self.sql, rows)
         except self._dialect.loaded_dbapi.Error as exc:
             raise told(self.sql, exc, self._dialect) from exc
-        finally:
-            cursor.close()
 
     def _executed(self, conn: Connection, parameters: Parameters) -> Any:
         driver = conn.connection.dbapi_connection
@@ -314,6 +325,14 @@ class _Text:
                 values[n] = convert(values[n])
             rows.append(make(values))
         return rows
+
+    def _all_bound(self, many: Sequence[Parameters]) -> list[Sequence[Any]]:
+        """``bound`` of each, column by column: so hardly any of it is Python."""
+        rows = [self._values({**self._fixed, **each}) for each in many] if self._fixed else None
+        columns = list(zip(*(map(self._values, many) if rows is None else rows), strict=True))
+        for n, convert in self._given:
+            columns[n] = tuple(map(convert, columns[n]))
+        return list(zip(*columns, strict=True))
 
     def bound(self, parameters: Parameters) -> Sequence[Any]:
         if self._as_given:
@@ -404,6 +423,25 @@ def _with_one_key(statement: Statement) -> Statement:
     return cast(Statement, replacement_traverse(statement, {}, plain))
 
 
+#: SQLite is handed so many rows of an insert at a time: a step, and a handing back of Python's lock, for
+#: all of them. A table has few such texts, which SQLite keeps prepared.
+_ROWS_AT_ONCE: Final = (16, 8, 7, 6, 5, 4, 3, 2)
+
+
+def _of_several_rows(sql: str, width: int) -> Mapping[int, str]:
+    """An insert's text for several rows, by their number; nothing for what is more than a plain insert.
+
+    OR FAIL: a row that is refused leaves those before it, as it does where each is a statement of its own;
+    whoever fails is rolled back whole. To take them back SQLite would copy each page before it is changed.
+    """
+    row = f"({', '.join('?' * width)})"
+    head, _, tail = sql.partition(" VALUES ")
+    if tail != row or not head.startswith("INSERT INTO "):
+        return {}
+    head = head.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
+    return {size: f"{head} VALUES {', '.join([row] * size)}" for size in _ROWS_AT_ONCE}
+
+
 def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
     """A mapping's values of these names, in order."""
     if len(names) > 1:
@@ -411,7 +449,13 @@ def _getter(names: list[str]) -> Callable[[Parameters], Sequence[Any]]:
     return lambda parameters: [parameters[name] for name in names]
 
 
+#: SQLAlchemy's own conversion calls Python for each; and the driver looks for an adapter of a bool.
+_FLAGS: Final[Mapping[Any, int | None]] = {None: None, False: 0, True: 1}
+
+
 def _of_parameter(type_: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    if isinstance(type_, Boolean) and dialect.name == "sqlite":
+        return _FLAGS.__getitem__
     return type_.dialect_impl(dialect).bind_processor(dialect)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 from sqlalchemy import JSON, Dialect, Insert, Text, bindparam, cast, func, literal_column
 
+from scimd.db.types import Ready
+
 #: A parameter of so many rows stays small beside what else a transaction holds.
 _AT_ONCE = 500
 #: Names of columns are a subclass of str, which JSON's keys may be only with this.
@@ -43,8 +45,10 @@ def value_of(rows: Sequence[Mapping[str, Any]]) -> str:
         raise psycopg.DataError(str(exc)) from exc
 
 
-def _text(value: Any) -> str:
-    """What JSON has no form for, as PostgreSQL reads it from text."""
+def _text(value: Any) -> str | orjson.Fragment:
+    """What JSON has no form for, as PostgreSQL reads it from text; and what is JSON already."""
+    if isinstance(value, Ready):
+        return orjson.Fragment(value.text)
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a stored time needs a time zone")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Dialect, LargeBinary, String, Text
@@ -31,7 +30,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     # Not process_bind_param: its wrappers cost more than the conversion, at every time in every row.
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
-        return _aware if dialect.name == "postgresql" else _text_of
+        return _aware if dialect.name == "postgresql" else _TEXTS.__getitem__
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         return _in_utc if dialect.name == "postgresql" else _moment_of
@@ -43,14 +42,6 @@ def _aware(value: datetime | None) -> datetime | None:
     return value
 
 
-def _text_of(value: datetime | None) -> str | None:
-    if value is None:
-        return None
-    if value.tzinfo is None:
-        raise ValueError("a stored time needs a time zone")
-    return utc_text(value)
-
-
 def _in_utc(value: datetime | None) -> datetime | None:
     return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
@@ -59,10 +50,28 @@ def _moment_of(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-@lru_cache(maxsize=512)  # a transaction writes one moment into thousands of cells
 def utc_text(moment: datetime) -> str:
     """The text of a moment in SQLite; always 27 characters."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+class _Texts(dict[datetime | None, str | None]):
+    """Moments as text, by the moment: a transaction writes one of them into thousands of cells."""
+
+    _AT_MOST: Final = 512
+
+    def __missing__(self, moment: datetime | None) -> str | None:
+        if moment is None:
+            return None
+        if moment.tzinfo is None:  # equal to none that has a zone, and so never found above
+            raise ValueError("a stored time needs a time zone")
+        if len(self) >= self._AT_MOST:
+            self.clear()
+        text = self[moment] = utc_text(moment)
+        return text
+
+
+_TEXTS: Final = _Texts()
 
 
 class _Jsonb(UserDefinedType[Any]):
@@ -82,7 +91,18 @@ class _Jsonb(UserDefinedType[Any]):
         return _json_text
 
 
+class Ready:
+    """A JSON document that is text already, to be stored as it is."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 def _json_text(value: Any) -> str | None:
+    if type(value) is Ready:
+        return value.text
     return None if value is None else orjson.dumps(value).decode()
 
 

@@ -33,8 +33,8 @@ from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import event_values, events, leases, organizations, published
-from scimd.db.types import utc_text
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.db.types import Ready, utc_text
+from scimd.org.tx import Actor, Context, Door, Tx, uuid7_head, uuid7_of
 
 _BATCH = 1000
 _PAUSE_S = 0.05
@@ -54,44 +54,47 @@ def write_events(tx: Tx) -> None:
     """Write the events that the transaction owes, in the order in which they were recorded."""
     if not tx.events:
         return
-    base = tx.chance.bytes(10)
+    org_id, now, salts = tx.org_id, tx.now, tx.chance.bytes
+    rand = int.from_bytes(salts(10), "big") & (1 << 50) - 1
+    head = uuid7_head(now)
     rows, values = [], []
     for number, event in enumerate(tx.events):
-        event_id = _event_id(tx.now, base, number)
-        body = {"before": event.before, "after": event.after, "note": event.note}
-        salt = tx.chance.bytes(16)
+        # The random part begins with the number: ids of one transaction are in order.
+        event_id = uuid7_of(head, (rand | number << 50).to_bytes(10, "big"))
+        body = _canonical({"before": event.before, "after": event.after, "note": event.note})
+        salt = salts(16)
         ctx = tx.whose(event)
+        actor = ctx.actor
         rows.append(
             {
-                "org_id": tx.org_id,
+                "org_id": org_id,
                 "id": event_id,
-                "at": tx.now,
-                "actor_kind": ctx.actor.kind,
-                "actor_id": ctx.actor.id,
-                "actor_name": ctx.actor.name,
+                "at": now,
+                "actor_kind": actor.kind,
+                "actor_id": actor.id,
+                "actor_name": actor.name,
                 "door": ctx.door,
-                "kind": event.kind.value,
+                "kind": str(event.kind),
                 "target_kind": event.target_kind,
                 "target_id": event.target_id,
                 "correlation_id": ctx.correlation_id,
                 "audience": event.kind.audience,
-                "digest": digest(salt, body),
+                "digest": hashlib.sha256(salt + body).digest(),
             }
         )
-        values.append({"org_id": tx.org_id, "event_id": event_id, "salt": salt, "body": body})
+        values.append({"org_id": org_id, "event_id": event_id, "salt": salt, "body": Ready(body.decode())})
     _EVENTS.many(tx.conn, rows)
     _VALUES.many(tx.conn, values)
 
 
-def _event_id(now: datetime, random: bytes, number: int) -> str:
-    """A UUIDv7 whose random part begins with the number: ids of one transaction are in order."""
-    rand = int.from_bytes(random, "big") & (1 << 50) - 1 | number << 50
-    return uuid7(now, rand.to_bytes(10, "big"))
+def _canonical(body: Mapping[str, Any]) -> bytes:
+    """JSON with its keys sorted and no white space: the digest is of these very bytes."""
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def digest(salt: bytes, body: Mapping[str, Any]) -> bytes:
-    """SHA-256 over the salt and the values as canonical JSON (keys sorted, no white space)."""
-    return hashlib.sha256(salt + orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+    """SHA-256 over the salt and the values as canonical JSON."""
+    return hashlib.sha256(salt + _canonical(body)).digest()
 
 
 # ------------------------------------------------------------------------------ the chain

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import BindParameter, Connection, Row, Select, bindparam, select
 from sqlalchemy.sql import ColumnElement
@@ -173,7 +173,7 @@ def _inactive_since(
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is there that an entry could meet. Mostly nothing, and then nothing is loaded."""
+    """What is there that an entry, or any of several, could meet: mostly nothing, and nothing is loaded."""
 
     #: The source asserts, or asserted, its external id or userName.
     near: bool = True
@@ -185,7 +185,10 @@ class Survey:
     awaited: bool = True
 
 
-def _survey() -> Prepared:
+_Meets: TypeAlias = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
+
+
+def _survey(meets: _Meets) -> Prepared:
     asserted, person, member = assertions.c, people.c, group_members.c
     org_id: BindParameter[str] = bindparam("org_id")
     source_id: BindParameter[str] = bindparam("source_id")
@@ -197,33 +200,43 @@ def _survey() -> Prepared:
     def there(column: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[bool]:
         return select(column).where(*where).exists()
 
-    by_external_id = there(asserted.state, in_source, asserted.external_id == bindparam("external_id"))
-    by_user_name = there(asserted.state, in_source, asserted.user_name_key == bindparam("user_name_key"))
+    by_external_id = there(asserted.state, in_source, meets(asserted.external_id, "external_id"))
+    by_user_name = there(asserted.state, in_source, meets(asserted.user_name_key, "user_name_key"))
     looks: Select[Any] = select().add_columns(
         (by_external_id | by_user_name).label("near"),
-        there(person.id, living, person.sign_in_key == bindparam("sign_in_key")).label("address_held"),
-        there(person.id, living, person.local_user_name == bindparam("local_name")).label("name_held"),
-        there(member.group_id, waits, member.member_key == bindparam("external_id")).label("awaited"),
+        there(person.id, living, meets(person.sign_in_key, "sign_in_key")).label("address_held"),
+        there(person.id, living, meets(person.local_user_name, "local_name")).label("name_held"),
+        there(member.group_id, waits, meets(member.member_key, "external_id")).label("awaited"),
     )
     return Prepared(looks)
 
 
-_SURVEY = _survey()
+_SURVEY = _survey(lambda column, name: column == bindparam(name))
+_SURVEY_ALL = _survey(one_of)
 
 
-def survey(conn: Connection, org_id: OrgId, source_id: SourceId, keys: Keys, local_name: str) -> Survey:
-    """One statement in place of five, for an entry that most likely is new."""
-    row = _SURVEY.first(
-        conn,
-        {
-            "org_id": org_id,
-            "source_id": source_id,
+def survey(
+    conn: Connection, org_id: OrgId, source_id: SourceId, entries: Sequence[Keys], local_names: Sequence[str]
+) -> Survey:
+    """One statement in place of five, for entries that most likely are new: what any of them could meet."""
+    of_source = {"org_id": org_id, "source_id": source_id}
+    if len(entries) == 1:
+        (keys,) = entries
+        found = {
             "external_id": keys.external_id,
             "user_name_key": keys.user_name_key,
             "sign_in_key": keys.sign_in_key,
-            "local_name": local_name,
-        },
-    )
+            "local_name": local_names[0],
+        }
+        row = _SURVEY.first(conn, of_source | found)
+    else:
+        every = {
+            "external_id": [keys.external_id for keys in entries if keys.external_id is not None],
+            "user_name_key": [keys.user_name_key for keys in entries],
+            "sign_in_key": [keys.sign_in_key for keys in entries if keys.sign_in_key is not None],
+            "local_name": local_names,
+        }
+        row = _SURVEY_ALL.first(conn, of_source | every)
     return Survey(bool(row.near), bool(row.address_held), bool(row.name_held), bool(row.awaited))
 
 

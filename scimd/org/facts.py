@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -117,9 +117,11 @@ def gather(
     invited, pending = _invitations(conn, org_id, ids)
     member = memberships(conn, org_id, ids) if ids else {}
     held, waits = _slots(conn, book, ids)
+    alike: dict[Any, Facts] = {}
     facts = {
-        person_id: Facts(
-            person_id=person_id,
+        person_id: _newcomer(new[person_id], valued.get(person_id, ()), alike)
+        if person_id in new and person_id in blank
+        else Facts(
             service_account=row.kind == "service",
             has_address=row.sign_in_address is not None,
             assertions=tuple(asserted.get(person_id, ())),
@@ -140,6 +142,20 @@ def gather(
         for person_id, row in found.items()
     }
     return Loaded(found, open_grants, facts, pending, waits)
+
+
+def _newcomer(new: Newcomer, valued: Sequence[ValueFact], alike: dict[Any, Facts]) -> Facts:
+    """Of somebody of whom nothing else is there yet; one for all of whom the same is said."""
+    key = (new.asserted.source_id, new.asserted.active, new.columns["approved"], *valued)
+    found = alike.get(key)
+    if found is None:
+        found = alike[key] = Facts(
+            has_address=False,
+            assertions=(new.asserted,),
+            values=tuple(valued),
+            approved=new.columns["approved"],
+        )
+    return found
 
 
 _Things: TypeAlias = Mapping[PersonId, frozenset[Thing]]

@@ -25,7 +25,7 @@ class AssertUser:
     ``person_id``: whose assertion of this source it is; one is made where they have none. None: the
     rules of matching say. ``link``: an admin's or a plan's word that the person is the one, so that
     no rule is asked. ``digest``, ``entry_name`` and ``run_id`` are the sync's own notes. ``place``
-    orders newcomers of one call for seats.
+    orders newcomers of one call for seats. ``before``: the stored document, where the caller has read it.
     """
 
     document: Document
@@ -36,6 +36,7 @@ class AssertUser:
     entry_name: str | None = None
     run_id: RunId | None = None
     place: str = ""
+    before: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,9 @@ class Work:
     outcome: RecordOutcome = "created"
     #: On return: whether everything comes back.
     keeps: bool = True
-    #: This source's stored assertion of the person, in whatever state.
+    #: This source's stored assertion of the person, in whatever state; and whether it counted.
     old: Row[Any] | None = None
+    was_live: bool = False
     refusal: Refusal | None = None
     decision_id: DecisionId | None = None
     #: The local user name to begin with, and what one look found near; for an entry that is most likely new.
@@ -72,9 +74,10 @@ class Work:
     def entry(self) -> Entry:
         return Entry(self.keys, self.person_id)
 
-    @property
-    def was_live(self) -> bool:
-        return self.old is not None and self.old.state == "live" and self.old.deleted_at is None
+    def met(self, old: Row[Any] | None) -> None:
+        """``old``: what this source asserts of them, or did."""
+        self.old = old
+        self.was_live = old is not None and old.state == "live" and old.deleted_at is None
 
     @property
     def id(self) -> PersonId:

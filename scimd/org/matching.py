@@ -45,11 +45,14 @@ def find_people(
     found = Near()
     unknown = [row for row in rows if row.person_id is None]
     if unknown:
-        if fresh and len(rows) == 1:
-            _look_first(tx, source, rows[0])
+        if fresh and len(unknown) == len(rows):
+            _look_first(tx, source, rows)
         if not all(row.survey and not row.survey.near for row in rows):
             found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
-        _identify(tx, source, unknown, found, fresh=fresh)
+        if _are_new(tx, source, unknown):
+            tx.free_addresses.update(row.keys.sign_in_key for row in unknown if row.keys.sign_in_key)
+        else:
+            _identify(tx, source, unknown, found, fresh=fresh)
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
     if known:
@@ -61,9 +64,20 @@ def find_people(
     return found
 
 
-def _look_first(tx: Tx, source: SourceBook, row: Work) -> None:
-    row.local_name = local_user_name(row.keys.user_name, frozenset())
-    row.survey = candidates.survey(tx.conn, tx.org_id, source.id, row.keys, row.local_name)
+def _look_first(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
+    for row in rows:
+        row.local_name = local_user_name(row.keys.user_name, frozenset())
+    entries, local_names = [row.keys for row in rows], [row.local_name for row in rows]
+    survey = candidates.survey(tx.conn, tx.org_id, source.id, entries, local_names)
+    for row in rows:
+        row.survey = survey
+
+
+def _are_new(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> bool:
+    """Whether nobody could be the person of any of them, as the one look said."""
+    if source.has_links or (source.join and len(tx.book.sources) > 1):
+        return False
+    return all(row.survey and not (row.survey.near or row.survey.address_held) for row in rows)
 
 
 def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, fresh: bool) -> None:
@@ -261,7 +275,7 @@ def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
             continue
         old = found.by_person.get(row.id)
         matched = row.wish.person_id is None
-        row.old = old
+        row.met(old)
         if matched and row.outcome == "updated" and not row.was_live:
             raise LostRace  # they went while we looked
         if not matched:

@@ -18,6 +18,7 @@ from scimd.core.people import PersonId
 from scimd.core.standing import AssertionFact
 from scimd.db.prepared import Prepared
 from scimd.db.tables import people
+from scimd.db.types import Ready
 
 _INSERT = Prepared(people.insert())
 _Row: Any = namedtuple("Row", [column.key for column in people.c])  # type: ignore[misc]
@@ -27,6 +28,7 @@ _NARROWEST: Mapping[str, Any] = {
     "causes": [],
     "primary_role": "user",
     "roles": ["user"],
+    "profile": {},
     "rules_version": 0,
 }
 
@@ -41,6 +43,13 @@ def _default(column: Column[Any]) -> Any:
 
 
 _EMPTY: Mapping[str, Any] = {**{str(column.key): _default(column) for column in people.c}, **_NARROWEST}
+_PLACES: Mapping[str, int] = {str(column.key): n for n, column in enumerate(people.c)}
+_BLANK = [_EMPTY[name] for name in _PLACES]
+#: The same to be written: what is JSON is text already.
+_STORED: Mapping[str, Any] = {
+    name: Ready(orjson.dumps(value).decode()) if isinstance(value, list | dict) else value
+    for name, value in _EMPTY.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,10 @@ class Newcomer:
     @property
     def row(self) -> Any:
         """As ``select(people)`` would give it."""
-        return _Row(**{**_EMPTY, **self.columns})
+        values = _BLANK.copy()
+        for name, value in self.columns.items():
+            values[_PLACES[name]] = value
+        return _Row._make(values)
 
 
 @dataclass(slots=True)
@@ -65,7 +77,7 @@ class Newcomers:
     def write(self, conn: Connection, settled: Iterable[tuple[PersonId, Mapping[str, Any]]]) -> None:
         """Write these, with the columns that settling found."""
         _INSERT.many(
-            conn, [{**_EMPTY, **self.waiting.pop(each).columns, **columns} for each, columns in settled]
+            conn, [{**_STORED, **self.waiting.pop(each).columns, **columns} for each, columns in settled]
         )
 
     def write_unsettled(self, conn: Connection) -> None:

@@ -142,12 +142,19 @@ def _change(tx: Tx, wishes: Sequence[_Change]) -> list[Outcome[Made]]:
 
 
 def _changed(tx: Tx, wish: _Change, users: ResourceKind, stored: Row[Any] | None) -> AssertUser:
-    new = wish.change(_present(tx, wish.person_id, wish.if_match, stored), users)
+    present = _present(tx, wish.person_id, wish.if_match, stored)
+    new = wish.change(present, users)
     # The sync's own notes stay.
     kept = (stored.digest, stored.entry_name, stored.seen_run_id) if stored else (None, None, None)
     digest, entry_name, run_id = kept
     return AssertUser(
-        new, new.get("externalId"), wish.person_id, digest=digest, entry_name=entry_name, run_id=run_id
+        new,
+        new.get("externalId"),
+        wish.person_id,
+        digest=digest,
+        entry_name=entry_name,
+        run_id=run_id,
+        before=present,
     )
 
 

@@ -7,8 +7,7 @@ has none, and an item to decide says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, select
 
@@ -23,16 +22,12 @@ from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
+class Owned(NamedTuple):
     """A person, their row as stored, and the source that owns them now."""
 
+    person_id: PersonId
     row: Row[Any]
     owner: SourceId | None
-
-    @property
-    def person_id(self) -> PersonId:
-        return PersonId(self.row.id)
 
 
 def follow(tx: Tx, many: Iterable[Owned]) -> dict[PersonId, dict[str, Any]]:
@@ -101,6 +96,9 @@ _HOLDERS = Prepared(
 
 def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
     wanted = {owned.person_id: keys.sign_in_key for owned, keys in documents}
+    keys = [key for key in wanted.values() if key is not None]
+    if len(set(keys)) == len(keys) and tx.free_addresses.issuperset(keys):
+        return set()  # each has one of their own, which nobody held
     moving = [
         person_id
         for person_id, owned in ((owned.person_id, owned) for owned, _ in documents)

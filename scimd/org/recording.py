@@ -81,6 +81,10 @@ def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
     """Refuse who wants a userName or an external id that another entry keeps."""
     if len(work) == 1 and all(held.person_id == work[0].id for held in found.by_person.values()):
         return  # nobody else is near
+    if not found.by_person and _differ(work):
+        return  # nobody is near, and none of them another
+    if all(_keeps_names(row) for row in work):
+        return  # each has its own already
     by_id = {row.id: row for row in work}
     while True:
         taken = _lose(
@@ -102,6 +106,21 @@ def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
             name = "userName" if person_id in taken else "externalId"
             value = row.keys.user_name if person_id in taken else str(row.keys.external_id)
             row.refuse(NotUnique(name, value))
+
+
+def _keeps_names(row: Work) -> bool:
+    old, keys = row.old, row.keys
+    return bool(
+        old is not None
+        and row.was_live
+        and (old.user_name_key, old.external_id) == (keys.user_name_key, keys.external_id)
+    )
+
+
+def _differ(work: Sequence[Work]) -> bool:
+    external_ids = [row.keys.external_id for row in work if row.keys.external_id is not None]
+    user_names = {row.keys.user_name_key for row in work}
+    return len(set(external_ids)) == len(external_ids) and len(user_names) == len(work)
 
 
 def _holds(row: Any) -> bool:
@@ -154,9 +173,8 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
 
 def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     """Their rows are written when they are settled; see ``newcomers``."""
-    if all(row.survey and not row.survey.name_held for row in rows):
-        local = [row.local_name for row in rows]
-    else:
+    local = [row.local_name for row in rows if row.survey and not row.survey.name_held]
+    if len(set(local)) < len(rows):
         local = names.local_names(tx, [row.keys.user_name for row in rows])
     for row, name in zip(rows, local, strict=True):
         columns = {
@@ -166,7 +184,6 @@ def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             "local_user_name": name,
             "display_name": row.keys.display_name,
             "approved": not tx.book.rules.approval_required or arrivals.approved(tx, source, row.keys),
-            "profile": {},
             "created_by": f"source {source.name}",
             "created_at": tx.now,
             "changed_at": tx.now,
@@ -389,7 +406,7 @@ def _event(source: SourceBook, row: Work) -> Event:
     before: dict[str, Any] = {}
     after: dict[str, Any] = {"source": source.name}
     if row.outcome == "updated" and row.old is not None:
-        old, new = unpack(row.old.document), row.wish.document
+        old, new = row.wish.before or unpack(row.old.document), row.wish.document
         moved = [key for key in {**old, **new} if old.get(key) != new.get(key)]
         before = {key: old.get(key) for key in moved}
         after |= {key: new.get(key) for key in moved}

@@ -8,8 +8,7 @@ generation first, so that nothing that decides access is taken from a stale book
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -45,7 +44,6 @@ from scimd.db.tables import (
 
 _ORGANIZATIONS_KEPT = 1000
 _DECISIONS_KEPT = 1000
-_ALL_BUT_WHO = attrgetter(*(each.name for each in fields(Facts) if each.name != "person_id"))
 _ORGANIZATION = Prepared(select(organizations).where(organizations.c.id == bindparam("org_id")))
 #: By attribute and folded value: the value as the rule spells it, and what it gives.
 ValueEffects: TypeAlias = Mapping[tuple[ValueAttribute, str], tuple[str, tuple[Effect, ...]]]
@@ -82,16 +80,18 @@ class RuleBook:
     seats_on_scim: Policy
     get_more_seats_url: str | None
     #: What followed from which facts under these rules: newcomers of one source are all alike.
-    decided: dict[Any, Standing] = field(default_factory=dict, repr=False, compare=False)
+    decided: dict[Facts, Standing] = field(default_factory=dict, repr=False, compare=False)
+    #: What is written of such standings, by which and of whom (``org.standing_rows``); it holds them.
+    drawn: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def standing(self, facts: Facts) -> Standing:
         """``core.standing``, which is pure and asks not who it is: worked out once for equal facts."""
-        alike = _ALL_BUT_WHO(facts)
-        found = self.decided.get(alike)
+        found = self.decided.get(facts)
         if found is None:
             if len(self.decided) >= _DECISIONS_KEPT:
                 self.decided.clear()
-            found = self.decided[alike] = standing(facts, self.rules)
+                self.drawn.clear()
+            found = self.decided[facts] = standing(facts, self.rules)
         return found
 
     def source(self, source_id: SourceId | None) -> SourceBook:
@@ -179,7 +179,7 @@ def with_source(book: RuleBook, source: SourceBook) -> RuleBook:
     """The book as it would be if the source were this."""
     found = {**book.sources, source.id: source}
     return replace(
-        book, rules=replace(book.rules, admin_rules=_admin_rules(found)), sources=found, decided={}
+        book, rules=replace(book.rules, admin_rules=_admin_rules(found)), sources=found, decided={}, drawn={}
     )
 
 

@@ -62,6 +62,10 @@ def allot(
     pool = _lock(tx)
     _forget(tx, content)
     queue = _longest_waiting(tx, pool, len(freed))
+    if not queue and seats.fits(pool, len(wanting), len(freed)):
+        _write(tx, pool, pool.used - len(freed) + len(wanting))
+        _forget(tx, wanting)
+        return Seats(frozenset(wanting))
     allotment = seats.give(pool, len(freed), _claims(tx, wanting), queue)
     if allotment.refused:
         _refuse(tx, pool, allotment.refused[0], wanting)

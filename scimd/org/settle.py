@@ -14,7 +14,7 @@ from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
-from scimd.core.standing import CauseKind, Facts, Grant, Standing, Status
+from scimd.core.standing import Facts, Grant, Standing, Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, sources
@@ -75,7 +75,11 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     facts = _hopeful(tx, loaded)
     decided = {person_id: tx.book.standing(known) for person_id, known in facts.items()}
     profile = profiles.follow(
-        tx, [profiles.Owned(loaded.rows[person_id], after.owner) for person_id, after in decided.items()]
+        tx,
+        [
+            profiles.Owned(person_id, loaded.rows[person_id], after.owner)
+            for person_id, after in decided.items()
+        ],
     )
     _correct(tx, loaded, facts, decided, profile)
     names = _names(loaded.rows, profile)
@@ -87,18 +91,33 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
     admins.protect(tx, loaded.rows, before, decided)
     seated = _seats(tx, loaded.rows, decided, names)
     outcomes = [
-        Outcome(
-            row=row,
-            before=before[person_id],
-            after=_with_seat(decided[person_id]) if person_id in seated else decided[person_id],
-            has_seat=person_id in seated or (row.has_seat and decided[person_id].wants_seat),
-            profile=profile.get(person_id, {}),
-            regrouped=person_id in tx.regrouped,
-        )
+        _outcome(tx, row, before[person_id], decided[person_id], person_id in seated, profile)
         for person_id, row in loaded.rows.items()
     ]
     standing_rows.write(tx, [(outcome, loaded.grants.get(outcome.person_id, ())) for outcome in outcomes])
     _tell(tx, outcomes, loaded)
+
+
+def _outcome(
+    tx: Tx,
+    row: Row[Any],
+    before: Standing | None,
+    decided: Standing,
+    seated: bool,
+    profile: Mapping[PersonId, dict[str, Any]],
+) -> Outcome:
+    after = standing_rows.seated(tx.book, decided) if seated else decided
+    has_seat = seated or (row.has_seat and decided.wants_seat)
+    return Outcome(
+        PersonId(row.id),
+        row,
+        before,
+        after,
+        has_seat,
+        standing_rows.drawn(tx.book, after, has_seat),
+        profile.get(PersonId(row.id), {}),
+        row.id in tx.regrouped,
+    )
 
 
 def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
@@ -123,12 +142,15 @@ def _hopeful(tx: Tx, loaded: Loaded) -> dict[PersonId, Facts]:
     turns out otherwise (another holds it, or another source owns the person) they are decided anew.
     """
     hopeful = {person_id for (person_id, _), keys in tx.profiles.items() if keys.sign_in_key}
-    return {
-        person_id: replace(facts, has_address=True)
-        if person_id in hopeful and not facts.has_address
-        else facts
-        for person_id, facts in loaded.facts.items()
-    }
+    found = dict(loaded.facts)
+    alike: dict[int, Facts] = {}  # newcomers have theirs in common
+    for person_id, facts in loaded.facts.items():
+        if person_id in hopeful and not facts.has_address:
+            with_address = alike.get(id(facts))
+            if with_address is None:
+                with_address = alike[id(facts)] = replace(facts, has_address=True)
+            found[person_id] = with_address
+    return found
 
 
 def _correct(
@@ -196,21 +218,12 @@ def _seats(
     return given.seated
 
 
-def _with_seat(decided: Standing) -> Standing:
-    """The standing of the same facts with a seat held."""
-    causes = tuple(cause for cause in decided.causes if cause.kind is not CauseKind.WAITING_FOR_SEAT)
-    return replace(decided, status=decided.status_with_seat, causes=causes)
-
-
 # ------------------------------------------------------------------------------ telling
 
 
 #: What brings somebody in, and says all that settling makes of them: each comes in by one event and
 #: their grants.
 _BRINGS_IN = frozenset({EventKind.PERSON_CREATED, EventKind.ADMIN_CREATED})
-_IN_CREATED = frozenset(
-    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
-)
 
 
 def _come_in(tx: Tx, rows: Mapping[PersonId, Row[Any]]) -> frozenset[str]:
@@ -224,9 +237,13 @@ def _tell(tx: Tx, outcomes: list[Outcome], loaded: Loaded) -> None:
     new = _come_in(tx, loaded.rows)
     _complete_created(tx, {each.person_id: each for each in outcomes if each.person_id in new})
     for outcome in outcomes:
-        told = changes(outcome.person_id, outcome.before, outcome.after, _given(outcome, loaded))
-        if outcome.person_id in new:
-            told = [event for event in told if event.kind not in _IN_CREATED]
+        person_id, given = outcome.person_id, _given(outcome, loaded)
+        if person_id in new and outcome.before is None and not given:
+            told = [Event(kind, "person", person_id, None, after) for kind, after in outcome.drawn.given]
+        else:
+            told = changes(person_id, outcome.before, outcome.after, given)
+            if person_id in new:
+                told = [event for event in told if event.kind not in standing_rows.IN_CREATED]
         tx.events += told
     ended = [
         outcome.person_id
@@ -257,14 +274,10 @@ def _complete_created(tx: Tx, new: Mapping[str, Outcome]) -> None:
     for n, event in enumerate(tx.events):
         outcome = new.get(event.target_id)
         if outcome is not None and event.kind in _BRINGS_IN:
-            standing_ = {
-                "status": str(outcome.after.status),
-                "causes": [str(cause) for cause in outcome.after.causes],
-                "roles": list(outcome.after.roles),
-                "owner": outcome.after.owner,
-                "seat": outcome.has_seat,
-            }
-            tx.events[n] = replace(event, after={**(event.after or {}), **standing_})
+            after = {**(event.after or {}), **outcome.drawn.brought}
+            tx.events[n] = Event(
+                event.kind, event.target_kind, event.target_id, event.before, after, event.note
+            )
 
 
 def _follow_up(tx: Tx, outcome: Outcome) -> invitation_upkeep.FollowUp:

@@ -9,11 +9,15 @@ from typing import Any
 import orjson
 from sqlalchemy import Row, bindparam, func, select, update
 
+from scimd.core.events import EventKind, changes
 from scimd.core.people import GroupId, PersonId, RoleName, SourceId
-from scimd.core.standing import Cause, Grant, Origin, Standing, Status
+from scimd.core.resource import StoredUser
+from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, grants, group_members, people, status_spans
+from scimd.db.types import Ready
+from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Tx
 
 
@@ -70,36 +74,96 @@ def extension_of(standing: Standing, has_seat: bool) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What is written of a standing, whoever stands so."""
+
+    standing: Standing
+    has_seat: bool
+    #: The columns of ``people``; and the same as they are written, JSON as text.
+    columns: Mapping[str, Any]
+    stored: Mapping[str, Any]
+    #: The columns of its open grants, but for whose they are and since when.
+    grants: Mapping[Grant, Mapping[str, Any]]
+    #: What the event that brings somebody in says of it, and the events of what they were given.
+    brought: Mapping[str, Any]
+    given: Sequence[tuple[EventKind, Mapping[str, Any] | None]]
+
+
+def drawn(book: RuleBook, standing: Standing, has_seat: bool) -> Drawn:
+    """Worked out once for one of the book's standings: newcomers of a source are alike."""
+    key = (id(standing), has_seat)
+    found: Drawn | None = book.drawn.get(key)
+    if found is None:
+        found = book.drawn[key] = _draw(book, standing, has_seat)
+    return found
+
+
+def _draw(book: RuleBook, standing: Standing, has_seat: bool) -> Drawn:
+    causes = [str(cause) for cause in standing.causes]
+    columns = {
+        "status": str(standing.status),
+        "causes": causes,
+        "owner_source_id": standing.owner,
+        "primary_role": standing.roles[0],
+        "roles": list(standing.roles),
+        "team_id": standing.team,
+        "wants_seat": standing.wants_seat,
+        "has_seat": has_seat,
+        "lapsed": standing.lapsed,
+        "extension": extension_of(standing, has_seat),
+    }
+    ready = {name: Ready(orjson.dumps(columns[name]).decode()) for name in ("causes", "roles")}
+    given = changes(PersonId(""), None, standing)
+    return Drawn(
+        standing,
+        has_seat,
+        columns,
+        {**columns, **ready, "rules_version": book.rules.version},
+        {grant: _grant(book, grant) for grant in standing.grants},
+        {
+            "status": columns["status"],
+            "causes": causes,
+            "roles": columns["roles"],
+            "owner": standing.owner,
+            "seat": has_seat,
+        },
+        [(event.kind, event.after) for event in given if event.kind not in IN_CREATED],
+    )
+
+
+def seated(book: RuleBook, decided: Standing) -> Standing:
+    """The standing of the same facts with a seat held."""
+    key = (id(decided), "seated")
+    found: tuple[Standing, Standing] | None = book.drawn.get(key)
+    if found is None:
+        causes = tuple(cause for cause in decided.causes if cause.kind is not CauseKind.WAITING_FOR_SEAT)
+        after = replace(decided, status=decided.status_with_seat, causes=causes)
+        found = book.drawn[key] = (decided, after)
+    return found[1]
+
+
+#: What whoever is brought in by an event is not told of besides.
+IN_CREATED = frozenset(
+    {EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_OWNER_CHANGED, EventKind.PERSON_ROLES_CHANGED}
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One settled person. ``profile``: columns of ``people`` that follow the owner's document."""
 
+    person_id: PersonId
     row: Row[Any]
     before: Standing | None
     after: Standing
     has_seat: bool
+    drawn: Drawn
     profile: dict[str, Any] = field(default_factory=dict)
     regrouped: bool = False
 
-    @property
-    def person_id(self) -> PersonId:
-        return PersonId(self.row.id)
-
     def columns(self) -> dict[str, Any]:
         """What of the person's row differs from what is stored."""
-        after = self.after
-        wanted = {
-            "status": str(after.status),
-            "causes": [str(cause) for cause in after.causes],
-            "owner_source_id": after.owner,
-            "primary_role": after.roles[0],
-            "roles": list(after.roles),
-            "team_id": after.team,
-            "wants_seat": after.wants_seat,
-            "has_seat": self.has_seat,
-            "lapsed": after.lapsed,
-            "extension": extension_of(after, self.has_seat),
-            **self.profile,
-        }
+        wanted = {**self.drawn.columns, **self.profile}
         return {name: value for name, value in wanted.items() if getattr(self.row, name) != value}
 
 
@@ -152,7 +216,14 @@ def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None
 
     Each outcome comes with the person's open spans as they are stored.
     """
-    changed = [(outcome, outcome.columns()) for outcome, _ in settled]
+    waiting = tx.newcomers.waiting
+    changed = [
+        # Of somebody who is not written yet all is.
+        (outcome, {**outcome.drawn.stored, **outcome.profile})
+        if outcome.person_id in waiting
+        else (outcome, outcome.columns())
+        for outcome, _ in settled
+    ]
     _write_people(tx, changed)
     moved = {"status", "causes"}
     _write_status(tx, [each for each, columns in changed if each.before is None or moved & columns.keys()])
@@ -160,21 +231,22 @@ def write(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]]) -> None
 
 
 def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> None:
-    version = tx.book.rules.version
-    rows: list[tuple[PersonId, dict[str, Any]]] = []
+    version, waiting = tx.book.rules.version, tx.newcomers.waiting
+    new: list[tuple[PersonId, Mapping[str, Any]]] = []
+    known: list[tuple[PersonId, Mapping[str, Any]]] = []
     for outcome, columns in changed:
-        row = outcome.row
+        row, person_id = outcome.row, outcome.person_id
+        if person_id in waiting:  # nobody has seen anything of them
+            new.append((person_id, columns))
+            continue
         values = {**columns, "changed_at": tx.now} if columns else {}
-        # Of somebody who is not written yet nobody has seen anything.
-        seen = outcome.person_id not in tx.newcomers.waiting
-        if seen and (outcome.regrouped or "extension" in columns):
+        if outcome.regrouped or "extension" in columns:
             values["rest"] = row.rest + 1
         if row.rules_version != version:
             values["rules_version"] = version
-        rows.append((outcome.person_id, values))
+        known.append((person_id, values))
+    rows = new + known
     _park_addresses(tx, rows, changed)
-    new = [each for each in rows if each[0] in tx.newcomers.waiting]
-    known = [each for each in rows if each[0] not in tx.newcomers.waiting]
     tx.newcomers.write(tx.beside, new)
     _UPDATE_PEOPLE.many(tx.conn, [({"_org_id": tx.org_id, "_id": each}, values) for each, values in known])
     tx.free_addresses.clear()
@@ -200,11 +272,11 @@ def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:
     """Whoever was written is answered as settling left them."""
     for person_id, values in rows:
         shown = tx.shown.get(person_id)
-        if shown is not None and "extension" in values:
-            rest = values.get("rest", shown.rest)
-            tx.shown[person_id] = replace(shown, rest=rest, extension=values["extension"])
-        elif shown is not None and "rest" in values:
-            tx.shown[person_id] = replace(shown, rest=values["rest"])
+        if shown is not None and ("extension" in values or "rest" in values):
+            tx.shown[person_id] = StoredUser(
+                shown.person_id, shown.document, shown.version, values.get("rest", shown.rest),
+                shown.created_at, shown.changed_at, shown.groups, values.get("extension", shown.extension),
+            )  # fmt: skip
 
 
 def _park_addresses(
@@ -246,8 +318,8 @@ def _span(tx: Tx, outcome: Outcome) -> dict[str, Any]:
         "org_id": tx.org_id,
         "id": tx.new_id(),
         "person_id": outcome.person_id,
-        "status": str(outcome.after.status),
-        "causes": [str(cause) for cause in outcome.after.causes],
+        "status": outcome.drawn.columns["status"],
+        "causes": outcome.drawn.stored["causes"],
         "rules_version": tx.book.rules.version,
         "since": tx.now,
     }
@@ -260,21 +332,28 @@ def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]])
     for outcome, rows in settled:
         # A list: a hand may have given the same thing twice.
         stored = [(grant_of(row), row.id) for row in rows]
-        after = outcome.after.grants
+        after = outcome.drawn.grants
         closed += [row_id for grant, row_id in stored if grant not in after]
         there = {grant for grant, _ in stored}
-        opened += [_grant(tx, outcome.person_id, grant) for grant in after - there]
+        opened += [
+            {
+                **columns,
+                "org_id": tx.org_id,
+                "id": tx.new_id(),
+                "person_id": outcome.person_id,
+                "since": tx.now,
+            }
+            for grant, columns in after.items()
+            if grant not in there
+        ]
     if closed:
         _CLOSE_GRANTS.run(tx.conn, {"org_id": tx.org_id, "keys": closed, "now": tx.now})
     _INSERT_GRANTS.many(tx.conn, opened)
 
 
-def _grant(tx: Tx, person_id: PersonId, grant: Grant) -> dict[str, Any]:
+def _grant(book: RuleBook, grant: Grant) -> dict[str, Any]:
     origin = grant.origin
     return {
-        "org_id": tx.org_id,
-        "id": tx.new_id(),
-        "person_id": person_id,
         "kind": grant.kind,
         "target": grant.target,
         "project_role": grant.project_role,
@@ -284,6 +363,5 @@ def _grant(tx: Tx, person_id: PersonId, grant: Grant) -> dict[str, Any]:
         "group_id": origin.group_id,
         "rule": origin.rule,
         "dormant": grant.dormant,
-        "rules_version": tx.book.rules.version,
-        "since": tx.now,
+        "rules_version": book.rules.version,
     }

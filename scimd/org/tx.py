@@ -92,11 +92,20 @@ class DoorSettings:
 
 def uuid7(now: datetime, random_bits: bytes) -> str:
     """A UUID version 7 (RFC 9562 §5.7): milliseconds, then 74 random bits."""
+    return uuid7_of(uuid7_head(now), random_bits)
+
+
+def uuid7_head(now: datetime) -> str:
+    """What the ids of one moment begin with."""
     ms = int(now.timestamp() * 1000) & (1 << 48) - 1
+    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
+
+
+def uuid7_of(head: str, random_bits: bytes) -> str:
+    """The id that begins so; several to be made at one moment are in the order of their bits."""
     rand = int.from_bytes(random_bits[:10], "big")
-    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of format()
-        ms >> 16,
-        ms & 0xFFFF,
+    return "%s%03x-%04x-%012x" % (  # noqa: UP031 - half the time of format()
+        head,
         rand >> 62 & 0xFFF,
         0x8000 | rand >> 48 & 0x3FFF,
         rand & 0xFFFFFFFFFFFF,
@@ -107,7 +116,7 @@ class Chance:
     """Random bytes that come out the same when a body is run again."""
 
     __slots__ = ("_at", "_drawn")
-    _PORTION: Final = 512  # one call of the system for a whole body
+    _PORTION: Final = 512  # one call of the system for a body of one person
 
     def __init__(self) -> None:
         self._drawn = bytearray()
@@ -183,6 +192,7 @@ class Tx:
     _book: RuleBook | None = None
     _speakers: dict[str, Context] = field(default_factory=dict)
     _said: dict[int, Context] = field(default_factory=dict)
+    _head: str = ""
 
     @property
     def conn(self) -> Connection:
@@ -207,7 +217,9 @@ class Tx:
         return self.ctx.org_id
 
     def new_id(self) -> str:
-        return uuid7(self.now, self.chance.bytes(10))
+        if not self._head:
+            self._head = uuid7_head(self.now)
+        return uuid7_of(self._head, self.chance.bytes(10))
 
     def touch(self, people: Iterable[PersonId]) -> None:
         self.touched.update(people)

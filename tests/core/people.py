@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
+from scimd.core.people import GroupId, ProjectId, RoleName, SourceId
 from scimd.core.roles import (
     ACCOUNT_ADMIN,
     BUILT_IN,
@@ -93,7 +93,7 @@ def gate(kind: Any = "deactivated", by: str = "ann") -> GateFact:
 
 
 def facts(*assertions: AssertionFact, **more: Any) -> Facts:
-    return Facts(PersonId("dana"), assertions=assertions, **more)
+    return Facts(assertions=assertions, **more)
 
 
 def decide(*assertions: AssertionFact, under: Rules | None = None, **more: Any) -> Standing:
@@ -159,7 +159,6 @@ _things = st.sampled_from(
 )
 any_facts = st.builds(
     Facts,
-    person_id=st.just(PersonId("dana")),
     service_account=st.sampled_from([False, False, False, True]),
     has_address=st.sampled_from([True, True, False]),
     assertions=_few(assertions, 4),

@@ -178,3 +178,27 @@ async def test_many_rows_come_back_as_one_row_does(db: Database) -> None:
             stored = told[0][name]
             assert (bytes(stored) if name == "extension" else stored) == value, name
             assert name in ("id", "local_user_name") or stored == told[1][name]
+
+
+async def test_of_many_rows_none_is_left_where_one_is_refused(db: Database) -> None:
+    """SQLite is handed several at a time, and takes those before the wrong one."""
+    await db.write(lambda conn: _INSERT.many(conn, [_person("a")]))
+    for wrong in (1, 16, 20, 37):
+
+        def body(conn: Connection, wrong: int = wrong) -> None:
+            names = [f"p{n:02}" for n in range(38)]
+            _INSERT.many(conn, [_person("a" if n == wrong else name) for n, name in enumerate(names)])
+
+        with pytest.raises(IntegrityError):
+            await db.write(body)
+        assert await db.read(lambda conn: conn.execute(select(_p.id)).scalars().all()) == ["a"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 16, 31, 50])
+async def test_many_rows_are_written_as_each_alone(db: Database, count: int) -> None:
+    rows = [_person(f"p{n:02}", accepted=n % 2 == 0, profile={"n": n}) for n in range(count)]
+    await db.write(lambda conn: _INSERT.many(conn, rows))
+    found = await db.read(lambda conn: conn.execute(select(people).order_by(_p.id)).all())
+    assert [(row.id, row.accepted, row.profile) for row in found] == [
+        (row["id"], row["accepted"], row["profile"]) for row in rows
+    ]

@@ -114,7 +114,7 @@ def fault(statement: str, organizations: set[str]) -> str | None:
         return None
     if len({each for each in organizations if each in statement}) != 1:
         return "it binds not one organization"
-    if re.match(r"\s*INSERT INTO", statement):
+    if re.match(r"\s*INSERT (OR FAIL )?INTO", statement):
         return None if "org_id" in statement.partition("VALUES")[0] else "it inserts without one"
     for name in named:
         compared = rf'"?\b{name}"?\.org_id\s*(=|IN)|=\s*"?{name}"?\.org_id\b'
@@ -147,6 +147,8 @@ def test_every_statement_binds_the_organization(heard: set[str], tmp_path: Path)
         "UPDATE people SET status = 'o-1' WHERE people.id = '7'",
         "DELETE FROM people WHERE people.id = '7'",
         "INSERT INTO people (id, name) VALUES ('7', 'o-1')",
+        "INSERT OR FAIL INTO people (id, name) VALUES ('7', 'o-1')",
+        "INSERT OR FAIL INTO people (org_id, id) VALUES ('o-1', '7'), ('o-2', '7')",
         "SELECT people.id FROM people WHERE people.org_id IN ('o-1', 'o-2')",
     ],
 )

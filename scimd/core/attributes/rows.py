@@ -38,15 +38,16 @@ class Attribute:
     address: bool = False
     #: Strings of it are compared by ``people.fold``.
     folds: bool = field(init=False, repr=False, compare=False)
-    _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
+    #: By name, as it is written and in lower case.
+    by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folds", self.type in ("string", "reference") and not self.case_exact)
-        object.__setattr__(self, "_by_name", _by_name(self.sub))
+        object.__setattr__(self, "by_name", _by_name(self.sub))
 
     def find(self, name: str) -> Attribute | None:
         """The sub-attribute of that name, whatever its case (RFC 7643 §2.1)."""
-        return self._by_name.get(name) or self._by_name.get(name.lower())
+        return self.by_name.get(name) or self.by_name.get(name.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,15 @@ class Schema:
     description: str
     attributes: tuple[Attribute, ...]
     required: tuple[Attribute, ...] = field(init=False, repr=False, compare=False)
-    _by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
+    #: By name, as it is written and in lower case.
+    by_name: Mapping[str, Attribute] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_name", _by_name(self.attributes))
+        object.__setattr__(self, "by_name", _by_name(self.attributes))
         object.__setattr__(self, "required", tuple(row for row in self.attributes if row.required))
 
     def find(self, name: str) -> Attribute | None:
-        return self._by_name.get(name) or self._by_name.get(name.lower())
+        return self.by_name.get(name) or self.by_name.get(name.lower())
 
 
 def _by_name(rows: tuple[Attribute, ...]) -> Mapping[str, Attribute]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from scimd.core.attributes.common import COMMON
 from scimd.core.attributes.kinds import ResourceKind
 from scimd.core.attributes.rows import Attribute
 from scimd.core.attributes.table import USER
-from scimd.core.people import Document, fold
+from scimd.core.people import OBJECT, Document, fold
 
+_NO_ROWS: Mapping[str, Attribute] = {}
 _DATE_TIME = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
 )
@@ -29,6 +31,7 @@ def date_time(value: str) -> datetime | None:
         return None
 
 
+@lru_cache(maxsize=512)  # a transaction writes one moment into many documents
 def moment(at: datetime) -> str:
     """A SCIM dateTime, in UTC: of one length, so that their order as text is their order in time."""
     utc = at if at.tzinfo is UTC else at.astimezone(UTC)
@@ -42,23 +45,34 @@ def fold_document(document: Mapping[str, Any], kind: ResourceKind = USER) -> Doc
     RFC 7643 §2.2 has it for attributes that say nothing.
     """
     known = kind.rows
-    return {
-        key: _fold_value(row, value) if (row := known.get(key)) is not None else _fold_top(kind, key, value)
-        for key, value in document.items()
-    }
+    folded: Document = {}
+    for key, value in document.items():
+        row = known.get(key)
+        if row is None:
+            folded[key] = _fold_top(kind, key, value)
+        elif type(value) is str and row.folds:
+            folded[key] = value.lower() if value.isascii() else fold(value)  # fold, without a call for most
+        elif type(value) is list:
+            parts = row.by_name
+            folded[key] = [
+                _fold_parts(parts, each) if type(each) is dict else _fold_value(row, each) for each in value
+            ]
+        else:
+            folded[key] = _fold_value(row, value)
+    return folded
 
 
 def _fold_top(kind: ResourceKind, key: str, value: Any) -> Any:
     schema = kind.schema_of(key) if ":" in key else None
-    if schema is not None and isinstance(value, Mapping):
-        return {name: _fold_value(schema.find(name), each) for name, each in value.items()}
+    if schema is not None and isinstance(value, OBJECT):
+        return _fold_parts(schema.by_name, value)
     return _fold_value(kind.schema.find(key) or COMMON.find(key), value)
 
 
 def _fold_value(row: Attribute | None, value: Any) -> Any:
     if isinstance(value, str):
         if row is None or row.folds:
-            return value.lower() if value.isascii() else fold(value)  # fold, without a call for most
+            return value.lower() if value.isascii() else fold(value)
         if row.type == "dateTime":
             at = date_time(value)
             return value if at is None else moment(at)
@@ -67,14 +81,24 @@ def _fold_value(row: Attribute | None, value: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_fold_value(row, each) for each in value]
-    if isinstance(value, dict | Mapping):  # a dict is looked for first: asking an ABC costs more
-        find = row.find if row is not None else _no_row
-        return {name: _fold_value(find(name), each) for name, each in value.items()}
+    if isinstance(value, OBJECT):
+        return _fold_parts(row.by_name if row is not None else _NO_ROWS, value)
     return value
 
 
-def _no_row(name: str) -> None:
-    return None
+def _fold_parts(rows: Mapping[str, Attribute], value: Mapping[str, Any]) -> Document:
+    folded: Document = {}
+    find = rows.get
+    for name, each in value.items():
+        if type(each) is bool:
+            folded[name] = each
+            continue
+        row = find(name) or find(name.lower())
+        if type(each) is str and (row is None or row.folds):
+            folded[name] = each.lower() if each.isascii() else fold(each)
+        else:
+            folded[name] = _fold_value(row, each)
+    return folded
 
 
 def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
@@ -84,7 +108,7 @@ def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
     (RFC 7644 §3.4.2.3).
     """
     name = document.get("name")
-    name = name if isinstance(name, Mapping) else {}
+    name = name if isinstance(name, OBJECT) else {}
     return {
         "display_name_key": _key(document.get("displayName")),
         "family_name_key": _key(name.get("familyName")),
@@ -98,6 +122,8 @@ def _key(value: Any) -> str | None:
 
 
 def _preferred(rows: Any) -> Any:
-    rows = [row for row in rows or () if isinstance(row, Mapping)]
-    chosen = next((row for row in rows if row.get("primary") is True), rows[0] if rows else {})
-    return chosen.get("value")
+    rows = [row for row in rows or () if isinstance(row, OBJECT)]
+    for row in rows:
+        if row.get("primary") is True:
+            return row.get("value")
+    return rows[0].get("value") if rows else None
