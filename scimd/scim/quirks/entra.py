@@ -14,11 +14,14 @@ import orjson
 
 from scimd.core.attributes import ENTERPRISE_URN, USER
 from scimd.core.people import Document
-from scimd.scim.quirks import Quirk, each_operation
+from scimd.scim.quirks import Quirk, each_operation, naming
 
 _SOURCE = "https://learn.microsoft.com/entra/identity/app-provisioning/"
 _GROUP_SCHEMA = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/2.0/group"
 _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
+_names_manager = naming("manager")
+_may_tell_manager = naming(ENTERPRISE_URN, _MANAGER, "Operations")
+_may_tell_roles = naming("roles", "Operations")
 
 
 def _group_schema(body: Document) -> Document:
@@ -32,6 +35,8 @@ def _group_schema(body: Document) -> Document:
 
 def _managers(body: Document) -> Document:
     """The manager as a bare string, as ``""``, as a list: an object, or null where there is none."""
+    if not _may_tell_manager(body) or _only_without_manager(body):
+        return body
     changed: Document = {}
     for key, value in body.items():
         if key.lower() == ENTERPRISE_URN.lower() and isinstance(value, Mapping):
@@ -47,6 +52,14 @@ def _managers(body: Document) -> Document:
     return body if changed == body else changed
 
 
+def _only_without_manager(body: Document) -> bool:
+    """Whether the extension is all that could tell of a manager, spelled as it is, and does not."""
+    given = body.get(ENTERPRISE_URN)
+    if not isinstance(given, Mapping) or _names_manager(given):
+        return False
+    return not _may_tell_manager([key for key in body if key != ENTERPRISE_URN])
+
+
 def _manager_operation(operation: Any) -> Any:
     if not isinstance(operation, Mapping) or "value" not in operation:
         return operation
@@ -60,6 +73,8 @@ def _manager_operation(operation: Any) -> Any:
 
 def _roles(body: Document) -> Document:
     """A role as JSON within a string: ``{"value": "{\\"id\\":…,\\"value\\":\\"25\\"}"}``."""
+    if not _may_tell_roles(body):
+        return body
     changed: Document = {}
     for key, value in body.items():
         if key.lower() == "roles":
