@@ -44,10 +44,13 @@ async def read_body(request: web.Request, at_most: int, timeout_s: float) -> byt
     """The whole body, decompressed. Raises TooLarge, SlowBody, UnreadableBody."""
     if (request.content_length or 0) > at_most:
         raise TooLarge("The body in bytes", at_most)
+    content = request.content
     pieces, size = [], 0
     try:
+        if content.is_eof() and content.total_bytes <= at_most:
+            return content.read_nowait()  # it came with the head, as small ones do: nothing to wait for
         async with asyncio.timeout(timeout_s):
-            while piece := await request.content.read(_PIECE):
+            while piece := await content.read(_PIECE):
                 size += len(piece)
                 if size > at_most:
                     raise TooLarge("The body in bytes", at_most)

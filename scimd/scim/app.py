@@ -28,7 +28,7 @@ from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.jwks import KeySets, KeysUnavailable
-from scimd.http.patience import Within
+from scimd.http.patience import Limit, Within
 from scimd.http.rates import Buckets
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
@@ -168,6 +168,7 @@ class ScimServer:
     ) -> None:
         self.door = door
         self.settings = settings
+        self._limit = Limit(settings.request_timeout_s)
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = Buckets(rate_per_token, rate_per_token * _BURST_S) if rate_per_token else None
@@ -188,7 +189,7 @@ class ScimServer:
 
     async def _handled(self, request: web.Request) -> web.Response:
         try:
-            return await Within(self.settings.request_timeout_s, self._answer(request))
+            return await Within(self._limit, self._answer(request))
         except ScimError as exc:
             return error(exc)
         except Refusal as exc:
