@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
@@ -178,12 +177,10 @@ def _refuse_other_than_utf8(raw_query: str) -> None:
         raise invalid_syntax("The query is not UTF-8.") from None
 
 
-def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
+def answer(status: int, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    given: CIMultiDict[str] = CIMultiDict() if body is None else CIMultiDict(_TYPED)
-    if headers is not None:
-        given.update(headers)
-    return Whole(status=status, body=body, headers=given)
+    typed = {} if body is None else _TYPED
+    return Whole(status, body, {**typed, **headers} if headers is not None else {**typed})
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:

@@ -20,6 +20,7 @@ from scimd.core.attributes import ResourceKind
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.http import request_id
+from scimd.http.whole import Whole
 from scimd.org import request_log
 from scimd.org.request_entries import Seen, Speaker
 from scimd.org.scribes import Desk
@@ -207,6 +208,10 @@ def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
 def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
     sent = request.headers
     given: dict[str, str] = {str(name): sent[name] for name in _SENT if name in sent}
-    if response is not None and hdrs.ETAG in response.headers:
-        given["ETag"] = response.headers[hdrs.ETAG]
-    return {str(name): value for name, value in given.items()}
+    if isinstance(response, Whole):
+        tag = response.told("ETag")
+    else:
+        tag = None if response is None else response.headers.get(hdrs.ETAG)
+    if tag is not None:
+        given["ETag"] = tag
+    return given
