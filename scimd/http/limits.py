@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from scimd.core.errors import Overloaded, TooLarge
 
@@ -31,10 +31,11 @@ class WrongMediaType(Exception):
 
 def check_media_type(request: web.Request, allowed: frozenset[str]) -> None:
     """Raise WrongMediaType for another type, charset or content encoding. No type at all will do."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in _ENCODINGS:
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is not None and (encoding := encoding.strip().lower()) not in _ENCODINGS:
         raise WrongMediaType(f"The content encoding {encoding[:40]!r} is not taken; gzip and deflate are.")
-    if "Content-Type" not in request.headers:
+    given = request.headers.get(hdrs.CONTENT_TYPE)
+    if given is None or given in allowed:
         return
     if request.content_type not in allowed or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise WrongMediaType(f"Send {' or '.join(sorted(allowed))}, in UTF-8.")

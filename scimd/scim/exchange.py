@@ -110,6 +110,8 @@ class Exchange:
 
     def projection(self, kind: ResourceKind) -> Projection:
         """What the answer shall carry; both parameters at once only where the profile is lenient."""
+        if not self.query:
+            return Projection(kind)
         only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
         if only and without and self.rules.refuse_unknown:
             raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
@@ -149,8 +151,9 @@ class Exchange:
     def header(self, name: str) -> str | None:
         if self.sent is not None:
             return self.sent.version if name == "If-Match" else None
-        values = self.request.headers.getall(name, None)
-        return None if values is None else ",".join(values)
+        if name not in self.request.headers:
+            return None
+        return ",".join(self.request.headers.getall(name))
 
 
 def query_of(request: web.Request) -> Mapping[str, str]:

@@ -42,7 +42,7 @@ FLUSH_S = 1.0
 ROOM_BYTES = 16 * 1024 * 1024
 _PORTION = 250
 _BASE_CHARS = len("/scim/v2")
-_SENT = (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
+_SENT = tuple((str(name), name) for name in (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH))
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
 
@@ -207,7 +207,7 @@ def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
 
 def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
     sent = request.headers
-    given: dict[str, str] = {str(name): sent[name] for name in _SENT if name in sent}
+    given = {told: value for told, name in _SENT if (value := sent.get(name)) is not None}
     if isinstance(response, Whole):
         tag = response.told("ETag")
     else:

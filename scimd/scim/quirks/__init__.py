@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from operator import is_
 from typing import Any, Literal
 
 from scimd.core.catalogue import Form
@@ -61,7 +62,7 @@ def each_operation(body: Document, change: Callable[[Any], Any]) -> Document:
     if not isinstance(operations, list):
         return body
     changed = [change(each) for each in operations]
-    if all(new is old for new, old in zip(changed, operations, strict=True)):
+    if all(map(is_, changed, operations)):
         return body
     return {**body, "Operations": changed}
 

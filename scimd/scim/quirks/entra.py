@@ -18,6 +18,7 @@ from scimd.scim.quirks import Quirk, each_operation, naming
 
 _SOURCE = "https://learn.microsoft.com/entra/identity/app-provisioning/"
 _GROUP_SCHEMA = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/2.0/group"
+_ENTERPRISE = ENTERPRISE_URN.lower()
 _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
 _names_manager = naming("manager")
 _may_tell_manager = naming(ENTERPRISE_URN, _MANAGER, "Operations")
@@ -39,7 +40,7 @@ def _managers(body: Document) -> Document:
         return body
     changed: Document = {}
     for key, value in body.items():
-        if key.lower() == ENTERPRISE_URN.lower() and isinstance(value, Mapping):
+        if key.lower() == _ENTERPRISE and isinstance(value, Mapping):
             changed[key] = {
                 name: _manager(each) if name.lower() == "manager" else each for name, each in value.items()
             }
@@ -61,7 +62,7 @@ def _only_without_manager(body: Document) -> bool:
 
 
 def _manager_operation(operation: Any) -> Any:
-    if not isinstance(operation, Mapping) or "value" not in operation:
+    if not isinstance(operation, dict | Mapping) or "value" not in operation:
         return operation
     path, value = operation.get("path"), operation["value"]
     if isinstance(path, str) and path.lower() in (_MANAGER, "manager"):
@@ -87,7 +88,7 @@ def _roles(body: Document) -> Document:
 
 
 def _role_operation(operation: Any) -> Any:
-    if not isinstance(operation, Mapping) or "value" not in operation:
+    if not isinstance(operation, dict | Mapping) or "value" not in operation:
         return operation
     path, value = operation.get("path"), operation["value"]
     if isinstance(path, str) and path.lower() == "roles":
@@ -137,7 +138,7 @@ def _values_in_lists(body: Document) -> Document:
 
 
 def _out_of_list(operation: Any) -> Any:
-    if not isinstance(operation, Mapping):
+    if not isinstance(operation, dict | Mapping):
         return operation
     path, value = operation.get("path"), operation.get("value")
     if not (isinstance(path, str) and isinstance(value, list) and len(value) == 1 and _is_single(path)):
