@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Refusal
-from scimd.http import broken, guard, memory, request_id, statuses
+from scimd.http import broken, guard, request_id, statuses
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.statuses import Fault
 from scimd.http.whole import SERVER, Always, Whole
@@ -69,7 +69,6 @@ class Runner(web.AppRunner):
         super().__init__(app, access_log=None, **settings)
 
     async def setup(self) -> None:
-        memory.keep_freed()
         await super().setup()
         assert self.server is not None  # noqa: S101 - for the type checker; setup() made it
         self.server.request_handler = _past_the_router(self.app, self.server.request_handler)
