@@ -68,4 +68,7 @@ def missing_scopes(held: Collection[str], method: str, segments: Sequence[str]) 
     """
     reading, writing = _NEEDED.get(segments[0] if segments else "", ((), ()))
     reads = method in ("GET", "HEAD") or (bool(segments) and segments[-1] == ".search")
-    return tuple(scope for scope in (reading if reads else writing) if scope not in held)
+    needed = reading if reads else writing
+    if len(needed) == 1 and needed[0] in held:
+        return ()
+    return tuple(scope for scope in needed if scope not in held)

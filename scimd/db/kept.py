@@ -45,7 +45,7 @@ class Kept:
 
 def keep_on(conn: Connection) -> None:
     """Let bodies keep values on this connection, which must only ever read."""
-    conn.info[_KEY] = Kept()
+    conn.execution_options(**{_KEY: (Kept(), conn.connection.dbapi_connection)})
 
 
 def kept(conn: Connection) -> Kept:
@@ -53,9 +53,12 @@ def kept(conn: Connection) -> Kept:
 
     That is so for writers, whose own changes no number tells, and on PostgreSQL.
     """
-    found: Kept | None = conn.info.get(_KEY) if conn.dialect.name == "sqlite" else None
-    if found is None:
+    # The options are at hand, where ``conn.info`` asks the pool.
+    held: tuple[Kept, Any] | None = (
+        conn.get_execution_options().get(_KEY) if conn.dialect.name == "sqlite" else None
+    )
+    if held is None:
         return Kept()
-    driver: Any = conn.connection.dbapi_connection
+    found, driver = held
     found.as_of(driver.execute("PRAGMA data_version").fetchone()[0])
     return found

@@ -7,7 +7,7 @@ answered here in plain text, without internals. An edge that does its own routin
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp.web_response
@@ -20,7 +20,7 @@ from scimd.core.errors import Refusal
 from scimd.http import broken, guard, request_id, statuses
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.statuses import Fault
-from scimd.http.whole import SERVER, Whole
+from scimd.http.whole import SERVER, Always, Whole
 from scimd.org.tx import Door
 
 logger = log.get(__name__)
@@ -30,7 +30,7 @@ ERROR_PAGES = web.AppKey("error_pages", dict[str, ErrorPage])
 #: Path's beginning → who answers it; they check for themselves who comes.
 SHORTCUTS = web.AppKey("shortcuts", dict[str, guard.Handler])
 #: What every answer carries, unless it says otherwise itself.
-_ALWAYS = web.AppKey("always", Mapping[str, str])
+_ALWAYS = web.AppKey("always", Always)
 
 
 def make(config: Config, door: Door) -> web.Application:
@@ -95,7 +95,7 @@ async def _straight(
     if isinstance(response, Whole):
         response.completed(app[_ALWAYS])
     else:
-        response.headers.update(app[_ALWAYS])
+        response.headers.update(app[_ALWAYS].headers)
     return response
 
 
@@ -128,7 +128,9 @@ async def _around(
     except Exception:
         logger.exception("request_failed", method=request.method, route=route)
         response = await _answer(app, request, statuses.of_crash(correlation_id))
-    if not response.prepared:
+    if isinstance(response, Whole):
+        response.tell("X-Request-Id", correlation_id)
+    elif not response.prepared:
         response.headers["X-Request-Id"] = correlation_id
     return response
 
@@ -143,7 +145,7 @@ async def _answer(app: web.Application, request: web.Request, fault: Fault) -> w
     return response
 
 
-def _always(config: Config) -> Mapping[str, str]:
+def _always(config: Config) -> Always:
     always = CIMultiDict(
         {
             "X-Content-Type-Options": "nosniff",
@@ -154,11 +156,11 @@ def _always(config: Config) -> Mapping[str, str]:
     )
     if config.server.public_url.startswith("https://"):
         always["Strict-Transport-Security"] = "max-age=31536000"
-    return always
+    return Always(always)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in request.app[_ALWAYS].items():
+    for name, value in request.app[_ALWAYS].headers.items():
         response.headers.setdefault(name, value)
 
 

@@ -18,6 +18,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -172,7 +173,12 @@ def session_of(request: web.Request) -> SessionHolder:
 def bearer_of(request: web.Request) -> str | None:
     """The token in the one header ``Authorization: Bearer`` (RFC 6750 §2.1); None without it."""
     given = request.headers.getall(hdrs.AUTHORIZATION, [])
-    match = _BEARER.fullmatch(given[0].strip(" \t")) if len(given) == 1 else None
+    return _bearer_in(given[0]) if len(given) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _bearer_in(header: str) -> str | None:
+    match = _BEARER.fullmatch(header.strip(" \t"))
     return match[1] if match else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from scimd.core.errors import Overloaded, TooLarge
 
@@ -31,10 +31,11 @@ class WrongMediaType(Exception):
 
 def check_media_type(request: web.Request, allowed: frozenset[str]) -> None:
     """Raise WrongMediaType for another type, charset or content encoding. No type at all will do."""
-    encoding = request.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in _ENCODINGS:
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is not None and (encoding := encoding.strip().lower()) not in _ENCODINGS:
         raise WrongMediaType(f"The content encoding {encoding[:40]!r} is not taken; gzip and deflate are.")
-    if "Content-Type" not in request.headers:
+    given = request.headers.get(hdrs.CONTENT_TYPE)
+    if given is None or given in allowed:
         return
     if request.content_type not in allowed or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise WrongMediaType(f"Send {' or '.join(sorted(allowed))}, in UTF-8.")
@@ -44,10 +45,13 @@ async def read_body(request: web.Request, at_most: int, timeout_s: float) -> byt
     """The whole body, decompressed. Raises TooLarge, SlowBody, UnreadableBody."""
     if (request.content_length or 0) > at_most:
         raise TooLarge("The body in bytes", at_most)
+    content = request.content
     pieces, size = [], 0
     try:
+        if content.is_eof() and content.total_bytes <= at_most:
+            return content.read_nowait()  # it came with the head, as small ones do: nothing to wait for
         async with asyncio.timeout(timeout_s):
-            while piece := await request.content.read(_PIECE):
+            while piece := await content.read(_PIECE):
                 size += len(piece)
                 if size > at_most:
                     raise TooLarge("The body in bytes", at_most)

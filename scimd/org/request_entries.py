@@ -31,7 +31,7 @@ _TAG = re.compile(r'(?:W/)?"[0-9-]{1,40}"|\*')
 _SELECTED = re.compile(r"\[.*?\]", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, whose making costs twice as much: there is one of each request
 class Seen:
     """A request as it came and what was answered. ``target``: path and query below ``/scim/v2``.
 

@@ -29,7 +29,7 @@ from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.jwks import KeySets, KeysUnavailable
-from scimd.http.patience import Within
+from scimd.http.patience import Limit, Within
 from scimd.http.rates import Buckets, Rate, SharedBuckets
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
@@ -184,6 +184,7 @@ class ScimServer:
     def __init__(self, door: Door, settings: ScimSettings, desk: Desk, rates: Rate | None = None) -> None:
         self.door = door
         self.settings = settings
+        self._limit = Limit(settings.request_timeout_s)
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = rates
@@ -204,7 +205,7 @@ class ScimServer:
 
     async def _handled(self, request: web.Request) -> web.Response:
         try:
-            return await Within(self.settings.request_timeout_s, self._answer(request))
+            return await Within(self._limit, self._answer(request))
         except ScimError as exc:
             return error(exc)
         except Refusal as exc:

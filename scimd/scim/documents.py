@@ -9,6 +9,7 @@ import orjson
 
 from scimd.core.attributes import COMMON, Attribute, ResourceKind, Schema
 from scimd.core.people import Document
+from scimd.scim import plain
 from scimd.scim.errors import invalid_syntax, invalid_value
 from scimd.scim.values import Rules, refuse_unknown, taken
 
@@ -66,6 +67,12 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
     ``members_patch`` reads, and what is unassigned.
     """
     _check_schemas(kind, body, rules)
+    plain_one = plain.document(kind, body)
+    return require(kind, checked(kind, body, rules) if plain_one is None else plain_one)
+
+
+def checked(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
+    """The same of a body that has to be looked into, without asking what is required."""
     kept: Document = {}
     for key, value in body.items():
         schema = kind.schema_of(key) if ":" in key else None
@@ -77,7 +84,7 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
             refuse_unknown(key, rules)
         elif row.name != "schemas":
             _put(kept, row.name, writable(row, value, row.name, rules))
-    return require(kind, kept)
+    return kept
 
 
 def writable(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
@@ -122,7 +129,9 @@ def _put(kept: Document, name: str, value: Any) -> None:
 
 
 def _check_schemas(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> None:
-    schemas = next((value for key, value in body.items() if key.lower() == "schemas"), None)
+    schemas = body.get("schemas")
+    if schemas is None or next(iter(body)) != "schemas":  # of two spellings, the first counts
+        schemas = next((value for key, value in body.items() if key.lower() == "schemas"), None)
     if schemas is None:
         if rules.refuse_unknown:
             raise invalid_syntax(f"The body names no schemas; send {kind.schema.id!r}.")

@@ -6,11 +6,10 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
@@ -114,6 +113,8 @@ class Exchange:
 
     def projection(self, kind: ResourceKind) -> Projection:
         """What the answer shall carry; both parameters at once only where the profile is lenient."""
+        if not self.query:
+            return Projection(kind)
         only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
         if only and without and self.rules.refuse_unknown:
             raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
@@ -155,8 +156,9 @@ class Exchange:
     def header(self, name: str) -> str | None:
         if self.sent is not None:
             return self.sent.version if name == "If-Match" else None
-        values = self.request.headers.getall(name, None)
-        return None if values is None else ",".join(values)
+        if name not in self.request.headers:
+            return None
+        return ",".join(self.request.headers.getall(name))
 
 
 def query_of(request: web.Request) -> Mapping[str, str]:
@@ -183,12 +185,10 @@ def _refuse_other_than_utf8(raw_query: str) -> None:
         raise invalid_syntax("The query is not UTF-8.") from None
 
 
-def answer(status: int, body: bytes | None = None, headers: Mapping[str, Any] | None = None) -> web.Response:
+def answer(status: int, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
     """A response as SCIM has it: its media type, also on errors."""
-    given: CIMultiDict[str] = CIMultiDict() if body is None else CIMultiDict(_TYPED)
-    if headers is not None:
-        given.update(headers)
-    return Whole(status=status, body=body, headers=given)
+    typed = {} if body is None else _TYPED
+    return Whole(status, body, {**typed, **headers} if headers is not None else {**typed})
 
 
 def missing(kind: ResourceKind, resource_id: str | None) -> ScimError:

@@ -114,7 +114,7 @@ def operations_of(
 
 
 def _operation(each: Any) -> Operation:
-    if not isinstance(each, Mapping):
+    if not isinstance(each, dict | Mapping):
         raise invalid_syntax("Operations: each must be an object.")
     keys = {key.lower(): value for key, value in each.items()}
     op, path = keys.get("op"), keys.get("path")

@@ -20,6 +20,7 @@ from scimd.core.attributes import ResourceKind
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.http import request_id
+from scimd.http.whole import Whole
 from scimd.org import request_log
 from scimd.org.request_entries import Seen, Speaker
 from scimd.org.scribes import Desk
@@ -41,7 +42,7 @@ FLUSH_S = 1.0
 ROOM_BYTES = 16 * 1024 * 1024
 _PORTION = 250
 _BASE_CHARS = len("/scim/v2")
-_SENT = (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
+_SENT = tuple((str(name), name) for name in (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH))
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
 
@@ -206,7 +207,11 @@ def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
 
 def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
     sent = request.headers
-    given: dict[str, str] = {str(name): sent[name] for name in _SENT if name in sent}
-    if response is not None and hdrs.ETAG in response.headers:
-        given["ETag"] = response.headers[hdrs.ETAG]
-    return {str(name): value for name, value in given.items()}
+    given = {told: value for told, name in _SENT if (value := sent.get(name)) is not None}
+    if isinstance(response, Whole):
+        tag = response.told("ETag")
+    else:
+        tag = None if response is None else response.headers.get(hdrs.ETAG)
+    if tag is not None:
+        given["ETag"] = tag
+    return given

@@ -19,7 +19,7 @@ from scimd.core.travelling import travels
 from scimd.scim.errors import ScimError, invalid_value
 
 #: More than one address in one value, or a header's end: never one scalar address.
-_NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
+NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
 #: Values of one attribute. PATCH compares each with each filter; no provider comes near.
 MAX_VALUES = 500
 #: Integers above are not the same for every reader of JSON (RFC 8259 §6).
@@ -95,7 +95,7 @@ def _string(row: Attribute, value: Any, where: str) -> str:
         _refuse_surrogates(value, where)
     if row.max_chars is not None and len(value) > row.max_chars:
         raise invalid_value(where, f"it is longer than {row.max_chars} characters")
-    if row.address and _NO_ADDRESS.search(value):
+    if row.address and NO_ADDRESS.search(value):
         raise invalid_value(where, "one address is wanted, without control characters and lists")
     return value
 

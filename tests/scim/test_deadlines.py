@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from scimd.http.patience import Within
+from scimd.http.patience import Limit, Within
 from scimd.org import reads
 from tests.scim.serving import PUBLIC_URL, installed
 from tests.support.patience import AT_MOST_S
@@ -68,13 +68,13 @@ async def _steps(*pauses: float) -> int:
 
 @pytest.mark.parametrize("pauses", [(), (0.0,), (0.0, 0.001, 0.0)])
 async def test_what_ends_in_time_gives_its_value(pauses: tuple[float, ...]) -> None:
-    assert await Within(AT_MOST_S, _steps(*pauses)) == len(pauses)
+    assert await Within(Limit(AT_MOST_S), _steps(*pauses)) == len(pauses)
 
 
 async def test_what_waits_too_long_is_ended_wherever_it_waits() -> None:
     for pauses in ((10 * AT_MOST_S,), (0.0, 10 * AT_MOST_S)):
         with pytest.raises(TimeoutError):
-            await Within(0.01, _steps(*pauses))
+            await Within(Limit(0.01), _steps(*pauses))
 
 
 async def test_an_error_and_a_cancellation_come_through() -> None:
@@ -85,7 +85,7 @@ async def test_an_error_and_a_cancellation_come_through() -> None:
 
     for pause in (None, 0.0):
         with pytest.raises(LookupError):
-            await Within(AT_MOST_S, fails(pause))
+            await Within(Limit(AT_MOST_S), fails(pause))
 
     ended: list[str] = []
 
@@ -97,7 +97,7 @@ async def test_an_error_and_a_cancellation_come_through() -> None:
             ended.append("tidy")
 
     async def whole() -> None:
-        await Within(AT_MOST_S, tidies())
+        await Within(Limit(AT_MOST_S), tidies())
 
     task = asyncio.create_task(whole())
     await asyncio.sleep(0)
@@ -105,3 +105,48 @@ async def test_an_error_and_a_cancellation_come_through() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["tidy"]
+
+
+async def test_each_of_those_who_share_a_limit_has_its_own_time() -> None:
+    limit = Limit(0.2)
+    done: list[str] = []
+
+    async def waiter(name: str, begins_after: float, takes: float) -> None:
+        await asyncio.sleep(begins_after)
+        try:
+            await Within(limit, _steps(takes))
+            done.append(name)
+        except TimeoutError:
+            done.append(f"{name} late")
+
+    # The second ends before anybody is due, the others one after the other; then nobody waits.
+    for _ in range(2):
+        waits = (waiter("first", 0, 60), waiter("second", 0, 0), waiter("third", 0.05, 60))
+        await asyncio.gather(*waits)
+    assert done == ["second", "first late", "third late"] * 2
+    assert await Within(limit, _steps(0.0)) == 1
+
+
+async def test_who_answers_a_late_end_in_another_way_is_believed() -> None:
+    async def insists() -> str:
+        try:
+            await asyncio.sleep(10 * AT_MOST_S)
+        except asyncio.CancelledError:
+            return "done all the same"
+        return "never"
+
+    assert await Within(Limit(0.01), insists()) == "done all the same"
+    # Nothing of the cancellation is left for what the task does next.
+    assert await Within(Limit(AT_MOST_S), _steps(0.0)) == 1
+
+
+async def test_a_cancellation_by_somebody_else_is_none_by_the_limit() -> None:
+    waiting = asyncio.create_task(_late(Limit(0.01)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+async def _late(limit: Limit) -> int:
+    return await Within(limit, _steps(10 * AT_MOST_S))

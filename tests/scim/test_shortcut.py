@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from scimd.http.whole import Always, Whole
 from tests.scim.serving import Client
 
 #: What is another at each request, or says how the connection goes on.
@@ -51,3 +54,57 @@ async def test_an_unchanged_resource_and_a_token_that_opens_nothing_are_answered
             idp, "GET", f"/Users/{user['id']}", None, Expect="100-continue", **given
         )
         assert straight[0] in (304, 401)
+
+
+async def test_headers_come_in_the_same_order_on_every_way(idp: Client) -> None:
+    user = await idp.user("dana@acme.com")
+    made = await idp.post("/Users", {"userName": "robin@acme.com"})
+    read = await idp.get(f"/Users/{user['id']}")
+    closed = await idp.get(f"/Users/{user['id']}", headers={"Connection": "close"})
+    common = ["x-request-id", "x-content-type-options", "cache-control", "referrer-policy"]
+    common += ["content-security-policy", "strict-transport-security", "content-length", "date", "server"]
+    assert [name.lower() for name in made.headers] == ["content-type", "location", "etag", *common]
+    for reply in (read, closed):
+        names = [name.lower() for name in reply.headers if name != "Connection"]
+        assert names == ["content-type", "etag", *common]
+
+
+def test_a_whole_answer_is_an_answer_of_aiohttp_for_whoever_asks() -> None:
+    always = Always({"Cache-Control": "no-store", "Server": "scimd"})
+    own, other, twice = (Whole(200, b"{}", {"ETag": 'W/"1-0"'}) for _ in range(3))
+    for response in (own, other):
+        response.tell("X-Request-Id", "one")
+        response.completed(always)
+    assert own.told("ETag") == 'W/"1-0"'
+    assert [*own.headers.items()] == [
+        ("ETag", 'W/"1-0"'),
+        ("X-Request-Id", "one"),
+        ("Cache-Control", "no-store"),
+        ("Server", "scimd"),
+    ]
+    own.tell("etag", 'W/"2-0"')
+    assert (own.told("ETag"), own.body, own.status, own.reason) == ('W/"2-0"', b"{}", 200, "OK")
+    assert other.told("Cache-Control") is None
+    twice.tell("Cache-Control", "private")
+    twice.completed(always)
+    assert twice.headers["Cache-Control"] == "no-store"
+
+
+async def test_what_could_end_a_header_is_left_to_aiohttp_which_refuses_it() -> None:
+    for value, ours in (("a", 1), ("ä", 1), ("a\r\nSet-Cookie: b", 0), ("a\0", 0)):
+        transport = Mock(**{"is_closing.return_value": False})
+        request = make_mocked_request("GET", "/", transport=transport)
+        request.writer.output_size = 0
+        response = Whole(200, b"{}", {"Location": value})
+        response.completed(Always({}))
+        await response.prepare(request)
+        assert transport.write.call_count == ours
+
+
+async def test_an_answer_to_somebody_who_is_gone_is_not_written() -> None:
+    transport = Mock(**{"is_closing.return_value": True})
+    response = Whole(204, None, {})
+    response.completed(Always({}))
+    with pytest.raises(ConnectionResetError):
+        await response.prepare(make_mocked_request("GET", "/", transport=transport))
+    transport.write.assert_not_called()

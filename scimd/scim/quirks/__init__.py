@@ -6,9 +6,11 @@ has it. Each names itself, the date on which it was last checked, and its source
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from operator import is_
 from typing import Any, Literal
 
 from scimd.core.catalogue import Form
@@ -38,13 +40,29 @@ class Quirk:
         return (self.apply.__doc__ or self.name).strip().partition("\n")[0]
 
 
+def naming(*names: str) -> Callable[[Iterable[str]], bool]:
+    """From names in ASCII to a test whether an object has one of them as a key, whatever its case.
+
+    Most bodies have nothing to change: this says so without a copy of them. A key of another length than
+    all the names is none of them, since no letter in lower case is two of ASCII, or none.
+    """
+    wanted = frozenset(name.lower() for name in names)
+    lengths = frozenset(map(len, wanted))
+
+    def named(given: Iterable[str]) -> bool:
+        fitting = [key for key in given if len(key) in lengths]
+        return bool(fitting) and not wanted.isdisjoint([key.lower() for key in fitting])
+
+    return named
+
+
 def each_operation(body: Document, change: Callable[[Any], Any]) -> Document:
     """A PATCH with each operation as ``change`` gives it back; the very body where it changes none."""
     operations = body.get("Operations")
     if not isinstance(operations, list):
         return body
     changed = [change(each) for each in operations]
-    if all(new is old for new, old in zip(changed, operations, strict=True)):
+    if all(map(is_, changed, operations)):
         return body
     return {**body, "Operations": changed}
 
@@ -61,14 +79,21 @@ class Profile:
     group_patch_answers: bool = False
     #: Whose form /Roles and /Entitlements have.
     catalogue: Form = "draft"
+    _applying: Mapping[tuple[str, Part], tuple[Quirk, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        applying: dict[tuple[str, Part], tuple[Quirk, ...]] = {}
+        for quirk in self.quirks:
+            for pair in itertools.product(quirk.kinds, quirk.parts):
+                applying[pair] = (*applying.get(pair, ()), quirk)
+        object.__setattr__(self, "_applying", applying)
 
     def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[Quirk, ...]]:
         """The body as the generic code takes it, and the transforms that changed it."""
-        applied = []
-        for quirk in self.quirks:
-            if kind in quirk.kinds and part in quirk.parts:
-                changed = quirk.apply(body)
-                if changed is not body:
-                    applied.append(quirk)
-                    body = changed
-        return body, tuple(applied)
+        applied: tuple[Quirk, ...] = ()
+        for quirk in self._applying.get((kind, part), ()):
+            changed = quirk.apply(body)
+            if changed is not body:
+                applied = (*applied, quirk)
+                body = changed
+        return body, applied

@@ -14,11 +14,15 @@ import orjson
 
 from scimd.core.attributes import ENTERPRISE_URN, USER
 from scimd.core.people import Document
-from scimd.scim.quirks import Quirk, each_operation
+from scimd.scim.quirks import Quirk, each_operation, naming
 
 _SOURCE = "https://learn.microsoft.com/entra/identity/app-provisioning/"
 _GROUP_SCHEMA = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/2.0/group"
+_ENTERPRISE = ENTERPRISE_URN.lower()
 _MANAGER = f"{ENTERPRISE_URN}:manager".lower()
+_names_manager = naming("manager")
+_may_tell_manager = naming(ENTERPRISE_URN, _MANAGER, "Operations")
+_may_tell_roles = naming("roles", "Operations")
 
 
 def _group_schema(body: Document) -> Document:
@@ -32,9 +36,11 @@ def _group_schema(body: Document) -> Document:
 
 def _managers(body: Document) -> Document:
     """The manager as a bare string, as ``""``, as a list: an object, or null where there is none."""
+    if not _may_tell_manager(body) or _only_without_manager(body):
+        return body
     changed: Document = {}
     for key, value in body.items():
-        if key.lower() == ENTERPRISE_URN.lower() and isinstance(value, Mapping):
+        if key.lower() == _ENTERPRISE and isinstance(value, Mapping):
             changed[key] = {
                 name: _manager(each) if name.lower() == "manager" else each for name, each in value.items()
             }
@@ -47,8 +53,16 @@ def _managers(body: Document) -> Document:
     return body if changed == body else changed
 
 
+def _only_without_manager(body: Document) -> bool:
+    """Whether the extension is all that could tell of a manager, spelled as it is, and does not."""
+    given = body.get(ENTERPRISE_URN)
+    if not isinstance(given, Mapping) or _names_manager(given):
+        return False
+    return not _may_tell_manager([key for key in body if key != ENTERPRISE_URN])
+
+
 def _manager_operation(operation: Any) -> Any:
-    if not isinstance(operation, Mapping) or "value" not in operation:
+    if not isinstance(operation, dict | Mapping) or "value" not in operation:
         return operation
     path, value = operation.get("path"), operation["value"]
     if isinstance(path, str) and path.lower() in (_MANAGER, "manager"):
@@ -60,6 +74,8 @@ def _manager_operation(operation: Any) -> Any:
 
 def _roles(body: Document) -> Document:
     """A role as JSON within a string: ``{"value": "{\\"id\\":…,\\"value\\":\\"25\\"}"}``."""
+    if not _may_tell_roles(body):
+        return body
     changed: Document = {}
     for key, value in body.items():
         if key.lower() == "roles":
@@ -72,7 +88,7 @@ def _roles(body: Document) -> Document:
 
 
 def _role_operation(operation: Any) -> Any:
-    if not isinstance(operation, Mapping) or "value" not in operation:
+    if not isinstance(operation, dict | Mapping) or "value" not in operation:
         return operation
     path, value = operation.get("path"), operation["value"]
     if isinstance(path, str) and path.lower() == "roles":
@@ -122,7 +138,7 @@ def _values_in_lists(body: Document) -> Document:
 
 
 def _out_of_list(operation: Any) -> Any:
-    if not isinstance(operation, Mapping):
+    if not isinstance(operation, dict | Mapping):
         return operation
     path, value = operation.get("path"), operation.get("value")
     if not (isinstance(path, str) and isinstance(value, list) and len(value) == 1 and _is_single(path)):

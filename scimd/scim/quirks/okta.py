@@ -9,7 +9,7 @@ from typing import Any
 from scimd.core.people import Document
 from scimd.scim.quirks import Quirk, each_operation
 
-_READ_ONLY = ("id", "meta", "schemas")
+_READ_ONLY = frozenset(("id", "meta", "schemas"))
 
 
 def drop_ids(body: Document) -> Document:
@@ -18,8 +18,10 @@ def drop_ids(body: Document) -> Document:
 
 
 def _without_ids(operation: Any) -> Any:
-    value = operation.get("value") if isinstance(operation, Mapping) else None
-    if not isinstance(value, Mapping) or operation.get("path") or not set(value) & set(_READ_ONLY):
+    if not isinstance(operation, dict | Mapping) or operation.get("path"):
+        return operation
+    value = operation.get("value")
+    if not isinstance(value, dict | Mapping) or _READ_ONLY.isdisjoint(value):
         return operation
     return {**operation, "value": {key: each for key, each in value.items() if key not in _READ_ONLY}}
 

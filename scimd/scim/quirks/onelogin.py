@@ -12,14 +12,17 @@ from typing import Any
 
 from scimd.core.attributes import ENTERPRISE_URN
 from scimd.core.people import Document
-from scimd.scim.quirks import Quirk
+from scimd.scim.quirks import Quirk, naming
 
 _MANAGER = "manager"
 _SCIM_1 = "managerid"
+_names_extension, _names_manager = naming(ENTERPRISE_URN), naming(_MANAGER)
 
 
 def _manager_id(body: Document) -> Document:
     """The manager as SCIM 1.1 has it, ``{"managerId": …}``: their id is ``value``."""
+    if not _names_extension(body):
+        return body
     changed = {
         key: _enterprise(value) if key.lower() == ENTERPRISE_URN.lower() else value
         for key, value in body.items()
@@ -28,7 +31,7 @@ def _manager_id(body: Document) -> Document:
 
 
 def _enterprise(value: Any) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not _names_manager(value):
         return value
     changed = {name: _manager(each) if name.lower() == _MANAGER else each for name, each in value.items()}
     return value if all(changed[name] is value[name] for name in value) else changed

@@ -22,6 +22,10 @@ _LISTS = frozenset(
 
 def _one_primary(body: Document) -> Document:
     """Of several values that are all marked as primary, the first stays it (RFC 7643 §2.4)."""
+    # One value alone is the only primary one, if it is.
+    lists = [key for key, value in body.items() if isinstance(value, list) and len(value) > 1]
+    if _LISTS.isdisjoint([key.lower() for key in lists]):
+        return body
     changed = {
         key: _first_primary(value) if key.lower() in _LISTS and isinstance(value, list) else value
         for key, value in body.items()
