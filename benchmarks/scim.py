@@ -217,7 +217,7 @@ def _folder() -> Iterator[Path]:
 
 
 _HOW = (
-    "scimd is `scimd serve` with its worker and an organization with seats; the yardstick "
+    "scimd is `scimd serve` as it starts by default, and an organization with seats; the yardstick "
     "is `benchmarks/yardstick.py`; 956-byte user, concurrency 16, {rounds} rounds of {seconds:g} s, the "
     "servers in turn, medians. CPU is that of all processes of a server, per request. Peers: scim2-server "
     "and scimmy hold everything in memory and validate, Ory Polis in memory and without validation; "

@@ -71,7 +71,7 @@ def _environment() -> dict[str, str]:
 
 
 def start_scimd(stack: ExitStack, folder: Path, url: str) -> Scimd:
-    """``scimd serve`` with its worker."""
+    """``scimd serve`` with those who answer, as many as it takes by itself, and its worker."""
     port = free_port()
     config = folder / "scimd.toml"
     config.write_text(_CONFIG.format(port=port, url=url), encoding="utf-8")
