@@ -45,9 +45,11 @@ WORK_BESIDE_SERVER = "--work-beside-server"
 ANSWER_BESIDE_SERVER = "--answer-beside-server"
 #: Python's default lets a busy thread keep the interpreter for 5 ms at a time; see docs/decisions/0004.
 _SWITCH_S = 0.0005
-#: It writes in batches, of people who lie side by side, and nobody waits for what it reads.
-_WORKERS_CACHE_KIB = 4096
-_CACHE_KIB = Tuning().cache_kib
+#: Of SQLite's pages, for reads and for writes. One who answers for others writes little itself; the
+#: worker writes in batches, of people who lie side by side, and nobody waits for what it reads.
+_CACHES_KIB = Tuning().cache_kib, Tuning().write_cache_kib
+_ANSWERERS_CACHES_KIB = 6144, 1536
+_WORKERS_CACHES_KIB = 2048, 2048
 #: Loaded before the fork: the edges, the jobs, and what of libraries is only loaded when first used.
 _AHEAD = (
     "scimd.scim.app",
@@ -110,11 +112,11 @@ def door_settings(config: Config) -> DoorSettings:
 
 @asynccontextmanager
 async def opened(
-    config: Config, *, make_key: bool = False, cache_kib: int = _CACHE_KIB
+    config: Config, *, make_key: bool = False, caches_kib: tuple[int, int] = _CACHES_KIB
 ) -> AsyncIterator[Door]:
     """A door on the configured database; the schema must be there. Closes the database at the end.
 
-    ``cache_kib``: of SQLite; see ``Tuning``.
+    ``caches_kib``: of SQLite, for reads and for writes; see ``Tuning``.
     """
     try:
         db = Database.open(
@@ -123,7 +125,8 @@ async def opened(
                 pool_size=config.database.pool_size,
                 timeout_s=config.database.timeout.total_seconds(),
                 writer_queue=config.database.writer_queue,
-                cache_kib=cache_kib,
+                cache_kib=caches_kib[0],
+                write_cache_kib=caches_kib[1],
             ),
         )
     except ValueError as exc:
@@ -357,7 +360,7 @@ async def answer(config: Config, ends: Ends, scribes: Connection | None = None) 
 
     sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
-    async with opened(config) as door, contextlib.AsyncExitStack() as stack:
+    async with opened(config, caches_kib=_ANSWERERS_CACHES_KIB) as door, contextlib.AsyncExitStack() as stack:
         if door.db.dialect == "sqlite":
             transport, door.elsewhere = await loop.create_unix_connection(calls.Elsewhere, sock=ends.calls)
             stack.callback(transport.close)
@@ -444,7 +447,7 @@ async def work(config: Config, *, parent: bool) -> None:
     from scimd.jobs import Jobs
     from scimd.outbox.mail import mailer_from
 
-    async with opened(config, cache_kib=_WORKERS_CACHE_KIB) as door, mailer_from(config.mail) as mailer:
+    async with opened(config, caches_kib=_WORKERS_CACHES_KIB) as door, mailer_from(config.mail) as mailer:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
         watcher = asyncio.create_task(children.parent_gone(stop.set)) if parent else None

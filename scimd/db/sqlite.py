@@ -223,7 +223,7 @@ class Writer:
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
         self._tuning = tuning
-        self._handle = Handle(path, tuning.busy_timeout_s, tuning.cache_kib, query_only=False)
+        self._handle = Handle(path, tuning.busy_timeout_s, tuning.write_cache_kib, query_only=False)
         self._wary_until = 0.0  # on time.monotonic
         self._carrier = Carrier(path, tuning.busy_timeout_s)
 

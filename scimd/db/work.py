@@ -26,8 +26,9 @@ class Tuning:
     writer_queue: int = 1024  # bodies that may wait; one more is refused
     writer_batch_ms: int = 20  # SQLite: no further body is begun in a transaction of this age
     reader_threads: int = 4  # SQLite
-    # SQLite: pages that the writer keeps, and as much the connection for glances; readers an eighth.
+    # SQLite: pages that the connection for glances keeps, readers an eighth; and the writer.
     cache_kib: int = 6144
+    write_cache_kib: int = 6144
     pool_size: int = 8  # PostgreSQL: connections, each with its thread
     timeout_s: float = 10.0  # from the call to the answer, unless the call says otherwise
     busy_timeout_s: float = 5.0  # SQLite: wait for another process's write

@@ -1,6 +1,6 @@
 """The edge's end of the request log: what is kept of a request, collected in memory, written behind.
 
-``keep`` is called for what the log shall have; it appends to a bounded queue and returns. A second
+``keep`` is called for what the log shall have; it appends to a bounded queue and returns. Half a second
 later ``flush`` makes entries of what waits, in a thread, and writes them together. A crash loses what
 waits; a burst that is more than memory has room for loses reads first, then the oldest, and the loss
 is counted in the entry that follows and in the server's log.
@@ -36,11 +36,11 @@ TRANSFORMS: web.RequestKey[tuple[tuple[str, str], ...]] = web.RequestKey("scim_t
 HOLDER: web.RequestKey[TokenHolder] = web.RequestKey("scim_holder", TokenHolder)
 TOKEN_HASH: web.RequestKey[bytes] = web.RequestKey("scim_token_hash", bytes)
 
-FLUSH_S = 1.0
+FLUSH_S = 0.5
 #: The queue's room: some seconds of the highest rate that a server reaches, and no more than a tenth of
 #: what it may weigh.
 ROOM_BYTES = 16 * 1024 * 1024
-_PORTION = 250
+_PORTION = 100
 _BASE_CHARS = len("/scim/v2")
 _SENT = tuple((str(name), name) for name in (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH))
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
@@ -112,7 +112,7 @@ class Behind:
             self._dropped[seen.holder.org_id] += 1
 
     async def run(self) -> None:
-        """Flush each second; owned by the application, cancelled at its end."""
+        """Flush twice a second; owned by the application, cancelled at its end."""
         while True:
             await asyncio.sleep(FLUSH_S)
             try:
