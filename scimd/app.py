@@ -289,23 +289,20 @@ async def serve(
                 logger.warning(
                     "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
                 )
-        port = None
+        answering = await stack.enter_async_context(contextlib.AsyncExitStack())
         if forked is not None and forked.answerers:
             port = _port(config)
-            stack.callback(port.close)
+            kept = _answerers_kept(config, config_path, door, port, forked)
+            answering.push_async_callback(_cancelled, *(asyncio.create_task(each) for each in kept))
+            answering.callback(port.close)
             address = _url(*port.address)
         else:
-            address = await _bound(config, door, stack, forked.scribes if forked else None)
+            address = await _bound(config, door, answering, forked.scribes if forked else None)
         logger.info("serving", address=address, public_url=config.server.public_url)
         # What is loaded by now stays: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
         stop = _stop_signals()
-        answerers: list[asyncio.Task[NoReturn]] = []
-        if port is not None and forked is not None:
-            kept = _answerers_kept(config, config_path, door, port, forked)
-            answerers = [asyncio.create_task(each) for each in kept]
-            stack.push_async_callback(_cancelled, *answerers)
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
@@ -315,10 +312,8 @@ async def serve(
             await _unless(stop, ready(door))
         await stop.wait()
         logger.info("stopping")
-        if port is not None:
-            port.close()
-        # The worker makes their last entries of the request log: it ends after them.
-        await _cancelled(*answerers)
+        # Before the worker, which makes the last entries of the request log.
+        await answering.aclose()
 
 
 def _port(config: Config) -> connections.Port:

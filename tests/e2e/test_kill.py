@@ -105,18 +105,6 @@ def test_killed_server_keeps_every_acknowledged_write(
     standing_is_right(daemon)
 
 
-def children(process: subprocess.Popen[bytes] | None, name: str | None = None) -> list[int]:
-    assert process is not None
-    text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return [pid for pid in map(int, text.split()) if name in (None, name_of(pid))]
-
-
-def name_of(pid: int) -> str:
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
 def is_running(pid: int) -> bool:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -133,16 +121,16 @@ def test_killed_worker_is_started_again_and_a_killed_server_takes_its_worker_wit
         CONFIG.format(database=database, seats=100, sources=SOURCE.format(folder=tmp_path, more=SCHEDULE)),
     )
     daemon.start()
-    (first,) = until(lambda: children(daemon.process, "scimd-worker"), "there is no worker")
+    (first,) = until(lambda: daemon.children("scimd-worker"), "there is no worker")
     os.kill(first, signal.SIGKILL)
     until(
-        lambda: [pid for pid in children(daemon.process, "scimd-worker") if pid != first],
+        lambda: [pid for pid in daemon.children("scimd-worker") if pid != first],
         "the worker did not come back",
     )
     # The new one does the work of the one that was killed.
     until(lambda: daemon.ok("user", "list"), "nobody was brought in")
 
-    family = children(daemon.process)
+    family = daemon.children()
     daemon.kill()
     until(lambda: not any(map(is_running, family)), "somebody goes on without the server")
 
@@ -154,7 +142,7 @@ def test_killed_answerer_is_started_again_while_the_other_answers(
     daemon: Daemon = daemons(tmp_path, config.format(database=database_url, seats=_SEATS, sources=""))
     daemon.start()
     text = token(daemon)
-    first = set(until(lambda: children(daemon.process, "scimd-answerer"), "nobody answers"))
+    first = set(until(lambda: daemon.children("scimd-answerer"), "nobody answers"))
     assert len(first) == 2
     acknowledged: list[str] = []
 
@@ -170,10 +158,10 @@ def test_killed_answerer_is_started_again_while_the_other_answers(
         os.kill(pid, signal.SIGKILL)
         acknowledged.append(until(lambda name=f"p{number}": created(name), "nobody answers any more"))  # type: ignore[misc]
         until(
-            lambda: len(children(daemon.process, "scimd-answerer")) == 2,
+            lambda: len(daemon.children("scimd-answerer")) == 2,
             "whoever answered did not come back",
         )
-    assert first.isdisjoint(children(daemon.process, "scimd-answerer"))
+    assert first.isdisjoint(daemon.children("scimd-answerer"))
     with idp(daemon, text) as scim:
         assert [name.partition("@")[0] for name in acknowledged] == ["p0", "p1"]
         assert len(scim.everybody()) == 2

@@ -113,6 +113,12 @@ class Daemon(Here):
         self.kill()
         raise AssertionError(f"scimd did not start:\n{self.output.read_text('utf-8', 'replace')}")
 
+    def children(self, name: str | None = None) -> list[int]:
+        """The processes that the server started; those of one name, as ``ps`` has it."""
+        assert self.process is not None
+        text = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text("ascii")
+        return [pid for pid in map(int, text.split()) if name in (None, _name_of(pid))]
+
     def stop(self) -> int:
         """SIGTERM; gives the exit status."""
         assert self.process is not None
@@ -120,10 +126,16 @@ class Daemon(Here):
         return self.process.wait(AT_MOST_S)
 
     def kill(self) -> None:
-        """SIGKILL to the server alone; its worker has to notice by itself."""
+        """SIGKILL to the server alone; the others have to notice by themselves."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(AT_MOST_S)
+
+
+def _name_of(pid: int) -> str:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    return ""
 
 
 @pytest.fixture

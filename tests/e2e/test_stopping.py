@@ -1,0 +1,72 @@
+"""SIGTERM: what is under way is answered, nobody new is, and the whole family ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.clients import idp, token
+from tests.e2e.test_kill import CONFIG, is_running
+from tests.support.daemon import Daemon
+from tests.support.patience import AT_MOST_S, until
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_request_under_way_is_answered_and_everybody_ends(
+    daemons: Callable[..., Daemon], tmp_path: Path, processes: int, whole_group: bool
+) -> None:
+    """``whole_group``: the signal goes to all processes at once, as from systemd or a terminal."""
+    config = CONFIG.replace("[server]", f"[server]\nprocesses = {processes}")
+    url = f"sqlite:///{tmp_path / 'scimd.db'}"
+    daemon: Daemon = daemons(tmp_path, config.format(database=url, seats=10, sources=""))
+    daemon.start()
+    assert daemon.process is not None
+    text = token(daemon)
+    with idp(daemon, text) as scim:
+        assert scim.create("early")[0] == 201
+    until(lambda: len(daemon.children()) == (3 if processes == 2 else 1), "somebody is missing")
+    family = daemon.children()
+
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "scimd.db", isolation_level=None)) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        other.execute("BEGIN IMMEDIATE")  # so that nobody can write
+        with idp(daemon, text) as scim:
+            assert scim.everybody().keys() == {"early@acme.example"}
+            late = thread.submit(scim.create, "late")
+            time.sleep(0.5)  # until it is read
+            if whole_group:
+                os.killpg(daemon.process.pid, signal.SIGTERM)
+            else:
+                daemon.process.send_signal(signal.SIGTERM)
+            until(lambda: _is_refused(daemon.port), "the port is still open")
+            other.execute("ROLLBACK")
+            assert late.result()[0] == 201
+    assert daemon.process.wait(AT_MOST_S) == 0
+    until(lambda: not any(map(is_running, family)), "somebody goes on")
+    said = daemon.output.read_text("utf-8")
+    assert "Traceback" not in said
+    assert whole_group or "request_log_made_here" not in said  # the worker ends last
+
+    daemon.start()
+    with idp(daemon, text) as scim:
+        assert scim.everybody().keys() == {"early@acme.example", "late@acme.example"}
+
+
+def _is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=AT_MOST_S).close()
+    except ConnectionRefusedError:
+        return True
+    return False
