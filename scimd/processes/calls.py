@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -33,7 +34,7 @@ Call: TypeAlias = tuple[int, str, Context, Any, Sequence[str], int]
 Outcome: TypeAlias = tuple[int, bool, Any]
 
 
-class _End(asyncio.Protocol):
+class _End(asyncio.Protocol, ABC):
     """One end of the socket."""
 
     def __init__(self) -> None:
@@ -63,8 +64,9 @@ class _End(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @abstractmethod
     def heard(self, message: list[Any]) -> None:
-        raise NotImplementedError
+        """What the other end said in one turn of its loop."""
 
     def say(self, what: Any) -> None:
         if not self._said:
@@ -90,8 +92,9 @@ class _End(asyncio.Protocol):
             return False
         return True
 
+    @abstractmethod
     def unsaid(self, what: Any, exc: Exception) -> None:
-        raise NotImplementedError
+        """What was to be said cannot be written down."""
 
 
 class Elsewhere(_End):
