@@ -28,6 +28,7 @@ from scimd.scim.etag import if_match
 from scimd.scim.patch import PatchRules
 from scimd.scim.users import Patched, Replaced
 from tests.org.house import House, house, user
+from tests.org.test_together import counting
 from tests.support.elsewhere import written_by
 from tests.support.patience import PATIENT
 
@@ -70,14 +71,7 @@ async def test_calls_are_done_together_by_the_one_who_writes(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with apart(url) as (answers, writes):
-        written: list[None] = []
-        write = writes.door.db.write
-
-        async def counted(body: Any, **more: Any) -> Any:
-            written.append(None)
-            return await write(body, **more)
-
-        monkeypatch.setattr(writes.door.db, "write", counted)
+        written = counting(writes, monkeypatch)
         monkeypatch.setattr(answers.door.db, "write", None)  # they write nothing themselves
         made = await asyncio.gather(*(answers.create(f"p{n}") for n in range(8)))
         assert len(written) == 1

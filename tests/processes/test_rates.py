@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from itertools import cycle
 
 import pytest
 
-from scimd.http.rates import SharedBuckets
+from scimd.http.rates import Buckets, Rate, SharedBuckets
 
 
-def test_those_with_the_same_shelf_take_from_one_bucket_and_it_fills_again() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_bucket_fills_again_with_time_and_a_refusal_takes_nothing(shared: bool) -> None:
+    """``shared``: two that have the same shelf take in turn, and together no more than one alone."""
     now = 100.0
     with SharedBuckets.shelf() as shelf, os.fdopen(os.dup(shelf.fileno()), "r+b") as again:
-        a, b = (SharedBuckets(10, 20, file, lambda: now) for file in (shelf, again))
-        assert [each.take("token") for _ in range(10) for each in (a, b)] == [0.0] * 20
-        assert a.take("token") == pytest.approx(0.1)
-        assert b.take("token") == pytest.approx(0.1)
-        assert b.take("another") == 0.0
+        alone = Buckets(10, 20, lambda: now)
+        both: list[Rate] = [SharedBuckets(10, 20, file, lambda: now) for file in (shelf, again)]
+        takers = cycle(both if shared else [alone])
+
+        def take(key: str = "token") -> float:
+            return next(takers).take(key)
+
+        assert [take() for _ in range(20)] == [0.0] * 20
+        assert [take(), take()] == pytest.approx([0.1, 0.1])
+        assert take("another") == 0.0
         now += 0.11
-        assert b.take("token") == 0.0
-        assert a.take("token") > 0
+        assert take() == 0.0
+        assert take() > 0
         now += 60
-        assert [a.take("token") for _ in range(20)] == [0.0] * 20
-        assert b.take("token") > 0
+        assert [take() for _ in range(20)] == [0.0] * 20
+        assert take() > 0
 
 
 def test_of_many_callers_the_longest_silent_are_forgotten() -> None:

@@ -133,21 +133,6 @@ async def test_without_a_rate_nothing_is_held(idp: Client) -> None:
     assert {(await idp.get("/Users")).status for _ in range(120)} == {200}
 
 
-def test_a_bucket_fills_again_with_time_and_a_refusal_takes_nothing() -> None:
-    now = 100.0
-    buckets = Buckets(10, 20, lambda: now)
-    assert [buckets.take("a") for _ in range(20)] == [0.0] * 20
-    assert buckets.take("a") == pytest.approx(0.1)
-    assert buckets.take("a") == pytest.approx(0.1)
-    assert buckets.take("b") == 0.0
-    now += 0.11
-    assert buckets.take("a") == 0.0
-    assert buckets.take("a") > 0
-    now += 60
-    assert [buckets.take("a") for _ in range(20)] == [0.0] * 20
-    assert buckets.take("a") > 0
-
-
 def test_of_many_callers_the_longest_silent_are_forgotten() -> None:
     buckets = Buckets(1, 1, lambda: 0.0)
     assert [buckets.take("first"), buckets.take("first") > 0] == [0.0, True]
