@@ -74,7 +74,8 @@ class Forked:
 
     async def live(self, patience_s: float) -> int:
         """Let it work until it ends; gives how it ended. Where this is cancelled it is ended."""
-        os.write(self._voice, b".")
+        with contextlib.suppress(BrokenPipeError):  # it died before it was wanted, as is seen below
+            os.write(self._voice, b".")
         ended = asyncio.ensure_future(asyncio.to_thread(os.waitpid, self._pid, 0))
         try:
             _, status = await asyncio.shield(ended)

@@ -1,0 +1,71 @@
+"""Children that are forked off: each waits, each ends with its parent, and one that died is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from scimd.processes import children
+from tests.support.patience import AT_MOST_S
+
+#: In a process of its own: what is forked here would have the tests' memory, and their threads.
+_PARENT = """
+import asyncio, os, signal, time
+from scimd.processes import children
+
+family = children.Family()
+dead = family.fork("dead", lambda: None, keeps=())
+alive = family.fork("alive", lambda: os.write(1, b"at work\\n"), keeps=())
+os.kill(dead._pid, signal.SIGKILL)
+os.waitid(os.P_PID, dead._pid, os.WEXITED | os.WNOWAIT)  # it is dead by now
+
+async def main():
+    print(await dead.live(1.0), await alive.live(1.0), flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_child_that_died_before_it_was_wanted_is_seen_and_the_others_work() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PARENT], capture_output=True, text=True, timeout=AT_MOST_S, check=False
+    )
+    assert done.stdout.splitlines() == ["at work", f"{-signal.SIGKILL} 0"], done.stderr
+
+
+def test_child_that_nobody_wants_ends_with_its_parent() -> None:
+    parent = (
+        "import os\nfrom scimd.processes import children\n"
+        "print(children.Family().fork('x', print, keeps=())._pid, flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", parent], capture_output=True, text=True, timeout=AT_MOST_S, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    # Its output would still be open, had it not ended: then there would be no end of the parent's.
+    assert done.stdout.strip().isdigit()
+
+
+async def test_whoever_dies_is_started_again_after_a_pause_that_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept: list[float] = []
+    lives: list[bool] = []
+
+    async def live(first: bool) -> int:
+        lives.append(first)
+        if len(lives) == 5:
+            raise asyncio.CancelledError
+        return 1
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await asyncio.wait({asyncio.ensure_future(children.keep("worker", live))})
+    assert lives == [True, False, False, False, False]
+    assert slept == [0.0, 1.0, 2.0, 4.0]
