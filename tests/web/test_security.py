@@ -243,6 +243,17 @@ async def test_callers_request_id_is_kept_where_it_is_harmless(acme: Site) -> No
             assert "script" not in answer.headers["X-Request-Id"]
 
 
+async def test_request_ids_are_made_in_the_order_of_time(acme: Site) -> None:
+    """In an index, those of one moment lie side by side."""
+    made = []
+    async with acme.browser() as session:
+        for _ in range(5):
+            async with session.get("/healthz") as answer:
+                made.append(answer.headers["X-Request-Id"])
+            await asyncio.sleep(0.002)
+    assert made == sorted(set(made))
+
+
 async def test_ready_says_whether_the_database_answers(acme: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with acme.browser() as session:
         async with session.get("/readyz") as answer:
