@@ -46,7 +46,13 @@ def schema(conn: Connection) -> dict[str, Any]:
         "triggers": [tuple(" ".join(part.split()) for part in row) for row in conn.execute(text(triggers))],
         "columns": {
             name: sorted(
-                (c["name"], str(c["type"]), c["nullable"], str(c["default"]).strip("()"))
+                (
+                    c["name"],
+                    str(c["type"]),
+                    c["nullable"],
+                    str(c["default"]).strip("()"),
+                    str(c.get("computed")),
+                )
                 for c in look.get_columns(name)
             )
             for name in tables

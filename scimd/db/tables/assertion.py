@@ -19,6 +19,7 @@ assertions = Table(
     columns.key("user_name_key"),
     columns.flag("active", True),
     columns.key("state"),  # live | gone | history
+    columns.one_where("is_live", "state = 'live'"),
     columns.flag("deleted"),  # gone because the source said delete
     # The source's document as bytes ready to answer, without id, meta and groups.
     Column("document", Bytes, nullable=False),
@@ -50,25 +51,9 @@ assertions = Table(
     Index("ix_assertions_page", "org_id", "source_id", "created_at", "person_id", "state"),
     Index("ix_assertions_email", "org_id", "source_id", "email_key"),
     Index("ix_assertions_display_name", "org_id", "source_id", "display_name_key"),
-    Index("ix_assertions_external", "org_id", "source_id", "external_id"),  # the dead ones too
-    Index("ix_assertions_user_name", "org_id", "source_id", "user_name_key"),
+    # Unique among the living; the dead are found by them too.
+    Index("uq_assertions_external_id", "org_id", "source_id", "external_id", "is_live", unique=True),
+    Index("uq_assertions_user_name_key", "org_id", "source_id", "user_name_key", "is_live", unique=True),
     Index("ix_assertions_sign_in", "org_id", "sign_in_key"),
     Index("ix_assertions_employee_number", "org_id", "employee_number_key"),
-)
-_living = assertions.c.state == "live"
-columns.partial_index(
-    "uq_assertions_external_id",
-    assertions.c.org_id,
-    assertions.c.source_id,
-    assertions.c.external_id,
-    unique=True,
-    where=_living & assertions.c.external_id.is_not(None),
-)
-columns.partial_index(
-    "uq_assertions_user_name_key",
-    assertions.c.org_id,
-    assertions.c.source_id,
-    assertions.c.user_name_key,
-    unique=True,
-    where=_living,
 )

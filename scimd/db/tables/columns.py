@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import DDL, Boolean, Column, ColumnElement, Index, Integer, MetaData, Text, TextClause
+from sqlalchemy import (
+    DDL,
+    Boolean,
+    Column,
+    ColumnElement,
+    Computed,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Text,
+    TextClause,
+)
 from sqlalchemy.schema import ExecutableDDLElement
 
 from scimd.db.types import Id, KeyText, UtcDateTime
@@ -52,6 +64,17 @@ def key(name: str, *, null: bool = False) -> Column[str]:
 
 def text(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
+
+
+def one_where(name: str, condition: str) -> Column[int]:
+    """A column that the database computes: 1 where the condition holds, else NULL.
+
+    At the end of a unique index it makes unique the rows that the condition picks, for NULLs are distinct;
+    and the one index finds the others too.
+    """
+    return Column(
+        name, SmallInteger, Computed(f"CASE WHEN {condition} THEN 1 END", persisted=True), nullable=True
+    )
 
 
 def partial_index(

@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.Column("user_name_key", types.KeyText(), nullable=False),
         sa.Column("active", sa.Boolean(), server_default=sa.text("(true)"), nullable=False),
         sa.Column("state", types.KeyText(), nullable=False),
+        sa.Column(
+            "is_live",
+            sa.SmallInteger(),
+            sa.Computed("CASE WHEN state = 'live' THEN 1 END", persisted=True),
+            nullable=True,
+        ),
         sa.Column("deleted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("document", types.Bytes(), nullable=False),
         sa.Column("meta", types.Bytes(), nullable=False),
@@ -84,9 +90,6 @@ def upgrade() -> None:
         "ix_assertions_employee_number", "assertions", ["org_id", "employee_number_key"], unique=False
     )
     op.create_index(
-        "ix_assertions_external", "assertions", ["org_id", "source_id", "external_id"], unique=False
-    )
-    op.create_index(
         "ix_assertions_page",
         "assertions",
         ["org_id", "source_id", "created_at", "person_id", "state"],
@@ -97,23 +100,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
     op.create_index(
-        "ix_assertions_user_name", "assertions", ["org_id", "source_id", "user_name_key"], unique=False
-    )
-    op.create_index(
         "uq_assertions_external_id",
         "assertions",
-        ["org_id", "source_id", "external_id"],
+        ["org_id", "source_id", "external_id", "is_live"],
         unique=True,
-        sqlite_where=sa.text("state = 'live' AND external_id IS NOT NULL"),
-        postgresql_where=sa.text("state = 'live' AND external_id IS NOT NULL"),
     )
     op.create_index(
         "uq_assertions_user_name_key",
         "assertions",
-        ["org_id", "source_id", "user_name_key"],
+        ["org_id", "source_id", "user_name_key", "is_live"],
         unique=True,
-        sqlite_where=sa.text("state = 'live'"),
-        postgresql_where=sa.text("state = 'live'"),
     )
     op.create_table(
         "credentials",
