@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -34,7 +34,7 @@ from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import event_values, events, leases, organizations, published
 from scimd.db.types import Ready, utc_text
-from scimd.org.tx import Actor, Context, Door, Tx, uuid7_head, uuid7_of
+from scimd.org.tx import Actor, Context, Door, Tx, first_id, in_order, uuid7_head, uuid7_of
 
 _BATCH = 1000
 _PAUSE_S = 0.05
@@ -44,23 +44,21 @@ LATECOMERS = timedelta(hours=1)
 #: Nearly all of them are committed by then; the others wait for a look at the whole hour.
 RECENT = timedelta(seconds=30)
 _START = bytes(32)
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _FAULTS_SHOWN = 20
 _EVENTS, _VALUES = Prepared(events.insert()), Prepared(event_values.insert())
 _CHAIN = Prepared(published.insert())
 
 
 def write_events(tx: Tx) -> None:
-    """Write the events that the transaction owes, in the order in which they were recorded."""
+    """Write the events that the transaction owes. Their ids sort by time, then as they were recorded."""
     if not tx.events:
         return
     org_id, now, salts = tx.org_id, tx.now, tx.chance.bytes
-    rand = int.from_bytes(salts(10), "big") & (1 << 50) - 1
+    rand = int.from_bytes(salts(5), "big")
     head = uuid7_head(now)
     rows, values = [], []
     for number, event in enumerate(tx.events):
-        # The random part begins with the number: ids of one transaction are in order.
-        event_id = uuid7_of(head, (rand | number << 50).to_bytes(10, "big"))
+        event_id = uuid7_of(head, (in_order(now, number) | rand).to_bytes(10, "big"))
         body = _canonical({"before": event.before, "after": event.after, "note": event.note})
         salt = salts(16)
         ctx = tx.whose(event)
@@ -164,8 +162,8 @@ def _unpublished(org_id: ColumnElement[str]) -> Select[Any]:
 
 _NEXT = Prepared(
     _unpublished(bindparam("org_id"))
-    .where(events.c.at > bindparam("since"))
-    .order_by(events.c.at, events.c.id)
+    .where(events.c.id >= bindparam("first"))
+    .order_by(events.c.id)
     .limit(bindparam("most", type_=Integer))
 )
 
@@ -173,9 +171,9 @@ _NEXT = Prepared(
 def _next(conn: Connection, org_id: OrgId, within: timedelta) -> _Batch:
     tip = _TIP.first(conn, {"org_id": org_id})
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
-    since = tip.at - within if tip else _LONG_AGO
+    first = first_id(tip.at - within) if tip else ""
     batch = _Batch(seq, [])
-    for event in _NEXT.all(conn, {"org_id": org_id, "since": since, "most": _BATCH}):
+    for event in _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}):
         seq, chain = seq + 1, link(chain, event)
         batch.rows.append({"org_id": org_id, "seq": seq, "event_id": event.id, "chain": chain})
     return batch
@@ -183,7 +181,9 @@ def _next(conn: Connection, org_id: OrgId, within: timedelta) -> _Batch:
 
 def organizations_with_new(conn: Connection, since: datetime) -> list[OrgId]:
     """Those with events of that time or later that are not published."""
-    fresh = _unpublished(organizations.c.id).where(events.c.at > since).with_only_columns(events.c.id)
+    fresh = (
+        _unpublished(organizations.c.id).where(events.c.id >= first_id(since)).with_only_columns(events.c.id)
+    )
     return [
         OrgId(found) for found in conn.execute(select(organizations.c.id).where(fresh.exists())).scalars()
     ]

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, select
 
 from scimd.core.people import OrgId
 from scimd.db.tables import event_values, events
-from scimd.org.tx import Door
+from scimd.org.tx import Door, first_id
 from scimd.org.windows import Slice, Window, cut
 
 _e = events.c
@@ -51,7 +51,7 @@ class EntryFilter:
 
 
 async def list_entries(door: Door, org_id: OrgId, only: EntryFilter, window: Window) -> Slice[EntryRecord]:
-    """By time; ids are made in its order."""
+    """By time, which is the order of the ids."""
     query = _filtered(org_id, only)
     return await door.read(lambda conn: cut(conn, query, window, {}, _e.id).map(_record))
 
@@ -72,8 +72,8 @@ def _filtered(org_id: OrgId, only: EntryFilter) -> Select[Any]:
         if wanted is not None:
             query = query.where(column == wanted)
     if only.since is not None:
-        query = query.where(_e.at >= only.since)
-    return query.where(_e.at < only.until) if only.until is not None else query
+        query = query.where(_e.id >= first_id(only.since))
+    return query.where(_e.id < first_id(only.until)) if only.until is not None else query
 
 
 def _record(row: Row[Any]) -> EntryRecord:

@@ -37,7 +37,7 @@ async def of_target(door: Door, org_id: OrgId, target_id: str, *, limit: int = 5
             (event_values.c.org_id == event.org_id) & (event_values.c.event_id == event.id),
         )
         .where(event.org_id == org_id, event.target_id == target_id)
-        .order_by(event.at.desc(), event.id.desc())
+        .order_by(event.id.desc())
         .limit(limit)
     )
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])

@@ -35,7 +35,7 @@ from scimd.db.tables import (
 )
 from scimd.org import correspondence, expiring
 from scimd.org.expiring import Expiring
-from scimd.org.tx import Actor, Chance, Context, Door, Tx
+from scimd.org.tx import Actor, Chance, Context, Door, Tx, first_id
 
 logger = log.get(__name__)
 #: A schedule and a moment → the next run after it.
@@ -116,11 +116,11 @@ def _of_events(tx: Tx) -> Iterator[Occurrence]:
         )
         .where(
             events.c.org_id == tx.org_id,
-            events.c.at > tx.now - _LOOK_BACK,
+            events.c.id >= first_id(tx.now - _LOOK_BACK),
             events.c.kind.in_([str(kind) for kind in _EVENTS]),
             ~known.exists(),
         )
-        .order_by(events.c.at, events.c.id)
+        .order_by(events.c.id)
         .limit(_AT_ONCE)
     )
     for row in tx.conn.execute(query):

@@ -24,7 +24,7 @@ from scimd.db.tables import scim_requests, sources, tokens
 from scimd.org import permissions
 from scimd.org.generation import bump
 from scimd.org.request_entries import Speaker
-from scimd.org.tx import Context, Door, Tx, uuid7
+from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
 
 Only = Literal["errors", "writes"]
 
@@ -126,8 +126,7 @@ async def record(door: Door, entries: Sequence[tuple[OrgId, Mapping[str, Any], i
 
 def _id_at(moment: datetime, place: int) -> str:
     """An id that sorts as entries came: by microsecond, then by place. A replay goes in this order."""
-    order = (moment.microsecond % 1000) << 14 | place & 0x3FFF
-    return uuid7(moment, (order << 48 | secrets.randbits(48)).to_bytes(10, "big"))
+    return uuid7(moment, (in_order(moment, place) | secrets.randbits(40)).to_bytes(10, "big"))
 
 
 async def speakers_of(door: Door, hashes: Iterable[bytes]) -> dict[bytes, Speaker]:
@@ -249,20 +248,16 @@ def _wanted(org_id: OrgId, wanted: Wanted) -> Select[Any]:
             (wanted.status * 100, wanted.status * 100 + 99) if wanted.status < 10 else [wanted.status] * 2
         )
         query = query.where(of.status.between(first, last))
-    # By the id, which is the order of the key: 48 bits of milliseconds.
+    # By the id, which is the order of the key.
     if wanted.since is not None:
-        query = query.where(of.id >= _first_id(wanted.since))
+        query = query.where(of.id >= first_id(wanted.since))
     if wanted.until is not None:
-        query = query.where(of.id < _first_id(wanted.until))
+        query = query.where(of.id < first_id(wanted.until))
     if wanted.only == "errors":
         query = query.where(of.status >= 400)
     elif wanted.only == "writes":
         query = query.where(of.method.not_in(_READS), ~of.pattern.endswith("/.search"))
     return query
-
-
-def _first_id(moment: datetime) -> str:
-    return uuid7(moment, bytes(10))
 
 
 def _record(row: Row[Any]) -> RequestRecord:
@@ -274,7 +269,7 @@ def _record(row: Row[Any]) -> RequestRecord:
 
 async def prune_all(door: Door, bounds: Bounds) -> int:
     """Delete what is too old, and the oldest of what is too much; gives how many entries went."""
-    before = _first_id(door.clock() - bounds.log_for)
+    before = first_id(door.clock() - bounds.log_for)
     of = scim_requests.c
     query = select(of.org_id, func.count(), func.sum(of.bytes), func.min(of.id)).group_by(of.org_id)
     found = await door.read(lambda conn: conn.execute(query).all())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from bisect import bisect_left
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +14,10 @@ from sqlalchemy import delete, update
 from scimd.core.events import Event, EventKind
 from scimd.db.tables import event_values, events, published
 from scimd.org import audit, organizations, timekeeping
+from scimd.org.audit_reads import EntryFilter, list_entries
 from scimd.org.organizations import NewOrganization
-from scimd.org.tx import Tx
+from scimd.org.tx import Tx, first_id, in_order, uuid7
+from scimd.org.windows import Window
 from tests.org.acme import OPERATOR, House
 
 
@@ -32,6 +37,35 @@ async def test_events_keep_actor_door_and_correlation_and_their_order(acme: Hous
     assert {(row.actor_name, row.door, row.correlation_id, row.audience) for row in rows} == {
         ("root (CLI)", "cli", "c-1", "feed")
     }
+
+
+def test_ids_sort_by_microsecond_and_place() -> None:
+    """The order of the audit, and its parts by time, rest on ids alone."""
+    chance = random.Random(7)
+    begin = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    moments = sorted(begin + timedelta(microseconds=chance.randrange(10**7)) for _ in range(2000))
+    for shift in (timedelta(0), timedelta(microseconds=1), timedelta(milliseconds=1)):
+        ids = [
+            uuid7(moment + shift, (in_order(moment + shift, place) | bits).to_bytes(10, "big"))
+            for moment in moments
+            for place, bits in ((0, 2**40 - 1), (1, 0), (70_000, 2**40 - 1))
+        ]
+        assert ids == sorted(ids)
+        for n in range(0, len(moments), 7):
+            first = first_id(moments[n] + shift)
+            earlier = bisect_left(moments, moments[n])
+            assert bisect_left(ids, first) == 3 * earlier
+
+
+async def test_a_part_by_time_begins_and_ends_to_the_microsecond(acme: House) -> None:
+    moments = [acme.clock.now + timedelta(microseconds=n) for n in range(4)]
+    for n, moment in enumerate(moments):
+        acme.clock.now = moment
+        event = Event(EventKind.PERSON_UPDATED, "person", f"q-{n}")
+        await acme.door.run(acme.ctx, lambda tx, event=event: tx.record(event))  # type: ignore[misc]
+    only = EntryFilter(kind="person.updated", since=moments[1], until=moments[3])
+    found = await list_entries(acme.door, acme.org.id, only, Window())
+    assert [row.target_id for row in found.rows] == ["q-1", "q-2"]
 
 
 async def test_a_call_that_fails_leaves_no_event(acme: House) -> None:

@@ -12,7 +12,7 @@ events = Table(
     "events",
     metadata,
     columns.org(),
-    columns.ident(),
+    columns.ident(),  # by microsecond, then as they were recorded: the order of the audit
     columns.time("at"),
     columns.key("actor_kind"),
     columns.key("actor_id"),
@@ -24,9 +24,8 @@ events = Table(
     columns.key("correlation_id"),
     columns.key("audience"),  # audit | feed
     Column("digest", Bytes, nullable=False),  # SHA-256 over the salt and the values
-    Index("ix_events_target", "org_id", "target_id", "at"),
+    Index("ix_events_target", "org_id", "target_id", "id"),
     Index("ix_events_correlation", "org_id", "correlation_id"),
-    Index("ix_events_at", "org_id", "at"),
 )
 
 event_values = Table(

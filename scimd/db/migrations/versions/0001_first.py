@@ -211,9 +211,8 @@ def upgrade() -> None:
         sa.Column("digest", types.Bytes(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_events")),
     )
-    op.create_index("ix_events_at", "events", ["org_id", "at"], unique=False)
     op.create_index("ix_events_correlation", "events", ["org_id", "correlation_id"], unique=False)
-    op.create_index("ix_events_target", "events", ["org_id", "target_id", "at"], unique=False)
+    op.create_index("ix_events_target", "events", ["org_id", "target_id", "id"], unique=False)
     op.create_table(
         "gates",
         sa.Column("org_id", types.Id(), nullable=False),
