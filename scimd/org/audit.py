@@ -1,7 +1,8 @@
 """The audit: events written with what caused them, chained in one order, verifiable.
 
-An event row never changes. Its values lie apart, with a salt, and the row holds their digest: so the
-values of an erased person can go, and what is left says "erased" rather than "changed". The order
+An event never changes. The chain is over all of its row but the values and their salt, of which the row
+has the digest: so the values of an erased person can go, and what is left says "erased" rather than
+"changed". The order
 among transactions is made afterwards, by one publisher at a time per organization, since of two
 transactions the one that began later may commit first.
 """
@@ -32,7 +33,7 @@ from sqlalchemy import (
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import event_values, events, leases, organizations, published
+from scimd.db.tables import events, leases, organizations, published
 from scimd.db.types import Ready, utc_text
 from scimd.org.tx import Actor, Context, Door, Tx, first_id, in_order, uuid7_head, uuid7_of
 
@@ -45,7 +46,7 @@ LATECOMERS = timedelta(hours=1)
 RECENT = timedelta(seconds=30)
 _START = bytes(32)
 _FAULTS_SHOWN = 20
-_EVENTS, _VALUES = Prepared(events.insert()), Prepared(event_values.insert())
+_EVENTS = Prepared(events.insert())
 _CHAIN = Prepared(published.insert())
 
 
@@ -56,7 +57,7 @@ def write_events(tx: Tx) -> None:
     org_id, now, salts = tx.org_id, tx.now, tx.chance.bytes
     rand = int.from_bytes(salts(5), "big")
     head = uuid7_head(now)
-    rows, values = [], []
+    rows = []
     for number, event in enumerate(tx.events):
         event_id = uuid7_of(head, (in_order(now, number) | rand).to_bytes(10, "big"))
         body = _canonical({"before": event.before, "after": event.after, "note": event.note})
@@ -78,11 +79,11 @@ def write_events(tx: Tx) -> None:
                 "correlation_id": ctx.correlation_id,
                 "audience": event.kind.audience,
                 "digest": hashlib.sha256(salt + body).digest(),
+                "salt": salt,
+                "body": Ready(body.decode()),
             }
         )
-        values.append({"org_id": org_id, "event_id": event_id, "salt": salt, "body": Ready(body.decode())})
     _EVENTS.many(tx.conn, rows)
-    _VALUES.many(tx.conn, values)
 
 
 def _canonical(body: Mapping[str, Any]) -> bytes:
@@ -99,7 +100,7 @@ def digest(salt: bytes, body: Mapping[str, Any]) -> bytes:
 
 
 def link(previous: bytes, event: Row[Any]) -> bytes:
-    """The chain's next hash: over the one before and all that the event row says."""
+    """The chain's next hash: over the one before and the event's row, its values as their digest."""
     parts = [
         event.id,
         utc_text(event.at),
@@ -153,11 +154,14 @@ _TIP = Prepared(
 )
 
 
+_CHAINED = [column for column in events.c if column.key not in ("salt", "body")]
+
+
 def _unpublished(org_id: ColumnElement[str]) -> Select[Any]:
     done = select(published.c.seq).where(
         published.c.org_id == events.c.org_id, published.c.event_id == events.c.id
     )
-    return select(events).where(events.c.org_id == org_id, ~done.exists())
+    return select(*_CHAINED).where(events.c.org_id == org_id, ~done.exists())
 
 
 _NEXT = Prepared(
@@ -249,13 +253,8 @@ async def verify(door: Door, org_id: OrgId) -> Verification:
 
 def _page(conn: Connection, org_id: OrgId, after: int) -> Sequence[Row[Any]]:
     return conn.execute(
-        select(published.c.seq, published.c.chain, published.c.event_id, events, event_values.c.salt)
-        .add_columns(event_values.c.body)
+        select(published.c.seq, published.c.chain, published.c.event_id, events)
         .outerjoin(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
-        .outerjoin(
-            event_values,
-            (event_values.c.org_id == published.c.org_id) & (event_values.c.event_id == published.c.event_id),
-        )
         .where(published.c.org_id == org_id, published.c.seq > after)
         .order_by(published.c.seq)
         .limit(_BATCH)

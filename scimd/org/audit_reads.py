@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from scimd.core.people import OrgId
-from scimd.db.tables import event_values, events
+from scimd.db.tables import events
 from scimd.org.tx import Door, first_id
 from scimd.org.windows import Slice, Window, cut
 
@@ -57,11 +57,7 @@ async def list_entries(door: Door, org_id: OrgId, only: EntryFilter, window: Win
 
 
 def _filtered(org_id: OrgId, only: EntryFilter) -> Select[Any]:
-    query = (
-        select(events, event_values.c.body)
-        .outerjoin(event_values, (event_values.c.org_id == _e.org_id) & (event_values.c.event_id == _e.id))
-        .where(_e.org_id == org_id)
-    )
+    query = select(events).where(_e.org_id == org_id)
     for column, wanted in (
         (_e.kind, only.kind),
         (_e.actor_id, only.actor),

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from scimd.core.people import OrgId
-from scimd.db.tables import event_values, events
+from scimd.db.tables import events
 from scimd.org.tx import Door
 
 
@@ -31,11 +31,7 @@ async def of_target(door: Door, org_id: OrgId, target_id: str, *, limit: int = 5
     """The newest events first."""
     event = events.c
     query = (
-        select(events, event_values.c.body)
-        .outerjoin(
-            event_values,
-            (event_values.c.org_id == event.org_id) & (event_values.c.event_id == event.id),
-        )
+        select(events)
         .where(event.org_id == org_id, event.target_id == target_id)
         .order_by(event.id.desc())
         .limit(limit)

@@ -24,7 +24,6 @@ from scimd.core.people import OrgId, address
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
     deliveries,
-    event_values,
     events,
     notifications,
     oauth_clients,
@@ -109,11 +108,7 @@ def _of_events(tx: Tx) -> Iterator[Occurrence]:
         notifications.c.org_id == events.c.org_id, notifications.c.key == literal("event:") + events.c.id
     )
     query = (
-        select(events.c.id, events.c.kind, events.c.at, events.c.target_id, event_values.c.body)
-        .outerjoin(
-            event_values,
-            (event_values.c.org_id == events.c.org_id) & (event_values.c.event_id == events.c.id),
-        )
+        select(events.c.id, events.c.kind, events.c.at, events.c.target_id, events.c.body)
         .where(
             events.c.org_id == tx.org_id,
             events.c.id >= first_id(tx.now - _LOOK_BACK),

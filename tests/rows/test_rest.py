@@ -15,7 +15,7 @@ from sqlalchemy import update
 from scimd.admin import manual
 from scimd.admin.endpoints import Endpoint
 from scimd.admin.table import TABLE
-from scimd.db.tables import event_values
+from scimd.db.tables import events
 from scimd.org import notifications, source_upkeep
 from scimd.sync.schedule import following
 from tests.cli.test_commands import COMMANDS
@@ -86,8 +86,8 @@ async def test_t3_every_action_is_in_the_chain_and_verify_finds_a_change(acme: I
     assert (await acme.api.get("/audit/verify"))["faults"] == []
 
     def change(conn: Any) -> None:
-        mine = event_values.c.event_id == entry["id"]
-        conn.execute(update(event_values).where(mine).values(body={"after": {"name": "Nothing"}}))
+        mine = events.c.id == entry["id"]
+        conn.execute(update(events).where(mine).values(body={"after": {"name": "Nothing"}}))
 
     await acme.door.db.write(change)
     told = (await acme.cli("audit", "verify", code=1))["faults"]

@@ -10,7 +10,7 @@ table is named here too: what is not imported is in no migration.
 
 from scimd.db.tables.assertion import assertions
 from scimd.db.tables.columns import metadata
-from scimd.db.tables.event import event_values, events, published
+from scimd.db.tables.event import events, published
 from scimd.db.tables.group import group_effects, group_members, groups, value_effects
 from scimd.db.tables.invitation import invitations
 from scimd.db.tables.organization import domains, organizations, partner_queues
@@ -42,7 +42,6 @@ __all__ = [
     "decisions",
     "deliveries",
     "domains",
-    "event_values",
     "events",
     "gates",
     "grants",

@@ -1,4 +1,4 @@
-"""The audit trail, its values and its chain."""
+"""The audit trail and its chain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import Column, Index, Integer, Table
 
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
-from scimd.db.types import Bytes, Id, Json
+from scimd.db.types import Bytes, Json
 
 events = Table(
     "events",
@@ -24,17 +24,11 @@ events = Table(
     columns.key("correlation_id"),
     columns.key("audience"),  # audit | feed
     Column("digest", Bytes, nullable=False),  # SHA-256 over the salt and the values
+    # The values, {"before": …, "after": …, "note": …}; NULL, and the salt with them, once they were erased.
+    Column("salt", Bytes, nullable=True),
+    Column("body", Json, nullable=True),
     Index("ix_events_target", "org_id", "target_id", "id"),
     Index("ix_events_correlation", "org_id", "correlation_id"),
-)
-
-event_values = Table(
-    "event_values",
-    metadata,
-    columns.org(),
-    Column("event_id", Id, primary_key=True),
-    Column("salt", Bytes, nullable=False),
-    Column("body", Json, nullable=False),  # {"before": …, "after": …, "note": …}
 )
 
 published = Table(

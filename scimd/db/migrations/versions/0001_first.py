@@ -187,14 +187,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("verified_at IS NOT NULL"),
     )
     op.create_table(
-        "event_values",
-        sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("event_id", types.Id(), nullable=False),
-        sa.Column("salt", types.Bytes(), nullable=False),
-        sa.Column("body", types.Json(), nullable=False),
-        sa.PrimaryKeyConstraint("org_id", "event_id", name=op.f("pk_event_values")),
-    )
-    op.create_table(
         "events",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
@@ -209,6 +201,8 @@ def upgrade() -> None:
         sa.Column("correlation_id", types.KeyText(), nullable=False),
         sa.Column("audience", types.KeyText(), nullable=False),
         sa.Column("digest", types.Bytes(), nullable=False),
+        sa.Column("salt", types.Bytes(), nullable=True),
+        sa.Column("body", types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_events")),
     )
     op.create_index("ix_events_correlation", "events", ["org_id", "correlation_id"], unique=False)
