@@ -66,8 +66,20 @@ group_members = Table(
     columns.time("since"),
     # With the group, so that a page of people finds their groups in the index alone.
     Index("ix_group_members_person", "org_id", "person_id", "group_id"),
-    Index("ix_group_members_child", "org_id", "child_id"),
-    Index("ix_group_members_key", "org_id", "source_id", "member_key"),
+)
+# Most members are people and known: neither nested groups, nor names that wait for somebody.
+columns.partial_index(
+    "ix_group_members_child",
+    group_members.c.org_id,
+    group_members.c.child_id,
+    where=group_members.c.child_id.is_not(None),
+)
+columns.partial_index(
+    "ix_group_members_unknown",
+    group_members.c.org_id,
+    group_members.c.source_id,
+    group_members.c.member_key,
+    where=group_members.c.person_id.is_(None) & group_members.c.child_id.is_(None),
 )
 
 # What a group gives, bound to ids: made from the source's rules when the group appears or the rules

@@ -261,12 +261,24 @@ def upgrade() -> None:
         sa.Column("since", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "group_id", "member_key", name=op.f("pk_group_members")),
     )
-    op.create_index("ix_group_members_child", "group_members", ["org_id", "child_id"], unique=False)
     op.create_index(
-        "ix_group_members_key", "group_members", ["org_id", "source_id", "member_key"], unique=False
+        "ix_group_members_child",
+        "group_members",
+        ["org_id", "child_id"],
+        unique=False,
+        sqlite_where=sa.text("child_id IS NOT NULL"),
+        postgresql_where=sa.text("child_id IS NOT NULL"),
     )
     op.create_index(
         "ix_group_members_person", "group_members", ["org_id", "person_id", "group_id"], unique=False
+    )
+    op.create_index(
+        "ix_group_members_unknown",
+        "group_members",
+        ["org_id", "source_id", "member_key"],
+        unique=False,
+        sqlite_where=sa.text("person_id IS NULL AND child_id IS NULL"),
+        postgresql_where=sa.text("person_id IS NULL AND child_id IS NULL"),
     )
     op.create_table(
         "groups",
