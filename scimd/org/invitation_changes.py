@@ -42,7 +42,7 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
         row = _mine(tx, invitation_id)
         renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx))
         _renew(tx, renewed, sent_at=None)
-        cancel_mails(tx, [row.id])
+        cancel_mails(tx, [PersonId(row.person_id)])
         owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
         tx.conn.execute(deliveries.insert().values(mail(tx, owed, at_once=True)))
         _ask_for_seat(tx, PersonId(row.person_id))
@@ -121,7 +121,7 @@ def _withdraw(tx: Tx, row: Any) -> None:
         # An admin who calls himself like BY_SCIMD must not count as scimd.
         .values(status="cancelled", ended_at=tx.now, ended_by=f"{by} (admin)" if by == BY_SCIMD else by)
     )
-    cancel_mails(tx, [row.id])
+    cancel_mails(tx, [PersonId(row.person_id)])
     tx.touch([PersonId(row.person_id)])
     after = {"person": row.person_id, "by": by}
     tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
@@ -180,7 +180,7 @@ def _expire_some(tx: Tx) -> int:
         .values(status="expired", ended_at=tx.now)
         .returning(invitations.c.id, invitations.c.person_id)
     ).all()
-    cancel_mails(tx, [row.id for row in rows])
+    cancel_mails(tx, [PersonId(row.person_id) for row in rows])
     tx.touch(PersonId(row.person_id) for row in rows)
     for row in rows:
         after = {"person": row.person_id}

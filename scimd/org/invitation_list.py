@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, func, select
 from scimd.core.errors import NotFound
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.people import InvitationId, OrgId, PersonId, SourceId
-from scimd.db.among import among
+from scimd.db.among import among, unindexed
 from scimd.db.tables import deliveries, invitations, people
 from scimd.org import user_reads
 from scimd.org.tx import Door
@@ -62,8 +62,13 @@ class InvitationRecord:
 
 def _listed() -> Select[Any]:
     newest = (
-        select(func.max(deliveries.c.id))
-        .where(deliveries.c.org_id == invitations.c.org_id, deliveries.c.invitation_id == invitations.c.id)
+        # Or SQLite, for the greatest of them, would walk through all that the organization ever owed.
+        select(func.max(unindexed(deliveries.c.id)))
+        .where(
+            deliveries.c.org_id == invitations.c.org_id,
+            deliveries.c.person_id == invitations.c.person_id,
+            deliveries.c.invitation_id == invitations.c.id,
+        )
         .correlate(invitations)
         .scalar_subquery()
     )

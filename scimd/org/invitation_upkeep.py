@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, bindparam, literal_column, select, update
+from sqlalchemy import bindparam, literal_column, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.among import one_of, unindexed
+from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Inviting, Tx
@@ -75,7 +75,7 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
         return
     opening: list[FollowUp] = []
     cancelling: list[Pending] = []
-    pushing: list[str] = []
+    pushing: list[PersonId] = []
     for person in concerned:
         invitation = pending.get(person.person_id)
         match _course(person, invitation):
@@ -87,9 +87,9 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
                 cancelling.append(invitation)
                 opening.append(person)
             case "push" if invitation is not None:
-                pushing.append(invitation.id)
+                pushing.append(person.person_id)
     _cancel(tx, cancelling)
-    _push_back(tx, pushing)
+    put_off(tx, pushing)
     _open(tx, opening)
 
 
@@ -130,37 +130,23 @@ _ENDS = (CauseKind.DELETED, CauseKind.DEACTIVATED, CauseKind.DISABLED, CauseKind
 
 
 _i, _d = invitations.c, deliveries.c
-# Spelled out: a database takes a partial index only where it sees its condition.
-_is_pending = _i.status == literal_column("'pending'")
-_PENDING = Prepared(
-    select(_i.id, _i.person_id, _i.address, _i.sent_at, _i.reactivates).where(
-        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _is_pending
-    )
-)
-
-
-def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, Pending]:
-    known = [person_id for person_id in people if person_id not in tx.created]
-    if not known:
-        return {}
-    rows = _PENDING.all(tx.conn, {"org_id": tx.org_id, "keys": known})
-    found = [
-        Pending(row.id, row.person_id, row.address, row.sent_at is not None, row.reactivates) for row in rows
-    ]
-    return {pending.person_id: pending for pending in found}
-
-
 _CANCEL = Prepared(
     update(invitations)
-    # By person and not by id, for which SQLite would read all that are pending.
-    .where(_i.org_id == bindparam("_org_id"), one_of(_i.person_id, "_people"), _is_pending)
+    .where(
+        _i.org_id == bindparam("_org_id"),
+        one_of(_i.person_id, "_people"),
+        _i.is_pending == literal_column("1"),
+    )
     .values(status="cancelled", ended_at=bindparam("_now"), ended_by=BY_SCIMD)
 )
-_CANCEL_MAILS = Prepared(
-    update(deliveries)
-    .where(_d.org_id == bindparam("_org_id"), one_of(_d.invitation_id, "_ids"), _unsent)
-    .values(state="cancelled")
+#: The mails of the one invitation that is, or was, pending: whatever ends one cancels its mails.
+_theirs = (
+    (_d.org_id == bindparam("_org_id"))
+    & one_of(_d.person_id, "_people")
+    & (_d.template == "invitation")
+    & _unsent
 )
+_CANCEL_MAILS = Prepared(update(deliveries).where(_theirs).values(state="cancelled"))
 
 
 def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
@@ -168,27 +154,20 @@ def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
         return
     people = [row.person_id for row in rows]
     _CANCEL.run(tx.conn, {"_org_id": tx.org_id, "_people": people, "_now": tx.now})
-    cancel_mails(tx, [row.id for row in rows])
+    cancel_mails(tx, people)
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
         tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
 
 
-def cancel_mails(tx: Tx, invitation_ids: Sequence[str]) -> None:
-    """Owe no mail of these invitations any more."""
-    _CANCEL_MAILS.run(tx.conn, {"_org_id": tx.org_id, "_ids": invitation_ids})
+def cancel_mails(tx: Tx, people: Sequence[PersonId]) -> None:
+    """Owe these people no mail of an invitation any more."""
+    _CANCEL_MAILS.run(tx.conn, {"_org_id": tx.org_id, "_people": people})
 
 
-_MAILS = Prepared(
-    select(_d.id, _d.first_change_at).where(
-        _d.org_id == bindparam("org_id"),
-        one_of(_d.invitation_id),
-        _d.template == "invitation",
-        _unsent,
-        # One that was tried already waits by its own back-off.
-        _d.attempts == 0,
-    )
-)
+# One that was tried already waits by its own back-off.
+_untried = _theirs & (_d.attempts == 0)
+_MAILS = Prepared(select(_d.id, _d.first_change_at).where(_untried))
 _PUT_OFF = Prepared(
     update(deliveries)
     .where(_d.org_id == bindparam("_org_id"), _d.id == bindparam("_id"))
@@ -196,18 +175,15 @@ _PUT_OFF = Prepared(
 )
 
 
-def _push_back(tx: Tx, invitation_ids: Sequence[str]) -> None:
+def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
-    ids = list(invitation_ids)
-    if ids and _PUT_OFF_ALL.run(tx.beside, {**_later(tx), "_ids": ids}) < len(ids):
-        _push_one_by_one(tx, ids)
+    if people and _PUT_OFF_ALL.run(tx.beside, {**_later(tx), "_people": people}) < len(people):
+        _put_off_one_by_one(tx, people)
 
 
-def _push_one_by_one(tx: Tx, invitation_ids: Sequence[str]) -> None:
+def _put_off_one_by_one(tx: Tx, people: Sequence[PersonId]) -> None:
     """Mails of which some have waited long already, or have left."""
-    if not invitation_ids:
-        return
-    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": invitation_ids})
+    rows = _MAILS.all(tx.conn, {"_org_id": tx.org_id, "_people": people})
     _PUT_OFF.many(
         tx.conn,
         [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],
@@ -227,43 +203,17 @@ def _longest(tx: Tx) -> timedelta:
     return timedelta(seconds=tx.settings.mail_delay_at_most_s)
 
 
-def _put_off(whose: ColumnElement[bool]) -> Prepared:
-    return Prepared(
-        update(deliveries)
-        .where(
-            _d.org_id == bindparam("_org_id"),
-            whose,
-            unindexed(_d.template) == "invitation",
-            _unsent,
-            _d.attempts == 0,
-            # One that has waited long already is due at a time of its own.
-            _d.first_change_at > bindparam("_since"),
-        )
-        .values(due_at=bindparam("_due_at"))
-    )
-
-
-_PUT_OFF_ALL = _put_off(one_of(_d.invitation_id, "_ids"))
-_PUT_OFF_THEIRS = _put_off(
-    _d.invitation_id.in_(
-        select(_i.id).where(
-            _i.org_id == bindparam("_org_id"),
-            one_of(_i.person_id, "_people"),
-            unindexed(_i.status) == "pending",
-        )
-    )
+_PUT_OFF_ALL = Prepared(
+    update(deliveries)
+    # One that has waited long already is due at a time of its own.
+    .where(_untried, _d.first_change_at > bindparam("_since"))
+    .values(due_at=bindparam("_due_at"))
 )
 
 
 def _later(tx: Tx) -> dict[str, Any]:
     since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
     return {"_org_id": tx.org_id, "_since": since, "_due_at": _due(tx, tx.now)}
-
-
-def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
-    """These people changed, who have an invitation to accept: their mails leave a little later."""
-    if people and _PUT_OFF_THEIRS.run(tx.beside, {**_later(tx), "_people": people}) < len(people):
-        _push_one_by_one(tx, [pending.id for pending in _pending(tx, people).values()])
 
 
 _INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())

@@ -233,7 +233,7 @@ def _spend(tx: Tx, link: Link, person_id: str, status: InvitationStatus) -> Any:
     if won.rowcount != 1:
         row = _checked(tx.conn, link, tx.now)  # says why, as a rule
         raise InvitationClosed(row.status)
-    cancel_mails(tx, [link.record])
+    cancel_mails(tx, [PersonId(person_id)])
     return row_of(tx.conn, link.org, link.record)
 
 

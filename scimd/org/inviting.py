@@ -187,7 +187,7 @@ def _invite_back(tx: Tx, row: Row[Any]) -> None:
     pending = select(invitations.c.id).where(
         invitations.c.org_id == tx.org_id,
         invitations.c.person_id == row.id,
-        invitations.c.status == "pending",
+        invitations.c.is_pending == 1,
     )
     if tx.conn.execute(pending).first() is not None:
         raise NotAllowedNow(f"{row.display_name} is invited already. Send the invitation again instead.")

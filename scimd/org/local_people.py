@@ -307,7 +307,7 @@ def _no_open_invitation(tx: Tx, row: Row[Any]) -> None:
     query = select(invitations.c.id).where(
         invitations.c.org_id == tx.org_id,
         invitations.c.person_id == row.id,
-        invitations.c.status == "pending",
+        invitations.c.is_pending == 1,
     )
     if tx.conn.execute(query).first() is not None:
         raise NotAllowedNow(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotAllowedNow
@@ -58,7 +58,9 @@ def _release(tx: Tx, source: SourceRecord) -> Released:
         .where(
             deliveries.c.org_id == tx.org_id,
             deliveries.c.state == "staged",
-            deliveries.c.invitation_id.in_(select(invitation.id).where(staged)),
+            tuple_(deliveries.c.person_id, deliveries.c.invitation_id).in_(
+                select(invitation.person_id, invitation.id).where(staged)
+            ),
         )
         .values(state="due", due_at=tx.now)
     ).rowcount

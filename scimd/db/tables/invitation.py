@@ -15,6 +15,7 @@ invitations = Table(
     columns.ref("person_id"),
     columns.text("address"),
     columns.key("status"),  # pending | accepted | declined | expired | cancelled
+    columns.one_where("is_pending", "status = 'pending'"),
     columns.flag("staged"),  # its mail waits for the source's release
     columns.flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
     columns.integer("generation", 1),
@@ -28,15 +29,14 @@ invitations = Table(
     columns.text("ended_by", null=True),
     columns.time("sent_at", null=True),
     columns.time("hidden_at", null=True),
-    Index("ix_invitations_person", "org_id", "person_id", "created_at"),
+    # One at a time is pending; those that are over are found by their person too.
+    Index("uq_invitations_pending", "org_id", "person_id", "is_pending", unique=True),
     Index("ix_invitations_status", "org_id", "status", "expires_at"),
-    Index("ix_invitations_created", "created_at", "org_id"),
 )
-# One at a time; and what a settled person may have is found without reading all that are pending.
+# So many an hour are made by hand; how many a source makes is not asked.
 columns.partial_index(
-    "uq_invitations_pending",
+    "ix_invitations_by_hand",
     invitations.c.org_id,
-    invitations.c.person_id,
-    unique=True,
-    where=invitations.c.status == "pending",
+    invitations.c.created_at,
+    where=invitations.c.source_id.is_(None),
 )

@@ -28,8 +28,8 @@ deliveries = Table(
     columns.time("sent_at", null=True),
     columns.time("created_at"),
     Index("ix_deliveries_due", "state", "due_at"),
-    Index("ix_deliveries_invitation", "org_id", "invitation_id"),
-    Index("ix_deliveries_person", "org_id", "person_id"),
+    # Those of an invitation are found by its person.
+    Index("ix_deliveries_person", "org_id", "person_id", "invitation_id"),
 )
 
 # What the organization's own people were told of. A row outlives the mail, so that nothing is told twice.

@@ -47,7 +47,6 @@ people = Table(
     CheckConstraint("status IN ('active','pending','inactive')", name="status"),
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
     Index("ix_people_status", "org_id", "status"),
-    Index("ix_people_created", "org_id", "created_at", "id"),
 )
 _LOCAL = (
     people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
@@ -127,14 +126,13 @@ status_spans = Table(
     "status_spans",
     metadata,
     columns.org(),
+    Column("person_id", Id, primary_key=True),
     columns.ident(),
-    columns.ref("person_id"),
     columns.key("status"),
     Column("causes", Json, nullable=False),
     columns.integer("rules_version"),
     columns.time("since"),
     columns.time("until", null=True),
-    Index("ix_status_spans_person", "org_id", "person_id", "until"),
 )
 
 pictures = Table(

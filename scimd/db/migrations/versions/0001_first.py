@@ -168,8 +168,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_deliveries")),
     )
     op.create_index("ix_deliveries_due", "deliveries", ["state", "due_at"], unique=False)
-    op.create_index("ix_deliveries_invitation", "deliveries", ["org_id", "invitation_id"], unique=False)
-    op.create_index("ix_deliveries_person", "deliveries", ["org_id", "person_id"], unique=False)
+    op.create_index(
+        "ix_deliveries_person", "deliveries", ["org_id", "person_id", "invitation_id"], unique=False
+    )
     op.create_table(
         "domains",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -343,6 +344,12 @@ def upgrade() -> None:
         sa.Column("person_id", types.Id(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
+        sa.Column(
+            "is_pending",
+            sa.SmallInteger(),
+            sa.Computed("CASE WHEN status = 'pending' THEN 1 END", persisted=True),
+            nullable=True,
+        ),
         sa.Column("staged", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("reactivates", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
@@ -358,18 +365,17 @@ def upgrade() -> None:
         sa.Column("hidden_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_invitations")),
     )
-    op.create_index("ix_invitations_created", "invitations", ["created_at", "org_id"], unique=False)
     op.create_index(
-        "ix_invitations_person", "invitations", ["org_id", "person_id", "created_at"], unique=False
+        "ix_invitations_by_hand",
+        "invitations",
+        ["org_id", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("source_id IS NULL"),
+        postgresql_where=sa.text("source_id IS NULL"),
     )
     op.create_index("ix_invitations_status", "invitations", ["org_id", "status", "expires_at"], unique=False)
     op.create_index(
-        "uq_invitations_pending",
-        "invitations",
-        ["org_id", "person_id"],
-        unique=True,
-        sqlite_where=sa.text("status = 'pending'"),
-        postgresql_where=sa.text("status = 'pending'"),
+        "uq_invitations_pending", "invitations", ["org_id", "person_id", "is_pending"], unique=True
     )
     op.create_table(
         "jwt_issuers",
@@ -547,7 +553,6 @@ def upgrade() -> None:
         sa.CheckConstraint("status IN ('active','pending','inactive')", name=op.f("ck_people_status")),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_people")),
     )
-    op.create_index("ix_people_created", "people", ["org_id", "created_at", "id"], unique=False)
     op.create_index(
         "ix_people_deleted",
         "people",
@@ -889,16 +894,15 @@ def upgrade() -> None:
     op.create_table(
         "status_spans",
         sa.Column("org_id", types.Id(), nullable=False),
-        sa.Column("id", types.Id(), nullable=False),
         sa.Column("person_id", types.Id(), nullable=False),
+        sa.Column("id", types.Id(), nullable=False),
         sa.Column("status", types.KeyText(), nullable=False),
         sa.Column("causes", types.Json(), nullable=False),
         sa.Column("rules_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("since", types.UtcDateTime(), nullable=False),
         sa.Column("until", types.UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_status_spans")),
+        sa.PrimaryKeyConstraint("org_id", "person_id", "id", name=op.f("pk_status_spans")),
     )
-    op.create_index("ix_status_spans_person", "status_spans", ["org_id", "person_id", "until"], unique=False)
     op.create_table(
         "teams",
         sa.Column("org_id", types.Id(), nullable=False),
