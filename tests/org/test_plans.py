@@ -6,14 +6,20 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Insert, create_engine
+from sqlalchemy import Connection, Insert, create_engine, event
 
 import scimd.org
+from scimd.core.people import OrgId
 from scimd.db.prepared import Prepared
-from scimd.db.tables import metadata
+from scimd.db.tables import events, metadata
+from scimd.org import audit_reads, invitation_list
+from scimd.org.audit_reads import EntryFilter
 from scimd.org.unsettled import NEXT
+from scimd.org.windows import Window, cut
 
 #: One row an organization, or read from the front of an index and bounded.
 _MAY = {
@@ -65,6 +71,42 @@ def test_the_next_to_settle_are_read_from_the_front_of_an_index(conn: Connection
     (text,) = NEXT.texts(conn)
     (step,) = _plan(conn, text)
     assert "USING COVERING INDEX ix_unsettled_turn (org_id=?)" in step
+
+
+_MOMENT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("only", "found"),
+    [
+        (EntryFilter(), "sqlite_autoindex_events_1 (org_id=?)"),
+        (EntryFilter(since=_MOMENT, until=_MOMENT), "sqlite_autoindex_events_1 (org_id=? AND id>? AND id<?)"),
+        (EntryFilter(target="x"), "ix_events_target (org_id=? AND target_id=?)"),
+        (EntryFilter(target="x", since=_MOMENT), "ix_events_target (org_id=? AND target_id=? AND id>?)"),
+        (EntryFilter(correlation="x"), "ix_events_correlation (org_id=? AND correlation_id=?)"),
+    ],
+)
+def test_a_list_of_the_audit_reads_what_it_shows_and_sorts_nothing(
+    only: EntryFilter, found: str, conn: Connection
+) -> None:
+    plans = []
+
+    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plans.append([row[3] for row in cursor.fetchall()])
+
+    event.listen(conn, "before_cursor_execute", note)
+    try:
+        cut(conn, audit_reads._filtered(OrgId("o"), only), Window(sort="-at"), {}, events.c.id)
+    finally:
+        event.remove(conn, "before_cursor_execute", note)
+    assert plans == [[f"SEARCH events USING INDEX {found}"]]
+
+
+def test_the_newest_mail_of_an_invitation_is_found_by_its_person(conn: Connection) -> None:
+    text = str(invitation_list._listed().compile(conn))
+    mails = [step for step in _plan(conn, text) if step.startswith("SEARCH deliveries")]
+    assert mails[-1].endswith("ix_deliveries_person (org_id=? AND person_id=? AND invitation_id=?)")
 
 
 def _plan(conn: Connection, text: str) -> list[str]:

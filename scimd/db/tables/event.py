@@ -28,7 +28,7 @@ events = Table(
     Column("salt", Bytes, nullable=True),
     Column("body", Json, nullable=True),
     Index("ix_events_target", "org_id", "target_id", "id"),
-    Index("ix_events_correlation", "org_id", "correlation_id"),
+    Index("ix_events_correlation", "org_id", "correlation_id", "id"),
 )
 
 published = Table(

@@ -206,7 +206,7 @@ def upgrade() -> None:
         sa.Column("body", types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_events")),
     )
-    op.create_index("ix_events_correlation", "events", ["org_id", "correlation_id"], unique=False)
+    op.create_index("ix_events_correlation", "events", ["org_id", "correlation_id", "id"], unique=False)
     op.create_index("ix_events_target", "events", ["org_id", "target_id", "id"], unique=False)
     op.create_table(
         "gates",
