@@ -2,9 +2,8 @@
 
 An event never changes. The chain is over all of its row but the values and their salt, of which the row
 has the digest: so the values of an erased person can go, and what is left says "erased" rather than
-"changed". The order
-among transactions is made afterwards, by one publisher at a time per organization, since of two
-transactions the one that began later may commit first.
+"changed". The order among transactions is made afterwards, by one publisher at a time per organization,
+since of two transactions the one that began later may commit first.
 """
 
 from __future__ import annotations
@@ -243,7 +242,7 @@ async def verify(door: Door, org_id: OrgId) -> Verification:
         for row in rows:
             chain = _check(row, seq + 1, chain, faults)
             seq, count = row.seq, count + 1
-            erased += row.id is not None and row.salt is None
+            erased += row.id is not None and _is_erased(row)
         if len(rows) < _BATCH:
             break
     waiting = select(func.count()).select_from(_unpublished(literal(org_id)).subquery())
@@ -261,6 +260,11 @@ def _page(conn: Connection, org_id: OrgId, after: int) -> Sequence[Row[Any]]:
     ).all()
 
 
+def _is_erased(row: Row[Any]) -> bool:
+    """Both are gone: values without their salt are not what was written."""
+    return row.salt is None and row.body is None
+
+
 def _check(row: Row[Any], number: int, chain: bytes, faults: list[str]) -> bytes:
     """Check one entry against the hash before it; gives the stored hash, so that one fault is one line."""
     if row.seq != number:
@@ -269,6 +273,6 @@ def _check(row: Row[Any], number: int, chain: bytes, faults: list[str]) -> bytes
         faults.append(f"Entry {row.seq}: its event {row.event_id} is missing.")
     elif link(chain, row) != bytes(row.chain):
         faults.append(f"Entry {row.seq}: the event {row.event_id}, or the order before it, was changed.")
-    elif row.salt is not None and digest(bytes(row.salt), row.body) != bytes(row.digest):
+    elif not _is_erased(row) and digest(bytes(row.salt or b""), row.body) != bytes(row.digest):
         faults.append(f"Entry {row.seq}: the values of the event {row.event_id} were changed.")
     return bytes(row.chain)

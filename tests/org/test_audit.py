@@ -115,12 +115,15 @@ async def test_a_changed_event_is_found(acme: House) -> None:
     assert "was changed" in found.faults[0]
 
 
-async def test_changed_values_are_found(acme: House) -> None:
+@pytest.mark.parametrize("salt", [{}, {"salt": None}, {"salt": b"0" * 16}])
+async def test_changed_values_are_found(acme: House, salt: dict[str, Any]) -> None:
     await published_events(acme)
     (row,) = await acme.rows(events, target_id="p-2")
     await acme.write(
         lambda conn: (
-            conn.execute(update(events).where(events.c.id == row.id).values(body={"after": "nothing"}))
+            conn.execute(
+                update(events).where(events.c.id == row.id).values(body={"after": "nothing"}, **salt)
+            )
             and None
         )
     )
@@ -137,6 +140,16 @@ async def test_a_removed_event_and_a_removed_entry_are_found(acme: House) -> Non
         lambda conn: conn.execute(delete(published).where(published.c.event_id == row.id)) and None
     )
     assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
+
+
+async def test_half_of_what_erasing_takes_is_a_change(acme: House) -> None:
+    await published_events(acme)
+    for n, gone in enumerate(("salt", "body")):
+        (row,) = await acme.rows(events, target_id=f"p-{n}")
+        half = update(events).where(events.c.id == row.id).values({gone: None})
+        await acme.write(lambda conn, half=half: conn.execute(half) and None)  # type: ignore[misc]
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (len(found.faults), found.erased) == (2, 0)
 
 
 async def test_erased_values_are_erased_and_not_changed(acme: House) -> None:
