@@ -92,6 +92,24 @@ def _json(element: Among, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - rendered by SQLAlchemy
 
 
+class JsonString(FunctionElement[str]):
+    """A text as JSON has it, quotes included."""
+
+    name = "json_string"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(JsonString, "postgresql")
+def _to_json(element: JsonString, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST(to_json({compiler.process(element.clauses, **kw)}) AS TEXT)"
+
+
+@compiles(JsonString, "sqlite")
+def _json_quote(element: JsonString, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_quote({compiler.process(element.clauses, **kw)})"
+
+
 def one_of(column: ColumnElement[Any], name: str = "keys") -> ColumnElement[bool]:
     """``column`` is one of the keys that the statement is run with, as the parameter ``name``."""
     return Among(column, bindparam(name, type_=KeyList))

@@ -70,7 +70,6 @@ class ListQuery:
     user_name_key: str | None = None
     #: Instead of ``where`` too: how it reads in memory, for those whom no source asserts.
     matches: Callable[[StoredUser], bool] | None = None
-    with_members: bool = True
 
 
 @dataclass(frozen=True, slots=True)

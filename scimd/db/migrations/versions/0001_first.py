@@ -93,7 +93,10 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ix_assertions_person", "assertions", ["org_id", "person_id", "source_id", "state"], unique=False
+        "ix_assertions_person",
+        "assertions",
+        ["org_id", "person_id", "source_id", "state", "user_name"],
+        unique=False,
     )
     op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
     op.create_index(
@@ -271,13 +274,34 @@ def upgrade() -> None:
         sa.Column("child_id", types.Id(), nullable=True),
         sa.Column("since", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "group_id", "member_key", name=op.f("pk_group_members")),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_group_members_child", "group_members", ["org_id", "child_id"], unique=False)
     op.create_index(
-        "ix_group_members_key", "group_members", ["org_id", "source_id", "member_key"], unique=False
+        "ix_group_members_child",
+        "group_members",
+        ["org_id", "child_id", "group_id"],
+        unique=False,
+        sqlite_where=sa.text("child_id IS NOT NULL"),
+        postgresql_where=sa.text("child_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_group_members_nested",
+        "group_members",
+        ["org_id", "group_id", "child_id"],
+        unique=False,
+        sqlite_where=sa.text("child_id IS NOT NULL"),
+        postgresql_where=sa.text("child_id IS NOT NULL"),
     )
     op.create_index(
         "ix_group_members_person", "group_members", ["org_id", "person_id", "group_id"], unique=False
+    )
+    op.create_index(
+        "ix_group_members_unknown",
+        "group_members",
+        ["org_id", "source_id", "member_key"],
+        unique=False,
+        sqlite_where=sa.text("person_id IS NULL AND child_id IS NULL"),
+        postgresql_where=sa.text("person_id IS NULL AND child_id IS NULL"),
     )
     op.create_table(
         "groups",
@@ -933,6 +957,7 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("marked_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_unsettled")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at", "person_id"], unique=False
