@@ -131,10 +131,18 @@ def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
 
 def rows_of(conn: Connection, keys: Collection[str], name: str = "key") -> Select[Any]:
     """A select of one text column called ``name`` with a row per key, to insert from or to join."""
-    parameter: BindParameter[Any] = bindparam(None, list(keys), type_=KeyList)
+    return _rows_of(conn, bindparam(None, list(keys), type_=KeyList), name)
+
+
+def rows_given(conn: Connection) -> Select[Any]:
+    """The same, as ``key``, of the keys that the statement is run with, the parameter ``keys``."""
+    return _rows_of(conn, bindparam("keys", type_=KeyList), "key")
+
+
+def _rows_of(conn: Connection, keys: BindParameter[Any], name: str) -> Select[Any]:
     if conn.dialect.name == "postgresql":
-        return select(func.unnest(parameter).label(name))
-    return select(literal_column("value").label(name)).select_from(func.json_each(parameter))
+        return select(func.unnest(keys).label(name))
+    return select(literal_column("value").label(name)).select_from(func.json_each(keys))
 
 
 def json_rows(conn: Connection, name: str, width: int) -> tuple[ColumnElement[Any], ...]:
