@@ -79,12 +79,12 @@ class Load:
 
 
 class _Connection:
-    __slots__ = ("at", "began", "buffer", "needed", "number", "port", "sock")
+    __slots__ = ("began", "buffer", "needed", "number", "port", "sock")
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.buffer = b""
-        self.needed: int | None = None
+        self.buffer = bytearray()
+        self.needed = 0  # bytes, as far as the head says
         self.began = 0.0
         self.number = 0
         self.sock = self._connected()
@@ -101,25 +101,28 @@ class _Connection:
 
     def send(self, number: int, request: bytes) -> None:
         self.number = number
-        self.buffer = b""
-        self.needed = None
+        self.buffer = bytearray()
+        self.needed = 0
         self.began = time.perf_counter()
         self.sock.sendall(request)
 
     def whole(self) -> tuple[int, bytes, bool] | None:
         """Read what is there: status, body and whether the server closes, once the answer is whole."""
         piece = self.sock.recv(1 << 20)
-        self.buffer = self.buffer + piece if self.buffer else piece
+        self.buffer += piece
+        if len(self.buffer) < self.needed and piece:
+            return None  # megabytes are not looked through again at each piece
         end = self.buffer.find(b"\r\n\r\n")
-        if end < 0:
+        if end < 0 or len(self.buffer) < self.needed:
             if not piece:
                 raise Unexpected("the server closed the connection without an answer")
             return None
-        head, body = self.buffer[:end], self.buffer[end + 4 :]
+        head, body = bytes(self.buffer[:end]), bytes(self.buffer[end + 4 :])
         status = int(head[9:12])
         closes = head.startswith(b"HTTP/1.0") or _CLOSE.search(head) is not None
         if match := _LENGTH.search(head):
-            done = len(body) >= int(match[1])
+            self.needed = end + 4 + int(match[1])
+            done = len(self.buffer) >= self.needed
         elif _CHUNKED.search(head):
             done = body.endswith(b"0\r\n\r\n")
             body = b"".join(_chunks(body)) if done else body

@@ -51,6 +51,9 @@ def report(people: int) -> str:
         )
         lines.append("")
         groups = {size: _group(big, f"Of {size}", size) for size in (10, people // 10, people)}
+        # Both show as much of each person, and nobody is still to be settled: only the number differs.
+        _group(small, "Of all", len(small.ids))
+        _wait_until_settled(database)
         rows = _flat(small, big, groups, people)
         memory = pss_mb((scimd.pid,))
         rows.append(

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -40,19 +40,6 @@ class GroupRef:
 
 @travels
 @dataclass(frozen=True, slots=True)
-class MemberRef:
-    """A member that is known; those not yet known are kept in the database and not shown.
-
-    ``display`` is empty where the member has no name to show.
-    """
-
-    id: str
-    kind: Literal["User", "Group"]
-    display: str
-
-
-@travels
-@dataclass(frozen=True, slots=True)
 class StoredUser:
     """A user as the database has it. ``extension``: what scimd says of them, as a JSON object."""
 
@@ -69,14 +56,13 @@ class StoredUser:
 @travels
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """A group as the database has it. ``members`` is None where nobody asked for them."""
+    """A group as the database has it, without members."""
 
     group_id: str
     document: bytes
     version: int
     created_at: datetime
     changed_at: datetime
-    members: tuple[MemberRef, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +196,13 @@ def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
     return b',"groups":' + orjson.dumps([_group_ref(each, base_url) for each in groups])
 
 
-def render_group(stored: StoredGroup, base_url: str, projection: Projection | None = None) -> bytes:
-    """The resource as JSON; without ``members`` where they were not read."""
+def render_group(
+    stored: StoredGroup, base_url: str, projection: Projection | None = None, members: str = ""
+) -> bytes:
+    """The resource as JSON. ``members``: as JSON, with commas between (``org.reads``)."""
     parts = [stored.document[:-1]]
-    if stored.members:
-        parts.append(_members_part(stored.members, base_url))
+    if members:
+        parts += (b',"members":[', members.encode(), b"]")
     location = group_location(stored.group_id, base_url)
     parts += (
         b',"id":"%s"' % stored.group_id.encode(),
@@ -268,24 +256,6 @@ def _group_ref(group: GroupRef, base_url: str) -> dict[str, str]:
         "display": group.display,
         "type": "direct" if group.direct else "indirect",
     }
-
-
-def _members_part(members: Sequence[MemberRef], base_url: str) -> bytes:
-    """A group's members as a piece of the resource, at half a microsecond each.
-
-    Ids and ``base_url`` hold nothing that JSON would escape.
-    """
-    users, nested = f'"$ref":"{base_url}/Users/', f'"$ref":"{base_url}/Groups/'
-    pieces = []
-    for member in members:
-        located = (
-            f'{users}{member.id}","type":"User"'
-            if member.kind == "User"
-            else (f'{nested}{member.id}","type":"Group"')
-        )
-        shown = f',"display":{orjson.dumps(member.display).decode()}}}' if member.display else "}"
-        pieces.append(f'{{"value":"{member.id}",{located}{shown}')
-    return f',"members":[{",".join(pieces)}]'.encode()
 
 
 # ------------------------------------------------------------------------------ projection

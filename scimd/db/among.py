@@ -92,6 +92,24 @@ def _json(element: Among, compiler: SQLCompiler, **kw: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - rendered by SQLAlchemy
 
 
+class JsonString(FunctionElement[str]):
+    """A text as JSON has it, quotes included."""
+
+    name = "json_string"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(JsonString, "postgresql")
+def _to_json(element: JsonString, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST(to_json({compiler.process(element.clauses, **kw)}) AS TEXT)"
+
+
+@compiles(JsonString, "sqlite")
+def _json_quote(element: JsonString, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"json_quote({compiler.process(element.clauses, **kw)})"
+
+
 def one_of(column: ColumnElement[Any], name: str = "keys") -> ColumnElement[bool]:
     """``column`` is one of the keys that the statement is run with, as the parameter ``name``."""
     return Among(column, bindparam(name, type_=KeyList))
@@ -113,10 +131,18 @@ def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
 
 def rows_of(conn: Connection, keys: Collection[str], name: str = "key") -> Select[Any]:
     """A select of one text column called ``name`` with a row per key, to insert from or to join."""
-    parameter: BindParameter[Any] = bindparam(None, list(keys), type_=KeyList)
+    return _rows_of(conn, bindparam(None, list(keys), type_=KeyList), name)
+
+
+def rows_given(conn: Connection) -> Select[Any]:
+    """The same, as ``key``, of the keys that the statement is run with, the parameter ``keys``."""
+    return _rows_of(conn, bindparam("keys", type_=KeyList), "key")
+
+
+def _rows_of(conn: Connection, keys: BindParameter[Any], name: str) -> Select[Any]:
     if conn.dialect.name == "postgresql":
-        return select(func.unnest(parameter).label(name))
-    return select(literal_column("value").label(name)).select_from(func.json_each(parameter))
+        return select(func.unnest(keys).label(name))
+    return select(literal_column("value").label(name)).select_from(func.json_each(keys))
 
 
 def json_rows(conn: Connection, name: str, width: int) -> tuple[ColumnElement[Any], ...]:

@@ -248,7 +248,7 @@ def below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> CT
         .select_from(down)
         .join(group_members, _in_group(down))
         .join(groups, (groups.c.org_id == down.c.org_id) & (groups.c.id == column.child_id))
-        .where(groups.c.state == "live", down.c.depth < DEPTH)
+        .where(column.child_id.is_not(None), groups.c.state == "live", down.c.depth < DEPTH)
     )
     return down.union(further)
 

@@ -9,16 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import compress
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, Insert, Integer, bindparam, literal_column, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Insert,
+    Integer,
+    Select,
+    bindparam,
+    literal_column,
+    null,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among, json_rows, one_of, unindexed
+from scimd.db.among import among, json_rows, one_of, rows_given, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
@@ -78,21 +89,7 @@ _in_group = (group_members.c.org_id == bindparam("org_id")) & (
     group_members.c.group_id == bindparam("group_id")
 )
 _HELD = Listing(
-    select(
-        group_members.c.member_key,
-        group_members.c.person_id,
-        group_members.c.child_id,
-        # Whether the key can only mean this person: whose else it may be has to be looked up.
-        select(assertions.c.source_id)
-        .where(
-            assertions.c.org_id == group_members.c.org_id,
-            assertions.c.person_id == group_members.c.member_key,
-            unindexed(assertions.c.source_id) == bindparam("source_id"),
-            assertions.c.state != "history",
-        )
-        .exists()
-        .label("asserted"),
-    ).where(_in_group)
+    select(group_members.c.member_key, group_members.c.person_id, group_members.c.child_id).where(_in_group)
 )
 
 
@@ -102,29 +99,32 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     There may be 100,000 of them: while something is done at once with so many, no other thread has a turn.
     """
     of_group = {"org_id": tx.org_id, "group_id": group_id, "source_id": source_id}
-    names, people, children, known = _HELD.columns(tx.conn, of_group)
-    held: dict[str, _Target] = dict(zip(names, zip(people, children, strict=True), strict=True))
-    asserted = set(compress(names, known))
-    new = [key for key in keys if key not in asserted]
-    wanted = _by_key(_targets(tx, source_id, new), new)
-    staying = asserted.intersection(keys)
-    # In the order in which they came, mostly that of the rows.
-    add = {key: target for key, target in wanted.items() if key not in held}
-    remove = {key: target for key, target in held.items() if key not in staying and key not in wanted}
-    of_one = {"org_id": tx.org_id, "group_id": group_id}
-    if remove:
-        _REMOVE_OF_ONE.post(tx.conn, {**of_one, "keys": remove.keys()})
+    names, people, children = _HELD.columns(tx.conn, of_group)
+    held, known = set(names), _asserted_among(tx, source_id, keys)
+    others = [key for key in keys if key not in known]
+    wanted = _by_key(_targets(tx, source_id, others), others)
+    coming = known - held
+    add = {key: target for key, target in wanted.items() if key not in held and key not in known}
+    gone = held.difference(known, wanted)
+    leaving = [row for row in zip(names, people, children, strict=True) if row[0] in gone] if gone else []
+    if gone:
+        _REMOVE_OF_ONE.post(tx.conn, {**of_group, "keys": [key for key, _, _ in leaving]})
+    if coming:
+        _ADD_PEOPLE.post(tx.conn, {**of_group, "since": tx.now, "keys": sorted(coming)})
     _insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
     done = Change()
-    done.people_added, done.groups_added, done.unknown_added = _sorted_out(add)
-    done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(remove)
+    done.people_added, done.groups_added, done.unknown_added = _sorted_out(add.values())
+    done.people_added += map(PersonId, coming)
+    done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(
+        [(person_id, child_id) for _, person_id, child_id in leaving]
+    )
     return done
 
 
-def _sorted_out(members: Mapping[str, _Target]) -> tuple[list[PersonId], list[GroupId], int]:
+def _sorted_out(members: Collection[_Target]) -> tuple[list[PersonId], list[GroupId], int]:
     """The people, the groups, and how many are neither."""
-    people = [person_id for person_id, _ in members.values() if person_id]
-    nested = [child_id for person_id, child_id in members.values() if child_id and not person_id]
+    people = [person_id for person_id, _ in members if person_id]
+    nested = [child_id for person_id, child_id in members if child_id and not person_id]
     return people, nested, len(members) - len(people) - len(nested)
 
 
@@ -165,6 +165,24 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _T
 
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
+_ASSERTED = Listing(
+    select(_a.person_id).where(
+        _a.org_id == bindparam("org_id"),
+        unindexed(_a.source_id) == bindparam("source_id"),
+        _a.state != "history",
+        one_of(_a.person_id),
+    )
+)
+
+
+def _asserted_among(tx: Tx, source_id: SourceId, keys: Collection[str]) -> set[str]:
+    """Those that are ids of people whom the source asserts, or asserted: of a large group, mostly all."""
+    if not keys:
+        return set()
+    (found,) = _ASSERTED.columns(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": keys})
+    return set(found)
+
+
 _PEOPLE_BY_ID, _PEOPLE_BY_EXTERNAL_ID = (
     Listing(
         select(_a.person_id, by.label("key"), _a.state).where(
@@ -233,23 +251,44 @@ def _remove() -> Prepared:
     return Prepared(statement)
 
 
+_NEW = ("org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since")
+
+
+def _given(name: str) -> BindParameter[Any]:
+    return bindparam(name, type_=_m[name].type)
+
+
 def _adding(conn: Connection) -> Insert:
     group_id, member_key, person_id, child_id = json_rows(conn, "rows", 4)
-    names = ["org_id", "group_id", "member_key", "source_id", "person_id", "child_id", "since"]
     rows = select(
-        bindparam("org_id", type_=_m.org_id.type),
-        group_id,
-        member_key,
-        bindparam("source_id", type_=_m.source_id.type),
-        person_id,
-        child_id,
-        bindparam("since", type_=_m.since.type),
-    ).where(literal_column("true"))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
-    return insert_ignore(conn, group_members).from_select(names, rows, include_defaults=False)
+        _given("org_id"), group_id, member_key, _given("source_id"), person_id, child_id, _given("since")
+    )
+    return _inserting(conn, rows)
+
+
+def _adding_people(conn: Connection) -> Insert:
+    ids = rows_given(conn).subquery()
+    rows = select(
+        _given("org_id"),
+        _given("group_id"),
+        ids.c.key,
+        _given("source_id"),
+        ids.c.key.label("person_id"),
+        null(),
+        _given("since"),
+    )
+    return _inserting(conn, rows)
+
+
+def _inserting(conn: Connection, rows: Select[Any]) -> Insert:
+    # SQLite reads ON CONFLICT after a bare FROM as a join's ON.
+    every = rows.where(literal_column("true"))
+    return insert_ignore(conn, group_members).from_select(_NEW, every, include_defaults=False)
 
 
 #: Of those who were not in already, the second says who they are.
 _ADD = Prepared(_adding)
+_ADD_PEOPLE = Prepared(_adding_people)
 _ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
 _REMOVE = _remove()
 _REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))

@@ -5,18 +5,39 @@ All else is not there. A plain read is a row and a join of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+)
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, PersonId, SourceId
-from scimd.core.resource import GroupRef, MemberRef, StoredGroup, StoredUser
-from scimd.db.among import one_of
-from scimd.db.prepared import Listing, Prepared
+from scimd.core.resource import (
+    GroupRef,
+    Resources,
+    Shown,
+    StoredGroup,
+    StoredUser,
+    View,
+    etag,
+    render_group,
+)
+from scimd.db.among import JsonString, unindexed
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
@@ -74,7 +95,7 @@ class ListedGroups:
     """``end``: the place of the last one, where more follow."""
 
     total: int
-    resources: list[StoredGroup]
+    resources: Resources
     end: Position | None = None
 
 
@@ -158,91 +179,117 @@ def _groups(org_id: Any, source_id: Any) -> Select[Any]:
 _ONE_GROUP = Prepared(_groups(bindparam("org_id"), bindparam("source_id")).where(_g.id == bindparam("id")))
 
 
-def _group(row: Row[Any], members: tuple[MemberRef, ...] | None) -> StoredGroup:
-    return StoredGroup(row.id, bytes(row.document), row.version, row.created_at, row.changed_at, members)
+def _group(row: Row[Any]) -> StoredGroup:
+    return StoredGroup(row.id, bytes(row.document), row.version, row.created_at, row.changed_at)
 
 
-def load_group(
-    conn: Connection, org_id: OrgId, source_id: SourceId, group_id: str, *, with_members: bool
-) -> StoredGroup | None:
+def load_group(conn: Connection, org_id: OrgId, source_id: SourceId, group_id: str) -> StoredGroup | None:
     row = _ONE_GROUP.first(conn, {"org_id": org_id, "source_id": source_id, "id": group_id})
-    if row is None:
-        return None
-    refs = member_refs(conn, org_id, source_id, [group_id]) if with_members else None
-    return _group(row, None if refs is None else refs.get(group_id, ()))
+    return None if row is None else _group(row)
 
 
-def must_load_group(tx: Tx, group_id: str | None, *, with_members: bool = False) -> StoredGroup:
+def must_load_group(tx: Tx, group_id: str | None) -> StoredGroup:
     """The group as this transaction left it."""
-    source_id = source_of(tx.ctx)
-    found = load_group(tx.conn, tx.org_id, source_id, group_id or "", with_members=with_members)
+    found = load_group(tx.conn, tx.org_id, source_of(tx.ctx), group_id or "")
     if found is None:
         raise NotFound("group", group_id or "")
     return found
 
 
-#: The name is the owner's; a source that does not own the person is told its own word for them.
-_shown = case((_p.owner_source_id == bindparam("source_id"), _p.display_name), else_=_a.user_name)
-_MEMBERS = Listing(
-    select(_m.group_id, _m.person_id, _a.user_name, _shown.label("shown"))
-    .join(assertions, and_(_a.org_id == _m.org_id, _a.person_id == _m.person_id))
-    .join(people, and_(_p.org_id == _m.org_id, _p.id == _m.person_id))
+def _member(row_id: ColumnElement[str], kind: str, name: ColumnElement[str]) -> ColumnElement[str]:
+    """A member as JSON; ``name`` is JSON, empty where there is none to show. Ids hold nothing to escape."""
+    located = bindparam(kind, type_=Text)
+    head = literal('{"value":"') + row_id + literal('","$ref":"') + located + row_id
+    return head + literal(f'","type":"{kind}"') + name + literal("}")
+
+
+def _display(name: ColumnElement[str]) -> ColumnElement[str]:
+    return literal(',"display":') + JsonString(name)
+
+
+def _joined(members: Select[Any]) -> ColumnElement[Any]:
+    """What the rows of a select in order have in their one column, with commas between."""
+    rows = members.subquery()
+    return select(func.aggregate_strings(rows.c.member, ",")).scalar_subquery()
+
+
+_in_group = (_m.org_id == bindparam("org_id")) & (_m.group_id == bindparam("group_id"))
+#: The name is the owner's; a source that does not own the person has but its user name, which is not shown.
+_named = (_p.owner_source_id == bindparam("source_id")) & (_p.display_name != _a.user_name)
+_PEOPLE_IN = (
+    select(_member(_m.person_id, "User", case((_named, _display(_p.display_name)), else_="")).label("member"))
+    .join(assertions, (_a.org_id == _m.org_id) & (_a.person_id == _m.person_id))
+    .join(people, (_p.org_id == _m.org_id) & (_p.id == _m.person_id))
     .where(
-        _m.org_id == bindparam("org_id"),
-        one_of(_m.group_id),
+        _in_group,
         # A person's key is their id. Said because an index without the keys holds all that is asked for
         # besides, and SQLite would walk through the organization in it.
         _m.member_key == _m.person_id,
-        _a.source_id == bindparam("source_id"),
+        # So that it is looked for in the index that has all that is asked for.
+        unindexed(_a.source_id) == bindparam("source_id"),
         _a.state == literal_column("'live'"),
         _p.deleted_at.is_(None),
     )
+    .order_by(_m.member_key)
 )
-_NESTED = Prepared(
-    select(_m.group_id, _m.child_id, _g.display_name)
-    .join(groups, and_(_g.org_id == _m.org_id, _g.id == _m.child_id))
-    .where(
-        _m.org_id == bindparam("org_id"),
-        one_of(_m.group_id),
-        _m.child_id.is_not(None),
-        _g.state == literal_column("'live'"),
-    )
-    .order_by(_m.group_id, _m.child_id)
+_GROUPS_IN = (
+    select(_member(_m.child_id, "Group", _display(_g.display_name)).label("member"))
+    .join(groups, (_g.org_id == _m.org_id) & (_g.id == _m.child_id))
+    .where(_in_group, _m.child_id.is_not(None), _g.state == literal_column("'live'"))
+    .order_by(_m.child_id)
+)
+_MEMBERS = Prepared(
+    select(*(_joined(rows).label(name) for name, rows in (("users", _PEOPLE_IN), ("groups", _GROUPS_IN))))
 )
 
 
-def member_refs(
-    conn: Connection, org_id: OrgId, source_id: SourceId, group_ids: Collection[str]
-) -> Mapping[str, tuple[MemberRef, ...]]:
-    """The members that are known and there, people first, each once, in a fixed order."""
-    of_source = {"org_id": org_id, "source_id": source_id, "keys": group_ids}
-    found: dict[str, list[MemberRef]] = {group_id: [] for group_id in group_ids}
-    users: Iterable[tuple[str, ...]] = zip(*_MEMBERS.columns(conn, of_source), strict=True)
-    for group_id, person_id, user_name, shown in users:
-        # A person without a name of their own is shown by their user name, which is none to display.
-        found[group_id].append(MemberRef(person_id, "User", "" if shown == user_name else shown))
-    for refs in found.values():  # they lie in this order, which nobody promises
-        refs.sort(key=_BY_ID)
-    for group_id, child_id, name in _NESTED.raw(conn, of_source):
-        found[group_id].append(MemberRef(child_id, "Group", name))
-    return {group_id: tuple(refs) for group_id, refs in found.items() if refs}
+def members_of(
+    conn: Connection, org_id: OrgId, source_id: SourceId, group_ids: Collection[str], base_url: str
+) -> Mapping[str, str]:
+    """The members that are known and there, as JSON with commas between: people first, each by their id.
+
+    There may be 100,000. The database renders them without Python's lock, which others wait for.
+    ``base_url`` holds nothing that JSON would escape.
+    """
+    of_source = {"org_id": org_id, "source_id": source_id}
+    of_source |= {"User": f"{base_url}/Users/", "Group": f"{base_url}/Groups/"}
+    asked = {each: {**of_source, "group_id": each} for each in group_ids}
+    ahead(conn, *((_MEMBERS, of_group) for of_group in asked.values()))
+    found = {}
+    for group_id, of_group in asked.items():
+        (both,) = _MEMBERS.raw(conn, of_group)
+        found[group_id] = ",".join(filter(None, both))
+    return found
 
 
-_BY_ID = attrgetter("id")
+def _shown(
+    conn: Connection, org_id: OrgId, source_id: SourceId, many: Sequence[StoredGroup], view: View
+) -> list[bytes]:
+    """Groups as JSON; of their members only what the projection wants."""
+    members: Mapping[str, str] = {}
+    if view.projection.wants("members"):
+        ids = [each.group_id for each in many]
+        members = members_of(conn, org_id, source_id, ids, view.base_url)
+    return [
+        render_group(each, view.base_url, view.projection, members.get(each.group_id, "")) for each in many
+    ]
 
 
-async def scim_group(
-    door: Door, ctx: Context, group_id: str, *, with_members: bool = True
-) -> StoredGroup | None:
+async def scim_group(door: Door, ctx: Context, group_id: str, view: View) -> Shown | None:
+    """One group by its id; without members where they are not wanted, at the cost of a user."""
     source_id = source_of(ctx)
 
-    def body(conn: Connection) -> StoredGroup | None:
-        return load_group(conn, ctx.org_id, source_id, group_id, with_members=with_members)
+    def body(conn: Connection) -> Shown | None:
+        stored = load_group(conn, ctx.org_id, source_id, group_id)
+        if stored is None:
+            return None
+        (shown,) = _shown(conn, ctx.org_id, source_id, [stored], view)
+        return Shown(etag(stored.version), shown)
 
-    return await (door.read(body) if with_members else door.glance(body))
+    return await (door.read(body) if view.projection.wants("members") else door.glance(body))
 
 
-async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroups:
+async def scim_groups(door: Door, ctx: Context, query: ListQuery, view: View) -> ListedGroups:
     """A page of the source's groups and how many fit in all. Order ends in (created, id): it is stable."""
     source_id = source_of(ctx)
 
@@ -252,10 +299,7 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroup
             found = found.where(query.where)
         total = total_of(conn, ctx.org_id, source_id, "group_count", query, found)
         rows, end = page_of(conn, found, query, total, (_g.created_at, _g.id))
-        refs: Mapping[str, tuple[MemberRef, ...]] | None = None
-        if query.with_members:
-            refs = member_refs(conn, ctx.org_id, source_id, [row.id for row in rows]) if rows else {}
-        shown = [_group(row, None if refs is None else refs.get(row.id, ())) for row in rows]
-        return ListedGroups(total, shown, end)
+        shown = _shown(conn, ctx.org_id, source_id, [_group(row) for row in rows], view)
+        return ListedGroups(total, Resources.of(shown), end)
 
     return await door.read(body)

@@ -70,7 +70,6 @@ class ListQuery:
     user_name_key: str | None = None
     #: Instead of ``where`` too: how it reads in memory, for those whom no source asserts.
     matches: Callable[[StoredUser], bool] | None = None
-    with_members: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,14 @@ _OF_SOME = Prepared(
 )
 _MARKED = select(unsettled.c.person_id).where(unsettled.c.org_id == bindparam("org_id")).exists()
 _ANY_MARKED = Prepared(select(_MARKED.label("marked")))
+_ANY_MARKED_BETWEEN = Prepared(
+    select(unsettled.c.person_id)
+    .where(
+        unsettled.c.org_id == bindparam("org_id"),
+        unsettled.c.person_id.between(bindparam("first"), bindparam("last")),
+    )
+    .limit(literal_column("1"))
+)
 _USER_COUNT = Prepared(
     select(sources.c.user_count, _MARKED.label("marked")).where(
         sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
@@ -235,8 +242,11 @@ class _Reading:
         held = {user[-1] for user in users}
         return self._group_parts(held) if self.with_groups else dict.fromkeys(held, b"")
 
-    def _as_members_say(self, users: Sequence[UserRow]) -> list[UserRow]:
+    def _as_members_say(self, users: Sequence[UserRow]) -> Sequence[UserRow]:
         ids = [id_in(meta).decode() for _, meta, _, _ in users]
+        among_them = {"org_id": self.org_id, "first": min(ids), "last": max(ids)}
+        if not _ANY_MARKED_BETWEEN.raw(self.conn, among_them):
+            return users
         groups = self._groups_of(ids)
         return [(*user[:-1], groups.get(each)) for user, each in zip(users, ids, strict=True)]
 

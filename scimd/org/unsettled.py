@@ -28,8 +28,8 @@ def mark(tx: Tx, person_ids: Collection[PersonId]) -> None:
             mark_all(tx, rows_of(tx.conn, sorted(ids)), turn)
 
 
-def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> int:
-    """Mark everybody whom the select gives, by one statement; gives how many."""
+def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> None:
+    """Mark everybody whom the select gives, by one statement."""
     ids = person_ids.subquery()
     (column,) = ids.c
     rows = select(
@@ -40,12 +40,23 @@ def mark_all(tx: Tx, person_ids: Select[tuple[str]], turn: int) -> int:
     ).where(literal(True))  # SQLite reads ON CONFLICT after a bare FROM as a join's ON
     names = ["org_id", "person_id", "turn", "marked_at"]
     # Not insert-or-leave: the job may be taking a mark that is there away, having read the facts
-    # before this transaction's. Touching the row makes the two wait for each other.
-    statement = upsert(tx.conn, unsettled, key=["org_id", "person_id"], update=["marked_at"])
+    # before this transaction's. Touching the row makes the two wait for each other. What this transaction
+    # marked already needs no more: a group that is renamed and replaced is marked twice.
+    statement = upsert(
+        tx.conn,
+        unsettled,
+        key=["org_id", "person_id"],
+        update=["marked_at"],
+        where=unsettled.c.marked_at != tx.now,
+    )
+    tx.conn.execute(statement.from_select(names, rows))
     if turn == LEAVERS and (held := admins(tx)):
-        query = select(column).where(among(tx.conn, column, held))
+        query = select(unsettled.c.person_id).where(
+            unsettled.c.org_id == tx.org_id,
+            among(tx.conn, unsettled.c.person_id, held),
+            unsettled.c.marked_at == tx.now,
+        )
         tx.touch(PersonId(person_id) for person_id in tx.conn.execute(query).scalars())
-    return tx.conn.execute(statement.from_select(names, rows)).rowcount
 
 
 def admins(tx: Tx) -> set[PersonId]:

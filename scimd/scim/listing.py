@@ -141,8 +141,8 @@ class Pages:
         return seal(cursor, self.digest, expires, ex.door.keys, self._owner)
 
 
-def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging: Paging) -> ListQuery:
-    """What the request asks to be listed. Members and groups are read only where they are shown."""
+def list_query(ex: Exchange, kind: ResourceKind, paging: Paging) -> ListQuery:
+    """What the request asks to be listed."""
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
     key = looked_up(kind, text) if text is not None and sorting is None else None
@@ -163,7 +163,6 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,
-        with_members=projection.wants("members"),
     )
 
 

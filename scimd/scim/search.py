@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from scimd.core.attributes import GROUP
-from scimd.core.resource import PARAMETERS, Resources, StoredGroup, render_group, render_list
+from scimd.core.resource import PARAMETERS, Resources, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
 from scimd.scim.errors import ScimError, invalid_value
@@ -33,17 +33,14 @@ async def everything(ex: Exchange) -> web.Response:
     ex = replace(ex, query=_parameters(await ex.message()))
     pages = Pages(ex, "all")
     found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
-    groups = [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
-    rendered = found.users + Resources.of(groups)
     start = None if pages.by_cursor else pages.paging.start_index
-    return answer(200, render_list(rendered, found.total, start, found.next_cursor))
+    return answer(200, render_list(found.resources, found.total, start, found.next_cursor))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     total: int
-    users: Resources
-    groups: list[StoredGroup]
+    resources: Resources
     next_cursor: str | None = None
 
 
@@ -55,7 +52,7 @@ async def _by_index(ex: Exchange, pages: Pages) -> _Found:
         after = max(1, start - users.total)
         group_query = replace(group_query, start_index=after, count=wanted - users.resources.count)
     groups = await _groups(ex, group_query)
-    return _Found(users.total + groups.total, users.resources, groups.resources)
+    return _Found(users.total + groups.total, users.resources + groups.resources)
 
 
 async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
@@ -77,7 +74,7 @@ async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
         following = pages.following(ex.users.name, users.end, total)
     elif groups.end is not None or (groups.total and users.resources.count == wanted > 0):
         following = pages.following(GROUP.name, groups.end, total)
-    return _Found(total, users.resources, groups.resources, following)
+    return _Found(total, users.resources + groups.resources, following)
 
 
 async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
@@ -87,7 +84,9 @@ async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
 
 
 async def _groups(ex: Exchange, query: ListQuery | None) -> ListedGroups:
-    return await reads.scim_groups(ex.door, ex.ctx, query) if query is not None else ListedGroups(0, [])
+    if query is None:
+        return ListedGroups(0, Resources.of([]))
+    return await reads.scim_groups(ex.door, ex.ctx, query, ex.view(GROUP))
 
 
 def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery | None, ListQuery | None]:
@@ -96,7 +95,7 @@ def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery | None, ListQuery | 
     refused: list[ScimError] = []
     for kind in (ex.users, GROUP):
         try:
-            found.append(list_query(ex, kind, ex.projection(kind), pages.paging))
+            found.append(list_query(ex, kind, pages.paging))
         except ScimError as exc:
             refused.append(exc)
             found.append(None)

@@ -100,7 +100,7 @@ async def listing(ex: Exchange) -> web.Response:
     """GET /Users with filter, sort, page and projection."""
     view = ex.view(ex.users)
     pages = Pages(ex, "users")
-    query = pages.of(list_query(ex, ex.users, view.projection, pages.paging), ex.users)
+    query = pages.of(list_query(ex, ex.users, pages.paging), ex.users)
     found = await reads.scim_users(ex.door, ex.ctx, query, view)
     return answer(200, pages.answer(found.resources, found.total, found.end, ex.users, found.before))
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 from sqlalchemy import Connection, Row, Table, select
 
-from scimd.core.attributes import USER
+from scimd.core.attributes import GROUP, USER
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
 from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
@@ -35,6 +35,7 @@ T = TypeVar("T")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BASE = "https://scimd.example.com/scim/v2"
 VIEW = View(BASE, Projection.parse(USER, None, None))
+GROUP_VIEW = View(BASE, Projection.parse(GROUP, None, None))
 
 
 class Clock:
@@ -94,6 +95,13 @@ class House:
         page = orjson.loads(b"[%b]" % b"".join(found.resources.pieces))
         assert len(page) == found.resources.count
         return found.total, page
+
+    async def shown_members(self, group_id: str, ctx: Context | None = None) -> list[dict[str, str]]:
+        """The members of a group as its source's client reads them."""
+        found = await reads.scim_group(self.door, ctx or self.as_scim(), group_id, GROUP_VIEW)
+        assert found is not None
+        members: list[dict[str, str]] = orjson.loads(found.body).get("members", [])
+        return members
 
     async def create(self, name: str, /, ctx: Context | None = None, **more: Any) -> StoredUser:
         return await door_people.create_user(self.door, ctx or self.as_scim(), user(name, **more))

@@ -8,14 +8,15 @@ import pytest
 
 from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
+from scimd.core.events import EventKind
 from scimd.core.people import GroupId
 from scimd.db import tables as t
 from scimd.org import bindings, declared_organizations, groups, reads, scim_groups, sources
 from scimd.org.generation import bump
 from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.unsettled import settle_marked
-from tests.org.house import House, group, house, user
+from scimd.org.unsettled import JOINERS, LEAVERS, settle_marked
+from tests.org.house import GROUP_VIEW, House, group, house, user
 
 
 async def projects_of(acme: House, person_id: str) -> set[str]:
@@ -29,10 +30,7 @@ async def projects_of(acme: House, person_id: str) -> set[str]:
 
 
 async def member_ids(acme: House, group_id: str) -> set[str]:
-    stored = await reads.scim_group(acme.door, acme.as_scim(), group_id)
-    assert stored is not None
-    assert stored.members is not None
-    return {member.id for member in stored.members}
+    return {member["value"] for member in await acme.shown_members(group_id)}
 
 
 async def test_pushed_group_is_a_project_of_its_name_and_replaces_the_default(database_url: str) -> None:
@@ -156,6 +154,41 @@ async def test_replace_with_unknown_ids_keeps_them_and_wipes_nobody_else(databas
         assert len(await acme.rows(t.group_members)) == 2
 
 
+async def test_replace_tells_apart_ids_external_ids_groups_and_names_of_nobody(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob, cid, dan = [(await acme.create(name)).person_id for name in ("ann", "bob", "cid", "dan")]
+        inner = await acme.group("Inner")
+        group_id = await acme.group("Sales", ann, "x-bob", inner, "who-is-this")
+        change = GroupChange(replace=(ann, "x-ann", "x-bob", dan, "x-cid", "x-dan", "and-this"))
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
+        assert await member_ids(acme, group_id) == {ann, bob, cid, dan}
+        (event,) = await acme.rows(t.events, kind=EventKind.GROUP_MEMBERS_CHANGED)
+        (said,) = await acme.rows(t.event_values, event_id=event.id)
+        told = said.body["after"]
+        assert (told["added"], told["removed"]) == (3, 2)
+        assert (sorted(told["came"]), told["went"]) == (sorted([cid, dan]), [inner])
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
+        assert await acme.rows(t.events, kind=EventKind.GROUP_MEMBERS_CHANGED) == [event]
+        assert {row.member_key: row.person_id for row in await acme.rows(t.group_members)} == {
+            **{each: each for each in (ann, bob, cid, dan)},
+            "and-this": None,
+        }
+
+
+async def test_a_group_renamed_and_replaced_marks_all_whom_either_concerns(database_url: str) -> None:
+    async with house(database_url, settings=DoorSettings(settle_at_once=1)) as acme:
+        ann, bob, cid = [(await acme.create(name)).person_id for name in ("ann", "bob", "cid")]
+        group_id = await acme.group("Sales", ann, bob)
+        await settle_marked(acme.door, acme.org_id, budget_s=60)
+        acme.clock.forward(seconds=1)
+        change = GroupChange(
+            document=lambda document: {**document, "displayName": "Sold"}, replace=(bob, cid)
+        )
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
+        marks = {row.person_id: row.turn for row in await acme.rows(t.unsettled)}
+        assert marks == {ann: LEAVERS, bob: LEAVERS, cid: JOINERS}
+
+
 async def test_two_names_of_one_member_are_one_member(database_url: str) -> None:
     async with house(database_url) as acme:
         ann = (await acme.create("ann")).person_id
@@ -269,16 +302,15 @@ async def test_another_sources_group_is_not_there(database_url: str) -> None:
     async with house(database_url) as acme:
         group_id = await acme.group("Sales")
         other = acme.as_scim(await acme.source("entra"))
-        assert await reads.scim_group(acme.door, other, group_id) is None
+        assert await reads.scim_group(acme.door, other, group_id, GROUP_VIEW) is None
         with pytest.raises(NotFound):
             await acme.members(GroupId(group_id), add=["x"], ctx=other)
         await acme.run(lambda tx: groups.drop_groups(tx, [group_id]), other)
-        assert await reads.scim_group(acme.door, acme.as_scim(), group_id) is not None
+        assert await reads.scim_group(acme.door, acme.as_scim(), group_id, GROUP_VIEW) is not None
         ann = (await acme.create("ann")).person_id
         theirs = await acme.group("Theirs", ann, ctx=other)
-        stored = await reads.scim_group(acme.door, other, theirs)
-        assert stored is not None
-        assert stored.members == (), "a person whom the source does not assert is nobody to it"
+        shown = await acme.shown_members(theirs, other)
+        assert shown == [], "a person whom the source does not assert is nobody to it"
 
 
 async def test_last_admins_are_kept_though_too_many_are_concerned_to_settle_at_once(

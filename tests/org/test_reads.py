@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import orjson
+
+from scimd.core.attributes import GROUP
 from scimd.core.people import PersonId, keys_of
-from scimd.core.resource import unpack
+from scimd.core.resource import Projection, View, unpack
 from scimd.core.sync.match import Linked, New
 from scimd.db import tables as t
 from scimd.org import reads, sync_reads
 from scimd.org.keyset import Sort
 from scimd.org.reads import ListQuery
-from tests.org.house import group, house, user
+from tests.org.house import BASE, GROUP_VIEW, House, group, house, user
 
 
 async def test_pages_are_stable_and_totals_are_those_of_the_source(database_url: str) -> None:
@@ -52,13 +57,62 @@ async def test_list_of_users_tells_their_groups_and_list_of_groups_their_members
         shown = {each["id"]: [(g["display"], g["type"]) for g in each["groups"]] for each in page}
         assert shown[ann.person_id] == [("Inner", "direct"), ("Outer", "indirect")]
         assert shown[bob.person_id] == [("Outer", "direct")]
-        listed = await reads.scim_groups(acme.door, acme.as_scim(), ListQuery())
         members = {
-            each.group_id: [(m.kind, m.display) for m in each.members or ()] for each in listed.resources
+            each["id"]: [(m["type"], m["display"]) for m in each["members"]]
+            for each in await listed_groups(acme)
         }
         assert members == {inner: [("User", "Ann")], outer: [("User", "Bob"), ("Group", "Inner")]}
-        bare = await reads.scim_groups(acme.door, acme.as_scim(), ListQuery(with_members=False))
-        assert [each.members for each in bare.resources] == [None, None]
+        bare = await listed_groups(acme, without="members")
+        assert ["members" in each for each in bare] == [False, False]
+
+
+async def listed_groups(acme: House, without: str | None = None) -> list[dict[str, Any]]:
+    view = View(BASE, Projection.parse(GROUP, None, without))
+    found = await reads.scim_groups(acme.door, acme.as_scim(), ListQuery(), view)
+    page: list[dict[str, Any]] = orjson.loads(b"[%b]" % b"".join(found.resources.pieces))
+    return page
+
+
+#: What JSON escapes, what it may, what looks as if it had to, and what is no ASCII.
+NAMES = (
+    '"',
+    "\\",
+    "\\u0041",
+    "a/b",
+    "\b\f\n\r\t",
+    "\x01\x1f",
+    "\x7f",
+    "\u2028",
+    "Zoë",
+    "名",
+    "😀",
+    "%s :x $1",
+    "'",
+)
+
+
+async def test_members_are_rendered_by_the_database_as_json_has_them(database_url: str) -> None:
+    """Whatever their names hold; nested groups behind the people, each by their id."""
+    async with house(database_url) as acme:
+        people = [
+            (await acme.create(f"p{n}", displayName=f"-{name}-")).person_id for n, name in enumerate(NAMES)
+        ]
+        nested = [await acme.group(f"{name}-") for name in NAMES]
+        plain = await acme.create("plain", displayName="plain@acme.example")
+        gone = await acme.create("gone")
+        whole = await acme.group("Whole", *nested, gone.person_id, plain.person_id, *people, "not known yet")
+        await acme.delete(gone.person_id)
+        users = {one: {"display": f"-{name}-"} for one, name in zip(people, NAMES, strict=True)}
+        users[plain.person_id] = {}  # whoever is called as they log in has no name to show
+        groups = {one: {"display": f"{name}-"} for one, name in zip(nested, NAMES, strict=True)}
+        told = [
+            {"value": one, "$ref": f"{BASE}/{kind}s/{one}", "type": kind, **named}
+            for kind, many in (("User", users), ("Group", groups))
+            for one, named in sorted(many.items())
+        ]
+        found = await reads.scim_group(acme.door, acme.as_scim(), whole, GROUP_VIEW)
+        assert found is not None
+        assert b',"members":' + orjson.dumps(told) + b',"id":' in found.body
 
 
 async def test_second_source_reads_its_own_document_and_its_own_groups(database_url: str) -> None:

@@ -99,6 +99,20 @@ async def test_groups_of_a_page_are_found_though_others_stand_between(
         await acme.group("Theirs", *between, ctx=other)
         # Somebody waits to be settled: what the rows say of groups may be old.
         await acme.door.db.write(lambda conn: conn.execute(update(assertions).values(in_groups=None)))
-        await acme.run(lambda tx: unsettled.mark(tx, [PersonId(str(between[0]))]))
+        await acme.run(lambda tx: unsettled.mark(tx, [PersonId(ann)]))
         _, page = await acme.listed(ListQuery())
         assert [[ref["value"] for ref in each["groups"]] for each in page] == [[sales], [sales]]
+
+
+async def test_a_page_is_as_its_rows_say_where_only_others_are_to_be_settled(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        sales = await acme.group("Sales", ann)
+        await acme.door.db.write(lambda conn: conn.execute(update(assertions).values(in_groups=None)))
+        later = PersonId("ffffffff-ffff-7fff-bfff-ffffffffffff")
+        await acme.run(lambda tx: unsettled.mark(tx, [later]))
+        _, page = await acme.listed(ListQuery())
+        assert "groups" not in page[0]
+        await acme.run(lambda tx: unsettled.mark(tx, [PersonId(ann)]))
+        _, page = await acme.listed(ListQuery())
+        assert [ref["value"] for ref in page[0]["groups"]] == [sales]

@@ -12,7 +12,6 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER, columns_of, fold_
 from scimd.core.people import fold
 from scimd.core.resource import (
     GroupRef,
-    MemberRef,
     Projection,
     StoredGroup,
     StoredUser,
@@ -200,11 +199,17 @@ def _name(group: str | None) -> str:
 def _groups() -> dict[str, bytes]:
     rendered = {}
     for key, document in GROUPS.items():
-        members = tuple(
-            MemberRef(person, "User", person) if person else MemberRef(child or "", "Group", _name(child))
+        members = [
+            _member(person, "User", person) if person else _member(child or "", "Group", _name(child))
             for member, person, child in MEMBERS.get(key, ())
             if (person or child) and person != "p9"
-        )
+        ]
         at = moment_of(key)
-        rendered[key] = render_group(StoredGroup(key, pack(document, GROUP), 2, at, at, members), BASE)
+        stored = StoredGroup(key, pack(document, GROUP), 2, at, at)
+        rendered[key] = render_group(stored, BASE, members=",".join(members))
     return rendered
+
+
+def _member(key: str, kind: str, display: str) -> str:
+    told = {"value": key, "$ref": f"{BASE}/{kind}s/{key}", "type": kind, "display": display}
+    return orjson.dumps(told).decode()

@@ -17,6 +17,7 @@ unsettled = Table(
     columns.time("marked_at"),
     # Whole, in the order of the work: of a large change all marks are of one moment.
     Index("ix_unsettled_turn", "org_id", "turn", "marked_at", "person_id"),
+    sqlite_with_rowid=False,  # as group_members, for whose changes most marks are
 )
 
 decisions = Table(

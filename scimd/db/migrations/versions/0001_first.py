@@ -96,7 +96,10 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ix_assertions_person", "assertions", ["org_id", "person_id", "source_id", "state"], unique=False
+        "ix_assertions_person",
+        "assertions",
+        ["org_id", "person_id", "source_id", "state", "user_name"],
+        unique=False,
     )
     op.create_index("ix_assertions_sign_in", "assertions", ["org_id", "sign_in_key"], unique=False)
     op.create_index(
@@ -261,11 +264,20 @@ def upgrade() -> None:
         sa.Column("child_id", types.Id(), nullable=True),
         sa.Column("since", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "group_id", "member_key", name=op.f("pk_group_members")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_group_members_child",
         "group_members",
-        ["org_id", "child_id"],
+        ["org_id", "child_id", "group_id"],
+        unique=False,
+        sqlite_where=sa.text("child_id IS NOT NULL"),
+        postgresql_where=sa.text("child_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_group_members_nested",
+        "group_members",
+        ["org_id", "group_id", "child_id"],
         unique=False,
         sqlite_where=sa.text("child_id IS NOT NULL"),
         postgresql_where=sa.text("child_id IS NOT NULL"),
@@ -938,6 +950,7 @@ def upgrade() -> None:
         sa.Column("turn", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("marked_at", types.UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("org_id", "person_id", name=op.f("pk_unsettled")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at", "person_id"], unique=False
