@@ -25,11 +25,10 @@ from scimd.org.scim_reads import (
     LIVE,
     ListedUsers,
     ListQuery,
-    page_of,
     scim_user,
     scim_users,
+    sought,
     source_of,
-    total_of,
 )
 from scimd.org.sync_reads import (
     KnownGroup,
@@ -248,10 +247,9 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery) -> ListedGroup
 
     def body(conn: Connection) -> ListedGroups:
         found = _groups(ctx.org_id, source_id)
-        if query.where is not None:
-            found = found.where(query.where)
-        total = total_of(conn, ctx.org_id, source_id, "group_count", query, found)
-        rows, end = page_of(conn, found, query, total, (_g.created_at, _g.id))
+        total, rows, end = sought(
+            conn, ctx.org_id, source_id, "group_count", query, found, (_g.created_at, _g.id)
+        )
         refs: Mapping[str, tuple[MemberRef, ...]] | None = None
         if query.with_members:
             refs = member_refs(conn, ctx.org_id, source_id, [row.id for row in rows]) if rows else {}

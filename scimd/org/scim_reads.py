@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, literal_column, select, tuple_
 from sqlalchemy.sql import ColumnElement
@@ -31,7 +31,7 @@ from scimd.core.resource import (
     splice_users,
     version_in,
 )
-from scimd.db.among import one_of
+from scimd.db.among import among, one_of
 from scimd.db.kept import Kept, kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources, unsettled
@@ -439,16 +439,47 @@ def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
     more = _LISTED[not reading.view.projection.plain]
     found = _users(reading.org_id, reading.source_id, *more)
-    if query.where is not None:
-        found = found.where(query.where)
-    total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
-    rows, end = page_of(reading.conn, found, query, total, PLACE)
+    total, rows, end = sought(
+        reading.conn, reading.org_id, reading.source_id, "user_count", query, found, PLACE
+    )
     marked = bool(rows) and bool(_ANY_MARKED.raw(reading.conn, {"org_id": reading.org_id})[0][0])
     shown = [tuple(row[: len(_ROW) + len(more)]) for row in rows]
     return ListedUsers(total, reading.page(shown, marked=marked), end)
 
 
 # ------------------------------------------------------------------------------ lists of either kind
+
+
+Place: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any]]
+
+
+def sought(
+    conn: Connection,
+    org_id: OrgId,
+    source_id: SourceId,
+    counter: str,
+    query: ListQuery,
+    found: Select[Any],
+    place: Place,
+) -> tuple[int, Sequence[Row[Any]], Position | None]:
+    """How many of ``found`` fit the query, the page's rows, and the last one's place where more follow.
+
+    What no index finds is looked for once: few that fit are counted, ordered and read by their ids.
+    """
+    if query.where is not None:
+        fitting = found.where(query.where)
+        few = None if query.total is not None else _few(conn, fitting, place[1])
+        found = fitting if few is None else found.where(among(conn, place[1], few))
+        query = query if few is None else replace(query, total=len(few))
+    total = total_of(conn, org_id, source_id, counter, query, found)
+    return total, *page_of(conn, found, query, total, place)
+
+
+def _few(conn: Connection, fitting: Select[Any], row_id: ColumnElement[Any]) -> Sequence[str] | None:
+    """The ids of all that fit; None where they are too many to be sorted."""
+    ids = fitting.with_only_columns(row_id, maintain_column_froms=True).limit(_FEW + 1)
+    found = conn.execute(ids).scalars().all()
+    return found if len(found) <= _FEW else None
 
 
 def total_of(
@@ -469,7 +500,7 @@ def page_of(
     found: Select[Any],
     query: ListQuery,
     total: int,
-    place: tuple[ColumnElement[Any], ColumnElement[Any]],
+    place: Place,
 ) -> tuple[Sequence[Row[Any]], Position | None]:
     """The page's rows, and the last one's place where more follow."""
     if query.count <= 0 or not total:

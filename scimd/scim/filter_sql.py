@@ -6,6 +6,7 @@ whoever reads; subqueries carry it too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from scim2_models.path import (
@@ -25,7 +26,7 @@ from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
 from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
-from scimd.scim.filter_rows import Rows, rows_of
+from scimd.scim.filter_rows import Rows, rows_of, wanted
 from scimd.scim.filter_values import Condition, Scope, Values
 from scimd.scim.filters import Binder, Test
 
@@ -59,7 +60,7 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def _holds(self, test: Test) -> Condition:
         if not test.found.attribute.multi:
-            return self.one.compare(self.one.scalar(test.found), test)
+            return self.one.holds(test)
         return rows_of(self.one, test.found).holds(test)
 
     def visit_present(self, node: Present) -> Condition:
@@ -81,7 +82,8 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
-        return rows.any(_Inside(self, rows).visit(node.val_filter))
+        inner = _Inside(self, rows).visit(node.val_filter)  # first: it refuses in the filter's order
+        return rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter))
 
     def sort_value(self, found: Resolved) -> ColumnElement[Any]:
         if not found.attribute.multi:
@@ -114,3 +116,32 @@ class _Inside(FilterVisitor[Condition]):
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")
+
+
+class _Wanted(FilterVisitor[Collection[str] | None]):
+    """The filter between brackets → the values of which a row must have one to satisfy it, where they can
+    be told.
+    """
+
+    def __init__(self, outer: SqlFilter, rows: Rows) -> None:
+        self.outer = outer
+        self.rows = rows
+
+    def visit_comparison(self, node: Comparison) -> Collection[str] | None:
+        return wanted(self.outer.binder.inside_comparison(self.rows.found, node))
+
+    def visit_present(self, node: Present) -> None:
+        return None
+
+    def visit_not(self, node: Not) -> None:
+        return None
+
+    def visit_logical_expr(self, node: LogicalExpr) -> Collection[str] | None:
+        every = [self.visit(term) for term in node.terms]
+        told = [each for each in every if each is not None]
+        if node.op == LogicalOperator.and_:
+            return min(told, key=len, default=None)
+        return set().union(*told) if len(told) == len(every) else None
+
+    def visit_value_path(self, node: ValuePath) -> None:
+        return None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, create_engine, event
 
-from scimd.core.attributes import GROUP, USER
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
 from scimd.org import reads, scim_reads
@@ -17,7 +17,10 @@ from scimd.org.reads import ListQuery
 from scimd.scim.filter_sql import Scope, condition
 from scimd.scim.filters import parse
 
-_WALKS = re.compile(r"SCAN (?:assertions|groups|people)\b|\((?:org_id=\?)?(?: AND source_id=\?)?\)")
+_WALKS = re.compile(
+    r"SCAN (?:assertions|groups|people|group_members)\b"
+    r"|\((?:org_id=\?)?(?: AND source_id=\?)?(?: AND \w+>\?)?\)"
+)
 
 
 @pytest.fixture
@@ -41,23 +44,41 @@ def conn() -> Iterator[Connection]:
         (GROUP, 'id eq "x" and members eq "y"'),
         (GROUP, 'members eq "y"'),
         (GROUP, 'members.value eq "y"'),
+        (GROUP, 'members[value eq "y"]'),
+        (GROUP, 'members[type eq "User" and (value eq "y" or value eq "z")]'),
+        (GROUP, 'displayName sw "x"'),
+        (USER, 'userName sw "x"'),
+        (USER, 'displayName sw "x"'),
+        (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"'),
+        (USER, 'groups.value eq "y"'),
+        (USER, 'groups[value eq "y"]'),
+        (USER, 'groups.display eq "y"'),
     ],
 )
-def test_a_look_up_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
+def test_a_look_up_walks_through_nobody_else(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch, kind: Any, text: str
+) -> None:
     org, source = OrgId("o"), SourceId("s")
     where = condition(parse(text), Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2"))
-    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source).where(where)
+    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
     columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
-    query, said = ListQuery(where=where), []
+    said: list[list[str]] = []
 
     @event.listens_for(conn, "before_cursor_execute")
     def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         said.append([row[3] for row in cursor.fetchall()])
 
-    scim_reads.total_of(conn, org, source, "user_count", query, found)
-    scim_reads.page_of(conn, found, query, 1, columns)
-    assert len(said) == 2
+    def seek(**more: Any) -> None:
+        scim_reads.sought(conn, org, source, "user_count", ListQuery(where=where, **more), found, columns)
+
+    seek()  # who they are
+    seek(total=1)  # a page of few that are known to be so many
+    monkeypatch.setattr(scim_reads, "_few", lambda *_: ["x"])
+    seek()  # a page by their ids
+    monkeypatch.setattr(scim_reads, "_few", lambda *_: None)
+    seek()  # of many: how many
+    assert len(said) == 4
     assert not [step for plan in said for step in plan if _WALKS.search(step)]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
+from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
 from scimd.scim.filter_sql import condition, sort
 from scimd.scim.filter_values import Scope
@@ -88,6 +89,9 @@ CASES = [
     (USER, 'x509Certificates.value eq "qujd"', set()),
     (USER, 'x509Certificates.value eq "QUJD"', {"p3"}),
     (USER, f'{ENTERPRISE_URN}:department eq "r&d"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber eq " "', {"p3"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber ne "17"', {"p0", "p1", "p3", "p4", "p5"}),
     (USER, f'{ENTERPRISE_URN.lower()}:MANAGER.value eq "Boss"', {"p2"}),
     (USER, f'{ENTERPRISE_URN}:manager eq "Boss"', {"p2"}),
     (USER, f'{SCIMD_URN}:status eq "inactive"', {"p1"}),
@@ -111,12 +115,20 @@ CASES = [
     (USER, f'schemas eq "{SCIMD_URN}"', {"p0", "p1"}),
     (USER, f'schemas eq "{ENTERPRISE_URN.upper()}"', set()),
     (USER, "schemas pr", {"p0", "p1", "p2", "p3", "p4", "p5"}),
+    (USER, 'userName sw "名"', {"p4"}),
+    (USER, 'externalId sw "EXT"', {"p1"}),
+    (USER, 'externalId sw ""', {"p1", "p2"}),
     (USER, 'userName gt "z"', {"p1", "p3", "p4"}),
     (USER, 'title gt "\uffff"', {"p5"}),
     (GROUP, 'displayName eq "OPS"', {"g1"}),
     (GROUP, 'displayName sw "ops"', {"g1", "g2"}),
     (GROUP, 'members.value eq "p2"', {"g2"}),
     (GROUP, 'members[value eq "g1"]', {"g0", "g2"}),
+    (GROUP, 'members[value eq "p2" or value eq "p5"]', {"g0", "g2"}),
+    (GROUP, 'members[value eq "p2" or type eq "Group"]', {"g0", "g1", "g2"}),
+    (GROUP, 'members[value eq "g1" and type eq "User"]', set()),
+    (GROUP, 'members[not (value eq "p0")]', {"g0", "g1", "g2"}),
+    (GROUP, 'members[value eq "p9"]', set()),
     (GROUP, 'id eq "g1" and members eq "p0"', {"g1"}),
     (GROUP, 'members eq "p9"', set()),
     (GROUP, 'members eq "ghost"', set()),
@@ -220,6 +232,19 @@ def _agree(conn: Connection, kind: ResourceKind, how_many: int) -> None:
         assert outcome(by_sql, conn, kind, text) == outcome(in_memory, kind, text)
 
     agree()
+
+
+# ------------------------------------------------------------------------------ beginnings
+
+
+@given(head=st.text(min_size=1, max_size=3), text=st.text(max_size=4))
+@example(head="a\ud7ff", text="a\ue000")
+@example(head="\U0010ffff", text="\U0010ffffa")
+@example(head="a\U0010ffff", text="b")
+def test_what_begins_alike_stands_together(head: str, text: str) -> None:
+    beyond = filter_values._beyond(head)
+    for each in (text, head + text):
+        assert each.startswith(head) == (each >= head and (beyond is None or each < beyond))
 
 
 # ------------------------------------------------------------------------------ sorting
