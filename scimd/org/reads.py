@@ -21,13 +21,12 @@ from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position
+from scimd.org.list_query import ListQuery, sought
 from scimd.org.scim_reads import (
     LIVE,
     ListedUsers,
-    ListQuery,
     scim_user,
     scim_users,
-    sought,
     source_of,
 )
 from scimd.org.sync_reads import (

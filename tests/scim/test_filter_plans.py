@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, create_engine, event
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
-from scimd.org import reads, scim_reads
+from scimd.org import list_query, reads, scim_reads
 from scimd.org.reads import ListQuery
 from scimd.scim.filter_sql import Scope, condition
 from scimd.scim.filters import parse
@@ -70,13 +70,13 @@ def test_a_look_up_walks_through_nobody_else(
         said.append([row[3] for row in cursor.fetchall()])
 
     def seek(**more: Any) -> None:
-        scim_reads.sought(conn, org, source, "user_count", ListQuery(where=where, **more), found, columns)
+        list_query.sought(conn, org, source, "user_count", ListQuery(where=where, **more), found, columns)
 
     seek()  # who they are
     seek(total=1)  # a page of few that are known to be so many
-    monkeypatch.setattr(scim_reads, "_few", lambda *_: ["x"])
+    monkeypatch.setattr(list_query, "_few", lambda *_: ["x"])
     seek()  # a page by their ids
-    monkeypatch.setattr(scim_reads, "_few", lambda *_: None)
+    monkeypatch.setattr(list_query, "_few", lambda *_: None)
     seek()  # of many: how many
     assert len(said) == 4
     assert not [step for plan in said for step in plan if _WALKS.search(step)]

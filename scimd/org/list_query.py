@@ -1,0 +1,104 @@
+"""What is asked of a list of users or groups, and how it is looked for in its source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy.sql import ColumnElement
+
+from scimd.core.people import OrgId, SourceId
+from scimd.db.among import among
+from scimd.db.tables import sources
+from scimd.org import keyset
+from scimd.org.keyset import Position, Sort
+from scimd.org.linkable import Bounds
+
+#: So many are sorted at once rather than looked for in their order.
+_FEW = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
+
+    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
+    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
+    """
+
+    where: ColumnElement[bool] | None = None
+    sort: Sort | None = None
+    start_index: int = 1
+    count: int = 100
+    after: Position | None = None
+    if_total: int | None = None
+    total: int | None = None
+    #: Instead of ``where``: the one who has this userName, folded.
+    user_name_key: str | None = None
+    #: Instead of ``where`` too, for those whom no source asserts.
+    local: Bounds | None = None
+    with_members: bool = True
+
+
+Place: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any]]
+
+
+def sought(
+    conn: Connection,
+    org_id: OrgId,
+    source_id: SourceId,
+    counter: str,
+    query: ListQuery,
+    found: Select[Any],
+    place: Place,
+) -> tuple[int, Sequence[Row[Any]], Position | None]:
+    """How many of ``found`` fit the query, the page's rows, and the last one's place where more follow.
+
+    What no index finds is looked for once: few that fit are counted, ordered and read by their ids.
+    """
+    if query.where is not None:
+        fitting = found.where(query.where)
+        few = None if query.total is not None else _few(conn, fitting, place[1])
+        found = fitting if few is None else found.where(among(conn, place[1], few))
+        query = query if few is None else replace(query, total=len(few))
+    total = total_of(conn, org_id, source_id, counter, query, found)
+    return total, *page_of(conn, found, query, total, place)
+
+
+def _few(conn: Connection, fitting: Select[Any], row_id: ColumnElement[Any]) -> Sequence[str] | None:
+    """The ids of all that fit; None where they are too many to be sorted."""
+    ids = fitting.with_only_columns(row_id, maintain_column_froms=True).limit(_FEW + 1)
+    found = conn.execute(ids).scalars().all()
+    return found if len(found) <= _FEW else None
+
+
+def total_of(
+    conn: Connection, org_id: OrgId, source_id: SourceId, counter: str, query: ListQuery, found: Select[Any]
+) -> int:
+    """How many fit: without a filter the source's counter; with one, counted."""
+    if query.total is not None:
+        return query.total
+    if query.where is not None:
+        counting = found.with_only_columns(func.count(), maintain_column_froms=True)
+        return int(conn.execute(counting).scalar_one())
+    counted = select(sources.c[counter]).where(sources.c.org_id == org_id, sources.c.id == source_id)
+    return int(conn.execute(counted).scalar() or 0)
+
+
+def page_of(
+    conn: Connection,
+    found: Select[Any],
+    query: ListQuery,
+    total: int,
+    place: Place,
+) -> tuple[Sequence[Row[Any]], Position | None]:
+    """The page's rows, and the last one's place where more follow."""
+    if query.count <= 0 or not total:
+        return [], None
+    few = query.where is not None and total <= _FEW
+    after, skip = query.after, 0
+    if after is None or query.if_total not in (None, total):
+        after, skip = None, query.start_index - 1
+    return keyset.page(conn, found, query.sort, place, after, skip, query.count, sorted_after=few)
