@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Row, Select, func, select, union
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import OrgId, SourceId
@@ -29,6 +29,8 @@ class ListQuery:
     """
 
     where: ColumnElement[bool] | None = None
+    #: The same as ``where``, where it is a few conditions of which one must hold.
+    any_of: Sequence[ColumnElement[bool]] = ()
     sort: Sort | None = None
     start_index: int = 1
     count: int = 100
@@ -60,17 +62,19 @@ def sought(
     """
     if query.where is not None:
         fitting = found.where(query.where)
-        few = None if query.total is not None else _few(conn, fitting, place[1])
+        every = [found.where(each) for each in query.any_of or (query.where,)]
+        few = None if query.total is not None else _few(conn, every, place[1])
         found = fitting if few is None else found.where(among(conn, place[1], few))
         query = query if few is None else replace(query, total=len(few))
     total = total_of(conn, org_id, source_id, counter, query, found)
     return total, *page_of(conn, found, query, total, place)
 
 
-def _few(conn: Connection, fitting: Select[Any], row_id: ColumnElement[Any]) -> Sequence[str] | None:
-    """The ids of all that fit; None where they are too many to be sorted."""
-    ids = fitting.with_only_columns(row_id, maintain_column_froms=True).limit(_FEW + 1)
-    found = conn.execute(ids).scalars().all()
+def _few(conn: Connection, every: Sequence[Select[Any]], row_id: ColumnElement[Any]) -> Sequence[str] | None:
+    """The ids of all that fit any of these; None where they are too many to be sorted."""
+    ids = [each.with_only_columns(row_id, maintain_column_froms=True) for each in every]
+    fitting = ids[0] if len(ids) == 1 else union(*ids)
+    found = conn.execute(fitting.limit(_FEW + 1)).scalars().all()
     return found if len(found) <= _FEW else None
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from scimd.core.attributes import SCIMD_URN, Resolved
+from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.group_nesting import DEPTH
 from scimd.scim.filter_values import Condition, Values
@@ -40,6 +40,8 @@ def rows_of(one: Values, found: Resolved) -> Rows:
                 return _GroupsOfUser(one, found)
             case "members":
                 return _MembersOfGroup(one, found)
+            case "emails":
+                return _Emails(one, found)
             case "schemas":
                 return _Schemas(one, found)
     return _JsonRows(one, found)
@@ -124,6 +126,20 @@ class _JsonRows(Rows):
             .limit(1)
             .scalar_subquery()
         )
+
+
+class _Emails(_JsonRows):
+    def having(self, values: Collection[str]) -> Condition | None:
+        """By either of two addresses; who has more is looked at."""
+        scope, other = self.one.scope, assertions.alias()
+        mine = select(other.c.person_id).where(
+            other.c.org_id == scope.org_id, other.c.source_id == scope.source_id
+        )
+        found = union_all(
+            mine.where(other.c.email_key.in_(values)),
+            mine.where(other.c.other_email_key.in_([*values, SEVERAL])),
+        )
+        return assertions.c.person_id.in_(found)
 
 
 class _Schemas(Rows):

@@ -6,7 +6,7 @@ whoever reads; subqueries carry it too.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from scim2_models.path import (
@@ -34,6 +34,18 @@ from scimd.scim.filters import Binder, Test
 def condition(node: FilterNode, scope: Scope) -> Condition:
     """The filter as a condition on ``assertions`` or ``groups``. Raises invalidFilter."""
     return SqlFilter(scope).visit(node)
+
+
+def alternatives(node: FilterNode, scope: Scope) -> Sequence[Condition]:
+    """The terms of an ``or``, where each is found by an index; none for every other filter.
+
+    Asked for one by one: SQLite, without statistics, rather walks through a source than uses two indexes.
+    """
+    if not isinstance(node, LogicalExpr) or node.op == LogicalOperator.and_:
+        return ()
+    one = SqlFilter(scope)
+    by_index = _ByIndex(one)
+    return [one.visit(term) for term in node.terms] if all(map(by_index.visit, node.terms)) else ()
 
 
 def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
@@ -145,3 +157,32 @@ class _Wanted(FilterVisitor[Collection[str] | None]):
 
     def visit_value_path(self, node: ValuePath) -> None:
         return None
+
+
+_KEYED = frozenset(("id", "externalId", "userName", "displayName", "emails.value", "members.value"))
+
+
+class _ByIndex(FilterVisitor[bool]):
+    """Whether an index finds what fits, or little else."""
+
+    def __init__(self, outer: SqlFilter) -> None:
+        self.outer = outer
+
+    def visit_comparison(self, node: Comparison) -> bool:
+        test = self.outer.binder.comparison(node)
+        return test.op is CompareOperator.eq and test.value is not None and str(test.found) in _KEYED
+
+    def visit_present(self, node: Present) -> bool:
+        return False
+
+    def visit_not(self, node: Not) -> bool:
+        return False
+
+    def visit_logical_expr(self, node: LogicalExpr) -> bool:
+        every = [self.visit(term) for term in node.terms]
+        return any(every) if node.op == LogicalOperator.and_ else all(every)
+
+    def visit_value_path(self, node: ValuePath) -> bool:
+        rows = rows_of(self.outer.one, self.outer.binder.selection(node))
+        values = _Wanted(self.outer, rows).visit(node.val_filter)
+        return values is not None and rows.having(values) is not None

@@ -72,7 +72,7 @@ USERS: dict[str, dict[str, Any]] = {
         "userName": "aa",
         "title": "𝔸 astral",
         "nickName": "\uffff bmp",
-        "emails": [{"value": "AA@x.org"}],
+        "emails": [{"value": "AA@x.org"}, {"value": "bb@x.org", "type": "work"}, {"value": "Cc@x.org"}],
     },
 }
 #: What settling found of some of them.

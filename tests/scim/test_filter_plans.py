@@ -14,7 +14,7 @@ from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
 from scimd.org import list_query, reads, scim_reads
 from scimd.org.reads import ListQuery
-from scimd.scim.filter_sql import Scope, condition
+from scimd.scim.filter_sql import Scope, alternatives, condition
 from scimd.scim.filters import parse
 
 _WALKS = re.compile(
@@ -50,6 +50,11 @@ def conn() -> Iterator[Connection]:
         (USER, 'userName sw "x"'),
         (USER, 'displayName sw "x"'),
         (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"'),
+        (USER, 'emails.value eq "x"'),
+        (USER, 'emails eq "x"'),
+        (USER, 'emails[type eq "work"].value eq "x"'),
+        (USER, 'emails[type eq "work" and value eq "x"]'),
+        (USER, 'emails[type eq "work" and value eq "x"] and active eq true'),
         (USER, 'groups.value eq "y"'),
         (USER, 'groups[value eq "y"]'),
         (USER, 'groups.display eq "y"'),
@@ -62,12 +67,7 @@ def test_a_look_up_walks_through_nobody_else(
     where = condition(parse(text), Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2"))
     found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
     columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
-    said: list[list[str]] = []
-
-    @event.listens_for(conn, "before_cursor_execute")
-    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
-        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        said.append([row[3] for row in cursor.fetchall()])
+    plans = _plans(conn)
 
     def seek(**more: Any) -> None:
         list_query.sought(conn, org, source, "user_count", ListQuery(where=where, **more), found, columns)
@@ -78,8 +78,55 @@ def test_a_look_up_walks_through_nobody_else(
     seek()  # a page by their ids
     monkeypatch.setattr(list_query, "_few", lambda *_: None)
     seek()  # of many: how many
-    assert len(said) == 4
-    assert not [step for plan in said for step in plan if _WALKS.search(step)]
+    assert len(plans) == 4
+    assert not [step for plan in plans for step in plan if _WALKS.search(step)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (USER, 'userName eq "x" or emails.value eq "x"'),
+        (USER, 'externalId eq "x" or (userName eq "y" and active eq true) or emails[value eq "z"]'),
+        (GROUP, 'displayName eq "x" or members.value eq "y"'),
+        (GROUP, 'id eq "x" or members[value eq "y"]'),
+    ],
+)
+def test_each_of_several_look_ups_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
+    org, source = OrgId("o"), SourceId("s")
+    scope = Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2")
+    terms = alternatives(parse(text), scope)
+    query = ListQuery(where=condition(parse(text), scope), any_of=terms)
+    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
+    columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
+    plans = _plans(conn)
+    list_query.sought(conn, org, source, "user_count", query, found, columns)
+    assert len(plans) == 1
+    assert len(terms) > 1
+    assert not [step for step in plans[0] if _WALKS.search(step)]
+
+
+def test_what_no_index_finds_is_looked_for_in_one_walk(conn: Connection) -> None:
+    scope = Scope(USER, OrgId("o"), SourceId("s"), "sqlite", "https://scimd.example.com/scim/v2")
+    for text in (
+        'userName eq "x" or title eq "y"',
+        'userName ne "x" or id eq "y"',
+        'id eq "x" or not (id eq "y")',
+        'id eq "x" or emails[type eq "work"]',
+        'id eq "x" and userName eq "y"',
+    ):
+        assert not alternatives(parse(text), scope), text
+
+
+def _plans(conn: Connection) -> list[list[str]]:
+    """What SQLite says of each statement that is run from now on."""
+    said: list[list[str]] = []
+
+    @event.listens_for(conn, "before_cursor_execute")
+    def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        said.append([row[3] for row in cursor.fetchall()])
+
+    return said
 
 
 def test_the_pattern_knows_a_walk() -> None:

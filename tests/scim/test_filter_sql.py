@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, create_engine, select, union
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_sql import alternatives, condition, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
@@ -44,7 +44,11 @@ def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
     statement = select(where.key).where(
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
-    return set(conn.execute(statement.where(condition(parse(text), where))).scalars())
+    found = set(conn.execute(statement.where(condition(parse(text), where))).scalars())
+    terms = alternatives(parse(text), where)
+    if terms:
+        assert found == set(conn.execute(union(*(statement.where(each) for each in terms))).scalars())
+    return found
 
 
 def in_memory(kind: ResourceKind, text: str) -> set[str]:
@@ -80,6 +84,16 @@ CASES = [
     (USER, "not (active eq true)", {"p1", "p2", "p5"}),
     (USER, 'emails.value co "EXAMPLE"', {"p1", "p2", "p3"}),
     (USER, 'emails eq "home@example.com"', {"p2"}),
+    (USER, 'emails.value eq "work@EXAMPLE.com"', {"p2"}),
+    (USER, 'emails.value eq "cc@x.org"', {"p5"}),
+    (USER, 'emails.value eq "*"', set()),
+    (USER, 'emails.value eq ""', {"p4"}),
+    (USER, 'emails[type eq "work" and value eq "home@example.com"]', set()),
+    (USER, 'emails[value eq "home@example.com" or value eq "bb@x.org"]', {"p2", "p5"}),
+    (USER, 'emails[value eq "home@example.com" or type eq "work"]', {"p1", "p2", "p4", "p5"}),
+    (USER, 'emails[not (value eq "zoe@example.com")]', {"p1", "p2", "p4", "p5"}),
+    (USER, 'not (emails[value eq "zoe@example.com"])', {"p0", "p1", "p2", "p4", "p5"}),
+    (USER, 'userName eq "aa" or emails[value eq "bb@x.org"] or externalId eq "EXT-1"', {"p1", "p5"}),
     (USER, 'emails.value ne "asa@example.com"', {"p0", "p2", "p3", "p4", "p5"}),
     (USER, 'emails[type eq "work" and primary eq true]', {"p1", "p2"}),
     (USER, 'emails[type eq "work"].value eq "asa@example.com"', {"p1"}),

@@ -35,6 +35,7 @@ assertions = Table(
     columns.key("family_name_key", null=True),
     columns.key("given_name_key", null=True),
     columns.key("email_key", null=True),  # the primary address
+    columns.key("other_email_key", null=True),  # where there is one; of three and more see core/attributes
     # What joins meet by, beside email_key (core/sync/match.py).
     columns.key("sign_in_key", null=True),
     columns.key("employee_number_key", null=True),
@@ -71,4 +72,12 @@ columns.partial_index(
     assertions.c.user_name_key,
     unique=True,
     where=_living,
+)
+# With ix_assertions_email all addresses: most people have one, and are not in it.
+columns.partial_index(
+    "ix_assertions_other_email",
+    assertions.c.org_id,
+    assertions.c.source_id,
+    assertions.c.other_email_key,
+    where=assertions.c.other_email_key.is_not(None),
 )
