@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, Select, func, select, union
@@ -18,6 +19,9 @@ from scimd.org.linkable import Bounds
 
 #: So many are sorted at once rather than looked for in their order.
 _FEW = 1000
+#: Larger pages are ordered by the database.
+_PAGE = 200
+_BY_PLACE = attrgetter("made_at", "row_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,8 @@ class ListQuery:
     total: int | None = None
     #: Instead of ``where``: the one who has this userName, folded.
     user_name_key: str | None = None
-    #: Instead of ``where`` too, for those whom no source asserts.
-    local: Bounds | None = None
+    #: Instead of ``where`` too, for those whom no source asserts; made where there may be any.
+    local: Callable[[], Bounds] | None = None
     with_members: bool = True
 
 
@@ -62,12 +66,27 @@ def sought(
     """
     if query.where is not None:
         fitting = found.where(query.where)
-        every = [found.where(each) for each in query.any_of or (query.where,)]
-        few = None if query.total is not None else _few(conn, every, place[1])
-        found = fitting if few is None else found.where(among(conn, place[1], few))
-        query = query if few is None else replace(query, total=len(few))
+        if query.total is None:
+            first = None if query.any_of else _one_page(conn, fitting, query, place)
+            if first is not None:
+                return len(first), first, None
+            few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], place[1])
+            if few is not None:
+                fitting, query = found.where(among(conn, place[1], few)), replace(query, total=len(few))
+        found = fitting
     total = total_of(conn, org_id, source_id, counter, query, found)
     return total, *page_of(conn, found, query, total, place)
+
+
+def _one_page(
+    conn: Connection, fitting: Select[Any], query: ListQuery, place: Place
+) -> Sequence[Row[Any]] | None:
+    """All that fit, in one statement, where they are a page without an order of its own; else None."""
+    if query.sort is not None or query.after is not None or query.start_index > 1 or query.count > _PAGE:
+        return None
+    placed = fitting.add_columns(place[0].label("made_at"), place[1].label("row_id"))
+    rows = conn.execute(placed.limit(query.count + 1)).all()
+    return None if len(rows) > query.count else sorted(rows, key=_BY_PLACE)
 
 
 def _few(conn: Connection, every: Sequence[Select[Any]], row_id: ColumnElement[Any]) -> Sequence[str] | None:

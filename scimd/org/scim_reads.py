@@ -359,7 +359,7 @@ _LOCAL = True
 
 
 def _with_local(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
-    local = linkable.Local(reading.conn, book, query.local)
+    local = linkable.Local(reading.conn, book, query.local() if query.local is not None else None)
     count = _counted(reading, local, query)
     if not count:
         return _asserted(reading, query)

@@ -161,7 +161,7 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
     return ListQuery(
         where=condition(node, scope) if node is not None else None,
         any_of=alternatives(node, scope) if node is not None else (),
-        local=bounds(node, scope, partial(_matches, ex, node)) if node and kind is not GROUP else None,
+        local=partial(bounds, node, scope, partial(_matches, ex, node)) if node is not None else None,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,

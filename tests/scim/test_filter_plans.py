@@ -13,6 +13,7 @@ from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
 from scimd.org import list_query, reads, scim_reads
+from scimd.org.keyset import Sort
 from scimd.org.reads import ListQuery
 from scimd.scim.filter_sql import Scope, alternatives, condition
 from scimd.scim.filters import parse
@@ -72,13 +73,15 @@ def test_a_look_up_walks_through_nobody_else(
     def seek(**more: Any) -> None:
         list_query.sought(conn, org, source, "user_count", ListQuery(where=where, **more), found, columns)
 
-    seek()  # who they are
+    seek()  # all of a page
+    seek(start_index=2)  # who they are
     seek(total=1)  # a page of few that are known to be so many
     monkeypatch.setattr(list_query, "_few", lambda *_: ["x"])
-    seek()  # a page by their ids
+    seek(start_index=2)
+    seek(sort=Sort(columns[0], descending=False))  # pages by their ids
     monkeypatch.setattr(list_query, "_few", lambda *_: None)
-    seek()  # of many: how many
-    assert len(plans) == 4
+    seek(start_index=2)  # of many: how many
+    assert len(plans) == 6
     assert not [step for plan in plans for step in plan if _WALKS.search(step)]
 
 
