@@ -33,7 +33,7 @@ class ListQuery:
     """
 
     where: ColumnElement[bool] | None = None
-    #: The same as ``where``, where it is a few conditions of which one must hold.
+    #: The same as ``where``, where indexes find it: the conditions of which one must hold.
     any_of: Sequence[ColumnElement[bool]] = ()
     sort: Sort | None = None
     start_index: int = 1
@@ -64,18 +64,19 @@ def sought(
 
     What no index finds is looked for once: few that fit are counted, ordered and read by their ids.
     """
-    if query.where is not None:
-        fitting = found.where(query.where)
-        if query.total is None:
-            first = None if query.any_of else _one_page(conn, fitting, query, place)
-            if first is not None:
-                return len(first), first, None
-            few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], place[1])
-            if few is not None:
-                fitting, query = found.where(among(conn, place[1], few)), replace(query, total=len(few))
-        found = fitting
-    total = total_of(conn, org_id, source_id, counter, query, found)
-    return total, *page_of(conn, found, query, total, place)
+    if query.where is None:
+        total = _all(conn, org_id, source_id, counter) if query.total is None else query.total
+        return total, *page_of(conn, found, query, total, place)
+    fitting = found.where(query.where)
+    if query.total is None:
+        first = _one_page(conn, fitting, query, place) if len(query.any_of) == 1 else None
+        if first is not None:
+            return len(first), first, None
+        total, few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], place[1])
+        fitting = fitting if few is None else found.where(among(conn, place[1], few))
+        query = replace(query, total=total)
+    total = query.total or 0
+    return total, *page_of(conn, fitting, query, total, place)
 
 
 def _one_page(
@@ -89,23 +90,20 @@ def _one_page(
     return None if len(rows) > query.count else sorted(rows, key=_BY_PLACE)
 
 
-def _few(conn: Connection, every: Sequence[Select[Any]], row_id: ColumnElement[Any]) -> Sequence[str] | None:
-    """The ids of all that fit any of these; None where they are too many to be sorted."""
-    ids = [each.with_only_columns(row_id, maintain_column_froms=True) for each in every]
-    fitting = ids[0] if len(ids) == 1 else union(*ids)
-    found = conn.execute(fitting.limit(_FEW + 1)).scalars().all()
-    return found if len(found) <= _FEW else None
+def _few(
+    conn: Connection, every: Sequence[Select[Any]], row_id: ColumnElement[Any]
+) -> tuple[int, Sequence[str] | None]:
+    """How many fit any of these, and their ids; None where they are too many to be sorted."""
+    ids = [each.with_only_columns(row_id.label("id"), maintain_column_froms=True) for each in every]
+    fitting = (ids[0] if len(ids) == 1 else union(*ids)).subquery()
+    counted = select(fitting.c.id, func.count().over()).limit(_FEW + 1)
+    rows = conn.execute(counted).all()
+    total = rows[0][1] if rows else 0
+    return total, None if len(rows) > _FEW else [row[0] for row in rows]
 
 
-def total_of(
-    conn: Connection, org_id: OrgId, source_id: SourceId, counter: str, query: ListQuery, found: Select[Any]
-) -> int:
-    """How many fit: without a filter the source's counter; with one, counted."""
-    if query.total is not None:
-        return query.total
-    if query.where is not None:
-        counting = found.with_only_columns(func.count(), maintain_column_froms=True)
-        return int(conn.execute(counting).scalar_one())
+def _all(conn: Connection, org_id: OrgId, source_id: SourceId, counter: str) -> int:
+    """How many there are without a filter: the source's counter."""
     counted = select(sources.c[counter]).where(sources.c.org_id == org_id, sources.c.id == source_id)
     return int(conn.execute(counted).scalar() or 0)
 

@@ -27,7 +27,7 @@ from scimd.db.tables import assertions
 from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
-from scimd.scim.filter_values import Condition, Scope, Values
+from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values
 from scimd.scim.filters import Binder, Test
 
 
@@ -36,16 +36,17 @@ def condition(node: FilterNode, scope: Scope) -> Condition:
     return SqlFilter(scope).visit(node)
 
 
-def alternatives(node: FilterNode, scope: Scope) -> Sequence[Condition]:
-    """The terms of an ``or``, where each is found by an index; none for every other filter.
-
-    Asked for one by one: SQLite, without statistics, rather walks through a source than uses two indexes.
+def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
+    """The filter, where indexes find what fits: the terms of an ``or``, each of which is asked for by itself
+    (SQLite, without statistics, rather walks through a source than uses two indexes), or the ``whole``.
+    Nothing where all must be looked at.
     """
-    if not isinstance(node, LogicalExpr) or node.op == LogicalOperator.and_:
-        return ()
     one = SqlFilter(scope)
-    by_index = _ByIndex(one)
-    return [one.visit(term) for term in node.terms] if all(map(by_index.visit, node.terms)) else ()
+    if not _ByIndex(one).visit(node):
+        return ()
+    if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
+        return [one.visit(term) for term in node.terms]
+    return (whole,)
 
 
 def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
@@ -159,7 +160,9 @@ class _Wanted(FilterVisitor[Collection[str] | None]):
         return None
 
 
-_KEYED = frozenset(("id", "externalId", "userName", "displayName", "emails.value", "members.value"))
+#: What indexes hold, in its order; and of what they only tell who has a value.
+_ORDERED = frozenset(("id", "externalId", "userName", "displayName"))
+_KEYED = _ORDERED | {"emails.value", "members.value", "groups.value", EMPLOYEE_NUMBER}
 
 
 class _ByIndex(FilterVisitor[bool]):
@@ -170,6 +173,8 @@ class _ByIndex(FilterVisitor[bool]):
 
     def visit_comparison(self, node: Comparison) -> bool:
         test = self.outer.binder.comparison(node)
+        if test.op is CompareOperator.sw:
+            return bool(test.value) and str(test.found) in _ORDERED
         return test.op is CompareOperator.eq and test.value is not None and str(test.found) in _KEYED
 
     def visit_present(self, node: Present) -> bool:

@@ -42,7 +42,7 @@ _ORDER = {
     CompareOperator.lt: "__lt__",
     CompareOperator.le: "__le__",
 }
-_EMPLOYEE_NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
+EMPLOYEE_NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
 _SORTED_CHARS = 500
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 #: Never NULL, so that no guard is needed and an index serves.
@@ -172,7 +172,7 @@ class Values:
         """The comparison of a single-valued attribute; by an index where one has its key."""
         compared = self.compare(self.scalar(test.found), test)
         value = test.value
-        if str(test.found) != _EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
+        if str(test.found) != EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
             return compared
         if not isinstance(value, str) or not value.strip():  # no key is kept of a blank one
             return compared

@@ -15,7 +15,7 @@ from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import alternatives, condition, sort
+from scimd.scim.filter_sql import by_index, condition, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
@@ -44,8 +44,10 @@ def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
     statement = select(where.key).where(
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
-    found = set(conn.execute(statement.where(condition(parse(text), where))).scalars())
-    terms = alternatives(parse(text), where)
+    node = parse(text)
+    whole = condition(node, where)
+    found = set(conn.execute(statement.where(whole)).scalars())
+    terms = by_index(node, where, whole)
     if terms:
         assert found == set(conn.execute(union(*(statement.where(each) for each in terms))).scalars())
     return found
