@@ -417,12 +417,6 @@ def gather(
     return [candidates_of(entry, found, known, outside, source) for entry in entries]
 
 
-def local_people(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> dict[PersonId, LocalPerson]:
-    """These rows of ``people``, of whom no source asserts any, as local candidates."""
-    privileged = _privileged(conn, book, [PersonId(row.id) for row in rows]) if rows else set()
-    return {PersonId(row.id): _local(row, privileged) for row in rows}
-
-
 def local_person(conn: Connection, book: RuleBook, row: Row[Any]) -> LocalPerson | None:
     """This row of ``people`` as a local candidate; None where a source asserts, or asserted, them."""
     person_id = PersonId(row.id)

@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
-from scimd.org import by_hand, gates, member_rows, permissions
+from scimd.org import by_hand, gates, linkable, member_rows, permissions
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -68,9 +68,7 @@ def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
         assertions.c.person_id == person_id,
     )
     document = unpack(tx.conn.execute(query).scalar_one())
-    profile = {
-        key: value for key, value in document.items() if key not in ("externalId", "active", "schemas")
-    }
+    profile = {key: value for key, value in document.items() if key not in linkable.OF_SOURCES}
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == person_id)

@@ -42,15 +42,13 @@ from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.admin_reads import Difference, PersonPage, PersonRow, check_standing, list_people, show_person
 from scimd.org.group_nesting import memberships
 from scimd.org.keyset import Position
+from scimd.org.list_query import ListQuery, sought
 from scimd.org.scim_reads import (
     LIVE,
     ListedUsers,
-    ListQuery,
-    page_of,
     scim_user,
     scim_users,
     source_of,
-    total_of,
 )
 from scimd.org.sync_reads import (
     KnownGroup,
@@ -295,10 +293,9 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery, view: View) ->
 
     def body(conn: Connection) -> ListedGroups:
         found = _groups(ctx.org_id, source_id)
-        if query.where is not None:
-            found = found.where(query.where)
-        total = total_of(conn, ctx.org_id, source_id, "group_count", query, found)
-        rows, end = page_of(conn, found, query, total, (_g.created_at, _g.id))
+        total, rows, end = sought(
+            conn, ctx.org_id, source_id, "group_count", query, found, (_g.created_at, _g.id)
+        )
         shown = _shown(conn, ctx.org_id, source_id, [_group(row) for row in rows], view)
         return ListedGroups(total, Resources.of(shown), end)
 

@@ -252,7 +252,8 @@ def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> set[PersonId]:
 _REPLACED = (
     "external_id", "user_name", "user_name_key", "active", "document", "folded", "sign_in_key",
     "employee_number_key", "digest", "entry_name", "seen_run_id", "display_name_key", "family_name_key",
-    "given_name_key", "email_key", "version", "changed_at", "meta", "state", "deleted", "gone_at",
+    "given_name_key", "email_key", "other_email_key", "version", "changed_at", "meta", "state", "deleted",
+    "gone_at",
 )  # fmt: skip
 
 #: Made anew where anything of theirs moved; what is stored of them is not read for that.

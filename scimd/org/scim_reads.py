@@ -6,7 +6,7 @@ ended; what they cost is written in docs/decisions/0031. What a source sees is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -35,9 +35,10 @@ from scimd.db.among import one_of
 from scimd.db.kept import Kept, kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, group_members, people, sources, unsettled
-from scimd.org import keyset, linkable, merged
+from scimd.org import linkable, merged
 from scimd.org.group_nesting import through
-from scimd.org.keyset import Position, Sort
+from scimd.org.keyset import Position
+from scimd.org.list_query import ListQuery, sought
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Context, Door
 
@@ -47,29 +48,6 @@ T = TypeVar("T")
 _AT_A_GLANCE = 200
 #: So many memberships a person are looked through to find those of a page's.
 _MEMBERSHIPS = 20
-#: So many are sorted at once rather than looked for in their order.
-_FEW = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
-
-    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
-    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
-    """
-
-    where: ColumnElement[bool] | None = None
-    sort: Sort | None = None
-    start_index: int = 1
-    count: int = 100
-    after: Position | None = None
-    if_total: int | None = None
-    total: int | None = None
-    #: Instead of ``where``: the one who has this userName, folded.
-    user_name_key: str | None = None
-    #: Instead of ``where`` too: how it reads in memory, for those whom no source asserts.
-    matches: Callable[[StoredUser], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,22 +302,34 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
     """
     source_id = source_of(ctx)
 
+    def looked_up(conn: Connection) -> ListedUsers:
+        return _looked_up(_Reading(conn, ctx.org_id, source_id, view), door, query)
+
     def body(conn: Connection) -> ListedUsers:
         reading = _Reading(conn, ctx.org_id, source_id, view)
-        if query.user_name_key is not None:
-            return _looked_up(reading, door, query)
+        return _listed(reading, _book(door, reading), query)
+
+    def at_a_glance(conn: Connection) -> ListedUsers | None:
+        """None where many local people would have to be looked at."""
+        reading = _Reading(conn, ctx.org_id, source_id, view)
         book = _book(door, reading)
-        if not book.verified_domains:
-            return _asserted(reading, query)
-        return _with_local(reading, book, query)
+        if book.verified_domains and not linkable.are_few(conn, book, _AT_A_GLANCE):
+            return None
+        return _listed(reading, book, query)
 
     if query.user_name_key is not None:
-        return await door.db.glance(body, one=True)
+        return await door.db.glance(looked_up, one=True)
     near = query.after is not None or query.start_index <= _AT_A_GLANCE
     plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
     if plain and view.projection.plain:
-        return await door.glance(body)
+        found = await door.glance(at_a_glance)
+        if found is not None:
+            return found
     return await door.read(body)
+
+
+def _listed(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
+    return _with_local(reading, book, query) if book.verified_domains else _asserted(reading, query)
 
 
 def _book(door: Door, reading: _Reading) -> RuleBook:
@@ -380,37 +370,48 @@ _LOCAL = True
 
 
 def _with_local(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
-    local = [linkable.as_user(row) for row in linkable.everybody(reading.conn, book)]
-    if query.matches is not None:
-        local = [each for each in local if query.matches(each)]
-    if not local:
+    local = linkable.Local(reading.conn, book, query.local() if query.local is not None else None)
+    count = _counted(reading, local, query)
+    if not count:
         return _asserted(reading, query)
     among_local = query.after is not None and query.after.key is _LOCAL
-    known = None if query.total is None else query.total - len(local)
+    known = None if query.total is None else query.total - count
     asked = replace(query, count=0, after=None) if among_local else query
     asserted = _asserted(reading, replace(asked, total=known, if_total=None))
-    total = asserted.total + len(local)
+    total = asserted.total + count
     if query.after is not None and query.if_total not in (None, total):
         # Counted out by its number: what the place was behind may be gone.
         return _with_local(reading, book, replace(query, after=None, if_total=None))
-    if among_local:
-        at = (query.after.created_at, query.after.id) if query.after else None
-        rest = [each for each in local if at is None or (each.created_at, each.person_id) > at]
+    if asserted.end is not None or not query.count:
+        return ListedUsers(total, asserted.resources, asserted.end, asserted.before)
+    room = query.count - asserted.resources.count
+    if among_local and query.after is not None:
+        rest = local.page((query.after.created_at, query.after.id), 0, room + 1)
     else:
         passed = 0 if query.after else max(0, query.start_index - 1 - asserted.total)
-        rest = local[passed:]
-    room = query.count - asserted.resources.count if asserted.end is None else 0
-    shown = rest[: max(room, 0)]
-    end = asserted.end
-    if end is None and len(rest) > len(shown) and query.count > 0:
+        rest = local.page(None, passed, room + 1)
+    shown, end = rest[:room], None
+    if len(rest) > room:
         # Where none of them is on the page, the next one begins with the first.
         last = shown[-1] if shown else None
-        end = Position(_LOCAL, last.created_at, last.person_id) if last else _before(rest[0])
-    page = asserted.resources + Resources.of([reading.local(each) for each in shown])
+        end = Position(_LOCAL, last.created_at, last.id) if last else _before(rest[0])
+    page = asserted.resources + Resources.of([reading.local(linkable.as_user(each)) for each in shown])
     return ListedUsers(total, page, end, asserted.before)
 
 
-def _before(first: StoredUser) -> Position:
+def _counted(reading: _Reading, local: linkable.Local, query: ListQuery) -> int:
+    """How many there are; of a list without a filter kept, as long as nobody commits."""
+    if query.where is not None:
+        return local.count()
+    key = ("local", reading.org_id)
+    count: int | None = reading.known.values.get(key)
+    if count is None:
+        count = local.count()
+        reading.known.put(key, count, 100)
+    return count
+
+
+def _before(first: Row[Any]) -> Position:
     """The place in front of somebody: ids are greater than the empty one."""
     return Position(_LOCAL, first.created_at, "")
 
@@ -449,43 +450,9 @@ def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
     more = _LISTED[not reading.view.projection.plain]
     found = _users(reading.org_id, reading.source_id, *more)
-    if query.where is not None:
-        found = found.where(query.where)
-    total = total_of(reading.conn, reading.org_id, reading.source_id, "user_count", query, found)
-    rows, end = page_of(reading.conn, found, query, total, PLACE)
+    total, rows, end = sought(
+        reading.conn, reading.org_id, reading.source_id, "user_count", query, found, PLACE
+    )
     marked = bool(rows) and bool(_ANY_MARKED.raw(reading.conn, {"org_id": reading.org_id})[0][0])
     shown = [tuple(row[: len(_ROW) + len(more)]) for row in rows]
     return ListedUsers(total, reading.page(shown, marked=marked), end)
-
-
-# ------------------------------------------------------------------------------ lists of either kind
-
-
-def total_of(
-    conn: Connection, org_id: OrgId, source_id: SourceId, counter: str, query: ListQuery, found: Select[Any]
-) -> int:
-    """How many fit: without a filter the source's counter; with one, counted."""
-    if query.total is not None:
-        return query.total
-    if query.where is not None:
-        counting = found.with_only_columns(func.count(), maintain_column_froms=True)
-        return int(conn.execute(counting).scalar_one())
-    counted = select(sources.c[counter]).where(sources.c.org_id == org_id, sources.c.id == source_id)
-    return int(conn.execute(counted).scalar() or 0)
-
-
-def page_of(
-    conn: Connection,
-    found: Select[Any],
-    query: ListQuery,
-    total: int,
-    place: tuple[ColumnElement[Any], ColumnElement[Any]],
-) -> tuple[Sequence[Row[Any]], Position | None]:
-    """The page's rows, and the last one's place where more follow."""
-    if query.count <= 0 or not total:
-        return [], None
-    few = query.where is not None and total <= _FEW
-    after, skip = query.after, 0
-    if after is None or query.if_total not in (None, total):
-        after, skip = None, query.start_index - 1
-    return keyset.page(conn, found, query.sort, place, after, skip, query.count, sorted_after=few)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from scimd.core.attributes import SCIMD_URN, Resolved
+from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.group_nesting import DEPTH
 from scimd.scim.filter_values import Condition, Values
@@ -39,9 +40,18 @@ def rows_of(one: Values, found: Resolved) -> Rows:
                 return _GroupsOfUser(one, found)
             case "members":
                 return _MembersOfGroup(one, found)
+            case "emails":
+                return _Emails(one, found)
             case "schemas":
                 return _Schemas(one, found)
     return _JsonRows(one, found)
+
+
+def wanted(test: Test) -> Collection[str] | None:
+    """The values of which a row must have one for the comparison to hold; None: they cannot be told."""
+    sub = test.found.sub
+    told = test.op is CompareOperator.eq and sub is not None and sub.name == "value"
+    return {test.value} if told and isinstance(test.value, str) else None
 
 
 class Rows(ABC):
@@ -59,9 +69,20 @@ class Rows(ABC):
     def any(self, inner: Condition) -> Condition:
         """Some row satisfies the condition."""
 
+    def having(self, values: Collection[str]) -> Condition | None:
+        """What an index tells of the resources that have one of the values: all of these satisfy it, and
+        not many others. None where no index serves.
+        """
+        return None
+
     def holds(self, test: Test) -> Condition:
         """Some row's value compares so."""
-        return self.any(self.compare(test))
+        return self.chosen(self.compare(test), wanted(test))
+
+    def chosen(self, inner: Condition, values: Collection[str] | None) -> Condition:
+        """Some row satisfies the condition; ``values``: which only a row with one of these can."""
+        near = None if values is None else self.having(values)
+        return self.any(inner) if near is None else and_(near, self.any(inner))
 
     @abstractmethod
     def first(self, part: Resolved) -> ColumnElement[Any]:
@@ -105,6 +126,20 @@ class _JsonRows(Rows):
             .limit(1)
             .scalar_subquery()
         )
+
+
+class _Emails(_JsonRows):
+    def having(self, values: Collection[str]) -> Condition | None:
+        """By either of two addresses; who has more is looked at."""
+        scope, other = self.one.scope, assertions.alias()
+        mine = select(other.c.person_id).where(
+            other.c.org_id == scope.org_id, other.c.source_id == scope.source_id
+        )
+        found = union_all(
+            mine.where(other.c.email_key.in_(values)),
+            mine.where(other.c.other_email_key.in_([*values, SEVERAL])),
+        )
+        return assertions.c.person_id.in_(found)
 
 
 class _Schemas(Rows):
@@ -162,23 +197,23 @@ class _GroupsOfUser(Rows):
     def present(self, found: Resolved) -> Condition:
         return true()
 
+    def _roots(self, *more: ColumnElement[Any]) -> Any:
+        """The living groups of the source, with their organization: by it SQLite is led from a group to
+        its members, where it would walk through all memberships by an index of another order.
+        """
+        scope = self.one.scope
+        return select(groups.c.org_id, groups.c.id.label("inner"), *more).where(
+            groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id, groups.c.state == "live"
+        )
+
     @cached_property
     def _pairs(self) -> Any:
         """Every group of the source with everybody in it, and by how many steps at least."""
-        scope = self.one.scope
-        down = (
-            select(groups.c.id.label("root"), groups.c.id.label("inner"), literal(1).label("depth"))
-            .where(
-                groups.c.org_id == scope.org_id,
-                groups.c.source_id == scope.source_id,
-                groups.c.state == "live",
-            )
-            .cte(recursive=True)
-        )
+        down = self._roots(groups.c.id.label("root"), literal(1).label("depth")).cte(recursive=True)
         child, living, inside = group_members.alias(), groups.alias(), group_members.alias()
         down = down.union(
-            select(down.c.root, child.c.child_id, down.c.depth + 1).where(
-                child.c.org_id == scope.org_id,
+            select(child.c.org_id, child.c.child_id, down.c.root, down.c.depth + 1).where(
+                child.c.org_id == down.c.org_id,
                 child.c.group_id == down.c.inner,
                 living.c.org_id == child.c.org_id,
                 living.c.id == child.c.child_id,
@@ -189,9 +224,9 @@ class _GroupsOfUser(Rows):
         return (
             select(down.c.root, inside.c.person_id, func.min(down.c.depth).label("depth"))
             .where(
-                inside.c.org_id == scope.org_id,
+                inside.c.org_id == down.c.org_id,
                 inside.c.group_id == down.c.inner,
-                inside.c.person_id.is_not(None),
+                _names(inside, inside.c.person_id),
             )
             .group_by(down.c.root, inside.c.person_id)
             .subquery()
@@ -217,27 +252,19 @@ class _GroupsOfUser(Rows):
     def any(self, inner: Condition) -> Condition:
         if self._paired:
             return assertions.c.person_id.in_(self._with_groups(self._pairs.c.person_id).where(inner))
-        scope = self.one.scope
-        down = (
-            select(groups.c.id)
-            .where(
-                groups.c.org_id == scope.org_id,
-                groups.c.source_id == scope.source_id,
-                groups.c.state == "live",
-                inner,
-            )
-            .cte(recursive=True)
-        )
+        down = self._roots().where(inner).cte(recursive=True)
         child, inside = group_members.alias(), group_members.alias()
         down = down.union(
-            select(child.c.child_id).where(
-                child.c.org_id == scope.org_id, child.c.group_id == down.c.id, child.c.child_id.is_not(None)
+            select(child.c.org_id, child.c.child_id).where(
+                child.c.org_id == down.c.org_id,
+                child.c.group_id == down.c.inner,
+                _names(child, child.c.child_id),
             )
         )
         people_inside = select(inside.c.person_id).where(
-            inside.c.org_id == scope.org_id,
-            inside.c.group_id.in_(select(down.c.id)),
-            inside.c.person_id.is_not(None),
+            inside.c.org_id == down.c.org_id,
+            inside.c.group_id == down.c.inner,
+            _names(inside, inside.c.person_id),
         )
         return assertions.c.person_id.in_(people_inside)
 
@@ -297,20 +324,17 @@ class _MembersOfGroup(Rows):
             return or_(*(and_(column.is_not(None), column == test.value) for column in columns))
         return super().compare(test)
 
-    def holds(self, test: Test) -> Condition:
-        found, sub = super().holds(test), test.found.sub
-        if test.op is not CompareOperator.eq or (sub is not None and sub.name != "value"):
-            return found
-        # The groups that have such a member are few, and found by an index; all that the source has are not.
-        having = union_all(
+    def having(self, values: Collection[str]) -> Condition | None:
+        """The groups that have such a member are few; all that the source has are not."""
+        found = union_all(
             *(
                 select(group_members.c.group_id).where(
-                    group_members.c.org_id == self.one.scope.org_id, column == test.value
+                    group_members.c.org_id == self.one.scope.org_id, column.in_(values)
                 )
                 for column in (group_members.c.person_id, group_members.c.child_id)
             )
         )
-        return and_(groups.c.id.in_(having), found)
+        return groups.c.id.in_(found)
 
     def present(self, found: Resolved) -> Condition:
         if found.sub is not None and found.sub.name == "display":
@@ -353,3 +377,11 @@ class _MembersOfGroup(Rows):
             .where(known)
             .correlate(groups)
         )
+
+
+def _names(member: Any, resolved: ColumnElement[Any]) -> Condition:
+    """The member is a known person, or group, whose key is their id. Said in this way because SQLite takes
+    "is not null" for a range of an index, and walks through all memberships for each group.
+    """
+    known: Condition = member.c.member_key == resolved
+    return known

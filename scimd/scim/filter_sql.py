@@ -6,6 +6,7 @@ whoever reads; subqueries carry it too.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from scim2_models.path import (
@@ -25,14 +26,27 @@ from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
 from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
-from scimd.scim.filter_rows import Rows, rows_of
-from scimd.scim.filter_values import Condition, Scope, Values
+from scimd.scim.filter_rows import Rows, rows_of, wanted
+from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values
 from scimd.scim.filters import Binder, Test
 
 
 def condition(node: FilterNode, scope: Scope) -> Condition:
     """The filter as a condition on ``assertions`` or ``groups``. Raises invalidFilter."""
     return SqlFilter(scope).visit(node)
+
+
+def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
+    """The filter, where indexes find what fits: the terms of an ``or``, each of which is asked for by itself
+    (SQLite, without statistics, rather walks through a source than uses two indexes), or the ``whole``.
+    Nothing where all must be looked at.
+    """
+    one = SqlFilter(scope)
+    if not _ByIndex(one).visit(node):
+        return ()
+    if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
+        return [one.visit(term) for term in node.terms]
+    return (whole,)
 
 
 def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
@@ -59,7 +73,7 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def _holds(self, test: Test) -> Condition:
         if not test.found.attribute.multi:
-            return self.one.compare(self.one.scalar(test.found), test)
+            return self.one.holds(test)
         return rows_of(self.one, test.found).holds(test)
 
     def visit_present(self, node: Present) -> Condition:
@@ -81,7 +95,8 @@ class SqlFilter(FilterVisitor[Condition]):
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
-        return rows.any(_Inside(self, rows).visit(node.val_filter))
+        inner = _Inside(self, rows).visit(node.val_filter)  # first: it refuses in the filter's order
+        return rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter))
 
     def sort_value(self, found: Resolved) -> ColumnElement[Any]:
         if not found.attribute.multi:
@@ -114,3 +129,65 @@ class _Inside(FilterVisitor[Condition]):
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")
+
+
+class _Wanted(FilterVisitor[Collection[str] | None]):
+    """The filter between brackets → the values of which a row must have one to satisfy it, where they can
+    be told.
+    """
+
+    def __init__(self, outer: SqlFilter, rows: Rows) -> None:
+        self.outer = outer
+        self.rows = rows
+
+    def visit_comparison(self, node: Comparison) -> Collection[str] | None:
+        return wanted(self.outer.binder.inside_comparison(self.rows.found, node))
+
+    def visit_present(self, node: Present) -> None:
+        return None
+
+    def visit_not(self, node: Not) -> None:
+        return None
+
+    def visit_logical_expr(self, node: LogicalExpr) -> Collection[str] | None:
+        every = [self.visit(term) for term in node.terms]
+        told = [each for each in every if each is not None]
+        if node.op == LogicalOperator.and_:
+            return min(told, key=len, default=None)
+        return set().union(*told) if len(told) == len(every) else None
+
+    def visit_value_path(self, node: ValuePath) -> None:
+        return None
+
+
+#: What indexes hold, in its order; and of what they only tell who has a value.
+_ORDERED = frozenset(("id", "externalId", "userName", "displayName"))
+_KEYED = _ORDERED | {"emails.value", "members.value", "groups.value", EMPLOYEE_NUMBER}
+
+
+class _ByIndex(FilterVisitor[bool]):
+    """Whether an index finds what fits, or little else."""
+
+    def __init__(self, outer: SqlFilter) -> None:
+        self.outer = outer
+
+    def visit_comparison(self, node: Comparison) -> bool:
+        test = self.outer.binder.comparison(node)
+        if test.op is CompareOperator.sw:
+            return bool(test.value) and str(test.found) in _ORDERED
+        return test.op is CompareOperator.eq and test.value is not None and str(test.found) in _KEYED
+
+    def visit_present(self, node: Present) -> bool:
+        return False
+
+    def visit_not(self, node: Not) -> bool:
+        return False
+
+    def visit_logical_expr(self, node: LogicalExpr) -> bool:
+        every = [self.visit(term) for term in node.terms]
+        return any(every) if node.op == LogicalOperator.and_ else all(every)
+
+    def visit_value_path(self, node: ValuePath) -> bool:
+        rows = rows_of(self.outer.one, self.outer.binder.selection(node))
+        values = _Wanted(self.outer, rows).visit(node.val_filter)
+        return values is not None and rows.having(values) is not None

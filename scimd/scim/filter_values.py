@@ -7,6 +7,7 @@ means what it says.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from scimd.core.attributes import GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
 from scimd.db.tables import assertions, groups, people
 from scimd.scim.filters import Test
 
@@ -41,6 +42,7 @@ _ORDER = {
     CompareOperator.lt: "__lt__",
     CompareOperator.le: "__le__",
 }
+EMPLOYEE_NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
 _SORTED_CHARS = 500
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
 #: Never NULL, so that no guard is needed and an index serves.
@@ -166,6 +168,21 @@ class Values:
             return self.person(cast(people.c.extension, Text)), path[1:]
         return self.person(cast(func.convert_from(people.c.extension, "UTF8"), JSONB)), path[1:]
 
+    def holds(self, test: Test) -> Condition:
+        """The comparison of a single-valued attribute; by an index where one has its key."""
+        compared = self.compare(self.scalar(test.found), test)
+        value = test.value
+        if str(test.found) != EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
+            return compared
+        if not isinstance(value, str) or not value.strip():  # no key is kept of a blank one
+            return compared
+        other = assertions.alias()
+        # Whatever the source: the index has none.
+        same = select(other.c.person_id).where(
+            other.c.org_id == self.scope.org_id, other.c.employee_number_key == value
+        )
+        return and_(assertions.c.person_id.in_(same), compared)
+
     def compare(self, have: ColumnElement[Any], test: Test) -> Condition:
         """One expression against the value, NULL-safe."""
         if test.value is None:
@@ -194,7 +211,10 @@ class Values:
                 find = func.instr if self.json.sqlite else func.strpos
                 return find(have, value) > 0 if value else true()
             case CompareOperator.sw:
-                return func.substr(have, 1, len(value)) == value
+                if not value or getattr(have, "table", None) is None:
+                    return func.substr(have, 1, len(value)) == value
+                beyond = _beyond(value)  # a column, in whose index they stand together
+                return have >= value if beyond is None else and_(have >= value, have < beyond)
             case CompareOperator.ew:
                 tail = func.substr(have, -len(value)) if self.json.sqlite else func.right(have, len(value))
                 return tail == value if value else true()
@@ -216,3 +236,12 @@ class Values:
         if row.max_chars is None or row.max_chars > _SORTED_CHARS:
             value = func.substr(value, 1, _SORTED_CHARS)
         return value if self.json.sqlite else collate(value, "C")
+
+
+def _beyond(head: str) -> str | None:
+    """The least text, by code point, that is greater than all that begin so; None: there is none."""
+    rest = head.rstrip(chr(sys.maxunicode))
+    if not rest:
+        return None
+    last = ord(rest[-1]) + 1
+    return rest[:-1] + chr(0xE000 if last == 0xD800 else last)  # what lies between is no text

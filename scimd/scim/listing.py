@@ -20,7 +20,8 @@ from scimd.scim import cursors
 from scimd.scim.cursors import Cursor, opened, seal
 from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange
-from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_local import bounds
+from scimd.scim.filter_sql import by_index, condition, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 
@@ -157,9 +158,11 @@ def list_query(ex: Exchange, kind: ResourceKind, paging: Paging) -> ListQuery:
         tolerant=ex.rules.tolerant,
     )
     node = parse(text) if text is not None else None
+    where = condition(node, scope) if node is not None else None
     return ListQuery(
-        where=condition(node, scope) if node is not None else None,
-        matches=partial(_matches, ex, node) if node is not None and kind is not GROUP else None,
+        where=where,
+        any_of=by_index(node, scope, where) if node is not None and where is not None else (),
+        local=partial(bounds, node, scope, partial(_matches, ex, node)) if node is not None else None,
         sort=sort(sorting.by, sorting.descending, scope) if sorting else None,
         start_index=paging.start_index,
         count=paging.count,

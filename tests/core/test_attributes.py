@@ -9,6 +9,7 @@ from scimd.core.attributes import (
     GROUP,
     KINDS,
     SCIMD_URN,
+    SEVERAL,
     USER,
     USER_URN,
     columns_of,
@@ -97,7 +98,25 @@ def test_columns_hold_the_primary_address_and_the_names() -> None:
         "family_name_key": "b",
         "given_name_key": "dana",
         "email_key": "b@x.org",
+        "other_email_key": "a@x.org",
     }
+
+
+@pytest.mark.parametrize(
+    ("emails", "primary", "other"),
+    [
+        ([{"value": "A@x.org"}], "a@x.org", None),
+        ([{"value": "A@x.org"}, {"value": "a@X.org", "type": "home"}, {"type": "work"}], "a@x.org", None),
+        ([{"type": "work"}, {"value": "A@x.org"}], None, "a@x.org"),
+        ([{"value": "A@x.org"}, {"value": ""}], "a@x.org", ""),
+        ([{"value": "A@x.org"}, {"value": "B@x.org"}, {"value": "C@x.org"}], "a@x.org", SEVERAL),
+    ],
+)
+def test_every_address_stands_in_a_column_or_there_are_several(
+    emails: list[dict[str, str]], primary: str | None, other: str | None
+) -> None:
+    columns = columns_of({"userName": "dana", "emails": emails})
+    assert (columns["email_key"], columns["other_email_key"]) == (primary, other)
 
 
 def test_columns_of_a_bare_document_are_empty() -> None:

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, insert
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER, columns_of, fold_document
-from scimd.core.people import fold
+from scimd.core.people import fold, keys_of
 from scimd.core.resource import (
     GroupRef,
     Projection,
@@ -58,7 +58,7 @@ USERS: dict[str, dict[str, Any]] = {
         "roles": [{"value": "admin", "primary": True}, {"value": "Reader"}],
         "x509Certificates": [{"value": "QUJD"}],
         "addresses": [{"locality": "Köln", "type": "work"}],
-        ENTERPRISE_URN: {"department": "Sales"},
+        ENTERPRISE_URN: {"department": "Sales", "employeeNumber": " "},
     },
     "p4": {
         "userName": "名前",
@@ -71,7 +71,7 @@ USERS: dict[str, dict[str, Any]] = {
         "userName": "aa",
         "title": "𝔸 astral",
         "nickName": "\uffff bmp",
-        "emails": [{"value": "AA@x.org"}],
+        "emails": [{"value": "AA@x.org"}, {"value": "bb@x.org", "type": "work"}, {"value": "Cc@x.org"}],
     },
 }
 #: What settling found of some of them.
@@ -136,7 +136,8 @@ def _person(conn: Connection, org: str, key: str) -> None:
             active=document.get("active", True), state="gone" if key == "p9" else "live",
             document=pack(document), folded=fold_document(document), version=3, person_rest=7,
             meta=meta_part(key, at, at, 3), in_groups=",".join(sorted(_directly(key))) or None,
-            created_at=at, changed_at=at, **columns_of(document),
+            employee_number_key=keys_of(document).employee_number_key, created_at=at, changed_at=at,
+            **columns_of(document),
         )
     )  # fmt: skip
 

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Select, create_engine, event
 
-from scimd.core.attributes import GROUP, USER
+from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import metadata
-from scimd.org import reads, scim_reads
+from scimd.org import list_query, reads, scim_reads
+from scimd.org.keyset import Sort
 from scimd.org.reads import ListQuery
-from scimd.scim.filter_sql import Scope, condition
+from scimd.scim.filter_sql import Scope, by_index, condition
 from scimd.scim.filters import parse
 
-_WALKS = re.compile(r"SCAN (?:assertions|groups|people)\b|\((?:org_id=\?)?(?: AND source_id=\?)?\)")
+_WALKS = re.compile(
+    r"SCAN (?:assertions|groups|people|group_members)\b"
+    r"|\((?:org_id=\?)?(?: AND source_id=\?)?(?: AND \w+>\?)?\)"
+)
 
 
 @pytest.fixture
@@ -41,24 +45,93 @@ def conn() -> Iterator[Connection]:
         (GROUP, 'id eq "x" and members eq "y"'),
         (GROUP, 'members eq "y"'),
         (GROUP, 'members.value eq "y"'),
+        (GROUP, 'members[value eq "y"]'),
+        (GROUP, 'members[type eq "User" and (value eq "y" or value eq "z")]'),
+        (GROUP, 'displayName sw "x"'),
+        (USER, 'userName sw "x"'),
+        (USER, 'displayName sw "x"'),
+        (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"'),
+        (USER, 'emails.value eq "x"'),
+        (USER, 'emails eq "x"'),
+        (USER, 'emails[type eq "work"].value eq "x"'),
+        (USER, 'emails[type eq "work" and value eq "x"]'),
+        (USER, 'emails[type eq "work" and value eq "x"] and active eq true'),
+        (USER, 'groups.value eq "y"'),
+        (USER, 'groups[value eq "y"]'),
+        (USER, 'groups.display eq "y"'),
     ],
 )
-def test_a_look_up_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
+def test_a_look_up_walks_through_nobody_else(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch, kind: Any, text: str
+) -> None:
     org, source = OrgId("o"), SourceId("s")
-    where = condition(parse(text), Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2"))
-    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source).where(where)
+    scope = Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2")
+    where = condition(parse(text), scope)
+    terms = by_index(parse(text), scope, where)
+    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
     columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
-    query, said = ListQuery(where=where), []
+    plans = _plans(conn)
+
+    def seek(**more: Any) -> None:
+        query = ListQuery(where=where, any_of=terms, **more)
+        list_query.sought(conn, org, source, "user_count", query, found, columns)
+
+    seek()  # all of a page
+    seek(start_index=2)  # who they are
+    seek(total=1)  # a page of few that are known to be so many
+    monkeypatch.setattr(list_query, "_few", lambda *_: (1, ["x"]))
+    seek(start_index=2)
+    seek(sort=Sort(columns[0], descending=False))  # pages by their ids
+    assert len(plans) == 5
+    assert not [step for plan in plans for step in plan if _WALKS.search(step)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (USER, 'userName eq "x" or emails.value eq "x"'),
+        (USER, 'externalId eq "x" or (userName eq "y" and active eq true) or emails[value eq "z"]'),
+        (GROUP, 'displayName eq "x" or members.value eq "y"'),
+        (GROUP, 'id eq "x" or members[value eq "y"]'),
+    ],
+)
+def test_each_of_several_look_ups_walks_through_nobody_else(conn: Connection, kind: Any, text: str) -> None:
+    org, source = OrgId("o"), SourceId("s")
+    scope = Scope(kind, org, source, "sqlite", "https://scimd.example.com/scim/v2")
+    whole = condition(parse(text), scope)
+    terms = by_index(parse(text), scope, whole)
+    query = ListQuery(where=whole, any_of=terms)
+    found: Select[Any] = (reads._groups if kind is GROUP else scim_reads._users)(org, source)
+    columns = (reads._g.created_at, reads._g.id) if kind is GROUP else scim_reads.PLACE
+    plans = _plans(conn)
+    list_query.sought(conn, org, source, "user_count", query, found, columns)
+    assert len(plans) == 1
+    assert len(terms) > 1
+    assert not [step for step in plans[0] if _WALKS.search(step)]
+
+
+def test_what_no_index_finds_is_looked_for_in_one_walk(conn: Connection) -> None:
+    scope = Scope(USER, OrgId("o"), SourceId("s"), "sqlite", "https://scimd.example.com/scim/v2")
+    for text in (
+        'userName eq "x" or title eq "y"',
+        'userName ne "x" or id eq "y"',
+        'id eq "x" or not (id eq "y")',
+        'id eq "x" or emails[type eq "work"]',
+        'phoneNumbers.value eq "x"',
+    ):
+        assert not by_index(parse(text), scope, condition(parse(text), scope)), text
+
+
+def _plans(conn: Connection) -> list[list[str]]:
+    """What SQLite says of each statement that is run from now on."""
+    said: list[list[str]] = []
 
     @event.listens_for(conn, "before_cursor_execute")
     def note(_: Any, cursor: Any, statement: str, parameters: Any, *__: Any) -> None:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         said.append([row[3] for row in cursor.fetchall()])
 
-    scim_reads.total_of(conn, org, source, "user_count", query, found)
-    scim_reads.page_of(conn, found, query, 1, columns)
-    assert len(said) == 2
-    assert not [step for plan in said for step in plan if _WALKS.search(step)]
+    return said
 
 
 def test_the_pattern_knows_a_walk() -> None:

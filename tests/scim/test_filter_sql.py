@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select
+from sqlalchemy import Connection, create_engine, select, union
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
+from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
-from scimd.scim.filter_sql import condition, sort
+from scimd.scim.filter_sql import by_index, condition, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
@@ -43,7 +44,13 @@ def by_sql(conn: Connection, kind: ResourceKind, text: str) -> set[str]:
     statement = select(where.key).where(
         table.c.org_id == ORG, table.c.source_id == SOURCE, table.c.state == "live"
     )
-    return set(conn.execute(statement.where(condition(parse(text), where))).scalars())
+    node = parse(text)
+    whole = condition(node, where)
+    found = set(conn.execute(statement.where(whole)).scalars())
+    terms = by_index(node, where, whole)
+    if terms:
+        assert found == set(conn.execute(union(*(statement.where(each) for each in terms))).scalars())
+    return found
 
 
 def in_memory(kind: ResourceKind, text: str) -> set[str]:
@@ -79,6 +86,16 @@ CASES = [
     (USER, "not (active eq true)", {"p1", "p2", "p5"}),
     (USER, 'emails.value co "EXAMPLE"', {"p1", "p2", "p3"}),
     (USER, 'emails eq "home@example.com"', {"p2"}),
+    (USER, 'emails.value eq "work@EXAMPLE.com"', {"p2"}),
+    (USER, 'emails.value eq "cc@x.org"', {"p5"}),
+    (USER, 'emails.value eq "*"', set()),
+    (USER, 'emails.value eq ""', {"p4"}),
+    (USER, 'emails[type eq "work" and value eq "home@example.com"]', set()),
+    (USER, 'emails[value eq "home@example.com" or value eq "bb@x.org"]', {"p2", "p5"}),
+    (USER, 'emails[value eq "home@example.com" or type eq "work"]', {"p1", "p2", "p4", "p5"}),
+    (USER, 'emails[not (value eq "zoe@example.com")]', {"p1", "p2", "p4", "p5"}),
+    (USER, 'not (emails[value eq "zoe@example.com"])', {"p0", "p1", "p2", "p4", "p5"}),
+    (USER, 'userName eq "aa" or emails[value eq "bb@x.org"] or externalId eq "EXT-1"', {"p1", "p5"}),
     (USER, 'emails.value ne "asa@example.com"', {"p0", "p2", "p3", "p4", "p5"}),
     (USER, 'emails[type eq "work" and primary eq true]', {"p1", "p2"}),
     (USER, 'emails[type eq "work"].value eq "asa@example.com"', {"p1"}),
@@ -88,6 +105,9 @@ CASES = [
     (USER, 'x509Certificates.value eq "qujd"', set()),
     (USER, 'x509Certificates.value eq "QUJD"', {"p3"}),
     (USER, f'{ENTERPRISE_URN}:department eq "r&d"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"', {"p2"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber eq " "', {"p3"}),
+    (USER, f'{ENTERPRISE_URN}:employeeNumber ne "17"', {"p0", "p1", "p3", "p4", "p5"}),
     (USER, f'{ENTERPRISE_URN.lower()}:MANAGER.value eq "Boss"', {"p2"}),
     (USER, f'{ENTERPRISE_URN}:manager eq "Boss"', {"p2"}),
     (USER, f'{SCIMD_URN}:status eq "inactive"', {"p1"}),
@@ -111,12 +131,20 @@ CASES = [
     (USER, f'schemas eq "{SCIMD_URN}"', {"p0", "p1"}),
     (USER, f'schemas eq "{ENTERPRISE_URN.upper()}"', set()),
     (USER, "schemas pr", {"p0", "p1", "p2", "p3", "p4", "p5"}),
+    (USER, 'userName sw "名"', {"p4"}),
+    (USER, 'externalId sw "EXT"', {"p1"}),
+    (USER, 'externalId sw ""', {"p1", "p2"}),
     (USER, 'userName gt "z"', {"p1", "p3", "p4"}),
     (USER, 'title gt "\uffff"', {"p5"}),
     (GROUP, 'displayName eq "OPS"', {"g1"}),
     (GROUP, 'displayName sw "ops"', {"g1", "g2"}),
     (GROUP, 'members.value eq "p2"', {"g2"}),
     (GROUP, 'members[value eq "g1"]', {"g0", "g2"}),
+    (GROUP, 'members[value eq "p2" or value eq "p5"]', {"g0", "g2"}),
+    (GROUP, 'members[value eq "p2" or type eq "Group"]', {"g0", "g1", "g2"}),
+    (GROUP, 'members[value eq "g1" and type eq "User"]', set()),
+    (GROUP, 'members[not (value eq "p0")]', {"g0", "g1", "g2"}),
+    (GROUP, 'members[value eq "p9"]', set()),
     (GROUP, 'id eq "g1" and members eq "p0"', {"g1"}),
     (GROUP, 'members eq "p9"', set()),
     (GROUP, 'members eq "ghost"', set()),
@@ -220,6 +248,19 @@ def _agree(conn: Connection, kind: ResourceKind, how_many: int) -> None:
         assert outcome(by_sql, conn, kind, text) == outcome(in_memory, kind, text)
 
     agree()
+
+
+# ------------------------------------------------------------------------------ beginnings
+
+
+@given(head=st.text(min_size=1, max_size=3), text=st.text(max_size=4))
+@example(head="a\ud7ff", text="a\ue000")
+@example(head="\U0010ffff", text="\U0010ffffa")
+@example(head="a\U0010ffff", text="b")
+def test_what_begins_alike_stands_together(head: str, text: str) -> None:
+    beyond = filter_values._beyond(head)
+    for each in (text, head + text):
+        assert each.startswith(head) == (each >= head and (beyond is None or each < beyond))
 
 
 # ------------------------------------------------------------------------------ sorting

@@ -24,7 +24,7 @@ from scimd.core.attributes.table import (
     USER_SCHEMA,
     USER_URN,
 )
-from scimd.core.attributes.values import columns_of, date_time, fold_document, moment
+from scimd.core.attributes.values import SEVERAL, columns_of, date_time, fold_document, moment
 
 __all__ = [
     "COMMON",
@@ -36,6 +36,7 @@ __all__ = [
     "KINDS",
     "SCIMD_SCHEMA",
     "SCIMD_URN",
+    "SEVERAL",
     "USER",
     "USER_SCHEMA",
     "USER_URN",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -101,19 +101,26 @@ def _fold_parts(rows: Mapping[str, Attribute], value: Mapping[str, Any]) -> Docu
     return folded
 
 
+#: What ``other_email_key`` has of a person with three addresses or more. None is ever written so.
+SEVERAL = "*"
+
+
 def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
     """The comparison keys that ``assertions`` keeps beside the folded document.
 
     ``email_key`` is the primary address, else the first: what sorting by e-mail goes by
-    (RFC 7644 §3.4.2.3).
+    (RFC 7644 §3.4.2.3). ``other_email_key`` is the other one of two; see ``SEVERAL``.
     """
     name = document.get("name")
     name = name if isinstance(name, OBJECT) else {}
+    emails = [row for row in document.get("emails") or () if isinstance(row, OBJECT)]
+    email = _key(_preferred(emails))
     return {
         "display_name_key": _key(document.get("displayName")),
         "family_name_key": _key(name.get("familyName")),
         "given_name_key": _key(name.get("givenName")),
-        "email_key": _key(_preferred(document.get("emails"))),
+        "email_key": email,
+        "other_email_key": _other(emails, email) if len(emails) > 1 else None,
     }
 
 
@@ -121,9 +128,13 @@ def _key(value: Any) -> str | None:
     return fold(value) if isinstance(value, str) else None
 
 
-def _preferred(rows: Any) -> Any:
-    rows = [row for row in rows or () if isinstance(row, OBJECT)]
+def _preferred(rows: Sequence[Mapping[str, Any]]) -> Any:
     for row in rows:
         if row.get("primary") is True:
             return row.get("value")
     return rows[0].get("value") if rows else None
+
+
+def _other(rows: Sequence[Mapping[str, Any]], email: str | None) -> str | None:
+    others = {_key(row.get("value")) for row in rows} - {None, email}
+    return SEVERAL if len(others) > 1 else next(iter(others), None)

@@ -36,6 +36,7 @@ assertions = Table(
     columns.key("family_name_key", null=True),
     columns.key("given_name_key", null=True),
     columns.key("email_key", null=True),  # the primary address
+    columns.key("other_email_key", null=True),  # where there is one; of three and more see core/attributes
     # What joins meet by, beside email_key (core/sync/match.py).
     columns.key("sign_in_key", null=True),
     columns.key("employee_number_key", null=True),
@@ -57,4 +58,12 @@ assertions = Table(
     Index("uq_assertions_user_name_key", "org_id", "source_id", "user_name_key", "is_live", unique=True),
     Index("ix_assertions_sign_in", "org_id", "sign_in_key"),
     Index("ix_assertions_employee_number", "org_id", "employee_number_key"),
+)
+# With ix_assertions_email all addresses: most people have one, and are not in it.
+columns.partial_index(
+    "ix_assertions_other_email",
+    assertions.c.org_id,
+    assertions.c.source_id,
+    assertions.c.other_email_key,
+    where=assertions.c.other_email_key.is_not(None),
 )

@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("family_name_key", types.KeyText(), nullable=True),
         sa.Column("given_name_key", types.KeyText(), nullable=True),
         sa.Column("email_key", types.KeyText(), nullable=True),
+        sa.Column("other_email_key", types.KeyText(), nullable=True),
         sa.Column("sign_in_key", types.KeyText(), nullable=True),
         sa.Column("employee_number_key", types.KeyText(), nullable=True),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
@@ -88,6 +89,14 @@ def upgrade() -> None:
     op.create_index("ix_assertions_email", "assertions", ["org_id", "source_id", "email_key"], unique=False)
     op.create_index(
         "ix_assertions_employee_number", "assertions", ["org_id", "employee_number_key"], unique=False
+    )
+    op.create_index(
+        "ix_assertions_other_email",
+        "assertions",
+        ["org_id", "source_id", "other_email_key"],
+        unique=False,
+        sqlite_where=sa.text("other_email_key IS NOT NULL"),
+        postgresql_where=sa.text("other_email_key IS NOT NULL"),
     )
     op.create_index(
         "ix_assertions_page",
