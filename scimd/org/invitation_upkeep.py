@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, literal_column, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
@@ -132,24 +132,6 @@ _ENDS = (CauseKind.DELETED, CauseKind.DEACTIVATED, CauseKind.DISABLED, CauseKind
 _i, _d = invitations.c, deliveries.c
 # Spelled out: a database takes a partial index only where it sees its condition.
 _is_pending = _i.status == literal_column("'pending'")
-_PENDING = Prepared(
-    select(_i.id, _i.person_id, _i.address, _i.sent_at, _i.reactivates).where(
-        _i.org_id == bindparam("org_id"), one_of(_i.person_id), _is_pending
-    )
-)
-
-
-def _pending(tx: Tx, people: Sequence[PersonId]) -> dict[PersonId, Pending]:
-    known = [person_id for person_id in people if person_id not in tx.created]
-    if not known:
-        return {}
-    rows = _PENDING.all(tx.conn, {"org_id": tx.org_id, "keys": known})
-    found = [
-        Pending(row.id, row.person_id, row.address, row.sent_at is not None, row.reactivates) for row in rows
-    ]
-    return {pending.person_id: pending for pending in found}
-
-
 _CANCEL = Prepared(
     update(invitations)
     # By person and not by id, for which SQLite would read all that are pending.
@@ -179,91 +161,59 @@ def cancel_mails(tx: Tx, invitation_ids: Sequence[str]) -> None:
     _CANCEL_MAILS.run(tx.conn, {"_org_id": tx.org_id, "_ids": invitation_ids})
 
 
-_MAILS = Prepared(
-    select(_d.id, _d.first_change_at).where(
-        _d.org_id == bindparam("org_id"),
-        one_of(_d.invitation_id),
-        _d.template == "invitation",
-        _unsent,
-        # One that was tried already waits by its own back-off.
-        _d.attempts == 0,
+#: One that was tried already waits by its own back-off.
+_untried = _unsent & (_d.attempts == 0) & (unindexed(_d.template) == "invitation")
+
+
+def _waiting(whose: ColumnElement[bool]) -> Prepared:
+    mine = _d.org_id == bindparam("org_id")
+    return Prepared(select(_d.id, _d.first_change_at, _d.due_at).where(mine, whose, _untried))
+
+
+_MAILS = _waiting(one_of(_d.invitation_id))
+_MAILS_TO = _waiting(
+    _d.invitation_id.in_(
+        select(_i.id).where(
+            _i.org_id == bindparam("org_id"), one_of(_i.person_id), unindexed(_i.status) == "pending"
+        )
     )
 )
 _PUT_OFF = Prepared(
     update(deliveries)
-    .where(_d.org_id == bindparam("_org_id"), _d.id == bindparam("_id"))
+    .where(_d.org_id == bindparam("_org_id"), one_of(_d.id, "_ids"), _untried)
     .values(due_at=bindparam("_due_at"))
 )
 
 
 def _push_back(tx: Tx, invitation_ids: Sequence[str]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
-    ids = list(invitation_ids)
-    if ids and _PUT_OFF_ALL.run(tx.beside, {**_later(tx), "_ids": ids}) < len(ids):
-        _push_one_by_one(tx, ids)
-
-
-def _push_one_by_one(tx: Tx, invitation_ids: Sequence[str]) -> None:
-    """Mails of which some have waited long already, or have left."""
-    if not invitation_ids:
-        return
-    rows = _MAILS.all(tx.conn, {"org_id": tx.org_id, "keys": invitation_ids})
-    _PUT_OFF.many(
-        tx.conn,
-        [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],
-    )
-
-
-def _due(tx: Tx, first_change: datetime) -> datetime:
-    return mail_due(
-        first_change,
-        tx.now,
-        timedelta(seconds=tx.settings.mail_delay_s),
-        _longest(tx),
-    )
-
-
-def _longest(tx: Tx) -> timedelta:
-    return timedelta(seconds=tx.settings.mail_delay_at_most_s)
-
-
-def _put_off(whose: ColumnElement[bool]) -> Prepared:
-    return Prepared(
-        update(deliveries)
-        .where(
-            _d.org_id == bindparam("_org_id"),
-            whose,
-            unindexed(_d.template) == "invitation",
-            _unsent,
-            _d.attempts == 0,
-            # One that has waited long already is due at a time of its own.
-            _d.first_change_at > bindparam("_since"),
-        )
-        .values(due_at=bindparam("_due_at"))
-    )
-
-
-_PUT_OFF_ALL = _put_off(one_of(_d.invitation_id, "_ids"))
-_PUT_OFF_THEIRS = _put_off(
-    _d.invitation_id.in_(
-        select(_i.id).where(
-            _i.org_id == bindparam("_org_id"),
-            one_of(_i.person_id, "_people"),
-            unindexed(_i.status) == "pending",
-        )
-    )
-)
-
-
-def _later(tx: Tx) -> dict[str, Any]:
-    since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
-    return {"_org_id": tx.org_id, "_since": since, "_due_at": _due(tx, tx.now)}
+    if invitation_ids:
+        _put_off(tx, _MAILS.all(tx.beside, {"org_id": tx.org_id, "keys": invitation_ids}))
 
 
 def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
     """These people changed, who have an invitation to accept: their mails leave a little later."""
-    if people and _PUT_OFF_THEIRS.run(tx.beside, {**_later(tx), "_people": people}) < len(people):
-        _push_one_by_one(tx, [pending.id for pending in _pending(tx, people).values()])
+    if people:
+        _put_off(tx, _MAILS_TO.all(tx.beside, {"org_id": tx.org_id, "keys": people}))
+
+
+def _put_off(tx: Tx, mails: Sequence[Row[Any]]) -> None:
+    """Most are due at one moment, to which another change has put them off already."""
+    moved: dict[datetime, list[str]] = {}
+    for mail in mails:
+        due = _due(tx, mail.first_change_at)
+        if due != mail.due_at:
+            moved.setdefault(due, []).append(mail.id)
+    for due, ids in moved.items():
+        _PUT_OFF.post(tx.beside, {"_org_id": tx.org_id, "_due_at": due, "_ids": ids})
+
+
+def _due(tx: Tx, first_change: datetime) -> datetime:
+    return mail_due(first_change, tx.now, timedelta(seconds=tx.settings.mail_delay_s), _longest(tx))
+
+
+def _longest(tx: Tx) -> timedelta:
+    return timedelta(seconds=tx.settings.mail_delay_at_most_s)
 
 
 _INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())
