@@ -180,14 +180,15 @@ def changes(
         {"roles": list(before.roles) if before else [USER]},
         {"roles": list(after.roles)},
     )
-    return found + _grants(person_id, before.grants if before else frozenset(given), after.grants)
+    return found + grant_changes(person_id, before.grants if before else frozenset(given), after.grants)
 
 
 def _status(standing: Standing) -> dict[str, Any]:
     return {"status": str(standing.status), "causes": [str(cause) for cause in standing.causes]}
 
 
-def _grants(person_id: PersonId, before: frozenset[Grant], after: frozenset[Grant]) -> list[Event]:
+def grant_changes(person_id: PersonId, before: frozenset[Grant], after: frozenset[Grant]) -> list[Event]:
+    """What is told of grants that come, go, fall dormant or wake."""
     if before == after:
         return []
     old, new = ({_key(grant): grant for grant in grants} for grants in (before, after))

@@ -99,6 +99,28 @@ class Offer(NamedTuple):
         return Grant(self.kind, self.target, project_role, origin, dormant)
 
 
+def offer_of(grant: Grant, rules: Rules) -> Offer:
+    """The offer from which a grant with effect follows, but for its words. Not of what nobody offered."""
+    origin = grant.origin
+    if origin.kind == "manual":
+        hand = ManualGrant(grant.kind, grant.target, origin.by, grant.project_role)
+        return _by_hand(hand)
+    source_id = origin.source_id or _NO_SOURCE
+    source = rules.sources.get(source_id)
+    return Offer(
+        source.priority if source else NO_PRIORITY,
+        origin.rule or 0,
+        grant.kind,
+        grant.target,
+        grant.project_role or _NO_ROLE,
+        origin.group_id or _NO_GROUP,
+        source_id,
+        "",
+        origin.by,
+        "",
+    )
+
+
 class Ledger:
     """What is decided about grants. ``asleep`` says why nothing has effect (Inactive), or is empty."""
 

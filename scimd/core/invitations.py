@@ -11,7 +11,7 @@ went out; only one that went by mail proves that the address is the person's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from scimd.core.errors import InvitationClosed, LinkInvalid
@@ -121,9 +121,16 @@ def mail_due(
 ) -> datetime:
     """When the mail leaves: ``delay`` after the person's last change, ``longest`` after the first at most.
 
-    So a person who is pushed before their groups gets one mail, and it knows the projects.
+    So a person who is pushed before their groups gets one mail, and it knows the projects. The changes of
+    one push put it off to the same moment, mostly: it is the next full twenty-fourth of the delay.
     """
-    return min(last_change + delay, first_change + longest)
+    due, step = last_change + delay, delay / 24
+    if step:
+        due += (_FULL - due) % step
+    return min(due, first_change + longest)
+
+
+_FULL = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def _must_be(invitation: Invitation, now: datetime, *allowed: InvitationStatus) -> None:

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from scimd.core.facts import Rules
-from scimd.core.grants import Grant, Ledger, Offer, Origin, Reason, Verdict
+from scimd.core.facts import Facts, MembershipFact, Rules
+from scimd.core.grants import Grant, Ledger, Offer, Origin, Reason, Verdict, offer_of, offers
 from scimd.core.people import ProjectId, RoleName
 from scimd.core.pools import WAITS, Slots
 from scimd.core.roles import BUILT_IN, MEMBER, USER, OrgRole, above_ceiling, is_account_admin
@@ -127,6 +127,46 @@ def decide_projects(
     if not (needs_one and role.may_hold_projects) or (kept if ledger.asleep else live or barred):
         return Projects({} if ledger.asleep else held_roles, lacks="")
     return _default(rules, slots, ledger)
+
+
+class Regiven(NamedTuple):
+    """The projects of somebody who came into a group or left it, and their grants of those concerned."""
+
+    projects: Mapping[ProjectId, RoleName]
+    grants: frozenset[Grant]
+
+
+def regive(
+    before: Mapping[ProjectId, RoleName],
+    held: Collection[Grant],
+    group: MembershipFact,
+    *,
+    came: bool,
+    rules: Rules,
+    role: OrgRole,
+    needs_one: bool,
+) -> Regiven | None:
+    """What a membership that comes or goes changes of somebody's projects; None where more may change.
+
+    Of somebody who is not Inactive and whom the group's source owns, where nothing is limited. The group
+    gives projects alone. ``held``: their grants of these, and that of the default project.
+    """
+    others = [grant for grant in held if grant.origin.group_id != group.group_id]
+    if len(held) - len(others) != (0 if came else len(group.effects)) or any(each.dormant for each in held):
+        return None
+    concerned = {effect.target for effect in group.effects} | {grant.target for grant in held}
+    projects = {project: name for project, name in before.items() if project not in concerned}
+    facts = Facts(memberships=(group,) if came else ())
+    found = offers(facts, rules, {group.source_id: ""}, [])
+    found += [offer_of(grant, rules) for grant in others if grant.origin.kind != "default"]
+    found.sort()
+    ledger = Ledger("", [])
+    slots = Slots(facts, rules, barred="")
+    decided = decide_projects(found, rules, role, needs_one and not projects, slots, ledger)
+    projects |= decided.roles
+    if not projects or decided.lacks or any(grant.dormant for grant in ledger.grants):
+        return None
+    return Regiven(projects, frozenset(ledger.grants))
 
 
 def _strength(offer: Offer, ranks: Mapping[RoleName, int]) -> tuple[int, int, int]:

@@ -167,53 +167,34 @@ def cancel_mails(tx: Tx, people: Sequence[PersonId]) -> None:
 
 # One that was tried already waits by its own back-off.
 _untried = _theirs & (_d.attempts == 0)
-_MAILS = Prepared(select(_d.id, _d.first_change_at).where(_untried))
+_MAILS = Prepared(select(_d.id, _d.first_change_at, _d.due_at).where(_untried))
 _PUT_OFF = Prepared(
     update(deliveries)
-    .where(_d.org_id == bindparam("_org_id"), _d.id == bindparam("_id"))
+    .where(_d.org_id == bindparam("_org_id"), one_of(_d.id, "_ids"), _unsent, _d.attempts == 0)
     .values(due_at=bindparam("_due_at"))
 )
 
 
 def put_off(tx: Tx, people: Sequence[PersonId]) -> None:
     """Each change puts the mail off a little, so that a push of person, then groups gives one mail."""
-    if people and _PUT_OFF_ALL.run(tx.beside, {**_later(tx), "_people": people}) < len(people):
-        _put_off_one_by_one(tx, people)
-
-
-def _put_off_one_by_one(tx: Tx, people: Sequence[PersonId]) -> None:
-    """Mails of which some have waited long already, or have left."""
-    rows = _MAILS.all(tx.conn, {"_org_id": tx.org_id, "_people": people})
-    _PUT_OFF.many(
-        tx.conn,
-        [{"_org_id": tx.org_id, "_id": row.id, "_due_at": _due(tx, row.first_change_at)} for row in rows],
-    )
+    if not people:
+        return
+    # Most are due at one moment, to which another change has put them off already.
+    moved: dict[datetime, list[str]] = {}
+    for mail in _MAILS.all(tx.beside, {"_org_id": tx.org_id, "_people": people}):
+        due = _due(tx, mail.first_change_at)
+        if due != mail.due_at:
+            moved.setdefault(due, []).append(mail.id)
+    for due, ids in moved.items():
+        _PUT_OFF.post(tx.beside, {"_org_id": tx.org_id, "_due_at": due, "_ids": ids})
 
 
 def _due(tx: Tx, first_change: datetime) -> datetime:
-    return mail_due(
-        first_change,
-        tx.now,
-        timedelta(seconds=tx.settings.mail_delay_s),
-        _longest(tx),
-    )
+    return mail_due(first_change, tx.now, timedelta(seconds=tx.settings.mail_delay_s), _longest(tx))
 
 
 def _longest(tx: Tx) -> timedelta:
     return timedelta(seconds=tx.settings.mail_delay_at_most_s)
-
-
-_PUT_OFF_ALL = Prepared(
-    update(deliveries)
-    # One that has waited long already is due at a time of its own.
-    .where(_untried, _d.first_change_at > bindparam("_since"))
-    .values(due_at=bindparam("_due_at"))
-)
-
-
-def _later(tx: Tx) -> dict[str, Any]:
-    since = tx.now + timedelta(seconds=tx.settings.mail_delay_s) - _longest(tx)
-    return {"_org_id": tx.org_id, "_since": since, "_due_at": _due(tx, tx.now)}
 
 
 _INVITE, _OWE = Prepared(invitations.insert()), Prepared(deliveries.insert())

@@ -120,21 +120,22 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
 
 
 def _settle(tx: Tx, changes: Sequence[tuple[GroupId, member_rows.Change]]) -> None:
-    """Where the groups give nothing, nobody's standing changes; all others are settled."""
+    """Where the groups give nothing, or projects, little changes; all others are settled."""
     if not changes:
         return
-    empty = standing_kept.giving_nothing(tx, {group_id for group_id, _ in changes})
-    kept: list[PersonId] = []
+    given = standing_kept.gifts(tx, {group_id for group_id, _ in changes})
+    moves: dict[PersonId, standing_kept.Moved] = {}
     for group_id, done in changes:
         few = len(done.people_added) + len(done.people_removed) <= tx.settings.settle_at_once
-        if group_id in empty and few:
-            kept += done.people_added
-            kept += done.people_removed
+        if group_id in given and few:
+            moves |= dict.fromkeys(done.people_added, standing_kept.Moved(group_id, came=True))
+            moves |= dict.fromkeys(done.people_removed, standing_kept.Moved(group_id, came=False))
             member_rows.touch_nested(tx, done)
         else:
             member_rows.touch(tx, done)
-    both = (tx.touched | tx.leaving | tx.regrouped).intersection(kept)
-    others = both | standing_kept.regroup(tx, set(kept) - both)
+    both = (tx.touched | tx.leaving | tx.regrouped).intersection(moves)
+    alone = {person_id: move for person_id, move in moves.items() if person_id not in both}
+    others = both | standing_kept.regroup(tx, alone, given)
     tx.touch(others)
     tx.regrouped.update(others)
 

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Row, bindparam, func, select, update
 
 from scimd.core.events import EventKind, changes
-from scimd.core.people import GroupId, PersonId, RoleName, SourceId
+from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
 from scimd.core.resource import StoredUser
 from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
@@ -67,10 +67,25 @@ def extension_of(standing: Standing, has_seat: bool) -> bytes:
         "causes": [str(cause) for cause in standing.causes],
         "team": standing.team,
         "licences": sorted(standing.licences),
-        "projects": [{"value": project, "role": role} for project, role in sorted(standing.projects.items())],
+        "projects": _shown(standing.projects),
         "seat": has_seat,
     }
     return orjson.dumps({name: value for name, value in body.items() if value not in (None, [])})
+
+
+def _shown(projects: Mapping[ProjectId, RoleName]) -> list[dict[str, str]]:
+    return [{"value": project, "role": role} for project, role in sorted(projects.items())]
+
+
+def projects_of(extension: bytes) -> dict[ProjectId, RoleName]:
+    """The projects of the standing of which the extension was made."""
+    shown = orjson.loads(extension).get("projects", ())
+    return {ProjectId(each["value"]): RoleName(each["role"]) for each in shown}
+
+
+def with_projects(extension: bytes, projects: Mapping[ProjectId, RoleName]) -> bytes:
+    """The extension of a standing that differs in its projects alone, of which both have some."""
+    return orjson.dumps({**orjson.loads(extension), "projects": _shown(projects)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,19 +351,24 @@ def _write_grants(tx: Tx, settled: Sequence[tuple[Outcome, Sequence[Row[Any]]]])
         closed += [row_id for grant, row_id in stored if grant not in after]
         there = {grant for grant, _ in stored}
         opened += [
-            {
-                **columns,
-                "org_id": tx.org_id,
-                "id": tx.new_id(),
-                "person_id": outcome.person_id,
-                "since": tx.now,
-            }
-            for grant, columns in after.items()
-            if grant not in there
+            _opened(tx, outcome.person_id, columns) for grant, columns in after.items() if grant not in there
         ]
+    _move_grants(tx, closed, opened)
+
+
+def regive(tx: Tx, closed: Sequence[str], opened: Iterable[tuple[PersonId, Grant]]) -> None:
+    """Close these spans, by their ids, and open those of these grants."""
+    _move_grants(tx, closed, [_opened(tx, each, _grant(tx.book, grant)) for each, grant in opened])
+
+
+def _move_grants(tx: Tx, closed: Sequence[str], opened: Sequence[dict[str, Any]]) -> None:
     if closed:
-        _CLOSE_GRANTS.run(tx.conn, {"org_id": tx.org_id, "keys": closed, "now": tx.now})
+        _CLOSE_GRANTS.post(tx.conn, {"org_id": tx.org_id, "keys": closed, "now": tx.now})
     _INSERT_GRANTS.many(tx.conn, opened)
+
+
+def _opened(tx: Tx, person_id: PersonId, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {**columns, "org_id": tx.org_id, "id": tx.new_id(), "person_id": person_id, "since": tx.now}
 
 
 def _grant(book: RuleBook, grant: Grant) -> dict[str, Any]:

@@ -110,9 +110,10 @@ _role_names = st.sampled_from([*ROLES, RoleName("no-such-role")])
 _project_roles = st.sampled_from([OWNER, MEMBER, VIEWER, RoleName("no-such-rank")])
 _targets = st.sampled_from(["apollo", "gemini", "archived", GENERAL])
 _rule_numbers = st.integers(0, 3)
+project_effects = st.builds(Effect, _rule_numbers, st.just("project"), _targets, _project_roles)
 effects = st.one_of(
     st.builds(Effect, _rule_numbers, st.just("role"), _role_names),
-    st.builds(Effect, _rule_numbers, st.just("project"), _targets, _project_roles),
+    project_effects,
     st.builds(Effect, _rule_numbers, st.sampled_from(["team", "licence"]), st.sampled_from(["red", "blue"])),
 )
 memberships = st.builds(

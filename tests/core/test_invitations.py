@@ -137,6 +137,18 @@ def test_mail_leaves_two_minutes_after_the_last_change_and_fifteen_at_most(last,
     assert mail_due(NOON, NOON + last * MINUTE) == NOON + due * MINUTE
 
 
+@given(st.timedeltas(timedelta(0), timedelta(hours=1)), st.timedeltas(timedelta(0), timedelta(hours=1)))
+def test_mail_leaves_no_sooner_than_the_delay_and_no_later_than_the_longest(last, delay):
+    due = mail_due(NOON, NOON + last, delay, 15 * MINUTE)
+    soonest = min(NOON + last + delay, NOON + 15 * MINUTE)
+    assert soonest <= due <= min(soonest + delay / 24 + delay.resolution, NOON + 15 * MINUTE)
+
+
+def test_changes_of_one_push_put_the_mail_off_to_one_moment():
+    dues = {mail_due(NOON, NOON + timedelta(seconds=seconds)) for seconds in (0.001, 1, 4.9, 5)}
+    assert dues == {NOON + 2 * MINUTE + timedelta(seconds=5)}
+
+
 STEPS = {
     "accept": lambda i, now: accept(i, link_for(i, "mail"), now),
     "decline": lambda i, now: decline(i, link_for(i, "mail"), now),

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from hypothesis import assume, given
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from scimd.core.facts import Facts, Rules
-from scimd.core.people import SourceId
-from scimd.core.roles import USER, is_account_admin
+from scimd.core.facts import Facts, ManualGrant, MembershipFact, Rules
+from scimd.core.people import GroupId, ProjectId, SourceId
+from scimd.core.projects import Regiven, regive
+from scimd.core.roles import MEMBER, USER, Effect, is_account_admin
 from scimd.core.standing import CauseKind, Grant, Standing, Status, standing
 
-from .people import SOURCES, any_facts, any_rules, by, gates, source
+from .people import (
+    GENERAL,
+    HR,
+    ROLES,
+    SOURCES,
+    any_facts,
+    any_rules,
+    by,
+    decide,
+    gates,
+    in_group,
+    project,
+    project_effects,
+    rules,
+    source,
+)
 
 _TUPLES = ("assertions", "memberships", "values", "grants", "gates", "reinstated")
 
@@ -143,6 +159,58 @@ def test_seat_is_wanted_by_the_active_and_the_merely_invited(known: Facts, under
     assert found.wants_seat == (merely_invited and not known.service_account)
     assert (found.status is Status.ACTIVE) == (not found.causes)
     assert list(found.causes) == sorted(found.causes, key=lambda c: (list(CauseKind).index(c.kind), c.by))
+
+
+@given(any_facts, any_rules(), st.lists(project_effects, min_size=1, max_size=2), st.booleans())
+def test_membership_that_gives_projects_changes_what_regive_says(
+    known: Facts, under: Rules, effects: list[Effect], came: bool
+) -> None:
+    assume(HR in under.sources and len({effect.rule for effect in effects}) == len(effects))
+    under = replace(under, limited=frozenset())
+    group = MembershipFact(HR, GroupId("new"), "new", (), tuple(effects))
+    out = replace(known, gates=(), accepted=True, approved=True, assertions=(by(HR), *known.assertions))
+    into = replace(out, memberships=(*out.memberships, group))
+    before, after = (standing(each, under) for each in ((out, into) if came else (into, out)))
+    assume(before.owner == HR and not before.causes)
+    targets = {effect.target for effect in effects}
+    held = {
+        grant
+        for grant in before.grants
+        if grant.kind == "project" and (grant.target in targets or grant.origin.kind == "default")
+    }
+    found = regive(
+        before.projects,
+        held,
+        group,
+        came=came,
+        rules=under,
+        role=under.roles[before.roles[0]],
+        needs_one=not known.service_account,
+    )
+    if found is not None:
+        grants = (before.grants - held) | found.grants
+        assert after == replace(before, projects=found.projects, grants=grants)
+    event(f"short: {found is not None}")
+
+
+def test_whoever_has_other_projects_is_regiven_those_of_the_group() -> None:
+    before = decide(by(), grants=(ManualGrant("project", "gemini", "ann"),))
+    group = in_group(project("apollo"))
+
+    def regiven(was: Standing, held: set[Grant], came: bool) -> Regiven | None:
+        role = ROLES[was.roles[0]]
+        return regive(was.projects, held, group, came=came, rules=rules(), role=role, needs_one=True)
+
+    into = regiven(before, set(), came=True)
+    assert into is not None
+    assert into.projects == {"gemini": "member", "apollo": "member"}
+    again = regiven(replace(before, projects=into.projects), set(into.grants), came=False)
+    assert again is not None
+    assert (again.projects, again.grants) == (before.projects, frozenset())
+    # Whoever has nothing but the group's comes back to the default project.
+    alone = regiven(replace(before, projects={ProjectId("apollo"): MEMBER}), set(into.grants), came=False)
+    assert alone is not None
+    assert alone.projects == {GENERAL: "member"}
 
 
 @given(any_facts, any_rules())
