@@ -295,7 +295,7 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
         return None
 
     def local(conn: Connection) -> Shown | None:
-        row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
+        row = linkable.one(conn, door.books.seen(conn, ctx.org_id), person_id)
         if row is None:
             kept_id = merged.into(conn, ctx.org_id, person_id)
             return None if kept_id is None else known(conn, kept_id)
@@ -337,7 +337,7 @@ def _book(door: Door, reading: _Reading) -> RuleBook:
     key = ("book", reading.org_id)
     book: RuleBook | None = reading.known.values.get(key)
     if book is None:
-        book = door.books.of(reading.conn, reading.org_id)
+        book = door.books.seen(reading.conn, reading.org_id)
         reading.known.put(key, book, 10_000)
     return book
 
