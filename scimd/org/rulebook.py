@@ -127,6 +127,11 @@ class RuleBooks:
             raise NotFound("organization", org_id)
         return _load(conn, row)
 
+    @staticmethod
+    def asked_of(org_id: OrgId) -> tuple[Prepared, Mapping[str, Any]]:
+        """What ``of`` asks of a book that is known; see ``prepared.ahead``."""
+        return _GENERATION, {"org_id": org_id}
+
     def seen(self, conn: Connection, org_id: OrgId) -> RuleBook:
         """The same for a body that only reads: what it sees is committed, and is remembered at once.
 

@@ -33,7 +33,7 @@ from scimd.core.resource import (
 )
 from scimd.db.among import one_of
 from scimd.db.kept import Kept, kept
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, group_members, people, sources, unsettled
 from scimd.org import keyset, linkable, merged
 from scimd.org.group_nesting import through
@@ -313,11 +313,16 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
     Behind them, whatever the order, stand the local people whom the source could link now.
     """
     source_id = source_of(ctx)
+    near = query.after is not None or query.start_index <= _AT_A_GLANCE
+    plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
 
     def body(conn: Connection) -> ListedUsers:
         reading = _Reading(conn, ctx.org_id, source_id, view)
         if query.user_name_key is not None:
             return _looked_up(reading, door, query)
+        if plain:
+            page = _page_asked(reading, query, behind=query.after is not None)
+            ahead(conn, door.books.asked_of(ctx.org_id), (_USER_COUNT, reading.of_source), page)
         book = _book(door, reading)
         if not book.verified_domains:
             return _asserted(reading, query)
@@ -325,8 +330,6 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
 
     if query.user_name_key is not None:
         return await door.db.glance(body, one=True)
-    near = query.after is not None or query.start_index <= _AT_A_GLANCE
-    plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
     if plain and view.projection.plain:
         return await door.glance(body)
     return await door.read(body)
@@ -354,7 +357,9 @@ def _looked_up(reading: _Reading, door: Door, query: ListQuery) -> ListedUsers:
     Where nobody has it: a local person whose address it is and whom the source could link, so that the
     IdP updates them.
     """
-    rows = _NAMED.raw(reading.conn, {**reading.of_source, "key": query.user_name_key})
+    named = {**reading.of_source, "key": query.user_name_key}
+    ahead(reading.conn, (_NAMED, named), door.books.asked_of(reading.org_id))
+    rows = _NAMED.raw(reading.conn, named)
     shown = [reading.one(row) for row in rows]
     book = _book(door, reading)
     if book.verified_domains:
@@ -411,24 +416,31 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     total, marked = counted[0] if counted else (0, False)
     if query.total is not None:
         total = query.total
-    full = not reading.view.projection.plain
-    page = {**reading.of_source, "count": query.count + 1}
     rows: Any = []
     before = None
-    if total and query.after is not None and query.if_total in (None, total):
-        place = {"made": query.after.created_at, "id": query.after.id}
-        rows = _NEXT[full].raw(reading.conn, page | place)
-    elif total and query.start_index == 1:
-        rows = _PAGE[full].raw(reading.conn, page | {"skip": 0})
-    elif total:
-        # From the one before on, so that the same page is found by key the next time.
-        rows = _PAGE[full].raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
-        before, rows = _place_of(rows[0]) if rows else None, rows[1:]
+    if total:
+        behind = query.after is not None and query.if_total in (None, total)
+        statement, asked = _page_asked(reading, query, behind=behind)
+        rows = statement.raw(reading.conn, asked)
+        if not behind and query.start_index > 1:
+            before, rows = _place_of(rows[0]) if rows else None, rows[1:]
     end = None
     if len(rows) > query.count:
         rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
     return ListedUsers(total, reading.page(rows, marked=bool(marked)), end, before)
+
+
+def _page_asked(reading: _Reading, query: ListQuery, *, behind: bool) -> tuple[Prepared, Mapping[str, Any]]:
+    """The statement of a page of everybody, and its parameters; ``behind``: from where one ended."""
+    full = not reading.view.projection.plain
+    page = {**reading.of_source, "count": query.count + 1}
+    if behind and query.after is not None:
+        return _NEXT[full], page | {"made": query.after.created_at, "id": query.after.id}
+    if query.start_index == 1:
+        return _PAGE[full], page | {"skip": 0}
+    # From the one before on, so that the same page is found by key the next time.
+    return _PAGE[full], page | {"skip": query.start_index - 2, "count": query.count + 2}
 
 
 def _place_of(row: Any) -> Position:
