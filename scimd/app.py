@@ -186,7 +186,7 @@ def make_app(
 ) -> web.Application:
     """The aiohttp application: SCIM under /scim/v2, health, the REST API and the page.
 
-    ``pipe`` leads to whoever makes entries of the request log, if that is another process; ``shelf`` is
+    ``pipe`` leads to whoever keeps the request log, if that is another process; ``shelf`` is
     where several count together.
     """
     # Here and not above: half of what scimd weighs, which no other command than `serve` needs.
@@ -212,9 +212,7 @@ def _fork(config: Config) -> Forked:
 
 def _work(config: Config, desks: Sequence[Connection]) -> None:
     """The forked worker."""
-    for pipe in desks:
-        threading.Thread(target=_make_entries, args=(config, pipe), name="scribe", daemon=True).start()
-    run(work(config, parent=True))
+    run(work(config, parent=True, desks=desks))
 
 
 def _answer(config: Config, ends: Ends, scribes: Connection | None) -> None:
@@ -222,9 +220,16 @@ def _answer(config: Config, ends: Ends, scribes: Connection | None) -> None:
     run(answer(config, ends, scribes))
 
 
-def _make_entries(config: Config, pipe: Connection) -> None:
-    keys = keyring(config, make=False)
-    scribes.serve(pipe, scribes.scribe_of(keys, config.server.public_url, config.scim.log_body_bytes))
+def _keep_entries(config: Config, door: Door, desks: Iterable[Connection]) -> None:
+    """Make and write entries of the request log for those who answer, in a thread for each."""
+    loop = asyncio.get_running_loop()
+    scribe = scribes.scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes)
+
+    def write(portion: scribes.Portion, made: scribes.Made) -> scribes.Kept:
+        return asyncio.run_coroutine_threadsafe(scribes.written(door, portion, made), loop).result()
+
+    for pipe in desks:
+        threading.Thread(target=scribes.serve, args=(pipe, scribe, write), name="scribe", daemon=True).start()
 
 
 def serve_with_children(config: Config, config_path: Path | None) -> None:
@@ -433,10 +438,11 @@ def work_beside_server(arguments: Sequence[str]) -> None:
     run(work(config, parent=True))
 
 
-async def work(config: Config, *, parent: bool) -> None:
+async def work(config: Config, *, parent: bool, desks: Sequence[Connection] = ()) -> None:
     """Run the jobs until told to stop; with ``parent``, also when standard input ends.
 
-    ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed.
+    ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed. ``desks``:
+    pipes from those who answer, whose entries of the request log are made and written here.
     """
     # As in make_app: no other command needs these.
     from scimd.jobs import Jobs
@@ -446,6 +452,7 @@ async def work(config: Config, *, parent: bool) -> None:
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
         watcher = asyncio.create_task(children.parent_gone(stop.set)) if parent else None
+        _keep_entries(config, door, desks)
         await jobs.start()
         logger.info("working")
         await stop.wait()

@@ -39,8 +39,10 @@ _RESERVED = ".example"
 _BLOCK = 48
 _ROUNDS = 6
 _TABLE = 1024
-#: Values and words whose pseudonyms are remembered, and how long such a value may be.
-_KNOWN_AT_MOST = 20_000
+#: Values and words whose pseudonyms are remembered, for each organization, and how long such a value may
+#: be. A value takes some 200 bytes, its words but little less; what is said again and again are few words.
+_VALUES_KNOWN = 10_000
+_WORDS_KNOWN = 2_000
 _LONG = 200
 _SHARED = 4
 _EXACT = 2**53  # integers below are the same for every reader of JSON
@@ -134,7 +136,7 @@ class Pseudonyms:
         """The pseudonym of a value, or of a text that holds several."""
         made = self._texts.get(value)
         if made is None:
-            if len(self._texts) >= _KNOWN_AT_MOST:
+            if len(self._texts) >= _VALUES_KNOWN:
                 self._texts.clear()
             made = self._text(value)
             if len(value) <= _LONG:
@@ -156,7 +158,7 @@ class Pseudonyms:
         made = self._words.get(folded)
         if made is None:
             made = self._unlike(folded, self._permuted)
-            if len(self._words) >= _KNOWN_AT_MOST:
+            if len(self._words) >= _WORDS_KNOWN:
                 self._words.clear()
             self._words[folded] = made
         return made if word == folded else _cased(word, folded, made)

@@ -18,7 +18,7 @@ from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.roles import Effect
 from scimd.core.standing import MembershipFact
 from scimd.db.among import among, one_of
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import group_effects, group_members, groups
 
 DEPTH = 10
@@ -121,8 +121,11 @@ def through(
     if not direct:
         return {}
     seeds = {group_id for ids_of_groups in direct.values() for group_id in ids_of_groups}
+    if not with_effects:  # for a read of people's groups, which are in no other nearly always
+        of_seeds = {"org_id": org_id, "keys": seeds}
+        ahead(conn, (_EDGES, of_seeds), (_LIVING, of_seeds))
     parents = _parents(conn, org_id, seeds)
-    reachable = seeds.union(*parents.values())
+    reachable = seeds.union(*parents.values()) if parents else seeds
     effects = _effects(conn, org_id, reachable) if with_effects else {}
     known = _groups(conn, org_id, reachable, source_id, effects)
     # People share groups: what is above each group is walked once.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from scimd.core.attributes import COMMON, GROUP, Attribute, ResourceKind, Schema
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
+from scimd.core.travelling import travels
 from scimd.org.secrets import Keyring
 from scimd.org.tokens import TokenHolder
 
@@ -31,6 +33,7 @@ _TAG = re.compile(r'(?:W/)?"[0-9-]{1,40}"|\*')
 _SELECTED = re.compile(r"\[.*?\]", re.DOTALL)
 
 
+@travels
 @dataclass(slots=True)  # not frozen, whose making costs twice as much: there is one of each request
 class Seen:
     """A request as it came and what was answered. ``target``: path and query below ``/scim/v2``.
@@ -59,6 +62,7 @@ class Seen:
         return 500 + len(self.request or b"") + len(self.response or b"") + len(self.target)
 
 
+@travels
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """Whose request it is, as the log shows it."""
@@ -72,16 +76,24 @@ class Speaker:
 
 
 class Scribe:
-    """Makes entries. ``base_url``: the public address with ``/scim/v2``; ``at_most``: bytes of a body."""
+    """Makes entries, one at a time. ``base_url``: the public address with ``/scim/v2``; ``at_most``: bytes
+    of a body.
+    """
 
     def __init__(self, keys: Keyring, base_url: str, at_most: int) -> None:
         self._keys = keys
         self._base_url = base_url
         self._at_most = at_most
         self._of: dict[tuple[OrgId, SourceId], tuple[ResourceKind | None, RequestPseudonyms]] = {}
+        # Several threads share what is remembered.
+        self._turn = Lock()
 
     def entry(self, seen: Seen, speaker: Speaker) -> dict[str, Any]:
         """The columns of ``scim_requests`` but for ``org_id``, ``id`` and ``dropped``."""
+        with self._turn:
+            return self._entry(seen, speaker)
+
+    def _entry(self, seen: Seen, speaker: Speaker) -> dict[str, Any]:
         masks = self._masks(speaker, seen.users)
         masks.begin()
         raw_path, mark, raw_query = seen.target.encode("utf-8", "replace").decode().partition("?")

@@ -7,14 +7,13 @@ an entry; what a request changed has its own.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, text, update
 
 from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
@@ -108,14 +107,34 @@ class Bounds:
 _INSERT = Prepared(scim_requests.insert())
 
 
-async def record(door: Door, entries: Sequence[tuple[OrgId, Mapping[str, Any], int]]) -> None:
-    """Write entries in the order in which they came: organization, columns, how many were dropped before."""
+#: The random bits in an id, which all entries of one transaction share; see ``tx.in_order``.
+NUMBER_BITS = 40
+_WRITTEN = Prepared(
+    select(scim_requests.c.id).where(
+        scim_requests.c.org_id == bindparam("org_id"), scim_requests.c.id == bindparam("id")
+    )
+)
+
+
+async def record(
+    door: Door,
+    entries: Sequence[tuple[OrgId, Mapping[str, Any], int]],
+    number: int,
+    *,
+    unsure: bool = False,
+) -> None:
+    """Write entries in the order in which they came: organization, columns, how many were dropped before.
+
+    ``number``: a random one of their own. ``unsure``: they may be written already, under this number.
+    """
     rows = [
-        {**columns, "org_id": org_id, "id": _id_at(columns["at"], place), "dropped": dropped}
+        {**columns, "org_id": org_id, "id": _id_at(columns["at"], place, number), "dropped": dropped}
         for place, (org_id, columns, dropped) in enumerate(entries)
     ]
 
     def body(conn: Connection) -> None:
+        if unsure and _WRITTEN.first(conn, rows[0]) is not None:
+            return
         if conn.dialect.name == "postgresql":
             # Nobody was told that it is kept: this transaction need not wait for the disk.
             conn.execute(text("SET LOCAL synchronous_commit TO off"))
@@ -124,9 +143,9 @@ async def record(door: Door, entries: Sequence[tuple[OrgId, Mapping[str, Any], i
     await door.db.write(body)
 
 
-def _id_at(moment: datetime, place: int) -> str:
+def _id_at(moment: datetime, place: int, number: int) -> str:
     """An id that sorts as entries came: by microsecond, then by place. A replay goes in this order."""
-    return uuid7(moment, (in_order(moment, place) | secrets.randbits(40)).to_bytes(10, "big"))
+    return uuid7(moment, (in_order(moment, place) | number).to_bytes(10, "big"))
 
 
 async def speakers_of(door: Door, hashes: Iterable[bytes]) -> dict[bytes, Speaker]:

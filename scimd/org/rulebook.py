@@ -127,6 +127,24 @@ class RuleBooks:
             raise NotFound("organization", org_id)
         return _load(conn, row)
 
+    @staticmethod
+    def asked_of(org_id: OrgId) -> tuple[Prepared, Mapping[str, Any]]:
+        """What ``of`` asks of a book that is known; see ``prepared.ahead``."""
+        return _GENERATION, {"org_id": org_id}
+
+    def seen(self, conn: Connection, org_id: OrgId) -> RuleBook:
+        """The same for a body that only reads: what it sees is committed, and is remembered at once.
+
+        In a process that only answers there is no commit after which it would be.
+        """
+        book, kept = self.of(conn, org_id), self._kept.get(org_id)
+        if kept is None or kept.rules.version < book.rules.version:
+            present = _GENERATION.first(conn, {"org_id": org_id})
+            # Read outside of a transaction, parts of it may be newer than its number.
+            if present is not None and present.generation == book.rules.version:
+                self.keep(book)
+        return book
+
     def keep(self, book: RuleBook) -> None:
         """Remember a book. Only after the commit: a generation that is rolled back is given again."""
         if len(self._kept) >= _ORGANIZATIONS_KEPT:

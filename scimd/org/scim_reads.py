@@ -33,7 +33,7 @@ from scimd.core.resource import (
 )
 from scimd.db.among import one_of
 from scimd.db.kept import Kept, kept
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import assertions, group_members, people, sources, unsettled
 from scimd.org import linkable, merged
 from scimd.org.group_nesting import through
@@ -283,7 +283,7 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
         return None
 
     def local(conn: Connection) -> Shown | None:
-        row = linkable.one(conn, door.books.of(conn, ctx.org_id), person_id)
+        row = linkable.one(conn, door.books.seen(conn, ctx.org_id), person_id)
         if row is None:
             kept_id = merged.into(conn, ctx.org_id, person_id)
             return None if kept_id is None else known(conn, kept_id)
@@ -301,17 +301,26 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
     Behind them, whatever the order, stand the local people whom the source could link now.
     """
     source_id = source_of(ctx)
+    near = query.after is not None or query.start_index <= _AT_A_GLANCE
+    plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
 
     def looked_up(conn: Connection) -> ListedUsers:
         return _looked_up(_Reading(conn, ctx.org_id, source_id, view), door, query)
 
-    def body(conn: Connection) -> ListedUsers:
+    def asked(conn: Connection) -> _Reading:
         reading = _Reading(conn, ctx.org_id, source_id, view)
+        if plain:
+            page = _page_asked(reading, query, behind=query.after is not None)
+            ahead(conn, door.books.asked_of(ctx.org_id), (_USER_COUNT, reading.of_source), page)
+        return reading
+
+    def body(conn: Connection) -> ListedUsers:
+        reading = asked(conn)
         return _listed(reading, _book(door, reading), query)
 
     def at_a_glance(conn: Connection) -> ListedUsers | None:
         """None where many local people would have to be looked at."""
-        reading = _Reading(conn, ctx.org_id, source_id, view)
+        reading = asked(conn)
         book = _book(door, reading)
         if book.verified_domains and not linkable.are_few(conn, book, _AT_A_GLANCE):
             return None
@@ -319,8 +328,6 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
 
     if query.user_name_key is not None:
         return await door.db.glance(looked_up, one=True)
-    near = query.after is not None or query.start_index <= _AT_A_GLANCE
-    plain = query.where is None and query.sort is None and near and query.count <= _AT_A_GLANCE
     if plain and view.projection.plain:
         found = await door.glance(at_a_glance)
         if found is not None:
@@ -337,7 +344,7 @@ def _book(door: Door, reading: _Reading) -> RuleBook:
     key = ("book", reading.org_id)
     book: RuleBook | None = reading.known.values.get(key)
     if book is None:
-        book = door.books.of(reading.conn, reading.org_id)
+        book = door.books.seen(reading.conn, reading.org_id)
         reading.known.put(key, book, 10_000)
     return book
 
@@ -354,7 +361,9 @@ def _looked_up(reading: _Reading, door: Door, query: ListQuery) -> ListedUsers:
     Where nobody has it: a local person whose address it is and whom the source could link, so that the
     IdP updates them.
     """
-    rows = _NAMED.raw(reading.conn, {**reading.of_source, "key": query.user_name_key})
+    named = {**reading.of_source, "key": query.user_name_key}
+    ahead(reading.conn, (_NAMED, named), door.books.asked_of(reading.org_id))
+    rows = _NAMED.raw(reading.conn, named)
     shown = [reading.one(row) for row in rows]
     book = _book(door, reading)
     if book.verified_domains:
@@ -422,24 +431,31 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     total, marked = counted[0] if counted else (0, False)
     if query.total is not None:
         total = query.total
-    full = not reading.view.projection.plain
-    page = {**reading.of_source, "count": query.count + 1}
     rows: Any = []
     before = None
-    if total and query.after is not None and query.if_total in (None, total):
-        place = {"made": query.after.created_at, "id": query.after.id}
-        rows = _NEXT[full].raw(reading.conn, page | place)
-    elif total and query.start_index == 1:
-        rows = _PAGE[full].raw(reading.conn, page | {"skip": 0})
-    elif total:
-        # From the one before on, so that the same page is found by key the next time.
-        rows = _PAGE[full].raw(reading.conn, page | {"skip": query.start_index - 2, "count": query.count + 2})
-        before, rows = _place_of(rows[0]) if rows else None, rows[1:]
+    if total:
+        behind = query.after is not None and query.if_total in (None, total)
+        statement, asked = _page_asked(reading, query, behind=behind)
+        rows = statement.raw(reading.conn, asked)
+        if not behind and query.start_index > 1:
+            before, rows = _place_of(rows[0]) if rows else None, rows[1:]
     end = None
     if len(rows) > query.count:
         rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
     return ListedUsers(total, reading.page(rows, marked=bool(marked)), end, before)
+
+
+def _page_asked(reading: _Reading, query: ListQuery, *, behind: bool) -> tuple[Prepared, Mapping[str, Any]]:
+    """The statement of a page of everybody, and its parameters; ``behind``: from where one ended."""
+    full = not reading.view.projection.plain
+    page = {**reading.of_source, "count": query.count + 1}
+    if behind and query.after is not None:
+        return _NEXT[full], page | {"made": query.after.created_at, "id": query.after.id}
+    if query.start_index == 1:
+        return _PAGE[full], page | {"skip": 0}
+    # From the one before on, so that the same page is found by key the next time.
+    return _PAGE[full], page | {"skip": query.start_index - 2, "count": query.count + 2}
 
 
 def _place_of(row: Any) -> Position:

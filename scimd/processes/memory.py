@@ -9,15 +9,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
-#: Each thread would have an arena of its own, and give little of it back.
-_ARENAS = 2
+#: Each thread would have an arena of its own, and give little of it back: what one frees no other takes.
+_ARENAS = 1
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1  # malloc.h
 #: More than an answer of a hundred people, which would be asked of the system anew each time.
 _LARGE = 1 << 20
 
 
 def spare() -> None:
-    """Let threads share arenas: of Python's, one works at a time. Only glibc has these switches.
+    """Let threads share an arena: of Python's, one works at a time. Only glibc has these switches.
 
     What is large goes back to the system when it is given up. Left to itself, glibc takes a body of 5 MB
     for a sign that such are usual, and keeps them all from then on.

@@ -104,10 +104,10 @@ def add(
 ) -> None:
     """Add SCIM to the application.
 
-    ``scribes``: a pipe to a process that makes entries of the log. ``shelf``: where several processes
-    count together how often a token calls (``SharedBuckets``).
+    ``scribes``: a pipe to a process that makes and writes entries of the log. ``shelf``: where several
+    processes count together how often a token calls (``SharedBuckets``).
     """
-    near = Near(scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes))
+    near = Near(scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes), door)
     server = ScimServer(
         door,
         ScimSettings(

@@ -1,7 +1,7 @@
 """The edge's end of the request log: what is kept of a request, collected in memory, written behind.
 
 ``keep`` is called for what the log shall have; it appends to a bounded queue and returns. Half a second
-later ``flush`` makes entries of what waits, in a thread, and writes them together. A crash loses what
+later ``flush`` has entries made of what waits, and written together. A crash loses what
 waits; a burst that is more than memory has room for loses reads first, then the oldest, and the loss
 is counted in the entry that follows and in the server's log.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -23,7 +22,7 @@ from scimd.http import request_id
 from scimd.http.whole import Whole
 from scimd.org import request_log
 from scimd.org.request_entries import Seen, Speaker
-from scimd.org.scribes import Desk
+from scimd.org.scribes import Desk, Portion
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Door
 
@@ -167,28 +166,19 @@ class Behind:
     async def _write(self, portion: Sequence[Seen]) -> int:
         hashes = {seen.token_hash for seen in portion if seen.token_hash is not None}
         refused = await request_log.speakers_of(self._door, hashes) if hashes else {}
-        entries = await asyncio.to_thread(self._made, portion, refused)
-        counted = [(org_id, columns, self._dropped.pop(org_id, 0)) for org_id, columns in entries]
-        if counted:
-            try:
-                await request_log.record(self._door, counted)
-            except Refusal:
-                self._dropped.update({org_id: dropped for org_id, _, dropped in counted if dropped})
-                raise
-        return len(counted)
-
-    def _made(
-        self, portion: Sequence[Seen], refused: Mapping[bytes, Speaker]
-    ) -> list[tuple[OrgId, dict[str, Any]]]:
         # Of nobody's token: there is no organization to tell.
         asked = [(seen, speaker) for seen in portion if (speaker := _speaker(seen, refused)) is not None]
-        made = []
-        for (_, speaker), columns in zip(asked, self._desk.made(asked), strict=True):
-            if columns is None:
-                self._dropped[speaker.org_id] += 1
-            else:
-                made.append((speaker.org_id, columns))
-        return made
+        if not asked:
+            return 0
+        told = {speaker.org_id for _, speaker in asked}
+        dropped = {org_id: lost for org_id in told if (lost := self._dropped.pop(org_id, 0))}
+        try:
+            kept = await self._desk.keep(Portion(asked, dropped))
+        except Refusal:
+            self._dropped.update(dropped)
+            raise
+        self._dropped.update(kept.dropped)
+        return kept.entries
 
 
 def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
