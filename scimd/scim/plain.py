@@ -65,7 +65,7 @@ def _tests(rows: Iterable[Attribute]) -> Iterable[tuple[str, Fits]]:
     for row in rows:
         fits = _an_object(_parts(row)) if row.type == "complex" else _single(row)
         if fits is not None and row.mutability in ("readWrite", "immutable") and row.name != "members":
-            yield row.name, _a_list(fits) if row.multi else fits
+            yield row.name, _a_list(fits, marked=row.find("primary") is not None) if row.multi else fits
 
 
 def _parts(row: Attribute) -> Mapping[str, Fits]:
@@ -122,8 +122,12 @@ def _an_object(parts: Mapping[str, Fits]) -> Fits:
     return fits
 
 
-def _a_list(one: Fits) -> Fits:
+def _a_list(one: Fits, *, marked: bool) -> Fits:
+    """``marked``: a value may be the primary one, of several one alone."""
+
     def fits(values: Any) -> bool:
-        return type(values) is list and 0 < len(values) <= MAX_VALUES and all(map(one, values))
+        if type(values) is not list or not 0 < len(values) <= MAX_VALUES or not all(map(one, values)):
+            return False
+        return not marked or len(values) == 1 or [each.get("primary") for each in values].count(True) < 2
 
     return fits

@@ -34,7 +34,7 @@ class Rules:
 
     ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
     ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
-    object with ``value`` belongs.
+    object with ``value`` belongs, several primary values, of which the first stays it.
     """
 
     refuse_unknown: bool = False
@@ -53,7 +53,26 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         value = [value]
     few_enough(value, where)
     kept = (taken_one(row, each, where, rules) for each in value if each is not None)
-    return [one for one in kept if one is not None] or None
+    return one_primary([one for one in kept if one is not None], where, rules) or None
+
+
+def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
+    """The values with one primary at most (RFC 7643 §2.4); a lenient profile takes the first for it."""
+    primaries = [place for place, each in enumerate(values) if is_primary(each)]
+    if len(primaries) < 2:
+        return values
+    if not rules.tolerant:
+        raise invalid_value(where, f"{len(primaries)} of its values are primary; one at most may be")
+    return [_unmarked(each) if place in primaries[1:] else each for place, each in enumerate(values)]
+
+
+def _unmarked(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if name != "primary"}
+
+
+def is_primary(value: Any) -> bool:
+    """Whether a checked value is marked as the primary one."""
+    return isinstance(value, Mapping) and value.get("primary") is True
 
 
 def few_enough(values: Sized, where: str) -> None:
