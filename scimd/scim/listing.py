@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -141,8 +141,17 @@ class Pages:
         return seal(cursor, self.digest, expires, ex.door.keys, self._owner)
 
 
-def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging: Paging) -> ListQuery:
-    """What the request asks to be listed. Members and groups are read only where they are shown."""
+def list_query(
+    ex: Exchange,
+    kind: ResourceKind,
+    projection: Projection,
+    paging: Paging,
+    meant: Callable[[FilterNode], FilterNode] = lambda node: node,
+) -> ListQuery:
+    """What the request asks to be listed. Members and groups are read only where they are shown.
+
+    ``meant``: from the filter as it was sent to what it means for this kind.
+    """
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
     key = looked_up(kind, text) if text is not None and sorting is None else None
@@ -156,7 +165,7 @@ def list_query(ex: Exchange, kind: ResourceKind, projection: Projection, paging:
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    node = parse(text) if text is not None else None
+    node = meant(parse(text)) if text is not None else None
     return ListQuery(
         where=condition(node, scope) if node is not None else None,
         matches=partial(_matches, ex, node) if node is not None and kind is not GROUP else None,
