@@ -13,6 +13,7 @@ from scimd.scim import plain
 from scimd.scim.errors import invalid_syntax, invalid_value
 from scimd.scim.values import Rules, refuse_unknown, taken
 
+PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 _BOM = b"\xef\xbb\xbf"
 #: Deeper than any SCIM message, and far from any recursion limit.
 MAX_DEPTH = 32
@@ -66,7 +67,7 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
     Left out: what is read-only (RFC 7644 §3.5.1: ignored), ``password``, ``schemas``, members, which
     ``members_patch`` reads, and what is unassigned.
     """
-    _check_schemas(kind, body, rules)
+    _check_schemas(kind.schema.id, body, rules)
     plain_one = plain.document(kind, body)
     return require(kind, checked(kind, body, rules) if plain_one is None else plain_one)
 
@@ -128,15 +129,21 @@ def _put(kept: Document, name: str, value: Any) -> None:
         kept[name] = value
 
 
-def _check_schemas(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> None:
+def check_message(urn: str, body: Mapping[str, Any], rules: Rules) -> None:
+    """Refuse a message that does not say which it is; many clients leave that out (GitHub's of PATCH)."""
+    if rules.refuse_unknown:
+        _check_schemas(urn, body, rules)
+
+
+def _check_schemas(urn: str, body: Mapping[str, Any], rules: Rules) -> None:
     schemas = body.get("schemas")
     if schemas is None or next(iter(body)) != "schemas":  # of two spellings, the first counts
         schemas = next((value for key, value in body.items() if key.lower() == "schemas"), None)
     if schemas is None:
         if rules.refuse_unknown:
-            raise invalid_syntax(f"The body names no schemas; send {kind.schema.id!r}.")
+            raise invalid_syntax(f"The body names no schemas; send {urn!r}.")
         return
     if not isinstance(schemas, list) or not all(isinstance(each, str) for each in schemas):
         raise invalid_syntax("schemas: an array of strings is wanted.")
-    if rules.refuse_unknown and kind.schema.id.lower() not in (each.lower() for each in schemas):
-        raise invalid_syntax(f"The body does not name the schema {kind.schema.id!r}.")
+    if rules.refuse_unknown and urn.lower() not in (each.lower() for each in schemas):
+        raise invalid_syntax(f"The body does not name the schema {urn!r}.")

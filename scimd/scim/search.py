@@ -23,10 +23,12 @@ from scimd.core.attributes import GROUP, ResourceKind
 from scimd.core.resource import PARAMETERS, Resources, StoredGroup, render_group, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
+from scimd.scim.documents import check_message
 from scimd.scim.errors import ScimError, invalid_value
 from scimd.scim.exchange import Exchange, answer
 from scimd.scim.listing import Pages, Sorting, list_query
 
+_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 
 
@@ -34,14 +36,14 @@ def within(listing: Endpoint) -> Endpoint:
     """The search below one endpoint: its list, with the parameters from the body."""
 
     async def search(ex: Exchange) -> web.Response:
-        return await listing(replace(ex, query=_parameters(await ex.message())))
+        return await listing(await _asked(ex))
 
     return search
 
 
 async def everything(ex: Exchange) -> web.Response:
     """Users, then groups, as one list."""
-    ex = replace(ex, query=_parameters(await ex.message()))
+    ex = await _asked(ex)
     pages = Pages(ex, "all")
     found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
     groups = [render_group(each, ex.settings.base_url, ex.projection(GROUP)) for each in found.groups]
@@ -150,6 +152,12 @@ class Beside(FilterVisitor[FilterNode]):
 
     def visit_value_path(self, node: ValuePath) -> FilterNode:
         return _NONE if self._foreign(node.attr_path) else node
+
+
+async def _asked(ex: Exchange) -> Exchange:
+    body = await ex.message()
+    check_message(_URN, body, ex.rules)
+    return replace(ex, query=_parameters(body))
 
 
 def _parameters(body: Mapping[str, Any]) -> Mapping[str, str]:

@@ -81,7 +81,7 @@ def _outcome(made: Any, *arguments: Any) -> Any:
 
 
 def _in_general(kind: ResourceKind, body: dict[str, Any], rules: Rules) -> dict[str, Any]:
-    documents._check_schemas(kind, body, rules)
+    documents._check_schemas(kind.schema.id, body, rules)
     return documents.require(kind, documents.checked(kind, body, rules))
 
 

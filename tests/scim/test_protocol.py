@@ -370,6 +370,31 @@ async def test_rfc_profile_refuses_what_others_pass_over(scimd: Installation) ->
     assert (unknown.status, unknown.scim_type) == (400, "invalidPath")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/Users/{id}", {"Operations": [{"op": "add", "path": "title", "value": "x"}]}),
+        ("PATCH", "/Groups/{group}", {"Operations": [{"op": "remove", "path": "members"}]}),
+        ("POST", "/.search", {}),
+        ("POST", "/Users/.search", {"count": 1}),
+        ("POST", "/Bulk", {"Operations": []}),
+    ],
+)
+async def test_rfc_profile_wants_each_message_to_say_which_it_is(
+    scimd: Installation, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """§3.4.3, §3.5.2, §3.7: ``schemas`` has the message's URI. GitHub's PATCH has none."""
+    org = await scimd.organization("acme")
+    strict, lenient = await scimd.client(org, profile="rfc"), await scimd.client(org)
+    user = await lenient.user("dana")
+    group = await lenient.group("Team", user["id"])
+    path = path.format(id=user["id"], group=group["id"])
+    for schemas in ({}, {"schemas": [USER_URN]}, {"schemas": None}):
+        refused = await strict.send(method, path, {**schemas, **body})
+        assert (refused.status, refused.scim_type) == (400, "invalidSyntax"), schemas
+        assert (await lenient.send(method, path, {**schemas, **body})).status in (200, 204)
+
+
 async def test_revoked_token_is_dead_at_the_next_request(scimd: Installation) -> None:
     """Lesson 25, V11."""
     org = await scimd.organization("acme")
