@@ -61,6 +61,21 @@ _NO_BORDERS = bytes(set(range(256)) - set(b'[]{}"'))
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
+def unfolded(kind: ResourceKind, body: Document) -> Document:
+    """The body with the attributes of its main schema beside the others.
+
+    Some send them below its URN, as an extension's (scim.dev's test suite does); what stands in both
+    places is refused. Gives back the very body where there is nothing to do.
+    """
+    inner = body.get(kind.schema.id)
+    if not isinstance(inner, Mapping):
+        return body
+    outer = {key: value for key, value in body.items() if key != kind.schema.id}
+    for key in inner.keys() & outer.keys():
+        raise invalid_value(key, "it was sent twice, beside the schema and below it")
+    return {**outer, **inner}
+
+
 def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
     """The attributes that a client may write, checked, under their canonical names.
 

@@ -151,6 +151,8 @@ class Exchange:
         body, applied = self.profile.transform(kind.name, part, await self.message())
         if part == "patch":
             documents.check_message(documents.PATCH_URN, body, self.rules)
+        else:
+            body = documents.unfolded(kind, body)
         if applied:
             self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
         return body
