@@ -343,7 +343,9 @@ class _Patching:
         if operation.op == "remove":
             return lambda each: None
         value = self._one_value(found, operation)
-        if operation.op == "replace" or not isinstance(value, Mapping):
+        # A bare string stands for the value's ``value``, and leaves the rest of it.
+        whole = operation.op == "replace" and not isinstance(operation.value, str)
+        if whole or not isinstance(value, Mapping):
             return lambda each: value
         return lambda each: {**each, **value}
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from scimd.core.attributes import COMMON, Attribute, ResourceKind
 from scimd.core.people import Document
-from scimd.scim.values import MAX_VALUES, NO_ADDRESS
+from scimd.scim.values import MAX_VALUES, NO_ADDRESS, URI
 
 #: Whether a value is stored just as it was sent.
 Fits: TypeAlias = Callable[[Any], bool]
@@ -78,6 +78,8 @@ def _single(row: Attribute) -> Fits | None:
         return _a_boolean
     if row.type not in ("string", "reference"):
         return None
+    if row.type == "reference":
+        return _uri
     if row.max_chars is None and not row.address and row.name != "externalId":
         return _text
     at_most = 1 << 62 if row.max_chars is None else row.max_chars
@@ -95,6 +97,10 @@ def _a_boolean(value: Any) -> bool:
 
 def _text(value: Any) -> bool:
     return type(value) is str and value.isascii() and "\0" not in value
+
+
+def _uri(value: Any) -> bool:
+    return type(value) is str and URI.fullmatch(value) is not None
 
 
 def _bounded(at_least: int, at_most: int, *, address: bool) -> Fits:

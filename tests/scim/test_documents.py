@@ -149,6 +149,17 @@ def test_of_two_primary_values_the_first_stays_it_or_none_is_taken() -> None:
     assert taken(apart, "rfc")["emails"] == mails[:1]
 
 
+def test_reference_that_is_no_uri_is_for_lenient_profiles() -> None:
+    """RFC 7643 §2.3.7. A client that checks would read no list with one."""
+    body = {"schemas": [USER_URN], "userName": "d", "profileUrl": "no address"}
+    assert taken(body)["profileUrl"] == "no address"
+    with pytest.raises(ScimError) as refused:
+        taken(body, "rfc")
+    assert (refused.value.scim_type, refused.value.detail[:10]) == ("invalidValue", "profileUrl")
+    for uri in ("https://example.com/~dana?a=%20#b", "../Users/7", "data:image/png;base64,AA==", ""):
+        assert taken({**body, "profileUrl": uri}, "rfc")["profileUrl"] == uri
+
+
 def test_rfc_profile_refuses_unknown_attributes_and_missing_schemas() -> None:
     rules = RFC.rules.values
     for body in (

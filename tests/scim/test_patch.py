@@ -132,6 +132,10 @@ WORK, HOME = DANA["emails"]
             op("replace", 'emails[type eq "HOME" and value co "example"]', {"value": "n@e.org"}),
             {"emails": [WORK, {"value": "n@e.org"}]},
         ),
+        (
+            op("replace", 'emails[type eq "work"]', "n@e.org"),
+            {"emails": [{**WORK, "value": "n@e.org"}, HOME]},
+        ),
         (op("add", 'emails[type eq "home"]', {"display": "H"}), {"emails": [WORK, {**HOME, "display": "H"}]}),
         (op("remove", 'emails[type eq "work"]'), {"emails": [HOME]}),
         (op("remove", 'emails[value sw "h"].type'), {"emails": [WORK, {"value": "home@example.com"}]}),
