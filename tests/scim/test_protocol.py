@@ -216,45 +216,6 @@ async def test_search_by_post_is_a_list(idp: Client) -> None:
         assert (await idp.post("/.search", bad)).status == 400
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ('userName eq "dana" or displayName eq "Team"', ["dana", "Team"]),
-        ('emails[type eq "work"] or members pr', ["dana", "Team"]),
-        ('userName pr and displayName eq "Team"', []),
-        ('not (userName eq "dana")', ["erik", "Team"]),
-        ('userName ne "dana"', ["erik", "Team"]),
-        ("userName eq null", ["Team"]),
-        ("userName ne null", ["dana", "erik"]),
-        ("not (members pr) and meta.resourceType pr", ["dana", "erik"]),
-        (f'{USER_URN}:userName eq "dana"', ["dana"]),
-    ],
-)
-async def test_what_a_type_does_not_have_is_unassigned_in_a_search_of_both(
-    idp: Client, text: str, wanted: list[str]
-) -> None:
-    """§3.4.2.1: the other type's attribute is treated as one without a value."""
-    dana = await idp.user("dana", emails=[{"value": "d@example.com", "type": "work"}])
-    await idp.user("erik")
-    await idp.group("Team", dana["id"])
-    found = (await idp.post("/.search", {"filter": text})).json
-    names = [each.get("userName") or each["displayName"] for each in found["Resources"]]
-    assert (names, found["totalResults"]) == (wanted, len(wanted))
-
-
-async def test_search_of_both_is_sorted_by_what_one_of_them_has(idp: Client) -> None:
-    for name in ("dana", "erik"):
-        await idp.user(name)
-    await idp.group("Team")
-    body = {"sortBy": "userName", "sortOrder": "descending"}
-    found = (await idp.post("/.search", body)).json
-    names = [each.get("userName") or each["displayName"] for each in found["Resources"]]
-    assert names == ["erik", "dana", "Team"]
-    assert (await idp.post("/.search", {"sortBy": "nosuch"})).scim_type == "invalidPath"
-    for text in ("active gt true", "members gt true", 'nosuch eq "x" or userName pr'):
-        assert (await idp.post("/.search", {"filter": text})).scim_type == "invalidFilter"
-
-
 # ------------------------------------------------------------------------------ groups
 
 
@@ -321,6 +282,30 @@ async def test_group_put_replaces_members_too(idp: Client) -> None:
     changed = await idp.put(f"/Groups/{group['id']}", whole)
     assert [each["value"] for each in changed.json["members"]] == [other["id"]]
     assert changed.json["schemas"] == [GROUP_URN]
+
+
+@pytest.mark.parametrize("kind", ["Users", "Groups"])
+async def test_name_and_external_id_of_another_are_taken_on_every_way(idp: Client, kind: str) -> None:
+    """§3.3, §3.5: 409 uniqueness, also of a resource that is there and takes what another has."""
+    name = "userName" if kind == "Users" else "displayName"
+    urn = USER_URN if kind == "Users" else GROUP_URN
+    whole = {"schemas": [urn], name: "one", "externalId": "e1"}
+    one = (await idp.post(f"/{kind}", whole)).json
+    two = (await idp.post(f"/{kind}", {**whole, name: "two", "externalId": "e2"})).json
+    path = f"/{kind}/{two['id']}"
+    for taken in ({name: "ONE"}, {"externalId": "e1"}):
+        for reply in (
+            await idp.post(f"/{kind}", {**whole, name: "three", "externalId": "e3", **taken}),
+            await idp.put(path, {**two, **taken}),
+            await idp.patch(path, {"op": "replace", "value": taken}),
+        ):
+            assert (reply.status, reply.scim_type) == (409, "uniqueness"), (taken, reply.raw)
+            assert next(iter(taken)) in reply.json["detail"]
+    assert (await idp.get(path)).json == two
+    assert (await idp.delete(f"/{kind}/{one['id']}")).status == 204
+    freed = await idp.patch(path, {"op": "replace", "path": "externalId", "value": "e1"})
+    assert freed.status in (200, 204)
+    assert (await idp.get(path)).json["externalId"] == "e1"
 
 
 # ------------------------------------------------------------------------------ HTTP
