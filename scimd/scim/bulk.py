@@ -29,8 +29,6 @@ Route = Callable[[tuple[str, ...]], tuple[Mapping[str, Endpoint], str | None]]
 
 _REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 _URN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
-#: As they are served, by their names in lower case: any case is taken, as in an address.
-_ENDPOINTS = {name.lower(): name for name in ("Users", "Groups")}
 _METHODS = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE)
 _WHOLE = re.compile(r"bulkId:(.{1,256})", re.DOTALL)
 _QUOTED = re.compile(r'"bulkId:([^"]{1,256})"')
@@ -118,9 +116,8 @@ def _fill(found: Operation, keys: Mapping[str, Any]) -> None:
         raise invalid_syntax("bulkId: a POST needs one (RFC 7644 §3.7).")
     if not isinstance(path, str) or not path.strip("/"):
         raise invalid_syntax("path: an address such as /Users is wanted.")
-    name, *below = path.strip("/").split("/")
-    found.segments = (_ENDPOINTS.get(name.lower(), name), *below)
-    if found.segments[0] not in _ENDPOINTS.values() or found.segments[-1] == ".search":
+    found.segments = tuple(path.strip("/").split("/"))
+    if found.segments[0] not in ("Users", "Groups") or found.segments[-1] == ".search":
         raise invalid_value("path", f"{shown(path)} cannot stand in a bulk request; /Users and /Groups can")
     if version is not None and not isinstance(version, str):
         raise invalid_value("version", "a string is wanted")
