@@ -30,8 +30,7 @@ async def create(ex: Exchange) -> web.Response:
     document = document_of(GROUP, body, ex.rules)
     wanted = AssertGroup(document, document.get("externalId"), _members(ex, body))
     stored = await scim_groups.create_group(ex.door, ex.ctx, wanted)
-    location = group_location(stored.group_id, ex.settings.base_url)
-    return await _shown(ex, stored, 201, {"Location": location})
+    return await _shown(ex, stored, 201)
 
 
 async def read(ex: Exchange) -> web.Response:
@@ -43,7 +42,7 @@ async def read(ex: Exchange) -> web.Response:
     tag = etag(stored.version)
     if is_unchanged(ex.header("If-None-Match"), tag):
         return answer(304, headers={"ETag": tag})
-    return answer(200, await _rendered(ex, stored, projection), {"ETag": tag})
+    return answer(200, await _rendered(ex, stored, projection), _head(ex, stored))
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -99,16 +98,19 @@ async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:
     )
 
 
-async def _shown(
-    ex: Exchange, stored: StoredGroup, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
+async def _shown(ex: Exchange, stored: StoredGroup, status: int = 200) -> web.Response:
     """The group with its members, which a change does not read, unless they are not wanted."""
     projection = ex.projection(GROUP)
     if projection.wants("members") and stored.members is None:
         again = await reads.scim_group(ex.door, ex.ctx, GroupId(stored.group_id), with_members=True)
         stored = again or stored
     body = await _rendered(ex, stored, projection)
-    return answer(status, body, {"ETag": etag(stored.version), **(headers or {})})
+    return answer(status, body, _head(ex, stored))
+
+
+def _head(ex: Exchange, stored: StoredGroup) -> dict[str, str]:
+    location = group_location(stored.group_id, ex.settings.base_url)
+    return {"ETag": etag(stored.version), "Location": location}
 
 
 async def _rendered(ex: Exchange, stored: StoredGroup, projection: Projection) -> bytes:

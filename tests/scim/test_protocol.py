@@ -311,6 +311,22 @@ async def test_name_and_external_id_of_another_are_taken_on_every_way(idp: Clien
 # ------------------------------------------------------------------------------ HTTP
 
 
+async def test_location_stands_in_the_head_wherever_one_resource_is_answered(idp: Client) -> None:
+    """As in the examples of §3.4.1 and §3.5.1; wso2's compliance suite looks for it."""
+    user = await idp.user("dana")
+    group = await idp.group("Team", user["id"])
+    for path, whole, name in (("/Users", user, "userName"), ("/Groups", group, "displayName")):
+        path = f"{path}/{whole['id']}"
+        change = {"op": "replace", "path": name, "value": "new"}
+        for reply in (
+            await idp.get(path),
+            await idp.get(path, params={"attributes": name}),
+            await idp.put(path, whole),
+            await idp.patch(path, change, params={"attributes": "meta"}),
+        ):
+            assert (reply.status, reply.headers["Location"]) == (200, whole["meta"]["location"])
+
+
 async def test_methods_and_their_refusals(idp: Client) -> None:
     user = await idp.user("dana")
     head = await idp.send("HEAD", f"/Users/{user['id']}")
