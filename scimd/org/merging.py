@@ -8,14 +8,14 @@ tombstoned and cannot be restored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, select, update
 
 from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
-from scimd.core.people import GroupId, PersonId, RoleName, SourceId
+from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.core.resource import meta_part
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore
@@ -164,21 +164,12 @@ def move_memberships(
 # ------------------------------------------------------------------------------ what hands did
 
 
-def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[dict[str, Any]]:
-    """Give the kept person what a hand gave the other; each is in one team, and theirs stays."""
+def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[Mapping[str, Any]]:
+    """Give the kept person what a hand gave the other; gives what they had not."""
     column = grants.c
     by_hand_ = (column.org_id == tx.org_id) & (column.origin == "manual") & column.until.is_(None)
-    held = list(tx.conn.execute(select(grants).where(by_hand_, column.person_id == kept_id)))
-    things = {(row.kind, row.target, row.project_role) for row in held}
-    teams = [row for row in held if row.kind == "team"]
-    given = []
     theirs = tx.conn.execute(select(grants).where(by_hand_, column.person_id == other_id)).all()
-    for row in theirs:
-        if (row.kind, row.target, row.project_role) in things or (row.kind == "team" and teams):
-            continue
-        role = RoleName(row.project_role) if row.project_role else None
-        returning.grant_by_hand(tx, kept_id, row.kind, row.target, row.origin_by, role)
-        given.append({"kind": row.kind, "target": row.target, "project_role": role, "by": row.origin_by})
+    given = returning.give_back(tx, kept_id, [returning.given_by_hand(row) for row in theirs])
     returning.end_by_hand(tx, theirs)
     return given
 

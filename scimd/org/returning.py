@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, select, update
@@ -121,31 +121,46 @@ def _same_person(person_id: str, name: str, given: Sequence[Row[Any]], source_id
         ),
         facts={
             "person_id": person_id,
-            "grants": [
-                {
-                    "kind": row.kind,
-                    "target": row.target,
-                    "project_role": row.project_role,
-                    "by": row.origin_by,
-                }
-                for row in given
-            ],
+            "grants": [given_by_hand(row) for row in given],
         },
         source_id=source_id,
     )
 
 
-def give_back(tx: Tx, person_id: PersonId, given: Sequence[dict[str, Any]]) -> None:
-    """The answer "the same person": the grants of the item, by the same hands, from now on."""
-    for each in given:
-        grant_by_hand(
-            tx,
-            person_id,
-            each["kind"],
-            each["target"],
-            each["by"],
-            RoleName(each["project_role"]) if each["project_role"] else None,
-        )
+def give_back(tx: Tx, person_id: PersonId, given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give from now on what hands gave, as ``given_by_hand`` tells it, by the same hands; gives what was.
+
+    What a hand has given by now is not given twice; each is in one team, and a present one stays.
+    """
+    column = grants.c
+    query = select(column.kind, column.target, column.project_role).where(
+        column.org_id == tx.org_id,
+        column.person_id == person_id,
+        column.origin == "manual",
+        column.until.is_(None),
+    )
+    held = {(row.kind, row.target, row.project_role) for row in tx.conn.execute(query)}
+    in_team = any(kind == "team" for kind, _, _ in held)
+    missing = [
+        each
+        for each in given
+        if (each["kind"], each["target"], each["project_role"]) not in held
+        and not (in_team and each["kind"] == "team")
+    ]
+    for each in missing:
+        role = RoleName(each["project_role"]) if each["project_role"] else None
+        grant_by_hand(tx, person_id, each["kind"], each["target"], each["by"], role)
+    return missing
+
+
+def given_by_hand(row: Row[Any]) -> dict[str, Any]:
+    """A grant by hand as it is kept to be given back."""
+    return {
+        "kind": row.kind,
+        "target": row.target,
+        "project_role": row.project_role,
+        "by": row.origin_by,
+    }
 
 
 def grant_by_hand(

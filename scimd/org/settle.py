@@ -195,11 +195,13 @@ def _seats(
     wanting: dict[PersonId, str] = {}
     freed: list[PersonId] = []
     content: list[PersonId] = []
+    waited: set[PersonId] = set()
     for person_id, row in rows.items():
         wants = decided[person_id].wants_seat
         if wants and not row.has_seat:
             if row.wants_seat:  # who waits already asks for nothing new
                 tx.refuse_without_seat.discard(person_id)
+                waited.add(person_id)
             wanting[person_id] = names[person_id]
         elif row.has_seat and not wants:
             freed.append(person_id)
@@ -210,7 +212,7 @@ def _seats(
     for kind, person_ids in (
         (EventKind.SEAT_FREED, freed),
         (EventKind.SEAT_TAKEN, sorted(given.seated)),
-        (EventKind.SEAT_WAITING, sorted(given.waiting)),
+        (EventKind.SEAT_WAITING, sorted(given.waiting - waited)),
     ):
         for person_id in person_ids:
             if person_id not in new:

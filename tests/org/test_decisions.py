@@ -143,6 +143,18 @@ async def test_giving_back_restores_what_a_hand_had_given(home: House) -> None:
     assert "auditor" in (await home.person(ann)).roles
 
 
+async def test_what_a_hand_has_given_by_now_is_not_given_back_twice(home: House) -> None:
+    ann = PersonId((await home.create("ann")).person_id)
+    by_hand = ("role", "auditor", "an admin")
+    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    await home.change(ann, active=False)
+    await home.push(user("ann", external_id="x-other"))
+    await home.run(lambda tx: returning.grant_by_hand(tx, ann, *by_hand))  # type: ignore[arg-type]
+    before = await home.rows(grants)
+    await decisions.answer(home.door, home.as_admin(), (await only_item(home, "return")).id, "give_back")
+    assert await home.rows(grants) == before
+
+
 async def test_a_group_takes_part_in_the_project_of_its_name_when_told_so(home: House) -> None:
     ann = await home.create("ann")
     project: Any = await home.run(lambda tx: projects.make(tx, "Payroll"), home.as_admin())

@@ -143,6 +143,18 @@ async def test_raised_limit_promotes_all_who_fit(database_url: str) -> None:
         assert await waiting(acme) == []
 
 
+async def test_who_waits_already_is_not_said_to_begin(database_url: str) -> None:
+    async with house(database_url, seats_=0) as acme:
+        ann = (await acme.create("ann")).person_id
+        hr = await acme.source("hr", kind="connector", connector="ldap")
+        await acme.push(user("ann"), ctx=acme.as_sync(hr))
+        await acme.group("Sales", ann)
+        assert await waiting(acme) == ["ann"]
+        kinds = [row.kind for row in await acme.rows(t.events) if row.target_id == ann]
+        assert "grant.given" in kinds
+        assert kinds.count("seat.waiting") == 0  # how they came in says it
+
+
 async def test_who_stops_wanting_stops_waiting(database_url: str) -> None:
     async with house(database_url, seats_=0) as acme:
         ann = (await acme.create("ann")).person_id
