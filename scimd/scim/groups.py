@@ -110,7 +110,7 @@ async def _shown(ex: Exchange, stored: StoredGroup, status: int = 200) -> web.Re
 
 def _head(ex: Exchange, stored: StoredGroup) -> dict[str, str]:
     location = group_location(stored.group_id, ex.settings.base_url)
-    return {"ETag": etag(stored.version), "Location": location}
+    return {"Location": location, "ETag": etag(stored.version)}
 
 
 async def _rendered(ex: Exchange, stored: StoredGroup, projection: Projection) -> bytes:

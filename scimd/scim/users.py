@@ -111,7 +111,7 @@ def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) ->
 
 def _head(ex: Exchange, tag: str, person_id: str) -> dict[str, str]:
     """As in the examples of RFC 7644 §3.4.1 and §3.5.1: a client need not look into the body."""
-    return {"ETag": tag, "Location": user_location(person_id, ex.settings.base_url)}
+    return {"Location": user_location(person_id, ex.settings.base_url), "ETag": tag}
 
 
 def _id(ex: Exchange) -> PersonId:
