@@ -163,6 +163,8 @@ class RequestPseudonyms:
                 made[name] = self._messages[low](each)
             elif message and low in _NAMES and isinstance(each, list):
                 made[name] = [self.names(one) if isinstance(one, str) else self.document(one) for one in each]
+            elif message and low == "data" and isinstance(each, list):
+                made[name] = self.document(each, "operations")
             else:
                 made[masked] = self.document(each, low)
         return made

@@ -67,10 +67,11 @@ class StoredGroup:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A resource as it is answered, with its entity tag."""
+    """A resource as it is answered, with its entity tag and its id."""
 
     tag: str
     body: bytes
+    id: str
 
 
 #: A user as a read finds them: document, ``meta_part``, rest, and what their groups are known by.

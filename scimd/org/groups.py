@@ -74,6 +74,8 @@ def _record(
     if row is not None and fresh:
         raise NotUnique("externalId", wish.external_id or "")
     _must_be_free(tx, source, name, row.id if row is not None else None)
+    if row is not None and row.external_id != wish.external_id:
+        _must_be_nobodys(tx, source, wish.external_id)
     if row is None:
         return AssertedGroup(_create(tx, source, wish, name), "created")
     group_id = GroupId(row.id)
@@ -105,6 +107,7 @@ _mine = (
 )
 _LOCK = Locking(select(groups).where(_mine, groups.c.id == bindparam("id")))
 _LOCK_BY_EXTERNAL_ID = Locking(select(groups).where(_mine, groups.c.external_id == bindparam("external_id")))
+_KNOWN_BY = Prepared(select(groups.c.id).where(_mine, groups.c.external_id == bindparam("external_id")))
 _NAMED = Prepared(select(groups.c.id).where(_mine, groups.c.unique_name_key == bindparam("key")))
 
 
@@ -130,6 +133,15 @@ def _must_be_free(tx: Tx, source: SourceBook, name: str, own_id: str | None) -> 
     holder = _NAMED.first(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "key": fold(name)})
     if holder is not None and holder.id != own_id:
         raise NotUnique("displayName", name)
+
+
+def _must_be_nobodys(tx: Tx, source: SourceBook, external_id: str | None) -> None:
+    """A group that is there takes no other's external id. The unique index says it too."""
+    if external_id is None:
+        return
+    keys = {"org_id": tx.org_id, "source_id": source.id, "external_id": external_id}
+    if _KNOWN_BY.first(tx.conn, keys) is not None:
+        raise NotUnique("externalId", external_id)
 
 
 def _columns(source: SourceBook, wish: AssertGroup, name: str) -> dict[str, Any]:

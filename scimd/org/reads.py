@@ -282,7 +282,7 @@ async def scim_group(door: Door, ctx: Context, group_id: str, view: View) -> Sho
         if stored is None:
             return None
         (shown,) = _shown(conn, ctx.org_id, source_id, [stored], view)
-        return Shown(etag(stored.version), shown)
+        return Shown(etag(stored.version), shown, group_id)
 
     return await (door.read(body) if view.projection.wants("members") else door.glance(body))
 

@@ -277,9 +277,8 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
     def known(conn: Connection, person_id: str = person_id) -> Shown | None:
         key = {"org_id": ctx.org_id, "source_id": source_id, "id": person_id}
         for row in _ONE.raw(conn, key):
-            return Shown(
-                etag(version_in(row[1]), row[2]), _Reading(conn, ctx.org_id, source_id, view).one(row)
-            )
+            body = _Reading(conn, ctx.org_id, source_id, view).one(row)
+            return Shown(etag(version_in(row[1]), row[2]), body, person_id)
         return None
 
     def local(conn: Connection) -> Shown | None:
@@ -289,7 +288,7 @@ async def scim_user(door: Door, ctx: Context, person_id: str, view: View) -> Sho
             return None if kept_id is None else known(conn, kept_id)
         user = linkable.as_user(row)
         reading = _Reading(conn, ctx.org_id, source_id, view)
-        return Shown(etag(user.version, user.rest), reading.local(user))
+        return Shown(etag(user.version, user.rest), reading.local(user), person_id)
 
     # The row is one statement, and so a snapshot of its own; a group's name may be a newer one.
     return await door.db.glance(known, one=True) or await door.glance(local)

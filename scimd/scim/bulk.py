@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from scimd.core.errors import Refusal
 from scimd.core.people import Document
+from scimd.scim.documents import PATCH_URN, check_message
 from scimd.scim.errors import ScimError, body_of, invalid_syntax, invalid_value, of_refusal, shown
 from scimd.scim.exchange import Exchange, Sent, answer
 
@@ -26,6 +27,7 @@ Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 #: From a path's segments to the methods that it takes, and the id in it.
 Route = Callable[[tuple[str, ...]], tuple[Mapping[str, Endpoint], str | None]]
 
+_REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 _URN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 _METHODS = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE)
 _WHOLE = re.compile(r"bulkId:(.{1,256})", re.DOTALL)
@@ -57,6 +59,7 @@ def of(route: Route) -> Endpoint:
 
     async def bulk(ex: Exchange) -> web.Response:
         body = await ex.message()
+        check_message(_REQUEST_URN, body, ex.rules)
         many, at_most_errors = read(body, ex.settings.max_bulk_operations)
         await _Bulk(ex, route, many).run(at_most_errors)
         done = [each.result for each in many if each.result is not None]
@@ -119,6 +122,9 @@ def _fill(found: Operation, keys: Mapping[str, Any]) -> None:
     if version is not None and not isinstance(version, str):
         raise invalid_value("version", "a string is wanted")
     found.version = version
+    if found.method == hdrs.METH_PATCH and isinstance(data, list):
+        # As the example of RFC 7644 §3.7.3 has it: the operations alone.
+        data = {"schemas": [PATCH_URN], "Operations": data}
     if found.method != hdrs.METH_DELETE:
         if not isinstance(data, dict):
             raise invalid_syntax("data: an object is wanted.")

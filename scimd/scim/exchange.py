@@ -149,6 +149,10 @@ class Exchange:
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
         body, applied = self.profile.transform(kind.name, part, await self.message())
+        if part == "patch":
+            documents.check_message(documents.PATCH_URN, body, self.rules)
+        else:
+            body = documents.unfolded(kind, body)
         if applied:
             self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
         return body

@@ -30,8 +30,7 @@ async def create(ex: Exchange) -> web.Response:
     document = document_of(GROUP, body, ex.rules)
     wanted = AssertGroup(document, document.get("externalId"), await _members(ex, body))
     stored = await scim_groups.create_group(ex.door, ex.ctx, wanted)
-    location = group_location(stored.group_id, ex.settings.base_url)
-    return await _shown(ex, stored, 201, {"Location": location})
+    return await _shown(ex, stored, 201)
 
 
 async def read(ex: Exchange) -> web.Response:
@@ -41,7 +40,7 @@ async def read(ex: Exchange) -> web.Response:
         raise missing(GROUP, ex.id)
     if is_unchanged(ex.header("If-None-Match"), found.tag):
         return answer(304, headers={"ETag": found.tag})
-    return answer(200, found.body, {"ETag": found.tag})
+    return answer(200, found.body, _head(ex, found))
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -97,17 +96,20 @@ async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:
     )
 
 
-async def _shown(
-    ex: Exchange, stored: StoredGroup, status: int = 200, headers: Mapping[str, str] | None = None
-) -> web.Response:
+async def _shown(ex: Exchange, stored: StoredGroup, status: int = 200) -> web.Response:
     """The group with its members, which a change does not read, unless they are not wanted."""
     view = ex.view(GROUP)
     found = None
     if view.projection.wants("members"):
         found = await reads.scim_group(ex.door, ex.ctx, GroupId(stored.group_id), view)
     if found is None:  # or gone already
-        found = Shown(etag(stored.version), render_group(stored, view.base_url, view.projection))
-    return answer(status, found.body, {"ETag": found.tag, **(headers or {})})
+        rendered = render_group(stored, view.base_url, view.projection)
+        found = Shown(etag(stored.version), rendered, stored.group_id)
+    return answer(status, found.body, _head(ex, found))
+
+
+def _head(ex: Exchange, shown: Shown) -> dict[str, str]:
+    return {"Location": group_location(shown.id, ex.settings.base_url), "ETag": shown.tag}
 
 
 async def _members(ex: Exchange, body: Mapping[str, Any]) -> tuple[str, ...]:

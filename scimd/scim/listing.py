@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, partial
@@ -142,8 +142,16 @@ class Pages:
         return seal(cursor, self.digest, expires, ex.door.keys, self._owner)
 
 
-def list_query(ex: Exchange, kind: ResourceKind, paging: Paging) -> ListQuery:
-    """What the request asks to be listed."""
+def list_query(
+    ex: Exchange,
+    kind: ResourceKind,
+    paging: Paging,
+    meant: Callable[[FilterNode], FilterNode] = lambda node: node,
+) -> ListQuery:
+    """What the request asks to be listed.
+
+    ``meant``: from the filter as it was sent to what it means for this kind.
+    """
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
     key = looked_up(kind, text) if text is not None and sorting is None else None
@@ -157,7 +165,7 @@ def list_query(ex: Exchange, kind: ResourceKind, paging: Paging) -> ListQuery:
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    node = parse(text) if text is not None else None
+    node = meant(parse(text)) if text is not None else None
     where = condition(node, scope) if node is not None else None
     return ListQuery(
         where=where,

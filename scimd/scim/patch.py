@@ -41,7 +41,7 @@ from scimd.scim.errors import (
     shown,
 )
 from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds
-from scimd.scim.values import Rules, few_enough, taken, taken_one, unknown
+from scimd.scim.values import Rules, few_enough, is_primary, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
 
@@ -263,19 +263,38 @@ class _Patching:
         if row.multi and given is not None and not isinstance(given, list):
             given = [given]
         value = writable(row, given, str(found), self.rules.values)
-        if value is None:
+        if row.type == "complex" and not row.multi and (value or (isinstance(given, Mapping) and given)):
+            self._merge(found, given, value or {}, operation.op)
+        elif value is None:
             if operation.op == "replace" and row.mutability == "readWrite":
                 self._put(found, None)
-            return
-        if row.type == "complex" and not row.multi:
-            value = {**(self._get(found) or {}), **value}
-        elif row.multi:
-            have = [] if operation.op == "replace" else self._get(found) or []
-            known = set(map(_identity, have))
-            value = [*have, *(each for each in value if _identity(each) not in known)]
-            few_enough(value, str(found))
-            _one_primary(value, len(have))
-        self._put(found, value)
+        elif row.multi and operation.op == "add":
+            self._put(found, self._with_more(found, value))
+        else:
+            self._put(found, value)
+
+    def _merge(self, found: Resolved, given: Any, parts: Document, op: Op) -> None:
+        """Parts of a complex value; those that nobody names stay as they are (§3.5.2.3)."""
+        gone = _unassigned(found.attribute, given) if op == "replace" else ()
+        kept = {name: each for name, each in (self._get(found) or {}).items() if name not in gone}
+        self._put(found, {**kept, **parts} or None)
+
+    def _with_more(self, found: Resolved, more: list[Any]) -> list[Any]:
+        """The values with more added to them. One that is there already is no second one (§3.5.2.1)."""
+        values: list[Any] = list(self._get(found) or [])
+        places = {_known_by(each): place for place, each in enumerate(values)}
+        fresh = set()
+        for each in more:
+            place = places.setdefault(_known_by(each), len(values))
+            if is_primary(each):
+                fresh.add(place)
+            if place == len(values):
+                values.append(each)
+            elif isinstance(each, Mapping):
+                values[place] = {**values[place], **each}
+        few_enough(values, str(found))
+        _one_primary(values, fresh)
+        return values
 
     def _remove(self, found: Resolved, operation: Operation) -> None:
         row = found.attribute
@@ -296,7 +315,7 @@ class _Patching:
             return
         have = self._get(found) or ([{}] if value is not None else [])
         kept = [changed for each in have if (changed := _with(each, part.name, value))]
-        self._put(found, kept or None)
+        self._put(found, one_primary(kept, str(found), self.rules.values) or None)
 
     def _on_values(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
         """``emails[type eq "work"]``, perhaps with a part after it."""
@@ -312,7 +331,8 @@ class _Patching:
         values = [change(each) if hit else each for each, hit in zip(have, picked, strict=True)]
         kept = [each for each in values if each]
         if operation.op != "remove":
-            _one_primary(kept, 0, {position for position, hit in enumerate(picked) if hit})
+            _one_primary(kept, {position for position, hit in enumerate(picked) if hit})
+            kept = one_primary(kept, str(found), self.rules.values)
         self._put(found, kept or None)
 
     def _change(self, found: Resolved, operation: Operation) -> Callable[[Any], Any]:
@@ -323,7 +343,9 @@ class _Patching:
         if operation.op == "remove":
             return lambda each: None
         value = self._one_value(found, operation)
-        if operation.op == "replace" or not isinstance(value, Mapping):
+        # A bare string stands for the value's ``value``, and leaves the rest of it.
+        whole = operation.op == "replace" and not isinstance(operation.value, str)
+        if whole or not isinstance(value, Mapping):
             return lambda each: value
         return lambda each: {**each, **value}
 
@@ -343,7 +365,7 @@ class _Patching:
             made = {**fresh, **made}
         values = [*have, made] if made else have
         few_enough(values, str(target.found))
-        _one_primary(values, len(have))
+        _one_primary(values, {len(have)})
         self._put(target.found, values or None)
 
     def _part_value(self, found: Resolved, operation: Operation) -> Any:
@@ -434,20 +456,28 @@ def _identity(value: Any) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+def _known_by(value: Any) -> bytes:
+    """What makes two values the same: ``value`` and ``type`` (RFC 7643 §2.4), else all of it."""
+    told = isinstance(value, Mapping) and "value" in value
+    return _identity([value["value"], value.get("type")] if told else value)
+
+
+def _unassigned(row: Attribute, given: Any) -> frozenset[str]:
+    """The parts that an object names as null (RFC 7643 §2.5)."""
+    nulls = (name for name, each in given.items() if each is None) if isinstance(given, Mapping) else ()
+    parts = map(row.find, nulls)
+    return frozenset(part.name for part in parts if part is not None and part.mutability != "readOnly")
+
+
 def _named(value: Any) -> bytes:
     """What a value in a remove's list is known by: its ``value``, else all of it."""
     return _identity(value.get("value", value) if isinstance(value, Mapping) else value)
 
 
-def _one_primary(values: list[Any], old: int, fresh: set[int] | None = None) -> None:
+def _one_primary(values: list[Any], fresh: set[int]) -> None:
     """A new primary value takes that mark from the others (RFC 7644 §3.5.2)."""
-    fresh = set(range(old, len(values))) if fresh is None else fresh
-    if not any(_primary(each) for position, each in enumerate(values) if position in fresh):
+    if not any(is_primary(each) for position, each in enumerate(values) if position in fresh):
         return
     for position, each in enumerate(values):
-        if position not in fresh and _primary(each):
+        if position not in fresh and is_primary(each):
             values[position] = {**each, "primary": False}
-
-
-def _primary(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get("primary") is True

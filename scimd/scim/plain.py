@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from scimd.core.attributes import COMMON, Attribute, ResourceKind
 from scimd.core.people import Document
-from scimd.scim.values import MAX_VALUES, NO_ADDRESS
+from scimd.scim.values import MAX_VALUES, NO_ADDRESS, URI
 
 #: Whether a value is stored just as it was sent.
 Fits: TypeAlias = Callable[[Any], bool]
@@ -65,7 +65,7 @@ def _tests(rows: Iterable[Attribute]) -> Iterable[tuple[str, Fits]]:
     for row in rows:
         fits = _an_object(_parts(row)) if row.type == "complex" else _single(row)
         if fits is not None and row.mutability in ("readWrite", "immutable") and row.name != "members":
-            yield row.name, _a_list(fits) if row.multi else fits
+            yield row.name, _a_list(fits, marked=row.find("primary") is not None) if row.multi else fits
 
 
 def _parts(row: Attribute) -> Mapping[str, Fits]:
@@ -78,6 +78,8 @@ def _single(row: Attribute) -> Fits | None:
         return _a_boolean
     if row.type not in ("string", "reference"):
         return None
+    if row.type == "reference":
+        return _uri
     if row.max_chars is None and not row.address and row.name != "externalId":
         return _text
     at_most = 1 << 62 if row.max_chars is None else row.max_chars
@@ -95,6 +97,10 @@ def _a_boolean(value: Any) -> bool:
 
 def _text(value: Any) -> bool:
     return type(value) is str and value.isascii() and "\0" not in value
+
+
+def _uri(value: Any) -> bool:
+    return type(value) is str and URI.fullmatch(value) is not None
 
 
 def _bounded(at_least: int, at_most: int, *, address: bool) -> Fits:
@@ -122,8 +128,12 @@ def _an_object(parts: Mapping[str, Fits]) -> Fits:
     return fits
 
 
-def _a_list(one: Fits) -> Fits:
+def _a_list(one: Fits, *, marked: bool) -> Fits:
+    """``marked``: a value may be the primary one, of several one alone."""
+
     def fits(values: Any) -> bool:
-        return type(values) is list and 0 < len(values) <= MAX_VALUES and all(map(one, values))
+        if type(values) is not list or not 0 < len(values) <= MAX_VALUES or not all(map(one, values)):
+            return False
+        return not marked or len(values) == 1 or [each.get("primary") for each in values].count(True) < 2
 
     return fits

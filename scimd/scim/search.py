@@ -7,15 +7,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
+from scim2_models.path import (
+    AttrPath,
+    CompareOperator,
+    Comparison,
+    FilterNode,
+    FilterVisitor,
+    LogicalExpr,
+    Not,
+    Present,
+    ValuePath,
+)
 
-from scimd.core.attributes import GROUP
+from scimd.core.attributes import GROUP, ResourceKind
 from scimd.core.resource import PARAMETERS, Resources, render_list
 from scimd.org import reads
 from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
+from scimd.scim.documents import check_message
 from scimd.scim.errors import ScimError, invalid_value
 from scimd.scim.exchange import Exchange, answer
-from scimd.scim.listing import Pages, list_query
+from scimd.scim.listing import Pages, Sorting, list_query
 
+_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 
 
@@ -23,14 +36,14 @@ def within(listing: Endpoint) -> Endpoint:
     """The search below one endpoint: its list, with the parameters from the body."""
 
     async def search(ex: Exchange) -> web.Response:
-        return await listing(replace(ex, query=_parameters(await ex.message())))
+        return await listing(await _asked(ex))
 
     return search
 
 
 async def everything(ex: Exchange) -> web.Response:
-    """Users, then groups, as one list. An attribute that only one of them has finds none of the other."""
-    ex = replace(ex, query=_parameters(await ex.message()))
+    """Users, then groups, as one list."""
+    ex = await _asked(ex)
     pages = Pages(ex, "all")
     found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
     start = None if pages.by_cursor else pages.paging.start_index
@@ -48,9 +61,8 @@ async def _by_index(ex: Exchange, pages: Pages) -> _Found:
     start, wanted = pages.paging.start_index, pages.paging.count
     user_query, group_query = _queries(ex, pages)
     users = await _users(ex, user_query)
-    if group_query is not None:
-        after = max(1, start - users.total)
-        group_query = replace(group_query, start_index=after, count=wanted - users.resources.count)
+    after = max(1, start - users.total)
+    group_query = replace(group_query, start_index=after, count=wanted - users.resources.count)
     groups = await _groups(ex, group_query)
     return _Found(users.total + groups.total, users.resources + groups.resources)
 
@@ -61,12 +73,10 @@ async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
     user_query, group_query = _queries(ex, pages)
     position = cursor.position if cursor else None
     in_groups = cursor is not None and cursor.kind == GROUP.name
-    if user_query is not None:
-        user_query = replace(user_query, count=0) if in_groups else replace(user_query, after=position)
+    user_query = replace(user_query, count=0) if in_groups else replace(user_query, after=position)
     users = await _users(ex, user_query)
-    if group_query is not None:
-        rest = wanted - users.resources.count
-        group_query = replace(group_query, count=rest, after=position if in_groups else None)
+    rest = wanted - users.resources.count
+    group_query = replace(group_query, count=rest, after=position if in_groups else None)
     groups = await _groups(ex, group_query)
     total = users.total + groups.total
     following = None
@@ -77,31 +87,74 @@ async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
     return _Found(total, users.resources + groups.resources, following)
 
 
-async def _users(ex: Exchange, query: ListQuery | None) -> ListedUsers:
-    if query is None:
-        return ListedUsers(0, Resources.of([]))
+async def _users(ex: Exchange, query: ListQuery) -> ListedUsers:
     return await reads.scim_users(ex.door, ex.ctx, query, ex.view(ex.users))
 
 
-async def _groups(ex: Exchange, query: ListQuery | None) -> ListedGroups:
-    if query is None:
-        return ListedGroups(0, Resources.of([]))
+async def _groups(ex: Exchange, query: ListQuery) -> ListedGroups:
     return await reads.scim_groups(ex.door, ex.ctx, query, ex.view(GROUP))
 
 
-def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery | None, ListQuery | None]:
-    """A query per resource type; None where the type lacks an attribute that the other has."""
-    found: list[ListQuery | None] = []
-    refused: list[ScimError] = []
-    for kind in (ex.users, GROUP):
-        try:
-            found.append(list_query(ex, kind, pages.paging))
-        except ScimError as exc:
-            refused.append(exc)
-            found.append(None)
-    if len(refused) == len(found):
-        raise refused[0]
-    return found[0], found[1]
+def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery, ListQuery]:
+    """A query per resource type."""
+    return _query(ex, pages, ex.users, GROUP), _query(ex, pages, GROUP, ex.users)
+
+
+def _query(ex: Exchange, pages: Pages, kind: ResourceKind, other: ResourceKind) -> ListQuery:
+    ex = _sorted_by_its_own(ex, kind, other)
+    return list_query(ex, kind, pages.paging, Beside(kind, other).visit)
+
+
+def _sorted_by_its_own(ex: Exchange, kind: ResourceKind, other: ResourceKind) -> Exchange:
+    """What only the other type has gives this one no order. Raises for what neither has."""
+    try:
+        Sorting.parse(ex.query, kind)
+    except ScimError:
+        Sorting.parse(ex.query, other)
+        return replace(ex, query={name: value for name, value in ex.query.items() if name != "sortBy"})
+    return ex
+
+
+_ALL = Present(AttrPath("id"))
+_NONE = Not(_ALL)
+
+
+class Beside(FilterVisitor[FilterNode]):
+    """A filter over several types, as one of them is asked: what only the other has is unassigned in it.
+
+    RFC 7644 §3.4.2.1. What neither has stays, and is refused where it is bound.
+    """
+
+    def __init__(self, kind: ResourceKind, other: ResourceKind) -> None:
+        self._kind = kind
+        self._other = other
+
+    def _foreign(self, path: AttrPath) -> bool:
+        named = path.uri, path.attr, path.sub_attr
+        return self._kind.resolve(*named) is None and self._other.resolve(*named) is not None
+
+    def visit_comparison(self, node: Comparison) -> FilterNode:
+        if not self._foreign(node.attr_path):
+            return node
+        return _ALL if (node.op is CompareOperator.ne) != (node.value is None) else _NONE
+
+    def visit_present(self, node: Present) -> FilterNode:
+        return _NONE if self._foreign(node.attr_path) else node
+
+    def visit_not(self, node: Not) -> FilterNode:
+        return Not(self.visit(node.expr))
+
+    def visit_logical_expr(self, node: LogicalExpr) -> FilterNode:
+        return LogicalExpr(node.op, tuple(map(self.visit, node.terms)))
+
+    def visit_value_path(self, node: ValuePath) -> FilterNode:
+        return _NONE if self._foreign(node.attr_path) else node
+
+
+async def _asked(ex: Exchange) -> Exchange:
+    body = await ex.message()
+    check_message(_URN, body, ex.rules)
+    return replace(ex, query=_parameters(body))
 
 
 def _parameters(body: Mapping[str, Any]) -> Mapping[str, str]:

@@ -27,9 +27,8 @@ async def create(ex: Exchange) -> web.Response:
     document = document_of(ex.users, given, ex.rules)
     document.setdefault("active", True)
     stored = await people.create_user(ex.door, ex.ctx, AssertUser(document, document.get("externalId")))
-    location = user_location(stored.person_id, ex.settings.base_url)
     body = render_user(stored, ex.settings.base_url, projection)
-    return answer(201, body, {"Location": location, "ETag": etag(stored.version, stored.rest)})
+    return answer(201, body, _head(ex, etag(stored.version, stored.rest), stored.person_id))
 
 
 async def read(ex: Exchange) -> web.Response:
@@ -39,7 +38,7 @@ async def read(ex: Exchange) -> web.Response:
         raise missing(USER, ex.id)
     if is_unchanged(ex.header("If-None-Match"), found.tag):
         return answer(304, headers={"ETag": found.tag})
-    return answer(200, found.body, {"ETag": found.tag})
+    return answer(200, found.body, _head(ex, found.tag, found.id))
 
 
 async def replace(ex: Exchange) -> web.Response:
@@ -107,7 +106,12 @@ async def listing(ex: Exchange) -> web.Response:
 
 def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:
     body = render_user(stored, ex.settings.base_url, ex.projection(ex.users).after(written))
-    return answer(200, body, {"ETag": etag(stored.version, stored.rest)})
+    return answer(200, body, _head(ex, etag(stored.version, stored.rest), stored.person_id))
+
+
+def _head(ex: Exchange, tag: str, person_id: str) -> dict[str, str]:
+    """As in the examples of RFC 7644 §3.4.1 and §3.5.1: a client need not look into the body."""
+    return {"Location": user_location(person_id, ex.settings.base_url), "ETag": tag}
 
 
 def _id(ex: Exchange) -> PersonId:

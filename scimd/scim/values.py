@@ -20,6 +20,8 @@ from scimd.scim.errors import ScimError, invalid_value
 
 #: More than one address in one value, or a header's end: never one scalar address.
 NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
+#: The characters of which URIs are made (RFC 3986 §2).
+URI = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]*", re.ASCII)
 #: Values of one attribute. PATCH compares each with each filter; no provider comes near.
 MAX_VALUES = 500
 #: Integers above are not the same for every reader of JSON (RFC 8259 §6).
@@ -34,7 +36,8 @@ class Rules:
 
     ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
     ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
-    object with ``value`` belongs.
+    object with ``value`` belongs, any text where a URI belongs, several primary values, of which the first
+    stays it.
     """
 
     refuse_unknown: bool = False
@@ -53,7 +56,26 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         value = [value]
     few_enough(value, where)
     kept = (taken_one(row, each, where, rules) for each in value if each is not None)
-    return [one for one in kept if one is not None] or None
+    return one_primary([one for one in kept if one is not None], where, rules) or None
+
+
+def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
+    """The values with one primary at most (RFC 7643 §2.4); a lenient profile takes the first for it."""
+    primaries = [place for place, each in enumerate(values) if is_primary(each)]
+    if len(primaries) < 2:
+        return values
+    if not rules.tolerant:
+        raise invalid_value(where, f"{len(primaries)} of its values are primary; one at most may be")
+    return [_unmarked(each) if place in primaries[1:] else each for place, each in enumerate(values)]
+
+
+def _unmarked(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in value.items() if name != "primary"}
+
+
+def is_primary(value: Any) -> bool:
+    """Whether a checked value is marked as the primary one."""
+    return isinstance(value, Mapping) and value.get("primary") is True
 
 
 def few_enough(values: Sized, where: str) -> None:
@@ -75,7 +97,9 @@ def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
             return _number(row, value, where)
         case "dateTime":
             return _date_time(row, value, where)
-        case "string" | "reference":
+        case "reference":
+            return _reference(row, value, where, rules)
+        case "string":
             return _string(row, value, where)
 
 
@@ -83,6 +107,14 @@ def _date_time(row: Attribute, value: Any, where: str) -> str:
     text = _string(row, value, where)
     if date_time(text) is None:
         raise invalid_value(where, "a dateTime such as 2026-01-31T09:00:00Z is wanted")
+    return text
+
+
+def _reference(row: Attribute, value: Any, where: str, rules: Rules) -> str:
+    """RFC 7643 §2.3.7: a URI, perhaps a relative one. What is none, a lenient profile takes all the same."""
+    text = _string(row, value, where)
+    if not rules.tolerant and URI.fullmatch(text) is None:
+        raise invalid_value(where, "a URI is wanted, such as https://example.com/dana")
     return text
 
 

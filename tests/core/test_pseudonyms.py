@@ -171,6 +171,7 @@ def test_password_has_no_pseudonym_wherever_it_stands(masks: RequestPseudonyms) 
         {"urn:ietf:params:scim:schemas:core:2.0:User:password": "geheim"},
         {"Operations": [{"op": "replace", "path": "password", "value": "geheim"}]},
         {"Operations": [{"op": "replace", "value": {"password": "geheim"}}]},
+        {"Operations": [{"data": [{"op": "replace", "path": "password", "value": "geheim"}]}]},
     ):
         made, _ = masks.body(orjson.dumps(body), message=True)
         assert PASSWORD.encode() in made

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from scimd.core.attributes import ENTERPRISE_URN
+from scimd.core.attributes import ENTERPRISE_URN, USER_URN
 from scimd.scim.bulk import in_order, read
-from tests.scim.serving import BASE, Client, Reply, installed
+from tests.scim.serving import BASE, Client, Installation, Reply, installed
 
 REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 RESPONSE = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
@@ -239,3 +239,23 @@ def test_long_chain_is_ordered_in_linear_time() -> None:
     chain = [group(str(n), str(n + 1)) for n in range(999)] + [group("999")]
     operations, _ = read(orjson.loads(orjson.dumps(body(*chain))), 1000)
     assert [each.place for each in in_order(operations)] == list(range(999, -1, -1))
+
+
+async def test_patch_is_taken_as_the_rfcs_example_has_it(scimd: Installation) -> None:
+    """§3.7.3: ``data`` of a PATCH is the array of operations."""
+    org = await scimd.organization("acme")
+    for profile in ("default", "rfc"):
+        client = await scimd.client(org, source=profile, profile=profile)
+        user = await client.post("/Users", {"schemas": [USER_URN], "userName": "dana", "nickName": "D"})
+        path = f"/Users/{user.json['id']}"
+        operations = [
+            {"op": "remove", "path": "nickName"},
+            {"op": "replace", "path": "userName", "value": "dave"},
+        ]
+        results = await bulk(client, {"method": "patch", "path": path, "data": operations})
+        assert (statuses(results), results[0]["method"]) == (["200"], "PATCH")
+        assert results[0]["location"] == user.json["meta"]["location"]
+        now = (await client.get(path)).json
+        assert (now["userName"], "nickName" in now) == ("dave", False)
+        listed = {"method": "PUT", "path": path, "data": operations}
+        assert statuses(await bulk(client, listed)) == ["400"]

@@ -136,6 +136,30 @@ def test_booleans_as_text_are_taken_where_the_profile_says_so() -> None:
         taken(body, "rfc")
 
 
+def test_of_two_primary_values_the_first_stays_it_or_none_is_taken() -> None:
+    """RFC 7643 §2.4: true appears no more than once. A client that checks would read no list with two."""
+    mails = [{"value": each, "primary": True} for each in ("a@b.c", "b@b.c")]
+    body = {"schemas": [USER_URN], "userName": "d", "emails": mails}
+    for profile in ("default", "okta", "entra", "ping"):
+        assert taken(body, profile)["emails"] == [mails[0], {"value": "b@b.c"}]
+    with pytest.raises(ScimError) as refused:
+        taken(body, "rfc")
+    assert (refused.value.status, refused.value.scim_type) == (400, "invalidValue")
+    apart = {**body, "emails": mails[:1], "phoneNumbers": [{"value": "1", "primary": True}]}
+    assert taken(apart, "rfc")["emails"] == mails[:1]
+
+
+def test_reference_that_is_no_uri_is_for_lenient_profiles() -> None:
+    """RFC 7643 §2.3.7. A client that checks would read no list with one."""
+    body = {"schemas": [USER_URN], "userName": "d", "profileUrl": "no address"}
+    assert taken(body)["profileUrl"] == "no address"
+    with pytest.raises(ScimError) as refused:
+        taken(body, "rfc")
+    assert (refused.value.scim_type, refused.value.detail[:10]) == ("invalidValue", "profileUrl")
+    for uri in ("https://example.com/~dana?a=%20#b", "../Users/7", "data:image/png;base64,AA==", ""):
+        assert taken({**body, "profileUrl": uri}, "rfc")["profileUrl"] == uri
+
+
 def test_rfc_profile_refuses_unknown_attributes_and_missing_schemas() -> None:
     rules = RFC.rules.values
     for body in (

@@ -178,3 +178,20 @@ async def test_body_with_a_byte_order_mark_is_read(idp: Client) -> None:
 async def test_headers_of_common_http_libraries_are_taken(idp: Client, header: str, value: str) -> None:
     reply = await idp.post("/Users", {"schemas": [USER], "userName": "dana"}, headers={header: value})
     assert (reply.status, reply.headers["Content-Type"]) == (201, "application/scim+json")
+
+
+async def test_attributes_below_the_schemas_own_urn_are_those_beside_it(idp: Client) -> None:
+    """limosa-io/scimverify, the suite behind verify.scim.dev: "Creates a new user - Alternative 2"."""
+    inner = {"userName": "dana", "emails": [{"value": "dana@x.example"}]}
+    made = await idp.post("/Users", {"schemas": [USER], USER: inner})
+    assert (made.status, {key: made.json[key] for key in inner}) == (201, inner)
+    path = f"/Users/{made.json['id']}"
+    put = await idp.put(path, {"schemas": [USER], USER: inner, "title": "CTO"})
+    assert (put.json["title"], put.json["emails"]) == ("CTO", inner["emails"])
+    patched = await idp.patch(path, {"op": "replace", "value": {USER: {"title": "CEO"}}})
+    assert patched.json["title"] == "CEO"
+    members = [{"value": made.json["id"]}]
+    team = await idp.post("/Groups", {"schemas": [GROUP], GROUP: {"displayName": "T", "members": members}})
+    assert (team.status, [each["value"] for each in team.json["members"]]) == (201, [made.json["id"]])
+    twice = await idp.put(path, {"schemas": [USER], "userName": "erin", USER: inner})
+    assert (twice.status, twice.scim_type) == (400, "invalidValue")

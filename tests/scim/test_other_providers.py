@@ -163,7 +163,7 @@ async def test_onelogins_template_as_its_customers_paste_it(scimd: Installation,
 async def test_pings_two_primaries_are_one_and_its_filters_are_read(
     scimd: Installation, profile: str
 ) -> None:
-    """``ping.two-primaries``; the look-ups that its connectors begin with."""
+    """Both of two addresses marked as primary; the look-ups that its connectors begin with."""
     client = await client_of(scimd, profile)
     mails = [
         {"value": "dana@example.com", "type": kind, "primary": primary}

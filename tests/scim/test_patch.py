@@ -66,6 +66,17 @@ WORK, HOME = DANA["emails"]
         (op("replace", "name.givenName", "D"), {"name": {"givenName": "D", "familyName": "Berg"}}),
         (op("replace", "name", {"givenName": "D"}), {"name": {"givenName": "D", "familyName": "Berg"}}),
         (op("remove", "name.givenName"), {"name": {"familyName": "Berg"}}),
+        (op("replace", "name", {"givenName": None}), {"name": {"familyName": "Berg"}}),
+        (op("replace", None, {"name": {"GivenName": None}}), {"name": {"familyName": "Berg"}}),
+        (
+            op("replace", "name", {"givenName": None, "middleName": "M"}),
+            {"name": {"familyName": "Berg", "middleName": "M"}},
+        ),
+        (op("replace", "name", {"givenName": None, "familyName": None}), {"name": None}),
+        (op("add", "name", {"givenName": None}), {}),
+        (op("replace", "name", {"middleName": None}), {}),
+        (op("replace", "name", {"nosuch": "x"}), {}),
+        (op("replace", f"{ENTERPRISE_URN}:manager", {"displayName": "Kay"}), {}),
         (op("replace", None, {"active": False}), {"active": False}),
         (op("replace", "active", "False"), {"active": False}),
         (op("replace", None, {"active": "False"}), {"active": False}),
@@ -95,6 +106,22 @@ WORK, HOME = DANA["emails"]
             op("add", "emails", [{"value": "x@y.org", "primary": True}]),
             {"emails": [{**WORK, "primary": False}, HOME, {"value": "x@y.org", "primary": True}]},
         ),
+        (op("add", "emails", [{"value": WORK["value"], "type": "work"}]), {}),
+        (
+            op("add", "emails", [{**HOME, "primary": True}, {"value": "x@y.org"}, {"value": "x@y.org"}]),
+            {"emails": [{**WORK, "primary": False}, {**HOME, "primary": True}, {"value": "x@y.org"}]},
+        ),
+        (
+            op("add", "emails", [{"value": WORK["value"], "type": "work"}, {**HOME, "primary": True}]),
+            {"emails": [{**WORK, "primary": False}, {**HOME, "primary": True}]},
+        ),
+        (
+            op("add", "emails", [{**HOME, "type": "other"}]),
+            {"emails": [WORK, HOME, {**HOME, "type": "other"}]},
+        ),
+        (op("replace", "emails", [WORK, {**HOME, "primary": True}]), {}),
+        (op("replace", "emails.primary", True), {}),
+        (op("replace", "emails[value pr].primary", True), {}),
         (op("replace", "emails", [{"value": "x@y.org"}]), {"emails": [{"value": "x@y.org"}]}),
         (op("replace", "emails", []), {"emails": None}),
         (
@@ -104,6 +131,10 @@ WORK, HOME = DANA["emails"]
         (
             op("replace", 'emails[type eq "HOME" and value co "example"]', {"value": "n@e.org"}),
             {"emails": [WORK, {"value": "n@e.org"}]},
+        ),
+        (
+            op("replace", 'emails[type eq "work"]', "n@e.org"),
+            {"emails": [{**WORK, "value": "n@e.org"}, HOME]},
         ),
         (op("add", 'emails[type eq "home"]', {"display": "H"}), {"emails": [WORK, {**HOME, "display": "H"}]}),
         (op("remove", 'emails[type eq "work"]'), {"emails": [HOME]}),
@@ -238,3 +269,21 @@ def test_dearest_patch_that_is_taken_is_done_in_a_moment() -> None:
     # Well under a second on an idle machine; tracing for coverage on a loaded one takes some times that.
     # What this is to find, work that grows with the square of what was sent, takes minutes.
     assert time.process_time() - began < 12
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        op("replace", "emails", [WORK, {**HOME, "primary": True}]),
+        op("add", "emails", [{"value": each, "primary": True} for each in ("a@b.c", "b@b.c")]),
+        op("replace", None, {"emails": [WORK, {**HOME, "primary": True}]}),
+        op("replace", "emails.primary", True),
+        op("replace", "emails[value pr].primary", True),
+    ],
+)
+def test_rfc_profile_refuses_two_primary_values(operation: dict[str, Any]) -> None:
+    """RFC 7643 §2.4: true appears no more than once."""
+    with pytest.raises(ScimError) as refused:
+        patched(operation, profile="rfc")
+    assert (refused.value.status, refused.value.scim_type) == (400, "invalidValue")
+    assert "emails" in refused.value.detail

@@ -81,7 +81,7 @@ def _outcome(made: Any, *arguments: Any) -> Any:
 
 
 def _in_general(kind: ResourceKind, body: dict[str, Any], rules: Rules) -> dict[str, Any]:
-    documents._check_schemas(kind, body, rules)
+    documents._check_schemas(kind.schema.id, body, rules)
     return documents.require(kind, documents.checked(kind, body, rules))
 
 
@@ -117,6 +117,7 @@ def test_what_okta_sends_is_plain_and_what_is_spelled_otherwise_is_not() -> None
         {"externalId": ""},
         {"emails": []},
         {"emails": [{"Value": "dana@acme.com"}]},
+        {"emails": [{"value": f"{each}@acme.com", "primary": True} for each in "ab"]},
         {"title": "Ingénieure"},
         {"password": "secret"},
         {"userName": "x" * 501},

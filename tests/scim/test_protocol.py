@@ -284,7 +284,47 @@ async def test_group_put_replaces_members_too(idp: Client) -> None:
     assert changed.json["schemas"] == [GROUP_URN]
 
 
+@pytest.mark.parametrize("kind", ["Users", "Groups"])
+async def test_name_and_external_id_of_another_are_taken_on_every_way(idp: Client, kind: str) -> None:
+    """§3.3, §3.5: 409 uniqueness, also of a resource that is there and takes what another has."""
+    name = "userName" if kind == "Users" else "displayName"
+    urn = USER_URN if kind == "Users" else GROUP_URN
+    whole = {"schemas": [urn], name: "one", "externalId": "e1"}
+    one = (await idp.post(f"/{kind}", whole)).json
+    two = (await idp.post(f"/{kind}", {**whole, name: "two", "externalId": "e2"})).json
+    path = f"/{kind}/{two['id']}"
+    for taken in ({name: "ONE"}, {"externalId": "e1"}):
+        for reply in (
+            await idp.post(f"/{kind}", {**whole, name: "three", "externalId": "e3", **taken}),
+            await idp.put(path, {**two, **taken}),
+            await idp.patch(path, {"op": "replace", "value": taken}),
+        ):
+            assert (reply.status, reply.scim_type) == (409, "uniqueness"), (taken, reply.raw)
+            assert next(iter(taken)) in reply.json["detail"]
+    assert (await idp.get(path)).json == two
+    assert (await idp.delete(f"/{kind}/{one['id']}")).status == 204
+    freed = await idp.patch(path, {"op": "replace", "path": "externalId", "value": "e1"})
+    assert freed.status in (200, 204)
+    assert (await idp.get(path)).json["externalId"] == "e1"
+
+
 # ------------------------------------------------------------------------------ HTTP
+
+
+async def test_location_stands_in_the_head_wherever_one_resource_is_answered(idp: Client) -> None:
+    """As in the examples of §3.4.1 and §3.5.1; wso2's compliance suite looks for it."""
+    user = await idp.user("dana")
+    group = await idp.group("Team", user["id"])
+    for path, whole, name in (("/Users", user, "userName"), ("/Groups", group, "displayName")):
+        path = f"{path}/{whole['id']}"
+        change = {"op": "replace", "path": name, "value": "new"}
+        for reply in (
+            await idp.get(path),
+            await idp.get(path, params={"attributes": name}),
+            await idp.put(path, whole),
+            await idp.patch(path, change, params={"attributes": "meta"}),
+        ):
+            assert (reply.status, reply.headers["Location"]) == (200, whole["meta"]["location"])
 
 
 async def test_methods_and_their_refusals(idp: Client) -> None:
@@ -329,6 +369,31 @@ async def test_rfc_profile_refuses_what_others_pass_over(scimd: Installation) ->
     path = f"/Users/{made.json['id']}"
     unknown = await strict.patch(path, {"op": "add", "path": "nosuch", "value": 1})
     assert (unknown.status, unknown.scim_type) == (400, "invalidPath")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/Users/{id}", {"Operations": [{"op": "add", "path": "title", "value": "x"}]}),
+        ("PATCH", "/Groups/{group}", {"Operations": [{"op": "remove", "path": "members"}]}),
+        ("POST", "/.search", {}),
+        ("POST", "/Users/.search", {"count": 1}),
+        ("POST", "/Bulk", {"Operations": []}),
+    ],
+)
+async def test_rfc_profile_wants_each_message_to_say_which_it_is(
+    scimd: Installation, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """§3.4.3, §3.5.2, §3.7: ``schemas`` has the message's URI. GitHub's PATCH has none."""
+    org = await scimd.organization("acme")
+    strict, lenient = await scimd.client(org, profile="rfc"), await scimd.client(org)
+    user = await lenient.user("dana")
+    group = await lenient.group("Team", user["id"])
+    path = path.format(id=user["id"], group=group["id"])
+    for schemas in ({}, {"schemas": [USER_URN]}, {"schemas": None}):
+        refused = await strict.send(method, path, {**schemas, **body})
+        assert (refused.status, refused.scim_type) == (400, "invalidSyntax"), schemas
+        assert (await lenient.send(method, path, {**schemas, **body})).status in (200, 204)
 
 
 async def test_revoked_token_is_dead_at_the_next_request(scimd: Installation) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scimd.scim.patch import PatchRules
-from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping
+from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin
 from scimd.scim.values import Rules
 
 #: Takes what all of them send.
-DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS, *ping.QUIRKS))
+DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS))
 
 #: The letter of RFC 7644: unknown attributes refused, noTarget where a filter matches nothing.
 RFC = Profile(
@@ -35,6 +35,10 @@ PROFILES = {
         # ``startIndex=1`` and no count, and sends what RFC 7644 has (support.google.com/a, "Automated user
         # provisioning"; grokability/snipe-it#12642 shows its requests).
         Profile("google", DEFAULT.quirks),
+        # No quirk of its own (2026-11): users come by PUT, whole, with two addresses that are both marked as
+        # primary, of which every lenient profile takes the first; groups by PUT (*overwrite*) or PATCH
+        # (*merge*); it looks up by a filter that an admin types, ``userName Eq "…"`` or ``emails eq "…"`` to
+        # begin with (docs.pingidentity.com, "SCIM provisioning known limitations").
         Profile("ping", DEFAULT.quirks),
         Profile("keycloak", (*DEFAULT.quirks, *keycloak.QUIRKS)),
         Profile("authentik", authentik.QUIRKS),
