@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from scimd import log
 from scimd.core.attributes import USER
-from scimd.core.errors import Refusal
+from scimd.core.errors import DatabaseUnavailable, Refusal
 from scimd.core.people import OrgId
 from scimd.org import request_log
 from scimd.org.request_entries import Scribe, Seen, Speaker
@@ -116,6 +116,8 @@ class Far:
             logger.warning("request_log_made_here", error=type(exc).__name__)
             self._pipe.close()
             self._pipe = None
+            return await self._near.keep(portion, unsure=True)
+        if isinstance(answer, DatabaseUnavailable):  # as where the other process has begun to end
             return await self._near.keep(portion, unsure=True)
         if isinstance(answer, Exception):
             raise answer

@@ -114,18 +114,21 @@ class Behind:
         """Flush twice a second; owned by the application, cancelled at its end."""
         while True:
             await asyncio.sleep(FLUSH_S)
-            try:
-                # What was taken from the queue is written, though this loop end meanwhile.
-                await asyncio.shield(self.flush())
-            except Refusal as exc:  # the database is away or busy; what waits, waits on
-                logger.warning("request_log_not_written", code=exc.code)
-            except Exception:  # one portion that cannot be written must not end the log
-                logger.exception("request_log_portion_lost")
+            # What was taken from the queue is written, though this loop end meanwhile.
+            await asyncio.shield(self._try())
+
+    async def _try(self) -> None:
+        try:
+            await self.flush()
+        except Refusal as exc:  # the database is away or busy; what waits, waits on
+            logger.warning("request_log_not_written", code=exc.code)
+        except Exception:  # one portion that cannot be written must not end the log
+            logger.exception("request_log_portion_lost")
 
     async def finish(self) -> None:
         """Write what waits, without sparing the processor: nobody is answered any more."""
         self._desk.hurry()
-        await self.flush()
+        await self._try()
 
     async def flush(self) -> int:
         """Write what waits, in portions; gives how many entries. Raises what the database refuses.

@@ -29,6 +29,7 @@ _MAY = {
     "seats._QUEUE",
     "scim_reads._PAGE",
     "audit._TIP",
+    "linkable._ONE_MORE",
     "scim_reads._ANY_MARKED",
     "scim_reads._USER_COUNT",
     "unsettled.NEXT",

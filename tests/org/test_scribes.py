@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, delete
 
 from scimd.core.attributes import USER
-from scimd.core.errors import Overloaded
+from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.tables import scim_requests
 from scimd.org import scribes
@@ -133,6 +133,17 @@ async def test_what_was_written_before_the_other_process_went_is_not_written_twi
     finally:
         await asyncio.to_thread(other.join)
         monkey.undo()
+    assert len(await entries(acme)) == 3
+
+
+async def test_where_the_other_process_is_about_to_end_entries_are_written_here(
+    acme: House, asked: Asked
+) -> None:
+    def closed(portion: Portion, made: Made) -> Kept:
+        raise DatabaseUnavailable
+
+    async with answered(acme, closed) as far:
+        assert (await far.keep(Portion(asked, {}))).entries == 3
     assert len(await entries(acme)) == 3
 
 
