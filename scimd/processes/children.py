@@ -80,14 +80,18 @@ class Forked:
         try:
             _, status = await asyncio.shield(ended)
         except asyncio.CancelledError:
-            os.kill(self._pid, signal.SIGTERM)
+            self._send(signal.SIGTERM)
             if not (await asyncio.wait((ended,), timeout=patience_s))[0]:
-                os.kill(self._pid, signal.SIGKILL)
+                self._send(signal.SIGKILL)
                 await ended
             raise
         finally:
             os.close(self._voice)
         return os.waitstatus_to_exitcode(status)
+
+    def _send(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself, in this moment
+            os.kill(self._pid, number)
 
 
 def _become(name: str, main: Callable[[], None], ear: int) -> NoReturn:

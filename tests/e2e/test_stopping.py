@@ -53,10 +53,10 @@ def test_request_under_way_is_answered_and_everybody_ends(
             until(lambda: _is_refused(daemon.port), "the port is still open")
             other.execute("ROLLBACK")
             assert late.result()[0] == 201
-    assert daemon.process.wait(AT_MOST_S) == 0
+    assert daemon.process.wait(AT_MOST_S) == 0, daemon.output.read_text("utf-8")
     until(lambda: not any(map(is_running, family)), "somebody goes on")
     said = daemon.output.read_text("utf-8")
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     assert whole_group or "request_log_made_here" not in said  # the worker ends last
 
     daemon.start()

@@ -37,6 +37,39 @@ def test_child_that_died_before_it_was_wanted_is_seen_and_the_others_work() -> N
     assert done.stdout.splitlines() == ["at work", f"{-signal.SIGKILL} 0"], done.stderr
 
 
+_ENDED_BY_ITSELF = """
+import asyncio, os, signal, time
+from scimd.processes import children
+
+child = children.Family().fork("child", lambda: time.sleep(600), keeps=())
+
+async def main():
+    living = asyncio.ensure_future(child.live(1.0))
+    await asyncio.sleep(0.1)
+    os.kill(child._pid, signal.SIGTERM)
+    while os.path.exists(f"/proc/{child._pid}"):  # until it is waited for, which this loop is not told
+        time.sleep(0.01)
+    living.cancel()
+    try:
+        await living
+    except asyncio.CancelledError:
+        print("ended", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_child_that_ends_as_it_is_told_to_end_is_no_fault() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ENDED_BY_ITSELF],
+        capture_output=True,
+        text=True,
+        timeout=AT_MOST_S,
+        check=False,
+    )
+    assert done.stdout == "ended\n", done.stderr
+
+
 def test_child_that_nobody_wants_ends_with_its_parent() -> None:
     parent = (
         "import os\nfrom scimd.processes import children\n"
