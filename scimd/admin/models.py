@@ -26,6 +26,7 @@ R = TypeVar("R")
 # ------------------------------------------------------------------------------ kinds of values
 
 _NO_NUL = r"^[^\u0000]*$"
+_NOT_BLANK = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -61,7 +62,9 @@ WHOLE = BeforeValidator(_whole)
 Flag = Annotated[bool, BeforeValidator(_flag)]
 #: Text of one line or a few; longer ones say so where they stand.
 Text = Annotated[str, StringConstraints(max_length=256, pattern=_NO_NUL)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=_NO_NUL, strip_whitespace=True)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=256, pattern=_NOT_BLANK, strip_whitespace=True)
+]
 LongText = Annotated[str, StringConstraints(max_length=4000, pattern=_NO_NUL)]
 #: An id of ours, or whatever a client takes for one: what names nothing is not there (404).
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_NO_NUL)]

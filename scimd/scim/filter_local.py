@@ -93,14 +93,16 @@ class _Local(FilterVisitor[_Known]):
     def visit_comparison(self, node: Comparison) -> _Known:
         test = self.binder.comparison(node)
         if test.value is None:
-            present = self.visit_present(Present(node.attr_path))
+            present = self._present(test.found)
             return present if test.op is CompareOperator.ne else ~present
         if test.op is CompareOperator.ne:
             return ~self._holds(Test(test.found, CompareOperator.eq, test.value))
         return self._holds(test)
 
     def visit_present(self, node: Present) -> _Known:
-        found = self.binder.attribute(node.attr_path)
+        return self._present(self.binder.attribute(node.attr_path))
+
+    def _present(self, found: Resolved) -> _Known:
         if _is_empty(found):
             return _NEVER
         text = self._text(found)

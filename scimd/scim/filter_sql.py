@@ -65,7 +65,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def visit_comparison(self, node: Comparison) -> Condition:
         test = self.binder.comparison(node)
         if test.value is None:
-            present = self.visit_present(Present(node.attr_path))
+            present = self._present(test.found)
             return present if test.op is CompareOperator.ne else not_(present)
         if test.op is CompareOperator.ne:
             return not_(self._holds(Test(test.found, CompareOperator.eq, test.value)))
@@ -77,7 +77,9 @@ class SqlFilter(FilterVisitor[Condition]):
         return rows_of(self.one, test.found).holds(test)
 
     def visit_present(self, node: Present) -> Condition:
-        found = self.binder.attribute(node.attr_path)
+        return self._present(self.binder.attribute(node.attr_path))
+
+    def _present(self, found: Resolved) -> Condition:
         if found.attribute.multi:
             rows = rows_of(self.one, found)
             return rows.any(rows.present(found))
