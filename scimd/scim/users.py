@@ -42,7 +42,7 @@ async def read(ex: Exchange) -> web.Response:
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0022)."""
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
     given = await ex.body(ex.users, "replace")
     change = Replaced(document_of(ex.users, given, ex.rules))
     changed = await people.change_user(
@@ -57,14 +57,12 @@ class Replaced:
     fresh: Document
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
-        return _still_active_or_not(stored, self.fresh)
+        kept = {"active": stored["active"]} if "active" in stored and "active" not in self.fresh else {}
+        return {**self.fresh, **kept}
 
 
 async def modify(ex: Exchange) -> web.Response:
-    """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction.
-
-    What removes ``active`` leaves it, as a PUT without it does.
-    """
+    """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
     given = await ex.body(ex.users, "patch")
     operations = patch.operations_of(
         given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
@@ -88,14 +86,7 @@ class Patched:
     rules: patch.PatchRules
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
-        return _still_active_or_not(stored, patch.apply(users, stored, self.operations, self.rules))
-
-
-def _still_active_or_not(stored: Document, fresh: Document) -> Document:
-    """Only ``true`` brings back whom a source ended: its silence leaves them as they were."""
-    if "active" in stored and "active" not in fresh:
-        return {**fresh, "active": stored["active"]}
-    return fresh
+        return patch.apply(users, stored, self.operations, self.rules)
 
 
 async def delete(ex: Exchange) -> web.Response:

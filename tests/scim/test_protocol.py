@@ -34,26 +34,12 @@ async def test_created_user_stands_at_its_location_under_its_tag(idp: Client) ->
 
 
 async def test_put_clears_what_is_absent_but_for_active(idp: Client) -> None:
-    """§3.5.1; docs/decisions/0022."""
+    """§3.5.1; docs/decisions/0008."""
     user = await idp.user("dana", title="CTO", active=False, emails=[{"value": "d@x.org"}])
     changed = await idp.put(f"/Users/{user['id']}", {"userName": "dana2"})
     assert changed.status == 200
     assert {"title", "emails"}.isdisjoint(changed.json)
     assert (changed.json["userName"], changed.json["active"]) == ("dana2", False)
-
-
-@pytest.mark.parametrize(
-    "operation",
-    [
-        {"op": "remove", "path": "active"},
-        {"op": "replace", "path": "active", "value": None},
-        {"op": "replace", "value": {"active": None, "title": "CTO"}},
-    ],
-)
-async def test_patch_that_removes_active_brings_nobody_back(idp: Client, operation: dict[str, Any]) -> None:
-    user = await idp.user("dana", active=False)
-    changed = await idp.patch(f"/Users/{user['id']}", operation)
-    assert (changed.status, changed.json["active"]) == (200, False)
 
 
 async def test_same_document_again_raises_no_version(idp: Client) -> None:
