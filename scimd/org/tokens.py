@@ -11,10 +11,11 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Table, bindparam, select, update
 
 from scimd.core.bearer import check_profile, scopes_of
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotAuthenticated, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.seats import Policy
+from scimd.core.travelling import travels
 from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
@@ -330,6 +331,31 @@ def holder_of(row: Any, **credential: Any) -> TokenHolder:
         last_used_at=row.last_used_at,
         **credential,
     )
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A credential that opened when it was shown, under this generation of its organization.
+
+    Whatever ends one raises the generation, so that nearly every transaction has nothing to look up.
+    """
+
+    kind: CredentialKind
+    id: TokenId
+    generation: int
+
+    def check(self, tx: Tx) -> None:
+        """Raises NotAuthenticated where it does not open any more (threat model: tokens end at once)."""
+        if tx.book.rules.version == self.generation:
+            return
+        table, source = _TABLES[self.kind], sources.c
+        mine = (table.c.org_id == tx.org_id) & (table.c.id == self.id)
+        here = (source.org_id == table.c.org_id) & (source.id == table.c.source_id)
+        found = select(table, source.state, source.ended_at).join(sources, here).where(mine)
+        row = tx.conn.execute(found).first()
+        if row is None or not source_opens(row) or getattr(row, "revoked_at", None) is not None:
+            raise NotAuthenticated
 
 
 _Used = dict[tuple[CredentialKind, OrgId, TokenId], datetime]

@@ -52,6 +52,12 @@ class Claim(Protocol):
     def claim(self, tx: Tx) -> None: ...
 
 
+class Proof(Protocol):
+    """By what a caller was known, and asked once more in the transaction (``org.tokens.Shown``)."""
+
+    def check(self, tx: Tx) -> None: ...
+
+
 @travels
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -68,6 +74,8 @@ class Context:
     api_token_id: TokenId | None = None
     #: The request's Idempotency-Key, which its first transaction takes.
     once: Claim | None = None
+    #: Of a SCIM credential: what it opened when it was shown may be closed when the work is done.
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +258,12 @@ class Tx:
         if len(self.calls) > 1:
             raise NotTogether
 
+    def check_proofs(self) -> None:
+        """Raises NotAuthenticated where a caller's credential has died meanwhile."""
+        for proof in {each.proof for each in self.calls or (self.ctx,)}:
+            if proof is not None:
+                proof.check(self)
+
     def whose(self, event: Event) -> Context:
         """From whose call an event follows: by its target, or the person whom the target is about."""
         if len(self.calls) < 2:
@@ -348,6 +362,7 @@ class Door:
                 if ctx.once is not None:
                     ctx.once.claim(tx)
                 value = body(tx)
+                tx.check_proofs()
                 self._settle(tx)
                 if then is not None:
                     value = then(tx, value)

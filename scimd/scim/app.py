@@ -37,11 +37,11 @@ from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
 from scimd.org.scribes import Desk, Far, Near, scribe_of
 from scimd.org.secrets import is_token, token_hash
-from scimd.org.tokens import TokenHolder
+from scimd.org.tokens import CredentialKind, Shown, TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
-from scimd.scim.errors import ScimError, body_of, of_refusal, unauthorized
+from scimd.scim.errors import DEAD, ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
@@ -53,7 +53,6 @@ Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
-_DEAD = "This token is unknown, expired or revoked."
 REQUEST_LOG = web.AppKey("request_log", Behind)
 _BASE = "/scim/v2/"
 _LAST_USED_S = 5.0
@@ -246,7 +245,7 @@ class ScimServer:
         """A person's own token: /Me, and nothing else."""
         holder = await api_tokens.authenticate(self.door, text)
         if holder is None:
-            raise unauthorized(_DEAD, "invalid_token")
+            raise unauthorized(DEAD, "invalid_token")
         self._hold_back(holder.token_id)
         segments = path_of(request)
         if segments is None:
@@ -282,6 +281,7 @@ class ScimServer:
             door="scim",
             correlation_id=request_id.of(request),
             source_id=holder.source_id,
+            proof=_shown(holder.kind, holder.token_id, holder.generation),
         )
         profile = profiles.named(holder.profile)
         return Exchange(
@@ -306,7 +306,7 @@ class ScimServer:
         if holder is None:
             if is_token(text):
                 request[TOKEN_HASH] = token_hash(text)
-            raise unauthorized(_DEAD, "invalid_token")
+            raise unauthorized(DEAD, "invalid_token")
         request[HOLDER] = holder
         self._hold_back(holder.token_id)
         self.last_used.note(holder)
@@ -334,6 +334,11 @@ class ScimServer:
 @lru_cache(maxsize=1000)
 def _actor(token_id: str, name: str) -> Actor:
     return Actor("token", token_id, name)
+
+
+@lru_cache(maxsize=1000)
+def _shown(kind: CredentialKind, token_id: TokenId, generation: int) -> Shown:
+    return Shown(kind, token_id, generation)
 
 
 def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, str | None]:

@@ -15,6 +15,8 @@ import orjson
 from scimd.core import errors
 
 ERROR_URN = "urn:ietf:params:scim:api:messages:2.0:Error"
+#: Said of a token that opens nothing, or nothing any more.
+DEAD = "This token is unknown, expired or revoked."
 
 ScimType = Literal[
     "invalidFilter",
@@ -146,6 +148,8 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
 
 def of_refusal(refusal: errors.Refusal) -> ScimError:
     """The refusal as this edge says it."""
+    if isinstance(refusal, errors.NotAuthenticated):
+        return unauthorized(DEAD, "invalid_token")
     answer = ANSWERS[type(refusal)]
     wait = getattr(refusal, "retry_after_s", None)
     headers = (("Retry-After", str(max(1, round(wait)))),) if wait is not None else ()

@@ -1,0 +1,146 @@
+"""A credential that dies after it was shown, before the work is done: nothing is written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from scimd.db import tables as t
+from scimd.org import oauth, source_states, tokens
+from scimd.org.tx import Door
+from tests.scim.serving import Client, Installation
+from tests.scim.test_lessons import audited
+
+Verb = Callable[[Client, str, str], Awaitable[Any]]
+MEMBERS = {"op": "add", "path": "members"}
+VERBS: dict[str, Verb] = {
+    "POST": lambda idp, user, group: idp.post("/Users", {"userName": "late"}),
+    "PUT": lambda idp, user, group: idp.put(f"/Users/{user}", {"userName": "ann", "title": "CTO"}),
+    "PATCH": lambda idp, user, group: idp.patch(
+        f"/Users/{user}", {"op": "add", "path": "title", "value": "CTO"}
+    ),
+    "DELETE": lambda idp, user, group: idp.delete(f"/Users/{user}"),
+    "POST of a group": lambda idp, user, group: idp.post("/Groups", {"displayName": "Late"}),
+    "PATCH of a group": lambda idp, user, group: idp.patch(
+        f"/Groups/{group}", {**MEMBERS, "value": [{"value": user}]}
+    ),
+    "DELETE of a group": lambda idp, user, group: idp.delete(f"/Groups/{group}"),
+}
+
+
+class Before:
+    """Has something happen between a request's proof and its first transaction, whichever process does it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.happens: Callable[[], Awaitable[Any]] | None = None
+        run = Door.run
+
+        async def later(door: Door, *args: Any, **more: Any) -> Any:
+            happens, self.happens = self.happens, None
+            if happens is not None:
+                await happens()
+            return await run(door, *args, **more)
+
+        monkeypatch.setattr(Door, "run", later)
+
+
+@pytest.fixture
+def before(monkeypatch: pytest.MonkeyPatch) -> Before:
+    return Before(monkeypatch)
+
+
+async def everything(scimd: Installation) -> list[int]:
+    counted = (t.people, t.assertions, t.groups, t.group_members)
+    return await scimd.door.read(
+        lambda conn: [conn.execute(select(func.count()).select_from(each)).scalar_one() for each in counted]
+    )
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_a_token_revoked_before_the_work_is_done_writes_nothing(
+    scimd: Installation, before: Before, verb: str
+) -> None:
+    org = await scimd.organization("acme")
+    idp = await scimd.client(org)
+    user, group = (await idp.user("ann"))["id"], (await idp.group("Ops"))["id"]
+    there, ctx = await everything(scimd), scimd.context(org)
+    (listed,) = await tokens.list_tokens(scimd.door, org.id)
+    before.happens = lambda: tokens.revoke(scimd.door, ctx, listed.id)
+    reply = await VERBS[verb](idp, user, group)
+    assert (reply.status, reply.json["detail"]) == (401, "This token is unknown, expired or revoked.")
+    assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+    assert await everything(scimd) == there
+    assert await audited(scimd, reply) == []
+
+
+async def test_a_source_paused_before_the_work_is_done_is_sent_nothing(
+    scimd: Installation, before: Before
+) -> None:
+    org = await scimd.organization("acme")
+    idp = await scimd.client(org)
+    before.happens = lambda: source_states.pause(scimd.door, scimd.context(org), idp.source_id)
+    assert (await idp.post("/Users", {"userName": "late"})).status == 401
+    assert await everything(scimd) == [0, 0, 0, 0]
+
+
+async def test_a_client_revoked_before_the_work_is_done_writes_nothing(
+    scimd: Installation, before: Before
+) -> None:
+    org = await scimd.organization("acme")
+    idp, ctx = await scimd.client(org), scimd.context(org)
+    made = await oauth.create_client(scimd.door, ctx, idp.source_id, "Okta")
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": made.client_id,
+        "client_secret": made.secret,
+    }
+    async with scimd.http.post(f"{scimd.url}/oauth/token", data=form) as answer:
+        by = replace(idp, token=(await answer.json())["access_token"])
+    before.happens = lambda: oauth.revoke_client(scimd.door, ctx, made.client_id)
+    assert (await by.post("/Users", {"userName": "late"})).status == 401
+    assert await everything(scimd) == [0, 0, 0, 0]
+    assert (await idp.post("/Users", {"userName": "ann"})).status == 201
+
+
+async def test_a_token_that_lives_works_on_whatever_was_decided_meanwhile(
+    scimd: Installation, before: Before
+) -> None:
+    org = await scimd.organization("acme")
+    idp = await scimd.client(org)
+    before.happens = lambda: tokens.create(scimd.door, scimd.context(org), idp.source_id, "another")
+    assert (await idp.post("/Users", {"userName": "ann"})).status == 201
+    assert before.happens is None
+
+
+async def test_of_calls_that_come_together_each_is_refused(scimd: Installation, before: Before) -> None:
+    org = await scimd.organization("acme")
+    idp = await scimd.client(org)
+    (listed,) = await tokens.list_tokens(scimd.door, org.id)
+    before.happens = lambda: tokens.revoke(scimd.door, scimd.context(org), listed.id)
+    replies = await asyncio.gather(*(idp.post("/Users", {"userName": f"p{n}"}) for n in range(8)))
+    assert {reply.status for reply in replies} == {401}
+    assert await everything(scimd) == [0, 0, 0, 0]
+
+
+async def test_a_bulk_ends_where_its_token_does(scimd: Installation, before: Before) -> None:
+    """What was done before is done; the operations that follow are refused one by one."""
+    org = await scimd.organization("acme")
+    idp = await scimd.client(org)
+    (listed,) = await tokens.list_tokens(scimd.door, org.id)
+    operations = [
+        {"method": "POST", "path": "/Users", "bulkId": f"b{n}", "data": {"userName": f"p{n}"}}
+        for n in range(3)
+    ]
+
+    async def armed() -> None:
+        before.happens = lambda: tokens.revoke(scimd.door, scimd.context(org), listed.id)
+
+    before.happens = armed
+    body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations}
+    reply = await idp.post("/Bulk", body)
+    assert [each["status"] for each in reply.json["Operations"]] == ["201", "401", "401"]
