@@ -33,7 +33,7 @@ from scimd.core.resource import StoredUser, pack
 from scimd.core.sync.match import may_link
 from scimd.db.among import among, unindexed
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, grants, people
+from scimd.db.tables import LOCAL, assertions, grants, people
 from scimd.org import candidates
 from scimd.org.rulebook import RuleBook
 
@@ -131,7 +131,7 @@ def _all_of(book: RuleBook) -> ColumnElement[bool]:
     )
     return and_(
         _p.org_id == book.org_id,
-        _LOCAL,
+        LOCAL,
         or_(
             *(_p.sign_in_key.endswith(f"@{each}", autoescape=True) for each in sorted(book.verified_domains))
         ),
@@ -141,10 +141,9 @@ def _all_of(book: RuleBook) -> ColumnElement[bool]:
     )
 
 
-_LOCAL = and_(_p.owner_source_id.is_(None), _p.sign_in_key.is_not(None), _p.deleted_at.is_(None))
 _ONE_MORE = Prepared(
     select(_p.id)
-    .where(_p.org_id == bindparam("org_id"), _LOCAL)
+    .where(_p.org_id == bindparam("org_id"), LOCAL)
     .order_by(_p.created_at, _p.id)
     .limit(1)
     .offset(bindparam("few", type_=Integer))

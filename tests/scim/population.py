@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, create_engine, insert
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER, columns_of, fold_document
 from scimd.core.people import fold, keys_of
@@ -21,6 +23,7 @@ from scimd.core.resource import (
     render_user,
 )
 from scimd.db import tables
+from scimd.db.engine import parse
 
 BASE = "https://scimd.example.com/scim/v2"
 ORG, SOURCE = "org-1", "source-1"
@@ -105,6 +108,19 @@ MEMBERS: dict[str, list[tuple[str, str | None, str | None]]] = {
 
 def moment_of(key: str) -> datetime:
     return START + timedelta(days=int(key[1:]), microseconds=int(key[1:]) * 1001)
+
+
+@contextmanager
+def filled(url: str, fill: Callable[[Connection], None]) -> Iterator[Connection]:
+    """A connection to the database at ``url``, once ``fill`` has put something into it."""
+    engine = create_engine(parse(url))
+    try:
+        with engine.connect() as conn:
+            fill(conn)
+            conn.commit()
+            yield conn
+    finally:
+        engine.dispose()
 
 
 def fill(conn: Connection) -> None:

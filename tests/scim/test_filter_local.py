@@ -10,21 +10,20 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import Connection, create_engine, insert, select
+from sqlalchemy import Connection, insert, select
 
 from scimd.core.attributes import ENTERPRISE_URN, USER
 from scimd.core.people import fold
 from scimd.core.resource import StoredUser, render_user
 from scimd.db import tables
 from scimd.db.engine import Database
-from scimd.db.engine import parse as parse_url
 from scimd.org import linkable
 from scimd.org.linkable import Local
 from scimd.scim.filter_local import bounds
 from scimd.scim.filter_sql import condition
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
-from tests.scim.population import BASE, EVERYTHING, START
+from tests.scim.population import BASE, EVERYTHING, START, filled
 from tests.scim.test_filter_sql import _filters, outcome
 
 T = TypeVar("T")
@@ -57,14 +56,8 @@ PROFILES: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.fixture
 def conn(database_url: str) -> Iterator[Connection]:
-    engine = create_engine(parse_url(database_url))
-    try:
-        with engine.connect() as conn:
-            fill(conn)
-            conn.commit()
-            yield conn
-    finally:
-        engine.dispose()
+    with filled(database_url, fill) as conn:
+        yield conn
 
 
 def fill(conn: Connection) -> None:

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, create_engine, select, union
+from sqlalchemy import Connection, select, union
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
-from scimd.db.engine import parse as parse_url
 from scimd.db.tables import assertions
 from scimd.scim import filter_values
 from scimd.scim.errors import ScimError
@@ -19,19 +18,13 @@ from scimd.scim.filter_sql import by_index, condition, sort
 from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator, parse
 from scimd.scim.listing import looked_up
-from tests.scim.population import BASE, ORG, SOURCE, fill, resources
+from tests.scim.population import BASE, ORG, SOURCE, fill, filled, resources
 
 
 @pytest.fixture
 def conn(database_url: str) -> Iterator[Connection]:
-    engine = create_engine(parse_url(database_url))
-    try:
-        with engine.connect() as conn:
-            fill(conn)
-            conn.commit()
-            yield conn
-    finally:
-        engine.dispose()
+    with filled(database_url, fill) as conn:
+        yield conn
 
 
 def scope(conn: Connection, kind: ResourceKind) -> Scope:

@@ -15,7 +15,16 @@ from scimd.db.tables.group import group_effects, group_members, groups, value_ef
 from scimd.db.tables.invitation import invitations
 from scimd.db.tables.organization import domains, organizations, partner_queues
 from scimd.db.tables.outbox import deliveries, notifications
-from scimd.db.tables.person import NOT_IN_YET, gates, grants, merged_people, people, pictures, status_spans
+from scimd.db.tables.person import (
+    LOCAL,
+    NOT_IN_YET,
+    gates,
+    grants,
+    merged_people,
+    people,
+    pictures,
+    status_spans,
+)
 from scimd.db.tables.pool import pools, slots
 from scimd.db.tables.request import idempotency_keys, scim_requests
 from scimd.db.tables.seat import seat_days, seat_pools, waiting
@@ -34,6 +43,7 @@ from scimd.db.tables.token import access_tokens, api_tokens, jwt_issuers, oauth_
 from scimd.db.tables.work import decisions, leases, unsettled
 
 __all__ = [
+    "LOCAL",
     "NOT_IN_YET",
     "access_tokens",
     "api_tokens",

@@ -48,11 +48,9 @@ people = Table(
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
     Index("ix_people_status", "org_id", "status"),
 )
-_LOCAL = (
-    people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
-)
 # Those whom a source may link: few beside those who are asserted, and never there while they are made.
-columns.partial_index("ix_people_local", people.c.org_id, people.c.created_at, people.c.id, where=_LOCAL)
+LOCAL = people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
+columns.partial_index("ix_people_local", people.c.org_id, people.c.created_at, people.c.id, where=LOCAL)
 # Unique among the living (V6).
 columns.partial_index(
     "uq_people_local_user_name",
