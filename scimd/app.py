@@ -1,8 +1,7 @@
 """The composition root: the one place where the parts are put together.
 
-``opened(config)`` gives a door for as long as it is needed; ``serve`` holds the port and owns the other
-processes; ``answer`` is one who answers HTTP; ``work`` is the worker: the scheduler, the sync, the relay,
-settling.
+``serve`` holds the port and owns the other processes; ``answer`` is one who answers HTTP; ``work`` is the
+worker: the scheduler, the sync, the relay, settling.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,13 +24,12 @@ from scimd.config import Config, ConfigError
 from scimd.config import load as load_config
 from scimd.core.errors import Refusal
 from scimd.db import migrate
-from scimd.db.engine import Database, Tuning, render_ahead
-from scimd.org import audit, declared_organizations, organizations, promotion, scribes, settle
-from scimd.org.secrets import Keyring, load_or_make_key_file
-from scimd.org.tx import Door, DoorSettings
+from scimd.db.engine import render_ahead
+from scimd.opening import migrate_schema, opened, prove
+from scimd.org import declared_organizations, organizations, scribes
+from scimd.org.tx import Door
 from scimd.processes import calls, children, connections, family, memory
 from scimd.processes.family import Ends, Forked
-from scimd.sync import registry
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -45,9 +42,8 @@ WORK_BESIDE_SERVER = "--work-beside-server"
 ANSWER_BESIDE_SERVER = "--answer-beside-server"
 #: Python's default lets a busy thread keep the interpreter for 5 ms at a time; see docs/decisions/0004.
 _SWITCH_S = 0.0005
-#: Of SQLite's pages, for reads and for writes. One who answers for others writes little itself; the
-#: worker writes in batches, of people who lie side by side, and nobody waits for what it reads.
-_CACHES_KIB = Tuning().cache_kib, Tuning().write_cache_kib
+#: As ``opening.CACHES_KIB``. One who answers for others writes little itself; the worker writes in batches,
+#: of people who lie side by side, and nobody waits for what it reads.
 _ANSWERERS_CACHES_KIB = 6144, 1536
 _WORKERS_CACHES_KIB = 2048, 2048
 #: Loaded before the fork: the edges, the jobs, and what of libraries is only loaded when first used.
@@ -62,10 +58,6 @@ _AHEAD = (
     "encodings.unicode_escape",
     "uvloop",  # not for every platform
 )
-_KEY_IS_MISSING = (
-    "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
-    '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
-)
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -75,110 +67,6 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     except ImportError:
         return asyncio.run(main)
     return uvloop.run(main)
-
-
-def keyring(config: Config, *, make: bool) -> Keyring:
-    """The keys behind links and cookies.
-
-    On SQLite without ``secrets.key`` they live in ``<database>.key``, which is made (mode 0600) when
-    ``make``. On PostgreSQL several processes share them, so they must be given: ConfigError.
-    """
-    if config.secrets.key:
-        try:
-            return Keyring([secret.reveal().encode() for secret in config.secrets.key])
-        except ValueError as exc:
-            raise ConfigError([f"secrets.key: {exc}"]) from exc
-    if config.database.url.startswith("sqlite"):
-        path = Path(config.database.url.removeprefix("sqlite:///") + ".key")
-        return Keyring([load_or_make_key_file(path, make=make)])
-    raise ConfigError([_KEY_IS_MISSING])
-
-
-def door_settings(config: Config) -> DoorSettings:
-    inv, sign_in = config.invitations, config.sign_in
-    return DoorSettings(
-        invitation_valid_s=inv.valid_for.total_seconds(),
-        set_password_valid_s=inv.set_password_valid_for.total_seconds(),
-        mail_delay_s=inv.mail_delay.total_seconds(),
-        mail_delay_at_most_s=inv.mail_delay_at_most.total_seconds(),
-        invitations_per_actor=inv.per_actor,
-        invitations_per_organization=inv.per_organization,
-        session_idle_s=sign_in.session_idle.total_seconds(),
-        session_absolute_s=sign_in.session_absolute.total_seconds(),
-        sign_in_attempts=sign_in.attempts,
-        second_factor=sign_in.second_factor,
-    )
-
-
-@asynccontextmanager
-async def opened(
-    config: Config, *, make_key: bool = False, caches_kib: tuple[int, int] = _CACHES_KIB
-) -> AsyncIterator[Door]:
-    """A door on the configured database; the schema must be there. Closes the database at the end.
-
-    ``caches_kib``: of SQLite, for reads and for writes; see ``Tuning``.
-    """
-    try:
-        db = Database.open(
-            config.database.url,
-            Tuning(
-                pool_size=config.database.pool_size,
-                timeout_s=config.database.timeout.total_seconds(),
-                writer_queue=config.database.writer_queue,
-                cache_kib=caches_kib[0],
-                write_cache_kib=caches_kib[1],
-            ),
-        )
-    except ValueError as exc:
-        raise ConfigError([f"database.url: {exc}"]) from exc
-    try:
-        yield Door(
-            db,
-            keyring(config, make=make_key),
-            door_settings(config),
-            settle=settle.settle,
-            write_events=audit.write_events,
-            promote=promotion.promote,
-        )
-    finally:
-        await db.aclose()
-
-
-def migrate_schema(config: Config) -> str:
-    """Bring the schema up to this version; gives the revision."""
-    try:
-        migrate.upgrade(config.database.url)
-        return migrate.current(config.database.url) or ""
-    except (migrate.SchemaTooNew, ValueError) as exc:
-        raise ConfigError([f"database.url: {exc}"]) from exc
-
-
-def require_schema(config: Config) -> None:
-    """Make the schema in an empty database; refuse an older or a newer one with the way out."""
-    try:
-        state = migrate.check(config.database.url)
-    except ValueError as exc:
-        raise ConfigError([f"database.url: {exc}"]) from exc
-    if state == "behind":
-        raise ConfigError(["database.url: the schema is older than this scimd. Run: scimd migrate"])
-    if state != "current":  # empty, or newer, which upgrade says in words
-        migrate_schema(config)
-
-
-def prove(config: Config) -> None:
-    """Whatever can be wrong with the config is found here, before a port is bound.
-
-    Raises ConfigError: each source's settings are parsed by its connector, its mapping compiled and
-    its mapping tests run.
-    """
-    faults = [
-        f"organization {organization.name}, source {source.name}: {fault}"
-        for organization in config.organization
-        for source in organization.source
-        for fault in registry.faults_of(source)
-    ]
-    if faults:
-        raise ConfigError(faults)
 
 
 def make_app(
@@ -284,7 +172,11 @@ async def serve(
     if forked is None:  # else it is done
         prove(config)
         migrate_schema(config)
-    async with opened(config, make_key=True) as door, contextlib.AsyncExitStack() as stack:
+    answered_beside = forked is not None and bool(forked.answerers)
+    async with (
+        opened(config, make_key=True, only_writes=answered_beside) as door,
+        contextlib.AsyncExitStack() as stack,
+    ):
         await organizations.ensure_system(door)
         for declared in await declared_organizations.declare(door, config.organization):
             if declared.held:

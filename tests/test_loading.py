@@ -18,14 +18,14 @@ _SELDOM = {"alembic", "cel_expr_python", "dns", "psycopg", "rich", "segno", "typ
 _LOADED = """
 import asyncio, json, sys
 import scimd.__main__
-from scimd import app, config
+from scimd import app, config, opening
 
 loaded = config.load(None)
 app.load_ahead(loaded)
 ahead = set(sys.modules)
 
 async def started():
-    async with app.opened(loaded, make_key=True) as door:
+    async with opening.opened(loaded, make_key=True) as door:
         app.make_app(loaded, door)
 
 app.run(started())

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from scimd import app as composition
 from scimd import config as configuration
+from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
 from scimd.core.errors import NotFound, Refusal
@@ -57,9 +57,9 @@ def check(
 async def _check(
     config: Config, only: str | None, standing: bool, passed: list[str], faults: list[str]
 ) -> None:
-    composition.prove(config)
-    composition.require_schema(config)
-    async with composition.opened(config, make_key=True) as door:
+    opening.prove(config)
+    opening.require_schema(config)
+    async with opening.opened(config, make_key=True) as door:
         await door.db.ping()
         passed.append(f"database: {door.db.dialect}, schema current")
         if standing:

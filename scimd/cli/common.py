@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scimd import app, config, log
+from scimd import config, log, opening
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
@@ -62,13 +62,13 @@ def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) 
     loaded: config.Config
 
     async def inner() -> T:
-        async with app.opened(loaded, make_key=True) as door:
+        async with opening.opened(loaded, make_key=True) as door:
             return await work(door, loaded)
 
     def whole() -> T:
         nonlocal loaded
         loaded = load(path)
-        app.require_schema(loaded)
+        opening.require_schema(loaded)
         return asyncio.run(inner())
 
     return guarded(whole)
@@ -226,7 +226,7 @@ async def organization_for_push(
             {each.name for each in await sources.list_sources(door, known[name].id)} if name in known else ()
         )
         if name not in known or source in {each.name for each in declared[name].source}.difference(there):
-            app.prove(loaded)
+            opening.prove(loaded)
             await declared_organizations.declare(door, [declared[name]])
     return await organization(door, slug)
 

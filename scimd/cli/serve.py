@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from scimd import app as composition
+from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, guarded, load, said
 from scimd.config import find
 
@@ -40,5 +41,5 @@ def worker(config: ConfigOption = None) -> None:
 def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:
     """Bring the database's schema up to this version. `serve` does it too."""
 
-    revision = guarded(lambda: composition.migrate_schema(load(config)))
+    revision = guarded(lambda: opening.migrate_schema(load(config)))
     said({"revision": revision}, f"The schema is at revision {revision}.", json=json)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scimd import app as composition
+from scimd import opening
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -118,7 +118,7 @@ async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
         ]
         if not declared:
             raise
-        composition.prove(config)
+        opening.prove(config)
         await declared_organizations.declare(door, declared)
         return await sources.resolve(door, name)
 

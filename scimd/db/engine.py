@@ -63,9 +63,15 @@ class Database:
     def dialect(self) -> Literal["sqlite", "postgresql"]:
         return self._doors.dialect
 
-    async def write(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
-        """Run the body in one transaction, and give its value back once that is durable."""
-        return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=True))  # type: ignore[no-any-return]
+    async def write(
+        self, body: Callable[[Connection], T], *, timeout_s: float | None = None, short: bool = False
+    ) -> T:
+        """Run the body in one transaction, and give its value back once that is durable.
+
+        ``short``: it is done in some milliseconds, whatever it is about; see ``Tuning.on_loop``.
+        """
+        job = Job.of(body, self._limit(timeout_s), writing=True, short=short)
+        return await self._doors.run(job)  # type: ignore[no-any-return]
 
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run the body on one snapshot of what was committed. It never waits for a writer."""
@@ -113,7 +119,8 @@ class SqliteDoors:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         path = sqlite_path(url)
         self.eye = sqlite.Glance(path, tuning)
-        self._writer = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
+        writers = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
+        self._writer = OnLoop(writers, sqlite.Writer(path, tuning)) if tuning.on_loop else writers
         self._readers = Crew(
             "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)
         )
@@ -126,6 +133,40 @@ class SqliteDoors:
         await self._writer.aclose()
         await self._readers.aclose()
         self.eye.close()
+
+
+class OnLoop:
+    """A writer on the event loop's own thread, for a process that does little but write.
+
+    Two threads hand Python's lock to and fro at every statement, and each handing over wakes somebody up.
+    What is not short, or would have to wait for another process, is the crew's, and whatever comes before
+    the crew is done: the loop never waits, and nobody overtakes for long.
+    """
+
+    def __init__(self, crew: Crew, writer: sqlite.Writer) -> None:
+        self._crew = crew
+        self._writer = writer
+        self._nobody = work.Inbox(0)
+        self._handed_over = 0
+
+    @property
+    def closed(self) -> bool:
+        return self._crew.closed
+
+    def submit(self, job: Job) -> None:
+        here = job.short and self._handed_over == 0 and not self.closed
+        if here and self._writer.take_at_once(job, self._nobody):
+            return
+        self._crew.submit(job)
+        self._handed_over += 1
+        job.after = self._done
+
+    def _done(self, job: Job) -> None:
+        self._handed_over -= 1
+
+    async def aclose(self) -> None:
+        await self._crew.aclose()
+        self._writer.close()
 
 
 def render_ahead(url: str) -> None:

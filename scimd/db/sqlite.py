@@ -61,30 +61,30 @@ class Handle:
                 keep_on(self._conn)
         return self._conn
 
-    def begin(self, how: str) -> Connection:
+    def begin(self, how: str, *, wait: bool = True) -> Connection:
         """A connection inside a new transaction. Raises sqlite3.Error with nothing begun."""
         conn = self.connection()
         if how == "BEGIN":
             self.sql(how)
         else:
-            self._wait_for_turn(how)
+            self._wait_for_turn(how, self._busy_timeout_s if wait else 0.0)
         # As a context manager it refuses statements after a body's own commit or rollback.
         self._notion.enter_context(conn.begin())
         return conn
 
-    def _wait_for_turn(self, how: str) -> None:
+    def _wait_for_turn(self, how: str, patience_s: float) -> None:
         """Ask every millisecond, while another process writes.
 
         SQLite's own waiting sleeps longer each time, up to 100 ms: whoever waits for a process that
         writes batch after batch would miss the moments between them.
         """
-        patience = time.monotonic() + self._busy_timeout_s
+        until = time.monotonic() + patience_s
         while True:
             try:
                 self.sql(how)
                 return
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                if not _is_busy(exc) or time.monotonic() >= until:
                     raise
             time.sleep(_ASK_AGAIN_S)
 
@@ -166,7 +166,7 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
         try:
             raw.execute("PRAGMA journal_mode=WAL")
         except sqlite3.OperationalError as exc:
-            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+            if not _is_busy(exc) or time.monotonic() > patience:
                 raise
             time.sleep(0.01)
     raw.execute("PRAGMA synchronous=FULL")
@@ -179,6 +179,10 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
         # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
         # would be written and synced again and again. See Carrier.
         raw.execute("PRAGMA wal_autocheckpoint=16384")
+
+
+def _is_busy(exc: sqlite3.Error) -> bool:
+    return exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class Carrier:
@@ -237,6 +241,19 @@ class Writer:
         except Exception as exc:
             self._fail_all_waiting(job, inbox, exc)
             return
+        self._take(conn, job, inbox)
+
+    def take_at_once(self, job: Job, inbox: Inbox) -> bool:
+        """As ``take``; False, with nothing done, where it would have to wait, or cannot begin."""
+        try:
+            conn = self._handle.begin("BEGIN IMMEDIATE", wait=False)
+        except Exception as exc:
+            self._abandon(exc)
+            return False
+        self._take(conn, job, inbox)
+        return True
+
+    def _take(self, conn: Connection, job: Job, inbox: Inbox) -> None:
         begun: list[Job] = []
         try:
             self._run_what_waits(conn, job, inbox, begun)

@@ -29,6 +29,7 @@ class Tuning:
     # SQLite: pages that the connection for glances keeps, readers an eighth; and the writer.
     cache_kib: int = 6144
     write_cache_kib: int = 6144
+    on_loop: bool = False  # SQLite: short bodies write on the event loop's thread; see engine.OnLoop
     pool_size: int = 8  # PostgreSQL: connections, each with its thread
     timeout_s: float = 10.0  # from the call to the answer, unless the call says otherwise
     busy_timeout_s: float = 5.0  # SQLite: wait for another process's write
@@ -50,6 +51,7 @@ class Job:
     future: asyncio.Future[Any]
     timeout_s: float
     writing: bool
+    short: bool = False
     deadline: float = 0.0  # on time.monotonic
     result: Any = None
     error: BaseException | None = None
@@ -61,9 +63,12 @@ class Job:
     _given_up: bool = False
 
     @classmethod
-    def of(cls, body: Callable[[Connection], Any], timeout_s: float, *, writing: bool) -> Job:
+    def of(
+        cls, body: Callable[[Connection], Any], timeout_s: float, *, writing: bool, short: bool = False
+    ) -> Job:
         loop = asyncio.get_running_loop()
-        return cls(body, loop, loop.create_future(), timeout_s, writing, time.monotonic() + timeout_s)
+        deadline = time.monotonic() + timeout_s
+        return cls(body, loop, loop.create_future(), timeout_s, writing, short, deadline)
 
     @property
     def late(self) -> bool:
@@ -132,12 +137,18 @@ def _cut(fileno: int) -> None:
 
 
 def answer(jobs: Iterable[Job]) -> None:
-    """Resolve the futures on their loops; one wake-up for each loop."""
+    """Resolve the futures on their loops; one wake-up for each other loop than the one that runs here."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
     by_loop: dict[asyncio.AbstractEventLoop, list[Job]] = {}
     for job in jobs:
         by_loop.setdefault(job.loop, []).append(job)
     for loop, its_jobs in by_loop.items():
-        if not loop.is_closed():  # else nobody is left who could be told
+        if loop is here:
+            _resolve(its_jobs)
+        elif not loop.is_closed():  # else nobody is left who could be told
             loop.call_soon_threadsafe(_resolve, its_jobs)
 
 
@@ -161,6 +172,10 @@ class Inbox:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def put(self, job: Job) -> None:
         with self._lock:
@@ -238,6 +253,10 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._turn = threading.Lock()
+
+    @property
+    def closed(self) -> bool:
+        return self._inbox.closed
 
     def submit(self, job: Job) -> None:
         self._inbox.put(job)

@@ -42,6 +42,7 @@ class _Rehearsal(Door):
         *,
         then: Callable[[Tx, T], T] | None = None,
         timeout_s: float | None = None,
+        short: bool = False,
     ) -> T:
         given: list[T] = []
 
@@ -52,7 +53,7 @@ class _Rehearsal(Door):
 
         try:
             # An Idempotency-Key is for what is done.
-            await super().run(replace(ctx, once=None), body, then=settled, timeout_s=timeout_s)
+            await super().run(replace(ctx, once=None), body, then=settled, timeout_s=timeout_s, short=short)
         except _RolledBack:
             return given[-1]  # a body may be run again
         raise AssertionError("a rehearsal is always rolled back")

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
-from scimd.org.lines import Line, Waiter
+from scimd.org.lines import AT_ONCE, Line, Waiter
 from scimd.org.tx import Context, Door, NotTogether, Tx
 
 logger = log.get(__name__)
@@ -53,7 +53,7 @@ class Kind(Generic[W, R]):
         ``claims``: what no other call of the same transaction may be about.
         """
         if ctx.once is not None:  # it takes its key in a transaction of its own
-            return _given(await self._once(door, [ctx], [wish]))
+            return _given(await self._once(door, [(ctx, wish)], weight))
         if door.elsewhere is not None:
             return cast("R", await door.elsewhere.join(self.name, ctx, wish, claims, weight))
         return await self.join(door, ctx, wish, claims, weight)
@@ -84,7 +84,8 @@ class Kind(Generic[W, R]):
     async def _together(self, door: Door, batch: Sequence[Waiter[tuple[Context, W], R]]) -> bool:
         """False: nothing was done, and each has to be tried alone."""
         try:
-            done = await self._once(door, [each.wish[0] for each in batch], [each.wish[1] for each in batch])
+            weight = sum(each.weight for each in batch)
+            done = await self._once(door, [each.wish for each in batch], weight)
         except (Overloaded, DatabaseUnavailable, StorageFull) as exc:
             # Nobody would fare better alone; and what may have been committed must not be done again.
             done = [exc for _ in batch]
@@ -98,19 +99,18 @@ class Kind(Generic[W, R]):
         return True
 
     async def _alone(self, door: Door, waiter: Waiter[tuple[Context, W], R]) -> None:
-        ctx, wish = waiter.wish
         try:
-            (outcome,) = await self._once(door, [ctx], [wish])
+            (outcome,) = await self._once(door, [waiter.wish], waiter.weight)
         except Exception as exc:
             outcome = exc
         waiter.tell(outcome)
 
-    async def _once(self, door: Door, calls: Sequence[Context], wishes: Sequence[W]) -> list[Outcome[R]]:
+    async def _once(self, door: Door, calls: Sequence[tuple[Context, W]], weight: int) -> list[Outcome[R]]:
         def body(tx: Tx) -> list[Outcome[R]]:
-            tx.calls = calls
-            return self.body(tx, wishes)
+            tx.calls = [ctx for ctx, _ in calls]
+            return self.body(tx, [wish for _, wish in calls])
 
-        return await door.run(calls[0], body, then=self.then)
+        return await door.run(calls[0][0], body, then=self.then, short=weight <= AT_ONCE)
 
 
 def _given(outcomes: Sequence[Outcome[R]]) -> R:

@@ -345,10 +345,12 @@ class Door:
         *,
         then: Callable[[Tx, T], T] | None = None,
         timeout_s: float | None = None,
+        short: bool = False,
     ) -> T:
         """Run one body in one transaction, settle, write the events, commit.
 
         ``then`` sees what settling made of the body's work, and gives the value that is returned.
+        ``short``: see ``Database.write``.
         Raises whatever refusal the body, settling or the database raises; then nothing was changed.
         """
         now, chance = self.clock(), Chance()
@@ -374,7 +376,7 @@ class Door:
                 raise
             return value
 
-        value = await self.db.write(attempt, timeout_s=timeout_s)
+        value = await self.db.write(attempt, timeout_s=timeout_s, short=short)
         if tx is not None:
             await self._follow_up(tx)
         return value

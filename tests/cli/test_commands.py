@@ -21,7 +21,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from typer.testing import CliRunner
 
 from scimd import app as root
-from scimd import cli
+from scimd import cli, opening
 from scimd import config as configuration
 from tests.support.daemon import KEY
 from tests.support.database import ready
@@ -373,7 +373,7 @@ def test_requests_are_traced_listed_exported_and_replayed(terminal: Terminal, tm
 async def _pushed(file: Path, token: str) -> None:
     """The same user twice, through the server as it is put together."""
     config = configuration.load(file)
-    async with root.opened(config) as door, TestClient(TestServer(root.make_app(config, door))) as client:
+    async with opening.opened(config) as door, TestClient(TestServer(root.make_app(config, door))) as client:
         for _ in range(2):
             headers = {"Authorization": f"Bearer {token}"}
             await client.post("/scim/v2/Users", json={"userName": "anna", "shoeSize": 1}, headers=headers)

@@ -28,7 +28,7 @@ from aiohttp import web
 from typer.testing import CliRunner
 
 from scimd import app as root
-from scimd import cli
+from scimd import cli, opening
 from scimd import config as configuration
 from scimd.http import guard
 from scimd.org import source_upkeep, timekeeping, unsettled
@@ -428,7 +428,7 @@ async def acme(
     )
     config = configuration.load(file)
     url = config.server.public_url
-    async with root.opened(config) as door, aiohttp.ClientSession(timeout=_PATIENCE) as session:
+    async with opening.opened(config) as door, aiohttp.ClientSession(timeout=_PATIENCE) as session:
         runner = web.AppRunner(root.make_app(config, door), access_log=None)
         await runner.setup()
         try:

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 from yarl import URL
 
-from scimd import app
+from scimd import app, opening
 from scimd.cli.common import operator
 from scimd.cli.replay.bundle import Header, Recorded
 from scimd.cli.replay.compare import Then, differences
@@ -132,8 +132,8 @@ async def instance(header: Header) -> AsyncIterator[tuple[str, TokenFor]]:
     """A scimd of its own on loopback, on a database that is gone afterwards: its address, its tokens."""
     with tempfile.TemporaryDirectory(prefix="scimd-replay-") as folder:
         config = _config(header, Path(folder))
-        app.migrate_schema(config)
-        async with app.opened(config, make_key=True) as door:
+        opening.migrate_schema(config)
+        async with opening.opened(config, make_key=True) as door:
             context, source_id = await _organization(door, header)
             runner = http_app.Runner(app.make_app(config, door))
             await runner.setup()
