@@ -418,7 +418,7 @@ async def acme(
     """The installation, with one organization ``acme`` of 50 seats and its Account Admin."""
     _quiet(monkeypatch)
     clock = Clock()
-    monkeypatch.setattr(root, "Door", functools.partial(Door, clock=clock))
+    monkeypatch.setattr(opening, "Door", functools.partial(Door, clock=clock))
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
     file = tmp_path / "scimd.toml"
