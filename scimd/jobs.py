@@ -64,6 +64,7 @@ _PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
 _NOTIFY_S = 60.0
+_NEW_TABLES_S = 2.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -103,6 +104,7 @@ class Jobs:
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
             (_NOTIFY_S, "notify", self._notify),
+            (_NEW_TABLES_S, "look_at_new_tables", self._look_at_new_tables),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -274,6 +276,10 @@ class Jobs:
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)
+
+    async def _look_at_new_tables(self) -> None:
+        if self._door.db.dialect == "postgresql":
+            await time_jobs.look_at_new_tables(self._door)
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door)

@@ -109,18 +109,18 @@ def revision(number: str, message: str) -> Path:
         raise RuntimeError("one version file was expected")
     path = Path(script.path)
     with path.open("a") as file:
-        file.writelines(_trigger_lines(table for name, table in metadata.tables.items() if name not in there))
+        file.writelines(_more_lines(table for name, table in metadata.tables.items() if name not in there))
     return path
 
 
-def triggers(table: Table) -> list[DDL]:
-    """The statements that ``tables/`` hangs on the creation of a table: alembic does not see them."""
+def more_ddl(table: Table) -> list[DDL]:
+    """What ``tables/`` hangs on the creation of a table, triggers mostly: alembic does not see it."""
     return [ddl for ddl in table.dispatch.after_create if isinstance(ddl, DDL)]
 
 
-def _trigger_lines(new: Iterable[Table]) -> Iterator[str]:
+def _more_lines(new: Iterable[Table]) -> Iterator[str]:
     for table in new:
-        for ddl in triggers(table):
+        for ddl in more_ddl(table):
             # Not op.execute: that reads a colon as the start of a parameter.
             statement = ddl.statement if "\n" in ddl.statement else textwrap.fill(ddl.statement, 96)
             only = ddl._ddl_if.dialect if ddl._ddl_if else None  # there is no public way to ask

@@ -31,6 +31,10 @@ _LIMITS = Query(
     "set_config('idle_in_transaction_session_timeout', $2, true)",
     (False, False),
 )
+#: What writes looks by keys, for which one plan is as good as another made anew each time.
+_WRITE_LIMITS = Query(
+    f"{_LIMITS.text}, set_config('plan_cache_mode', 'force_generic_plan', true)", (False, False)
+)
 
 
 class Wired(psycopg.Connection[Any]):
@@ -156,7 +160,8 @@ class Hand:
         limit_ms = max(1, int((job.deadline - time.monotonic()) * 1000))
         begin = _BEGIN_WRITE if job.writing else BEGIN_SNAPSHOT
         self._raw.writing = job.writing
-        self._raw.wire.begin((begin, ()), (_LIMITS, (str(limit_ms), str(limit_ms + 1000))))
+        limits = _WRITE_LIMITS if job.writing else _LIMITS
+        self._raw.wire.begin((begin, ()), (limits, (str(limit_ms), str(limit_ms + 1000))))
 
     def _must_be_sound(self) -> None:
         # COMMIT after a failed statement would roll back, and the server calls that a success.

@@ -90,8 +90,15 @@ def of_people(
     conn: Connection, org_id: OrgId, source_id: SourceId, person_ids: Collection[PersonId]
 ) -> dict[PersonId, Row[Any]]:
     """The source's own assertions of these people, as ``near`` gives them."""
-    rows = _BY_PERSON.all(conn, {"org_id": org_id, "source_id": source_id, "keys": person_ids})
-    return {PersonId(row.person_id): row for row in rows}
+    statement, of_all = asked_of_people(org_id, source_id, person_ids)
+    return {PersonId(row.person_id): row for row in statement.all(conn, of_all)}
+
+
+def asked_of_people(
+    org_id: OrgId, source_id: SourceId, person_ids: Collection[PersonId]
+) -> tuple[Prepared, Mapping[str, Any]]:
+    """What ``of_people`` asks; see ``prepared.ahead``."""
+    return _BY_PERSON, {"org_id": org_id, "source_id": source_id, "keys": person_ids}
 
 
 def near(

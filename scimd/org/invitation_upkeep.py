@@ -153,7 +153,7 @@ def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
     if not rows:
         return
     people = [row.person_id for row in rows]
-    _CANCEL.run(tx.conn, {"_org_id": tx.org_id, "_people": people, "_now": tx.now})
+    _CANCEL.post(tx.conn, {"_org_id": tx.org_id, "_people": people, "_now": tx.now})
     cancel_mails(tx, people)
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
@@ -162,7 +162,7 @@ def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
 
 def cancel_mails(tx: Tx, people: Sequence[PersonId]) -> None:
     """Owe these people no mail of an invitation any more."""
-    _CANCEL_MAILS.run(tx.conn, {"_org_id": tx.org_id, "_people": people})
+    _CANCEL_MAILS.post(tx.conn, {"_org_id": tx.org_id, "_people": people})
 
 
 # One that was tried already waits by its own back-off.

@@ -95,13 +95,13 @@ def _write(tx: Tx, source: SourceBook, going: Sequence[DropUser]) -> None:
     for deleted in (True, False):
         ids = [drop.person_id for drop in going if drop.deleted is deleted]
         if ids:
-            _GO.run(tx.conn, {**of_source, "_deleted": deleted, "keys": ids})
+            _GO.post(tx.conn, {**of_source, "_deleted": deleted, "keys": ids})
 
 
 def bury(tx: Tx, rows: Sequence[Row[Any]]) -> None:
     """Hide these people; their addresses are free for others. Undone by ``returning.restore``."""
     if rows:
-        _BURY.run(tx.conn, {"_org_id": tx.org_id, "keys": [row.id for row in rows], "_now": tx.now})
+        _BURY.post(tx.conn, {"_org_id": tx.org_id, "keys": [row.id for row in rows], "_now": tx.now})
         profiles.release_addresses(tx, [row.sign_in_key for row in rows if row.sign_in_key])
 
 

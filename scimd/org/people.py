@@ -14,7 +14,7 @@ from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of
-from scimd.db.prepared import Locking
+from scimd.db.prepared import Locking, ahead
 from scimd.db.tables import people
 from scimd.org import candidates, linkable, merged, reads
 from scimd.org.incoming import Asserted, AssertUser
@@ -171,8 +171,11 @@ _LOCK = Locking(
 
 def _lock_all(tx: Tx, person_ids: Sequence[PersonId]) -> dict[PersonId, Row[Any]]:
     """What this source asserts, or asserted, of them, under their locks."""
+    source_id = reads.source_of(tx.ctx)
     _LOCK.wait(tx.conn, {"org_id": tx.org_id, "keys": person_ids})
-    return candidates.of_people(tx.conn, tx.org_id, reads.source_of(tx.ctx), person_ids)
+    asked = candidates.asked_of_people(tx.org_id, source_id, person_ids)
+    ahead(tx.conn, asked, tx.books.asked_of(tx.org_id))
+    return candidates.of_people(tx.conn, tx.org_id, source_id, person_ids)
 
 
 def _present(

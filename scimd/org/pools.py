@@ -168,7 +168,7 @@ def _longest_waiting(tx: Tx, thing: Thing, free: int | None) -> list[Waiter]:
 def _count(tx: Tx, thing: Thing, pool: Pool, more: int) -> None:
     if more:
         kind, target = thing
-        _USED.run(
+        _USED.post(
             tx.beside, {"_org_id": tx.org_id, "_kind": kind, "_target": target, "_used": pool.used + more}
         )
 

@@ -307,7 +307,7 @@ def _lift_reinstatements(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> No
     # Who was active before had it lifted by the push that made them so.
     ids = [row.id for row in rows if not (row.was_live and row.old and row.old.active)]
     if ids:
-        _LIFT.run(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "keys": ids})
+        _LIFT.post(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "keys": ids})
 
 
 def _note(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:

@@ -127,7 +127,7 @@ def _refuse(tx: Tx, pool: Pool, person_id: PersonId, wanting: Mapping[PersonId, 
 
 def _write(tx: Tx, pool: Pool, used: int) -> None:
     if used != pool.used:
-        _USED.run(tx.beside, {"_org_id": tx.org_id, "_used": used})
+        _USED.post(tx.beside, {"_org_id": tx.org_id, "_used": used})
 
 
 def _queue(tx: Tx, person_ids: Sequence[PersonId]) -> None:
@@ -148,7 +148,7 @@ def _forget(tx: Tx, person_ids: Collection[PersonId]) -> None:
     """These wait no longer. Somebody new never did."""
     known = [person_id for person_id in person_ids if person_id not in tx.created]
     if known:
-        _FORGET.run(tx.beside, {"org_id": tx.org_id, "keys": known})
+        _FORGET.post(tx.beside, {"org_id": tx.org_id, "keys": known})
 
 
 # ------------------------------------------------------------------------------ promotion

@@ -63,7 +63,7 @@ def _count(tx: Tx) -> None:
     """The sources' counters, last: every push of a source meets in this row."""
     for (source_id, name), n in sorted(tx.counts.items()):
         if n:
-            _COUNT[name].run(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n})
+            _COUNT[name].post(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n})
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:

@@ -324,7 +324,7 @@ def _park_addresses(
 def _write_status(tx: Tx, outcomes: Sequence[Outcome]) -> None:
     old = [outcome.person_id for outcome in outcomes if outcome.before is not None]
     if old:
-        _END_SPANS.run(tx.conn, {"org_id": tx.org_id, "keys": old, "now": tx.now})
+        _END_SPANS.post(tx.conn, {"org_id": tx.org_id, "keys": old, "now": tx.now})
     _INSERT_SPANS.many(tx.conn, [_span(tx, outcome) for outcome in outcomes])
 
 

@@ -1,4 +1,4 @@
-"""What the tables are made of: the columns that return, indexes over some rows, triggers."""
+"""What the tables are made of: the columns that return, indexes over some rows, what one database needs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from sqlalchemy import (
     Integer,
     MetaData,
     SmallInteger,
+    Table,
     Text,
     TextClause,
+    event,
 )
 from sqlalchemy.schema import ExecutableDDLElement
 
@@ -84,6 +86,14 @@ def partial_index(
     return Index(name, *on, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-def trigger(statement: str, dialect: str) -> ExecutableDDLElement:
+def keep_room(table: Table) -> None:
+    """On PostgreSQL, leave a fifth of each page free, for a table whose rows change often and in no index.
+
+    Then a changed row stays on its page, and no index has to say where it is (a HOT update).
+    """
+    event.listen(table, "after_create", ddl(f"ALTER TABLE {table.name} SET (fillfactor = 80)", "postgresql"))
+
+
+def ddl(statement: str, dialect: str) -> ExecutableDDLElement:
     made: ExecutableDDLElement = DDL(statement)  # type: ignore[no-untyped-call]
     return made.execute_if(dialect=dialect)

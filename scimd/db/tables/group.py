@@ -34,6 +34,7 @@ groups = Table(
     Index("ix_groups_source", "org_id", "source_id", "id"),
     Index("ix_groups_display_name", "org_id", "source_id", "display_name_key"),
 )
+columns.keep_room(groups)
 _living_group = groups.c.state == "live"
 columns.partial_index(
     "uq_groups_external_id",

@@ -48,6 +48,7 @@ people = Table(
     CheckConstraint("NOT has_seat OR status <> 'inactive'", name="seat"),
     Index("ix_people_status", "org_id", "status"),
 )
+columns.keep_room(people)
 # Those whom a source may link: few beside those who are asserted, and never there while they are made.
 LOCAL = people.c.owner_source_id.is_(None) & people.c.sign_in_key.is_not(None) & people.c.deleted_at.is_(None)
 columns.partial_index("ix_people_local", people.c.org_id, people.c.created_at, people.c.id, where=LOCAL)

@@ -21,13 +21,13 @@ pools = Table(
 )
 # V1 for these as for seats; a limit below what is used already evicts nobody.
 for _ddl in (
-    columns.trigger(
+    columns.ddl(
         """CREATE TRIGGER pools_never_overbooked BEFORE UPDATE OF used ON pools
         WHEN NEW.used > OLD.used AND NEW.used > NEW.pool_limit
         BEGIN SELECT RAISE(ABORT, 'pools_never_overbooked'); END""",
         "sqlite",
     ),
-    columns.trigger(
+    columns.ddl(
         """CREATE FUNCTION pools_never_overbooked() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           IF NEW.used > OLD.used AND NEW.used > NEW.pool_limit THEN
@@ -38,7 +38,7 @@ for _ddl in (
         END $$""",
         "postgresql",
     ),
-    columns.trigger(
+    columns.ddl(
         "CREATE TRIGGER pools_never_overbooked BEFORE UPDATE OF used ON pools "
         "FOR EACH ROW EXECUTE FUNCTION pools_never_overbooked()",
         "postgresql",

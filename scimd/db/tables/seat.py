@@ -19,14 +19,14 @@ seat_pools = Table(
 )
 # V1 at every commit, whoever writes: used may not grow above the limit unless the row says so.
 for _ddl in (
-    columns.trigger(
+    columns.ddl(
         """CREATE TRIGGER seats_never_overbooked BEFORE UPDATE OF used ON seat_pools
         WHEN NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
          AND NOT NEW.allow_overage
         BEGIN SELECT RAISE(ABORT, 'seats_never_overbooked'); END""",
         "sqlite",
     ),
-    columns.trigger(
+    columns.ddl(
         """CREATE FUNCTION seats_never_overbooked() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
           IF NEW.used > OLD.used AND NEW.seat_limit IS NOT NULL AND NEW.used > NEW.seat_limit
@@ -38,7 +38,7 @@ for _ddl in (
         END $$""",
         "postgresql",
     ),
-    columns.trigger(
+    columns.ddl(
         "CREATE TRIGGER seats_never_overbooked BEFORE UPDATE OF used ON seat_pools "
         "FOR EACH ROW EXECUTE FUNCTION seats_never_overbooked()",
         "postgresql",

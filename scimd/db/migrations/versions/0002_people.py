@@ -373,3 +373,21 @@ def upgrade() -> None:
         sa.Column("project_role", types.KeyText(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "source_id", "rule", "kind", name=op.f("pk_value_effects")),
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(
+            """
+ALTER TABLE assertions SET (fillfactor = 80)
+"""
+        )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(
+            """
+ALTER TABLE groups SET (fillfactor = 80)
+"""
+        )
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(
+            """
+ALTER TABLE people SET (fillfactor = 80)
+"""
+        )

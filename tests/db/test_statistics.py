@@ -1,0 +1,43 @@
+"""Tables that have just been filled are looked at, once, so that PostgreSQL takes the right index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from scimd.db.statistics import look_at_new_tables
+from scimd.db.tables import people
+from tests.org.house import house, user
+
+_ROWS = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
+
+
+def _known(conn: Connection) -> float:
+    return float(conn.execute(_ROWS).scalar_one())
+
+
+async def test_a_table_that_has_grown_is_looked_at_once(postgres_url: str) -> None:
+    async with house(postgres_url) as acme:
+        write, read = acme.door.db.write, acme.door.db.read
+        assert await write(look_at_new_tables) == []
+        await acme.push(*(user(f"p{n}") for n in range(200)))
+        assert await read(_known) == -1.0
+        assert "assertions" in await write(look_at_new_tables)
+        assert await read(_known) > 0
+        assert await write(look_at_new_tables) == []
+        assert len(await acme.rows(people)) == 200
+
+
+async def test_then_who_is_new_is_looked_up_by_a_key_and_not_among_all(postgres_url: str) -> None:
+    """Of the indexes that begin with organization and source, the one that goes on with the key."""
+    query = text(
+        "EXPLAIN (FORMAT JSON) SELECT 1 FROM assertions WHERE org_id = :org AND source_id = :source "
+        "AND user_name_key = ANY (ARRAY['a', 'b', 'c', 'd'])"
+    )
+    async with house(postgres_url) as acme:
+        await acme.push(*(user(f"p{n}") for n in range(1000)))
+        await acme.door.db.write(look_at_new_tables)
+        of = {"org": acme.org_id, "source": acme.scim}
+        plan: Any = await acme.door.db.read(lambda conn: conn.execute(query, of).scalar_one())
+        assert "uq_assertions_user_name_key" in repr(plan)
