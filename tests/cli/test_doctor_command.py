@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,7 +251,13 @@ def test_interrupt_removes_what_was_made_and_reports_what_was_done() -> None:
             TOKEN,
         ]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            # A shell has what it starts in the background ignore it, and so their children.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         asked = target.scim.requests
         until(lambda: any(method == "PATCH" for method, *_ in asked) or process.poll() is not None)
