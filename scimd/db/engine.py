@@ -119,8 +119,9 @@ class SqliteDoors:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         path = sqlite_path(url)
         self.eye = sqlite.Glance(path, tuning)
-        writers = Crew("writer", 1, tuning.writer_queue, lambda: sqlite.Writer(path, tuning))
-        self._writer = OnLoop(writers, sqlite.Writer(path, tuning)) if tuning.on_loop else writers
+        writer = sqlite.Writer(path, tuning)
+        crew = Crew("writer", 1, tuning.writer_queue, lambda: writer)
+        self._writer = OnLoop(crew, writer) if tuning.on_loop else crew
         self._readers = Crew(
             "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)
         )
@@ -140,7 +141,7 @@ class OnLoop:
 
     Two threads hand Python's lock to and fro at every statement, and each handing over wakes somebody up.
     What is not short, or would have to wait for another process, is the crew's, and whatever comes before
-    the crew is done: the loop never waits, and nobody overtakes for long.
+    the crew is done: the loop never waits, and nobody overtakes for long. Both have the one writer, in turn.
     """
 
     def __init__(self, crew: Crew, writer: sqlite.Writer) -> None:

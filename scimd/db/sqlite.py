@@ -267,8 +267,9 @@ class Writer:
             self._abandon(exc)
             self._one_by_one(begun)
         else:
-            answer(begun)
+            # Whoever is answered may have the next one taken by another thread.
             self._carrier.follow(self._handle.written)
+            answer(begun)
 
     def _run_what_waits(self, conn: Connection, job: Job | None, inbox: Inbox, begun: list[Job]) -> None:
         """Run bodies for some milliseconds. Raises when the transaction as a whole is lost."""

@@ -100,7 +100,10 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     """
     of_group = {"org_id": tx.org_id, "group_id": group_id, "source_id": source_id}
     names, people, children = _HELD.columns(tx.conn, of_group)
-    held, known = set(names), _asserted_among(tx, source_id, keys)
+    held, asked = set(names), set(keys)
+    # A member's row that is known is found by their id: of a large group that changes little, mostly all.
+    there = asked.intersection(held.intersection(people))
+    known = there | _asserted_among(tx, source_id, asked - there)
     others = [key for key in keys if key not in known]
     wanted = _by_key(_targets(tx, source_id, others), others)
     coming = known - held
