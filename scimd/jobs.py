@@ -85,6 +85,7 @@ class Jobs:
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
+        self._tables_seen: set[str] = set()
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -279,7 +280,7 @@ class Jobs:
 
     async def _look_at_new_tables(self) -> None:
         if self._door.db.dialect == "postgresql":
-            await time_jobs.look_at_new_tables(self._door)
+            self._tables_seen.update(await time_jobs.look_at_new_tables(self._door, self._tables_seen))
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door)

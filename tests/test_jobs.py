@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import text
 
 from scimd import jobs as jobs_module
 from scimd.config import Config
@@ -203,3 +204,21 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
         await jobs.stop()
         assert await runs.list_runs(acme.door, acme.org_id) == []
         assert (await sources.get_source(acme.door, acme.org_id, "hr")).next_run_at is None
+
+
+async def test_new_tables_are_looked_at_once(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_module, "_NEW_TABLES_S", 0.1)
+    known = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
+    async with world(postgres_url, invite="never") as acme:
+        acme.script.fill(200)
+        jobs = made(acme)
+        await jobs.start()
+        try:
+
+            async def is_known() -> bool:
+                return await acme.door.read(lambda conn: bool(conn.execute(known).scalar_one() > 0))
+
+            await eventually(is_known)
+            assert "assertions" in jobs._tables_seen
+        finally:
+            await jobs.stop()

@@ -6,7 +6,7 @@ and does its work in transactions of its own; called twice, or by two processes,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Select, delete, select
@@ -24,9 +24,12 @@ logger = log.get(__name__)
 ATTEMPTS_KEPT = timedelta(days=90)
 
 
-async def look_at_new_tables(door: Door) -> int:
-    """Let the database learn what is in tables that have just been filled. Every few seconds."""
-    return len(await door.db.write(statistics.look_at_new_tables))
+async def look_at_new_tables(door: Door, tried: Collection[str]) -> list[str]:
+    """Let the database learn what is in tables that have just been filled, but for those that were tried.
+
+    Every few seconds; gives the tables' names.
+    """
+    return await door.db.write(lambda conn: statistics.look_at_new_tables(conn, tried))
 
 
 async def expire_all(door: Door) -> int:
