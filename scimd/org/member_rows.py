@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningDelete
 
-from scimd.core.people import GroupId, PersonId, SourceId
+from scimd.core.people import GroupId, OrgId, PersonId, SourceId
 from scimd.db.among import among, json_rows, one_of, rows_given, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Listing, Prepared
@@ -57,6 +57,11 @@ class Change:
         return len(self.people_added) + len(self.groups_added) + self.unknown_added
 
     @property
+    def people(self) -> list[PersonId]:
+        """All who came or went."""
+        return [*self.people_added, *self.people_removed]
+
+    @property
     def removed(self) -> int:
         return len(self.people_removed) + len(self.groups_removed) + self.unknown_removed
 
@@ -76,13 +81,24 @@ def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
     The groups' rows are locked already. Whom the changes concern is for the caller to have settled
     (``touch``).
     """
-    targets = _targets(tx, source_id, {key for each in many for key in (*each.add, *each.remove)})
+    targets = _targets(tx, source_id, _keys(many))
     wanted = []
     for each in many:
         add = _by_key(targets, each.add)
         remove = (_by_key(targets, each.remove).keys() | set(each.remove)) - add.keys()
         wanted.append((each.group_id, add, remove))
     return _write(tx, source_id, wanted)
+
+
+def asked_of(
+    org_id: OrgId, source_id: SourceId, many: Sequence[Wanted]
+) -> tuple[Prepared, Mapping[str, Any]]:
+    """What ``change`` asks first; see ``prepared.ahead``."""
+    return _PEOPLE_BY_ID, {"org_id": org_id, "source_id": source_id, "keys": _keys(many)}
+
+
+def _keys(many: Sequence[Wanted]) -> list[str]:
+    return sorted({key for each in many for key in (*each.add, *each.remove)})
 
 
 _in_group = (group_members.c.org_id == bindparam("org_id")) & (

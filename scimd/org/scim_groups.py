@@ -14,7 +14,7 @@ from scimd.core.people import Document, GroupId, PersonId
 from scimd.core.resource import StoredGroup, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of, unindexed
-from scimd.db.prepared import Locking
+from scimd.db.prepared import Locking, Prepared, ahead
 from scimd.db.tables import groups
 from scimd.org import member_rows, reads, standing_kept
 from scimd.org.groups import AssertGroup, change_locked, drop_groups, record_groups, tell_members
@@ -89,7 +89,9 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
 
     Several calls may be about one group, as long as they name other members: its versions are theirs in turn.
     """
-    rows = _locked(tx, list({wish.group_id for wish in wishes}))
+    all_wanted = [_wanted(wish) for wish in wishes]
+    asked = member_rows.asked_of(tx.org_id, reads.source_of(tx.ctx), all_wanted)
+    rows = _locked(tx, list({wish.group_id for wish in wishes}), asked)
     outcomes: list[Outcome[StoredGroup]] = []
     calls: list[int] = []
     for n, wish in enumerate(wishes):
@@ -101,10 +103,8 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
             calls.append(n)
         if wish.if_match is not None and any(wish.group_id == each.group_id for each in wishes[:n]):
             tx.alone()  # which version it meets, the others decide
-    wanted = [
-        member_rows.Wanted(wishes[n].group_id, wishes[n].change.add, wishes[n].change.remove) for n in calls
-    ]
-    changes = member_rows.change(tx, tx.book.source(tx.ctx.source_id).id, wanted)
+    source_id = tx.book.source(tx.ctx.source_id).id
+    changes = member_rows.change(tx, source_id, [all_wanted[n] for n in calls])
     moved = Counter[GroupId]()
     for n, done in zip(calls, changes, strict=True):
         group_id = wishes[n].group_id
@@ -119,15 +119,21 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
     return outcomes
 
 
+def _wanted(wish: _Wish) -> member_rows.Wanted:
+    return member_rows.Wanted(wish.group_id, wish.change.add, wish.change.remove)
+
+
 def _settle(tx: Tx, changes: Sequence[tuple[GroupId, member_rows.Change]]) -> None:
     """Where the groups give nothing, or projects, little changes; all others are settled."""
     if not changes:
         return
-    given = standing_kept.gifts(tx, {group_id for group_id, _ in changes})
+    group_ids = sorted({group_id for group_id, _ in changes})
+    moved = {person_id for _, done in changes if _are_few(tx, done) for person_id in done.people}
+    ahead(tx.conn, standing_kept.asked_of_gifts(tx, group_ids), standing_kept.asked_of_moved(tx, moved))
+    given = standing_kept.gifts(tx, group_ids)
     moves: dict[PersonId, standing_kept.Moved] = {}
     for group_id, done in changes:
-        few = len(done.people_added) + len(done.people_removed) <= tx.settings.settle_at_once
-        if group_id in given and few:
+        if group_id in given and _are_few(tx, done):
             moves |= dict.fromkeys(done.people_added, standing_kept.Moved(group_id, came=True))
             moves |= dict.fromkeys(done.people_removed, standing_kept.Moved(group_id, came=False))
             member_rows.touch_nested(tx, done)
@@ -138,6 +144,10 @@ def _settle(tx: Tx, changes: Sequence[tuple[GroupId, member_rows.Change]]) -> No
     others = both | standing_kept.regroup(tx, alone, given)
     tx.touch(others)
     tx.regrouped.update(others)
+
+
+def _are_few(tx: Tx, done: member_rows.Change) -> bool:
+    return len(done.people) <= tx.settings.settle_at_once
 
 
 _MEMBERS: Kind[_Wish, StoredGroup] = Kind("change members", _change_members_of, lambda tx, outcomes: outcomes)
@@ -177,9 +187,15 @@ _LOCK_ALL = Locking(
 )
 
 
-def _locked(tx: Tx, group_ids: Sequence[GroupId]) -> dict[GroupId, Row[Any]]:
-    """Those of them who live in the source, locked in the order of their ids."""
+def _locked(
+    tx: Tx, group_ids: Sequence[GroupId], *then: tuple[Prepared, Mapping[str, Any]]
+) -> dict[GroupId, Row[Any]]:
+    """Those of them who live in the source, locked in the order of their ids.
+
+    ``then``: what is asked next.
+    """
     of_source = {"org_id": tx.org_id, "source_id": tx.ctx.source_id, "keys": group_ids}
+    ahead(tx.conn, (_LOCK_ALL, of_source), tx.books.asked_of(tx.org_id), *then)
     return {GroupId(row.id): row for row in _LOCK_ALL.all(tx.conn, of_source)}
 
 

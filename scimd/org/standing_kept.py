@@ -120,12 +120,24 @@ class Moved(NamedTuple):
 Gifts: TypeAlias = Mapping[GroupId, tuple[Effect, ...]]
 
 
-def gifts(tx: Tx, group_ids: Collection[GroupId]) -> Gifts:
+def asked_of_gifts(tx: Tx, group_ids: Sequence[GroupId]) -> tuple[Prepared, Parameters]:
+    """What ``gifts`` asks; see ``prepared.ahead``."""
+    return _GIFTS, {"org_id": tx.org_id, "keys": group_ids}
+
+
+def asked_of_moved(tx: Tx, person_ids: Collection[PersonId]) -> tuple[Prepared, Parameters]:
+    """What ``regroup`` asks of those who came or went."""
+    of_version = {"org_id": tx.org_id, "version": tx.book.rules.version}
+    return _WHO, {**of_version, "keys": sorted(person_ids)}
+
+
+def gifts(tx: Tx, group_ids: Sequence[GroupId]) -> Gifts:
     """What those of the groups give that are in no other group and give projects or nothing."""
     if tx.book.rules.limited:  # whoever waits for what is limited may be given it at any settling
         return {}
     found: dict[GroupId, list[Effect]] = {}
-    for row in _GIFTS.all(tx.conn, {"org_id": tx.org_id, "keys": group_ids}):
+    statement, of_all = asked_of_gifts(tx, group_ids)
+    for row in statement.all(tx.conn, of_all):
         effects = found.setdefault(GroupId(row.id), [])
         if row.rule is not None:
             effects.append(Effect(row.rule, row.kind, row.target, row.project_role))
@@ -143,8 +155,8 @@ def regroup(tx: Tx, moves: Mapping[PersonId, Moved], given: Gifts) -> set[Person
     """
     if not moves:
         return set()
-    of_version = {"org_id": tx.org_id, "keys": moves, "version": tx.book.rules.version}
-    rows = _WHO.all(tx.conn, of_version)
+    statement, of_version = asked_of_moved(tx, moves)
+    rows = statement.all(tx.conn, of_version)
     regiven = _regive(tx, [row for row in rows if given[moves[row.id].group_id]], moves, given)
     kept = [row for row in rows if row.id in regiven or not given[moves[row.id].group_id]]
     raised = []
