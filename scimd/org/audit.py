@@ -128,17 +128,19 @@ class _Batch:
 async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) -> int:
     """Append the organization's new events to its chain; gives how many. A job.
 
-    ``within``: how far before the last published event to look for others, which are all passed over
-    in each batch; an hour of a first sync is many.
-    They are looked for and chained on a snapshot, and only written under the lock: on SQLite whoever
-    else writes waits for the writing alone, and has a turn between two batches.
+    ``within``: how far before the last published event to look for others. What was published there is
+    passed over once in each call: an hour of a first sync is many. Whatever is committed behind a batch
+    meanwhile is the next call's. They are looked for and chained on a snapshot, and only written under
+    the lock: on SQLite whoever else writes waits for the writing alone, and has a turn between two batches.
     """
     ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
-    total = 0
+    total, first = 0, ""
     while True:
-        batch = await door.read(lambda conn: _next(conn, org_id, within))
+        batch = await door.read(lambda conn, first=first: _next(conn, org_id, within, first))  # type: ignore[misc]
         appended = bool(batch.rows) and await door.run(ctx, lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
-        total += len(batch.rows) if appended else 0
+        if appended:
+            total += len(batch.rows)
+            first = batch.rows[-1]["event_id"]
         if len(batch.rows) < _BATCH:
             return total
         await asyncio.sleep(_PAUSE_S)
@@ -171,10 +173,11 @@ _NEXT = Prepared(
 )
 
 
-def _next(conn: Connection, org_id: OrgId, within: timedelta) -> _Batch:
+def _next(conn: Connection, org_id: OrgId, within: timedelta, first: str) -> _Batch:
+    """``first``: the event to begin at; empty: the first one ``within`` that time."""
     tip = _TIP.first(conn, {"org_id": org_id})
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
-    first = first_id(tip.at - within) if tip else ""
+    first = first or (first_id(tip.at - within) if tip else "")
     batch = _Batch(seq, [])
     for event in _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}):
         seq, chain = seq + 1, link(chain, event)

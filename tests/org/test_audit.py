@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import Connection, delete, update
 
 from scimd.core.events import Event, EventKind
+from scimd.core.people import OrgId
 from scimd.db.tables import events, published
 from scimd.org import audit, organizations, timekeeping
 from scimd.org.audit_reads import EntryFilter, list_entries
@@ -88,6 +89,29 @@ async def test_published_once_each_and_verified(acme: House) -> None:
     await acme.door.run(acme.ctx, many(1))
     found = await audit.verify(acme.door, acme.org.id)
     assert (found.ok, found.published, found.unpublished, found.erased) == (True, total, 1, 0)
+
+
+async def test_each_batch_begins_where_the_one_before_ended_and_who_came_late_is_the_next_calls(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_BATCH", 40)
+    begun: list[str] = []
+    look = audit._next
+
+    def noted(conn: Connection, org_id: OrgId, within: timedelta, first: str) -> audit._Batch:
+        begun.append(first)
+        return look(conn, org_id, within, first)
+
+    monkeypatch.setattr(audit, "_next", noted)
+    await acme.door.run(acme.ctx, many(100))
+    ids = sorted(row.id for row in await acme.rows(events))
+    assert await audit.publish(acme.door, acme.org.id) == len(ids)
+    assert begun == ["", ids[39], ids[79]]
+    acme.clock.now -= timedelta(minutes=30)
+    await acme.door.run(acme.ctx, many(3))
+    acme.clock.now += timedelta(minutes=30)
+    assert await audit.publish(acme.door, acme.org.id) == 3
+    assert (await audit.verify(acme.door, acme.org.id)).ok
 
 
 async def test_two_publishers_at_once_make_one_chain(acme: House) -> None:
