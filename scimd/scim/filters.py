@@ -120,7 +120,8 @@ class Binder:
         if found.target.type == "complex":
             if value is None:
                 raise invalid_filter(f"{found} is complex: compare one of its sub-attributes.")
-            found = Resolved(found.extension, found.attribute, value)
+            if node.value is not None:  # null asks for the attribute, as pr does
+                found = Resolved(found.extension, found.attribute, value)
         return self._test(found, node)
 
     def selection(self, node: ValuePath) -> Resolved:

@@ -69,7 +69,9 @@ CASES = [
     (USER, 'title eq ""', {"p1"}),
     (USER, "title pr", {"p3", "p5"}),
     (USER, "not (title pr)", {"p0", "p1", "p2", "p4"}),
-    (USER, "emails eq null", {"p0", "p4"}),  # as emails.value
+    (USER, "emails eq null", {"p0"}),  # p4 has one without a value
+    (USER, "emails ne null", {"p1", "p2", "p3", "p4", "p5"}),
+    (USER, "emails.value eq null", {"p0", "p4"}),
     (USER, "title eq null", {"p0", "p1", "p2", "p4"}),
     (USER, 'displayName co "%"', {"p2"}),
     (USER, 'displayName co "_u"', {"p2"}),
