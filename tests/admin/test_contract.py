@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class Target:
     cookies: dict[str, str]
     ids: Iterator[str]
     turns: Iterator[int]
+    keys: set[str] = field(default_factory=set)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +88,10 @@ def _check(case: Any, target: Target) -> None:
         case.query["organization"] = "acme"
     if re.fullmatch(r"[A-Za-z0-9_-]{0,2000}", str((case.query or {}).get("cursor", "!"))):
         del case.query["cursor"]  # of the right form, and none of ours
-    if "Idempotency-Key" in (case.headers or {}) and turn % 4:
+    key = str((case.headers or {}).get("Idempotency-Key", "")).strip()
+    if "Idempotency-Key" in (case.headers or {}) and (turn % 4 or key in target.keys):
         case.headers["Idempotency-Key"] = f"key-{turn}"
+    target.keys.add(key)
     case.call_and_validate(
         base_url=f"{target.url}/api/v1",
         headers=target.headers,
