@@ -298,8 +298,10 @@ class _Proof:
 
 
 def _opens(row: Any, now: datetime) -> bool:
-    expired = row.expires_at is not None and row.expires_at <= now
-    return row.revoked_at is None and not expired and source_opens(row)
+    """Whether a credential does, by its row with its source's; not every kind expires or is revoked."""
+    expires_at, revoked_at = getattr(row, "expires_at", None), getattr(row, "revoked_at", None)
+    expired = expires_at is not None and expires_at <= now
+    return revoked_at is None and not expired and source_opens(row)
 
 
 def source_opens(row: Any) -> bool:
@@ -338,7 +340,7 @@ def holder_of(row: Any, **credential: Any) -> TokenHolder:
 class Shown:
     """A credential that opened when it was shown, under this generation of its organization.
 
-    Whatever ends one raises the generation, so that nearly every transaction has nothing to look up.
+    Whoever ends one raises the generation, so that nearly every transaction has nothing to look up.
     """
 
     kind: CredentialKind
@@ -346,7 +348,7 @@ class Shown:
     generation: int
 
     def check(self, tx: Tx) -> None:
-        """Raises NotAuthenticated where it does not open any more (threat model: tokens end at once)."""
+        """Raises NotAuthenticated where it does not open any more: tokens end at once (threat model, V11)."""
         if tx.book.rules.version == self.generation:
             return
         table, source = _TABLES[self.kind], sources.c
@@ -354,7 +356,7 @@ class Shown:
         here = (source.org_id == table.c.org_id) & (source.id == table.c.source_id)
         found = select(table, source.state, source.ended_at).join(sources, here).where(mine)
         row = tx.conn.execute(found).first()
-        if row is None or not source_opens(row) or getattr(row, "revoked_at", None) is not None:
+        if row is None or not _opens(row, tx.now):
             raise NotAuthenticated
 
 
