@@ -172,9 +172,9 @@ async def serve(
     if forked is None:  # else it is done
         prove(config)
         migrate_schema(config)
-    answered_beside = forked is not None and bool(forked.answerers)
+    beside = forked if forked is not None and forked.answerers else None
     async with (
-        opened(config, make_key=True, only_writes=answered_beside) as door,
+        opened(config, make_key=True, only_writes=beside is not None) as door,
         contextlib.AsyncExitStack() as stack,
     ):
         await organizations.ensure_system(door)
@@ -187,9 +187,9 @@ async def serve(
                     "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
                 )
         answering = await stack.enter_async_context(contextlib.AsyncExitStack())
-        if forked is not None and forked.answerers:
+        if beside is not None:
             port = _port(config)
-            kept = _answerers_kept(config, config_path, door, port, forked)
+            kept = _answerers_kept(config, config_path, door, port, beside)
             answering.push_async_callback(_cancelled, *(asyncio.create_task(each) for each in kept))
             answering.callback(port.close)
             address = _url(*port.address)

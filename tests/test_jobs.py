@@ -17,6 +17,7 @@ from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import runs, sources
 from scimd.sync import registry
+from tests.db.test_statistics import left_alone
 from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import Point, World, world
 
@@ -206,10 +207,11 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
         assert (await sources.get_source(acme.door, acme.org_id, "hr")).next_run_at is None
 
 
-async def test_new_tables_are_looked_at_once(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs_module, "_NEW_TABLES_S", 0.1)
     known = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
     async with world(postgres_url, invite="never") as acme:
+        await acme.door.db.write(left_alone)
         acme.script.fill(200)
         jobs = made(acme)
         await jobs.start()

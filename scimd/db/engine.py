@@ -141,7 +141,8 @@ class OnLoop:
 
     Two threads hand Python's lock to and fro at every statement, and each handing over wakes somebody up.
     What is not short, or would have to wait for another process, is the crew's, and whatever comes before
-    the crew is done: the loop never waits, and nobody overtakes for long. Both have the one writer, in turn.
+    the crew is done: nobody overtakes for long, and the loop waits for no other process, but where a batch
+    that one of its bodies spoilt has to begin again. Both have the one writer, in turn.
     """
 
     def __init__(self, crew: Crew, writer: sqlite.Writer) -> None:

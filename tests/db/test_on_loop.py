@@ -20,16 +20,6 @@ from tests.support.patience import PATIENT, eventually
 ON_LOOP = replace(PATIENT, on_loop=True)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "scimd.db"
-
-
-@pytest.fixture
-def url(file: Path) -> str:
-    return f"sqlite:///{file}"
-
-
 def where(conn: Connection) -> str:
     return threading.current_thread().name
 

@@ -19,17 +19,6 @@ from scimd.db.engine import Tuning
 from tests.db.schema import Busy, add, count, items, names, opened
 from tests.support.patience import AT_MOST_S
 
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "scimd.db"
-
-
-@pytest.fixture
-def url(file: Path) -> str:
-    return f"sqlite:///{file}"
-
-
 _WRITER = """
 import asyncio, sys
 from tests.db.schema import Busy, add, opened

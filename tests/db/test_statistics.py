@@ -17,9 +17,15 @@ def _known(conn: Connection) -> float:
     return float(conn.execute(_ROWS).scalar_one())
 
 
+def left_alone(conn: Connection) -> None:
+    """The server's own daemon does not come."""
+    conn.execute(text("ALTER TABLE assertions SET (autovacuum_enabled = false)"))
+
+
 async def test_a_table_that_has_grown_is_looked_at_once(postgres_url: str) -> None:
     async with house(postgres_url) as acme:
         write, read = acme.door.db.write, acme.door.db.read
+        await write(left_alone)
         assert await write(look_at_new_tables) == []
         await acme.push(*(user(f"p{n}") for n in range(200)))
         assert await read(_known) == -1.0
