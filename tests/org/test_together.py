@@ -25,6 +25,7 @@ from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.core.resource import StoredGroup, StoredUser, unpack
 from scimd.db import tables as t
 from scimd.org import people, scim_groups
+from scimd.org.lines import AT_ONCE
 from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Context
 from tests.org.house import House, house, user
@@ -98,6 +99,27 @@ async def test_calls_that_come_together_are_one_transaction(
         assert {(row.group_id, row.person_id) for row in rows} == {
             (rooms[1], made[1].person_id), (rooms[1], made[7].person_id), (rooms[2], made[2].person_id),
         }  # fmt: skip
+
+
+async def test_what_is_short_is_said_to_be_and_a_large_change_of_members_is_not(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        said: list[bool] = []
+        write = acme.door.db.write
+
+        async def noted(body: Any, *, short: bool = False, **more: Any) -> Any:
+            said.append(short)
+            return await write(body, short=short, **more)
+
+        room = await acme.group("Room")
+        monkeypatch.setattr(acme.door.db, "write", noted)
+        made = await at_once(create(acme, "a"), create(acme, "b"))
+        await change(acme, made[0].person_id, title="Dr")
+        await members(acme, room, add=tuple(each.person_id for each in made))
+        assert said == [True] * 3
+        await members(acme, room, add=tuple(f"x{n}" for n in range(AT_ONCE + 1)))
+        assert said == [*[True] * 3, False]
 
 
 async def test_each_event_names_the_call_from_which_it_follows(database_url: str) -> None:

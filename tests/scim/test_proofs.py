@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -115,6 +116,23 @@ async def test_a_token_that_lives_works_on_whatever_was_decided_meanwhile(
     before.happens = lambda: tokens.create(scimd.door, scimd.context(org), idp.source_id, "another")
     assert (await idp.post("/Users", {"userName": "ann"})).status == 201
     assert before.happens is None
+
+
+async def test_a_token_that_has_expired_meanwhile_is_found_out_with_the_others(
+    scimd: Installation, before: Before
+) -> None:
+    org = await scimd.organization("acme")
+    idp, ctx = await scimd.client(org), scimd.context(org)
+    at = scimd.door.clock() + timedelta(hours=1)
+    made = await tokens.create(scimd.door, ctx, idp.source_id, "for an hour", expires_at=at)
+
+    async def an_hour_later() -> None:
+        await tokens.create(scimd.door, ctx, idp.source_id, "another")
+        scimd.door.clock = lambda: at
+
+    before.happens = an_hour_later
+    assert (await replace(idp, token=made.token).post("/Users", {"userName": "late"})).status == 401
+    assert await everything(scimd) == [0, 0, 0, 0]
 
 
 async def test_of_calls_that_come_together_each_is_refused(scimd: Installation, before: Before) -> None:
