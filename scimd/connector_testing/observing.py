@@ -6,11 +6,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +42,46 @@ class Collecting(logging.Handler):
 
 
 _IO_EVENTS = ("open", "os.", "socket.", "subprocess.", "urllib.", "sqlite3.")
-_auditing: dict[int, list[tuple[str, Any]]] = {}
-_hooked: list[bool] = []
 
 
-def _note(event: str, args: tuple[Any, ...]) -> None:
-    seen = _auditing.get(threading.get_ident())
-    if seen is not None and event.startswith(_IO_EVENTS):
-        seen.append((event, args[0] if args else None))
+def audited(call: Callable[[], object], timeout_s: float) -> tuple[tuple[str, str], ...]:
+    """Give the audit events of a call's I/O: each one's name, and its first argument as text.
+
+    The call is made in a forked copy of this process. Python has no way to take an audit hook out
+    again: here it would run, as Python code, in whatever the process does later, and in the middle
+    of what the interpreter believes that nothing interrupts (``sys.settrace`` of a new thread).
+    """
+    forking = multiprocessing.get_context("fork")
+    ours, theirs = forking.Pipe(duplex=False)
+    copy = forking.Process(target=_send_events, args=(call, theirs), daemon=True)
+    with ours:
+        with warnings.catch_warnings():
+            # Newer Pythons warn where other threads run; the copy asks nothing of what they may hold.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            copy.start()
+        theirs.close()
+        try:
+            assert ours.poll(timeout_s), f"the call did not end within {timeout_s} s"
+            events: tuple[tuple[str, str], ...] = ours.recv()
+        except EOFError:
+            raise AssertionError("the call failed in the copy, which has printed its traceback") from None
+        finally:
+            copy.kill()
+            copy.join()
+    return events
 
 
-@contextlib.contextmanager
-def audited() -> Iterator[list[tuple[str, Any]]]:
-    """Collect this thread's I/O by Python's audit events; the hook itself can never be taken out."""
-    if not _hooked:
-        sys.addaudithook(_note)
-        _hooked.append(True)
-    events = _auditing[threading.get_ident()] = []
-    try:
-        yield events
-    finally:
-        del _auditing[threading.get_ident()]
+def _send_events(call: Callable[[], object], to: Connection) -> None:
+    call()  # the first call may still import modules
+    events: list[tuple[str, str]] = []
+
+    def note(event: str, args: tuple[Any, ...]) -> None:
+        if event.startswith(_IO_EVENTS):
+            events.append((event, str(args[0]) if args else ""))
+
+    sys.addaudithook(note)
+    call()
+    to.send(tuple(events))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +26,7 @@ from scimd.connector_api import (
     Unreachable,
 )
 from scimd.connector_testing import ConnectorConformance
+from scimd.connector_testing.observing import audited
 
 
 class Good:
@@ -129,6 +131,19 @@ def _reading_parse(settings: Mapping[str, Any]) -> Any:
 async def _silent_check(self: Any) -> Checked:
     self.in_time()
     return Checked("")
+
+
+def test_looking_for_io_leaves_no_hook_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python never takes an audit hook out again: one left here would run in whatever comes later."""
+    hooks: list[object] = []
+    monkeypatch.setattr(sys, "addaudithook", hooks.append)
+    TestGood().test_parse_does_no_io()
+    assert not hooks
+
+
+def test_a_call_that_fails_while_it_is_watched_is_said() -> None:
+    with pytest.raises(AssertionError, match="failed in the copy"):
+        audited(lambda: 1 / 0, timeout_s=10)
 
 
 @pytest.mark.parametrize(
