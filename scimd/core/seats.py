@@ -31,6 +31,14 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """A pool as it was a moment ago, and whether anybody waited for a seat in it."""
+
+    pool: Pool
+    waited_for: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     person_id: PersonId
     priority: int = 0

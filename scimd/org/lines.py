@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from scimd.core.errors import Overloaded
 
@@ -42,15 +42,19 @@ class Line(Generic[W, R]):
     """``do`` is given each batch, tells every one of it, and raises nothing. ``gone``: nobody is left.
 
     Whoever arrives alone is taken at once; those who arrive in turns of the loop that follow each other are
-    one batch. Nobody waits for longer than ``patience_s``.
+    one batch. ``hands``: so many batches are done at the same time; no two are about the same. Nobody waits
+    for longer than ``patience_s``.
     """
 
     do: Callable[[Sequence[Waiter[W, R]]], Awaitable[None]]
     gone: Callable[[], None]
     most: int
     patience_s: float
+    hands: int = 1
     _waiting: deque[Waiter[W, R]] = field(default_factory=deque)
-    _task: asyncio.Task[None] | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _gathering: bool = False
+    _under_way: set[str] = field(default_factory=set)  # claims
 
     def join(self, wish: W, claims: Iterable[str], weight: int = 1) -> asyncio.Future[R]:
         """Stand in line. Raises Overloaded where ``most`` wait; the future, for whoever waited too long."""
@@ -59,20 +63,37 @@ class Line(Generic[W, R]):
         loop = asyncio.get_running_loop()
         waiter: Waiter[W, R] = Waiter(wish, frozenset(claims), weight, loop.time(), loop.create_future())
         self._waiting.append(waiter)
-        if self._task is None:
-            self._task = loop.create_task(self._serve(loop))
+        if not self._gathering and len(self._tasks) < self.hands:
+            self._gathering = True
+            self._tasks.add(loop.create_task(self._serve(loop)))
         return waiter.future
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
+                self._gathering = True
                 await self._gathered()
+                self._gathering = False
                 batch = self._next(loop.time())
                 if batch:
-                    await self.do(batch)
+                    await self._do(batch)
+                elif self._under_way:
+                    return  # whoever does that goes on with those who wait for it
+                if self._gathering:
+                    return  # another hand is free, and has begun
         finally:
-            self._task = None
-            self.gone()
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            if not self._tasks:
+                self._gathering = False
+                self.gone()
+
+    async def _do(self, batch: Sequence[Waiter[W, R]]) -> None:
+        claims = frozenset[str]().union(*(each.claims for each in batch))
+        self._under_way |= claims
+        try:
+            await self.do(batch)
+        finally:
+            self._under_way -= claims
 
     async def _gathered(self) -> None:
         """Turn after turn of the loop, while they bring somebody: a busy loop takes in few at each."""
@@ -83,10 +104,13 @@ class Line(Generic[W, R]):
             quiet = 0 if len(self._waiting) > there else quiet + 1
 
     def _next(self, now: float) -> list[Waiter[W, R]]:
-        """As many from the front as fit together; who is about the same as one before waits behind it."""
+        """As many from the front as fit together; who is about the same as one before waits behind it.
+
+        Nobody, where all who wait are about what is under way.
+        """
         batch: list[Waiter[W, R]] = []
         left: deque[Waiter[W, R]] = deque()
-        claimed: set[str] = set()
+        claimed = set(self._under_way)
         weight = 0
         while self._waiting and (not batch or weight < AT_ONCE):
             waiter = self._waiting.popleft()

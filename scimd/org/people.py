@@ -16,7 +16,7 @@ from scimd.core.travelling import travels
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, ahead
 from scimd.db.tables import people
-from scimd.org import candidates, linkable, merged, reads
+from scimd.org import candidates, linkable, merged, reads, seats
 from scimd.org.incoming import Asserted, AssertUser
 from scimd.org.leaving import Dropped, DropUser, drop_users
 from scimd.org.recording import record_users
@@ -55,6 +55,8 @@ def _claims(wish: AssertUser) -> list[str]:
 
 
 def _create(tx: Tx, wishes: Sequence[AssertUser]) -> list[Outcome[Made]]:
+    ahead(tx.conn, tx.books.asked_of(tx.org_id), seats.asked_of_room(tx))
+    seats.look(tx)
     asserted = record_users(tx, wishes, fresh=True)
     _are_about(tx, enumerate(asserted))
     return list(asserted)

@@ -1,4 +1,4 @@
-"""Giving seats: the last step of settling, under the lock of the organization's pool."""
+"""Giving seats: the last step of settling, under the lock of the pool unless they are plenty."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Integer, Select, bindparam, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from scimd import log
 from scimd.core import seats
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
-from scimd.core.seats import Claim, Policy, Pool, Waiter
+from scimd.core.seats import Claim, Policy, Pool, Room, Waiter
 from scimd.core.standing import Status
 from scimd.db.among import among, one_of
+from scimd.db.engine import LostRace, is_check_or_trigger
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import people, seat_pools, waiting
@@ -22,12 +24,27 @@ from scimd.org.tx import Actor, Context, Door, Tx
 
 logger = log.get(__name__)
 _AT_ONCE = 200
+#: More than are given at the same moment elsewhere.
+_TO_SPARE = 1000
 _pool: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_pools.c.allow_overage).where(
     seat_pools.c.org_id == bindparam("org_id")
 )
 _POOL, _LOCKED_POOL = Prepared(_pool), Locking(_pool)
+_ROOM = Prepared(
+    _pool.add_columns(
+        select(waiting.c.person_id)
+        .where(waiting.c.org_id == bindparam("org_id"))
+        .exists()
+        .label("waited_for")
+    )
+)
 _USED = Prepared(
     update(seat_pools).where(seat_pools.c.org_id == bindparam("_org_id")).values(used=bindparam("_used"))
+)
+_TAKEN = Prepared(
+    update(seat_pools)
+    .where(seat_pools.c.org_id == bindparam("_org_id"))
+    .values(used=seat_pools.c.used + bindparam("_n"))
 )
 _FORGET = Prepared(
     waiting.delete().where(waiting.c.org_id == bindparam("org_id"), one_of(waiting.c.person_id))
@@ -59,6 +76,11 @@ def allot(
     if not (wanting or freed):
         _forget(tx, content)
         return Seats()
+    if not freed and _plenty(tx, len(wanting)):
+        tx.seats_taken += len(wanting)
+        _forget(tx, {*content, *wanting})
+        return Seats(frozenset(wanting))
+    write_taken(tx)
     pool = _lock(tx)
     _forget(tx, content)
     queue = _longest_waiting(tx, pool, len(freed))
@@ -84,6 +106,54 @@ def allot(
     _queue(tx, new)
     _forget(tx, seated)
     return Seats(seated, frozenset(new))
+
+
+# ------------------------------------------------------------------------------ plenty of seats
+
+
+def asked_of_room(tx: Tx) -> tuple[Prepared, Mapping[str, Any]]:
+    """What ``look`` asks; see ``prepared.ahead``."""
+    return _ROOM, {"org_id": tx.org_id}
+
+
+def look(tx: Tx) -> None:
+    """See early, and without the lock, how many seats there are."""
+    row = _ROOM.first(tx.beside, {"org_id": tx.org_id})
+    tx.room = row and Room(Pool(row.seat_limit, row.used, row.allow_overage), bool(row.waited_for))
+
+
+def _plenty(tx: Tx, wanted: int) -> bool:
+    """Whether so many are free that nobody's turn has to be found, and none is refused.
+
+    Then the pool is not locked while all the rest is written: where several processes create people at
+    once, each would wait for the others' transactions. They are taken at the end, and the row's own
+    trigger sees to it that there were enough.
+    """
+    if tx.room is None:
+        look(tx)
+    if tx.room is None or tx.room.waited_for:
+        return False
+    free = seats.free_seats(tx.room.pool)
+    return free is None or tx.seats_taken + wanted + _TO_SPARE <= free
+
+
+def write_taken(tx: Tx) -> None:
+    """Add to the pool's count those who took a seat where there were plenty.
+
+    Raises LostRace where others took the last ones meanwhile; the next try does it under the lock.
+    """
+    taken, tx.seats_taken = tx.seats_taken, 0
+    if not taken:
+        return
+    try:
+        _TAKEN.post(tx.beside, {"_org_id": tx.org_id, "_n": taken})
+    except IntegrityError as exc:
+        if is_check_or_trigger(exc, "seats_never_overbooked"):
+            raise LostRace from exc
+        raise
+
+
+# ------------------------------------------------------------------------------ under the lock
 
 
 def _lock(tx: Tx) -> Pool:

@@ -60,7 +60,8 @@ def settle(tx: Tx) -> None:
 
 
 def _count(tx: Tx) -> None:
-    """The sources' counters, last: every push of a source meets in this row."""
+    """The pool's and the sources' counters, last: every push meets in these rows."""
+    seats.write_taken(tx)
     for (source_id, name), n in sorted(tx.counts.items()):
         if n:
             _COUNT[name].post(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n})

@@ -23,6 +23,9 @@ logger = log.get(__name__)
 
 #: Where calls could not be done together, the next ones will not be either: as when all seats are taken.
 _WARY_S = 1.0
+#: Batches of a line that are done at the same time: while one waits for PostgreSQL, which it does a few
+#: times, the other goes on. SQLite's follow each other in any case.
+_HANDS = {"sqlite": 1, "postgresql": 2}
 W = TypeVar("W")
 R = TypeVar("R")
 #: What became of one call. An exception is raised to its caller; nothing was written for it.
@@ -79,7 +82,8 @@ class Kind(Generic[W, R]):
                 wary_until = time.monotonic() + _WARY_S
             await asyncio.gather(*(self._alone(door, each) for each in batch))
 
-        return Line(do, gone, door.db.tuning.writer_queue, door.db.tuning.timeout_s)
+        tuning = door.db.tuning
+        return Line(do, gone, tuning.writer_queue, tuning.timeout_s, _HANDS[door.db.dialect])
 
     async def _together(self, door: Door, batch: Sequence[Waiter[tuple[Context, W], R]]) -> bool:
         """False: nothing was done, and each has to be tried alone."""

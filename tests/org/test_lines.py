@@ -16,12 +16,12 @@ Batch = Sequence[Waiter[str, str]]
 class Desk:
     """Notes each batch, and is slow until ``open`` is set."""
 
-    def __init__(self, most: int = 100, patience_s: float = 600.0) -> None:
+    def __init__(self, most: int = 100, patience_s: float = 600.0, hands: int = 1) -> None:
         self.batches: list[str] = []
         self.open = asyncio.Event()
         self.open.set()
         self.empty = 0
-        self.line: Line[str, str] = Line(self.serve, self.left, most, patience_s)
+        self.line: Line[str, str] = Line(self.serve, self.left, most, patience_s, hands)
 
     async def serve(self, batch: Batch) -> None:
         self.batches.append("".join(each.wish for each in batch))
@@ -70,6 +70,52 @@ async def test_who_is_about_the_same_waits_behind_and_nobody_of_theirs_overtakes
         desk.join("a", "x"), desk.join("b", "x", "y"), desk.join("c", "y"), desk.join("d", "z")
     )
     assert desk.batches == ["ad", "b", "c"]
+
+
+async def test_two_hands_do_two_batches_at_the_same_time_and_no_third() -> None:
+    desk = Desk(hands=2)
+    desk.open.clear()
+    said = [desk.join("a")]
+    await turns()
+    said += [desk.join("b"), desk.join("c")]
+    await turns()
+    said += [desk.join("d"), desk.join("e")]
+    await turns()
+    assert desk.batches == ["a", "bc"]
+    desk.open.set()
+    assert await asyncio.gather(*said) == ["A", "B", "C", "D", "E"]
+    assert desk.batches == ["a", "bc", "de"]
+    assert desk.empty == 1
+
+
+async def test_the_other_hand_leaves_alone_what_is_under_way() -> None:
+    desk = Desk(hands=2)
+    desk.open.clear()
+    said = [desk.join("a", "x")]
+    await turns()
+    said += [desk.join("b", "x"), desk.join("c", "y"), desk.join("d", "x", "z")]
+    await turns()
+    said += [desk.join("e", "z")]
+    await turns()
+    assert desk.batches == ["a", "c"]
+    desk.open.set()
+    assert await asyncio.gather(*said) == ["A", "B", "C", "D", "E"]
+    assert desk.batches == ["a", "c", "b", "d", "e"]
+
+
+async def test_a_hand_that_finds_nothing_to_do_comes_back_for_the_next() -> None:
+    desk = Desk(hands=2)
+    desk.open.clear()
+    said = [desk.join("a", "x")]
+    await turns()
+    said += [desk.join("b", "x")]
+    await turns()
+    said += [desk.join("c", "y")]
+    await turns()
+    assert desk.batches == ["a", "c"]
+    desk.open.set()
+    assert await asyncio.gather(*said) == ["A", "B", "C"]
+    assert desk.empty == 1
 
 
 async def test_a_batch_has_a_weight_and_one_who_is_heavier_goes_alone() -> None:

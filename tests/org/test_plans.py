@@ -25,6 +25,8 @@ from scimd.org.windows import Window, cut
 _MAY = {
     "seats._POOL",
     "seats._LOCKED_POOL",
+    "seats._ROOM",
+    "seats._TAKEN",
     "seats._USED",
     "seats._QUEUE",
     "scim_reads._PAGE",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from scimd.core.errors import SeatLimitReached
 from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.org import organizations, people, reads, seats
+from scimd.org.tx import Tx
 from tests.org.house import House, house, user
 
 
@@ -57,6 +60,52 @@ async def test_64_parallel_creates_on_10_seats_under_allow(database_url: str) ->
         results = await creates(acme, 64)
         assert [each for each in results if isinstance(each, BaseException)] == []
         assert await used(acme) == 64
+
+
+async def test_the_last_of_many_free_seats_is_given_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where seats are plenty the pool is not locked; here that holds down to the last one."""
+    monkeypatch.setattr(seats, "_TO_SPARE", 0)
+    async with house(database_url, seats_=30) as acme:
+        results = await creates(acme, 64)
+        assert [each for each in results if isinstance(each, BaseException)] == []
+        assert await used(acme) == 30
+        assert len(await waiting(acme)) == 34
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def _meanwhile(acme: House, happens: Callable[[], Awaitable[object]]) -> None:
+    """Create Ann; when all of it is done but for the COMMIT, something else happens first."""
+    done, go = threading.Event(), threading.Event()
+
+    def then(tx: Tx, value: object) -> object:
+        done.set()
+        assert go.wait(20)
+        return value
+
+    ann = acme.door.run(acme.as_scim(), lambda tx: people.record_users(tx, [user("ann")]), then=then)
+    making = asyncio.create_task(ann)
+    try:
+        assert await asyncio.to_thread(done.wait, 20)
+        await happens()
+    finally:
+        go.set()
+        await making
+
+
+async def test_where_seats_are_plenty_nobody_waits_for_anothers_transaction(postgres_url: str) -> None:
+    async with house(postgres_url) as acme:
+        await _meanwhile(acme, lambda: acme.create("bob"))
+        assert await used(acme) == 2
+
+
+async def test_a_limit_set_before_the_seat_is_taken_holds(postgres_url: str) -> None:
+    async with house(postgres_url) as acme:
+        await _meanwhile(acme, lambda: acme.execute(update(t.seat_pools).values(seat_limit=0)))
+        assert await used(acme) == 0
+        assert await waiting(acme) == ["ann"]
+        assert await reads.check_standing(acme.door, acme.org_id) == []
 
 
 async def test_freed_seat_goes_to_the_longest_waiting_at_once(database_url: str) -> None:
