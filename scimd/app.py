@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
@@ -186,10 +186,11 @@ async def serve(
                 logger.warning(
                     "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
                 )
+        stop = _stop_signals()
         answering = await stack.enter_async_context(contextlib.AsyncExitStack())
         if beside is not None:
             port = _port(config)
-            kept = _answerers_kept(config, config_path, door, port, beside)
+            kept = _answerers_kept(config, config_path, door, port, beside, stop)
             answering.push_async_callback(_cancelled, *(asyncio.create_task(each) for each in kept))
             answering.callback(port.close)
             address = _url(*port.address)
@@ -199,11 +200,10 @@ async def serve(
         # What is loaded by now stays: no collection needs to look at it again.
         gc.collect()
         gc.freeze()
-        stop = _stop_signals()
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_worker_kept(config_path, forked.worker if forked else None))
+            worker = asyncio.create_task(_worker_kept(config_path, forked.worker if forked else None, stop))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
@@ -274,8 +274,13 @@ async def answer(config: Config, ends: Ends, scribes: Connection | None = None) 
 
 
 def _answerers_kept(
-    config: Config, config_path: Path | None, door: Door, port: connections.Port, forked: Forked
-) -> Iterable[Coroutine[Any, Any, NoReturn]]:
+    config: Config,
+    config_path: Path | None,
+    door: Door,
+    port: connections.Port,
+    forked: Forked,
+    ending: asyncio.Event,
+) -> Iterable[Coroutine[Any, Any, None]]:
     """Those who answer, each kept alive."""
     # Its own requests under way come first.
     patience_s = _shutdown_s(config) + children.PATIENCE_S
@@ -300,7 +305,7 @@ def _answerers_kept(
                 theirs.close()
 
     for child, ends in forked.answerers:
-        yield children.keep(family.ANSWERER, partial(live, child=child, its_first=ends))
+        yield children.keep(family.ANSWERER, partial(live, child=child, its_first=ends), ending)
 
 
 def _shutdown_s(config: Config) -> float:
@@ -372,7 +377,9 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
         working.result()
 
 
-async def _worker_kept(config_path: Path | None, forked: children.Forked | None) -> NoReturn:
+async def _worker_kept(
+    config_path: Path | None, forked: children.Forked | None, ending: asyncio.Event
+) -> None:
     async def live(first: bool) -> int:
         if first and forked is not None:
             return await forked.live(children.PATIENCE_S)
@@ -380,7 +387,7 @@ async def _worker_kept(config_path: Path | None, forked: children.Forked | None)
             (WORK_BESIDE_SERVER, *_path_of(config_path)), patience_s=children.PATIENCE_S
         )
 
-    await children.keep(family.WORKER, live)
+    await children.keep(family.WORKER, live, ending)
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:

@@ -26,6 +26,8 @@ PATIENCE_S = 8.0
 _LONGEST_PAUSE_S = 30.0
 #: Who lives for so long has not failed at once.
 _LIVED_S = 60.0
+#: So much later than a child's, at most, our own signal to end arrives.
+_ASKED_S = 0.5
 
 
 class Closable(Protocol):
@@ -143,18 +145,32 @@ async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), pati
                 await process.wait()
 
 
-async def keep(name: str, live: Callable[[bool], Awaitable[int]]) -> NoReturn:
-    """Have it live, and again when it dies, with growing pauses up to 30 s. ``live`` is told of the first."""
+async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asyncio.Event) -> None:
+    """Have it live, and again when it dies, with growing pauses up to 30 s, until ``ending``.
+
+    ``live`` is told of the first. Whoever ends as if asked to was most likely sent what is being sent to all
+    of the family (systemd does so): our own signal is waited for.
+    """
     pause, first = 0.0, True
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
         status = await live(first)
-        lived = loop.time() - began > _LIVED_S
-        pause = 0.0 if first else 0.5 if lived else min(max(pause, 0.5) * 2, _LONGEST_PAUSE_S)
+        if first:
+            pause = 0.0 if status else _ASKED_S
+        elif loop.time() - began > _LIVED_S:
+            pause = _ASKED_S
+        else:
+            pause = min(max(pause, _ASKED_S) * 2, _LONGEST_PAUSE_S)
         first = False
-        logger.warning(f"{name}_died", status=status, again_in_s=pause)
-        await asyncio.sleep(pause)
+        if status and not ending.is_set():
+            logger.warning(f"{name}_died", status=status, again_in_s=pause)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), pause)
+        if ending.is_set():
+            return
+        if not status:
+            logger.warning(f"{name}_died", status=status, again_in_s=0.0)
 
 
 async def parent_gone(then: Callable[[], object]) -> None:

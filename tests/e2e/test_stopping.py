@@ -57,6 +57,7 @@ def test_request_under_way_is_answered_and_everybody_ends(
     until(lambda: not any(map(is_running, family)), "somebody goes on")
     said = daemon.output.read_text("utf-8")
     assert "Traceback" not in said, said
+    assert "_died" not in said, said  # nobody is taken for dead, and started again
     assert whole_group or "request_log_made_here" not in said  # the worker ends last
 
     daemon.start()

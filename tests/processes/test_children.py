@@ -6,6 +6,8 @@ import asyncio
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -83,22 +85,46 @@ def test_child_that_nobody_wants_ends_with_its_parent() -> None:
     assert done.stdout.strip().isdigit()
 
 
+class Kept:
+    """A child that ends as it is told, and the pauses before it lives again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *statuses: int) -> None:
+        self.statuses = list(statuses)
+        self.lives: list[bool] = []
+        self.paused: list[float] = []
+        self.ending = asyncio.Event()
+        monkeypatch.setattr(asyncio, "wait_for", self.pause)
+
+    async def live(self, first: bool) -> int:
+        self.lives.append(first)
+        if len(self.statuses) == 1:
+            self.ending.set()
+        return self.statuses.pop(0)
+
+    async def pause(self, waited: Coroutine[Any, Any, bool], seconds: float) -> None:
+        self.paused.append(seconds)
+        waited.close()
+        raise TimeoutError
+
+
 async def test_whoever_dies_is_started_again_after_a_pause_that_grows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slept: list[float] = []
-    lives: list[bool] = []
+    kept = Kept(monkeypatch, 1, 1, 1, 1, 1)
+    await children.keep("worker", kept.live, kept.ending)
+    assert kept.lives == [True, False, False, False, False]
+    assert kept.paused[:4] == [0.0, 1.0, 2.0, 4.0]
 
-    async def live(first: bool) -> int:
-        lives.append(first)
-        if len(lives) == 5:
-            raise asyncio.CancelledError
-        return 1
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+async def test_whoever_ends_as_if_asked_to_is_not_started_before_our_own_signal_can_arrive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = Kept(monkeypatch, 0, 0)
+    await children.keep("worker", kept.live, kept.ending)
+    assert kept.paused[0] == 0.5
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    await asyncio.wait({asyncio.ensure_future(children.keep("worker", live))})
-    assert lives == [True, False, False, False, False]
-    assert slept == [0.0, 1.0, 2.0, 4.0]
+
+async def test_nobody_is_started_while_the_family_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, -signal.SIGKILL)
+    await children.keep("worker", kept.live, kept.ending)
+    assert kept.lives == [True]
