@@ -50,6 +50,8 @@ def handler_of(row: Endpoint) -> guard.Handler:
         query = query_of(row, request)
         sent = await _body_bytes(row, request) if row.is_write else b""
         body = _body(row, sent)
+        if sent:
+            await guard.identify_again(request)
         call = await _call(row, request)
         if not row.is_write:
             return await _read(row, request, call, query)

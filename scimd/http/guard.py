@@ -124,22 +124,44 @@ async def middleware(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def _admit(request: web.Request, access: Access) -> None:
+    shows_token = _shows_token(request, access)
+    writes = request.method not in _SAFE
+    if writes and not shows_token and not from_our_page(request, request.app[CONFIG].server.public_url):
+        raise ForeignForm
+    holder = await _identify(request, access)
+    if shows_token or holder is None or access.kind == "public" or not writes:
+        return
+    sent = await _sent_token(request, access)
+    if access.kind != "api":
+        await identify_again(request)  # the form has been read meanwhile
+    if not isinstance(holder, SessionHolder) or not _is_form_token(request.app[DOOR], holder, sent):
+        raise ForeignForm
+
+
+async def identify_again(request: web.Request) -> None:
+    """Once a body has been read: whoever sends one slowly may have been signed out meanwhile.
+
+    Raises NotAuthenticated, Forbidden.
+    """
+    access = access_of(request.match_info.handler)
+    assert access is not None  # noqa: S101 - no other is served
+    await _identify(request, access)
+
+
+async def _identify(request: web.Request, access: Access) -> Holder | None:
     config, door = request.app[CONFIG], request.app[DOOR]
-    if access.kind == "api" and hdrs.AUTHORIZATION in request.headers:
+    if _shows_token(request, access):
         # Never the cookie instead: who shows a token means it.
         request[SESSION], request[CALLER] = None, await _by_token(request, door)
-        _check(request[CALLER], access)
-        return
-    if request.method not in _SAFE and not from_our_page(request, config.server.public_url):
-        raise ForeignForm
-    text = request.cookies.get(cookie_name(config))
-    holder = await sessions.by_cookie(door, text) if text else None
-    request[SESSION] = request[CALLER] = holder
-    _check(holder, access)
-    if holder is None or access.kind == "public" or request.method in _SAFE:
-        return
-    if not _is_form_token(door, holder, await _sent_token(request, access)):
-        raise ForeignForm
+    else:
+        text = request.cookies.get(cookie_name(config))
+        request[SESSION] = request[CALLER] = await sessions.by_cookie(door, text) if text else None
+    _check(request[CALLER], access)
+    return request[CALLER]
+
+
+def _shows_token(request: web.Request, access: Access) -> bool:
+    return access.kind == "api" and hdrs.AUTHORIZATION in request.headers
 
 
 def _check(holder: Holder | None, access: Access) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -35,16 +35,23 @@ VERBS: dict[str, Verb] = {
 
 
 class Before:
-    """Has something happen between a request's proof and its first transaction, whichever process does it."""
+    """Has something happen between a request's proof and its first transaction, whichever process does it.
+
+    Transactions of other requests wait for it too.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.happens: Callable[[], Awaitable[Any]] | None = None
+        self.happens: Callable[[], Coroutine[Any, Any, Any]] | None = None
+        happening: asyncio.Task[Any] | None = None
         run = Door.run
 
         async def later(door: Door, *args: Any, **more: Any) -> Any:
+            nonlocal happening
             happens, self.happens = self.happens, None
             if happens is not None:
-                await happens()
+                happening = asyncio.create_task(happens())
+            if happening is not None and asyncio.current_task() is not happening:
+                await happening
             return await run(door, *args, **more)
 
         monkeypatch.setattr(Door, "run", later)
