@@ -64,7 +64,6 @@ _PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
 _NOTIFY_S = 60.0
-_NEW_TABLES_S = 2.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -85,7 +84,7 @@ class Jobs:
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
-        self._tables_seen: set[str] = set()
+        self._new_tables = time_jobs.NewTables(door)
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -105,7 +104,7 @@ class Jobs:
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
             (_NOTIFY_S, "notify", self._notify),
-            (_NEW_TABLES_S, "look_at_new_tables", self._look_at_new_tables),
+            (time_jobs.LOOK_EVERY_S, "look_at_new_tables", self._new_tables.look),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
@@ -277,10 +276,6 @@ class Jobs:
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)
-
-    async def _look_at_new_tables(self) -> None:
-        if self._door.db.dialect == "postgresql":
-            self._tables_seen.update(await time_jobs.look_at_new_tables(self._door, self._tables_seen))
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door)

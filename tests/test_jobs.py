@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import text
 
 from scimd import jobs as jobs_module
 from scimd.config import Config
 from scimd.connector_api import Unreachable
 from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
-from scimd.org import runs, sources
+from scimd.org import runs, sources, timekeeping
 from scimd.sync import registry
-from tests.db.test_statistics import left_alone
+from tests.db.test_statistics import known, left_alone
 from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import Point, World, world
 
@@ -208,8 +207,7 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
 
 
 async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs_module, "_NEW_TABLES_S", 0.1)
-    known = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
+    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.1)
     async with world(postgres_url, invite="never") as acme:
         await acme.door.db.write(left_alone)
         acme.script.fill(200)
@@ -218,7 +216,7 @@ async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.M
         try:
 
             async def is_known() -> bool:
-                return await acme.door.read(lambda conn: bool(conn.execute(known).scalar_one() > 0))
+                return await acme.door.read(known) > 0
 
             await eventually(is_known)
         finally:

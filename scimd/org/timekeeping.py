@@ -6,8 +6,10 @@ and does its work in transactions of its own; called twice, or by two processes,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection, Select, delete, select
 
@@ -22,14 +24,32 @@ from scimd.org.tx import Door
 
 logger = log.get(__name__)
 ATTEMPTS_KEPT = timedelta(days=90)
+#: So often it is seen to that PostgreSQL knows new tables.
+LOOK_EVERY_S = 2.0
 
 
-async def look_at_new_tables(door: Door, tried: Collection[str]) -> list[str]:
-    """Let the database learn what is in tables that have just been filled, but for those that were tried.
+class NewTables:
+    """Has PostgreSQL look at tables that have just been filled; each once, whatever comes of it.
 
-    Every few seconds; gives the tables' names.
+    For whoever fills many at a time: the worker every few seconds, and a sync beside its batches, which may
+    be the first to write at all.
     """
-    return await door.db.write(lambda conn: statistics.look_at_new_tables(conn, tried))
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._tried: set[str] = set()
+        self._not_before = 0.0  # on the monotonic clock
+
+    async def look(self) -> None:
+        if self._door.db.dialect == "postgresql":
+            looked_at = partial(statistics.look_at_new_tables, tried=self._tried)
+            self._tried.update(await self._door.db.write(looked_at))
+
+    async def look_now_and_then(self) -> None:
+        """As ``look``, at most every two seconds."""
+        if time.monotonic() >= self._not_before:
+            await self.look()
+            self._not_before = time.monotonic() + LOOK_EVERY_S
 
 
 async def expire_all(door: Door) -> int:

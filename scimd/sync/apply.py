@@ -20,6 +20,7 @@ from scimd.org import leases, plan_batches, runs
 from scimd.org.leases import Lease
 from scimd.org.pace import Pace
 from scimd.org.runs import RunRecord, State
+from scimd.org.timekeeping import NewTables
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.unsettled import settle_marked
 
@@ -52,7 +53,7 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     ends the run as partial.
     """
     done, total = 0, await door.read(lambda conn: plan_batches.left(conn, run))
-    pace = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S)
+    pace, tables = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S), NewTables(door)
     try:
         while True:
             try:
@@ -71,6 +72,7 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
             done += settled
             report(Progress("applying", done, total))
             await door.db.give_way()
+            await _patiently(tables.look_now_and_then)
     except NotAllowedNow as exc:
         why = str(exc)
         return await door.run(ctx, lambda tx: _stopped(tx, run, why))

@@ -13,7 +13,7 @@ from tests.org.house import house, user
 _ROWS = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
 
 
-def _known(conn: Connection) -> float:
+def known(conn: Connection) -> float:
     return float(conn.execute(_ROWS).scalar_one())
 
 
@@ -28,10 +28,10 @@ async def test_a_table_that_has_grown_is_looked_at_once(postgres_url: str) -> No
         await write(left_alone)
         assert await write(look_at_new_tables) == []
         await acme.push(*(user(f"p{n}") for n in range(200)))
-        assert await read(_known) == -1.0
+        assert await read(known) == -1.0
         assert "assertions" not in await write(lambda conn: look_at_new_tables(conn, ["assertions"]))
         assert "assertions" in await write(look_at_new_tables)
-        assert await read(_known) > 0
+        assert await read(known) > 0
         assert await write(look_at_new_tables) == []
         assert len(await acme.rows(people)) == 200
 

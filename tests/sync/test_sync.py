@@ -10,13 +10,14 @@ import pytest
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import decisions, projects
-from scimd.org import run_changes, sources
+from scimd.org import run_changes, sources, timekeeping
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
 from scimd.org.sources import NewSource
 from scimd.org.sync_reads import live_users
 from scimd.sync import registry
 from scimd.sync import run as sync_run
+from tests.db.test_statistics import known, left_alone
 from tests.sync.world import Person, Point, World, world
 
 
@@ -44,6 +45,18 @@ async def test_first_sync_brings_people_and_groups_and_the_second_changes_nothin
     assert await acme.changes(second) == []
     assert await acme.state() == before
     assert await acme.written() == written
+
+
+async def test_a_first_sync_sees_to_it_that_postgresql_knows_what_it_fills(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else may be there to do it, and its own daemon comes after a minute."""
+    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
+    async with world(postgres_url, invite="never") as acme:
+        await acme.door.db.write(left_alone)
+        acme.script.fill(400)
+        assert (await acme.sync()).state == "done"
+        assert await acme.door.db.read(known) > 0
 
 
 async def test_report_names_exactly_what_changed_with_old_and_new(acme: World) -> None:
