@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 import aiohttp
 import pytest
 from sqlalchemy import select
+from yarl import URL
 
-from scimd.db.tables import people, teams
+from scimd.db.tables import gates, people, teams
 from scimd.http import guard
 from scimd.org import api_tokens, sessions
 from tests.admin.client import form_token_of
@@ -100,6 +101,25 @@ async def test_a_token_that_is_revoked_while_its_body_arrives_writes_nothing(
         assert await _team(session, "A", lambda body: _slowly(body, identified, _nothing)) == 201
         assert await _team(session, "B", lambda body: _slowly(body, identified, revoke)) == 401
         assert await _teams(acme) == sorted([*before, "A"])
+
+
+async def test_an_empty_body_that_is_long_in_ending_is_no_way_around(
+    acme: Site, identified: asyncio.Event
+) -> None:
+    made = await api_tokens.create_service(acme.door, acme.ctx, "script", ["users.manage"])
+    (dana,) = await acme.push(await acme.source("okta", invite="never"), {"userName": "dana"})
+    url = URL(acme.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        f"POST /api/v1/users/{dana}/disable HTTP/1.1\r\nHost: {url.authority}\r\nConnection: close\r\n"
+        f"Authorization: Bearer {made.token}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    )
+    await identified.wait()
+    await api_tokens.revoke(acme.door, acme.ctx, made.id)
+    writer.write(b"0\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+    writer.close()
+    assert await acme.door.read(lambda conn: conn.execute(select(gates)).all()) == []
 
 
 async def test_a_session_that_ends_while_its_form_arrives_writes_nothing(
