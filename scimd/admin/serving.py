@@ -49,9 +49,9 @@ def handler_of(row: Endpoint) -> guard.Handler:
     async def serve(request: web.Request) -> web.StreamResponse:
         query = query_of(row, request)
         sent = await _body_bytes(row, request) if row.is_write else b""
-        body = _body(row, sent)
         if row.is_write and request.body_exists:  # also of one that is empty, the end may be long in coming
             await guard.identify_again(request)
+        body = _body(row, sent)
         call = await _call(row, request)
         if not row.is_write:
             return await _read(row, request, call, query)

@@ -56,12 +56,13 @@ def audited(call: Callable[[], object], timeout_s: float) -> tuple[tuple[str, st
     copy = forking.Process(target=_send_events, args=(call, theirs), daemon=True)
     with ours:
         with warnings.catch_warnings():
-            # Newer Pythons warn where other threads run; the copy asks nothing of what they may hold.
+            # Newer Pythons warn where other threads run. Reading settings should ask nothing of them.
             warnings.simplefilter("ignore", DeprecationWarning)
             copy.start()
         theirs.close()
         try:
-            assert ours.poll(timeout_s), f"the call did not end within {timeout_s} s"
+            if not ours.poll(timeout_s):
+                raise AssertionError(f"the call did not end within {timeout_s} s")
             events: tuple[tuple[str, str], ...] = ours.recv()
         except EOFError:
             raise AssertionError("the call failed in the copy, which has printed its traceback") from None

@@ -42,8 +42,8 @@ class Line(Generic[W, R]):
     """``do`` is given each batch, tells every one of it, and raises nothing. ``gone``: nobody is left.
 
     Whoever arrives alone is taken at once; those who arrive in turns of the loop that follow each other are
-    one batch. ``hands``: so many batches are done at the same time; no two are about the same. Nobody waits
-    for longer than ``patience_s``.
+    one batch. ``hands``: so many batches are done at the same time; no two are about the same. Whoever has
+    waited for longer than ``patience_s`` when their turn comes is turned away.
     """
 
     do: Callable[[Sequence[Waiter[W, R]]], Awaitable[None]]
@@ -63,19 +63,27 @@ class Line(Generic[W, R]):
         loop = asyncio.get_running_loop()
         waiter: Waiter[W, R] = Waiter(wish, frozenset(claims), weight, loop.time(), loop.create_future())
         self._waiting.append(waiter)
+        self._begin(loop)
+        return waiter.future
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a hand gather who waits, where one is free and none does."""
         if not self._gathering and len(self._tasks) < self.hands:
             self._gathering = True
             self._tasks.add(loop.create_task(self._serve(loop)))
-        return waiter.future
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
             while self._waiting:
                 self._gathering = True
-                await self._gathered()
-                self._gathering = False
+                try:
+                    await self._gathered()
+                finally:
+                    self._gathering = False
                 batch = self._next(loop.time())
                 if batch:
+                    if self._waiting:
+                        self._begin(loop)  # with what was too much, or is about another
                     await self._do(batch)
                 elif self._under_way:
                     return  # whoever does that goes on with those who wait for it

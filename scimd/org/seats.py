@@ -133,7 +133,10 @@ def _plenty(tx: Tx, wanted: int) -> bool:
         look(tx)
     if tx.room is None or tx.room.waited_for:
         return False
-    free = seats.free_seats(tx.room.pool)
+    pool = tx.room.pool
+    if pool.allow_overage and pool.limit is not None:
+        return False  # there the trigger would let more through, and nobody would be told
+    free = seats.free_seats(pool)
     return free is None or tx.seats_taken + wanted + _TO_SPARE <= free
 
 

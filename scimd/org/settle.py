@@ -1,7 +1,7 @@
 """Settling: from the facts of the touched people to what is stored, in the transaction that touched them.
 
 Locks people in the order of their ids, loads their facts, asks standing(), and writes the difference:
-people, grants, status spans, seats, invitations, sessions, events. The seat pool comes last.
+people, grants, status spans, seats, invitations, sessions, events. Seats come last of what is limited (``seats``).
 """
 
 from __future__ import annotations

@@ -156,20 +156,21 @@ async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asynci
     while True:
         began = loop.time()
         status = await live(first)
+        asked = status in (0, -signal.SIGTERM)  # the latter before it could listen
         if first:
-            pause = 0.0 if status else _ASKED_S
+            pause = _ASKED_S if asked else 0.0
         elif loop.time() - began > _LIVED_S:
             pause = _ASKED_S
         else:
             pause = min(max(pause, _ASKED_S) * 2, _LONGEST_PAUSE_S)
         first = False
-        if status and not ending.is_set():
+        if not asked and not ending.is_set():
             logger.warning(f"{name}_died", status=status, again_in_s=pause)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), pause)
         if ending.is_set():
             return
-        if not status:
+        if asked:
             logger.warning(f"{name}_died", status=status, again_in_s=0.0)
 
 

@@ -72,7 +72,7 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
             done += settled
             report(Progress("applying", done, total))
             await door.db.give_way()
-            await _patiently(tables.look_now_and_then)
+            await tables.look_now_and_then()
     except NotAllowedNow as exc:
         why = str(exc)
         return await door.run(ctx, lambda tx: _stopped(tx, run, why))

@@ -88,6 +88,18 @@ async def test_two_hands_do_two_batches_at_the_same_time_and_no_third() -> None:
     assert desk.empty == 1
 
 
+async def test_what_is_too_much_for_one_batch_is_the_other_hands() -> None:
+    desk = Desk(hands=2)
+    desk.open.clear()
+    said = [desk.join(each, weight=AT_ONCE // 2) for each in "abcde"]
+    await turns()
+    await turns()
+    assert desk.batches == ["ab", "cd"]
+    desk.open.set()
+    assert await asyncio.gather(*said) == ["A", "B", "C", "D", "E"]
+    assert desk.batches == ["ab", "cd", "e"]
+
+
 async def test_the_other_hand_leaves_alone_what_is_under_way() -> None:
     desk = Desk(hands=2)
     desk.open.clear()

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from scimd.core.errors import SeatLimitReached
 from scimd.core.people import PersonId
+from scimd.core.seats import Policy
 from scimd.db import tables as t
 from scimd.org import organizations, people, reads, seats
 from scimd.org.tx import Tx
@@ -98,6 +99,23 @@ async def test_where_seats_are_plenty_nobody_waits_for_anothers_transaction(post
     async with house(postgres_url) as acme:
         await _meanwhile(acme, lambda: acme.create("bob"))
         assert await used(acme) == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "policy", "plenty"),
+    [
+        (None, "hold", True),
+        (None, "allow", True),
+        (1001, "hold", True),
+        (1000, "hold", False),
+        (5000, "allow", False),  # the trigger refuses nobody there: somebody has to count, and to tell
+    ],
+)
+async def test_seats_are_plenty_where_nobody_has_to_count(
+    database_url: str, limit: int | None, policy: Policy, plenty: bool
+) -> None:
+    async with house(database_url, seats_=limit, seats_on_scim=policy) as acme:
+        assert await acme.door.run(acme.as_scim(), lambda tx: seats._plenty(tx, 1)) is plenty
 
 
 async def test_a_limit_set_before_the_seat_is_taken_holds(postgres_url: str) -> None:

@@ -116,10 +116,11 @@ async def test_whoever_dies_is_started_again_after_a_pause_that_grows(
     assert kept.paused[:4] == [0.0, 1.0, 2.0, 4.0]
 
 
+@pytest.mark.parametrize("status", [0, -signal.SIGTERM])
 async def test_whoever_ends_as_if_asked_to_is_not_started_before_our_own_signal_can_arrive(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    kept = Kept(monkeypatch, 0, 0)
+    kept = Kept(monkeypatch, status, 1)
     await children.keep("worker", kept.live, kept.ending)
     assert kept.paused[0] == 0.5
 

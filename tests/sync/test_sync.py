@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import psycopg
 import pytest
 
 from scimd.core.errors import NotAllowedNow
@@ -57,6 +58,22 @@ async def test_a_first_sync_sees_to_it_that_postgresql_knows_what_it_fills(
         acme.script.fill(400)
         assert (await acme.sync()).state == "done"
         assert await acme.door.db.read(known) > 0
+
+
+async def test_a_table_that_cannot_be_looked_at_stops_no_sync(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody builds an index on it, say: people are written beside that, and ANALYZE would wait."""
+    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(timekeeping, "_LOOK_AT_MOST_S", 0.2)
+    async with world(postgres_url, invite="never") as acme:
+        await acme.door.db.write(left_alone)
+        with psycopg.connect(postgres_url) as somebody:
+            somebody.execute("LOCK TABLE assertions IN SHARE UPDATE EXCLUSIVE MODE")
+            acme.script.fill(400)
+            assert (await acme.sync()).state == "done"
+            assert await acme.door.db.read(known) < 0
+        assert len(await acme.active()) == 400
 
 
 async def test_report_names_exactly_what_changed_with_old_and_new(acme: World) -> None:
