@@ -209,7 +209,7 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
 async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.1)
     async with world(postgres_url, invite="never") as acme:
-        await acme.door.db.write(left_alone)
+        left_alone(postgres_url)
         acme.script.fill(200)
         jobs = made(acme)
         await jobs.start()

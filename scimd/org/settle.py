@@ -1,7 +1,7 @@
 """Settling: from the facts of the touched people to what is stored, in the transaction that touched them.
 
 Locks people in the order of their ids, loads their facts, asks standing(), and writes the difference:
-people, grants, status spans, seats, invitations, sessions, events. Seats come last of what is limited (``seats``).
+people, grants, status spans, seats, invitations, sessions, events. Of what is limited, seats come last.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ async def test_a_first_sync_sees_to_it_that_postgresql_knows_what_it_fills(
     """Nobody else may be there to do it, and its own daemon comes after a minute."""
     monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
     async with world(postgres_url, invite="never") as acme:
-        await acme.door.db.write(left_alone)
+        left_alone(postgres_url)
         acme.script.fill(400)
         assert (await acme.sync()).state == "done"
         assert await acme.door.db.read(known) > 0
@@ -67,7 +67,7 @@ async def test_a_table_that_cannot_be_looked_at_stops_no_sync(
     monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(timekeeping, "_LOOK_AT_MOST_S", 0.2)
     async with world(postgres_url, invite="never") as acme:
-        await acme.door.db.write(left_alone)
+        left_alone(postgres_url)
         with psycopg.connect(postgres_url) as somebody:
             somebody.execute("LOCK TABLE assertions IN SHARE UPDATE EXCLUSIVE MODE")
             acme.script.fill(400)
