@@ -17,6 +17,7 @@ from scimd.db import tables as t
 from scimd.org import organizations, people, reads, seats
 from scimd.org.tx import Tx
 from tests.org.house import House, house, user
+from tests.support.patience import AT_MOST_S
 
 
 async def used(acme: House) -> int:
@@ -36,7 +37,11 @@ async def creates(acme: House, count: int) -> list[Any]:
     return await asyncio.gather(*(acme.create(f"p{n}") for n in range(count)), return_exceptions=True)
 
 
-async def test_64_parallel_creates_on_10_seats_under_hold(database_url: str) -> None:
+@pytest.mark.parametrize("to_spare", [1000, 0])  # under the pool's lock, and without it down to the last seat
+async def test_64_parallel_creates_on_10_seats_under_hold(
+    database_url: str, to_spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seats, "_TO_SPARE", to_spare)
     async with house(database_url, seats_=10) as acme:
         results = await creates(acme, 64)
         assert [each for each in results if isinstance(each, BaseException)] == []
@@ -63,32 +68,19 @@ async def test_64_parallel_creates_on_10_seats_under_allow(database_url: str) ->
         assert await used(acme) == 64
 
 
-async def test_the_last_of_many_free_seats_is_given_once(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where seats are plenty the pool is not locked; here that holds down to the last one."""
-    monkeypatch.setattr(seats, "_TO_SPARE", 0)
-    async with house(database_url, seats_=30) as acme:
-        results = await creates(acme, 64)
-        assert [each for each in results if isinstance(each, BaseException)] == []
-        assert await used(acme) == 30
-        assert len(await waiting(acme)) == 34
-        assert await reads.check_standing(acme.door, acme.org_id) == []
-
-
 async def _meanwhile(acme: House, happens: Callable[[], Awaitable[object]]) -> None:
     """Create Ann; when all of it is done but for the COMMIT, something else happens first."""
     done, go = threading.Event(), threading.Event()
 
     def then(tx: Tx, value: object) -> object:
         done.set()
-        assert go.wait(20)
+        assert go.wait(AT_MOST_S)
         return value
 
     ann = acme.door.run(acme.as_scim(), lambda tx: people.record_users(tx, [user("ann")]), then=then)
     making = asyncio.create_task(ann)
     try:
-        assert await asyncio.to_thread(done.wait, 20)
+        assert await asyncio.to_thread(done.wait, AT_MOST_S)
         await happens()
     finally:
         go.set()
