@@ -31,8 +31,8 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """A pool as it was a moment ago, and whether anybody waited for a seat in it."""
+class PoolSeen:
+    """A pool as it was a moment ago, without its lock, and whether anybody waited for a seat in it."""
 
     pool: Pool
     waited_for: bool

@@ -55,7 +55,7 @@ def _claims(wish: AssertUser) -> list[str]:
 
 
 def _create(tx: Tx, wishes: Sequence[AssertUser]) -> list[Outcome[Made]]:
-    ahead(tx.conn, tx.books.asked_of(tx.org_id), seats.asked_of_room(tx))
+    ahead(tx.conn, tx.books.asked_of(tx.org_id), seats.asked_of_pool(tx))
     seats.look(tx)
     asserted = record_users(tx, wishes, fresh=True)
     _are_about(tx, enumerate(asserted))

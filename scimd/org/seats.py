@@ -13,7 +13,7 @@ from scimd import log
 from scimd.core import seats
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
-from scimd.core.seats import Claim, Policy, Pool, Room, Waiter
+from scimd.core.seats import Claim, Policy, Pool, PoolSeen, Waiter
 from scimd.core.standing import Status
 from scimd.db.among import among, one_of
 from scimd.db.engine import LostRace, is_check_or_trigger
@@ -30,7 +30,7 @@ _pool: Select[Any] = select(seat_pools.c.seat_limit, seat_pools.c.used, seat_poo
     seat_pools.c.org_id == bindparam("org_id")
 )
 _POOL, _LOCKED_POOL = Prepared(_pool), Locking(_pool)
-_ROOM = Prepared(
+_SEEN = Prepared(
     _pool.add_columns(
         select(waiting.c.person_id)
         .where(waiting.c.org_id == bindparam("org_id"))
@@ -80,7 +80,6 @@ def allot(
         tx.seats_taken += len(wanting)
         _forget(tx, {*content, *wanting})
         return Seats(frozenset(wanting))
-    write_taken(tx)
     pool = _lock(tx)
     _forget(tx, content)
     queue = _longest_waiting(tx, pool, len(freed))
@@ -111,15 +110,16 @@ def allot(
 # ------------------------------------------------------------------------------ plenty of seats
 
 
-def asked_of_room(tx: Tx) -> tuple[Prepared, Mapping[str, Any]]:
+def asked_of_pool(tx: Tx) -> tuple[Prepared, Mapping[str, Any]]:
     """What ``look`` asks; see ``prepared.ahead``."""
-    return _ROOM, {"org_id": tx.org_id}
+    return _SEEN, {"org_id": tx.org_id}
 
 
 def look(tx: Tx) -> None:
     """See early, and without the lock, how many seats there are."""
-    row = _ROOM.first(tx.beside, {"org_id": tx.org_id})
-    tx.room = row and Room(Pool(row.seat_limit, row.used, row.allow_overage), bool(row.waited_for))
+    row = _SEEN.first(tx.beside, {"org_id": tx.org_id})
+    pool = Pool(row.seat_limit, row.used, row.allow_overage) if row else None
+    tx.pool_seen = PoolSeen(pool, bool(row.waited_for)) if pool else None
 
 
 def _plenty(tx: Tx, wanted: int) -> bool:
@@ -129,15 +129,16 @@ def _plenty(tx: Tx, wanted: int) -> bool:
     once, each would wait for the others' transactions. They are taken at the end, and the row's own
     trigger sees to it that there were enough.
     """
-    if tx.room is None:
+    if tx.pool_seen is None:
         look(tx)
-    if tx.room is None or tx.room.waited_for:
+    seen = tx.pool_seen
+    if seen is None or seen.waited_for:
         return False
-    pool = tx.room.pool
+    pool = seen.pool
     if pool.allow_overage and pool.limit is not None:
         return False  # there the trigger would let more through, and nobody would be told
     free = seats.free_seats(pool)
-    return free is None or tx.seats_taken + wanted + _TO_SPARE <= free
+    return free is None or wanted + _TO_SPARE <= free
 
 
 def write_taken(tx: Tx) -> None:
@@ -145,11 +146,10 @@ def write_taken(tx: Tx) -> None:
 
     Raises LostRace where others took the last ones meanwhile; the next try does it under the lock.
     """
-    taken, tx.seats_taken = tx.seats_taken, 0
-    if not taken:
+    if not tx.seats_taken:
         return
     try:
-        _TAKEN.post(tx.beside, {"_org_id": tx.org_id, "_n": taken})
+        _TAKEN.post(tx.beside, {"_org_id": tx.org_id, "_n": tx.seats_taken})
     except IntegrityError as exc:
         if is_check_or_trigger(exc, "seats_never_overbooked"):
             raise LostRace from exc

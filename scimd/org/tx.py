@@ -23,7 +23,7 @@ from scimd.core.errors import Refusal
 from scimd.core.events import Event
 from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
-from scimd.core.seats import Policy, Room
+from scimd.core.seats import Policy, PoolSeen
 from scimd.core.second_factors import Policy as SecondFactorPolicy
 from scimd.core.travelling import travels
 from scimd.db.engine import Database, LostRace, is_unique_violation
@@ -205,7 +205,7 @@ class Tx:
     inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     #: The pool of seats as it was seen, and how many are still to be taken from it (``org.seats``).
-    room: Room | None = None
+    pool_seen: PoolSeen | None = None
     seats_taken: int = 0
     #: Seats, or slots of what is limited, are free that others wait for: a promotion has to follow.
     seats_owed: bool = False

@@ -25,7 +25,7 @@ from scimd.org.windows import Window, cut
 _MAY = {
     "seats._POOL",
     "seats._LOCKED_POOL",
-    "seats._ROOM",
+    "seats._SEEN",
     "seats._TAKEN",
     "seats._USED",
     "seats._QUEUE",
