@@ -27,6 +27,7 @@ from scimd.org import (
     audit,
     idempotency,
     leases,
+    new_tables,
     notifications,
     oauth,
     promotion,
@@ -84,7 +85,7 @@ class Jobs:
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
-        self._new_tables = time_jobs.NewTables(door)
+        self._new_tables = new_tables.NewTables(door)
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -104,7 +105,7 @@ class Jobs:
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
             (_NOTIFY_S, "notify", self._notify),
-            (time_jobs.LOOK_EVERY_S, "look_at_new_tables", self._new_tables.look),
+            (new_tables.EVERY_S, "look_at_new_tables", self._new_tables.look),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()

@@ -14,7 +14,7 @@ from scimd.config import Config
 from scimd.connector_api import Unreachable
 from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
-from scimd.org import runs, sources, timekeeping
+from scimd.org import new_tables, runs, sources
 from scimd.sync import registry
 from tests.db.test_statistics import known, left_alone
 from tests.support.patience import AT_MOST_S, eventually
@@ -207,7 +207,7 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
 
 
 async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(new_tables, "EVERY_S", 0.1)
     async with world(postgres_url, invite="never") as acme:
         left_alone(postgres_url)
         acme.script.fill(200)

@@ -6,17 +6,14 @@ and does its work in transactions of its own; called twice, or by two processes,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from functools import partial
 
 from sqlalchemy import Connection, Select, delete, select
 
 from scimd import log
-from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal
+from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
-from scimd.db import statistics
 from scimd.db.tables import NOT_IN_YET, invitations, login_attempts, organizations, people
 from scimd.org import arrivals, audit, gates, invitation_changes, local_people, purging
 from scimd.org.gates import RESTORABLE_FOR
@@ -24,40 +21,6 @@ from scimd.org.tx import Door
 
 logger = log.get(__name__)
 ATTEMPTS_KEPT = timedelta(days=90)
-#: So often it is seen to that PostgreSQL knows new tables.
-LOOK_EVERY_S = 2.0
-_LOOK_AT_MOST_S = 5.0
-
-
-class NewTables:
-    """Has PostgreSQL look at tables that have just been filled, each once.
-
-    For whoever fills many at a time: the worker every few seconds, and a sync beside its batches, which may
-    be the first to write at all.
-    """
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._tried: set[str] = set()
-        self._not_before = 0.0  # on the monotonic clock
-
-    async def look(self) -> None:
-        if self._door.db.dialect == "postgresql":
-            looked_at = partial(statistics.look_at_new_tables, tried=self._tried)
-            self._tried.update(await self._door.db.write(looked_at, timeout_s=_LOOK_AT_MOST_S))
-
-    async def look_now_and_then(self) -> None:
-        """As ``look``, at most every two seconds. What fails is logged.
-
-        Somebody else may hold a table's lock for long, as who builds an index does; work goes on, slower.
-        """
-        if time.monotonic() < self._not_before:
-            return
-        self._not_before = time.monotonic() + LOOK_EVERY_S
-        try:
-            await self.look()
-        except (DatabaseUnavailable, Overloaded) as exc:
-            logger.info("new_tables_not_looked_at", why=str(exc))
 
 
 async def expire_all(door: Door) -> int:

@@ -18,9 +18,9 @@ from scimd.core.errors import DatabaseUnavailable, LeaseLost, NotAllowedNow, Ove
 from scimd.core.people import OrgId
 from scimd.org import leases, plan_batches, runs
 from scimd.org.leases import Lease
+from scimd.org.new_tables import NewTables
 from scimd.org.pace import Pace
 from scimd.org.runs import RunRecord, State
-from scimd.org.timekeeping import NewTables
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.unsettled import settle_marked
 
@@ -53,7 +53,8 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     ends the run as partial.
     """
     done, total = 0, await door.read(lambda conn: plan_batches.left(conn, run))
-    pace, tables = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S), NewTables(door)
+    pace = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S)
+    tables = NewTables(door)
     try:
         while True:
             try:

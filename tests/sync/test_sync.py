@@ -11,7 +11,7 @@ import pytest
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import decisions, projects
-from scimd.org import run_changes, sources, timekeeping
+from scimd.org import new_tables, run_changes, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
 from scimd.org.sources import NewSource
@@ -52,7 +52,7 @@ async def test_a_first_sync_sees_to_it_that_postgresql_knows_what_it_fills(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else may be there to do it, and its own daemon comes after a minute."""
-    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(new_tables, "EVERY_S", 0.0)
     async with world(postgres_url, invite="never") as acme:
         left_alone(postgres_url)
         acme.script.fill(400)
@@ -64,8 +64,8 @@ async def test_a_table_that_cannot_be_looked_at_stops_no_sync(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody builds an index on it, say: people are written beside that, and ANALYZE would wait."""
-    monkeypatch.setattr(timekeeping, "LOOK_EVERY_S", 0.0)
-    monkeypatch.setattr(timekeeping, "_LOOK_AT_MOST_S", 0.2)
+    monkeypatch.setattr(new_tables, "EVERY_S", 0.0)
+    monkeypatch.setattr(new_tables, "_AT_MOST_S", 0.2)
     async with world(postgres_url, invite="never") as acme:
         left_alone(postgres_url)
         with psycopg.connect(postgres_url) as somebody:
