@@ -92,7 +92,6 @@ class Line(Generic[W, R]):
         finally:
             self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             if not self._tasks:
-                self._gathering = False
                 self.gone()
 
     async def _do(self, batch: Sequence[Waiter[W, R]]) -> None:

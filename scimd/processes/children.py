@@ -156,22 +156,22 @@ async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asynci
     while True:
         began = loop.time()
         status = await live(first)
-        asked = status in (0, -signal.SIGTERM)  # the latter before it could listen
-        if first:
-            pause = _ASKED_S if asked else 0.0
-        elif loop.time() - began > _LIVED_S:
-            pause = _ASKED_S
-        else:
-            pause = min(max(pause, _ASKED_S) * 2, _LONGEST_PAUSE_S)
-        first = False
-        if not asked and not ending.is_set():
-            logger.warning(f"{name}_died", status=status, again_in_s=pause)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ending.wait(), pause)
+        if status in (0, -signal.SIGTERM):  # the latter before it could listen
+            await _within(_ASKED_S, ending)
         if ending.is_set():
             return
-        if asked:
-            logger.warning(f"{name}_died", status=status, again_in_s=0.0)
+        lived = loop.time() - began > _LIVED_S
+        pause = 0.0 if first else 0.5 if lived else min(max(pause, 0.5) * 2, _LONGEST_PAUSE_S)
+        first = False
+        logger.warning(f"{name}_died", status=status, again_in_s=pause)
+        await _within(pause, ending)
+        if ending.is_set():
+            return
+
+
+async def _within(seconds: float, ending: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ending.wait(), seconds)
 
 
 async def parent_gone(then: Callable[[], object]) -> None:
