@@ -16,8 +16,8 @@ from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import new_tables, runs, sources
 from scimd.sync import registry
-from tests.db.test_statistics import known, left_alone
 from tests.support.patience import AT_MOST_S, eventually
+from tests.support.statistics import known, left_alone
 from tests.sync.world import Point, World, world
 
 

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from scimd.db.statistics import look_at_new_tables
 from scimd.db.tables import people
 from tests.org.house import house, user
-
-_ROWS = text("SELECT reltuples FROM pg_class WHERE oid = 'assertions'::regclass")
-
-
-def known(conn: Connection) -> float:
-    return float(conn.execute(_ROWS).scalar_one())
-
-
-def left_alone(url: str) -> None:
-    """The server's own daemon does not come.
-
-    By a connection of its own: after an ALTER the driver has the server forget all that was prepared.
-    """
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("ALTER TABLE assertions SET (autovacuum_enabled = false)")
+from tests.support.statistics import known, left_alone
 
 
 async def test_a_table_that_has_grown_is_looked_at_once(postgres_url: str) -> None:

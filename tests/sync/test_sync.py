@@ -18,7 +18,7 @@ from scimd.org.sources import NewSource
 from scimd.org.sync_reads import live_users
 from scimd.sync import registry
 from scimd.sync import run as sync_run
-from tests.db.test_statistics import known, left_alone
+from tests.support.statistics import known, left_alone
 from tests.sync.world import Person, Point, World, world
 
 
