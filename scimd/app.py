@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -123,12 +125,12 @@ def _keep_entries(config: Config, door: Door, desks: Iterable[Connection]) -> No
 def serve_with_children(config: Config, config_path: Path | None) -> None:
     """Serve as a process of its own, whose children are forked off where the system can."""
     memory.spare()
-    load_ahead(config)
+    load_ahead(config, config_path)
     forked = _fork(config) if hasattr(os, "fork") else None
     run(serve(config, config_path, forked=forked))
 
 
-def load_ahead(config: Config) -> None:
+def load_ahead(config: Config, config_path: Path | None = None) -> None:
     """Load what serves and works before anything is forked off: then it is in memory once.
 
     A module that is loaded afterwards costs more than itself: each name in it is counted at the one
@@ -136,7 +138,7 @@ def load_ahead(config: Config) -> None:
     first used. Opens nothing that stays open, and starts no thread.
     """
     memory.load(_AHEAD)
-    prove(config)
+    prove(config, config_path)
     _migrate_aside(config)
     migrate_schema(config)
     render_ahead(config.database.url)
@@ -170,7 +172,7 @@ async def serve(
     """
     sys.setswitchinterval(_SWITCH_S)
     if forked is None:  # else it is done
-        prove(config)
+        prove(config, config_path)
         migrate_schema(config)
     beside = forked if forked is not None and forked.answerers else None
     async with (
@@ -221,8 +223,11 @@ def _port(config: Config) -> connections.Port:
 
 
 def _cannot_be_bound(config: Config, exc: OSError) -> ConfigError:
-    where = f"{config.server.host}:{config.server.port}"
-    return ConfigError([f"server.port: {where} cannot be bound: {exc.strerror or exc}"])
+    where = _url(config.server.host, config.server.port).removeprefix("http://")
+    # The name is nobody's, or the address is not of this machine.
+    of_host = isinstance(exc, socket.gaierror) or exc.errno == errno.EADDRNOTAVAIL
+    key = "server.host" if of_host else "server.port"
+    return ConfigError([f"{key}: {where} cannot be bound: {exc.strerror or exc}"])
 
 
 def _url(host: str, port: int) -> str:
@@ -363,6 +368,8 @@ def _stop_signals() -> asyncio.Event:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, and in a child
+        loop.add_signal_handler(signal.SIGHUP, stop.set)
     return stop
 
 

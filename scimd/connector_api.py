@@ -274,7 +274,8 @@ def read_secret(value: object, key: str) -> Secret:
     if scheme == "env" and rest:
         text = os.environ.get(rest)
         if not text:
-            raise BadSetting(key, f"the environment variable {rest} is not set")
+            what = "not set" if text is None else "empty"
+            raise BadSetting(key, f"the environment variable {rest} is {what}")
         return Secret(text)
     if scheme == "file" and rest:
         try:

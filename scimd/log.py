@@ -66,11 +66,21 @@ def configure(
         logger_factory=structlog.PrintLoggerFactory(file=stderr),
         cache_logger_on_first_use=False,
     )
-    # Libraries: warnings and worse, in the same stream. aiohttp's access log is ours to write.
-    logging.basicConfig(
-        level=logging.WARNING, stream=stderr, format="%(levelname)s %(name)s %(message)s", force=True
+    # Libraries: warnings and worse, in the same stream and form. aiohttp's access log is ours to write.
+    handler = logging.StreamHandler(stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_of_library, *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+        )
     )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def _of_library(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What a library says is no name of an event."""
+    return {**event, "component": event["_record"].name, "event": "library", "message": event["event"]}
 
 
 def _with_correlation(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scimd.config import Config, ConfigError
 from scimd.db import migrate
-from scimd.db.engine import Database, Tuning
+from scimd.db.engine import Database, Tuning, is_sqlite, parse, sqlite_path
 from scimd.org import audit, promotion, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
@@ -19,6 +19,15 @@ from scimd.sync import registry
 
 #: Of SQLite's pages, for reads and for writes.
 CACHES_KIB = Tuning().cache_kib, Tuning().write_cache_kib
+_NO_DATABASE = (
+    "database.url: there is no database of scimd's yet at {where}. `scimd serve` makes it, and so do `scimd "
+    "migrate` and `scimd org create`. If you have one, name its config: --config FILE"
+)
+_KEY_IS_GONE = (
+    "secrets.key: the key file {path} is missing beside a database that is in use. Without that key its "
+    "links, authenticator apps and recovery codes are dead: put it back from the backup. To go on without "
+    "it, make another: (umask 077; openssl rand -base64 48 > {path})"
+)
 _KEY_IS_MISSING = (
     "secrets.key: must be set on PostgreSQL, where several processes share it. Make one with "
     '`openssl rand -base64 48` and name it: key = ["file:/etc/scimd/key"]'
@@ -29,17 +38,33 @@ def keyring(config: Config, *, make: bool) -> Keyring:
     """The keys behind links and cookies.
 
     On SQLite without ``secrets.key`` they live in ``<database>.key``, which is made (mode 0600) when
-    ``make``. On PostgreSQL several processes share them, so they must be given: ConfigError.
+    ``make``; never beside a database that is in use: ConfigError. On PostgreSQL several processes share
+    them, so they must be given: ConfigError.
     """
     if config.secrets.key:
         try:
             return Keyring([secret.reveal().encode() for secret in config.secrets.key])
         except ValueError as exc:
             raise ConfigError([f"secrets.key: {exc}"]) from exc
-    if config.database.url.startswith("sqlite"):
-        path = Path(config.database.url.removeprefix("sqlite:///") + ".key")
-        return Keyring([load_or_make_key_file(path, make=make)])
-    raise ConfigError([_KEY_IS_MISSING])
+    path = _key_file(config)
+    if path is None:
+        raise ConfigError([_KEY_IS_MISSING])
+    if not path.exists() and migrate.is_in_use(config.database.url):
+        raise ConfigError([_KEY_IS_GONE.format(path=path)])
+    return Keyring([load_or_make_key_file(path, make=make)])
+
+
+def _key_file(config: Config) -> Path | None:
+    """Beside SQLite's file; nowhere on PostgreSQL."""
+    if not config.database.url.startswith("sqlite"):
+        return None
+    return Path(config.database.url.removeprefix("sqlite:///") + ".key")
+
+
+def key_comes_first(config: Config) -> bool:
+    """Whether there is no key yet, nor anybody in the database who would need it."""
+    path = None if config.secrets.key else _key_file(config)
+    return path is not None and not path.exists() and not migrate.is_in_use(config.database.url)
 
 
 def door_settings(config: Config) -> DoorSettings:
@@ -103,30 +128,49 @@ def migrate_schema(config: Config) -> str:
     try:
         migrate.upgrade(config.database.url)
         return migrate.current(config.database.url) or ""
-    except (migrate.SchemaTooNew, ValueError) as exc:
+    except (migrate.SchemaTooNew, migrate.NotOurs, ValueError) as exc:
         raise ConfigError([f"database.url: {exc}"]) from exc
 
 
-def require_schema(config: Config) -> None:
-    """Make the schema in an empty database; refuse an older or a newer one with the way out."""
+def require_schema(config: Config, *, make: bool = False) -> None:
+    """Refuse an older schema, a newer one, and another program's database, with the way out.
+
+    Where there is none yet, it is made with ``make``; else that is refused as well.
+    """
+    if has_schema(config):
+        return
+    if not make:
+        raise ConfigError([_NO_DATABASE.format(where=where(config))])
+    migrate_schema(config)
+
+
+def has_schema(config: Config) -> bool:
+    """Whether there is a database yet. ConfigError for one that is not what this scimd works with."""
     try:
         state = migrate.check(config.database.url)
     except ValueError as exc:
         raise ConfigError([f"database.url: {exc}"]) from exc
     if state == "behind":
         raise ConfigError(["database.url: the schema is older than this scimd. Run: scimd migrate"])
-    if state != "current":  # empty, or newer, which upgrade says in words
-        migrate_schema(config)
+    if state in ("ahead", "foreign"):
+        migrate_schema(config)  # which says it in words
+    return state != "empty"
 
 
-def prove(config: Config) -> None:
+def where(config: Config) -> str:
+    """Where the database is: SQLite's file, or PostgreSQL's address without the password."""
+    url = parse(config.database.url)
+    return str(sqlite_path(url).absolute()) if is_sqlite(url) else url.render_as_string(hide_password=True)
+
+
+def prove(config: Config, file: Path | None = None) -> None:
     """Whatever can be wrong with the config is found here, before a port is bound.
 
     Raises ConfigError: each source's settings are parsed by its connector, its mapping compiled and
     its mapping tests run.
     """
     faults = [
-        f"organization {organization.name}, source {source.name}: {fault}"
+        f"{f'{file}: ' if file else ''}organization {organization.name}, source {source.name}: {fault}"
         for organization in config.organization
         for source in organization.source
         for fault in registry.faults_of(source)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import structlog
@@ -38,3 +40,27 @@ def test_a_fault_is_logged_with_its_place_and_without_local_variables(
     assert "LookupError" in said
     assert "connect" in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize("style", ["json", "text"])
+def test_what_a_library_says_has_the_form_of_what_scimd_says(
+    style: Literal["json", "text"], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured: dict[str, Any] = {}
+    monkeypatch.setattr(logging, "basicConfig", lambda **given: configured.update(given))
+    log.configure("info", style)
+    (handler,) = configured["handlers"]
+    try:
+        raise LookupError("over\ntwo lines")
+    except LookupError:
+        handler.handle(
+            logging.LogRecord("asyncio", logging.ERROR, "", 1, "task %s\nfailed", ("7",), sys.exc_info())
+        )
+    said = capsys.readouterr().err
+    assert "LookupError" in said
+    if style == "json":
+        (line,) = said.splitlines()
+        told = json.loads(line)
+        assert (told["event"], told["component"], told["level"]) == ("library", "asyncio", "error")
+        assert told["message"] == "task 7\nfailed"
+        assert told["timestamp"].endswith("Z")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from connectors.file.config import FileConfig
-from connectors.file.lines import CutOffError, is_clean, lines_of
+from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Value
 
 if TYPE_CHECKING:
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 _IDS = ("id", "externalId")
 _GROUP_NAMES = ("displayName", "name", "cn")
-_CUT_OFF = "unexpected end of data"  # csv has one error class; its text tells an open quotation mark
+# csv has one error class; its text tells what is wrong.
+_CUT_OFF = "unexpected end of data"
+_TOO_LONG = "field larger than field limit"
+# No cell is longer than the longest line; csv's own limit is 128 KiB, for the whole process.
+csv.field_size_limit(LONGEST_LINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ def read_users(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | Di
         if needed is not None:
             _column(header, (needed,))
     members: dict[str, list[str]] = {}
+    listed: dict[str, int] = {}  # in how many lines
     for row in rows:
         if isinstance(row, BadEntry):
             yield row
@@ -44,11 +49,16 @@ def read_users(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | Di
             yield BadEntry(None, f"line {row.line}", f"the column {id_column} is empty")
             continue
         if config.groups_column:
+            listed[external_id] = listed.get(external_id, 0) + 1
             for group in dict.fromkeys(_split(row.cells.pop(config.groups_column, ""), config)):
                 members.setdefault(group, []).append(external_id)
         yield _user(row, external_id, config)
     for name, ids in members.items():
-        yield DirectoryGroup(name, name, name, tuple(dict.fromkeys(ids)))
+        twice = next((each for each in ids if listed[each] > 1), None)
+        if twice is None:
+            yield DirectoryGroup(name, name, name, tuple(dict.fromkeys(ids)))
+        else:
+            yield BadEntry(name, name, f"the person {twice}, who has several lines, may be in it or not")
 
 
 def read_groups(file: IO[str], config: FileConfig) -> Iterator[DirectoryGroup | BadEntry]:
@@ -162,6 +172,9 @@ def _rows(reader: Reader, header: list[str]) -> Iterator[Row | BadEntry]:
         except csv.Error as exc:
             if str(exc) == _CUT_OFF:
                 raise CutOffError("a quotation mark is still open at its end") from exc
+            if str(exc).startswith(_TOO_LONG):
+                # Inside of a cell: what follows in it are no lines of the file.
+                raise CutOffError(f"a cell near line {reader.line_num} is too long") from exc
             yield BadEntry(None, f"line {reader.line_num}", str(exc))
             continue
         if not cells or (width > 1 and cells == [""]):

@@ -17,9 +17,11 @@ _GROUP_NAMES = ("displayName", "name", "cn")
 class _LineError(Exception):
     """The line cannot be taken; the text says why, ``external_id`` whose it is where that is known."""
 
-    def __init__(self, why: str, external_id: str | None = None) -> None:
+    def __init__(self, why: str, external_id: str | None = None, *, whole: bool = False) -> None:
+        """``whole``: it is JSON to its end, so that nothing was cut off."""
         super().__init__(why)
         self.external_id = external_id
+        self.whole = whole
 
 
 def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
@@ -44,8 +46,10 @@ def _read(
         try:
             content = _object(line)
             yield _record(content, where, config, is_group=only_groups or "members" in content)
+        except RecursionError:
+            yield BadEntry(None, where, "is nested too deeply")
         except _LineError as bad:
-            if not line.endswith(("\n", "\r")) and bad.external_id is None:
+            if not line.endswith(("\n", "\r")) and bad.external_id is None and not bad.whole:
                 raise CutOffError(f"line {number}, the last, breaks off: {bad}") from bad
             yield BadEntry(bad.external_id, where, str(bad))
     if not found:
@@ -56,7 +60,7 @@ def _object(line: str) -> dict[str, Any]:
     if not is_clean(line):
         raise _LineError("holds bytes that are not in the encoding of the settings")
     try:
-        content = json.loads(line, parse_constant=_no_constant)
+        content = json.loads(line, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except RecursionError as exc:
         raise _LineError("is nested too deeply") from exc
     except ValueError as exc:
@@ -64,6 +68,14 @@ def _object(line: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise _LineError("must be a JSON object")
     return content
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; with a key twice nobody can say which is meant, and one of them may be the id."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _LineError("has a key twice in one object", whole=True)
+    return found
 
 
 def _no_constant(name: str) -> float:

@@ -17,6 +17,7 @@ from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, Direct
 _USER_CLASSES = {"inetorgperson", "organizationalperson", "person", "posixaccount", "user"}
 _GROUP_CLASSES = {"groupofnames", "groupofuniquenames", "posixgroup", "group"}
 _NO_PEOPLE = {"computer"}  # Active Directory's machines are persons to its schema
+_UUID = "entryuuid"
 _MEMBERS = ("member", "uniquemember", "memberuid")
 
 
@@ -29,9 +30,15 @@ class _Entry:
     names: dict[str, str] = field(default_factory=dict)
     values: dict[str, list[Scalar]] = field(default_factory=dict)
     wrong: str | None = None
+    #: Lines of another entry may be among its own: nothing in it can be trusted.
+    merged: bool = False
 
     def texts(self, name: str) -> list[str]:
         return [value for value in self.values.get(name, ()) if isinstance(value, str)]
+
+    @property
+    def classes(self) -> set[str]:
+        return {text.lower() for text in self.texts("objectclass")}
 
     @property
     def where(self) -> str:
@@ -40,39 +47,84 @@ class _Entry:
 
 def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
     """Give people and groups by their objectClass; other entries are passed over."""
-    id_attribute = config.id.lower() if config.id else None
+    ids = _Ids(config.id.lower() if config.id else None)
     found = False
     for entry in _entries(file):
+        if entry.dn is None and _is_end_of_search(entry):
+            continue
         found = True
-        record = _record(entry, id_attribute)
+        record = _record(entry, ids)
         if record is not None:
             yield record
     if not found:
         raise CutOffError("it holds no entry")
 
 
-def _record(entry: _Entry, id_attribute: str | None) -> DirectoryUser | DirectoryGroup | BadEntry | None:
-    external_id = _external_id(entry, id_attribute)
+def _is_end_of_search(entry: _Entry) -> bool:
+    """What ldapsearch writes below the entries: ``search: 2``, ``result: 0 Success``."""
+    results = entry.texts("result")
+    if not results or "search" not in entry.values:
+        return False
+    if not results[0].startswith("0 "):
+        raise CutOffError(f"line {entry.line}: the search that wrote it ended with {results[0]}")
+    return True
+
+
+@dataclass(slots=True)
+class _Ids:
+    """What the entries of one file are known by: an attribute, or else the DN.
+
+    Without a setting it is entryUUID where the first person or group has one. ``attribute`` None: not
+    known yet, or the DN.
+    """
+
+    attribute: str | None
+    _known: bool = False
+
+    def of(self, entry: _Entry) -> str | None:
+        """The id; None where the entry lacks it, or what it has cannot be trusted."""
+        if entry.merged:
+            return None
+        self._decide(entry)
+        if self.attribute is not None:
+            return next(iter(entry.texts(self.attribute)), None)
+        return reference(entry.dn) if entry.dn and self._known else None
+
+    def _decide(self, entry: _Entry) -> None:
+        if self.attribute is not None:
+            return
+        has_one = bool(entry.texts(_UUID))
+        if self._known and has_one:
+            raise CutOffError(
+                f"line {entry.line}: this entry has an entryUUID, and the ones above have none; export all "
+                "of them with it (ldapsearch … '*' '+'), or name another attribute by id = …"
+            )
+        if has_one:
+            self.attribute = _UUID
+        # Of an entry that cannot be read, the entryUUID may be what cannot be.
+        self._known = self._known or entry.wrong is None
+
+
+def _record(entry: _Entry, ids: _Ids) -> DirectoryUser | DirectoryGroup | BadEntry | None:
+    if entry.wrong is None and entry.dn is not None and not _is_wanted(entry):
+        return None
+    external_id = ids.of(entry)
     if entry.wrong or entry.dn is None:
         return BadEntry(external_id, entry.where, entry.wrong or f"line {entry.line}: there is no dn")
-    classes = {text.lower() for text in entry.texts("objectclass")}
-    if not classes:
+    if not entry.classes:
         return BadEntry(external_id, entry.dn, f"line {entry.line}: there is no objectClass")
-    is_group = not classes.isdisjoint(_GROUP_CLASSES)
-    if not is_group and (classes.isdisjoint(_USER_CLASSES) or classes & _NO_PEOPLE):
-        return None
     if external_id is None:
-        return BadEntry(None, entry.dn, f"line {entry.line}: there is no {id_attribute}")
+        return BadEntry(None, entry.dn, f"line {entry.line}: there is no {ids.attribute}")
+    is_group = not entry.classes.isdisjoint(_GROUP_CLASSES)
     return _group(entry, external_id, entry.dn) if is_group else _user(entry, external_id, entry.dn)
 
 
-def _external_id(entry: _Entry, id_attribute: str | None) -> str | None:
-    if id_attribute is not None:
-        return next(iter(entry.texts(id_attribute)), None)
-    uuids = entry.texts("entryuuid")
-    if uuids:
-        return uuids[0]
-    return reference(entry.dn) if entry.dn else None
+def _is_wanted(entry: _Entry) -> bool:
+    """Whether it is a person or a group, or may be one."""
+    classes = entry.classes
+    if not classes or not classes.isdisjoint(_GROUP_CLASSES):
+        return True
+    return not classes.isdisjoint(_USER_CLASSES) and classes.isdisjoint(_NO_PEOPLE)
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
@@ -161,6 +213,7 @@ def _add(entry: _Entry, number: int, line: str) -> None:
 
 def _name(entry: _Entry, number: int, value: Scalar) -> None:
     if not isinstance(value, str) or not value or entry.dn is not None or entry.values:
+        entry.merged = True
         entry.wrong = entry.wrong or f"line {number}: a dn stands first, once, and is a text"
     else:
         entry.dn = value

@@ -149,8 +149,11 @@ class Line:
             raise Unreachable(
                 f"{url} did not answer within {self._config.connect_timeout_s:g} seconds"
             ) from exc
-        except (OSError, UnicodeError) as exc:  # UnicodeError: a host name that cannot be one
-            why = getattr(exc, "strerror", None) or "the name is none"
+        except UnicodeError as exc:
+            raise Unreachable(f"{url} cannot be reached: its host name is none") from exc
+        except OSError as exc:
+            # Without a text of the system's: somebody was reached, who hung up.
+            why = exc.strerror or "it closed the connection; a port that is encrypted at once wants ldaps://"
             raise Unreachable(f"{url} cannot be reached: {why}") from exc
         except ValueError as exc:
             raise Unreachable(f"{url} does not speak LDAP") from exc

@@ -10,7 +10,7 @@ from pydantic import Field
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Id, Input, Listed, ListQuery, Moment, Name, Output
 from scimd.core.bearer import PROFILES
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, ProofNeeded
 from scimd.core.people import SourceId, TokenId
 from scimd.core.roles import Permission
 from scimd.org import api_tokens, oauth, request_log, tokens
@@ -52,18 +52,22 @@ class Traced(Output):
     trace_until: datetime | None
 
 
-@endpoint("POST", "/source-tokens", needs=_SOURCES, refuses=(NotFound, InvalidValue))
+@endpoint("POST", "/source-tokens", needs=_SOURCES, refuses=(NotFound, InvalidValue, ProofNeeded))
 async def create_source_token(call: Call, body: NewSourceToken) -> NewToken:
     """Make a token of a SCIM source."""
+    call.require_proof()
     made = await tokens.create(
         call.door, call.ctx, SourceId(body.source), body.name, body.profile, body.expires_at, body.scopes
     )
     return NewToken.of(made)
 
 
-@endpoint("POST", "/source-tokens/{id}/rotate", needs=_SOURCES, refuses=(NotFound, NotAllowedNow))
+@endpoint(
+    "POST", "/source-tokens/{id}/rotate", needs=_SOURCES, refuses=(NotFound, NotAllowedNow, ProofNeeded)
+)
 async def rotate_source_token(call: Call, body: Rotation) -> NewToken:
     """Make the successor of a SCIM source's token, which may do the same."""
+    call.require_proof()
     overlap = timedelta(seconds=body.overlap_s)
     return NewToken.of(await tokens.rotate(call.door, call.ctx, TokenId(call.id), overlap))
 
@@ -118,24 +122,28 @@ async def list_clients(call: Call, query: MadeQuery) -> Listed[OAuthClient]:
     return Listed.of(part(found, call.window, lambda row: row.id), OAuthClient.of)
 
 
-@endpoint("POST", "/oauth-clients", needs=_SOURCES, refuses=(NotFound, InvalidValue))
+@endpoint("POST", "/oauth-clients", needs=_SOURCES, refuses=(NotFound, InvalidValue, ProofNeeded))
 async def create_client(call: Call, body: NewSourceToken) -> NewSecret:
     """Make an OAuth client of a SCIM source, and its first secret.
 
     `expires_at` is the secret's.
     """
+    call.require_proof()
     made = await oauth.create_client(
         call.door, call.ctx, SourceId(body.source), body.name, body.profile, body.scopes, body.expires_at
     )
     return NewSecret.of(made)
 
 
-@endpoint("POST", "/oauth-clients/{id}/rotate", needs=_SOURCES, refuses=(NotFound, NotAllowedNow))
+@endpoint(
+    "POST", "/oauth-clients/{id}/rotate", needs=_SOURCES, refuses=(NotFound, NotAllowedNow, ProofNeeded)
+)
 async def rotate_client(call: Call, body: SecretRotation) -> NewSecret:
     """Make a second secret of an OAuth client.
 
     Two can be alive. An overlap of 0 ends the others at once.
     """
+    call.require_proof()
     overlap = timedelta(seconds=body.overlap_s)
     made = await oauth.rotate_secret(call.door, call.ctx, TokenId(call.id), overlap, body.expires_at)
     return NewSecret.of(made)
@@ -178,12 +186,13 @@ async def list_api_tokens(call: Call, query: MadeQuery) -> Listed[ApiToken]:
     return Listed.of(part(found, call.window, lambda row: row.id), ApiToken.of)
 
 
-@endpoint("POST", "/api-tokens", needs=_ORGANIZATION, refuses=(InvalidValue, NotAllowedNow))
+@endpoint("POST", "/api-tokens", needs=_ORGANIZATION, refuses=(InvalidValue, NotAllowedNow, ProofNeeded))
 async def create_service_token(call: Call, body: NewServiceToken) -> NewToken:
     """Make an API token of a service.
 
     It may do nothing that its maker may not. An API token makes no other.
     """
+    call.require_proof()
     made = await api_tokens.create_service(
         call.door, call.ctx, body.name, body.permissions, expires_at=body.expires_at
     )

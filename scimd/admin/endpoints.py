@@ -27,7 +27,8 @@ from scimd.config import Config
 from scimd.core.errors import Refusal, VersionMismatch
 from scimd.core.people import OrgId
 from scimd.http.visits import Visit
-from scimd.org.sessions import Holder
+from scimd.org import sessions
+from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tx import Context, Door
 from scimd.org.windows import Window
 
@@ -70,6 +71,14 @@ class Call:
         return replace(
             self.visit.holder, via="api", correlation_id=self.ctx.correlation_id, once=self.ctx.once
         )
+
+    def require_proof(self) -> None:
+        """Raise ProofNeeded in a session whose holder has not proved lately who they are.
+
+        A program cannot; what it may make is bounded by its token.
+        """
+        if isinstance(self.visit.holder, SessionHolder):
+            sessions.require_proof(self.door, self.visit.holder)
 
     def may(self, *any_of: str) -> bool:
         return self.visit.may(*any_of)

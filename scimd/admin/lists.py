@@ -80,7 +80,8 @@ def file_wanted(request: web.Request, query: ListQuery) -> str | None:
 
 async def whole(row: Endpoint, call: Call, query: ListQuery, kind: str, turn: Turn) -> Download:
     """The list from its beginning to its end. The first part is read at once: it may be refused."""
-    name = f"{row.tag}-{call.visit.organization.slug}.{kind}"
+    noun = "-".join(part for part in row.path.split("/") if part and not part.startswith("{"))
+    name = f"{noun}-{call.visit.organization.slug}.{kind}"
     return Download(name, _CSV if kind == "csv" else _JSON, await written(row, call, query, kind, turn))
 
 

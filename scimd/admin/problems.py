@@ -74,6 +74,9 @@ def _why(error: ErrorDetails) -> str:
         case "missing":
             return "is needed"
         case "string_pattern_mismatch":
+            wanted = str(error["ctx"]["pattern"])
+            if wanted.startswith("^https?:"):
+                return "must be a web address that begins with https:// or http://"
             return "holds characters that are not taken here"
         case _:
             text = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")

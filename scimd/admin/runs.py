@@ -27,7 +27,9 @@ class Run(Output):
     planned_at: datetime | None
     finished_at: datetime | None
     expires_at: datetime | None = Field(description="After this a plan is refused.")
-    full: bool = Field(description="The directory was read whole, without digests.")
+    full: bool = Field(
+        description="Each entry was compared with what is stored, whatever its digest says: once a week."
+    )
     complete: bool = Field(description="The read came to its end; only then is anybody removed.")
     counts: dict[str, int] = Field(description="What happened, or in a plan what would, by name.")
     situations: dict[str, int] = Field(description="What the read found.")

@@ -264,11 +264,17 @@ def _resource(row: Endpoint, request: web.Request, body: bytes, new_id: object) 
     headers: dict[str, str] = {}
     if row.etag:
         headers["ETag"] = etag_of(body)
-        if not row.is_write and headers["ETag"] in _tags(request.headers.get("If-None-Match", "")):
+        if not row.is_write and _is_known(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
     if row.status == 201 and new_id is not None:
         headers["Location"] = f"{request.path}/{new_id}"
     return _json(row.status, body, headers)
+
+
+def _is_known(request: web.Request, etag: str) -> bool:
+    """Whether If-None-Match names it; a weak tag does as well (RFC 9110 §13.1.2)."""
+    text = request.headers.get("If-None-Match", "")
+    return text.strip() == "*" or etag in {tag.removeprefix("W/") for tag in _tags(text)}
 
 
 def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -16,8 +16,12 @@ from scimd.org import catalogue_reads, named
 class Team(Output):
     id: str
     name: str
-    people: int
+    people: int = Field(description="How many have it now.")
     created_at: datetime
+
+    @classmethod
+    def of_named(cls, record: named.NamedRecord) -> Team:
+        return cls(id=record.id, name=record.name, people=record.used, created_at=record.created_at)
 
 
 class TeamQuery(ListQuery):
@@ -48,7 +52,7 @@ _MANAGE = ("users.manage",)
 @endpoint("POST", "/teams", needs=_MANAGE, refuses=(InvalidValue, NotUnique), status=201)
 async def create(call: Call, body: NewTeam) -> Team:
     """Make a team."""
-    return Team.of(await named.create(call.door, call.ctx, "team", body.name))
+    return Team.of_named(await named.create(call.door, call.ctx, "team", body.name))
 
 
 @endpoint("PATCH", "/teams/{id}", needs=_MANAGE, refuses=(NotFound, InvalidValue, NotUnique), etag=True)
@@ -57,8 +61,8 @@ async def change(call: Call, body: NewTeam) -> Team:
 
     Rules that name it make a new one of the old name.
     """
-    check = call.unchanged(Team.of)
-    return Team.of(await named.rename(call.door, call.ctx, "team", call.id, body.name, check))
+    check = call.unchanged(Team.of_named)
+    return Team.of_named(await named.rename(call.door, call.ctx, "team", call.id, body.name, check))
 
 
 @endpoint("DELETE", "/teams/{id}", needs=_MANAGE, refuses=(NotFound, NotAllowedNow))

@@ -351,7 +351,7 @@ async def change(call: Call, body: UserChange) -> UserPage:
     """Change user name, display name or address.
 
     What a source owns is refused with its name. A new address is unproved until the person confirms
-    it, and ends their sessions.
+    it, and ends their sessions. One's own is changed by `POST /me/address`.
     """
     given = body.given()
     for name in ("user_name", "email"):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scimd.cli.common import ConfigOption, JsonOption, operator, run, said
+from scimd.cli.common import ConfigOption, JsonOption, always, operator, run, said
 from scimd.config import Config
 from scimd.org import links, organizations
 from scimd.org.organizations import SYSTEM
@@ -30,7 +30,7 @@ def create(
         token = await links.create_admin(door, org, email, operator())
         return f"{loaded.server.public_url}/sign-in/{token}"
 
-    link = run(config, work)
+    link = run(config, work, makes=always if org == SYSTEM else None)
     said(
         {"email": email, "organization": org, "link": link},
         f"{email} signs in to {org} once by this link, within 15 minutes:",

@@ -85,8 +85,9 @@ def verify(org: OrgOption = None, config: ConfigOption = None, json: JsonOption 
     if json:
         print_json(found)
     else:
-        out.print(f"{found.published} entries, {found.unpublished} not chained yet, {found.erased} erased.")
+        entries = f"{found.published} entries, {found.unpublished} not chained yet, {found.erased} erased."
+        out.print(entries, markup=False)
         for fault in found.faults:
-            err.print(f"[red]{fault}[/red]")
+            err.print(fault, style="red", markup=False)
     if found.faults:
         raise typer.Exit(1)

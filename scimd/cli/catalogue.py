@@ -102,7 +102,7 @@ def show_project(
 
 @projects.command("create")
 def create_project(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="What it is called.")],
     limit: Annotated[int | None, typer.Option(min=0, help="So many people may take part.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
@@ -204,7 +204,7 @@ def _noun(kind: Kind) -> typer.Typer:
 
     @app.command("create", help=f"Make a {kind}.")
     def create(
-        name: Annotated[str, typer.Argument()],
+        name: Annotated[str, typer.Argument(help="What it is called.")],
         org: OrgOption = None,
         config: ConfigOption = None,
         json: JsonOption = False,
@@ -307,7 +307,7 @@ def create_role(
 
 @roles.command("change")
 def change_role(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="The role's name.")],
     label: Label = None,
     permission: Permissions = None,
     projects: HoldsProjects = None,
@@ -333,7 +333,7 @@ def change_role(
 
 @roles.command("delete")
 def delete_role(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="The role's name.")],
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,

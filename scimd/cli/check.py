@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +15,11 @@ from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, 
 from scimd.config import Config, ConfigError
 from scimd.core.errors import NotFound, Refusal
 from scimd.org import organizations, reads, source_upkeep, sources
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import checking
+
+_PUSHED = "is pushed to; there is nothing to read"
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +43,7 @@ def check(
     try:
         loaded = load(config)
         passed.append(f"config: {configuration.find(config) or 'the defaults'}: nothing wrong")
-        asyncio.run(_check(loaded, source, standing, passed, faults))
+        asyncio.run(_check(loaded, configuration.find(config), source, standing, passed, faults))
     except ConfigError as exc:
         faults += exc.faults
     except Refusal as exc:
@@ -55,28 +59,74 @@ def check(
 
 
 async def _check(
-    config: Config, only: str | None, standing: bool, passed: list[str], faults: list[str]
+    config: Config, file: Path | None, only: str | None, standing: bool, passed: list[str], faults: list[str]
 ) -> None:
-    opening.prove(config)
-    opening.require_schema(config)
-    async with opening.opened(config, make_key=True) as door:
-        await door.db.ping()
-        passed.append(f"database: {door.db.dialect}, schema current")
-        if standing:
-            for organization in await organizations.list_organizations(door):
-                found = await reads.check_standing(door, organization.id)
-                faults += [f"standing: {organization.slug}: {difference}" for difference in found]
-                if not found:
-                    passed.append(f"standing: {organization.slug}: stored equals recomputed for everybody")
-        for organization_ in config.organization:
-            for source in organization_.source:
-                name = f"{organization_.name}/{source.name}"
-                if source.connector == "scim" or (only is not None and only not in (name, source.name)):
-                    continue
-                answer = await checking.check(source)
-                (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
-                if answer.ok:
-                    await _recover(door, name, passed)
+    opening.prove(config, file)
+    if opening.has_schema(config) and not opening.key_comes_first(config):
+        async with opening.opened(config) as door:
+            await door.db.ping()
+            passed.append(f"database: {door.db.dialect}, schema current")
+            if standing:
+                await _check_standing(door, passed, faults)
+            await _check_sources(config, door, only, passed, faults)
+        return
+    if not opening.key_comes_first(config):
+        opening.keyring(config, make=False)
+    passed.append(
+        f"database: nobody is in it yet; `scimd serve` makes what is missing at {opening.where(config)}"
+    )
+    await _check_sources(config, None, only, passed, faults)
+
+
+async def _check_standing(door: Door, passed: list[str], faults: list[str]) -> None:
+    for organization in await organizations.list_organizations(door):
+        found = await reads.check_standing(door, organization.id)
+        faults += [f"standing: {organization.slug}: {difference}" for difference in found]
+        if not found:
+            passed.append(f"standing: {organization.slug}: stored equals recomputed for everybody")
+
+
+async def _check_sources(
+    config: Config, door: Door | None, only: str | None, passed: list[str], faults: list[str]
+) -> None:
+    """``door`` None: before there is a database."""
+    declared = {
+        f"{each.name}/{source.name}": source for each in config.organization for source in each.source
+    }
+    chosen = {name: source for name, source in declared.items() if only in (None, name, source.name)}
+    if only is not None and not chosen:
+        await _check_undeclared(door, only, sorted(declared), passed, faults)
+    for name, source in chosen.items():
+        if source.connector == "scim":
+            if only is not None:
+                passed.append(f"source {name}: {_PUSHED}")
+            continue
+        answer = await checking.check(source)
+        (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
+        if answer.ok and door is not None:
+            await _recover(door, name, passed)
+
+
+async def _check_undeclared(
+    door: Door | None, name: str, declared: list[str], passed: list[str], faults: list[str]
+) -> None:
+    """A source that the file does not name may have been made by a command, or has left the file."""
+    made = await _made(door) if door else {}
+    found = made.get(name) or next((row for row in made.values() if row.name == name), None)
+    if found is None:
+        there = ", ".join(sorted({*declared, *made})) or "none yet"
+        faults.append(f"there is no source {name}; there are: {there}")
+    elif found.kind == "scim":
+        passed.append(f"source {found.org_slug}/{found.name}: {_PUSHED}")
+    else:
+        faults.append(f"source {found.org_slug}/{found.name}: stands in the file no longer; nothing reads it")
+
+
+async def _made(door: Door) -> dict[str, SourceRecord]:
+    """The sources that are in the database, by organization and name."""
+    everywhere = await organizations.list_organizations(door)
+    rows = [row for each in everywhere for row in await sources.list_sources(door, each.id)]
+    return {f"{row.org_slug}/{row.name}": row for row in rows}
 
 
 async def _recover(door: Door, name: str, passed: list[str]) -> None:

@@ -32,6 +32,7 @@ from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
 
 T = TypeVar("T")
+logger = log.get(__name__)
 
 ConfigOption = Annotated[
     Path | None,
@@ -51,24 +52,47 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def load(path: Path | None) -> config.Config:
     """The checked config, with logging set up by it. ConfigError ends the command."""
-    loaded = config.load(config.find(path))
+    found = config.find(path)
+    loaded = config.load(found)
     log.configure(loaded.log.level, loaded.log.format)
+    for name in config.unheard(found):
+        logger.warning("variable_says_nothing", name=name, hint="a key is SCIMD_SECTION__KEY")
     return loaded
 
 
-def run(path: Path | None, work: Callable[[Door, config.Config], Awaitable[T]]) -> T:
+#: Of ``run``: whether the command may be the first to meet a database, and makes it. The second is for
+#: commands that make what the file declares, as `serve` would.
+Makes = Callable[[config.Config], bool]
+
+
+def always(_: config.Config) -> bool:
+    return True
+
+
+def where_declared(loaded: config.Config) -> bool:
+    return bool(loaded.organization)
+
+
+def run(
+    path: Path | None,
+    work: Callable[[Door, config.Config], Awaitable[T]],
+    *,
+    makes: Makes | None = None,
+) -> T:
     """Open the door on the configured database, do the work, end with a sentence on failure."""
 
     loaded: config.Config
+    make = False
 
     async def inner() -> T:
-        async with opening.opened(loaded, make_key=True) as door:
+        async with opening.opened(loaded, make_key=make) as door:
             return await work(door, loaded)
 
     def whole() -> T:
-        nonlocal loaded
+        nonlocal loaded, make
         loaded = load(path)
-        opening.require_schema(loaded)
+        make = makes is not None and makes(loaded)
+        opening.require_schema(loaded, make=make)
         return asyncio.run(inner())
 
     return guarded(whole)
@@ -134,7 +158,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     if count:
         out.print(table)
     else:
-        out.print(empty)
+        out.print(empty, markup=False)
 
 
 def print_list(
@@ -308,8 +332,10 @@ def print_results(
         )
     else:
         for row in rows:
-            why = f"[red]{escape(row.refusal.detail)}[/red]" if row.refusal else done
-            out.print(f"{escape(row.id)}: {why}")
+            if row.refusal:
+                out.print(f"{escape(row.id)}: [red]{escape(row.refusal.detail)}[/red]")
+            else:
+                out.print(f"{row.id}: {done}", markup=False)
     if any(row.refusal for row in rows):
         raise typer.Exit(1)
 

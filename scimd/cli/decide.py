@@ -58,7 +58,7 @@ def show(
     if json:
         print_json(row)
         return
-    out.print(f"[bold]{row.question}[/bold]")
+    out.print(row.question, style="bold", markup=False)
     print_table("Known", ("What", "Value"), row.facts.items(), empty="")
     print_table(
         "Answers",
@@ -66,7 +66,7 @@ def show(
         ((option.answer, option.label, option.effect) for option in row.options),
         empty="",
     )
-    out.print(f"Answer it: scimd decide answer {row.id} ANSWER")
+    out.print(f"Answer it: scimd decide answer {row.id} ANSWER", markup=False)
 
 
 @app.command("answer")

@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 
 import aiohttp
-from rich.markup import escape
 
 from scimd import app, config, log
 from scimd.cli import demo_people
@@ -185,7 +184,7 @@ def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
         ("Mails", f"{FOLDER / 'mails'} (.eml files)"),
         ("CLI", f".venv/bin/scimd user list --config {file}"),
     ):
-        out.print(f"  {label:<22} {escape(value)}")
+        out.print(f"  {label:<22} {value}", markup=False)
     out.print("\nAsk it something:")
     curl = f'curl -s -H "Authorization: Bearer {token}"'
     person = '{"userName": "ada@meridian.example", "name": {"givenName": "Ada", "familyName": "Novak"}}'
@@ -194,5 +193,5 @@ def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
         f"-G {base}/Users --data-urlencode 'filter=title eq \"Engineer\"' -d count=3",
         f"{base}/Users -H 'Content-Type: application/scim+json' -d '{person}'",
     ):
-        out.print(f"  {curl} {escape(asked)}")
+        out.print(f"  {curl} {asked}", markup=False)
     out.print()

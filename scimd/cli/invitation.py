@@ -36,7 +36,8 @@ Ids = Annotated[list[str], typer.Argument(help="Ids of invitations.")]
 @app.command("list")
 def list_(
     status: Annotated[
-        Literal["pending", "accepted", "declined", "expired", "cancelled"] | None, typer.Option()
+        Literal["pending", "accepted", "declined", "expired", "cancelled"] | None,
+        typer.Option(help="Only in this status."),
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,

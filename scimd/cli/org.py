@@ -9,6 +9,7 @@ import typer
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
+    always,
     context,
     operator,
     print_json,
@@ -56,7 +57,7 @@ def create(
     async def work(door: Door, _: Config) -> OrganizationRecord:
         return await organizations.create(door, new, operator())
 
-    made = run(config, work)
+    made = run(config, work, makes=always)
     said(
         _as_json(made),
         f"Organization {made.slug} is there.",

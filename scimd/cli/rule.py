@@ -40,7 +40,10 @@ ProjectRole = Annotated[str | None, typer.Option(help="… in this project role.
 Role = Annotated[str | None, typer.Option(help="Gives this role of the organization.")]
 Team = Annotated[str | None, typer.Option(help="Gives this team.")]
 Licence = Annotated[str | None, typer.Option(help="Gives this licence.")]
-Admin = Annotated[bool | None, typer.Option("--may-give-account-admin/--no-account-admin")]
+Admin = Annotated[
+    bool | None,
+    typer.Option("--may-give-account-admin/--no-account-admin", help="Whether it may give Account Admin."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show who would gain and lose.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Also over the limits.")]
 
@@ -171,12 +174,13 @@ def _do(
     would = "would gain" if dry_run else "gain"
     out.print(
         f"Of {told.looked_at} people, {told.gaining} {would} and {told.losing} lose something. "
-        f"Seats: {told.seats_more} more, {told.seats_fewer} fewer."
+        f"Seats: {told.seats_more} more, {told.seats_fewer} fewer.",
+        markup=False,
     )
     for held in told.held:
         out.print(f"Over the limits: {held}", markup=False)
     if told.looked_at < told.concerned:
-        out.print(f"Only the first {told.looked_at} of {told.concerned} people were looked at.")
+        out.print(f"Only the first {told.looked_at} of {told.concerned} people were looked at.", markup=False)
     print_table(
         "Who",
         ("Name", "Gains", "Loses", "Id"),

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from scimd.cli.common import (
     ConfigOption,
@@ -34,7 +35,7 @@ app = typer.Typer(name="run", help="Runs and their reports.", no_args_is_help=Tr
 def list_(
     source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
     org: OrgOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -66,7 +67,7 @@ def list_(
 
 @app.command("show")
 def show(
-    run_id: Annotated[str, typer.Argument(metavar="ID")],
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run's id, as listed.")],
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -76,18 +77,21 @@ def show(
     if json:
         print_json(row)
         return
-    out.print(f"[bold]{row.source_name}[/bold] {row.state}  {cell(row.started_at)} – {cell(row.finished_at)}")
-    out.print(row.error or summary(row))
+    took = f"{cell(row.started_at)} – {cell(row.finished_at)}"
+    out.print(f"[bold]{escape(row.source_name)}[/bold] {escape(row.state)}  {escape(took)}")
+    out.print(row.error or summary(row), markup=False)
     for trip in row.trips:
-        out.print(f"[yellow]limit:[/yellow] {trip}")
+        out.print(f"[yellow]limit:[/yellow] {escape(trip)}")
     print_table("Counts", ("What", "Number"), sorted(row.counts.items()), empty="Nothing was counted.")
 
 
 @app.command("report")
 def report(
-    run_id: Annotated[str, typer.Argument(metavar="ID")],
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="The run's id, as listed.")],
     org: OrgOption = None,
-    format_: Annotated[Literal["table", "csv", "json"], typer.Option("--format")] = "table",
+    format_: Annotated[
+        Literal["table", "csv", "json"], typer.Option("--format", help="How it is printed.")
+    ] = "table",
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:

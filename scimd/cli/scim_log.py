@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,8 +38,22 @@ SinceOption = Annotated[
     str | None,
     typer.Option("--since", help='Only so recent: "2h", "3d", or a time such as 2026-11-21T09:00Z.'),
 ]
-StatusOption = Annotated[int | None, typer.Option("--status", help="Only this status; 4 means all of 4xx.")]
-MethodOption = Annotated[str | None, typer.Option("--method", help="Only this method.")]
+
+
+def _one_status(value: int | None) -> int | None:
+    if value is not None and value not in (2, 3, 4, 5) and not 200 <= value <= 599:
+        raise typer.BadParameter("Give a status such as 409, or 2, 3, 4 or 5 for all that begin with it.")
+    return value
+
+
+StatusOption = Annotated[
+    int | None,
+    typer.Option("--status", callback=_one_status, help="Only this status; 4 means all of 4xx."),
+]
+MethodOption = Annotated[
+    Literal["GET", "POST", "PUT", "PATCH", "DELETE"] | None,
+    typer.Option("--method", case_sensitive=False, help="Only this method."),
+]
 CorrelationOption = Annotated[
     str | None, typer.Option("--correlation-id", help="Only with this X-Request-Id.")
 ]
@@ -55,7 +69,7 @@ def list_(
     method: MethodOption = None,
     correlation_id: CorrelationOption = None,
     errors: ErrorsOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
     before: Annotated[str | None, typer.Option(help="Only older than the request with this id.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
@@ -81,7 +95,7 @@ def list_(
         empty="No request that fits is in the log.",
     )
     if page.older is not None:
-        out.print(f"Older ones: --before {page.older}")
+        out.print(f"Older ones: --before {page.older}", markup=False)
 
 
 @app.command("show")
@@ -112,7 +126,10 @@ def show(
     for line in lines:
         out.print(line, markup=False)
     if row.dropped:
-        out.print(f"{row.dropped} requests before this one were lost: more came than there was room for.")
+        out.print(
+            f"{row.dropped} requests before this one were lost: more came than there was room for.",
+            markup=False,
+        )
 
 
 @app.command("export")

@@ -35,7 +35,14 @@ def serve(
 
 def worker(config: ConfigOption = None) -> None:
     """Run schedule, sync, mail and settling, without HTTP. `serve` starts one by itself."""
-    guarded(lambda: composition.run(composition.work(load(config), parent=False)))
+
+    def work() -> None:
+        loaded = load(config)
+        # On PostgreSQL it may be started before any `serve` was.
+        opening.require_schema(loaded, make=loaded.database.url.startswith("postgresql"))
+        composition.run(composition.work(loaded, parent=False))
+
+    guarded(work)
 
 
 def migrate(config: ConfigOption = None, json: JsonOption = False) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from scimd import opening
@@ -22,11 +23,12 @@ from scimd.cli.common import (
     out,
     print_json,
     run,
+    where_declared,
 )
 from scimd.cli.run import print_change, summary
 from scimd.config import Config
 from scimd.core.errors import NotFound
-from scimd.org import declared_organizations, run_changes, sources
+from scimd.org import declared_organizations, run_changes, runs, sources
 from scimd.org.run_changes import ChangeRecord
 from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
@@ -35,6 +37,8 @@ from scimd.sync import apply as applying
 from scimd.sync.run import Started, apply_run, plan_source, sync_source
 
 _SOURCE = Annotated[str, typer.Argument(metavar="SOURCE", help="The source, or org/name.")]
+#: A plan that counts no longer: something newer took its place, or what it rests on moved.
+_OVER = ("refused", "expired")
 _CODES = {"done": 0, "planned": 0, "held": 3, "partial": 4}
 
 
@@ -56,7 +60,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
             made = await plan_source(door, found, started=_by_hand(), report=report)
         return made, [change async for change in run_changes.every(door, found.org_id, made.id)]
 
-    made, changes = run(config, work)
+    made, changes = run(config, work, makes=where_declared)
     if json:
         print_json(_as_json(made) | {"changes": changes})
     else:
@@ -64,7 +68,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
             print_change(change)
         _say(made)
         if made.state in ("planned", "held") and changes:
-            out.print(f"Apply it within 24 hours: scimd apply {made.id}")
+            out.print(f"Apply it within 24 hours: scimd apply {made.id}", markup=False)
     # Held is told first: something of the plan waits for approval, whatever else it would do.
     held = made.state == "planned" and made.counts.get("held")
     _exit(made, 3 if held else 2 if changes and made.state == "planned" else None)
@@ -82,10 +86,17 @@ def apply(
 
     async def work(door: Door, _: Config) -> RunRecord:
         owner = await organization_of_run(door, plan_id)
+        waiting = await runs.get_run(door, owner, plan_id)
+        if waiting.state in _OVER:
+            return waiting
         with _progress(json) as report:
             return await apply_run(door, context(door, owner), plan_id, report=report)
 
-    _finish(run(config, work), json)
+    made = run(config, work)
+    if made.state in _OVER:
+        why = made.error or "An admin refused it."
+        fail(f"The plan is {made.state}: {why} Make a new one: scimd plan {made.source_name}", code=5)
+    _finish(made, json)
 
 
 def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -99,7 +110,7 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         with _progress(json) as report:
             return await sync_source(door, found, started=_by_hand(), report=report)
 
-    _finish(run(config, work), json)
+    _finish(run(config, work, makes=where_declared), json)
 
 
 async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
@@ -132,22 +143,23 @@ def _finish(made: RunRecord, json: bool) -> None:
         print_json(_as_json(made))
     else:
         _say(made)
-        out.print(f"The report: scimd run report {made.id}")
+        out.print(f"The report: scimd run report {made.id}", markup=False)
     _exit(made)
 
 
 def _say(made: RunRecord) -> None:
-    out.print(f"[bold]{made.source_name}[/bold] {made.state}: {made.error or summary(made)}")
+    said = f"{made.state}: {made.error or summary(made)}"
+    out.print(f"[bold]{escape(made.source_name)}[/bold] {escape(said)}")
     if made.seats.get("limit") is not None:
         before, after, limit, waiting = (
             made.seats.get(key) for key in ("before", "after", "limit", "waiting")
         )
         queue = f" {waiting} wait for one." if waiting else ""
-        out.print(f"Seats: {before} used before, {after} after, of {limit}.{queue}")
+        out.print(f"Seats: {before} used before, {after} after, of {limit}.{queue}", markup=False)
     if made.mails:
-        out.print(f"Mails: {made.mails}.")
+        out.print(f"Mails: {made.mails}.", markup=False)
     for trip in made.trips:
-        err.print(f"[yellow]limit:[/yellow] {trip}")
+        err.print(f"[yellow]limit:[/yellow] {escape(trip)}")
 
 
 def _exit(made: RunRecord, code: int | None = None) -> None:

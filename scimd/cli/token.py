@@ -20,6 +20,7 @@ from scimd.cli.common import (
     print_list,
     run,
     said,
+    where_declared,
 )
 from scimd.config import Config
 from scimd.core.people import TokenId
@@ -58,7 +59,7 @@ def create(
         until = None if duration is None else door.clock() + duration
         return await tokens.create(door, ctx, of.id, name or f"{source} {profile}", profile, until, scope)
 
-    _show(run(config, work), json)
+    _show(run(config, work, makes=where_declared), json)
 
 
 def _show(made: NewToken, json: bool) -> None:

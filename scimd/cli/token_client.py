@@ -19,6 +19,7 @@ from scimd.cli.common import (
     print_list,
     run,
     said,
+    where_declared,
 )
 from scimd.config import Config
 from scimd.core.bearer import TOKEN_ENDPOINT
@@ -66,7 +67,7 @@ def create(
         made = await oauth.create_client(door, ctx, of.id, name or f"{source} client", profile, scope, until)
         return made, loaded.server.public_url
 
-    _show(*run(config, work), json)
+    _show(*run(config, work, makes=where_declared), json)
 
 
 def _show(made: NewSecret, public_url: str, json: bool) -> None:

@@ -52,7 +52,9 @@ _SORTS = ", ".join(user_reads.SORTS).replace("_", "-")
 def list_(
     org: OrgOption = None,
     search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
-    status: Annotated[Literal["active", "pending", "inactive"] | None, typer.Option()] = None,
+    status: Annotated[
+        Literal["active", "pending", "inactive"] | None, typer.Option(help="Only in this status.")
+    ] = None,
     role: Annotated[str | None, typer.Option(help="Primary or among the role set.")] = None,
     team: Annotated[str | None, typer.Option(help="The team's name.")] = None,
     project: Annotated[str | None, typer.Option(help="The project's name.")] = None,
@@ -61,9 +63,13 @@ def list_(
         str | None, typer.Option(help="The id of a limited project or licence for which they wait.")
     ] = None,
     source: Annotated[str | None, typer.Option(help="The source that owns them; local: none does.")] = None,
-    kind: Annotated[Literal["person", "service"] | None, typer.Option()] = None,
+    kind: Annotated[
+        Literal["person", "service"] | None, typer.Option(help="Only people, or only service accounts.")
+    ] = None,
     seat: Annotated[bool | None, typer.Option("--seat/--no-seat", help="Who has one, or has none.")] = None,
-    approved: Annotated[bool | None, typer.Option("--approved/--not-approved")] = None,
+    approved: Annotated[
+        bool | None, typer.Option("--approved/--not-approved", help="Who is, or is not.")
+    ] = None,
     deleted: Annotated[bool, typer.Option("--deleted", help="Those who can be restored, instead.")] = False,
     lapsed: Annotated[
         bool, typer.Option("--lapsed", help="Those here only by an invitation that is over, instead.")

@@ -67,4 +67,4 @@ def _show(plan: ImportPlan) -> None:
         empty="Nothing.",
     )
     free = "no limit" if plan.seats_free is None else f"{plan.seats_free} free"
-    out.print(f"Seats: {plan.seats_wanted} wanted, {free}.")
+    out.print(f"Seats: {plan.seats_wanted} wanted, {free}.", markup=False)

@@ -84,7 +84,9 @@ async def _whole(door: Door, org_id: OrgId, who: str) -> _Whole:
 
 def _print(whole: _Whole, active: str | None) -> None:
     row = whole.person
-    out.print(f"[bold]{escape(row.display_name)}[/bold]  {escape(row.email or 'no address')}  {row.id}")
+    out.print(
+        f"[bold]{escape(row.display_name)}[/bold]  {escape(row.email or 'no address')}  {escape(row.id)}"
+    )
     causes = f" ({', '.join(row.causes)})" if row.causes else ""
     seat = "has a seat" if row.has_seat else "no seat"
     out.print(f"{status_of(row, active)}{causes}, {seat}, roles {', '.join(row.roles)}", markup=False)

@@ -11,7 +11,7 @@ what those are made of; ``loading`` reads the file.
 """
 
 from scimd.config.extensions import Described, Extension, ExtensionAttribute, SubAttribute
-from scimd.config.loading import Config, ConfigError, find, load
+from scimd.config.loading import Config, ConfigError, find, load, unheard
 from scimd.config.organizations import Notify, Oidc, Organization
 from scimd.config.sections import (
     SLOWEST_RATE,
@@ -64,4 +64,5 @@ __all__ = [
     "duration",
     "find",
     "load",
+    "unheard",
 ]

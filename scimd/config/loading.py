@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from scimd.config import environment
+from scimd.config.environment import Environment
+from scimd.config.faults import sentence
 from scimd.config.organizations import Organization
 from scimd.config.sections import DatabaseSection, Dns, Invitations, Log, Mail, Scim, Secrets, Server, SignIn
 
@@ -26,8 +28,8 @@ class Config(BaseSettings):
     """The whole file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SCIMD_",
-        env_nested_delimiter="__",
+        env_prefix=environment.PREFIX,
+        env_nested_delimiter=environment.NESTED,
         extra="forbid",
         frozen=True,
         arbitrary_types_allowed=True,
@@ -65,7 +67,7 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The file arrives as keywords; the environment goes over it."""
-        return env_settings, init_settings
+        return Environment(settings_cls), init_settings
 
 
 def find(given: Path | None) -> Path | None:
@@ -84,39 +86,25 @@ def load(path: Path | None) -> Config:
     """
     where = str(path) if path else "environment"
     try:
-        body = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+        text = path.read_text(encoding="utf-8") if path else ""
+        body = tomllib.loads(text)
     except OSError as exc:
         raise ConfigError([f"{where}: cannot be read: {exc.strerror or type(exc).__name__}"]) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError([f"{where}: is not UTF-8 (byte {exc.start})"]) from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError([f"{where}: is not TOML: {exc}"]) from exc
+    misspelt = environment.misspelt(Config.model_fields, text)
     try:
-        return Config(**body)
+        loaded = Config(**body)
     except ValidationError as exc:
         faults = exc.errors(include_url=False, include_input=False)
-        raise ConfigError([_sentence(where, fault) for fault in faults]) from exc
+        raise ConfigError([*misspelt, *(sentence(where, Config, fault) for fault in faults)]) from exc
+    if misspelt:
+        raise ConfigError(misspelt)
+    return loaded
 
 
-def _sentence(where: str, fault: Any) -> str:
-    """One fault as file, key and what is allowed. The value itself is never repeated."""
-    place = tuple(fault["loc"])
-    key = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    why = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        why = f"unknown key; allowed here: {', '.join(_allowed(place[:-1]))}"
-    return f"{where}: {key or 'file'}: {why}"
-
-
-def _allowed(place: tuple[str | int, ...]) -> list[str]:
-    """The keys of the section at a place such as ("organization", 0, "source")."""
-    model: type[BaseModel] = Config
-    for part in place:
-        if isinstance(part, str) and part in model.model_fields:
-            model = _section_of(model.model_fields[part].annotation)
-    return sorted(model.model_fields)
-
-
-def _section_of(annotation: Any) -> type[BaseModel]:
-    inner = getattr(annotation, "__args__", (annotation,))[0]
-    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else Config
+def unheard(path: Path | None) -> list[str]:
+    """The variables that begin with SCIMD_ and tell the config nothing, nor hold a secret that it names."""
+    return environment.unheard(Config.model_fields, path.read_text(encoding="utf-8") if path else "")

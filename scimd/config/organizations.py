@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from scimd.config.addresses import domain, https_address, web_address
 from scimd.config.sources import Source
-from scimd.config.values import SecretSection, Section, Slug, https_address
+from scimd.config.values import LARGEST, Lasting, SecretSection, Section, Slug
 from scimd.connector_api import Secret
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.notifications import ACCOUNT_ADMINS, TOPICS, Topic
@@ -69,19 +70,31 @@ class Oidc(SecretSection):
         return self
 
 
+def _how_it_is_read(source: Source) -> None:
+    """Said in the file of a source that is pushed to, it would have no effect."""
+    if source.connector != "scim":
+        return
+    for key in ("schedule", "mapping", "mapping_test", "settings"):
+        if getattr(source, key) != Source.model_fields[key].get_default():
+            raise ValueError(
+                f"{source.name}: {key}: only a source that is read has it, and this one is pushed to; "
+                'connector = "…" is missing, with the name of the connector that reads it'
+            )
+
+
 class Organization(Section):
     name: Slug
     display_name: str | None = None
     language: Language = ENGLISH
     #: No key: no limit.
-    seats: int | None = Field(None, ge=0)
+    seats: int | None = Field(None, ge=0, le=LARGEST)
     seats_on_scim: Literal["hold", "reject", "allow"] = "hold"
-    get_more_seats_url: str | None = None
+    get_more_seats_url: Annotated[str | None, AfterValidator(web_address)] = None
     default_project: str = "General"  # "none": people without a project wait
-    domains: list[str] = Field([])
+    domains: list[Annotated[str, AfterValidator(domain)]] = Field([])
     notify: list[Notify] = Field([])
     #: A SCIM source that pushed nothing for so long is told of as silent.
-    silent_after: timedelta = timedelta(days=7)
+    silent_after: Lasting = timedelta(days=7)
     oidc: Oidc | None = None
     source: list[Source] = Field([])
 
@@ -91,4 +104,6 @@ class Organization(Section):
         names = [source.name for source in sources]
         if len(set(names)) != len(names):
             raise ValueError("two sources have one name")
+        for source in sources:
+            _how_it_is_read(source)
         return sources

@@ -8,18 +8,21 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from scimd.config.values import SecretSection, Section, base_url
+from scimd.config.addresses import base_url, mailbox, name_server, network, own_host
+from scimd.config.values import LARGEST, Delay, Lasting, SecretSection, Section, Timeout
 from scimd.connector_api import Secret
 
 
 class Server(Section):
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(own_host)] = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
     #: The only source of every link, Location and meta.location; the request's Host is never used.
     public_url: Annotated[str, AfterValidator(base_url)] = "http://127.0.0.1:8080"
-    max_body_bytes: int = Field(2_097_152, ge=1024)
-    request_timeout: timedelta = timedelta(seconds=30)
-    shutdown_timeout: timedelta = timedelta(seconds=8)
+    #: Proxies in front, whose ``X-Forwarded-For`` is believed: addresses and networks.
+    trusted_proxies: list[Annotated[str, AfterValidator(network)]] = Field([])
+    max_body_bytes: int = Field(2_097_152, ge=1024, le=LARGEST)
+    request_timeout: Timeout = timedelta(seconds=30)
+    shutdown_timeout: Timeout = timedelta(seconds=8)
     #: Processes that answer; 0: half as many as there are processors, at most 4. One: ``serve`` itself.
     processes: int = Field(0, ge=0, le=64)
     #: Run the worker process beside the server. Off where `scimd worker` runs elsewhere.
@@ -29,8 +32,8 @@ class Server(Section):
 class DatabaseSection(Section):
     url: str = "sqlite:///scimd.db"
     pool_size: int = Field(4, ge=1, le=200)
-    timeout: timedelta = timedelta(seconds=10)
-    writer_queue: int = Field(1024, ge=1)
+    timeout: Timeout = timedelta(seconds=10)
+    writer_queue: int = Field(1024, ge=1, le=LARGEST)
 
 
 class Secrets(SecretSection):
@@ -47,8 +50,8 @@ class Mail(SecretSection):
     tls: Literal["none", "starttls", "tls"] = "starttls"
     user: str | None = None
     password: Secret | None = None
-    sender: str = "scimd <scimd@localhost>"
-    timeout: timedelta = timedelta(seconds=30)
+    sender: Annotated[str, AfterValidator(mailbox)] = "scimd <scimd@localhost>"
+    timeout: Timeout = timedelta(seconds=30)
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> Mail:
@@ -58,22 +61,28 @@ class Mail(SecretSection):
 
 
 class Invitations(Section):
-    valid_for: timedelta = timedelta(days=7)
-    set_password_valid_for: timedelta = timedelta(hours=3)
+    valid_for: Lasting = timedelta(days=7)
+    set_password_valid_for: Lasting = timedelta(hours=3)
     #: Counted from the person's last change, so that a push of user then groups gives one mail …
-    mail_delay: timedelta = timedelta(minutes=2)
+    mail_delay: Delay = timedelta(minutes=2)
     #: … but never longer than this after the first change.
-    mail_delay_at_most: timedelta = timedelta(minutes=15)
+    mail_delay_at_most: Delay = timedelta(minutes=15)
     #: Invitations by hand within an hour, of one admin or token and of one organization.
-    per_actor: int = Field(500, ge=1)
-    per_organization: int = Field(5000, ge=1)
+    per_actor: int = Field(500, ge=1, le=LARGEST)
+    per_organization: int = Field(5000, ge=1, le=LARGEST)
+
+    @model_validator(mode="after")
+    def _the_delay_can_be_kept(self) -> Invitations:
+        if "mail_delay" in self.model_fields_set and self.mail_delay > self.mail_delay_at_most:
+            raise ValueError("mail_delay is longer than mail_delay_at_most, so it would never be kept")
+        return self
 
 
 class SignIn(Section):
-    session_idle: timedelta = timedelta(minutes=30)
-    session_absolute: timedelta = timedelta(hours=12)
+    session_idle: Lasting = timedelta(minutes=30)
+    session_absolute: Lasting = timedelta(hours=12)
     #: Failed attempts per account and per address in 15 minutes before both have to wait.
-    attempts: int = Field(10, ge=1)
+    attempts: int = Field(10, ge=1, le=LARGEST)
     #: Who must have a second factor: whoever holds a *.manage permission, everybody, or nobody.
     second_factor: Literal["managers", "everybody", "nobody"] = "managers"
 
@@ -81,7 +90,7 @@ class SignIn(Section):
 class Dns(Section):
     #: Name servers that are asked for the TXT records of domains, each an address with or without
     #: a port; none: the system's own.
-    nameservers: list[str] = Field([])
+    nameservers: list[Annotated[str, AfterValidator(name_server)]] = Field([])
 
 
 class Log(Section):
@@ -96,9 +105,9 @@ SLOWEST_RATE = 25
 class Scim(Section):
     max_page: int = Field(200, ge=1, le=10_000)
     default_page: int = Field(100, ge=1, le=10_000)
-    max_operations: int = Field(1000, ge=1)
-    max_bulk_operations: int = Field(1000, ge=1)
-    cursor_valid_for: timedelta = timedelta(hours=1)
+    max_operations: int = Field(1000, ge=1, le=LARGEST)
+    max_bulk_operations: int = Field(1000, ge=1, le=LARGEST)
+    cursor_valid_for: Lasting = timedelta(hours=1)
     #: Requests a second of one token, per process; none: unlimited.
     rate_per_token: float | None = None
     #: How long an access token of an OAuth client works.
@@ -121,8 +130,14 @@ class Scim(Section):
         return value
 
     #: How long the request log keeps an entry; per organization so many and so many bytes of them at most.
-    log_for: timedelta = timedelta(days=30)
-    log_rows: int = Field(100_000, ge=1)
-    log_bytes: int = Field(104_857_600, ge=1)
+    log_for: Lasting = timedelta(days=30)
+    log_rows: int = Field(100_000, ge=1, le=LARGEST)
+    log_bytes: int = Field(104_857_600, ge=1, le=2**50)
     #: A longer body is not kept with its entry.
-    log_body_bytes: int = Field(65_536, ge=0)
+    log_body_bytes: int = Field(65_536, ge=0, le=LARGEST)
+
+    @model_validator(mode="after")
+    def _the_default_is_a_page(self) -> Scim:
+        if "default_page" in self.model_fields_set and self.default_page > self.max_page:
+            raise ValueError("default_page is larger than max_page, so it would never be given")
+        return self

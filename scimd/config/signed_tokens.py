@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from scimd.config.values import Section, https_address
+from scimd.config.addresses import https_address
+from scimd.config.values import Section
 from scimd.core import bearer
 from scimd.core.errors import InvalidValue
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from scimd.config.extensions import Extension
 from scimd.config.signed_tokens import Jwt
-from scimd.config.values import Section, Slug
+from scimd.config.values import LARGEST, Lasting, Section, Slug
 from scimd.core import extensions
 from scimd.core.approval import AutoApprove
 
@@ -40,29 +41,38 @@ class Groups(Section):
 class Limits(Section):
     """Above these a plan is held. Percentages are of the people linked at the start of 24 hours."""
 
-    removals_count: int = Field(5, ge=0)
+    removals_count: int = Field(5, ge=0, le=LARGEST)
     removals_percent: float = Field(10, ge=0, le=100)
-    removals_most: int = Field(200, ge=0)
-    removals_half_from: int = Field(4, ge=1)
-    groups_count: int = Field(3, ge=0)
+    removals_most: int = Field(200, ge=0, le=LARGEST)
+    removals_half_from: int = Field(4, ge=1, le=LARGEST)
+    groups_count: int = Field(3, ge=0, le=LARGEST)
     groups_percent: float = Field(20, ge=0, le=100)
     members_percent: float = Field(50, ge=0, le=100)
-    members_from: int = Field(10, ge=1)
-    new_admins: int = Field(0, ge=0)
+    members_from: int = Field(10, ge=1, le=LARGEST)
+    reactivations_count: int = Field(5, ge=0, le=LARGEST)
+    reactivations_percent: float = Field(10, ge=0, le=100)
+    new_admins: int = Field(0, ge=0, le=LARGEST)
     #: Where removals are held, may the rest of the plan go on?
     apply_additions: bool = True
+
+
+def _braces_hold_name(value: str | None) -> str | None:
+    for found in re.findall(r"\{[^{}]*\}", value or ""):
+        if found != "{name}":
+            raise ValueError(f"{found} stands for nothing; {{name}} is the group's name, or the value")
+    return value
 
 
 class Rule(Section):
     """A numbered rule: a group, or a value of roles or entitlements, gives a project, a role, …"""
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, le=LARGEST)
     group: str | None = None
     pattern: str | None = None
     scim_role: str | None = Field(None, min_length=1, max_length=500)
     entitlement: str | None = Field(None, min_length=1, max_length=500)
-    project: str | None = None
-    project_role: Slug = "member"
+    project: Annotated[str | None, AfterValidator(_braces_hold_name)] = None
+    project_role: Literal["owner", "member", "viewer"] = "member"
     role: Slug | None = None
     team: str | None = None
     licence: str | None = None
@@ -87,7 +97,7 @@ class Source(Section):
     state: Literal["shadow", "staged", "active", "paused"] = "staged"
     invite: Literal["immediate", "never"] = "immediate"
     auto_approve: AutoApprove = "never"
-    priority: int | None = Field(None, ge=1)
+    priority: int | None = Field(None, ge=1, le=LARGEST)
     ceiling: Slug = "manager"
     #: An interval ("15m") or a cron line ("0 3 * * *"); none: only on demand.
     schedule: str | None = None
@@ -98,7 +108,7 @@ class Source(Section):
     mapping: Mapping = Mapping()
     mapping_test: list[MappingTest] = Field([])
     limits: Limits = Limits()
-    timeout: timedelta = timedelta(hours=1)
+    timeout: Lasting = timedelta(hours=1)
     jwt: Jwt | None = None
     #: The connector's own keys, parsed by the connector.
     settings: dict[str, Any] = Field({})

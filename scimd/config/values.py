@@ -2,30 +2,70 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from scimd.connector_api import BadSetting, Secret, read_secret
 
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Slug = Annotated[str, Field(pattern=SLUG)]
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)([smhdw]?)")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+#: Whatever is longer is a slip: a moment so far away is none that databases know.
+_LONGEST = timedelta(days=36_500)
+_PATIENCE = timedelta(days=1)
+#: What a column of numbers holds.
+LARGEST = 2**31 - 1
+
+
+def _lasts(value: timedelta) -> timedelta:
+    if not timedelta(0) < value <= _LONGEST:
+        raise ValueError("must be more than 0s, and 36500d at most")
+    return value
+
+
+def _waits(value: timedelta) -> timedelta:
+    if not timedelta(0) <= value <= _LONGEST:
+        raise ValueError("must be 0s or more, and 36500d at most")
+    return value
+
+
+def _ends(value: timedelta) -> timedelta:
+    if not timedelta(0) < value <= _PATIENCE:
+        raise ValueError("must be more than 0s, and 1d at most")
+    return value
+
+
+#: How long something is kept or works.
+Lasting = Annotated[timedelta, AfterValidator(_lasts)]
+#: How long something is put off; not at all is possible.
+Delay = Annotated[timedelta, AfterValidator(_waits)]
+#: How long something is waited for.
+Timeout = Annotated[timedelta, AfterValidator(_ends)]
+
+
+NO_DURATION = 'must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"'
 
 
 def duration(value: object) -> object:
     """Seconds as a number, or a number with one of the units s m h d w: ``"90d"``."""
-    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
-        return timedelta(seconds=float(value))
-    if isinstance(value, str) and value[:-1].replace(".", "", 1).isdigit() and value[-1:] in _UNITS:
-        return timedelta(seconds=float(value[:-1]) * _UNITS[value[-1]])
-    if isinstance(value, bool | str):
-        raise ValueError(
-            'must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"'
-        )
-    return value
+    wrong = ValueError(NO_DURATION)
+    if isinstance(value, str):
+        said = _DURATION.fullmatch(value)
+        if said is None:
+            raise wrong
+        value = float(said[1]) * _UNITS[said[2] or "s"]
+    if isinstance(value, bool) or not isinstance(value, int | float | timedelta):
+        raise wrong
+    try:
+        return value if isinstance(value, timedelta) else timedelta(seconds=value)
+    except (OverflowError, ValueError) as exc:
+        raise ValueError("is longer than anything lasts: 36500d at most") from exc
 
 
 class Section(BaseModel):
@@ -58,25 +98,3 @@ class SecretSection(Section):
             rows = value if isinstance(value, list) else [value]
             return [_reference(row) for row in rows]
         return value
-
-
-def base_url(value: str) -> str:
-    if not value.startswith(("http://", "https://")) or any(c in value for c in ' \r\n\t?#@"\\'):
-        raise ValueError("must be an address such as https://scimd.example.com, without query or credentials")
-    return value.rstrip("/")
-
-
-def https_address(value: str | None) -> str | None:
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-        named = bool(host) and parts.username is None and parts.port != 0
-    except ValueError:
-        named = False
-    if named and not parts.fragment and parts.scheme == "https":
-        return value
-    if named and parts.scheme == "http" and host in ("127.0.0.1", "::1"):
-        return value
-    raise ValueError("must be an https address without credentials; http only on 127.0.0.1 and [::1]")

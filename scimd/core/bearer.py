@@ -52,11 +52,13 @@ def check_profile(name: str) -> str:
     return name
 
 
-#: By the first segment of a path: the scopes for reading it, and for writing it.
+_EVERYTHING = (USERS_READ, GROUPS_READ)
+#: By the first segment of a path, which the root has none of: the scopes for reading it, and for writing it.
 _NEEDED = {
+    "": (_EVERYTHING, _EVERYTHING),
     "Users": ((USERS_READ,), (USERS_WRITE,)),
     "Groups": ((GROUPS_READ,), (GROUPS_WRITE,)),
-    ".search": ((USERS_READ, GROUPS_READ), (USERS_READ, GROUPS_READ)),
+    ".search": (_EVERYTHING, _EVERYTHING),
 }
 
 

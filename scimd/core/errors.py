@@ -8,7 +8,8 @@ codes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 
@@ -132,13 +133,19 @@ class NotAuthenticated(Refusal):
 
 @dataclass(eq=False)
 class Forbidden(Refusal):
-    """Your permissions do not allow this."""
+    """Your permissions do not allow this. ``role``: whose power is above the caller's; ``who`` holds it."""
 
     needs: str
+    role: str = ""
+    who: str = ""
     code: ClassVar[str] = "forbidden"
 
     @property
     def detail(self) -> str:
+        if self.who:
+            return f"{self.who} has the role {self.role}, which may do what you may not ({self.needs})."
+        if self.role:
+            return f"The role {self.role} may do what you may not ({self.needs})."
         return f"This needs the permission {self.needs}."
 
 
@@ -148,6 +155,14 @@ class NotYours(Refusal):
 
     person: str
     code: ClassVar[str] = "not_yours"
+
+
+@dataclass(eq=False)
+class AddressDiffers(Refusal):
+    """A local person is linked under the address that they sign in with, by no request with another one."""
+
+    person: str
+    code: ClassVar[str] = "address_differs"
 
 
 @dataclass(eq=False)
@@ -299,14 +314,17 @@ class LinkInvalid(Refusal):
 
 @dataclass(eq=False)
 class WeakPassword(Refusal):
-    """The password is too easy to guess."""
+    """The password is too easy to guess. ``figures`` stand in ``why`` as ``%(name)s``."""
 
     why: str
+    figures: Mapping[str, str] = field(default_factory=dict)
     code: ClassVar[str] = "weak_password"
+    #: What ``why`` goes on from.
+    advice: ClassVar[str] = "Choose another password: %(why)s"
 
     @property
     def detail(self) -> str:
-        return f"Choose another password: {self.why}"
+        return self.advice % {"why": self.why % self.figures}
 
 
 # ------------------------------------------------------------------------------ bounds, trouble

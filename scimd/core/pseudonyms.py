@@ -164,12 +164,17 @@ class Pseudonyms:
         return made if word == folded else _cased(word, folded, made)
 
     def number(self, number: int | float) -> int | float:
-        """A number of as many digits; one digit says nothing, and stays."""
+        """A number of as many digits, the same for 7 and 7.0; one digit says nothing, and stays."""
         if isinstance(number, float):
+            if number.is_integer() and abs(number) < _EXACT:
+                return float(self.number(int(number)))
             whole, _, rest = repr(number).partition(".")
             if not rest.isdecimal():
                 return float(self._hash(repr(number).encode()) % 1000)
-            return float(f"{self.number(int(whole))}.{self.word(rest)}")
+            part = self.word(rest)
+            while part.endswith("0"):  # which would be a number of fewer digits
+                part = self.word(part)
+            return float(f"{self.number(int(whole))}.{part}")
         if abs(number) < 10:
             return number
         made = int(self._unlike(str(abs(number)), self._number))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import orjson
@@ -18,6 +18,7 @@ from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.resource import PARAMETERS
+from scimd.core.standing import CauseKind
 
 #: What stands for every password.
 PASSWORD: Final = "(password)"  # noqa: S105
@@ -38,7 +39,9 @@ _JOINS = frozenset(("and", "or", "not", "pr"))
 _COUNTS = frozenset(("totalresults", "itemsperpage", "startindex", "count", "failonerrors"))
 _NAMES = frozenset(("attributes", "excludedattributes", "sortby"))
 _STATUS = re.compile(r"[1-5]\d\d")
-_META = frozenset(("created", "lastmodified", "version", "resourcetype"))
+_META = frozenset(("created", "lastmodified", "resourcetype"))
+#: As scimd makes them (``core.resource``).
+_TAG = re.compile(r'W/"[0-9]{1,20}-[0-9]{1,20}"')
 _VERBS = frozenset(
     re.findall(
         r"\w+",
@@ -55,6 +58,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
 _ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
+_CAUSES = frozenset(CauseKind)
 _PARAMETERS = {name.lower(): name for name in PARAMETERS}
 
 
@@ -85,7 +89,12 @@ class RequestPseudonyms:
         self._known = (
             {row.name.lower() for row in _rows(kinds)} | _COMPARES | _JOINS | {"null", "true", "false"}
         )
+        self._numbers = {row.name.lower() for row in _rows(kinds) if row.type in ("integer", "decimal")}
         self._known |= {each.id.lower() for kind in kinds for each in (kind.schema, *kind.extensions)}
+        urns = " ".join(each for each in self._known if ":" in each)
+        #: Words that scimd's sentences have of its own, though a request may have them too.
+        self._spoken = self._known | _VERBS | _PARAMETERS.keys() | set(_WORD.findall(urns))
+        self._spoken |= {each.lower() for each in _ENDPOINTS}
         self._messages: dict[str, Callable[[str], str]] = {
             "op": self._verb,
             "method": self._verb,
@@ -157,7 +166,7 @@ class RequestPseudonyms:
             hidden, masked = self._named(name)
             if hidden or (secret and low == "value"):
                 made[masked] = _hidden(each)
-            elif (key == "meta" and low in _META) or (message and low == "version"):
+            elif (key == "meta" and low in _META) or ((message or key == "meta") and _is_tag(low, each)):
                 made[name] = each
             elif message and low in self._messages and isinstance(each, str):
                 made[name] = self._messages[low](each)
@@ -188,6 +197,8 @@ class RequestPseudonyms:
             return self.urn(value)
         if value.startswith("bulkId:"):
             return f"bulkId:{self._of.text(value[7:])}"
+        if key == "causes" and (cause := value.partition(":"))[0] in _CAUSES:
+            return cause[0] + cause[1] + self._of.text(cause[2])
         return self.url(value)
 
     def _verb(self, text: str) -> str:
@@ -233,21 +244,24 @@ class RequestPseudonyms:
                 made.append(lexeme)
             elif lexeme.startswith('"'):
                 opens = False
-                made.append(self._compared(lexeme, about, self._quoted))
+                made.append(self._compared(lexeme, about))
             elif opens:
                 opens, about = False, low
                 made.append(lexeme if low in self._known else self._attribute(lexeme))
             elif low in _COMPARES:
                 made.append(lexeme)
             else:
-                made.append(self._compared(lexeme, about, self._literal))
+                made.append(self._compared(lexeme, about))
         return "".join(made)
 
-    def _compared(self, lexeme: str, about: str, made: Callable[[str], str]) -> str:
+    def _compared(self, lexeme: str, about: str) -> str:
         """A value that is compared with an attribute; scimd's own times are nobody's."""
         if _SECRET.search(about):
             return f'"{PASSWORD}"' if lexeme.startswith('"') else PASSWORD
-        return lexeme if about.startswith("meta.") and _OWN.fullmatch(lexeme) else made(lexeme)
+        if about.startswith("meta.") and _OWN.fullmatch(lexeme):
+            return lexeme
+        name = re.split("[.:]", about)[-1]
+        return self._quoted(lexeme, name) if lexeme.startswith('"') else self._literal(lexeme, name)
 
     def _attribute(self, text: str) -> str:
         """``urn:…:User:name.sub`` and ``.sub`` as sent, where every part is fit to be a name."""
@@ -259,16 +273,24 @@ class RequestPseudonyms:
         )
         return self._kept(text) if fit else head + colon + self._of.text(rest)
 
-    def _quoted(self, lexeme: str) -> str:
+    def _quoted(self, lexeme: str, name: str) -> str:
         try:
             value = orjson.loads(lexeme)
         except orjson.JSONDecodeError:
             return self._of.text(lexeme)
-        made = self._string(value, "") if isinstance(value, str) else value
+        made = self._string(value, name) if isinstance(value, str) else value
         return orjson.dumps(made).decode()
 
-    def _literal(self, text: str) -> str:
-        return text if text.lower() in ("true", "false", "null") else self._of.text(text)
+    def _literal(self, text: str, name: str) -> str:
+        if text.lower() in ("true", "false", "null"):
+            return text
+        try:
+            value = orjson.loads(text) if name in self._numbers else text
+        except orjson.JSONDecodeError:
+            return self._of.text(text)
+        return (
+            self._of.text(text) if isinstance(value, str) else orjson.dumps(self._of.number(value)).decode()
+        )
 
     # ------------------------------------------------------------------------------ addresses
 
@@ -316,23 +338,47 @@ class RequestPseudonyms:
 
     def sentence(self, text: str) -> str:
         """A detail that scimd wrote, without what it repeats of the request or says of a person."""
-        text = _WHO.sub(lambda match: self._of.text(match[0]), text)
-        text = _QUOTED.sub(self._repeated, text)
-        text = _ADDRESS.sub(lambda match: self._of.text(match[0]), text)
-        said = {word for each in self._heard for word in _words_of(each)} - self._known
-        return _WORD.sub(lambda match: self._repeats(match[0], said), text) if said else text
+        said = {word for each in self._heard for word in _words_of(each)} - self._spoken
+        pieces: list[_Piece] = [(text, False)]
+        for pattern, made in (
+            (_WHO, self._of.text),
+            (_QUOTED, self._repeated),
+            (_ADDRESS, self._of.text),
+            (_WORD, lambda word: self._repeats(word, said)),
+        ):
+            pieces = [piece for each in pieces for piece in _exchanged(each, pattern, made)]
+        return "".join(piece for piece, _ in pieces)
 
-    def _repeated(self, match: re.Match[str]) -> str:
-        """What stands in quotes: an expression, a name that the request has, or a value."""
-        mark, inner = match[0][0], match[0][1:-1]
+    def _repeated(self, quoted: str) -> str | None:
+        """What stands in quotes: an expression, a value, or (None) a name that the request has."""
+        mark, inner = quoted[0], quoted[1:-1]
         if inner in self._names or inner.lower() in self._known or inner.lower().startswith(_KNOWN_URNS):
-            return match[0]
+            return None
         made = self.expression(inner) if _IS_EXPRESSION.search(inner) else self._of.text(inner)
         return f"{mark}{made}{mark}"
 
-    def _repeats(self, word: str, said: set[str]) -> str:
+    def _repeats(self, word: str, said: set[str]) -> str | None:
         known = any(word in name for name in self._names)
-        return self._of.word(word) if fold(word) in said and not known else word
+        return self._of.word(word) if fold(word) in said and not known else None
+
+
+#: A part of a sentence, and whether it is a pseudonym, of which no other is made.
+_Piece: TypeAlias = tuple[str, bool]
+
+
+def _exchanged(
+    piece: _Piece, pattern: re.Pattern[str], made: Callable[[str], str | None]
+) -> Iterator[_Piece]:
+    """The piece with pseudonyms where the pattern fits; what is None stays."""
+    text, done = piece
+    at = 0
+    for match in () if done else pattern.finditer(text):
+        found = made(match[0])
+        if found is not None:
+            yield text[at : match.start()], False
+            yield found, True
+            at = match.end()
+    yield text[at:], done
 
 
 _ENDPOINTS = frozenset(
@@ -352,6 +398,10 @@ def _as_shape(match: re.Match[str]) -> str:
     if found[0] == "\\":  # half of a surrogate pair is its own fault
         return "\\ud800"
     return "0" if found.isdecimal() else "A" if found.isupper() else "a"
+
+
+def _is_tag(key: str, value: Any) -> bool:
+    return key == "version" and isinstance(value, str) and _TAG.fullmatch(value) is not None
 
 
 def _hidden(value: Any) -> Any:

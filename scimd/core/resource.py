@@ -198,11 +198,15 @@ def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
 
 
 def render_group(
-    stored: StoredGroup, base_url: str, projection: Projection | None = None, members: str = ""
+    stored: StoredGroup, base_url: str, projection: Projection | None = None, members: str | None = None
 ) -> bytes:
-    """The resource as JSON. ``members``: as JSON, with commas between (``org.reads``)."""
+    """The resource as JSON. ``members``: as JSON, with commas between (``org.reads``); None leaves them out.
+
+    No members are shown as an empty array, which RFC 7643 §2.5 lets stand for none: authentik's sync adds
+    nobody to a group that has none to compare with (goauthentik/authentik#23950, 2026-11).
+    """
     parts = [stored.document[:-1]]
-    if members:
+    if members is not None:
         parts += (b',"members":[', members.encode(), b"]")
     location = group_location(stored.group_id, base_url)
     parts += (
@@ -316,7 +320,7 @@ class Projection:
 
     def _extension(self, urn: str, value: Mapping[str, Any]) -> Document | None:
         schema = self.kind.schema_of(urn)
-        if schema is None or (urn.lower(),) in self.without:
+        if schema is None:
             return None
         chosen = {
             name: part
@@ -329,7 +333,8 @@ class Projection:
         if row is not None and row.returned == "always":
             return value
         path = (*above, name.lower())
-        if path in self.without or (row is not None and row.returned == "never"):
+        left_out = path in self.without or (above and above in self.without)
+        if left_out or (row is not None and row.returned == "never"):
             return None
         if self.only is None:
             on_request = row is not None and row.returned == "request" and name.lower() not in self.written
@@ -342,7 +347,7 @@ class Projection:
     def _parts(self, path: tuple[str, ...], value: Any, asked: frozenset[str] | None) -> Any:
         if isinstance(value, list):
             parts = [self._parts(path, each, asked) for each in value]
-            return [part for part in parts if part not in (None, {})] or None
+            return [part for part in parts if part not in (None, {})] or (None if value else [])
         if not isinstance(value, Mapping):
             return value if asked is None else None
         return {

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError
 
+from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import faults, prepared, sqlite, work
+from scimd.db.trouble import Trouble
 from scimd.db.work import Crew, Job
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ T = TypeVar("T")
 
 Tuning = work.Tuning
 LostRace = faults.LostRace
+MoreToLock = faults.MoreToLock
 is_unique_violation = faults.is_unique_violation
 is_check_or_trigger = faults.is_check_or_trigger
 violates = faults.violates
@@ -45,6 +48,7 @@ class Database:
     def __init__(self, doors: SqliteDoors | Watched, tuning: Tuning) -> None:
         self._doors = doors
         self.tuning = tuning
+        self._trouble = {True: Trouble("writing"), False: Trouble("reading")}
 
     @classmethod
     def open(cls, url: str, tuning: Tuning = _DEFAULTS) -> Database:
@@ -70,12 +74,20 @@ class Database:
 
         ``short``: it is done in some milliseconds, whatever it is about; see ``Tuning.on_loop``.
         """
-        job = Job.of(body, self._limit(timeout_s), writing=True, short=short)
-        return await self._doors.run(job)  # type: ignore[no-any-return]
+        return await self._run(Job.of(body, self._limit(timeout_s), writing=True, short=short))  # type: ignore[no-any-return]
 
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run the body on one snapshot of what was committed. It never waits for a writer."""
-        return await self._doors.run(Job.of(body, self._limit(timeout_s), writing=False))  # type: ignore[no-any-return]
+        return await self._run(Job.of(body, self._limit(timeout_s), writing=False))  # type: ignore[no-any-return]
+
+    async def _run(self, job: Job) -> Any:
+        try:
+            found = await self._doors.run(job)
+        except (DatabaseUnavailable, StorageFull) as exc:
+            self._trouble[job.writing].met(exc)
+            raise
+        self._trouble[job.writing].over()
+        return found
 
     async def give_way(self) -> None:
         """Between the batches of long work: on SQLite, let another process write."""

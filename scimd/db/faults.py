@@ -20,6 +20,13 @@ class LostRace(Exception):
     """Raised by a body that found itself overtaken: it is run again from the start."""
 
 
+class MoreToLock(LostRace):
+    """Raised by a body that has learnt of rows which are to be locked before all others, by its next try.
+
+    Such a try is not counted: each knows more of them, and there is an end of them.
+    """
+
+
 class Refused(Exception):
     """PostgreSQL refused a statement, perhaps an earlier one than that which was asked for."""
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Row, Select, Table, text
+from sqlalchemy import Connection, Insert, Row, Select, Table, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement
 
@@ -34,6 +34,17 @@ def lock_rows(
     # One that comes with parameters is built once; any other would only fill the cache.
     locking = rows.with_for_update() if parameters is None else _locking(rows)
     return conn.execute(locking, parameters).all()
+
+
+def lock_row(conn: Connection, table: Table, **key: str) -> None:
+    """Lock one row by its key, before it is read for a change, until the transaction ends.
+
+    What was read before the lock may have been changed while the lock was waited for. Rows that refer
+    to it go on being written meanwhile.
+    """
+    if conn.dialect.name == "postgresql":
+        mine = [table.c[name] == value for name, value in key.items()]
+        conn.execute(select(*[table.c[name] for name in key]).where(*mine).with_for_update(key_share=True))
 
 
 def now_of_database(conn: Connection) -> datetime:

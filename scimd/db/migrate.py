@@ -12,24 +12,25 @@ import sqlite3
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, inspect, text
+from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db.engine import Tuning, is_sqlite, parse, sqlite_path
 from scimd.db.faults import postgres_refusal, sqlite_refusal
 from scimd.db.sqlite import connect
-from scimd.db.tables import metadata
+from scimd.db.tables import metadata, organizations
 from scimd.db.work import connect_args
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-State = Literal["current", "behind", "ahead", "empty"]
+#: empty: no database yet, or one without a table. foreign: another program's.
+State = Literal["current", "behind", "ahead", "empty", "foreign"]
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5C1D_DB01  # PostgreSQL's advisory lock of whoever migrates
@@ -47,13 +48,23 @@ class SchemaTooNew(Exception):
         )
 
 
+class NotOurs(Exception):
+    """The database is another program's: it has tables, and none of them is scimd's. Name one of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 def upgrade(url: str) -> None:
     """Bring the schema to ``head()``. Does nothing where it is there already.
 
     All versions that are missing run in one transaction: killed half-way, nothing has happened, and
-    the next call begins again. Raises SchemaTooNew.
+    the next call begins again. Raises SchemaTooNew, NotOurs.
     """
-    if current(url) == head():
+    state = check(url)
+    if state == "foreign":
+        raise NotOurs
+    if state == "current":
         return
     # Here and not above: alembic weighs 20 MB, and a process that has nothing to migrate runs for long.
     from alembic import command
@@ -85,13 +96,46 @@ def _versions() -> set[str]:
 
 
 def check(url: str) -> State:
-    """How the database's schema stands to this scimd."""
+    """How the database's schema stands to this scimd. Makes no file, and writes nothing to one not ours."""
+    strange = _strange(url)
+    if strange is not None:
+        return strange
     found = current(url)
     if found is None:
         return "empty"
     if found == head():
         return "current"
     return "behind" if found in _versions() else "ahead"
+
+
+def _strange(url: str) -> Literal["empty", "foreign"] | None:
+    """What SQLite's file is where it is not scimd's. PostgreSQL's databases may hold others' tables too."""
+    parsed = parse(url)
+    if not is_sqlite(parsed):
+        return None
+    path = sqlite_path(parsed).absolute()
+    if not path.exists() or path.stat().st_size == 0:
+        return "empty"
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as raw:
+            there = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as exc:
+        refusal = sqlite_refusal(exc, writing=False)
+        if refusal is None:
+            raise
+        raise refusal from exc
+    if not there:
+        return "empty"
+    return None if {"alembic_version", organizations.name} <= there else "foreign"
+
+
+def is_in_use(url: str) -> bool:
+    """Whether an organization is in it."""
+    if _strange(url) is not None:
+        return False
+    with _connection(url) as conn:
+        there = inspect(conn).has_table(organizations.name)
+        return there and conn.execute(select(organizations.c.id).limit(1)).first() is not None
 
 
 def revision(number: str, message: str) -> Path:

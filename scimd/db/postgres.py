@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import orjson
 import psycopg
@@ -15,7 +15,8 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
-from scimd.db.faults import OUTCOME_UNKNOWN, Refused, connection_lost, is_race, postgres_refusal
+from scimd.db.compiled import LONGEST, bounded
+from scimd.db.faults import OUTCOME_UNKNOWN, MoreToLock, Refused, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
 from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
@@ -35,6 +36,15 @@ _LIMITS = Query(
 _WRITE_LIMITS = Query(
     f"{_LIMITS.text}, set_config('plan_cache_mode', 'force_generic_plan', true)", (False, False)
 )
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """Has the server keep no plan of a statement that is as long as a client's filter makes one."""
+
+    def execute(self, query: Any, params: Any = None, *, prepare: bool | None = None, **options: Any) -> Self:
+        if isinstance(query, str) and len(query) > LONGEST:
+            prepare = False
+        return super().execute(query, params, prepare=prepare, **options)
 
 
 class Wired(psycopg.Connection[Any]):
@@ -69,6 +79,7 @@ class Wired(psycopg.Connection[Any]):
 def _wired(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Wired:
     connection = Wired.connect(*args, **options)
     connection.wire = Wire(connection)
+    connection.cursor_factory = _Cursor
     return connection
 
 
@@ -82,13 +93,15 @@ class Hand:
         self._cut_offs = cut_offs
         self._opened_after = 0
         # Transactions are begun and ended here, so that BEGIN and its limits travel in one message.
-        self._engine = create_engine(
-            url,
-            poolclass=NullPool,
-            isolation_level="AUTOCOMMIT",
-            connect_args=connect_args(url, tuning),
-            json_deserializer=orjson.loads,
-            hide_parameters=True,  # an error is logged: what was typed stays out of it
+        self._engine = bounded(
+            create_engine(
+                url,
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                connect_args=connect_args(url, tuning),
+                json_deserializer=orjson.loads,
+                hide_parameters=True,  # an error is logged: what was typed stays out of it
+            )
         )
         event.listen(self._engine, "do_connect", _wired)
         self._conn: Connection | None = None
@@ -135,8 +148,10 @@ class Hand:
                     if refusal is None:
                         raise
                     raise refusal from exc
-                if not races or job.late:
+                if job.late or not (races or isinstance(exc, MoreToLock)):
                     raise Overloaded() from exc
+                if isinstance(exc, MoreToLock):
+                    continue
                 races -= 1
                 # Two who met once should not meet again in step: each connection has its own pause.
                 time.sleep(0.001 * (1 + self._number) * (self._tuning.lost_race_retries - races))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
+from scimd.db.compiled import bounded
 from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
 from scimd.db.kept import keep_on
 from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
@@ -27,6 +28,9 @@ GIVE_WAY_S = 0.003
 _GLANCE_S = 0.01
 _WARY_S = 1.0
 _CARRY_ROWS = 8192
+_STATEMENTS = 512
+#: A reader's are clients' filters above all, each of which takes up to 0.3 MB and may never come again.
+_READERS_STATEMENTS = 64
 T = TypeVar("T")
 
 
@@ -37,18 +41,29 @@ class Handle:
     nothing to it. So BEGIN IMMEDIATE and the savepoints here are the only ones that SQLite sees.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float, cache_kib: int, *, query_only: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        busy_timeout_s: float,
+        cache_kib: int,
+        *,
+        query_only: bool,
+        statements: int = _STATEMENTS,
+    ) -> None:
         self._path = path
         self._cache_kib = cache_kib
+        self._statements = statements
         self._busy_timeout_s = busy_timeout_s
         self._query_only = query_only
         self._conn: Connection | None = None
         self._notion = ExitStack()  # SQLAlchemy's notion of the transaction: ended after SQLite's own
-        self._engine = create_engine(
-            "sqlite+pysqlite://",
-            creator=self._open,
-            poolclass=NullPool,
-            hide_parameters=True,  # an error is logged: what was typed stays out of it
+        self._engine = bounded(
+            create_engine(
+                "sqlite+pysqlite://",
+                creator=self._open,
+                poolclass=NullPool,
+                hide_parameters=True,  # an error is logged: what was typed stays out of it
+            )
         )
         self.raw: sqlite3.Connection | None = None
         self.deadline = 0.0
@@ -123,7 +138,9 @@ class Handle:
             conn.close()
 
     def _open(self) -> sqlite3.Connection:
-        raw = connect(self._path, self._busy_timeout_s, query_only=self._query_only)
+        raw = connect(
+            self._path, self._busy_timeout_s, query_only=self._query_only, statements=self._statements
+        )
         raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
@@ -137,11 +154,17 @@ class Handle:
         return time.monotonic() > self.deadline > 0.0
 
 
-def connect(path: Path, busy_timeout_s: float, *, query_only: bool) -> sqlite3.Connection:
-    """The file as scimd wants it; made if it is not there."""
+def connect(
+    path: Path, busy_timeout_s: float, *, query_only: bool, statements: int = _STATEMENTS
+) -> sqlite3.Connection:
+    """The file as scimd wants it; made if it is not there. ``statements``: so many stay prepared."""
     _create_private(path)
     raw = sqlite3.connect(
-        path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False, cached_statements=512
+        path,
+        timeout=busy_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=statements,
     )
     try:
         _prepare(raw, query_only=query_only, busy_timeout_s=busy_timeout_s)
@@ -401,7 +424,10 @@ class Reader:
     """A hand that reads: each body sees one snapshot and cannot write."""
 
     def __init__(self, path: Path, tuning: Tuning) -> None:
-        self._handle = Handle(path, tuning.busy_timeout_s, tuning.cache_kib // 8, query_only=True)
+        cache_kib = tuning.cache_kib // 8
+        self._handle = Handle(
+            path, tuning.busy_timeout_s, cache_kib, query_only=True, statements=_READERS_STATEMENTS
+        )
 
     def close(self) -> None:
         self._handle.close()

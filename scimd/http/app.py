@@ -12,13 +12,15 @@ from typing import Any
 
 import aiohttp.web_response
 from aiohttp import hdrs, web
+from aiohttp.web_urldispatcher import MatchInfoError
 from multidict import CIMultiDict
 
 from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Refusal
-from scimd.http import broken, guard, request_id, statuses
+from scimd.http import broken, guard, peers, request_id, statuses
 from scimd.http.keys import CONFIG, DOOR
+from scimd.http.room import IDLE_S, Room
 from scimd.http.statuses import Fault
 from scimd.http.whole import SERVER, Always, Whole
 from scimd.org.tx import Door
@@ -41,9 +43,11 @@ def make(config: Config, door: Door) -> web.Application:
     app = web.Application(
         middlewares=[shell, guard.middleware],
         client_max_size=config.server.max_body_bytes,
+        handler_args={"auto_decompress": False},  # see limits
     )
     app[CONFIG], app[DOOR], app[ERROR_PAGES], app[SHORTCUTS] = config, door, {}, {}
     app[_ALWAYS] = _always(config)
+    app[peers.PEERS] = peers.Peers(config.server.trusted_proxies)
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -66,26 +70,48 @@ class Runner(web.AppRunner):
     """Serves an application, and knows its shortcuts. Without an access log: that is ours to write."""
 
     def __init__(self, app: web.Application, **settings: Any) -> None:
-        super().__init__(app, access_log=None, **settings)
+        super().__init__(app, access_log=None, keepalive_timeout=IDLE_S, **settings)
 
     async def setup(self) -> None:
         await super().setup()
         assert self.server is not None  # noqa: S101 - for the type checker; setup() made it
+        self.server.request_factory = broken.readable(self.server.request_factory)
         self.server.request_handler = _past_the_router(self.app, self.server.request_handler)
+        Room(self.server)
 
 
 def _past_the_router(app: web.Application, otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
     shortcuts = tuple(app[SHORTCUTS].items())
 
     def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
+        if request.method == broken.NO_METHOD:
+            return broken.unreadable(request)
+        expected = request.headers.get(hdrs.EXPECT)
+        if expected is not None:
+            if expected.lower() != "100-continue":
+                return _straight(app, _lost(app, request), _unexpected, "none")
+            return otherwise(request)  # type: ignore[no-any-return]  # aiohttp tells to continue
         path = request.rel_url.raw_path
         for prefix, handler in shortcuts:
-            # Who expects "100 Continue" is told so by aiohttp.
-            if path.startswith(prefix) and hdrs.EXPECT not in request.headers:
+            if path.startswith(prefix):
                 return _straight(app, request, handler, prefix)
         return otherwise(request)  # type: ignore[no-any-return]
 
     return handle
+
+
+def _lost(app: web.Application, request: web.Request) -> web.Request:
+    """The request as the router leaves one that leads nowhere: an edge's error may ask it for its app."""
+    found = MatchInfoError(web.HTTPExpectationFailed())
+    found.add_app(app)
+    found.freeze()
+    request._match_info = found
+    return request
+
+
+async def _unexpected(request: web.Request) -> web.StreamResponse:
+    """RFC 9110 §10.1.1. aiohttp would say so before anybody could put it into an edge's words."""
+    raise web.HTTPExpectationFailed
 
 
 async def _straight(

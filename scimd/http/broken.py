@@ -7,12 +7,14 @@ since the only machines that speak to scimd speak SCIM, and no path is known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import ERROR, RequestHandler
 
 from scimd import log
 
@@ -20,7 +22,6 @@ logger = log.get(__name__)
 
 _DETAILS = {
     400: "The request is not HTTP as scimd takes it.",
-    415: "The body's content encoding is not taken; gzip and deflate are.",
     431: "The request's address or one of its headers is too long.",
 }
 
@@ -28,6 +29,32 @@ _DETAILS = {
 def install() -> None:
     """Let every connection of this process answer so. Doing it twice changes nothing."""
     RequestHandler.handle_error = _answer  # type: ignore[method-assign, assignment]
+
+
+#: Of a request that stands for one that cannot be read; no client can send it.
+NO_METHOD: Final = ""
+_UNREADABLE: Final = ERROR._replace(method=NO_METHOD)
+
+
+def readable(factory: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
+    """Makes requests as the factory does, and of a target whose host is none one for ``unreadable``.
+
+    aiohttp would end the connection's task there, with no answer and the connection open.
+    """
+
+    def make(message: Any, *rest: Any) -> web.BaseRequest:
+        try:
+            return factory(message, *rest)
+        except ValueError:  # yarl's word, when the host is first asked for
+            return factory(_UNREADABLE, *rest)
+
+    return make
+
+
+async def unreadable(request: web.BaseRequest) -> web.StreamResponse:
+    """400, and the connection ends."""
+    logger.info("not_http", error="host")
+    return _refusal(HTTPStatus.BAD_REQUEST)
 
 
 def _answer(
@@ -45,8 +72,10 @@ def _answer(
         raise ConnectionError("the answer was begun already; it cannot become an error")
     if isinstance(exc, LineTooLong):
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    elif isinstance(exc, ContentEncodingError):
-        status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return _refusal(status)
+
+
+def _refusal(status: int) -> web.StreamResponse:
     body = {
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
         "status": str(int(status)),

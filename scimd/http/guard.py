@@ -243,7 +243,8 @@ def _form_tokens(door: Door, holder: SessionHolder) -> list[str]:
 
 
 def _is_form_token(door: Door, holder: SessionHolder, sent: str) -> bool:
-    return any(hmac.compare_digest(sent.encode(), token.encode()) for token in _form_tokens(door, holder))
+    given = sent.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+    return any(hmac.compare_digest(given, token.encode()) for token in _form_tokens(door, holder))
 
 
 def from_our_page(request: web.Request, public_url: str) -> bool:

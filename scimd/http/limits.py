@@ -1,19 +1,24 @@
 """Bounds on what a request may cost before anybody understands it: size, time.
 
-aiohttp decompresses gzip and deflate piece by piece, as the reader takes them, so the limit holds for
-what comes out, not for what was sent. The application's own ``client_max_size`` guards ``read()`` and
-forms; edges that read JSON use ``read_body``, which says what was too much.
+A body is decompressed here, once it is whole, and not by aiohttp: what cannot be is the reader's to refuse,
+and the limit holds for what was sent and for what comes out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 
 from aiohttp import hdrs, web
 
 from scimd.core.errors import Overloaded, TooLarge
 
 _ENCODINGS = frozenset(("", "identity", "gzip", "deflate"))
+_COMPRESSED = frozenset(("gzip", "deflate"))
+#: zlib's word for a header of gzip.
+_GZIP = 16
+#: Nobody sends more than one; what is behind each is copied.
+_PARTS = 100
 _PIECE = 65536
 
 
@@ -43,8 +48,14 @@ def check_media_type(request: web.Request, allowed: frozenset[str]) -> None:
 
 async def read_body(request: web.Request, at_most: int, timeout_s: float) -> bytes:
     """The whole body, decompressed. Raises TooLarge, SlowBody, UnreadableBody."""
+    sent = await _sent(request, at_most, timeout_s)
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    return sent if encoding is None else _decoded(sent, encoding.strip().lower(), at_most)
+
+
+async def _sent(request: web.Request, at_most: int, timeout_s: float) -> bytes:
     if (request.content_length or 0) > at_most:
-        raise TooLarge("The body in bytes", at_most)
+        raise _too_large(at_most)
     content = request.content
     pieces, size = [], 0
     try:
@@ -54,13 +65,41 @@ async def read_body(request: web.Request, at_most: int, timeout_s: float) -> byt
             while piece := await content.read(_PIECE):
                 size += len(piece)
                 if size > at_most:
-                    raise TooLarge("The body in bytes", at_most)
+                    raise _too_large(at_most)
                 pieces.append(piece)
     except TimeoutError as exc:
         raise SlowBody from exc
     except (web.PayloadAccessError, web.RequestPayloadError) as exc:
         raise UnreadableBody from exc
     return b"".join(pieces)
+
+
+def _decoded(sent: bytes, encoding: str, at_most: int) -> bytes:
+    """gzip in one or more parts (RFC 1952 §2.2); deflate with zlib's header, and without, as some send it."""
+    if encoding not in _COMPRESSED or not sent:
+        return sent
+    bare = encoding == "deflate" and sent[0] & 0x0F != zlib.DEFLATED
+    window = -zlib.MAX_WBITS if bare else zlib.MAX_WBITS | (_GZIP if encoding == "gzip" else 0)
+    pieces, room, rest = [], at_most + 1, sent
+    for _ in range(_PARTS):
+        part = zlib.decompressobj(window)
+        try:
+            pieces.append(part.decompress(rest, room))
+        except zlib.error as exc:
+            raise UnreadableBody from exc
+        room -= len(pieces[-1])
+        if room <= 0:
+            raise _too_large(at_most)
+        if not part.eof or (part.unused_data and encoding != "gzip"):
+            raise UnreadableBody
+        rest = part.unused_data
+        if not rest:
+            return b"".join(pieces)
+    raise UnreadableBody
+
+
+def _too_large(at_most: int) -> TooLarge:
+    return TooLarge("The body in bytes", at_most)
 
 
 def out_of_time() -> Overloaded:

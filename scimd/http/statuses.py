@@ -40,7 +40,8 @@ class InvalidRequest(errors.Refusal):
     def detail(self) -> str:
         first = self.faults[0]
         more = f" And {len(self.faults) - 1} more." if len(self.faults) > 1 else ""
-        return f"{first.field}: {first.why}.{more}"
+        where = f"{first.field}:" if first.field else "The body"
+        return f"{where} {first.why}.{more}"
 
 
 @dataclass(eq=False)
@@ -83,6 +84,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.NotAuthenticated: 401,
     errors.Forbidden: 403,
     errors.NotYours: 403,
+    errors.AddressDiffers: 409,
     errors.OwnedBySource: 403,
     errors.Protected: 403,
     errors.OwnAccount: 403,
@@ -121,6 +123,7 @@ _SENTENCES = {
     408: ("timeout", "The request took too long to arrive."),
     413: ("too_large", "The request is larger than scimd takes."),
     415: ("unsupported_media_type", "This address does not take that content type."),
+    417: ("expectation_failed", "scimd meets no expectation but 100-continue."),
     503: ("overloaded", "scimd is busy. Send the request again later."),
 }
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Select, select
 
 from scimd.core.access import is_account_admin, protect_last_account_admin
-from scimd.core.people import PersonId
+from scimd.core.people import OrgId, PersonId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.standing import Standing
-from scimd.db.among import among
-from scimd.db.locks import lock_rows
-from scimd.db.tables import people
+from scimd.db.locks import lock_row
+from scimd.db.tables import grants, people, seat_pools
 from scimd.org.tx import Tx
 
 
@@ -34,35 +33,37 @@ def protect(
 
 
 def _others(tx: Tx, apart_from: Collection[PersonId]) -> set[PersonId]:
-    """Account Admins besides, locked: two who take away each other's last colleague must meet."""
-    return {person_id for person_id in _admins(tx) if person_id not in apart_from}
+    """Account Admins besides, as they are when nobody else is taking one away.
+
+    Two who take away each other's last colleague meet in the row of the seats, which comes after all
+    people in the order of locks: to lock those admins here would be another order than anybody's.
+    """
+    lock_row(tx.conn, seat_pools, org_id=tx.org_id)
+    return _admins(tx) - set(apart_from)
+
+
+def ids(org_id: OrgId) -> Select[Any]:
+    """Who is an Account Admin now, be it by their primary role or by another of their set."""
+    return (
+        select(people.c.id)
+        .join(grants, (grants.c.org_id == people.c.org_id) & (grants.c.person_id == people.c.id))
+        .where(
+            grants.c.org_id == org_id,
+            grants.c.kind == "role",
+            grants.c.target == ACCOUNT_ADMIN,
+            grants.c.until.is_(None),
+            grants.c.dormant.is_(False),
+            people.c.status == "active",
+            people.c.deleted_at.is_(None),
+        )
+    )
 
 
 def _admins(tx: Tx) -> set[PersonId]:
-    column = people.c
-    query = select(column.id, column.roles).where(
-        column.org_id == tx.org_id,
-        column.status == "active",
-        column.deleted_at.is_(None),
-        column.primary_role != "user",
-    )
-    return {
-        PersonId(row.id)
-        for row in lock_rows(tx.conn, query.order_by(column.id))
-        if ACCOUNT_ADMIN in row.roles
-    }
+    return {PersonId(person_id) for person_id in tx.conn.execute(ids(tx.org_id)).scalars()}
 
 
 def last_of(tx: Tx, person_ids: Collection[PersonId]) -> set[PersonId]:
     """Those of these people who may not be taken away together: all Account Admins are among them."""
-    column = people.c
-    held = tx.conn.execute(
-        select(column.id, column.roles).where(
-            column.org_id == tx.org_id,
-            among(tx.conn, column.id, list(person_ids)),
-            column.status == "active",
-            column.primary_role != "user",
-        )
-    )
-    concerned = {PersonId(row.id) for row in held if ACCOUNT_ADMIN in row.roles}
-    return concerned if concerned and _admins(tx) <= concerned else set()
+    found = _admins(tx)
+    return found if found.issubset(person_ids) else set()

@@ -69,6 +69,7 @@ async def remove_role(door: Door, ctx: Context, person_id: PersonId, role: RoleN
 def _reach_roles(tx: Tx, person_id: PersonId) -> None:
     by_hand.person(tx, person_id)
     by_hand.not_oneself(tx, person_id, "change the roles of")
+    by_hand.makes_no_operator(tx)
     gates.wants_seat_by_hand(tx, person_id)
 
 

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
-from scimd.core import access
-from scimd.core.errors import NotFound, OwnAccount, OwnedBySource, Refusal
+from scimd.core.errors import (
+    Forbidden,
+    NotAllowedNow,
+    NotFound,
+    OwnAccount,
+    OwnedBySource,
+    Refusal,
+    TooManyRequests,
+)
 from scimd.core.people import PersonId, RoleName
 from scimd.core.roles import OrgRole
 from scimd.core.standing import Cause, CauseKind
 from scimd.db.locks import lock_rows
-from scimd.db.tables import assertions, grants, people, sources
+from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
 from scimd.org import permissions
 from scimd.org.tx import Context, Tx
+
+_HOUR = timedelta(hours=1)
+_MAILS_PER_HOUR = 10
 
 
 def person(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
@@ -27,7 +38,7 @@ def person(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
     must not come by an admin's account by changing its address.
     """
     row = locked(tx, person_id, deleted=deleted)
-    _must_reach(tx, person_id)
+    must_reach(tx, person_id)
     return row
 
 
@@ -42,25 +53,60 @@ def locked(tx: Tx, person_id: PersonId, *, deleted: bool = False) -> Row[Any]:
     return rows[0]
 
 
-def _must_reach(tx: Tx, person_id: PersonId) -> None:
-    if permissions.is_trusted(tx.ctx) or tx.ctx.actor.id == person_id:
+def must_reach(tx: Tx, person_id: PersonId) -> None:
+    """Raise Forbidden where the person holds, live or dormant, a permission that the caller lacks."""
+    # By a token, which may be narrower than its person, they are anybody.
+    oneself = tx.ctx.actor.id == person_id and tx.ctx.api_token_id is None
+    if permissions.is_trusted(tx.ctx) or oneself:
         return
-    query = select(grants.c.target).where(
-        grants.c.org_id == tx.org_id,
-        grants.c.person_id == person_id,
-        grants.c.kind == "role",
-        grants.c.until.is_(None),
+    query = (
+        select(grants.c.target, people.c.display_name)
+        .join(people, (people.c.org_id == grants.c.org_id) & (people.c.id == grants.c.person_id))
+        .where(
+            grants.c.org_id == tx.org_id,
+            grants.c.person_id == person_id,
+            grants.c.kind == "role",
+            grants.c.until.is_(None),
+        )
     )
-    for name in tx.conn.execute(query).scalars():
+    for name, who in tx.conn.execute(query):
         if role := tx.book.rules.roles.get(RoleName(name)):
-            must_hold(tx.ctx, role)
+            must_hold(tx.ctx, role, who)
 
 
-def must_hold(ctx: Context, role: OrgRole) -> None:
-    """Nobody gives, or takes power over, what they lack themselves. Raises Forbidden."""
-    if not permissions.is_trusted(ctx):
-        for permission in sorted(role.permissions):
-            access.require(ctx.permissions, permission)
+def must_hold(ctx: Context, role: OrgRole, who: str = "") -> None:
+    """Nobody gives, or takes power over, what they lack themselves. Raises Forbidden.
+
+    ``who`` holds the role, where it is about a person.
+    """
+    lacking = sorted(role.permissions - ctx.permissions)
+    if lacking and not permissions.is_trusted(ctx):
+        raise Forbidden(lacking[0], role.label, who)
+
+
+def not_too_often(tx: Tx, person_id: PersonId) -> None:
+    """A19: so many mails an hour reach one person at the wish of hands. Raises TooManyRequests."""
+    column = deliveries.c
+    query = select(func.count().label("sent"), func.min(column.created_at).label("oldest")).where(
+        column.org_id == tx.org_id,
+        column.person_id == person_id,
+        column.kind == "mail",
+        column.template.in_(("invitation", "set_password")),
+        column.created_at > tx.now - _HOUR,
+    )
+    row = tx.conn.execute(query).one()
+    if row.sent >= _MAILS_PER_HOUR:
+        raise TooManyRequests(max(1.0, (row.oldest + _HOUR - tx.now).total_seconds()))
+
+
+def makes_no_operator(tx: Tx) -> None:
+    """Raise Forbidden in the organization ``system`` for whoever comes by a request.
+
+    Its people are operators of the whole installation, whatever their role: only the host makes them.
+    """
+    query = select(organizations.c.kind).where(organizations.c.id == tx.org_id)
+    if permissions.is_by_request(tx.ctx) and tx.conn.execute(query).scalar() == "system":
+        raise Forbidden("to run commands on the host: operators are made there alone")
 
 
 def not_oneself(tx: Tx, person_id: PersonId, what: str) -> None:
@@ -109,6 +155,14 @@ def deprovisioned_by(row: Row[Any]) -> str | None:
 def reactivate_there(row: Row[Any], source: str) -> str:
     """What to do about somebody whom a source dropped, as a refusal says it."""
     return f"{row.display_name} was deprovisioned by {source}. Reactivate them there, or detach them from it."
+
+
+def must_be_invitable(row: Row[Any]) -> None:
+    """Raise NotAllowedNow for somebody whom no invitation brings back, with what does."""
+    if source := deprovisioned_by(row):
+        raise NotAllowedNow(reactivate_there(row, source))
+    if CauseKind.DISABLED in {Cause.parse(text).kind for text in row.causes}:
+        raise NotAllowedNow(f"{row.display_name} is disabled. Enable them instead.")
 
 
 def source_name(tx: Tx, source_id: str) -> str:

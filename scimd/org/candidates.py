@@ -150,6 +150,7 @@ def same_source(conn: Connection, org_id: OrgId, found: Near) -> dict[PersonId, 
             user_name_key=row.user_name_key,
             live=row.state == "live",
             active=row.active,
+            inactive=row.status == "inactive",
             tombstoned=row.deleted_at is not None,
             since=row.deleted_at or row.gone_at or since.get(person_id),
         )

@@ -10,9 +10,8 @@ from sqlalchemy import Connection, Row, select
 from scimd.core.languages import Language, language_of, wished
 from scimd.core.people import PersonId
 from scimd.core.resource import unpack
-from scimd.core.roles import ACCOUNT_ADMIN
-from scimd.core.standing import Status
 from scimd.db.tables import assertions, people
+from scimd.org import admins as account_admins
 from scimd.org.tx import Tx
 
 
@@ -44,9 +43,7 @@ def admins(tx: Tx) -> Sequence[Row[Any]]:
     """The Account Admins who are in and have an address."""
     query = select(people).where(
         people.c.org_id == tx.org_id,
-        people.c.primary_role == ACCOUNT_ADMIN,
-        people.c.status == Status.ACTIVE.value,
-        people.c.deleted_at.is_(None),
+        people.c.id.in_(account_admins.ids(tx.org_id)),
         people.c.sign_in_address.is_not(None),
     )
     return tx.conn.execute(query.order_by(people.c.id)).all()

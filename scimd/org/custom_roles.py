@@ -15,7 +15,8 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.core.words import counted
-from scimd.db.tables import grants, roles, rules
+from scimd.db.locks import lock_row
+from scimd.db.tables import grants, people, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
@@ -25,7 +26,7 @@ PERMISSIONS: tuple[str, ...] = get_args(Permission)
 
 @dataclass(frozen=True, slots=True)
 class RoleRecord:
-    """``people``: how many hold it now, live or dormant."""
+    """``people``: how many hold it now, live or dormant; nobody who was deleted."""
 
     name: RoleName
     label: str
@@ -44,11 +45,13 @@ async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
 def _query(org_id: OrgId) -> Select[Any]:
     held = (
         select(func.count(grants.c.person_id.distinct()))
+        .join(people, (people.c.org_id == grants.c.org_id) & (people.c.id == grants.c.person_id))
         .where(
             grants.c.org_id == roles.c.org_id,
             grants.c.kind == "role",
             grants.c.target == roles.c.name,
             grants.c.until.is_(None),
+            people.c.deleted_at.is_(None),
         )
         .scalar_subquery()
     )
@@ -83,7 +86,7 @@ async def create(door: Door, ctx: Context, role: OrgRole) -> None:
     def body(tx: Tx) -> None:
         _check(tx, role)
         if role.name in tx.book.rules.roles:
-            raise NotUnique("role", role.name)
+            raise NotUnique("name", role.name)
         tx.conn.execute(
             roles.insert().values(org_id=tx.org_id, name=role.name, built_in=False, **_columns(role))
         )
@@ -104,6 +107,7 @@ async def change(
     permissions.require(ctx, "organization.manage")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, roles, org_id=tx.org_id, name=role.name)
         was = _own(tx, role.name)
         if check is not None:
             (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == role.name))
@@ -127,14 +131,14 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
     def body(tx: Tx) -> None:
         was = _own(tx, name)
         by_hand.must_hold(tx.ctx, was)
-        holders = tx.conn.execute(
-            select(func.count(grants.c.person_id.distinct())).where(_held(tx, name))
-        ).scalar_one()
-        if holders:
-            holding = counted(holders, "person holds", "people hold")
-            raise NotAllowedNow(f"{holding} the role {name}. Give them another one first.")
-        for row in _rules_that_give(tx, name):
-            raise NotAllowedNow(f"Rule {row.number} gives the role {name}. Change the rule first.")
+        (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == name))
+        if row.people:
+            holding = counted(row.people, "person holds", "people hold")
+            who = named.names_of_holders(tx, "role", name)
+            raise NotAllowedNow(f"{holding} the role {name}: {who}. Give them another one first.")
+        for rule in _rules_that_give(tx, name):
+            raise NotAllowedNow(f"Rule {rule.number} gives the role {name}. Change the rule first.")
+        named.take_from_the_deleted(tx, "role", name)
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
         bump(tx)
         tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_values(was)))

@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
-from scimd.org import by_hand, gates, linkable, member_rows, permissions
+from scimd.org import by_hand, gates, group_versions, linkable, permissions
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -33,8 +33,8 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         if row.owner_source_id == found.id:
             _own_profile(tx, person_id, found.id)
         if was_live:
-            tx.counts[found.id, "user_count"] -= 1
-        member_rows.shown_again(tx, found.id, [person_id])
+            tx.went(found.id, "user", 1)
+        group_versions.shown_again(tx, found.id, [person_id])
         gates.wants_seat_by_hand(tx, person_id)
         tx.leaving.add(person_id)
         tx.regrouped.add(person_id)

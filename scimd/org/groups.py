@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.attributes import GROUP, fold_document
+from scimd.core.attributes.rows import INDEXED
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Refusal
 from scimd.core.events import Event, EventKind
-from scimd.core.people import DecisionId, Document, GroupId, RunId, fold
+from scimd.core.people import DecisionId, Document, GroupId, RunId, SourceId, fold
 from scimd.core.resource import pack, unpack
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
-from scimd.org import bindings, member_rows, projects, unsettled
+from scimd.org import bindings, chosen_members, group_versions, member_rows, projects, unsettled
+from scimd.org.chosen_members import Leaving
+from scimd.org.incoming import TOO_LONG
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -56,23 +59,33 @@ def record_groups(tx: Tx, many: Sequence[AssertGroup], *, fresh: bool = False) -
     """
     source = tx.book.source(tx.ctx.source_id)
     renamed: dict[GroupId, str] = {}
+    shown: list[GroupId] = []
     outcomes = []
     for wish in many:
         try:
-            outcomes.append(_record(tx, source, wish, renamed, fresh=fresh))
+            outcomes.append(_record(tx, source, wish, renamed, shown, fresh=fresh))
         except (InvalidValue, NotFound, NotUnique) as refusal:
             outcomes.append(AssertedGroup(None, "refused", refusal))
+    if shown:
+        group_versions.renamed(tx, shown)
     projects.follow_renames(tx, source, renamed)
     return outcomes
 
 
 def _record(
-    tx: Tx, source: SourceBook, wish: AssertGroup, renamed: dict[GroupId, str], *, fresh: bool
+    tx: Tx,
+    source: SourceBook,
+    wish: AssertGroup,
+    renamed: dict[GroupId, str],
+    shown: list[GroupId],
+    *,
+    fresh: bool,
 ) -> AssertedGroup:
-    name = _name(wish.document)
+    """``renamed``: whose project follows; ``shown``: whose new name their parents show."""
+    name, wish = _name(wish.document), _bounded(wish)
     row = _find(tx, source, wish)
     if row is not None and fresh:
-        raise NotUnique("externalId", wish.external_id or "")
+        raise NotUnique("externalId", wish.external_id or "", holder=f"the group {row.id}")
     _must_be_free(tx, source, name, row.id if row is not None else None)
     if row is not None and row.external_id != wish.external_id:
         _must_be_nobodys(tx, source, wish.external_id)
@@ -80,9 +93,13 @@ def _record(
         return AssertedGroup(_create(tx, source, wish, name), "created")
     group_id = GroupId(row.id)
     told = _update(tx, source, row, wish, name)
+    if row.external_id != wish.external_id:
+        member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
     if told and (row.display_name, row.external_id) != (name, wish.external_id):
         renamed[group_id] = name
         bindings.rebind_renamed(tx, source, row, wish.external_id, name)
+        if row.display_name != name:
+            shown.append(group_id)
         # It may give less than before.
         member_rows.touch_below(tx, [group_id], unsettled.LEAVERS)
     moved = False
@@ -97,7 +114,23 @@ def _name(document: Document) -> str:
         raise InvalidValue("displayName", "it must be a string that is not empty")
     if "\x00" in name:
         raise InvalidValue("displayName", "it holds the character NUL, which cannot be stored")
+    if len(name) > INDEXED:
+        raise InvalidValue("displayName", TOO_LONG)
     return name
+
+
+def _bounded(wish: AssertGroup) -> AssertGroup:
+    """What can be stored of it. Raises InvalidValue."""
+    if wish.external_id is not None and len(wish.external_id) > INDEXED:
+        raise InvalidValue("externalId", TOO_LONG)
+    return wish if wish.members is None else replace(wish, members=tuple(_named(wish.members)))
+
+
+def _named(members: Sequence[str]) -> Sequence[str]:
+    """Without names that are nobody's, since none is as long."""
+    if not members or max(map(len, members)) <= INDEXED:
+        return members
+    return [each for each in members if len(each) <= INDEXED]
 
 
 _mine = (
@@ -132,7 +165,7 @@ def _must_be_free(tx: Tx, source: SourceBook, name: str, own_id: str | None) -> 
         return
     holder = _NAMED.first(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "key": fold(name)})
     if holder is not None and holder.id != own_id:
-        raise NotUnique("displayName", name)
+        raise NotUnique("displayName", name, holder=f"the group {holder.id}")
 
 
 def _must_be_nobodys(tx: Tx, source: SourceBook, external_id: str | None) -> None:
@@ -140,8 +173,9 @@ def _must_be_nobodys(tx: Tx, source: SourceBook, external_id: str | None) -> Non
     if external_id is None:
         return
     keys = {"org_id": tx.org_id, "source_id": source.id, "external_id": external_id}
-    if _KNOWN_BY.first(tx.conn, keys) is not None:
-        raise NotUnique("externalId", external_id)
+    holder = _KNOWN_BY.first(tx.conn, keys)
+    if holder is not None:
+        raise NotUnique("externalId", external_id, holder=f"the group {holder.id}")
 
 
 def _columns(source: SourceBook, wish: AssertGroup, name: str) -> dict[str, Any]:
@@ -171,7 +205,7 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
             **_columns(source, wish, name),
         )
     )
-    tx.counts[source.id, "group_count"] += 1
+    tx.came(source.id, "group", 1)
     after = {"displayName": name, "source": source.name, "members": len(wish.members or ())}
     tx.record(Event(EventKind.GROUP_CREATED, "group", group_id, after=after))
     bindings.bind(tx, source, group_id, wish.external_id, name)
@@ -225,7 +259,7 @@ def change_members(
     source = tx.book.source(tx.ctx.source_id)
     if not _LOCK.all(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "id": group_id}):
         raise NotFound("group", group_id)
-    return change_locked(tx, group_id, add, remove, replace)
+    return change_locked(tx, group_id, _named(add), remove, replace)
 
 
 def change_locked(
@@ -234,21 +268,38 @@ def change_locked(
     add: Sequence[str],
     remove: Sequence[str],
     replace: Sequence[str] | None,
+    chosen: Sequence[Leaving] = (),
 ) -> bool:
-    """The same for a group that is locked."""
+    """The same for a group that is locked. ``chosen``, each of which costs the group, come before."""
     source = tx.book.source(tx.ctx.source_id)
     changes = []
-    if replace is not None:
-        changes.append(member_rows.replace(tx, source.id, group_id, replace))
-    if add or remove:
-        changes += member_rows.change(tx, source.id, [member_rows.Wanted(group_id, add, remove)])
+    for each in chosen:
+        changes += _changed(tx, source.id, group_id, each.add, each.remove, each.replace)
+        changes.append(chosen_members.leave(tx, source.id, group_id, each.holds))
+    changes += _changed(tx, source.id, group_id, add, remove, replace)
     for done in changes:
         member_rows.touch(tx, done)
     if not any(changes):
         return False
-    member_rows.raise_versions(tx, [group_id])
+    group_versions.raise_versions(tx, [group_id])
     tell_members(tx, group_id, changes)
     return True
+
+
+def _changed(
+    tx: Tx,
+    source_id: SourceId,
+    group_id: GroupId,
+    add: Sequence[str],
+    remove: Sequence[str],
+    replace: Sequence[str] | None,
+) -> list[member_rows.Change]:
+    changes = []
+    if replace is not None:
+        changes.append(member_rows.replace(tx, source_id, group_id, replace))
+    if add or remove:
+        changes += member_rows.change(tx, source_id, [member_rows.Wanted(group_id, add, remove)])
+    return changes
 
 
 def tell_members(
@@ -284,7 +335,7 @@ def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
     if found:
         ids = list(found)
         member_rows.touch_below(tx, ids, unsettled.LEAVERS)
-        member_rows.raise_versions(tx, member_rows.parents(tx, ids))
+        group_versions.raise_versions(tx, group_versions.parents(tx, ids))
         bindings.unbind(tx, ids)
         projects.orphan(tx, ids)
         tx.conn.execute(
@@ -292,7 +343,7 @@ def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
             .where(column.org_id == tx.org_id, among(tx.conn, column.id, ids))
             .values(state="gone", gone_at=tx.now, changed_at=tx.now)
         )
-        tx.counts[source.id, "group_count"] -= len(found)
+        tx.went(source.id, "group", len(found))
         for group_id, name in found.items():
             before = {"displayName": name, "source": source.name}
             tx.record(Event(EventKind.GROUP_DELETED, "group", group_id, before=before))

@@ -17,14 +17,15 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import InvalidValue, Refusal, StateMoved
+from scimd.core.errors import Forbidden, InvalidValue, Refusal, StateMoved
 from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, fold
-from scimd.core.roles import MEMBER, USER
+from scimd.core.roles import MEMBER, USER, OrgRole
 from scimd.db.among import among
-from scimd.db.tables import people, projects, roles, seat_pools, teams
-from scimd.org import inviting, local_people, permissions, sealing
+from scimd.db.tables import people, projects, seat_pools, teams
+from scimd.org import by_hand, inviting, local_people, permissions, sealing
 from scimd.org.inviting import Wish
 from scimd.org.local_people import NewPerson
+from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Context, Door
 
 How = Literal["invite", "add"]
@@ -78,7 +79,7 @@ class _Known:
 
     projects: Mapping[str, str]
     teams: Mapping[str, str]
-    roles: frozenset[str]
+    roles: Mapping[RoleName, OrgRole]
     holders: Mapping[str, str]
     seats_free: int | None
 
@@ -95,15 +96,18 @@ async def plan(door: Door, ctx: Context, text: str, how: How) -> ImportPlan:
     permissions.require(ctx, _NEEDS[how])
     lines = _read(text)
     keys = [fold(line["email"]) for _, line in lines]
-    known = await door.read(lambda conn: _known(conn, ctx.org_id, keys))
+    known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx.org_id, keys))
     seen: set[str] = set()
-    rows = tuple(_planned(number, line, how, known, seen) for number, line in lines)
+    rows = tuple(_planned(ctx, number, line, how, known, seen) for number, line in lines)
     wanted = sum(row.action in ("invite", "add") for row in rows)
     return ImportPlan(rows, wanted, known.seats_free, _sealed(door, ctx, rows))
 
 
 def _read(text: str) -> list[tuple[int, dict[str, str]]]:
     """The file's lines by number. Raises InvalidValue, which names line and column."""
+    if "\x00" in text:
+        line = text.count("\n", 0, text.index("\x00")) + 1
+        raise InvalidValue("csv", f"line {line} holds the character NUL, which is in no text")
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
     try:
         names = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -131,7 +135,7 @@ def _check_header(names: Sequence[str]) -> None:
         raise InvalidValue("csv", f"the column {wrong[0]!r} is none, or is there twice: {', '.join(COLUMNS)}")
 
 
-def _known(conn: Connection, org_id: OrgId, keys: Sequence[str]) -> _Known:
+def _known(book: RuleBook, conn: Connection, org_id: OrgId, keys: Sequence[str]) -> _Known:
     def named(table: Any, *conditions: Any) -> dict[str, str]:
         query = select(table.c.name_key, table.c.id).where(table.c.org_id == org_id, *conditions)
         return {row.name_key: row.id for row in conn.execute(query)}
@@ -145,13 +149,15 @@ def _known(conn: Connection, org_id: OrgId, keys: Sequence[str]) -> _Known:
     return _Known(
         named(projects, projects.c.archived_at.is_(None)),
         named(teams),
-        frozenset(conn.execute(select(roles.c.name).where(roles.c.org_id == org_id)).scalars()),
+        book.rules.roles,
         {row.sign_in_key: row.display_name for row in conn.execute(holders)},
         free,
     )
 
 
-def _planned(number: int, line: Mapping[str, str], how: How, known: _Known, seen: set[str]) -> PlannedRow:
+def _planned(
+    ctx: Context, number: int, line: Mapping[str, str], how: How, known: _Known, seen: set[str]
+) -> PlannedRow:
     email = address(line["email"])
     row = PlannedRow(number, line["email"], "refused")
     if email is None:
@@ -168,19 +174,23 @@ def _planned(number: int, line: Mapping[str, str], how: How, known: _Known, seen
             email=email,
             display_name=line.get("display_name") or None,
             user_name=line.get("user_name") or None,
-            role=_role(line.get("role") or USER, known),
+            role=_role(ctx, line.get("role") or USER, known),
             team=_id_of("team", line.get("team") or None, known.teams),
             projects=_projects(line.get("projects", ""), known),
         )
-    except InvalidValue as exc:
+    except (InvalidValue, Forbidden) as exc:
         return replace(row, why=exc.detail)
 
 
-def _role(name: str, known: _Known) -> str:
-    if name not in known.roles:
+def _role(ctx: Context, name: str, known: _Known) -> str:
+    """Raises InvalidValue, and Forbidden for one above the caller's power."""
+    role = known.roles.get(RoleName(name))
+    if role is None:
         raise InvalidValue(
             "role", f"there is no role {name!r} here; there are {', '.join(sorted(known.roles))}"
         )
+    if name != USER:
+        by_hand.must_hold(ctx, role)
     return name
 
 

@@ -8,12 +8,15 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Row
 
 from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
+from scimd.core.attributes.rows import INDEXED
 from scimd.core.errors import InvalidValue, Refusal
-from scimd.core.people import DecisionId, Document, Keys, PersonId, RunId, keys_of
+from scimd.core.people import OBJECT, DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import pack
 from scimd.core.travelling import travels
 from scimd.org.candidates import Entry, Survey
 
+#: Of a value by which somebody or something is found.
+TOO_LONG = f"it is longer than {INDEXED} characters"
 RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
 
 
@@ -26,6 +29,7 @@ class AssertUser:
     rules of matching say. ``link``: an admin's or a plan's word that the person is the one, so that
     no rule is asked. ``digest``, ``entry_name`` and ``run_id`` are the sync's own notes. ``place``
     orders newcomers of one call for seats. ``before``: the stored document, where the caller has read it.
+    ``active``: what counts where the document does not say it.
     """
 
     document: Document
@@ -37,6 +41,7 @@ class AssertUser:
     run_id: RunId | None = None
     place: str = ""
     before: Document | None = None
+    active: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,10 @@ def prepare(wish: AssertUser, users: ResourceKind) -> Work:
     keys = keys_of(document)
     if keys.external_id != wish.external_id:
         keys = replace(keys, external_id=wish.external_id)
+    if not wish.active and document.get("active") is None:
+        keys = replace(keys, active=False)
+    if name := _over_long(document, keys):
+        return _unfit(wish, InvalidValue(name, TOO_LONG))
     try:
         packed = pack(document, users)
     except TypeError as exc:
@@ -116,6 +125,19 @@ def prepare(wish: AssertUser, users: ResourceKind) -> Work:
     if b"\\u0000" in packed or "\x00" in (wish.external_id or ""):
         return _unfit(wish, InvalidValue("document", "it holds the character NUL, which cannot be stored"))
     return Work(wish, users, keys, packed, wish.person_id)
+
+
+def _over_long(document: Document, keys: Keys) -> str | None:
+    """Which of the values that people are found by no index takes. What SCIM sends is bounded before."""
+    found_by = [
+        ("userName", keys.user_name),
+        ("externalId", keys.external_id),
+        ("displayName", document.get("displayName")),
+        ("employeeNumber", keys.employee_number_key),
+    ]
+    rows = document.get("emails") or ()
+    found_by += [("emails", row.get("value")) for row in rows if isinstance(row, OBJECT)]
+    return next((name for name, value in found_by if isinstance(value, str) and len(value) > INDEXED), None)
 
 
 def _unfit(wish: AssertUser, refusal: Refusal) -> Work:

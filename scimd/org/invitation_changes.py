@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, select, update
 
 from scimd.core import invitations as rules
-from scimd.core.errors import NotFound
+from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.links import sign
 from scimd.core.people import InvitationId, OrgId, PersonId
+from scimd.core.standing import Cause, CauseKind, Status
 from scimd.db.tables import deliveries, invitations
-from scimd.org import permissions
+from scimd.org import by_hand, permissions
 from scimd.org.invitation_list import InvitationRecord, invitation_of, one
 from scimd.org.invitation_upkeep import BY_SCIMD, cancel_mails, mail
 from scimd.org.invitations import hold, row_of
@@ -23,24 +24,57 @@ from scimd.org.tx import Actor, Context, Door, Tx
 _AT_ONCE = 200
 
 
-def _mine(tx: Tx, invitation_id: InvitationId) -> Any:
+def _mine(tx: Tx, invitation_id: InvitationId) -> tuple[Any, Row[Any]]:
+    """The invitation, and its person, locked, for a change by ``tx.ctx.actor``.
+
+    Raises NotFound, also for one that was taken off the list, and what ``by_hand.person`` raises: who
+    has the link becomes whom it invites.
+    """
     row = row_of(tx.conn, tx.org_id, invitation_id)
     if row is None:
         raise NotFound("invitation", invitation_id)
-    hold(tx, [row.person_id])
-    return row_of(tx.conn, tx.org_id, invitation_id)
+    person = by_hand.person(tx, PersonId(row.person_id), deleted=row.deleted_at is not None)
+    row = row_of(tx.conn, tx.org_id, invitation_id)
+    if row.hidden_at is not None:
+        raise NotFound("invitation", invitation_id)
+    return row, person
+
+
+def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
+    """Raise NotAllowedNow where the person has a newer invitation, or comes in without one.
+
+    An old link must not set the password of somebody who is here by now.
+    """
+    i = invitations.c
+    newer = select(i.id).where(
+        i.org_id == tx.org_id,
+        i.person_id == row.person_id,
+        i.id != row.id,
+        (i.is_pending == 1) | ((i.created_at > row.created_at) & i.hidden_at.is_(None)),
+    )
+    if tx.conn.execute(newer).first() is not None:
+        raise NotAllowedNow(f"{person.display_name} has a newer invitation. Go by that one.")
+    if person.deleted_at is not None:
+        raise NotAllowedNow(f"{person.display_name} was deleted. Restore them first.")
+    by_hand.must_be_invitable(person)
+    deactivated = CauseKind.DEACTIVATED in {Cause.parse(text).kind for text in person.causes}
+    if not (deactivated if row.reactivates else person.status == Status.PENDING and not person.accepted):
+        raise NotAllowedNow(f"{person.display_name} needs no invitation, or a new one. This one is over.")
 
 
 async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> InvitationRecord:
     """Owe a new mail at once; older links die. Also opens an expired invitation again.
 
-    Raises SeatLimitReached where the person lost their seat with the old one and none is free.
+    Raises SeatLimitReached where the person lost their seat with the old one and none is free,
+    NotAllowedNow for one that is not the person's newest or of somebody who needs none, Forbidden.
     """
     permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> InvitationRecord:
-        row = _mine(tx, invitation_id)
+        row, person = _mine(tx, invitation_id)
         renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx))
+        _must_be_wanted(tx, row, person)
+        by_hand.not_too_often(tx, renewed.person_id)
         _renew(tx, renewed, sent_at=None)
         cancel_mails(tx, [PersonId(row.person_id)])
         owed = {"person_id": row.person_id, "id": row.id, "address": row.address, "staged": row.staged}
@@ -82,14 +116,15 @@ def _renew(tx: Tx, invitation: Invitation, **more: Any) -> None:
 async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> str:
     """The token of a link to hand over; an expired invitation is renewed. Audited each time.
 
-    Raises SeatLimitReached as ``resend`` does.
+    Raises as ``resend`` does.
     """
     permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> str:
-        row = _mine(tx, invitation_id)
+        row, person = _mine(tx, invitation_id)
         was = invitation_of(row)
         renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
+        _must_be_wanted(tx, row, person)
         if renewed != was:
             _renew(tx, renewed)
             _ask_for_seat(tx, renewed.person_id)
@@ -105,7 +140,7 @@ async def withdraw(door: Door, ctx: Context, invitation_id: InvitationId) -> Inv
     permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> InvitationRecord:
-        row = _mine(tx, invitation_id)
+        row, _ = _mine(tx, invitation_id)
         rules.withdraw(invitation_of(row))
         _withdraw(tx, row)
         return one(tx.conn, tx.org_id, invitation_id)
@@ -132,7 +167,7 @@ async def hide(door: Door, ctx: Context, invitation_id: InvitationId) -> None:
     permissions.require(ctx, "invitations.manage")
 
     def body(tx: Tx) -> None:
-        row = _mine(tx, invitation_id)
+        row, _ = _mine(tx, invitation_id)
         if row.status == InvitationStatus.PENDING:
             _withdraw(tx, row)
         tx.conn.execute(

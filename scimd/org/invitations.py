@@ -93,6 +93,7 @@ def row_of(conn: Connection, org_id: str, invitation_id: str) -> Any:
             people.c.owner_source_id,
             people.c.profile,
             people.c.deleted_at,
+            people.c.accepted,
             sources.c.name.label("owner"),
         )
         .join(people, (people.c.org_id == invitations.c.org_id) & (people.c.id == invitations.c.person_id))
@@ -112,7 +113,14 @@ def _checked(conn: Connection, link: Link, now: datetime) -> Any:
     rules.check(invitation_of(row), link, now)
     if row.deleted_at is not None:
         raise InvitationClosed("cancelled")
+    _must_be_outside(row)
     return row
+
+
+def _must_be_outside(row: Any) -> None:
+    """Raise InvitationClosed where the person came in by another way: no link sets their password anew."""
+    if row.accepted and not row.reactivates:
+        raise InvitationClosed("accepted")
 
 
 async def look(door: Door, token: str) -> InvitationPage:
@@ -234,7 +242,9 @@ def _spend(tx: Tx, link: Link, person_id: str, status: InvitationStatus) -> Any:
         row = _checked(tx.conn, link, tx.now)  # says why, as a rule
         raise InvitationClosed(row.status)
     cancel_mails(tx, [PersonId(person_id)])
-    return row_of(tx.conn, link.org, link.record)
+    row = row_of(tx.conn, link.org, link.record)
+    _must_be_outside(row)
+    return row
 
 
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
@@ -249,7 +259,8 @@ def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
         update(people).where(people.c.org_id == tx.org_id, people.c.id == row.person_id).values(**values)
     )
     if row.reactivates:
-        gates.lift(tx, PersonId(row.person_id), "deactivated")
+        if not gates.lift(tx, PersonId(row.person_id), "deactivated"):
+            raise InvitationClosed("cancelled")  # somebody has reactivated them: they need no new password
         gates.wants_seat_by_hand(tx, PersonId(row.person_id))
     tx.touch([PersonId(row.person_id)])
 

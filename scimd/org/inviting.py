@@ -106,6 +106,7 @@ async def _one(door: Door, ctx: Context, email: str, wish: Wish, said: Inviting)
     email = local_people.one_address(email)
 
     def body(tx: Tx) -> PersonId:
+        by_hand.makes_no_operator(tx)
         _hold_back(tx)
         _team_is_named(tx, wish)
         row = _known(tx, email)
@@ -167,10 +168,8 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
     person_id = PersonId(row.id)
     by_hand.person(tx, person_id)
     causes = {Cause.parse(text).kind for text in row.causes}
-    if source := by_hand.deprovisioned_by(row):
-        raise NotAllowedNow(by_hand.reactivate_there(row, source))
-    if CauseKind.DISABLED in causes:
-        raise NotAllowedNow(f"{row.display_name} is disabled. Enable them instead.")
+    by_hand.must_be_invitable(row)
+    by_hand.not_too_often(tx, person_id)
     if CauseKind.DEACTIVATED in causes:
         _invite_back(tx, row)
     elif _LAPSED & causes:
@@ -222,15 +221,19 @@ async def edit(
 
     def body(tx: Tx) -> PersonId:
         mine = (invitations.c.org_id == tx.org_id) & (invitations.c.id == invitation_id)
-        found = tx.conn.execute(select(invitations).where(mine)).first()
-        if found is None or found.hidden_at is not None:
+        whose = tx.conn.execute(select(invitations.c.person_id).where(mine)).scalar()
+        if whose is None:
+            raise NotFound("invitation", invitation_id)
+        person_id = PersonId(whose)
+        by_hand.person(tx, person_id)
+        found = tx.conn.execute(select(invitations).where(mine)).one()
+        if found.hidden_at is not None:
             raise NotFound("invitation", invitation_id)
         if check is not None:
             check(invitation_list.one(tx.conn, tx.org_id, invitation_id, tx.now))
         if found.status != "pending" or found.expires_at <= tx.now:
             raise NotAllowedNow("The invitation is over. Make a new one.")
-        person_id = PersonId(found.person_id)
-        by_hand.person(tx, person_id)
+        by_hand.makes_no_operator(tx)
         gates.wants_seat_by_hand(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
         if message is not None:

@@ -14,7 +14,7 @@ from scimd.core.people import PersonId
 from scimd.db.among import one_of
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import assertions, people
-from scimd.org import admins, member_rows, profiles
+from scimd.org import admins, group_versions, profiles
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -42,7 +42,7 @@ def drop_users(tx: Tx, many: Sequence[DropUser]) -> list[Dropped]:
     """
     source = tx.book.source(tx.ctx.source_id)
     ids = [drop.person_id for drop in many]
-    member_rows.shown_again(tx, source.id, ids)
+    group_versions.shown_again(tx, source.id, ids)
     found = _locked(tx, source, ids)
     kept = admins.last_of(tx, list(found)) if found and tx.ctx.door != "scim" else set()
     going = [drop for drop in many if drop.person_id in found and drop.person_id not in kept]
@@ -55,7 +55,7 @@ def drop_users(tx: Tx, many: Sequence[DropUser]) -> list[Dropped]:
     tx.leaving.update(drop.person_id for drop in going)
     if tx.ctx.door == "scim":
         tx.departures[source.id] += len(going)
-    tx.counts[source.id, "user_count"] -= len({drop.person_id for drop in going})
+    tx.went(source.id, "user", len({drop.person_id for drop in going}))
     return [_outcome(drop, found, kept, buried) for drop in many]
 
 

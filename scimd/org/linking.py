@@ -18,7 +18,7 @@ from scimd.core.people import PersonId, SourceId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
-from scimd.org import by_hand, member_rows, merging, permissions, recording, sessions
+from scimd.org import by_hand, group_versions, merging, permissions, recording, sessions
 from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
 from scimd.org.generation import bump
@@ -187,7 +187,7 @@ async def unlink(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         )
         new_id = recording.record_apart(tx, found, wish)
         merging.move_memberships(tx, person_id, new_id, found.id)
-        member_rows.shown_again(tx, found.id, [new_id])
+        group_versions.shown_again(tx, found.id, [new_id])
         tx.leaving.add(person_id)
         tx.regrouped.add(person_id)
         before = {"source": found.name, "display_name": row.display_name}
@@ -224,7 +224,7 @@ def _to_history(tx: Tx, person_id: PersonId, source: SourceBook) -> None:
     said = tx.conn.execute(select(_a.external_id, _a.user_name_key).where(mine)).one()
     _forget(tx, source.id, [each for each in said if each])
     tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
-    tx.counts[source.id, "user_count"] -= 1
+    tx.went(source.id, "user", 1)
 
 
 def own_again(tx: Tx, row: Row[Any]) -> None:

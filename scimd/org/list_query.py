@@ -16,6 +16,7 @@ from scimd.db.tables import sources
 from scimd.org import keyset
 from scimd.org.keyset import Position, Sort
 from scimd.org.linkable import Bounds
+from scimd.org.tx import Listed
 
 #: So many are sorted at once rather than looked for in their order.
 _FEW = 1000
@@ -28,8 +29,8 @@ _BY_PLACE = attrgetter("made_at", "row_id")
 class ListQuery:
     """``where`` and ``sort`` speak of the columns of ``assertions`` or ``groups``.
 
-    ``after``: the end of the page before, from which to go on; with ``if_total`` only while as many
-    fit as then, else by ``start_index``. ``total``: how many fit, where the caller knows.
+    ``after``: the end of the page before, from which to go on; with ``if_moves`` only while nobody came
+    into the list or left it since, else by ``start_index``. ``total``: how many fit, where the caller knows.
     """
 
     where: ColumnElement[bool] | None = None
@@ -39,12 +40,31 @@ class ListQuery:
     start_index: int = 1
     count: int = 100
     after: Position | None = None
-    if_total: int | None = None
+    if_moves: int | None = None
     total: int | None = None
     #: Instead of ``where``: the one who has this userName, folded.
     user_name_key: str | None = None
     #: Instead of ``where`` too, for those whom no source asserts; made where there may be any.
     local: Callable[[], Bounds] | None = None
+
+    def standing(self, moves: int) -> ListQuery:
+        """The query without its place where that no longer has the number ``start_index``."""
+        moved = self.after is not None and self.if_moves not in (None, moves)
+        return replace(self, after=None) if moved else self
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """How many fit in all, the page, and the last one's place where more follow.
+
+    ``moves``: how many came into the list or left it so far; None where it is filtered or ordered, so that
+    whoever stays in it may move as well.
+    """
+
+    total: int
+    rows: Sequence[Row[Any]]
+    end: Position | None = None
+    moves: int | None = None
 
 
 Place: TypeAlias = tuple[ColumnElement[Any], ColumnElement[Any]]
@@ -54,28 +74,31 @@ def sought(
     conn: Connection,
     org_id: OrgId,
     source_id: SourceId,
-    counter: str,
+    what: Listed,
     query: ListQuery,
     found: Select[Any],
     place: Place,
-) -> tuple[int, Sequence[Row[Any]], Position | None]:
-    """How many of ``found`` fit the query, the page's rows, and the last one's place where more follow.
+) -> Sought:
+    """The rows of ``found`` that are the query's page.
 
     What no index finds is looked for once: few that fit are counted, ordered and read by their ids.
     """
     if query.where is None:
-        total = _all(conn, org_id, source_id, counter) if query.total is None else query.total
-        return total, *page_of(conn, found, query, total, place)
+        total, moves = _all(conn, org_id, source_id, what)
+        query = query.standing(moves)
+        total = total if query.total is None else query.total
+        ordered = query.sort is not None  # whose order changes without anybody's coming or going
+        return Sought(total, *page_of(conn, found, query, total, place), None if ordered else moves)
     fitting = found.where(query.where)
     if query.total is None:
         first = _one_page(conn, fitting, query, place) if len(query.any_of) == 1 else None
         if first is not None:
-            return len(first), first, None
+            return Sought(len(first), first)
         total, few = _few(conn, [found.where(each) for each in query.any_of] or [fitting], place[1])
         fitting = fitting if few is None else found.where(among(conn, place[1], few))
         query = replace(query, total=total)
     total = query.total or 0
-    return total, *page_of(conn, fitting, query, total, place)
+    return Sought(total, *page_of(conn, fitting, query, total, place))
 
 
 def _one_page(
@@ -101,10 +124,11 @@ def _few(
     return total, None if len(rows) > _FEW else [row[0] for row in rows]
 
 
-def _all(conn: Connection, org_id: OrgId, source_id: SourceId, counter: str) -> int:
-    """How many there are without a filter: the source's counter."""
-    counted = select(sources.c[counter]).where(sources.c.org_id == org_id, sources.c.id == source_id)
-    return int(conn.execute(counted).scalar() or 0)
+def _all(conn: Connection, org_id: OrgId, source_id: SourceId, what: Listed) -> tuple[int, int]:
+    """How many there are without a filter, and how many came or went so far: the source's counters."""
+    counters = select(sources.c[f"{what}_count"], sources.c[f"{what}_moves"])
+    row = conn.execute(counters.where(sources.c.org_id == org_id, sources.c.id == source_id)).first()
+    return (row[0], row[1]) if row is not None else (0, 0)
 
 
 def page_of(
@@ -118,7 +142,5 @@ def page_of(
     if query.count <= 0 or not total:
         return [], None
     few = query.where is not None and total <= _FEW
-    after, skip = query.after, 0
-    if after is None or query.if_total not in (None, total):
-        after, skip = None, query.start_index - 1
-    return keyset.page(conn, found, query.sort, place, after, skip, query.count, sorted_after=few)
+    skip = query.start_index - 1 if query.after is None else 0
+    return keyset.page(conn, found, query.sort, place, query.after, skip, query.count, sorted_after=few)

@@ -166,6 +166,7 @@ def make(
 
 
 def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> PersonId:
+    by_hand.makes_no_operator(tx)
     person_id = PersonId(tx.new_id())
     row = {
         "org_id": tx.org_id,
@@ -237,7 +238,8 @@ async def edit(
     The user name is scimd's own, whoever owns the person; name and address of a person whom a source
     owns are refused with its name (OwnedBySource). A new address is unproved until the person
     confirms it; their sessions, keys and links end. Raises InvalidValue, NotUnique, NotAllowedNow
-    while an invitation is open, whose address is fixed; and what ``check`` raises of the locked person.
+    while an invitation is open, whose address is fixed, and for one's own address, which asks for a
+    proof (``my_profile.ask_confirmation``); and what ``check`` raises of the locked person.
     """
     permissions.require(ctx, "users.manage")
 
@@ -245,7 +247,12 @@ async def edit(
         row = by_hand.person(tx, person_id)
         if check is not None:
             check(user_page.find(tx.conn, tx.org_id, person_id))
-        write_edit(tx, row, edited(tx, row, wanted))
+        values = edited(tx, row, wanted)
+        if "sign_in_key" in values and tx.ctx.actor.id == person_id:
+            raise NotAllowedNow(
+                "Nobody changes their own address like this. Do it under My profile, by a mail to it."
+            )
+        write_edit(tx, row, values)
 
     await door.run(ctx, body)
 
@@ -352,7 +359,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
     """Force a password reset: signed out everywhere, and a mail with a link to set a new one.
 
     The old password is dead at once. Somebody who was added and let the first link expire gets a new
-    one by this. Raises NotFound, Forbidden, NotAllowedNow for somebody without an address.
+    one by this. Raises NotFound, Forbidden, TooManyRequests, NotAllowedNow for somebody without an address.
     """
     permissions.require(ctx, "users.manage")
 
@@ -361,6 +368,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
             row = by_hand.person(tx, person_id)
             if not row.sign_in_address:
                 raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
+            by_hand.not_too_often(tx, person_id)
             sessions.end_for(tx, [person_id], "password reset")
             credentials.drop_password(tx, person_id)
             owe_set_password(tx, person_id, row.sign_in_address)

@@ -37,7 +37,7 @@ def _watch_one(tx: Tx, source_id: SourceId, n: int) -> None:
     same = row.leaving_since is not None and tx.now - row.leaving_since < WITHIN
     before = row.leaving_count if same else 0
     # Those who are deleted here are counted out already.
-    of = row.leaving_of if same else row.user_count - tx.counts[source_id, "user_count"]
+    of = row.leaving_of if same else row.user_count - tx.counts[source_id, "user"]
     since = row.leaving_since if same else tx.now
     tx.conn.execute(
         update(sources).where(mine).values(leaving_since=since, leaving_count=before + n, leaving_of=of)

@@ -168,7 +168,7 @@ def _take(
             doubled = known.user_name_key == row.keys.user_name_key
             name = "userName" if doubled else "externalId"
             value = row.keys.user_name if doubled else str(row.keys.external_id)
-            row.refuse(NotUnique(name, value))
+            row.refuse(NotUnique(name, value, holder=f"the user {match.person_id}"))
         case Linked():
             row.person_id, row.keeps = match.person_id, match.keeps
             row.outcome = "returned" if match.returned else "updated" if match.here else "linked"
@@ -206,11 +206,9 @@ def _ask(tx: Tx, source: SourceBook, row: Work, match: Collides | Ambiguous) -> 
     if isinstance(match, Collides):
         holder = match.managed_by or "an account of scimd's own"
         person_ids: tuple[PersonId, ...] = (match.person_id,)
-        attribute, value = "emails", keys.sign_in_address or keys.user_name
         question = f"{who}. That address is in use by {holder}. Is it the same person?"
     else:
         holder, person_ids = "several people", match.person_ids
-        attribute, value = "userName", keys.user_name
         question = f"{who}, who may be any of {len(person_ids)} people. Who is it?"
     options = (*_links(person_ids), _SEPARATE)
     item = decisions.open_item(
@@ -231,7 +229,23 @@ def _ask(tx: Tx, source: SourceBook, row: Work, match: Collides | Ambiguous) -> 
             source_id=source.id,
         ),
     )
+    attribute, value = _met_by(row, match)
     row.refuse(NotUnique(attribute, value, holder=holder, decision_id=item), item)
+
+
+def _met_by(row: Work, match: Collides | Ambiguous) -> tuple[str, str]:
+    """The attribute that met somebody, and what the entry says in it."""
+    keys = row.keys
+    rule = match.join or match.rule if isinstance(match, Ambiguous) else "address"
+    match rule:
+        case "external_id":
+            return "externalId", keys.external_id or ""
+        case "employeeNumber":
+            return "employeeNumber", keys.employee_number_key or ""
+        case "address" | "mail" if row.wish.document.get("emails"):
+            return "emails", keys.sign_in_address or ""
+        case _:
+            return "userName", keys.user_name
 
 
 _SEPARATE = Option("separate", "Somebody else", "The entry waits until its address or name is another.")
@@ -288,9 +302,19 @@ def _judge(tx: Tx, row: Work) -> None:
     if old is None or old.state == "history":
         row.outcome = "linked"
     elif row.was_live:
-        row.outcome = "updated"
+        anew = _is_somebody_else(row, old)
+        row.outcome, row.keeps = ("returned", False) if anew else ("updated", True)
     else:
         row.outcome = "returned"
         left = old.deleted_at or old.gone_at
         same = old.external_id is not None and old.external_id == row.keys.external_id
         row.keeps = row.wish.link or (same and (left is None or tx.now - left <= RETURN_WITHIN))
+
+
+def _is_somebody_else(row: Work, old: Row[Any]) -> bool:
+    """Whether an Inactive person's name may be another's by now: a provider that found it there, and writes
+    its own external id, does by PUT or PATCH what POST would do.
+    """
+    if old.active or old.status != "inactive" or row.wish.link:
+        return False
+    return None not in (old.external_id, row.keys.external_id) and old.external_id != row.keys.external_id

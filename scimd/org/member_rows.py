@@ -17,23 +17,21 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     Insert,
-    Integer,
     Select,
     bindparam,
     literal_column,
     null,
     select,
     tuple_,
-    update,
 )
 from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
-from scimd.db.among import among, json_rows, one_of, rows_given, unindexed
+from scimd.db.among import json_rows, one_of, rows_given, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
-from scimd.org import unsettled
+from scimd.org import group_versions, unsettled
 from scimd.org.group_nesting import people_below
 from scimd.org.tx import Tx
 
@@ -311,11 +309,6 @@ _ADD_PEOPLE = Prepared(_adding_people)
 _ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
 _REMOVE = _remove()
 _REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
-_RAISE = Prepared(
-    update(groups)
-    .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
-    .values(version=_g.version + bindparam("_by", type_=Integer), changed_at=bindparam("_now"))
-)
 
 
 def _write(
@@ -425,7 +418,7 @@ _UNKNOWN = Prepared(
 
 
 def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:
-    """People whom the source asserts from now on become members where it named them before."""
+    """People whom the source asserts, or calls so, from now on become members where it named them before."""
     keys: dict[str, _Target] = {}
     for person_id, external_id in appeared.items():
         # An id that was made a moment ago cannot have been named before.
@@ -436,7 +429,7 @@ def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]
 
 
 def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
-    """The same for a group that appeared, which has no members yet."""
+    """The same for a group that appeared, or has this external id from now on; nobody below it is touched."""
     _resolve(tx, source_id, {key: (None, group_id) for key in (external_id, group_id) if key})
 
 
@@ -460,35 +453,5 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_
             for row in unknown
         }
         _insert(tx, source_id, list(new))
-        raise_versions(tx, {GroupId(row.group_id) for row in unknown})
+        group_versions.raise_versions(tx, {GroupId(row.group_id) for row in unknown})
     return [keys[row.member_key] for row in unknown]
-
-
-def raise_versions(tx: Tx, group_ids: Collection[GroupId], by: int = 1) -> None:
-    """These groups show other members than before, each after so many changes."""
-    if group_ids:
-        _RAISE.post(tx.conn, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now, "_by": by})
-
-
-_GROUPS_OF = Prepared(
-    select(_m.group_id).where(
-        _m.org_id == bindparam("org_id"),
-        unindexed(_m.source_id) == bindparam("source_id"),
-        one_of(_m.person_id),
-    )
-)
-
-
-def shown_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
-    """Members whom the source asserts, or asserts no more, show in their groups otherwise than before."""
-    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": person_ids}
-    raise_versions(tx, {GroupId(group_id) for group_id in _GROUPS_OF.column(tx.conn, of_source)})
-
-
-def parents(tx: Tx, group_ids: Collection[GroupId]) -> set[GroupId]:
-    """The groups in which these are members."""
-    column = group_members.c
-    query = select(column.group_id).where(
-        column.org_id == tx.org_id, among(tx.conn, column.child_id, group_ids)
-    )
-    return {GroupId(group_id) for group_id in tx.conn.execute(query).scalars()}

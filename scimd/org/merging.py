@@ -29,7 +29,7 @@ from scimd.db.tables import (
     people,
     waiting,
 )
-from scimd.org import by_hand, credentials, member_rows, permissions, pools, returning
+from scimd.org import by_hand, credentials, group_versions, permissions, pools, returning
 from scimd.org import gates as hand
 from scimd.org.tx import Context, Door, Tx
 
@@ -113,7 +113,8 @@ def _move_assertions(tx: Tx, kept: Row[Any], other: Row[Any]) -> list[SourceId]:
 def assert_as(tx: Tx, from_id: PersonId, to_id: PersonId, source_ids: Sequence[SourceId]) -> None:
     """What these sources say of the one they say of the other from now on."""
     mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == from_id)
-    query = select(assertions.c.source_id, assertions.c.version, assertions.c.created_at)
+    column = assertions.c
+    query = select(column.source_id, column.version, column.created_at, column.state)
     for row in tx.conn.execute(query.where(mine, among(tx.conn, assertions.c.source_id, source_ids))).all():
         # The resource has another id now: whoever holds the old version reads it again.
         version = row.version + 1
@@ -123,6 +124,10 @@ def assert_as(tx: Tx, from_id: PersonId, to_id: PersonId, source_ids: Sequence[S
             .where(mine, assertions.c.source_id == row.source_id)
             .values(person_id=to_id, version=version, changed_at=tx.now, meta=meta)
         )
+        if row.state == "live":
+            # One went and another came: the list is ordered by ids, too.
+            tx.went(row.source_id, "user", 1)
+            tx.came(row.source_id, "user", 1)
 
 
 def _drop(tx: Tx, person_id: str, source_ids: list[SourceId]) -> None:
@@ -156,7 +161,7 @@ def move_memberships(
         insert_ignore(tx.conn, group_members),
         [row._asdict() | {"org_id": tx.org_id, "member_key": to_id, "person_id": to_id} for row in rows],
     )
-    member_rows.raise_versions(tx, found)
+    group_versions.raise_versions(tx, found)
     tx.regrouped.update((from_id, to_id))
     return found
 

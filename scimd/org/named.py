@@ -16,20 +16,23 @@ from sqlalchemy import Connection, Table, func, select, union_all, update
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, LicenceId, OrgId, TeamId, Unset, fold
+from scimd.core.roles import EffectKind
 from scimd.core.words import counted
-from scimd.db.tables import grants, group_effects, licences, teams, value_effects
-from scimd.org import permissions, pool_limits
+from scimd.db.locks import lock_row
+from scimd.db.tables import grants, group_effects, licences, people, teams, value_effects
+from scimd.org import permissions, pool_limits, returning
 from scimd.org.tx import Context, Door, Tx
 
 Kind = Literal["team", "licence"]
 NAME_AT_MOST = 200
+_NAMED = 3  # people in a refusal
 _TABLES: dict[Kind, Table] = {"team": teams, "licence": licences}
 _NEEDS: dict[Kind, str] = {"team": "users.manage", "licence": "seats.manage"}
 
 
 @dataclass(frozen=True, slots=True)
 class NamedRecord:
-    """``people``: how many have it now, or would if it were not dormant.
+    """``people``: how many have it now, or would if it were not dormant; nobody who was deleted.
 
     Of a licence: ``used`` have it now, of ``limit`` (None: no limit); ``waiting`` wait for one.
     """
@@ -92,7 +95,7 @@ async def create(door: Door, ctx: Context, kind: Kind, name: str, limit: int | N
     Raises Forbidden, InvalidValue, NotUnique.
     """
     permissions.require(ctx, _NEEDS[kind])
-    name = proper_name(name, kind)
+    name = proper_name(name, "name")
 
     def body(tx: Tx) -> NamedRecord:
         _must_be_free(tx, kind, name)
@@ -106,7 +109,7 @@ async def create(door: Door, ctx: Context, kind: Kind, name: str, limit: int | N
 
 def _must_be_free(tx: Tx, kind: Kind, name: str, but: str = "") -> None:
     if _find(tx, kind, name) not in (None, but):
-        raise NotUnique(kind, name)
+        raise NotUnique("name", name)
 
 
 async def rename(
@@ -137,9 +140,10 @@ async def change(
     raises of the thing as it is.
     """
     permissions.require(ctx, _NEEDS[kind])
-    wanted = name if isinstance(name, Unset) else proper_name(name, kind)
+    wanted = name if isinstance(name, Unset) else proper_name(name, "name")
 
     def body(tx: Tx) -> NamedRecord:
+        lock_row(tx.conn, _TABLES[kind], org_id=tx.org_id, id=thing_id)
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if check is not None:
             check(was)
@@ -168,10 +172,12 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     permissions.require(ctx, _NEEDS[kind])
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, _TABLES[kind], org_id=tx.org_id, id=thing_id)
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if was.people:
             having = counted(was.people, "person has", "people have")
-            raise NotAllowedNow(f"{having} the {kind} {was.name!r}. Take it from them first.")
+            who = names_of_holders(tx, kind, thing_id)
+            raise NotAllowedNow(f"{having} the {kind} {was.name!r}: {who}. Take it from them first.")
         by_rule = (
             select(given.c.rule).where(
                 given.c.org_id == tx.org_id, given.c.kind == kind, given.c.target == thing_id
@@ -181,6 +187,7 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
         rule = tx.conn.execute(union_all(*by_rule)).scalar()
         if rule is not None:
             raise NotAllowedNow(f"Rule {rule} gives the {kind} {was.name!r}. Change the rule first.")
+        take_from_the_deleted(tx, kind, thing_id)
         if was.limit is not None:
             pool_limits.drop(tx, (kind, thing_id))
         table = _TABLES[kind]
@@ -190,16 +197,52 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     await door.run(ctx, body)
 
 
+def names_of_holders(tx: Tx, kind: EffectKind, target: str) -> str:
+    """Some of those who have it, also with whom it rests, who are in no list of it."""
+    query = (
+        select(people.c.display_name)
+        .join(grants, (grants.c.org_id == people.c.org_id) & (grants.c.person_id == people.c.id))
+        .where(
+            grants.c.org_id == tx.org_id,
+            grants.c.kind == kind,
+            grants.c.target == target,
+            grants.c.until.is_(None),
+            people.c.deleted_at.is_(None),
+        )
+        .distinct()
+        .order_by(people.c.display_name)
+        .limit(_NAMED + 1)
+    )
+    names = list(tx.conn.execute(query).scalars())
+    return ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
+
+
+def take_from_the_deleted(tx: Tx, kind: EffectKind, target: str) -> None:
+    """What nobody has but who was deleted goes: restored, they come back without it."""
+    theirs = select(grants).where(
+        grants.c.org_id == tx.org_id,
+        grants.c.kind == kind,
+        grants.c.target == target,
+        grants.c.until.is_(None),
+    )
+    returning.end_by_hand(tx, tx.conn.execute(theirs).all())
+
+
 # ------------------------------------------------------------------------------ reads
 
 
 def _query(org_id: OrgId, kind: Kind) -> Any:
     table, grant = _TABLES[kind], grants.c
-    held = select(func.count(grant.person_id.distinct())).where(
-        grant.org_id == table.c.org_id,
-        grant.kind == kind,
-        grant.target == table.c.id,
-        grant.until.is_(None),
+    held = (
+        select(func.count(grant.person_id.distinct()))
+        .join(people, (people.c.org_id == grant.org_id) & (people.c.id == grant.person_id))
+        .where(
+            grant.org_id == table.c.org_id,
+            grant.kind == kind,
+            grant.target == table.c.id,
+            grant.until.is_(None),
+            people.c.deleted_at.is_(None),
+        )
     )
     query = select(
         table.c.id,

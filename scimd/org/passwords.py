@@ -25,10 +25,23 @@ from scimd.core.people import fold
 AT_LEAST, AT_MOST = 15, 1000
 #: Beside a second factor (NIST SP 800-63B-4 §3.1.1.2).
 AT_LEAST_BESIDE = 8
+#: Why one is refused, for people, in the language of the page.
+NO_TEXT = "it holds something that is not a character."
+SHORT = "it has %(length)s characters, and at least %(least)s are needed."
+LONG = "it has more than 1,000 characters."
+COMMON = "it is among the first that an attacker tries. Take several unrelated words."
+OWN_WORDS = "it is made of your address, your organization's name or scimd."
+WHY = (NO_TEXT, SHORT, LONG, COMMON, OWN_WORDS)
 # OWASP's second profile for Argon2id; t=3 instead of 2.
 _HASHER = PasswordHasher(time_cost=3, memory_cost=19 * 1024, parallelism=1, type=Type.ID)
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="argon2")
 _LEET = str.maketrans("013457$@!", "oleastsai")
+_TRIMMINGS = "0123456789!?#$%&*+.,@"
+#: One or two characters thrice and more, or a longer part twice.
+_AGAIN = re.compile(r"(.{1,2}?)\1{2,}|(.{3,40}?)\2+")
+_ROWS = ("abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "qsdfghjklm",
+         "zxcvbnm", "yxcvbnm", "qazwsxedcrfvtgbyhnujm", "1qaz2wsx3edc4rfv5tgb6yhn7ujm")  # fmt: skip
+_FIGURES = ("01234567890", "09876543210")
 _NOBODY = _HASHER.hash("nobody has this password")
 
 
@@ -46,16 +59,16 @@ def check(password: str, known_words: Iterable[str] = (), *, at_least: int = AT_
     """Raise WeakPassword with what to do. ``known_words``: the address, the organization's name, …"""
     text = normal(password[: AT_MOST + 1])
     if not _is_text(text):
-        raise WeakPassword("it holds something that is not a character.")
+        raise WeakPassword(NO_TEXT)
     if len(text) < at_least:
-        raise WeakPassword(f"it has {len(text)} characters, and at least {at_least} are needed.")
+        raise WeakPassword(SHORT, {"length": str(len(text)), "least": str(at_least)})
     if len(text) > AT_MOST:
-        raise WeakPassword(f"it has more than {AT_MOST:,} characters.")
+        raise WeakPassword(LONG)
     plain = _bare(text)
-    if _is_common(plain) or _is_monotonous(plain):
-        raise WeakPassword("it is among the first that an attacker tries. Take several unrelated words.")
+    if _is_common(plain) or _is_monotonous(plain) or _is_little(plain, (at_least + 1) // 2):
+        raise WeakPassword(COMMON)
     if _is_made_of(plain, known_words):
-        raise WeakPassword("it is made of your address, your organization's name or scimd.")
+        raise WeakPassword(OWN_WORDS)
 
 
 def _is_text(password: str) -> bool:
@@ -70,7 +83,7 @@ def _bare(text: str) -> str:
 
 def _is_common(plain: str) -> bool:
     """As it is, without figures and signs at its ends, or with the letters that figures stand for."""
-    word = plain.strip("0123456789!?#$%&*+.,@")
+    word = plain.strip(_TRIMMINGS)
     return not _common().isdisjoint({plain, word, plain.translate(_LEET), word.translate(_LEET)})
 
 
@@ -82,6 +95,36 @@ def _is_monotonous(text: str) -> bool:
             return True
     runs = ("abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm")
     return any(text in run * 3 or text in run[::-1] * 3 for run in runs)
+
+
+def _is_little(plain: str, at_least: int) -> bool:
+    """Whether less than so many characters are left of it without what says the same again, and without runs
+    along keyboard and alphabet; or a common word, without figures and signs at its ends besides.
+    """
+    whole, bare = (_without_runs(_AGAIN.sub(r"\1\2", text)) for text in (plain, plain.strip(_TRIMMINGS)))
+    words = {bare, bare.translate(_LEET), re.sub(r"\d", "", bare)}
+    # The list holds common words twice over: none shorter than what it is for.
+    return len(whole) < at_least or any(word * 2 in _common() for word in words)
+
+
+def _without_runs(text: str) -> str:
+    covered = {
+        at + offset
+        for at in range(len(text))
+        for length in (3, 4, 5)
+        if text[at : at + length] in _runs()
+        for offset in range(length)
+    }
+    return "".join(character for at, character in enumerate(text) if at not in covered)
+
+
+@cache
+def _runs() -> frozenset[str]:
+    """Pieces that no word holds: three figures, four letters from a row's end, five from anywhere."""
+    rows = [*_ROWS, *(row[::-1] for row in _ROWS)]
+    letters = {row[at : at + 5] for row in rows for at in range(len(row) - 4)}
+    ends = {end for row in rows for end in (row[:4], row[-4:])}
+    return frozenset(letters | ends | {row[at : at + 3] for row in _FIGURES for at in range(len(row) - 2)})
 
 
 def _is_made_of(text: str, known_words: Iterable[str]) -> bool:

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeAlias
 from sqlalchemy import Row, bindparam, select
 
 from scimd.core.attributes import ResourceKind
-from scimd.core.errors import NotFound, NotYours, VersionMismatch
-from scimd.core.people import Document, PersonId
+from scimd.core.errors import AddressDiffers, NotFound, NotYours, VersionMismatch
+from scimd.core.people import Document, PersonId, fold, sign_in_address
 from scimd.core.resource import StoredUser, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of
@@ -115,7 +115,8 @@ async def change_user(
     """Change one user's document, or link a local person by it.
 
     Where ``change`` gives the document as it was, nothing is written. Somebody who was merged is found by
-    the old id too. Raises NotFound, VersionMismatch, NotUnique, InvalidValue, SeatLimitReached, Protected.
+    the old id too. Raises NotFound, VersionMismatch, NotUnique, AddressDiffers, InvalidValue, Protected,
+    SeatLimitReached.
     """
 
     async def changed(found: PersonId) -> StoredUser:
@@ -144,8 +145,10 @@ def _change(tx: Tx, wishes: Sequence[_Change]) -> list[Outcome[Made]]:
 
 
 def _changed(tx: Tx, wish: _Change, users: ResourceKind, stored: Row[Any] | None) -> AssertUser:
-    present = _present(tx, wish.person_id, wish.if_match, stored)
+    present, address = _present(tx, wish.person_id, wish.if_match, stored)
     new = wish.change(present, users)
+    if address is not None and _key(new) not in (address, _key(present)):
+        raise AddressDiffers(wish.person_id)
     # The sync's own notes stay.
     kept = (stored.digest, stored.entry_name, stored.seen_run_id) if stored else (None, None, None)
     digest, entry_name, run_id = kept
@@ -157,7 +160,14 @@ def _changed(tx: Tx, wish: _Change, users: ResourceKind, stored: Row[Any] | None
         entry_name=entry_name,
         run_id=run_id,
         before=present,
+        # Whoever was deactivated is not active again because nothing is said of it any more.
+        active=stored is None or stored.state != "live" or stored.active,
     )
+
+
+def _key(document: Document) -> str | None:
+    address = sign_in_address(document)
+    return None if address is None else fold(address)
 
 
 _CREATE: Kind[AssertUser, Made] = Kind("create user", _create, _as_stored)
@@ -182,18 +192,21 @@ def _lock_all(tx: Tx, person_ids: Sequence[PersonId]) -> dict[PersonId, Row[Any]
 
 def _present(
     tx: Tx, person_id: PersonId, if_match: Callable[[int], bool] | None, row: Row[Any] | None
-) -> Document:
-    """The document as it is; ``row``: the locked assertion that may hold it, or else a local person's."""
+) -> tuple[Document, str | None]:
+    """The document as it is, and of a local person the key of their address.
+
+    ``row``: the locked assertion that may hold it.
+    """
     if row is not None and row.state == "live":
         tx.locked.add(person_id)
         _must_match(person_id, row.version, if_match)
-        return unpack(row.document)
+        return unpack(row.document), None
     local = linkable.one(tx.conn, tx.book, person_id)
     if local is None:
         raise NotFound("user", person_id)
     tx.locked.add(person_id)
     _must_match(person_id, 0, if_match)
-    return linkable.document(local)
+    return linkable.document(local), local.sign_in_key
 
 
 def _must_match(person_id: PersonId, version: int, if_match: Callable[[int], bool] | None) -> None:

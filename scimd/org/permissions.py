@@ -37,4 +37,9 @@ def is_trusted(ctx: Context) -> bool:
 
     Nobody is by an API token: an operator's may be narrower than the operator.
     """
-    return ctx.actor.kind in _TRUSTED and ctx.door not in _BY_REQUEST and ctx.api_token_id is None
+    return ctx.actor.kind in _TRUSTED and not is_by_request(ctx) and ctx.api_token_id is None
+
+
+def is_by_request(ctx: Context) -> bool:
+    """Whether the call comes by the page or the REST API, whoever makes it."""
+    return ctx.door in _BY_REQUEST

@@ -15,19 +15,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Row, Table, bindparam, func, select, true, update
 
 from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.core.people import GroupId, PersonId, RunId
 from scimd.db.among import among
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, run_changes, sources
+from scimd.db.tables import assertions, groups, run_changes, runs, sources
 from scimd.org import approvals, leases
 from scimd.org.groups import AssertGroup, change_members, drop_groups, record_groups
 from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
 from scimd.org.plan_ground import rules_version
 from scimd.org.runs import RunRecord, find, finish, set_state
+from scimd.org.sync_reads import group_mark, member_keys
 from scimd.org.tx import Tx
 
 BATCH = 200
@@ -172,22 +173,24 @@ def _remove_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Re
     return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
 
 
+def _living(
+    tx: Tx, run: RunRecord, table: Table, key: Column[Any], value: Column[Any], rows: Sequence[Row[Any]]
+) -> dict[str, Any]:
+    """A column of those whom the rows are about, by key, as far as the source has them now."""
+    query = select(key, value).where(
+        table.c.org_id == tx.org_id,
+        table.c.source_id == run.source_id,
+        table.c.state == "live",
+        among(tx.conn, key, [row.target_id for row in rows]),
+    )
+    return {row[0]: row[1] for row in tx.conn.execute(query)}
+
+
 def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
     """Of a plan that waited, the changes that no longer fit: the person changed since, or is gone."""
     if run.approved_at is None or not rows:
         return {}
-    column = assertions.c
-    versions = {
-        row.person_id: row.version
-        for row in tx.conn.execute(
-            select(column.person_id, column.version).where(
-                column.org_id == tx.org_id,
-                column.source_id == run.source_id,
-                column.state == "live",
-                among(tx.conn, column.person_id, [row.target_id for row in rows]),
-            )
-        )
-    }
+    versions = _living(tx, run, assertions, assertions.c.person_id, assertions.c.version, rows)
     return {
         row.n: "gone already"
         if row.target_id not in versions
@@ -241,11 +244,36 @@ def _digest(payload: Mapping[str, Any]) -> bytes | None:
 
 
 def _remove_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    drop_groups(tx, [GroupId(row.target_id) for row in rows])
-    return [_Result("applied") for _ in rows]
+    moved = _moved_groups(tx, run, rows)
+    drop_groups(tx, [GroupId(row.target_id) for row in rows if row.n not in moved])
+    return [_Result("skipped", moved[row.n]) if row.n in moved else _Result("applied") for row in rows]
+
+
+def _moved_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
+    """The same for groups: who was to come and go says nothing where others are in it than were then."""
+    known = [row for row in rows if row.target_id is not None]
+    if run.approved_at is None or not known:
+        return {}
+    names = _living(tx, run, groups, groups.c.id, groups.c.display_name, known)
+    moved: dict[int, str] = {}
+    for row in known:
+        if row.target_id not in names:
+            moved[row.n] = "gone already"
+            continue
+        keys = member_keys(tx.conn, tx.org_id, run.source_id, GroupId(row.target_id))
+        if group_mark(names[row.target_id], keys) != row.payload.get("mark"):
+            moved[row.n] = "the group changed since the plan was made"
+    return moved
 
 
 def _assert_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
+    moved = _moved_groups(tx, run, rows)
+    going = [row for row in rows if row.n not in moved]
+    by_n = {row.n: result for row, result in zip(going, _asserted(tx, run, going), strict=True)}
+    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
+
+
+def _asserted(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
     """New groups with all their members; of known ones only the members that differ."""
     many = [
         AssertGroup(
@@ -310,22 +338,42 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
 def let_stand(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord | None:
     """Whether a run that was cut off may go on: None, or the run as it was ended here.
 
-    What it rests on may have moved while nobody worked on it; then the rest of it is skipped.
+    What it rests on may have moved while nobody worked on it; then the rest of it is skipped. Nor does it
+    remove anybody any more, unless an admin approved that: they may be back, and whoever asks reads next.
     """
     leases.hold(tx, lease)
     run = find(tx.conn, tx.org_id, run_id)
-    why = _moved(tx, run)
+    why = _moved(tx, run) or _overtaken(tx, run)
     if why is None:
+        if run.approved_at is None:
+            _leave(tx, run, run_changes.c.removal, "The run was cut off; the next one sees who is gone.")
         return None
     said = f"{why} changed while the run was cut off; what was left of it was not applied."
+    _leave(tx, run, true(), said)
+    set_state(tx, run_id, "applying", error=said, error_kind="moved")
+    return finish(tx, run_id, "partial")
+
+
+def _leave(tx: Tx, run: RunRecord, which: ColumnElement[bool], said: str) -> None:
+    """Skip these of the changes that wait to be applied."""
     column = run_changes.c
     tx.conn.execute(
         update(run_changes)
-        .where(column.org_id == tx.org_id, column.run_id == run_id, column.outcome == "planned")
+        .where(column.org_id == tx.org_id, column.run_id == run.id, column.outcome == "planned", which)
         .values(outcome="skipped", detail=said)
     )
-    set_state(tx, run_id, "applying", error=said, error_kind="moved")
-    return finish(tx, run_id, "partial")
+
+
+def _overtaken(tx: Tx, run: RunRecord) -> str | None:
+    """A plan that was made later may have been applied meanwhile."""
+    column = runs.c
+    newer = select(column.id).where(
+        column.org_id == tx.org_id,
+        column.source_id == run.source_id,
+        column.id > run.id,
+        column.state.in_(("done", "partial", "held")),
+    )
+    return "What is stored of the source" if tx.conn.execute(newer.limit(1)).first() else None
 
 
 def _moved(tx: Tx, run: RunRecord) -> str | None:

@@ -12,7 +12,8 @@ from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.plan import Seats
 from scimd.db.among import among
-from scimd.db.tables import people, rules, run_changes, runs, seat_pools
+from scimd.db.tables import assertions, grants, people, rules, run_changes, runs, seat_pools, sources, waiting
+from scimd.org import admins
 from scimd.org.runs import PLAN_LASTS
 
 #: Removals are counted over this long.
@@ -26,21 +27,32 @@ class Ground:
     removed_before: int
     #: Account Admins who can sign in now.
     admins: frozenset[PersonId]
+    #: All who have that role, those among them who are Pending or Inactive: none of them would be new.
+    holders: frozenset[PersonId]
 
 
 def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) -> Ground:
     pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
-    admins = conn.execute(
-        select(people.c.id, people.c.roles).where(
-            people.c.org_id == org_id, people.c.status == "active", people.c.primary_role != "user"
+    holders = conn.execute(
+        select(grants.c.person_id).where(
+            grants.c.org_id == org_id,
+            grants.c.kind == "role",
+            grants.c.target == ACCOUNT_ADMIN,
+            grants.c.until.is_(None),
         )
-    )
+    ).scalars()
     return Ground(
-        seats=Seats(pool.seat_limit, pool.used) if pool else Seats(None, 0),
+        seats=Seats(pool.seat_limit, pool.used, _waiting(conn, org_id)) if pool else Seats(None, 0),
         rules_version=rules_version(conn, org_id, source_id),
         removed_before=_removed_since(conn, org_id, source_id, now - _WINDOW),
-        admins=frozenset(PersonId(row.id) for row in admins if ACCOUNT_ADMIN in row.roles),
+        admins=frozenset(PersonId(each) for each in conn.execute(admins.ids(org_id)).scalars()),
+        holders=frozenset(map(PersonId, holders)),
     )
+
+
+def _waiting(conn: Connection, org_id: OrgId) -> int:
+    query = select(func.count()).select_from(waiting).where(waiting.c.org_id == org_id)
+    return conn.execute(query).scalar_one()
 
 
 def rules_version(conn: Connection, org_id: OrgId, source_id: SourceId) -> int:
@@ -70,6 +82,40 @@ def _removed_since(conn: Connection, org_id: OrgId, source_id: SourceId, since: 
             run_changes.c.applied_at >= since,
         )
     ).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The first other source that has somebody, and whether it comes before the one that plans."""
+
+    name: str
+    active: bool
+    first: bool
+
+
+def elsewhere(
+    conn: Connection, org_id: OrgId, source_id: SourceId, person_ids: Sequence[PersonId]
+) -> dict[PersonId, Elsewhere]:
+    """Which of these people another source asserts too; as in ``core.standing``, none in shadow counts."""
+    column, source = assertions.c, sources.c
+    own = select(source.priority).where(source.org_id == org_id, source.id == source_id).scalar_subquery()
+    query = (
+        select(column.person_id, column.active, source.name, (source.priority < own).label("first"))
+        .join(sources, (source.org_id == column.org_id) & (source.id == column.source_id))
+        .where(
+            column.org_id == org_id,
+            column.state == "live",
+            column.source_id != source_id,
+            source.state != "shadow",
+            source.ended_at.is_(None),
+            among(conn, column.person_id, person_ids),
+        )
+        .order_by(source.priority, column.active)
+    )
+    found: dict[PersonId, Elsewhere] = {}
+    for row in conn.execute(query):
+        found.setdefault(PersonId(row.person_id), Elsewhere(row.name, row.active, bool(row.first)))
+    return found
 
 
 def seat_holders(conn: Connection, org_id: OrgId, person_ids: Sequence[PersonId]) -> set[PersonId]:

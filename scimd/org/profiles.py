@@ -7,6 +7,7 @@ has none, and an item to decide says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, select
@@ -83,8 +84,18 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
         key = (each.person_id, SourceId(each.owner or ""))
         keys = tx.profiles.get(key) or loaded.get(key)
         if keys is not None:
-            found.append((each, keys))
+            found.append((each, _as_held(keys, each.row) if _is_taken_over(tx, each) else keys))
     return found
+
+
+def _is_taken_over(tx: Tx, owned: Owned) -> bool:
+    """Whether a local person is linked here: that writes no address, whatever the entry says of it."""
+    row = owned.row
+    return owned.person_id in tx.linked and row.owner_source_id is None and row.sign_in_key is not None
+
+
+def _as_held(keys: Keys, row: Row[Any]) -> Keys:
+    return replace(keys, sign_in_address=row.sign_in_address, sign_in_key=row.sign_in_key)
 
 
 _HOLDERS = Prepared(

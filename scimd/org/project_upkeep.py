@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, Unset, fold
+from scimd.db.locks import lock_row
 from scimd.db.tables import grants, groups, organizations, people, projects, sources
 from scimd.org import catalogue_reads, named, permissions, pool_limits, unsettled
 from scimd.org import projects as project_rows
@@ -108,6 +109,7 @@ async def change(
     wanted = name if isinstance(name, Unset) else named.proper_name(name, "name")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, projects, org_id=tx.org_id, id=project_id)
         was = _living(tx, project_id)
         if check is not None:
             check(catalogue_reads.find_project(tx.conn, tx.org_id, project_id))
@@ -136,6 +138,7 @@ async def archive(door: Door, ctx: Context, project_id: ProjectId) -> None:
     permissions.require(ctx, "projects.manage")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, projects, org_id=tx.org_id, id=project_id)
         was = _get(tx.conn, tx.org_id, project_id)
         if was.archived_at is not None:
             return
@@ -153,6 +156,7 @@ async def unarchive(door: Door, ctx: Context, project_id: ProjectId) -> None:
     permissions.require(ctx, "projects.manage")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, projects, org_id=tx.org_id, id=project_id)
         was = _get(tx.conn, tx.org_id, project_id)
         if was.archived_at is None:
             return
@@ -183,7 +187,7 @@ def _must_be_free(tx: Tx, name: str, but: str = "") -> None:
         _p.org_id == tx.org_id, _p.name_key == fold(name), _p.archived_at.is_(None), _p.id != but
     )
     if tx.conn.execute(query).first() is not None:
-        raise NotUnique("project", name)
+        raise NotUnique("name", name)
 
 
 def _living(tx: Tx, project_id: ProjectId) -> ProjectRecord:

@@ -90,11 +90,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ListedGroups:
-    """``end``: the place of the last one, where more follow."""
+    """``end``: the place of the last one, where more follow. ``moves``: as of ``Sought``."""
 
     total: int
     resources: Resources
     end: Position | None = None
+    moves: int | None = None
 
 
 # ------------------------------------------------------------------------------ users
@@ -268,9 +269,7 @@ def _shown(
     if view.projection.wants("members"):
         ids = [each.group_id for each in many]
         members = members_of(conn, org_id, source_id, ids, view.base_url)
-    return [
-        render_group(each, view.base_url, view.projection, members.get(each.group_id, "")) for each in many
-    ]
+    return [render_group(each, view.base_url, view.projection, members.get(each.group_id)) for each in many]
 
 
 async def scim_group(door: Door, ctx: Context, group_id: str, view: View) -> Shown | None:
@@ -293,10 +292,8 @@ async def scim_groups(door: Door, ctx: Context, query: ListQuery, view: View) ->
 
     def body(conn: Connection) -> ListedGroups:
         found = _groups(ctx.org_id, source_id)
-        total, rows, end = sought(
-            conn, ctx.org_id, source_id, "group_count", query, found, (_g.created_at, _g.id)
-        )
-        shown = _shown(conn, ctx.org_id, source_id, [_group(row) for row in rows], view)
-        return ListedGroups(total, Resources.of(shown), end)
+        page = sought(conn, ctx.org_id, source_id, "group", query, found, (_g.created_at, _g.id))
+        shown = _shown(conn, ctx.org_id, source_id, [_group(row) for row in page.rows], view)
+        return ListedGroups(page.total, Resources.of(shown), page.end, page.moves)
 
     return await door.read(body)

@@ -16,7 +16,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, arrivals, member_rows, names, notices, returning, standing_kept
+from scimd.org import admins, arrivals, group_versions, member_rows, names, notices, returning, standing_kept
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
@@ -105,7 +105,17 @@ def _contest(tx: Tx, work: Sequence[Work], found: Near) -> None:
             row = by_id.pop(person_id)
             name = "userName" if person_id in taken else "externalId"
             value = row.keys.user_name if person_id in taken else str(row.keys.external_id)
-            row.refuse(NotUnique(name, value))
+            row.refuse(NotUnique(name, value, holder=_holder(row, found, name)))
+
+
+def _holder(row: Work, found: Near, name: str) -> str | None:
+    """Who keeps the name, where that is none of the same call."""
+    if name == "userName":
+        near = found.by_user_name.get(row.keys.user_name_key, ())
+    else:
+        near = found.by_external_id.get(row.keys.external_id or "", ())
+    held = [each.person_id for each in near if _holds(each) and each.person_id != row.person_id]
+    return f"the user {held[0]}" if held else None
 
 
 def _keeps_names(row: Work) -> bool:
@@ -157,6 +167,8 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     if created:
         _make_people(tx, source, created)
     _bring_back(tx, source, [row for row in known if row.outcome == "returned"])
+    if shown := [row.id for row in known if row.old is not None and not row.was_live]:
+        group_versions.shown_again(tx, source.id, shown)
     arrived = [row for row in rows if row.outcome in _ARRIVALS]
     arrivals.approve(tx, source, {row.id: row.keys for row in arrived})
     inserted = [row for row in rows if row.old is None]
@@ -167,7 +179,7 @@ def _write(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         # What is read behind the document of somebody who was there already is written when they are settled.
         tx.regrouped.update(row.id for row in inserted if row.outcome != "created")
         _INSERT.many(tx.beside, [_row(tx, source, row) for row in inserted])
-    tx.counts[source.id, "user_count"] += sum(not row.was_live for row in rows)
+    tx.came(source.id, "user", sum(not row.was_live for row in rows))
     _lift_reinstatements(tx, source, [row for row in known if row.keys.active])
 
 
@@ -218,7 +230,6 @@ def _bring_back(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     anew = [row for row in rows if not row.keeps]
     approved = {row.id for row in anew if arrivals.stays_approved(tx, row)}
     returning.begin_anew(tx, [row.id for row in anew], source.id, approved)
-    member_rows.shown_again(tx, source.id, ids)
 
 
 def _park(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> set[PersonId]:
@@ -378,6 +389,8 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             continue
         tx.touched.add(row.id)
         tx.profiles[row.id, source.id] = row.keys
+        if row.outcome == "linked" and row.old is None:
+            tx.linked.add(row.id)
         if row.wish.place:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
@@ -388,13 +401,22 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     met = [row.id for row in rows if row.old is None and row.outcome in ("linked", "returned")]
     if met and tx.book.rules.sources[source.id].state != "shadow":
         notices.linked(tx, source.name, met)
-    appeared = [row for row in rows if not row.was_live and not _is_unawaited(row)]
-    member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in appeared})
+    renamed = [row.id for row in rows if _shows_otherwise(source, row)]
+    if renamed:
+        group_versions.named_again(tx, source.id, renamed)
+    named = [row for row in rows if _may_be_awaited(row)]
+    member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in named})
 
 
-def _is_unawaited(row: Work) -> bool:
-    """Somebody new of whom it is known that no group named them before."""
-    return row.outcome == "created" and row.survey is not None and not row.survey.awaited
+def _shows_otherwise(source: SourceBook, row: Work) -> bool:
+    return row.was_live and row.old is not None and group_versions.names_anew(source.id, row.old, row.keys)
+
+
+def _may_be_awaited(row: Work) -> bool:
+    """Whether a group may have named them before the source did: by an external id that is new, or theirs."""
+    if row.outcome == "created" and row.survey is not None:
+        return row.survey.awaited
+    return not row.was_live or row.old is None or row.old.external_id != row.keys.external_id
 
 
 def _keeps_standing(tx: Tx, source: SourceBook, row: Work) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from scimd.core.attributes import COMMON, GROUP, Attribute, ResourceKind, Schema
+from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
@@ -24,6 +24,8 @@ from scimd.core.travelling import travels
 from scimd.org.secrets import Keyring
 from scimd.org.tokens import TokenHolder
 
+#: The transform that takes ``manager`` for the extension's (``scim/quirks/entra.py``).
+_KNOWS_MANAGER = "entra.attribute-names"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _KINDS = {"Users": "User", "Groups": "Group"}
 _FIXED = frozenset(("ServiceProviderConfig", "ResourceTypes", "Schemas"))
@@ -151,8 +153,11 @@ class Scribe:
         kind = _kind_of(pattern, seen.users)
         if kind is None or seen.status >= 400 or not isinstance(sent, dict):
             return []
-        found = _patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent)
-        return [{"name": _storable(masks.name(name)), "why": why} for name, why in dict(found).items()]
+        found = dict(_patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent))
+        if any(name == _KNOWS_MANAGER for name, _ in seen.transforms):
+            # It was taken for the extension's, without its URN.
+            found = {name: why for name, why in found.items() if name.partition(".")[0].lower() != "manager"}
+        return [{"name": _storable(masks.name(name)), "why": why} for name, why in found.items()]
 
     def _masks(self, speaker: Speaker, users: ResourceKind | None) -> RequestPseudonyms:
         key = speaker.org_id, speaker.source_id
@@ -178,8 +183,10 @@ def pseudonyms_of(keys: Keyring, org_id: OrgId, users: ResourceKind | None = Non
 
 
 def pattern_of(segments: list[str]) -> str:
-    """``/Users/{id}``; ``/?`` for an address where nothing is."""
+    """``/Users/{id}``, ``/`` for the root; ``/?`` for an address where nothing is."""
     match segments:
+        case [""]:
+            return "/"
         case [("Users" | "Groups" | "Roles" | "Entitlements" | "Bulk" | ".search" | "Me") as name]:
             return f"/{name}"
         case [name] if name in _FIXED:
@@ -236,7 +243,11 @@ def ignored(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[tuple[str, 
         if schema is not None:
             yield from _within(schema, value)
         elif name.lower() not in _EXPECTED:
-            yield from _attribute(kind.schema.find(name) or COMMON.find(name), name, value)
+            row = kind.schema.find(name) or COMMON.find(name)
+            found = _found(kind, name) if row is None else None
+            if found is not None and not (found.attribute.multi and found.sub):
+                row = found.target  # a key that is a path
+            yield from _attribute(row, name, value)
 
 
 def _within(schema: Schema, value: Any) -> Iterator[tuple[str, str]]:
@@ -275,13 +286,17 @@ def _path(kind: ResourceKind, path: str, value: Any) -> Iterator[tuple[str, str]
         yield from _within(schema, value)
         return
     plain = _SELECTED.sub("", path)
-    uri, _, rest = plain.rpartition(":")
-    name, _, sub = rest.partition(".")
-    found = kind.resolve(uri or None, name, sub or None)
+    found = _found(kind, plain)
     if found is None:
         yield plain, _UNKNOWN
-    elif name.lower() not in _EXPECTED:
+    elif found.attribute.name not in _EXPECTED:
         yield from _attribute(found.target, plain, value)
+
+
+def _found(kind: ResourceKind, path: str) -> Resolved | None:
+    uri, _, rest = path.rpartition(":")
+    name, _, sub = rest.partition(".")
+    return kind.resolve(uri or None, name, sub or None)
 
 
 def parsed(text: str | None) -> Any:

@@ -17,6 +17,7 @@ from scimd.config import Rule
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, StateMoved
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
+from scimd.db.locks import lock_row
 from scimd.db.tables import sources
 from scimd.org import bindings, by_hand, held_changes, permissions, rule_previews, value_bindings
 from scimd.org.generation import bump
@@ -158,6 +159,7 @@ def _wish(door: Door, conn: Connection, ctx: Context, source: str, edit: Edit) -
 
 
 def _apply(tx: Tx, *, wish: Wish, told: Preview) -> None:
+    lock_row(tx.conn, sources, org_id=tx.org_id, id=wish.source.id)
     if tx.book.rules.version != wish.generation:
         raise _Changed
     _write(tx, wish.source, wish.rules)

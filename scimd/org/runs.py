@@ -30,12 +30,13 @@ Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
 #: A plan that nobody applied or approved within this time is refused.
 PLAN_LASTS = timedelta(hours=24)
-_DONE = ("create", "update", "link", "deactivate", "delete", "rename", "members")
+_DONE = ("create", "update", "link", "deactivate", "drop", "delete", "rename", "members")
 _SAID = {
     "create": "created",
     "update": "updated",
     "link": "linked",
     "deactivate": "deactivated",
+    "drop": "dropped",
     "delete": "deleted",
     "rename": "renamed",
     "members": "members_changed",
@@ -193,7 +194,9 @@ def unfinished(conn: Connection, org_id: OrgId, source_id: SourceId) -> RunRecor
 # ------------------------------------------------------------------------------ a run's life
 
 
-def begin(tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config_version: int) -> RunId:
+def begin(
+    tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config_version: int, *, full: bool
+) -> RunId:
     """Open a run. Whoever calls this holds the source's lease, so a run still *reading* was cut off."""
     tx.conn.execute(
         update(runs)
@@ -215,6 +218,7 @@ def begin(tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config
             state="reading",
             started_by=started_by,
             started_at=tx.now,
+            full=full,
             counts={},
             trips=[],
             seats={},

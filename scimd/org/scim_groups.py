@@ -16,7 +16,8 @@ from scimd.core.travelling import travels
 from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Locking, Prepared, ahead
 from scimd.db.tables import groups
-from scimd.org import member_rows, reads, standing_kept
+from scimd.org import group_versions, member_rows, reads, standing_kept
+from scimd.org.chosen_members import Leaving
 from scimd.org.groups import AssertGroup, change_locked, drop_groups, record_groups, tell_members
 from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
@@ -25,12 +26,16 @@ from scimd.org.tx import Context, Door, Tx
 @travels
 @dataclass(frozen=True, slots=True)
 class GroupChange:
-    """A change of one group. ``document`` is pure; ``replace`` None leaves the members but for the rest."""
+    """A change of one group. ``document`` is pure; ``replace`` None leaves the members but for the rest.
+
+    ``chosen``: who leaves by what is known of them, in order, before the others come and go.
+    """
 
     document: Callable[[Document], Document] | None = None
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     replace: tuple[str, ...] | None = None
+    chosen: tuple[Leaving, ...] = ()
 
 
 async def create_group(door: Door, ctx: Context, wish: AssertGroup) -> StoredGroup:
@@ -66,7 +71,7 @@ async def change_group(
     """Change one group, whole or not at all. Raises NotFound, VersionMismatch, NotUnique, InvalidValue."""
     wish = _Wish(group_id, change, if_match)
     named = (*change.add, *change.remove)
-    if change.document is None and change.replace is None:
+    if change.document is None and change.replace is None and not change.chosen:
         return await _MEMBERS.run(door, ctx, wish, named, max(1, len(named)))
     return await door.run(ctx, lambda tx: _change_whole(tx, wish))
 
@@ -76,8 +81,9 @@ def _change_whole(tx: Tx, wish: _Wish) -> StoredGroup:
     stored = _may_change(wish, _locked(tx, [group_id]))
     if change.document is not None:
         _redescribe(tx, stored, change.document)
-    moved = bool(change.replace is not None or change.add or change.remove) and change_locked(
-        tx, group_id, change.add, change.remove, change.replace
+    told = change.replace is not None or change.add or change.remove or change.chosen
+    moved = bool(told) and change_locked(
+        tx, group_id, change.add, change.remove, change.replace, change.chosen
     )
     if change.document is not None:
         return reads.must_load_group(tx, group_id)
@@ -113,8 +119,7 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
             tx.concerns(n, (*done.people_added, *done.people_removed))
             tell_members(tx, group_id, [done], n)
         outcomes[n] = _as_written(tx, rows[group_id], moved[group_id])
-    for by in set(moved.values()):
-        member_rows.raise_versions(tx, [group_id for group_id, times in moved.items() if times == by], by)
+    group_versions.raise_each(tx, moved)
     _settle(tx, [(wishes[n].group_id, done) for n, done in zip(calls, changes, strict=True) if done])
     return outcomes
 

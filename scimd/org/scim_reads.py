@@ -53,13 +53,14 @@ _MEMBERSHIPS = 20
 @dataclass(frozen=True, slots=True)
 class ListedUsers:
     """``end``: the place of the last one, where more follow. ``before``: of the one before the first,
-    where the page was counted out and somebody is before it.
+    where the page was counted out and somebody is before it. ``moves``: as of ``Sought``.
     """
 
     total: int
     resources: Resources
     end: Position | None = None
     before: Position | None = None
+    moves: int | None = None
 
 
 def source_of(ctx: Context) -> SourceId:
@@ -152,7 +153,7 @@ _ANY_MARKED_BETWEEN = Prepared(
     .limit(literal_column("1"))
 )
 _USER_COUNT = Prepared(
-    select(sources.c.user_count, _MARKED.label("marked")).where(
+    select(sources.c.user_count, sources.c.user_moves, _MARKED.label("marked")).where(
         sources.c.org_id == bindparam("org_id"), sources.c.id == bindparam("source_id")
     )
 )
@@ -170,6 +171,15 @@ class _Reading:
     source_id: SourceId
     view: View
     _known: Kept | None = None
+    _counted: tuple[int, int, bool] | None = None
+
+    @property
+    def counted(self) -> tuple[int, int, bool]:
+        """How many users the source has, how many came and went so far, and whether anybody is marked."""
+        if self._counted is None:
+            rows = _USER_COUNT.raw(self.conn, self.of_source)
+            self._counted = (rows[0][0], rows[0][1], bool(rows[0][2])) if rows else (0, 0, False)
+        return self._counted
 
     @property
     def known(self) -> Kept:
@@ -335,6 +345,8 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
 
 
 def _listed(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUsers:
+    if query.after is not None and query.if_moves is not None:
+        query = query.standing(reading.counted[1])
     return _with_local(reading, book, query) if book.verified_domains else _asserted(reading, query)
 
 
@@ -385,13 +397,10 @@ def _with_local(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUs
     among_local = query.after is not None and query.after.key is _LOCAL
     known = None if query.total is None else query.total - count
     asked = replace(query, count=0, after=None) if among_local else query
-    asserted = _asserted(reading, replace(asked, total=known, if_total=None))
+    asserted = _asserted(reading, replace(asked, total=known))
     total = asserted.total + count
-    if query.after is not None and query.if_total not in (None, total):
-        # Counted out by its number: what the place was behind may be gone.
-        return _with_local(reading, book, replace(query, after=None, if_total=None))
     if asserted.end is not None or not query.count:
-        return ListedUsers(total, asserted.resources, asserted.end, asserted.before)
+        return replace(asserted, total=total)
     room = query.count - asserted.resources.count
     if among_local and query.after is not None:
         rest = local.page((query.after.created_at, query.after.id), 0, room + 1)
@@ -404,7 +413,8 @@ def _with_local(reading: _Reading, book: RuleBook, query: ListQuery) -> ListedUs
         last = shown[-1] if shown else None
         end = Position(_LOCAL, last.created_at, last.id) if last else _before(rest[0])
     page = asserted.resources + Resources.of([reading.local(linkable.as_user(each)) for each in shown])
-    return ListedUsers(total, page, end, asserted.before)
+    # A place among them is found by no number: they come and go without the source.
+    return ListedUsers(total, page, end, asserted.before, None if end is not None else asserted.moves)
 
 
 def _counted(reading: _Reading, local: linkable.Local, query: ListQuery) -> int:
@@ -426,14 +436,13 @@ def _before(first: Row[Any]) -> Position:
 
 def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     """A page of everybody, in the order in which they came."""
-    counted = _USER_COUNT.raw(reading.conn, reading.of_source)
-    total, marked = counted[0] if counted else (0, False)
+    total, moves, marked = reading.counted
     if query.total is not None:
         total = query.total
     rows: Any = []
     before = None
     if total:
-        behind = query.after is not None and query.if_total in (None, total)
+        behind = query.after is not None
         statement, asked = _page_asked(reading, query, behind=behind)
         rows = statement.raw(reading.conn, asked)
         if not behind and query.start_index > 1:
@@ -442,7 +451,7 @@ def _plain_page(reading: _Reading, query: ListQuery) -> ListedUsers:
     if len(rows) > query.count:
         rows = rows[: query.count]  # not shortened: a body may be run again over the same answers
         end = _place_of(rows[-1])
-    return ListedUsers(total, reading.page(rows, marked=bool(marked)), end, before)
+    return ListedUsers(total, reading.page(rows, marked=marked), end, before, moves)
 
 
 def _page_asked(reading: _Reading, query: ListQuery, *, behind: bool) -> tuple[Prepared, Mapping[str, Any]]:
@@ -465,9 +474,7 @@ def _sought(reading: _Reading, query: ListQuery) -> ListedUsers:
     """By a filter or in an order, which are built for this one query."""
     more = _LISTED[not reading.view.projection.plain]
     found = _users(reading.org_id, reading.source_id, *more)
-    total, rows, end = sought(
-        reading.conn, reading.org_id, reading.source_id, "user_count", query, found, PLACE
-    )
-    marked = bool(rows) and bool(_ANY_MARKED.raw(reading.conn, {"org_id": reading.org_id})[0][0])
-    shown = [tuple(row[: len(_ROW) + len(more)]) for row in rows]
-    return ListedUsers(total, reading.page(shown, marked=marked), end)
+    page = sought(reading.conn, reading.org_id, reading.source_id, "user", query, found, PLACE)
+    marked = bool(page.rows) and bool(_ANY_MARKED.raw(reading.conn, {"org_id": reading.org_id})[0][0])
+    shown = [tuple(row[: len(_ROW) + len(more)]) for row in page.rows]
+    return ListedUsers(page.total, reading.page(shown, marked=marked), page.end, None, page.moves)

@@ -13,6 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
+from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import named, permissions
 from scimd.org.generation import bump
@@ -83,6 +84,7 @@ async def change(
         given["name"] = named.proper_name(given["name"], "display_name")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, organizations, id=tx.org_id)
         if check is not None:
             check(current(tx))
         was = tx.conn.execute(select(organizations).where(organizations.c.id == tx.org_id)).one()

@@ -37,12 +37,17 @@ _PEOPLE = Locking(
     select(people).where(people.c.org_id == bindparam("org_id"), one_of(people.c.id)).order_by(people.c.id)
 )
 _COUNT = {
-    name: Prepared(
+    what: Prepared(
         update(sources)
         .where(sources.c.org_id == bindparam("_org_id"), sources.c.id == bindparam("_id"))
-        .values({name: sources.c[name] + bindparam("_n")})
+        .values(
+            {
+                f"{what}_count": sources.c[f"{what}_count"] + bindparam("_n"),
+                f"{what}_moves": sources.c[f"{what}_moves"] + bindparam("_moves"),
+            }
+        )
     )
-    for name in ("user_count", "group_count")
+    for what in ("user", "group")
 }
 
 
@@ -62,9 +67,10 @@ def settle(tx: Tx) -> None:
 def _count(tx: Tx) -> None:
     """The pool's and the sources' counters, last: every push meets in these rows."""
     seats.write_taken(tx)
-    for (source_id, name), n in sorted(tx.counts.items()):
-        if n:
-            _COUNT[name].post(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n})
+    for (source_id, what), moves in sorted(tx.moves.items()):
+        if moves:
+            n = tx.counts[source_id, what]
+            _COUNT[what].post(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n, "_moves": moves})
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:

@@ -322,9 +322,9 @@ def mark_source(tx: Tx, source_id: SourceId) -> None:
 
 
 def mark_everyone(tx: Tx) -> None:
-    """Mark all living people of the organization as unsettled."""
-    living = select(people.c.id).where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None))
-    unsettled.mark_all(tx, living, unsettled.LEAVERS)
+    """Mark all people of the organization as unsettled, also those who were deleted: what is stored of them
+    has to be what follows, for when they are restored."""
+    unsettled.mark_all(tx, select(people.c.id).where(people.c.org_id == tx.org_id), unsettled.LEAVERS)
 
 
 # ------------------------------------------------------------------------------ reading soon

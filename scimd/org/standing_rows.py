@@ -17,6 +17,7 @@ from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, grants, group_members, people, status_spans
 from scimd.db.types import Ready
+from scimd.org import group_versions
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Tx
 
@@ -267,6 +268,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
     tx.free_addresses.clear()
     _show(tx, rows)
     _follow(tx, [outcome for outcome, _ in changed], dict(rows))
+    _name_anew(tx, changed)
 
 
 def _follow(tx: Tx, outcomes: Sequence[Outcome], written: Mapping[PersonId, Mapping[str, Any]]) -> None:
@@ -281,6 +283,17 @@ def _follow(tx: Tx, outcomes: Sequence[Outcome], written: Mapping[PersonId, Mapp
             (regrouped if outcome.regrouped else raised).append(row)
     _RAISE.many(tx.conn, raised)
     REGROUP.many(tx.conn, regrouped)
+
+
+def _name_anew(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> None:
+    """A source's groups name those whom it owns: of whoever passes on, the groups of both show another."""
+    of_source: dict[SourceId, list[PersonId]] = {}
+    for outcome, columns in changed:
+        if "owner_source_id" in columns and outcome.person_id not in tx.created:
+            for source_id in (outcome.row.owner_source_id, columns["owner_source_id"]):
+                if source_id is not None:
+                    of_source.setdefault(source_id, []).append(outcome.person_id)
+    group_versions.named_again_in(tx, of_source)
 
 
 def _show(tx: Tx, rows: Sequence[tuple[PersonId, Mapping[str, Any]]]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import GroupId, Keys, PersonId, SourceId
+from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
@@ -165,13 +167,18 @@ async def live_groups(door: Door, ctx: Context, after: str | None, limit: int) -
 
 
 async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list[str]:
+    """See ``member_keys``."""
+    source_id = _source(ctx)
+    return await door.read(lambda conn: member_keys(conn, ctx.org_id, source_id, group_id))
+
+
+def member_keys(conn: Connection, org_id: OrgId, source_id: SourceId, group_id: GroupId) -> list[str]:
     """The external ids of the group's members, those not yet known among them; sorted.
 
     Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
     lists them no longer has to be able to take them away, or they would come back with the person.
     """
-    source_id = _source(ctx)
-    of_group = (_m.org_id == ctx.org_id) & (_m.group_id == group_id)
+    of_group = (_m.org_id == org_id) & (_m.group_id == group_id)
     users: Select[Any] = (
         select(_a.external_id, _a.person_id)
         .join(group_members, (_m.org_id == _a.org_id) & (_m.person_id == _a.person_id))
@@ -183,9 +190,13 @@ async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list
         .where(of_group)
     )
     unknown = select(_m.member_key).where(of_group, _m.person_id.is_(None), _m.child_id.is_(None))
+    found = [key or own for key, own in (*conn.execute(users), *conn.execute(nested))]
+    return sorted([*found, *conn.execute(unknown).scalars()])
 
-    def body(conn: Connection) -> list[str]:
-        found = [key or own for key, own in (*conn.execute(users), *conn.execute(nested))]
-        return sorted([*found, *conn.execute(unknown).scalars()])
 
-    return await door.read(body)
+def group_mark(display_name: str, keys: Iterable[str]) -> str:
+    """What a group is called and whom it holds, in 32 characters: another mark, and the group moved.
+
+    Its version says less: it moves with each member who leaves the source, whose row stays.
+    """
+    return blake2b(orjson.dumps((display_name, sorted(keys))), digest_size=16).hexdigest()

@@ -14,19 +14,22 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from scimd.core.errors import Refusal
 from scimd.core.events import Event
-from scimd.core.people import Keys, OrgId, PersonId, SourceId, TokenId
+from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
 from scimd.core.seats import Policy, PoolSeen
 from scimd.core.second_factors import Policy as SecondFactorPolicy
 from scimd.core.travelling import travels
+from scimd.db.among import one_of
 from scimd.db.engine import Database, LostRace, is_unique_violation
+from scimd.db.prepared import Locking
+from scimd.db.tables import groups
 from scimd.org.lines import Line
 from scimd.org.newcomers import Newcomers
 from scimd.org.rulebook import RuleBook, RuleBooks
@@ -153,6 +156,10 @@ class Chance:
         return bytes(self._drawn[begin : self._at])
 
 
+#: What a source's lists are of.
+Listed: TypeAlias = Literal["user", "group"]
+
+
 @dataclass(frozen=True, slots=True)
 class Inviting:
     """``valid_s`` None: as the config says."""
@@ -191,8 +198,11 @@ class Tx:
     regrouped: set[PersonId] = field(default_factory=set)
     #: The documents that this body wrote: the owner's becomes the person's profile.
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
-    #: What to add to the sources' counters, by source and ``user_count`` or ``group_count``.
-    counts: Counter[tuple[SourceId, str]] = field(default_factory=Counter)
+    #: Those whom it linked to a source that had never asserted them.
+    linked: set[PersonId] = field(default_factory=set)
+    #: What to add to how many users and groups a source has, and how many came and went (``came``, ``went``).
+    counts: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
+    moves: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
     #: How many people SCIM deactivated or deleted here, by source.
     departures: Counter[SourceId] = field(default_factory=Counter)
     #: Under the policy `reject`, these are refused rather than left waiting (docs/semantics.md).
@@ -211,6 +221,8 @@ class Tx:
     seats_owed: bool = False
     #: This is such a promotion; it goes on by itself.
     promoting: bool = False
+    #: Groups that an earlier try of this body met after people: locked before anybody now.
+    groups_first: set[GroupId] = field(default_factory=set)
     #: The calls that share this transaction, where there are several (``org.together``).
     calls: Sequence[Context] = ()
     _book: RuleBook | None = None
@@ -244,6 +256,16 @@ class Tx:
         if not self._head:
             self._head = uuid7_head(self.now)
         return uuid7_of(self._head, self.chance.bytes(10))
+
+    def came(self, source_id: SourceId, what: Listed, n: int) -> None:
+        """So many more are in the source's list of users or groups."""
+        self.counts[source_id, what] += n
+        self.moves[source_id, what] += n
+
+    def went(self, source_id: SourceId, what: Listed, n: int) -> None:
+        """So many are in it no more."""
+        self.counts[source_id, what] -= n
+        self.moves[source_id, what] += n
 
     def touch(self, people: Iterable[PersonId]) -> None:
         self.touched.update(people)
@@ -314,6 +336,13 @@ class Elsewhere(Protocol):
     ) -> Awaitable[Any]: ...
 
 
+_GROUPS = Locking(
+    select(groups.c.id)
+    .where(groups.c.org_id == bindparam("org_id"), one_of(groups.c.id))
+    .order_by(groups.c.id)
+)
+
+
 class Door:
     """The only way to change an organization. Made once per process, in the composition root."""
 
@@ -357,12 +386,15 @@ class Door:
         Raises whatever refusal the body, settling or the database raises; then nothing was changed.
         """
         now, chance = self.clock(), Chance()
+        groups_first: set[GroupId] = set()
         tx: Tx | None = None
 
         def attempt(conn: Connection) -> T:
             nonlocal tx
             chance.rewind()
-            tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books)
+            tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books, groups_first=groups_first)
+            if groups_first:
+                _GROUPS.wait(conn, {"org_id": ctx.org_id, "keys": groups_first})
             try:
                 if ctx.once is not None:
                     ctx.once.claim(tx)

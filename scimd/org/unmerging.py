@@ -16,7 +16,7 @@ from scimd.core.people import PersonId, SourceId
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import assertions, gates, grants, merged_people
-from scimd.org import by_hand, linking, local_people, member_rows, merging, permissions, returning
+from scimd.org import by_hand, group_versions, linking, local_people, merging, permissions, returning
 from scimd.org import gates as hand
 from scimd.org.tx import Context, Door, Tx
 
@@ -30,6 +30,7 @@ async def unmerge(door: Door, ctx: Context, other_id: PersonId) -> PersonId:
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
+        by_hand.makes_no_operator(tx)
         mine = (merged_people.c.org_id == tx.org_id) & (merged_people.c.id == other_id)
         merged = tx.conn.execute(select(merged_people).where(mine)).first()
         if merged is None or merged.since <= tx.now - hand.RESTORABLE_FOR:
@@ -83,7 +84,7 @@ def _sources_back(tx: Tx, kept: Row[Any], other: Row[Any], source_ids: list[str]
     merging.assert_as(tx, PersonId(kept.id), PersonId(other.id), going)
     for source_id in going:
         merging.move_memberships(tx, PersonId(kept.id), PersonId(other.id), source_id)
-        member_rows.shown_again(tx, source_id, [PersonId(other.id)])
+        group_versions.shown_again(tx, source_id, [PersonId(other.id)])
     return going
 
 

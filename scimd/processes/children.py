@@ -115,9 +115,10 @@ def _become(name: str, main: Callable[[], None], ear: int) -> NoReturn:
 def be(name: str) -> None:
     """Have this process listed under a name of its own (``ps -o comm``), where the system keeps one.
 
-    An interrupt from a terminal reaches the whole family: it is the parent's to end a child.
+    What a terminal sends reaches the whole family: it is the parent's to end a child.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(f"scimd-{name}", "ascii")
 

@@ -54,7 +54,8 @@ Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
 REQUEST_LOG = web.AppKey("request_log", Behind)
-_BASE = "/scim/v2/"
+_ROOT = "/scim/v2"
+_BASE = f"{_ROOT}/"
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
 #: Of seconds' worth of requests, how much a token may send at once.
@@ -187,7 +188,7 @@ class ScimServer:
         self.last_used = tokens.LastUsed(door)
         self._signed = SignedTokens(door, KeySets())
         self._rates = rates
-        self.log = Behind(door, desk)
+        self.log = Behind(door, desk, settings.log_body_bytes)
         self._ends = PageEnds()
         self._served: dict[tuple[SourceId, Form], _Served] = {}
 
@@ -348,8 +349,10 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
             return RESOURCES[name][0], None
         case ("Bulk",):
             return {hdrs.METH_POST: bulk.of(partial(_route, discovery=discovery))}, None
+        case ():
+            return {hdrs.METH_GET: search.everything(discovery.kinds)}, None
         case (".search",):
-            return {hdrs.METH_POST: search.everything}, None
+            return {hdrs.METH_POST: search.within(search.everything(discovery.kinds))}, None
         case ("Users" | "Groups" | "Roles" | "Entitlements" as name, ".search"):
             return {hdrs.METH_POST: search.within(RESOURCES[name][0][hdrs.METH_GET])}, None
         case ("Users" | "Groups" as name, resource_id):
@@ -376,11 +379,13 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
 def path_of(request: web.Request) -> tuple[str, ...] | None:
     """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere.
 
-    The endpoint's name counts whatever its case; who asks has shown a token by then.
+    The root has none. The endpoint's name counts whatever its case; who asks has shown a token by then.
     """
     raw = request.rel_url.raw_path
     if not raw.startswith(_BASE):
-        return None
+        return () if raw == _ROOT else None
+    if raw == _BASE:
+        return ()
     parts = raw[len(_BASE) :].removesuffix("/").split("/")
     if "%" in raw:
         try:

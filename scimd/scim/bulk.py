@@ -116,9 +116,10 @@ def _fill(found: Operation, keys: Mapping[str, Any]) -> None:
         raise invalid_syntax("bulkId: a POST needs one (RFC 7644 §3.7).")
     if not isinstance(path, str) or not path.strip("/"):
         raise invalid_syntax("path: an address such as /Users is wanted.")
-    found.segments = tuple(path.strip("/").split("/"))
-    if found.segments[0] not in ("Users", "Groups") or found.segments[-1] == ".search":
+    segments = tuple(path.strip("/").split("/"))
+    if segments[0] not in ("Users", "Groups") or segments[-1] == ".search":
         raise invalid_value("path", f"{shown(path)} cannot stand in a bulk request; /Users and /Groups can")
+    found.segments = segments
     if version is not None and not isinstance(version, str):
         raise invalid_value("version", "a string is wanted")
     found.version = version
@@ -237,10 +238,10 @@ class _Bulk:
     async def _whole(self, operation: Operation) -> None:
         """Replace what was made with holes by what was sent."""
         still = operation.holes - self.ids.keys()
+        operation.segments = (operation.segments[0], operation.made or "")
         try:
             if still:
                 raise _unmade(still)
-            operation.segments = (operation.segments[0], operation.made or "")
             response = await self._send(operation, hdrs.METH_PUT)
         except (ScimError, Refusal) as exc:
             self._failed(operation, exc)
@@ -272,7 +273,8 @@ class _Bulk:
         error = exc if isinstance(exc, ScimError) else of_refusal(exc)
         self.errors += 1
         there = operation.made is not None or operation.method != hdrs.METH_POST
-        location = self._location(operation) if there and operation.segments else None
+        names_one = len(operation.segments) == 2  # an endpoint and an id
+        location = self._location(operation) if there and names_one else None
         self._tell(operation, error.status, location, None)
         assert operation.result is not None  # noqa: S101 - told in the line above
         operation.result["response"] = orjson.loads(body_of(error))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
 import orjson
 from aiohttp import web
+from scim2_models.path import FilterNode
 
 from scimd.core import catalogue as core
 from scimd.core.attributes import Resolved, ResourceKind
@@ -16,7 +18,7 @@ from scimd.core.resource import Resources
 from scimd.org import catalogue
 from scimd.org.keyset import Position
 from scimd.scim.exchange import Exchange, answer, missing
-from scimd.scim.filters import Evaluator, comparable, parse, values_of
+from scimd.scim.filters import Evaluator, comparable, values_of
 from scimd.scim.listing import Pages, Sorting
 
 _KINDS = {"Role": core.ROLE, "Entitlement": core.ENTITLEMENT}
@@ -61,11 +63,38 @@ async def _one(ex: Exchange, what: What) -> web.Response:
     raise missing(kind, ex.id)
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """``end``: the place of the last one, where more follow."""
+
+    total: int
+    resources: Resources
+    end: Position | None
+
+
 async def _listing(ex: Exchange, what: What) -> web.Response:
-    kind, resources = await _resources(ex, what)
     pages = Pages(ex, what)
+    after = pages.cursor.position if pages.cursor else None
+    found = await listed(ex, what, lambda node: node, pages.paging.start_index, pages.paging.count, after)
+    kind = _KINDS[what][ex.profile.catalogue]
+    return answer(200, pages.answer(found.resources, found.total, found.end, kind))
+
+
+async def listed(
+    ex: Exchange,
+    what: What,
+    meant: Callable[[FilterNode], FilterNode],
+    start_index: int,
+    count: int,
+    after: Position | None,
+) -> Listed:
+    """A page of what the request asks for.
+
+    ``meant``: from the filter as it was sent to what it means for this kind.
+    """
+    kind, resources = await _resources(ex, what)
     if "filter" in ex.query:
-        node = parse(ex.query["filter"])
+        node = meant(ex.profile.read_filter(ex.query["filter"]))
         # Also where nothing is there to be filtered: an unknown name is refused.
         Evaluator(kind, {}, tolerant=ex.rules.tolerant).visit(node)
         resources = [
@@ -73,19 +102,15 @@ async def _listing(ex: Exchange, what: What) -> web.Response:
         ]
     if (sorting := Sorting.parse(ex.query, kind)) is not None:
         resources = _sorted(resources, sorting)
-    first = _first(resources, pages)
-    page = resources[first : first + pages.paging.count]
+    first = start_index - 1 if after is None else _behind(resources, after)
+    page = resources[first : first + count]
     more = page and first + len(page) < len(resources)
     end = Position(None, _NEVER, page[-1]["id"]) if more else None
-    rendered = [_rendered(ex, kind, each) for each in page]
-    return answer(200, pages.answer(Resources.of(rendered), len(resources), end, kind))
+    return Listed(len(resources), Resources.of([_rendered(ex, kind, each) for each in page]), end)
 
 
-def _first(resources: list[Document], pages: Pages) -> int:
-    if pages.cursor is None or pages.cursor.position is None:
-        return pages.paging.start_index - 1
-    after = pages.cursor.position.id
-    return next((n + 1 for n, each in enumerate(resources) if each["id"] == after), len(resources))
+def _behind(resources: list[Document], after: Position) -> int:
+    return next((n + 1 for n, each in enumerate(resources) if each["id"] == after.id), len(resources))
 
 
 def _sorted(resources: list[Document], sorting: Sorting) -> list[Document]:

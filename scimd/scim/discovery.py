@@ -26,9 +26,10 @@ _LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 class Discovery:
     """The documents as bytes, made once per source and form of the catalogue.
 
-    ``by_id`` maps an endpoint and an id to its document.
+    ``kinds`` are the resource types; ``by_id`` maps an endpoint and an id to its document.
     """
 
+    kinds: tuple[ResourceKind, ...]
     config: bytes
     lists: Mapping[str, bytes]
     by_id: Mapping[tuple[str, str], bytes]
@@ -59,6 +60,7 @@ class Discovery:
             ("Schemas", one["id"]): one for one in schemas
         }
         return cls(
+            kinds,
             orjson.dumps(_provider(settings, signed_tokens) | extras),
             {"ResourceTypes": _listed(types), "Schemas": _listed(schemas)},
             {(endpoint, name.lower()): orjson.dumps(document) for (endpoint, name), document in each.items()},

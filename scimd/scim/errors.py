@@ -119,6 +119,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.NotAuthenticated: Answer(401),
     errors.Forbidden: Answer(403),
     errors.NotYours: Answer(403),
+    errors.AddressDiffers: Answer(409, "uniqueness"),
     errors.OwnedBySource: Answer(403),
     errors.Protected: Answer(403),
     errors.OwnAccount: Answer(403),

@@ -1,6 +1,6 @@
 """Entity tags: ``W/"<document version>-<rest>"`` (RFC 7644 §3.14, RFC 9110 §13).
 
-If-None-Match on a read compares the whole tag. If-Match on a write compares the document's version
+If-None-Match on a read compares the whole tag. Conditions of a write compare the document's version
 alone, so that a change of memberships fails nobody's PUT.
 """
 
@@ -30,23 +30,30 @@ def _tags(header: str) -> frozenset[str] | None:
     return frozenset(found)
 
 
-def if_match(header: str | None) -> Callable[[int], bool] | None:
-    """From If-Match to a test of a document's version; None where nothing is asked."""
-    if header is None:
+def precondition(if_match: str | None, if_none_match: str | None) -> Callable[[int], bool] | None:
+    """From a write's If-Match and If-None-Match to a test of a document's version; None: nothing is asked."""
+    if if_match is None and if_none_match is None:
         return None
+    one_of = None if if_match is None else _versions(if_match)
+    return _Condition(one_of, frozenset() if if_none_match is None else _versions(if_none_match))
+
+
+def _versions(header: str) -> frozenset[str] | None:
     tags = _tags(header)
-    return _OneOf(None if tags is None else frozenset(tag.partition("-")[0] for tag in tags))
+    return None if tags is None else frozenset(tag.partition("-")[0] for tag in tags)
 
 
 @travels
 @dataclass(frozen=True, slots=True)
-class _OneOf:
-    """Whether a version is one of these; None: any."""
+class _Condition:
+    """Whether a version is one of these and none of those; None: any version is."""
 
-    versions: frozenset[str] | None
+    one_of: frozenset[str] | None
+    none_of: frozenset[str] | None
 
     def __call__(self, version: int) -> bool:
-        return self.versions is None or str(version) in self.versions
+        wanted = self.one_of is None or str(version) in self.one_of
+        return wanted and self.none_of is not None and str(version) not in self.none_of
 
 
 def is_unchanged(header: str | None, current: str) -> bool:

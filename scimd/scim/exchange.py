@@ -20,15 +20,16 @@ from scimd.http.whole import Whole
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents, request_log
+from scimd.scim import documents, path_keys, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
+from scimd.scim.etag import precondition
 from scimd.scim.quirks import Part, Profile
 from scimd.scim.values import Rules
 
 MEDIA_TYPE = "application/scim+json"
 _TYPED = {"Content-Type": MEDIA_TYPE}
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
-MAX_NAMES = 200
+_MAX_NAMES = 200
 #: A body of this size is parsed beside the loop: it takes some 2 ms.
 _LARGE_BYTES = 256 * 1024
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
@@ -55,7 +56,7 @@ PageKey: TypeAlias = tuple[str, str, int]
 
 
 class PageEnds:
-    """Where pages ended a moment ago, and how many fitted then. Bounded in number; the oldest go."""
+    """Where pages ended, and how many had come and gone by then. Bounded in number; the oldest go."""
 
     def __init__(self, at_most: int = 10_000) -> None:
         self._at_most = at_most
@@ -113,18 +114,7 @@ class Exchange:
 
     def projection(self, kind: ResourceKind) -> Projection:
         """What the answer shall carry; both parameters at once only where the profile is lenient."""
-        if not self.query:
-            return Projection(kind)
-        only, without = self.query.get("attributes"), self.query.get("excludedAttributes")
-        if only and without and self.rules.refuse_unknown:
-            raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
-        for text in (only, without):
-            if text is not None and text.count(",") >= MAX_NAMES:
-                raise invalid_syntax(f"attributes: more than {MAX_NAMES} names.")
-        if only is not None and "[" in only:
-            # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
-            only = _BRACKETS.sub("", only)
-        return Projection.parse(kind, only, without)
+        return projection_of(kind, self.query, both=not self.rules.refuse_unknown)
 
     def view(self, kind: ResourceKind) -> View:
         """How the resources of the answer are shown."""
@@ -153,9 +143,15 @@ class Exchange:
             documents.check_message(documents.PATCH_URN, body, self.rules)
         else:
             body = documents.unfolded(kind, body)
+            if not self.rules.refuse_unknown:
+                body = path_keys.unfolded(kind, body)
         if applied:
             self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
         return body
+
+    def precondition(self) -> Callable[[int], bool] | None:
+        """What the request asks of the version that it writes over (RFC 9110 §13)."""
+        return precondition(self.header("If-Match"), self.header("If-None-Match"))
 
     def header(self, name: str) -> str | None:
         if self.sent is not None:
@@ -163,6 +159,22 @@ class Exchange:
         if name not in self.request.headers:
             return None
         return ",".join(self.request.headers.getall(name))
+
+
+def projection_of(kind: ResourceKind, query: Mapping[str, str], *, both: bool) -> Projection:
+    """What the parameters ask the answer to carry; ``both`` of them may stand in one request."""
+    if not query:
+        return Projection(kind)
+    only, without = query.get("attributes"), query.get("excludedAttributes")
+    if only and without and not both:
+        raise invalid_syntax("Send either attributes or excludedAttributes (RFC 7644 §3.9).")
+    for text in (only, without):
+        if text is not None and text.count(",") >= _MAX_NAMES:
+            raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
+    if only is not None and "[" in only:
+        # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
+        only = _BRACKETS.sub("", only)
+    return Projection.parse(kind, only, without)
 
 
 def query_of(request: web.Request) -> Mapping[str, str]:

@@ -197,6 +197,24 @@ class _GroupsOfUser(Rows):
     def present(self, found: Resolved) -> Condition:
         return true()
 
+    @staticmethod
+    def _below(roots: Any, *carried: str) -> Any:
+        """These groups and the living ones in them, as deep as nesting counts; each with what it carries."""
+        down = roots.add_columns(literal(1).label("depth")).cte(recursive=True)
+        child, living = group_members.alias(), groups.alias()
+        return down.union(
+            select(
+                child.c.org_id, child.c.child_id, *(down.c[name] for name in carried), down.c.depth + 1
+            ).where(
+                child.c.org_id == down.c.org_id,
+                child.c.group_id == down.c.inner,
+                living.c.org_id == child.c.org_id,
+                living.c.id == child.c.child_id,
+                living.c.state == "live",
+                down.c.depth < DEPTH,
+            )
+        )
+
     def _roots(self, *more: ColumnElement[Any]) -> Any:
         """The living groups of the source, with their organization: by it SQLite is led from a group to
         its members, where it would walk through all memberships by an index of another order.
@@ -209,18 +227,8 @@ class _GroupsOfUser(Rows):
     @cached_property
     def _pairs(self) -> Any:
         """Every group of the source with everybody in it, and by how many steps at least."""
-        down = self._roots(groups.c.id.label("root"), literal(1).label("depth")).cte(recursive=True)
-        child, living, inside = group_members.alias(), groups.alias(), group_members.alias()
-        down = down.union(
-            select(child.c.org_id, child.c.child_id, down.c.root, down.c.depth + 1).where(
-                child.c.org_id == down.c.org_id,
-                child.c.group_id == down.c.inner,
-                living.c.org_id == child.c.org_id,
-                living.c.id == child.c.child_id,
-                living.c.state == "live",
-                down.c.depth < DEPTH,
-            )
-        )
+        down = self._below(self._roots(groups.c.id.label("root")), "root")
+        inside = group_members.alias()
         return (
             select(down.c.root, inside.c.person_id, func.min(down.c.depth).label("depth"))
             .where(
@@ -252,15 +260,8 @@ class _GroupsOfUser(Rows):
     def any(self, inner: Condition) -> Condition:
         if self._paired:
             return assertions.c.person_id.in_(self._with_groups(self._pairs.c.person_id).where(inner))
-        down = self._roots().where(inner).cte(recursive=True)
-        child, inside = group_members.alias(), group_members.alias()
-        down = down.union(
-            select(child.c.org_id, child.c.child_id).where(
-                child.c.org_id == down.c.org_id,
-                child.c.group_id == down.c.inner,
-                _names(child, child.c.child_id),
-            )
-        )
+        down = self._below(self._roots().where(inner))
+        inside = group_members.alias()
         people_inside = select(inside.c.person_id).where(
             inside.c.org_id == down.c.org_id,
             inside.c.group_id == down.c.inner,

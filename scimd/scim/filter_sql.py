@@ -20,7 +20,7 @@ from scim2_models.path import (
     Present,
     ValuePath,
 )
-from sqlalchemy import ColumnElement, and_, not_, or_
+from sqlalchemy import ColumnElement, and_, not_, or_, true
 
 from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
@@ -29,6 +29,9 @@ from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
 from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values
 from scimd.scim.filters import Binder, Test
+
+#: Of conditions on rows, how many PostgreSQL may join.
+_JOINED = 4
 
 
 def condition(node: FilterNode, scope: Scope) -> Condition:
@@ -45,7 +48,7 @@ def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condi
     if not _ByIndex(one).visit(node):
         return ()
     if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
-        return [one.visit(term) for term in node.terms]
+        return [condition(term, scope) for term in node.terms]
     return (whole,)
 
 
@@ -61,6 +64,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def __init__(self, scope: Scope) -> None:
         self.binder = Binder(scope.kind, tolerant=scope.tolerant)
         self.one = Values(scope)
+        self._subqueries = 0
 
     def visit_comparison(self, node: Comparison) -> Condition:
         test = self.binder.comparison(node)
@@ -74,7 +78,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def _holds(self, test: Test) -> Condition:
         if not test.found.attribute.multi:
             return self.one.holds(test)
-        return rows_of(self.one, test.found).holds(test)
+        return self._of_rows(rows_of(self.one, test.found).holds(test))
 
     def visit_present(self, node: Present) -> Condition:
         return self._present(self.binder.attribute(node.attr_path))
@@ -82,7 +86,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def _present(self, found: Resolved) -> Condition:
         if found.attribute.multi:
             rows = rows_of(self.one, found)
-            return rows.any(rows.present(found))
+            return self._of_rows(rows.any(rows.present(found)))
         if found.target.type == "complex":
             parts = (Resolved(found.extension, found.attribute, part) for part in found.target.sub)
             return or_(*(self.one.present(self.one.scalar(each), each.target) for each in parts))
@@ -98,7 +102,16 @@ class SqlFilter(FilterVisitor[Condition]):
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
         inner = _Inside(self, rows).visit(node.val_filter)  # first: it refuses in the filter's order
-        return rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter))
+        return self._of_rows(rows.chosen(inner, _Wanted(self, rows).visit(node.val_filter)))
+
+    def _of_rows(self, found: Condition) -> Condition:
+        """PostgreSQL makes a join of each such condition, and plans a hundred for ten seconds: of the first
+        ones only, by which it may find what fits. A subquery below IS TRUE stays one.
+        """
+        self._subqueries += 1
+        if self._subqueries <= _JOINED or self.one.scope.dialect != "postgresql":
+            return found
+        return found.is_(true())
 
     def sort_value(self, found: Resolved) -> ColumnElement[Any]:
         if not found.attribute.multi:

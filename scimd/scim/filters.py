@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from scim2_models import InvalidFilterException
@@ -116,12 +116,12 @@ class Binder:
 
     def comparison(self, node: Comparison) -> Test:
         found = self.attribute(node.attr_path)
-        value = found.target.find(_ITSELF) if found.sub is None else None
-        if found.target.type == "complex":
+        # Null asks for the attribute, as pr does.
+        if found.target.type == "complex" and node.value is not None:
+            value = found.target.find(_ITSELF)
             if value is None:
                 raise invalid_filter(f"{found} is complex: compare one of its sub-attributes.")
-            if node.value is not None:  # null asks for the attribute, as pr does
-                found = Resolved(found.extension, found.attribute, value)
+            found = Resolved(found.extension, found.attribute, value)
         return self._test(found, node)
 
     def selection(self, node: ValuePath) -> Resolved:
@@ -163,29 +163,27 @@ class Binder:
                 wanted = isinstance(value, (int, float)) and not isinstance(value, bool)
                 wanted = wanted and -MAX_NUMBER <= value <= MAX_NUMBER
             case "dateTime":
-                return instant(value, str(found))
+                return self._instant(found, value)
             case _:
-                wanted = isinstance(value, str) and "\0" not in value and _is_text(value)
+                wanted = isinstance(value, str) and is_text(value)
         if not wanted:
             raise invalid_filter(
                 f"{found} cannot be compared with {shown(str(value))}: it is of type {row.type}."
             )
         return fold(value) if row.folds else value
 
+    def _instant(self, found: Resolved, value: Any) -> datetime:
+        at = date_time(value, tolerant=self.tolerant) if isinstance(value, str) else None
+        if at is None:
+            raise invalid_filter(
+                f"{found} is compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(str(value))}."
+            )
+        return at
 
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= char <= "\udfff" for char in value)
 
-
-def instant(value: Any, where: str) -> datetime:
-    """A SCIM dateTime as a moment. Raises invalidFilter."""
-    try:
-        at = datetime.fromisoformat(value)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        raise invalid_filter(
-            f"{where} is compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(str(value))}."
-        ) from None
+def is_text(value: str) -> bool:
+    """No database holds NUL, or half of a surrogate pair."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
 
 
 # ------------------------------------------------------------------------------ evaluation

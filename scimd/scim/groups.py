@@ -16,7 +16,7 @@ from scimd.org.groups import AssertGroup
 from scimd.org.scim_groups import GroupChange
 from scimd.scim import members_patch, patch
 from scimd.scim.documents import document_of
-from scimd.scim.etag import if_match, is_unchanged
+from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
 
@@ -55,10 +55,8 @@ async def replace(ex: Exchange) -> web.Response:
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Groups/{id}: 204, unless the profile or a projection asks for the resource."""
     given = await ex.body(GROUP, "patch")
-    operations = patch.operations_of(
-        given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
-    )
-    rest, members = members_patch.split(operations, ex.rules)
+    operations = patch.operations_of(given, ex.settings.max_operations, ex.profile.rules)
+    rest, members = members_patch.split(operations, ex.rules, ex.settings.base_url)
 
     def document(stored: Document) -> Document:
         return patch.apply(GROUP, stored, rest, ex.profile.rules)
@@ -68,6 +66,7 @@ async def modify(ex: Exchange) -> web.Response:
         add=tuple(members.add),
         remove=tuple(members.remove),
         replace=None if members.replace is None else tuple(members.replace),
+        chosen=tuple(members.chosen),
     )
     stored = await _change(ex, change)
     if ex.profile.group_patch_answers or "attributes" in ex.query or "excludedAttributes" in ex.query:
@@ -77,7 +76,7 @@ async def modify(ex: Exchange) -> web.Response:
 
 async def delete(ex: Exchange) -> web.Response:
     """DELETE /Groups/{id}."""
-    await scim_groups.delete_group(ex.door, ex.ctx, _id(ex), if_match=if_match(ex.header("If-Match")))
+    await scim_groups.delete_group(ex.door, ex.ctx, _id(ex), if_match=ex.precondition())
     return answer(204)
 
 
@@ -87,13 +86,11 @@ async def listing(ex: Exchange) -> web.Response:
     pages = Pages(ex, "groups")
     query = pages.of(list_query(ex, GROUP, pages.paging), GROUP)
     found = await reads.scim_groups(ex.door, ex.ctx, query, view)
-    return answer(200, pages.answer(found.resources, found.total, found.end, GROUP))
+    return answer(200, pages.answer(found.resources, found.total, found.end, GROUP, moves=found.moves))
 
 
 async def _change(ex: Exchange, change: GroupChange) -> StoredGroup:
-    return await scim_groups.change_group(
-        ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
-    )
+    return await scim_groups.change_group(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())
 
 
 async def _shown(ex: Exchange, stored: StoredGroup, status: int = 200) -> web.Response:

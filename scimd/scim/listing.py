@@ -23,7 +23,7 @@ from scimd.scim.exchange import Exchange
 from scimd.scim.filter_local import bounds
 from scimd.scim.filter_sql import by_index, condition, sort
 from scimd.scim.filter_values import Scope
-from scimd.scim.filters import Evaluator, parse
+from scimd.scim.filters import Evaluator
 
 # No escapes, no controls, and short: what needs judging goes to the parser.
 _BY_NAME = re.compile(r'[uU]ser[nN]ame [eE][qQ] "([^"\\\x00-\x1f\x7f\ud800-\udfff]{1,256})"')
@@ -65,7 +65,7 @@ class Pages:
     """How a list is paged: by index, or by cursor where the request has that parameter (RFC 9865).
 
     By index, a page that begins where one ended or began a moment ago goes on from there, as long as
-    the total is what it was; else it is counted out.
+    nobody came into the list or left it since; else, and where it is filtered or sorted, it is counted out.
     """
 
     def __init__(self, ex: Exchange, endpoint: str) -> None:
@@ -114,7 +114,7 @@ class Pages:
         if self.by_cursor or self.paging.start_index == 1:
             return query
         known = ex.ends.get((self._owner, self.digest, self.paging.start_index))
-        return query if known is None else replace(query, after=known[0], if_total=known[1])
+        return query if known is None else replace(query, after=known[0], if_moves=known[1])
 
     def answer(
         self,
@@ -123,14 +123,18 @@ class Pages:
         end: Position | None,
         kind: ResourceKind,
         before: Position | None = None,
+        moves: int | None = None,
     ) -> bytes:
-        """The ListResponse, with the cursor of the next page where there is one."""
+        """The ListResponse, with the cursor of the next page where there is one.
+
+        ``moves``: how many came into the list or left it so far; None where places in it do not last.
+        """
         if not self.by_cursor:
             start = self.paging.start_index
-            if before is not None:
-                self.ex.ends.put((self._owner, self.digest, start), (before, total))
-            if end is not None:
-                self.ex.ends.put((self._owner, self.digest, start + resources.count), (end, total))
+            if before is not None and moves is not None:
+                self.ex.ends.put((self._owner, self.digest, start), (before, moves))
+            if end is not None and moves is not None:
+                self.ex.ends.put((self._owner, self.digest, start + resources.count), (end, moves))
             return render_list(resources, total, self.paging.start_index)
         return render_list(resources, total, None, self.following(kind.name, end, total) if end else None)
 
@@ -165,7 +169,7 @@ def list_query(
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    node = meant(parse(text)) if text is not None else None
+    node = meant(ex.profile.read_filter(text)) if text is not None else None
     where = condition(node, scope) if node is not None else None
     return ListQuery(
         where=where,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from scimd.core.errors import NotFound
-from scimd.core.resource import Projection, etag, render_user, user_location
+from scimd.core.resource import etag, render_user, user_location
 from scimd.org import own_resource
 from scimd.org.api_tokens import ApiTokenHolder
 from scimd.org.tx import Door
-from scimd.scim.errors import ScimError, invalid_syntax
+from scimd.scim.errors import ScimError
 from scimd.scim.etag import is_unchanged
-from scimd.scim.exchange import MAX_NAMES, Exchange, ScimSettings, answer, query_of
+from scimd.scim.exchange import Exchange, ScimSettings, answer, projection_of, query_of
 
 _WRITES = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE)
 _ALLOW = "GET, HEAD, OPTIONS"
@@ -45,17 +45,14 @@ async def _read(
     request: web.Request, door: Door, settings: ScimSettings, holder: ApiTokenHolder
 ) -> web.Response:
     query = query_of(request)
-    for name in ("attributes", "excludedAttributes"):
-        if query.get(name, "").count(",") >= MAX_NAMES:
-            raise invalid_syntax(f"{name}: more than {MAX_NAMES} names.")
     try:
         own = await own_resource.read(door, holder.org_id, holder.person_id or "")
     except NotFound as exc:
         raise ScimError(404, "There is no resource of this person.") from exc
+    projection = projection_of(own.kind, query, both=False)
     tag = etag(own.user.version, own.user.rest)
     if is_unchanged(_header(request, "If-None-Match"), tag):
         return answer(304, headers={"ETag": tag})
-    projection = Projection.parse(own.kind, query.get("attributes"), query.get("excludedAttributes"))
     body = render_user(own.user, settings.base_url, projection)
     # The address under which the resource stands for good (§3.11).
     return answer(200, body, {"ETag": tag, "Location": user_location(own.user.person_id, settings.base_url)})

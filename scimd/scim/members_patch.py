@@ -1,16 +1,18 @@
 """A PATCH of a group → changes of member rows, and what is left for the document.
 
 The group is never built: what comes out is the net of what to add, what to remove, or the whole new
-list, so that the cost follows the change and not the group (RFC 7644 §3.5.2; docs/decisions/0008).
+list, so that the cost follows the change and not the group (RFC 7644 §3.5.2; docs/decisions/0008). Only
+where a path selects by something else than the ids of members are the group's rows looked through.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from scim2_models.path import (
     AttrPath,
     CompareOperator,
@@ -18,18 +20,27 @@ from scim2_models.path import (
     FilterNode,
     LogicalExpr,
     LogicalOperator,
+    Not,
     ValuePath,
 )
 
-from scimd.core.attributes import GROUP, GROUP_URN
-from scimd.scim.errors import ScimError, invalid_path, invalid_value, read_only
-from scimd.scim.patch import Operation, parse_path
+from scimd.core.attributes import GROUP, GROUP_URN, Resolved
+from scimd.core.people import Document, fold
+from scimd.core.resource import group_location, user_location
+from scimd.org.chosen_members import Leaving
+from scimd.scim.errors import ScimError, invalid_value, read_only, shown
+from scimd.scim.filters import Binder, is_text
+from scimd.scim.patch import Operation
+from scimd.scim.paths import chooser, parse_path, selection
 from scimd.scim.values import Rules, taken_one
 
 _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
 #: What providers send, read without building a syntax tree. Nothing in it is escaped.
 _ONE_MEMBER = re.compile(r'members\[value eq "([!#-\[\]-~]{1,255})"\]')
+#: Of one PATCH: so many times is the group looked through, by filters of so many characters in all.
+_MAX_SELECTIONS = 8
+_MAX_SELECTION_CHARS = 1024
 #: Of so many members the ids are taken in one go.
 _MANY = 8
 _SPELLED = frozenset(part.name for part in _ROW.sub)
@@ -38,11 +49,15 @@ _VALUE = next(part for part in _ROW.sub if part.name == "value")
 
 @dataclass(slots=True)
 class MemberChange:
-    """The net of several operations, in their order. ``replace`` None: the list is not replaced."""
+    """The net of several operations, in their order. ``replace`` None: the list is not replaced.
+
+    ``chosen``: who leaves by what is known of them, with what came before; the rest comes after.
+    """
 
     replace: dict[str, None] | None = None
     add: dict[str, None] = field(default_factory=dict)
     remove: dict[str, None] = field(default_factory=dict)
+    chosen: list[Leaving] = field(default_factory=list)
 
     def adding(self, ids: Sequence[str]) -> None:
         for each in ids:
@@ -61,19 +76,58 @@ class MemberChange:
                 self.remove[each] = None
 
     def replacing(self, ids: Sequence[str]) -> None:
-        self.replace, self.add, self.remove = dict.fromkeys(ids), {}, {}
+        self.replace, self.add, self.remove, self.chosen = dict.fromkeys(ids), {}, {}, []
+
+    def leaving(self, holds: Callable[[Document], bool]) -> None:
+        replace = None if self.replace is None else tuple(self.replace)
+        self.chosen.append(Leaving(holds, tuple(self.add), tuple(self.remove), replace))
+        self.replace, self.add, self.remove = None, {}, {}
 
 
-def split(operations: Sequence[Operation], rules: Rules) -> tuple[tuple[Operation, ...], MemberChange]:
+@dataclass(slots=True)
+class _Selections:
+    """The filters of one PATCH that look through the group. ``base_url``: of the members' addresses."""
+
+    rules: Rules
+    base_url: str
+    many: int = 0
+    chars: int = 0
+
+    def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
+        """The filter as a test of one member. Raises tooMany where they cost more than is allowed."""
+        self.many, self.chars = self.many + 1, self.chars + len(text)
+        if self.many > _MAX_SELECTIONS or self.chars > _MAX_SELECTION_CHARS:
+            raise ScimError(
+                413,
+                f"Operations: more than {_MAX_SELECTIONS} filters on members, or {_MAX_SELECTION_CHARS}"
+                " characters of them.",
+                "tooMany",
+            )
+        if _holds_of_all(chosen):
+            raise ScimError(400, f"The path {shown(text)}: an empty text is in every one.", "invalidFilter")
+        test = chooser(Binder(GROUP, tolerant=self.rules.tolerant), Resolved(None, _ROW), chosen, text)
+        return lambda member: test(self._located(member))
+
+    def _located(self, member: Document) -> Document:
+        locate = {"User": user_location, "Group": group_location}.get(member.get("type", ""))
+        return member if locate is None else {**member, "$ref": locate(member["value"], self.base_url)}
+
+
+def split(
+    operations: Sequence[Operation], rules: Rules, base_url: str = ""
+) -> tuple[tuple[Operation, ...], MemberChange]:
     """The operations on the document, and the change of members."""
     rest: list[Operation] = []
-    change = MemberChange()
+    change, selections = MemberChange(), _Selections(rules, base_url)
     for operation in operations:
-        rest.extend(_without_members(operation, change, rules))
+        rest.extend(_without_members(operation, change, selections))
     return tuple(rest), change
 
 
-def _without_members(operation: Operation, change: MemberChange, rules: Rules) -> Iterator[Operation]:
+def _without_members(
+    operation: Operation, change: MemberChange, selections: _Selections
+) -> Iterator[Operation]:
+    rules = selections.rules
     if operation.path is None or operation.path.lower() == GROUP_URN.lower():
         yield from _pathless(operation, change, rules)
         return
@@ -88,11 +142,12 @@ def _without_members(operation: Operation, change: MemberChange, rules: Rules) -
     elif isinstance(node, AttrPath) and node.sub_attr is None:
         _whole(operation, change, rules)
     else:
-        _selected(node, operation, change)
+        _selected(node, operation, change, selections)
 
 
 def _pathless(operation: Operation, change: MemberChange, rules: Rules) -> Iterator[Operation]:
-    if not isinstance(operation.value, Mapping):
+    # A remove without a path has no target, whatever its value names (RFC 7644 §3.5.2.2).
+    if operation.op == "remove" or not isinstance(operation.value, Mapping):
         yield operation
         return
     kept = {}
@@ -122,45 +177,57 @@ def _whole(operation: Operation, change: MemberChange, rules: Rules) -> None:
         change.replacing(member_ids(operation.value, rules))
 
 
-def _selected(node: Any, operation: Operation, change: MemberChange) -> None:
-    """``members[value eq "…"]``, or the same as a comparison."""
+def _selected(node: Any, operation: Operation, change: MemberChange, selections: _Selections) -> None:
+    """``members[value eq "…"]`` or another filter, or the same as a comparison."""
     text = operation.path or ""
     if operation.op != "remove" or (isinstance(node, ValuePath) and node.sub_attr is not None):
         raise read_only(text, "a member's attributes cannot be changed; add or remove the member")
-    if isinstance(node, ValuePath):
-        ids = _named(node.val_filter, text)
-    elif isinstance(node, Comparison):
-        ids = _named(Comparison(AttrPath(node.attr_path.sub_attr or "value"), node.op, node.value), text)
+    chosen = node.val_filter if isinstance(node, ValuePath) else selection(node, text)[1]
+    ids = _named(chosen)
+    if ids is None:
+        change.leaving(selections.holds(chosen, text))
     else:
-        raise invalid_path(text, 'members are selected by value, as in members[value eq "…"]')
-    change.removing(ids)
+        change.removing(ids)
 
 
-def _named(node: FilterNode, text: str) -> list[str]:
-    """The ids that a filter of equalities on ``value`` names."""
+def _named(node: FilterNode) -> list[str] | None:
+    """The ids that a filter of equalities on ``value`` names; None where it says anything else."""
     if isinstance(node, Comparison) and _is_id(node):
         return [node.value]
     if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
-        return [each for term in node.terms for each in _named(term, text)]
+        named = [_named(term) for term in node.terms]
+        many = [ids for ids in named if ids is not None]
+        return [each for ids in many for each in ids] if len(many) == len(named) else None
     if isinstance(node, LogicalExpr):
         ids = [term for term in node.terms if isinstance(term, Comparison) and _is_id(term)]
         others = [term for term in node.terms if term not in ids]
-        if len(ids) == 1 and all(_is_type(term) for term in others):
+        if len(ids) == 1 and all(_says_user(term) for term in others):
             return [ids[0].value]
-    raise ScimError(
-        400,
-        f'The path {text!r}: members are selected by value, as in members[value eq "…"].',
-        "invalidFilter",
-    )
+    return None
+
+
+def _holds_of_all(node: FilterNode) -> bool:
+    """Whether it looks for an empty text: whoever filled in nothing means nobody, and not everybody."""
+    match node:
+        case LogicalExpr():
+            return any(map(_holds_of_all, node.terms))
+        case Not():
+            return _holds_of_all(node.expr) or (isinstance(node.expr, Comparison) and node.expr.value == "")
+        case Comparison():
+            return node.op != CompareOperator.eq and node.value == ""
+        case _:
+            return False
 
 
 def _is_id(node: Comparison) -> bool:
-    return _is(node, "value")
+    return _is(node, "value") and is_text(node.value)  # what is no text is refused as in every filter
 
 
-def _is_type(node: FilterNode) -> bool:
-    """An id names one resource; its type adds nothing."""
-    return isinstance(node, Comparison) and _is(node, "type")
+def _says_user(node: FilterNode) -> bool:
+    """``type eq "User"`` beside an id, which names one resource: with most of them it adds nothing."""
+    if not (isinstance(node, Comparison) and _is(node, "type")):
+        return False
+    return fold(str(node.value)) == "user"
 
 
 def _is(node: Comparison, name: str) -> bool:
@@ -173,6 +240,8 @@ def member_ids(value: Any, rules: Rules) -> list[str]:
     """The ids in a list of members, each once; null is an empty list. Raises invalidValue."""
     if value is None:
         return []
+    if isinstance(value, str) and rules.tolerant:
+        value = _unpacked(value)
     many = value if isinstance(value, list) else [value]
     return _plain_ids(many) or list(dict.fromkeys(_member_id(each, rules) for each in many))
 
@@ -196,13 +265,22 @@ def _plain_ids(many: Sequence[Any]) -> list[str] | None:
     return list(ids)
 
 
+def _unpacked(text: str) -> Any:
+    """Members that were written as JSON within a string; any other string is the id of one."""
+    if not text.lstrip().startswith(("[", "{")):
+        return {"value": text}
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise invalid_value(_NAME, "an object with value is wanted, not a string of broken JSON") from None
+
+
 def _member_id(each: Any, rules: Rules) -> str:
     if isinstance(each, str) and rules.tolerant:
-        given: Any = each
-    elif isinstance(each, Mapping):
-        given = next((value for key, value in each.items() if key.lower() == "value"), None)
-    else:
+        each = _unpacked(each)
+    if not isinstance(each, Mapping):
         raise invalid_value(_NAME, "an object with value is wanted")
+    given = next((value for key, value in each.items() if key.lower() == "value"), None)
     if not isinstance(given, str) or not given.strip():
         raise invalid_value(f"{_NAME}.value", "the id of a user or group is wanted")
     taken: str = taken_one(_VALUE, given, f"{_NAME}.value", rules)

@@ -11,20 +11,19 @@ import binascii
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote_plus
 
 import orjson
 from aiohttp import hdrs, web
-from multidict import MultiMapping
 
 from scimd import log
 from scimd.config import Config
 from scimd.core.bearer import SCOPES, TOKEN_ENDPOINT
 from scimd.http import app as http_app
-from scimd.http import guard, request_id
+from scimd.http import guard, peers, request_id
 from scimd.http.rates import Buckets
-from scimd.http.reading import form_of
+from scimd.http.reading import Pairs, pairs_of
 from scimd.http.statuses import Fault
 from scimd.org import oauth
 from scimd.org.oauth import ClientHolder
@@ -98,9 +97,7 @@ class TokenEndpoint:
         """An access token. Raises OAuthError."""
         if any(name in request.query for name in (*_CREDENTIALS, "scope")):
             raise OAuthError("invalid_request", "Send the parameters in the body, never in the address.")
-        await form_of(request)  # bounds and type; read again below, where doubled names show
-        form = await request.post()
-        given = _Given.of(request, form)
+        given = _Given.of(request, await pairs_of(request))
         client = await self._client(request, given)
         scopes = _granted(given, client)
         self._hold_back(client)
@@ -119,10 +116,11 @@ class TokenEndpoint:
         if client is not None:
             return client
         # After the secret was looked up: whoever knows one gets in, whatever others do from their address.
-        wait = self._failures.take(request.remote)
+        ip = peers.address_of(request)
+        wait = self._failures.take(ip)
         if wait:
             raise _too_often(wait)
-        logger.warning("oauth_client_refused", ip=request.remote)
+        logger.warning("oauth_client_refused", ip=ip)
         detail = "The client is unknown or revoked, its secret is wrong or expired, or its source is paused."
         raise _invalid_client(detail)
 
@@ -142,12 +140,12 @@ class _Given:
     grant_type: str
 
     @classmethod
-    def of(cls, request: web.Request, form: MultiMapping[Any]) -> _Given:
+    def of(cls, request: web.Request, form: Pairs) -> _Given:
         """Raises OAuthError for what is missing, doubled or sent in two ways."""
-        if len(set(form)) != len(form):
+        if len(dict(form)) != len(form):
             raise OAuthError("invalid_request", "A parameter was sent twice.")
         # One without a value counts as not sent (RFC 6749 §3.2).
-        fields = {name: value for name, value in form.items() if isinstance(value, str) and value}
+        fields = {name: value for name, value in form if value}
         client_id, secret = _credentials(request, fields)
         grant_type = fields.get("grant_type")
         if not grant_type:

@@ -8,24 +8,12 @@ a value without path are paths themselves, since clients send ``name.givenName``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Literal
 
 import orjson
-from scim2_models import InvalidPathException
-from scim2_models.path import (
-    AttrPath,
-    CompareOperator,
-    Comparison,
-    FilterNode,
-    LogicalExpr,
-    LogicalOperator,
-    Path,
-    PathNode,
-    ValuePath,
-)
+from scim2_models.path import AttrPath, FilterNode, ValuePath
 
 from scimd.core.attributes import Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import Document
@@ -40,8 +28,10 @@ from scimd.scim.errors import (
     read_only,
     shown,
 )
-from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds
-from scimd.scim.values import Rules, few_enough, is_primary, one_primary, taken, taken_one, unknown
+from scimd.scim.filters import Binder, is_present
+from scimd.scim.paths import chooser, described_by, parse_path, selection
+from scimd.scim.plural import is_primary, joined, known_by, listed, newly_primary
+from scimd.scim.values import Rules, few_enough, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
 
@@ -64,13 +54,19 @@ class PatchRules:
     """How a profile wants PATCH done.
 
     ``create_missing``: a value filter that matches nothing creates what it describes, instead of
-    noTarget. ``remove_listed``: a remove with a value takes away the listed values, not all of them.
-    ``allow_none``: a message without any operation changes nothing, instead of invalidSyntax.
+    noTarget. ``remove_listed``: a remove with a value takes away the listed values, instead of being
+    refused. ``out_of_list``: a list of one where one plain value belongs, ``["X"]``, ``[{"value": "X"}]`` or
+    ``[{"$ref": null, "value": "X"}]``, is that value (Entra ID: MicrosoftDocs/azure-docs#42220, and
+    ``OperationValue.cs`` of AzureAD/SCIMReferenceCode, which leaves out a null ``$ref``; Keycloak's plugins:
+    ``PatchRequestOperation.java`` of Captain-P-Goldfish/SCIM-SDK; checked 2026-11), and the object of an
+    operation without path likewise. ``allow_none``: a message without any operation changes nothing, instead
+    of invalidSyntax.
     """
 
     values: Rules = field(default_factory=Rules)
     create_missing: bool = True
     remove_listed: bool = True
+    out_of_list: bool = True
     allow_none: bool = False
 
 
@@ -100,20 +96,23 @@ class Target:
 # ------------------------------------------------------------------------------ reading a message
 
 
+_LENIENT = PatchRules()
+
+
 def operations_of(
-    body: Mapping[str, Any], at_most: int, *, allow_none: bool = False
+    body: Mapping[str, Any], at_most: int, rules: PatchRules = _LENIENT
 ) -> tuple[Operation, ...]:
     """The operations of a PatchOp message; its keys and ``op`` in any case."""
     keys = {key.lower(): value for key, value in body.items()}
     many = keys.get("operations")
-    if not isinstance(many, list) or not (many or allow_none):
+    if not isinstance(many, list) or not (many or rules.allow_none):
         raise invalid_syntax("Operations: an array with at least one operation is wanted.")
     if len(many) > at_most:
         raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
-    return tuple(map(_operation, many))
+    return tuple(_operation(each, rules) for each in many)
 
 
-def _operation(each: Any) -> Operation:
+def _operation(each: Any, rules: PatchRules) -> Operation:
     if not isinstance(each, dict | Mapping):
         raise invalid_syntax("Operations: each must be an object.")
     keys = {key.lower(): value for key, value in each.items()}
@@ -122,31 +121,27 @@ def _operation(each: Any) -> Operation:
         raise invalid_syntax(f"op: add, remove or replace is wanted, not {shown(str(op))}.")
     if path is not None and not isinstance(path, str):
         raise invalid_path(str(path), "a string is wanted")
-    return Operation(_OPS[op.lower()], path or None, keys.get("value", _ABSENT))
+    value = keys.get("value", _ABSENT)
+    if not path and rules.out_of_list:
+        value = _object_alone(value)
+    return Operation(_OPS[op.lower()], path or None, value)
 
 
-def parse_path(text: str) -> PathNode:
-    """The syntax tree of a path. Raises invalidPath."""
-    # Providers send the same few paths all day; those with a value in them are kept by nobody.
-    return _parsed(text) if '"' in text else _known_path(text)
+def _object_alone(value: Any) -> Any:
+    """The object in a list of one; any other value as it is."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
+        return value[0]
+    return value
 
 
-@lru_cache(maxsize=1024)
-def _known_path(text: str) -> PathNode:
-    return _parsed(text)
-
-
-def _parsed(text: str) -> PathNode:
-    try:
-        check_bounds(text)
-        node = Path(text).ast
-    except ScimError as exc:
-        raise invalid_path(text, exc.detail) from exc
-    except InvalidPathException as exc:
-        raise invalid_path(text, f"it cannot be read: {exc.detail}") from exc
-    if node is None:
-        raise invalid_path(text, "it is empty")
-    return node
+def _alone(value: Any) -> Any:
+    """The plain value in a list of one; any other value as it is."""
+    if not isinstance(value, list) or len(value) != 1:
+        return value
+    (one,) = value
+    if isinstance(one, Mapping) and "value" in one and one.keys() <= {"$ref", "value"}:
+        return one["value"]
+    return one
 
 
 # ------------------------------------------------------------------------------ applying
@@ -213,6 +208,8 @@ class _Patching:
 
     def _schema(self, schema: Schema, operation: Operation) -> None:
         """The path is a schema's URN: its attributes, all of them or those in the value."""
+        if self.rules.out_of_list:
+            operation = replace(operation, value=_object_alone(operation.value))
         if schema is self.kind.schema:
             self._pathless(operation)
         elif operation.op == "remove" or operation.value is None:
@@ -236,7 +233,7 @@ class _Patching:
         elif isinstance(node, AttrPath):
             path, chosen, sub = node, None, node.sub_attr
         else:
-            path, chosen, sub = _selection(node, text)
+            (path, chosen), sub = selection(node, text), None
         found = self.kind.resolve(path.uri, path.attr, sub)
         if found is None:
             if self.rules.values.refuse_unknown:
@@ -249,6 +246,10 @@ class _Patching:
     # -------------------------------------------------------------- one target
 
     def _do(self, target: Target, operation: Operation) -> None:
+        row = target.found.target
+        plain = not row.multi and row.type != "complex"
+        if plain and isinstance(operation.value, list) and self.rules.out_of_list:
+            operation = replace(operation, value=_alone(operation.value))
         if target.chosen is not None:
             self._on_values(target, target.chosen, operation)
         elif target.found.sub is not None:
@@ -281,30 +282,32 @@ class _Patching:
 
     def _with_more(self, found: Resolved, more: list[Any]) -> list[Any]:
         """The values with more added to them. One that is there already is no second one (§3.5.2.1)."""
+        row = found.attribute
         values: list[Any] = list(self._get(found) or [])
-        places = {_known_by(each): place for place, each in enumerate(values)}
+        places = {known_by(row, each): place for place, each in enumerate(values)}
         fresh = set()
         for each in more:
-            place = places.setdefault(_known_by(each), len(values))
+            place = places.setdefault(known_by(row, each), len(values))
             if is_primary(each):
                 fresh.add(place)
             if place == len(values):
                 values.append(each)
-            elif isinstance(each, Mapping):
-                values[place] = {**values[place], **each}
+            else:
+                values[place] = joined(values[place], each)
         few_enough(values, str(found))
-        _one_primary(values, fresh)
+        newly_primary(values, fresh)
         return values
 
     def _remove(self, found: Resolved, operation: Operation) -> None:
         row = found.attribute
-        listed = operation.value if operation.has_value and self.rules.remove_listed and row.multi else None
-        if listed is None:
+        if not row.multi or not operation.has_value or operation.value is None:
             self._put(found, None)
             return
-        gone = {_named(each) for each in taken(row, listed, str(found), self.rules.values) or []}
-        kept = [each for each in self._get(found) or [] if not {_named(each), _identity(each)} & gone]
-        self._put(found, kept or None)
+        if not self.rules.remove_listed:
+            # Some mean the listed values by it; to take all for those would be the worse mistake.
+            raise invalid_value(str(found), 'remove takes no value: select in the path, as [type eq "work"]')
+        gone = listed(row, taken(row, operation.value, str(found), self.rules.values) or [])
+        self._put(found, [each for each in self._get(found) or [] if not gone(each)] or None)
 
     def _on_part(self, found: Resolved, operation: Operation) -> None:
         """``name.givenName``; of a multi-valued attribute, the part of every value."""
@@ -323,15 +326,15 @@ class _Patching:
         have: list[Any] = self._get(found) or []
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
-        picked = list(map(_chooser(binder, whole, chosen, target.text), have))
+        picked = list(map(chooser(binder, whole, chosen, target.text), have))
         if not any(picked):
-            self._on_nothing(target, chosen, operation, have)
+            self._on_nothing(target, chosen, operation)
             return
         change = self._change(found, operation)
         values = [change(each) if hit else each for each, hit in zip(have, picked, strict=True)]
         kept = [each for each in values if each]
         if operation.op != "remove":
-            _one_primary(kept, {position for position, hit in enumerate(picked) if hit})
+            newly_primary(kept, {position for position, hit in enumerate(picked) if hit})
             kept = one_primary(kept, str(found), self.rules.values)
         self._put(found, kept or None)
 
@@ -349,24 +352,33 @@ class _Patching:
             return lambda each: value
         return lambda each: {**each, **value}
 
-    def _on_nothing(self, target: Target, chosen: FilterNode, operation: Operation, have: list[Any]) -> None:
+    def _on_nothing(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
         """No value was selected (RFC 7644 §3.5.2.3: noTarget; Entra ID expects that it is made)."""
         if not self.rules.create_missing:
             raise no_target(target.text, "no value matches")
-        if operation.op == "remove":
+        if operation.op == "remove" or operation.value is None:
             return
-        described = _described(target.found, chosen)
+        described = described_by(chosen)
         if described is None:
             raise no_target(target.text, "no value matches, and the filter does not describe one to make")
-        rules = self.rules.values
-        fresh = taken_one(target.found.attribute, described, str(target.found), rules) or {}
-        made = self._change(target.found, operation)(fresh)
-        if isinstance(made, Mapping):
-            made = {**fresh, **made}
-        values = [*have, made] if made else have
-        few_enough(values, str(target.found))
-        _one_primary(values, {len(have)})
-        self._put(target.found, values or None)
+        made = self._made(target.found, described, operation)
+        if made is not None:
+            self._put(target.found, self._with_more(target.found, [made]))
+
+    def _made(self, found: Resolved, described: Document, operation: Operation) -> Any:
+        """A value as the filter describes it, with what the operation says; None where that is nothing more.
+
+        Entra ID's validation sends null and ``""`` for each target that is mapped
+        (AzureAD/SCIMReferenceCode, ``SCIM_Null_Update_Test``), which is no value (RFC 7643 §2.5).
+        """
+        if not found.attribute.sub:
+            value = self._one_value(found, operation)
+            return value if is_present(value) else None
+        filtered = taken_one(found.attribute, described, str(found), self.rules.values) or {}
+        said = self._change(found, operation)({}) or {}
+        if not any(is_present(said[name]) for name in said if name == "value" or name not in filtered):
+            return None
+        return {**filtered, **said}
 
     def _part_value(self, found: Resolved, operation: Operation) -> Any:
         if operation.op == "remove" or operation.value is None:
@@ -421,63 +433,8 @@ def _is_read_only(found: Resolved) -> bool:
     return "readOnly" in (found.attribute.mutability, found.target.mutability)
 
 
-def _selection(node: Any, text: str) -> tuple[AttrPath, FilterNode, None]:
-    """``emails.type eq "work"`` as a path (errata 7122): the values of which that holds."""
-    path = node.attr_path
-    inner = AttrPath(path.sub_attr or "value")
-    if isinstance(node, Comparison):
-        return AttrPath(path.attr, None, path.uri), Comparison(inner, node.op, node.value), None
-    raise invalid_path(text, "an attribute is wanted")
-
-
-def _chooser(binder: Binder, found: Resolved, chosen: FilterNode, text: str) -> Predicate:
-    try:
-        return ValueFilter(binder, found).visit(chosen)
-    except ScimError as exc:
-        # In a path, what is wrong with the filter is wrong with the path's filter (RFC 7644 §3.12).
-        raise ScimError(400, f"The path {shown(text)}: {exc.detail}", "invalidFilter") from exc
-
-
-def _described(found: Resolved, chosen: FilterNode) -> Document | None:
-    """The value that a filter of equalities describes: ``type eq "work"`` → {"type": "work"}."""
-    terms = (
-        chosen.terms if isinstance(chosen, LogicalExpr) and chosen.op == LogicalOperator.and_ else (chosen,)
-    )
-    described: Document = {}
-    for term in terms:
-        if not isinstance(term, Comparison) or term.op != CompareOperator.eq or term.value is None:
-            return None
-        described[term.attr_path.attr] = term.value
-    return described
-
-
-def _identity(value: Any) -> bytes:
-    """The whole value, as what it is compared by."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-
-
-def _known_by(value: Any) -> bytes:
-    """What makes two values the same: ``value`` and ``type`` (RFC 7643 §2.4), else all of it."""
-    told = isinstance(value, Mapping) and "value" in value
-    return _identity([value["value"], value.get("type")] if told else value)
-
-
 def _unassigned(row: Attribute, given: Any) -> frozenset[str]:
     """The parts that an object names as null (RFC 7643 §2.5)."""
     nulls = (name for name, each in given.items() if each is None) if isinstance(given, Mapping) else ()
     parts = map(row.find, nulls)
     return frozenset(part.name for part in parts if part is not None and part.mutability != "readOnly")
-
-
-def _named(value: Any) -> bytes:
-    """What a value in a remove's list is known by: its ``value``, else all of it."""
-    return _identity(value.get("value", value) if isinstance(value, Mapping) else value)
-
-
-def _one_primary(values: list[Any], fresh: set[int]) -> None:
-    """A new primary value takes that mark from the others (RFC 7644 §3.5.2)."""
-    if not any(is_primary(each) for position, each in enumerate(values) if position in fresh):
-        return
-    for position, each in enumerate(values):
-        if position not in fresh and is_primary(each):
-            values[position] = {**each, "primary": False}

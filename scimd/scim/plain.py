@@ -65,7 +65,7 @@ def _tests(rows: Iterable[Attribute]) -> Iterable[tuple[str, Fits]]:
     for row in rows:
         fits = _an_object(_parts(row)) if row.type == "complex" else _single(row)
         if fits is not None and row.mutability in ("readWrite", "immutable") and row.name != "members":
-            yield row.name, _a_list(fits, marked=row.find("primary") is not None) if row.multi else fits
+            yield row.name, _a_list(fits, row) if row.multi else fits
 
 
 def _parts(row: Attribute) -> Mapping[str, Fits]:
@@ -128,12 +128,23 @@ def _an_object(parts: Mapping[str, Fits]) -> Fits:
     return fits
 
 
-def _a_list(one: Fits, *, marked: bool) -> Fits:
-    """``marked``: a value may be the primary one, of several one alone."""
+def _a_list(one: Fits, row: Attribute) -> Fits:
+    """None of the values may be the same as another, and one at most the primary one."""
+    marked = row.find("primary") is not None
+    told_by = None if row.type != "complex" else "value" if row.find("value") is not None else "type"
 
     def fits(values: Any) -> bool:
         if type(values) is not list or not 0 < len(values) <= MAX_VALUES or not all(map(one, values)):
             return False
-        return not marked or len(values) == 1 or [each.get("primary") for each in values].count(True) < 2
+        if len(values) == 1:
+            return True
+        if marked and [each.get("primary") for each in values].count(True) > 1:
+            return False
+        return _differ(values if told_by is None else [each.get(told_by) for each in values])
 
     return fits
+
+
+def _differ(parts: list[Any]) -> bool:
+    """Plain texts fold to their lower case."""
+    return len({part.lower() if type(part) is str else part for part in parts}) == len(parts)

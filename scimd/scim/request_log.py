@@ -50,11 +50,12 @@ def is_read(request: web.Request) -> bool:
 
 
 class Behind:
-    """The queue of one process, and who empties it."""
+    """The queue of one process, and who empties it. ``at_most``: bytes of a body that an entry holds."""
 
-    def __init__(self, door: Door, desk: Desk, room_bytes: int = ROOM_BYTES) -> None:
+    def __init__(self, door: Door, desk: Desk, at_most: int, room_bytes: int = ROOM_BYTES) -> None:
         self._door = door
         self._desk = desk
+        self._at_most = at_most
         self._room = room_bytes
         self._size = 0
         #: Reads and refused tokens, which go first where there is no room; all else.
@@ -75,7 +76,9 @@ class Behind:
     def keep(
         self, request: web.Request, response: web.Response | None, seconds: float, users: ResourceKind | None
     ) -> None:
-        """Queue a request and its answer; ``response`` None: it crashed. Copies nothing."""
+        """Queue a request and its answer; ``response`` None: it crashed. Of a body that is left out of its
+        entry, no more waits than shows that it is too long.
+        """
         holder = request.get(HOLDER)
         hashed = request.get(TOKEN_HASH)
         if holder is None and hashed is None:
@@ -91,8 +94,8 @@ class Behind:
             target=request.rel_url.raw_path_qs[_BASE_CHARS:],
             status=status,
             duration_us=round(seconds * 1e6),
-            request=request.get(BODY),
-            response=body if isinstance(body, bytes) else None,
+            request=self._short(request.get(BODY)),
+            response=self._short(body if isinstance(body, bytes) else None),
             headers=_headers(request, response),
             transforms=request.get(TRANSFORMS, ()),
             users=users,
@@ -102,6 +105,9 @@ class Behind:
         self._size += seen.bytes
         while self._size > self._room:
             self._drop()
+
+    def _short(self, body: bytes | None) -> bytes | None:
+        return body if body is None or len(body) <= self._at_most else body[: self._at_most + 1]
 
     def _drop(self) -> None:
         seen = (self._lesser or self._greater).popleft()

@@ -1,10 +1,11 @@
-"""/.search: a list by POST, at the root and below each endpoint (RFC 7644 §3.4.3)."""
+"""A list by POST, at the root and below each endpoint (RFC 7644 §3.4.3); the list at the root itself."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from aiohttp import web
 from scim2_models.path import (
@@ -22,7 +23,9 @@ from scim2_models.path import (
 from scimd.core.attributes import GROUP, ResourceKind
 from scimd.core.resource import PARAMETERS, Resources, render_list
 from scimd.org import reads
-from scimd.org.reads import ListedGroups, ListedUsers, ListQuery
+from scimd.org.keyset import Position
+from scimd.org.reads import ListedGroups, ListedUsers
+from scimd.scim import catalogue
 from scimd.scim.documents import check_message
 from scimd.scim.errors import ScimError, invalid_value
 from scimd.scim.exchange import Exchange, answer
@@ -33,7 +36,7 @@ Endpoint = Callable[[Exchange], Awaitable[web.Response]]
 
 
 def within(listing: Endpoint) -> Endpoint:
-    """The search below one endpoint: its list, with the parameters from the body."""
+    """The search at one endpoint: its list, with the parameters from the body."""
 
     async def search(ex: Exchange) -> web.Response:
         return await listing(await _asked(ex))
@@ -41,13 +44,18 @@ def within(listing: Endpoint) -> Endpoint:
     return search
 
 
-async def everything(ex: Exchange) -> web.Response:
-    """Users, then groups, as one list."""
-    ex = await _asked(ex)
-    pages = Pages(ex, "all")
-    found = await (_by_cursor if pages.by_cursor else _by_index)(ex, pages)
-    start = None if pages.by_cursor else pages.paging.start_index
-    return answer(200, render_list(found.resources, found.total, start, found.next_cursor))
+def everything(kinds: Sequence[ResourceKind]) -> Endpoint:
+    """The list at the root, over all resource types: one behind the other (RFC 7644 §3.4.2.1)."""
+    names = ",".join(kind.name for kind in kinds)
+
+    async def listing(ex: Exchange) -> web.Response:
+        pages = Pages(ex, names)
+        parts = _parts(ex, pages, kinds)
+        found = await (_by_cursor if pages.by_cursor else _by_index)(pages, parts)
+        start = None if pages.by_cursor else pages.paging.start_index
+        return answer(200, render_list(found.resources, found.total, start, found.next_cursor))
+
+    return listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,62 +65,84 @@ class _Found:
     next_cursor: str | None = None
 
 
-async def _by_index(ex: Exchange, pages: Pages) -> _Found:
+#: What is asked of a type: the index at which a page begins, or the place behind which; how many.
+_Ask: TypeAlias = Callable[
+    [int, int, Position | None], Awaitable[ListedUsers | ListedGroups | catalogue.Listed]
+]
+_NOTHING = Resources(0, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The resources of one type that fit."""
+
+    kind: str
+    ask: _Ask
+
+
+async def _by_index(pages: Pages, parts: Sequence[_Part]) -> _Found:
     start, wanted = pages.paging.start_index, pages.paging.count
-    user_query, group_query = _queries(ex, pages)
-    users = await _users(ex, user_query)
-    after = max(1, start - users.total)
-    group_query = replace(group_query, start_index=after, count=wanted - users.resources.count)
-    groups = await _groups(ex, group_query)
-    return _Found(users.total + groups.total, users.resources + groups.resources)
+    total, resources = 0, _NOTHING
+    for part in parts:
+        found = await part.ask(max(1, start - total), wanted - resources.count, None)
+        total += found.total
+        resources += found.resources
+    return _Found(total, resources)
 
 
-async def _by_cursor(ex: Exchange, pages: Pages) -> _Found:
-    """Both are asked at each page: whichever is not at hand only for how many there are."""
+async def _by_cursor(pages: Pages, parts: Sequence[_Part]) -> _Found:
+    """All are asked at each page: those that are not at hand only for how many there are."""
     wanted, cursor = pages.paging.count, pages.cursor
-    user_query, group_query = _queries(ex, pages)
-    position = cursor.position if cursor else None
-    in_groups = cursor is not None and cursor.kind == GROUP.name
-    user_query = replace(user_query, count=0) if in_groups else replace(user_query, after=position)
-    users = await _users(ex, user_query)
-    rest = wanted - users.resources.count
-    group_query = replace(group_query, count=rest, after=position if in_groups else None)
-    groups = await _groups(ex, group_query)
-    total = users.total + groups.total
-    following = None
-    if users.end is not None:
-        following = pages.following(ex.users.name, users.end, total)
-    elif groups.end is not None or (groups.total and users.resources.count == wanted > 0):
-        following = pages.following(GROUP.name, groups.end, total)
-    return _Found(total, users.resources + groups.resources, following)
+    total, resources = 0, _NOTHING
+    following: tuple[str, Position | None] | None = None
+    begun = cursor is None
+    for part in parts:
+        here = cursor is not None and cursor.kind == part.kind
+        begun = begun or here
+        rest = wanted - resources.count if begun else 0
+        found = await part.ask(1, rest, cursor.position if here and cursor else None)
+        total += found.total
+        resources += found.resources
+        more = begun and wanted > 0 and (found.end is not None or (rest == 0 and found.total > 0))
+        if more and following is None:
+            following = part.kind, found.end
+    return _Found(total, resources, pages.following(*following, total) if following else None)
 
 
-async def _users(ex: Exchange, query: ListQuery) -> ListedUsers:
-    return await reads.scim_users(ex.door, ex.ctx, query, ex.view(ex.users))
+def _parts(ex: Exchange, pages: Pages, kinds: Sequence[ResourceKind]) -> list[_Part]:
+    """Of what is sorted by an attribute, types without it come last, and first when descending (§3.4.2.3).
+
+    Raises for what none has.
+    """
+    having = [kind for kind in kinds if _sorts(ex, kind)]
+    if not having:
+        Sorting.parse(ex.query, kinds[0])
+    descending = ex.query.get("sortOrder", "").lower() == "descending"
+    ordered = sorted(kinds, key=lambda kind: kind not in having, reverse=descending)
+    unsorted = replace(ex, query={name: value for name, value in ex.query.items() if name != "sortBy"})
+    return [_part(ex if kind in having else unsorted, pages, kind, kinds) for kind in ordered]
 
 
-async def _groups(ex: Exchange, query: ListQuery) -> ListedGroups:
-    return await reads.scim_groups(ex.door, ex.ctx, query, ex.view(GROUP))
-
-
-def _queries(ex: Exchange, pages: Pages) -> tuple[ListQuery, ListQuery]:
-    """A query per resource type."""
-    return _query(ex, pages, ex.users, GROUP), _query(ex, pages, GROUP, ex.users)
-
-
-def _query(ex: Exchange, pages: Pages, kind: ResourceKind, other: ResourceKind) -> ListQuery:
-    ex = _sorted_by_its_own(ex, kind, other)
-    return list_query(ex, kind, pages.paging, Beside(kind, other).visit)
-
-
-def _sorted_by_its_own(ex: Exchange, kind: ResourceKind, other: ResourceKind) -> Exchange:
-    """What only the other type has gives this one no order. Raises for what neither has."""
+def _sorts(ex: Exchange, kind: ResourceKind) -> bool:
     try:
         Sorting.parse(ex.query, kind)
     except ScimError:
-        Sorting.parse(ex.query, other)
-        return replace(ex, query={name: value for name, value in ex.query.items() if name != "sortBy"})
-    return ex
+        return False
+    return True
+
+
+def _part(ex: Exchange, pages: Pages, kind: ResourceKind, kinds: Sequence[ResourceKind]) -> _Part:
+    meant = Beside(kind, [each for each in kinds if each is not kind]).visit
+    if kind.name in ("Role", "Entitlement"):
+        return _Part(kind.name, partial(catalogue.listed, ex, kind.name, meant))
+    read = reads.scim_groups if kind is GROUP else reads.scim_users
+    query = list_query(ex, kind, pages.paging, meant)
+
+    async def ask(start_index: int, count: int, after: Position | None) -> ListedUsers | ListedGroups:
+        here = replace(query, start_index=start_index, count=count, after=after)
+        return await read(ex.door, ex.ctx, here, ex.view(kind))
+
+    return _Part(kind.name, ask)
 
 
 _ALL = Present(AttrPath("id"))
@@ -120,18 +150,18 @@ _NONE = Not(_ALL)
 
 
 class Beside(FilterVisitor[FilterNode]):
-    """A filter over several types, as one of them is asked: what only the other has is unassigned in it.
+    """A filter over several types, as one of them is asked: what only others have is unassigned in it.
 
-    RFC 7644 §3.4.2.1. What neither has stays, and is refused where it is bound.
+    RFC 7644 §3.4.2.1. What none has stays, and is refused where it is bound.
     """
 
-    def __init__(self, kind: ResourceKind, other: ResourceKind) -> None:
+    def __init__(self, kind: ResourceKind, others: Sequence[ResourceKind]) -> None:
         self._kind = kind
-        self._other = other
+        self._others = others
 
     def _foreign(self, path: AttrPath) -> bool:
         named = path.uri, path.attr, path.sub_attr
-        return self._kind.resolve(*named) is None and self._other.resolve(*named) is not None
+        return self._kind.resolve(*named) is None and any(each.resolve(*named) for each in self._others)
 
     def visit_comparison(self, node: Comparison) -> FilterNode:
         if not self._foreign(node.attr_path):

@@ -15,7 +15,7 @@ from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.documents import document_of
-from scimd.scim.etag import if_match, is_unchanged
+from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
 
@@ -45,9 +45,7 @@ async def replace(ex: Exchange) -> web.Response:
     """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
     given = await ex.body(ex.users, "replace")
     change = Replaced(document_of(ex.users, given, ex.rules))
-    changed = await people.change_user(
-        ex.door, ex.ctx, _id(ex), change, if_match=if_match(ex.header("If-Match"))
-    )
+    changed = await people.change_user(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())
     return _shown(ex, changed, given)
 
 
@@ -64,15 +62,13 @@ class Replaced:
 async def modify(ex: Exchange) -> web.Response:
     """PATCH /Users/{id}: atomic, applied to the stored document inside the transaction."""
     given = await ex.body(ex.users, "patch")
-    operations = patch.operations_of(
-        given, ex.settings.max_operations, allow_none=ex.profile.rules.allow_none
-    )
+    operations = patch.operations_of(given, ex.settings.max_operations, ex.profile.rules)
     changed = await people.change_user(
         ex.door,
         ex.ctx,
         _id(ex),
         Patched(operations, ex.profile.rules),
-        if_match=if_match(ex.header("If-Match")),
+        if_match=ex.precondition(),
     )
     if not ex.profile.user_patch_answers and "attributes" not in ex.query:
         return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
@@ -91,7 +87,7 @@ class Patched:
 
 async def delete(ex: Exchange) -> web.Response:
     """DELETE /Users/{id}."""
-    await people.delete_user(ex.door, ex.ctx, _id(ex), if_match=if_match(ex.header("If-Match")))
+    await people.delete_user(ex.door, ex.ctx, _id(ex), if_match=ex.precondition())
     return answer(204)
 
 
@@ -101,7 +97,8 @@ async def listing(ex: Exchange) -> web.Response:
     pages = Pages(ex, "users")
     query = pages.of(list_query(ex, ex.users, pages.paging), ex.users)
     found = await reads.scim_users(ex.door, ex.ctx, query, view)
-    return answer(200, pages.answer(found.resources, found.total, found.end, ex.users, found.before))
+    body = pages.answer(found.resources, found.total, found.end, ex.users, found.before, found.moves)
+    return answer(200, body)
 
 
 def _shown(ex: Exchange, stored: StoredUser, written: Document | None = None) -> web.Response:

@@ -1,8 +1,8 @@
 """One attribute's value: checked and brought into the form in which it is stored.
 
 Derives from the attribute table. An accepted value comes back as it was sent (V20): nothing is
-trimmed, cut or converted, but for the tolerance that a profile declares. ``None`` means unassigned,
-which null, an empty array and an empty object all are (RFC 7643 §2.5).
+trimmed, cut or converted, but for the tolerance that a profile declares; the same value twice is one.
+``None`` means unassigned, which null, an empty array and an empty object all are (RFC 7643 §2.5).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from scimd.core.attributes import Attribute, date_time
 from scimd.core.travelling import travels
 from scimd.scim.errors import ScimError, invalid_value
+from scimd.scim.plural import distinct, is_primary
 
 #: More than one address in one value, or a header's end: never one scalar address.
 NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
@@ -36,8 +37,8 @@ class Rules:
 
     ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
     ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
-    object with ``value`` belongs, any text where a URI belongs, several primary values, of which the first
-    stays it.
+    object with ``value`` belongs, any text where a URI belongs, small letters in a dateTime, several primary
+    values, of which the first stays it, members as JSON within a string.
     """
 
     refuse_unknown: bool = False
@@ -56,7 +57,8 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         value = [value]
     few_enough(value, where)
     kept = (taken_one(row, each, where, rules) for each in value if each is not None)
-    return one_primary([one for one in kept if one is not None], where, rules) or None
+    values = distinct(row, [one for one in kept if one is not None])
+    return one_primary(values, where, rules) or None
 
 
 def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
@@ -71,11 +73,6 @@ def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
 
 def _unmarked(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: part for name, part in value.items() if name != "primary"}
-
-
-def is_primary(value: Any) -> bool:
-    """Whether a checked value is marked as the primary one."""
-    return isinstance(value, Mapping) and value.get("primary") is True
 
 
 def few_enough(values: Sized, where: str) -> None:
@@ -96,16 +93,16 @@ def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         case "integer" | "decimal":
             return _number(row, value, where)
         case "dateTime":
-            return _date_time(row, value, where)
+            return _date_time(row, value, where, rules)
         case "reference":
             return _reference(row, value, where, rules)
         case "string":
             return _string(row, value, where)
 
 
-def _date_time(row: Attribute, value: Any, where: str) -> str:
+def _date_time(row: Attribute, value: Any, where: str, rules: Rules) -> str:
     text = _string(row, value, where)
-    if date_time(text) is None:
+    if date_time(text, tolerant=rules.tolerant) is None:
         raise invalid_value(where, "a dateTime such as 2026-01-31T09:00:00Z is wanted")
     return text
 

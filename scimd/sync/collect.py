@@ -104,6 +104,10 @@ class References:
         """The members' external ids, each once, sorted; names where nobody answers."""
         return tuple(sorted({self._resolve(key) for key in _pieces(entry.members)}))
 
+    def resolved(self, name: str) -> str:
+        """The external id of the entry that answers to this name, or the name where none does."""
+        return self._ids.get(mark(name), name)
+
     def _resolve(self, key: bytes) -> str:
         found = self._ids.get(key)
         return self._unknown[key] if found is None else found

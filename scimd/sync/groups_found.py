@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 
@@ -13,11 +13,13 @@ from scimd.config import Rule, Source
 from scimd.connector_api import BadEntry, DirectoryGroup
 from scimd.core.people import fold
 from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.core.sync.limits import GroupLoss
 from scimd.core.sync.plan import GroupFound
 from scimd.core.sync.policy import Situation
-from scimd.org.sync_reads import KnownGroup, group_member_keys
+from scimd.org.sync_reads import KnownGroup, group_mark, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
+from scimd.sync.losses import Graph, emptied, losses
 
 #: Stands for "by no rule": after every numbered one.
 _NO_RULE = 99_999
@@ -35,13 +37,24 @@ class GroupsFound:
     """Collects what a read says about groups."""
 
     def __init__(
-        self, door: Door, ctx: Context, source: Source, config_version: int, live: Mapping[str, KnownGroup]
+        self,
+        door: Door,
+        ctx: Context,
+        source: Source,
+        config_version: int,
+        live: Mapping[str, KnownGroup],
+        *,
+        full: bool,
     ) -> None:
         self._door, self._ctx = door, ctx
         self._source, self._config_version = source, config_version
-        self._live = live
-        self._entries: dict[str, GroupEntry] = {}
+        self._live, self._full = live, full
+        self._entries: dict[str, GroupEntry] = {}  # by external id, but for those that failed
         self._read: dict[str, Read] = {}
+        #: Who is in the groups that are not as they were read.
+        self._members: dict[str, tuple[str, ...]] = {}
+        #: Members whose entries failed, by their group: they stay.
+        self._spared: dict[str, set[str]] = {}
         self.found: list[GroupFound] = []
         self.failed: set[str] = set()
         self.unchanged = 0
@@ -51,36 +64,31 @@ class GroupsFound:
         return len(self._entries) + len(self.failed)
 
     def knows(self, external_id: str | None) -> bool:
-        return external_id in self._live
+        return external_id in self._live or external_id in self._entries or external_id in self.failed
 
     def bad(self, entry: BadEntry) -> None:
+        """An entry of a group that ``knows`` knows; it may be the second of one that was read."""
         assert entry.external_id is not None  # noqa: S101 - the caller asked whether we know it
-        known = self._live[entry.external_id]
-        self.failed.add(entry.external_id)
-        self.found.append(
-            GroupFound(
-                Situation.FAILED,
-                entry.external_id,
-                known.display_name,
-                entry.why,
-                entry_name=entry.name,
-                group_id=known.group_id,
-            )
-        )
+        same = self._live.get(entry.external_id) or self._entries.get(entry.external_id)
+        self._fail(entry.external_id, same.display_name if same else "", entry.why, entry.name)
 
     def _double(self, group: DirectoryGroup) -> None:
-        """Two entries of one id: neither says who belongs, so the group stays as it is."""
-        self._entries.pop(group.external_id, None)
-        known = self._live.get(group.external_id)
-        if group.external_id not in self.failed:
-            self.failed.add(group.external_id)
+        why = "several groups have this external id; each needs one of its own"
+        self._fail(group.external_id, group.display_name, why, group.name)
+
+    def _fail(self, external_id: str, name: str, why: str, entry_name: str) -> None:
+        """The group stays as it is: of several entries of one id, none says who belongs."""
+        self._entries.pop(external_id, None)
+        known = self._live.get(external_id)
+        if external_id not in self.failed:
+            self.failed.add(external_id)
             self.found.append(
                 GroupFound(
                     Situation.FAILED,
-                    group.external_id,
-                    group.display_name,
-                    "several groups have this external id; each needs one of its own",
-                    entry_name=group.name,
+                    external_id,
+                    name,
+                    why,
+                    entry_name=entry_name,
                     group_id=known.group_id if known else None,
                 )
             )
@@ -104,13 +112,22 @@ class GroupsFound:
             digest = self._digest(read)
             if known is None:
                 self.found.append(self._new(read, digest))
-            elif known.digest == digest:
+            elif known.digest == digest and not self._full:
                 self.unchanged += 1
             else:
-                await self._compare(read, known, digest, failed)
+                self._compare(read, known, digest, await self._stored(known, references), failed)
         for external_id, known in self._live.items():
-            if external_id not in self._entries and external_id not in self.failed:
-                self.found.append(_gone(known))
+            if external_id in self._entries:
+                continue
+            stored = await self._stored(known, references)
+            if external_id not in self.failed:
+                self.found.append(_gone(known, stored))
+
+    async def _stored(self, known: KnownGroup, references: References) -> set[str]:
+        keys = await group_member_keys(self._door, self._ctx, known.group_id)
+        # Kept under a name until its entry appeared: that is the same member, and no loss.
+        self._members[known.external_id or ""] = tuple(references.resolved(key) for key in keys)
+        return set(keys)
 
     def _digest(self, read: Read) -> bytes:
         raw = orjson.dumps((self._config_version, read.entry.display_name, read.members))
@@ -128,11 +145,16 @@ class GroupsFound:
             add=read.members,
         )
 
-    async def _compare(self, read: Read, known: KnownGroup, digest: bytes, failed: set[str | None]) -> None:
-        stored = set(await group_member_keys(self._door, self._ctx, known.group_id))
+    def _compare(
+        self, read: Read, known: KnownGroup, digest: bytes, stored: set[str], failed: set[str | None]
+    ) -> None:
         wanted = set(read.members)
+        if known.digest == digest and stored == wanted and known.display_name == read.entry.display_name:
+            self.unchanged += 1
+            return
         missing = stored - wanted
         spared = {key for key in missing if key in failed}
+        self._spared[read.entry.external_id] = spared
         renamed = known.display_name != read.entry.display_name
         before = {"displayName": known.display_name} if renamed else None
         after = {"displayName": read.entry.display_name} if renamed else None
@@ -145,13 +167,13 @@ class GroupsFound:
                 entry_name=read.entry.name,
                 group_id=known.group_id,
                 version=known.version,
+                mark=group_mark(known.display_name, stored),
                 document=_document(read.entry),
                 # With somebody spared, what is stored is not what was read: look again next time.
                 digest=None if spared else digest,
                 old=before,
                 new=after,
                 renamed=renamed,
-                before=len(stored),
                 add=tuple(sorted(wanted - stored)),
                 remove=tuple(sorted(missing - spared)),
             )
@@ -174,25 +196,32 @@ class GroupsFound:
     def _number(self, entry: GroupEntry) -> int:
         return min((rule.number for rule in self._source.rule if _meets(rule, entry)), default=_NO_RULE)
 
-    def weighed(self) -> list[GroupFound]:
-        """The findings, with what each loss means in people: a nested group weighs what is below it."""
-        members = {external_id: read.members for external_id, read in self._read.items()}
+    def losses(self) -> tuple[GroupLoss, ...]:
+        """What groups would lose in people, those above a group that loses among them."""
+        shrunk = [
+            group.external_id
+            for group in self.found
+            if group.external_id is not None and (group.remove or group.situation is Situation.GONE)
+        ]
+        before, after = self._before(), self._after()
+        return tuple(
+            GroupLoss(external_id, self._live[external_id].display_name, had, lost)
+            for external_id, had, lost in losses(before, after, shrunk)
+        )
 
-        def people(keys: Iterable[str]) -> set[str]:
-            found: set[str] = set()
-            for key in keys:
-                found |= below(members, key) - members.keys() if key in members else {key}
-            return found
+    def emptied(self, here: Callable[[str], bool]) -> int:
+        """See ``losses.emptied``."""
+        return emptied(self._before(), self._after(), here)
 
-        weighed = []
-        for group in self.found:
-            read = self._read.get(group.external_id or "")
-            if read is None or not group.remove or members.keys().isdisjoint(group.remove):
-                weighed.append(group)
-                continue
-            kept, gone = people(set(read.members) - set(group.add)), people(group.remove)
-            weighed.append(replace(group, before=len(kept | gone), lost=len(gone - people(read.members))))
-        return weighed
+    def _before(self) -> Graph:
+        """Known groups with whom they hold now: of those that are unchanged, what was read."""
+        unchanged = {key: read.members for key, read in self._read.items() if key in self._live}
+        return unchanged | self._members
+
+    def _after(self) -> Graph:
+        """Groups with whom they would hold; those that failed stay as they are."""
+        kept = {key: self._members[key] for key in self.failed if key in self._members}
+        return kept | {key: (*read.members, *self._spared.get(key, ())) for key, read in self._read.items()}
 
     def admins(self) -> tuple[set[str], set[str]]:
         """Whom the rules make Account Admins, by external id, and the groups by which they do."""
@@ -227,7 +256,7 @@ def _document(entry: GroupEntry) -> str:
     return orjson.dumps({"displayName": entry.display_name, "externalId": entry.external_id}).decode()
 
 
-def _gone(known: KnownGroup) -> GroupFound:
+def _gone(known: KnownGroup, stored: set[str]) -> GroupFound:
     return GroupFound(
         Situation.GONE,
         known.external_id,
@@ -236,5 +265,6 @@ def _gone(known: KnownGroup) -> GroupFound:
         entry_name=known.entry_name or "",
         group_id=known.group_id,
         version=known.version,
+        mark=group_mark(known.display_name, stored),
         old={"displayName": known.display_name},
     )

@@ -1,11 +1,12 @@
 """From directory entries to findings: who each one is, and what differs (docs/semantics.md).
 
 Page by page, so that only what changed is kept. An entry whose digest is stored is counted, and no
-more is known of it.
+more is known of it, unless the run is a full one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +25,7 @@ from scimd.core.sync.policy import Situation
 from scimd.org.sync_reads import KnownUser, identified, known_users
 from scimd.org.tx import Context, Door
 
+_DOUBLE = "several entries have this external id; each needs one of its own"
 _BY = {
     "external_id": "by its external id",
     "user_name": "by its user name",
@@ -53,11 +55,12 @@ class PeopleFound:
         live: Mapping[str, KnownUser],
         *,
         mails: bool,
+        full: bool,
     ) -> None:
         self._door, self._ctx = door, ctx
         self._mapping, self._config_version = mapping, config_version
         self._live = live
-        self._mails = mails
+        self._mails, self._full = mails, full
         self._seen: set[str] = set()
         self.found: list[PersonFound] = []
         #: Entries whose documents are as before, though something unmapped differs.
@@ -70,7 +73,11 @@ class PeopleFound:
     @property
     def seen(self) -> int:
         """Entries of people that the directory has, failed ones included."""
-        return len(self._seen) + (None in self.failed)
+        return self.named + (None in self.failed)
+
+    @property
+    def named(self) -> int:
+        return len(self._seen)
 
     def here(self, external_id: str) -> bool:
         return external_id in self._seen
@@ -103,12 +110,12 @@ class PeopleFound:
         strange: list[_Mapped] = []
         for entry in entries:
             if entry.external_id in self._seen:
-                self._fail(entry.external_id, entry.name, "a second entry with this external id")
+                self._fail(entry.external_id, entry.name, _DOUBLE)
                 continue
             self._seen.add(entry.external_id)
             known = self._live.get(entry.external_id)
             digest = self._mapping.digest(entry, self._config_version)
-            if known is not None and digest is not None and known.digest == digest:
+            if known is not None and digest is not None and known.digest == digest and not self._full:
                 self.unchanged += 1
                 continue
             mapped = self._map(entry, digest, known)
@@ -144,7 +151,7 @@ class PeopleFound:
             before, after = diff.between(old, each.document)
             if not after:
                 self.unchanged += 1
-                if each.digest is not None:
+                if each.digest is not None and each.digest != one.digest:
                     self.refreshed.append((one.person_id, each.digest))
                 continue
             self.found.append(self._changed(each, one, old, before, after))
@@ -157,7 +164,7 @@ class PeopleFound:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
     ) -> PersonFound:
-        off = diff.turns_inactive(old, each.document)
+        off, on = diff.turns_inactive(old, each.document), diff.turns_active(old, each.document)
         had, has = _held(keys_of(old)), _held(each.keys)
         return replace(
             self._entry(Situation.LINKED_CHANGED, each),
@@ -167,7 +174,8 @@ class PeopleFound:
             old=before,
             new=after,
             turns_inactive=off,
-            wants_seat=diff.turns_active(old, each.document),
+            turns_active=on,
+            wants_seat=on,
             wants_mail=False,
             gives_up=had - has,
             takes=has - had,
@@ -221,13 +229,32 @@ class PeopleFound:
 
     # -------------------------------------------------------------------------- the end
 
-    def gone(self) -> list[PersonFound]:
-        """Whom the source asserts, and the read did not show."""
+    def whole(self) -> list[PersonFound]:
+        """All findings, those whom the source asserts and the read did not show among them.
+
+        Several entries of one external id, wherever they stand in the read, and several that fit one
+        person of another source: none of them counts, for which of them is meant cannot be told.
+        """
+        fits = Counter(one.person_id for one in self.found if one.situation is Situation.MATCHES_UNLINKED)
         return [
-            _removal(Situation.GONE, known, "no longer in the directory")
-            for external_id, known in self._live.items()
-            if external_id not in self._seen
+            *(
+                _one_of_several(one, fits[one.person_id])
+                if one.situation is Situation.MATCHES_UNLINKED and fits[one.person_id] > 1
+                else one
+                for one in self.found
+                if one.situation is Situation.FAILED or one.external_id not in self.failed
+            ),
+            *(
+                _removal(Situation.GONE, known, "no longer in the directory")
+                for external_id, known in self._live.items()
+                if external_id not in self._seen
+            ),
         ]
+
+
+def _one_of_several(found: PersonFound, number: int) -> PersonFound:
+    why = f"{number} entries of this source {found.reason.replace('fits', 'fit', 1)}; a person has one"
+    return PersonFound(Situation.FAILED, found.external_id, found.name, why, entry_name=found.entry_name)
 
 
 def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:
@@ -235,12 +262,13 @@ def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound
         situation,
         known.external_id,
         known.user_name,
-        reason,
+        reason if known.active else f"{reason}; inactive already",
         entry_name=known.entry_name or "",
         person_id=known.person_id,
         version=known.version,
         old={"active": known.active},
         new={"active": False},
+        stays=not known.active,
     )
 
 

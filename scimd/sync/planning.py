@@ -23,7 +23,7 @@ from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
 from scimd.org import plan_ground
-from scimd.org.plan_ground import Ground
+from scimd.org.plan_ground import Elsewhere, Ground
 from scimd.org.sources import SourceRecord
 from scimd.org.sync_reads import KnownGroup, KnownUser, live_groups, live_users
 from scimd.org.tx import Context, Door
@@ -90,13 +90,16 @@ def _failure(exc: Exception) -> CannotPlan:
     return CannotPlan(error.kind, error.why, retry_after_s=getattr(error, "retry_after_s", 0.0))
 
 
-async def make(door: Door, ctx: Context, record: SourceRecord, report: Report) -> Planned:
-    """Read the whole directory and plan. Raises CannotPlan; LeaseLost and the database's refusals pass."""
+async def make(door: Door, ctx: Context, record: SourceRecord, report: Report, *, full: bool) -> Planned:
+    """Read the whole directory and plan. Raises CannotPlan; LeaseLost and the database's refusals pass.
+
+    ``full``: compare each entry with what is stored; else only those whose digest is another.
+    """
     source = record.declared()
     timeout_s = source.timeout.total_seconds()
     directory, mapping = opened(source, timeout_s)
     try:
-        reading = await _Reading.begin(door, ctx, record, source, mapping, report)
+        reading = await _Reading.begin(door, ctx, record, source, mapping, report, full=full)
         await reading.whole(directory, timeout_s)
     finally:
         await directory.aclose()
@@ -129,16 +132,27 @@ class _Reading:
 
     @classmethod
     async def begin(
-        cls, door: Door, ctx: Context, record: SourceRecord, source: Source, mapping: Mapping, report: Report
+        cls,
+        door: Door,
+        ctx: Context,
+        record: SourceRecord,
+        source: Source,
+        mapping: Mapping,
+        report: Report,
+        *,
+        full: bool,
     ) -> _Reading:
         live = {user.external_id: user for user in await _all(door, ctx, live_users) if user.external_id}
         stored: list[KnownGroup] = await _all(door, ctx, live_groups)
         groups_now = {group.external_id: group for group in stored if group.external_id}
         mails = record.invite == "immediate" and record.state in ("staged", "active")
         version = record.config_version
-        people = PeopleFound(door, ctx, mapping, version, live, mails=mails)
-        groups = GroupsFound(door, ctx, source, version, groups_now)
-        figures = Figures(linked=len(live), seen=0, removals=0, groups_linked=len(groups_now))
+        people = PeopleFound(door, ctx, mapping, version, live, mails=mails, full=full)
+        groups = GroupsFound(door, ctx, source, version, groups_now, full=full)
+        active = sum(user.active for user in live.values())
+        figures = Figures(
+            linked=active, seen=0, removals=0, inactive=len(live) - active, groups_linked=len(groups_now)
+        )
         return cls(door, ctx, record, source, people, groups, figures, live, report)
 
     async def whole(self, directory: OpenSource, timeout_s: float) -> None:
@@ -168,16 +182,21 @@ class _Reading:
         self._report(Progress("reading", self._people.seen + self._groups.seen))
 
     async def planned(self) -> Planned:
+        if self._live and self._nameless is not None and not self._people.named:
+            why = f"no entry of a person could be named: {self._nameless}; nobody was removed"
+            raise CannotPlan("unnamed", why)
         await self._groups.finish(self._references, self._people.failed)
-        found = [*self._people.found, *self._people.gone()]
+        found = self._people.whole()
         now, org_id, source_id = self._door.clock(), self._record.org_id, self._record.id
         ground = await self._door.read(lambda conn: plan_ground.ground(conn, org_id, source_id, now))
-        removed = [person.person_id for person in found if person.removal and person.person_id]
-        holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, removed))
+        leaving = [person.person_id for person in found if person.leaves and person.person_id]
+        others = await self._door.read(lambda conn: plan_ground.elsewhere(conn, org_id, source_id, leaving))
+        found = [_kept(person, others) for person in found]
+        holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, leaving))
         people = self._refined(found, ground, holders)
         _, admin_groups = self._groups.admins()
         groups = [
-            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.weighed()
+            replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
         plan = plans.make(people, groups, self._basis(ground, people))
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
@@ -200,10 +219,15 @@ class _Reading:
                 place=place(places.get(person.external_id or ""), person.external_id),
                 frees_seat=person.removal and person.person_id in holders,
                 is_admin=person.person_id in ground.admins,
-                becomes_admin=person.external_id in admins and person.person_id not in ground.admins,
+                becomes_admin=person.external_id in admins and self._is_new_admin(person.external_id, ground),
             )
             for person in found
         ]
+
+    def _is_new_admin(self, external_id: str, ground: Ground) -> bool:
+        """Whoever was gone is new: under a name or an id that was theirs there may be somebody else."""
+        known = self._live.get(external_id)
+        return known is None or known.person_id not in ground.holders
 
     def _admins(self, found: Sequence[PersonFound]) -> set[str]:
         """Whom the rules make Account Admins, by external id: through a group, or by a value of their own."""
@@ -228,14 +252,15 @@ class _Reading:
         new_admins = [
             external_id
             for external_id in admins
-            if self._people.here(external_id)
-            and (external_id not in self._live or self._live[external_id].person_id not in ground.admins)
+            if self._people.here(external_id) and self._is_new_admin(external_id, ground)
         ]
         figures = replace(
             self._figures,
             seen=self._people.seen,
             groups_seen=self._groups.seen,
             removed_before=ground.removed_before,
+            losses=self._groups.losses(),
+            groups_emptied=self._groups.emptied(self._people.here),
             new_admins=len(new_admins),
             admins=len(ground.admins),
         )
@@ -251,11 +276,10 @@ class _Reading:
                 "group.linked-unchanged": self._groups.unchanged,
             },
             no_removals=self._no_removals(),
+            unnamed=None if self._nameless is None else _HELD_BY_NAMELESS.format(self._nameless),
         )
 
     def _no_removals(self) -> str | None:
-        if self._nameless is not None:
-            return _HELD_BY_NAMELESS.format(self._nameless)
         if self._record.quarantined_since is not None:
             return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
         # The run that finds the source unreadable is the first that removes nobody.
@@ -271,6 +295,14 @@ class _Reading:
         if self._people.seen >= _FAILED_FROM and failed * 100 > self._people.seen * _FAILED_PERCENT:
             return f"{failed} of {self._people.seen} entries failed"
         return None
+
+
+def _kept(person: PersonFound, others: dict[PersonId, Elsewhere]) -> PersonFound:
+    """Whoever leaves this source, where another one has them: it may be the one that decides."""
+    other = others.get(person.person_id) if person.leaves and person.person_id else None
+    if other is None or not (other.first or (other.active and person.dropped)):
+        return person
+    return replace(person, stays=True, reason=f"{person.reason}; {other.name} has them too")
 
 
 class _Ours(Exception):

@@ -12,7 +12,8 @@ from importlib.metadata import EntryPoint, entry_points
 
 from scimd.config import Source
 from scimd.connector_api import BadSetting, Connector
-from scimd.core.sync.mapping import Mapping, WrongMapping, compile_mapping, failing_tests
+from scimd.core.extensions import users_with
+from scimd.core.sync.mapping import Mapping, WrongMapping, compile_mapping, failing_tests, path_of
 from scimd.sync.schedule import WrongSchedule, following
 
 GROUP = "scimd.connectors"
@@ -68,13 +69,31 @@ def faults_of(source: Source) -> list[str]:
         found = connector(source.connector)
     except NoConnector as exc:
         return [f"connector: {exc}"]
-    faults = [*_settings_faults(found, source), *_schedule_faults(source)]
+    faults = [*_settings_faults(found, source), *_schedule_faults(source), *_attribute_faults(source)]
     try:
         mapping = mapping_of(source)
     except WrongMapping as exc:
         return [*faults, *exc.faults]
     tests = [(test.entry, test.expect) for test in source.mapping_test]
     return [*faults, *failing_tests(mapping, tests)]
+
+
+def _attribute_faults(source: Source) -> list[str]:
+    """What the mapping writes to, and no schema has."""
+    kind = users_with([each.model_dump() for each in source.extension])
+    faults = []
+    for text in source.mapping.user:
+        try:
+            keys = path_of(text).keys
+        except ValueError:
+            continue  # the mapping says so itself
+        names = keys[1:] if keys[0].startswith("urn:") else keys
+        if kind.resolve(keys[0] if names is not keys else None, *names) is None:
+            faults.append(
+                f"mapping.user.{text!r}: there is no such attribute; one of your own is declared as "
+                "[[organization.source.extension]]"
+            )
+    return faults
 
 
 def _settings_faults(found: type[Connector], source: Source) -> list[str]:

@@ -23,6 +23,7 @@ _WORDS = {
     "update": "updated",
     "link": "linked",
     "deactivate": "deactivated",
+    "drop": "dropped",
     "delete": "deleted",
     "rename": "renamed",
     "members": "members changed",

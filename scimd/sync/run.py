@@ -160,10 +160,11 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             )
         if not dry:
             await _finish_what_was_cut_off(door, ctx, source, lease, report)
-        run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started))
+        full = schedule.full_is_due(source.last_full_at, door.clock())
+        run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started, full=full))
         logger.info("run_started", run_id=run_id, source=source.name, dry=dry)
         try:
-            planned = await planning.make(door, ctx, source, report)
+            planned = await planning.make(door, ctx, source, report, full=full)
         except CannotPlan as exc:
             return await _failed(door, ctx, source, run_id, exc)
         except Refusal:
@@ -184,9 +185,9 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
         return run
 
 
-def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started) -> RunId:
+def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started, *, full: bool) -> RunId:
     leases.hold(tx, lease)
-    return runs.begin(tx, source.id, started.trigger, started.by, source.config_version)
+    return runs.begin(tx, source.id, started.trigger, started.by, source.config_version, full=full)
 
 
 async def _finish_what_was_cut_off(

@@ -14,7 +14,13 @@ _AT_MOST = timedelta(minutes=1)
 _BACK_OFF_UP_TO = timedelta(hours=1)
 #: Spread, so that a hundred sources that failed together do not all come back together.
 _JITTER = 0.2
+#: So often each entry is compared with what is stored, whatever its digest says.
+_FULL_EVERY = timedelta(weeks=1)
 _QUARANTINE = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+
+
+def full_is_due(last: datetime | None, now: datetime) -> bool:
+    return last is None or now - last >= _FULL_EVERY
 
 
 class WrongSchedule(ValueError):

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from aiohttp import web
 
+from scimd.http import peers
 from scimd.http.reading import form_of
 
 
@@ -22,5 +23,5 @@ def chosen(request: web.Request, name: str, allowed: Container[str]) -> str | No
 
 
 def client(request: web.Request) -> dict[str, str]:
-    """The peer's address and browser. ``X-Forwarded-For`` is not believed: nobody vouches for it."""
-    return {"ip": request.remote or "", "user_agent": request.headers.get("User-Agent", "")}
+    """The address that the request comes from, and the browser."""
+    return {"ip": peers.address_of(request), "user_agent": request.headers.get("User-Agent", "")}

@@ -55,7 +55,9 @@ async def _form(
         invitation=invitation,
         token=token,
         name=invitation.display_name if name is None else name,
-        fault=refusal.detail if isinstance(refusal, WeakPassword) else "",
+        fault=_(refusal.advice) % {"why": _(refusal.why) % refusal.figures}
+        if isinstance(refusal, WeakPassword)
+        else "",
         name_fault=refusal.detail if isinstance(refusal, InvalidValue) else "",
     )
 

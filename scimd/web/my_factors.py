@@ -13,7 +13,7 @@ from scimd.org import passkeys, second_factors
 from scimd.org.passkeys import NewPasskey
 from scimd.org.second_factors import NewApp, Renewed
 from scimd.web import forms, security
-from scimd.web.pages import came_in, narrow
+from scimd.web.pages import came_in, narrow, see_other
 from scimd.web.second_step import party_of
 
 
@@ -108,6 +108,12 @@ async def _added(request: web.Request, renewed: Renewed) -> web.Response:
 
 async def _codes_page(codes: tuple[str, ...]) -> web.Response:
     return narrow("recovery_codes.html", "Recovery codes", codes=codes)
+
+
+@signed_in()
+async def show_none(_: web.Request) -> web.StreamResponse:
+    """Codes are shown once."""
+    return see_other("/my/second-factor")
 
 
 @signed_in()

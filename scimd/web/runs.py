@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, visit_of
 from scimd.org import approvals, run_changes, runs, sources
+from scimd.org.runs import RunRecord
+from scimd.org.tx import Door
 from scimd.web import forms, words
-from scimd.web.pages import PAGE, page, see_other
+from scimd.web.pages import PAGE, message, page, see_other
 
 
 @signed_in(*SEE_RUNS)
@@ -65,6 +68,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         f"Run of {run.source_name}",
         section="/runs",
         run=run,
+        newest=await _newest(door, run),
         moving=run.state in words.MOVING or (run.state == "held" and run.approved_at is not None),
         figures=words.figures(run.counts),
         changes=shown,
@@ -89,5 +93,20 @@ async def approve(request: web.Request) -> web.StreamResponse:
     """Let a held plan go on; the worker applies it."""
     door, visit = request.app[DOOR], await visit_of(request)
     run_id = request.match_info["id"]
-    await approvals.approve(door, visit.context(door), run_id)
+    try:
+        await approvals.approve(door, visit.context(door), run_id)
+    except (NotAllowedNow, StateMoved) as exc:
+        run = await runs.get_run(door, visit.org_id, run_id)
+        if run.state in ("applying", "done", "partial"):  # somebody else has approved it
+            return see_other(visit.url(f"/runs/{run_id}"))
+        newest = await _newest(door, run)
+        go = f"The newest run of {newest.source_name}"
+        return message(
+            "This plan counts no longer", exc.detail, status=409, href=visit.url(f"/runs/{newest.id}"), go=go
+        )
     return see_other(visit.url(f"/runs/{run_id}", said="approved"))
+
+
+async def _newest(door: Door, run: RunRecord) -> RunRecord:
+    (newest,) = await runs.list_runs(door, run.org_id, run.source_id, limit=1)
+    return newest

@@ -19,7 +19,7 @@ from scimd.org import passkeys, second_step
 from scimd.org.passkeys import Answer, RelyingParty
 from scimd.org.second_step import Proof
 from scimd.web import forms, security
-from scimd.web.pages import came_in, message, narrow, sentence
+from scimd.web.pages import came_in, message, narrow, see_other, sentence
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
 #: The parts of a passkey's answer, as the script fills them in.
@@ -67,6 +67,12 @@ def _told(refusal: Refusal) -> str:
     if isinstance(refusal, WrongCredentials):
         return "That does not fit. A code counts once; wait for the next one."
     return sentence(refusal)
+
+
+@public
+async def begin_anew(_: web.Request) -> web.StreamResponse:
+    """Whoever reloads the page, or comes back to it, begins at the first step."""
+    return see_other("/sign-in")
 
 
 @public

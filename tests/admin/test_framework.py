@@ -8,6 +8,7 @@ import io
 from collections.abc import AsyncIterator
 
 import pytest
+from yarl import URL
 
 from scimd.http.guard import FORM_TOKEN
 from scimd.org.organizations import NewOrganization, create
@@ -215,7 +216,7 @@ async def test_the_whole_list_comes_as_csv_without_formulas(api: Client) -> None
     await _made(api, *names)
     answer = await api.get("/probes?format=csv&limit=1&q=")
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="probe-acme.csv"'
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="probes-acme.csv"'
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert {row["name"].removeprefix("'") for row in rows} == {name.strip() for name in names}
     for row in rows:
@@ -230,7 +231,7 @@ async def test_the_whole_list_comes_as_json(api: Client) -> None:
     await _made(api, *names)
     answer = await api.get("/probes?format=json&limit=5")
     assert [row["name"] for row in answer.json["items"]] == names
-    assert 'filename="probe-acme.json"' in answer.headers["Content-Disposition"]
+    assert 'filename="probes-acme.json"' in answer.headers["Content-Disposition"]
     assert (await api.get("/probes?format=json&q=nothing")).json == {"items": []}
 
 
@@ -247,6 +248,9 @@ async def test_reading_again_what_did_not_change_is_304(api: Client) -> None:
     tag = (await api.get(f"/probes/{one}")).headers["ETag"]
     again = await api.get(f"/probes/{one}", If_None_Match=f'"x", {tag}')
     assert (again.status, again.raw, again.headers["ETag"]) == (304, b"", tag)
+    for known in (f"W/{tag}", "*"):  # compared weakly (RFC 9110 §13.1.2)
+        assert (await api.get(f"/probes/{one}", If_None_Match=known)).status == 304
+    assert (await api.get(f"/probes/{one}", If_None_Match='W/"x"')).status == 200
     await api.send("PATCH", f"/probes/{one}", {"name": "b"})
     assert (await api.get(f"/probes/{one}", If_None_Match=tag)).status == 200
 
@@ -353,6 +357,29 @@ async def test_write_of_a_session_must_come_from_our_own_page(api: Client) -> No
         answer = await api.send("POST", "/probes", {"name": "a"}, headers)
         assert (answer.status, answer.json["code"]) == (403, "foreign_form"), headers
     assert (await api.send("POST", "/probes", {"name": "a"})).status == 201
+
+
+async def test_a_form_token_of_any_bytes_is_none(api: Client) -> None:
+    at = URL(api.url)
+    cookie = api.session.cookie_jar.filter_cookies(at).output(header="", sep=";")
+    head = (
+        f"POST /api/v1/probes HTTP/1.1\r\nHost: x\r\nConnection: close\r\nSec-Fetch-Site: same-origin\r\n"
+        f"Cookie:{cookie}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n{FORM_TOKEN}: "
+    )
+    stream, writer = await asyncio.open_connection(at.host, at.port)
+    writer.write(head.encode() + b"\xff\r\n\r\n{}")
+    answer = await asyncio.wait_for(stream.read(), AT_MOST_S)
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"foreign_form" in answer
+
+
+async def test_an_expectation_that_nobody_meets_is_a_problem(api: Client) -> None:
+    """RFC 9110 §10.1.1."""
+    answer = await api.get("/probes", Expect="x")
+    assert (answer.status, answer.json["code"]) == (417, "expectation_failed")
+    assert answer.headers["Content-Type"].startswith("application/problem+json")
 
 
 async def test_operator_names_the_organization_and_others_may_not(acme: Site, api: Client) -> None:

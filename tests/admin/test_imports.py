@@ -82,6 +82,7 @@ async def test_u19_plan_is_its_makers_and_lasts_an_hour(acme: Site, api: Client)
         ("email", "no row"),
         ("email,role\nann@acme.example", "line 2"),
         ('email\n"ann@acme.example', "line"),
+        ("email,user_name\nann@acme.example,ann\nb\0b@acme.example,bob", "line 3"),
         ("email\n" + "x@acme.example\n" * 1001, "more than 1000"),
     ],
 )

@@ -123,3 +123,42 @@ async def test_a_service_account_ends_when_it_says(acme: Site, api: Client) -> N
         me = (await later.get("/me")).json["id"]
         person = await later.send("PATCH", f"/users/{me}", {"expires_at": None})
         assert person.json["code"] == "not_allowed_now"
+
+
+async def test_a_narrow_token_does_not_reach_all_of_its_person(acme: Site, api: Client) -> None:
+    """Not by their own account either: a new address would open a new password, and with it a session."""
+    may = ["users.read", "users.manage"]
+    narrow = (await api.post("/me/api-tokens", {"name": "n", "permissions": may})).json["token"]
+    whole = (await api.post("/me/api-tokens", {"name": "w"})).json["token"]
+    me = (await api.get("/me")).json["id"]
+    mine, new = f"/users/{me}", {"email": "thief@acme.example"}
+    async with acme.browser(Authorization=f"Bearer {narrow}") as session:
+        program = Client(session, acme.url, "")
+        assert (await program.send("PATCH", mine, new)).json["code"] == "forbidden"
+        assert (await program.post(f"{mine}/reset-password")).json["code"] == "forbidden"
+    async with acme.browser(Authorization=f"Bearer {whole}") as session:
+        program = Client(session, acme.url, "")
+        assert (await program.send("PATCH", mine, {"display_name": "Ada"})).status == 200
+        assert (await program.send("PATCH", mine, new)).json["code"] == "not_allowed_now"
+    refused = await api.send("PATCH", mine, new)
+    assert (refused.status, refused.json["code"]) == (409, "not_allowed_now")
+    same = {"email": (await api.get("/me")).json["address"]}
+    assert (await api.send("PATCH", mine, same)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api-tokens", "/source-tokens", "/oauth-clients"])
+async def test_whatever_outlives_the_session_wants_a_fresh_proof(acme: Site, api: Client, path: str) -> None:
+    """A30."""
+    okta = await acme.source("okta")
+    new = (
+        {"name": "n", "permissions": ["users.read"]}
+        if path == "/api-tokens"
+        else {"name": "n", "source": okta.id}
+    )
+    made = await api.post(path, new)
+    assert made.status == 200, made.text
+    acme.clock.ahead += timedelta(minutes=11)
+    again = [path] if path == "/api-tokens" else [path, f"{path}/{next(iter(made.json.values()))}/rotate"]
+    for each in again:
+        refused = await api.post(each, {} if each.endswith("rotate") else new)
+        assert (refused.status, refused.json["code"]) == (403, "proof_needed")

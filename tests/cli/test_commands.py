@@ -125,6 +125,27 @@ def test_every_command_explains_itself_and_takes_a_config(path: tuple[str, ...],
         assert ("--json" in done.stdout) is (path[0] not in ("serve", "worker"))
 
 
+def test_every_word_of_a_command_is_explained() -> None:
+    silent = [
+        f"{' '.join(path)} {each.name}"
+        for path, command in COMMANDS
+        for each in command.params
+        if each.name != "help" and not getattr(each, "help", None)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(
+    "words", [("--status", "9"), ("--status", "99"), ("--status", "600"), ("--method", "FOO")]
+)
+def test_what_no_request_can_have_is_not_looked_for(terminal: Terminal, words: tuple[str, ...]) -> None:
+    terminal.json("org", "create", "acme")
+    done = terminal.run("scim-log", "list", *words)
+    assert done.exit_code != 0
+    assert words[0] in done.stderr
+    assert terminal.json("scim-log", "list", "--status", "4", "--method", "post")["requests"] == []
+
+
 def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(terminal: Terminal) -> None:
     assert terminal.json("org", "create", "acme", "--seats", "3")["name"] == "acme"
     with_directory(terminal, "acme")
@@ -156,6 +177,16 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert terminal.json("migrate")["revision"]
     assert terminal.json("check", "--standing")["ok"] is True
     assert {row["name"] for row in terminal.json("org", "list")} >= {"acme"}
+
+
+def test_a_plan_that_counts_no_longer_ends_with_5(terminal: Terminal) -> None:
+    with_directory(terminal, "acme")
+    planned = terminal.json("plan", "hr", codes=(2,))
+    newer = terminal.json("sync", "hr")
+    done = terminal.run("apply", planned["id"])
+    assert (done.exit_code, done.stdout) == (5, "")
+    assert f"The plan is expired: The newer run {newer['id']} took its place." in done.stderr
+    assert "scimd plan hr" in done.stderr
 
 
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
@@ -241,6 +272,14 @@ def test_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     (sentence,) = done.stderr.splitlines()
     assert f"127.0.0.1:{port} cannot be bound" in sentence
+
+
+def test_a_host_that_is_not_this_machines_is_said_by_its_own_key(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/scimd.db"
+    done = scimd("serve", SCIMD_SERVER__HOST="192.0.2.1", SCIMD_DATABASE__URL=url, SCIMD_LOG__LEVEL="error")
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert "server.host: 192.0.2.1:8080 cannot be bound" in sentence
 
 
 def test_postgresql_without_a_key_is_refused(postgres_url: str) -> None:

@@ -190,7 +190,14 @@ def _self_signed(folder: Path) -> ssl.SSLContext:
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
+        ("--url", "", "give the SCIM base URL"),
         ("--url", "ftp://example.com", "give the SCIM base URL"),
+        (
+            "--url",
+            "https://a.example/scim/v2/Users/",
+            "is an endpoint; give the SCIM base URL: https://a.example/scim/v2",
+        ),
+        ("--url", "https://a.example/scim/v2/ServiceProviderConfig", "is an endpoint"),
         ("--url", "https://user:secret@example.com/scim", "give the SCIM base URL"),
         ("--url", "http://127.0.0.1:port/", "give the SCIM base URL"),
         ("--token", "env:SCIMD_NO_SUCH_VARIABLE", "SCIMD_NO_SUCH_VARIABLE is not set"),

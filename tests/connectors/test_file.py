@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import codecs
+import csv
 import os
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
@@ -17,27 +17,13 @@ from hypothesis import strategies as st
 
 from connectors.file.connector import FileConnector
 from scimd.connector_api import BadSetting, ConnectorError, Deadline, Incomplete, Page, Unreachable
-from scimd.connector_testing import RecordingLog, Whole, read_whole
+from scimd.connector_testing import RecordingLog
+from tests.connectors.files import read
 
 _CSV = 'id,name\n1,"a"\n2,"b"\n'
 _LDIF = (
     "dn: uid=a,dc=x\nobjectClass: person\nentryUUID: 1\n\ndn: uid=b,dc=x\nobjectClass: person\nentryUUID: 2\n"
 )
-
-
-async def read(path: Path, **more: Any) -> Whole:
-    config = FileConnector.parse({"path": str(path), **more})
-    return await read_whole(FileConnector.open(config, RecordingLog(), Deadline.after(60)))
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Any:
-    def file(name: str, content: str | bytes) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return file
 
 
 # ---------------------------------------------------------------------------------------- CSV
@@ -66,6 +52,32 @@ async def test_groups_come_from_a_column_of_the_people(write: Any) -> None:
     whole = await read(path, groups_column="groups")
     assert {g.external_id: g.members for g in whole.groups} == {"red": ("1", "2"), "blue": ("1",)}
     assert all("groups" not in user.attributes for user in whole.users)
+
+
+async def test_a_person_of_several_lines_leaves_their_groups_as_they_are(write: Any) -> None:
+    path = write("p.csv", "id,name,groups\n1,ann,red\n2,bob,red;blue\n3,cid,green\n1,mallory,admins\n")
+    whole = await read(path, groups_column="groups")
+    assert {group.external_id for group in whole.groups} == {"blue", "green"}
+    assert {entry.external_id for entry in whole.bad} == {"1", "red", "admins"}
+
+
+async def test_a_cell_of_any_length_is_one_cell(write: Any) -> None:
+    """What stands in it may look like lines of the file."""
+    bio = "x" * 140_000 + "\n99,eve,admins\n"
+    whole = await read(write("p.csv", f'id,name,bio\n1,ann,"{bio}"\n2,bob,y\n'))
+    assert (whole.ids, whole.bad) == (["1", "2"], [])
+    assert whole.users[0].attributes["bio"] == bio.strip()
+
+
+async def test_a_cell_that_is_too_long_is_followed_by_nothing(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = csv.field_size_limit(1_000)
+    try:
+        with pytest.raises(Incomplete, match="too long"):
+            await read(write("p.csv", 'id,name\n1,"' + "x" * 2_000 + '\n99,eve\n"\n2,bob\n'))
+    finally:
+        csv.field_size_limit(before)
 
 
 async def test_groups_come_one_member_a_line_in_any_order(write: Any, tmp_path: Path) -> None:
@@ -257,6 +269,20 @@ async def test_missing_and_unclear_files_say_which(write: Any, tmp_path: Path) -
 # ---------------------------------------------------------------------------------------- JSON Lines
 
 
+@pytest.mark.parametrize("depth", [900, 5_000])
+async def test_a_line_that_is_nested_deeply_fails_alone(write: Any, depth: int) -> None:
+    deep = '{"id": "2", "a": ' + "[" * depth + "]" * depth + "}"
+    whole = await read(write("p.jsonl", '{"id": "1"}\n' + deep + '\n{"id": "3"}\n'))
+    assert whole.ids == ["1", "3"]
+
+
+@pytest.mark.parametrize("line", ['{"id": "2", "id": "3"}', '{"id": "2", "name": {"a": 1, "a": 2}}'])
+async def test_a_key_twice_says_nothing(write: Any, line: str) -> None:
+    whole = await read(write("p.jsonl", '{"id": "1"}\n' + line + "\n"))
+    assert whole.ids == ["1"]
+    assert [(bad.external_id, bad.name) for bad in whole.bad] == [(None, "line 2")]
+
+
 async def test_json_values_keep_their_types_and_null_is_no_value(write: Any) -> None:
     path = write(
         "p.jsonl",
@@ -289,48 +315,7 @@ async def test_a_bad_json_line_fails_alone(write: Any, line: str) -> None:
     assert [bad.name for bad in whole.bad] == ["line 2"]
 
 
-# ---------------------------------------------------------------------------------------- LDIF
-
-
-async def test_ldif_values_come_as_a_directory_gives_them(write: Any) -> None:
-    path = write(
-        "p.ldif",
-        "version: 1\n# a comment\n that goes on\ndn:: "
-        + base64.b64encode("cn=Zoë,dc=x".encode()).decode()
-        + "\n"
-        "objectClass: person\nobjectClass: top\ncn;lang-en: Zoe\ncn: Zo\n ë\nphoto:: /9j/\n"
-        "userPassword:: c2VjcmV0\nuserCert:: /9j/\nentryUUID: 1\n-\nuid: ZOE\n\n",
-    )
-    user = (await read(path)).users[0]
-    assert user.name == "cn=Zoë,dc=x"
-    assert user.references == ("cn=zoë,dc=x", "uid:zoe")
-    assert user.attributes["cn"] == "Zoë"
-    assert user.attributes["cn;lang-en"] == "Zoe"
-    assert user.attributes["objectClass"] == ("person", "top")
-    assert user.attributes["userCert"] == b"\xff\xd8\xff"
-    assert not {"photo", "userPassword"} & set(user.attributes)
-
-
-async def test_entries_without_entryuuid_are_known_by_their_normal_dn(write: Any) -> None:
-    whole = await read(write("p.ldif", "dn: UID=Ann , DC=X\nobjectClass: person\n"))
-    assert whole.ids == ["uid=ann,dc=x"]
-
-
-@pytest.mark.parametrize(
-    "line", ["cn:< file:///etc/passwd", "cn:: ***", "no colon", ": no name", "dn: cn=second", "cn: \udcff"]
-)
-async def test_a_bad_ldif_line_fails_its_entry_alone(write: Any, line: str) -> None:
-    bad = f"dn: cn=bad\nobjectClass: person\n{line}\nentryUUID: 2\n\n".encode("utf-8", "surrogateescape")
-    good = "dn: cn=good\nobjectClass: person\nentryUUID: 1\n"
-    whole = await read(write("p.ldif", bad + good.encode()))
-    assert whole.ids == ["1"]
-    assert [entry.external_id for entry in whole.bad] == ["2"]
-    assert "line 3" in whole.bad[0].why
-
-
-async def test_a_list_of_changes_is_no_directory(write: Any) -> None:
-    with pytest.raises(ConnectorError, match="changes"):
-        await read(write("p.ldif", "dn: cn=a\nchangetype: delete\n"))
+# ---------------------------------------------------------------------------------------- hostile
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,6 +13,7 @@ from scimd.core.attributes import (
     USER,
     USER_URN,
     columns_of,
+    date_time,
     fold_document,
 )
 
@@ -84,6 +85,28 @@ def test_folding_follows_case_exactness() -> None:
         "displayName": "åsa",
         "externalId": "Q",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "tolerant"),
+    [
+        ("2026-01-31T09:00:00Z", True, True),
+        ("2026-01-31T09:00:00", True, True),
+        ("2026-01-31T09:00:00.123456+14:00", True, True),
+        ("2026-01-31T09:00:00-13:59", True, True),
+        ("2026-01-31t09:00:00z", False, True),
+        ("2026-01-31T09:00:00+14:01", False, False),
+        ("2026-01-31T09:00:00+09:60", False, False),
+        ("2026-01-31T09:00Z", False, False),
+        ("2026-01-31 09:00:00Z", False, False),
+        ("2026-01-31", False, False),
+        ("20260131T090000Z", False, False),
+        ("2026-W05-6", False, False),
+    ],
+)
+def test_date_time_is_that_of_xml_schema(text: str, strict: bool, tolerant: bool) -> None:
+    """RFC 7643 §2.3.5; XML Schema Part 2 §3.2.7."""
+    assert (date_time(text, tolerant=False) is not None, date_time(text) is not None) == (strict, tolerant)
 
 
 def test_columns_hold_the_primary_address_and_the_names() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from scimd.core.attributes import USER, USER_URN, Attribute, Schema
 from scimd.core.people import address, fold
 from scimd.core.pseudonyms import Pseudonyms, shares
 from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words, shape
@@ -144,6 +147,8 @@ def masks() -> RequestPseudonyms:
         ('password eq "geheim"', re.escape(f'password eq "{PASSWORD}"')),
         ('meta.lastModified gt "2026-01-01T00:00:00Z"', r'meta\.lastModified gt "2026-01-01T00:00:00Z"'),
         ("shoeSize", "shoeSize"),
+        (f'schemas eq "{USER_URN}"', f'schemas eq "{USER_URN}"'),
+        ('schemas eq "anna"', r'schemas eq "[a-z]{4}"'),
         ("anna@acme.com", r"[a-z]{4}@[a-z]{4}\.[a-z]{3}\.example"),
     ],
 )
@@ -191,6 +196,62 @@ def test_detail_loses_what_it_repeats(masks: RequestPseudonyms) -> None:
     assert masks.sentence(seat).endswith(" was not created. Free a seat.")
 
 
+def test_detail_has_the_pseudonym_that_the_request_has(masks: RequestPseudonyms) -> None:
+    """The pseudonym of an address is an address."""
+    made, _ = masks.body(b'{"userName": "anna@acme.com"}')
+    name = orjson.loads(made)["userName"]
+    assert masks.sentence("userName 'anna@acme.com' is taken.") == f"userName '{name}' is taken."
+    assert masks.sentence("userName: anna@acme.com is taken.") == f"userName: {name} is taken."
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("count=x", "count: a whole number is wanted, not {x}"),
+        ("filter=foo", "The filter {foo} cannot be read: an operator is missing."),
+        ("startIndex=anna&filter=remove", "startIndex: a filter may remove no Users."),
+    ],
+)
+def test_detail_keeps_the_words_of_the_protocol(said: str, sentence: str, masks: RequestPseudonyms) -> None:
+    masks.begin()
+    masks.heard(said, "Users", USER_URN)
+    made = masks.sentence(sentence.format(x="'x'", foo="'foo'"))
+    kept = sentence.format(x=f"'{OF.text('x')}'", foo=f"'{OF.text('foo')}'")
+    assert made == kept
+
+
+def test_number_in_a_filter_is_that_of_a_body() -> None:
+    numbers = Attribute("level", "", "decimal"), Attribute("floor", "", "integer")
+    kind = replace(USER, extensions=(Schema("urn:x:acme:2.0:User", "Acme", "", numbers),))
+    masks = RequestPseudonyms(OF, BASE, (kind,))
+    for text, number in (("12.50", 12.5), ("77", 77.0), ("77.0", 77), ("-1.5", -1.5)):
+        made = masks.expression(f"urn:x:acme:2.0:User:level eq {text}").rpartition(" ")[2]
+        assert orjson.loads(made) == masks.document(number)
+    assert masks.expression("badges[floor eq 4711]") == f"badges[floor eq {OF.number(4711)}]"
+    assert masks.expression("userName eq 4711") == f"userName eq {OF.text('4711')}"
+
+
+def test_different_numbers_stay_different() -> None:
+    numbers = [each / 100 for each in range(20_000)]
+    assert len({OF.number(each) for each in numbers}) == len(numbers)
+
+
 def test_body_that_is_no_json_is_kept_as_its_shape() -> None:
     assert shape(b'{"userName": "Anna", 12') == '{"aaaaAaaa": "Aaaa", 00'
     assert len(shape(b"x" * 100_000)) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("version", "kept"),
+    [('W/"3-7"', True), ("dana@acme.example", False), ('W/"Dana Smith"', False), ({"a": "Dana"}, False)],
+)
+def test_a_version_is_kept_where_it_is_one_of_ours(
+    masks: RequestPseudonyms, version: Any, kept: bool
+) -> None:
+    masks.begin()
+    operation = {"method": "DELETE", "path": "/Users/x", "version": version}
+    for sent in ({"Operations": [operation]}, {"userName": "a", "meta": {"version": version}}):
+        made, _ = masks.body(orjson.dumps(sent), message="Operations" in sent)
+        told = orjson.loads(made)
+        found = told["Operations"][0] if "Operations" in told else told["meta"]
+        assert (found["version"] == version) is kept

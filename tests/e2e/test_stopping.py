@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way is answered, nobody new is, and the whole family ends."""
+"""What ends scimd: what is under way is answered, nobody new is, and the whole family ends."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from tests.support.patience import AT_MOST_S, until
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize(
+    ("whole_group", "number"), [(False, signal.SIGTERM), (True, signal.SIGTERM), (True, signal.SIGHUP)]
+)
 def test_request_under_way_is_answered_and_everybody_ends(
-    daemons: Callable[..., Daemon], tmp_path: Path, processes: int, whole_group: bool
+    daemons: Callable[..., Daemon], tmp_path: Path, processes: int, whole_group: bool, number: signal.Signals
 ) -> None:
     """``whole_group``: the signal goes to all processes at once, as from systemd or a terminal."""
     config = CONFIG.replace("[server]", f"[server]\nprocesses = {processes}")
@@ -47,9 +49,9 @@ def test_request_under_way_is_answered_and_everybody_ends(
             late = thread.submit(scim.create, "late")
             time.sleep(0.5)  # until it is read
             if whole_group:
-                os.killpg(daemon.process.pid, signal.SIGTERM)
+                os.killpg(daemon.process.pid, number)
             else:
-                daemon.process.send_signal(signal.SIGTERM)
+                daemon.process.send_signal(number)
             until(lambda: _is_refused(daemon.port), "the port is still open")
             other.execute("ROLLBACK")
             assert late.result()[0] == 201

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound
+from scimd.core.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    InvalidValue,
+    NotAllowedNow,
+    NotFound,
+    Overloaded,
+    Refusal,
+    StorageFull,
+)
 from scimd.core.people import PersonId, TokenId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.tables import access_tokens, events, metadata, unsettled
@@ -152,6 +161,24 @@ async def test_an_api_token_dies_at_its_expiry_exactly(acme: House) -> None:
     assert await api_tokens.authenticate(acme.door, made.token)
     acme.clock.now = until
     assert await api_tokens.authenticate(acme.door, made.token) is None
+
+
+@pytest.mark.parametrize("why", [StorageFull, DatabaseUnavailable, Overloaded])
+async def test_who_reads_needs_no_room_to_write(
+    acme: House, monkeypatch: pytest.MonkeyPatch, why: type[Refusal]
+) -> None:
+    """That somebody came is written down where it can be (F7)."""
+    made = await api_tokens.create_service(acme.door, acme.ctx, "x", ["users.read"])
+    link = await links.create_admin(acme.door, "acme", "ada@acme.example", OPERATOR)
+    signed_in = await sign_in.by_link(acme.door, link, ip="", user_agent="")
+    acme.clock.now += timedelta(minutes=10)
+
+    async def refused(*_: Any, **__: Any) -> None:
+        raise why
+
+    monkeypatch.setattr(acme.door.db, "write", refused)
+    assert await api_tokens.authenticate(acme.door, made.token)
+    assert await sessions.by_cookie(acme.door, signed_in.session)
 
 
 async def test_a_cut_or_changed_token_costs_no_statement(

@@ -9,7 +9,18 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, sources
-from scimd.org import arrivals, partner_approvals, reads, settings, source_states
+from scimd.org import (
+    admin_reads,
+    arrivals,
+    gates,
+    local_people,
+    partner_approvals,
+    reads,
+    settings,
+    source_states,
+    unsettled,
+)
+from scimd.org.local_people import NewPerson
 from tests.org.house import House, house, user
 
 
@@ -122,3 +133,17 @@ async def test_approval_of_who_is_not_inactive_that_long_does_not_lapse(database
         await acme.change(ann.person_id, active=True)
         assert (await acme.person(ann.person_id)).causes == ["not_approved"]
         assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_of_whom_was_deleted_the_approval_is_forgotten_too(database_url: str) -> None:
+    """V16: what is stored of them follows from the facts, also once approval is no longer asked for."""
+    async with house(database_url) as acme:
+        ctx = acme.as_admin()
+        await settings.change(acme.door, ctx, settings.Change(approval_required=True))
+        ann = await local_people.add(acme.door, ctx, NewPerson("ann@home.example"))
+        await gates.delete(acme.door, ctx, ann)
+        assert (await acme.person(ann)).causes == ["deleted:admin@acme.example", "not_approved"]
+        await settings.change(acme.door, ctx, settings.Change(approval_required=False))
+        await unsettled.settle_marked(acme.door, acme.org_id, budget_s=10)
+        assert (await acme.person(ann)).causes == ["deleted:admin@acme.example"]
+        assert await admin_reads.check_standing(acme.door, acme.org_id) == []

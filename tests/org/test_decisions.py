@@ -177,3 +177,33 @@ async def test_whoever_has_to_do_without_an_address_gets_it_when_it_is_free(home
     assert (await home.person(bob.person_id)).sign_in_address is None
     assert (await home.person(ann.person_id)).sign_in_address == "one@acme.example"
     assert await decisions.list_decisions(home.door, home.org_id) == []
+
+
+async def test_nobody_gives_back_a_role_above_their_own(home: House) -> None:
+    ann = PersonId((await home.create("ann")).person_id)
+    await home.run(lambda tx: returning.grant_by_hand(tx, ann, "role", "account-admin", "an admin"))
+    bob = PersonId((await home.create("bob")).person_id)
+    await home.run(lambda tx: returning.grant_by_hand(tx, bob, "role", "account-admin", "an admin"))
+    await home.change(ann, active=False)
+    await home.push(user("ann", external_id="x-other"))
+    item = await only_item(home, "return")
+    with pytest.raises(Forbidden, match="Account Admin may do what you may not"):
+        await decisions.answer(home.door, helpdesk(home), item.id, "give_back")
+    assert "account-admin" not in (await home.person(ann)).roles
+    await decisions.answer(home.door, home.as_admin(), item.id, "give_back")
+
+
+async def test_nobody_links_an_entry_to_an_account_above_their_own(home: House) -> None:
+    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    with pytest.raises(NotUnique):
+        await home.create("ann")
+    item = await only_item(home, "collision")
+    with pytest.raises(Forbidden, match="has the role Account Admin"):
+        await decisions.answer(home.door, helpdesk(home), item.id, "link")
+    assert (await only_item(home, "collision")).state == "open"
+    await decisions.answer(home.door, helpdesk(home), item.id, "separate")
+
+
+def helpdesk(home: House) -> Context:
+    permissions = frozenset({"users.read", "users.manage"})
+    return Context(home.org_id, Actor("person", "h", "h@acme.example"), "web", "c", permissions=permissions)

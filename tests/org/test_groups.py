@@ -8,29 +8,14 @@ import pytest
 
 from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
-from scimd.core.events import EventKind
 from scimd.core.people import GroupId
 from scimd.db import tables as t
 from scimd.org import bindings, declared_organizations, groups, reads, scim_groups, sources
 from scimd.org.generation import bump
-from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.unsettled import JOINERS, LEAVERS, settle_marked
-from tests.org.house import GROUP_VIEW, House, group, house, user
-
-
-async def projects_of(acme: House, person_id: str) -> set[str]:
-    """The names of the projects in which the person takes part now."""
-    names = {row.id: row.name for row in await acme.rows(t.projects)}
-    return {
-        names[row.target]
-        for row in await acme.rows(t.grants, person_id=person_id, kind="project")
-        if row.until is None and not row.dormant
-    }
-
-
-async def member_ids(acme: House, group_id: str) -> set[str]:
-    return {member["value"] for member in await acme.shown_members(group_id)}
+from scimd.org.unsettled import settle_marked
+from tests.org.house import GROUP_VIEW, group, house, user
+from tests.org.looks import member_ids, projects_of
 
 
 async def test_pushed_group_is_a_project_of_its_name_and_replaces_the_default(database_url: str) -> None:
@@ -128,140 +113,6 @@ async def test_two_groups_of_a_scim_source_cannot_share_a_name(database_url: str
         assert sum(isinstance(each, NotUnique) for each in results) == 7
         (source,) = await acme.rows(t.sources)
         assert source.group_count == 2
-
-
-async def test_member_pushed_before_its_user_resolves_when_it_appears(database_url: str) -> None:
-    async with house(database_url) as acme:
-        group_id = await acme.group("Sales", "x-ann", "nobody")
-        parent = await acme.group("All", "g-later")
-        assert await member_ids(acme, group_id) == set()
-        ann = await acme.create("ann")
-        assert await member_ids(acme, group_id) == {ann.person_id}
-        assert [ref.display for ref in ann.groups] == ["Sales"]
-        assert await projects_of(acme, ann.person_id) == {"Sales"}
-        (child,) = await acme.push_groups(group("Later", ann.person_id, external_id="g-later"))
-        assert await member_ids(acme, parent) == {child.group_id}
-        assert await projects_of(acme, ann.person_id) == {"Sales", "Later", "All"}
-
-
-async def test_replace_with_unknown_ids_keeps_them_and_wipes_nobody_else(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = (await acme.create("ann")).person_id
-        group_id = await acme.group("Sales", ann)
-        change = GroupChange(replace=(ann, "who-is-this"))
-        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
-        assert await member_ids(acme, group_id) == {ann}
-        assert len(await acme.rows(t.group_members)) == 2
-
-
-async def test_replace_tells_apart_ids_external_ids_groups_and_names_of_nobody(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann, bob, cid, dan = [(await acme.create(name)).person_id for name in ("ann", "bob", "cid", "dan")]
-        inner = await acme.group("Inner")
-        group_id = await acme.group("Sales", ann, "x-bob", inner, "who-is-this")
-        change = GroupChange(replace=(ann, "x-ann", "x-bob", dan, "x-cid", "x-dan", "and-this"))
-        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
-        assert await member_ids(acme, group_id) == {ann, bob, cid, dan}
-        (event,) = await acme.rows(t.events, kind=EventKind.GROUP_MEMBERS_CHANGED)
-        told = event.body["after"]
-        assert (told["added"], told["removed"]) == (3, 2)
-        assert (sorted(told["came"]), told["went"]) == (sorted([cid, dan]), [inner])
-        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
-        assert await acme.rows(t.events, kind=EventKind.GROUP_MEMBERS_CHANGED) == [event]
-        assert {row.member_key: row.person_id for row in await acme.rows(t.group_members)} == {
-            **{each: each for each in (ann, bob, cid, dan)},
-            "and-this": None,
-        }
-
-
-async def test_a_group_renamed_and_replaced_marks_all_whom_either_concerns(database_url: str) -> None:
-    async with house(database_url, settings=DoorSettings(settle_at_once=1)) as acme:
-        ann, bob, cid = [(await acme.create(name)).person_id for name in ("ann", "bob", "cid")]
-        group_id = await acme.group("Sales", ann, bob)
-        await settle_marked(acme.door, acme.org_id, budget_s=60)
-        acme.clock.forward(seconds=1)
-        change = GroupChange(
-            document=lambda document: {**document, "displayName": "Sold"}, replace=(bob, cid)
-        )
-        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
-        marks = {row.person_id: row.turn for row in await acme.rows(t.unsettled)}
-        assert marks == {ann: LEAVERS, bob: LEAVERS, cid: JOINERS}
-
-
-async def test_two_names_of_one_member_are_one_member(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = (await acme.create("ann")).person_id
-        group_id = await acme.group("Sales", ann, "x-ann")
-        assert len(await acme.rows(t.group_members)) == 1
-        assert not await acme.members(group_id, add=["x-ann"])
-        assert await acme.members(group_id, remove=["x-ann"])
-
-
-async def test_version_rises_by_real_changes_only(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = await acme.create("ann")
-        group_id = await acme.group("Sales")
-
-        async def version() -> int:
-            return (await acme.rows(t.groups, id=group_id))[0].version
-
-        assert await version() == 1
-        await acme.members(group_id, add=[ann.person_id])
-        await acme.members(group_id, add=[ann.person_id], remove=["nobody"])
-        assert await version() == 2
-        assert (await acme.person(ann.person_id)).rest == ann.rest + 1
-        same = GroupChange(document=lambda document: dict(document))
-        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, same)
-        assert await version() == 2
-        renamed = GroupChange(document=lambda document: {**document, "displayName": "Sellers"})
-        stored = await scim_groups.change_group(acme.door, acme.as_scim(), group_id, renamed)
-        assert stored.version == 3
-        found = await acme.seen(ann.person_id)
-        assert found is not None
-        assert found["groups"][0]["display"] == "Sellers"
-        assert found["meta"]["version"] == f'W/"{ann.version}-{ann.rest + 2}"'
-
-
-async def test_64_parallel_member_adds_are_all_there(database_url: str) -> None:
-    async with house(database_url) as acme:
-        asserted = await acme.push(*(user(f"p{n}") for n in range(64)))
-        group_id = await acme.group("Sales")
-        await asyncio.gather(*(acme.members(group_id, add=[each.person_id or ""]) for each in asserted))
-        assert len(await member_ids(acme, group_id)) == 64
-        assert (await acme.rows(t.groups, id=group_id))[0].version == 65
-
-
-async def test_nested_groups_count_transitively_and_cycles_are_cut(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = (await acme.create("ann")).person_id
-        made = [await acme.group("G0", ann)]
-        for n in range(1, 12):
-            made.append(await acme.group(f"G{n}", made[-1]))
-        # Ten groups upward count, the eleventh does not.
-        assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
-        await acme.members(made[0], add=[made[3]])
-        assert await projects_of(acme, ann) == {f"G{n}" for n in range(10)}
-        page = await reads.show_person(acme.door, acme.org_id, ann)
-        paths = {fact.group_name: fact.path for fact in page.facts.memberships}
-        assert (paths["G0"], paths["G2"]) == ((), ("G0", "G1"))
-        refs = (await acme.seen(ann))["groups"]  # type: ignore[index]
-        assert {ref["display"] for ref in refs if ref["type"] == "direct"} == {"G0"}
-        await acme.members(made[2], remove=[made[1]])
-        assert await projects_of(acme, ann) == {"G0", "G1"}
-
-
-async def test_deleted_person_leaves_groups_and_is_in_them_again_on_return(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = (await acme.create("ann")).person_id
-        group_id = await acme.group("Sales", ann)
-        before = (await acme.rows(t.groups, id=group_id))[0].version
-        await acme.delete(ann)
-        assert await member_ids(acme, group_id) == set()
-        assert (await acme.rows(t.groups, id=group_id))[0].version == before + 1
-        again = await acme.create("ann")
-        assert again.person_id == ann
-        assert await member_ids(acme, group_id) == {ann}
-        assert await projects_of(acme, ann) == {"Sales"}
 
 
 async def test_large_group_is_settled_later_and_comes_to_the_same(database_url: str) -> None:

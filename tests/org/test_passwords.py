@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import string
 import time
 import unicodedata
 
@@ -24,6 +27,16 @@ KNOWN = ("dana.lee@acme.example", "Dana Lee", "Acme Holdings", "acme", "scimd")
         "пятнадцать тихих фонарей",
         "静かな提灯が七つ川を流れていくのを見た",
         "tr1vial sofa " * 70,
+        "liberty property poverty",  # "erty" stands beside each other on a keyboard
+        "no no no no never again",
+        "on 24.12.1985 we met in Rome",
+        "my dog ate 3 shoes in 2019",
+        "der Bahnhof von Überlingen",
+        "first understudy to the alphabet",
+        "call 555 0199 at eight",
+        "83629174 0385 2217 4",
+        "princess of the quiet lanterns 1",
+        "1 password for each of my cats",
     ],
 )
 def test_long_enough_and_not_common_is_good(good: str) -> None:
@@ -43,6 +56,18 @@ def test_long_enough_and_not_common_is_good(good: str) -> None:
         ("correct horse battery staple", "first"),
         ("qwertyuiopasdfghjkl", "first"),
         ("abcabcabcabcabcabc", "first"),
+        ("password123456789", "first"),
+        ("qwerty123456789", "first"),
+        ("123456789qwerty", "first"),
+        ("welcome123456789", "first"),
+        ("administrator123", "first"),
+        ("P@ssw0rd12345678", "first"),
+        ("pass123word456789", "first"),
+        ("sunshine 83629174", "first"),
+        ("qwer1234asdf5678", "first"),
+        ("1qaz2wsx3edc4rfv", "first"),
+        ("dragondragon1111", "first"),
+        ("aaaabbbbccccdddd1111", "first"),
         ("aaaaaaaaaaaaaaaaaaaa", "first"),
         ("12345678901234567", "first"),
         ("zyxwvutsrqponmlk", "first"),
@@ -56,6 +81,38 @@ def test_short_endless_common_or_obvious_is_refused_with_the_reason(bad: str, wh
     with pytest.raises(WeakPassword, match=why) as refused:
         passwords.check(bad, KNOWN)
     assert not bad or bad not in str(refused.value)
+
+
+@pytest.mark.parametrize("good", ["x7#Kp2!m", "quiet lantern", "83kxqpmz"])
+def test_beside_a_second_factor_a_short_one_is_good(good: str) -> None:
+    passwords.check(good, KNOWN, at_least=passwords.AT_LEAST_BESIDE)
+
+
+@pytest.mark.parametrize("bad", ["password1", "qwerty12", "abcd1234", "P@ssw0rd", "sunshine"])
+def test_beside_a_second_factor_a_common_one_is_refused(bad: str) -> None:
+    with pytest.raises(WeakPassword, match="first"):
+        passwords.check(bad, KNOWN, at_least=passwords.AT_LEAST_BESIDE)
+
+
+def test_what_was_drawn_is_good() -> None:
+    drawn = random.Random(15)  # the same in each run
+    for letters, length in (
+        (string.ascii_letters + string.digits, 15),
+        (string.hexdigits, 20),
+        ("0123456789abcdef", 16),
+        (string.digits, 20),
+        ("acest ", 24),
+    ):
+        for _ in range(2000):
+            passwords.check("".join(drawn.choices(letters, k=length)).strip().ljust(15, "x"), KNOWN)
+
+
+def test_an_endless_one_takes_no_time() -> None:
+    began = time.thread_time()
+    for text in ("ab" * 500, "abcdefgh" * 125, "x7kq" * 249 + "abc", "".join(map(chr, range(300, 1300)))):
+        with contextlib.suppress(WeakPassword):
+            passwords.check(text, KNOWN)
+    assert time.thread_time() - began < 2
 
 
 def test_the_blocklist_holds_thousands_of_long_ones() -> None:

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from scimd.core.attributes import ResourceKind
+from scimd.core.attributes import ENTERPRISE_URN, ResourceKind
 from scimd.core.errors import (
     InvalidValue,
     LinkInvalid,
     NotFound,
     NotUnique,
-    NotYours,
     Protected,
     VersionMismatch,
 )
@@ -27,40 +26,6 @@ from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house, user
-
-
-async def local_person(acme: House, name: str, **more: Any) -> str:
-    """Somebody without a source, as an invitation would make them."""
-    columns = {
-        "local_user_name": name,
-        "display_name": name.title(),
-        "sign_in_address": f"{name}@acme.example",
-        "sign_in_key": f"{name}@acme.example",
-        "profile": {},
-        "accepted": False,
-        **more,
-    }
-
-    def body(tx: Any) -> str:
-        person_id: str = tx.new_id()
-        tx.conn.execute(
-            t.people.insert().values(
-                org_id=tx.org_id, id=person_id, kind="person", status="pending", causes=[],
-                primary_role="user", roles=["user"], created_by="test", created_at=tx.now, changed_at=tx.now,
-                **columns,
-            )
-        )  # fmt: skip
-        tx.touch([person_id])
-        return person_id
-
-    return await acme.run(body, acme.as_admin())
-
-
-async def hand(acme: House, person_id: str, kind: Any, target: str) -> None:
-    await acme.run(
-        lambda tx: returning.grant_by_hand(tx, PersonId(person_id), kind, target, "admin"), acme.as_admin()
-    )
-
 
 # ------------------------------------------------------------------------------ identity
 
@@ -102,6 +67,29 @@ async def test_one_bad_row_is_refused_alone(database_url: str) -> None:
         assert [each.outcome for each in asserted] == ["created", "refused", "refused", "created"]
         assert isinstance(asserted[1].refusal, InvalidValue)
         assert isinstance(asserted[2].refusal, InvalidValue)
+
+
+_LONG = "".join(map(chr, range(0x4E00, 0x4E00 + 4_000)))  # and nothing that a database could compress
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("userName", {"userName": _LONG}),
+        ("externalId", {"external_id": _LONG}),
+        ("displayName", {"displayName": _LONG}),
+        ("emails", {"emails": [{"value": "a@acme.example"}, {"value": f"{_LONG}@acme.example"}]}),
+        ("employeeNumber", {ENTERPRISE_URN: {"employeeNumber": _LONG}}),
+    ],
+)
+async def test_what_no_index_takes_is_refused_alone_and_by_name(
+    database_url: str, name: str, more: dict[str, Any]
+) -> None:
+    async with house(database_url) as acme:
+        refused, created = await acme.push(user("ann", **more), user("bob"))
+        assert (refused.outcome, created.outcome) == ("refused", "created")
+        assert isinstance(refused.refusal, InvalidValue)
+        assert refused.refusal.detail == f"{name}: it is longer than 500 characters"
 
 
 async def test_two_rows_with_one_user_name_the_first_wins(database_url: str) -> None:
@@ -235,7 +223,7 @@ async def test_32_parallel_creates_of_one_user_name_make_one(database_url: str) 
 async def test_active_false_ends_what_true_brings_back(database_url: str) -> None:
     async with house(database_url, seats_=1) as acme:
         made = await acme.create("ann")
-        await hand(acme, made.person_id, "role", "auditor")
+        await acme.grant(made.person_id, "role", "auditor")
         await acme.change(made.person_id, active=False)
         row = await acme.person(made.person_id)
         assert (row.status, row.causes, row.has_seat) == ("inactive", ["deprovisioned:okta"], False)
@@ -249,7 +237,7 @@ async def test_active_false_ends_what_true_brings_back(database_url: str) -> Non
 async def test_deleted_user_is_gone_and_returns_by_external_id_within_30_days(database_url: str) -> None:
     async with house(database_url) as acme:
         made = await acme.create("ann")
-        await hand(acme, made.person_id, "role", "auditor")
+        await acme.grant(made.person_id, "role", "auditor")
         await acme.delete(made.person_id)
         with pytest.raises(NotFound):
             await acme.change(made.person_id, title="x")
@@ -279,7 +267,7 @@ async def test_deleted_user_is_a_new_person_after_30_days_or_by_another_id(
 async def test_return_by_name_alone_begins_anew_and_asks(database_url: str) -> None:
     async with house(database_url) as acme:
         made = await acme.create("ann")
-        await hand(acme, made.person_id, "role", "auditor")
+        await acme.grant(made.person_id, "role", "auditor")
         await acme.execute(
             t.credentials.insert().values(
                 org_id=acme.org_id,
@@ -313,92 +301,6 @@ async def test_post_of_a_live_user_is_refused(database_url: str) -> None:
         with pytest.raises(NotUnique) as refusal:
             await acme.create("other", external_id="x-ann")
         assert refusal.value.attribute == "externalId"
-
-
-# ------------------------------------------------------------------------------ two sources, local people
-
-
-async def test_owner_decides_and_absence_hands_over(database_url: str) -> None:
-    async with house(database_url, seats_=1) as acme:
-        hr = await acme.source("hr", kind="connector", connector="ldap", config={"join": ["mail"]})
-        sync = acme.as_sync(hr)
-        made = await acme.create("ann", displayName="Ann of Okta")
-        (linked,) = await acme.push(user("ann", external_id="hr1", displayName="Ann of HR"), ctx=sync)
-        assert (linked.outcome, linked.person_id) == ("linked", made.person_id)
-        row = await acme.person(made.person_id)
-        assert (row.owner_source_id, row.display_name) == (acme.scim, "Ann of Okta")
-        await acme.push(user("ann", external_id="hr1", active=False), ctx=sync)
-        assert (await acme.person(made.person_id)).status == "active", (
-            "a lower source's word takes only its own"
-        )
-        await acme.push(user("ann", external_id="hr1", displayName="Ann of HR"), ctx=sync)
-        await acme.delete(made.person_id)
-        row = await acme.person(made.person_id)
-        assert (row.status, row.owner_source_id, row.display_name) == ("active", hr, "Ann of HR")
-        assert (row.deleted_at, row.has_seat) == (None, True)
-
-
-async def test_collision_asks_once_and_links_after_the_answer(database_url: str) -> None:
-    async with house(database_url) as acme:
-        hr = await acme.source("hr", kind="connector", connector="ldap")
-        (made,) = await acme.push(user("ann", external_id="hr1"), ctx=acme.as_sync(hr))
-        for _ in range(3):
-            with pytest.raises(NotUnique) as refusal:
-                await acme.create("ann")
-        assert refusal.value.holder == "hr"
-        (item,) = await acme.rows(t.decisions)
-        assert refusal.value.decision_id == item.id
-        await acme.execute(
-            update(t.decisions).values(state="answered", answer="link", answered_at=acme.clock.now)
-        )
-        assert (await acme.create("ann")).person_id == made.person_id
-
-
-async def test_answer_about_one_person_links_nobody_else(database_url: str) -> None:
-    """The address went to another since: of them nobody was asked."""
-    async with house(database_url) as acme:
-        hr = await acme.source("hr", kind="connector", connector="ldap", priority=1)
-        sync = acme.as_sync(hr)
-        await acme.push(user("ann"), ctx=sync)
-        with pytest.raises(NotUnique) as first:
-            await acme.create("ann")
-        await acme.execute(
-            update(t.decisions).values(state="answered", answer="link", answered_at=acme.clock.now)
-        )
-        await acme.push(user("ann", mail="a@acme.example"), user("bob", mail="ann@acme.example"), ctx=sync)
-        with pytest.raises(NotUnique) as second:
-            await acme.create("ann")
-        assert second.value.decision_id not in (None, first.value.decision_id)
-        assert {row.source_id for row in await acme.rows(t.assertions)} == {hr}
-
-
-async def test_connector_entry_that_collides_waits_and_the_rest_goes_on(database_url: str) -> None:
-    async with house(database_url) as acme:
-        await acme.create("ann")
-        hr = await acme.source("hr", kind="connector", connector="ldap")
-        first, second = await acme.push(user("ann"), user("bob"), ctx=acme.as_sync(hr))
-        assert (first.outcome, second.outcome) == ("refused", "created")
-        assert first.decision_id is not None
-
-
-async def test_local_person_is_linked_by_address_but_not_an_admin(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = await local_person(acme, "ann")
-        assert (await acme.create("ann")).person_id == ann
-        root = await local_person(acme, "root")
-        await hand(acme, root, "role", "account-admin")
-        with pytest.raises(NotUnique):
-            await acme.create("root")
-
-
-async def test_local_person_can_be_changed_by_the_token_but_not_deleted(database_url: str) -> None:
-    async with house(database_url) as acme:
-        ann = await local_person(acme, "ann")
-        with pytest.raises(NotYours):
-            await acme.delete(ann)
-        linked = await acme.change(ann, title="Boss")
-        assert linked.person_id == ann
-        assert [row.source_id for row in await acme.rows(t.assertions)] == [acme.scim]
 
 
 # ------------------------------------------------------------------------------ gates, shadow, last admin
@@ -439,7 +341,7 @@ async def test_source_in_shadow_gives_nothing(database_url: str) -> None:
 async def test_last_account_admin_is_kept(database_url: str) -> None:
     async with house(database_url) as acme:
         made = await acme.create("ann")
-        await hand(acme, made.person_id, "role", "account-admin")
+        await acme.grant(made.person_id, "role", "account-admin")
         with pytest.raises(Protected):
             await acme.change(made.person_id, active=False)
         with pytest.raises(Protected):
@@ -455,7 +357,7 @@ async def test_last_account_admin_is_kept(database_url: str) -> None:
         assert isinstance(off.refusal, Protected)
         assert other.outcome == "updated"
         bob = (await acme.rows(t.people, local_user_name="bob"))[0].id
-        await hand(acme, bob, "role", "account-admin")
+        await acme.grant(bob, "role", "account-admin")
         await acme.push(user("ann", external_id="hr1", active=False), ctx=sync)
         assert (await acme.person(made.person_id)).status == "inactive"
 
@@ -464,7 +366,7 @@ async def test_two_admins_cannot_take_each_other_away_at_once(database_url: str)
     async with house(database_url) as acme:
         made = [await acme.create("ann"), await acme.create("bob")]
         for each in made:
-            await hand(acme, each.person_id, "role", "account-admin")
+            await acme.grant(each.person_id, "role", "account-admin")
         calls = (acme.change(each.person_id, active=False) for each in made)
         results = await asyncio.gather(*calls, return_exceptions=True)
         assert sum(isinstance(each, Protected) for each in results) == 1

@@ -328,6 +328,8 @@ class Pusher:
                 return change(self.acme, self.ids.get(name, nobody), title=other)
             case "active":
                 return change(self.acme, self.ids.get(name, nobody), active=other < "m")
+            case "name":
+                return change(self.acme, self.ids.get(name, nobody), displayName=other)
             case "mail":
                 emails = [{"value": f"{other}@acme.example", "primary": True}]
                 return change(self.acme, self.ids.get(name, nobody), emails=emails)
@@ -373,6 +375,9 @@ class Pusher:
         return f"{verb} {names.get(about, about)}"
 
 
+VERBS = ("create", "title", "name", "active", "mail", "rename", "add", "add", "remove")
+
+
 def rounds(seed: int) -> list[list[tuple[str, str, str]]]:
     """Within a round no two calls are about the same name, so that their order does not matter."""
     chance = random.Random(seed)
@@ -382,10 +387,12 @@ def rounds(seed: int) -> list[list[tuple[str, str, str]]]:
         calls = []
         for place, n in enumerate(some):
             name = f"p{n}"
-            verb = chance.choice(("create", "title", "active", "mail", "rename", "add", "add", "remove"))
+            verb = chance.choice(
+                ("create", "title", "name", "active", "mail", "rename", "add", "add", "remove")
+            )
             if verb in ("add", "remove"):
                 calls.append((verb, f"G{place % 4}", name))
-            elif verb in ("mail", "rename"):
+            elif verb in ("mail", "name", "rename"):
                 calls.append((verb, name, f"{chance.choice('az')}{turn}{n}"))
             else:
                 calls.append((verb, name, name if verb == "create" else chance.choice("az")))

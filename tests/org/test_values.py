@@ -11,7 +11,7 @@ from scimd.org import admin_reads, declared_organizations
 from scimd.org.people import AssertUser
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house, user
-from tests.org.test_groups import projects_of
+from tests.org.looks import projects_of
 
 RULES = [
     {"number": 1, "scim_role": "Team-Lead", "role": "manager", "licence": "Pro"},

@@ -257,12 +257,13 @@ async def test_account_admins_are_who_they_are_when_it_leaves(database_url: str,
         boss = (await acme.create("boss", preferredLanguage="de-DE")).person_id
         former = (await acme.create("former")).person_id
         await acme.create("ann")
-        await acme.execute(
-            update(t.people).where(t.people.c.id.in_((boss, former))).values(primary_role="account-admin")
-        )
+        for made in (boss, former):
+            await acme.grant(made, "role", "account-admin")
         await trouble(acme, await directory(acme), "the password is wrong")
         await notifications.notify_all(acme.door, following)
-        await acme.execute(update(t.people).where(t.people.c.id == former).values(primary_role="user"))
+        await acme.execute(
+            update(t.grants).where(t.grants.c.person_id == former).values(until=acme.clock.now)
+        )
         assert await told(acme, smtp) == [
             ("boss@acme.example", "acme: hr ist in Quarantäne"),
             (IT, "acme: hr is in quarantine"),

@@ -395,6 +395,7 @@ async def test_with_a_folder_each_mail_is_a_file(acme: House, tmp_path: Path) ->
     (file,) = folder.iterdir()
     assert file.name.startswith("dana@acme.example-")
     assert file.suffix == ".eml"
+    assert file.stat().st_mode & 0o777 == 0o600  # its link lets somebody in
     message = message_from_bytes(file.read_bytes(), policy=modern)
     assert message["Subject"] == "You are invited to Acme"
 

@@ -24,7 +24,7 @@ from scimd.org.settle import settle
 from scimd.org.tx import Door
 from scimd.scim import patch
 from scimd.scim.errors import ScimError
-from scimd.scim.etag import if_match
+from scimd.scim.etag import precondition
 from scimd.scim.patch import PatchRules
 from scimd.scim.users import Patched, Replaced
 from tests.org.house import House, house, user
@@ -93,9 +93,8 @@ async def test_changes_travel_with_what_they_ask_for(url: str) -> None:
         made = await answers.create("ann", title="Cook", active=True)
 
         async def change(how: people.Change, tag: str | None = None) -> dict[str, Any]:
-            stored = await people.change_user(
-                answers.door, answers.as_scim(), PersonId(made.person_id), how, if_match=if_match(tag)
-            )
+            person_id, fits = PersonId(made.person_id), precondition(tag, None)
+            stored = await people.change_user(answers.door, answers.as_scim(), person_id, how, if_match=fits)
             return unpack(stored.document)
 
         assert (await change(patched(op="replace", path="title", value="Chef")))["title"] == "Chef"

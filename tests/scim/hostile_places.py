@@ -11,7 +11,7 @@ _NOT_TAKEN = frozenset((405,))
 
 #: Below ``/scim/v2``; ``<user>`` is the user's id. Nothing stands at any of these.
 PLACES = [
-    "", "/", "//", "///", "/.", "/..", "/../", "/User", "/user", "/Userss", "/Users/x",
+    "//", "///", "/.", "/..", "/../", "/User", "/user", "/Userss", "/Users/x",
     "/Users/0", "/Users/-1", "/Users/1", "/Users/null", "/Users/undefined", "/Users/me", "/Users/*",
     "/Users/%2A", f"/Users/{NOBODY}", "/Groups/<user>", "/Users/<user>/x", "/Users/<user>/groups",
     "/Users/<user>/<user>", "/Users//<user>", "//Users/<user>", "/Users/<user>//", "/Users/./<user>",
@@ -38,7 +38,7 @@ _WRONG_METHODS = [
     ("PUT", "/Bulk"), ("DELETE", "/Bulk"), ("GET", "/.search"), ("DELETE", "/.search"),
     ("PATCH", "/Users/.search"), ("POST", "/Schemas"), ("DELETE", "/Schemas"),
     ("PUT", "/ServiceProviderConfig"), ("PATCH", "/ServiceProviderConfig"), ("POST", "/ResourceTypes"),
-    ("DELETE", "/ResourceTypes/User"),
+    ("DELETE", "/ResourceTypes/User"), ("POST", ""), ("PUT", "/"), ("PATCH", ""), ("DELETE", "/"),
 ]  # fmt: skip
 _OVERRIDES = ["X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-Http-Method_Override"]
 

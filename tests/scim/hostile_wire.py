@@ -116,6 +116,7 @@ _SOUND = {
     "absolute-https": f"GET https://evil.example:99999/scim/v2/Users HTTP/1.1\r\n{_HEAD}\r\n",
     "absolute-user": f"GET http://a:b@evil.example/scim/v2/Users HTTP/1.1\r\n{_HEAD}\r\n",
     "absolute-ipv6": f"GET http://[::1/scim/v2/Users HTTP/1.1\r\n{_HEAD}\r\n",
+    "absolute-puny": f"GET http://xn--a/scim/v2/Users HTTP/1.1\r\n{_HEAD}\r\n",
     "absolute-port": f"GET http://x:port/scim/v2/Users HTTP/1.1\r\n{_HEAD}\r\n",
     "asterisk": f"OPTIONS * HTTP/1.1\r\n{_HEAD}\r\n",
     "connect": f"CONNECT evil.example:443 HTTP/1.1\r\n{_HEAD}\r\n",

@@ -134,8 +134,20 @@ async def test_half_a_ring_is_told_as_failed_with_its_location(idp: Client) -> N
     results = await bulk(idp, broken, group("b", "a"))
     assert statuses(results) == ["400", "409"]
     made = ids(results[1:])["b"]
+    assert results[1]["location"] == f"{BASE}/Groups/{made}"
     assert "'a'" in results[1]["response"]["detail"]
+    assert (await idp.get(f"/Groups/{made}")).status == 200
     assert await members(idp, made) == set()
+
+
+async def test_location_is_told_of_what_names_a_resource_alone(idp: Client) -> None:
+    """§3.7: a path is relative to the base; an absolute one is refused, and is no part of an address."""
+    there = (await idp.user("there"))["id"]
+    paths = (f"/Users/{there}", f"{BASE}/Users/{there}", "/Users", "/Users/.search", f"/Users/{there}/name")
+    sent = ({"method": "PUT", "path": path, "data": {"userName": ""}} for path in paths)
+    results = await bulk(idp, *sent)
+    assert statuses(results) == ["400", "400", "405", "400", "404"]
+    assert [each.get("location") for each in results] == [f"{BASE}/Users/{there}", None, None, None, None]
 
 
 async def test_error_is_told_whole_and_the_rest_goes_on(idp: Client) -> None:

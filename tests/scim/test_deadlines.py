@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import time
+import zlib
 from typing import Any
 
 import pytest
@@ -11,8 +13,10 @@ from yarl import URL
 
 from scimd.http.patience import Limit, Within
 from scimd.org import reads
-from tests.scim.serving import PUBLIC_URL, installed
+from tests.scim.serving import PUBLIC_URL, Client, installed
 from tests.support.patience import AT_MOST_S
+
+_AT_ONCE_S = 10
 
 
 async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
@@ -58,6 +62,34 @@ async def test_decompressed_body_is_bounded_and_a_small_one_is_taken(database_ur
         packed = gzip.compress(b'{"userName":"packed"}')
         made = await client.post("/Users", packed, headers={"Content-Encoding": "gzip"})
         assert (made.status, made.json["userName"]) == (201, "packed")
+
+
+_PACKED = zlib.compress(b'{"userName":"packed"}')
+_BARE = zlib.compressobj(wbits=-15)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "status"),
+    [
+        ("gzip", gzip.compress(b'{"userName":', mtime=0) + gzip.compress(b'"packed"}', mtime=0), 201),
+        ("deflate", _BARE.compress(b'{"userName":"packed"}') + _BARE.flush(), 201),
+        ("identity", b'{"userName":"packed"}', 201),
+        ("deflate", _PACKED[:-5], 400),
+        ("deflate", _PACKED + b"more", 400),
+        ("deflate", b"\x78\x01" + b"\x00\x00\x00\xff\xff" * 200_000, 400),
+        ("gzip", gzip.compress(b" ", mtime=0) * 20_000, 400),
+        ("gzip", b"{}" * 100_000, 400),
+        ("gzip", gzip.compress(b" " * 5_000_000, mtime=0), 413),
+    ],
+    ids=["parts", "bare", "plain", "cut", "tail", "nothing", "many-parts", "no-gzip", "bomb"],
+)
+async def test_a_compressed_body_is_read_or_refused_at_once(
+    idp: Client, encoding: str, body: bytes, status: int
+) -> None:
+    began = time.monotonic()
+    reply = await idp.post("/Users", body, headers={"Content-Encoding": encoding})
+    assert reply.status == status
+    assert time.monotonic() - began < _AT_ONCE_S
 
 
 async def _steps(*pauses: float) -> int:

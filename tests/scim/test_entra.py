@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN
+from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN, USER_URN
 from tests.scim.serving import Client, Installation
 
 NEW: dict[str, Any] = {
@@ -220,32 +220,165 @@ async def test_memberships_wait_for_whoever_is_disabled_and_enabled(entra: Clien
     assert [each["value"] for each in (await entra.get(path)).json["groups"]] == [group["id"]]
 
 
+#: How a manager is told of, and whom the user then has for one, of "old" before.
+MANAGERS: list[tuple[dict[str, Any], str | None]] = [
+    ({"op": "Remove", "path": "manager"}, None),
+    ({"op": "Remove", "path": f"{ENTERPRISE_URN}.manager"}, None),
+    ({"op": "remove", "path": "Manager.value"}, None),
+    ({"op": "Replace", "path": "manager", "value": "m"}, "m"),
+    ({"op": "Replace", "path": "manager", "value": ""}, None),
+    ({"op": "Replace", "path": "manager", "value": [{"$ref": None, "value": "m"}]}, "m"),
+    ({"op": "Replace", "path": "manager", "value": {"value": ""}}, None),
+    ({"op": "Replace", "path": "manager.value", "value": "m"}, "m"),
+    ({"op": "Replace", "path": "manager.value", "value": ""}, None),
+    ({"op": "Add", "path": f"{ENTERPRISE_URN}.manager", "value": "m"}, "m"),
+    ({"op": "Replace", "path": f"{ENTERPRISE_URN.lower()}.manager.value", "value": "m"}, "m"),
+    ({"op": "Replace", "path": ENTERPRISE_URN, "value": {"manager": [{"value": "m"}]}}, "m"),
+    ({"op": "replace", "value": {"manager": "m"}}, "m"),
+    ({"op": "replace", "value": {"manager": ""}}, None),
+    ({"op": "replace", "value": {"manager.value": "m"}}, "m"),
+    ({"op": "replace", "value": {f"{ENTERPRISE_URN}.manager": {"value": "m"}}}, "m"),
+    ({"op": "replace", "value": {ENTERPRISE_URN: {"manager": "m"}}}, "m"),
+    ({"op": "replace", "value": {"manager": "x", f"{ENTERPRISE_URN}:manager": "m"}}, "m"),
+]
+
+
+@pytest.mark.parametrize(("operation", "wanted"), MANAGERS, ids=[str(each[0]) for each in MANAGERS])
+async def test_manager_is_changed_in_every_form(
+    entra: Client, operation: dict[str, Any], wanted: str | None
+) -> None:
+    """With aadOptscim062020 and without, with the URN and without; a test collection has a dot after it."""
+    user = await entra.user("u", **{ENTERPRISE_URN: {"department": "d", "manager": {"value": "old"}}})
+    reply = await entra.patch(f"/Users/{user['id']}", operation)
+    assert reply.status == 200, reply.raw
+    managed = {} if wanted is None else {"manager": {"value": wanted}}
+    assert reply.json[ENTERPRISE_URN] == {"department": "d", **managed}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"manager": "m", f"{ENTERPRISE_URN}:department": "d"},
+        {"manager": {"value": "m"}, f"{ENTERPRISE_URN}.department": "d"},
+        {"manager": [{"value": "m", "$ref": None}], ENTERPRISE_URN: {"department": "d"}},
+        {"manager.value": "m", ENTERPRISE_URN.upper(): {"department": "d"}},
+        {f"{ENTERPRISE_URN}:manager": "m", ENTERPRISE_URN: {"department": "d"}},
+        {f"{ENTERPRISE_URN}:manager.value": "m", f"{ENTERPRISE_URN.lower()}:Department": "d"},
+        {f"{ENTERPRISE_URN}:manager": "m", "manager": "m", ENTERPRISE_URN: {"department": "d"}},
+    ],
+)
+async def test_manager_and_department_are_created_in_every_form(entra: Client, told: dict[str, Any]) -> None:
+    wanted = {"department": "d", "manager": {"value": "m"}}
+    made = await entra.post("/Users", {"userName": "u", **told})
+    assert (made.status, made.json[ENTERPRISE_URN]) == (201, wanted), made.raw
+    path = f"/Users/{made.json['id']}"
+    assert (await entra.put(path, {"userName": "u", **told})).json[ENTERPRISE_URN] == wanted
+    none = await entra.put(path, {"userName": "u", "manager": "", f"{ENTERPRISE_URN}:department": "d"})
+    assert none.json[ENTERPRISE_URN] == {"department": "d"}
+
+
+async def test_people_are_found_by_their_manager_without_the_urn(entra: Client) -> None:
+    """use-scim-to-provision-users-and-groups: whether a reference is there, asked before it is written."""
+    user = await entra.user("u", **{ENTERPRISE_URN: {"manager": {"value": "m1"}}})
+    await entra.user("v", **{ENTERPRISE_URN: {"manager": {"value": "m2"}}})
+    for text, wanted in (
+        (f'id eq "{user["id"]}" and manager eq "m1"', 1),
+        (f'id eq "{user["id"]}" and manager eq "m2"', 0),
+        ('Manager.value eq "m1" or not (manager pr)', 1),
+        ('manager pr and userName sw "u"', 1),
+    ):
+        told = await found(entra, "/Users", text, attributes="id")
+        assert [each["id"] for each in told["Resources"]] == [user["id"]] * wanted, text
+    search = {"filter": 'manager eq "m1"', "attributes": ["id"]}
+    for path in ("/.search", "/Users/.search"):
+        assert [each["id"] for each in (await entra.post(path, search)).json["Resources"]] == [user["id"]]
+    other = await entra.get("/Groups", params={"filter": 'manager eq "m1"'})
+    assert (other.status, other.scim_type) == (400, "invalidFilter")
+
+
+@pytest.mark.parametrize("profile", ["okta", "authentik", "rfc"])
+async def test_other_profiles_know_no_manager_without_the_urn(scimd: Installation, profile: str) -> None:
+    other = await scimd.client(await scimd.organization("acme"), profile=profile)
+    reply = await other.get("/Users", params={"filter": 'manager eq "m1"'})
+    assert (reply.status, reply.scim_type) == (400, "invalidFilter")
+
+
+async def test_messages_keys_are_read_in_any_case(entra: Client) -> None:
+    """RFC 7643 §2.1: what the profile does, it does for them too."""
+    user = await entra.user("u")
+    role = '{"id":"06b07648","value":"Admin","displayName":"Admin"}'
+    reply = await entra.send(
+        "PATCH",
+        f"/Users/{user['id']}",
+        {
+            "operations": [
+                {"OP": "Replace", "Path": "manager", "VALUE": "m1"},
+                {"op": "Add", "PATH": "roles", "value": [{"value": role}]},
+            ]
+        },
+    )
+    assert reply.json[ENTERPRISE_URN]["manager"] == {"value": "m1"}
+    assert [each["value"] for each in reply.json["roles"]] == ["Admin"]
+
+
+ROLE = '{"id":"06b07648-ecfe-589f-9d2f-6325724a46ee","value":"25","displayName":"Role1234"}'
+
+
 async def test_app_roles_come_as_objects_and_as_json_within_a_string(entra: Client) -> None:
     """customize-application-attributes, "Provisioning a role to a SCIM app": POST and PATCH differ."""
+    kind = {"type": "WindowsAzureActiveDirectoryRole"}
     user = await entra.post(
         "/Users",
         {
             "schemas": NEW["schemas"][:1],
             "userName": "alias@contoso.example",
-            "roles": [{"primary": "True", "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}],
+            "roles": [
+                {"primary": False, **kind, "display": "Admin", "value": "Admin"},
+                {"primary": False, **kind, "displayName": "User", "value": "User"},
+            ],
         },
     )
-    assert user.json["roles"] == [
-        {"primary": True, "type": "WindowsAzureActiveDirectoryRole", "value": "Admin"}
-    ]
-    role = '{"id":"06b07648-ecfe-589f-9d2f-6325724a46ee","value":"25","displayName":"Role1234"}'
-    added = await entra.patch(
-        f"/Users/{user.json['id']}", {"op": "Add", "path": "roles", "value": [{"value": role}]}
-    )
-    assert added.json["roles"][1:] == [{"value": "25", "display": "Role1234"}]
-    odd = await entra.patch(
-        f"/Users/{user.json['id']}", {"op": "Replace", "path": "roles", "value": [{"value": "{no json"}]}
-    )
+    admin, plain = ({"primary": False, **kind, "display": name, "value": name} for name in ("Admin", "User"))
+    assert user.json["roles"] == [admin, plain]
+    path = f"/Users/{user.json['id']}"
+    again = {"value": ROLE.replace("25", "Admin").replace("Role1234", "Admin")}
+    added = await entra.patch(path, {"op": "Add", "path": "roles", "value": [again, {"value": ROLE}]})
+    new = {**kind, "value": "25", "display": "Role1234"}
+    assert added.json["roles"] == [admin, plain, new], "a role that is there is no second one"
+    removed = await entra.patch(path, {"op": "Remove", "path": "roles", "value": [again]})
+    assert removed.json["roles"] == [plain, new]
+    odd = await entra.patch(path, {"op": "Replace", "path": "roles", "value": [{"value": "{no json"}]})
     assert odd.json["roles"] == [{"value": "{no json"}]
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "Add", "path": f"{USER_URN}:roles", "value": [{"value": ROLE}]},
+        {"op": "Add", "path": f"{USER_URN}.Roles", "value": ROLE},
+        {"op": "Add", "value": {"roles": [{"value": ROLE}]}},
+        {"op": "Add", "value": {f"{USER_URN}:roles": [{"value": ROLE}]}},
+        {"op": "Add", "value": {USER_URN: {"roles": {"value": ROLE}}}},
+        {"op": "Add", "path": USER_URN, "value": {"roles": [ROLE]}},
+        {"op": "Add", "path": 'roles[primary eq "True"].value', "value": ROLE},
+        {"op": "Add", "path": 'roles[primary eq "True"]', "value": {"value": ROLE}},
+        {"op": "Replace", "path": f'{USER_URN}:roles[type eq "x]"].value', "value": ROLE},
+    ],
+    ids=str,
+)
+async def test_app_roles_are_unwrapped_wherever_they_stand(entra: Client, operation: dict[str, Any]) -> None:
+    user = await entra.user("u")
+    reply = await entra.patch(f"/Users/{user['id']}", operation)
+    assert reply.status == 200, reply.raw
+    assert [each["value"] for each in reply.json["roles"]] == ["25"]
+    named = await entra.patch(
+        f"/Users/{user['id']}", {"op": "Add", "path": 'roles[value eq "25"].displayName', "value": "Boss"}
+    )
+    assert named.json["roles"][0]["display"] == "Boss"
+
+
 async def test_single_value_in_a_list_is_that_value(entra: Client) -> None:
-    """``entra.value-in-list``, MicrosoftDocs/azure-docs#42220; what is a list stays one."""
+    """MicrosoftDocs/azure-docs#42220; what is a list stays one. Of groups as of users."""
     path = f"/Users/{(await entra.post('/Users', NEW)).json['id']}"
     boxed = [{"$ref": None, "value": "User X"}]
     enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -261,6 +394,10 @@ async def test_single_value_in_a_list_is_that_value(entra: Client) -> None:
     said = reply.json
     assert (said["displayName"], said["name"]["givenName"], said["active"]) == ("User X", "User X", False)
     assert (said[enterprise]["department"], said["roles"][0]["value"]) == ("User X", "Admin")
+    group = f"/Groups/{(await entra.post('/Groups', GROUP)).json['id']}"
+    renamed = await entra.patch(group, {"op": "Replace", "path": "displayName", "value": [{"value": "G"}]})
+    assert renamed.status == 204, renamed.raw
+    assert (await entra.get(group)).json["displayName"] == "G"
 
 
 async def test_validators_patch_of_no_operation_is_done(scimd: Installation) -> None:

@@ -198,6 +198,11 @@ async def test_returned_is_honoured_on_every_answer(hr: Client) -> None:
     assert asked[HR_URN] == {"secret": "s", "kept": "k"}
     without = (await hr.get(path, params={"excludedAttributes": f"{HR_URN}:grade,{HR_URN}:kept"})).json
     assert without[HR_URN] == {"kept": "k"}
+    params = {"excludedAttributes": HR_URN.upper()}
+    assert (await hr.get(path, params=params)).json[HR_URN] == {"kept": "k"}
+    assert (await hr.get("/Users", params=params)).json["Resources"][0][HR_URN] == {"kept": "k"}
+    change = {"op": "replace", "path": f"{HR_URN}:secret", "value": "t"}
+    assert (await hr.patch(path, change, params=params)).json[HR_URN] == {"kept": "k"}
 
 
 async def test_declaration_that_changes_counts_at_the_next_request(scimd: Installation) -> None:

@@ -125,6 +125,8 @@ CASES = [
     ("title pr", {"l3", "l4"}),
     ('title eq "CTO"', {"l3", "l4"}),
     ('not (title eq "CTO")', ALL - {"l3", "l4"}),
+    ("name eq null", ALL - {"l3", "l4"}),
+    ("name ne null or addresses ne null", {"l3", "l4"}),
     ("externalId pr", set()),
     ("active eq true", ALL),
     ("active eq false or groups pr", set()),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select, union
+from sqlalchemy import Connection, select, true, union
+from sqlalchemy.dialects import postgresql
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, KINDS, SCIMD_URN, USER, ResourceKind
 from scimd.db.tables import assertions
@@ -71,6 +72,10 @@ CASES = [
     (USER, "not (title pr)", {"p0", "p1", "p2", "p4"}),
     (USER, "emails eq null", {"p0"}),  # p4 has one without a value
     (USER, "emails ne null", {"p1", "p2", "p3", "p4", "p5"}),
+    (USER, "name eq null", {"p0", "p3", "p5"}),
+    (USER, "name ne null", {"p1", "p2", "p4"}),
+    (USER, "meta eq null", set()),
+    (USER, f"{ENTERPRISE_URN}:manager eq null", {"p0", "p1", "p3", "p4", "p5"}),
     (USER, "emails.value eq null", {"p0", "p4"}),
     (USER, "title eq null", {"p0", "p1", "p2", "p4"}),
     (USER, 'displayName co "%"', {"p2"}),
@@ -166,6 +171,32 @@ def test_filter_finds_in_memory(kind: ResourceKind, text: str, wanted: set[str])
 def test_filter_finds_in_the_database(conn: Connection) -> None:
     for kind, text, wanted in CASES:
         assert by_sql(conn, kind, text) == wanted, text
+
+
+def test_what_is_said_often_finds_the_same(conn: Connection) -> None:
+    for kind, text, wanted in CASES:
+        for said in (f"({text})", f"not (not ({text}))"):
+            assert by_sql(conn, kind, " and ".join([said] * 6)) == wanted, text
+
+
+@pytest.mark.parametrize(
+    ("kind", "term"),
+    [
+        (USER, 'groups[display ne "{}"]'),
+        (USER, 'not (groups.value co "{}")'),
+        (GROUP, 'members[value ne "{}"]'),
+        (GROUP, 'members eq "{}"'),
+    ],
+)
+def test_postgresql_plans_few_joins(kind: ResourceKind, term: str) -> None:
+    """It makes one of each subquery that has to hold, and plans a hundred for ten seconds."""
+    terms = [term.format(n) for n in range(100)]
+    where = Scope(kind, ORG, SOURCE, "postgresql", BASE)
+    sql = str(condition(parse(" and ".join(terms)), where).compile(dialect=postgresql.dialect()))
+    assert sql.count("IS true") + sql.count("IS NOT true") >= 90
+    several = parse(" or ".join('members eq "x"' for _ in range(20)))
+    for each in by_index(several, Scope(GROUP, ORG, SOURCE, "postgresql", BASE), true()):
+        assert "IS true" not in str(each.compile(dialect=postgresql.dialect()))
 
 
 # ------------------------------------------------------------------------------ at random

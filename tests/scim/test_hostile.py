@@ -341,3 +341,39 @@ async def test_one_byte_chunks_and_stalled_clients_hold_up_nobody(scimd: Install
     assert (await asyncio.wait_for(stream.readline(), AT_MOST_S / 2)).startswith(b"HTTP/1.1 400")
     for _, each in [(stream, writer), *stalled]:
         each.close()
+
+
+async def test_a_body_that_breaks_after_its_answer_is_no_fault_of_ours(
+    scimd: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else anybody could fill the log."""
+    head = "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n"
+    at = URL(scimd.url)
+    for rest in (b"5\r\n12345\r\nnonsense\r\n", b"5\r\n123"):
+        _, writer = await asyncio.open_connection(at.host, at.port)
+        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        await asyncio.sleep(0.1)
+        writer.write(rest)
+        await asyncio.sleep(0.1)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    await conversation(scimd.url, f"{head}Content-Length: 30\r\n\r\n{'no gzip' * 10}".encode())
+    assert [each for each in caplog.records if each.name.startswith("aiohttp")] == []
+
+
+@pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800", "a\\ud800b"])
+async def test_no_member_is_chosen_by_what_is_no_text(idp: Client, text: str) -> None:
+    user = await idp.user("dana@acme.com")
+    group = await idp.group("Sales", user["id"])
+    for path in (
+        f'members[value eq "{text}"]',
+        f'members[value eq "{user["id"]}" or value eq "{text}"]',
+        f'members[value eq "{text}" and type eq "User"]',
+        f'members.value eq "{text}"',
+        f'members[display ne "{text}"]',
+    ):
+        reply = await idp.patch(f"/Groups/{group['id']}", {"op": "remove", "path": path})
+        assert reply.status == 400, path
+        assert reply.scim_type in ("invalidFilter", "invalidPath"), path
+    assert len((await idp.get(f"/Groups/{group['id']}")).json["members"]) == 1

@@ -73,6 +73,15 @@ async def test_a_client_gets_a_token_that_works_like_one_of_the_source(fetcher: 
     assert in_body.json["access_token"] != token
 
 
+async def test_a_form_may_end_in_a_line_break(fetcher: Fetcher) -> None:
+    """As of a file that is sent by curl."""
+    for end in ("\n", "\r\n"):
+        form = f"grant_type=client_credentials&scope=users%3Aread{end}"
+        typed = {"Content-Type": "application/x-www-form-urlencoded"}
+        reply = await fetcher.post(form, fetcher.basic() | typed)
+        assert (reply.status, reply.json["scope"]) == (200, "users:read")
+
+
 async def test_a_token_has_the_scopes_that_were_asked_for(fetcher: Fetcher) -> None:
     by = await fetcher.client(scope="users:read groups:read")
     assert (await by.get("/Users")).status == 200
@@ -146,6 +155,19 @@ async def test_what_is_sent_twice_or_in_the_address_is_an_invalid_request(fetche
     ):
         reply = await fetcher.post(given, headers, query)
         assert (reply.status, reply.json["error"]) == (400, "invalid_request"), (given, query)
+
+
+async def test_a_form_that_cannot_be_read_is_an_invalid_request(fetcher: Fetcher) -> None:
+    """RFC 6749 §5.2, and appendix B: UTF-8."""
+    form = "application/x-www-form-urlencoded"
+    for body, headers in (
+        (b"garbage", {"Content-Encoding": "gzip"}),
+        (b"grant_type=client_credentials", {"Content-Encoding": "br"}),
+        (b"grant_type=x", {"Content-Type": f"{form}; charset=bogus"}),
+        (b"grant_type=+2AA-", {"Content-Type": f"{form}; charset=utf-7"}),
+    ):
+        reply = await fetcher.post(body, {"Content-Type": form, **headers})
+        assert (reply.status, reply.json["error"]) == (400, "invalid_request"), headers
 
 
 async def test_only_small_forms_by_post_are_read(fetcher: Fetcher) -> None:

@@ -254,4 +254,66 @@ async def test_keycloak_puts_whole_objects_with_id_and_members(scimd: Installati
     assert (put.status, put.json["displayName"]) == (200, "foo2")
     assert await members_of(client, team["id"]) == [dana["id"]]
     bare = await client.put(f"/Groups/{team['id']}", body)
-    assert (bare.status, bare.json.get("members")) == (200, None), "absent is cleared (RFC 7644 §3.5.1)"
+    assert (bare.status, bare.json["members"]) == (200, []), "absent is cleared (RFC 7644 §3.5.1)"
+
+
+async def test_keycloaks_plugins_are_answered_with_the_group(scimd: Installation) -> None:
+    """Captain-P-Goldfish/SCIM-SDK#519: 204 was a failure to it; keycloak-scim2-storage reads a body."""
+    client = await client_of(scimd, "keycloak")
+    dana, team = await client.user("dana"), await client.group("Team")
+    add = {"op": "add", "path": "members", "value": [{"value": dana["id"]}]}
+    reply = await client.patch(f"/Groups/{team['id']}", add)
+    assert (reply.status, [each["value"] for each in reply.json["members"]]) == (200, [dana["id"]])
+
+
+@pytest.mark.parametrize("name", ["ak473785003", "007", "4711", "1e5", "dana.d-d_d+x@example.com", "Jürgen"])
+async def test_authentik_looks_up_without_quotes(scimd: Installation, name: str) -> None:
+    """goauthentik/authentik#16455, #16677: after a 409, up to version 2025.8.1."""
+    client = await client_of(scimd, "authentik")
+    dana = await client.user(name)
+    await client.user("other")
+    assert (await client.post("/Users", person("x", userName=name))).status == 409
+    for text in (f"userName eq {name}", f'userName eq "{name}"'):
+        found = (await client.get("/Users", params={"filter": text})).json
+        assert [each["id"] for each in found["Resources"]] == [dana["id"]], text
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("active eq true", (200, 1)),
+        ("userName eq null", (200, 0)),
+        ("userName eq a b", (400, "invalidFilter")),
+        ('userName eq dana"', (400, "invalidFilter")),
+        ("userName co dana", (400, "invalidFilter")),
+        ("userName eq dana or active eq true", (400, "invalidFilter")),
+        ("nosuch eq dana", (400, "invalidFilter")),
+    ],
+)
+async def test_authentiks_other_filters_are_read_as_they_are(
+    scimd: Installation, text: str, answer: tuple[int, Any]
+) -> None:
+    client = await client_of(scimd, "authentik")
+    await client.user("dana")
+    reply = await client.get("/Users", params={"filter": text})
+    told = reply.json["totalResults"] if reply.status == 200 else reply.scim_type
+    assert (reply.status, told) == answer
+
+
+@pytest.mark.parametrize("profile", ["authentik", "default", "rfc"])
+async def test_group_without_members_has_an_empty_list(scimd: Installation, profile: str) -> None:
+    """goauthentik/authentik#23950: its sync compares with ``members``; without them it adds nobody."""
+    client = await client_of(scimd, profile)
+    body = {"schemas": [GROUP], "displayName": "Team"}
+    made = (await client.post("/Groups", body)).json
+    path = f"/Groups/{made['id']}"
+    shown = [made, (await client.put(path, body)).json, (await client.get(path)).json]
+    shown += (await client.get("/Groups")).json["Resources"]
+    shown += [
+        (await client.get(path, params={"attributes": name})).json for name in ("members", "members.value")
+    ]
+    shown += [(await client.get(path, params={"excludedAttributes": "displayName"})).json]
+    assert [each.get("members") for each in shown] == [[]] * 7
+    for query in ({"excludedAttributes": "members"}, {"attributes": "displayName"}):
+        assert "members" not in (await client.get(path, params=query)).json
+        assert "members" not in (await client.get("/Groups", params=query)).json["Resources"][0]

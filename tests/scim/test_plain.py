@@ -118,6 +118,7 @@ def test_what_okta_sends_is_plain_and_what_is_spelled_otherwise_is_not() -> None
         {"emails": []},
         {"emails": [{"Value": "dana@acme.com"}]},
         {"emails": [{"value": f"{each}@acme.com", "primary": True} for each in "ab"]},
+        {"emails": [{"value": f"{each}@acme.com"} for each in "aA"]},
         {"title": "Ingénieure"},
         {"password": "secret"},
         {"userName": "x" * 501},

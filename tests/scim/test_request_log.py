@@ -16,6 +16,7 @@ from scimd.cli.doctor.sequences import SEQUENCES
 from scimd.cli.doctor.stage import Names
 from scimd.cli.replay import bundle as bundles
 from scimd.cli.replay.play import Outcome, instance, played
+from scimd.core.attributes import SCIMD_URN, USER_URN
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
 from scimd.org import organizations, request_log, sources, tokens
@@ -60,6 +61,14 @@ async def test_writes_refusals_and_errors_are_kept_and_untraced_reads_are_not(
     assert all(each.resource_kind == "User" and each.dropped == 0 for each in entries)
 
 
+@pytest.mark.parametrize("root", ["", "/"])
+async def test_query_at_the_root_is_kept_as_one(scimd: Installation, idp: Client, root: str) -> None:
+    await idp.get(root, params={"filter": "nosuch pr"})
+    (entry,) = await logged(scimd, idp)
+    assert (entry.pattern, entry.path, entry.status) == ("/", root, 400)
+    assert str(entry.query).startswith("filter=")
+
+
 async def test_entry_says_token_source_profile_correlation_id_and_duration(
     scimd: Installation, idp: Client
 ) -> None:
@@ -88,6 +97,14 @@ async def test_transforms_and_ignored_attributes_are_said(scimd: Installation, i
         f"{ENTERPRISE}:shoeSize": "scimd serves no such attribute",
     }
     assert [each["name"] for each in patched.ignored] == ["shirtSize"]
+
+
+async def test_what_a_path_for_a_key_leads_to_is_not_ignored(scimd: Installation, idp: Client) -> None:
+    told = {"name.givenName": "Ben", f"{ENTERPRISE}:department": "Ops", "manager": "anna"}
+    await idp.user("ben", **told, **{"name.shoeSize": 40, "emails.value": "b@x.example"})
+    (created,) = await logged(scimd, idp)
+    assert [each["name"] for each in created.transforms] == ["entra.attribute-names", "entra.manager-forms"]
+    assert {each["name"] for each in created.ignored} == {"name.shoeSize", "emails.value"}
 
 
 async def test_trace_lasts_as_long_as_the_clock_says(
@@ -218,15 +235,31 @@ async def test_burst_drops_reads_first_and_counts_them(
     log = behind(scimd)
     await log.flush()
     monkeypatch.setattr(log, "_room", 5_000)
-    for number in range(3):
-        await idp.user(f"user{number}")
-        for _ in range(3):
-            await idp.get("/Users", params={"count": "0"})
+    async with log._turn:  # nothing is written meanwhile
+        for number in range(3):
+            await idp.user(f"user{number}")
+            for _ in range(3):
+                await idp.get("/Users", params={"count": "0"})
     entries = await logged(scimd, idp)
     writes = [each for each in entries if each.method == "POST"]
     assert len(writes) == 3
     assert len(entries) < 12
     assert sum(each.dropped for each in entries) == 12 - len(entries)
+
+
+async def test_a_body_that_no_entry_holds_pushes_nothing_out(
+    scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = behind(scimd)
+    await log.flush()
+    monkeypatch.setattr(log, "_room", 140_000)
+    await idp.user("anna")
+    await idp.post("/Users", {"userName": "robin", "title": "x" * 900_000})
+    entries = await logged(scimd, idp)
+    assert [(each.status, each.dropped, sorted(each.omitted)) for each in entries] == [
+        (201, 0, []),
+        (201, 0, ["request", "response"]),
+    ]
 
 
 async def test_what_the_database_refused_waits_and_is_written_once(
@@ -349,6 +382,27 @@ async def test_pushes_and_refusals_replay_without_difference(
     outcomes = await replayed(await exported(scimd, idp, tmp_path / "bundle"))
     assert [(each.recorded.path, each.differs) for each in outcomes if each.differs] == []
     assert len(outcomes) == 15
+
+
+async def test_reads_replay_without_difference(scimd: Installation, idp: Client, tmp_path: Path) -> None:
+    """By a part of a value, by schema, and of what groups and rules give."""
+    token = (await tokens.list_tokens(scimd.door, idp.org_id))[0]
+    org = await organizations.by_slug(scimd.door, "acme")
+    await request_log.trace(scimd.door, scimd.context(org), token.id, timedelta(hours=1))
+    anna = await idp.user("anna")
+    await idp.user("joanna")
+    for name in ("Sales", "Support", "Staff"):
+        await idp.group(name, anna["id"])
+    for text in ('userName sw "an"', f'schemas eq "{USER_URN}"', f'{SCIMD_URN}:status eq "active"'):
+        await idp.get("/Users", params={"filter": text})
+    told = await idp.get(f"/Users/{anna['id']}", params={"attributes": SCIMD_URN})
+    assert len(told.json[SCIMD_URN]["projects"]) == 3
+    await idp.patch(f"/Users/{anna['id']}", {"op": "replace", "path": "active", "value": False})
+    await idp.get(f"/Users/{anna['id']}", params={"attributes": SCIMD_URN})
+    await idp.get("/Roles")
+    outcomes = await replayed(await exported(scimd, idp, tmp_path / "bundle"))
+    assert [(each.recorded.query, each.differs) for each in outcomes if each.differs] == []
+    assert [each.recorded.path for each in outcomes if each.passed_over] == ["/Roles"]
 
 
 @pytest.mark.parametrize(

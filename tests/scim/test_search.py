@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from scimd.core.attributes import USER_URN
-from tests.scim.serving import Client
+from tests.scim.serving import Client, Installation
+from tests.scim.test_catalogue import ruled
 
 
 @pytest.mark.parametrize(
@@ -35,13 +38,107 @@ async def test_what_a_type_does_not_have_is_unassigned_in_a_search_of_both(
 
 
 async def test_search_of_both_is_sorted_by_what_one_of_them_has(idp: Client) -> None:
+    """§3.4.2.3: what has no value comes last, and first when descending."""
     for name in ("dana", "erik"):
         await idp.user(name)
     await idp.group("Team")
     body = {"sortBy": "userName", "sortOrder": "descending"}
     found = (await idp.post("/.search", body)).json
     names = [each.get("userName") or each["displayName"] for each in found["Resources"]]
-    assert names == ["erik", "dana", "Team"]
+    assert names == ["Team", "erik", "dana"]
+    body["sortOrder"] = "ascending"
+    found = (await idp.post("/.search", {**body, "count": 2})).json
+    assert [each["userName"] for each in found["Resources"]] == ["dana", "erik"]
     assert (await idp.post("/.search", {"sortBy": "nosuch"})).scim_type == "invalidPath"
     for text in ("active gt true", "members gt true", 'nosuch eq "x" or userName pr'):
         assert (await idp.post("/.search", {"filter": text})).scim_type == "invalidFilter"
+
+
+@pytest.mark.parametrize("root", ["", "/"])
+async def test_root_is_queried_by_get_as_by_post(idp: Client, root: str) -> None:
+    """§3.4.2.1."""
+    dana = await idp.user("dana", title="Engineer")
+    await idp.group("Team", dana["id"])
+    for query in (
+        {},
+        {"filter": 'userName eq "dana" or displayName eq "Team"'},
+        {"filter": 'meta.resourceType eq "Group"', "attributes": "displayName"},
+        {"sortBy": "userName", "sortOrder": "descending", "startIndex": "2", "count": "1"},
+    ):
+        body = {name: int(query[name]) if name in ("startIndex", "count") else query[name] for name in query}
+        asked = await idp.get(root, params=query)
+        assert (asked.status, asked.json) == (200, (await idp.post("/.search", body)).json)
+    paged = (await idp.get(root, params={"cursor": "", "count": "1"})).json
+    more = {"cursor": paged["nextCursor"], "count": "1"}
+    (last,) = (await idp.get(root, params=more)).json["Resources"]
+    assert (paged["Resources"][0]["userName"], last["displayName"]) == ("dana", "Team")
+    head = await idp.send("HEAD", root)
+    assert (head.status, head.raw) == (200, b"")
+    assert (await idp.get(root, params={"filter": "nosuch pr"})).scim_type == "invalidFilter"
+
+
+async def test_roots_slash_is_one(idp: Client) -> None:
+    assert (await idp.get("//")).status == 404
+
+
+# ------------------------------------------------------------------------------ roles and entitlements
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ({"filter": 'meta.resourceType eq "Role"'}, ["Lead EMEA/1", "manager", "user"]),
+        ({"filter": 'value eq "gold"'}, ["gold"]),
+        ({"filter": 'supported eq true or userName eq "dana"'}, ["dana", "Lead EMEA/1", "manager", "gold"]),
+        ({"filter": "not (supported pr)"}, ["dana", "Team"]),
+        ({"filter": 'supported ne true and meta.resourceType ne "User"'}, ["Team", "user", "Gold plan"]),
+        ({"sortBy": "supported"}, ["user", "Lead EMEA/1", "manager", "Gold plan", "gold", "dana", "Team"]),
+        (
+            {"sortBy": "userName", "sortOrder": "descending"},
+            ["Team", "Lead EMEA/1", "manager", "user", "gold", "Gold plan", "dana"],
+        ),
+        ({"startIndex": 2, "count": 3}, ["Team", "Lead EMEA/1", "manager"]),
+        ({"startIndex": 6, "count": 9}, ["gold", "Gold plan"]),
+        ({"count": 0}, []),
+    ],
+)
+async def test_search_of_everything_finds_roles_and_entitlements(
+    scimd: Installation, query: dict[str, Any], wanted: list[str]
+) -> None:
+    hr = await ruled(scimd)
+    await hr.user("dana")
+    await hr.group("Team")
+    found = (await hr.post("/.search", query)).json
+    assert list(map(name_of, found["Resources"])) == wanted
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 9])
+@pytest.mark.parametrize("more", [{}, {"sortBy": "supported", "sortOrder": "descending"}])
+async def test_cursor_goes_on_through_all_types(
+    scimd: Installation, count: int, more: dict[str, str]
+) -> None:
+    hr = await ruled(scimd)
+    await hr.user("dana")
+    await hr.group("Team")
+    whole = (await hr.post("/.search", more)).json
+    assert whole["totalResults"] == 7
+    found: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await hr.post("/.search", {"count": count, "cursor": cursor, **more})).json
+        assert page["totalResults"] == 7
+        found += page["Resources"]
+        cursor = page.get("nextCursor")
+        assert page["Resources"]
+    assert found == whole["Resources"]
+
+
+async def test_what_is_not_announced_is_not_searched(idp: Client) -> None:
+    await idp.user("dana")
+    assert (await idp.post("/.search", {})).json["totalResults"] == 1
+    assert (await idp.post("/.search", {"filter": 'value eq "user"'})).scim_type == "invalidFilter"
+    assert (await idp.get("/Roles")).json["totalResults"] > 0
+
+
+def name_of(resource: dict[str, Any]) -> str:
+    return str(resource.get("userName") or resource.get("value") or resource["displayName"])

@@ -56,6 +56,15 @@ async def test_an_unchanged_resource_and_a_token_that_opens_nothing_are_answered
         assert straight[0] in (304, 401)
 
 
+async def test_an_expectation_that_nobody_meets_is_refused_in_words_of_scim(idp: Client) -> None:
+    """RFC 9110 §10.1.1."""
+    reply = await idp.send("POST", "/Users", {"userName": "dana@acme.com"}, headers={"Expect": "a banana"})
+    assert (reply.status, reply.headers["Content-Type"]) == (417, "application/scim+json")
+    assert (reply.json["status"], reply.headers["Cache-Control"]) == ("417", "no-store")
+    assert "100-continue" in reply.json["detail"]
+    assert (await idp.get("/Users")).json["totalResults"] == 0
+
+
 async def test_headers_come_in_the_same_order_on_every_way(idp: Client) -> None:
     user = await idp.user("dana@acme.com")
     made = await idp.post("/Users", {"userName": "robin@acme.com"})

@@ -10,13 +10,14 @@ import orjson
 import pytest
 
 from scimd.core import errors
-from scimd.core.attributes import KINDS, USER
+from scimd.core.attributes import KINDS, USER, Attribute
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import ANSWERS, ScimError, body_of, of_refusal
-from scimd.scim.etag import if_match, is_unchanged
+from scimd.scim.etag import is_unchanged, precondition
 from scimd.scim.exchange import ScimSettings
 from scimd.scim.filters import MAX_TERMS, Evaluator, parse
 from scimd.scim.listing import Paging, Sorting
+from scimd.scim.values import Rules, taken
 
 
 @pytest.mark.parametrize(
@@ -35,9 +36,31 @@ from scimd.scim.listing import Paging, Sorting
     ],
 )
 def test_if_match_looks_at_the_documents_version_alone(header: str, matches: bool) -> None:
-    test = if_match(header)
+    test = precondition(header, None)
     assert test is not None
     assert test(3) is matches
+
+
+@pytest.mark.parametrize(
+    ("if_match", "if_none_match", "fits"),
+    [
+        (None, "*", False),
+        (None, 'W/"3-5"', False),
+        (None, '"3"', False),
+        (None, 'W/"1-1", W/"3-9"', False),
+        (None, 'W/"2-5"', True),
+        (None, "garbage", True),
+        ('W/"3-5"', 'W/"2-5"', True),
+        ('W/"3-5"', "*", False),
+        ('W/"2-5"', 'W/"2-5"', False),
+    ],
+)
+def test_if_none_match_of_a_write_names_versions_that_are_not_written_over(
+    if_match: str | None, if_none_match: str, fits: bool
+) -> None:
+    test = precondition(if_match, if_none_match)
+    assert test is not None
+    assert test(3) is fits
 
 
 def test_if_none_match_looks_at_the_whole_tag() -> None:
@@ -46,7 +69,7 @@ def test_if_none_match_looks_at_the_whole_tag() -> None:
     assert is_unchanged("*", 'W/"3-5"')
     assert not is_unchanged('W/"3-4"', 'W/"3-5"')
     assert not is_unchanged(None, 'W/"3-5"')
-    assert if_match(None) is None
+    assert precondition(None, None) is None
 
 
 @pytest.mark.parametrize(
@@ -191,6 +214,12 @@ BROKEN = [
     'active co "t"',
     "active eq 1",
     'meta.created gt "yesterday"',
+    'meta.created gt "2026-01-01"',
+    'meta.created gt "2026-W01-1"',
+    'meta.created gt "20260101T000000Z"',
+    'meta.created gt "2026-01-01T00:00Z"',
+    'meta.created gt "2026-01-01 00:00:00Z"',
+    'meta.created gt "2026-01-01T00:00:00+14:01"',
     'meta.created co "2026"',
     "userName gt null",
     'name eq "x"',
@@ -204,6 +233,19 @@ def test_broken_filter_is_refused_and_never_cut_short(text: str) -> None:
     with pytest.raises(ScimError) as refused:
         Evaluator(USER, {"userName": "a"}).visit(parse(text))
     assert (refused.value.status, refused.value.scim_type) == (400, "invalidFilter")
+
+
+def test_small_letters_in_a_date_time_are_taken_where_the_profile_is_tolerant() -> None:
+    """RFC 7643 §2.3.5, in a filter as in a value."""
+    small, row = "2026-01-31t09:00:00z", Attribute("hired", "", "dateTime")
+    resource = {"meta": {"created": "2026-02-01T00:00:00Z"}}
+    node = parse(f'meta.created gt "{small}"')
+    assert Evaluator(USER, resource).visit(node)
+    assert taken(row, small, "hired", Rules()) == small
+    with pytest.raises(ScimError, match="a dateTime such as"):
+        Evaluator(USER, resource, tolerant=False).visit(node)
+    with pytest.raises(ScimError, match="a dateTime such as"):
+        taken(row, small, "hired", Rules(tolerant=False))
 
 
 @pytest.mark.parametrize("depth", [21, 100, 1_000, 10_000])

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable, update
+from sqlalchemy import Executable, Row, update
 
+from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
-from scimd.org import local_people, organizations
+from scimd.org import linking, local_people, organizations
 from scimd.org.local_people import NewPerson
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.tx import Context
@@ -41,6 +42,12 @@ def as_admin(scimd: Installation, org: OrganizationRecord) -> Context:
 
 async def execute(scimd: Installation, statement: Executable) -> None:
     await scimd.door.db.write(lambda conn: conn.execute(statement).close())
+
+
+async def person(scimd: Installation, person_id: str) -> Row[Any]:
+    query = t.people.select().where(t.people.c.id == person_id)
+    (row,) = await scimd.door.read(lambda conn: list(conn.execute(query)))
+    return row
 
 
 async def _org(scimd: Installation) -> OrganizationRecord:
@@ -110,9 +117,7 @@ async def test_what_was_looked_up_is_linked_and_not_a_collision(scimd: Installat
     assert (linked.status, linked.json["id"]) == (201 if method == "POST" else 200, lee)
     assert (linked.json["userName"], linked.json["externalId"]) == (ADDRESS, "x-lee")
     assert await seen(idp) == await seen(idp, filter='externalId eq "x-lee"') == [lee]
-    (row,) = await scimd.door.read(
-        lambda conn: list(conn.execute(t.people.select().where(t.people.c.id == lee)))
-    )
+    row = await person(scimd, lee)
     assert (row.sign_in_address, row.local_user_name) == (ADDRESS, "lee"), "linking writes neither"
 
 
@@ -191,3 +196,41 @@ async def test_two_sources_that_assert_one_person_share_the_id_and_read_their_ow
     assert two["id"] == one["id"]
     assert (await idp.get(f"/Users/{one['id']}")).json["title"] == "Engineer"
     assert (await second.get(f"/Users/{one['id']}")).json["userName"] == "d.dana"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "replace", "path": "emails", "value": [{"value": "evil@elsewhere.example", "primary": True}]},
+        {"op": "remove", "path": "emails"},
+        {"op": "replace", "value": {"emails": [{"value": "other@acme.example"}]}},
+    ],
+)
+async def test_linking_by_another_address_is_refused_and_changes_nothing(
+    scimd: Installation, operation: dict[str, Any]
+) -> None:
+    """Lesson 2: reset mail would go there."""
+    idp = await company(scimd)
+    lee = await local(scimd, idp)
+    before = await person(scimd, lee)
+    name = {"op": "replace", "path": "userName", "value": "evil"}
+    emails = operation.get("value", [])
+    body = {"userName": "evil", "emails": emails["emails"] if isinstance(emails, dict) else emails}
+    for refused in (
+        await idp.patch(f"/Users/{lee}", name, operation),
+        await idp.put(f"/Users/{lee}", body),
+    ):
+        assert (refused.status, refused.scim_type) == (409, "uniqueness")
+        assert "evil" not in refused.json["detail"]
+    assert await person(scimd, lee) == before
+
+
+async def test_linking_on_an_admins_word_writes_no_address(scimd: Installation) -> None:
+    idp = await company(scimd)
+    lee = await local(scimd, idp)
+    await linking.link(scimd.door, as_admin(scimd, await _org(scimd)), PersonId(lee), "idp", "x-lee")
+    linked = await idp.user("lee", externalId="x-lee", emails=[{"value": "lee@elsewhere.example"}])
+    assert linked["id"] == lee
+    row = await person(scimd, lee)
+    assert (row.sign_in_address, row.owner_source_id) == (ADDRESS, idp.source_id)
+    assert row.address_verified_at is not None

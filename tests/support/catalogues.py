@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from scimd.core.errors import WeakPassword
 from scimd.core.languages import ENGLISH, LANGUAGES, Language
+from scimd.org import passwords
 from scimd.outbox import notification
 from scimd.outbox.mail import templates as mail_templates
 from scimd.web import invitations, words
@@ -37,6 +39,7 @@ def said() -> set[Message]:
     """Every msgid in templates and code."""
     found: set[Message] = set(CAUSES) | {notification.WHY}
     found |= {text for row in notification.WORDS.values() for text in row}
+    found |= {WeakPassword.advice, *passwords.WHY}
     found |= {text for row in invitations.CLOSED.values() for text in row}
     for module in (invitations, words):
         found |= set(_of_code(Path(module.__file__)))

@@ -15,7 +15,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -37,7 +37,7 @@ from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
 from tests.support.daemon import KEY
-from tests.support.patience import AT_MOST_S
+from tests.support.patience import AT_MOST_S, ENVIRONMENT
 from tests.support.postgres import PostgresServer
 from tests.support.rest import Answer, ask
 from tests.support.smtp import SmtpServer
@@ -381,14 +381,17 @@ def seeds(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             if kind == "sqlite":
                 return _seeded(f"sqlite:///{folder / 'scimd.db'}", folder)
             server: PostgresServer = request.getfixturevalue("postgres_server")
-            return _seeded(server.create_database(), folder)
+            url = server.create_database()
+            return replace(_seeded(_unhurried(url), folder), url=url)
 
     return seed
 
 
 def _quiet(patch: pytest.MonkeyPatch) -> None:
-    """What commands do to logging is taken back."""
+    """What commands do to logging is taken back; no limit of time is met on a busy machine."""
     patch.setattr(logging, "basicConfig", lambda **_: None)
+    for name, value in ENVIRONMENT.items():
+        patch.setenv(name, value)
     patch.setenv("SCIMD_TEST_KEY", KEY)
 
 
@@ -403,8 +406,12 @@ def seed(request: pytest.FixtureRequest, seeds: Callable[[str], Seed], tmp_path:
         return
     server: PostgresServer = request.getfixturevalue("postgres_server")
     url = server.create_database(made.url.rpartition("/")[2])
-    yield Seed(url, made.token, made.admin_id)
+    yield Seed(_unhurried(url), made.token, made.admin_id)
     server.drop_database(url)
+
+
+def _unhurried(url: str) -> str:
+    return f"{url}?connect_timeout={AT_MOST_S}"
 
 
 @pytest.fixture

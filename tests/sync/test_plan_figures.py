@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scimd.sync import registry
-from tests.sync.world import MAPPING, Person, Point, world
-
-
-@pytest.fixture(autouse=True)
-def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+from scimd.db.tables import assertions
+from scimd.org import gates
+from tests.sync.world import MAPPING, Person, world
 
 
 @pytest.mark.parametrize(("additions", "mails"), [(True, 3), (False, 0)])
@@ -53,3 +49,80 @@ async def test_new_account_admins_by_a_value_are_held_like_those_by_a_group(data
         held = await acme.sync()
         assert held.state == "held"
         assert "1 person would become an Account Admin" in held.trips[0]
+
+
+@pytest.mark.parametrize("comes_back_as", ["x0001", "x0099"])
+async def test_an_account_admin_who_was_gone_is_a_new_one(database_url: str, comes_back_as: str) -> None:
+    """Under the name of before there may be somebody else."""
+    rule = {"number": 1, "scim_role": "Boss", "role": "account-admin", "may_give_account_admin": True}
+    mapping = {"user": {**MAPPING, "roles": "entry.?role"}}
+    async with world(database_url, rule=[rule], ceiling="account-admin", mapping=mapping) as acme:
+        acme.script.fill(5)
+        boss = Person("user0001", "user0001@acme.example", {"role": "boss"})
+        acme.script.people["x0001"] = boss
+        acme.script.people["x0002"] = Person("user0002", "user0002@acme.example", {"role": "boss"})
+        assert (await acme.approve(await acme.sync())).state == "done"
+        del acme.script.people["x0001"]
+        assert (await acme.sync()).state == "done"
+        acme.script.people[comes_back_as] = boss
+        held = await acme.sync()
+        assert held.state == "held"
+        assert "1 person would become an Account Admin" in held.trips[0]
+
+
+_ADMINS = {"number": 20, "group": "g1", "role": "account-admin", "may_give_account_admin": True}
+_USERS = {"number": 10, "group": "g2", "role": "user"}
+
+
+@pytest.mark.parametrize("how", ["pending", "disabled", "second-role"])
+async def test_account_admin_who_cannot_sign_in_or_is_a_user_first_is_not_new_at_every_run(
+    database_url: str, how: str
+) -> None:
+    invite = "immediate" if how == "pending" else "never"
+    rules = [_ADMINS, _USERS] if how == "second-role" else [_ADMINS]
+    async with world(database_url, rule=rules, ceiling="account-admin", invite=invite) as acme:
+        acme.script.fill(12)
+        everybody = [f"x{n:04}" for n in range(12)]
+        acme.script.groups = {"g1": ("Admins", ["x0001", "x0002"]), "g2": ("All", everybody)}
+        assert (await acme.approve(await acme.sync())).state == "done"
+        if how == "disabled":
+            ids = {row.user_name: row.person_id for row in await acme.rows(assertions)}
+            await gates.disable(acme.door, acme.as_admin(), ids["user0002"])
+        assert (await acme.sync()).trips == ()
+        del acme.script.people["x0011"]
+        assert (await acme.sync()).counts["deactivated"] == 1
+
+
+async def test_last_account_admin_is_held_whatever_role_comes_first(database_url: str) -> None:
+    async with world(database_url, rule=[_ADMINS, _USERS], ceiling="account-admin", invite="never") as acme:
+        acme.script.fill(12)
+        everybody = [f"x{n:04}" for n in range(12)]
+        acme.script.groups = {"g1": ("Admins", ["x0001"]), "g2": ("All", everybody)}
+        assert (await acme.approve(await acme.sync())).state == "done"
+        del acme.script.people["x0001"]
+        held = await acme.sync()
+        assert held.state == "held"
+        assert "no Account Admin who can sign in would be left" in held.trips
+
+
+async def test_source_that_gives_no_role_yet_trips_over_no_admins(database_url: str) -> None:
+    """A shadow's people are no Account Admins after any of its runs, and nothing is held."""
+    async with world(database_url, rule=[_ADMINS], ceiling="account-admin", state="shadow") as acme:
+        acme.script.fill(3)
+        acme.script.groups = {"g1": ("Admins", ["x0001"])}
+        assert (await acme.approve(await acme.sync())).state == "done"
+        assert (await acme.sync()).trips == ()
+        assert (await acme.source()).quarantined_since is None
+
+
+async def test_mails_and_seats_of_a_plan_are_those_that_there_will_be(database_url: str) -> None:
+    async with world(database_url, seats_=3) as acme:
+        acme.script.fill(5)
+        plan = await acme.plan()
+        assert (plan.mails, plan.seats["waiting"]) == (3, 2)
+        await acme.approve(plan)
+        del acme.script.people["x0000"]
+        acme.script.fill(2, first=10)
+        plan = await acme.plan()
+        # The seat that becomes free is one of those who wait already.
+        assert (plan.mails, plan.seats["after"], plan.seats["waiting"]) == (0, 3, 2)

@@ -7,13 +7,8 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
-from scimd.sync import registry, report
-from tests.sync.world import Person, Point, World, world
-
-
-@pytest.fixture(autouse=True)
-def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+from scimd.sync import report
+from tests.sync.world import Person, World, world
 
 
 @pytest.fixture

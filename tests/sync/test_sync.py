@@ -7,24 +7,20 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from sqlalchemy import select, update
 
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
-from scimd.db.tables import decisions, projects
+from scimd.db.tables import assertions, decisions, groups, projects
 from scimd.org import new_tables, run_changes, sources
+from scimd.org.groups import change_members
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
 from scimd.org.sources import NewSource
 from scimd.org.sync_reads import live_users
-from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.support.statistics import known, left_alone
-from tests.sync.world import Person, Point, World, world
-
-
-@pytest.fixture(autouse=True)
-def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+from tests.sync.world import Person, World, world
 
 
 @pytest.fixture
@@ -277,3 +273,37 @@ async def test_member_who_left_and_returned_is_in_no_group_that_lists_them_no_mo
     acme.script.people["x0002"] = back
     await acme.sync()
     assert [row[3] for row in (await acme.state())[1]] == ["x0001"]
+
+
+async def test_once_a_week_each_entry_is_compared_whatever_its_digest_says(acme: World) -> None:
+    """Something took a member away, and changed a title, behind the digests' back."""
+    acme.script.fill(5)
+    acme.script.groups = {"g1": ("Engineering", ["x0001", "x0002"])}
+    await acme.sync()
+    ctx = sync_run.context(acme.door, await acme.source())
+    (group,) = await acme.rows(groups)
+    await acme.door.run(ctx, lambda tx: change_members(tx, group.id, (), ["x0002"]))
+    (user,) = await live_users_named(acme, "user0003")
+    document = assertions.c.document
+    await acme.door.run(
+        ctx,
+        lambda tx: tx.conn.execute(
+            update(assertions)
+            .where(assertions.c.person_id == user)
+            .values(document=select(document).where(assertions.c.external_id == "x0004").scalar_subquery())
+        ),
+    )
+    acme.clock.forward(days=6)
+    run = await acme.sync()
+    assert (run.changes, run.full) == (0, False)
+    acme.clock.forward(days=1)
+    run = await acme.sync()
+    assert (run.full, run.counts["unchanged"]) == (True, 4)
+    assert await acme.said(run) == {"Engineering": ("members", "applied"), "user0003": ("update", "applied")}
+    run = await acme.sync()
+    assert (run.changes, run.full) == (0, False)
+    acme.clock.forward(days=7)
+    before = await acme.written()
+    run = await acme.sync()
+    assert (run.changes, run.full, run.counts["unchanged"]) == (0, True, 5)
+    assert await acme.written() == before

@@ -27,15 +27,9 @@ from scimd.db.tables import sources as sources_table
 from scimd.org import leases, plan_batches, run_changes, runs, source_states, sources
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
-from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.support.patience import AT_MOST_S
-from tests.sync.world import Person, Point, Script, World, world
-
-
-@pytest.fixture(autouse=True)
-def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+from tests.sync.world import Person, Script, World, world
 
 
 @pytest.fixture
@@ -261,11 +255,26 @@ async def test_bad_entry_without_an_id_removes_nobody_in_this_run(acme: World) -
     assert (await acme.sync()).counts["deactivated"] == 1
 
 
-async def test_double_is_named_and_the_first_entry_counts(acme: World) -> None:
-    acme.script.extra = [DirectoryUser("x0003", "cn=again", {"userName": "other", "email": "o@acme.example"})]
+async def test_removals_of_a_read_with_an_entry_without_an_id_cannot_be_approved(acme: World) -> None:
+    """However many they are: any of them may be the one that has no name here."""
+    for n in range(10):
+        del acme.script.people[f"x{n:04}"]
+    acme.script.people["new"] = Person("user0003", "new@acme.example")
+    acme.script.bad = [BadEntry(None, f"line {n}", "no id") for n in range(10)]
     run = await acme.sync()
-    assert (run.state, run.counts["failed"]) == ("partial", 1)
-    assert "user0003" in await acme.active()
+    assert (run.state, run.counts["held"], run.counts["deactivated"]) == ("partial", 0, 0)
+    with pytest.raises(NotAllowedNow):
+        await acme.approve(run)
+    assert len(await acme.active()) == 30
+
+
+async def test_read_in_which_no_entry_has_an_id_fails(acme: World) -> None:
+    acme.script.people = {}
+    acme.script.bad = [BadEntry(None, f"line {n}", "one column too many") for n in range(30)]
+    run = await acme.sync()
+    assert (run.state, run.error_kind) == ("failed", "unnamed")
+    assert "no entry of a person could be named: one column too many" in (run.error or "")
+    assert len(await acme.active()) == 30
 
 
 async def test_ids_that_all_change_are_held(acme: World) -> None:
@@ -383,7 +392,6 @@ async def test_change_that_raises_what_nobody_foresaw_fails_alone(
     (failed,) = await run_changes.list_changes(acme.door, acme.org_id, run.id, outcome="failed")
     assert (failed.name, failed.detail) == ("user0043", "an unforeseen fault: RuntimeError")
     monkeypatch.undo()
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
     assert (await acme.sync()).counts["created"] == 1
 
 
@@ -405,22 +413,10 @@ async def test_new_account_admins_wait_for_an_admins_eye(database_url: str) -> N
         assert (await acme.sync()).changes == 0
 
 
-async def _dies_before_applying(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def die(*_: object) -> None:
-        raise ConnectionAbortedError("the process died")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(sync_run, "_applied", die)
-        with pytest.raises(ConnectionAbortedError):
-            await acme.sync()
-
-
-async def test_plan_that_was_cut_off_a_day_ago_is_not_gone_on_with(
-    acme: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_plan_that_was_cut_off_a_day_ago_is_not_gone_on_with(acme: World) -> None:
     """What it saw is long past: those whom it would remove may be back."""
     gone = acme.script.people.pop("x0003")
-    await _dies_before_applying(acme, monkeypatch)
+    await acme.cut_off()
     acme.script.people["x0003"] = gone
     acme.clock.forward(hours=25)
     before = await acme.written()
@@ -432,12 +428,10 @@ async def test_plan_that_was_cut_off_a_day_ago_is_not_gone_on_with(
     assert (await acme.written())["events"] == before["events"]
 
 
-async def test_plan_that_was_cut_off_is_not_gone_on_with_under_another_mapping(
-    acme: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_plan_that_was_cut_off_is_not_gone_on_with_under_another_mapping(acme: World) -> None:
     """A mapping that was mended after the crash must not be overtaken by the plan of the wrong one."""
     acme.script.people.pop("x0003")
-    await _dies_before_applying(acme, monkeypatch)
+    await acme.cut_off()
 
     def mend(tx: Tx) -> None:
         tx.conn.execute(update(sources_table).values(config_version=sources_table.c.config_version + 1))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, Row, Table, func, select
 
 from scimd.config import Source
@@ -35,6 +36,7 @@ from scimd.org.runs import RunRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord, as_json
 from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
+from scimd.sync import registry
 from scimd.sync import run as sync_run
 from tests.support.database import ready
 from tests.support.patience import PATIENT
@@ -171,6 +173,17 @@ class World:
     async def source(self) -> SourceRecord:
         return await sources.get_source(self.door, self.org_id, self.source_name)
 
+    async def cut_off(self) -> None:
+        """A sync whose process dies between its plan and the first change."""
+
+        async def die(*_: object) -> None:
+            raise ConnectionAbortedError("the process died")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sync_run, "_applied", die)
+            with pytest.raises(ConnectionAbortedError):
+                await self.sync()
+
     async def sync(self, **more: Any) -> RunRecord:
         self.clock.forward(seconds=1)
         return await sync_run.sync_source(self.door, await self.source(), **more)
@@ -299,9 +312,13 @@ async def organization(door: Door, source: Source, *, seats_: int | None = None)
 
 @asynccontextmanager
 async def world(url: str, *, seats_: int | None = None, **config: Any) -> AsyncIterator[World]:
+    """There is a connector ``scripted`` meanwhile, beside those that are installed."""
     ready(url)
     clock = Clock()
     SCRIPTS["hr"] = Script()
-    async with opened(url, clock) as door:
-        org_id = await organization(door, source_config(**config), seats_=seats_)
-        yield World(door, clock, org_id, SCRIPTS["hr"])
+    with pytest.MonkeyPatch.context() as patch:
+        installed = registry._found()
+        patch.setattr(registry, "_found", lambda: {**installed, "scripted": Point()})
+        async with opened(url, clock) as door:
+            org_id = await organization(door, source_config(**config), seats_=seats_)
+            yield World(door, clock, org_id, SCRIPTS["hr"])

@@ -120,12 +120,15 @@ class Site:
                 Option("link", "Link them", "They become one."),
                 Option("separate", "Two people", "They stay two."),
             ),
-            facts
-            or {
-                "entry": {"name": "Dana Ortiz"},
-                "person": {"name": "D. Ortiz"},
-                "address": "dana@acme.example",
-            },
+            {"person_id": "dana"}
+            | (
+                facts
+                or {
+                    "entry": {"name": "Dana Ortiz"},
+                    "person": {"name": "D. Ortiz"},
+                    "address": "dana@acme.example",
+                }
+            ),
         )
         return await self.door.run(self.ctx, lambda tx: decisions.open_item(tx, item))
 
@@ -141,7 +144,7 @@ class Site:
         )
 
         def body(tx: Tx) -> RunId:
-            run_id = runs.begin(tx, source.id, "manual", "ada", source.config_version)
+            run_id = runs.begin(tx, source.id, "manual", "ada", source.config_version, full=True)
             if state in ("reading", "failed"):
                 if state == "failed":
                     runs.fail(tx, run_id, "unreachable", "ldaps://dir.acme.example: no route to host")
@@ -184,6 +187,7 @@ async def site(
     request_timeout: float = AT_MOST_S,
     declared: Sequence[Organization] = (),
     local_name: bool = False,
+    trusted_proxies: Sequence[str] = (),
     **settings: Any,
 ) -> AsyncIterator[Site]:
     """Served on a free port of loopback, with the organization ``acme`` of 50 seats."""
@@ -203,7 +207,11 @@ async def site(
     # Passkeys belong to a name, never to an address.
     url = f"http://{'localhost' if local_name else '127.0.0.1'}:{listening.getsockname()[1]}"
     config = Config(
-        server=Server(public_url=public_url or url, request_timeout=timedelta(seconds=request_timeout)),
+        server=Server(
+            public_url=public_url or url,
+            request_timeout=timedelta(seconds=request_timeout),
+            trusted_proxies=list(trusted_proxies),
+        ),
         organization=list(declared),
     )
     app = http_app.make(config, door)
@@ -212,7 +220,7 @@ async def site(
     web_app.add(app, config, door)
     if extra_route is not None:
         app.router.add_get(*extra_route)
-    runner = web.AppRunner(app, access_log=None)
+    runner = http_app.Runner(app)
     try:
         await organizations.ensure_system(door)
         org = await organizations.create(door, NewOrganization("acme", "Acme", seats=50), OPERATOR)

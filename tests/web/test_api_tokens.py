@@ -140,6 +140,9 @@ async def test_me_is_the_person_whose_token_it_is(acme: Site) -> None:
             assert answer.status == 200
     _, body = await ask(acme, "/scim/v2/Me?attributes=userName", made.token)
     assert body.keys() == {"schemas", "id", "userName"}
+    both = "attributes=userName&excludedAttributes=title"
+    status, body = await ask(acme, f"/scim/v2/Me?{both}", made.token)
+    assert (status, body["scimType"], "§3.9" in body["detail"]) == (400, "invalidSyntax", True)
 
 
 async def test_me_of_a_person_without_source_is_the_local_profile(acme: Site) -> None:

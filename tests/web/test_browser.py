@@ -140,10 +140,25 @@ async def test_every_page_before_the_sign_in_is_accessible(acme: Site, browser: 
     _is_clean(seen)
 
 
-async def _look(page: Page, name: str, scheme: str, size: dict[str, int]) -> None:
-    assert await faults_of(page) == [], name
+async def test_page_of_the_rest_api_is_accessible_and_fits_when_all_is_opened(
+    acme: Site, browser: Browser
+) -> None:
+    async with tab(browser, acme.url, viewport=PHONE) as (page, seen):
+        await page.goto("/api")
+        await _look(page, "api", "light", PHONE)
+        await page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+        await _fits(page, "api-opened")
+    _is_clean(seen)
+
+
+async def _fits(page: Page, name: str) -> None:
     wide = await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     assert not wide, f"{name} scrolls sideways"
+
+
+async def _look(page: Page, name: str, scheme: str, size: dict[str, int]) -> None:
+    assert await faults_of(page) == [], name
+    await _fits(page, name)
     await _picture(page, f"{name}-{scheme}-{size['width']}")
 
 

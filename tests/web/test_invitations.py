@@ -62,8 +62,32 @@ async def test_weak_password_keeps_the_form_and_forgets_the_password(acme: Site)
             assert answer.status == 422
         assert "it has 9 characters, and at least 15 are needed" in page
         assert 'aria-invalid="true"' in page
+        assert page.count(" autofocus") == 1  # what is to be mended has the focus
+        assert " autofocus" in page.partition('id="password"')[2].partition(">")[0]
         assert "too short" not in page
         assert (await _get(session, link))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [
+        ("too short", "Wählen Sie ein anderes Passwort: Es hat 9 Zeichen, und mindestens 15 sind nötig."),
+        ("password123456789", "Es gehört zu den ersten, die ein Angreifer versucht."),
+        ("x" * 1000 + "y", "Es hat mehr als 1.000 Zeichen."),
+    ],
+)
+async def test_weak_password_is_refused_in_the_language_of_the_page(
+    acme: Site, password: str, said: str
+) -> None:
+    link = await _link(acme)
+    async with (
+        acme.browser(Accept_Language="de") as session,
+        session.post(link, data={"name": "D. Ortiz", "password": password}) as answer,
+    ):
+        page = await answer.text()
+    assert '<html lang="de">' in page
+    assert said in page
+    assert "Choose" not in page
 
 
 async def test_declining_asks_first_and_ends_it(acme: Site) -> None:

@@ -97,6 +97,25 @@ def _code(acme: Site, secret: str) -> str:
 # ------------------------------------------------------------------------------ second factors
 
 
+async def test_who_comes_back_to_a_step_that_is_over_begins_where_it_begins(acme: Site) -> None:
+    async with acme.browser() as session, session.get("/second-step") as answer:
+        assert (answer.status, answer.url.path) == (200, "/sign-in")
+    async with acme.signed_in() as session, session.get("/my/codes") as answer:
+        assert (answer.status, answer.url.path) == (200, "/my/second-factor")
+
+
+async def test_who_came_by_a_link_long_ago_is_led_to_a_password(acme: Site) -> None:
+    async with acme.signed_in() as session:
+        acme.clock.ahead += timedelta(minutes=11)
+        page = await _get(session, "/my/app")
+        assert "Is it you?" in page
+        assert '<a class="button" href="/password">Set a password</a>' in page
+        await _set_password(session)
+        form = {"by": "password", "password": PASSWORD, "next": "/my/app"}
+        status, path, _ = await _post(session, "/my/proof", **form)
+        assert (status, path) == (200, "/my/app")
+
+
 async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
     async with acme.signed_in() as session:
         await _set_password(session)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import approvals, decisions
+from scimd.org import approvals, decisions, runs
 from tests.web.site import REMOVALS, Site, change
 
 
@@ -75,6 +76,50 @@ async def test_failed_run_says_why_and_that_nobody_was_removed(acme: Site) -> No
         page = await _text(session, f"/runs/{run_id}")
     assert "nobody was removed" in page
     assert "no route to host" in page
+
+
+async def test_plan_whose_place_was_taken_leads_to_the_newer_run(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    old = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    async with acme.signed_in() as session:
+        form = {"form_token": _form_token(await _text(session, f"/runs/{old}"))}
+        said = "The newer run took its place."
+        await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, old, "expired", error=said))
+        newer = await acme.run(source, "done", change())
+        page = await _text(session, f"/runs/{old}")
+        assert "This plan counts no longer" in page
+        assert said in page
+        assert f'href="/runs/{newer}"' in page
+        assert "The run failed" not in page
+        assert "notice bad" not in page
+        async with session.post(f"/runs/{old}/approve", data=form) as answer:
+            page = await answer.text()
+        assert answer.status == 409
+        assert "The run is expired; there is nothing to approve." in page
+        assert f'href="/runs/{newer}"' in page
+
+
+async def test_plan_that_is_too_old_to_approve_leads_to_the_newest_run(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    acme.clock.ahead += timedelta(hours=25)
+    async with acme.signed_in() as session:
+        form = {"form_token": _form_token(await _text(session, f"/runs/{run_id}"))}
+        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
+            page = await answer.text()
+    assert answer.status == 409
+    assert "older than 24 hours" in page
+    assert f'href="/runs/{run_id}"' in page
+
+
+async def test_run_that_was_stopped_half_way_is_not_called_failed(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "partial", change())
+    await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, run_id, "partial", error="It was paused."))
+    async with acme.signed_in() as session:
+        page = await _text(session, f"/runs/{run_id}")
+    assert "The run was stopped" in page
+    assert "The run failed" not in page
 
 
 async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) -> None:

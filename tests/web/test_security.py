@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -143,6 +144,45 @@ async def test_only_forms_are_taken_for_forms(acme: Site) -> None:
                 "/o/acme/sign-in", data=b"address=x", headers={"Content-Type": kind}
             ) as answer:
                 assert answer.status == 415
+
+
+@pytest.mark.parametrize("path", ["/o/acme/sign-in", "/forgot"])
+@pytest.mark.parametrize(
+    ("charset", "body", "status"),
+    [
+        ("bogus", b"address=x", 415),
+        ("unicode_escape", rb"address=\ud800@x.example", 415),
+        ("utf-7", b"address=+2AA-@x.example", 415),
+        ("hex", b"61", 415),
+        ("utf-8", b"address=\xff\xfe", 400),
+        ("utf-8", b"&".join(b"a=%d" % n for n in range(2000)), 400),
+    ],
+)
+async def test_a_form_is_utf8_and_nothing_else(
+    acme: Site, path: str, charset: str, body: bytes, status: int
+) -> None:
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    async with acme.browser() as session, session.post(path, data=body, headers=headers) as answer:
+        assert answer.status == status
+
+
+async def test_a_form_may_be_compressed_and_one_that_is_not_as_it_says_is_refused(acme: Site) -> None:
+    form = b"address=nobody%40acme.example&password=wrong"
+    sent = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
+    async with acme.browser() as session:
+        for body, status in ((gzip.compress(form), 401), (form, 400), (gzip.compress(b"x" * 70_000), 413)):
+            async with session.post("/o/acme/sign-in", data=body, headers=sent) as answer:
+                assert answer.status == status
+        sent["Content-Encoding"] = "br"
+        async with session.post("/o/acme/sign-in", data=form, headers=sent) as answer:
+            assert answer.status == 415
+
+
+async def test_an_expectation_that_nobody_meets_is_a_page(acme: Site) -> None:
+    """RFC 9110 §10.1.1."""
+    async with acme.browser() as session, session.get("/sign-in", headers={"Expect": "x"}) as answer:
+        assert answer.status == 417
+        assert answer.content_type == "text/html"
 
 
 async def test_form_is_bounded_in_size_and_time(database_url: str) -> None:

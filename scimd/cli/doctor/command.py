@@ -15,6 +15,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.markup import escape
 
 from scimd.cli.common import ConfigOption, JsonOption, err, fail, guarded, load, out, print_json
 from scimd.cli.doctor import report
@@ -62,7 +63,9 @@ def doctor(
     only scimd's.
     """
     try:
-        base = checked_url(url or guarded(lambda: load(config).server.public_url + "/scim/v2"))
+        base = checked_url(
+            guarded(lambda: load(config).server.public_url + "/scim/v2") if url is None else url
+        )
         secret = read_token(token)
         names = Names(checked_domain(domain))
         if html is not None and not html.absolute().parent.is_dir():
@@ -73,7 +76,7 @@ def doctor(
     client = Client(base, secret, sequence.manner, timeout_s=timeout)
     play = Play(sequence, client, names, keep=keep, tell=_quiet if json else _tell)
     if not json:
-        out.print(f"[bold]{sequence.title}[/bold] against {base}")
+        out.print(f"[bold]{escape(sequence.title)}[/bold] against {escape(base)}")
     interrupted = _run(play, as_json=json)
     _finish(play, html, as_json=json, interrupted=interrupted)
 
@@ -113,7 +116,7 @@ def _finish(play: Play, html: Path | None, *, as_json: bool, interrupted: bool) 
             report.write_html(html, play, interrupted=interrupted)
         except OSError as exc:
             fail(f"--html: {html}: {exc.strerror}")
-        err.print(f"The report is in {html}.")
+        err.print(f"The report is in {html}.", markup=False)
     if interrupted:
         fail("Interrupted.", code=130)
     if play.failed:
@@ -160,7 +163,10 @@ def checked_url(given: str) -> str:
         raise BadTarget(
             "--url: give the SCIM base URL, such as https://scim.example.com/scim/v2, and nothing more"
         )
-    return given.rstrip("/").removesuffix("/Users")
+    base = given.rstrip("/")
+    if base.lower().endswith(("/users", "/groups", "/schemas", "/resourcetypes", "/serviceproviderconfig")):
+        raise BadTarget(f"--url: {given} is an endpoint; give the SCIM base URL: {base.rpartition('/')[0]}")
+    return base
 
 
 def checked_domain(given: str) -> str:

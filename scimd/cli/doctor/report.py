@@ -33,19 +33,17 @@ def verdict(play: Play) -> str:
 
 def print_result(console: Console, result: Result) -> None:
     """One step, as it happens; what is wrong stands under it."""
-    why = (
-        f"  [dim]{escape(result.why)}[/dim]" if result.outcome in ("not run", "noted") and result.why else ""
-    )
-    console.print(f"{_MARKS[result.outcome]}  {escape(result.step.does)}{why}")
+    why = f"  {result.why}" if result.outcome in ("not run", "noted") and result.why else ""
+    console.print(f"{_MARKS[result.outcome]}  {escape(result.step.does)}[dim]{escape(why)}[/dim]")
     for finding in result.findings:
-        console.print(f"         {finding.severity}: {escape(finding.complaint)}")
+        console.print(f"         {escape(finding.severity)}: {escape(finding.complaint)}")
         console.print(f"         [dim]{escape(finding.request)}[/dim]")
         console.print(f"         change: {escape(finding.mend)}")
 
 
 def print_end(console: Console, play: Play) -> None:
     console.print()
-    console.print(f"[bold]{play.sequence.title}[/bold]: {verdict(play)}")
+    console.print(f"[bold]{escape(play.sequence.title)}[/bold]: {escape(verdict(play))}")
     console.print(escape(_clean_up(play)))
     for what in play.clean_up.left:
         console.print(f"  {escape(what)}")

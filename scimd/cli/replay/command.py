@@ -118,7 +118,8 @@ def _finish(outcomes: list[Outcome], *, as_json: bool) -> None:
     else:
         out.print(
             f"{len(outcomes)} requests: {counts['same']} as they were, {counts['differs']} differ, "
-            f"{counts['passed over']} passed over."
+            f"{counts['passed over']} passed over.",
+            markup=False,
         )
     if counts["differs"]:
         raise typer.Exit(2)

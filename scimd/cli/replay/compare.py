@@ -1,7 +1,7 @@
 """Whether two answers to one request say the same, and where they do not.
 
-Not compared: when something was made or changed, versions, cursors, and ids as such. An id of then
-stands for one of now from the first answer that gave it, and from there on they must agree.
+Not compared: when something was made or changed, versions, cursors, what rules and groups give, and ids as
+such. An id of then stands for one of now from the first answer that gave it; from there on they must agree.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
+from scimd.core.attributes import SCIMD_URN
+
 #: Whatever may differ between two runs of one version.
 _PASSED_OVER = frozenset(("created", "lastModified", "version", "nextCursor", "previousCursor"))
+#: What rules, groups and hands give, in scimd's extension: a bundle holds no rules, and ids of its own.
+_GIVEN = frozenset(("licences", "projects", "team"))
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TAG = re.compile(r'(?:W/)?"[0-9-]+"')
 
@@ -78,7 +82,7 @@ def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for name in sorted(then.keys() | now.keys()):
             place = f"{where}.{name}" if where else name
-            if name in _PASSED_OVER:
+            if name in _PASSED_OVER or (where.endswith(SCIMD_URN) and name in _GIVEN):
                 continue
             if name not in now:
                 yield f"{place}: missing"
@@ -86,6 +90,8 @@ def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
                 yield f"{place}: not there then"
             elif name == "detail" and "schemas" in then:
                 continue  # a sentence for people; status and scimType are the contract
+            elif name == "causes" and where.endswith(SCIMD_URN):
+                yield from differences(_kinds(then[name]), _kinds(now[name]), place)
             else:
                 yield from differences(then[name], now[name], place)
     elif isinstance(then, list) and isinstance(now, list):
@@ -96,6 +102,11 @@ def differences(then: Any, now: Any, where: str = "") -> Iterator[str]:
             yield from differences(one, other, f"{where}[{place}]")
     elif type(then) is not type(now) or then != now:
         yield f"{where}: {_shown(now)} instead of {_shown(then)}"
+
+
+def _kinds(causes: list[str]) -> list[str]:
+    """Without whose doing they are: a source's id."""
+    return [each.partition(":")[0] for each in causes]
 
 
 def _ordered(values: list[Any]) -> list[Any]:

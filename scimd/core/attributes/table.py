@@ -125,7 +125,7 @@ ENTERPRISE_SCHEMA = Schema(
     "EnterpriseUser",
     "Enterprise User",
     (
-        text("employeeNumber", "The number that the employer gave."),
+        text("employeeNumber", "The number that the employer gave.", max_chars=INDEXED),
         text("costCenter", "Cost center."),
         text("organization", "Organization."),
         text("division", "Division."),

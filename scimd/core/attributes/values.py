@@ -15,17 +15,26 @@ from scimd.core.attributes.table import USER
 from scimd.core.people import OBJECT, Document, fold
 
 _NO_ROWS: Mapping[str, Attribute] = {}
+#: Of XML Schema's dateTime (§3.2.7) what a ``datetime`` holds; its zones end 14 hours from UTC.
 _DATE_TIME = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,12})?(?:Z|[+-](?:(?:0\d|1[0-3]):[0-5]\d|14:00))?",
+    re.ASCII,
 )
+#: RFC 822's form of a zone.
+_ZONE = re.compile(r"([+-]\d\d)(\d\d)$", re.ASCII)
 
 
-def date_time(value: str) -> datetime | None:
-    """A SCIM dateTime (RFC 7643 §2.3.5), in UTC where it names no zone; None for what is none."""
+def date_time(value: str, *, tolerant: bool = True) -> datetime | None:
+    """A SCIM dateTime (RFC 7643 §2.3.5), in UTC where it names no zone; None for what is none.
+
+    ``tolerant``: its letters may be small, and its zone may be without a colon, as Java's ``Z`` writes it.
+    """
+    if tolerant:
+        value = _ZONE.sub(r"\1:\2", value.upper())
     if not _DATE_TIME.fullmatch(value):
         return None
     try:
-        at = datetime.fromisoformat(value.upper())
+        at = datetime.fromisoformat(value)
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None

@@ -1,9 +1,9 @@
 """The limits of a plan: checked before any write, and what trips is held for a person to look at.
 
 Removals are counted over a sliding 24 hours, as shares of the people linked at its start, so that
-many small plans are held like one large one. Some trips have no setting: an empty result, a read
-that is not complete, everyone, the last Account Admin. Removals that an admin approved are counted
-no more: they were looked at.
+many small plans are held like one large one; who is listed as inactive is no share of anything. Some
+trips have no setting: an empty result, a read that is not complete, everyone, the last Account Admin.
+Removals that an admin approved are counted no more: they were looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ class TripKind(StrEnum):
     INCOMPLETE = "incomplete"
     GROUPS = "groups"
     MEMBERS = "members"
+    MEMBERS_ALL = "members_all"
+    REACTIVATIONS = "reactivations"
     NEW_ADMINS = "new_admins"
     LAST_ADMIN = "last_admin"
 
@@ -41,6 +43,8 @@ class Limits:
     groups_percent: float = 20
     members_percent: float = 50
     members_from: int = 10
+    reactivations_count: int = 5
+    reactivations_percent: float = 10
     new_admins: int = 0
     apply_additions: bool = True
 
@@ -63,14 +67,18 @@ class GroupLoss:
 class Figures:
     """What a plan would do, in numbers, against what there is now."""
 
-    linked: int  # people whom the source asserts now
+    linked: int  # people whom the source asserts as active now
     seen: int  # entries of people in the read, failed and out-of-scope ones included
     removals: int  # people whom the plan deactivates
     removed_before: int = 0  # … and whom runs of the last 24 hours did, unless an admin approved it
+    inactive: int = 0  # people whom the source lists, and says that they are inactive
     groups_linked: int = 0
     groups_seen: int = 0
     groups_removed: int = 0
     losses: tuple[GroupLoss, ...] = ()
+    #: Groups that have members, where not one of them would keep any.
+    groups_emptied: int = 0
+    reactivations: int = 0  # people whom the source listed as inactive, and whose access the plan gives back
     new_admins: int = 0
     admins: int = 0  # Account Admins who can sign in now
     admins_removed: int = 0
@@ -91,7 +99,12 @@ class Trip:
 
     @property
     def holds_removals(self) -> bool:
-        return self.kind not in (TripKind.NEW_ADMINS, TripKind.MEMBERS)
+        return not (self.holds_losses or self.kind in (TripKind.NEW_ADMINS, TripKind.REACTIVATIONS))
+
+    @property
+    def holds_losses(self) -> bool:
+        """Of members, and of groups; people are removed nevertheless."""
+        return self.kind in (TripKind.MEMBERS, TripKind.MEMBERS_ALL)
 
 
 def check(figures: Figures, limits: Limits) -> tuple[Trip, ...]:
@@ -112,10 +125,10 @@ def check(figures: Figures, limits: Limits) -> tuple[Trip, ...]:
 def _always(figures: Figures) -> Iterator[Trip]:
     if not figures.complete:
         yield Trip(TripKind.INCOMPLETE, "the read was not complete", 0, 0)
-    if figures.linked and not figures.seen:
-        linked = counted(figures.linked, "person is", "people are")
-        why = f"the directory gave nobody, and {linked} linked"
-        yield Trip(TripKind.EMPTY, why, 0, figures.linked)
+    listed = figures.linked + figures.inactive
+    if listed and not figures.seen:
+        why = f"the directory gave nobody, and {counted(listed, 'person is', 'people are')} linked"
+        yield Trip(TripKind.EMPTY, why, 0, listed)
     if figures.groups_linked and not figures.groups_seen:
         why = f"the directory gave no group, and {figures.groups_linked} are linked"
         yield Trip(TripKind.EMPTY_GROUPS, why, 0, figures.groups_linked)
@@ -154,6 +167,10 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
             f"the limit is {_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
         )
         yield Trip(TripKind.GROUPS, why, figures.groups_removed, allowed)
+    if figures.groups_emptied:
+        emptied = counted(figures.groups_emptied, "group that has members", "groups that have members")
+        why = f"no group would have a member any more, of {emptied}"
+        yield Trip(TripKind.MEMBERS_ALL, why, figures.groups_emptied, 0)
     for loss in figures.losses:
         allowed = loss.before * limits.members_percent / 100
         if loss.before >= limits.members_from and loss.lost > allowed:
@@ -165,6 +182,15 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
 
 
 def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    listed = figures.linked + figures.inactive
+    allowed = max(limits.reactivations_count, listed * limits.reactivations_percent / 100)
+    if figures.reactivations > allowed:
+        why = (
+            f"{figures.reactivations} of {listed} people would be active again; "
+            f"the limit is {_number(allowed)} ({limits.reactivations_count}, "
+            f"or {limits.reactivations_percent:g} %)"
+        )
+        yield Trip(TripKind.REACTIVATIONS, why, figures.reactivations, allowed)
     if figures.new_admins > limits.new_admins:
         more = counted(
             figures.new_admins, "person would become an Account Admin", "people would become Account Admins"

@@ -27,7 +27,8 @@ Rule: TypeAlias = Literal["external_id", "user_name", "join", "address", "decide
 class SameSource:
     """What the source itself asserted of somebody, and whether it still does.
 
-    ``since``: when they left (dropped, deactivated, tombstoned); None while live and active.
+    ``inactive``: nobody else keeps them active either. ``since``: when they left (dropped, deactivated,
+    tombstoned); None while live and active.
     """
 
     person_id: PersonId
@@ -35,6 +36,7 @@ class SameSource:
     user_name_key: str
     live: bool
     active: bool
+    inactive: bool = False
     tombstoned: bool = False
     since: datetime | None = None
 
@@ -121,10 +123,11 @@ class UserNameTaken:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Several fit at one rule."""
+    """Several fit at one rule. ``join``: by which of the source's joins, where that is the rule."""
 
     rule: Rule
     person_ids: tuple[PersonId, ...]
+    join: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +179,24 @@ def _last_to_leave(gone: list[SameSource]) -> list[SameSource]:
 
 
 def _by_user_name(keys: Keys, candidates: Candidates, rules: MatchRules) -> Match | None:
-    """A tombstoned person comes back by the external id only, which is the rule before this one."""
+    """A tombstoned person comes back by the external id only, which is the rule before this one.
+
+    Of whom another source keeps active, this source's name may be somebody else's by now.
+    """
     named = [
         each
         for each in candidates.same_source
         if each.user_name_key == keys.user_name_key and not each.tombstoned
     ]
-    fits = [each for each in named if keys.external_id is None or each.external_id is None or not each.here]
-    living = [each for each in fits if each.live]
-    found = _one_of("user_name", living or fits, candidates, rules)
-    if found is None and named:
-        return UserNameTaken(named[0].person_id)
+    fits = [
+        each
+        for each in named
+        if keys.external_id is None or each.external_id is None or (each.inactive and not each.here)
+    ]
+    found = _one_of("user_name", [each for each in fits if each.live] or fits, candidates, rules)
+    holders = [each for each in named if each.live]
+    if found is None and holders:
+        return UserNameTaken(holders[0].person_id)
     return found
 
 
@@ -216,7 +226,7 @@ def _by_joins(keys: Keys, candidates: Candidates, rules: MatchRules) -> Match | 
         met = [each for each in candidates.other_sources if each.join == join and not each.taken]
         people = sorted({each.person_id for each in met})
         if len(people) > 1:
-            return Ambiguous("join", tuple(people))
+            return Ambiguous("join", tuple(people), join)
         if people:
             inactive = any(each.inactive for each in met)
             return Linked(people[0], "join", returned=inactive, keeps=not inactive)

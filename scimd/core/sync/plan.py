@@ -27,7 +27,7 @@ from typing import Any, Literal
 import orjson
 
 from scimd.core.people import GroupId, PersonId
-from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
+from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
@@ -56,6 +56,9 @@ class PersonFound:
     old: Values | None = None
     new: Values | None = None
     turns_inactive: bool = False
+    turns_active: bool = False
+    #: Whether they have access or not does not hang on this: another source decides, or they had none.
+    stays: bool = False
     frees_seat: bool = False
     wants_seat: bool = False
     wants_mail: bool = False
@@ -67,8 +70,18 @@ class PersonFound:
     place: str = ""
 
     @property
+    def dropped(self) -> bool:
+        return self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
+
+    @property
+    def leaves(self) -> bool:
+        """The source takes what it gave them, whoever else may have them."""
+        return self.turns_inactive or self.dropped
+
+    @property
     def removal(self) -> bool:
-        return self.turns_inactive or self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
+        """It ends their access."""
+        return self.leaves and not self.stays
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,25 +95,37 @@ class GroupFound:
     entry_name: str = ""
     group_id: GroupId | None = None
     version: int = 0
+    #: Its name and members as they are stored: what the change rests on.
+    mark: str | None = None
     document: str | None = None
     digest: bytes | None = None
     old: Values | None = None
     new: Values | None = None
     renamed: bool = False
-    before: int = 0
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
-    #: How many people it would lose, through nested groups too; 0 where that is how many members.
-    lost: int = 0
     gives_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """The organization's pool as it is; ``limit`` None: no limit."""
+    """The organization's pool as it is; ``limit`` None: no limit. ``waiting``: who comes before newcomers."""
 
     limit: int | None
     used: int
+    waiting: int = 0
+
+    def owed(self, freed: int) -> int:
+        """How many go to those who wait already, where so many become free."""
+        if self.limit is None:
+            return self.waiting
+        return min(self.waiting, max(0, self.limit - self.used + freed))
+
+    def left(self, freed: int) -> int | None:
+        """How many are left for newcomers; None: as many as want one."""
+        if self.limit is None:
+            return None
+        return max(0, self.limit - self.used + freed - self.owed(freed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,9 @@ class Change:
     name: str
     reason: str
     removal: bool = False
+    #: It takes something from somebody: what a doubtful read must not do.
+    takes: bool = False
+    reactivates: bool = False
     target_id: str | None = None
     old: Values | None = None
     new: Values | None = None
@@ -131,15 +159,17 @@ class Change:
 class Basis:
     """What a plan rests on, beside what was found."""
 
-    figures: Figures  # without what the plan itself counts: removals, groups removed, losses
+    figures: Figures  # without what the plan itself counts: removals, groups removed
     limits: Limits
     seats: Seats
     config_version: int
     rules_version: int
     #: How many entries were only counted, by situation: unchanged, and out of scope and unknown.
     unchanged: Mapping[str, int] = field(default_factory=dict)
-    #: Why this run removes nobody, or None: an entry that could not be named, a quarantine.
+    #: Why this run removes nobody, or None: a quarantine, many entries that failed.
     no_removals: str | None = None
+    #: Why nobody of this read may be taken for gone, whoever approves: an entry that could not be named.
+    unnamed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +201,7 @@ def make(people: Iterable[PersonFound], groups: Iterable[GroupFound], basis: Bas
         changes=changes,
         counts=_counts(changes, basis.unchanged),
         seats=_seats(people, basis.seats),
-        mails=_mails(people, changes),
+        mails=_mails(people, changes, basis.seats),
         trips=trips,
         fingerprint=_fingerprint(changes, basis),
     )
@@ -182,42 +212,43 @@ def make(people: Iterable[PersonFound], groups: Iterable[GroupFound], basis: Bas
 
 def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: Figures) -> Figures:
     removed = [person for person in people if person.removal]
+    gives_admin = any(one.becomes_admin for one in people) or any(one.gives_admin for one in groups)
     return replace(
         base,
+        # What no change of this plan brings (a source in shadow gives no role) is nothing to approve.
+        new_admins=base.new_admins if gives_admin else 0,
         removals=len(removed),
+        reactivations=sum(person.turns_active for person in people),
         groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
-        losses=tuple(
-            GroupLoss(group.external_id or "", group.name, group.before, group.lost or len(group.remove))
-            for group in groups
-            if group.remove
-        ),
         admins_removed=sum(1 for person in removed if person.is_admin),
     )
 
 
-def _mails(people: Sequence[PersonFound], changes: Sequence[Change]) -> int:
-    """How many are invited if the plan is applied as it is: nobody whose coming is held."""
-    held = {change.external_id for change in changes if change.kind == "user" and change.outcome == "staged"}
-    return sum(1 for person in people if person.wants_mail and person.external_id not in held)
+def _mails(people: Sequence[PersonFound], changes: Sequence[Change], seats: Seats) -> int:
+    """How many are invited if the plan is applied as it is: nobody whose coming is held, or who waits."""
+    going = [
+        change.external_id for change in changes if change.kind == "user" and change.outcome == "planned"
+    ]
+    wanting = {person.external_id: person for person in people if person.wants_seat}
+    coming = [wanting[external_id] for external_id in going if external_id in wanting]
+    freeing = {person.external_id for person in people if person.frees_seat}
+    seated = coming[: seats.left(len(freeing.intersection(going)))]
+    return sum(person.wants_mail for person in seated)
 
 
 def _seats(people: Sequence[PersonFound], seats: Seats) -> dict[str, int | None]:
     """As far as it can be told before applying; ``*_if_held``: without the removals."""
     freed = sum(1 for person in people if person.frees_seat)
     wanted = sum(1 for person in people if person.wants_seat)
-    free = None if seats.limit is None else seats.limit - seats.used
-    fits = wanted if free is None else max(0, min(wanted, free + freed))
-    fits_if_held = wanted if free is None else max(0, min(wanted, free))
-    return {
-        "limit": seats.limit,
-        "before": seats.used,
-        "freed": freed,
-        "wanted": wanted,
-        "after": seats.used - freed + fits,
-        "waiting": wanted - fits,
-        "after_if_held": seats.used + fits_if_held,
-        "waiting_if_held": wanted - fits_if_held,
-    }
+    told: dict[str, int | None] = {
+        "limit": seats.limit, "before": seats.used, "freed": freed, "wanted": wanted,
+    }  # fmt: skip
+    for given_back, suffix in ((freed, ""), (0, "_if_held")):
+        left = seats.left(given_back)
+        fits = wanted if left is None else min(wanted, left)
+        told[f"after{suffix}"] = seats.used - given_back + seats.owed(given_back) + fits
+        told[f"waiting{suffix}"] = wanted - fits
+    return told
 
 
 def _counts(changes: Sequence[Change], unchanged: Mapping[str, int]) -> dict[str, dict[str, int]]:
@@ -251,9 +282,9 @@ def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> lis
         if person.situation is Situation.FAILED:
             failed.append(person)
         elif person.situation is Situation.LINKED_CHANGED:
-            (removed if person.removal and person.person_id not in rings else staying).append(person)
+            (removed if person.leaves and person.person_id not in rings else staying).append(person)
         else:
-            (removed if person.removal else coming).append(person)
+            (removed if person.leaves else coming).append(person)
     # By sort of removal: a batch applies changes of one sort.
     removed.sort(key=lambda person: (person.situation is Situation.LINKED_CHANGED, *_by_id(person)))
     staying.sort(key=lambda person: (rings.get(person.person_id or PersonId(""), ""), *_by_id(person)))
@@ -304,8 +335,8 @@ def _rings(people: Sequence[PersonFound]) -> dict[PersonId, str]:
 
 def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
     action = REACTIONS[person.situation]
-    if person.turns_inactive:
-        action = Action.DEACTIVATE
+    if person.leaves:
+        action = Action.DEACTIVATE if person.removal else Action.DROP if person.dropped else Action.UPDATE
     payload: dict[str, Any] = {"entry": person.entry_name, "version": person.version}
     if person.document is not None:
         payload["document"] = person.document
@@ -326,6 +357,8 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
         person.name,
         person.reason,
         removal=person.removal,
+        takes=person.leaves,
+        reactivates=person.turns_active,
         target_id=person.person_id,
         old=person.old,
         new=person.new,
@@ -341,6 +374,8 @@ def _group(group: GroupFound) -> Change:
         payload["document"] = group.document
         payload["digest"] = group.digest.hex() if group.digest else None
         payload["add"], payload["remove"] = list(group.add), list(group.remove)
+    if group.mark is not None:
+        payload["mark"] = group.mark
     if group.gives_admin:
         payload["becomes_admin"] = True
     failed = group.situation is Situation.FAILED
@@ -352,6 +387,7 @@ def _group(group: GroupFound) -> Change:
         group.name,
         group.reason,
         removal=group.situation is Situation.GONE,
+        takes=group.situation is Situation.GONE or bool(group.remove),
         target_id=group.group_id,
         old=group.old,
         new=group.new,
@@ -382,30 +418,40 @@ class _Hold:
 
     def __init__(self, trips: Sequence[Trip], basis: Basis, people: Sequence[PersonFound]) -> None:
         self._removals = next((trip.why for trip in trips if trip.holds_removals), None)
+        self._losses = next((trip.why for trip in trips if trip.holds_losses), None)
         self._groups = {trip.subject: trip.why for trip in trips if trip.kind is TripKind.MEMBERS}
+        self._active = next((trip.why for trip in trips if trip.kind is TripKind.REACTIVATIONS), None)
         self._admins = next((trip.why for trip in trips if trip.kind is TripKind.NEW_ADMINS), None)
         self._all = trips[0].why if trips and not basis.limits.apply_additions else None
-        self._never = basis.no_removals
-        self._leaving = {person.person_id for person in people if person.removal}
+        self._never, self._unnamed = basis.no_removals, basis.unnamed
+        self._leaving = {person.person_id for person in people if person.leaves}
 
     def judge(self, change: Change) -> Change:
         if change.outcome != "planned":
             return change
+        makes_way = change.payload.get("held_by") in self._leaving
+        if self._unnamed and (change.takes or makes_way):
+            return replace(change, outcome="skipped", detail=self._unnamed)
         why = self._why(change)
         if why:
             return replace(change, outcome="staged", detail=why)
-        if self._never and (change.removal or change.payload.get("remove")):
+        if self._never and change.takes:
             return replace(change, outcome="skipped", detail=self._never)
         return change
 
     def _why(self, change: Change) -> str | None:
-        if self._removals and (change.removal or change.payload.get("remove")):
+        if self._removals and change.takes:
             # Members too: who is missing from a doubtful read is missing from its groups as well.
             return self._removals
         if change.kind == "group" and change.external_id in self._groups:
             return self._groups[change.external_id]
+        if self._losses and change.kind == "group" and change.takes:
+            # What one group loses by a doubtful read, others lose too, in shares below the limit.
+            return self._losses
         if change.payload.get("becomes_admin") and self._admins:
             return self._admins
+        if change.reactivates and self._active:
+            return self._active
         holder = change.payload.get("held_by")
         if holder in self._leaving and (self._removals or self._never):
             return "the user name is held by somebody whose removal waits"

@@ -14,6 +14,8 @@
     failed             cannot be read or mapped                           fail alone; never taken for gone
     gone               ours, and absent from a complete read              deactivate (a group: delete)
 
+Whoever is gone or out of scope is only dropped where that ends no access: another source has them, or they
+were inactive already. An ``active`` that turned false is an update where another source decides.
 An entry out of scope that scimd does not know is counted, and no more.
 """
 
@@ -41,6 +43,7 @@ class Action(StrEnum):
     UPDATE = "update"
     LINK = "link"
     DEACTIVATE = "deactivate"
+    DROP = "drop"
     DELETE = "delete"
     RENAME = "rename"
     MEMBERS = "members"

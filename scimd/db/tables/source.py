@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, UniqueConstraint, text
 
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
@@ -26,6 +26,9 @@ sources = Table(
     # Counters of live assertions and groups: totals without a filter are read, not counted.
     columns.integer("user_count"),
     columns.integer("group_count"),
+    # How many came into these lists or left them so far: while it stands, so does every place in them.
+    Column("user_moves", BigInteger, nullable=False, server_default=text("0")),
+    Column("group_moves", BigInteger, nullable=False, server_default=text("0")),
     # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
     columns.time("leaving_since", null=True),
     columns.integer("leaving_count"),
@@ -98,7 +101,7 @@ run_changes = Table(
     Column("n", Integer, primary_key=True, autoincrement=False),
     columns.key("kind"),  # user | group
     columns.key("situation"),
-    columns.key("action"),  # create update link deactivate delete rename members skip fail wait
+    columns.key("action"),  # create update link deactivate drop delete rename members skip fail wait
     columns.flag("removal"),
     columns.key("external_id", null=True),
     columns.text("name"),

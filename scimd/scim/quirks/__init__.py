@@ -13,8 +13,11 @@ from datetime import date
 from operator import is_
 from typing import Any, Literal
 
+from scim2_models.path import FilterNode
+
 from scimd.core.catalogue import Form
 from scimd.core.people import Document
+from scimd.scim import filters
 from scimd.scim.patch import PatchRules
 
 Part = Literal["create", "replace", "patch"]
@@ -67,6 +70,27 @@ def each_operation(body: Document, change: Callable[[Any], Any]) -> Document:
     return {**body, "Operations": changed}
 
 
+_MESSAGE = {key.lower(): key for key in ("schemas", "Operations")}
+_OPERATION = {key: key for key in ("op", "path", "value")}
+_MESSAGES_OWN, _OPERATIONS_OWN = frozenset(_MESSAGE.values()), frozenset(_OPERATION)
+
+
+def spelled(body: Document) -> Document:
+    """A PATCH with its message's keys as RFC 7644 spells them, whose case does not count (RFC 7643 §2.1).
+
+    Of two spellings, the last counts.
+    """
+    if not _MESSAGES_OWN.issuperset(body):
+        body = {_MESSAGE.get(key.lower(), key): value for key, value in body.items()}
+    return each_operation(body, _spelled_operation)
+
+
+def _spelled_operation(operation: Any) -> Any:
+    if not isinstance(operation, Mapping) or _OPERATIONS_OWN.issuperset(operation):
+        return operation
+    return {_OPERATION.get(key.lower(), key): value for key, value in operation.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """How a provider is spoken with."""
@@ -79,6 +103,8 @@ class Profile:
     group_patch_answers: bool = False
     #: Whose form /Roles and /Entitlements have.
     catalogue: Form = "draft"
+    #: From the text of a filter to its syntax tree. Raises invalidFilter.
+    read_filter: Callable[[str], FilterNode] = filters.parse
     _applying: Mapping[tuple[str, Part], tuple[Quirk, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +117,10 @@ class Profile:
     def transform(self, kind: str, part: Part, body: Document) -> tuple[Document, tuple[Quirk, ...]]:
         """The body as the generic code takes it, and the transforms that changed it."""
         applied: tuple[Quirk, ...] = ()
-        for quirk in self._applying.get((kind, part), ()):
+        quirks = self._applying.get((kind, part), ())
+        if quirks and part == "patch":
+            body = spelled(body)
+        for quirk in quirks:
             changed = quirk.apply(body)
             if changed is not body:
                 applied = (*applied, quirk)

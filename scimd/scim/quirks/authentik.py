@@ -6,8 +6,12 @@ as a list of values without a filter. Users it always PUTs, whole.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
+from scim2_models.path import FilterNode
+
+from scimd.scim import filters
 from scimd.scim.quirks import Quirk, okta
 
 #: A changed group comes as one ``replace`` without path whose value is the whole resource.
@@ -21,3 +25,16 @@ WHOLE_GROUP_IN_PATCH = Quirk(
 )
 
 QUIRKS = (WHOLE_GROUP_IN_PATCH,)
+
+#: ``userName eq ak473785003``. What JSON knows besides strings keeps its meaning; but no attribute that is
+#: named without a URN is a number.
+_UNQUOTED = re.compile(r"([A-Za-z][\w.$-]*) +eq +(?!(?:true|false|null)$)([\w.@+;-]+)", re.IGNORECASE)
+
+
+def read_filter(text: str) -> FilterNode:
+    """A filter's syntax tree; one value without quotes is read as with them. Raises invalidFilter.
+
+    So it looks up whom a 409 says to be there, up to version 2025.8.1: goauthentik/authentik#16455, #16677.
+    """
+    unquoted = _UNQUOTED.fullmatch(text)
+    return filters.parse(text if unquoted is None else f'{unquoted[1]} eq "{unquoted[2]}"')

@@ -49,6 +49,9 @@ def test_removals_are_held_above_the_limits(
     [
         ({"seen": 0}, {"empty"}),
         ({"linked": 0, "seen": 0}, set()),
+        ({"linked": 0, "inactive": 3, "seen": 0}, {"empty"}),
+        ({"linked": 3, "inactive": 90, "removals": 3}, {"everyone"}),
+        ({"linked": 10, "inactive": 90, "removals": 6}, {"removals", "removals_half"}),
         ({"groups_linked": 4, "groups_seen": 0}, {"empty_groups"}),
         ({"complete": False}, {"incomplete"}),
         ({"admins": 1, "admins_removed": 1, "removals": 1}, {"last_admin"}),
@@ -60,6 +63,11 @@ def test_removals_are_held_above_the_limits(
         ({"losses": (GroupLoss("g", "Eng", 10, 5),)}, set()),
         ({"losses": (GroupLoss("g", "Eng", 10, 6),)}, {"members"}),
         ({"losses": (GroupLoss("g", "Eng", 9, 9),)}, set()),
+        ({"inactive": 100, "reactivations": 20}, set()),
+        ({"inactive": 100, "reactivations": 21}, {"reactivations"}),
+        ({"linked": 10, "inactive": 10, "reactivations": 5}, set()),
+        ({"linked": 10, "inactive": 10, "reactivations": 6}, {"reactivations"}),
+        ({"groups_emptied": 1}, {"members_all"}),
         ({"new_admins": 1}, {"new_admins"}),
     ],
 )
@@ -73,7 +81,9 @@ def test_sentence_names_figures_and_limit() -> None:
 
 
 def test_gains_and_one_group_do_not_hold_the_removals_of_people() -> None:
-    figures = Figures(100, 100, 1, new_admins=1, losses=(GroupLoss("g", "Eng", 20, 20),))
+    figures = Figures(
+        100, 100, 1, new_admins=1, losses=(GroupLoss("g", "Eng", 20, 20),), groups_emptied=1, reactivations=50
+    )
     assert not any(trip.holds_removals for trip in check(figures, DEFAULT))
 
 

@@ -63,8 +63,22 @@ def test_user_name_of_another_living_entry_is_taken() -> None:
 
 
 def test_user_name_brings_back_whoever_is_inactive_without_what_they_had() -> None:
-    left = mine(external_id="x2", active=False, since=ago(2))
+    left = mine(external_id="x2", active=False, inactive=True, since=ago(2))
     assert found(left) == Linked(ANN, "user_name", returned=True, keeps=False)
+
+
+def test_user_name_of_somebody_whom_another_source_keeps_active_is_no_fit() -> None:
+    """Asserted still, as inactive, it is taken; given up, it is nobody's."""
+    assert found(mine(external_id="x2", active=False, since=ago(2))) == UserNameTaken(ANN)
+    gone = mine(external_id="x2", live=False, since=ago(2))
+    assert found(gone) == New()
+    assert found(gone, other_sources=(OtherSource(BOB, "employeeNumber"),)) == Linked(BOB, "join")
+    assert found(replace(gone, external_id=None)) == Linked(ANN, "user_name", returned=True, keeps=False)
+
+
+def test_user_name_of_somebody_inactive_whom_the_source_asserts_as_active_is_taken() -> None:
+    """Deactivated by an admin, or by their owner."""
+    assert found(mine(external_id="x2", inactive=True)) == UserNameTaken(ANN)
 
 
 def test_same_external_id_within_30_days_brings_everything_back() -> None:

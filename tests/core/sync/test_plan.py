@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimd.core.people import GroupId, PersonId
-from scimd.core.sync.limits import Figures, Limits
+from scimd.core.sync.limits import Figures, GroupLoss, Limits
 from scimd.core.sync.plan import Basis, Change, GroupFound, PersonFound, Plan, Seats, make
 from scimd.core.sync.policy import Action, Situation
 
@@ -83,6 +83,24 @@ def test_removals_first_then_groups_then_those_who_stay_then_newcomers() -> None
     ]
 
 
+def test_whoever_keeps_what_they_have_is_dropped_or_updated_and_counts_as_no_removal() -> None:
+    people = [
+        person("elsewhere", S.GONE, stays=True),
+        person("out", S.OUT_OF_SCOPE, stays=True),
+        person("lower", S.LINKED_CHANGED, turns_inactive=True, stays=True),
+        person("left", S.GONE),
+    ]
+    plan = make(people, [], basis(linked=2))
+    assert dict(lines(plan)) == {
+        "elsewhere": "drop", "out": "drop", "lower": "update", "left": "deactivate",
+    }  # fmt: skip
+    assert [change.name for change in plan.changes if change.removal] == ["left"]
+    assert not plan.trips
+    # Where removals are held, they wait as well: what they have by this source would go.
+    held = make(people, [], basis(linked=1))
+    assert {change.outcome for change in held.changes} == {"staged"}
+
+
 def test_newcomers_stand_in_the_order_of_the_wait_for_a_seat() -> None:
     people = [
         person("a", S.NEW, place="00002:a"),
@@ -146,14 +164,20 @@ def test_newcomer_waits_where_the_user_name_is_held_by_a_staged_removal() -> Non
     assert of(make([*gone(5), people[-1]], [], basis()), "again").outcome == "planned"
 
 
-def test_group_that_would_lose_half_is_staged_alone() -> None:
+@pytest.mark.parametrize(
+    "figure", [{"losses": (GroupLoss("x-half", "half", 20, 11),)}, {"groups_emptied": 2}]
+)
+def test_loss_of_members_over_a_limit_holds_all_of_them_and_no_person(figure: dict[str, Any]) -> None:
     groups = [
-        group("half", S.LINKED_CHANGED, before=20, remove=tuple("abcdefghijk")),
-        group("few", S.LINKED_CHANGED, before=20, remove=("a",)),
+        group("half", S.LINKED_CHANGED, remove=tuple("abcdefghijk")),
+        group("few", S.LINKED_CHANGED, remove=("a",)),
+        group("away", S.GONE),
+        group("more", S.LINKED_CHANGED, add=("a",)),
     ]
-    plan = make([person("left", S.GONE)], groups, basis())
+    figures = replace(basis().figures, **figure)
+    plan = make([person("left", S.GONE)], groups, replace(basis(), figures=figures))
     assert {change.name: change.outcome for change in plan.changes} == {
-        "left": "planned", "half": "staged", "few": "planned",
+        "left": "planned", "half": "staged", "few": "staged", "away": "staged", "more": "planned",
     }  # fmt: skip
 
 
@@ -194,6 +218,20 @@ def test_seats_are_told_with_and_without_the_removals() -> None:
         "after": 50, "waiting": 1, "after_if_held": 50, "waiting_if_held": 3,
     }  # fmt: skip
     assert make(people, [], basis(seats=Seats(None, 9))).seats["after"] == 11
+
+
+def test_whoever_waits_already_has_a_seat_before_newcomers_do() -> None:
+    people = [*gone(2), *(person(f"n{n}", S.NEW, wants_seat=True) for n in range(4))]
+    assert make(people, [], basis(seats=Seats(50, 49, waiting=2))).seats == {
+        "limit": 50, "before": 49, "freed": 2, "wanted": 4,
+        "after": 50, "waiting": 3, "after_if_held": 50, "waiting_if_held": 4,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("seats", "mails"), [(Seats(None, 9), 4), (Seats(10, 9), 3), (Seats(10, 9, 2), 1)])
+def test_mails_go_to_whoever_gets_a_seat(seats: Seats, mails: int) -> None:
+    people = [*gone(2), *(person(f"n{n}", S.NEW, wants_seat=True, wants_mail=True) for n in range(4))]
+    assert make(people, [], basis(seats=seats)).mails == mails
 
 
 def test_nothing_found_is_an_empty_plan() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from scimd.core.errors import Forbidden, NotAllowedNow, OwnAccount, Protected
 from scimd.core.roles import ACCOUNT_ADMIN, MANAGER, USER
+from scimd.db.tables import people
 from scimd.org import assignments, detaching, local_people, moving, partner_approvals
 from scimd.org import gates as hand
 from scimd.org.local_people import Edit, NewPerson
@@ -86,3 +88,26 @@ async def test_without_the_permission_nothing_happens(acme: House) -> None:
     ):
         with pytest.raises(Forbidden):
             await attempt
+
+
+async def test_an_admin_whose_primary_role_is_another_counts(acme: House) -> None:
+    """V10: by the set of roles."""
+    one, two = await active(acme, role=ACCOUNT_ADMIN), await active(acme, "two", role=ACCOUNT_ADMIN)
+    await acme.execute(
+        people.update().where(people.c.id == two).values(primary_role=USER, roles=[USER, ACCOUNT_ADMIN])
+    )
+    await hand.disable(acme.door, acme.as_admin(), one)
+    with pytest.raises(Protected):
+        await hand.disable(acme.door, acme.as_admin(), two)
+
+
+async def test_of_admins_who_are_taken_away_at_once_one_stays(acme: House) -> None:
+    """F9: each locks its own person; none of them waits for another's."""
+    admins = [await active(acme, f"admin{n}", role=ACCOUNT_ADMIN) for n in range(6)]
+    got = await asyncio.gather(
+        *(hand.disable(acme.door, acme.as_admin(), each) for each in admins), return_exceptions=True
+    )
+    assert [type(each) for each in got if each is not None] == [Protected], got
+    rows = [await acme.person(each) for each in admins]
+    assert sum(row.status == "active" for row in rows) == 1
+    await clean(acme)

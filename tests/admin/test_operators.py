@@ -1,0 +1,66 @@
+"""Operators are made on the host: no request makes one, nor changes what one may."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scimd.core.people import OrgId, PersonId
+from scimd.core.roles import AUDITOR
+from scimd.db.tables import people
+from scimd.org import gates, local_people, organizations
+from scimd.org.local_people import NewPerson
+from scimd.org.tx import Actor, Context
+from tests.admin.client import Client, signed_in
+from tests.web.site import Site
+
+
+@pytest.fixture
+async def operator(acme: Site) -> AsyncIterator[Client]:
+    async with signed_in(acme, "op@scimd.example", org="system") as client:
+        yield client
+
+
+async def _another(acme: Site, email: str) -> PersonId:
+    """Somebody whom the host made."""
+    ctx = Context(await _system(acme), Actor("operator", "root", "root"), "cli", "c")
+    return await local_people.add(acme.door, ctx, NewPerson(email, role=AUDITOR))
+
+
+async def _system(acme: Site) -> OrgId:
+    return (await organizations.by_slug(acme.door, "system")).id
+
+
+async def _operators(acme: Site) -> int:
+    system = await _system(acme)
+    query = people.select().where(people.c.org_id == system, people.c.deleted_at.is_(None))
+    return len(await acme.door.read(lambda conn: conn.execute(query).all()))
+
+
+async def test_no_request_makes_an_operator(acme: Site, operator: Client) -> None:
+    new = {"email": "eve@scimd.example"}
+    assert (await operator.post("/users", new)).status == 403
+    service = {"user_name": "svc", "display_name": "Svc", "owner": "Op"}
+    assert (await operator.post("/service-accounts", service)).status == 403
+    invited = await operator.post("/invitations", {"emails": ["eve@scimd.example"]})
+    assert [row["status"] for row in invited.json["results"]] == [403]
+    for how in ("add", "invite"):
+        plan = await operator.post("/imports", {"csv": "email\neve@scimd.example", "how": how})
+        applied = await operator.post("/imports/apply", {"plan": plan.json["sealed"]})
+        assert {row["status"] for row in applied.json["results"]} <= {403}
+    ann = await local_people.add(acme.door, acme.ctx, NewPerson("ann@acme.example"))
+    moved = await operator.post(f"/users/{ann}/move?organization=acme", {"to": "system"})
+    assert (moved.status, moved.json["code"]) == (403, "forbidden")
+    assert "on the host" in moved.json["detail"]
+    assert await _operators(acme) == 1
+
+
+async def test_no_request_restores_an_operator_or_changes_what_one_may(acme: Site, operator: Client) -> None:
+    bob = await _another(acme, "bob@scimd.example")
+    assert (await operator.send("PUT", f"/users/{bob}/role", {"role": "account-admin"})).status == 403
+    assert (await operator.post(f"/users/{bob}/roles", {"role": "manager"})).status == 403
+    ctx = Context(await _system(acme), Actor("operator", "root", "root"), "cli", "c")
+    await gates.delete(acme.door, ctx, bob)
+    assert (await operator.post(f"/users/{bob}/restore")).status == 403
+    assert await _operators(acme) == 1

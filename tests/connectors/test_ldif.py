@@ -1,0 +1,92 @@
+"""LDIF, as directories write it."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from scimd.connector_api import ConnectorError, Incomplete
+from tests.connectors.files import read
+
+
+async def test_ldif_values_come_as_a_directory_gives_them(write: Any) -> None:
+    path = write(
+        "p.ldif",
+        "version: 1\n# a comment\n that goes on\ndn:: "
+        + base64.b64encode("cn=Zoë,dc=x".encode()).decode()
+        + "\n"
+        "objectClass: person\nobjectClass: top\ncn;lang-en: Zoe\ncn: Zo\n ë\nphoto:: /9j/\n"
+        "userPassword:: c2VjcmV0\nuserCert:: /9j/\nentryUUID: 1\n-\nuid: ZOE\n\n",
+    )
+    user = (await read(path)).users[0]
+    assert user.name == "cn=Zoë,dc=x"
+    assert user.references == ("cn=zoë,dc=x", "uid:zoe")
+    assert user.attributes["cn"] == "Zoë"
+    assert user.attributes["cn;lang-en"] == "Zoe"
+    assert user.attributes["objectClass"] == ("person", "top")
+    assert user.attributes["userCert"] == b"\xff\xd8\xff"
+    assert not {"photo", "userPassword"} & set(user.attributes)
+
+
+async def test_entries_without_entryuuid_are_known_by_their_normal_dn(write: Any) -> None:
+    whole = await read(write("p.ldif", "dn: UID=Ann , DC=X\nobjectClass: person\n"))
+    assert whole.ids == ["uid=ann,dc=x"]
+
+
+@pytest.mark.parametrize(
+    "line", ["cn:< file:///etc/passwd", "cn:: ***", "no colon", ": no name", "cn: \udcff"]
+)
+async def test_a_bad_ldif_line_fails_its_entry_alone(write: Any, line: str) -> None:
+    bad = f"dn: cn=bad\nobjectClass: person\n{line}\nentryUUID: 2\n\n".encode("utf-8", "surrogateescape")
+    good = "dn: cn=good\nobjectClass: person\nentryUUID: 1\n"
+    whole = await read(write("p.ldif", bad + good.encode()))
+    assert whole.ids == ["1"]
+    assert [entry.external_id for entry in whole.bad] == ["2"]
+    assert "line 3" in whole.bad[0].why
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "dn: cn=bad\nobjectClass: person\nentryUUID:: !!!\n",
+        "dn: cn=bad\nobjectClass: person\nentryUUID:< file:///etc/passwd\n",
+        "dn: cn=bad\nobjectClass: person\n",
+        "dn: cn=bad\nobjectClass: person\nentryUUID:: /w==\n",
+        "dn: cn=bad\nobjectClass: person\nentryUUID: 2\ndn: cn=third\nobjectClass: person\nentryUUID: 3\n",
+        "dn: cn=bad\nobjectClass: person\nentryUUID: 2\n \ndn: cn=third\nobjectClass: person\nentryUUID: 3\n",
+        "dn:: !!!\nobjectClass: person\nentryUUID:: !!!\n",
+    ],
+)
+async def test_an_ldif_entry_whose_id_is_in_doubt_could_be_anyones(write: Any, broken: str) -> None:
+    """Under its DN it would be somebody else, and who has the id would be gone."""
+    good = "dn: cn={0}\nobjectClass: person\nentryUUID: {0}\n\n"
+    whole = await read(write("p.ldif", good.format("1") + broken + "\n" + good.format("9")))
+    assert whole.ids == ["1", "9"]
+    assert [entry.external_id for entry in whole.bad] == [None]
+
+
+async def test_an_entryuuid_that_begins_in_the_middle_of_an_ldif_is_no_whole_read(write: Any) -> None:
+    first = "dn: cn=a\nobjectClass: person\n\n"
+    with pytest.raises(Incomplete, match="entryUUID"):
+        await read(write("p.ldif", first + "dn: cn=b\nobjectClass: person\nentryUUID: 2\n"))
+
+
+async def test_what_is_neither_person_nor_group_says_nothing_of_ids(write: Any) -> None:
+    base = "dn: dc=x\nobjectClass: dcObject\n\n"
+    whole = await read(write("p.ldif", base + "dn: cn=b\nobjectClass: person\nentryUUID: 2\n"))
+    assert (whole.ids, whole.bad) == (["2"], [])
+
+
+async def test_the_end_of_a_search_is_no_entry_and_tells_whether_it_was_whole(write: Any) -> None:
+    entry = "dn: cn=a\nobjectClass: person\nentryUUID: 1\n\n# search result\nsearch: 2\n"
+    whole = await read(write("p.ldif", entry + "result: 0 Success\n\n# numResponses: 2\n"))
+    assert (whole.ids, whole.bad) == (["1"], [])
+    with pytest.raises(Incomplete, match="4 Size limit exceeded"):
+        await read(write("p.ldif", entry + "result: 4 Size limit exceeded\n\n# numResponses: 2\n"))
+
+
+async def test_a_list_of_changes_is_no_directory(write: Any) -> None:
+    with pytest.raises(ConnectorError, match="changes"):
+        await read(write("p.ldif", "dn: cn=a\nchangetype: delete\n"))

@@ -1,0 +1,160 @@
+"""Silent connections end, and many leave room for who asks (V19, F21, F22)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import pytest
+import structlog.testing
+from aiohttp import web
+from yarl import URL
+
+from scimd.http import room
+from scimd.http.room import Room
+from tests.scim.serving import installed
+
+_PATIENCE_S = 20
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+@asynccontextmanager
+async def _served(at_most: int = 100, head_s: float = 60.0) -> AsyncIterator[tuple[str, int, asyncio.Event]]:
+    """A server, and what ``/long`` waits for."""
+    done = asyncio.Event()
+
+    async def long(request: web.Request) -> web.Response:
+        await done.wait()
+        return web.Response()
+
+    async def short(request: web.Request) -> web.Response:
+        return web.Response(text="short")
+
+    app = web.Application()
+    app.router.add_get("/long", long)
+    app.router.add_get("/short", short)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    assert runner.server is not None
+    Room(runner.server, at_most, head_s)
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield (*runner.addresses[0][:2], done)
+    finally:
+        done.set()
+        await runner.cleanup()
+
+
+async def _status(streams: Streams, path: str) -> int:
+    await _ask(streams, path)
+    return int((await _head(streams)).split()[1])
+
+
+async def _ask(streams: Streams, path: str) -> None:
+    streams[1].write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await streams[1].drain()
+
+
+async def _head(streams: Streams) -> bytes:
+    async with asyncio.timeout(_PATIENCE_S):
+        head = await streams[0].readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split()[0])
+        await streams[0].readexactly(length)
+    return head
+
+
+async def _is_closed(streams: Streams) -> bool:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await streams[0].read(1) == b""
+    except ConnectionError:
+        return True
+    finally:
+        await _end(streams)
+
+
+async def _end(*many: Streams) -> None:
+    for _, writer in many:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@contextmanager
+def _silent(host: str, port: int, number: int) -> Iterator[list[socket.socket]]:
+    held = [socket.create_connection((host, port)) for _ in range(number)]
+    try:
+        yield held
+    finally:
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /sh", b"GET /short HTTP/1.1\r\nHost: x\r\n"])
+async def test_who_has_asked_nothing_in_time_is_let_go_and_who_has_stays(said: bytes) -> None:
+    async with _served(head_s=0.5) as (host, port, _):
+        asked = await asyncio.open_connection(host, port)
+        assert await _status(asked, "/short") == 200
+        slow = await asyncio.open_connection(host, port)
+        slow[1].write(said)
+        assert await _is_closed(slow)
+        assert await _status(asked, "/short") == 200
+        await _end(asked)
+
+
+async def test_the_silent_make_room_first_and_then_who_is_idle_for_longest() -> None:
+    async with _served(at_most=3) as (host, port, _):
+        first = await asyncio.open_connection(host, port)
+        assert await _status(first, "/short") == 200
+        silent = await asyncio.open_connection(host, port)
+        second = await asyncio.open_connection(host, port)
+        assert await _status(second, "/short") == 200
+        with structlog.testing.capture_logs() as told:
+            third = await asyncio.open_connection(host, port)
+            assert await _status(third, "/short") == 200
+            assert await _is_closed(silent)
+            fourth = await asyncio.open_connection(host, port)
+            assert await _status(fourth, "/short") == 200
+            assert await _is_closed(first)
+        assert [(each["event"], each["at_most"]) for each in told] == [("connections_full", 3)]
+        for each in (second, third, fourth):
+            assert await _status(each, "/short") == 200
+        await _end(second, third, fourth)
+
+
+async def test_where_all_are_busy_whoever_comes_is_told_to_come_again() -> None:
+    async with _served(at_most=2) as (host, port, done):
+        busy = [await asyncio.open_connection(host, port) for _ in range(2)]
+        for each in busy:
+            await _ask(each, "/long")
+        await asyncio.sleep(0.2)
+        late = await asyncio.open_connection(host, port)
+        head = await _head(late)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nRetry-After: 5\r\n" in head
+        assert await _is_closed(late)
+        done.set()
+        for each in busy:
+            assert (await _head(each)).startswith(b"HTTP/1.1 200 ")
+        await _end(*busy)
+
+
+async def test_silent_connections_without_end_keep_nobody_from_asking(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "room_for", lambda: 5)
+    async with installed(database_url) as scimd:
+        idp = await scimd.client(await scimd.organization("acme"))
+        at = URL(scimd.url)
+        with _silent(str(at.host), int(at.port or 0), 40):
+            began = time.monotonic()
+            for _ in range(20):
+                assert (await idp.get("/Users?count=0")).status == 200
+            assert time.monotonic() - began < _PATIENCE_S
+
+
+def test_files_remain_for_the_database() -> None:
+    assert 1 <= room.room_for() <= 2000

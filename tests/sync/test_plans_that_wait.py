@@ -1,0 +1,106 @@
+"""Plans that are applied later than they were made: what moved meanwhile is left out, item by item (V14)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from scimd.db.tables import groups
+from scimd.org import runs
+from tests.sync.world import World, world
+
+
+@pytest.fixture
+async def acme(database_url: str) -> AsyncIterator[World]:
+    """Twenty people, of whom two are in a group, synced."""
+    async with world(database_url) as found:
+        found.script.fill(20)
+        found.script.groups = {"g1": ("Engineering", ["x0001", "x0002"]), "g2": ("Few", ["x0005"])}
+        assert (await found.sync()).state == "done"
+        yield found
+
+
+async def _members(acme: World, group: str = "g1") -> set[str]:
+    return {row[3] for row in (await acme.state())[1] if row[0] == group and row[2] == "live"}
+
+
+async def test_group_that_another_plan_changed_is_left_out_and_mended_by_the_next_sync(acme: World) -> None:
+    acme.script.groups["g1"] = ("Engineering", ["x0001", "x0002", "x0003"])
+    first = await acme.plan()
+    acme.script.groups["g1"] = ("Engineering", ["x0001"])
+    second = await acme.plan()
+    assert (await acme.approve(first)).state == "done"
+    done = await acme.approve(second)
+    assert done.state == "partial"
+    assert await acme.said(done) == {"Engineering": ("members", "skipped")}
+    assert await _members(acme) == {"x0001", "x0002", "x0003"}
+    # Nothing was noted of what was not applied, so the next run looks again.
+    again = await acme.sync()
+    assert await acme.said(again) == {"Engineering": ("members", "applied")}
+    assert await _members(acme) == {"x0001"}
+    assert (await acme.sync()).changes == 0
+
+
+async def test_group_that_changed_since_is_not_deleted(acme: World) -> None:
+    acme.script.groups["g1"] = ("Research", ["x0001", "x0002"])
+    first = await acme.plan()
+    del acme.script.groups["g1"]
+    second = await acme.plan()
+    await acme.approve(first)
+    (change,) = await acme.changes(await acme.approve(second))
+    assert (change.outcome, change.detail) == ("skipped", "the group changed since the plan was made")
+    assert await _members(acme) == {"x0001", "x0002"}
+
+
+async def test_group_that_is_gone_meanwhile_is_left_out(acme: World) -> None:
+    kept = acme.script.groups.pop("g1")
+    away = await acme.plan()
+    acme.script.groups["g1"] = (kept[0], [*kept[1], "x0003"])
+    back = await acme.plan()
+    assert (await acme.approve(away)).state == "done"
+    done = await acme.approve(back)
+    (change,) = await acme.changes(done)
+    assert (change.outcome, change.detail) == ("skipped", "gone already")
+    await acme.sync()
+    assert await _members(acme) == {"x0001", "x0002", "x0003"}
+
+
+async def test_people_who_leave_in_the_same_plan_move_no_group_of_theirs(acme: World) -> None:
+    """Their rows are hidden when they go; the group's change takes them away."""
+    del acme.script.people["x0002"]
+    acme.script.groups = {"g1": ("Engineering", ["x0001", "x0003"]), "g2": ("Few", ["x0005"])}
+    plan = await acme.plan()
+    done = await acme.approve(plan)
+    assert done.state == "done", await acme.said(done)
+    assert await _members(acme) == {"x0001", "x0003"}
+    assert len([row for row in await acme.rows(groups) if row.state == "live"]) == 2
+    assert (await acme.sync()).changes == 0
+
+
+async def test_run_that_was_cut_off_goes_on_but_removes_nobody_who_may_be_back(acme: World) -> None:
+    back = acme.script.people.pop("x0003")
+    del acme.script.people["x0004"]
+    acme.script.people["x0005"].more["title"] = "Dr"
+    await acme.cut_off()
+    acme.script.people["x0003"] = back
+    run = await acme.sync()
+    assert await acme.said(run) == {"user0004": ("deactivate", "applied")}
+    old = (await runs.list_runs(acme.door, acme.org_id))[1]
+    assert await acme.said(old) == {
+        "user0003": ("deactivate", "skipped"),
+        "user0004": ("deactivate", "skipped"),
+        "user0005": ("update", "applied"),
+    }
+
+
+async def test_run_that_was_cut_off_is_not_gone_on_with_after_a_newer_one(acme: World) -> None:
+    """What it would do to a group rests on members whom the newer one took away."""
+    three = ("Engineering", ["x0001", "x0002", "x0003"])
+    acme.script.groups["g1"] = three
+    await acme.cut_off()
+    acme.script.groups["g1"] = ("Engineering", ["x0001"])
+    await acme.approve(await acme.plan())
+    acme.script.groups["g1"] = three
+    assert (await acme.sync()).counts["groups_members_changed"] == 1
+    assert await _members(acme) == {"x0001", "x0002", "x0003"}
