@@ -18,9 +18,18 @@ from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
-from scimd.org import bindings, chosen_members, group_versions, member_rows, projects, unsettled
+from scimd.org import (
+    bindings,
+    chosen_members,
+    group_versions,
+    member_rows,
+    pending_members,
+    projects,
+    unsettled,
+)
 from scimd.org.chosen_members import Leaving
 from scimd.org.incoming import TOO_LONG
+from scimd.org.member_events import tell_members
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -94,7 +103,7 @@ def _record(
     group_id = GroupId(row.id)
     told = _update(tx, source, row, wish, name)
     if row.external_id != wish.external_id:
-        member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
+        pending_members.resolve_group(tx, source.id, group_id, wish.external_id)
     if told and (row.display_name, row.external_id) != (name, wish.external_id):
         renamed[group_id] = name
         bindings.rebind_renamed(tx, source, row, wish.external_id, name)
@@ -209,7 +218,7 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
     after = {"displayName": name, "source": source.name, "members": len(wish.members or ())}
     tx.record(Event(EventKind.GROUP_CREATED, "group", group_id, after=after))
     bindings.bind(tx, source, group_id, wish.external_id, name)
-    member_rows.resolve_group(tx, source.id, group_id, wish.external_id)
+    pending_members.resolve_group(tx, source.id, group_id, wish.external_id)
     if wish.members:
         (done,) = member_rows.change(tx, source.id, [member_rows.Wanted(group_id, wish.members)])
         member_rows.touch(tx, done)
@@ -300,22 +309,6 @@ def _changed(
     if add or remove:
         changes += member_rows.change(tx, source_id, [member_rows.Wanted(group_id, add, remove)])
     return changes
-
-
-def tell_members(
-    tx: Tx, group_id: GroupId, changes: Sequence[member_rows.Change], call: int | None = None
-) -> None:
-    """The audit's entry of what changed in a group's membership."""
-    added, removed = sum(each.added for each in changes), sum(each.removed for each in changes)
-    after = {"added": added, "removed": removed} | _few(changes)
-    tx.record(Event(EventKind.GROUP_MEMBERS_CHANGED, "group", group_id, after=after), call)
-
-
-def _few(changes: Sequence[member_rows.Change], most: int = 100) -> dict[str, list[str]]:
-    """Who came and went, where the audit can still be read; each person's own events say it anyway."""
-    came = [i for each in changes for i in (*each.people_added, *each.groups_added)]
-    went = [i for each in changes for i in (*each.people_removed, *each.groups_removed)]
-    return {"came": came, "went": went} if len(came) + len(went) <= most else {}
 
 
 def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:

@@ -1,8 +1,8 @@
 """Who is in a group: rows that come and go one by one, whatever the size of the group.
 
 A member is named by a SCIM id or by the source's external id. One that is not known yet is kept as
-named, and becomes a member when its entry appears. A row of somebody whom the source asserts no more
-stays, hidden: it shows again when they return.
+named, and becomes a member when its entry appears (``pending_members``). A row of somebody whom the
+source asserts no more stays, hidden: it shows again when they return.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from sqlalchemy import (
     Connection,
     Insert,
     Select,
+    Update,
     bindparam,
     literal_column,
     null,
     select,
     tuple_,
+    update,
 )
 from sqlalchemy.sql.dml import ReturningDelete
 
@@ -31,7 +33,7 @@ from scimd.db.among import json_rows, one_of, rows_given, unindexed
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Listing, Prepared
 from scimd.db.tables import assertions, group_members, groups, merged_people
-from scimd.org import group_versions, unsettled
+from scimd.org import unsettled
 from scimd.org.group_nesting import people_below
 from scimd.org.tx import Tx
 
@@ -46,6 +48,7 @@ class Change:
     groups_removed: list[GroupId] = field(default_factory=list)
     unknown_added: int = 0
     unknown_removed: int = 0
+    kept: int = 0  # who would have left, had anybody been known who was named
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed)
@@ -108,7 +111,10 @@ _HELD = Listing(
 
 
 def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str]) -> Change:
-    """Make exactly these the members. Whoever is not known is kept as named, and removes nobody.
+    """Make exactly these the members. Whoever is not known is kept as named.
+
+    Where none of those named is known, nobody leaves who is: such a list is more often a mistake than
+    the end of a group. They leave as soon as one of the named appears (``pending_members``).
 
     There may be 100,000 of them: while something is done at once with so many, no other thread has a turn.
     """
@@ -124,12 +130,17 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     add = {key: target for key, target in wanted.items() if key not in held and key not in known}
     gone = held.difference(known, wanted)
     leaving = [row for row in zip(names, people, children, strict=True) if row[0] in gone] if gone else []
-    if gone:
+    done = Change()
+    if keys and not known and not any(map(any, wanted.values())):
+        done.kept = len(leaving)
+        leaving = [row for row in leaving if not any(row[1:])]
+        done.kept -= len(leaving)
+    _KEEP.post(tx.conn, {"_org_id": tx.org_id, "_id": group_id, "_since": tx.now if done.kept else None})
+    if leaving:
         _REMOVE_OF_ONE.post(tx.conn, {**of_group, "keys": [key for key, _, _ in leaving]})
     if coming:
         _ADD_PEOPLE.post(tx.conn, {**of_group, "since": tx.now, "keys": sorted(coming)})
-    _insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
-    done = Change()
+    insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
     done.people_added, done.groups_added, done.unknown_added = _sorted_out(add.values())
     done.people_added += map(PersonId, coming)
     done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(
@@ -138,7 +149,19 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     return done
 
 
-def _sorted_out(members: Collection[_Target]) -> tuple[list[PersonId], list[GroupId], int]:
+#: Written where it differs alone: mostly nowhere.
+_KEEP = Prepared(
+    update(groups)
+    .where(
+        groups.c.org_id == bindparam("_org_id"),
+        groups.c.id == bindparam("_id"),
+        groups.c.kept_since.is_distinct_from(bindparam("_since", type_=groups.c.kept_since.type)),
+    )
+    .values(kept_since=bindparam("_since", type_=groups.c.kept_since.type))
+)
+
+
+def _sorted_out(members: Collection[Target]) -> tuple[list[PersonId], list[GroupId], int]:
     """The people, the groups, and how many are neither."""
     people = [person_id for person_id, _ in members if person_id]
     nested = [child_id for person_id, child_id in members if child_id and not person_id]
@@ -146,27 +169,27 @@ def _sorted_out(members: Collection[_Target]) -> tuple[list[PersonId], list[Grou
 
 
 #: The person or the group that a name means; there may be 100,000 of them.
-_Target: TypeAlias = tuple[PersonId | None, GroupId | None]
-_NOBODY: _Target = (None, None)
+Target: TypeAlias = tuple[PersonId | None, GroupId | None]
+_NOBODY: Target = (None, None)
 _MANY = 1000
 
 
-def _member_key(target: _Target) -> str:
+def member_key(target: Target) -> str:
     return target[0] or target[1] or ""
 
 
-def _by_key(targets: Mapping[str, _Target], names: Collection[str]) -> dict[str, _Target]:
+def _by_key(targets: Mapping[str, Target], names: Collection[str]) -> dict[str, Target]:
     """What the names mean, by the key of the member's row; who is not known has the name."""
     many = [(name, targets.get(name, _NOBODY)) for name in names]
     return {target[0] or target[1] or name: target for name, target in many}
 
 
-def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, _Target]:
+def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, Target]:
     """Those of the keys that name somebody whom the source asserts, or asserted, or one of its groups.
 
     Our own ids come first: whoever carries another's id as external id is not taken for them.
     """
-    found: dict[str, _Target] = {}
+    found: dict[str, Target] = {}
     for look, statement in (
         (_people_by, _PEOPLE_BY_ID),
         (_groups_by, _GROUPS_BY_ID),
@@ -238,16 +261,16 @@ _GROUPS_BY_ID, _GROUPS_BY_EXTERNAL_ID = (
 )
 
 
-def _people_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+def _people_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, Target]:
     """Of several with one name, the one whom the source asserts now."""
     rows = list(_named(tx, statement, of_source))
-    found: dict[str, _Target] = {key: (person_id, None) for person_id, key, _ in rows}
+    found: dict[str, Target] = {key: (person_id, None) for person_id, key, _ in rows}
     if len(found) < len(rows):
         found |= {key: (person_id, None) for person_id, key, state in rows if state == "live"}
     return found
 
 
-def _groups_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, _Target]:
+def _groups_by(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> dict[str, Target]:
     return {key: (None, group_id) for group_id, key in _named(tx, statement, of_source)}
 
 
@@ -303,18 +326,29 @@ def _inserting(conn: Connection, rows: Select[Any]) -> Insert:
     return insert_ignore(conn, group_members).from_select(_NEW, every, include_defaults=False)
 
 
+def _naming_again(conn: Connection) -> Update:
+    """Whoever was kept and is added by name stays when the others go."""
+    keeping = select(groups.c.id).where(
+        groups.c.org_id == bindparam("_org_id"), groups.c.kept_since.is_not(None)
+    )
+    named = tuple_(_m.group_id, _m.member_key).in_(select(*json_rows(conn, "rows", 2)))
+    mine = (_m.org_id == bindparam("_org_id")) & named & unindexed(_m.group_id).in_(keeping)
+    return update(group_members).where(mine).values(since=bindparam("_since", type_=_m.since.type))
+
+
 #: Of those who were not in already, the second says who they are.
 _ADD = Prepared(_adding)
 _ADD_PEOPLE = Prepared(_adding_people)
 _ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
 _REMOVE = _remove()
+_NAME_AGAIN = Prepared(_naming_again)
 _REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
 
 
 def _write(
     tx: Tx,
     source_id: SourceId,
-    wanted: Sequence[tuple[GroupId, Mapping[str, _Target], Collection[str]]],
+    wanted: Sequence[tuple[GroupId, Mapping[str, Target], Collection[str]]],
 ) -> list[Change]:
     """``wanted``: whom to add to each group, by member key, and the keys of those to take out."""
     many = [Change() for _ in wanted]
@@ -335,6 +369,10 @@ def _write(
             many[n].groups_added.append(child_id)
         else:
             many[n].unknown_added += 1
+    if len(told) < len(rows):
+        there = {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told))
+        named = {"_org_id": tx.org_id, "rows": orjson.dumps(sorted(there)).decode(), "_since": tx.now}
+        _NAME_AGAIN.post(tx.conn, named)
     return many
 
 
@@ -357,7 +395,7 @@ def _remove_rows(
 _Row: TypeAlias = tuple[GroupId, str, PersonId | None, GroupId | None]
 
 
-def _insert(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> None:
+def insert(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> None:
     """Write rows of group, member key, person and child."""
     if new:
         _ADD.post(tx.conn, _rows(tx, source_id, new))
@@ -401,57 +439,3 @@ def touch_below(tx: Tx, group_ids: Collection[GroupId], turn: int) -> None:
         return
     tx.regrouped.update(some)
     (tx.leaving if turn == unsettled.LEAVERS else tx.touched).update(some)
-
-
-# ------------------------------------------------------------------------------ appearing, hiding
-
-
-_UNKNOWN = Prepared(
-    select(group_members.c.group_id, group_members.c.member_key).where(
-        group_members.c.org_id == bindparam("org_id"),
-        group_members.c.source_id == bindparam("source_id"),
-        group_members.c.person_id.is_(None),
-        group_members.c.child_id.is_(None),
-        one_of(group_members.c.member_key),
-    )
-)
-
-
-def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:
-    """People whom the source asserts, or calls so, from now on become members where it named them before."""
-    keys: dict[str, _Target] = {}
-    for person_id, external_id in appeared.items():
-        # An id that was made a moment ago cannot have been named before.
-        known = (external_id,) if person_id in tx.created else (external_id, person_id)
-        keys |= {key: (person_id, None) for key in known if key}
-    done = _resolve(tx, source_id, keys)
-    tx.regrouped.update(person_id for person_id, _ in done if person_id)
-
-
-def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
-    """The same for a group that appeared, or has this external id from now on; nobody below it is touched."""
-    _resolve(tx, source_id, {key: (None, group_id) for key in (external_id, group_id) if key})
-
-
-def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, _Target]) -> list[_Target]:
-    if not keys:
-        return []
-    column = group_members.c
-    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
-    unknown = _UNKNOWN.all(tx.beside, of_source)
-    if unknown:
-        tx.conn.execute(
-            group_members.delete().where(
-                column.org_id == tx.org_id,
-                column.group_id == bindparam("_group_id"),
-                column.member_key == bindparam("_member_key"),
-            ),
-            [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
-        )
-        new = {
-            (GroupId(row.group_id), _member_key(keys[row.member_key]), *keys[row.member_key])
-            for row in unknown
-        }
-        _insert(tx, source_id, list(new))
-        group_versions.raise_versions(tx, {GroupId(row.group_id) for row in unknown})
-    return [keys[row.member_key] for row in unknown]

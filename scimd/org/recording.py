@@ -16,7 +16,16 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
-from scimd.org import admins, arrivals, group_versions, member_rows, names, notices, returning, standing_kept
+from scimd.org import (
+    admins,
+    arrivals,
+    group_versions,
+    names,
+    notices,
+    pending_members,
+    returning,
+    standing_kept,
+)
 from scimd.org.candidates import Near
 from scimd.org.incoming import Asserted, AssertUser, Work, columns, prepare
 from scimd.org.matching import find_people
@@ -405,7 +414,7 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     if renamed:
         group_versions.named_again(tx, source.id, renamed)
     named = [row for row in rows if _may_be_awaited(row)]
-    member_rows.resolve(tx, source.id, {row.id: row.keys.external_id for row in named})
+    pending_members.resolve(tx, source.id, {row.id: row.keys.external_id for row in named})
 
 
 def _shows_otherwise(source: SourceBook, row: Work) -> bool:

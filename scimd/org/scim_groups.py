@@ -18,7 +18,8 @@ from scimd.db.prepared import Locking, Prepared, ahead
 from scimd.db.tables import groups
 from scimd.org import group_versions, member_rows, reads, standing_kept
 from scimd.org.chosen_members import Leaving
-from scimd.org.groups import AssertGroup, change_locked, drop_groups, record_groups, tell_members
+from scimd.org.groups import AssertGroup, change_locked, drop_groups, record_groups
+from scimd.org.member_events import tell_members
 from scimd.org.together import Kind, Outcome
 from scimd.org.tx import Context, Door, Tx
 

@@ -179,3 +179,54 @@ async def test_deleted_person_leaves_groups_and_is_in_them_again_on_return(datab
         assert again.person_id == ann
         assert await member_ids(acme, group_id) == {ann}
         assert await projects_of(acme, ann) == {"Sales"}
+
+
+async def test_a_replace_by_names_of_nobody_keeps_the_members_until_one_appears(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob, cid = [(await acme.create(name)).person_id for name in ("ann", "bob", "cid")]
+        inner = await acme.group("Inner", cid)
+        group_id = await acme.group("Sales", ann, bob, inner, "long-gone")
+        change = GroupChange(replace=("x-dan", "x-eve"))
+
+        async def push() -> int:
+            stored = await scim_groups.change_group(acme.door, acme.as_scim(), group_id, change)
+            return stored.version
+
+        before = await push()
+        assert await push() == before
+        assert await member_ids(acme, group_id) == {ann, bob, inner}
+        (event,) = await acme.rows(t.events, kind=EventKind.GROUP_MEMBERS_CHANGED)
+        assert event.body["after"] == {"added": 2, "removed": 1, "kept": 3, "came": [], "went": []}
+        acme.clock.forward(seconds=1)
+        # Named by the source after all, bob is no leftover; nor is who comes now.
+        fay = (await acme.create("fay")).person_id
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, GroupChange(add=(bob, fay)))
+        dan = (await acme.create("dan")).person_id
+        assert await member_ids(acme, group_id) == {bob, dan, fay}
+        assert [await projects_of(acme, each) for each in (ann, bob, cid, dan)] == [
+            {"General"},
+            {"Sales"},
+            {"Inner"},
+            {"Sales"},
+        ]
+        eve = (await acme.create("eve")).person_id
+        assert await member_ids(acme, group_id) == {bob, dan, eve, fay}
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_a_list_that_names_somebody_ends_what_was_kept(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob = [(await acme.create(name)).person_id for name in ("ann", "bob")]
+        group_id = await acme.group("Sales", ann)
+        for replace, members in (
+            (("x-cid",), {ann}),
+            ((ann, bob, "x-cid"), {ann, bob}),
+            (("x-cid", "x-dan"), {ann, bob}),
+            ((), set()),
+        ):
+            acme.clock.forward(seconds=1)
+            await scim_groups.change_group(acme.door, acme.as_scim(), group_id, GroupChange(replace=replace))
+            assert await member_ids(acme, group_id) == members
+        await scim_groups.change_group(acme.door, acme.as_scim(), group_id, GroupChange(add=(ann, "x-cid")))
+        cid = (await acme.create("cid")).person_id
+        assert await member_ids(acme, group_id) == {ann, cid}

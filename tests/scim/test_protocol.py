@@ -173,6 +173,23 @@ async def test_replace_with_unknown_ids_never_wipes_those_that_are_known(idp: Cl
     assert [each["value"] for each in (await idp.get(path)).json["members"]] == [user["id"]]
 
 
+@pytest.mark.parametrize("verb", ["PUT", "PATCH"])
+async def test_a_list_of_nobody_who_is_known_empties_no_group(idp: Client, verb: str) -> None:
+    """What pushes out of order end in is the same nevertheless."""
+    user = await idp.user("dana")
+    group = await idp.group("Ops", user["id"])
+    path = f"/Groups/{group['id']}"
+    listed = [{"value": "01a1ff5f-0000-7000-8000-000000000000"}, {"value": "ext-7"}]
+    if verb == "PUT":
+        await idp.put(path, group | {"members": listed})
+    else:
+        await idp.patch(path, {"op": "replace", "path": "members", "value": listed})
+    assert [each["value"] for each in (await idp.get(path)).json["members"]] == [user["id"]]
+    other = await idp.user("robin", externalId="ext-7")
+    assert [each["value"] for each in (await idp.get(path)).json["members"]] == [other["id"]]
+    assert "groups" not in (await idp.get(f"/Users/{user['id']}")).json
+
+
 @pytest.mark.parametrize(
     "operation",
     [

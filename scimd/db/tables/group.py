@@ -29,6 +29,9 @@ groups = Table(
     columns.time("created_at"),
     columns.time("changed_at"),
     columns.time("gone_at", null=True),
+    # Since when members stay who were not named any more, as nobody is known who was: when one of these
+    # appears, those go whose row is as old.
+    columns.time("kept_since", null=True),
     Index("ix_groups_page", "org_id", "source_id", "created_at", "id"),
     # For whoever asks which groups have a member: without statistics SQLite would walk all of the source's.
     Index("ix_groups_source", "org_id", "source_id", "id"),

@@ -191,6 +191,7 @@ def upgrade() -> None:
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("changed_at", types.UtcDateTime(), nullable=False),
         sa.Column("gone_at", types.UtcDateTime(), nullable=True),
+        sa.Column("kept_since", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_groups")),
     )
     op.create_index(

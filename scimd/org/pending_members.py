@@ -1,0 +1,89 @@
+"""Names of members that were nobody's become members when their entry appears."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import bindparam, delete, select, update
+
+from scimd.core.people import GroupId, PersonId, SourceId
+from scimd.db.among import among, one_of
+from scimd.db.prepared import Prepared
+from scimd.db.tables import group_members, groups
+from scimd.org import group_versions, member_rows
+from scimd.org.member_events import tell_members
+from scimd.org.member_rows import Change, Target, member_key
+from scimd.org.tx import Tx
+
+_m, _g = group_members.c, groups.c
+_UNKNOWN = Prepared(
+    select(_m.group_id, _m.member_key).where(
+        _m.org_id == bindparam("org_id"),
+        _m.source_id == bindparam("source_id"),
+        _m.person_id.is_(None),
+        _m.child_id.is_(None),
+        one_of(_m.member_key),
+    )
+)
+
+
+def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:
+    """People whom the source asserts, or calls so, from now on become members where it named them before."""
+    keys: dict[str, Target] = {}
+    for person_id, external_id in appeared.items():
+        # An id that was made a moment ago cannot have been named before.
+        known = (external_id,) if person_id in tx.created else (external_id, person_id)
+        keys |= {key: (person_id, None) for key in known if key}
+    done = _resolve(tx, source_id, keys)
+    tx.regrouped.update(person_id for person_id, _ in done if person_id)
+
+
+def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: str | None) -> None:
+    """The same for a group that appeared, or has this external id from now on; nobody below it is touched."""
+    _resolve(tx, source_id, {key: (None, group_id) for key in (external_id, group_id) if key})
+
+
+def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Target]:
+    if not keys:
+        return []
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
+    unknown = _UNKNOWN.all(tx.beside, of_source)
+    if unknown:
+        tx.conn.execute(
+            group_members.delete().where(
+                _m.org_id == tx.org_id,
+                _m.group_id == bindparam("_group_id"),
+                _m.member_key == bindparam("_member_key"),
+            ),
+            [{"_group_id": row.group_id, "_member_key": row.member_key} for row in unknown],
+        )
+        group_ids = {GroupId(row.group_id) for row in unknown}
+        group_versions.raise_versions(tx, group_ids)
+        _let_go(tx, group_ids)
+        new = {
+            (GroupId(row.group_id), member_key(keys[row.member_key]), *keys[row.member_key])
+            for row in unknown
+        }
+        member_rows.insert(tx, source_id, list(new))
+    return [keys[row.member_key] for row in unknown]
+
+
+def _let_go(tx: Tx, group_ids: Collection[GroupId]) -> None:
+    """Members who were kept while nobody was known who was named instead of them leave; see ``replace``."""
+    keeping = select(_g.id, _g.kept_since).where(
+        _g.org_id == tx.org_id, among(tx.conn, _g.id, group_ids), _g.kept_since.is_not(None)
+    )
+    for group_id, kept_since in tx.conn.execute(keeping.order_by(_g.id)).all():
+        known = _m.person_id.is_not(None) | _m.child_id.is_not(None)
+        of_group = (_m.org_id == tx.org_id) & (_m.group_id == group_id)
+        leaving = delete(group_members).where(of_group, known, _m.since <= kept_since)
+        gone = tx.conn.execute(leaving.returning(_m.person_id, _m.child_id)).all()
+        done = Change(
+            people_removed=[PersonId(person_id) for person_id, _ in gone if person_id],
+            groups_removed=[GroupId(child_id) for _, child_id in gone if child_id],
+        )
+        mine = (_g.org_id == tx.org_id) & (_g.id == group_id)
+        tx.conn.execute(update(groups).where(mine).values(kept_since=None))
+        if done:
+            member_rows.touch(tx, done)
+            tell_members(tx, GroupId(group_id), [done])
