@@ -327,12 +327,8 @@ def _inserting(conn: Connection, rows: Select[Any]) -> Insert:
 
 
 def _naming_again(conn: Connection) -> Update:
-    """Whoever was kept and is added by name stays when the others go."""
-    keeping = select(groups.c.id).where(
-        groups.c.org_id == bindparam("_org_id"), groups.c.kept_since.is_not(None)
-    )
     named = tuple_(_m.group_id, _m.member_key).in_(select(*json_rows(conn, "rows", 2)))
-    mine = (_m.org_id == bindparam("_org_id")) & named & unindexed(_m.group_id).in_(keeping)
+    mine = (_m.org_id == bindparam("_org_id")) & named
     return update(group_members).where(mine).values(since=bindparam("_since", type_=_m.since.type))
 
 
@@ -341,6 +337,11 @@ _ADD = Prepared(_adding)
 _ADD_PEOPLE = Prepared(_adding_people)
 _ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
 _REMOVE = _remove()
+_KEEPING = Prepared(
+    select(groups.c.id).where(
+        groups.c.org_id == bindparam("org_id"), groups.c.kept_since.is_not(None), one_of(groups.c.id)
+    )
+)
 _NAME_AGAIN = Prepared(_naming_again)
 _REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
 
@@ -370,10 +371,18 @@ def _write(
         else:
             many[n].unknown_added += 1
     if len(told) < len(rows):
-        there = {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told))
-        named = {"_org_id": tx.org_id, "rows": orjson.dumps(sorted(there)).decode(), "_since": tx.now}
-        _NAME_AGAIN.post(tx.conn, named)
+        _name_again(tx, {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told)))
     return many
+
+
+def _name_again(tx: Tx, there: Collection[tuple[GroupId, str]]) -> None:
+    """Of those who were kept (``replace``), whoever is added by name stays when the others go."""
+    group_ids = sorted({group_id for group_id, _ in there})
+    keeping = set(_KEEPING.column(tx.conn, {"org_id": tx.org_id, "keys": group_ids}))
+    again = sorted(row for row in there if row[0] in keeping)
+    if again:
+        rows = orjson.dumps(again).decode()
+        _NAME_AGAIN.post(tx.conn, {"_org_id": tx.org_id, "_since": tx.now, "rows": rows})
 
 
 def _remove_rows(
