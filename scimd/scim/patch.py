@@ -30,7 +30,7 @@ from scimd.scim.errors import (
 )
 from scimd.scim.filters import Binder, is_present
 from scimd.scim.paths import chooser, described_by, parse_path, selection
-from scimd.scim.plural import is_primary, joined, known_by, listed, newly_primary
+from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.values import Rules, few_enough, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
@@ -181,8 +181,9 @@ class _Patching:
             raise no_target("", "remove needs a path")
         if not isinstance(operation.value, Mapping):
             raise invalid_value("value", "without a path, an object of attributes is wanted")
+        passed = ("schemas",) if self.rules.values.refuse_unknown else ("schemas", "id", "meta")
         for key, value in operation.value.items():
-            if key.lower() not in ("schemas", "id", "meta"):
+            if key.lower() not in passed:
                 self._at(Operation(operation.op, key, value), key, quiet=True)
 
     def _at(self, operation: Operation, path: str, *, quiet: bool = False) -> None:
@@ -195,7 +196,9 @@ class _Patching:
             target = self._target(path)
         except ScimError:
             # A key that is no path is an attribute that scimd does not serve.
-            if quiet and not self.rules.values.refuse_unknown:
+            if quiet and self.rules.values.refuse_unknown:
+                raise unknown(path) from None
+            if quiet:
                 return
             raise
         if target is None:
@@ -210,6 +213,8 @@ class _Patching:
         """The path is a schema's URN: its attributes, all of them or those in the value."""
         if self.rules.out_of_list:
             operation = replace(operation, value=_object_alone(operation.value))
+        if schema is self.kind.schema and operation.op == "remove":
+            raise no_target(schema.id, "remove needs the path of an attribute")
         if schema is self.kind.schema:
             self._pathless(operation)
         elif operation.op == "remove" or operation.value is None:
@@ -318,6 +323,7 @@ class _Patching:
             return
         have = self._get(found) or ([{}] if value is not None else [])
         kept = [changed for each in have if (changed := _with(each, part.name, value))]
+        kept = distinct(found.attribute, kept)
         self._put(found, one_primary(kept, str(found), self.rules.values) or None)
 
     def _on_values(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
@@ -332,11 +338,10 @@ class _Patching:
             return
         change = self._change(found, operation)
         values = [change(each) if hit else each for each, hit in zip(have, picked, strict=True)]
-        kept = [each for each in values if each]
         if operation.op != "remove":
-            newly_primary(kept, {position for position, hit in enumerate(picked) if hit})
-            kept = one_primary(kept, str(found), self.rules.values)
-        self._put(found, kept or None)
+            newly_primary(values, {position for position, hit in enumerate(picked) if hit})
+        kept = distinct(found.attribute, [each for each in values if each])
+        self._put(found, one_primary(kept, str(found), self.rules.values) or None)
 
     def _change(self, found: Resolved, operation: Operation) -> Callable[[Any], Any]:
         """What happens to one value that was selected; an empty result takes it away."""

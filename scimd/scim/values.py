@@ -68,7 +68,8 @@ def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
         return values
     if not rules.tolerant:
         raise invalid_value(where, f"{len(primaries)} of its values are primary; one at most may be")
-    return [_unmarked(each) if place in primaries[1:] else each for place, each in enumerate(values)]
+    once = (_unmarked(each) if place in primaries[1:] else each for place, each in enumerate(values))
+    return [each for each in once if each != {}]
 
 
 def _unmarked(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -174,6 +174,7 @@ def test_operation_changes_what_it_says(operation: dict[str, Any], wanted: dict[
         (op("remove", "userName"), "mutability"),
         (op("replace", "userName", ""), "invalidValue"),
         (op("remove"), "noTarget"),
+        (op("remove", USER_URN), "noTarget"),
         (op("add", "title"), "invalidValue"),
         (op("replace", "title", 7), "invalidValue"),
         (op("replace", "title", "nul\0"), "invalidValue"),
@@ -209,8 +210,11 @@ def test_refused_operation_says_why(operation: dict[str, Any], scim_type: str) -
         (op("remove", 'phoneNumbers[type eq "work"]'), "noTarget"),
         (op("replace", "active", "False"), "invalidValue"),
         (op("add", "nosuch", "x"), "invalidPath"),
-        (op("add", None, {"nosuch": "x"}), "invalidPath"),
+        (op("add", None, {"nosuch": "x"}), "invalidValue"),
+        (op("add", ENTERPRISE_URN, {"nosuch": "x"}), "invalidValue"),
         (op("add", None, {"groups": []}), "mutability"),
+        (op("replace", None, {"id": "x"}), "mutability"),
+        (op("replace", USER_URN, {"meta": {"version": "x"}}), "mutability"),
         (op("add", f"{ENTERPRISE_URN}:manager", "8"), "invalidValue"),
         (op("replace", "title", ["x"]), "invalidValue"),
         (op("replace", None, [{"title": "x"}]), "invalidValue"),
@@ -325,6 +329,35 @@ def test_value_that_comes_twice_in_one_list_is_kept_once() -> None:
     """RFC 7643 §2.4: the same combination of value and type SHOULD NOT be there twice."""
     twice = [WORK, {**LIKE_WORK, "display": "W"}, HOME]
     assert patched(op("replace", "emails", twice))["emails"] == [{**WORK, "display": "W"}, HOME]
+
+
+AT_XY = {"value": "x@y.org", "type": "home"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "wanted"),
+    [
+        (op("replace", "emails[value pr]", {"value": "x@y.org", "type": "home"}), [AT_XY]),
+        (op("replace", "emails[value pr]", AT_XY | {"display": "D"}), [AT_XY | {"display": "D"}]),
+        (op("replace", 'emails[type eq "work"]', {**HOME, "display": "D"}), [{**HOME, "display": "D"}]),
+    ],
+)
+@pytest.mark.parametrize("profile", ["default", "rfc"])
+def test_values_that_become_the_same_are_one(operation: dict[str, Any], wanted: Any, profile: str) -> None:
+    assert patched(operation, profile=profile)["emails"] == wanted
+
+
+@pytest.mark.parametrize("path", ["phoneNumbers.type", "phoneNumbers[value pr].type"])
+def test_two_values_that_lose_what_told_them_apart_are_one(path: str) -> None:
+    phones = op("add", "phoneNumbers", [{"value": "555", "type": "work"}, {"value": "555", "type": "fax"}])
+    assert patched(phones, op("remove", path))["phoneNumbers"] == [{"value": "555"}]
+    assert patched(phones, op("replace", path, "x"))["phoneNumbers"] == [{"value": "555", "type": "x"}]
+
+
+def test_a_second_primary_value_that_is_nothing_else_is_none() -> None:
+    """RFC 7643 §2.5."""
+    given = [{"value": "5", "primary": True}, {"primary": True}]
+    assert patched(op("add", "roles", given))["roles"] == given[:1]
 
 
 PHONES = [{"type": kind, "value": "555"} for kind in ("work", "mobile", "fax")]
