@@ -27,7 +27,8 @@ def add(app: web.Application, config: Config, door: Door, table: Sequence[Endpoi
         if row.method == "GET":
             app.router.add_route("HEAD", BASE + row.path, serving.handler_of(row))
             methods[row.path].append("HEAD")
-    for path, taken in methods.items():
+    # A path of words before one of names: the first that fits answers.
+    for path, taken in sorted(methods.items(), key=lambda each: each[0].count("{")):
         app.router.add_route("OPTIONS", BASE + path, serving.options_of([*taken, "OPTIONS"]))
 
     def document() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from scimd.admin.endpoints import BASE, Endpoint
 from scimd.admin.table import TABLE
 from scimd.core.roles import BUILT_IN
 from scimd.http import guard, statuses
+from tests.admin.client import signed_in
 from tests.admin.probe import PROBES
 from tests.web.site import Site
 
@@ -38,6 +39,17 @@ async def test_nothing_else_is_served_and_each_route_has_the_permissions_of_its_
             assert access.kind == "api"
             served[route.method, route.resource.canonical] = access.any_of
     assert served == wanted
+
+
+async def test_options_of_each_path_tells_its_methods(acme: Site) -> None:
+    methods: dict[str, set[str]] = {}
+    for row in TABLE:
+        taken = {"GET", "HEAD"} if row.method == "GET" else {row.method}
+        methods.setdefault(row.path, {"OPTIONS"}).update(taken)
+    async with signed_in(acme) as client:
+        for path, wanted in methods.items():
+            answer = await client.send("OPTIONS", re.sub(r"{\w+}", "7", path))
+            assert set(answer.headers["Allow"].split(", ")) == wanted, path
 
 
 def test_each_row_stands_once_with_a_summary_and_permissions_that_exist() -> None:
