@@ -75,8 +75,16 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _durations_have_units(cls, value: object, info: Any) -> object:
+    def _types_are_their_own(cls, value: object, info: Any) -> object:
+        """Durations have units; ``true`` is no number, and 0 is not ``false``."""
         annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool):
+            if annotation in (int, int | None):
+                raise ValueError("must be a whole number")
+            if annotation in (float, float | None):
+                raise ValueError("must be a number")
+        elif isinstance(value, int | float) and annotation is bool:
+            raise ValueError("must be true or false")
         return duration(value) if annotation in (timedelta, timedelta | None) else value
 
 
