@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -161,6 +162,16 @@ def where(config: Config) -> str:
     """Where the database is: SQLite's file, or PostgreSQL's address without the password."""
     url = parse(config.database.url)
     return str(sqlite_path(url).absolute()) if is_sqlite(url) else url.render_as_string(hide_password=True)
+
+
+def prove_place(config: Config) -> None:
+    """Whether a database that is not there yet can be made. Raises ConfigError."""
+    url = parse(config.database.url)
+    folder = sqlite_path(url).absolute().parent if is_sqlite(url) else None
+    if folder is not None and not folder.is_dir():
+        raise ConfigError([f"database.url: the folder {folder} is not there; make it, or name another"])
+    if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError([f"database.url: nothing can be written in the folder {folder}"])
 
 
 def prove(config: Config, file: Path | None = None) -> None:

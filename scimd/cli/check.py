@@ -72,6 +72,7 @@ async def _check(
         return
     if not opening.key_comes_first(config):
         opening.keyring(config, make=False)
+    opening.prove_place(config)
     passed.append(
         f"database: nobody is in it yet; `scimd serve` makes what is missing at {opening.where(config)}"
     )

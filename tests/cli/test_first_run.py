@@ -62,6 +62,13 @@ def test_check_makes_nothing_and_says_that_nobody_is_there(bare: Here) -> None:
     assert made(bare) == set()
 
 
+def test_check_says_where_no_database_can_be_made(bare: Here) -> None:
+    bare.file.write_text(DATABASE.format(folder=bare.folder / "deep" / "er"))
+    folder = bare.folder / "deep" / "er"
+    said = f"database.url: the folder {folder} is not there; make it, or name another"
+    assert said in refused(bare, "check")
+
+
 @pytest.mark.parametrize(
     "words",
     [
