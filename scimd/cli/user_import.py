@@ -17,6 +17,7 @@ from scimd.cli.common import (
     print_results,
     print_table,
 )
+from scimd.core.errors import InvalidValue
 from scimd.org import importing
 from scimd.org.by_hand import RowResult
 from scimd.org.importing import ImportPlan
@@ -50,13 +51,22 @@ def import_(
     elif not yes:
         print_json({"rows": plan.rows, "seats_wanted": plan.seats_wanted, "seats_free": plan.seats_free})
         return
-    if plan.seats_wanted == 0:
-        return
-    if not yes:
-        typer.confirm("Apply it?", abort=True)
-
-    rows = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))
-    print_results([RowResult(row.email, row.refusal) for row in rows], "done", json)
+    rows: list[RowResult] = []
+    if plan.seats_wanted:
+        if not yes:
+            typer.confirm("Apply it?", abort=True)
+        applied = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))
+        rows = [RowResult(row.email, row.refusal) for row in applied]
+    refused = [row for row in plan.rows if row.action == "refused"]
+    # The table above has said why; of programs none has seen it.
+    told = (
+        [RowResult(row.email, InvalidValue(f"line {row.line}", row.why or "")) for row in refused]
+        if json
+        else []
+    )
+    print_results([*rows, *told], "done", json)
+    if refused:
+        raise typer.Exit(1)
 
 
 def _show(plan: ImportPlan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import Forbidden, InvalidValue, Refusal, StateMoved
+from scimd.core.errors import Forbidden, InvalidValue, NotUnique, Refusal, StateMoved
 from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, fold
 from scimd.core.roles import MEMBER, USER, OrgRole
 from scimd.db.among import among
@@ -29,6 +29,7 @@ from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Context, Door
 
 How = Literal["invite", "add"]
+Line: TypeAlias = Mapping[str, str]
 Action: TypeAlias = Literal["invite", "add", "unchanged", "refused"]
 COLUMNS = ("email", "display_name", "user_name", "role", "team", "projects")
 ROWS_AT_MOST = 1000
@@ -80,7 +81,9 @@ class _Known:
     projects: Mapping[str, str]
     teams: Mapping[str, str]
     roles: Mapping[RoleName, OrgRole]
+    project_roles: Collection[RoleName]
     holders: Mapping[str, str]
+    user_names: Mapping[str, str]
     seats_free: int | None
 
 
@@ -95,9 +98,8 @@ async def plan(door: Door, ctx: Context, text: str, how: How) -> ImportPlan:
     """
     permissions.require(ctx, _NEEDS[how])
     lines = _read(text)
-    keys = [fold(line["email"]) for _, line in lines]
-    known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx.org_id, keys))
-    seen: set[str] = set()
+    known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx.org_id, lines))
+    seen: set[tuple[str, str]] = set()
     rows = tuple(_planned(ctx, number, line, how, known, seen) for number, line in lines)
     wanted = sum(row.action in ("invite", "add") for row in rows)
     return ImportPlan(rows, wanted, known.seats_free, _sealed(door, ctx, rows))
@@ -121,7 +123,8 @@ def _read(text: str) -> list[tuple[int, dict[str, str]]]:
             if len(found) > ROWS_AT_MOST:
                 raise InvalidValue("csv", f"has more than {ROWS_AT_MOST} rows; import them in parts")
     except csv.Error as exc:
-        raise InvalidValue("csv", f"line {reader.line_num}: {exc}") from exc
+        # What it counts itself lags behind the line that it could not read.
+        raise InvalidValue("csv", f"line {reader.reader.line_num}: {exc}") from exc
     if not found:
         raise InvalidValue("csv", "has no row below its header")
     return found
@@ -135,36 +138,41 @@ def _check_header(names: Sequence[str]) -> None:
         raise InvalidValue("csv", f"the column {wrong[0]!r} is none, or is there twice: {', '.join(COLUMNS)}")
 
 
-def _known(book: RuleBook, conn: Connection, org_id: OrgId, keys: Sequence[str]) -> _Known:
+def _known(book: RuleBook, conn: Connection, org_id: OrgId, lines: Sequence[tuple[int, Line]]) -> _Known:
     def named(table: Any, *conditions: Any) -> dict[str, str]:
         query = select(table.c.name_key, table.c.id).where(table.c.org_id == org_id, *conditions)
         return {row.name_key: row.id for row in conn.execute(query)}
 
-    column = people.c
-    holders = select(column.sign_in_key, column.display_name).where(
-        column.org_id == org_id, column.deleted_at.is_(None), among(conn, column.sign_in_key, keys)
-    )
+    def held(column: Any, keys: Iterable[str]) -> dict[str, str]:
+        query = select(column.label("key"), people.c.display_name).where(
+            people.c.org_id == org_id, people.c.deleted_at.is_(None), among(conn, column, list(keys))
+        )
+        return {row.key: row.display_name for row in conn.execute(query)}
+
     pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
     free = None if pool is None or pool.seat_limit is None else max(0, pool.seat_limit - pool.used)
     return _Known(
         named(projects, projects.c.archived_at.is_(None)),
         named(teams),
         book.rules.roles,
-        {row.sign_in_key: row.display_name for row in conn.execute(holders)},
+        book.rules.project_ranks,
+        held(people.c.sign_in_key, (fold(line["email"]) for _, line in lines)),
+        held(people.c.local_user_name, (name for _, line in lines if (name := line.get("user_name")))),
         free,
     )
 
 
 def _planned(
-    ctx: Context, number: int, line: Mapping[str, str], how: How, known: _Known, seen: set[str]
+    ctx: Context, number: int, line: Line, how: How, known: _Known, seen: set[tuple[str, str]]
 ) -> PlannedRow:
+    """``seen``: the addresses and user names of the lines before."""
     email = address(line["email"])
     row = PlannedRow(number, line["email"], "refused")
     if email is None:
         return replace(row, why="email: must be one mail address, such as ann@acme.example")
-    if fold(email) in seen:
+    if ("email", fold(email)) in seen:
         return replace(row, why="email: stands in the file before")
-    seen.add(fold(email))
+    seen.add(("email", fold(email)))
     if fold(email) in known.holders:
         return replace(row, action="unchanged", why=f"{known.holders[fold(email)]} has this address already.")
     try:
@@ -172,14 +180,26 @@ def _planned(
             row,
             action=how,
             email=email,
-            display_name=line.get("display_name") or None,
-            user_name=line.get("user_name") or None,
+            display_name=local_people.proper_name(line.get("display_name")),
+            user_name=_user_name(line.get("user_name"), known, seen),
             role=_role(ctx, line.get("role") or USER, known),
             team=_id_of("team", line.get("team") or None, known.teams),
             projects=_projects(line.get("projects", ""), known),
         )
-    except (InvalidValue, Forbidden) as exc:
+    except (InvalidValue, NotUnique, Forbidden) as exc:
         return replace(row, why=exc.detail)
+
+
+def _user_name(name: str | None, known: _Known, seen: set[tuple[str, str]]) -> str | None:
+    if not name:
+        return None
+    local_people.must_be_user_name(name)
+    if name in known.user_names:
+        raise NotUnique("user_name", name, known.user_names[name])
+    if ("user_name", name) in seen:
+        raise InvalidValue("user_name", "stands in the file before")
+    seen.add(("user_name", name))
+    return name
 
 
 def _role(ctx: Context, name: str, known: _Known) -> str:
@@ -205,7 +225,11 @@ def _projects(text: str, known: _Known) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, _, role = part.rpartition("=") if "=" in part else (part, "", "")
-        found[str(_id_of("project", name.strip(), known.projects))] = role.strip() or MEMBER
+        given = RoleName(role.strip()) or MEMBER
+        if given not in known.project_roles:
+            there = ", ".join(known.project_roles)
+            raise InvalidValue("projects", f"there is no project role {given!r}; there are {there}")
+        found[str(_id_of("project", name.strip(), known.projects))] = given
     return found or None
 
 

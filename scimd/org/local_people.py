@@ -192,12 +192,17 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
 def _user_name(tx: Tx, wanted: str | None, email: str | None) -> str:
     if wanted is None:
         return local_names(tx, [email or "user"])[0]
-    if not _USER_NAME.fullmatch(wanted):
-        raise InvalidValue("user_name", "is made of small letters, digits and dashes, 64 at most")
+    must_be_user_name(wanted)
     holder = _holder(tx, people.c.local_user_name == wanted)
     if holder is not None:
         raise NotUnique("user_name", wanted, holder.display_name)
     return wanted
+
+
+def must_be_user_name(wanted: str) -> None:
+    """Raises InvalidValue for what no user name is made of."""
+    if not _USER_NAME.fullmatch(wanted):
+        raise InvalidValue("user_name", "is made of small letters, digits and dashes, 64 at most")
 
 
 def _must_be_free(tx: Tx, email: str) -> None:

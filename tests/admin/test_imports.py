@@ -73,6 +73,30 @@ async def test_u19_plan_is_its_makers_and_lasts_an_hour(acme: Site, api: Client)
     assert (await api.get("/users?q=ann")).json["items"] == []
 
 
+async def test_u19_plan_refuses_what_the_file_and_those_who_are_here_rule_out(api: Client) -> None:
+    taken = {"email": "bob@acme.example", "user_name": "bob", "display_name": "Bob"}
+    assert (await api.post("/users", taken)).status == 201
+    file = (
+        "email,user_name,display_name,projects\n"
+        "a@acme.example,,,General=boss\n"
+        "b@acme.example,dup,,\n"
+        "c@acme.example,dup,,\n"
+        "d@acme.example,bob,,\n"
+        f"e@acme.example,,{'x' * 257},\n"
+        "f@acme.example,Not A Name,,\n"
+    )
+    plan = (await api.post("/imports", {"csv": file})).json
+    assert plan["seats_wanted"] == 1
+    assert [(row["line"], row["action"], (row["why"] or "").partition(" ")[0]) for row in plan["rows"]] == [
+        (2, "refused", "projects:"),
+        (3, "invite", ""),
+        (4, "refused", "user_name:"),
+        (5, "refused", "user_name"),
+        (6, "refused", "display_name:"),
+        (7, "refused", "user_name:"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -81,7 +105,8 @@ async def test_u19_plan_is_its_makers_and_lasts_an_hour(acme: Site, api: Client)
         ("email,email\nx,y", "'email'"),
         ("email", "no row"),
         ("email,role\nann@acme.example", "line 2"),
-        ('email\n"ann@acme.example', "line"),
+        ('email\n"ann@acme.example', "line 2"),
+        ('"email', "line 1"),
         ("email,user_name\nann@acme.example,ann\nb\0b@acme.example,bob", "line 3"),
         ("email\n" + "x@acme.example\n" * 1001, "more than 1000"),
     ],

@@ -325,9 +325,10 @@ def test_u19_people_come_from_a_file_once_it_is_approved(acme: Terminal, tmp_pat
     assert [row["action"] for row in plan["rows"]] == ["invite", "refused"]
     assert (plan["seats_wanted"], plan["seats_free"]) == (1, 5)
     assert acme.json("user", "list") == []
-    assert acme.json("user", "import", str(file), "--add", "--yes") == [
-        {"id": "ann@acme.example", "done": True}
-    ]
+    done, refused = acme.json("user", "import", str(file), "--add", "--yes", codes=(1,))
+    assert done == {"id": "ann@acme.example", "done": True}
+    assert (refused["id"], refused["done"]) == ("bo@acme.example", False)
+    assert "line 3: role: there is no role 'king'" in refused["detail"]
     assert [row["action"] for row in acme.json("user", "import", str(file))["rows"]] == [
         "unchanged",
         "refused",
