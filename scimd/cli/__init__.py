@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -129,7 +131,17 @@ def ended_by(exc: BaseException) -> None:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A letter that the terminal's encoding lacks is a question mark, and ends no list.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     # Wrong usage ends like any other error; Click's own 2 would say that a plan has changes.
     usage_error: Any = typer.BadParameter.__bases__[0]
     usage_error.exit_code = 1
-    app()
+    try:
+        app()
+    except OSError as exc:  # a reader that went away is Click's to end
+        where = f"{exc.filename}: " if exc.filename else "standard output: "
+        with contextlib.suppress(typer.Exit):
+            common.fail(f"{where}{exc.strerror}")
+        sys.exit(1)

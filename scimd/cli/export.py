@@ -17,7 +17,7 @@ from scimd.admin import lists
 from scimd.admin.endpoints import Call, Endpoint
 from scimd.admin.models import Listed, ListQuery
 from scimd.admin.table import TABLE
-from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, organization, out, run
+from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, err, organization, out, run
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.http.visits import Visit
@@ -128,11 +128,14 @@ def _export(
 
     run(path, work)
     if output is not None:
-        out.print(f"Written: {output}", markup=False)
+        (err if json else out).print(f"Written: {output}", markup=False)
 
 
 async def _write(pieces: AsyncIterator[str], output: Path | None) -> None:
-    stream = sys.stdout.buffer if output is None else output.open("wb")
+    try:
+        stream = sys.stdout.buffer if output is None else output.open("wb")
+    except OSError as exc:
+        raise InvalidValue("--output", f"{output} cannot be written: {exc.strerror}") from exc
     try:
         async for piece in pieces:
             stream.write(piece.encode())
@@ -144,7 +147,14 @@ async def _write(pieces: AsyncIterator[str], output: Path | None) -> None:
 
 def _query(row: Endpoint, filters: list[str]) -> ListQuery:
     """The parameters by the endpoint's own model. Raises InvalidValue."""
-    given = dict(each.partition("=")[::2] for each in filters)
+    given: dict[str, str] = {}
+    for each in filters:
+        name, _, value = each.partition("=")
+        if name in given:
+            raise InvalidValue(f"--filter {name}", "is given more than once")
+        if name == "organization":
+            raise InvalidValue("--filter organization", "name the organization by --org")
+        given[name] = value
     try:
         query = row.query.model_validate(given)
     except ValidationError as exc:
