@@ -23,7 +23,7 @@ from scimd.org import (
     partner_approvals,
 )
 from scimd.org import gates as hand
-from scimd.org.local_people import Edit, NewPerson
+from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.tx import Actor
 from tests.org.by_hand.local import active, clean
 from tests.org.house import House, user
@@ -113,6 +113,26 @@ async def test_the_last_account_admin_stays(acme: House, what: str) -> None:
     with pytest.raises(Protected):
         await attempt
     assert (await acme.person(admin)).roles == [ACCOUNT_ADMIN]
+    await clean(acme)
+
+
+@pytest.mark.parametrize("what", ["disable", "demote", "push"])
+async def test_a_service_account_is_no_admin_who_can_sign_in(acme: House, what: str) -> None:
+    """V10."""
+    robot = NewServiceAccount("robot", "Robot", owner="Ann", role=ACCOUNT_ADMIN)
+    bot = await local_people.add_service_account(acme.door, acme.as_admin(), robot)
+    admin = PersonId((await acme.create("boss")).person_id)
+    await assignments.set_role(acme.door, acme.as_admin(), admin, ACCOUNT_ADMIN)
+    attempts = {
+        "disable": lambda: hand.disable(acme.door, acme.as_admin(), admin),
+        "demote": lambda: assignments.set_role(acme.door, acme.as_admin(), admin, USER),
+        "push": lambda: acme.change(admin, active=False),
+    }
+    with pytest.raises(Protected):
+        await attempts[what]()
+    row = await acme.person(admin)
+    assert (row.status, row.roles) == ("active", [ACCOUNT_ADMIN])
+    await hand.disable(acme.door, acme.as_admin(), bot)
     await clean(acme)
 
 
