@@ -15,6 +15,7 @@ from scimd.core.errors import (
     NotAllowedNow,
     NotFound,
     NotUnique,
+    OwnAccount,
     PoolLimitReached,
     SeatLimitReached,
 )
@@ -70,13 +71,21 @@ async def show(call: Call) -> Decision:
     "POST",
     "/decisions/{id}/answer",
     needs=("users.manage", "projects.manage"),
-    refuses=(NotFound, InvalidValue, NotAllowedNow, NotUnique, PoolLimitReached, SeatLimitReached),
+    refuses=(
+        NotFound,
+        InvalidValue,
+        NotAllowedNow,
+        NotUnique,
+        OwnAccount,
+        PoolLimitReached,
+        SeatLimitReached,
+    ),
 )
 async def answer(call: Call, body: Answer) -> Decision:
     """Answer a question.
 
     What the answer means is done in the same transaction. A question about a group's name needs
-    `projects.manage`, every other `users.manage`.
+    `projects.manage`, every other `users.manage`. That an entry is oneself is for another to say.
     """
     return Decision.of(await decisions.answer(call.door, call.ctx, DecisionId(call.id), body.answer))
 

@@ -175,7 +175,10 @@ async def add(call: Call, query: EditQuery, body: NewRule) -> Rule:
 
 @endpoint("PATCH", "/sources/{id}/rules/{number}", needs=_NEEDS, refuses=_REFUSES, etag=True)
 async def change(call: Call, query: EditQuery, body: RuleChange) -> Rule:
-    """Change a rule."""
+    """Change a rule.
+
+    Nobody changes or removes rules of a source that give what they lack themselves.
+    """
     number = _number(call)
     return await _applied(
         call, query, _unless_changed(call, number, rule_changes.change(number, body.given())), number
@@ -184,7 +187,10 @@ async def change(call: Call, query: EditQuery, body: RuleChange) -> Rule:
 
 @endpoint("DELETE", "/sources/{id}/rules/{number}", needs=_NEEDS, refuses=_REFUSES)
 async def remove(call: Call, query: EditQuery) -> None:
-    """Remove a rule."""
+    """Remove a rule.
+
+    Its people lose what no other rule gives them: nobody takes by a rule what they lack themselves.
+    """
     number = _number(call)
     await _apply(call, query, _unless_changed(call, number, rule_changes.remove(number)))
 

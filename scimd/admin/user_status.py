@@ -147,7 +147,7 @@ async def approve(call: Call) -> User:
     "POST",
     "/users/{id}/detach",
     needs=_MANAGE,
-    refuses=(NotFound, PoolLimitReached, SeatLimitReached, Protected),
+    refuses=(NotFound, OwnAccount, PoolLimitReached, SeatLimitReached, Protected),
 )
 async def detach(call: Call, body: Detaching) -> User:
     """Detach a user from a source.

@@ -1,4 +1,4 @@
-"""The last Account Admin who can sign in is kept, at every door."""
+"""The last Account Admin who can sign in is kept, at every door. A service account signs in nowhere."""
 
 from __future__ import annotations
 
@@ -23,13 +23,17 @@ def protect(
     after: Mapping[PersonId, Standing],
 ) -> None:
     """Raise Protected if this settling leaves no Account Admin who can sign in."""
-    were = {person_id for person_id, old in before.items() if old is not None and is_account_admin(old)}
-    are = {person_id for person_id, new in after.items() if is_account_admin(new)}
+    were = {person_id for person_id, old in before.items() if old and _is_one(rows[person_id], old)}
+    are = {person_id for person_id, new in after.items() if _is_one(rows[person_id], new)}
     lost = sorted(were - are)
     if not lost or are:
         return
     others = _others(tx, rows)
     protect_last_account_admin(others | were, others, rows[lost[0]].display_name)
+
+
+def _is_one(row: Row[Any], standing: Standing) -> bool:
+    return is_account_admin(standing) and row.kind == "person"
 
 
 def _others(tx: Tx, apart_from: Collection[PersonId]) -> set[PersonId]:
@@ -43,7 +47,7 @@ def _others(tx: Tx, apart_from: Collection[PersonId]) -> set[PersonId]:
 
 
 def ids(org_id: OrgId) -> Select[Any]:
-    """Who is an Account Admin now, be it by their primary role or by another of their set."""
+    """Who can sign in as an Account Admin now, be it by their primary role or by another of their set."""
     return (
         select(people.c.id)
         .join(grants, (grants.c.org_id == people.c.org_id) & (grants.c.person_id == people.c.id))
@@ -53,6 +57,7 @@ def ids(org_id: OrgId) -> Select[Any]:
             grants.c.target == ACCOUNT_ADMIN,
             grants.c.until.is_(None),
             grants.c.dormant.is_(False),
+            people.c.kind == "person",
             people.c.status == "active",
             people.c.deleted_at.is_(None),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, keys_of
+from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions
 from scimd.org import bindings, by_hand, permissions, returning
@@ -20,17 +20,19 @@ from scimd.org.tx import Tx
 
 def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
     """Do it. Raises Forbidden, also where it concerns an account or gives a role above the caller's power,
-    and what the effect refuses."""
+    OwnAccount where an entry would be the caller's own, and what the effect refuses."""
     permissions.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
     facts = item.facts
     match item.kind, answer:
         case "collision" | "ambiguous", _ if answer.startswith("link"):
-            by_hand.must_reach(tx, PersonId(answer.partition(":")[2] or facts["person_id"]))
+            person_id = PersonId(answer.partition(":")[2] or facts["person_id"])
+            by_hand.not_oneself(tx, person_id, "link")
+            by_hand.must_reach(tx, person_id)
         case "return", "give_back":
             by_hand.must_reach(tx, PersonId(facts["person_id"]))
             for each in facts["grants"]:
-                if each["kind"] == "role" and (role := tx.book.rules.roles.get(RoleName(each["target"]))):
-                    by_hand.must_hold(tx.ctx, role)
+                if each["kind"] == "role":
+                    by_hand.must_hold_role(tx.ctx, tx.book.rules, each["target"])
             returning.give_back(tx, PersonId(facts["person_id"]), facts["grants"])
         case "shared_address", "again":
             by_hand.must_reach(tx, PersonId(facts["person_id"]))

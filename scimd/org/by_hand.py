@@ -20,7 +20,7 @@ from scimd.core.errors import (
 )
 from scimd.core.people import PersonId, RoleName
 from scimd.core.roles import OrgRole
-from scimd.core.standing import Cause, CauseKind
+from scimd.core.standing import Cause, CauseKind, Rules
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
 from scimd.org import permissions
@@ -70,8 +70,13 @@ def must_reach(tx: Tx, person_id: PersonId) -> None:
         )
     )
     for name, who in tx.conn.execute(query):
-        if role := tx.book.rules.roles.get(RoleName(name)):
-            must_hold(tx.ctx, role, who)
+        must_hold_role(tx.ctx, tx.book.rules, name, who)
+
+
+def must_hold_role(ctx: Context, rules: Rules, name: str, who: str = "") -> None:
+    """``must_hold`` of the role of this name; one that is there no more gives nothing."""
+    if role := rules.roles.get(RoleName(name)):
+        must_hold(ctx, role, who)
 
 
 def must_hold(ctx: Context, role: OrgRole, who: str = "") -> None:

@@ -22,11 +22,13 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
     """Detach the person from the source of this name.
 
     What the source's groups gave goes, what hands gave stays. Raises NotFound where the source says
-    nothing of them, Forbidden, SeatLimitReached where they come back and no seat is free, Protected.
+    nothing of them, Forbidden, OwnAccount, SeatLimitReached where they come back and no seat is free,
+    Protected.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
+        by_hand.not_oneself(tx, person_id, "detach")
         row = by_hand.person(tx, person_id)
         found = tx.book.source_named(source)
         was_live = _to_history(tx, person_id, found.id)

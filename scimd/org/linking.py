@@ -33,11 +33,12 @@ async def link(door: Door, ctx: Context, person_id: PersonId, source: str, entry
     """Make the source's entry this person's; gives whether it is now, or only when the entry comes.
 
     Raises NotAllowedNow where the source asserts the person as another entry, or the entry as somebody
-    who has something by hand (merge the two). Raises NotFound, Forbidden, SeatLimitReached.
+    who has something by hand (merge the two). Raises NotFound, Forbidden, OwnAccount, SeatLimitReached.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> bool:
+        by_hand.not_oneself(tx, person_id, "link")
         found = tx.book.source_named(source)
         holder = _holder(tx, found, entry)
         if holder == person_id:
@@ -170,11 +171,12 @@ async def unlink(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
 
     The person keeps what hands gave, and gets back the profile of their own, or the next source's.
     Raises NotFound where the source does not assert them, NotAllowedNow where nothing else speaks of
-    them, Forbidden, Protected.
+    them, Forbidden, OwnAccount, Protected.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
+        by_hand.not_oneself(tx, person_id, "unlink")
         row = by_hand.person(tx, person_id)
         found = tx.book.source_named(source)
         said = _said(tx, row, found)

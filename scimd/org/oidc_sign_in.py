@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select
 from scimd.core.errors import LinkInvalid, MayNotSignIn
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, address, fold
+from scimd.core.standing import Status
 from scimd.db.tables import assertions, domains, organizations, people, sources
 from scimd.org import admission, attempts, sign_in
 from scimd.org import tickets as spending
@@ -82,18 +83,24 @@ def _find(conn: Connection, org_id: OrgId, who: Identity) -> PersonId | None:
 
 
 def _by_subject(conn: Connection, org_id: OrgId, who: Identity) -> PersonId | None:
+    """Whom the source asserts by it now, else who is Inactive since it dropped them: they are told so.
+
+    What it dropped of somebody whom another source keeps, and what an admin made history, finds nobody.
+    """
+    column = assertions.c
     query = (
-        select(assertions.c.person_id)
-        .join(sources, (sources.c.org_id == assertions.c.org_id) & (sources.c.id == assertions.c.source_id))
-        .join(people, (people.c.org_id == assertions.c.org_id) & (people.c.id == assertions.c.person_id))
+        select(column.person_id)
+        .join(sources, (sources.c.org_id == column.org_id) & (sources.c.id == column.source_id))
+        .join(people, (people.c.org_id == column.org_id) & (people.c.id == column.person_id))
         .where(
-            assertions.c.org_id == org_id,
+            column.org_id == org_id,
             sources.c.name == who.source,
-            assertions.c.external_id == who.subject,
+            column.external_id == who.subject,
             people.c.deleted_at.is_(None),
         )
     )
-    return _one(conn, query)
+    dropped = query.where(column.state == "gone", people.c.status == Status.INACTIVE)
+    return _one(conn, query.where(column.state == "live")) or _one(conn, dropped)
 
 
 def _by_email(conn: Connection, org_id: OrgId, email: str) -> PersonId | None:

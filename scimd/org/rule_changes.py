@@ -151,8 +151,13 @@ async def apply(
 
 
 def _wish(door: Door, conn: Connection, ctx: Context, source: str, edit: Edit) -> Wish:
+    """Raises Forbidden where a rule, as it is or as it is wanted, gives a role above the caller's power."""
     found, book = find(conn, ctx.org_id, source), door.books.of(conn, ctx.org_id)
-    wanted = sorted(edit(_rules(found)), key=lambda rule: int(rule["number"]))
+    present = _rules(found)
+    wanted = sorted(edit(present), key=lambda rule: int(rule["number"]))
+    for rule in present:
+        if rule.get("role"):
+            by_hand.must_hold_role(ctx, book.rules, rule["role"])
     for rule in wanted:
         _must_be_known(ctx, book, rule)
     return rule_previews.wished(conn, book, found, wanted)

@@ -25,7 +25,8 @@ async def unmerge(door: Door, ctx: Context, other_id: PersonId) -> PersonId:
     """Make two of them again; gives the id of the one who was kept.
 
     Raises NotFound for an id that was not merged, or 30 days ago; NotAllowedNow where what the other
-    brought is gone by now; Forbidden, OwnAccount, NotUnique, SeatLimitReached, Protected.
+    brought is gone by now; Forbidden, also where a role goes back that the caller could not give;
+    OwnAccount, NotUnique, SeatLimitReached, Protected.
     """
     permissions.require(ctx, "users.manage")
 
@@ -98,6 +99,9 @@ def _grants_back(tx: Tx, kept: Row[Any], other: Row[Any], merged: Row[Any]) -> N
     returning.end_by_hand(tx, [row for row in held if (row.kind, row.target, row.project_role) in came])
     theirs = select(grants).where(by_hand_, column.person_id == other.id, column.until == merged.since)
     for row in tx.conn.execute(theirs).all():
+        if row.kind == "role":
+            # The merge ended it: whoever reaches them as they are now may hold less than that.
+            by_hand.must_hold_role(tx.ctx, tx.book.rules, row.target)
         returning.grant_by_hand(
             tx, PersonId(other.id), row.kind, row.target, row.origin_by, row.project_role or None
         )

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnAccount
+from scimd.core.errors import Forbidden, NotAllowedNow, NotFound, NotUnique, OwnAccount
 from scimd.core.people import PersonId, RoleName
-from scimd.core.roles import ACCOUNT_ADMIN, AUDITOR, MANAGER
+from scimd.core.roles import ACCOUNT_ADMIN, AUDITOR, MANAGER, USER
 from scimd.db.tables import (
     assertions,
     credentials,
@@ -191,6 +191,21 @@ async def state(acme: House, person_id: PersonId) -> tuple[Any, ...]:
         row.status, row.causes, row.roles, row.sign_in_address, row.display_name, row.owner_source_id,
         row.has_seat, row.deleted_at, asserted,
     )  # fmt: skip
+
+
+async def test_unmerging_gives_no_role_that_the_caller_lacks(acme: House) -> None:
+    """The merge ended the role of the one, an admin took it from the other since."""
+    ann, twin = await local(acme, "ann"), await local(acme, "twin", role=MANAGER)
+    helpdesk = replace(acme.as_admin(), permissions=frozenset({"users.read", "users.manage"}))
+    await merging.merge(acme.door, acme.as_admin(), ann, twin)
+    await assignments.set_role(acme.door, acme.as_admin(), ann, USER)
+    with pytest.raises(Forbidden, match=r"invitations\.manage"):
+        await unmerging.unmerge(acme.door, helpdesk, twin)
+    assert (await acme.person(twin)).deleted_at is not None
+    assert await roles(acme, ann) == [USER]
+    assert await unmerging.unmerge(acme.door, acme.as_admin(), twin) == ann
+    assert await roles(acme, twin) == [MANAGER]
+    await clean(acme)
 
 
 async def test_a_merge_is_final_after_thirty_days(acme: House) -> None:

@@ -208,3 +208,18 @@ async def test_nobody_gives_by_a_rule_what_they_lack(acme: House) -> None:
         await rule_changes.apply(acme.door, ctx, "okta", add({"pattern": "x", "role": "manager"}))
     with pytest.raises(Forbidden):
         await rule_changes.preview(acme.door, replace(ctx, permissions=frozenset()), "okta", add(TEAM))
+
+
+@pytest.mark.parametrize(
+    "edit", [remove(1), change(1, {"role": None, "team": "Red"})], ids=["remove", "change"]
+)
+async def test_nobody_takes_by_a_rule_what_they_lack(acme: House, edit: Edit) -> None:
+    await applied(acme, add({"pattern": "eng-*", "role": "manager"}))
+    ctx = replace(acme.as_admin(), permissions=frozenset({"sources.manage"}), door="api")
+    with pytest.raises(Forbidden, match=r"invitations\.manage"):
+        await rule_changes.preview(acme.door, ctx, "okta", edit)
+    with pytest.raises(Forbidden, match=r"invitations\.manage"):
+        await rule_changes.apply(acme.door, ctx, "okta", edit, sure=True)
+    (rule,) = await rule_changes.list_rules(acme.door, acme.org_id, "okta")
+    assert rule["role"] == "manager"
+    await applied(acme, edit, sure=True)

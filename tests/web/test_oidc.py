@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urljoin
@@ -14,7 +14,9 @@ import pytest
 from scimd.config import Oidc, Organization
 from scimd.connector_api import Secret
 from scimd.core.errors import LinkInvalid, MayNotSignIn
-from scimd.org import gates, oidc_sign_in, tickets
+from scimd.org import detaching, gates, linking, local_people, oidc_sign_in, people, tickets
+from scimd.org.leaving import DropUser
+from scimd.org.local_people import NewPerson
 from scimd.org.oidc_sign_in import Identity
 from scimd.web import oidc, oidc_provider
 from scimd.web.oidc_provider import ProviderFault
@@ -171,6 +173,41 @@ async def test_whoever_is_disabled_or_deprovisioned_stays_out_with_the_cause(acm
         await _enter(acme, Identity(USER, None, "okta"))
     (newest, *_) = await attempts_of(acme.door, acme.org_id)
     assert newest.reason.startswith("disabled")
+
+
+def _entry(name: str, external_id: str = USER) -> dict[str, str]:
+    return {"userName": f"{name}@acme.example", "displayName": name, "externalId": external_id}
+
+
+@pytest.mark.parametrize("what", [detaching.detach, linking.unlink], ids=lambda f: f.__name__)
+async def test_what_a_source_said_once_finds_nobody(acme: Site, what: Callable[..., Any]) -> None:
+    okta = await acme.source("okta", invite="never")
+    old = await local_people.add(acme.door, acme.ctx, NewPerson("dana@home.example"))
+    await acme.push(okta, _entry("dana"))
+    assert await linking.link(acme.door, acme.ctx, old, "okta", USER)
+    assert (await _enter(acme, Identity(USER, None, "okta"))).person_id == old
+    await what(acme.door, acme.ctx, old, "okta")
+    if what is detaching.detach:
+        with pytest.raises(MayNotSignIn, match="nobody here has this identity"):
+            await _enter(acme, Identity(USER, None, "okta"))
+    (new,) = await acme.push(okta, _entry("dora"))
+    assert new != old
+    # What was said of the other keeps nobody out.
+    assert (await _enter(acme, Identity(USER, None, "okta"))).person_id == new
+
+
+async def test_whom_a_source_dropped_is_told_so_and_comes_in_by_another_alone(acme: Site) -> None:
+    okta, hr = [await acme.source(name, invite="never") for name in ("okta", "hr")]
+    (dana,) = await acme.push(okta, _entry("dana"))
+    ctx = replace(acme.ctx, source_id=okta.id)
+    await acme.door.run(ctx, lambda tx: people.drop_users(tx, [DropUser(dana)]))
+    with pytest.raises(MayNotSignIn, match="deprovisioned:okta"):
+        await _enter(acme, Identity(USER, None, "okta"))
+    await linking.link(acme.door, acme.ctx, dana, "hr", "h-1")
+    assert await acme.push(hr, _entry("dana", "h-1")) == [dana]
+    assert (await _enter(acme, Identity("h-1", None, "hr"))).person_id == dana
+    with pytest.raises(MayNotSignIn, match="nobody here has this identity"):
+        await _enter(acme, Identity(USER, None, "okta"))
 
 
 async def test_ticket_opens_one_session(acme: Site) -> None:

@@ -9,15 +9,24 @@ from typing import Any
 
 import pytest
 
-from scimd.core.errors import Forbidden, NotAllowedNow, OwnAccount, Protected
+from scimd.core.errors import Forbidden, NotAllowedNow, NotUnique, OwnAccount, Protected
+from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, MANAGER, USER
-from scimd.db.tables import people
-from scimd.org import assignments, detaching, local_people, moving, partner_approvals
+from scimd.db.tables import assertions, people
+from scimd.org import (
+    assignments,
+    decisions,
+    detaching,
+    linking,
+    local_people,
+    moving,
+    partner_approvals,
+)
 from scimd.org import gates as hand
-from scimd.org.local_people import Edit, NewPerson
+from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
 from scimd.org.tx import Actor
 from tests.org.by_hand.local import active, clean
-from tests.org.house import House
+from tests.org.house import House, user
 
 
 @pytest.mark.parametrize("what", [hand.deactivate, hand.disable, hand.delete], ids=lambda f: f.__name__)
@@ -37,6 +46,62 @@ async def test_nobody_changes_their_own_roles(acme: House) -> None:
         await assignments.set_role(acme.door, ctx, me, USER)
 
 
+HELPDESK = frozenset({"users.read", "users.manage"})
+
+
+async def test_nobody_makes_an_entry_their_own(acme: House) -> None:
+    """What the directory will give with the entry is more than the caller may give."""
+    me, other = await active(acme, "me"), await active(acme, "other")
+    ctx = replace(acme.as_admin(), actor=Actor("person", me, "me"), permissions=HELPDESK)
+    with pytest.raises(OwnAccount):
+        await linking.link(acme.door, ctx, me, "okta", "ceo@acme.example")
+    assert (await acme.create("ceo")).person_id != me
+    for entry in ("x-ceo", "x-late"):
+        with pytest.raises(OwnAccount):
+            await linking.link(acme.door, ctx, me, "okta", entry)
+    assert not await linking.link(acme.door, ctx, other, "okta", "x-late")
+    assert (await acme.create("late")).person_id == other
+
+
+@pytest.mark.parametrize("kind", ["collision", "ambiguous"])
+async def test_nobody_answers_that_an_entry_is_them(acme: House, kind: str) -> None:
+    me, ctx = await _asked_whether_it_is_me(acme, kind)
+    (item,) = await decisions.list_decisions(acme.door, acme.org_id)
+    (answer,) = [each.answer for each in item.options if each.answer in ("link", f"link:{me}")]
+    with pytest.raises(OwnAccount):
+        await decisions.answer(acme.door, ctx, item.id, answer)
+    assert (await decisions.get(acme.door, acme.org_id, item.id)).state == "open"
+    await decisions.answer(acme.door, acme.as_admin(), item.id, answer)
+
+
+async def _asked_whether_it_is_me(acme: House, kind: str) -> tuple[PersonId, Any]:
+    if kind == "collision":
+        me = await active(acme, "me")
+        with pytest.raises(NotUnique):
+            await acme.create("ceo", mail="me@home.example")
+    else:
+        hr = await acme.source("hr", kind="connector", connector="file", config={"join": ["employeeNumber"]})
+        number = {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"employeeNumber": "7"}}
+        twins = [await acme.create(name, **number) for name in ("me", "twin")]
+        me = PersonId(twins[0].person_id)
+        await acme.push(user("ceo", **number), ctx=acme.as_sync(hr))
+    return me, replace(acme.as_admin(), actor=Actor("person", me, "me"), permissions=HELPDESK)
+
+
+async def test_nobody_frees_their_own_account_from_the_directory(acme: House) -> None:
+    """Else a dismissal that the directory pushes would find nobody."""
+    ann = await active(acme)
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    await acme.create("annie")
+    ctx = replace(acme.as_admin(), actor=Actor("person", ann, "ann"), permissions=HELPDESK)
+    for what in (detaching.detach, linking.unlink):
+        with pytest.raises(OwnAccount):
+            await what(acme.door, ctx, ann, "okta")
+    assert [row.state for row in await acme.rows(assertions, person_id=ann)] == ["live"]
+    await acme.change(ann, active=False)
+    assert (await acme.person(ann)).status == "inactive"
+
+
 @pytest.mark.parametrize("what", ["deactivate", "disable", "demote"])
 async def test_the_last_account_admin_stays(acme: House, what: str) -> None:
     """V10."""
@@ -48,6 +113,26 @@ async def test_the_last_account_admin_stays(acme: House, what: str) -> None:
     with pytest.raises(Protected):
         await attempt
     assert (await acme.person(admin)).roles == [ACCOUNT_ADMIN]
+    await clean(acme)
+
+
+@pytest.mark.parametrize("what", ["disable", "demote", "push"])
+async def test_a_service_account_is_no_admin_who_can_sign_in(acme: House, what: str) -> None:
+    """V10."""
+    robot = NewServiceAccount("robot", "Robot", owner="Ann", role=ACCOUNT_ADMIN)
+    bot = await local_people.add_service_account(acme.door, acme.as_admin(), robot)
+    admin = PersonId((await acme.create("boss")).person_id)
+    await assignments.set_role(acme.door, acme.as_admin(), admin, ACCOUNT_ADMIN)
+    attempts = {
+        "disable": lambda: hand.disable(acme.door, acme.as_admin(), admin),
+        "demote": lambda: assignments.set_role(acme.door, acme.as_admin(), admin, USER),
+        "push": lambda: acme.change(admin, active=False),
+    }
+    with pytest.raises(Protected):
+        await attempts[what]()
+    row = await acme.person(admin)
+    assert (row.status, row.roles) == ("active", [ACCOUNT_ADMIN])
+    await hand.disable(acme.door, acme.as_admin(), bot)
     await clean(acme)
 
 
