@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
-from scimd.org import by_hand, gates, group_versions, linkable, permissions
+from scimd.org import by_hand, gates, group_versions, linkable, linking, permissions
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -55,11 +55,12 @@ def _to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> bool:
         & (column.person_id == person_id)
         & (column.state != "history")
     )
-    state = tx.conn.execute(select(column.state).where(mine)).scalar()
-    if state is None:
+    said = tx.conn.execute(select(column.state, column.external_id, column.user_name_key).where(mine)).first()
+    if said is None:
         raise NotFound("assertion of this person by this source")
+    linking.forget(tx, source_id, [each for each in said[1:] if each])
     tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
-    return bool(state == "live")
+    return bool(said.state == "live")
 
 
 def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:

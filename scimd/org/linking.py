@@ -129,7 +129,7 @@ def _what_else(tx: Tx, row: Row[Any], source: SourceBook) -> str:
 
 def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> None:
     """Answer the question before it is asked; matching looks here (``org.matching``)."""
-    _forget(tx, source.id, [entry])
+    forget(tx, source.id, [entry])
     items.answer_ahead(
         tx,
         NewDecision(
@@ -147,7 +147,7 @@ def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> Non
     tx.record(Event(EventKind.PERSON_LINKED, "person", row.id, after=after, note="when the entry comes"))
 
 
-def _forget(tx: Tx, source_id: SourceId, names: list[str]) -> None:
+def forget(tx: Tx, source_id: SourceId, names: list[str]) -> None:
     """Answers about this entry no longer count, and questions about it are settled."""
     column = decisions.c
     subjects = {f"{source_id} {name}" for each in names for name in (each, fold(each))}
@@ -224,7 +224,7 @@ def _must_remain(tx: Tx, row: Row[Any], source: SourceBook) -> None:
 def _to_history(tx: Tx, person_id: PersonId, source: SourceBook) -> None:
     mine = (_a.org_id == tx.org_id) & (_a.source_id == source.id) & (_a.person_id == person_id)
     said = tx.conn.execute(select(_a.external_id, _a.user_name_key).where(mine)).one()
-    _forget(tx, source.id, [each for each in said if each])
+    forget(tx, source.id, [each for each in said if each])
     tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
     tx.went(source.id, "user", 1)
 

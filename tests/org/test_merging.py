@@ -25,6 +25,7 @@ from scimd.db.tables import (
 from scimd.org import (
     admin_reads,
     assignments,
+    detaching,
     linking,
     local_people,
     merging,
@@ -337,6 +338,15 @@ async def test_a_person_is_one_entry_of_a_source(acme: House) -> None:
     await linking.link(acme.door, acme.as_admin(), dana, "okta", "x-bob")
     # The first answer is void: to link Cleo too would take Bob's entry away from Dana.
     assert (await acme.create("cleo")).person_id not in (dana, bob.person_id)
+    await clean(acme)
+
+
+async def test_a_link_ends_where_the_person_is_detached(acme: House) -> None:
+    ann = await local(acme, "ann")
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    assert (await acme.create("annie")).person_id == ann
+    await detaching.detach(acme.door, acme.as_admin(), ann, "okta")
+    assert (await acme.create("annie")).person_id != ann
     await clean(acme)
 
 
