@@ -36,6 +36,7 @@ FAULTS = frozenset(
     case_sensitive redirects html_everywhere huge delete_refused password_returned rename_empties
     paging_ignored no_groups put_refused created_without_answer errors_without_body
     filter_operators_case_sensitive disabled_created_active no_id hangs_up token_echoed
+    created_200 created_200_lossy deleted_200 deleted_200_stays user_delete_refused
     """.split()  # noqa: SIM905 - a table of words
 )
 
@@ -196,6 +197,12 @@ class FaultyScim:
         shown = self._shown(kind, row)
         if self.has("no_id"):
             del shown["id"]
+        if self.has("created_200_lossy"):
+            shown = {
+                key: value for key, value in shown.items() if key not in ("emails", "externalId", "name")
+            }
+        if self.has("created_200") or self.has("created_200_lossy"):
+            return self._answer(shown, 200)
         where = {} if self.has("no_location") else {"Location": f"{request.url}/{row['id']}"}
         return self._answer(shown, 201, **where)
 
@@ -293,10 +300,12 @@ class FaultyScim:
 
     async def _delete(self, request: web.Request) -> web.Response:
         kind, row = self._kind(request), self._one(request)
-        if self.has("delete_refused"):
+        if self.has("delete_refused") or (self.has("user_delete_refused") and kind == "Users"):
             raise Refused(405, "", "DELETE is not allowed")
+        if self.has("deleted_200_stays"):
+            return self._answer({})
         if not self.has("deleted_stays"):
             del self.kinds[kind][row["id"]]
         if not self.has("deleted_stays_member"):
             self._leave_groups(row["id"])
-        return web.Response(status=204)
+        return self._answer({}) if self.has("deleted_200") else web.Response(status=204)

@@ -36,7 +36,8 @@ def test_endpoint_without_fault_passes_every_step_and_is_left_as_it_was(idp: str
 
 
 #: What the documents ask for and the provider copes without.
-WARNED = {"nulls", "nulls_in_schemas", "plain_json", "twin_group_accepted", "group_patch_200"}
+WARNED = {"nulls", "nulls_in_schemas", "plain_json", "twin_group_accepted", "group_patch_200", "created_200",
+          "deleted_200"}  # fmt: skip
 
 # fault, provider, the step that finds it, the complaint, the advice
 CASES = [
@@ -105,6 +106,12 @@ CASES = [
     ("no_id", "google", "create person", "no id", "Give every resource an id"),
     ("hangs_up", "jumpcloud", "create test user", "the connection broke", "Answer with SCIM JSON"),
     ("created_without_answer", "okta", "create person", "made, and then fell over", "Accept this resource"),
+    ("created_200", "okta", "create person", "answered 200, expected 201", "Answer 201"),
+    ("created_200_lossy", "google", "create person", "externalId was sent", "exactly as they were sent"),
+    ("created_200_lossy", "jumpcloud", "create person", "externalId was sent", "exactly as they were sent"),
+    ("deleted_200", "google", "delete person", "answered 200, expected 204", "Answer 204"),
+    ("deleted_200_stays", "google", "delete person", "answered 200, expected 404", "then 404"),
+    ("deleted_200_stays", "jumpcloud", "delete test user", "answered 200, expected 404", "then 404"),
 ]  # fmt: skip
 
 
@@ -125,7 +132,7 @@ def test_fault_is_found_where_it_shows_with_words_that_help(
 
 
 def test_every_fault_has_its_case() -> None:
-    elsewhere = {"no_groups", "silent", "token_echoed"}
+    elsewhere = {"no_groups", "silent", "token_echoed", "user_delete_refused"}
     assert {case[0] for case in CASES} == FAULTS - elsewhere
 
 
@@ -208,6 +215,15 @@ def test_what_only_seems_removed_is_named(fault: str) -> None:
         played = play("okta", target)
     assert target.scim.left
     assert len(played.clean_up.left) == len(target.scim.left)
+
+
+def test_what_remains_counts_as_failed_unless_it_is_kept() -> None:
+    with served("user_delete_refused") as target:
+        played, kept = play("okta", target), play("okta", target, keep=True)
+    assert played.counts["failed"] == kept.counts["failed"] == 0
+    assert played.clean_up.left
+    assert played.failed
+    assert not kept.failed
 
 
 def test_keep_leaves_everything_and_lists_it() -> None:

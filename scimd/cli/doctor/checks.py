@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from scimd.cli.doctor.client import Reply
@@ -46,6 +46,8 @@ class Finding:
 
 
 def status(*wanted: int, mend: str, severity: Severity = "must") -> Check:
+    """An answer with any other status says nothing else that could be judged."""
+
     def judge(reply: Reply) -> str | None:
         if reply.status in wanted:
             return None
@@ -53,6 +55,11 @@ def status(*wanted: int, mend: str, severity: Severity = "must") -> Check:
         return f"answered {reply.status}{_detail(reply)}, expected {expected}"
 
     return Check(judge, mend, severity, ends=True)
+
+
+def rather(wanted: int, mend: str) -> Check:
+    """Another success than the documents name: said, and the answer is judged all the same."""
+    return replace(status(wanted, mend=mend, severity="should"), ends=False)
 
 
 def _detail(reply: Reply) -> str:
@@ -79,7 +86,7 @@ OBJECT: Final = Check(
     ends=True,
 )
 LOCATION: Final = Check(
-    lambda r: None if r.headers.get("Location") else "201 without a Location header",
+    lambda r: "201 without a Location header" if r.status == 201 and not r.headers.get("Location") else None,
     "Send the address of the new resource in the Location header of the 201 (RFC 7644 §3.3).",
 )
 NO_NULLS: Final = Check(

@@ -1,7 +1,7 @@
 """``scimd doctor --as IDP``: the command around the sequences.
 
-Exit codes: 0 nothing failed · 1 something failed, or wrong usage · 2 the endpoint could not be reached or
-refused the token · 130 interrupted.
+Exit codes: 0 nothing failed · 1 something failed or could not be removed, or wrong usage · 2 the endpoint
+could not be reached or refused the token · 130 interrupted.
 """
 
 from __future__ import annotations

@@ -117,7 +117,9 @@ class Play:
 
     @property
     def failed(self) -> bool:
-        return any(result.outcome == "failed" for result in self.results)
+        """A step failed, or something stays that the doctor should have taken away."""
+        left = bool(self.clean_up.left) and not self.keeps
+        return left or any(result.outcome == "failed" for result in self.results)
 
     async def _step(self, step: Step) -> None:
         lacking = next((need for need in step.needs if need not in self.stage.kept), None)
