@@ -37,6 +37,7 @@ FAULTS = frozenset(
     paging_ignored no_groups put_refused created_without_answer errors_without_body
     filter_operators_case_sensitive disabled_created_active no_id hangs_up token_echoed
     created_200 created_200_lossy deleted_200 deleted_200_stays user_delete_refused
+    refused_but_made slow_create slow_delete
     """.split()  # noqa: SIM905 - a table of words
 )
 
@@ -98,7 +99,8 @@ class FaultyScim:
             return web.Response(text="<!doctype html><title>Sign in</title>", content_type="text/html")
         if self.has("huge"):
             return web.Response(body=b'["' + b"x" * 6_000_000 + b'"]', content_type="application/scim+json")
-        if self.has("silent") or (self.has("slow_patch") and request.method == "PATCH"):
+        slow = {"slow_patch": "PATCH", "slow_create": "POST", "slow_delete": "DELETE"}
+        if self.has("silent") or request.method in {slow[fault] for fault in self.faults & slow.keys()}:
             await asyncio.sleep(SLOW_S)
         if self.has("hangs_up") and request.method == "POST" and request.transport:
             request.transport.abort()
@@ -194,6 +196,8 @@ class FaultyScim:
         self.kinds[kind][row["id"]] = row
         if self.has("created_without_answer"):
             raise Refused(500, "", "made, and then fell over")
+        if self.has("refused_but_made"):
+            raise Refused(400, "invalidValue", "made, and then thought better of")
         shown = self._shown(kind, row)
         if self.has("no_id"):
             del shown["id"]

@@ -5,12 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +21,6 @@ from typer.testing import CliRunner
 from scimd.cli.doctor import register
 from tests.cli.doctor_target import served
 from tests.cli.faulty_scim import TOKEN
-from tests.support.patience import AT_MOST_S, until
 
 app = typer.Typer()
 register(app)
@@ -240,40 +235,3 @@ def test_own_domain_is_used() -> None:
         doctor(target.url, "--domain", "test.example.org", idp="google")
     made: list[Any] = [body for method, _, body in target.scim.requests if method == "POST"]
     assert all(body["userName"].endswith("@test.example.org") for body in made)
-
-
-def test_interrupt_removes_what_was_made_and_reports_what_was_done() -> None:
-    program = "from tests.cli.test_doctor_command import app; app()"
-    with served("slow_patch") as target:
-        command = [
-            sys.executable,
-            "-c",
-            program,
-            "doctor",
-            "--as",
-            "okta",
-            "--url",
-            target.url,
-            "--token",
-            TOKEN,
-        ]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            # A shell has what it starts in the background ignore it, and so their children.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )
-        asked = target.scim.requests
-        until(lambda: any(method == "PATCH" for method, *_ in asked) or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        assert target.scim.left
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=AT_MOST_S)
-        assert target.scim.left == []
-    assert process.returncode == 130
-    assert "Interrupted." in stderr
-    assert "Removed 2" in stdout
-    assert "not run" in stdout

@@ -106,6 +106,8 @@ CASES = [
     ("no_id", "google", "create person", "no id", "Give every resource an id"),
     ("hangs_up", "jumpcloud", "create test user", "the connection broke", "Answer with SCIM JSON"),
     ("created_without_answer", "okta", "create person", "made, and then fell over", "Accept this resource"),
+    ("refused_but_made", "okta", "create person", "finds it all the same", "Make nothing where"),
+    ("refused_but_made", "entra", "create person", "finds it all the same", "Make nothing where"),
     ("created_200", "okta", "create person", "answered 200, expected 201", "Answer 201"),
     ("created_200_lossy", "google", "create person", "externalId was sent", "exactly as they were sent"),
     ("created_200_lossy", "jumpcloud", "create person", "externalId was sent", "exactly as they were sent"),
@@ -132,7 +134,7 @@ def test_fault_is_found_where_it_shows_with_words_that_help(
 
 
 def test_every_fault_has_its_case() -> None:
-    elsewhere = {"no_groups", "silent", "token_echoed", "user_delete_refused"}
+    elsewhere = {"no_groups", "silent", "token_echoed", "user_delete_refused", "slow_create", "slow_delete"}
     assert {case[0] for case in CASES} == FAULTS - elsewhere
 
 
@@ -190,11 +192,13 @@ def test_endpoint_that_falls_silent_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["created_without_answer", "hangs_up", "no_id", "twin_accepted", "id_changes_on_put"]
+    "fault",
+    ["created_without_answer", "refused_but_made", "hangs_up", "no_id", "twin_accepted", "id_changes_on_put"],
 )
-def test_what_was_made_without_a_proper_answer_is_found_by_name_and_removed(fault: str) -> None:
+@pytest.mark.parametrize("idp", ["okta", "entra"])
+def test_what_was_made_without_a_proper_answer_is_found_by_name_and_removed(fault: str, idp: str) -> None:
     with served(fault) as target:
-        played = play("okta", target)
+        played = play(idp, target)
     assert target.scim.left == []
     assert played.clean_up.left == []
 
@@ -231,6 +235,16 @@ def test_keep_leaves_everything_and_lists_it() -> None:
         played = play("okta", target, keep=True)
     assert len(played.clean_up.left) == 2
     assert len(target.scim.left) == 2
+
+
+def test_keep_lists_what_was_refused_and_made_and_not_what_was_only_refused() -> None:
+    with served("refused_but_made") as target:
+        made = play("okta", target, keep=True)
+    with served("roles_refused") as target:
+        refused = play("entra", target, keep=True)
+    assert len(made.clean_up.left) == 2
+    assert len({line.rsplit("/", 1)[1] for line in refused.clean_up.left}) == len(refused.clean_up.left)
+    assert len(refused.clean_up.left) == len(target.scim.left)
 
 
 def test_names_are_unmistakable_and_stay_in_the_domain() -> None:

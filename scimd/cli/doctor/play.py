@@ -9,7 +9,7 @@ from typing import Literal
 
 from scimd.cli.doctor.checks import Finding
 from scimd.cli.doctor.client import Client, Manner, Reply
-from scimd.cli.doctor.stage import NAMED_BY, Gone, Made, Names, NotOffered, Over, Stage
+from scimd.cli.doctor.stage import NAMED_BY, NOT_LET, Gone, Made, Names, NotOffered, Over, Stage
 
 Outcome = Literal["passed", "noted", "warned", "failed", "not run"]
 _OF_SEVERITY: dict[str, Outcome] = {"must": "failed", "should": "warned", "may": "noted"}
@@ -92,6 +92,7 @@ class Play:
         self.keeps = keep
         self._tell = tell
         self._played: dict[str, Result] = {}
+        self.cleans = False
         self._stopped = "interrupted"
 
     async def run(self) -> None:
@@ -161,15 +162,24 @@ class Play:
     # Taking away
 
     async def _clean(self) -> None:
-        made, self.stage.made = list(reversed(self.stage.made)), []
-        made.sort(key=lambda one: one.resource != "/Groups")
-        if self.keeps:
-            self.clean_up.left = [_named(one) for one in made]
-            return
-        tried: set[str] = set()
-        for one in made:
-            for path in [one.path] if one.path else await self._paths(one):
-                await self._remove(one, path, tried)
+        pending = sorted(reversed(self.stage.made), key=lambda one: one.resource != "/Groups")
+        self.stage.made = []
+        self.cleans = True
+        seen: set[str] = set()
+        try:
+            while pending:
+                one = pending[0]
+                for path in [one.path] if one.path else await self._paths(one):
+                    await (self._keep if self.keeps else self._remove)(one, path, seen)
+                del pending[0]
+        finally:
+            rest = dict.fromkeys(_named(one) for one in pending if not one.refused)
+            self.clean_up.left += [f"{name}, perhaps: the clean-up was interrupted" for name in rest]
+
+    async def _keep(self, one: Made, path: str, seen: set[str]) -> None:
+        if path not in seen:
+            seen.add(path)
+            self.clean_up.left.append(f"{_named(one)} at {path}")
 
     async def _remove(self, one: Made, path: str, tried: set[str]) -> None:
         if path in tried:
@@ -198,7 +208,7 @@ class Play:
         """Where things of that name are. A POST without a usable answer may have made one all the same."""
         attribute = NAMED_BY[one.resource]
         reply = await self._send("GET", one.resource, {"filter": f'{attribute} eq "{one.name}"'})
-        if reply.status == 404:
+        if reply.status == 404 or (one.refused and reply.status in NOT_LET):
             return []
         if reply.status != 200 or reply.trouble:
             self.clean_up.left.append(f"{_named(one)}, perhaps: {_why(reply)}")

@@ -6,6 +6,7 @@ finds it however badly the rest goes.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,18 @@ from scimd.cli.doctor.client import Client, Reply
 
 #: The attribute by which a thing without a known id is found again.
 NAMED_BY = {"/Users": "userName", "/Groups": "displayName"}
+#: The token may not, or the endpoint has no such thing: it says nothing about what was asked.
+NOT_LET = frozenset({401, 403, 405, 429, 501})
 #: After so many requests without any answer the rest is not tried.
 PATIENCE = 3
 
 
 class Over(Exception):
     """This step cannot go on; its findings say why."""
+
+
+class Refused(Over):
+    """The endpoint would not make it as it was sent, and made nothing."""
 
 
 class Gone(Exception):
@@ -56,11 +63,15 @@ class Names:
 
 @dataclass(slots=True)
 class Made:
-    """Something that a POST made, or may have made. ``path`` is None where its id is not known."""
+    """Something that a POST made, or may have made. ``path`` is None where its id is not known.
+
+    ``refused``: the endpoint says that it made nothing, which is looked after all the same.
+    """
 
     resource: str
     name: str
     path: str | None
+    refused: bool = False
 
 
 class Stage:
@@ -94,15 +105,19 @@ class Stage:
         return await self._send("DELETE", path)
 
     async def post(self, resource: str, body: Mapping[str, Any]) -> Reply:
-        """Make something, and take note of it for the clean-up, whatever the answer is."""
+        """Make something, and take note of it for the clean-up, whatever the answer is.
+
+        Who interrupts waits for the answer: what is made after the clean-up has looked would stay.
+        """
         made = Made(resource, str(body[NAMED_BY[resource]]), None)
         self.made.append(made)
-        reply = await self._send("POST", resource, body=body)
-        id_ = reply.at("id")
-        if reply.status and reply.status < 300 and isinstance(id_, str) and id_:
-            made.path = f"{resource}/{id_}"
-        elif 400 <= reply.status < 500:
-            self.made.remove(made)
+        sending = asyncio.ensure_future(self._send("POST", resource, body=body))
+        try:
+            reply = await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            _take_note(made, await sending)
+            raise
+        _take_note(made, reply)
         return reply
 
     async def _send(
@@ -159,6 +174,13 @@ class Stage:
     def forget(self, path: str) -> None:
         """It is known to be gone: nothing to clean up."""
         self.made = [one for one in self.made if one.path != path]
+
+
+def _take_note(made: Made, reply: Reply) -> None:
+    id_ = reply.at("id")
+    if reply.status and reply.status < 300 and isinstance(id_, str) and id_:
+        made.path = f"{made.resource}/{id_}"
+    made.refused = 400 <= reply.status < 500
 
 
 SLOW = "Answer within the provider's time limit: give the endpoint more room, or find what it waits for."

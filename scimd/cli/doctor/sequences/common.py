@@ -24,13 +24,14 @@ from scimd.cli.doctor.checks import (
     value,
 )
 from scimd.cli.doctor.client import Reply
-from scimd.cli.doctor.stage import NotOffered, Over, Stage
+from scimd.cli.doctor.stage import NAMED_BY, NOT_LET, NotOffered, Over, Refused, Stage
 
 SCHEMA = {"/Users": USER, "/Groups": GROUP}
 
 LOOK_UP = "Answer a search that finds nobody with 200 and an empty ListResponse, never with 404."
 READ = "Keep everything that was made reachable under its id, also while it is inactive."
 GONE = "After DELETE answer 204, then 404 for that id, and leave it out of every list."
+UNMADE = "Make nothing where the answer is an error: the provider tries again, and meets a twin."
 STAYS = "Keep the id of a resource for as long as it lives."
 
 
@@ -83,7 +84,15 @@ async def makes(stage: Stage, resource: str, key: str, body: Mapping[str, Any], 
     reply = await stage.post(resource, body)
     kind = SCHEMA[resource]
     needed = mend or "Accept this resource as the provider sends it, and ignore what you do not know."
-    stage.expect(reply, status(201, 200, mend=needed), OBJECT, *identified(kind))
+    try:
+        stage.expect(reply, status(201, 200, mend=needed), OBJECT, *identified(kind))
+    except Over:
+        if reply.status >= 400 and await _made_all_the_same(stage, resource, body):
+            complaint = f"answered {reply.status}, and the search finds it all the same"
+            stage.find("must", complaint, UNMADE, reply)
+        elif 400 <= reply.status < 500 and reply.status not in NOT_LET:
+            raise Refused from None
+        raise
     stage.kept[key] = f"{resource}/{reply.at('id')}"
     stage.expect(
         reply,
@@ -95,6 +104,15 @@ async def makes(stage: Stage, resource: str, key: str, body: Mapping[str, Any], 
         *echoes(body),
     )
     return reply
+
+
+async def _made_all_the_same(stage: Stage, resource: str, body: Mapping[str, Any]) -> bool:
+    attribute = NAMED_BY[resource]
+    wanted = str(body[attribute])
+    if stage.replies[-1].status in NOT_LET:
+        return False
+    reply = await stage.search(resource, f'{attribute} eq "{wanted}"')
+    return any(str(row.get(attribute)).lower() == wanted.lower() for row in reply.resources)
 
 
 async def makes_somehow(
@@ -109,9 +127,7 @@ async def makes_somehow(
     """As ``makes``; where ``body`` is refused, that is said, and ``plain`` lets the rest be judged."""
     try:
         await makes(stage, resource, key, body, mend=mend)
-    except Over:
-        if not 400 <= stage.replies[-1].status < 500:
-            raise
+    except Refused:
         await makes(stage, resource, key, plain)
 
 
