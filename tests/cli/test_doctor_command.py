@@ -104,15 +104,49 @@ def test_html_report_escapes_what_the_endpoint_says(tmp_path: Path) -> None:
     assert "<h1>Oops" not in page
 
 
-@pytest.mark.parametrize("faults", [[], ["html_errors"], ["token_echoed", "rename_refused"]])
+@pytest.mark.parametrize(
+    "faults", [[], ["html_errors"], ["password_returned"], ["token_echoed", "rename_refused"]]
+)
 def test_token_and_password_are_in_no_report(faults: list[str], tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     with served(*faults) as target:
         result = doctor(target.url, "--json", "--html", str(file))
     for text in (result.output, file.read_text(encoding="utf-8")):
         assert TOKEN not in text
+        assert "Never-kept" not in text
     assert '"password": "***"' in result.stdout
     assert ("id is readOnly (Bearer ***)" in result.stdout) is ("token_echoed" in faults)
+
+
+@pytest.mark.parametrize("token", ["test", "a", "json", "users", "true"])
+def test_token_that_is_a_common_word_changes_no_verdict(token: str) -> None:
+    with served(token=token) as target:
+        result = doctor(target.url, idp="jumpcloud", token=token)
+        assert target.scim.left == []
+    assert result.exit_code == 0, result.output
+    assert "16 passed." in result.stdout
+
+
+def test_what_the_endpoint_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served("escape_codes") as target:
+        shown = doctor(target.url, "--html", str(file)).output
+        document = doctor(target.url, "--json").stdout
+    for text in (
+        shown,
+        file.read_text(encoding="utf-8"),
+        json.dumps(json.loads(document), ensure_ascii=False),
+    ):
+        assert "red" in text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert r"(\x1b[31mred\x1b]0;title\x07 \ud800\u202e)" in shown
+
+
+def test_made_groups_are_named_for_what_no_scim_request_shows() -> None:
+    with served() as target:
+        with_groups, without = doctor(target.url), doctor(target.url, idp="google")
+    assert re.search(r"may keep projects or teams .* look for “scimd-doctor-\w+ …”", with_groups.stdout)
+    assert "projects" not in without.stdout
 
 
 def test_people_who_were_there_are_in_no_report(tmp_path: Path) -> None:
@@ -130,6 +164,13 @@ def test_wrong_token_exits_2_with_one_sentence() -> None:
     assert "refuses the token (401)" in result.stderr
     assert result.stderr.count("error:") == 1
     assert "another-token" not in result.output
+
+
+def test_token_without_the_scope_exits_2_and_names_it() -> None:
+    with served("users_forbidden") as target:
+        result = doctor(target.url)
+    assert result.exit_code == 2
+    assert "does not let this token in: 403 (This token lacks the scope users:read.)" in result.stderr
 
 
 def test_nobody_listening_exits_2() -> None:

@@ -88,19 +88,18 @@ def _run(play: Play, *, as_json: bool) -> int | None:
     caught: list[int] = []
 
     async def work() -> None:
-        loop, own = asyncio.get_running_loop(), asyncio.current_task()
-        assert own is not None
+        loop, playing = asyncio.get_running_loop(), asyncio.ensure_future(play.run())
 
         def stop(number: int) -> None:
             if not caught and not play.cleans:
                 err.print("Interrupted: removing what was made. Once more, and the rest stays.")
             caught.append(number)
-            own.cancel()
+            playing.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
         async with play.stage.client:
-            await play.run()
+            await playing
 
     try:
         asyncio.run(work())

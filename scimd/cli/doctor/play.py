@@ -162,7 +162,8 @@ class Play:
     # Taking away
 
     async def _clean(self) -> None:
-        pending = sorted(reversed(self.stage.made), key=lambda one: one.resource != "/Groups")
+        pending = self.stage.made[::-1]
+        pending.sort(key=lambda one: one.resource != "/Groups")
         self.stage.made = []
         self.cleans = True
         seen: set[str] = set()
@@ -176,10 +177,13 @@ class Play:
             rest = dict.fromkeys(_named(one) for one in pending if not one.refused)
             self.clean_up.left += [f"{name}, perhaps: the clean-up was interrupted" for name in rest]
 
+    def _leave(self, what: str) -> None:
+        self.clean_up.left.append(self.stage.client.redaction.text(what))
+
     async def _keep(self, one: Made, path: str, seen: set[str]) -> None:
         if path not in seen:
             seen.add(path)
-            self.clean_up.left.append(f"{_named(one)} at {path}")
+            self._leave(f"{_named(one)} at {path}")
 
     async def _remove(self, one: Made, path: str, tried: set[str]) -> None:
         if path in tried:
@@ -187,11 +191,11 @@ class Play:
         tried.add(path)
         reply = await self._send("DELETE", path)
         if reply.status not in (200, 202, 204, 404):
-            self.clean_up.left.append(f"{_named(one)} at {path}: {_why(reply)}")
+            self._leave(f"{_named(one)} at {path}: {_why(reply)}")
             return
         after = await self._send("GET", path)
         if after.status not in (404, 410):
-            self.clean_up.left.append(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
+            self._leave(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
         elif reply.status == 404:
             await self._hunt(one, path, tried)
         else:
@@ -201,7 +205,7 @@ class Play:
         """It was not where it was made: it may have another id now, or only be hidden there."""
         for elsewhere in await self._paths(one):
             if elsewhere == path:
-                self.clean_up.left.append(f"{_named(one)} at {path}: listed, but DELETE answered 404")
+                self._leave(f"{_named(one)} at {path}: listed, but DELETE answered 404")
             await self._remove(one, elsewhere, tried)
 
     async def _paths(self, one: Made) -> list[str]:
@@ -211,7 +215,7 @@ class Play:
         if reply.status == 404 or (one.refused and reply.status in NOT_LET):
             return []
         if reply.status != 200 or reply.trouble:
-            self.clean_up.left.append(f"{_named(one)}, perhaps: {_why(reply)}")
+            self._leave(f"{_named(one)}, perhaps: {_why(reply)}")
             return []
         mine = [row for row in reply.resources if str(row.get(attribute)).lower() == one.name.lower()]
         return [f"{one.resource}/{row['id']}" for row in mine if row.get("id")]

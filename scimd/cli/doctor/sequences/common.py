@@ -21,6 +21,7 @@ from scimd.cli.doctor.checks import (
     members,
     rather,
     status,
+    told_truly,
     value,
 )
 from scimd.cli.doctor.client import Reply
@@ -57,7 +58,8 @@ def refuse_plain_http(stage: Stage, reply: Reply) -> None:
 async def offers_groups(stage: Stage, reply: Reply) -> None:
     if reply.status in (404, 501) and (await stage.get("/Groups")).status in (404, 501):
         raise NotOffered("the endpoint has no /Groups: people can be provisioned, groups cannot")
-    stage.kept["groups"] = True
+    if reply.status not in NOT_LET:
+        stage.kept["groups"] = True
     stage.expect(reply, status(200, mend=LOOK_UP), SCIM_JSON, *listing(), NO_NULLS)
 
 
@@ -149,6 +151,9 @@ async def reads(stage: Stage, key: str, *checks: Check) -> Reply:
         NO_PASSWORD,
         *checks,
     )
+    if path in stage.changed:
+        answered = stage.changed.pop(path)
+        stage.expect(answered, *told_truly(reply))
     return reply
 
 
@@ -184,6 +189,7 @@ def _judge_changed(stage: Stage, reply: Reply, path: str) -> None:
     if reply.status == 200:
         same = value("id", is_=path.rsplit("/", 1)[1], mend=STAYS)
         stage.expect(reply, SCIM_JSON, OBJECT, same, NO_NULLS, NO_PASSWORD)
+        stage.changed[path] = reply
 
 
 async def unknown_is_404(stage: Stage, resource: str) -> None:
