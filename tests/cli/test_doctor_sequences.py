@@ -124,8 +124,8 @@ CASES = [
     ("group_filter_empty", "entra", "read group without members", "found 0", "by the filter displayName eq"),
     ("schemas_as_number", "okta", "connect", "not a ListResponse", "ListResponse"),
     ("schemas_as_number", "entra", "create person", "schemas does not name", "in schemas"),
-    ("members_as_number", "okta", "push group", "members is 5, not a list", "Store the members"),
-    ("members_as_number", "entra", "add member", "members is 5, not a list", "keep the rest"),
+    ("members_as_number", "okta", "push group", "members is 5, not a list", "as a list of objects"),
+    ("members_as_number", "entra", "add member", "members is 5, not a list", "as a list of objects"),
     ("created_200", "okta", "create person", "answered 200, expected 201", "Answer 201"),
     ("created_200_lossy", "google", "create person", "externalId was sent", "exactly as they were sent"),
     ("created_200_lossy", "jumpcloud", "create person", "externalId was sent", "exactly as they were sent"),
@@ -254,6 +254,13 @@ def test_keep_leaves_everything_and_lists_it() -> None:
         played = play("okta", target, keep=True)
     assert len(played.clean_up.left) == 2
     assert len(target.scim.left) == 2
+
+
+def test_group_that_a_refusal_made_counts_as_made() -> None:
+    with served("refused_but_made") as target:
+        played = play("entra", target)
+    assert target.scim.left == []
+    assert played.stage.made_groups
 
 
 def test_keep_lists_what_was_refused_and_made_and_not_what_was_only_refused() -> None:

@@ -231,7 +231,7 @@ def _lost(reply: Reply, wanted: Any, found: Any, where: str) -> str | None:
         rows = found if isinstance(found, list) else []
         for row in wanted:
             if all(_lost(reply, row, candidate, where) for candidate in rows):
-                return f"{where} was sent {_said(reply, row)} and came back {_said(reply, rows or None)}"
+                return f"{where} was sent {_said(reply, row)} and came back {_said(reply, found or None)}"
         return None
     if type(wanted) is type(found) and wanted == found:
         return None
@@ -299,13 +299,23 @@ def listing(total: int | None = None, *, mend: str = "") -> tuple[Check, ...]:
     )
 
 
+MEMBERS_LIST: Final = Check(
+    lambda r: (
+        None
+        if r.at("members") is None or isinstance(r.at("members"), list)
+        else f"members is {_said(r, r.at('members'))}, not a list"
+    ),
+    "Send members as a list of objects, each with a value (RFC 7643 §4.2).",
+)
+
+
 def members(*ids: str, mend: str) -> Check:
-    """Exactly these are members, each once, in any order."""
+    """Exactly these are members, each once, in any order. What is no list is ``MEMBERS_LIST``'s to say."""
 
     def judge(reply: Reply) -> str | None:
         rows = reply.at("members") or []
         if not isinstance(rows, list):
-            return f"members is {_said(reply, rows)}, not a list"
+            return None
         found = Counter(str(row.get("value")) for row in rows if isinstance(row, dict))
         twice = [one for one, times in found.items() if times > 1]
         if twice:

@@ -200,6 +200,7 @@ class Play:
             await self._hunt(one, path, tried)
         else:
             self.clean_up.removed += 1
+            self.stage.made_groups |= one.resource == "/Groups"
 
     async def _hunt(self, one: Made, path: str, tried: set[str]) -> None:
         """It was not where it was made: it may have another id now, or only be hidden there."""

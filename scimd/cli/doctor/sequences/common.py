@@ -9,6 +9,7 @@ from scimd.cli.doctor.checks import (
     ERROR_BODY,
     GROUP,
     LOCATION,
+    MEMBERS_LIST,
     NO_NULLS,
     NO_PASSWORD,
     OBJECT,
@@ -149,6 +150,7 @@ async def reads(stage: Stage, key: str, *checks: Check) -> Reply:
         same,
         NO_NULLS,
         NO_PASSWORD,
+        MEMBERS_LIST,
         *checks,
     )
     if path in stage.changed:
