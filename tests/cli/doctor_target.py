@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from tests.cli.faulty_scim import FaultyScim
+from tests.cli.faulty_scim import TOKEN, FaultyScim
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Target:
 
 
 @contextmanager
-def served(*faults: str, tls: ssl.SSLContext | None = None) -> Iterator[Target]:
-    scim = FaultyScim(*faults)
+def served(*faults: str, tls: ssl.SSLContext | None = None, token: str = TOKEN) -> Iterator[Target]:
+    scim = FaultyScim(*faults, token=token)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

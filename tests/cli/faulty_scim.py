@@ -11,6 +11,8 @@ import itertools
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from aiohttp import web
@@ -36,14 +38,22 @@ FAULTS = frozenset(
     case_sensitive redirects html_everywhere huge delete_refused password_returned rename_empties
     paging_ignored no_groups put_refused created_without_answer errors_without_body
     filter_operators_case_sensitive disabled_created_active no_id hangs_up token_echoed
+    created_200 created_200_lossy deleted_200 deleted_200_stays user_delete_refused
+    refused_but_made slow_create slow_delete user_name_lowered stale_answers partial_answers groups_forbidden
+    groups_read_only users_forbidden rate_limited creation_limited_at_first creation_limited
+    group_filter_empty schemas_as_number members_as_number escape_codes
     """.split()  # noqa: SIM905 - a table of words
 )
 
 
 class FaultyScim:
-    def __init__(self, *faults: str) -> None:
+    def __init__(self, *faults: str, token: str = TOKEN) -> None:
         assert set(faults) <= FAULTS, set(faults) - FAULTS
         self.faults = frozenset(faults)
+        self.token = token
+        self.limited = 0
+        #: A key of every answer, whatever it holds, and what stands there.
+        self.mangled: dict[str, Any] = {}
         self.kinds: dict[str, dict[str, dict[str, Any]]] = {"Users": {}, "Groups": {}}
         self.requests: list[tuple[str, str, Any]] = []
         self.agents: set[str] = set()
@@ -80,12 +90,16 @@ class FaultyScim:
         self.agents.add(request.headers.get("User-Agent", ""))
         if strange := await self._strange(request):
             return strange
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        if request.headers.get("Authorization") != f"Bearer {self.token}":
             return self._error(401, "", f"not your token: {request.headers.get('Authorization')}")
+        if refused := self._limit(request) or self._forbid(request):
+            return refused
         try:
             return await handler(request)
         except Refused as exc:
             echo = f" ({request.headers['Authorization']})" if self.has("token_echoed") else ""
+            if echo and isinstance(body, dict) and "password" in body:
+                echo += f" {body}"
             return self._error(exc.status, exc.scim_type, exc.detail + echo)
         except web.HTTPNotFound:
             return self._error(404, "", "no such address")
@@ -97,23 +111,57 @@ class FaultyScim:
             return web.Response(text="<!doctype html><title>Sign in</title>", content_type="text/html")
         if self.has("huge"):
             return web.Response(body=b'["' + b"x" * 6_000_000 + b'"]', content_type="application/scim+json")
-        if self.has("silent") or (self.has("slow_patch") and request.method == "PATCH"):
+        slow = {"slow_patch": "PATCH", "slow_create": "POST", "slow_delete": "DELETE"}
+        if self.has("silent") or request.method in {slow[fault] for fault in self.faults & slow.keys()}:
             await asyncio.sleep(SLOW_S)
         if self.has("hangs_up") and request.method == "POST" and request.transport:
             request.transport.abort()
         return None
 
+    def _limit(self, request: web.Request) -> web.Response | None:
+        if self.has("rate_limited") and len(self.requests) % 5 == 0:
+            return self._error(429, "", "slowly", **{"Retry-After": "0"})
+        if self.has("creation_limited") and request.method == "POST":
+            return self._error(429, "", "slowly", **{"Retry-After": "3600"})
+        if self.has("creation_limited_at_first") and request.method == "POST" and self.limited < 3:
+            soon = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+            self.limited += 1
+            return self._error(
+                429, "", "slowly", **[{"Retry-After": "1"}, {"Retry-After": soon}, {}][self.limited - 1]
+            )
+        return None
+
+    def _forbid(self, request: web.Request) -> web.Response | None:
+        groups = "/Groups" in request.path
+        if self.has("users_forbidden") and not groups:
+            return self._error(403, "", "This token lacks the scope users:read.")
+        if self.has("groups_forbidden") and groups:
+            return self._error(403, "", "This token lacks the scope groups:read.")
+        if self.has("groups_read_only") and groups and request.method != "GET":
+            return self._error(403, "", "This token lacks the scope groups:write.")
+        return None
+
     def _answer(self, body: Any, status: int = 200, **headers: str) -> web.Response:
+        body = self._mangled(body)
         kind = "application/json" if self.has("plain_json") else "application/scim+json"
         return web.Response(text=json.dumps(body), status=status, content_type=kind, headers=headers)
 
-    def _error(self, status: int, scim_type: str, detail: str) -> web.Response:
+    def _mangled(self, body: dict[str, Any]) -> dict[str, Any]:
+        body = {key: self.mangled.get(key, value) for key, value in body.items()}
+        if self.has("schemas_as_number"):
+            body["schemas"] = 5
+        if self.has("members_as_number") and "members" in body:
+            body["members"] = 5
+        rows = body.get("Resources")
+        return body | {"Resources": [self._mangled(row) for row in rows]} if isinstance(rows, list) else body
+
+    def _error(self, status: int, scim_type: str, detail: str, **headers: str) -> web.Response:
         if self.has("html_errors"):
             return web.Response(text="<html><h1>Oops</h1></html>", status=status, content_type="text/html")
         if self.has("errors_without_body"):
             return web.Response(status=status)
         body = {"schemas": [MESSAGES + "Error"], "status": str(status), "detail": detail}
-        return self._answer(body | ({"scimType": scim_type} if scim_type else {}), status)
+        return self._answer(body | ({"scimType": scim_type} if scim_type else {}), status, **headers)
 
     # Reading
 
@@ -138,6 +186,8 @@ class FaultyScim:
             raise Refused(500, "", "unsupported")
         if self.has("filter_operators_case_sensitive") and (" Eq " in filter_ or " Co " in filter_):
             raise Refused(400, "invalidFilter", "no such operator")
+        if self.has("group_filter_empty") and kind == "Groups":
+            return []
         rows = [row for row in rows if matches(filter_, row)]
         if self.has("case_sensitive"):
             rows = [row for row in rows if str(row.get("userName")) in filter_ or kind == "Groups"]
@@ -193,9 +243,17 @@ class FaultyScim:
         self.kinds[kind][row["id"]] = row
         if self.has("created_without_answer"):
             raise Refused(500, "", "made, and then fell over")
+        if self.has("refused_but_made"):
+            raise Refused(400, "invalidValue", "made, and then thought better of")
         shown = self._shown(kind, row)
         if self.has("no_id"):
             del shown["id"]
+        if self.has("created_200_lossy"):
+            shown = {
+                key: value for key, value in shown.items() if key not in ("emails", "externalId", "name")
+            }
+        if self.has("created_200") or self.has("created_200_lossy"):
+            return self._answer(shown, 200)
         where = {} if self.has("no_location") else {"Location": f"{request.url}/{row['id']}"}
         return self._answer(shown, 201, **where)
 
@@ -205,6 +263,8 @@ class FaultyScim:
         return next(str(n) for n in itertools.count(1) if str(n) not in self.kinds[kind])
 
     def _judge(self, kind: str, body: dict[str, Any]) -> None:
+        if self.has("escape_codes"):
+            raise Refused(400, "invalidValue", "\x1b[31mred\x1b]0;title\x07 \ud800\u202e")
         if self.has("roles_refused") and body.get("roles") == []:
             raise Refused(400, "invalidValue", "roles must not be empty")
         if self.has("extra_schema_refused") and len(body["schemas"]) > 1 and kind == "Groups":
@@ -217,6 +277,8 @@ class FaultyScim:
         row["schemas"] = [s for s in row["schemas"] if s.startswith("urn:ietf")]
         if self.has("values_lowered"):
             row |= {key: row[key].lower() for key in ("userName", "displayName") if key in row}
+        if self.has("user_name_lowered") and kind == "Users":
+            row["userName"] = row["userName"].lower()
         if not self.has("password_returned"):
             row.pop("password", None)
         return row
@@ -285,7 +347,12 @@ class FaultyScim:
         self.kinds[kind][row["id"]] = row
         if self.has("disabled_leaves_groups") and row.get("active") is False:
             self._leave_groups(row["id"])
-        return self._answer(self._shown(kind, row))
+        if self.has("stale_answers") and kind == "Users":
+            return self._answer(self._shown(kind, old))
+        shown = self._shown(kind, row)
+        if self.has("partial_answers"):
+            shown.pop("emails", None)
+        return self._answer(shown)
 
     def _leave_groups(self, user_id: str) -> None:
         for group in self.kinds["Groups"].values():
@@ -293,10 +360,12 @@ class FaultyScim:
 
     async def _delete(self, request: web.Request) -> web.Response:
         kind, row = self._kind(request), self._one(request)
-        if self.has("delete_refused"):
+        if self.has("delete_refused") or (self.has("user_delete_refused") and kind == "Users"):
             raise Refused(405, "", "DELETE is not allowed")
+        if self.has("deleted_200_stays"):
+            return self._answer({})
         if not self.has("deleted_stays"):
             del self.kinds[kind][row["id"]]
         if not self.has("deleted_stays_member"):
             self._leave_groups(row["id"])
-        return web.Response(status=204)
+        return self._answer({}) if self.has("deleted_200") else web.Response(status=204)

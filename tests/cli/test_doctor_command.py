@@ -5,12 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +21,6 @@ from typer.testing import CliRunner
 from scimd.cli.doctor import register
 from tests.cli.doctor_target import served
 from tests.cli.faulty_scim import TOKEN
-from tests.support.patience import AT_MOST_S, until
 
 app = typer.Typer()
 register(app)
@@ -109,15 +104,49 @@ def test_html_report_escapes_what_the_endpoint_says(tmp_path: Path) -> None:
     assert "<h1>Oops" not in page
 
 
-@pytest.mark.parametrize("faults", [[], ["html_errors"], ["token_echoed", "rename_refused"]])
+@pytest.mark.parametrize(
+    "faults", [[], ["html_errors"], ["password_returned"], ["token_echoed", "rename_refused"]]
+)
 def test_token_and_password_are_in_no_report(faults: list[str], tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     with served(*faults) as target:
         result = doctor(target.url, "--json", "--html", str(file))
     for text in (result.output, file.read_text(encoding="utf-8")):
         assert TOKEN not in text
+        assert "Never-kept" not in text
     assert '"password": "***"' in result.stdout
     assert ("id is readOnly (Bearer ***)" in result.stdout) is ("token_echoed" in faults)
+
+
+@pytest.mark.parametrize("token", ["test", "a", "json", "users", "true"])
+def test_token_that_is_a_common_word_changes_no_verdict(token: str) -> None:
+    with served(token=token) as target:
+        result = doctor(target.url, idp="jumpcloud", token=token)
+        assert target.scim.left == []
+    assert result.exit_code == 0, result.output
+    assert "16 passed." in result.stdout
+
+
+def test_what_the_endpoint_says_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    with served("escape_codes") as target:
+        shown = doctor(target.url, "--html", str(file)).output
+        document = doctor(target.url, "--json").stdout
+    for text in (
+        shown,
+        file.read_text(encoding="utf-8"),
+        json.dumps(json.loads(document), ensure_ascii=False),
+    ):
+        assert "red" in text
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert r"(\x1b[31mred\x1b]0;title\x07 \ud800\u202e)" in shown
+
+
+def test_made_groups_are_named_for_what_no_scim_request_shows() -> None:
+    with served() as target:
+        with_groups, without = doctor(target.url), doctor(target.url, idp="google")
+    assert re.search(r"may keep projects or teams .* look for “scimd-doctor-\w+ …”", with_groups.stdout)
+    assert "projects" not in without.stdout
 
 
 def test_people_who_were_there_are_in_no_report(tmp_path: Path) -> None:
@@ -135,6 +164,13 @@ def test_wrong_token_exits_2_with_one_sentence() -> None:
     assert "refuses the token (401)" in result.stderr
     assert result.stderr.count("error:") == 1
     assert "another-token" not in result.output
+
+
+def test_token_without_the_scope_exits_2_and_names_it() -> None:
+    with served("users_forbidden") as target:
+        result = doctor(target.url)
+    assert result.exit_code == 2
+    assert "does not let this token in: 403 (This token lacks the scope users:read.)" in result.stderr
 
 
 def test_nobody_listening_exits_2() -> None:
@@ -240,40 +276,3 @@ def test_own_domain_is_used() -> None:
         doctor(target.url, "--domain", "test.example.org", idp="google")
     made: list[Any] = [body for method, _, body in target.scim.requests if method == "POST"]
     assert all(body["userName"].endswith("@test.example.org") for body in made)
-
-
-def test_interrupt_removes_what_was_made_and_reports_what_was_done() -> None:
-    program = "from tests.cli.test_doctor_command import app; app()"
-    with served("slow_patch") as target:
-        command = [
-            sys.executable,
-            "-c",
-            program,
-            "doctor",
-            "--as",
-            "okta",
-            "--url",
-            target.url,
-            "--token",
-            TOKEN,
-        ]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            # A shell has what it starts in the background ignore it, and so their children.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
-        )
-        asked = target.scim.requests
-        until(lambda: any(method == "PATCH" for method, *_ in asked) or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
-        assert target.scim.left
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=AT_MOST_S)
-        assert target.scim.left == []
-    assert process.returncode == 130
-    assert "Interrupted." in stderr
-    assert "Removed 2" in stdout
-    assert "not run" in stdout

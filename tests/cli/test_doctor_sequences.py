@@ -36,7 +36,8 @@ def test_endpoint_without_fault_passes_every_step_and_is_left_as_it_was(idp: str
 
 
 #: What the documents ask for and the provider copes without.
-WARNED = {"nulls", "nulls_in_schemas", "plain_json", "twin_group_accepted", "group_patch_200"}
+WARNED = {"nulls", "nulls_in_schemas", "plain_json", "twin_group_accepted", "group_patch_200", "created_200",
+          "deleted_200", "partial_answers"}  # fmt: skip
 
 # fault, provider, the step that finds it, the complaint, the advice
 CASES = [
@@ -105,6 +106,32 @@ CASES = [
     ("no_id", "google", "create person", "no id", "Give every resource an id"),
     ("hangs_up", "jumpcloud", "create test user", "the connection broke", "Answer with SCIM JSON"),
     ("created_without_answer", "okta", "create person", "made, and then fell over", "Accept this resource"),
+    ("refused_but_made", "okta", "create person", "finds it all the same", "Make nothing where"),
+    ("refused_but_made", "entra", "create person", "finds it all the same", "Make nothing where"),
+    *((("user_name_lowered", idp, "create person", "userName was sent", "without changing case"))
+      for idp in ("okta", "jumpcloud", "onelogin", "google", "ping")),
+    *(("stale_answers", idp, step, "active is True in the answer, and False when read", "after the change")
+      for idp, step in (("okta", "put deactivates"), ("okta", "patch deactivates"), ("ping", "disable"),
+                        ("entra", "disable by string"), ("onelogin", "suspend"), ("google", "suspend"),
+                        ("jumpcloud", "put deactivates"))),
+    ("stale_answers", "google", "put whole person", "displayName is 'Anna Àbrecht' in", "after the change"),
+    ("partial_answers", "okta", "put whole person", "the answer leaves out emails", "whole resource"),
+    ("groups_forbidden", "okta", "ask for groups", "lacks the scope groups:read", "Give the token the scope"),
+    ("groups_read_only", "okta", "push group", "lacks the scope groups:write", "Give the token the scope"),
+    ("groups_read_only", "entra", "create group", "lacks the scope groups:write", "Give the token the scope"),
+    ("creation_limited", "okta", "create person", "answered 429 (slowly)", "Retry-After"),
+    ("group_filter_empty", "okta", "find group", "found 0", "by the filter displayName eq"),
+    ("group_filter_empty", "entra", "read group without members", "found 0", "by the filter displayName eq"),
+    ("schemas_as_number", "okta", "connect", "not a ListResponse", "ListResponse"),
+    ("schemas_as_number", "entra", "create person", "schemas does not name", "in schemas"),
+    ("members_as_number", "okta", "push group", "members is 5, not a list", "as a list of objects"),
+    ("members_as_number", "entra", "add member", "members is 5, not a list", "as a list of objects"),
+    ("created_200", "okta", "create person", "answered 200, expected 201", "Answer 201"),
+    ("created_200_lossy", "google", "create person", "externalId was sent", "exactly as they were sent"),
+    ("created_200_lossy", "jumpcloud", "create person", "externalId was sent", "exactly as they were sent"),
+    ("deleted_200", "google", "delete person", "answered 200, expected 204", "Answer 204"),
+    ("deleted_200_stays", "google", "delete person", "answered 200, expected 404", "then 404"),
+    ("deleted_200_stays", "jumpcloud", "delete test user", "answered 200, expected 404", "then 404"),
 ]  # fmt: skip
 
 
@@ -125,7 +152,8 @@ def test_fault_is_found_where_it_shows_with_words_that_help(
 
 
 def test_every_fault_has_its_case() -> None:
-    elsewhere = {"no_groups", "silent", "token_echoed"}
+    elsewhere = {"no_groups", "silent", "token_echoed", "user_delete_refused", "slow_create", "slow_delete",
+                 "rate_limited", "creation_limited_at_first", "users_forbidden", "escape_codes"}  # fmt: skip
     assert {case[0] for case in CASES} == FAULTS - elsewhere
 
 
@@ -183,11 +211,13 @@ def test_endpoint_that_falls_silent_is_given_up() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["created_without_answer", "hangs_up", "no_id", "twin_accepted", "id_changes_on_put"]
+    "fault",
+    ["created_without_answer", "refused_but_made", "hangs_up", "no_id", "twin_accepted", "id_changes_on_put"],
 )
-def test_what_was_made_without_a_proper_answer_is_found_by_name_and_removed(fault: str) -> None:
+@pytest.mark.parametrize("idp", ["okta", "entra"])
+def test_what_was_made_without_a_proper_answer_is_found_by_name_and_removed(fault: str, idp: str) -> None:
     with served(fault) as target:
-        played = play("okta", target)
+        played = play(idp, target)
     assert target.scim.left == []
     assert played.clean_up.left == []
 
@@ -210,11 +240,60 @@ def test_what_only_seems_removed_is_named(fault: str) -> None:
     assert len(played.clean_up.left) == len(target.scim.left)
 
 
+def test_what_remains_counts_as_failed_unless_it_is_kept() -> None:
+    with served("user_delete_refused") as target:
+        played, kept = play("okta", target), play("okta", target, keep=True)
+    assert played.counts["failed"] == kept.counts["failed"] == 0
+    assert played.clean_up.left
+    assert played.failed
+    assert not kept.failed
+
+
 def test_keep_leaves_everything_and_lists_it() -> None:
     with served() as target:
         played = play("okta", target, keep=True)
     assert len(played.clean_up.left) == 2
     assert len(target.scim.left) == 2
+
+
+def test_group_that_a_refusal_made_counts_as_made() -> None:
+    with served("refused_but_made") as target:
+        played = play("entra", target)
+    assert target.scim.left == []
+    assert played.stage.made_groups
+
+
+def test_keep_lists_what_was_refused_and_made_and_not_what_was_only_refused() -> None:
+    with served("refused_but_made") as target:
+        made = play("okta", target, keep=True)
+    with served("roles_refused") as target:
+        refused = play("entra", target, keep=True)
+    assert len(made.clean_up.left) == 2
+    assert len({line.rsplit("/", 1)[1] for line in refused.clean_up.left}) == len(refused.clean_up.left)
+    assert len(refused.clean_up.left) == len(target.scim.left)
+
+
+def test_forbidden_groups_are_the_only_complaint_and_leave_no_doubt() -> None:
+    for fault in ("groups_forbidden", "groups_read_only"):
+        with served(fault) as target:
+            played = play("okta", target)
+        assert played.counts["failed"] == 1
+        assert played.clean_up.left == []
+
+
+@pytest.mark.parametrize("idp", ["okta", "jumpcloud"])
+def test_rate_limit_is_waited_out_and_not_blamed(idp: str) -> None:
+    with served("rate_limited") as target:
+        played = play(idp, target)
+    assert [r.step.name for r in played.results if r.outcome != "passed"] == []
+    assert target.scim.left == []
+
+
+def test_rate_limit_is_waited_out_by_seconds_by_a_date_and_without_a_word() -> None:
+    with served("creation_limited_at_first") as target:
+        played = play("google", target)
+    assert target.scim.limited == 3
+    assert [r.step.name for r in played.results if r.outcome != "passed"] == []
 
 
 def test_names_are_unmistakable_and_stay_in_the_domain() -> None:

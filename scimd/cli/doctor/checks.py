@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from scimd.cli.doctor.client import Reply
@@ -27,14 +27,38 @@ ERROR: Final = "urn:ietf:params:scim:api:messages:2.0:Error"
 MAPPED: Final = {"userName", "externalId", "displayName", "name", "emails", "active"}
 
 
+LIMITED: Final = (
+    "Let the provider send as fast as it does, or send a Retry-After that it can wait for (RFC 6585 §4); the "
+    "doctor waits as long as one request may take, --timeout."
+)
+#: Where the answer is about the token or the pace, another request would have met the same.
+NOT_THE_REQUEST: Final = {
+    401: "Let one token serve the whole sequence: it was taken before.",
+    403: "Give the token the scope or right that this needs, or lift what forbids it: the answer names it.",
+    429: LIMITED,
+}
+
+
+#: What the sequences change; an endpoint may alter the rest as it likes.
+PLAYED: Final = (*sorted(MAPPED), "members", "phoneNumbers", ENTERPRISE)
+EMPTY: Final[tuple[Any, ...]] = (None, [], {}, "")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """``judge`` gives a complaint or None; ``ends``: where it fails, nothing else can be judged."""
+    """``judge`` gives a complaint or None; ``ends``: where it fails, nothing else can be judged.
+
+    ``mends`` has another advice for answers with a status of its own.
+    """
 
     judge: Callable[[Reply], str | None]
     mend: str
     severity: Severity = "must"
     ends: bool = False
+    mends: Mapping[int, str] = field(default_factory=dict)
+
+    def advice(self, reply: Reply) -> str:
+        return self.mends.get(reply.status, self.mend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +70,28 @@ class Finding:
 
 
 def status(*wanted: int, mend: str, severity: Severity = "must") -> Check:
+    """An answer with any other status says nothing else that could be judged."""
+
     def judge(reply: Reply) -> str | None:
         if reply.status in wanted:
             return None
         expected = " or ".join(map(str, wanted))
-        return f"answered {reply.status}{_detail(reply)}, expected {expected}"
+        return f"answered {reply.status}{explained(reply)}, expected {expected}"
 
-    return Check(judge, mend, severity, ends=True)
+    return Check(judge, mend, severity, ends=True, mends=NOT_THE_REQUEST)
 
 
-def _detail(reply: Reply) -> str:
+def rather(wanted: int, mend: str) -> Check:
+    """Another success than the documents name: said, and the answer is judged all the same."""
+    return replace(status(wanted, mend=mend, severity="should"), ends=False)
+
+
+def explained(reply: Reply) -> str:
     """What a refusal says of itself; never a part of an answer that may be about real people."""
     if reply.status < 400 or reply.body is None:
         return ""
     said = " ".join(str(reply.at("detail") or reply.at("scimType") or reply.excerpt).split())
+    said = reply.redaction.text(said)
     return f" ({said[:200]}{'…' if len(said) > 200 else ''})"
 
 
@@ -79,7 +111,7 @@ OBJECT: Final = Check(
     ends=True,
 )
 LOCATION: Final = Check(
-    lambda r: None if r.headers.get("Location") else "201 without a Location header",
+    lambda r: "201 without a Location header" if r.status == 201 and not r.headers.get("Location") else None,
     "Send the address of the new resource in the Location header of the 201 (RFC 7644 §3.3).",
 )
 NO_NULLS: Final = Check(
@@ -104,6 +136,11 @@ def _nulls(value: Any, where: str = "") -> Iterator[str]:
             yield from _nulls(inner, f"{where}[{number}]")
 
 
+def names(reply: Reply, schema: str) -> bool:
+    schemas = reply.at("schemas")
+    return isinstance(schemas, list) and schema in schemas
+
+
 def identified(kind: str) -> tuple[Check, ...]:
     """A resource names itself: id, schemas, meta."""
 
@@ -111,13 +148,12 @@ def identified(kind: str) -> tuple[Check, ...]:
         return None if isinstance(reply.at("id"), str) and reply.at("id") else "the resource has no id"
 
     def own_schema(reply: Reply) -> str | None:
-        schemas = reply.at("schemas")
-        return None if isinstance(schemas, list) and kind in schemas else f"schemas does not name {kind}"
+        return None if names(reply, kind) else f"schemas does not name {kind}"
 
     def own_type(reply: Reply) -> str | None:
         name = kind.rsplit(":", 1)[-1]
         given = reply.at("meta", "resourceType")
-        return None if given == name else f"meta.resourceType is {given!r}, not {name!r}"
+        return None if given == name else f"meta.resourceType is {_said(reply, given)}, not {name!r}"
 
     return (
         Check(own_id, "Give every resource an id, a string that never changes (RFC 7643 §3.1).", ends=True),
@@ -131,7 +167,7 @@ def value(*path: str | Mapping[str, Any], is_: Any, mend: str, severity: Severit
         found = reply.at(*path)
         if type(found) is type(is_) and found == is_:
             return None
-        return f"{spell(path)} is {_said(found)}, expected {_said(is_)}"
+        return f"{spell(path)} is {_said(reply, found)}, expected {_said(reply, is_)}"
 
     return Check(judge, mend, severity)
 
@@ -139,7 +175,7 @@ def value(*path: str | Mapping[str, Any], is_: Any, mend: str, severity: Severit
 def absent(*path: str | Mapping[str, Any], mend: str, severity: Severity = "must") -> Check:
     def judge(reply: Reply) -> str | None:
         found = reply.at(*path)
-        return None if found in (None, [], {}, "") else f"{spell(path)} is still {_said(found)}"
+        return None if found in EMPTY else f"{spell(path)} is still {_said(reply, found)}"
 
     return Check(judge, mend, severity)
 
@@ -154,8 +190,9 @@ def spell(path: Path) -> str:
     return text
 
 
-def _said(found: Any) -> str:
-    return "missing" if found is None else repr(found)[:160]
+def _said(reply: Reply, found: Any) -> str:
+    """Redacted before it is cut: half a token is one too much."""
+    return "missing" if found is None else repr(reply.redaction.value(found))[:160]
 
 
 def echoes(sent: Mapping[str, Any]) -> tuple[Check, Check]:
@@ -166,7 +203,7 @@ def echoes(sent: Mapping[str, Any]) -> tuple[Check, Check]:
             for key, wanted in sent.items():
                 if key in {"schemas", "meta", "id", "password", "groups", "roles", "members"}:
                     continue
-                if (key in MAPPED) is mapped and (lost := _lost(wanted, reply.at(key), key)):
+                if (key in MAPPED) is mapped and (lost := _lost(reply, wanted, reply.at(key), key)):
                     return lost
             return None
 
@@ -181,37 +218,67 @@ def echoes(sent: Mapping[str, Any]) -> tuple[Check, Check]:
     )
 
 
-def _lost(wanted: Any, found: Any, where: str) -> str | None:
+def _lost(reply: Reply, wanted: Any, found: Any, where: str) -> str | None:
     """The first sent value that did not come back, as a complaint."""
     if wanted is None or wanted == []:
         return None
     if isinstance(wanted, dict):
         inner = found if isinstance(found, dict) else {}
-        return next((c for k, v in wanted.items() if (c := _lost(v, inner.get(k), f"{where}.{k}"))), None)
+        return next(
+            (c for k, v in wanted.items() if (c := _lost(reply, v, inner.get(k), f"{where}.{k}"))), None
+        )
     if isinstance(wanted, list):
         rows = found if isinstance(found, list) else []
         for row in wanted:
-            if all(_lost(row, candidate, where) for candidate in rows):
-                return f"{where} was sent {_said(row)} and came back {_said(rows or None)}"
+            if all(_lost(reply, row, candidate, where) for candidate in rows):
+                return f"{where} was sent {_said(reply, row)} and came back {_said(reply, found or None)}"
         return None
     if type(wanted) is type(found) and wanted == found:
         return None
-    return f"{where} was sent {_said(wanted)} and came back {_said(found)}"
+    return f"{where} was sent {_said(reply, wanted)} and came back {_said(reply, found)}"
+
+
+def told_truly(stored: Reply) -> tuple[Check, Check]:
+    """The answer to a PUT or PATCH against what was then read: nothing untrue, nothing left out."""
+
+    def untrue(reply: Reply) -> str | None:
+        for key in PLAYED:
+            told, found = reply.at(key), stored.at(key)
+            if told not in EMPTY and not _agree(told, found):
+                return f"{key} is {_said(reply, told)} in the answer, and {_said(reply, found)} when read"
+        return None
+
+    def left_out(reply: Reply) -> str | None:
+        missing = [k for k in PLAYED if reply.at(k) in EMPTY and stored.at(k) not in EMPTY]
+        return f"the answer leaves out {', '.join(missing)}" if missing else None
+
+    mend = (
+        "Answer PUT and PATCH with the whole resource as it is after the change, a PATCH perhaps with 204 "
+        "(RFC 7644 §3.5.1, §3.5.2): the provider takes the answer for what is stored."
+    )
+    return Check(untrue, mend), Check(left_out, mend, "should")
+
+
+def _agree(told: Any, found: Any) -> bool:
+    """Whether two values are one, in what both of them say; the order of a list says nothing."""
+    if isinstance(told, dict) and isinstance(found, dict):
+        return all(_agree(inner, found[key]) for key, inner in told.items() if key in found)
+    if isinstance(told, list) and isinstance(found, list):
+        return len(told) == len(found) and all(any(_agree(a, b) for b in found) for a in told)
+    return type(told) is type(found) and bool(told == found)
 
 
 def listing(total: int | None = None, *, mend: str = "") -> tuple[Check, ...]:
     """A ListResponse, with whole numbers; ``total`` where it is known."""
 
     def schema(reply: Reply) -> str | None:
-        schemas = reply.at("schemas")
-        ok = isinstance(schemas, list) and LIST in schemas
-        return None if ok else "the answer is not a ListResponse"
+        return None if names(reply, LIST) else "the answer is not a ListResponse"
 
     def numbers(reply: Reply) -> str | None:
         for key in ("totalResults", "startIndex", "itemsPerPage"):
             given = reply.at(key)
             if (given is not None or key == "totalResults") and type(given) is not int:
-                return f"{key} is {_said(given)}, not a whole number"
+                return f"{key} is {_said(reply, given)}, not a whole number"
         return None
 
     def rows(reply: Reply) -> str | None:
@@ -232,12 +299,24 @@ def listing(total: int | None = None, *, mend: str = "") -> tuple[Check, ...]:
     )
 
 
+MEMBERS_LIST: Final = Check(
+    lambda r: (
+        None
+        if r.at("members") is None or isinstance(r.at("members"), list)
+        else f"members is {_said(r, r.at('members'))}, not a list"
+    ),
+    "Send members as a list of objects, each with a value (RFC 7643 §4.2).",
+)
+
+
 def members(*ids: str, mend: str) -> Check:
-    """Exactly these are members, each once, in any order."""
+    """Exactly these are members, each once, in any order. What is no list is ``MEMBERS_LIST``'s to say."""
 
     def judge(reply: Reply) -> str | None:
-        rows = reply.at("members")
-        found = Counter(str(row.get("value")) for row in rows if isinstance(row, dict)) if rows else Counter()
+        rows = reply.at("members") or []
+        if not isinstance(rows, list):
+            return None
+        found = Counter(str(row.get("value")) for row in rows if isinstance(row, dict))
         twice = [one for one, times in found.items() if times > 1]
         if twice:
             return f"a member appears {found[twice[0]]} times"
@@ -258,9 +337,7 @@ ERROR_BODY: Final = (
         ends=True,
     ),
     Check(
-        lambda r: (
-            None if ERROR in (r.at("schemas") or ()) else "the error does not name the schema of SCIM errors"
-        ),
+        lambda r: None if names(r, ERROR) else "the error does not name the schema of SCIM errors",
         "Send schemas, status and detail in every error (RFC 7644 §3.12).",
         "should",
     ),

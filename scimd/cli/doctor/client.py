@@ -2,24 +2,31 @@
 
 Nothing here raises for what a server does: a time-out, a bad certificate, a page of HTML and ten
 megabytes of nothing are all replies, with ``trouble`` saying in one sentence what is wrong with them.
+``body`` is what came; ``excerpt`` and ``trouble`` may be shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
 from yarl import URL
 
+from scimd.cli.doctor.redaction import Redaction
+
 #: A page of 100 people takes about 100 kB; nobody's identity provider reads more than this.
 MAX_BODY: Final = 4 * 1024 * 1024
 EXCERPT: Final = 300
+SHORTEST_WAIT_S: Final = 0.1
 
 Trouble = Literal["unreachable", "timeout", "broken"]
 
@@ -39,6 +46,7 @@ class Reply:
     seconds: float = 0.0
     kind: Trouble | None = None
     trouble: str | None = None
+    redaction: Redaction = field(default_factory=Redaction)
 
     @property
     def request(self) -> str:
@@ -71,13 +79,17 @@ class Manner:
 
 
 class Client:
-    """An async context manager around one keep-alive session. Redirects are not followed."""
+    """An async context manager around one keep-alive session. Redirects are not followed.
+
+    A 429 is waited out and sent again, as providers do, for as long as one request may take.
+    """
 
     def __init__(self, url: str, token: str, manner: Manner, *, timeout_s: float) -> None:
         self.url = url.rstrip("/")
         self._token = token
         self._manner = manner
         self._timeout_s = timeout_s
+        self.redaction = Redaction(token)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -94,19 +106,30 @@ class Client:
         self, method: str, path: str, params: Mapping[str, Any] | None = None, body: Any = None
     ) -> Reply:
         query = "?" + urlencode(params, quote_via=quote) if params else ""
-        reply = Reply(method, path + query, body)
+        self.redaction.hide_passwords(body)
+        reply = Reply(method, path + query, body, redaction=self.redaction)
         headers = {"Accept": self._manner.accept}
         data = None
         if body is not None:
             headers["Content-Type"] = self._manner.content_type
             data = json.dumps(body).encode()
+        until, pause_s = time.monotonic() + self._timeout_s, 1.0
+        while True:
+            answered = await self._once(reply, data, headers)
+            wait_s = max(SHORTEST_WAIT_S, _retry_after_s(answered.headers, pause_s))
+            if answered.status != 429 or time.monotonic() + wait_s > until:
+                return answered
+            await asyncio.sleep(wait_s)
+            pause_s *= 2
+
+    async def _once(self, reply: Reply, data: bytes | None, headers: dict[str, str]) -> Reply:
         began = time.monotonic()
         try:
             answer = await self._answer(reply, data, headers)
-        except (aiohttp.ClientError, TimeoutError, OSError) as exc:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as exc:
             kind, sentence = self._explain(exc)
-            answer = {"kind": kind, "trouble": sentence}
-        return _with(reply, seconds=time.monotonic() - began, **answer)
+            answer = {"kind": kind, "trouble": self.redaction.text(sentence)}
+        return replace(reply, seconds=time.monotonic() - began, **answer)
 
     async def _answer(self, reply: Reply, data: bytes | None, headers: dict[str, str]) -> dict[str, Any]:
         address = URL(self.url + reply.path, encoded=True)
@@ -117,13 +140,13 @@ class Client:
             answer = {
                 "status": response.status,
                 "content_type": response.content_type if response.headers.get("Content-Type") else "",
-                "headers": dict(response.headers),
+                "headers": response.headers,
             }
             return answer | self._read(raw, response)
 
     def _read(self, raw: bytes, response: aiohttp.ClientResponse) -> dict[str, Any]:
         if 300 <= response.status < 400 and response.status != 304:
-            to = self.without_token(response.headers.get("Location", "nowhere"))
+            to = self.redaction.text(response.headers.get("Location", "nowhere"))
             return _broken(f"the endpoint redirects to {to}; identity providers do not follow redirects")
         if len(raw) > MAX_BODY:
             return _broken(
@@ -131,14 +154,16 @@ class Client:
             )
         if not raw:
             return {}
-        raw = raw.replace(self._token.encode(), b"***")
-        text = raw[:EXCERPT].decode("utf-8", "replace")
         try:
-            return {"body": json.loads(raw), "excerpt": text}
+            body = json.loads(raw)
+            shown = json.dumps(self.redaction.value(body), ensure_ascii=False)
+            return {"body": body, "excerpt": self.redaction.text(shown)[:EXCERPT]}
         except (ValueError, RecursionError):
+            text = self.redaction.text(" ".join(raw.decode("utf-8", "replace").split()))[:EXCERPT]
             kind = response.content_type if response.headers.get("Content-Type") else "no content type"
             what = "an HTML page" if "html" in kind or text.lstrip().startswith("<") else "no JSON"
-            return _broken(f"answered {response.status} with {what} ({kind})") | {"excerpt": text}
+            sentence = self.redaction.text(f"answered {response.status} with {what} ({kind})")
+            return _broken(sentence) | {"excerpt": text}
 
     def _explain(self, exc: BaseException) -> tuple[Trouble, str]:
         where = URL(self.url).authority
@@ -154,11 +179,7 @@ class Client:
             case aiohttp.ClientConnectorError():
                 return "unreachable", f"{where} does not accept connections: {exc.os_error.strerror or exc}"
             case _:
-                return "broken", f"the connection broke: {self.without_token(str(exc)) or type(exc).__name__}"
-
-    def without_token(self, text: str) -> str:
-        """Servers echo headers in errors; a report is made to be shared."""
-        return text.replace(self._token, "***")
+                return "broken", f"the connection broke: {exc or type(exc).__name__}"
 
 
 async def _bounded(content: aiohttp.StreamReader) -> bytes:
@@ -174,8 +195,15 @@ def _broken(sentence: str) -> dict[str, Any]:
     return {"kind": "broken", "trouble": sentence}
 
 
-def _with(reply: Reply, **answer: Any) -> Reply:
-    return Reply(reply.method, reply.path, reply.sent, **answer)
+def _retry_after_s(headers: Mapping[str, str], otherwise_s: float) -> float:
+    """Retry-After in seconds, also where it is a date (RFC 9110 §10.2.3)."""
+    given = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", given):
+        return float(given)
+    try:
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return otherwise_s
 
 
 async def together(*requests: Any) -> list[Reply]:

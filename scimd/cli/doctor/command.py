@@ -1,7 +1,8 @@
 """``scimd doctor --as IDP``: the command around the sequences.
 
-Exit codes: 0 nothing failed · 1 something failed, or wrong usage · 2 the endpoint could not be reached or
-refused the token · 130 interrupted.
+Exit codes: 0 nothing failed · 1 something failed or could not be removed, or wrong usage · 2 the endpoint
+could not be reached or refused the token · 130 interrupted
+(143 by SIGTERM).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -77,19 +79,33 @@ def doctor(
     play = Play(sequence, client, names, keep=keep, tell=_quiet if json else _tell)
     if not json:
         out.print(f"[bold]{escape(sequence.title)}[/bold] against {escape(base)}")
-    interrupted = _run(play, as_json=json)
-    _finish(play, html, as_json=json, interrupted=interrupted)
+    ended_by = _run(play, as_json=json)
+    _finish(play, html, as_json=json, ended_by=ended_by)
 
 
-def _run(play: Play, *, as_json: bool) -> bool:
-    """True where Ctrl-C ended it; the clean-up has been done then, too."""
+def _run(play: Play, *, as_json: bool) -> int | None:
+    """The signal that ended it, or None. Its first ends the sequence; one during the clean-up ends that."""
+    caught: list[int] = []
 
     async def work() -> None:
+        loop, playing = asyncio.get_running_loop(), asyncio.ensure_future(play.run())
+
+        def stop(number: int) -> None:
+            if not caught and not play.cleans:
+                err.print("Interrupted: removing what was made. Once more, and the rest stays.")
+            caught.append(number)
+            playing.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
         async with play.stage.client:
-            await play.run()
+            await playing
 
     try:
         asyncio.run(work())
+    except asyncio.CancelledError:
+        if not caught:
+            raise
     except NoEntry as exc:
         if as_json:
             print_json(
@@ -101,12 +117,11 @@ def _run(play: Play, *, as_json: bool) -> bool:
                 }
             )
         fail(str(exc), code=2)
-    except KeyboardInterrupt:
-        return True
-    return False
+    return caught[0] if caught else None
 
 
-def _finish(play: Play, html: Path | None, *, as_json: bool, interrupted: bool) -> None:
+def _finish(play: Play, html: Path | None, *, as_json: bool, ended_by: int | None) -> None:
+    interrupted = ended_by is not None
     if as_json:
         print_json(report.as_document(play, interrupted=interrupted))
     else:
@@ -117,8 +132,8 @@ def _finish(play: Play, html: Path | None, *, as_json: bool, interrupted: bool) 
         except OSError as exc:
             fail(f"--html: {html}: {exc.strerror}")
         err.print(f"The report is in {html}.", markup=False)
-    if interrupted:
-        fail("Interrupted.", code=130)
+    if ended_by is not None:
+        fail("Interrupted.", code=128 + ended_by)
     if play.failed:
         raise typer.Exit(1)
 

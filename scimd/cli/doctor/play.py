@@ -9,7 +9,7 @@ from typing import Literal
 
 from scimd.cli.doctor.checks import Finding
 from scimd.cli.doctor.client import Client, Manner, Reply
-from scimd.cli.doctor.stage import NAMED_BY, Gone, Made, Names, NotOffered, Over, Stage
+from scimd.cli.doctor.stage import NAMED_BY, NOT_LET, Gone, Made, Names, NotOffered, Over, Stage
 
 Outcome = Literal["passed", "noted", "warned", "failed", "not run"]
 _OF_SEVERITY: dict[str, Outcome] = {"must": "failed", "should": "warned", "may": "noted"}
@@ -92,6 +92,7 @@ class Play:
         self.keeps = keep
         self._tell = tell
         self._played: dict[str, Result] = {}
+        self.cleans = False
         self._stopped = "interrupted"
 
     async def run(self) -> None:
@@ -117,7 +118,9 @@ class Play:
 
     @property
     def failed(self) -> bool:
-        return any(result.outcome == "failed" for result in self.results)
+        """A step failed, or something stays that the doctor should have taken away."""
+        left = bool(self.clean_up.left) and not self.keeps
+        return left or any(result.outcome == "failed" for result in self.results)
 
     async def _step(self, step: Step) -> None:
         lacking = next((need for need in step.needs if need not in self.stage.kept), None)
@@ -159,15 +162,28 @@ class Play:
     # Taking away
 
     async def _clean(self) -> None:
-        made, self.stage.made = list(reversed(self.stage.made)), []
-        made.sort(key=lambda one: one.resource != "/Groups")
-        if self.keeps:
-            self.clean_up.left = [_named(one) for one in made]
-            return
-        tried: set[str] = set()
-        for one in made:
-            for path in [one.path] if one.path else await self._paths(one):
-                await self._remove(one, path, tried)
+        pending = self.stage.made[::-1]
+        pending.sort(key=lambda one: one.resource != "/Groups")
+        self.stage.made = []
+        self.cleans = True
+        seen: set[str] = set()
+        try:
+            while pending:
+                one = pending[0]
+                for path in [one.path] if one.path else await self._paths(one):
+                    await (self._keep if self.keeps else self._remove)(one, path, seen)
+                del pending[0]
+        finally:
+            rest = dict.fromkeys(_named(one) for one in pending if not one.refused)
+            self.clean_up.left += [f"{name}, perhaps: the clean-up was interrupted" for name in rest]
+
+    def _leave(self, what: str) -> None:
+        self.clean_up.left.append(self.stage.client.redaction.text(what))
+
+    async def _keep(self, one: Made, path: str, seen: set[str]) -> None:
+        if path not in seen:
+            seen.add(path)
+            self._leave(f"{_named(one)} at {path}")
 
     async def _remove(self, one: Made, path: str, tried: set[str]) -> None:
         if path in tried:
@@ -175,31 +191,32 @@ class Play:
         tried.add(path)
         reply = await self._send("DELETE", path)
         if reply.status not in (200, 202, 204, 404):
-            self.clean_up.left.append(f"{_named(one)} at {path}: {_why(reply)}")
+            self._leave(f"{_named(one)} at {path}: {_why(reply)}")
             return
         after = await self._send("GET", path)
         if after.status not in (404, 410):
-            self.clean_up.left.append(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
+            self._leave(f"{_named(one)} at {path}: still there after DELETE ({after.status})")
         elif reply.status == 404:
             await self._hunt(one, path, tried)
         else:
             self.clean_up.removed += 1
+            self.stage.made_groups |= one.resource == "/Groups"
 
     async def _hunt(self, one: Made, path: str, tried: set[str]) -> None:
         """It was not where it was made: it may have another id now, or only be hidden there."""
         for elsewhere in await self._paths(one):
             if elsewhere == path:
-                self.clean_up.left.append(f"{_named(one)} at {path}: listed, but DELETE answered 404")
+                self._leave(f"{_named(one)} at {path}: listed, but DELETE answered 404")
             await self._remove(one, elsewhere, tried)
 
     async def _paths(self, one: Made) -> list[str]:
         """Where things of that name are. A POST without a usable answer may have made one all the same."""
         attribute = NAMED_BY[one.resource]
         reply = await self._send("GET", one.resource, {"filter": f'{attribute} eq "{one.name}"'})
-        if reply.status == 404:
+        if reply.status == 404 or (one.refused and reply.status in NOT_LET):
             return []
         if reply.status != 200 or reply.trouble:
-            self.clean_up.left.append(f"{_named(one)}, perhaps: {_why(reply)}")
+            self._leave(f"{_named(one)}, perhaps: {_why(reply)}")
             return []
         mine = [row for row in reply.resources if str(row.get(attribute)).lower() == one.name.lower()]
         return [f"{one.resource}/{row['id']}" for row in mine if row.get("id")]

@@ -1,7 +1,7 @@
 """The same report three ways: for eyes in a terminal, as one JSON document, as one HTML file to share.
 
-None of them holds the token, or an answer about people whom the doctor did not make. The HTML file
-fetches nothing from anywhere.
+None of them holds the token or a password, or an answer about people whom the doctor did not make. The
+HTML file fetches nothing from anywhere.
 """
 
 from __future__ import annotations
@@ -47,6 +47,18 @@ def print_end(console: Console, play: Play) -> None:
     console.print(escape(_clean_up(play)))
     for what in play.clean_up.left:
         console.print(f"  {escape(what)}")
+    if beyond := _of_groups(play):
+        console.print(f"[dim]{escape(beyond)}[/dim]")
+
+
+def _of_groups(play: Play) -> str:
+    """What no SCIM request shows, and so no clean-up finds."""
+    if not play.stage.made_groups or play.keeps:
+        return ""
+    mark = play.stage.names.group("…")
+    return (
+        f"Groups were made: an endpoint may keep projects or teams that it made of them; look for “{mark}”."
+    )
 
 
 def _clean_up(play: Play) -> str:
@@ -70,13 +82,18 @@ def as_document(play: Play, *, interrupted: bool = False) -> dict[str, Any]:
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": "interrupted" if interrupted else "failed" if play.failed else "passed",
         "counts": {outcome: play.counts[outcome] for outcome in _MARKS},
-        "steps": [_step(result, play.stage.names.random) for result in play.results],
-        "clean_up": {"removed": play.clean_up.removed, "left": play.clean_up.left, "kept": play.keeps},
+        "steps": [_step(result, play) for result in play.results],
+        "clean_up": {
+            "removed": play.clean_up.removed,
+            "left": play.clean_up.left,
+            "kept": play.keeps,
+            "of_groups": _of_groups(play),
+        },
     }
 
 
-def _step(result: Result, mark: str) -> dict[str, Any]:
-    source = result.step.source
+def _step(result: Result, play: Play) -> dict[str, Any]:
+    source, mark, redaction = result.step.source, play.stage.names.random, play.stage.client.redaction
     return {
         "name": result.step.name,
         "does": result.step.does,
@@ -90,22 +107,16 @@ def _step(result: Result, mark: str) -> dict[str, Any]:
         "requests": [
             {
                 "method": reply.method,
-                "path": reply.path,
-                "sent": _without_password(reply.sent),
+                "path": redaction.text(reply.path),
+                "sent": redaction.value(reply.sent),
                 "status": reply.status,
-                "content_type": reply.content_type,
+                "content_type": redaction.text(reply.content_type),
                 "ms": round(reply.seconds * 1000),
                 "answer": reply.excerpt if reply.status >= 400 or mark in reply.excerpt else "",
             }
             for reply in result.replies
         ],
     }
-
-
-def _without_password(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: "***" if k == "password" else _without_password(v) for k, v in value.items()}
-    return [_without_password(item) for item in value] if isinstance(value, list) else value
 
 
 def write_html(path: Path, play: Play, *, interrupted: bool = False) -> None:

@@ -9,6 +9,7 @@ from scimd.cli.doctor.checks import (
     ERROR_BODY,
     GROUP,
     LOCATION,
+    MEMBERS_LIST,
     NO_NULLS,
     NO_PASSWORD,
     OBJECT,
@@ -19,17 +20,20 @@ from scimd.cli.doctor.checks import (
     identified,
     listing,
     members,
+    rather,
     status,
+    told_truly,
     value,
 )
 from scimd.cli.doctor.client import Reply
-from scimd.cli.doctor.stage import NotOffered, Over, Stage
+from scimd.cli.doctor.stage import NAMED_BY, NOT_LET, NotOffered, Over, Refused, Stage
 
 SCHEMA = {"/Users": USER, "/Groups": GROUP}
 
 LOOK_UP = "Answer a search that finds nobody with 200 and an empty ListResponse, never with 404."
 READ = "Keep everything that was made reachable under its id, also while it is inactive."
 GONE = "After DELETE answer 204, then 404 for that id, and leave it out of every list."
+UNMADE = "Make nothing where the answer is an error: the provider tries again, and meets a twin."
 STAYS = "Keep the id of a resource for as long as it lives."
 
 
@@ -55,7 +59,8 @@ def refuse_plain_http(stage: Stage, reply: Reply) -> None:
 async def offers_groups(stage: Stage, reply: Reply) -> None:
     if reply.status in (404, 501) and (await stage.get("/Groups")).status in (404, 501):
         raise NotOffered("the endpoint has no /Groups: people can be provisioned, groups cannot")
-    stage.kept["groups"] = True
+    if reply.status not in NOT_LET:
+        stage.kept["groups"] = True
     stage.expect(reply, status(200, mend=LOOK_UP), SCIM_JSON, *listing(), NO_NULLS)
 
 
@@ -82,11 +87,19 @@ async def makes(stage: Stage, resource: str, key: str, body: Mapping[str, Any], 
     reply = await stage.post(resource, body)
     kind = SCHEMA[resource]
     needed = mend or "Accept this resource as the provider sends it, and ignore what you do not know."
-    stage.expect(reply, status(201, 200, mend=needed), OBJECT, *identified(kind))
+    try:
+        stage.expect(reply, status(201, 200, mend=needed), OBJECT, *identified(kind))
+    except Over:
+        if reply.status >= 400 and await _made_all_the_same(stage, resource, body):
+            complaint = f"answered {reply.status}, and the search finds it all the same"
+            stage.find("must", complaint, UNMADE, reply)
+        elif 400 <= reply.status < 500 and reply.status not in NOT_LET:
+            raise Refused from None
+        raise
     stage.kept[key] = f"{resource}/{reply.at('id')}"
     stage.expect(
         reply,
-        status(201, mend="Answer 201 where a resource was made.", severity="should"),
+        rather(201, "Answer 201 where a resource was made."),
         SCIM_JSON,
         LOCATION,
         NO_NULLS,
@@ -94,6 +107,15 @@ async def makes(stage: Stage, resource: str, key: str, body: Mapping[str, Any], 
         *echoes(body),
     )
     return reply
+
+
+async def _made_all_the_same(stage: Stage, resource: str, body: Mapping[str, Any]) -> bool:
+    attribute = NAMED_BY[resource]
+    wanted = str(body[attribute])
+    if stage.replies[-1].status in NOT_LET:
+        return False
+    reply = await stage.search(resource, f'{attribute} eq "{wanted}"')
+    return any(str(row.get(attribute)).lower() == wanted.lower() for row in reply.resources)
 
 
 async def makes_somehow(
@@ -108,9 +130,7 @@ async def makes_somehow(
     """As ``makes``; where ``body`` is refused, that is said, and ``plain`` lets the rest be judged."""
     try:
         await makes(stage, resource, key, body, mend=mend)
-    except Over:
-        if not 400 <= stage.replies[-1].status < 500:
-            raise
+    except Refused:
         await makes(stage, resource, key, plain)
 
 
@@ -130,8 +150,12 @@ async def reads(stage: Stage, key: str, *checks: Check) -> Reply:
         same,
         NO_NULLS,
         NO_PASSWORD,
+        MEMBERS_LIST,
         *checks,
     )
+    if path in stage.changed:
+        answered = stage.changed.pop(path)
+        stage.expect(answered, *told_truly(reply))
     return reply
 
 
@@ -167,6 +191,7 @@ def _judge_changed(stage: Stage, reply: Reply, path: str) -> None:
     if reply.status == 200:
         same = value("id", is_=path.rsplit("/", 1)[1], mend=STAYS)
         stage.expect(reply, SCIM_JSON, OBJECT, same, NO_NULLS, NO_PASSWORD)
+        stage.changed[path] = reply
 
 
 async def unknown_is_404(stage: Stage, resource: str) -> None:
@@ -187,7 +212,7 @@ async def removes(stage: Stage, key: str, *, filter_: str) -> None:
     """DELETE, and gone it is: by id and from lists."""
     path = stage.kept[key]
     reply = await stage.delete(path)
-    stage.expect(reply, status(204, 200, mend=GONE), status(204, mend=GONE, severity="should"))
+    stage.expect(reply, status(204, 200, mend=GONE), rather(204, "Answer 204 to a DELETE."))
     stage.expect(await stage.get(path), status(404, mend=GONE), SCIM_JSON, *ERROR_BODY)
     stage.forget(path)
     del stage.kept[key]

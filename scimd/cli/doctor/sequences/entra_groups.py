@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scimd.cli.doctor.checks import GROUP, SCIM_JSON, Check, absent, listing, status, value
+from scimd.cli.doctor.checks import GROUP, SCIM_JSON, Check, absent, listing, rather, status, value
 from scimd.cli.doctor.client import together
 from scimd.cli.doctor.play import Sequence
 from scimd.cli.doctor.sequences.common import (
@@ -56,7 +56,9 @@ async def read_group_without_members(stage: Stage) -> None:
     reply = await stage.get(stage.kept["group:one"], excludedAttributes="members")
     stage.expect(reply, status(200, mend=mend), SCIM_JSON, absent("members", mend=mend))
     name = stage.names.group("Engineers")
-    bare = Check(lambda r: "members are in the list" if r.resources[0].get("members") else None, mend)
+    bare = Check(
+        lambda r: "members are in the list" if any(row.get("members") for row in r.resources) else None, mend
+    )
     await finds(stage, "/Groups", f'displayName eq "{name}"', "group:one", bare, excludedAttributes="members")
 
 
@@ -72,7 +74,7 @@ async def add_member(stage: Stage) -> None:
     add = {"op": "Add", "path": "members", "value": [{"$ref": None, "value": id_of(stage, "user:ben")}]}
     reply = await patches(stage, "group:one", add, mend="Add members by Add on members.")
     empty = "Answer 204 without a body to a PATCH of a group; a list of all members costs both sides dearly."
-    stage.expect(reply, status(204, mend=empty, severity="should"))
+    stage.expect(reply, rather(204, empty))
     mend = "Add members to those who are there, keep the rest."
     await reads(stage, "group:one", has_members(stage, "user:anna", "user:ben", mend=mend))
 

@@ -16,6 +16,7 @@ from scimd.cli.doctor.checks import (
     absent,
     echoes,
     listing,
+    names,
     status,
     value,
 )
@@ -87,7 +88,7 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
 async def connect(stage: Stage) -> None:
     reply = await stage.search("/Users", f'userName eq "{stage.names.external("probe")}"')
     refuse_plain_http(stage, reply)
-    if reply.status == 404 and ERROR in (reply.at("schemas") or ()):
+    if reply.status == 404 and names(reply, ERROR):
         stage.kept["endpoint"] = stage.client.url  # it speaks SCIM: the rest is worth knowing
         stage.expect(reply, status(200, mend=LOOK_UP))
     await connects(stage, reply)
