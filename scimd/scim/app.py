@@ -295,12 +295,19 @@ class ScimServer:
             query_of(request),
             users,
             self._ends,
-            partial(self._authenticated, request, text),
+            partial(self._proved, request, text),
             resource_id,
         )
 
     async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:
-        """Whose token it is (RFC 6750 §2.1: by header only). Raises 401, or 429 above its rate."""
+        """Who asks: once for each request, which counts for the rate. Raises 401, or 429 above it."""
+        holder = await self._proved(request, text)
+        self._hold_back(holder.token_id)
+        self.last_used.note(holder)
+        return holder
+
+    async def _proved(self, request: web.Request, text: str | None) -> TokenHolder:
+        """Whose token it is (RFC 6750 §2.1: by header only), as of now. Raises 401."""
         if text is None:
             raise unauthorized("Send the source's token as Authorization: Bearer.")
         holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
@@ -309,8 +316,6 @@ class ScimServer:
                 request[TOKEN_HASH] = token_hash(text)
             raise unauthorized(DEAD, "invalid_token")
         request[HOLDER] = holder
-        self._hold_back(holder.token_id)
-        self.last_used.note(holder)
         return holder
 
     async def _otherwise(self, text: str) -> TokenHolder | None:
