@@ -148,8 +148,10 @@ async def _sent_in_two(by: Client, body: dict[str, Any]) -> int:
     url, sent = URL(by.url), orjson.dumps(body)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     head = (
-        f"POST /scim/v2/Groups HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {by.token}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\nExpect: 100-continue\r\n\r\n"
+        "POST /scim/v2/Groups HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {by.token}\r\n"
+        "Content-Type: application/json\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {len(sent)}\r\n\r\n"
     )
     writer.write(head.encode())
     first = await reader.readuntil(b"\r\n\r\n")
