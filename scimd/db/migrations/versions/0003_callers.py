@@ -355,6 +355,7 @@ def upgrade() -> None:
         sa.Column("scopes", types.Json(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("expires_at", types.UtcDateTime(), nullable=True),
+        sa.Column("given_until", types.UtcDateTime(), nullable=True),
         sa.Column("revoked_at", types.UtcDateTime(), nullable=True),
         sa.Column("last_used_at", types.UtcDateTime(), nullable=True),
         sa.Column("trace_until", types.UtcDateTime(), nullable=True),
