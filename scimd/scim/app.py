@@ -36,7 +36,7 @@ from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
 from scimd.org.scribes import Desk, Far, Near, scribe_of
-from scimd.org.secrets import is_token, token_hash
+from scimd.org.secrets import ACCESS_TOKEN, is_secret, is_token, token_hash
 from scimd.org.tokens import CredentialKind, Shown, TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
@@ -310,21 +310,23 @@ class ScimServer:
         """Whose token it is (RFC 6750 §2.1: by header only), as of now. Raises 401."""
         if text is None:
             raise unauthorized("Send the source's token as Authorization: Bearer.")
-        holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
+        holder = await tokens.authenticate(self.door, text) or await self._otherwise(request, text)
         if holder is None:
-            if is_token(text):
+            if is_token(text) or is_secret(ACCESS_TOKEN, text):
                 request[TOKEN_HASH] = token_hash(text)
             raise unauthorized(DEAD, "invalid_token")
         request[HOLDER] = holder
         return holder
 
-    async def _otherwise(self, text: str) -> TokenHolder | None:
+    async def _otherwise(self, request: web.Request, text: str) -> TokenHolder | None:
         """An access token of an OAuth client, or one that the source's own issuer signed."""
         if "." not in text:
             return await org_oauth.authenticate(self.door, text)
         try:
             return await self._signed.authenticate(text)
         except Refused as exc:
+            if exc.holder is not None:
+                request[HOLDER] = exc.holder
             raise unauthorized(str(exc), "invalid_token") from exc
         except KeysUnavailable as exc:
             headers = (("Retry-After", str(math.ceil(exc.retry_after_s))),)

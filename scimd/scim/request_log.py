@@ -31,7 +31,7 @@ logger = log.get(__name__)
 #: What ``Exchange`` leaves on the request for the log: the body as it was read, the transforms applied.
 BODY: web.RequestKey[bytes] = web.RequestKey("scim_body", bytes)
 TRANSFORMS: web.RequestKey[tuple[tuple[str, str], ...]] = web.RequestKey("scim_transforms", tuple)
-#: Set once the token is proved; and where it opened nothing, its hash.
+#: Set once the token is proved, also where its issuer signed it and it opens nothing; else its hash.
 HOLDER: web.RequestKey[TokenHolder] = web.RequestKey("scim_holder", TokenHolder)
 TOKEN_HASH: web.RequestKey[bytes] = web.RequestKey("scim_token_hash", bytes)
 
@@ -100,7 +100,7 @@ class Behind:
             transforms=request.get(TRANSFORMS, ()),
             users=users,
         )
-        lesser = holder is None or (status < 400 and is_read(request))
+        lesser = status == 401 or (status < 400 and is_read(request))
         (self._lesser if lesser else self._greater).append(seen)
         self._size += seen.bytes
         while self._size > self._room:
