@@ -8,6 +8,7 @@ pseudonym at all. A body that is no JSON is kept as its shape alone.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -15,8 +16,11 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import orjson
 
 from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
+from scimd.core.catalogue import ENTRA_APP_ROLE
+from scimd.core.endpoints import ENDPOINTS
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
+from scimd.core.request_texts import WORD, depth, shape, words_of
 from scimd.core.resource import PARAMETERS
 from scimd.core.standing import CauseKind
 
@@ -24,11 +28,11 @@ from scimd.core.standing import CauseKind
 PASSWORD: Final = "(password)"  # noqa: S105
 #: The one key of a body that was no JSON; its value is the body's shape.
 MALFORMED: Final = "malformed"
-SHAPE_CHARS = 2_000
 
 _NAMES_KNOWN = 2_000
 
 _DEEPEST = 32
+_WRITTEN = 4
 _SECRET = re.compile(r"passw|pwd|secret|passcode", re.IGNORECASE)
 _NAME = re.compile(r"\$?[A-Za-z][A-Za-z0-9_-]{0,39}")
 _URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{0,31}:[A-Za-z0-9:._-]{1,120}", re.IGNORECASE)
@@ -54,18 +58,17 @@ _VERBS = frozenset(
     )
 )
 _MESSAGES = "urn:ietf:params:scim:api:messages:"
-_WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
 _IS_EXPRESSION = re.compile(r"\[|\s(?:eq|ne|co|sw|ew|gt|ge|lt|le|pr)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
 _ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
 _CAUSES = frozenset(CauseKind)
 _PARAMETERS = {name.lower(): name for name in PARAMETERS}
 
 
 def canonical_words(kinds: Iterable[ResourceKind] = KINDS) -> Iterator[str]:
-    """The values that attributes name themselves, which are no person's."""
+    """The values that attributes name themselves, and profiles write, which are no person's."""
+    yield ENTRA_APP_ROLE
     for row in _rows(kinds):
         yield from row.canonical
 
@@ -95,8 +98,8 @@ class RequestPseudonyms:
         self._known |= {each.id.lower() for kind in kinds for each in (kind.schema, *kind.extensions)}
         urns = " ".join(each for each in self._known if ":" in each)
         #: Words that scimd's sentences have of its own, though a request may have them too.
-        self._spoken = self._known | _VERBS | _PARAMETERS.keys() | set(_WORD.findall(urns))
-        self._spoken |= {each.lower() for each in _ENDPOINTS}
+        self._spoken = self._known | _VERBS | _PARAMETERS.keys() | set(WORD.findall(urns))
+        self._spoken |= _ENDPOINTS
         self._messages: dict[str, Callable[[str], str]] = {
             "op": self._verb,
             "method": self._verb,
@@ -136,11 +139,11 @@ class RequestPseudonyms:
         scimd made it, so that its words are not what the request said.
         """
         try:
-            parsed = orjson.loads(raw)
+            parsed = orjson.loads(raw.removeprefix(BOM_UTF8))
         except (orjson.JSONDecodeError, RecursionError):
             parsed = None
         deep = raw.count(b"{") + raw.count(b"[") > _DEEPEST
-        if parsed is None or (deep and _depth(parsed) > _DEEPEST):
+        if parsed is None or (deep and depth(parsed, _DEEPEST) > _DEEPEST):
             return orjson.dumps({MALFORMED: shape(raw)}), None
         if not answer:
             self._heard.append(parsed)
@@ -186,7 +189,7 @@ class RequestPseudonyms:
 
     def _hide(self, value: Any) -> str | None:
         """What stands for a secret; its words stand in no sentence either."""
-        self._secrets.update(_words_of(value))
+        self._secrets.update(words_of(value))
         return None if value is None else PASSWORD
 
     def _named(self, name: str) -> tuple[bool, str]:
@@ -210,7 +213,17 @@ class RequestPseudonyms:
             return f"bulkId:{self._of.text(value[7:])}"
         if key == "causes" and (cause := value.partition(":"))[0] in _CAUSES:
             return cause[0] + cause[1] + self._of.text(cause[2])
-        return self.url(value)
+        return self._written(value) or self.url(value)
+
+    def _written(self, text: str) -> str | None:
+        """An object that is written into a string, as Entra does with roles; None for any other text."""
+        if not text.startswith("{"):
+            return None
+        try:
+            told = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        return orjson.dumps(self.document(told)).decode() if depth(told, _WRITTEN) <= _WRITTEN else None
 
     def _verb(self, text: str) -> str:
         """A word of the protocol: kept where it is one."""
@@ -335,7 +348,7 @@ class RequestPseudonyms:
         return made + (f"?{self.query(query)}" if mark else "")
 
     def segment(self, text: str) -> str:
-        if text in _ENDPOINTS or text == "":
+        if text.lower() in _ENDPOINTS or text == "" or _VERSION.fullmatch(text):
             return text
         if text.startswith("bulkId:"):
             return f"bulkId:{quote(self._of.text(text[7:]), safe='')}"
@@ -366,13 +379,13 @@ class RequestPseudonyms:
 
     def sentence(self, text: str) -> str:
         """A detail that scimd wrote, without what it repeats of the request or says of a person."""
-        said = {word for each in self._heard for word in _words_of(each)} - self._spoken
+        said = {word for each in self._heard for word in words_of(each)} - self._spoken
         pieces: list[_Piece] = [(text, False)]
         for pattern, made in (
             (_WHO, self._of.text),
             (_QUOTED, self._repeated),
             (_ADDRESS, self._of.text),
-            (_WORD, lambda word: self._repeats(word, said)),
+            (WORD, lambda word: self._repeats(word, said)),
         ):
             pieces = [piece for each in pieces for piece in _exchanged(each, pattern, made)]
         return "".join(piece for piece, _ in pieces)
@@ -382,7 +395,7 @@ class RequestPseudonyms:
         mark, inner = quoted[0], quoted[1:-1]
         if inner in self._names or inner.lower() in self._known or inner.lower().startswith(_KNOWN_URNS):
             return None
-        if not self._secrets.isdisjoint(_words_of(inner)) and not _IS_EXPRESSION.search(inner):
+        if not self._secrets.isdisjoint(words_of(inner)) and not _IS_EXPRESSION.search(inner):
             return f"{mark}{PASSWORD}{mark}"
         made = self.expression(inner) if _IS_EXPRESSION.search(inner) else self._of.text(inner)
         return f"{mark}{made}{mark}"
@@ -414,23 +427,9 @@ def _exchanged(
     yield text[at:], done
 
 
-_ENDPOINTS = frozenset(
-    ("Users", "Groups", "Roles", "Entitlements", "Me", "Bulk", ".search", "ServiceProviderConfig",
-     "ResourceTypes", "Schemas", "User", "Group")
-)  # fmt: skip
-
-
-def shape(raw: bytes) -> str:
-    """What a body that is no JSON looked like: letters as ``a``, digits as ``0``, its beginning."""
-    text = raw[: SHAPE_CHARS * 2].decode("utf-8", "replace")[:SHAPE_CHARS]
-    return _SHAPED.sub(_as_shape, text)
-
-
-def _as_shape(match: re.Match[str]) -> str:
-    found = match[0]
-    if found[0] == "\\":  # half of a surrogate pair is its own fault
-        return "\\ud800"
-    return "0" if found.isdecimal() else "A" if found.isupper() else "a"
+#: Segments that name nobody: of the addresses that are served, and of those that somebody else's base has.
+_ENDPOINTS = frozenset(each.lower() for each in (*ENDPOINTS, ".search", "User", "Group", "scim"))
+_VERSION = re.compile(r"v[0-9]{1,2}", re.IGNORECASE)
 
 
 def _follows(lexemes: Sequence[str], place: int) -> str:
@@ -457,30 +456,3 @@ def _is_message(value: Mapping[str, Any]) -> bool:
     return isinstance(schemas, list) and any(
         isinstance(each, str) and each.lower().startswith(_MESSAGES) for each in schemas
     )
-
-
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level and depth <= _DEEPEST:
-        depth += 1
-        level = [
-            each
-            for one in level
-            if isinstance(one, dict | list)
-            for each in (one.values() if isinstance(one, dict) else one)
-        ]
-    return depth
-
-
-def _words_of(value: Any) -> Iterator[str]:
-    """The words of four characters or more in all strings of a value, folded."""
-    if isinstance(value, str):
-        for word in _WORD.findall(value):
-            if len(word) >= 4:
-                yield fold(word)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _words_of(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _words_of(each)

@@ -50,6 +50,7 @@ class RequestRecord:
     source_id: SourceId | None
     source_name: str
     profile: str
+    scopes: Sequence[str]
     correlation_id: str
     method: str
     pattern: str
@@ -166,6 +167,7 @@ async def speakers_of(door: Door, hashes: Iterable[bytes]) -> dict[bytes, Speake
             SourceId(row.source_id),
             row.source_name,
             row.profile,
+            tuple(row.scopes),
         )
         for row in rows
     }
@@ -175,21 +177,27 @@ def _of_source(credential: Table) -> ColumnElement[bool]:
     return (sources.c.org_id == credential.c.org_id) & (sources.c.id == credential.c.source_id)
 
 
-_SAID = (sources.c.name.label("source_name"),)
+_SOURCE_NAME = sources.c.name.label("source_name")
 _TOKENS = (
-    select(tokens, *_SAID)
+    select(tokens, _SOURCE_NAME)
     .join(sources, _of_source(tokens))
     .where(tokens.c.hash.in_(bindparam("hashes", expanding=True)))
 )
+_CLIENT, _ACCESS = oauth_clients.c, access_tokens.c
 _FETCHED = (
-    select(access_tokens.c.hash, oauth_clients, *_SAID)
-    .join(
-        oauth_clients,
-        (oauth_clients.c.org_id == access_tokens.c.org_id)
-        & (oauth_clients.c.id == access_tokens.c.client_id),
+    select(
+        _CLIENT.org_id,
+        _CLIENT.id,
+        _CLIENT.name,
+        _CLIENT.source_id,
+        _CLIENT.profile,
+        _ACCESS.hash,
+        _ACCESS.scopes,
+        _SOURCE_NAME,
     )
+    .join(access_tokens, (_CLIENT.org_id == _ACCESS.org_id) & (_CLIENT.id == _ACCESS.client_id))
     .join(sources, _of_source(oauth_clients))
-    .where(access_tokens.c.hash.in_(bindparam("hashes", expanding=True)))
+    .where(_ACCESS.hash.in_(bindparam("hashes", expanding=True)))
 )
 
 

@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import IO
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
 
@@ -24,6 +23,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
 from scimd.core.catalogue import Form
+from scimd.core.endpoints import BASE_PATH, below_base, segments_of
 from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
@@ -54,8 +54,7 @@ Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
 REQUEST_LOG = web.AppKey("request_log", Behind)
-_ROOT = "/scim/v2"
-_BASE = f"{_ROOT}/"
+_BASE = f"{BASE_PATH}/"
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
 #: Of seconds' worth of requests, how much a token may send at once.
@@ -85,13 +84,6 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
     ),
     "Roles": ({hdrs.METH_GET: catalogue.roles}, {hdrs.METH_GET: catalogue.role}),
     "Entitlements": ({hdrs.METH_GET: catalogue.entitlements}, {hdrs.METH_GET: catalogue.entitlement}),
-}
-
-
-#: As clients spell the endpoints → as they are served. Microsoft's own collection asks for ``/users``.
-_SPELLED = {
-    name.lower(): name
-    for name in (*RESOURCES, "Bulk", "Me", "Schemas", "ResourceTypes", "ServiceProviderConfig")
 }
 
 
@@ -384,23 +376,9 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
 
 
 def path_of(request: web.Request) -> tuple[str, ...] | None:
-    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere.
-
-    The root has none. The endpoint's name counts whatever its case; who asks has shown a token by then.
-    """
-    raw = request.rel_url.raw_path
-    if not raw.startswith(_BASE):
-        return () if raw == _ROOT else None
-    if raw == _BASE:
-        return ()
-    parts = raw[len(_BASE) :].removesuffix("/").split("/")
-    if "%" in raw:
-        try:
-            parts = [unquote_to_bytes(part).decode() for part in parts]
-        except UnicodeDecodeError:
-            return None
-    parts[0] = _SPELLED.get(parts[0].lower(), parts[0])
-    return tuple(parts)
+    """The path below ``/scim/v2`` in segments; None for what is elsewhere, or not UTF-8."""
+    below = below_base(request.rel_url.raw_path)
+    return None if below is None else segments_of(below)
 
 
 def _fixed(document: bytes) -> Methods:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scimd.core.attributes import USER, USER_URN, Attribute, Schema
 from scimd.core.people import address, fold
 from scimd.core.pseudonyms import Pseudonyms, shares
-from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words, shape
+from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words
+from scimd.core.request_texts import shape
 
 KEY = b"k" * 32
 OF = Pseudonyms(KEY, canonical_words())

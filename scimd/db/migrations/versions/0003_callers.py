@@ -229,6 +229,7 @@ def upgrade() -> None:
         sa.Column("source_id", types.Id(), nullable=True),
         sa.Column("source_name", sa.Text(), nullable=False),
         sa.Column("profile", types.KeyText(), nullable=False),
+        sa.Column("scopes", types.Json(), nullable=False),
         sa.Column("correlation_id", types.KeyText(), nullable=False),
         sa.Column("method", types.KeyText(), nullable=False),
         sa.Column("pattern", types.KeyText(), nullable=False),
