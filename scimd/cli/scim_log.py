@@ -149,14 +149,8 @@ def export(
         owner = await organization(door, of.org_slug)
         wanted = await _wanted(door, of.org_id, of.id, token, since)
         profiles = [each.profile for each in await tokens.list_tokens(door, of.org_id, source_id=of.id)]
-        header = bundles.header_of(
-            owner,
-            of,
-            f"{loaded.server.public_url}/scim/v2",
-            profiles[0] if profiles else "default",
-            loaded.scim.max_page,
-            min(loaded.scim.default_page, loaded.scim.max_page),
-        )
+        profile = profiles[0] if profiles else "default"
+        header = bundles.header_of(owner, of, profile, loaded)
         count = 0
         try:
             with file.open("wb") as into:

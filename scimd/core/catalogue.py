@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from scimd.core.attributes import Attribute, ResourceKind, Schema
 from scimd.core.facts import Rules
 from scimd.core.people import SourceId, fold
 from scimd.core.roles import OrgRole, SourceRule, above_ceiling, is_account_admin
 
+#: What a role of Entra ID is that comes whole. A PATCH leaves it out, and would make a second one of the same
+#: value.
+ENTRA_APP_ROLE: Final = "WindowsAzureActiveDirectoryRole"
 #: Whose form: the draft's or Okta's.
 Form: TypeAlias = Literal["draft", "okta"]
 

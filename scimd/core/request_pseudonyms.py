@@ -8,15 +8,19 @@ pseudonym at all. A body that is no JSON is kept as its shape alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import orjson
 
 from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
+from scimd.core.catalogue import ENTRA_APP_ROLE
+from scimd.core.endpoints import ENDPOINTS
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
+from scimd.core.request_texts import WORD, depth, shape, words_of
 from scimd.core.resource import PARAMETERS
 from scimd.core.standing import CauseKind
 
@@ -24,24 +28,27 @@ from scimd.core.standing import CauseKind
 PASSWORD: Final = "(password)"  # noqa: S105
 #: The one key of a body that was no JSON; its value is the body's shape.
 MALFORMED: Final = "malformed"
-SHAPE_CHARS = 2_000
 
 _NAMES_KNOWN = 2_000
 
 _DEEPEST = 32
+_WRITTEN = 4
 _SECRET = re.compile(r"passw|pwd|secret|passcode", re.IGNORECASE)
 _NAME = re.compile(r"\$?[A-Za-z][A-Za-z0-9_-]{0,39}")
 _URN = re.compile(r"urn:[A-Za-z0-9][A-Za-z0-9-]{0,31}:[A-Za-z0-9:._-]{1,120}", re.IGNORECASE)
 _KNOWN_URNS = ("urn:ietf:params:scim:", "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim/")
-_LEXEME = re.compile(r'"(?:[^"\\]|\\.)*"?|[()\[\]]|[^\s()\[\]"]+|\s+', re.DOTALL)
+_LEXEME = re.compile(r""""(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'|[()\[\]]|[^\s()\[\]"]+|\s+""", re.DOTALL)
 _COMPARES = frozenset(("eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le"))
-_JOINS = frozenset(("and", "or", "not", "pr"))
+_JOINS = frozenset(("and", "or", "not"))
+_OPERATES = _COMPARES | {"pr"}
 _COUNTS = frozenset(("totalresults", "itemsperpage", "startindex", "count", "failonerrors"))
 _NAMES = frozenset(("attributes", "excludedattributes", "sortby"))
 _STATUS = re.compile(r"[1-5]\d\d")
-_META = frozenset(("created", "lastmodified", "resourcetype"))
-#: As scimd makes them (``core.resource``).
+#: What ``meta`` says, as scimd makes it (``core.resource``); what a client sends there may be anything.
 _TAG = re.compile(r'W/"[0-9]{1,20}-[0-9]{1,20}"')
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+_TYPES = re.compile(r"User|Group|Role|Entitlement|Schema|ResourceType|ServiceProviderConfig")
+_META = {"created": _TIME, "lastmodified": _TIME, "resourcetype": _TYPES, "version": _TAG}
 _VERBS = frozenset(
     re.findall(
         r"\w+",
@@ -50,20 +57,18 @@ _VERBS = frozenset(
         "expiredcursor invalidcount",
     )
 )
-_OWN = re.compile(r'"?(?:[0-9T:.Z+-]{4,40}|W/[^"]{1,40}|User|Group)"?')
 _MESSAGES = "urn:ietf:params:scim:api:messages:"
-_WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
 _IS_EXPRESSION = re.compile(r"\[|\s(?:eq|ne|co|sw|ew|gt|ge|lt|le|pr)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
 _ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
 _CAUSES = frozenset(CauseKind)
 _PARAMETERS = {name.lower(): name for name in PARAMETERS}
 
 
 def canonical_words(kinds: Iterable[ResourceKind] = KINDS) -> Iterator[str]:
-    """The values that attributes name themselves, which are no person's."""
+    """The values that attributes name themselves, and profiles write, which are no person's."""
+    yield ENTRA_APP_ROLE
     for row in _rows(kinds):
         yield from row.canonical
 
@@ -87,14 +92,14 @@ class RequestPseudonyms:
         self._of = pseudonyms
         self._base = base_url
         self._known = (
-            {row.name.lower() for row in _rows(kinds)} | _COMPARES | _JOINS | {"null", "true", "false"}
+            {row.name.lower() for row in _rows(kinds)} | _OPERATES | _JOINS | {"null", "true", "false"}
         )
         self._numbers = {row.name.lower() for row in _rows(kinds) if row.type in ("integer", "decimal")}
         self._known |= {each.id.lower() for kind in kinds for each in (kind.schema, *kind.extensions)}
         urns = " ".join(each for each in self._known if ":" in each)
         #: Words that scimd's sentences have of its own, though a request may have them too.
-        self._spoken = self._known | _VERBS | _PARAMETERS.keys() | set(_WORD.findall(urns))
-        self._spoken |= {each.lower() for each in _ENDPOINTS}
+        self._spoken = self._known | _VERBS | _PARAMETERS.keys() | set(WORD.findall(urns))
+        self._spoken |= _ENDPOINTS
         self._messages: dict[str, Callable[[str], str]] = {
             "op": self._verb,
             "method": self._verb,
@@ -112,12 +117,14 @@ class RequestPseudonyms:
         #: Of the request at hand: what it said, and the names that were kept of it.
         self._heard: list[Any] = []
         self._names: set[str] = set()
+        self._secrets: set[str] = set()
         self._known_names: dict[str, tuple[bool, str | None]] = {}
 
     def begin(self) -> None:
         """Another request: what the last one said may stand in scimd's sentences no more."""
         self._heard.clear()
         self._names.clear()
+        self._secrets.clear()
 
     def heard(self, *texts: str) -> None:
         """Texts of this request whose words may stand in scimd's sentences, too."""
@@ -132,11 +139,11 @@ class RequestPseudonyms:
         scimd made it, so that its words are not what the request said.
         """
         try:
-            parsed = orjson.loads(raw)
+            parsed = orjson.loads(raw.removeprefix(BOM_UTF8))
         except (orjson.JSONDecodeError, RecursionError):
             parsed = None
         deep = raw.count(b"{") + raw.count(b"[") > _DEEPEST
-        if parsed is None or (deep and _depth(parsed) > _DEEPEST):
+        if parsed is None or (deep and depth(parsed, _DEEPEST) > _DEEPEST):
             return orjson.dumps({MALFORMED: shape(raw)}), None
         if not answer:
             self._heard.append(parsed)
@@ -165,8 +172,10 @@ class RequestPseudonyms:
             low = name.lower()
             hidden, masked = self._named(name)
             if hidden or (secret and low == "value"):
-                made[masked] = _hidden(each)
-            elif (key == "meta" and low in _META) or ((message or key == "meta") and _is_tag(low, each)):
+                made[masked] = self._hide(each)
+            elif (key == "meta" and _is_own(low, each)) or (
+                message and low == "version" and _is_own(low, each)
+            ):
                 made[name] = each
             elif message and low in self._messages and isinstance(each, str):
                 made[name] = self._messages[low](each)
@@ -177,6 +186,11 @@ class RequestPseudonyms:
             else:
                 made[masked] = self.document(each, low)
         return made
+
+    def _hide(self, value: Any) -> str | None:
+        """What stands for a secret; its words stand in no sentence either."""
+        self._secrets.update(words_of(value))
+        return None if value is None else PASSWORD
 
     def _named(self, name: str) -> tuple[bool, str]:
         """Whether a key is a secret's, and what it is called here; known for keys that are names."""
@@ -199,7 +213,17 @@ class RequestPseudonyms:
             return f"bulkId:{self._of.text(value[7:])}"
         if key == "causes" and (cause := value.partition(":"))[0] in _CAUSES:
             return cause[0] + cause[1] + self._of.text(cause[2])
-        return self.url(value)
+        return self._written(value) or self.url(value)
+
+    def _written(self, text: str) -> str | None:
+        """An object that is written into a string, as Entra does with roles; None for any other text."""
+        if not text.startswith("{"):
+            return None
+        try:
+            told = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return None
+        return orjson.dumps(self.document(told)).decode() if depth(told, _WRITTEN) <= _WRITTEN else None
 
     def _verb(self, text: str) -> str:
         """A word of the protocol: kept where it is one."""
@@ -231,37 +255,54 @@ class RequestPseudonyms:
     def expression(self, text: str) -> str:
         """A filter or a path: its values have pseudonyms, quoted or not.
 
-        What is no known name counts as one only where a name may stand; elsewhere it is a value.
+        What is no known name counts as one only where a name may stand: at the beginning, behind a selection
+        (``].value``), or in front of an operator. Behind an operator everything is a value, brackets or not.
         """
         made: list[str] = []
-        opens, about = True, ""
-        for lexeme in _LEXEME.findall(text):
+        lexemes = _LEXEME.findall(text)
+        about, around = "", list[str]()  # whose value is awaited; the same, outside of each selection
+        opens, compared = True, False  # whether a name may come; an operator has come since the last one
+        for place, lexeme in enumerate(lexemes):
             low = lexeme.lower()
-            if lexeme.isspace():
-                made.append(lexeme)
-            elif lexeme in "()[]" or low in _JOINS:
-                opens = True
-                made.append(lexeme)
-            elif lexeme.startswith('"'):
+            if lexeme[0] == '"' or (lexeme[0] == lexeme[-1] == "'"):
                 opens = False
                 made.append(self._compared(lexeme, about))
-            elif opens:
-                opens, about = False, low
+            elif lexeme.isspace() or lexeme in "()":
+                made.append(lexeme)
+            elif lexeme == "[":
+                if not opens and not compared:
+                    around.append(about)
+                    opens = True
+                made.append(lexeme)
+            elif lexeme == "]":
+                if around:
+                    about, compared = around.pop(), False
+                    opens = _follows(lexemes, place).startswith(".")
+                made.append(lexeme)
+            elif low in _JOINS:
+                opens = True
+                made.append(lexeme)
+            elif opens and (low in self._known or place == 0 or _names(lexemes, place)):
+                opens, compared = False, False
+                about = f"{around[-1]}.{low}" if around else low
                 made.append(lexeme if low in self._known else self._attribute(lexeme))
-            elif low in _COMPARES:
+            elif low in _OPERATES and not opens and not compared:
+                compared = True
                 made.append(lexeme)
             else:
+                opens = False
                 made.append(self._compared(lexeme, about))
         return "".join(made)
 
     def _compared(self, lexeme: str, about: str) -> str:
         """A value that is compared with an attribute; scimd's own times are nobody's."""
         if _SECRET.search(about):
+            self._hide(lexeme)
             return f'"{PASSWORD}"' if lexeme.startswith('"') else PASSWORD
-        if about.startswith("meta.") and _OWN.fullmatch(lexeme):
-            return lexeme
-        name = re.split("[.:]", about)[-1]
-        return self._quoted(lexeme, name) if lexeme.startswith('"') else self._literal(lexeme, name)
+        of, _, name = about.replace(":", ".").rpartition(".")
+        if lexeme.startswith('"'):
+            return self._quoted(lexeme, name, of)
+        return self._literal(lexeme, name)
 
     def _attribute(self, text: str) -> str:
         """``urn:…:User:name.sub`` and ``.sub`` as sent, where every part is fit to be a name."""
@@ -273,12 +314,12 @@ class RequestPseudonyms:
         )
         return self._kept(text) if fit else head + colon + self._of.text(rest)
 
-    def _quoted(self, lexeme: str, name: str) -> str:
+    def _quoted(self, lexeme: str, name: str, of: str) -> str:
         try:
-            value = orjson.loads(lexeme)
+            value: str = orjson.loads(lexeme)
         except orjson.JSONDecodeError:
             return self._of.text(lexeme)
-        made = self._string(value, name) if isinstance(value, str) else value
+        made = value if of == "meta" and _is_own(name, value) else self._string(value, name)
         return orjson.dumps(made).decode()
 
     def _literal(self, text: str, name: str) -> str:
@@ -307,7 +348,7 @@ class RequestPseudonyms:
         return made + (f"?{self.query(query)}" if mark else "")
 
     def segment(self, text: str) -> str:
-        if text in _ENDPOINTS or text == "":
+        if text.lower() in _ENDPOINTS or text == "" or _VERSION.fullmatch(text):
             return text
         if text.startswith("bulkId:"):
             return f"bulkId:{quote(self._of.text(text[7:]), safe='')}"
@@ -338,13 +379,13 @@ class RequestPseudonyms:
 
     def sentence(self, text: str) -> str:
         """A detail that scimd wrote, without what it repeats of the request or says of a person."""
-        said = {word for each in self._heard for word in _words_of(each)} - self._spoken
+        said = {word for each in self._heard for word in words_of(each)} - self._spoken
         pieces: list[_Piece] = [(text, False)]
         for pattern, made in (
             (_WHO, self._of.text),
             (_QUOTED, self._repeated),
             (_ADDRESS, self._of.text),
-            (_WORD, lambda word: self._repeats(word, said)),
+            (WORD, lambda word: self._repeats(word, said)),
         ):
             pieces = [piece for each in pieces for piece in _exchanged(each, pattern, made)]
         return "".join(piece for piece, _ in pieces)
@@ -354,12 +395,17 @@ class RequestPseudonyms:
         mark, inner = quoted[0], quoted[1:-1]
         if inner in self._names or inner.lower() in self._known or inner.lower().startswith(_KNOWN_URNS):
             return None
+        if not self._secrets.isdisjoint(words_of(inner)) and not _IS_EXPRESSION.search(inner):
+            return f"{mark}{PASSWORD}{mark}"
         made = self.expression(inner) if _IS_EXPRESSION.search(inner) else self._of.text(inner)
         return f"{mark}{made}{mark}"
 
     def _repeats(self, word: str, said: set[str]) -> str | None:
-        known = any(word in name for name in self._names)
-        return self._of.word(word) if fold(word) in said and not known else None
+        if fold(word) not in said:
+            return None
+        if fold(word) in self._secrets:
+            return PASSWORD
+        return None if any(word in name for name in self._names) else self._of.word(word)
 
 
 #: A part of a sentence, and whether it is a pseudonym, of which no other is made.
@@ -381,31 +427,28 @@ def _exchanged(
     yield text[at:], done
 
 
-_ENDPOINTS = frozenset(
-    ("Users", "Groups", "Roles", "Entitlements", "Me", "Bulk", ".search", "ServiceProviderConfig",
-     "ResourceTypes", "Schemas", "User", "Group")
-)  # fmt: skip
+#: Segments that name nobody: of the addresses that are served, and of those that somebody else's base has.
+_ENDPOINTS = frozenset(each.lower() for each in (*ENDPOINTS, ".search", "User", "Group", "scim"))
+_VERSION = re.compile(r"v[0-9]{1,2}", re.IGNORECASE)
 
 
-def shape(raw: bytes) -> str:
-    """What a body that is no JSON looked like: letters as ``a``, digits as ``0``, its beginning."""
-    text = raw[: SHAPE_CHARS * 2].decode("utf-8", "replace")[:SHAPE_CHARS]
-    return _SHAPED.sub(_as_shape, text)
+def _follows(lexemes: Sequence[str], place: int) -> str:
+    """The lexeme behind one; empty where there is none."""
+    return lexemes[place + 1] if place + 1 < len(lexemes) else ""
 
 
-def _as_shape(match: re.Match[str]) -> str:
-    found = match[0]
-    if found[0] == "\\":  # half of a surrogate pair is its own fault
-        return "\\ud800"
-    return "0" if found.isdecimal() else "A" if found.isupper() else "a"
+def _names(lexemes: Sequence[str], place: int) -> bool:
+    """Whether what stands behind a lexeme says that it is an attribute's name."""
+    if lexemes[place].startswith(".") and place and lexemes[place - 1] == "]":
+        return True
+    then = _follows(lexemes, place)
+    return then == "[" or (then.isspace() and _follows(lexemes, place + 1).lower() in _OPERATES)
 
 
-def _is_tag(key: str, value: Any) -> bool:
-    return key == "version" and isinstance(value, str) and _TAG.fullmatch(value) is not None
-
-
-def _hidden(value: Any) -> Any:
-    return None if value is None else PASSWORD
+def _is_own(name: str, value: Any) -> bool:
+    """Whether a value of ``meta`` is of the form in which scimd makes it."""
+    form = _META.get(name)
+    return form is not None and isinstance(value, str) and form.fullmatch(value) is not None
 
 
 def _is_message(value: Mapping[str, Any]) -> bool:
@@ -413,30 +456,3 @@ def _is_message(value: Mapping[str, Any]) -> bool:
     return isinstance(schemas, list) and any(
         isinstance(each, str) and each.lower().startswith(_MESSAGES) for each in schemas
     )
-
-
-def _depth(value: Any) -> int:
-    level, depth = [value], 0
-    while level and depth <= _DEEPEST:
-        depth += 1
-        level = [
-            each
-            for one in level
-            if isinstance(one, dict | list)
-            for each in (one.values() if isinstance(one, dict) else one)
-        ]
-    return depth
-
-
-def _words_of(value: Any) -> Iterator[str]:
-    """The words of four characters or more in all strings of a value, folded."""
-    if isinstance(value, str):
-        for word in _WORD.findall(value):
-            if len(word) >= 4:
-                yield fold(word)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _words_of(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _words_of(each)

@@ -20,11 +20,13 @@ from scimd.org.tx import Door
 class Speaker:
     """The source for which such tokens speak. ``config``: a ``config.Jwt`` as JSON.
 
-    ``holder`` is what a token's holder becomes, once the token is proved by that config.
+    ``holder`` is what a token's holder becomes, once the token is proved by that config; ``open``: whether
+    the source takes pushes.
     """
 
     config: Mapping[str, Any]
     holder: TokenHolder
+    open: bool
 
 
 _SPEAKER = Prepared(
@@ -41,7 +43,7 @@ _SPEAKER = Prepared(
 
 
 async def speaker_of(door: Door, issuer: str, audiences: Sequence[str]) -> Speaker | None:
-    """The one source that these claims name; None where there is none, several, or one that takes nothing.
+    """The one source that these claims name; None where there is none, several, or one that has ended.
 
     The claims are not proved yet: this only says by which keys they would have to be.
     """
@@ -49,7 +51,7 @@ async def speaker_of(door: Door, issuer: str, audiences: Sequence[str]) -> Speak
 
     def body(conn: Connection) -> Speaker | None:
         rows = _SPEAKER.all(conn, wanted)
-        return _speaker(rows[0]) if len(rows) == 1 and source_opens(rows[0]) else None
+        return _speaker(rows[0]) if len(rows) == 1 and rows[0].ended_at is None else None
 
     return await door.glance(body, one=True)
 
@@ -63,4 +65,4 @@ def _speaker(row: Any) -> Speaker:
         scopes=frozenset(row.config["scopes"]),
         kind="issuer",
     )
-    return Speaker(row.config, holder)
+    return Speaker(row.config, holder, source_opens(row))

@@ -7,7 +7,7 @@ entries are made behind, in a thread. Nothing but ``Seen`` ever holds a value as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -16,7 +16,9 @@ from urllib.parse import unquote
 
 import orjson
 
+from scimd.core import request_headers
 from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
+from scimd.core.endpoints import segments_of
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
@@ -27,18 +29,17 @@ from scimd.org.tokens import TokenHolder
 #: The transform that takes ``manager`` for the extension's (``scim/quirks/entra.py``).
 _KNOWS_MANAGER = "entra.attribute-names"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_KINDS = {"Users": "User", "Groups": "Group"}
+_KINDS = {"/Users": "User", "/Groups": "Group"}
 _FIXED = frozenset(("ServiceProviderConfig", "ResourceTypes", "Schemas"))
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_MEDIA_TYPE = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,60}(?:; ?charset=[A-Za-z0-9-]{1,20})?")
-_TAG = re.compile(r'(?:W/)?"[0-9-]{1,40}"|\*')
 _SELECTED = re.compile(r"\[.*?\]", re.DOTALL)
 
 
 @travels
 @dataclass(slots=True)  # not frozen, whose making costs twice as much: there is one of each request
 class Seen:
-    """A request as it came and what was answered. ``target``: path and query below ``/scim/v2``.
+    """A request as it came and what was answered. ``target``: path and query below ``/scim/v2``, or all of
+    them where they are elsewhere.
 
     ``holder`` is None, and ``token_hash`` set, where the token opened nothing. ``users``: what a user
     of the source may have. Bodies are None where there was none, or it was never read.
@@ -75,6 +76,7 @@ class Speaker:
     source_id: SourceId
     source_name: str
     profile: str
+    scopes: tuple[str, ...] = ()
 
 
 class Scribe:
@@ -99,16 +101,16 @@ class Scribe:
         masks = self._masks(speaker, seen.users)
         masks.begin()
         raw_path, mark, raw_query = seen.target.encode("utf-8", "replace").decode().partition("?")
-        segments = [unquote(each) for each in raw_path.strip("/").split("/")]
+        segments = segments_of(raw_path)
         pattern = pattern_of(segments)
-        masks.heard(*segments, unquote(raw_query.replace("+", " ")))
+        masks.heard(unquote(raw_path), unquote(raw_query.replace("+", " ")))
         path, query = masks.address(raw_path), masks.query(raw_query) if mark else None
         message = seen.method == "PATCH" or pattern.endswith(("/.search", "/Bulk"))
         request, sent = self._body(masks, seen.request, message=message)
-        fixed = segments[0] in _FIXED
+        fixed = pattern.split("/")[1] in _FIXED
         response, answered = self._body(masks, None if fixed else seen.response, answer=True)
         said: Mapping[str, Any] = answered if isinstance(answered, dict) and seen.status >= 400 else {}
-        kind, resource_id = _touched(segments, seen.status, answered)
+        kind, resource_id = _touched(segments, pattern, seen.status, answered)
         omitted = [
             name
             for name, raw, kept in (("request", seen.request, request), ("response", seen.response, response))
@@ -121,6 +123,7 @@ class Scribe:
             "source_id": speaker.source_id,
             "source_name": speaker.source_name,
             "profile": speaker.profile,
+            "scopes": list(speaker.scopes),
             "correlation_id": seen.correlation_id,
             "method": seen.method if seen.method in METHODS else "?",
             "pattern": pattern,
@@ -130,9 +133,12 @@ class Scribe:
             "scim_type": said.get("scimType"),
             "detail": _storable(masks.sentence(str(said["detail"]))) if "detail" in said else None,
             "duration_us": seen.duration_us,
-            "headers": _headers(seen.headers),
+            "headers": {
+                name: _storable(value)
+                for name, value in request_headers.kept(seen.headers, masks.url).items()
+            },
             "transforms": [{"name": name, "did": did} for name, did in seen.transforms],
-            "ignored": self._ignored(masks, seen, pattern, sent),
+            "ignored": self._ignored(masks, seen, pattern, sent, answered),
             "resource_kind": kind,
             "resource_id": resource_id,
             "request": request,
@@ -149,11 +155,17 @@ class Scribe:
         made, parsed = masks.body(raw, message=message, answer=answer)
         return made.decode(), parsed
 
-    def _ignored(self, masks: RequestPseudonyms, seen: Seen, pattern: str, sent: Any) -> list[dict[str, str]]:
-        kind = _kind_of(pattern, seen.users)
-        if kind is None or seen.status >= 400 or not isinstance(sent, dict):
+    def _ignored(
+        self, masks: RequestPseudonyms, seen: Seen, pattern: str, sent: Any, answered: Any
+    ) -> list[dict[str, str]]:
+        if seen.status >= 400 or not isinstance(sent, dict):
             return []
-        found = dict(_patched(kind, sent) if seen.method == "PATCH" else ignored(kind, sent))
+        found: dict[str, str] = {}
+        done = _operations(sent, answered) if pattern == "/Bulk" else [(seen.method, pattern, sent)]
+        for method, at, body in done:
+            kind = _kind_of(at, seen.users)
+            if kind is not None:
+                found.update(_patched(kind, body) if method == "PATCH" else ignored(kind, body))
         if any(name == _KNOWS_MANAGER for name, _ in seen.transforms):
             # It was taken for the extension's, without its URN.
             found = {name: why for name, why in found.items() if name.partition(".")[0].lower() != "manager"}
@@ -182,10 +194,10 @@ def pseudonyms_of(keys: Keyring, org_id: OrgId, users: ResourceKind | None = Non
 # ------------------------------------------------------------------------------ what was asked for
 
 
-def pattern_of(segments: list[str]) -> str:
+def pattern_of(segments: Sequence[str] | None) -> str:
     """``/Users/{id}``, ``/`` for the root; ``/?`` for an address where nothing is."""
     match segments:
-        case [""]:
+        case ():
             return "/"
         case [("Users" | "Groups" | "Roles" | "Entitlements" | "Bulk" | ".search" | "Me") as name]:
             return f"/{name}"
@@ -205,22 +217,18 @@ def _kind_of(pattern: str, users: ResourceKind | None) -> ResourceKind | None:
     return GROUP if pattern in ("/Groups", "/Groups/{id}") else None
 
 
-def _touched(segments: list[str], status: int, answered: Any) -> tuple[str | None, str | None]:
+def _touched(
+    segments: Sequence[str] | None, pattern: str, status: int, answered: Any
+) -> tuple[str | None, str | None]:
     """The resource of an address, or the one that a POST made; no id where there is no such resource."""
-    kind = _KINDS.get(segments[0])
-    if kind is None or segments[1:] == [".search"]:
+    kind = _KINDS.get(pattern.removesuffix("/{id}"))
+    if kind is None or segments is None:
         return None, None
     if len(segments) == 1:
         made = answered.get("id") if status == 201 and isinstance(answered, dict) else None
         return kind, made if isinstance(made, str) else None
     there = status not in (401, 404) and _ID.fullmatch(segments[1])
     return kind, segments[1] if there else None
-
-
-def _headers(given: Mapping[str, str]) -> dict[str, str]:
-    """Those that decide an answer, where they are what they should be."""
-    forms = {"Content-Type": _MEDIA_TYPE, "If-Match": _TAG, "If-None-Match": _TAG, "ETag": _TAG}
-    return {name: value if forms[name].fullmatch(value) else "?" for name, value in given.items()}
 
 
 def _storable(text: str) -> str:
@@ -270,8 +278,30 @@ def _attribute(row: Attribute | None, name: str, value: Any) -> Iterator[tuple[s
                     yield f"{name}.{part}", _UNKNOWN
 
 
+def _operations(sent: Mapping[str, Any], answered: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Of a bulk request, what was done: method, pattern and body of each operation.
+
+    Which answer is whose is only known where there is one for each.
+    """
+    many, told = _under(sent, "operations"), _under(answered, "operations")
+    if not isinstance(many, list) or not isinstance(told, list) or len(many) != len(told):
+        return
+    for each, result in zip(many, told, strict=True):
+        method, path, data = (_under(each, name) for name in ("method", "path", "data"))
+        if str(result.get("status")) < "4" and isinstance(path, str) and isinstance(method, str):
+            body = {"Operations": data} if isinstance(data, list) else data
+            if isinstance(body, Mapping):
+                yield method.upper(), pattern_of(tuple(path.strip("/").split("/"))), body
+
+
+def _under(value: Any, name: str) -> Any:
+    """What a JSON object has under a name, whatever its case."""
+    items = value.items() if isinstance(value, Mapping) else ()
+    return next((each for key, each in items if key.lower() == name), None)
+
+
 def _patched(kind: ResourceKind, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    operations = next((value for name, value in body.items() if name.lower() == "operations"), None)
+    operations = _under(body, "operations")
     for each in operations if isinstance(operations, list) else ():
         given = {name.lower(): value for name, value in each.items()} if isinstance(each, Mapping) else {}
         path, value = given.get("path"), given.get("value")

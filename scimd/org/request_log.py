@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, text, update
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, func, select, text, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.prepared import Prepared
-from scimd.db.tables import scim_requests, sources, tokens
+from scimd.db.tables import access_tokens, oauth_clients, scim_requests, sources, tokens
 from scimd.org import permissions
 from scimd.org.generation import bump
 from scimd.org.request_entries import Speaker
@@ -49,6 +50,7 @@ class RequestRecord:
     source_id: SourceId | None
     source_name: str
     profile: str
+    scopes: Sequence[str]
     correlation_id: str
     method: str
     pattern: str
@@ -149,13 +151,14 @@ def _id_at(moment: datetime, place: int, number: int) -> str:
 
 
 async def speakers_of(door: Door, hashes: Iterable[bytes]) -> dict[bytes, Speaker]:
-    """Whose tokens these are, also expired, revoked and paused ones: their refusals concern an admin."""
-    query = (
-        select(tokens, sources.c.name.label("source_name"))
-        .join(sources, (sources.c.org_id == tokens.c.org_id) & (sources.c.id == tokens.c.source_id))
-        .where(tokens.c.hash.in_(list(hashes)))
+    """Whose tokens these are, also expired, revoked and paused ones: their refusals concern an admin.
+
+    An access token is its client's; it is forgotten a day after its end.
+    """
+    wanted = list(hashes)
+    rows = await door.read(
+        lambda conn: [*conn.execute(_TOKENS, {"hashes": wanted}), *conn.execute(_FETCHED, {"hashes": wanted})]
     )
-    rows = await door.read(lambda conn: conn.execute(query).all())
     return {
         row.hash: Speaker(
             OrgId(row.org_id),
@@ -164,9 +167,38 @@ async def speakers_of(door: Door, hashes: Iterable[bytes]) -> dict[bytes, Speake
             SourceId(row.source_id),
             row.source_name,
             row.profile,
+            tuple(row.scopes),
         )
         for row in rows
     }
+
+
+def _of_source(credential: Table) -> ColumnElement[bool]:
+    return (sources.c.org_id == credential.c.org_id) & (sources.c.id == credential.c.source_id)
+
+
+_SOURCE_NAME = sources.c.name.label("source_name")
+_TOKENS = (
+    select(tokens, _SOURCE_NAME)
+    .join(sources, _of_source(tokens))
+    .where(tokens.c.hash.in_(bindparam("hashes", expanding=True)))
+)
+_CLIENT, _ACCESS = oauth_clients.c, access_tokens.c
+_FETCHED = (
+    select(
+        _CLIENT.org_id,
+        _CLIENT.id,
+        _CLIENT.name,
+        _CLIENT.source_id,
+        _CLIENT.profile,
+        _ACCESS.hash,
+        _ACCESS.scopes,
+        _SOURCE_NAME,
+    )
+    .join(access_tokens, (_CLIENT.org_id == _ACCESS.org_id) & (_CLIENT.id == _ACCESS.client_id))
+    .join(sources, _of_source(oauth_clients))
+    .where(_ACCESS.hash.in_(bindparam("hashes", expanding=True)))
+)
 
 
 async def trace(door: Door, ctx: Context, token_id: TokenId, lasting: timedelta | None) -> datetime | None:

@@ -151,6 +151,13 @@ async def pause(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
     return await set_state(door, ctx, source_id, "paused")
 
 
+def unpaused(source: SourceRecord) -> SourceState:
+    """The source's state, of a paused one that in which it would go on."""
+    if source.state != "paused":
+        return source.state
+    return "staged" if source.released_at is None else "active"
+
+
 async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
     """Undo a pause: a source that was released is active again, one that was not is staged.
 
@@ -162,7 +169,7 @@ async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
         source = find(tx.conn, tx.org_id, source_id)
         if source.state != "paused":
             raise NotAllowedNow(f"The source {source.name} is {source.state}, not paused.")
-        change_state(tx, source, "staged" if source.released_at is None else "active")
+        change_state(tx, source, unpaused(source))
         return find(tx.conn, tx.org_id, source_id)
 
     return await door.run(ctx, body)

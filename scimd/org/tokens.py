@@ -129,6 +129,7 @@ def _insert(
             scopes=scopes,
             created_at=tx.now,
             expires_at=expires_at,
+            given_until=expires_at,
         )
     )
     bump(tx)
@@ -138,8 +139,8 @@ def _insert(
 async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta) -> NewToken:
     """Make the token's successor, which may do the same; the old one works for ``overlap`` longer at most.
 
-    The successor lives as long as the old one was given, counted from now. Raises NotFound,
-    NotAllowedNow for a token that is dead already.
+    The successor lives as long as the old one was given when it was made, counted from now, though it was
+    rotated before. Raises NotFound, NotAllowedNow for a token that is dead already.
     """
     permissions.require(ctx, "sources.manage")
 
@@ -150,10 +151,10 @@ async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta
             raise NotFound("token", token_id)
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= tx.now):
             raise NotAllowedNow(f"The token {old.name} is dead already. Make a new one: scimd token create")
-        lifetime = old.expires_at and tx.now + (old.expires_at - old.created_at)
+        ends = old.given_until and tx.now + (old.given_until - old.created_at)
         until = min(old.expires_at or tx.now + overlap, tx.now + overlap)
         tx.conn.execute(update(tokens).where(mine).values(expires_at=until))
-        made = _insert(tx, SourceId(old.source_id), old.name, old.profile, list(old.scopes), lifetime)
+        made = _insert(tx, SourceId(old.source_id), old.name, old.profile, list(old.scopes), ends)
         after = {"name": old.name, "successor": made.id, "works_until": until.isoformat()}
         tx.record(Event(EventKind.TOKEN_ROTATED, "token", token_id, after=after))
         return made

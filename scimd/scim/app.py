@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 from multiprocessing.connection import Connection
 from time import monotonic
 from typing import IO
-from urllib.parse import unquote_to_bytes
 
 from aiohttp import hdrs, web
 
@@ -24,6 +23,7 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.attributes import ResourceKind
 from scimd.core.catalogue import Form
+from scimd.core.endpoints import BASE_PATH, below_base, segments_of
 from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
@@ -36,7 +36,7 @@ from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
 from scimd.org import oauth as org_oauth
 from scimd.org.scribes import Desk, Far, Near, scribe_of
-from scimd.org.secrets import is_token, token_hash
+from scimd.org.secrets import ACCESS_TOKEN, is_secret, is_token, token_hash
 from scimd.org.tokens import CredentialKind, Shown, TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
@@ -54,8 +54,7 @@ Methods = Mapping[str, Endpoint]
 
 PREFIX = "/scim"
 REQUEST_LOG = web.AppKey("request_log", Behind)
-_ROOT = "/scim/v2"
-_BASE = f"{_ROOT}/"
+_BASE = f"{BASE_PATH}/"
 _LAST_USED_S = 5.0
 _SOURCES_KEPT = 1000
 #: Of seconds' worth of requests, how much a token may send at once.
@@ -85,13 +84,6 @@ RESOURCES: Mapping[str, tuple[Methods, Methods]] = {
     ),
     "Roles": ({hdrs.METH_GET: catalogue.roles}, {hdrs.METH_GET: catalogue.role}),
     "Entitlements": ({hdrs.METH_GET: catalogue.entitlements}, {hdrs.METH_GET: catalogue.entitlement}),
-}
-
-
-#: As clients spell the endpoints → as they are served. Microsoft's own collection asks for ``/users``.
-_SPELLED = {
-    name.lower(): name
-    for name in (*RESOURCES, "Bulk", "Me", "Schemas", "ResourceTypes", "ServiceProviderConfig")
 }
 
 
@@ -295,31 +287,38 @@ class ScimServer:
             query_of(request),
             users,
             self._ends,
-            partial(self._authenticated, request, text),
+            partial(self._proved, request, text),
             resource_id,
         )
 
     async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:
-        """Whose token it is (RFC 6750 §2.1: by header only). Raises 401, or 429 above its rate."""
-        if text is None:
-            raise unauthorized("Send the source's token as Authorization: Bearer.")
-        holder = await tokens.authenticate(self.door, text) or await self._otherwise(text)
-        if holder is None:
-            if is_token(text):
-                request[TOKEN_HASH] = token_hash(text)
-            raise unauthorized(DEAD, "invalid_token")
-        request[HOLDER] = holder
+        """Who asks: once for each request, which counts for the rate. Raises 401, or 429 above it."""
+        holder = await self._proved(request, text)
         self._hold_back(holder.token_id)
         self.last_used.note(holder)
         return holder
 
-    async def _otherwise(self, text: str) -> TokenHolder | None:
+    async def _proved(self, request: web.Request, text: str | None) -> TokenHolder:
+        """Whose token it is (RFC 6750 §2.1: by header only), as of now. Raises 401."""
+        if text is None:
+            raise unauthorized("Send the source's token as Authorization: Bearer.")
+        holder = await tokens.authenticate(self.door, text) or await self._otherwise(request, text)
+        if holder is None:
+            if is_token(text) or is_secret(ACCESS_TOKEN, text):
+                request[TOKEN_HASH] = token_hash(text)
+            raise unauthorized(DEAD, "invalid_token")
+        request[HOLDER] = holder
+        return holder
+
+    async def _otherwise(self, request: web.Request, text: str) -> TokenHolder | None:
         """An access token of an OAuth client, or one that the source's own issuer signed."""
         if "." not in text:
             return await org_oauth.authenticate(self.door, text)
         try:
             return await self._signed.authenticate(text)
         except Refused as exc:
+            if exc.holder is not None:
+                request[HOLDER] = exc.holder
             raise unauthorized(str(exc), "invalid_token") from exc
         except KeysUnavailable as exc:
             headers = (("Retry-After", str(math.ceil(exc.retry_after_s))),)
@@ -377,23 +376,9 @@ def _route(segments: tuple[str, ...], discovery: Discovery) -> tuple[Methods, st
 
 
 def path_of(request: web.Request) -> tuple[str, ...] | None:
-    """The path below ``/scim/v2`` in segments, each decoded once; None for what is elsewhere.
-
-    The root has none. The endpoint's name counts whatever its case; who asks has shown a token by then.
-    """
-    raw = request.rel_url.raw_path
-    if not raw.startswith(_BASE):
-        return () if raw == _ROOT else None
-    if raw == _BASE:
-        return ()
-    parts = raw[len(_BASE) :].removesuffix("/").split("/")
-    if "%" in raw:
-        try:
-            parts = [unquote_to_bytes(part).decode() for part in parts]
-        except UnicodeDecodeError:
-            return None
-    parts[0] = _SPELLED.get(parts[0].lower(), parts[0])
-    return tuple(parts)
+    """The path below ``/scim/v2`` in segments; None for what is elsewhere, or not UTF-8."""
+    below = below_base(request.rel_url.raw_path)
+    return None if below is None else segments_of(below)
 
 
 def _fixed(document: bytes) -> Methods:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,6 @@ from scimd.scim.errors import invalid_syntax, invalid_value
 from scimd.scim.values import Rules, refuse_unknown, taken
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-_BOM = b"\xef\xbb\xbf"
 #: Deeper than any SCIM message, and far from any recursion limit.
 MAX_DEPTH = 32
 
@@ -24,7 +24,7 @@ def parse(body: bytes) -> Document:
 
     A byte order mark before it is passed over (RFC 8259 §8.1): .NET's writers set one.
     """
-    body = body.removeprefix(_BOM)
+    body = body.removeprefix(BOM_UTF8)
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
         raise invalid_syntax(f"The body nests deeper than {MAX_DEPTH} levels.")
     try:

@@ -145,8 +145,10 @@ class Exchange:
             body = documents.unfolded(kind, body)
             if not self.rules.refuse_unknown:
                 body = path_keys.unfolded(kind, body)
-        if applied:
-            self.request[request_log.TRANSFORMS] = tuple((quirk.name, quirk.does) for quirk in applied)
+        if applied:  # of a bulk request, to any of its operations
+            before = self.request.get(request_log.TRANSFORMS, ())
+            made = ((quirk.name, quirk.does) for quirk in applied)
+            self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
         return body
 
     def precondition(self) -> Callable[[int], bool] | None:

@@ -21,7 +21,7 @@ from joserfc.jws import JWSRegistry
 
 from scimd import log
 from scimd.config import Jwt
-from scimd.http.jwks import KeySets, PublicKey
+from scimd.http.jwks import KeySets, KeysUnavailable, PublicKey
 from scimd.http.rates import Buckets
 from scimd.org import jwt_speakers
 from scimd.org.tokens import TokenHolder
@@ -37,7 +37,14 @@ _TOLD = (1.0, 20.0)
 
 
 class Refused(Exception):
-    """A token that its issuer signed, and that is not acceptable. Whoever sent it may be told the text."""
+    """A token that its issuer signed, and that is not acceptable. Whoever sent it may be told the text.
+
+    ``holder``: for whom it would have spoken.
+    """
+
+    def __init__(self, text: str, holder: TokenHolder | None = None) -> None:
+        super().__init__(text)
+        self.holder = holder
 
 
 class Unproved(Exception):
@@ -180,11 +187,17 @@ class SignedTokens:
                 raise Unproved("its algorithm is not allowed")
             keys = await self._keys.of(rules, said.kid)
             verify(text, said, keys, rules, self._door.clock())
+            if not speaker.open:
+                raise Refused("The token's source is paused.")
         except (Refused, Unproved) as exc:
             # Anybody can send tokens that prove nothing; they must not fill the log.
             if not self._told.take(holder.source_id):
                 logger.warning("signed_token_refused", source_id=holder.source_id, why=str(exc))
             if isinstance(exc, Refused):
+                raise Refused(str(exc), holder) from exc
+            return None
+        except KeysUnavailable:
+            if speaker.open:
                 raise
             return None
         return holder

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 
 from scimd import log
 from scimd.core.attributes import ResourceKind
+from scimd.core.endpoints import below_base
 from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.http import request_id
@@ -31,7 +32,7 @@ logger = log.get(__name__)
 #: What ``Exchange`` leaves on the request for the log: the body as it was read, the transforms applied.
 BODY: web.RequestKey[bytes] = web.RequestKey("scim_body", bytes)
 TRANSFORMS: web.RequestKey[tuple[tuple[str, str], ...]] = web.RequestKey("scim_transforms", tuple)
-#: Set once the token is proved; and where it opened nothing, its hash.
+#: Set once the token is proved, also where its issuer signed it and it opens nothing; else its hash.
 HOLDER: web.RequestKey[TokenHolder] = web.RequestKey("scim_holder", TokenHolder)
 TOKEN_HASH: web.RequestKey[bytes] = web.RequestKey("scim_token_hash", bytes)
 
@@ -40,8 +41,10 @@ FLUSH_S = 0.5
 #: what it may weigh.
 ROOM_BYTES = 16 * 1024 * 1024
 _PORTION = 100
-_BASE_CHARS = len("/scim/v2")
-_SENT = tuple((str(name), name) for name in (hdrs.CONTENT_TYPE, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH))
+_SENT = tuple(
+    (str(name), name)
+    for name in (hdrs.CONTENT_TYPE, hdrs.CONTENT_ENCODING, hdrs.IF_MATCH, hdrs.IF_NONE_MATCH)
+)
 _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
 
@@ -85,13 +88,14 @@ class Behind:
             return  # nobody's: no organization to tell
         status = 500 if response is None else response.status
         body = None if response is None else response.body
+        raw = request.rel_url.raw_path_qs
         seen = Seen(
             at=self._door.clock(),
             holder=holder,
             token_hash=hashed,
             correlation_id=request_id.of(request),
             method=request.method,
-            target=request.rel_url.raw_path_qs[_BASE_CHARS:],
+            target=raw if (below := below_base(raw)) is None else below,
             status=status,
             duration_us=round(seconds * 1e6),
             request=self._short(request.get(BODY)),
@@ -100,7 +104,7 @@ class Behind:
             transforms=request.get(TRANSFORMS, ()),
             users=users,
         )
-        lesser = holder is None or (status < 400 and is_read(request))
+        lesser = status == 401 or (status < 400 and is_read(request))
         (self._lesser if lesser else self._greater).append(seen)
         self._size += seen.bytes
         while self._size > self._room:
@@ -201,12 +205,13 @@ def _speaker(seen: Seen, refused: Mapping[bytes, Speaker]) -> Speaker | None:
         holder.source_id,
         holder.source_name,
         holder.profile,
+        tuple(sorted(holder.scopes)),
     )
 
 
 def _headers(request: web.Request, response: web.Response | None) -> dict[str, str]:
     sent = request.headers
-    given = {told: value for told, name in _SENT if (value := sent.get(name)) is not None}
+    given = {told: ",".join(sent.getall(name)) for told, name in _SENT if name in sent}
     if isinstance(response, Whole):
         tag = response.told("ETag")
     else:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scimd.core.attributes import USER, USER_URN, Attribute, Schema
 from scimd.core.people import address, fold
 from scimd.core.pseudonyms import Pseudonyms, shares
-from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words, shape
+from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words
+from scimd.core.request_texts import shape
 
 KEY = b"k" * 32
 OF = Pseudonyms(KEY, canonical_words())
@@ -150,10 +151,66 @@ def masks() -> RequestPseudonyms:
         (f'schemas eq "{USER_URN}"', f'schemas eq "{USER_URN}"'),
         ('schemas eq "anna"', r'schemas eq "[a-z]{4}"'),
         ("anna@acme.com", r"[a-z]{4}@[a-z]{4}\.[a-z]{3}\.example"),
+        ('emails[type eq "work"].shoe', r'emails\[type eq "work"\]\.shoe'),
+        (
+            '(shoe eq "a") and not (sock pr or lace[knot pr])',
+            r'\(shoe eq "[a-z]"\) and not \(sock pr or lace\[knot pr\]\)',
+        ),
+        ('meta.resourceType eq "User"', 'meta.resourceType eq "User"'),
     ],
 )
 def test_filters_and_paths_keep_their_names(text: str, kept: str, masks: RequestPseudonyms) -> None:
     assert re.fullmatch(kept, masks.expression(text)), masks.expression(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "userName eq 'Zdenka (Quartzova)'", "userName eq (Zdenka Quartzova)",
+        "userName eq Zdenka [Quartzova]",
+        "displayName eq Zdenka and Quartzova", "displayName eq 'Zdenka and Quartzova'", "title pr Quartzova",
+        "displayName eq not Quartzova", 'displayName eq "x"] Quartzova', 'title eq "x" and (Quartzova)',
+        "addresses[formatted eq (Quartzova Str)].x", "addresses[Quartzova]", 'title eq "x" Quartzova eq "y"',
+        'meta.created gt "Quartzova"', "meta.resourceType eq Quartzova", 'meta.version eq "W/Quartzova"',
+    ],
+)  # fmt: skip
+def test_behind_an_operator_there_is_a_value_whatever_it_is_made_of(
+    text: str, masks: RequestPseudonyms
+) -> None:
+    made = masks.expression(text)
+    assert "Quartzova" not in made
+    assert re.sub(r"\w", "", made) == re.sub(r"\w", "", text)
+    assert "Quartzova" not in masks.sentence(f"The filter {text!r} cannot be read.")
+
+
+def test_password_in_an_expression_stands_in_no_sentence_either(masks: RequestPseudonyms) -> None:
+    for text in (
+        "password eq (hunter2hunter2)",
+        "password eq 'hunter2hunter2' \"x\"",
+        "password eq hunter2hunter2 a",
+    ):
+        masks.begin()
+        masks.heard(text)
+        told = masks.expression(text) + masks.sentence(f"The filter {text!r} cannot be read: hunter2hunter2.")
+        assert PASSWORD in told
+        for kept in ("hunter2hunter2", OF.text("hunter2hunter2")):
+            assert kept not in told
+
+
+def test_of_meta_only_what_scimd_makes_is_kept(masks: RequestPseudonyms) -> None:
+    own = {
+        "created": "2026-11-22T19:45:03.123Z",
+        "lastModified": "2026-11-22T19:45:03Z",
+        "resourceType": "User",
+    }
+    assert masks.document({"meta": own}) == {"meta": own}
+    for sent in (
+        {"created": "Karla Quartzova"},
+        {"lastModified": "+4915212345678"},
+        {"resourceType": "Quartzova"},
+    ):
+        [(name, value)] = sent.items()
+        assert masks.document({"meta": sent}) == {"meta": {name: OF.text(value)}}
 
 
 @given(TEXTS)

@@ -392,6 +392,22 @@ async def test_an_overlap_prolongs_nothing_and_zero_ends_at_once(acme: House) ->
         await tokens.rotate(acme.door, as_person(acme, "a"), next_one.id, timedelta(0))
 
 
+@pytest.mark.parametrize("given", [None, timedelta(days=90)])
+async def test_a_token_that_is_rotated_twice_has_successors_of_the_same_length(
+    acme: House, given: timedelta | None
+) -> None:
+    source = await acme.source()
+    end = None if given is None else acme.clock.now + given
+    old = await tokens.create(acme.door, acme.ctx, source.id, "Okta", expires_at=end)
+    for _ in range(2):
+        new = await tokens.rotate(acme.door, acme.ctx, old.id, timedelta(minutes=10))
+        listed = {row.id: row for row in await tokens.list_tokens(acme.door, acme.org.id)}
+        assert listed[new.id].expires_at == (None if given is None else acme.clock.now + given)
+        acme.clock.pass_by(minutes=3)
+    acme.clock.pass_by(minutes=4)
+    assert await tokens.authenticate(acme.door, old.token) is None  # ten minutes after the first
+
+
 # ------------------------------------------------------------------------------ ends, and what is pruned
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -18,6 +18,7 @@ from scimd.org import oauth, source_states
 from scimd.org.oauth import NewSecret
 from scimd.org.tx import Context
 from tests.scim.serving import Client, Installation, Reply
+from tests.scim.test_request_log import logged
 
 GRANT = {"grant_type": "client_credentials"}
 
@@ -205,6 +206,24 @@ async def test_a_revoked_client_and_its_tokens_are_dead_at_the_next_request(fetc
     await oauth.revoke_client(fetcher.scimd.door, fetcher.ctx, fetcher.made.client_id)  # changes nothing
     with pytest.raises(NotAllowedNow):
         await oauth.rotate_secret(fetcher.scimd.door, fetcher.ctx, fetcher.made.client_id, timedelta(0))
+
+
+@pytest.mark.parametrize("end", ["revoked", "paused", "expired"])
+async def test_a_refused_access_token_is_in_the_log_of_requests(
+    fetcher: Fetcher, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, door = await fetcher.client(scope="users:read"), fetcher.scimd.door
+    if end == "revoked":
+        await oauth.revoke_client(door, fetcher.ctx, fetcher.made.client_id)
+    elif end == "paused":
+        await source_states.pause(door, fetcher.ctx, fetcher.idp.source_id)
+    else:
+        monkeypatch.setattr(door, "clock", lambda: datetime.now(UTC) + timedelta(hours=2))
+    assert (await by.post("/Users", {"userName": "late"})).status == 401
+    assert (await replace(by, token=f"{by.token[:-1]}_").get("/Users")).status == 401
+    [entry] = await logged(fetcher.scimd, by)
+    assert (entry.status, entry.method, entry.token_id) == (401, "POST", fetcher.made.client_id)
+    assert (entry.token_name, entry.source_name, entry.profile) == ("Okta", "idp", "okta")
 
 
 async def test_of_a_paused_source_neither_client_nor_token_opens_anything(fetcher: Fetcher) -> None:

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from yarl import URL
 
-from scimd.cli.doctor.client import Client as DoctorClient
-from scimd.cli.doctor.play import Play
-from scimd.cli.doctor.sequences import SEQUENCES
-from scimd.cli.doctor.stage import Names
 from scimd.cli.replay import bundle as bundles
-from scimd.cli.replay.play import Outcome, instance, played
-from scimd.core.attributes import SCIMD_URN, USER_URN
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
-from scimd.org import organizations, request_log, sources, tokens
+from scimd.org import organizations, request_log, tokens
 from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
-from tests.scim.serving import BASE, Client, Installation
-from tests.support.patience import AT_MOST_S
+from tests.scim.serving import Client, Installation
 
 EVERY = Wanted()
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -162,6 +154,70 @@ async def test_organizations_see_their_own_requests_and_other_pseudonyms(
     assert mine.request != theirs.request
     with pytest.raises(NotFound):
         await request_log.get_request(scimd.door, other.org_id, mine.id)
+
+
+async def test_an_endpoint_is_logged_as_itself_however_it_is_spelled(
+    scimd: Installation, idp: Client
+) -> None:
+    made = await idp.user("anna")
+    await idp.patch(f"/users/{made['id']}", {"op": "add", "path": "shoeSize", "value": 42})
+    await idp.post("/groups", {"displayName": "Ops"})
+    await idp.post("/users/.search", {"filter": "nosuch pr"})
+    entries = (await logged(scimd, idp))[1:]
+    assert [(each.pattern, each.resource_kind, each.path.split("/")[1]) for each in entries] == [
+        ("/Users/{id}", "User", "users"),
+        ("/Groups", "Group", "groups"),
+        ("/Users/.search", None, "users"),
+    ]
+    assert entries[0].resource_id == made["id"]
+    assert [each["name"] for each in entries[0].ignored] == ["shoeSize"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/scim/v1/Users?filter=userName%20eq%20%22zdenka%22", "/scim/v1/Users"),
+        ("/scim/Users/zdenka.quartz", "/scim/Users/"),
+        ("/scim/v2x/Users", "/scim/"),
+        ("/scim/v2/scim/v2/Users", "/scim/v2/Users"),
+        ("/scim/v2//Users", "//Users"),
+        ("/scim", "/scim"),
+    ],
+)
+async def test_what_went_to_another_address_is_logged_as_asked_for(
+    path: str, kept: str, scimd: Installation, idp: Client
+) -> None:
+    headers = {"Authorization": f"Bearer {idp.token}"}
+    async with scimd.http.get(URL(scimd.url + path, encoded=True), headers=headers) as answer:
+        assert answer.status == 404
+    [entry] = await logged(scimd, idp)
+    assert (entry.pattern, entry.resource_kind, entry.status) == ("/?", None, 404)
+    assert entry.path.startswith(kept)
+    assert "zdenka" not in f"{entry.path} {entry.query}"
+
+
+async def test_of_a_bulk_request_all_transforms_and_what_each_operation_ignored_are_said(
+    scimd: Installation,
+) -> None:
+    idp = await scimd.client(await scimd.organization("acme"), profile="entra")
+    one = f"/Users/{(await idp.user('anna'))['id']}"
+    role = orjson.dumps({"id": "x", "value": "Lektor", "displayName": "L"}).decode()
+    await idp.post("/Bulk", {"Operations": [
+        {"method": "PATCH", "path": one, "data": {"Operations": [
+            {"op": "add", "path": "roles", "value": [{"value": role}]},
+            {"op": "add", "path": "shoeSize", "value": "1"}]}},
+        {"method": "PATCH", "path": one, "data": [{"op": "add", "path": "manager", "value": "boss"}]},
+        {"method": "POST", "path": "/Users", "bulkId": "b",
+         "data": {"userName": "ben", "shirtSize": "L", "password": "geheim99"}},
+        {"method": "POST", "path": "/Users", "bulkId": "c", "data": {"hatSize": "L"}},
+    ]})  # fmt: skip
+    entry = (await logged(scimd, idp))[-1]
+    assert [each["name"] for each in entry.transforms] == [
+        "entra.roles-as-json",
+        "entra.attribute-names",
+        "entra.manager-forms",
+    ]
+    assert {each["name"] for each in entry.ignored} == {"shoeSize", "shirtSize", "password"}
 
 
 SECRETS = ("Xylophone", "quarzschnee", "4711471147", "Kovacsnagy", "geheimnisvoll", "rumpelstilz")
@@ -310,129 +366,3 @@ async def test_list_pages_and_filters(scimd: Installation, idp: Client) -> None:
         (Wanted(method="PUT"), 0), (Wanted(only="writes"), 8),
     ):  # fmt: skip
         assert len(await logged(scimd, idp, wanted)) == number, wanted
-
-
-# ------------------------------------------------------------------------------ replaying
-
-
-async def exported(scimd: Installation, client: Client, file: Path) -> Path:
-    source = await sources.get_source(scimd.door, client.org_id, client.source_id)
-    org = next(o for o in await organizations.list_organizations(scimd.door) if o.id == client.org_id)
-    header = bundles.header_of(org, source, BASE, "default", 200, 100)
-    lines = [bundles.recorded(each).line() for each in await logged(scimd, client)]
-    file.write_bytes(header.line() + b"".join(lines))
-    return file
-
-
-async def replayed(file: Path) -> list[Outcome]:
-    header, requests = bundles.read(file)
-    async with instance(header) as (url, token_for):
-        return [each async for each in played(header, requests, url, token_for)]
-
-
-@pytest.mark.parametrize("provider", ["okta", "entra"])
-async def test_a_providers_sequence_replays_without_difference(
-    provider: str, scimd: Installation, tmp_path: Path
-) -> None:
-    org = await scimd.organization("acme")
-    client = await scimd.client(org, profile=provider)
-    token = (await tokens.list_tokens(scimd.door, org.id))[0]
-    await request_log.trace(scimd.door, scimd.context(org), token.id, timedelta(hours=1))
-    sequence = SEQUENCES[provider]
-    doctor = DoctorClient(f"{client.url}/scim/v2", client.token, sequence.manner, timeout_s=AT_MOST_S)
-    async with doctor:
-        await Play(sequence, doctor, Names()).run()
-    outcomes = await replayed(await exported(scimd, client, tmp_path / "bundle"))
-    assert len(outcomes) > 20
-    assert {each.number: (each.recorded.path, each.differs) for each in outcomes if each.differs} == {}
-    assert not any(each.passed_over for each in outcomes)
-
-
-async def push(idp: Client) -> None:
-    """What a provider sends over time, and what it is refused."""
-    anna = await idp.user("Anna@Acme.example", externalId="e-1", name={"givenName": "Anna"})
-    ben = await idp.user("ben", emails=[{"value": "ben@acme.example", "type": "work", "primary": True}])
-    team = await idp.group("Team A", anna["id"], ben["id"], "0193a1b2-aaaa-7bbb-8ccc-0123456789ab")
-    await idp.post("/Users", {"userName": "ANNA@acme.EXAMPLE"})
-    await idp.post("/Users", {"displayName": "nobody"})
-    await idp.post("/Users", b'{"userName": "x", ')
-    await idp.put(
-        f"/Users/{ben['id']}",
-        {"userName": "ben", "title": "Dr"},
-        headers={"If-Match": ben["meta"]["version"]},
-    )
-    await idp.put(f"/Users/{ben['id']}", {"userName": "ben"}, headers={"If-Match": ben["meta"]["version"]})
-    await idp.patch(f"/Users/{anna['id']}", {"op": "replace", "value": {"active": "False"}})
-    await idp.patch(f"/Groups/{team['id']}", {"op": "remove", "path": f'members[value eq "{ben["id"]}"]'})
-    await idp.patch(f"/Groups/{team['id']}", {"op": "replace", "path": "nothing[", "value": 1})
-    await idp.get("/Users", params={"filter": 'nickNam eq "x"'})
-    await idp.post("/Bulk", {"Operations": [
-        {"method": "POST", "path": "/Users", "bulkId": "q", "data": {"userName": "cleo"}},
-        {"method": "POST", "path": "/Groups", "bulkId": "g",
-         "data": {"displayName": "Bulk", "members": [{"value": "bulkId:q"}]}},
-    ]})  # fmt: skip
-    await idp.delete(f"/Users/{anna['id']}")
-    await idp.get(f"/Users/{anna['id']}")
-
-
-async def test_pushes_and_refusals_replay_without_difference(
-    scimd: Installation, idp: Client, tmp_path: Path
-) -> None:
-    await push(idp)
-    outcomes = await replayed(await exported(scimd, idp, tmp_path / "bundle"))
-    assert [(each.recorded.path, each.differs) for each in outcomes if each.differs] == []
-    assert len(outcomes) == 15
-
-
-async def test_reads_replay_without_difference(scimd: Installation, idp: Client, tmp_path: Path) -> None:
-    """By a part of a value, by schema, and of what groups and rules give."""
-    token = (await tokens.list_tokens(scimd.door, idp.org_id))[0]
-    org = await organizations.by_slug(scimd.door, "acme")
-    await request_log.trace(scimd.door, scimd.context(org), token.id, timedelta(hours=1))
-    anna = await idp.user("anna")
-    await idp.user("joanna")
-    for name in ("Sales", "Support", "Staff"):
-        await idp.group(name, anna["id"])
-    for text in ('userName sw "an"', f'schemas eq "{USER_URN}"', f'{SCIMD_URN}:status eq "active"'):
-        await idp.get("/Users", params={"filter": text})
-    told = await idp.get(f"/Users/{anna['id']}", params={"attributes": SCIMD_URN})
-    assert len(told.json[SCIMD_URN]["projects"]) == 3
-    await idp.patch(f"/Users/{anna['id']}", {"op": "replace", "path": "active", "value": False})
-    await idp.get(f"/Users/{anna['id']}", params={"attributes": SCIMD_URN})
-    await idp.get("/Roles")
-    outcomes = await replayed(await exported(scimd, idp, tmp_path / "bundle"))
-    assert [(each.recorded.query, each.differs) for each in outcomes if each.differs] == []
-    assert [each.recorded.path for each in outcomes if each.passed_over] == ["/Roles"]
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda line: line | {"status": 200}, "status 201 instead of 200"),
-        (lambda line: line | {"response": line["response"] | {"title": "x"}}, "title: missing"),
-        (lambda line: line | {"response": line["response"] | {"userName": "x"}}, "userName: "),
-        (
-            lambda line: line | {"response": line["response"] | {"active": False}},
-            "active: True instead of False",
-        ),
-    ],
-)
-async def test_a_difference_is_found_and_named(
-    change: Callable[[Any], Any], told: str, scimd: Installation, idp: Client, tmp_path: Path
-) -> None:
-    await idp.user("anna")
-    file = await exported(scimd, idp, tmp_path / "bundle")
-    header, line = file.read_bytes().splitlines()
-    file.write_bytes(header + b"\n" + orjson.dumps(change(orjson.loads(line))) + b"\n")
-    [outcome] = await replayed(file)
-    assert len(outcome.differs) == 1
-    assert outcome.differs[0].startswith(told)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{}", "no json", '{"format": "scimd-requests/1"}', '{"format": "other"}']
-)
-def test_what_is_no_bundle_is_refused(text: str, tmp_path: Path) -> None:
-    (tmp_path / "bundle").write_text(text)
-    with pytest.raises(InvalidValue):
-        bundles.read(tmp_path / "bundle")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
+import orjson
 import pytest
+from yarl import URL
 
 from scimd.core.bearer import SCOPES
 from scimd.http.rates import Buckets
@@ -127,6 +131,36 @@ async def test_a_token_above_its_rate_is_told_when_to_come_back_and_others_go_on
         assert held[0].json["status"] == "429"
         assert held[0].headers["Content-Type"] == "application/scim+json"
         assert (await quiet.get("/Users")).status == 200
+
+
+async def test_a_request_whose_body_comes_behind_its_head_counts_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scim_app, "Buckets", partial(Buckets, clock=lambda: 100.0))
+    async with with_rate(database_url, 25) as scimd:
+        idp = await scimd.client(await scimd.organization("acme"))
+        statuses = [await _sent_in_two(idp, {**GROUP, "displayName": f"g{n}"}) for n in range(51)]
+        assert statuses == [201] * 50 + [429]
+
+
+async def _sent_in_two(by: Client, body: dict[str, Any]) -> int:
+    """POST a group: the head, and its body once the server has the head; the status of the answer."""
+    url, sent = URL(by.url), orjson.dumps(body)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = (
+        "POST /scim/v2/Groups HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {by.token}\r\n"
+        "Content-Type: application/json\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {len(sent)}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    first = await reader.readuntil(b"\r\n\r\n")
+    if first.startswith(b"HTTP/1.1 100"):
+        await asyncio.sleep(0.01)
+        writer.write(sent)
+        first = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    return int(first.split()[1])
 
 
 async def test_without_a_rate_nothing_is_held(idp: Client) -> None:

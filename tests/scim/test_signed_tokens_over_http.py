@@ -18,6 +18,7 @@ from scimd.http import jwks
 from scimd.org import declared_organizations, organizations, source_states
 from tests.scim.serving import Client, Installation
 from tests.scim.signed import AUDIENCE, EC, ISSUER, OTHER, RSA, SUBJECT, key_set, serving, token
+from tests.scim.test_request_log import logged
 
 
 @dataclass
@@ -101,6 +102,31 @@ async def test_a_paused_source_takes_no_signed_token_and_one_without_the_section
     await declared_organizations.declare(
         door, [Organization.model_validate({"name": "acme", "source": [bare]})]
     )
+    assert (await company.now().get("/Users")).status == 401
+
+
+async def test_a_signed_token_that_is_refused_is_in_the_log_of_requests_and_a_forged_one_is_not(
+    company: Company,
+) -> None:
+    late = datetime.now(UTC) - timedelta(hours=1)
+    assert (await company.by(token(at=late)).get("/Users")).status == 401
+    assert (await company.now(sub="another").get("/Users")).status == 401
+    ctx = company.scimd.context(await organizations.by_slug(company.scimd.door, "acme"))
+    await source_states.pause(company.scimd.door, ctx, company.idp.source_id)
+    paused = await company.now().get("/Users")
+    assert (paused.status, paused.json["detail"]) == (401, "The token's source is paused.")
+    for forged in (token(OTHER, at=late), token(OTHER, at=datetime.now(UTC)), token(aud="x"), "a.b.c"):
+        assert (await company.by(forged).get("/Users")).status == 401
+    entries = await logged(company.scimd, company.idp)
+    assert [(each.status, each.token_name, each.source_name) for each in entries] == [
+        (401, ISSUER, "idp")
+    ] * 3
+
+
+async def test_a_paused_source_whose_issuer_gives_no_keys_refuses_all_the_same(company: Company) -> None:
+    await company.declare(jwks_url=None, jwks_file="/nowhere/keys.json")
+    ctx = company.scimd.context(await organizations.by_slug(company.scimd.door, "acme"))
+    await source_states.pause(company.scimd.door, ctx, company.idp.source_id)
     assert (await company.now().get("/Users")).status == 401
 
 

@@ -1,7 +1,8 @@
 """Bundles: JSON Lines, a header and then a request with its answer in each line, the oldest first.
 
 The header says what a replay needs to stand where the recording stood: the format, the token's
-profile, the source's settings with the extensions that it declares. Values are pseudonyms.
+profile, the source's settings with the extensions that it declares, the limits of requests. Values are
+pseudonyms.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any, Final
 import orjson
 
 from scimd import __version__
+from scimd.config import Config
+from scimd.core.endpoints import BASE_PATH
 from scimd.core.errors import InvalidValue
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.request_log import RequestRecord
+from scimd.org.source_states import unpaused
 from scimd.org.sources import SourceRecord
 
 FORMAT: Final = "scimd-requests/1"
@@ -40,11 +44,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One request. ``request`` and ``response`` are JSON values; None: no body, or ``omitted`` names it."""
+    """One request, by a token of ``scopes``. ``request`` and ``response`` are JSON values; None: no body, or
+    ``omitted`` names it.
+    """
 
     at: str
     correlation_id: str
     profile: str
+    scopes: list[str]
     method: str
     path: str
     query: str | None
@@ -60,26 +67,27 @@ class Recorded:
         return orjson.dumps(asdict(self)) + b"\n"
 
 
-def header_of(
-    org: OrganizationRecord,
-    source: SourceRecord,
-    base_url: str,
-    profile: str,
-    max_page: int,
-    default_page: int,
-) -> Header:
-    """What of the organization and the source an answer depends on. No secret is among it."""
+def header_of(org: OrganizationRecord, source: SourceRecord, profile: str, config: Config) -> Header:
+    """What of the organization, the source and the installation an answer depends on. No secret is among it.
+
+    A source that is paused now has the state in which it would go on: nothing else was answered but by 401.
+    """
     settings = {
         "seats": org.seats,
         "seats_on_scim": org.seats_on_scim,
-        "state": source.state,
+        "default_project": org.default_project_id is not None,
+        "state": unpaused(source),
         "invite": source.invite,
         "ceiling": source.ceiling,
         "groups": source.config.get("groups") or {},
         "extension": source.config.get("extension") or [],
-        "max_page": max_page,
-        "default_page": default_page,
+        "max_page": config.scim.max_page,
+        "default_page": min(config.scim.default_page, config.scim.max_page),
+        "max_operations": config.scim.max_operations,
+        "max_bulk_operations": config.scim.max_bulk_operations,
+        "max_body_bytes": config.server.max_body_bytes,
     }
+    base_url = f"{config.server.public_url}{BASE_PATH}"
     return Header(FORMAT, __version__, base_url, source.name, profile, settings)
 
 
@@ -88,6 +96,7 @@ def recorded(entry: RequestRecord) -> Recorded:
         at=entry.at.isoformat(),
         correlation_id=entry.correlation_id,
         profile=entry.profile,
+        scopes=list(entry.scopes),
         method=entry.method,
         path=entry.path,
         query=entry.query,

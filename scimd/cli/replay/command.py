@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,17 +65,23 @@ async def _play(path: Path, target: tuple[str, str] | None, *, quiet: bool) -> l
             return await _collected(header, requests, url, token_for, quiet=quiet)
     url, given = target
 
-    async def the_token(_: str) -> str:
+    async def the_token(_: str, __: Sequence[str]) -> str:
         return given
 
-    return await _collected(header, requests, url.rstrip("/"), the_token, quiet=quiet)
+    return await _collected(header, requests, url.rstrip("/"), the_token, quiet=quiet, one_token=True)
 
 
 async def _collected(
-    header: bundles.Header, requests: Any, url: str, token_for: TokenFor, *, quiet: bool
+    header: bundles.Header,
+    requests: Any,
+    url: str,
+    token_for: TokenFor,
+    *,
+    quiet: bool,
+    one_token: bool = False,
 ) -> list[Outcome]:
     outcomes = []
-    async for outcome in played(header, requests, url, token_for):
+    async for outcome in played(header, requests, url, token_for, one_token=one_token):
         outcomes.append(outcome)
         if not quiet:
             _tell(outcome)

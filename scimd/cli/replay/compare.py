@@ -43,11 +43,11 @@ class Then:
 
     def tag(self, path: str, text: str) -> str:
         """An entity tag of then, of the resource at a path, as it is now; one never given stays."""
-        return _TAG.sub(lambda match: self._tags.get((path, match[0]), match[0]), text)
+        return _TAG.sub(lambda match: self._tags.get((path.lower(), match[0]), match[0]), text)
 
     def tagged(self, path: str, then: str | None, now: str | None) -> None:
         if then is not None and now is not None:
-            self._tags[path, then] = now
+            self._tags[path.lower(), then] = now  # an endpoint's name counts whatever its case
 
     def learn(self, then: Any, now: Any) -> None:
         """Take note of the ids and cursors that two answers give in the same places."""
@@ -63,8 +63,11 @@ class Then:
                 path = self.path(then["location"].removeprefix(self._bases[0]))
                 self.tagged(path, version, str(now.get("version")))
         elif isinstance(then, list) and isinstance(now, list):
-            for one, other in zip(_ordered(self.sent(then)), _ordered(now), strict=False):
+            for one, other in zip(sorted(then, key=self._key_now), _ordered(now), strict=False):
                 self.learn(one, other)
+
+    def _key_now(self, then: Any) -> str:
+        return _key(self.sent(then))
 
     def _place(self, then: str, now: str) -> None:
         """An address gives an id, and where the endpoint says that it is: seldom where it was reached."""

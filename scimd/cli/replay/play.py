@@ -6,7 +6,7 @@ import contextlib
 import re
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,8 @@ from scimd.cli.common import operator
 from scimd.cli.replay.bundle import Header, Recorded
 from scimd.cli.replay.compare import Then, differences
 from scimd.config import Config
+from scimd.core.bearer import SCOPES
+from scimd.core.endpoints import BASE_PATH
 from scimd.core.errors import InvalidValue
 from scimd.core.request_pseudonyms import MALFORMED
 from scimd.http import app as http_app
@@ -31,14 +33,17 @@ from scimd.org.sources import NewSource
 from scimd.org.tx import Context, Door
 
 TIMEOUT_S: Final = 60.0
+_LIMITS = ("max_page", "default_page", "max_operations", "max_bulk_operations")
 #: What the server's state of that moment decided, or a token that a replay does not have.
 _OF_THE_MOMENT = frozenset((401, 408, 429, 500, 503, 507))
 #: Pseudonyms keep what is equal, not what comes first or is a part of a word.
 _INEXACT = re.compile(r"\b(?:co|sw|ew|gt|ge|lt|le) |sortBy|lastModified|meta\.", re.IGNORECASE)
 #: What is listed there is what the source's rules name.
 _OF_RULES = re.compile(r"/(?:Roles|Entitlements)\b", re.IGNORECASE)
-#: Gives the token for a profile.
-TokenFor = Callable[[str], Awaitable[str]]
+#: Below an address that is not the base: of the installation, not of SCIM's endpoint.
+_BESIDE = re.compile(r"/scim(?:/|$)")
+#: Gives the token for a profile and scopes.
+TokenFor = Callable[[str, Sequence[str]], Awaitable[str]]
 
 
 @dataclass(slots=True)
@@ -53,27 +58,44 @@ class Outcome:
 
 
 async def played(
-    header: Header, requests: Iterable[Recorded], url: str, token_for: TokenFor
+    header: Header, requests: Iterable[Recorded], url: str, token_for: TokenFor, *, one_token: bool = False
 ) -> AsyncIterator[Outcome]:
-    """Send the requests in their order; yields what became of each. Raises aiohttp.ClientError."""
+    """Send the requests in their order; yields what became of each. Raises aiohttp.ClientError.
+
+    ``one_token``: ``token_for`` has but one, whatever its scopes are.
+    """
     then = Then(header.base_url, url)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
         for number, each in enumerate(requests, 1):
-            outcome = Outcome(number, each, passed_over=_why_not(each))
+            why_not = _why_not(each) or (_LACKED if one_token and _lacked_scope(each) else None)
+            outcome = Outcome(number, each, passed_over=why_not)
             if outcome.passed_over is None:
-                await _play(http, url, await token_for(each.profile), then, outcome)
+                token = await token_for(each.profile, each.scopes)
+                await _play(http, url, token, then, outcome)
             yield outcome
 
 
 def _why_not(each: Recorded) -> str | None:
     if each.status in _OF_THE_MOMENT:
         return f"{each.status} was about that moment"
-    if "request" in each.omitted:
+    if "request" in each.omitted or (each.status == 413 and each.request is None):
         return "its body was too large to be kept"
+    if _BESIDE.match(each.path):
+        return "its address was not that of the endpoint"
     if _OF_RULES.match(each.path):
         return "it lists what rules name, and a bundle holds none"
     return "its method was none of HTTP's" if each.method == "?" else None
+
+
+_LACKED = "its token may have lacked a scope, which that of --url has"
+
+
+def _lacked_scope(each: Recorded) -> bool:
+    """Whether a token of fewer scopes was refused, in one of a bulk request's operations, too."""
+    told = each.response.get("Operations") if isinstance(each.response, dict) else None
+    answers = [one.get("status") for one in told] if isinstance(told, list) else []
+    return set(each.scopes) != set(SCOPES) and (each.status == 403 or "403" in answers)
 
 
 async def _play(http: aiohttp.ClientSession, url: str, token: str, then: Then, outcome: Outcome) -> None:
@@ -81,12 +103,17 @@ async def _play(http: aiohttp.ClientSession, url: str, token: str, then: Then, o
     path = then.path(each.path)
     headers = {"Authorization": f"Bearer {token}"}
     for name, value in each.headers.items():
-        if name != "ETag" and value != "?":
+        if name != "ETag":
             headers[name] = then.tag(path, value) if name.startswith("If-") else value
     address = URL(url + path + _query(then, each.query), encoded=True)
     data = _data(then, each.request)
     async with http.request(
-        each.method, address, data=data, headers=headers, allow_redirects=False
+        each.method,
+        address,
+        data=data,
+        headers=headers,
+        skip_auto_headers=("Content-Type",),
+        allow_redirects=False,
     ) as answer:
         raw = await answer.read()
         outcome.status = answer.status
@@ -154,9 +181,12 @@ def _config(header: Header, folder: Path) -> Config:
         return Config.model_validate(
             {
                 # The addresses in answers are then those of the recording.
-                "server": {"public_url": header.base_url.removesuffix("/scim/v2")},
+                "server": {
+                    "public_url": header.base_url.removesuffix(BASE_PATH),
+                    "max_body_bytes": settings["max_body_bytes"],
+                },
                 "database": {"url": f"sqlite:///{folder / 'replay.db'}"},
-                "scim": {"max_page": settings["max_page"], "default_page": settings["default_page"]},
+                "scim": {name: settings[name] for name in _LIMITS},
             }
         )
     except (ValueError, KeyError) as exc:
@@ -167,7 +197,12 @@ async def _organization(door: Door, header: Header) -> tuple[Context, Any]:
     settings = header.settings
     made = await organizations.create(
         door,
-        NewOrganization("replay", seats=settings["seats"], seats_on_scim=settings["seats_on_scim"]),
+        NewOrganization(
+            "replay",
+            seats=settings["seats"],
+            seats_on_scim=settings["seats_on_scim"],
+            default_project="General" if settings["default_project"] else None,
+        ),
         operator(),
     )
     context = Context(made.id, operator(), "cli", "replay")
@@ -187,12 +222,14 @@ async def _organization(door: Door, header: Header) -> tuple[Context, Any]:
 
 
 def _tokens(door: Door, context: Context, source_id: Any) -> TokenFor:
-    made: dict[str, str] = {}
+    made: dict[tuple[str, tuple[str, ...]], str] = {}
 
-    async def token_for(profile: str) -> str:
-        if profile not in made:
+    async def token_for(profile: str, scopes: Sequence[str]) -> str:
+        wanted = profile, tuple(scopes)
+        if wanted not in made:
             name = f"{profile}-{secrets.token_hex(2)}"
-            made[profile] = (await tokens.create(door, context, source_id, name, profile)).token
-        return made[profile]
+            new = await tokens.create(door, context, source_id, name, profile, None, scopes)
+            made[wanted] = new.token
+        return made[wanted]
 
     return token_for

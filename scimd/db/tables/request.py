@@ -19,6 +19,7 @@ scim_requests = Table(
     columns.ref("source_id", null=True),
     columns.text("source_name"),
     columns.key("profile"),
+    Column("scopes", Json, nullable=False),  # of the token: ["users:read"]
     columns.key("correlation_id"),
     columns.key("method"),
     columns.key("pattern"),  # the path with {id} for ids

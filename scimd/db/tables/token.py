@@ -20,6 +20,7 @@ tokens = Table(
     Column("scopes", Json, nullable=False),
     columns.time("created_at"),
     columns.time("expires_at", null=True),
+    columns.time("given_until", null=True),  # its end when it was made, which a rotation brings nearer
     columns.time("revoked_at", null=True),
     columns.time("last_used_at", null=True),
     columns.time("trace_until", null=True),  # until then its successful reads are in scim_requests too

@@ -26,6 +26,7 @@ from scim2_models.path import (
 )
 
 from scimd.core.attributes import ENTERPRISE_URN, USER_URN
+from scimd.core.catalogue import ENTRA_APP_ROLE
 from scimd.core.people import Document
 from scimd.scim import filters
 from scimd.scim.quirks import Quirk, each_operation, naming
@@ -40,8 +41,6 @@ _ROLES_NAME = re.compile(
 )
 #: Keys and paths that are names already, as most clients spell them.
 _NAMES = OWN[USER_URN] | {ENTERPRISE_URN}
-#: What a role is that comes whole. A PATCH leaves it out, and would make a second one of the same value.
-_ROLES_TYPE = "WindowsAzureActiveDirectoryRole"
 _names_display = naming("displayName")
 
 
@@ -131,7 +130,7 @@ def _role(given: Any, behind: str) -> Any:
         return role
     name = told.get("displayName")
     shown = {"display": name} if isinstance(name, str) and name else {}
-    of_type = {} if behind else {"type": _ROLES_TYPE}
+    of_type = {} if behind else {"type": ENTRA_APP_ROLE}
     return {**of_type, **shown, **(role if isinstance(role, Mapping) else {}), "value": told["value"]}
 
 

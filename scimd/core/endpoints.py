@@ -1,0 +1,45 @@
+"""What is served below ``/scim/v2``: the endpoints by name, and how a path names one."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote_to_bytes
+
+ENDPOINTS = (
+    "Users",
+    "Groups",
+    "Roles",
+    "Entitlements",
+    "Bulk",
+    "Me",
+    "Schemas",
+    "ResourceTypes",
+    "ServiceProviderConfig",
+)
+#: As clients spell the endpoints → as they are served. Microsoft's own collection asks for ``/users``.
+_SPELLED = {name.lower(): name for name in ENDPOINTS}
+
+
+BASE_PATH = "/scim/v2"
+
+
+def below_base(path: str) -> str | None:
+    """What of a raw path, query or not, stands below the base; None for one that is elsewhere."""
+    below = path.removeprefix(BASE_PATH)
+    return below if below != path and below[:1] in ("", "/", "?") else None
+
+
+def segments_of(path: str) -> tuple[str, ...] | None:
+    """A path below the base address in segments, each decoded once; None for what is not UTF-8.
+
+    The root has none. The endpoint's name counts whatever its case; who asks has shown a token by then.
+    """
+    if path in ("", "/"):
+        return ()
+    parts = path[1:].removesuffix("/").split("/")
+    if "%" in path:
+        try:
+            parts = [unquote_to_bytes(part).decode() for part in parts]
+        except UnicodeDecodeError:
+            return None
+    parts[0] = _SPELLED.get(parts[0].lower(), parts[0])
+    return tuple(parts)

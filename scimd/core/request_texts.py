@@ -1,0 +1,54 @@
+"""Of texts and JSON values, without a key: their words, how deep they nest, what they looked like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from scimd.core.people import fold
+
+SHAPE_CHARS = 2_000
+WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
+_SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
+
+
+def shape(raw: bytes) -> str:
+    """What a body that is no JSON looked like: letters as ``a``, digits as ``0``, its beginning."""
+    text = raw[: SHAPE_CHARS * 2].decode("utf-8", "replace")[:SHAPE_CHARS]
+    return _SHAPED.sub(_as_shape, text)
+
+
+def _as_shape(match: re.Match[str]) -> str:
+    found = match[0]
+    if found[0] == "\\":  # half of a surrogate pair is its own fault
+        return "\\ud800"
+    return "0" if found.isdecimal() else "A" if found.isupper() else "a"
+
+
+def depth(value: Any, at_most: int) -> int:
+    """How deep a JSON value nests, counted no further than it matters."""
+    level, found = [value], 0
+    while level and found <= at_most:
+        found += 1
+        level = [
+            each
+            for one in level
+            if isinstance(one, dict | list)
+            for each in (one.values() if isinstance(one, dict) else one)
+        ]
+    return found
+
+
+def words_of(value: Any) -> Iterator[str]:
+    """The words of four characters or more in all strings of a value, folded."""
+    if isinstance(value, str):
+        for word in WORD.findall(value):
+            if len(word) >= 4:
+                yield fold(word)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from words_of(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from words_of(each)
