@@ -13,6 +13,8 @@ import pytest
 import structlog
 from sqlalchemy import Connection
 
+from scimd import opening
+from scimd.config import Config
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db import engine
 from scimd.db.clock import Clock, Measured
@@ -138,6 +140,14 @@ async def test_replicas_with_clocks_that_differ_agree_on_what_has_expired(
                 until = made.clock() + HOUR
                 token = await tokens.create(made, acme.ctx, source.id, "t", expires_at=until)
                 assert await tokens.authenticate(used, token.token) is not None
+
+
+async def test_what_a_process_opens_goes_by_it(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "k" * 48)
+    monkeypatch.setattr(engine, "Clock", partial(Clock, wall=lambda: datetime.now(UTC) - HOUR))
+    config = Config.model_validate({"database": {"url": postgres_url}, "secrets": {"key": ["env:KEY"]}})
+    async with opening.opened(config) as door:
+        assert abs(door.clock() - datetime.now(UTC)) < timedelta(minutes=5)
 
 
 async def test_sqlite_goes_by_the_machine(url: str) -> None:
