@@ -59,6 +59,7 @@ _PROMOTE_S = 15.0
 _EXPIRE_S = 30.0
 _PUBLISH_S = 5.0
 _PUBLISH_LATE_S = 60.0
+_SWEEP_S = 60.0
 _FORGET_S = 86_400.0
 _FORGET_TOKENS_S = 3600.0
 _PRUNE_S = 300.0
@@ -86,6 +87,7 @@ class Jobs:
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
         self._new_tables = new_tables.NewTables(door)
+        self._sweep = audit.Sweep(door)
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -99,6 +101,7 @@ class Jobs:
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
             (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
+            (_SWEEP_S, "sweep_audit", self._sweep.look),
             (_FORGET_S, "forget", self._forget),
             (_FORGET_TOKENS_S, "forget_access_tokens", self._forget_tokens),
             (_PRUNE_S, "prune_request_log", self._prune),

@@ -112,6 +112,7 @@ async def opened(
     except ValueError as exc:
         raise ConfigError([f"database.url: {exc}"]) from exc
     try:
+        await db.look_at_clock()
         yield Door(
             db,
             keyring(config, make=make_key),
@@ -119,6 +120,7 @@ async def opened(
             settle=settle.settle,
             write_events=audit.write_events,
             promote=promotion.promote,
+            clock=db.now,
         )
     finally:
         await db.aclose()

@@ -30,6 +30,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class NoMailer:
     sender = "scimd@localhost"
+    longest_s = 60.0
 
     def __init__(self) -> None:
         self.sent: list[Any] = []

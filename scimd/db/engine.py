@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,6 +18,7 @@ from sqlalchemy.exc import ArgumentError
 
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import faults, prepared, sqlite, work
+from scimd.db.clock import Clock
 from scimd.db.trouble import Trouble
 from scimd.db.work import Crew, Job
 
@@ -48,6 +50,7 @@ class Database:
     def __init__(self, doors: SqliteDoors | Watched, tuning: Tuning) -> None:
         self._doors = doors
         self.tuning = tuning
+        self._clock = None if isinstance(doors, SqliteDoors) else Clock(self._aside)
         self._trouble = {True: Trouble("writing"), False: Trouble("reading")}
 
     @classmethod
@@ -107,12 +110,28 @@ class Database:
         except work.NoGlance:
             return await self.read(body)
 
+    def now(self) -> datetime:
+        """The present time, by the database's clock as far as it is known; see ``db.clock``. Costs no I/O."""
+        return datetime.now(UTC) if self._clock is None else self._clock.now()
+
+    async def look_at_clock(self) -> None:
+        """Learn how far the database's clock is from this process's. One that is away is not waited for."""
+        if self._clock is not None:
+            await self._clock.look()
+
+    async def _aside(self, body: Callable[[Connection], T], timeout_s: float) -> T:
+        """As ``read``, but what goes wrong is nobody's trouble."""
+        found: T = await self._doors.run(Job.of(body, timeout_s, writing=False))
+        return found
+
     async def ping(self) -> None:
         """Make sure that the database answers and is one; raises as ``read`` does."""
         await self.read(_ping)
 
     async def aclose(self) -> None:
         """Finish what is queued, refuse what is new, close the connections."""
+        if self._clock is not None:
+            await self._clock.aclose()
         await self._doors.aclose()
 
     def _limit(self, timeout_s: float | None) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,9 +27,11 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    tuple_,
 )
 
 from scimd.core.people import OrgId
+from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import events, leases, organizations, published
@@ -39,10 +41,12 @@ from scimd.org.tx import Actor, Context, Door, Tx, first_id, in_order, uuid7_hea
 _BATCH = 1000
 _PAUSE_S = 0.05
 _LEASE = "publisher"
-#: No transaction lasts so long; older events than this before the last published one are not looked for.
+#: No transaction lasts so long; older events than this before the last published one are the sweep's.
 LATECOMERS = timedelta(hours=1)
 #: Nearly all of them are committed by then; the others wait for a look at the whole hour.
 RECENT = timedelta(seconds=30)
+#: So many events are looked at in one part of the sweep.
+_SWEPT = 10_000
 _START = bytes(32)
 _FAULTS_SHOWN = 20
 _EVENTS = Prepared(events.insert())
@@ -128,7 +132,8 @@ class _Batch:
 async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) -> int:
     """Append the organization's new events to its chain; gives how many. A job.
 
-    ``within``: how far before the last published event to look for others. What was published there is
+    ``within``: how far before the last published event to look for others, or before the present time where
+    that event is of the future: it was written while the clock was ahead. What was published there is
     passed over once in each call: an hour of a first sync is many. Whatever is committed behind a batch
     meanwhile is the next call's. They are looked for and chained on a snapshot, and only written under
     the lock: on SQLite whoever else writes waits for the writing alone, and has a turn between two batches.
@@ -136,7 +141,8 @@ async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) 
     ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
     total, first = 0, ""
     while True:
-        batch = await door.read(lambda conn, first=first: _next(conn, org_id, within, first))  # type: ignore[misc]
+        now = door.clock()
+        batch = await door.read(lambda conn, now=now, first=first: _next(conn, org_id, now, within, first))  # type: ignore[misc]
         appended = bool(batch.rows) and await door.run(ctx, lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
         if appended:
             total += len(batch.rows)
@@ -173,13 +179,18 @@ _NEXT = Prepared(
 )
 
 
-def _next(conn: Connection, org_id: OrgId, within: timedelta, first: str) -> _Batch:
+def _next(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, first: str) -> _Batch:
     """``first``: the event to begin at; empty: the first one ``within`` that time."""
     tip = _TIP.first(conn, {"org_id": org_id})
+    first = first or (first_id(min(tip.at, now) - within) if tip else "")
+    return _after(tip, org_id, _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}))
+
+
+def _after(tip: Row[Any] | None, org_id: OrgId, found: Iterable[Any]) -> _Batch:
+    """These events, as the chain's next entries."""
     seq, chain = (tip.seq, bytes(tip.chain)) if tip else (0, _START)
-    first = first or (first_id(tip.at - within) if tip else "")
     batch = _Batch(seq, [])
-    for event in _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}):
+    for event in found:
         seq, chain = seq + 1, link(chain, event)
         batch.rows.append({"org_id": org_id, "seq": seq, "event_id": event.id, "chain": chain})
     return batch
@@ -216,6 +227,67 @@ def _become_publisher(tx: Tx) -> None:
     office = {"org_id": tx.org_id, "name": _LEASE}
     _OFFICE.many(tx.conn, [{**office, "holder": "", "until": tx.now}])
     _HELD.all(tx.conn, office)
+
+
+# ------------------------------------------------------------------------------ what was left out
+
+
+class Sweep:
+    """Walks over all events, part by part and then again from the first, and chains what no chain has.
+
+    That are those which were written while the clock was behind by more than latecomers are looked for.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._place = ("", "")  # organization and id of the last event that was looked at
+
+    async def look(self) -> int:
+        """Go over the next part; gives how many events it chained. A job."""
+        place, before = self._place, first_id(self._door.clock() - LATECOMERS)
+        self._place, left_out = await self._door.read(lambda conn: _part(conn, place, before))
+        total = 0
+        for org_id, ids in left_out.items():
+            for at in range(0, len(ids), _BATCH):
+                total += await _chain(self._door, org_id, ids[at : at + _BATCH])
+        return total
+
+
+def _part(
+    conn: Connection, place: tuple[str, str], before: str
+) -> tuple[tuple[str, str], dict[OrgId, list[str]]]:
+    """The place after the next part, and whom it holds that is not chained and is older than ``before``."""
+    key = tuple_(events.c.org_id, events.c.id)
+    part = (
+        select(events.c.org_id, events.c.id)
+        .where(key > tuple_(*map(literal, place)))
+        .order_by(events.c.org_id, events.c.id)
+    )
+    last = conn.execute(part.limit(1).offset(_SWEPT - 1)).first()
+    seen = part.limit(_SWEPT).subquery()
+    done = select(published.c.seq).where(
+        published.c.org_id == seen.c.org_id, published.c.event_id == seen.c.id
+    )
+    left_out: dict[OrgId, list[str]] = {}
+    query = select(seen).where(seen.c.id < before, ~done.exists()).order_by(seen.c.org_id, seen.c.id)
+    for org_id, event_id in conn.execute(query):
+        left_out.setdefault(OrgId(org_id), []).append(event_id)
+    return ("", "") if last is None else (last.org_id, last.id), left_out
+
+
+async def _chain(door: Door, org_id: OrgId, ids: Sequence[str]) -> int:
+    """Append these to the organization's chain; 0 where another publisher was faster: the next walk's."""
+
+    def look(conn: Connection) -> _Batch:
+        found = conn.execute(
+            _unpublished(literal(org_id)).where(among(conn, events.c.id, ids)).order_by(events.c.id)
+        ).all()
+        return _after(_TIP.first(conn, {"org_id": org_id}), org_id, found)
+
+    batch = await door.read(look)
+    ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
+    appended = bool(batch.rows) and await door.run(ctx, lambda tx: _append(tx, batch))
+    return len(batch.rows) if appended else 0
 
 
 # ------------------------------------------------------------------------------ verifying

@@ -1,8 +1,10 @@
 """The mails that transactions owe: taken for sending, checked once more, and what became of them.
 
-Taking a mail puts it off by longer than sending may last, so that two relays do not send it twice,
-and one that died in between leaves it to the next. The mail's id makes its Message-ID: a repeat,
-after a lost answer of the mail server, can be told from a second mail.
+Taking mails puts them off for some minutes, so that two relays do not send them twice, and one that died
+in between leaves them to the next. Right before a mail is handed over it is put off by longer than that may
+last (``begin``), if it is still as it was taken: a relay that was stopped meanwhile finds out there. The
+mail's id makes its Message-ID: a repeat, after a lost answer of the mail server, can be told from a second
+mail. There is one such repeat and no more.
 """
 
 from __future__ import annotations
@@ -38,6 +40,11 @@ from scimd.org.tx import Actor, Context, Door, Tx
 TAKEN_FOR = timedelta(minutes=5)
 _AGAIN_AFTER = timedelta(minutes=1)
 _AGAIN_AT_MOST = timedelta(hours=24)
+#: So often a mail is handed over where no answer tells whether the server took it: each may have come.
+_HANDED_OVER_AT_MOST = 2
+NEVER_ANSWERED = (
+    f"it was handed to the mail server {_HANDED_OVER_AT_MOST} times, and no answer came: it may have arrived"
+)
 _ERROR_AT_MOST = 500
 #: What an invited person may be besides; with any other cause nobody is written to.
 _WANTED = frozenset({CauseKind.INVITED.value})
@@ -68,6 +75,9 @@ class Delivery:
     role: str | None = None
     projects: tuple[InvitedTo, ...] = ()
     language: Language = ENGLISH
+    #: Which taking this is, and how many of those before ended without an answer.
+    attempt: int = 1
+    unanswered: int = 0
 
 
 async def organizations_with_due(door: Door) -> list[OrgId]:
@@ -98,7 +108,11 @@ def _take(tx: Tx, limit: int) -> list[Delivery]:
     _write(tx, [row.id for row, found in taken if found is None], state="cancelled")
     later = [row.id for row, found in taken if found == "later"]
     _write(tx, later, due_at=tx.now + _AGAIN_AFTER)
-    found = [delivery for _, delivery in taken if isinstance(delivery, Delivery)]
+    found = [
+        replace(delivery, attempt=row.attempts + 1, unanswered=row.unanswered)
+        for row, delivery in taken
+        if isinstance(delivery, Delivery)
+    ]
     _write(
         tx,
         [delivery.id for delivery in found],
@@ -265,6 +279,35 @@ def _notification(tx: Tx, row: Any) -> Delivery | None:
 # ------------------------------------------------------------------------------ what became of it
 
 
+async def begin(door: Door, delivery: Delivery, for_s: float) -> Literal["send", "leave", "refused"]:
+    """Ask right before a mail is handed over, which lasts ``for_s`` at most; "leave": it is ours no more.
+
+    From here on it counts as handed over until its answer is written. "refused": it has been so too often.
+    """
+
+    def body(tx: Tx) -> Literal["send", "leave", "refused"]:
+        until = tx.now + timedelta(seconds=for_s)
+        if not _write_mine(tx, delivery, due_at=until, unanswered=delivery.unanswered + 1):
+            return "leave"
+        if delivery.unanswered < _HANDED_OVER_AT_MOST:
+            return "send"
+        _refuse(tx, delivery, NEVER_ANSWERED)
+        return "refused"
+
+    return await door.run(_context(delivery.org_id), body)
+
+
+def _write_mine(tx: Tx, delivery: Delivery, **values: Any) -> bool:
+    """Whether the mail is still as it was taken; only then it is written."""
+    mine = (
+        (deliveries.c.org_id == tx.org_id)
+        & (deliveries.c.id == delivery.id)
+        & (deliveries.c.state == "due")
+        & (deliveries.c.attempts == delivery.attempt)
+    )
+    return tx.conn.execute(update(deliveries).where(mine).values(**values)).rowcount == 1
+
+
 async def sent(door: Door, delivery: Delivery) -> None:
     """The mail server took it."""
 
@@ -284,15 +327,15 @@ async def sent(door: Door, delivery: Delivery) -> None:
 
 async def refused(door: Door, delivery: Delivery, why: str) -> None:
     """The mail server will never take it: it is not tried again, and the list says why."""
+    await door.run(_context(delivery.org_id), lambda tx: _refuse(tx, delivery, why))
 
-    def body(tx: Tx) -> None:
-        _write(tx, [delivery.id], state="refused", last_error=why[:_ERROR_AT_MOST])
-        invited = delivery.link if delivery.template == "invitation" else None
-        kind, target = ("invitation", invited.record) if invited else _target(delivery)
-        after = {"person": delivery.person_id, "address": delivery.address, "why": why[:_ERROR_AT_MOST]}
-        tx.record(Event(EventKind.MAIL_REFUSED, kind, target, after=after))
 
-    await door.run(_context(delivery.org_id), body)
+def _refuse(tx: Tx, delivery: Delivery, why: str) -> None:
+    _write(tx, [delivery.id], state="refused", last_error=why[:_ERROR_AT_MOST])
+    invited = delivery.link if delivery.template == "invitation" else None
+    kind, target = ("invitation", invited.record) if invited else _target(delivery)
+    after = {"person": delivery.person_id, "address": delivery.address, "why": why[:_ERROR_AT_MOST]}
+    tx.record(Event(EventKind.MAIL_REFUSED, kind, target, after=after))
 
 
 def _target(delivery: Delivery) -> tuple[str, str]:
@@ -301,17 +344,16 @@ def _target(delivery: Delivery) -> tuple[str, str]:
     return "person", delivery.person_id
 
 
-async def put_off(door: Door, delivery: Delivery, why: str) -> None:
-    """It did not work this time: again after a minute, two, four, … a day at most, with jitter."""
+async def put_off(door: Door, delivery: Delivery, why: str, *, unanswered: bool = False) -> None:
+    """It did not work this time: again after a minute, two, four, … a day at most, with jitter.
+
+    ``unanswered``: it was handed over, and the server may have taken it.
+    """
+    wait = min(_AGAIN_AFTER * 2 ** min(delivery.attempt - 1, 20), _AGAIN_AT_MOST)
+    count = delivery.unanswered + unanswered
 
     def body(tx: Tx) -> None:
-        row = tx.conn.execute(
-            select(deliveries.c.attempts).where(
-                deliveries.c.org_id == tx.org_id, deliveries.c.id == delivery.id
-            )
-        ).one()
-        wait = min(_AGAIN_AFTER * 2 ** min(row.attempts - 1, 20), _AGAIN_AT_MOST)
-        jitter = 0.5 + tx.chance.bytes(1)[0] / 510
-        _write(tx, [delivery.id], due_at=tx.now + wait * jitter, last_error=why[:_ERROR_AT_MOST])
+        due_at = tx.now + wait * (0.5 + tx.chance.bytes(1)[0] / 510)
+        _write_mine(tx, delivery, due_at=due_at, unanswered=count, last_error=why[:_ERROR_AT_MOST])
 
     await door.run(_context(delivery.org_id), body)

@@ -23,6 +23,9 @@ from scimd.org.tx import Tx
 
 #: Long enough for the slowest batch, short enough to wait for when a process died.
 LEASE_S = 30.0
+#: No lease lasts so long from now on: one that does was taken while the database's clock was ahead. Twice as
+#: long as a lease, since clocks are put back by little all the time.
+_TOO_LONG = timedelta(seconds=2 * LEASE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class Lease:
 def take(tx: Tx, name: str, holder: str, *, for_s: float = LEASE_S) -> Lease | None:
     """Take a lease that is free or has run out; None while somebody holds it.
 
-    ``holder`` is for people who look at the table; what counts is the fencing number.
+    One that would last longer than leases do is taken as well: the clock was ahead when it was made, and
+    whoever still works under it is fenced. ``holder`` is for people who look at the table; what counts is
+    the fencing number.
     """
     now = now_of_database(tx.conn)
     tx.conn.execute(
@@ -46,7 +51,7 @@ def take(tx: Tx, name: str, holder: str, *, for_s: float = LEASE_S) -> Lease | N
     until = now + timedelta(seconds=for_s)
     taken = tx.conn.execute(
         update(leases)
-        .where(_of(tx.org_id, name), leases.c.until <= now)
+        .where(_of(tx.org_id, name), (leases.c.until <= now) | (leases.c.until > now + _TOO_LONG))
         .values(holder=holder, fence=leases.c.fence + 1, until=until)
         .returning(leases.c.fence)
     ).scalar_one_or_none()

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import aiosmtplib
 import css_inline
+from aiosmtplib.protocol import normalize_message_line_endings
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from scimd import translations
@@ -34,17 +35,29 @@ class MailRefused(Exception):
     """The server will never take this mail; the text is its reason."""
 
 
+class MailPutOff(Exception):
+    """The server does not take this mail now; the text is its reason. Others it may take."""
+
+
 class MailUnavailable(Exception):
-    """It could not be sent now; the text says why."""
+    """Nothing could be sent now; the text says why."""
+
+
+class MailUnanswered(MailUnavailable):
+    """The server was given all of the mail and did not answer: it may have taken it."""
 
 
 class Mailer(Protocol):
-    """``sender`` is the From of every mail."""
+    """``sender`` is the From of every mail; no mail takes longer than ``longest_s``."""
 
     sender: str
+    longest_s: float
 
     async def send(self, message: EmailMessage) -> None:
-        """Send one mail to its one recipient. Raises MailRefused and MailUnavailable, nothing else."""
+        """Send one mail to its one recipient.
+
+        Raises MailRefused, MailPutOff and MailUnavailable, nothing else.
+        """
         ...
 
     async def rest(self) -> None:
@@ -142,6 +155,8 @@ def one_line(text: str) -> str:
 class FolderMailer:
     """Writes each mail as an ``.eml`` file; a repeated one takes the place of the first."""
 
+    longest_s = 60.0
+
     def __init__(self, mail: Mail) -> None:
         self.sender = mail.sender
         self._folder = mail.folder or Path()
@@ -167,61 +182,102 @@ class FolderMailer:
         """A folder needs no rest."""
 
 
+#: How long a server may work on a mail that it has in full before it answers (RFC 5321 §4.5.3.2.6).
+#: Giving up sooner does not take the mail back: it would come several times.
+ANSWER_S = 600.0
+
+
+class _Client(aiosmtplib.SMTP):
+    """Knows whether the server has all of a mail and owes its answer, and waits for that one longer."""
+
+    limit: asyncio.Timeout
+    answer_s: float
+    answer_owed = False
+
+    async def data(self, message: str | bytes, /, **options: Any) -> aiosmtplib.SMTPResponse:
+        begun = await self.execute_command(b"DATA", **options)
+        if begun.code != aiosmtplib.SMTPStatus.start_input:
+            raise aiosmtplib.SMTPDataError(begun.code, begun.message)
+        if self.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        octets = message.encode("ascii") if isinstance(message, str) else message
+        lines = re.sub(rb"(?m)^\.", b"..", normalize_message_line_endings(octets))
+        self.limit.reschedule(asyncio.get_running_loop().time() + self.answer_s)
+        self.answer_owed = True
+        self.protocol.write(lines + b".\r\n")
+        answer = await self.protocol.read_response()
+        self.answer_owed = False
+        if answer.code != aiosmtplib.SMTPStatus.completed:
+            raise aiosmtplib.SMTPDataError(answer.code, answer.message)
+        return answer
+
+
 class SmtpMailer:
     """Sends over one connection that is kept while there is more to send."""
 
-    def __init__(self, mail: Mail) -> None:
+    def __init__(self, mail: Mail, *, answer_s: float = ANSWER_S) -> None:
         self.sender = mail.sender
         self._mail = mail
-        self._client: aiosmtplib.SMTP | None = None
+        self._timeout_s, self._answer_s = mail.timeout.total_seconds(), answer_s
+        # Until the server has the mail each answer has the time-out, and all of it together has three.
+        self._before_s = 3 * self._timeout_s
+        self.longest_s = self._before_s + answer_s
+        self._client: _Client | None = None
 
     async def send(self, message: EmailMessage) -> None:
         sender = message["From"].addresses[0].addr_spec
         recipient = message["To"].addresses[0].addr_spec
-        timeout_s = self._mail.timeout.total_seconds()
         try:
-            # Each answer has the time-out; all of it together has three.
-            async with asyncio.timeout(3 * timeout_s):
-                client = await self._connected(timeout_s)
+            async with asyncio.timeout(self._before_s) as limit:
+                client = await self._connected()
+                client.limit = limit
                 await client.send_message(message, sender=sender, recipients=[recipient])
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as exc:
-            await self._drop(exc)
-            raise _verdict(exc) from exc
+            raise self._given_up(exc) from exc
 
-    async def _connected(self, timeout_s: float) -> aiosmtplib.SMTP:
+    async def _connected(self) -> _Client:
         if self._client is not None and self._client.is_connected:
             return self._client
         mail = self._mail
-        client = aiosmtplib.SMTP(
+        client = _Client(
             hostname=mail.host,
             port=mail.port,
             username=mail.user,
             password=mail.password.reveal() if mail.password else None,
-            timeout=timeout_s,
+            timeout=self._timeout_s,
             use_tls=mail.tls == "tls",
             start_tls=mail.tls == "starttls",
         )
+        client.answer_s = self._answer_s
         await client.connect()
         self._client = client
         return client
 
-    async def _drop(self, exc: BaseException) -> None:
+    def _given_up(self, exc: BaseException) -> MailRefused | MailPutOff | MailUnavailable:
         """After an answer of the server the connection is good; after anything else it is not."""
-        if not isinstance(exc, aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused):
-            client, self._client = self._client, None
-            if client is not None:
-                client.close()
+        client = self._client
+        unanswered = client is not None and client.answer_owed
+        answered = isinstance(exc, aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused)
+        if client is not None and (unanswered or not answered):
+            self._client = None
+            client.close()
+        return MailUnanswered(_UNANSWERED) if unanswered else _verdict(exc)
 
     async def rest(self) -> None:
         client, self._client = self._client, None
-        if client is not None and client.is_connected:
+        if client is not None and client.answer_owed:
+            client.close()  # it would answer the goodbye after that only
+        elif client is not None and client.is_connected:
             # Whatever goes wrong in saying goodbye, all mails have been answered for.
             with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
                 await client.quit()
 
 
-def _verdict(exc: BaseException) -> MailRefused | MailUnavailable:
-    """5xx on this recipient or this mail is for ever; all else is tried again.
+_UNANSWERED = "the mail server did not say whether it took the mail"
+
+
+def _verdict(exc: BaseException) -> MailRefused | MailPutOff | MailUnavailable:
+    """5xx on this recipient or this mail is for ever, 4xx is theirs alone; all else is tried again.
 
     A refused sender, password or greeting is ours to mend, and must not cost anybody their mail.
     """
@@ -242,6 +298,11 @@ def _verdict(exc: BaseException) -> MailRefused | MailUnavailable:
             return MailUnavailable(one_line(str(exc)) or type(exc).__name__)
 
 
-def _by_code(code: int, message: str) -> MailRefused | MailUnavailable:
+def _by_code(code: int, message: str) -> MailRefused | MailPutOff | MailUnavailable:
     text = f"{code} {one_line(message)}"
-    return MailRefused(text) if 500 <= code < 600 else MailUnavailable(text)
+    if 500 <= code < 600:
+        return MailRefused(text)
+    # 421: the server closes the connection, whatever it was asked (RFC 5321 §3.8).
+    if 400 <= code < 500 and code != aiosmtplib.SMTPStatus.domain_unavailable:
+        return MailPutOff(text)
+    return MailUnavailable(text)

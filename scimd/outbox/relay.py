@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from scimd import log
+from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
 from scimd.core.languages import moment, span
 from scimd.core.links import sign
 from scimd.core.people import OrgId
@@ -18,10 +20,24 @@ from scimd.org.deliveries import Delivery
 from scimd.org.invitations import InvitedTo
 from scimd.org.tx import Door
 from scimd.outbox import notification
-from scimd.outbox.mail import Mailer, MailRefused, MailUnavailable, compose, one_line
+from scimd.outbox.mail import (
+    Mailer,
+    MailPutOff,
+    MailRefused,
+    MailUnanswered,
+    MailUnavailable,
+    compose,
+    one_line,
+)
 
 logger = log.get(__name__)
 _BATCH = 20
+#: Pauses before what became of a mail is written again.
+_AGAIN_S, _AGAIN_AT_MOST_S = 0.1, 2.0
+#: How long a stop waits for it.
+_AT_THE_END_S = 3.0
+P = ParamSpec("P")
+T = TypeVar("T")
 _PATHS = {
     "invitation": "invitation",
     "set_password": "set-password",
@@ -32,7 +48,7 @@ _PATHS = {
 async def run_once(door: Door, mailer: Mailer, public_url: str, org_id: OrgId | None = None) -> int:
     """Send what is due, of one organization or of all; gives how many mails left.
 
-    A server that does not answer ends the round: the rest is due still, and tried in the next one.
+    A server that does not answer ends the round: the rest of the batch is put off, all else is due still.
     """
     sent = 0
     try:
@@ -48,26 +64,63 @@ async def run_once(door: Door, mailer: Mailer, public_url: str, org_id: OrgId | 
 
 async def _send_all(door: Door, mailer: Mailer, public_url: str, batch: list[Delivery]) -> int:
     sent = 0
-    failed: MailUnavailable | None = None
+    away: MailUnavailable | None = None
     for delivery in batch:
-        if failed is not None:
-            await deliveries.put_off(door, delivery, str(failed))
+        if away is not None:
+            await _written(deliveries.put_off, door, delivery, str(away))
             continue
+        match await _written(deliveries.begin, door, delivery, mailer.longest_s):
+            case "leave":
+                continue
+            case "refused":
+                why = deliveries.NEVER_ANSWERED
+                logger.warning("mail_refused", delivery=delivery.id, org=delivery.org_id, why=why)
+                continue
         try:
             await mailer.send(_message(door, delivery, mailer.sender, public_url))
         except MailRefused as exc:
             logger.warning("mail_refused", delivery=delivery.id, org=delivery.org_id, why=str(exc))
-            await deliveries.refused(door, delivery, str(exc))
+            await _written(deliveries.refused, door, delivery, str(exc))
+        except MailPutOff as exc:
+            logger.info("mail_put_off", delivery=delivery.id, org=delivery.org_id, why=str(exc))
+            await _written(deliveries.put_off, door, delivery, str(exc))
         except MailUnavailable as exc:
-            failed = exc
-            await deliveries.put_off(door, delivery, str(exc))
+            away = exc
+            lost = isinstance(exc, MailUnanswered)
+            await _written(deliveries.put_off, door, delivery, str(exc), unanswered=lost)
         else:
-            # The server has it: even a stop asked for right now must not make it a second mail.
-            await asyncio.shield(deliveries.sent(door, delivery))
+            await _to_the_end(_written(deliveries.sent, door, delivery))
             sent += 1
-    if failed is not None:
-        raise failed
+    if away is not None:
+        raise away
     return sent
+
+
+async def _written(write: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **options: P.kwargs) -> T:
+    """What became of a mail, written down; again and again while the database is away.
+
+    Nothing else knows what the mail server said: who left now would send what has arrived once more.
+    """
+    pause_s = _AGAIN_S
+    while True:
+        try:
+            return await write(*args, **options)
+        except (DatabaseUnavailable, Overloaded, StorageFull) as exc:
+            if pause_s == _AGAIN_S:
+                logger.warning("mail_not_noted", code=exc.code, why=exc.detail)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _AGAIN_AT_MOST_S)
+
+
+async def _to_the_end(noting: Coroutine[Any, Any, None]) -> None:
+    """The server has the mail: even a stop asked for right now must not make it a second one."""
+    task = asyncio.ensure_future(noting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_AT_THE_END_S)
+        task.cancel()
+        raise
 
 
 def _message(door: Door, delivery: Delivery, sender: str, public_url: str) -> EmailMessage:

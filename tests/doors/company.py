@@ -79,6 +79,7 @@ class Letters:
     """A mail server, and the mailboxes behind it."""
 
     sender: str = "scimd <scimd@example.com>"
+    longest_s: float = 60.0
     arrived: list[Letter] = field(default_factory=list)
     #: All that was ever sent, as text.
     texts: list[str] = field(default_factory=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_left
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,9 +99,9 @@ async def test_each_batch_begins_where_the_one_before_ended_and_who_came_late_is
     begun: list[str] = []
     look = audit._next
 
-    def noted(conn: Connection, org_id: OrgId, within: timedelta, first: str) -> audit._Batch:
+    def noted(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, first: str) -> audit._Batch:
         begun.append(first)
-        return look(conn, org_id, within, first)
+        return look(conn, org_id, now, within, first)
 
     monkeypatch.setattr(audit, "_next", noted)
     await acme.door.run(acme.ctx, many(100))
@@ -119,6 +120,43 @@ async def test_two_publishers_at_once_make_one_chain(acme: House) -> None:
     counts = await asyncio.gather(*(audit.publish(acme.door, acme.org.id) for _ in range(6)))
     assert sum(counts) == len(await acme.rows(events))
     assert (await audit.verify(acme.door, acme.org.id)).ok
+
+
+async def test_events_after_the_clock_was_put_back_are_chained_at_once(acme: House) -> None:
+    acme.clock.pass_by(hours=24)
+    await acme.door.run(acme.ctx, many(3))
+    await timekeeping.publish_all(acme.door)
+    acme.clock.now -= timedelta(hours=24)
+    await acme.door.run(acme.ctx, many(4))
+    assert await timekeeping.publish_all(acme.door, within=audit.RECENT) == 4
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (found.ok, found.unpublished) == (True, 0)
+
+
+async def test_what_was_left_out_is_chained_by_the_sweep(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written while the clock was far behind, of two organizations, and no worker ran."""
+    monkeypatch.setattr(audit, "_SWEPT", 10)
+    monkeypatch.setattr(audit, "_BATCH", 4)
+    other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
+    both = [acme.ctx, replace(acme.ctx, org_id=other.id)]
+    for ctx in both:
+        await acme.door.run(ctx, many(12))
+    await timekeeping.publish_all(acme.door)
+    acme.clock.now -= timedelta(hours=5)
+    for ctx in both:
+        await acme.door.run(ctx, many(6))
+    acme.clock.now += timedelta(hours=5)
+    await acme.door.run(acme.ctx, many(1))
+    assert await timekeeping.publish_all(acme.door) == 1
+    sweep = audit.Sweep(acme.door)
+    all_events = len(await acme.rows(events))
+    assert sum([await sweep.look() for _ in range(all_events // 10 + 1)]) == 12
+    assert [await sweep.look() for _ in range(all_events // 10 + 1)] == [0] * (all_events // 10 + 1)
+    for ctx in both:
+        found = await audit.verify(acme.door, ctx.org_id)
+        assert (found.ok, found.unpublished) == (True, 0)
 
 
 async def published_events(acme: House) -> None:

@@ -232,6 +232,7 @@ async def test_a_relay_that_died_leaves_its_mails_to_the_next(acme: House, smtp:
 
     class Dies:
         sender = "x@acme.example"
+        longest_s = 300.0
 
         async def send(self, message: Any) -> None:
             raise asyncio.CancelledError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -46,6 +47,11 @@ class SmtpServer:
         self.messages: list[Received] = []
         self.port = 0
         self._refusals: dict[Stage, str] = {}
+        self._full: dict[str, str] = {}
+        #: While set, mails are taken and kept, and nobody is told.
+        self.silent = threading.Event()
+        #: How long it works on a mail that it has taken before it says so.
+        self.works_for_s = 0.0
         self._controller: Controller | None = None
         self.start()
 
@@ -67,9 +73,14 @@ class SmtpServer:
         """Answer ``reply`` ("451 4.3.0 Try again later", "550 5.1.1 No such user") at that stage."""
         self._refusals[at] = reply
 
+    def refuse_mailbox(self, address: str, reply: str) -> None:
+        """Answer ``reply`` for this recipient, and take the others."""
+        self._full[address] = reply
+
     def accept(self) -> None:
         """Take everything again."""
         self._refusals.clear()
+        self._full.clear()
 
     def wait_for(self, count: int) -> list[Received]:
         """The messages, once there are ``count``; AssertionError when they do not come."""
@@ -92,6 +103,8 @@ class SmtpServer:
     ) -> str:
         if "RCPT" in self._refusals:
             return self._refusals["RCPT"]
+        if address in self._full:
+            return self._full[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -102,6 +115,9 @@ class SmtpServer:
         assert envelope.mail_from is not None
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         self.messages.append(Received(envelope.mail_from, tuple(envelope.rcpt_tos), message))
+        await asyncio.sleep(self.works_for_s)
+        while self.silent.is_set():
+            await asyncio.sleep(0.02)
         return "250 OK"
 
 
@@ -110,4 +126,5 @@ def smtp() -> Iterator[SmtpServer]:
     """A mail server that is up and takes everything."""
     server = SmtpServer()
     yield server
+    server.silent.clear()
     server.stop()

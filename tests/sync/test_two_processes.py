@@ -185,6 +185,22 @@ async def test_stopped_leader_cannot_renew_and_its_fence_is_old(database_url: st
         assert (await door.run(ctx, lambda tx: leases.hold(tx, second))).fence == second.fence
 
 
+async def test_lease_of_a_clock_that_was_ahead_is_taken_and_its_holder_fenced(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Its holder died; by what the row says it would lead for two hours more."""
+    async with acme(database_url, tmp_path) as (door, _):
+        (source,) = await sources.list_sources(door)
+        ctx = sync_run.context(door, source)
+        ahead = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "ahead", for_s=7200))
+        assert ahead is not None
+        taken = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "right"))
+        assert taken is not None
+        assert await door.run(ctx, lambda tx: leases.take(tx, "source:x", "third")) is None
+        with pytest.raises(leases.LeaseLost):
+            await door.run(ctx, lambda tx: leases.hold(tx, ahead))
+
+
 async def test_two_processes_at_once_are_one_run(database_url: str, tmp_path: Path) -> None:
     directory(tmp_path, 60)
     async with acme(database_url, tmp_path) as (door, org_id):

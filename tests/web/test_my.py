@@ -32,6 +32,7 @@ class Mails:
     """Keeps what the relay sends."""
 
     sender = "scimd <scimd@localhost>"
+    longest_s = 60.0
 
     def __init__(self) -> None:
         self.sent: list[EmailMessage] = []

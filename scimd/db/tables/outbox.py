@@ -23,7 +23,8 @@ deliveries = Table(
     columns.key("state"),  # staged | due | sent | refused | cancelled
     columns.time("first_change_at"),
     columns.time("due_at"),
-    columns.integer("attempts"),
+    columns.integer("attempts"),  # how often it was taken for sending
+    columns.integer("unanswered"),  # how often it was handed over, and what the server said is not known
     columns.text("last_error", null=True),
     columns.time("sent_at", null=True),
     columns.time("created_at"),

@@ -1,0 +1,216 @@
+"""What a mail server and the database can do to a mail that is under way (V15, F14)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from scimd.core.errors import DatabaseUnavailable
+from scimd.db.tables import deliveries, invitations
+from scimd.org import deliveries as door_deliveries
+from scimd.outbox import relay
+from scimd.outbox.mail import ANSWER_S, SmtpMailer, mailer_from
+from tests.org.acme import House
+from tests.org.looks import invitations_of
+from tests.outbox.test_relay import PUBLIC, pushed, run, settings
+from tests.support.patience import eventually
+from tests.support.smtp import SmtpServer
+
+
+def recipients(smtp: SmtpServer) -> list[str]:
+    return sorted(received.recipients[0] for received in smtp.messages)
+
+
+async def states(acme: House) -> dict[str, tuple[str, int]]:
+    return {row.address: (row.state, row.attempts) for row in await acme.mails()}
+
+
+def away_once_it_has_a_mail(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch, times: int = 4
+) -> list[int]:
+    """The database takes no write so often, from the first mail on; gives the list of what it refused."""
+    write, refused = acme.door.db.write, []
+
+    async def flaky(body: Callable[[Any], Any], **more: Any) -> Any:
+        if smtp.messages and len(refused) < times:
+            refused.append(1)
+            raise DatabaseUnavailable
+        return await write(body, **more)
+
+    monkeypatch.setattr(acme.door.db, "write", flaky)
+    return refused
+
+
+# ------------------------------------------------------------------------------ the database is away
+
+
+async def test_a_mail_that_was_taken_is_noted_once_the_database_is_back_and_the_rest_leaves(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        await pushed(acme, f"r{n}@acme.example")
+    refused = away_once_it_has_a_mail(acme, smtp, monkeypatch)
+    assert await run(acme, smtp) == 3
+    assert len(refused) == 4
+    acme.clock.pass_by(minutes=30)
+    assert await run(acme, smtp) == 0
+    assert recipients(smtp) == [f"r{n}@acme.example" for n in range(3)]
+    assert set((await states(acme)).values()) == {("sent", 1)}
+
+
+async def test_a_stop_while_the_database_is_away_leaves_no_second_mail(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pushed(acme)
+    refused = away_once_it_has_a_mail(acme, smtp, monkeypatch)
+    sending = asyncio.create_task(run(acme, smtp))
+    await eventually(lambda: refused)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert [row.state for row in await acme.mails()] == ["sent"]
+
+
+async def test_a_refusal_is_noted_once_the_database_is_back(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2):
+        await pushed(acme, f"r{n}@acme.example")
+    smtp.refuse_mailbox("r1@acme.example", "550 5.1.1 No such user")
+    away_once_it_has_a_mail(acme, smtp, monkeypatch)
+    await run(acme, smtp)
+    assert await states(acme) == {"r0@acme.example": ("sent", 1), "r1@acme.example": ("refused", 1)}
+
+
+# ------------------------------------------------------------------------------ one mailbox
+
+
+@pytest.mark.parametrize("reply", ["452 4.2.2 mailbox full", "450 4.7.1 Greylisted", "451 4.3.0 Later"])
+async def test_what_is_refused_for_now_waits_alone(acme: House, smtp: SmtpServer, reply: str) -> None:
+    for n in range(4):
+        await pushed(acme, f"m{n}@acme.example")
+    smtp.refuse_mailbox("m0@acme.example", reply)
+    assert await run(acme, smtp) == 3
+    assert recipients(smtp) == [f"m{n}@acme.example" for n in (1, 2, 3)]
+    (waits,) = await acme.mails(state="due")
+    assert (waits.address, waits.last_error) == ("m0@acme.example", reply)
+    assert acme.clock.now < waits.due_at <= acme.clock.now + timedelta(minutes=1)
+    smtp.accept()
+    acme.clock.pass_by(minutes=1)
+    assert await run(acme, smtp) == 1
+
+
+async def test_a_server_that_takes_its_leave_is_away(acme: House, smtp: SmtpServer) -> None:
+    for n in range(3):
+        await pushed(acme, f"m{n}@acme.example")
+    smtp.refuse_mailbox("m0@acme.example", "421 4.3.2 Shutting down")
+    assert await run(acme, smtp) == 0
+    assert set((await states(acme)).values()) == {("due", 1)}
+
+
+# ------------------------------------------------------------------------------ slow and silent
+
+
+async def test_a_server_may_work_on_a_mail_for_longer_than_the_time_out(
+    acme: House, smtp: SmtpServer
+) -> None:
+    """RFC 5321 §4.5.3.2.6: ten minutes."""
+    assert ANSWER_S == 600
+    await pushed(acme)
+    smtp.works_for_s = 1.5
+    mailer = SmtpMailer(settings(smtp, timeout="1s"))
+    for _ in range(5):  # where the machine needs longer than that to connect, nothing was sent
+        sent = await relay.run_once(acme.door, mailer, PUBLIC)
+        acme.clock.pass_by(minutes=30)
+        if sent:
+            break
+    await run(acme, smtp)
+    assert recipients(smtp) == ["dana@acme.example"]
+
+
+async def test_a_mail_without_an_answer_is_sent_once_more_and_no_further(
+    acme: House, smtp: SmtpServer
+) -> None:
+    person = await pushed(acme)
+    other = await pushed(acme, "lee@acme.example")
+    never = update(invitations).values(expires_at=acme.clock.now + timedelta(days=365))
+    await acme.write(lambda conn: conn.execute(never) and None)
+    smtp.silent.set()
+    for _ in range(8):
+        await relay.run_once(acme.door, SmtpMailer(settings(smtp), answer_s=0.2), PUBLIC)
+        acme.clock.pass_by(days=1)
+    assert recipients(smtp) == 2 * ["dana@acme.example"] + 2 * ["lee@acme.example"]
+    assert len({received.message["Message-ID"] for received in smtp.messages}) == 2
+    rows = {row.person_id: row for row in await invitations_of(acme.door, acme.org.id)}
+    for each in (person, other):
+        assert rows[each].delivery == "refused"
+        assert "may have arrived" in (rows[each].why or "")
+    assert (await acme.kinds()).count("mail.refused") == 2
+
+
+async def test_one_lost_answer_and_then_a_good_one(acme: House, smtp: SmtpServer) -> None:
+    await pushed(acme)
+    smtp.silent.set()
+    await relay.run_once(acme.door, SmtpMailer(settings(smtp), answer_s=0.2), PUBLIC)
+    (mail,) = await acme.mails()
+    assert (mail.state, mail.unanswered) == ("due", 1)
+    assert mail.last_error == "the mail server did not say whether it took the mail"
+    smtp.silent.clear()
+    acme.clock.pass_by(minutes=1)
+    assert await run(acme, smtp) == 1
+
+
+async def test_relays_that_die_with_a_mail_in_hand_do_not_send_it_for_ever(
+    acme: House, smtp: SmtpServer
+) -> None:
+    await pushed(acme)
+    smtp.silent.set()
+    for _ in range(4):
+        had = len(smtp.messages)
+        dies = asyncio.create_task(run(acme, smtp))
+        await eventually(lambda had=had, dies=dies: len(smtp.messages) > had or dies.done())  # type: ignore[misc]
+        dies.cancel()
+        await asyncio.wait({dies})
+        acme.clock.pass_by(days=1)
+    assert len(smtp.messages) == 2
+
+
+async def test_a_relay_that_slept_sends_nothing_that_another_took(acme: House, smtp: SmtpServer) -> None:
+    for n in range(2):
+        await pushed(acme, f"s{n}@acme.example")
+    batch = await door_deliveries.take_due(acme.door, acme.org.id, 20)
+    acme.clock.pass_by(minutes=5)
+    assert await run(acme, smtp) == 2
+    async with mailer_from(settings(smtp)) as mailer:
+        assert await relay._send_all(acme.door, mailer, PUBLIC, batch) == 0
+    assert len(smtp.messages) == 2
+
+
+async def test_while_a_mail_is_handed_over_nobody_else_takes_it(acme: House, smtp: SmtpServer) -> None:
+    await pushed(acme)
+    smtp.silent.set()
+    first = asyncio.create_task(run(acme, smtp))
+    await eventually(lambda: smtp.messages)
+    acme.clock.pass_by(minutes=9)
+    assert await run(acme, smtp) == 0
+    smtp.silent.clear()
+    assert await first == 1
+    assert len(smtp.messages) == 1
+
+
+async def test_lines_that_begin_with_a_dot_arrive(acme: House, smtp: SmtpServer) -> None:
+    """RFC 5321 §4.5.2."""
+    person = await pushed(acme)
+    said = update(invitations).values(message="One.\n.\n..two\n.three")
+    await acme.write(lambda conn: conn.execute(said) and None)
+    assert await run(acme, smtp) == 1
+    text = smtp.messages[0].message.get_body(("plain",))
+    assert text is not None
+    lines = text.get_content().splitlines()
+    assert [line.strip() for line in lines if line.strip(" >").startswith(".")] != []
+    assert (await acme.rows(deliveries, person_id=person))[0].state == "sent"
