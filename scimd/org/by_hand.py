@@ -18,8 +18,8 @@ from scimd.core.errors import (
     Refusal,
     TooManyRequests,
 )
-from scimd.core.people import PersonId, RoleName
-from scimd.core.roles import OrgRole
+from scimd.core.people import PersonId, RoleName, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
 from scimd.core.standing import Cause, CauseKind
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
@@ -82,6 +82,40 @@ def must_hold(ctx: Context, role: OrgRole, who: str = "") -> None:
     lacking = sorted(role.permissions - ctx.permissions)
     if lacking and not permissions.is_trusted(ctx):
         raise Forbidden(lacking[0], role.label, who)
+
+
+def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
+    """Raise Forbidden where the source can give, or its people hold, a permission that the caller lacks.
+
+    Who has a source's token says who its people are, which groups they are in, and at which address they
+    are reached: it is worth its ceiling, its rules, and the accounts of those whom it asserts.
+    """
+    if permissions.is_trusted(tx.ctx):
+        return
+    rules = tx.book.rules
+    source = rules.sources.get(source_id)
+    if source is not None and source.ceiling in rules.roles:
+        must_hold(tx.ctx, rules.roles[source.ceiling])
+    if any(giving == source_id for giving, _ in rules.admin_rules):
+        must_hold(tx.ctx, rules.roles[ACCOUNT_ADMIN])
+    held = (
+        select(grants.c.target)
+        .join(
+            assertions,
+            (assertions.c.org_id == grants.c.org_id) & (assertions.c.person_id == grants.c.person_id),
+        )
+        .where(
+            grants.c.org_id == tx.org_id,
+            grants.c.kind == "role",
+            grants.c.until.is_(None),
+            assertions.c.source_id == source_id,
+            assertions.c.state == "live",
+        )
+        .distinct()
+    )
+    for name in tx.conn.execute(held).scalars():
+        if role := rules.roles.get(RoleName(name)):
+            must_hold(tx.ctx, role)
 
 
 def not_too_often(tx: Tx, person_id: PersonId) -> None:
