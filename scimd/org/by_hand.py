@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -118,14 +118,18 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
             must_hold(tx.ctx, role)
 
 
-def not_too_often(tx: Tx, person_id: PersonId) -> None:
-    """A19: so many mails an hour reach one person at the wish of hands. Raises TooManyRequests."""
+#: Mails of these kinds reach one person at the wish of admins.
+ADMINS_MAILS = ("invitation", "set_password")
+
+
+def not_too_often(tx: Tx, person_id: PersonId, mails: Collection[str] = ADMINS_MAILS) -> None:
+    """A19: so many ``mails`` (templates) an hour, together, about one person. Raises TooManyRequests."""
     column = deliveries.c
     query = select(func.count().label("sent"), func.min(column.created_at).label("oldest")).where(
         column.org_id == tx.org_id,
         column.person_id == person_id,
         column.kind == "mail",
-        column.template.in_(("invitation", "set_password")),
+        column.template.in_(mails),
         column.created_at > tx.now - _HOUR,
     )
     row = tx.conn.execute(query).one()
