@@ -54,7 +54,10 @@ class Traced(Output):
 
 @endpoint("POST", "/source-tokens", needs=_SOURCES, refuses=(NotFound, InvalidValue, ProofNeeded))
 async def create_source_token(call: Call, body: NewSourceToken) -> NewToken:
-    """Make a token of a SCIM source."""
+    """Make a token of a SCIM source.
+
+    For whoever holds what the source can give: by its ceiling, by its rules, and what its people hold.
+    """
     call.require_proof()
     made = await tokens.create(
         call.door, call.ctx, SourceId(body.source), body.name, body.profile, body.expires_at, body.scopes
@@ -66,7 +69,10 @@ async def create_source_token(call: Call, body: NewSourceToken) -> NewToken:
     "POST", "/source-tokens/{id}/rotate", needs=_SOURCES, refuses=(NotFound, NotAllowedNow, ProofNeeded)
 )
 async def rotate_source_token(call: Call, body: Rotation) -> NewToken:
-    """Make the successor of a SCIM source's token, which may do the same."""
+    """Make the successor of a SCIM source's token, which may do the same.
+
+    For whoever may make one.
+    """
     call.require_proof()
     overlap = timedelta(seconds=body.overlap_s)
     return NewToken.of(await tokens.rotate(call.door, call.ctx, TokenId(call.id), overlap))
@@ -126,7 +132,7 @@ async def list_clients(call: Call, query: MadeQuery) -> Listed[OAuthClient]:
 async def create_client(call: Call, body: NewSourceToken) -> NewSecret:
     """Make an OAuth client of a SCIM source, and its first secret.
 
-    `expires_at` is the secret's.
+    `expires_at` is the secret's. For whoever may make a token of that source.
     """
     call.require_proof()
     made = await oauth.create_client(
@@ -141,7 +147,7 @@ async def create_client(call: Call, body: NewSourceToken) -> NewSecret:
 async def rotate_client(call: Call, body: SecretRotation) -> NewSecret:
     """Make a second secret of an OAuth client.
 
-    Two can be alive. An overlap of 0 ends the others at once.
+    Two can be alive. An overlap of 0 ends the others at once. For whoever may make the client.
     """
     call.require_proof()
     overlap = timedelta(seconds=body.overlap_s)

@@ -125,7 +125,7 @@ async def copy_link(call: Call) -> CopiedLink:
     """Make a link to hand over.
 
     Audited each time. An expired invitation is renewed. Accepting by this link does not verify the
-    address.
+    address. It is dead once the person has other permissions, or another source asserts them.
     """
     token = await invitation_changes.copy_link(call.door, call.ctx, InvitationId(call.id))
     return CopiedLink(url=f"{call.config.server.public_url.rstrip('/')}/invitation/{token}")

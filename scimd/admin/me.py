@@ -18,10 +18,10 @@ from scimd.core.errors import (
     InvalidValue,
     NotAllowedNow,
     NotFound,
-    NotUnique,
     OwnedBySource,
     ProofNeeded,
     TooLarge,
+    TooManyRequests,
 )
 from scimd.core.people import UNSET
 from scimd.org import my_profile, second_factors
@@ -124,10 +124,14 @@ async def _shown(call: Call) -> Me:
 @endpoint(
     "POST",
     "/me/address",
-    refuses=(Forbidden, InvalidValue, NotUnique, OwnedBySource, NotAllowedNow, ProofNeeded),
+    refuses=(Forbidden, InvalidValue, OwnedBySource, NotAllowedNow, ProofNeeded, TooManyRequests),
 )
 async def confirm_address(call: Call, body: NewAddress) -> None:
-    """Ask for a mail with a link that makes an address one's own."""
+    """Ask for a mail with a link that makes an address one's own.
+
+    The answer is the same whether or not somebody has that address: whoever opens the link is told. At most
+    ten mails an hour.
+    """
     await my_profile.ask_confirmation(call.door, _person(call), body.address)
 
 

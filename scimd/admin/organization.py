@@ -92,7 +92,8 @@ async def show(call: Call) -> Organization:
 async def change(call: Call, body: OrganizationChange) -> Organization:
     """Change the organization's settings.
 
-    A new default project, or approval, counts for everybody at once.
+    A new default project, or approval, counts for everybody at once. While a partner sees who waits,
+    an operator alone turns `approval_required` off.
     """
     given = body.given()
     for name in ("display_name", "seats_on_scim", "approval_required", "language"):

@@ -5,11 +5,16 @@ admin. *Resend* and *copy link* open an expired invitation again; a declined or 
 closed, and whoever wants the person after all makes a new one.
 
 A *generation* counts the mails: links of an older generation are dead. A *channel* says how a link
-went out; only one that went by mail proves that the address is the person's.
+went out; only one that went by mail proves that the address is the person's. Whoever has a copied one
+becomes whom it invites, so it holds to *whom* it was copied for: with another power, or another source
+behind them, it is dead, while the mailed one goes on working.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -39,12 +44,20 @@ class Invitation:
     expires_at: datetime
     status: InvitationStatus = InvitationStatus.PENDING
     generation: int = 1
+    #: What the person could be, and who asserts them (``whom``); what is mailed does not ask.
+    whom: str = ""
 
     def status_at(self, now: datetime) -> InvitationStatus:
         """The status by the clock: expired at ``expires_at`` exactly, whether or not a job wrote it."""
         if self.status is InvitationStatus.PENDING and now >= self.expires_at:
             return InvitationStatus.EXPIRED
         return self.status
+
+
+def whom(permissions: Collection[str], sources: Collection[str]) -> str:
+    """What stands for a person's permissions, dormant ones too, and the sources that assert them."""
+    said = json.dumps([sorted(permissions), sorted(sources)])
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
 def check(invitation: Invitation, link: Link, now: datetime) -> None:
@@ -54,6 +67,7 @@ def check(invitation: Invitation, link: Link, now: datetime) -> None:
         and link.org == invitation.org_id
         and link.record == invitation.id
         and link.generation == invitation.generation
+        and (link.channel == "mail" or link.whom == invitation.whom)
     )
     if not fits:
         raise LinkInvalid
@@ -105,7 +119,8 @@ def copy_link(invitation: Invitation, now: datetime, lifetime: timedelta) -> tup
 
 def link_for(invitation: Invitation, channel: Channel) -> Link:
     """The link of the present generation."""
-    return Link(PURPOSE, invitation.org_id, invitation.id, invitation.generation, channel)
+    whom = invitation.whom if channel == "copy" else ""
+    return Link(PURPOSE, invitation.org_id, invitation.id, invitation.generation, channel, whom)
 
 
 def verifies_address(link: Link) -> bool:

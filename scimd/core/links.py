@@ -26,19 +26,20 @@ _MAX_TOKEN = 1024
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """``record`` is the id of the row that the link opens."""
+    """``record`` is the id of the row that the link opens; ``whom`` what a copied invitation holds to."""
 
     purpose: str
     org: str
     record: str
     generation: int
     channel: Channel
+    whom: str = ""
 
 
 def sign(link: Link, keys: Mapping[str, bytes]) -> str:
     """The token of a link, signed with the first of the live keys (key id → the purpose's key)."""
     key_id, key = next(iter(keys.items()))
-    body = _join([key_id, link.org, link.record, str(link.generation), link.channel])
+    body = _join([key_id, link.org, link.record, str(link.generation), link.channel, link.whom])
     return _text(body + _mac(key, link.purpose, body))
 
 
@@ -47,15 +48,15 @@ def verify(token: str, purpose: str, keys: Mapping[str, bytes]) -> Link:
     raw = _bytes(token)
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     fields = _split(body)
-    if len(fields) != 5:
+    if len(fields) != 6:
         raise LinkInvalid
-    key_id, org, record, generation, channel = fields
+    key_id, org, record, generation, channel, whom = fields
     key = keys.get(key_id)
     # An unknown key id costs the same comparison as a known one.
     known = hmac.compare_digest(mac, _mac(key if key is not None else bytes(_MAC_BYTES), purpose, body))
     if not known or key is None:
         raise LinkInvalid
-    return Link(purpose, org, record, int(generation), _channel(channel))
+    return Link(purpose, org, record, int(generation), _channel(channel), whom)
 
 
 def _mac(key: bytes, purpose: str, body: bytes) -> bytes:

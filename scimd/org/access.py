@@ -289,17 +289,18 @@ async def begin_session(
     return await door.run(ctx, body)
 
 
-def _mine(org_id: OrgId, session_id: SessionId) -> Any:
-    return (_s.org_id == org_id) & (_s.id == session_id) & _s.origin.is_not(None)
+def _mine(ctx: Context, session_id: SessionId) -> Any:
+    """A session that this application reported: by its name, which the next token of it has, too."""
+    return (_s.org_id == ctx.org_id) & (_s.id == session_id) & (_s.origin == ctx.actor.name)
 
 
 async def session(door: Door, ctx: Context, session_id: SessionId) -> AppSession:
-    """What became of a session that an application reported. Raises NotFound for scimd's own."""
+    """What became of a session that the application reported. Raises NotFound for any other."""
     permissions.require(ctx, REPORT)
     now = door.clock()
 
     def body(conn: Connection) -> AppSession:
-        row = conn.execute(select(sessions).where(_mine(ctx.org_id, session_id))).first()
+        row = conn.execute(select(sessions).where(_mine(ctx, session_id))).first()
         if row is None:
             raise NotFound("session", session_id)
         person_id = PersonId(row.person_id)
@@ -313,11 +314,11 @@ async def session(door: Door, ctx: Context, session_id: SessionId) -> AppSession
 
 
 async def end_session(door: Door, ctx: Context, session_id: SessionId) -> None:
-    """The application says that it is over. Twice changes nothing. Raises NotFound."""
+    """The application says that its session is over. Twice changes nothing. Raises NotFound."""
     permissions.require(ctx, REPORT)
 
     def body(tx: Tx) -> None:
-        mine = _mine(tx.org_id, session_id)
+        mine = _mine(tx.ctx, session_id)
         row = tx.conn.execute(select(_s.person_id, _s.ended_at).where(mine)).first()
         if row is None:
             raise NotFound("session", session_id)

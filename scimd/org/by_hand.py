@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,8 +18,8 @@ from scimd.core.errors import (
     Refusal,
     TooManyRequests,
 )
-from scimd.core.people import PersonId, RoleName
-from scimd.core.roles import OrgRole
+from scimd.core.people import PersonId, RoleName, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
 from scimd.core.standing import Cause, CauseKind, Rules
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
@@ -89,14 +89,52 @@ def must_hold(ctx: Context, role: OrgRole, who: str = "") -> None:
         raise Forbidden(lacking[0], role.label, who)
 
 
-def not_too_often(tx: Tx, person_id: PersonId) -> None:
-    """A19: so many mails an hour reach one person at the wish of hands. Raises TooManyRequests."""
+def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
+    """Raise Forbidden where the source can give, or its people hold, a permission that the caller lacks.
+
+    Who has a source's token says who its people are, which groups they are in, and at which address they
+    are reached: it is worth its ceiling, its rules, and the accounts of those whom it asserts.
+    """
+    if permissions.is_trusted(tx.ctx):
+        return
+    rules = tx.book.rules
+    source = rules.sources.get(source_id)
+    if source is not None and source.ceiling in rules.roles:
+        must_hold(tx.ctx, rules.roles[source.ceiling])
+    if any(giving == source_id for giving, _ in rules.admin_rules):
+        must_hold(tx.ctx, rules.roles[ACCOUNT_ADMIN])
+    held = (
+        select(grants.c.target)
+        .join(
+            assertions,
+            (assertions.c.org_id == grants.c.org_id) & (assertions.c.person_id == grants.c.person_id),
+        )
+        .where(
+            grants.c.org_id == tx.org_id,
+            grants.c.kind == "role",
+            grants.c.until.is_(None),
+            assertions.c.source_id == source_id,
+            assertions.c.state == "live",
+        )
+        .distinct()
+    )
+    for name in tx.conn.execute(held).scalars():
+        if role := rules.roles.get(RoleName(name)):
+            must_hold(tx.ctx, role)
+
+
+#: Mails of these kinds reach one person at the wish of admins.
+ADMINS_MAILS = ("invitation", "set_password")
+
+
+def not_too_often(tx: Tx, person_id: PersonId, mails: Collection[str] = ADMINS_MAILS) -> None:
+    """A19: so many ``mails`` (templates) an hour, together, about one person. Raises TooManyRequests."""
     column = deliveries.c
     query = select(func.count().label("sent"), func.min(column.created_at).label("oldest")).where(
         column.org_id == tx.org_id,
         column.person_id == person_id,
         column.kind == "mail",
-        column.template.in_(("invitation", "set_password")),
+        column.template.in_(mails),
         column.created_at > tx.now - _HOUR,
     )
     row = tx.conn.execute(query).one()

@@ -18,7 +18,7 @@ from scimd.db.tables import deliveries, invitations
 from scimd.org import by_hand, permissions
 from scimd.org.invitation_list import InvitationRecord, invitation_of, one
 from scimd.org.invitation_upkeep import BY_SCIMD, cancel_mails, mail
-from scimd.org.invitations import hold, row_of
+from scimd.org.invitations import as_it_is, hold, row_of
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 200
@@ -122,7 +122,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
 
     def body(tx: Tx) -> str:
         row, person = _mine(tx, invitation_id)
-        was = invitation_of(row)
+        was = as_it_is(tx.conn, row)
         renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
         _must_be_wanted(tx, row, person)
         if renewed != was:

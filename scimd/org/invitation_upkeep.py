@@ -241,6 +241,7 @@ def new_row(
         "reactivates": reactivates,
         "message": said.message,
         "invited_by": invited_by or tx.ctx.actor.name,
+        "invited_by_id": tx.ctx.actor.id,
         "source_id": source_id,
         "created_at": tx.now,
         "expires_at": tx.now + timedelta(seconds=valid_s),

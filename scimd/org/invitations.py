@@ -19,15 +19,15 @@ from sqlalchemy import Connection, select, update
 from scimd.core import invitations as rules
 from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid
 from scimd.core.events import Event, EventKind
-from scimd.core.invitations import InvitationStatus
+from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, verify
 from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
-from scimd.db.tables import grants, invitations, organizations, people, projects, sources
-from scimd.org import correspondence, credentials, gates, passwords, sessions
+from scimd.db.tables import grants, invitations, organizations, people, projects, roles, sources
+from scimd.org import by_hand, correspondence, credentials, gates, passwords, sessions
 from scimd.org.invitation_list import invitation_of
 from scimd.org.invitation_upkeep import cancel_mails
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -105,12 +105,28 @@ def row_of(conn: Connection, org_id: str, invitation_id: str) -> Any:
     ).first()
 
 
+def as_it_is(conn: Connection, row: Any) -> Invitation:
+    """The invitation with whom it invites at present."""
+    held = select(roles.c.permissions).join(
+        grants, (grants.c.org_id == roles.c.org_id) & (grants.c.target == roles.c.name)
+    )
+    held = held.where(
+        grants.c.org_id == row.org_id,
+        grants.c.person_id == row.person_id,
+        grants.c.kind == "role",
+        grants.c.until.is_(None),
+    )
+    power = {permission for each in conn.execute(held).scalars() for permission in each}
+    said = [each.source_id for each in by_hand.asserting(conn, row.org_id, row.person_id)]
+    return replace(invitation_of(row), whom=rules.whom(power, said))
+
+
 def _checked(conn: Connection, link: Link, now: datetime) -> Any:
     """The row that the link opens, now. Raises LinkInvalid and InvitationClosed."""
     row = row_of(conn, link.org, link.record)
     if row is None:
         raise LinkInvalid
-    rules.check(invitation_of(row), link, now)
+    rules.check(as_it_is(conn, row), link, now)
     if row.deleted_at is not None:
         raise InvitationClosed("cancelled")
     _must_be_outside(row)
@@ -200,6 +216,7 @@ async def accept(
         return Accepted(spent.slug, person_id, None, language=language)
 
     def then(tx: Tx, accepted: Accepted) -> Accepted:
+        _must_mean(tx, row, link)  # what was not settled yet is by now
         return _signed_in(tx, accepted, ip, user_agent)
 
     return await door.run(_context(door, link, row), body, then=then)
@@ -244,7 +261,14 @@ def _spend(tx: Tx, link: Link, person_id: str, status: InvitationStatus) -> Any:
     cancel_mails(tx, [PersonId(person_id)])
     row = row_of(tx.conn, link.org, link.record)
     _must_be_outside(row)
+    _must_mean(tx, row, link)
     return row
+
+
+def _must_mean(tx: Tx, row: Any, link: Link) -> None:
+    """Raise LinkInvalid for a copied link whose person has come to more, or to a source, since."""
+    if link.channel == "copy" and link.whom != as_it_is(tx.conn, row).whom:
+        raise LinkInvalid
 
 
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:

@@ -134,7 +134,7 @@ def _hold_back(tx: Tx) -> None:
     row = tx.conn.execute(
         select(
             func.count().label("all"),
-            func.count().filter(column.invited_by == tx.ctx.actor.name).label("mine"),
+            func.count().filter(column.invited_by_id == tx.ctx.actor.id).label("mine"),
             func.min(column.created_at).label("oldest"),
         ).where(recent)
     ).one()

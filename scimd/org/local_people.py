@@ -302,10 +302,7 @@ def new_address(
     email, profile = one_address(email), row.profile if profile is None else profile
     if fold(email) == row.sign_in_key:
         return {}
-    by_hand.must_be_local(tx, row, "The e-mail")
-    if row.kind == "service":
-        raise NotAllowedNow(f"{row.display_name} is a service account, which has no address.")
-    _no_open_invitation(tx, row)
+    must_have_own_address(tx, row)
     _must_be_free(tx, email)
     return {
         "sign_in_address": email,
@@ -313,6 +310,14 @@ def new_address(
         "address_verified_at": None,
         "profile": {**profile, "userName": email, "emails": [{"value": email, "primary": True}]},
     }
+
+
+def must_have_own_address(tx: Tx, row: Row[Any]) -> None:
+    """Raise OwnedBySource or NotAllowedNow where a hand gives this person no other address, whichever."""
+    by_hand.must_be_local(tx, row, "The e-mail")
+    if row.kind == "service":
+        raise NotAllowedNow(f"{row.display_name} is a service account, which has no address.")
+    _no_open_invitation(tx, row)
 
 
 def _no_open_invitation(tx: Tx, row: Row[Any]) -> None:

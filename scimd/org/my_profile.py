@@ -129,8 +129,9 @@ def _phone(tx: Tx, row: Row[Any], phone: str | None, profile: dict[str, Any]) ->
 async def ask_confirmation(door: Door, holder: SessionHolder, email: str) -> None:
     """Owe a mail with a link to that address; it becomes, or stays, theirs when the link is opened.
 
-    Raises ProofNeeded, InvalidValue, OwnedBySource for a new address of somebody whom a source owns,
-    NotUnique, NotAllowedNow where it is confirmed already.
+    Whether somebody has it already, or another organization its domain, is told by ``confirm`` to whoever
+    reads that mailbox, and here to nobody. Raises ProofNeeded, InvalidValue, OwnedBySource for a new
+    address of somebody whom a source owns, NotAllowedNow where it is confirmed already, TooManyRequests.
     """
     sessions.require_proof(door, holder)
 
@@ -141,7 +142,8 @@ async def ask_confirmation(door: Door, holder: SessionHolder, email: str) -> Non
             if row.address_verified_at is not None:
                 raise NotAllowedNow("That address is confirmed already.")
         else:
-            local_people.new_address(tx, row, wanted)  # may it be taken at all?
+            local_people.must_have_own_address(tx, row)
+        by_hand.not_too_often(tx, holder.person_id, ["confirm_address"])
         link_id = links.make(tx, holder.person_id, "confirm_address", _VALID_S, address=wanted)
         mail = links.mail(tx, holder.person_id, link_id, wanted) | {"template": "confirm_address"}
         tx.conn.execute(deliveries.insert().values(mail))

@@ -21,7 +21,7 @@ from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, oauth_secrets, organizations, sources
-from scimd.org import permissions
+from scimd.org import by_hand, permissions
 from scimd.org.generation import bump
 from scimd.org.secrets import ACCESS_TOKEN, CLIENT_SECRET, is_secret, new_secret, token_hash
 from scimd.org.tokens import HOLDER_COLUMNS, SOURCE_COLUMNS, TokenHolder, holder_of, scim_source, source_opens
@@ -99,7 +99,7 @@ async def create_client(
 ) -> NewSecret:
     """Make a client of a source and its first secret; ``scopes`` None: all, ``expires_at`` of the secret.
 
-    Raises NotFound, InvalidValue.
+    Raises NotFound, InvalidValue, and Forbidden for whoever lacks what the source can give.
     """
     permissions.require(ctx, "sources.manage")
     check_profile(profile)
@@ -107,6 +107,7 @@ async def create_client(
 
     def body(tx: Tx) -> NewSecret:
         source = scim_source(tx, source_id)
+        by_hand.must_hold_what_it_gives(tx, source.id)
         client_id = TokenId(tx.new_id())
         tx.conn.execute(
             oauth_clients.insert().values(
@@ -147,12 +148,14 @@ async def rotate_secret(
 ) -> NewSecret:
     """Make a second secret; the first works for ``overlap`` longer. Access tokens live on to their end.
 
-    Raises NotFound, NotAllowedNow where two are alive already: ``overlap`` zero ends them at once.
+    Raises NotFound, NotAllowedNow where two are alive already: ``overlap`` zero ends them at once,
+    Forbidden as ``create_client`` does.
     """
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> NewSecret:
         row = _client(tx, client_id)
+        by_hand.must_hold_what_it_gives(tx, SourceId(row.source_id))
         if row.revoked_at is not None:
             raise NotAllowedNow(f"The client {row.name} is revoked. Make a new one.")
         until, secret = tx.now + overlap, oauth_secrets.c

@@ -14,7 +14,7 @@ from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
 from scimd.db.locks import lock_row
-from scimd.db.tables import organizations, projects, seat_pools
+from scimd.db.tables import organizations, partner_queues, projects, seat_pools
 from scimd.org import named, permissions
 from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
@@ -75,8 +75,9 @@ async def change(
 ) -> None:
     """Change settings. A new default project, or approval, settles everybody anew.
 
-    Where approval begins to be required, those who are here already count as approved.
-    Raises Forbidden, InvalidValue, NotFound for a project, and what ``check`` raises of the organization.
+    Where approval begins to be required, those who are here already count as approved: so while a partner
+    sees the queue, only an operator ends it. Raises Forbidden, InvalidValue, NotFound for a project, and
+    what ``check`` raises of the organization.
     """
     permissions.require(ctx, "organization.manage")
     given = wanted.given()
@@ -99,6 +100,8 @@ async def change(
             return
         if new.get("default_project_id"):
             _must_be_there(tx, new["default_project_id"])
+        if new.get("approval_required") is False:
+            _no_partner_is_passed(tx)
         tx.conn.execute(update(organizations).where(organizations.c.id == tx.org_id).values(**new))
         if "seats_on_scim" in new:
             tx.conn.execute(
@@ -112,6 +115,13 @@ async def change(
         tx.record(Event(EventKind.ORGANIZATION_CHANGED, "organization", tx.org_id, before, after))
 
     await door.run(ctx, body)
+
+
+def _no_partner_is_passed(tx: Tx) -> None:
+    """Raise Forbidden where a partner decides who comes in, for whoever is no operator."""
+    queue = select(partner_queues.c.since).where(partner_queues.c.customer_id == tx.org_id).limit(1)
+    if tx.conn.execute(queue).first() is not None:
+        permissions.require_operator(tx.ctx, "organization.manage")
 
 
 def _label(text: str | None) -> str | None:

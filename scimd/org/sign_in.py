@@ -295,7 +295,8 @@ async def set_own_password(
 ) -> None:
     """Set the signed-in person's password; one that is there must be given as ``current``.
 
-    Their other sessions end. Raises WeakPassword, WrongCredentials, TooManyRequests.
+    A first one proves them from then on, so it asks for a proof itself. Their other sessions end. Raises
+    ProofNeeded, WeakPassword, WrongCredentials, TooManyRequests.
     """
     name = holder.address or holder.display_name
     words = (name, holder.display_name, holder.organization, holder.org_slug, "scimd")
@@ -303,7 +304,9 @@ async def set_own_password(
     passwords.check(new, words, at_least=least(kinds))
     ctx = holder.context(door)
     stored = await door.read(lambda conn: credentials.password_of(conn, holder.org_id, holder.person_id))
-    if stored is not None:
+    if stored is None:
+        sessions.require_proof(door, holder)
+    else:
         await _prove_current(door, ctx, holder, stored, current or "")
     hashed = await passwords.hashed(new)
 

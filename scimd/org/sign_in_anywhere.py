@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from sqlalchemy import select
 
-from scimd.core.errors import MayNotSignIn, TooManyRequests, WrongCredentials
+from scimd.core.errors import MayNotSignIn, SecondFactorAsked, TooManyRequests, WrongCredentials
 from scimd.core.people import fold
 from scimd.db.tables import organizations, people
 from scimd.org import sessions, sign_in
@@ -15,6 +18,8 @@ from scimd.org.tx import Door
 
 _AT_MOST = 5
 _NOWHERE = "-"  # no slug: by_password does for it what it does for an unknown organization
+#: A refusal takes this long: the work behind it takes a fraction, and more for an address in several.
+_TAKES_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +30,58 @@ class Choice:
     name: str
 
 
+#: What came of the password in one organization; SecondFactorAsked, too, says that it fits.
+_Outcome: TypeAlias = SignedIn | BaseException
+
+
 async def by_password(
     door: Door, address: str, password: str, *, ip: str, user_agent: str
 ) -> SignedIn | list[Choice]:
     """Sign in where the password fits; the organizations to choose from where it fits in several.
 
-    Raises what ``sign_in.by_password`` raises, as if there were one organization.
+    Of several none is entered, and no second step is asked before the choice. Raises what
+    ``sign_in.by_password`` raises, as if there were one organization.
     """
+    loop = asyncio.get_running_loop()
+    told_at = loop.time() + _TAKES_S
     found = await _organizations_with(door, address) or [Choice(_NOWHERE, "")]
-    fits: list[tuple[Choice, SignedIn]] = []
-    refusal: Exception = WrongCredentials()
-    for choice in found:
-        try:
-            signed = await sign_in.by_password(
-                door, choice.slug, address, password, ip=ip, user_agent=user_agent
-            )
-        except (MayNotSignIn, TooManyRequests) as exc:
-            refusal = exc
-        except WrongCredentials:
-            continue
-        else:
-            fits.append((choice, signed))
+
+    async def tried(choice: Choice) -> SignedIn:
+        return await sign_in.by_password(door, choice.slug, address, password, ip=ip, user_agent=user_agent)
+
+    outcomes: list[_Outcome] = await asyncio.gather(*map(tried, found), return_exceptions=True)
+    fits = [
+        (choice, outcome)
+        for choice, outcome in zip(found, outcomes, strict=True)
+        if isinstance(outcome, SignedIn | SecondFactorAsked)
+    ]
+    entered = [outcome for _, outcome in fits if isinstance(outcome, SignedIn)]
+    if fault := _fault(outcomes):
+        await _end(door, entered)
+        raise fault
     if not fits:
-        raise refusal
-    if len(fits) == 1:
-        return fits[0][1]
-    for _, signed in fits:
-        await _end(door, signed)
-    return [choice for choice, _ in fits]
+        await asyncio.sleep(told_at - loop.time())
+        raise _refusal(outcomes)
+    if len(fits) > 1:
+        await _end(door, entered)
+        return [choice for choice, _ in fits]
+    ((_, outcome),) = fits
+    if isinstance(outcome, SignedIn):
+        return outcome
+    raise outcome
+
+
+def _fault(outcomes: Sequence[_Outcome]) -> BaseException | None:
+    """What is no answer to the password: the whole sign-in fails with it."""
+    answers = (SignedIn, SecondFactorAsked, MayNotSignIn, TooManyRequests, WrongCredentials)
+    faults = (outcome for outcome in outcomes if not isinstance(outcome, answers))
+    return next((each for each in faults if isinstance(each, BaseException)), None)
+
+
+def _refusal(outcomes: Sequence[_Outcome]) -> BaseException:
+    """The last that says more than that the password was wrong."""
+    more = [outcome for outcome in outcomes if isinstance(outcome, MayNotSignIn | TooManyRequests)]
+    return more[-1] if more else WrongCredentials()
 
 
 async def _organizations_with(door: Door, address: str) -> list[Choice]:
@@ -66,8 +95,10 @@ async def _organizations_with(door: Door, address: str) -> list[Choice]:
     return await door.read(lambda conn: [Choice(row.slug, row.name) for row in conn.execute(query)])
 
 
-async def _end(door: Door, signed: SignedIn) -> None:
-    holder = await sessions.by_cookie(door, signed.session)
-    if holder is not None:
-        ctx = replace(holder.context(door), permissions=frozenset())
-        await sessions.end(door, ctx, holder.session_id)
+async def _end(door: Door, entered: Sequence[SignedIn]) -> None:
+    """No session is left that nobody holds."""
+    for signed in entered:
+        holder = await sessions.by_cookie(door, signed.session)
+        if holder is not None:
+            ctx = replace(holder.context(door), permissions=frozenset())
+            await sessions.end(door, ctx, holder.session_id)

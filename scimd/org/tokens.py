@@ -19,7 +19,7 @@ from scimd.core.travelling import travels
 from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
-from scimd.org import permissions
+from scimd.org import by_hand, permissions
 from scimd.org.generation import bump
 from scimd.org.secrets import is_token, new_token, token_hash
 from scimd.org.sources import SourceRecord, find
@@ -88,7 +88,8 @@ async def create(
 ) -> NewToken:
     """Make a token for a source; ``scopes`` None: all.
 
-    Raises NotFound, InvalidValue for an unknown profile or scope, or a past expiry.
+    Raises NotFound, InvalidValue for an unknown profile or scope, or a past expiry, and Forbidden for
+    whoever lacks what the source can give.
     """
     permissions.require(ctx, "sources.manage")
     check_profile(profile)
@@ -96,6 +97,7 @@ async def create(
 
     def body(tx: Tx) -> NewToken:
         source = scim_source(tx, source_id)
+        by_hand.must_hold_what_it_gives(tx, source.id)
         if expires_at is not None and expires_at <= tx.now:
             raise InvalidValue("expires", "must be in the future")
         made = _insert(tx, source.id, name, profile, allowed, expires_at)
@@ -140,7 +142,8 @@ async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta
     """Make the token's successor, which may do the same; the old one works for ``overlap`` longer at most.
 
     The successor lives as long as the old one was given when it was made, counted from now, though it was
-    rotated before. Raises NotFound, NotAllowedNow for a token that is dead already.
+    rotated before. Raises NotFound, NotAllowedNow for a token that is dead already, Forbidden as ``create``
+    does.
     """
     permissions.require(ctx, "sources.manage")
 
@@ -149,6 +152,7 @@ async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta
         old = tx.conn.execute(select(tokens).where(mine)).first()
         if old is None:
             raise NotFound("token", token_id)
+        by_hand.must_hold_what_it_gives(tx, SourceId(old.source_id))
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= tx.now):
             raise NotAllowedNow(f"The token {old.name} is dead already. Make a new one: scimd token create")
         ends = old.given_until and tx.now + (old.given_until - old.created_at)

@@ -7,7 +7,6 @@ from aiohttp import web
 from scimd.core.errors import (
     InvalidValue,
     NotAllowedNow,
-    NotUnique,
     OwnedBySource,
     Refusal,
     TooLarge,
@@ -22,7 +21,7 @@ from scimd.org import forgotten, links, my_profile, second_factors, sessions, si
 from scimd.web import forms
 from scimd.web.pages import message, narrow, page, see_other, sentence
 
-_REFUSED = (InvalidValue, NotAllowedNow, NotUnique, OwnedBySource, TooLarge)
+_REFUSED = (InvalidValue, NotAllowedNow, OwnedBySource, TooLarge, TooManyRequests)
 
 
 @signed_in()

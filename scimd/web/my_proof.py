@@ -39,7 +39,6 @@ async def _form(request: web.Request, follow: str, refusal: Refusal | None = Non
         visit=visit,
         kinds=kinds,
         has_password=await sign_in.has_password(door, holder),
-        may_set_password=not holder.must_enrol,
         challenge=challenge,
         next=follow,
         fault="That does not fit." if isinstance(refusal, WrongCredentials)

@@ -147,7 +147,10 @@ async def show_own_password(request: web.Request) -> web.StreamResponse:
 
 async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web.Response:
     visit = await visit_of(request)
-    has_one = await sign_in.has_password(request.app[DOOR], guard.session_of(request))
+    door, holder = request.app[DOOR], guard.session_of(request)
+    has_one = await sign_in.has_password(door, holder)
+    if not has_one:
+        sessions.require_proof(door, holder)
     wrong = has_one and isinstance(refusal, WrongCredentials)
     return narrow(
         "set_password.html",

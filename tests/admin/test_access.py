@@ -123,6 +123,21 @@ async def test_l5_session_that_the_application_ends_is_over_once(
         assert len(events) == 1
 
 
+async def test_l5_of_sessions_that_another_application_reported_nothing_is_told(
+    acme: Site, portal: Client, dana: PersonId
+) -> None:
+    body = {"person": dana, "ip": "203.0.113.7", "expires_at": _soon()}
+    path = f"/access/sessions/{(await portal.post('/access/sessions', body)).json['id']}"
+    for name, status in (("shop", 404), ("portal", 200)):  # the portal's next token
+        made = await api_tokens.create_service(acme.door, acme.ctx, name, [access.REPORT])
+        async with acme.browser(Authorization=f"Bearer {made.token}") as session:
+            other = Client(session, acme.url, "")
+            assert (await other.get(path)).status == status
+            if status == 404:
+                assert (await other.send("DELETE", path)).status == 404
+                assert (await portal.get(path)).json["live"] is True
+
+
 async def test_l5_reported_attempts_are_listed_and_lock_nobody_out(
     acme: Site, portal: Client, dana: PersonId
 ) -> None:

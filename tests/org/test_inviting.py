@@ -26,7 +26,7 @@ from scimd.org import (
 from scimd.org import invitations as invited
 from scimd.org.inviting import Invited, Wish
 from scimd.org.local_people import NewPerson
-from scimd.org.tx import DoorSettings
+from scimd.org.tx import Actor, DoorSettings
 from scimd.org.windows import Window
 from tests.org.house import House, house
 from tests.org.looks import invitations_of
@@ -207,6 +207,18 @@ async def test_so_many_an_hour(database_url: str) -> None:
         assert [row.refusal and row.refusal.code for row in found] == [None, None, "too_many_requests"]
         acme.clock.forward(hours=1)
         await one(acme, "c@home.example")
+
+
+async def test_nobody_takes_up_anothers_invitations_of_the_hour_by_their_name(database_url: str) -> None:
+    """A19: who is counted is the account, whatever it is called."""
+    async with house(database_url, settings=DoorSettings(invitations_per_actor=1)) as acme:
+        for number, (who, code) in enumerate((("a", None), ("b", None), ("a", "too_many_requests"))):
+            ctx = replace(acme.as_admin(), actor=Actor("person", who, "admin@acme.example"))
+            (row,) = await inviting.invite(acme.door, ctx, [f"p{number}@home.example"], Wish())
+            assert (row.refusal and row.refusal.code) == code
+        renamed = replace(acme.as_admin(), actor=Actor("person", "a", "another name"))
+        (row,) = await inviting.invite(acme.door, renamed, ["p9@home.example"], Wish())
+        assert row.refusal is not None
 
 
 async def test_64_invitations_at_once_take_the_10_free_seats_and_no_more(database_url: str) -> None:

@@ -67,6 +67,28 @@ async def test_a_partner_sees_who_waits_and_lets_them_queue_for_a_seat(acme: Hou
     assert await admin_reads.check_standing(acme.door, acme.org_id) == []
 
 
+async def test_an_organization_does_not_let_people_in_past_its_partner(acme: House) -> None:
+    """Off and on again would approve whoever is added in between, and the partner saw none of them."""
+    bob = replace(acme.as_admin(), door="api")
+    off, on = (settings.Change(approval_required=wanted) for wanted in (False, True))
+    await settings.change(acme.door, bob, on)
+    await settings.change(acme.door, bob, off)  # nobody is passed
+    await settings.change(acme.door, bob, on)
+    await partner(acme)
+    await partners.assign(acme.door, as_operator(acme), "reseller")
+    for ctx in (bob, replace(bob, door="web")):
+        with pytest.raises(Forbidden, match="operator"):
+            await settings.change(acme.door, ctx, off)
+    await settings.change(acme.door, bob, settings.Change(display_name="Acme", approval_required=True))
+    assert (await organizations.by_slug(acme.door, "acme")).approval_required
+    by_page = replace(bob, actor=Actor("operator", "o1", "op"))
+    for ctx in (as_operator(acme), by_page):
+        await settings.change(acme.door, ctx, off)
+        await settings.change(acme.door, ctx, on)
+    await partners.unassign(acme.door, as_operator(acme), "reseller")
+    await settings.change(acme.door, bob, off)
+
+
 async def test_a_partner_approves_nobody_whose_queue_it_does_not_see(acme: House) -> None:
     """X1."""
     await requiring_approval(acme)

@@ -17,6 +17,8 @@ from scimd.core import pictures
 from scimd.core.errors import InvalidValue, TooLarge
 from scimd.db.tables import deliveries, people
 from scimd.org import organizations, sessions
+from scimd.org.organizations import NewOrganization
+from scimd.org.tx import Actor
 from scimd.outbox import relay
 from tests.org.looks import attempts_of
 from tests.web.browser import chromium, faults_of, tab
@@ -105,16 +107,35 @@ async def test_who_comes_back_to_a_step_that_is_over_begins_where_it_begins(acme
         assert (answer.status, answer.url.path) == (200, "/my/second-factor")
 
 
-async def test_who_came_by_a_link_long_ago_is_led_to_a_password(acme: Site) -> None:
+async def test_who_came_by_a_link_long_ago_is_led_to_come_in_again(acme: Site) -> None:
     async with acme.signed_in() as session:
         acme.clock.ahead += timedelta(minutes=11)
         page = await _get(session, "/my/app")
         assert "Is it you?" in page
-        assert '<a class="button" href="/password">Set a password</a>' in page
-        await _set_password(session)
+        assert "come in again" in page
+        status, path, page = await _post(session, "/password", password=PASSWORD)
+        assert (status, path, "come in again" in page) == (200, "/my/proof?next=/my", True)
+    async with acme.signed_in() as session:
+        await _set_password(session)  # nobody has set one in the meantime
+        acme.clock.ahead += timedelta(minutes=11)
         form = {"by": "password", "password": PASSWORD, "next": "/my/app"}
         status, path, _ = await _post(session, "/my/proof", **form)
         assert (status, path) == (200, "/my/app")
+
+
+async def test_a_first_password_beside_a_second_factor_asks_for_that_first(acme: Site) -> None:
+    """Else it would be a proof that anybody makes who comes by an open session."""
+    async with acme.signed_in() as session:
+        secret, _ = await _enrol(session)
+        acme.clock.ahead += timedelta(minutes=11)
+        _, path, page = await _post(session, "/password", password=PASSWORD)
+        assert (path, "authenticator app" in page) == ("/my/proof?next=/my", True)
+        async with session.get("/password") as answer:
+            assert answer.url.path_qs == "/my/proof?next=/password"
+        form = {"by": "totp", "code": _code(acme, secret), "next": "/password"}
+        _, path, _ = await _post(session, "/my/proof", **form)
+        assert path == "/password"
+        await _set_password(session)
 
 
 async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
@@ -330,16 +351,46 @@ async def test_new_address_counts_once_its_mail_was_opened(acme: Site) -> None:
     assert told == [ADMIN, "ada@new.example"]  # A25
 
 
-async def test_address_that_is_taken_or_none_is_refused(acme: Site) -> None:
-    await acme.sign_in_link("grace@acme.example")
+async def test_what_is_no_address_is_refused(acme: Site) -> None:
     async with acme.signed_in() as session:
-        for address, status in (
-            ("grace@acme.example", 409),
-            ("no address", 422),
-            ("a@b.example, c@d.example", 422),
-        ):
-            found, _, _ = await _post(session, "/my/address", address=address)
-            assert found == status
+        for address in ("no address", "a@b.example, c@d.example"):
+            status, _, _ = await _post(session, "/my/address", address=address)
+            assert status == 422
+
+
+async def test_who_asks_for_an_address_does_not_learn_whose_it_is(acme: Site) -> None:
+    """A22: nor which domains other organizations have. Whoever reads that mailbox is told."""
+    other = NewOrganization("beta", domains=("beta.example",))
+    await organizations.create(acme.door, other, Actor("system", "", "test"))
+    await acme.sign_in_link("grace@acme.example")
+    mails = Mails()
+    async with acme.signed_in() as session:
+        answers = set()
+        for address in ("nobody@acme.example", "x@beta.example", "grace@acme.example"):
+            status, path, page = await _post(session, "/my/address", address=address)
+            answers.add((status, path, page.replace(_form_token(page), "")))
+            assert (address in page, "grace" in page) == (False, False)
+        assert len(answers) == 1
+        await relay.run_once(acme.door, mails, acme.url)
+        assert mails.sent[-1]["To"].addresses[0].addr_spec == "grace@acme.example"
+        async with session.post(mails.link("confirm-address")) as answer:
+            assert (answer.status, "is taken" in await answer.text()) == (409, True)
+        assert ADMIN in await _get(session, "/my")
+
+
+async def test_so_many_mails_to_confirm_an_address_an_hour(acme: Site) -> None:
+    """A19: whoever is signed in fills nobody's mailbox."""
+    async with acme.signed_in() as session:
+        for number in range(10):
+            status, _, _ = await _post(session, "/my/address", address=f"victim{number % 2}@free.example")
+            assert status == 200
+        status, _, page = await _post(session, "/my/address", address="victim3@free.example")
+        assert (status, "Too many" in page) == (429, True)
+        acme.clock.ahead += timedelta(minutes=9)
+        assert (await _post(session, "/my/address", address="victim3@free.example"))[0] == 429
+    acme.clock.ahead += timedelta(minutes=52)
+    async with acme.signed_in() as session:
+        assert (await _post(session, "/my/address", address="victim3@free.example"))[0] == 200
 
 
 # ------------------------------------------------------------------------------ profile

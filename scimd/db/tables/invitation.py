@@ -21,6 +21,7 @@ invitations = Table(
     columns.integer("generation", 1),
     columns.text("message", null=True),
     columns.text("invited_by"),
+    columns.text("invited_by_id", null=True),  # the actor's, which no name can pass for
     columns.ref("source_id", null=True),
     columns.time("created_at"),
     columns.time("expires_at"),

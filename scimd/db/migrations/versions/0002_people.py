@@ -233,6 +233,7 @@ def upgrade() -> None:
         sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("message", sa.Text(), nullable=True),
         sa.Column("invited_by", sa.Text(), nullable=False),
+        sa.Column("invited_by_id", sa.Text(), nullable=True),
         sa.Column("source_id", types.Id(), nullable=True),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("expires_at", types.UtcDateTime(), nullable=False),
