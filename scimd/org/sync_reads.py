@@ -175,8 +175,9 @@ async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list
 def member_keys(conn: Connection, org_id: OrgId, source_id: SourceId, group_id: GroupId) -> list[str]:
     """The external ids of the group's members, those not yet known among them; sorted.
 
-    Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
-    lists them no longer has to be able to take them away, or they would come back with the person.
+    Hidden rows, of people whom the source asserts no more, are among them: a directory that lists them no
+    longer has to be able to take them away, or they would come back with the person. Of a group that is
+    gone only its name is left.
     """
     of_group = (_m.org_id == org_id) & (_m.group_id == group_id)
     users: Select[Any] = (
