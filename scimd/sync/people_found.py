@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from scimd.connector_api import BadEntry, DirectoryUser
-from scimd.core.people import Document, Keys, PersonId, keys_of
+from scimd.core.people import Document, Keys, PersonId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync import diff
 from scimd.core.sync.mapping import Mapping as CompiledMapping
@@ -269,11 +269,16 @@ def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound
         old={"active": known.active},
         new={"active": False},
         stays=not known.active,
+        gives_up=frozenset({_name_key(known.user_name)}),
     )
 
 
+def _name_key(user_name: str) -> str:
+    return f"name:{fold(user_name)}"
+
+
 def _held(keys: Keys) -> frozenset[str]:
-    held = {f"name:{keys.user_name_key}"}
+    held = {_name_key(keys.user_name)}
     if keys.sign_in_key:
         held.add(f"address:{keys.sign_in_key}")
     return frozenset(held)
