@@ -104,8 +104,9 @@ class PeopleFound:
             )
         )
 
-    async def take(self, entries: Sequence[DirectoryUser]) -> None:
-        """Look at one page."""
+    async def take(self, entries: Sequence[DirectoryUser]) -> set[str]:
+        """Look at one page. Gives the external ids of those who are out of scope."""
+        outside: set[str] = set()
         changed: list[_Mapped] = []
         strange: list[_Mapped] = []
         for entry in entries:
@@ -118,25 +119,22 @@ class PeopleFound:
             if known is not None and digest is not None and known.digest == digest and not self._full:
                 self.unchanged += 1
                 continue
-            mapped = self._map(entry, digest, known)
-            if mapped is not None:
-                (strange if known is None else changed).append(mapped)
+            match self._mapping.apply(entry):
+                case MappingFailed(why):
+                    self._fail(entry.external_id, entry.name, why)
+                case OutOfScope():
+                    outside.add(entry.external_id)
+                    self._leave_out(known)
+                case document:
+                    mapped = _Mapped(entry, digest, document, keys_of(document))
+                    (strange if known is None else changed).append(mapped)
         if changed:
             await self._compare(changed)
         if strange:
             await self._identify(strange)
+        return outside
 
-    def _map(self, entry: DirectoryUser, digest: bytes | None, known: KnownUser | None) -> _Mapped | None:
-        match self._mapping.apply(entry):
-            case MappingFailed(why):
-                self._fail(entry.external_id, entry.name, why)
-            case OutOfScope():
-                self._leave_out(entry, known)
-            case document:
-                return _Mapped(entry, digest, document, keys_of(document))
-        return None
-
-    def _leave_out(self, entry: DirectoryUser, known: KnownUser | None) -> None:
+    def _leave_out(self, known: KnownUser | None) -> None:
         if known is None:
             self.out_of_scope += 1
             return

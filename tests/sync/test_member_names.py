@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
+from scimd.connector_api import DirectoryGroup, DirectoryUser
 from scimd.db.tables import assertions, grants, group_members, projects
 from scimd.sync import schedule
-from tests.sync.world import Person, World, world
+from scimd.sync.collect import References
+from tests.sync.world import MAPPING, Person, World, world
 
 
 async def _in_projects(acme: World) -> dict[str, set[str]]:
@@ -120,3 +124,44 @@ async def test_nested_group_that_comes_back_is_nested_again(
             await acme.sync()
             assert await _in_projects(acme) == nested
             await _changes_nothing(acme, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "answers"),
+    [
+        ({"17": False, "99": True}, "99"),
+        ({"17": False}, "17"),
+        ({"17": False, "99": False}, "desk"),
+        ({"17": True, "99": True}, "desk"),
+        ({"17": True, "99": True, "5": False}, "desk"),
+        ({"desk": False, "99": True}, "desk"),
+        ({}, "desk"),
+    ],
+)
+def test_a_name_is_whose_it_is_whatever_the_order(scopes: dict[str, bool], answers: str) -> None:
+    group = DirectoryGroup("g", "line 1", "Group", ("desk",))
+    entries = [DirectoryUser(key, "line", {}, ("desk",)) for key in scopes]
+    for order in permutations([group, *entries]):
+        references = References()
+        for each in order:
+            if isinstance(each, DirectoryUser):
+                references.add(each, in_scope=scopes[each.external_id])
+            else:
+                found = references.entry(each)
+        assert references.members(found) == (answers,)
+        assert references.resolved("desk") == answers
+
+
+@pytest.mark.parametrize("left_first", [True, False])
+async def test_whoever_is_out_of_scope_takes_no_name_of_somebody_in_scope(
+    database_url: str, left_first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapping = {"user": MAPPING, "scope": "!has(entry.left)"}
+    async with world(database_url, invite="never", mapping=mapping) as acme:
+        acme.script.fill(12)
+        both = {"17": Person("ada", more={"left": "yes"}), "99": Person("ada")}
+        acme.script.people |= both if left_first else dict(reversed(both.items()))
+        acme.script.groups = {"eng": ("Engineering", ["CN=ada", "CN=user0001"])}
+        await acme.sync()
+        assert await _in_projects(acme) == {"Engineering": {"99", "x0001"}}
+        await _changes_nothing(acme, monkeypatch)
