@@ -7,7 +7,7 @@ more is known of it, unless the run is a full one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -62,6 +62,8 @@ class PeopleFound:
         self._live = live
         self._mails, self._full = mails, full
         self._seen: set[str] = set()
+        #: Entries that fit somebody by another key than their external id.
+        self._guessed: set[str] = set()
         self.found: list[PersonFound] = []
         #: Entries whose documents are as before, though something unmapped differs.
         self.refreshed: list[tuple[PersonId, bytes]] = []
@@ -196,9 +198,12 @@ class PeopleFound:
                 )
                 return replace(found, held_by=person_id)
             case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
+                if rule == "user_name":
+                    self._guessed.add(each.entry.external_id)
                 found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Linked(person_id, rule):
+                self._guessed.add(each.entry.external_id)
                 found = self._entry(Situation.MATCHES_UNLINKED, each, f"fits a person {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Ambiguous(rule, person_ids):
@@ -231,17 +236,16 @@ class PeopleFound:
         """All findings, those whom the source asserts and the read did not show among them.
 
         Several entries of one external id, wherever they stand in the read, and several that fit one
-        person of another source: none of them counts, for which of them is meant cannot be told.
+        person: none of them counts, for which of them is meant cannot be told. Whose own entry is there,
+        by its external id, is meant by no other.
         """
-        fits = Counter(one.person_id for one in self.found if one.situation is Situation.MATCHES_UNLINKED)
+        found = [
+            one
+            for one in self.found
+            if one.situation is Situation.FAILED or one.external_id not in self.failed
+        ]
         return [
-            *(
-                _one_of_several(one, fits[one.person_id])
-                if one.situation is Situation.MATCHES_UNLINKED and fits[one.person_id] > 1
-                else one
-                for one in self.found
-                if one.situation is Situation.FAILED or one.external_id not in self.failed
-            ),
+            *self._each_fits_alone(found),
             *(
                 _removal(Situation.GONE, known, "no longer in the directory")
                 for external_id, known in self._live.items()
@@ -249,10 +253,50 @@ class PeopleFound:
             ),
         ]
 
+    def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
+        fits = Counter(one.person_id for one in found if one.situation in _FITS)
+        leaving = {one.person_id for one in found if one.dropped}
+        renamed = {key: one.person_id for one in found for key in one.gives_up if not one.dropped}
+        here = {
+            known.person_id
+            for external_id, known in self._live.items()
+            if external_id in self._seen and known.person_id not in leaving
+        }
+        for one in found:
+            meant = one.person_id if one.situation in _FITS else one.held_by
+            if meant not in here:
+                several = one.situation in _FITS and one.external_id in self._guessed and fits[meant] > 1
+                yield _one_of_several(one, fits[meant]) if several else one
+            elif renamed.get(_name_key(one.name)) == meant:
+                yield one if one.situation not in _FITS else _after(one)
+            else:
+                yield _named_twice(one)
+
+
+#: Situations of entries that somebody's own entry is not, as far as was known.
+_FITS = (Situation.RETURNED, Situation.MATCHES_UNLINKED)
+
 
 def _one_of_several(found: PersonFound, number: int) -> PersonFound:
-    why = f"{number} entries of this source {found.reason.replace('fits', 'fit', 1)}; a person has one"
+    """``found.reason`` says by what it fits."""
+    by = found.reason.partition(" by ")[2]
+    return _failed(found, f"{number} entries of this source fit a person by {by}; a person has one")
+
+
+def _named_twice(found: PersonFound) -> PersonFound:
+    return _failed(
+        found, f"another entry of this source has the user name {found.name!r}; each needs its own"
+    )
+
+
+def _failed(found: PersonFound, why: str) -> PersonFound:
     return PersonFound(Situation.FAILED, found.external_id, found.name, why, entry_name=found.entry_name)
+
+
+def _after(found: PersonFound) -> PersonFound:
+    """Somebody new, as soon as whoever has the user name has given it up."""
+    why = f"new in the directory; {found.name!r} is held by another entry"
+    return replace(found, situation=Situation.NEW, reason=why, held_by=found.person_id, person_id=None)
 
 
 def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:
