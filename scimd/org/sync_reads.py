@@ -12,12 +12,13 @@ from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId
+from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import candidates as loading
+from scimd.org.incoming import AssertUser, prepare
 from scimd.org.tx import Context, Door
 
 
@@ -130,6 +131,17 @@ async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Mat
         gathered = loading.gather(conn, book, source, entries, found)
         rules = loading.match_rules(book, source, door.clock())
         return [identify(keys, each, rules) for keys, each in zip(many, gathered, strict=True)]
+
+    return await door.read(body)
+
+
+async def unfit(door: Door, ctx: Context, many: Sequence[Document]) -> list[str | None]:
+    """Of each document why it cannot be stored, as recording it would say; None: it can."""
+
+    def body(conn: Connection) -> list[str | None]:
+        users = door.books.of(conn, ctx.org_id).source(ctx.source_id).users
+        refusals = (prepare(AssertUser(each, each["externalId"]), users).refusal for each in many)
+        return [refusal.detail if refusal else None for refusal in refusals]
 
     return await door.read(body)
 

@@ -22,7 +22,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org.sync_reads import KnownUser, identified, known_users
+from scimd.org.sync_reads import KnownUser, identified, known_users, unfit
 from scimd.org.tx import Context, Door
 
 _DOUBLE = "several entries have this external id; each needs one of its own"
@@ -109,8 +109,7 @@ class PeopleFound:
     async def take(self, entries: Sequence[DirectoryUser]) -> set[str]:
         """Look at one page. Gives the external ids of those who are out of scope."""
         outside: set[str] = set()
-        changed: list[_Mapped] = []
-        strange: list[_Mapped] = []
+        mapped: list[tuple[DirectoryUser, bytes | None, Document]] = []
         for entry in entries:
             if entry.external_id in self._seen:
                 self._fail(entry.external_id, entry.name, _DOUBLE)
@@ -128,13 +127,26 @@ class PeopleFound:
                     outside.add(entry.external_id)
                     self._leave_out(known)
                 case document:
-                    mapped = _Mapped(entry, digest, document, keys_of(document))
-                    (strange if known is None else changed).append(mapped)
-        if changed:
+                    mapped.append((entry, digest, document))
+        fit = await self._fit(mapped)
+        if changed := [each for each in fit if each.entry.external_id in self._live]:
             await self._compare(changed)
-        if strange:
+        if strange := [each for each in fit if each.entry.external_id not in self._live]:
             await self._identify(strange)
         return outside
+
+    async def _fit(self, many: Sequence[tuple[DirectoryUser, bytes | None, Document]]) -> list[_Mapped]:
+        """Those that can be stored; the others fail."""
+        if not many:
+            return []
+        fit = []
+        faults = await unfit(self._door, self._ctx, [document for _, _, document in many])
+        for (entry, digest, document), fault in zip(many, faults, strict=True):
+            if fault is None:
+                fit.append(_Mapped(entry, digest, document, keys_of(document)))
+            else:
+                self._fail(entry.external_id, entry.name, fault)
+        return fit
 
     def _leave_out(self, known: KnownUser | None) -> None:
         if known is None:
