@@ -229,7 +229,7 @@ class PeopleFound:
         self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
     ) -> PersonFound:
         keys = each.keys
-        comes = comes and keys.active
+        comes, reachable = comes and keys.active, keys.sign_in_address is not None
         return PersonFound(
             situation,
             each.entry.external_id,
@@ -238,8 +238,9 @@ class PeopleFound:
             entry_name=each.entry.name,
             document=orjson.dumps(each.document).decode(),
             digest=each.digest,
-            wants_seat=comes,
-            wants_mail=comes and self._mails and keys.sign_in_address is not None,
+            # Somebody new who has to be invited, and whom no invitation reaches (decision 15).
+            wants_seat=comes and (reachable or not self._mails or situation is not Situation.NEW),
+            wants_mail=comes and self._mails and reachable,
         )
 
     # -------------------------------------------------------------------------- the end
