@@ -270,11 +270,12 @@ class PeopleFound:
         fits = Counter(one.person_id for one in found if one.situation in _FITS)
         leaving = {one.person_id for one in found if one.dropped}
         renamed = {key: one.person_id for one in found for key in one.gives_up if not one.dropped}
+        candidates = {one.held_by for one in found} | fits.keys()
         here = {
             known.person_id
             for external_id, known in self._live.items()
-            if external_id in self._seen and known.person_id not in leaving
-        }
+            if known.person_id in candidates and external_id in self._seen
+        } - leaving
         for one in found:
             meant = one.person_id if one.situation in _FITS else one.held_by
             if meant not in here:
