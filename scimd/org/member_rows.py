@@ -329,10 +329,10 @@ def _inserting(conn: Connection, rows: Select[Any]) -> Insert:
 def _naming_again(conn: Connection) -> Update:
     """Whoever was kept and is added by name stays when the others go."""
     keeping = select(groups.c.id).where(
-        groups.c.org_id == bindparam("_org_id"), groups.c.kept_since.is_not(None)
+        groups.c.org_id == _m.org_id, groups.c.id == _m.group_id, groups.c.kept_since.is_not(None)
     )
     named = tuple_(_m.group_id, _m.member_key).in_(select(*json_rows(conn, "rows", 2)))
-    mine = (_m.org_id == bindparam("_org_id")) & named & unindexed(_m.group_id).in_(keeping)
+    mine = (_m.org_id == bindparam("_org_id")) & named & keeping.exists()
     return update(group_members).where(mine).values(since=bindparam("_since", type_=_m.since.type))
 
 
