@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
-from scimd.core.errors import NotFound
+from scimd.core.errors import NotFound, Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
@@ -135,13 +135,13 @@ async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Mat
     return await door.read(body)
 
 
-async def unfit(door: Door, ctx: Context, many: Sequence[Document]) -> list[str | None]:
-    """Of each document why it cannot be stored, as recording it would say; None: it can."""
+async def keys_or_refusals(door: Door, ctx: Context, many: Sequence[Document]) -> list[Keys | Refusal]:
+    """The keys of each document; of one that cannot be stored, what recording it would say."""
 
-    def body(conn: Connection) -> list[str | None]:
+    def body(conn: Connection) -> list[Keys | Refusal]:
         users = door.books.of(conn, ctx.org_id).source(ctx.source_id).users
-        refusals = (prepare(AssertUser(each, each["externalId"]), users).refusal for each in many)
-        return [refusal.detail if refusal else None for refusal in refusals]
+        prepared = (prepare(AssertUser(each, each["externalId"]), users) for each in many)
+        return [work.refusal or work.keys for work in prepared]
 
     return await door.read(body)
 

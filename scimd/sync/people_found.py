@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from scimd.connector_api import BadEntry, DirectoryUser
+from scimd.core.errors import Refusal
 from scimd.core.people import Document, Keys, PersonId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync import diff
@@ -22,7 +23,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org.sync_reads import KnownUser, identified, known_users, unfit
+from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users
 from scimd.org.tx import Context, Door
 
 _DOUBLE = "several entries have this external id; each needs one of its own"
@@ -140,12 +141,13 @@ class PeopleFound:
         if not many:
             return []
         fit = []
-        faults = await unfit(self._door, self._ctx, [document for _, _, document in many])
-        for (entry, digest, document), fault in zip(many, faults, strict=True):
-            if fault is None:
-                fit.append(_Mapped(entry, digest, document, keys_of(document)))
+        documents = [document for _, _, document in many]
+        found = await keys_or_refusals(self._door, self._ctx, documents)
+        for (entry, digest, document), keys in zip(many, found, strict=True):
+            if isinstance(keys, Refusal):
+                self._fail(entry.external_id, entry.name, keys.detail)
             else:
-                self._fail(entry.external_id, entry.name, fault)
+                fit.append(_Mapped(entry, digest, document, keys))
         return fit
 
     def _leave_out(self, known: KnownUser | None) -> None:
