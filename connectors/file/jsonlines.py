@@ -11,6 +11,8 @@ from connectors.file.lines import CutOffError, is_clean, lines_of
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Value
 
 _IDS = ("id", "externalId")
+#: Whole floats below are the one number that was written.
+_SURE = 2.0**53
 _GROUP_NAMES = ("displayName", "name", "cn")
 
 
@@ -90,7 +92,8 @@ def _record(
     try:
         if is_group:
             return _group(content, where, external_id)
-        references = tuple(str(content[key]) for key in config.references if content.get(key))
+        named = (_text(content.get(key)) for key in config.references)
+        references = tuple(name for name in named if name)
         return DirectoryUser(external_id, where, _attributes(content), references)
     except _LineError as bad:
         raise _LineError(str(bad), external_id) from bad
@@ -98,12 +101,19 @@ def _record(
 
 def _external_id(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     for key in keys:
-        value = content.get(key)
-        if isinstance(value, str) and value.strip() and is_clean(value):
+        value = _text(content.get(key))
+        if value is not None and value.strip() and is_clean(value):
             return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
     raise _LineError(f"has no {' or '.join(keys)}")
+
+
+def _text(value: object) -> str | None:
+    """A text, or a whole number as its text, also where it was written with a point; else None."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer() and abs(value) < _SURE:
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _group(content: dict[str, Any], where: str, external_id: str) -> DirectoryGroup:
@@ -121,10 +131,9 @@ def _member(member: object) -> str:
     """Take a member as text or number, or as SCIM writes it: an object with ``value``."""
     if isinstance(member, dict):
         member = member.get("value")
-    if isinstance(member, int) and not isinstance(member, bool):
-        return str(member)
-    if isinstance(member, str) and member and is_clean(member):
-        return member
+    name = _text(member)
+    if name and is_clean(name):
+        return name
     raise _LineError("a member must be an id, or an object with its id as value")
 
 

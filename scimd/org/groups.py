@@ -318,13 +318,14 @@ def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
     """
     source = tx.book.source(tx.ctx.source_id)
     column = groups.c
-    query = select(column.id, column.display_name).where(
+    query = select(column.id, column.display_name, column.external_id).where(
         column.org_id == tx.org_id,
         column.source_id == source.id,
         column.state == "live",
         among(tx.conn, column.id, group_ids),
     )
-    found = {GroupId(row.id): row.display_name for row in lock_rows(tx.conn, query.order_by(column.id))}
+    rows = lock_rows(tx.conn, query.order_by(column.id))
+    found = {GroupId(row.id): row.display_name for row in rows}
     if found:
         ids = list(found)
         member_rows.touch_below(tx, ids, unsettled.LEAVERS)
@@ -336,6 +337,9 @@ def drop_groups(tx: Tx, group_ids: Sequence[GroupId]) -> list[bool]:
             .where(column.org_id == tx.org_id, among(tx.conn, column.id, ids))
             .values(state="gone", gone_at=tx.now, changed_at=tx.now)
         )
+        if source.kind == "connector":
+            names = {GroupId(row.id): row.external_id for row in rows if row.external_id}
+            pending_members.name_groups_again(tx, source.id, names)
         tx.went(source.id, "group", len(found))
         for group_id, name in found.items():
             before = {"displayName": name, "source": source.name}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -52,7 +52,8 @@ def find_people(
         if _are_new(tx, source, unknown):
             tx.free_addresses.update(row.keys.sign_in_key for row in unknown if row.keys.sign_in_key)
         else:
-            _identify(tx, source, unknown, found, fresh=fresh)
+            named = {row.person_id for row in rows if row.person_id is not None}
+            _identify(tx, source, unknown, found, named, fresh=fresh)
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
     if known:
@@ -80,7 +81,16 @@ def _are_new(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> bool:
     return all(row.survey and not (row.survey.near or row.survey.address_held) for row in rows)
 
 
-def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, fresh: bool) -> None:
+def _identify(
+    tx: Tx,
+    source: SourceBook,
+    rows: Sequence[Work],
+    found: Near,
+    named: Collection[PersonId],
+    *,
+    fresh: bool,
+) -> None:
+    """``named``: whom other entries of the call are, so that these are not."""
     rules = candidates.match_rules(tx.book, source, tx.now)
     unheld = all(row.survey and not row.survey.address_held for row in rows)
     gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found, unheld=unheld)
@@ -88,6 +98,8 @@ def _identify(tx: Tx, source: SourceBook, rows: Sequence[Work], found: Near, *, 
     for n, decided in _answers(tx, source, rows, matches):
         matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)
     for row, match, each in zip(rows, matches, gathered, strict=True):
+        if isinstance(match, Linked) and match.rule == "user_name" and match.person_id in named:
+            match = UserNameTaken(match.person_id)
         _take(tx, source, row, match, each, fresh=fresh)
 
 

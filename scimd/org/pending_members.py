@@ -1,18 +1,21 @@
-"""Names of members that were nobody's become members when their entry appears."""
+"""Names of members that are nobody's: they become members when their entry appears."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, PersonId, SourceId
-from scimd.db.among import among, one_of
+from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Prepared
 from scimd.db.tables import group_members, groups
 from scimd.org import group_versions, member_rows
 from scimd.org.member_events import tell_members
-from scimd.org.member_rows import Change, Target, member_key
+from scimd.org.member_rows import Change, Target, Wanted, member_key
 from scimd.org.tx import Tx
 
 _m, _g = group_members.c, groups.c
@@ -25,6 +28,44 @@ _UNKNOWN = Prepared(
         one_of(_m.member_key),
     )
 )
+
+
+def _rows_of(column: ColumnElement[Any]) -> Prepared:
+    of_source = (_m.org_id == bindparam("org_id")) & (unindexed(_m.source_id) == bindparam("source_id"))
+    return Prepared(select(_m.group_id, column.label("id")).where(of_source, one_of(column)))
+
+
+_OF_PEOPLE, _OF_GROUPS = _rows_of(_m.person_id), _rows_of(_m.child_id)
+
+
+def name_again(tx: Tx, source_id: SourceId, moved: Mapping[PersonId, str]) -> None:
+    """People who were called so have another external id now: groups that list the old one mean another.
+
+    For connectors' sources, whose groups name members by external ids, and are changed by their runs alone.
+    """
+    done = _named_again(tx, source_id, _OF_PEOPLE, moved)
+    group_versions.raise_versions(tx, list(done))
+    for group_id, change in done.items():
+        member_rows.touch(tx, change)
+        tell_members(tx, group_id, [change])
+
+
+def name_groups_again(tx: Tx, source_id: SourceId, gone: Mapping[GroupId, str]) -> None:
+    """The same for groups that are gone, whoever was in them: one that comes back is another group."""
+    _named_again(tx, source_id, _OF_GROUPS, gone)
+
+
+def _named_again(
+    tx: Tx, source_id: SourceId, rows_of: Prepared, names: Mapping[Any, str]
+) -> dict[GroupId, Change]:
+    if not names:
+        return {}
+    listed: dict[GroupId, list[str]] = defaultdict(list)
+    for row in rows_of.all(tx.conn, {"org_id": tx.org_id, "source_id": source_id, "keys": list(names)}):
+        listed[GroupId(row.group_id)].append(row.id)
+    many = [Wanted(group_id, [names[one] for one in ids], ids) for group_id, ids in sorted(listed.items())]
+    changes = member_rows.change(tx, source_id, many)
+    return {wanted.group_id: done for wanted, done in zip(many, changes, strict=True)}
 
 
 def resolve(tx: Tx, source_id: SourceId, appeared: Mapping[PersonId, str | None]) -> None:

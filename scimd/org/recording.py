@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, update
@@ -413,12 +413,22 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
     renamed = [row.id for row in rows if _shows_otherwise(source, row)]
     if renamed:
         group_versions.named_again(tx, source.id, renamed)
+    if source.kind == "connector":
+        pending_members.name_again(tx, source.id, dict(_called_otherwise(rows)))
     named = [row for row in rows if _may_be_awaited(row)]
     pending_members.resolve(tx, source.id, {row.id: row.keys.external_id for row in named})
 
 
 def _shows_otherwise(source: SourceBook, row: Work) -> bool:
     return row.was_live and row.old is not None and group_versions.names_anew(source.id, row.old, row.keys)
+
+
+def _called_otherwise(rows: Sequence[Work]) -> Iterator[tuple[PersonId, str]]:
+    """Those who have another external id than before, with the old one."""
+    for row in rows:
+        old = row.old.external_id if row.old is not None else None
+        if old is not None and old != row.keys.external_id:
+            yield row.id, old
 
 
 def _may_be_awaited(row: Work) -> bool:

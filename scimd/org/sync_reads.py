@@ -11,13 +11,14 @@ import orjson
 from sqlalchemy import Connection, Row, Select, select
 from sqlalchemy.sql import ColumnElement
 
-from scimd.core.errors import NotFound
-from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId
+from scimd.core.errors import NotFound, Refusal
+from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
 from scimd.core.sync.match import Candidates, Match, identify
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import candidates as loading
+from scimd.org.incoming import AssertUser, prepare
 from scimd.org.tx import Context, Door
 
 
@@ -134,6 +135,17 @@ async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Mat
     return await door.read(body)
 
 
+async def keys_or_refusals(door: Door, ctx: Context, many: Sequence[Document]) -> list[Keys | Refusal]:
+    """The keys of each document; of one that cannot be stored, what recording it would say."""
+
+    def body(conn: Connection) -> list[Keys | Refusal]:
+        users = door.books.of(conn, ctx.org_id).source(ctx.source_id).users
+        prepared = (prepare(AssertUser(each, each["externalId"]), users) for each in many)
+        return [work.refusal or work.keys for work in prepared]
+
+    return await door.read(body)
+
+
 # ------------------------------------------------------------------------------ groups
 
 _g, _m = groups.c, group_members.c
@@ -175,8 +187,9 @@ async def group_member_keys(door: Door, ctx: Context, group_id: GroupId) -> list
 def member_keys(conn: Connection, org_id: OrgId, source_id: SourceId, group_id: GroupId) -> list[str]:
     """The external ids of the group's members, those not yet known among them; sorted.
 
-    Hidden rows, of people and groups that the source asserts no more, are among them: a directory that
-    lists them no longer has to be able to take them away, or they would come back with the person.
+    Hidden rows, of people whom the source asserts no more, are among them: a directory that lists them no
+    longer has to be able to take them away, or they would come back with the person. Of a group that is
+    gone only its name is left.
     """
     of_group = (_m.org_id == org_id) & (_m.group_id == group_id)
     users: Select[Any] = (

@@ -70,33 +70,51 @@ class GroupEntry:
     members: bytes
 
 
+#: Several answer to a name: none of them does.
+_SEVERAL = ""
+
+
 class References:
     """Who is meant: from the names by which groups point to members, to external ids.
 
     Groups may come before the people whom they list, so names are resolved when all is read. A name
-    that nobody answers to stays as it is: the door keeps it, and it resolves when its entry appears.
+    that nobody answers to, or several do, stays as it is: the door keeps it, and it resolves when its
+    entry appears. Entries that are out of scope answer to what nobody in scope is called.
     """
 
     def __init__(self) -> None:
-        self._ids: dict[bytes, str] = {}
+        self._own: dict[bytes, str] = {}
+        self._called: dict[bytes, str] = {}
+        self._called_outside: dict[bytes, str] = {}
         self._unknown: dict[bytes, str] = {}
 
-    def add(self, entry: DirectoryUser | DirectoryGroup) -> None:
+    def add(self, entry: DirectoryUser | DirectoryGroup, *, in_scope: bool = True) -> None:
         own = mark(entry.external_id)
         # An external id is its entry's, whoever else is called like that.
-        self._ids[own] = entry.external_id
+        self._own[own] = entry.external_id
         self._unknown.pop(own, None)
+        called = self._called if in_scope else self._called_outside
         for name in entry.references:
             key = mark(name)
-            self._ids.setdefault(key, entry.external_id)
-            self._unknown.pop(key, None)
+            if called.setdefault(key, entry.external_id) != entry.external_id:
+                called[key] = _SEVERAL
+            if self._answers(key) is None:
+                self._unknown[key] = name
+            else:
+                self._unknown.pop(key, None)
+
+    def _answers(self, key: bytes) -> str | None:
+        for found in (self._own.get(key), self._called.get(key), self._called_outside.get(key)):
+            if found is not None:
+                return found or None
+        return None
 
     def entry(self, group: DirectoryGroup) -> GroupEntry:
         marks = bytearray()
         for name in group.members:
             key = mark(name)
             marks += key
-            if key not in self._ids:
+            if self._answers(key) is None:
                 self._unknown[key] = name
         return GroupEntry(group.external_id, group.name, group.display_name, bytes(marks))
 
@@ -106,10 +124,10 @@ class References:
 
     def resolved(self, name: str) -> str:
         """The external id of the entry that answers to this name, or the name where none does."""
-        return self._ids.get(mark(name), name)
+        return self._answers(mark(name)) or name
 
     def _resolve(self, key: bytes) -> str:
-        found = self._ids.get(key)
+        found = self._answers(key)
         return self._unknown[key] if found is None else found
 
 

@@ -7,14 +7,15 @@ more is known of it, unless the run is a full one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from scimd.connector_api import BadEntry, DirectoryUser
-from scimd.core.people import Document, Keys, PersonId, keys_of
+from scimd.core.errors import Refusal
+from scimd.core.people import Document, Keys, PersonId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync import diff
 from scimd.core.sync.mapping import Mapping as CompiledMapping
@@ -22,7 +23,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org.sync_reads import KnownUser, identified, known_users
+from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users
 from scimd.org.tx import Context, Door
 
 _DOUBLE = "several entries have this external id; each needs one of its own"
@@ -62,6 +63,8 @@ class PeopleFound:
         self._live = live
         self._mails, self._full = mails, full
         self._seen: set[str] = set()
+        #: Entries that fit somebody by another key than their external id.
+        self._guessed: set[str] = set()
         self.found: list[PersonFound] = []
         #: Entries whose documents are as before, though something unmapped differs.
         self.refreshed: list[tuple[PersonId, bytes]] = []
@@ -104,10 +107,10 @@ class PeopleFound:
             )
         )
 
-    async def take(self, entries: Sequence[DirectoryUser]) -> None:
-        """Look at one page."""
-        changed: list[_Mapped] = []
-        strange: list[_Mapped] = []
+    async def take(self, entries: Sequence[DirectoryUser]) -> set[str]:
+        """Look at one page. Gives the external ids of those who are out of scope."""
+        outside: set[str] = set()
+        mapped: list[tuple[DirectoryUser, bytes | None, Document]] = []
         for entry in entries:
             if entry.external_id in self._seen:
                 self._fail(entry.external_id, entry.name, _DOUBLE)
@@ -118,25 +121,36 @@ class PeopleFound:
             if known is not None and digest is not None and known.digest == digest and not self._full:
                 self.unchanged += 1
                 continue
-            mapped = self._map(entry, digest, known)
-            if mapped is not None:
-                (strange if known is None else changed).append(mapped)
-        if changed:
+            match self._mapping.apply(entry):
+                case MappingFailed(why):
+                    self._fail(entry.external_id, entry.name, why)
+                case OutOfScope():
+                    outside.add(entry.external_id)
+                    self._leave_out(known)
+                case document:
+                    mapped.append((entry, digest, document))
+        fit = await self._fit(mapped)
+        if changed := [each for each in fit if each.entry.external_id in self._live]:
             await self._compare(changed)
-        if strange:
+        if strange := [each for each in fit if each.entry.external_id not in self._live]:
             await self._identify(strange)
+        return outside
 
-    def _map(self, entry: DirectoryUser, digest: bytes | None, known: KnownUser | None) -> _Mapped | None:
-        match self._mapping.apply(entry):
-            case MappingFailed(why):
-                self._fail(entry.external_id, entry.name, why)
-            case OutOfScope():
-                self._leave_out(entry, known)
-            case document:
-                return _Mapped(entry, digest, document, keys_of(document))
-        return None
+    async def _fit(self, many: Sequence[tuple[DirectoryUser, bytes | None, Document]]) -> list[_Mapped]:
+        """Those that can be stored; the others fail."""
+        if not many:
+            return []
+        fit = []
+        documents = [document for _, _, document in many]
+        found = await keys_or_refusals(self._door, self._ctx, documents)
+        for (entry, digest, document), keys in zip(many, found, strict=True):
+            if isinstance(keys, Refusal):
+                self._fail(entry.external_id, entry.name, keys.detail)
+            else:
+                fit.append(_Mapped(entry, digest, document, keys))
+        return fit
 
-    def _leave_out(self, entry: DirectoryUser, known: KnownUser | None) -> None:
+    def _leave_out(self, known: KnownUser | None) -> None:
         if known is None:
             self.out_of_scope += 1
             return
@@ -198,9 +212,12 @@ class PeopleFound:
                 )
                 return replace(found, held_by=person_id)
             case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
+                if rule == "user_name":
+                    self._guessed.add(each.entry.external_id)
                 found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Linked(person_id, rule):
+                self._guessed.add(each.entry.external_id)
                 found = self._entry(Situation.MATCHES_UNLINKED, each, f"fits a person {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Ambiguous(rule, person_ids):
@@ -214,7 +231,7 @@ class PeopleFound:
         self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
     ) -> PersonFound:
         keys = each.keys
-        comes = comes and keys.active
+        comes, reachable = comes and keys.active, keys.sign_in_address is not None
         return PersonFound(
             situation,
             each.entry.external_id,
@@ -223,8 +240,9 @@ class PeopleFound:
             entry_name=each.entry.name,
             document=orjson.dumps(each.document).decode(),
             digest=each.digest,
-            wants_seat=comes,
-            wants_mail=comes and self._mails and keys.sign_in_address is not None,
+            # Somebody new who has to be invited, and whom no invitation reaches (decision 15).
+            wants_seat=comes and (reachable or not self._mails or situation is not Situation.NEW),
+            wants_mail=comes and self._mails and reachable,
         )
 
     # -------------------------------------------------------------------------- the end
@@ -233,17 +251,16 @@ class PeopleFound:
         """All findings, those whom the source asserts and the read did not show among them.
 
         Several entries of one external id, wherever they stand in the read, and several that fit one
-        person of another source: none of them counts, for which of them is meant cannot be told.
+        person: none of them counts, for which of them is meant cannot be told. Whose own entry is there,
+        by its external id, is meant by no other.
         """
-        fits = Counter(one.person_id for one in self.found if one.situation is Situation.MATCHES_UNLINKED)
+        found = [
+            one
+            for one in self.found
+            if one.situation is Situation.FAILED or one.external_id not in self.failed
+        ]
         return [
-            *(
-                _one_of_several(one, fits[one.person_id])
-                if one.situation is Situation.MATCHES_UNLINKED and fits[one.person_id] > 1
-                else one
-                for one in self.found
-                if one.situation is Situation.FAILED or one.external_id not in self.failed
-            ),
+            *self._each_fits_alone(found),
             *(
                 _removal(Situation.GONE, known, "no longer in the directory")
                 for external_id, known in self._live.items()
@@ -251,10 +268,51 @@ class PeopleFound:
             ),
         ]
 
+    def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
+        fits = Counter(one.person_id for one in found if one.situation in _FITS)
+        leaving = {one.person_id for one in found if one.dropped}
+        renamed = {key: one.person_id for one in found for key in one.gives_up if not one.dropped}
+        candidates = {one.held_by for one in found} | fits.keys()
+        here = {
+            known.person_id
+            for external_id, known in self._live.items()
+            if known.person_id in candidates and external_id in self._seen
+        } - leaving
+        for one in found:
+            meant = one.person_id if one.situation in _FITS else one.held_by
+            if meant not in here:
+                several = one.situation in _FITS and one.external_id in self._guessed and fits[meant] > 1
+                yield _one_of_several(one, fits[meant]) if several else one
+            elif renamed.get(_name_key(one.name)) == meant:
+                yield one if one.situation not in _FITS else _after(one)
+            else:
+                yield _named_twice(one)
+
+
+#: Situations of entries that somebody's own entry is not, as far as was known.
+_FITS = (Situation.RETURNED, Situation.MATCHES_UNLINKED)
+
 
 def _one_of_several(found: PersonFound, number: int) -> PersonFound:
-    why = f"{number} entries of this source {found.reason.replace('fits', 'fit', 1)}; a person has one"
+    """``found.reason`` says by what it fits."""
+    by = found.reason.partition(" by ")[2]
+    return _failed(found, f"{number} entries of this source fit a person by {by}; a person has one")
+
+
+def _named_twice(found: PersonFound) -> PersonFound:
+    return _failed(
+        found, f"another entry of this source has the user name {found.name!r}; each needs its own"
+    )
+
+
+def _failed(found: PersonFound, why: str) -> PersonFound:
     return PersonFound(Situation.FAILED, found.external_id, found.name, why, entry_name=found.entry_name)
+
+
+def _after(found: PersonFound) -> PersonFound:
+    """Somebody new, as soon as whoever has the user name has given it up."""
+    why = f"new in the directory; {found.name!r} is held by another entry"
+    return replace(found, situation=Situation.NEW, reason=why, held_by=found.person_id, person_id=None)
 
 
 def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:
@@ -269,11 +327,16 @@ def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound
         old={"active": known.active},
         new={"active": False},
         stays=not known.active,
+        gives_up=frozenset({_name_key(known.user_name)}),
     )
 
 
+def _name_key(user_name: str) -> str:
+    return f"name:{fold(user_name)}"
+
+
 def _held(keys: Keys) -> frozenset[str]:
-    held = {f"name:{keys.user_name_key}"}
+    held = {_name_key(keys.user_name)}
     if keys.sign_in_key:
         held.add(f"address:{keys.sign_in_key}")
     return frozenset(held)

@@ -164,8 +164,6 @@ class _Reading:
             raise _failure(exc) from exc
 
     async def _take(self, page: Page) -> None:
-        for user in page.users:
-            self._references.add(user)
         for group in page.groups:
             self._references.add(group)
         self._groups.take(page.groups, self._references)
@@ -176,9 +174,11 @@ class _Reading:
                 self._people.bad([entry])
                 self._nameless = entry.why if entry.external_id is None else self._nameless
         try:
-            await self._people.take(page.users)
+            outside = await self._people.take(page.users)
         except Exception as exc:
             raise _Ours(exc) from exc
+        for user in page.users:
+            self._references.add(user, in_scope=user.external_id not in outside)
         self._report(Progress("reading", self._people.seen + self._groups.seen))
 
     async def planned(self) -> Planned:

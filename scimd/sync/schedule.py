@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 from apscheduler.triggers.cron import CronTrigger
 
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_LONGEST_S = 10 * 366 * 86400
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = "|".join(("[0-7]", *_DAYS[:7]))
+_WEEKDAYS = re.compile(rf"(?:(?P<every>\*)|(?P<first>{_DAY})(?:-(?P<last>{_DAY}))?)(?:/(?P<step>\d+))?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 #: However often a source is wanted: a directory that fails is tried once a minute at most.
 _AT_MOST = timedelta(minutes=1)
@@ -30,13 +34,18 @@ class WrongSchedule(ValueError):
 def following(schedule: str, after: datetime) -> datetime:
     """The next time after ``after``. Raises WrongSchedule.
 
-    A cron line is read in UTC, since a local hour may not exist, or exist twice.
+    A cron line is read in UTC, since a local hour may not exist, or exist twice; its weekdays are those
+    of crontab(5).
     """
     interval = _INTERVAL.fullmatch(schedule.strip())
     if interval:
-        return after + timedelta(seconds=float(interval[1]) * _UNITS[interval[2]])
+        seconds = float(interval[1]) * _UNITS[interval[2]]
+        if not 1 <= seconds <= _LONGEST_S:
+            raise WrongSchedule(f"{schedule!r}: an interval is at least a second, and at most ten years")
+        return after + timedelta(seconds=seconds)
     try:
-        trigger = CronTrigger.from_crontab(schedule, timezone="UTC")
+        *fields, weekdays = schedule.split()
+        trigger = CronTrigger.from_crontab(" ".join([*fields, _weekdays(weekdays)]), timezone="UTC")
     except ValueError as exc:
         raise WrongSchedule(f'{schedule!r}: write an interval ("15m") or a cron line ("0 3 * * *")') from exc
     # The trigger gives a moment at or after its start; two runs of one minute are not wanted.
@@ -44,6 +53,31 @@ def following(schedule: str, after: datetime) -> datetime:
     if found is None:
         raise WrongSchedule(f"{schedule!r}: there is no such time")
     return found
+
+
+def _weekdays(field: str) -> str:
+    """The last field of a cron line by names: crontab(5) counts from Sunday, APScheduler from Monday.
+
+    Raises ValueError.
+    """
+    days: set[str] = set()
+    for part in field.lower().split(","):
+        found = _WEEKDAYS.fullmatch(part)
+        if found is None:
+            raise ValueError(f"{part!r} is no weekday")
+        if found["every"]:
+            first, last = 0, 6
+        else:
+            first, last = _number(found["first"]), _number(found["last"] or found["first"])
+            last = 7 if last == 0 < first else last
+            if last < first:
+                raise ValueError(f"{part!r} ends before it begins")
+        days.update(_DAYS[day] for day in range(first, last + 1, int(found["step"] or 1)))
+    return ",".join(sorted(days))
+
+
+def _number(day: str) -> int:
+    return int(day) if day.isdigit() else _DAYS.index(day)
 
 
 def after_failure(

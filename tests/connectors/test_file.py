@@ -292,10 +292,19 @@ async def test_json_values_keep_their_types_and_null_is_no_value(write: Any) -> 
     assert attributes == {"id": "1", "on": True, "n": 1.5, "tags": ("a", 2), "name": {"f": "x"}}
 
 
+async def test_a_whole_number_names_the_same_with_a_point_and_without(write: Any) -> None:
+    lines = ['{"id":1234567.0,"number":1234568.0}', '{"id":"g","name":"G","members":[1234567,1234568.0]}']
+    whole = await read(write("p.jsonl", "\n".join(lines) + "\n"), references=["number"])
+    assert (whole.users[0].external_id, whole.users[0].references) == ("1234567", ("1234568",))
+    assert whole.groups[0].members == ("1234567", "1234568")
+
+
 @pytest.mark.parametrize(
     "line",
     [
         "[1]",
+        '{"id": 1.5}',
+        '{"id": 9007199254740993.0}',
         "nonsense",
         '{"id": NaN}',
         '{"name": "without id"}',

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from scimd.db.tables import assertions
+from scimd.connector_api import DirectoryUser
+from scimd.db.tables import assertions, seat_pools
+from scimd.db.tables import waiting as waiting_table
 from scimd.org import gates
 from tests.sync.world import MAPPING, Person, world
 
@@ -126,3 +130,37 @@ async def test_mails_and_seats_of_a_plan_are_those_that_there_will_be(database_u
         plan = await acme.plan()
         # The seat that becomes free is one of those who wait already.
         assert (plan.mails, plan.seats["after"], plan.seats["waiting"]) == (0, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"userName": "x" * 3000}, "userName: it is longer than 500 characters"),
+        ({"userName": True}, "userName: it must be a string that is not empty"),
+        ({"userName": "bob", "displayName": "x" * 200_000}, "displayName: it is longer than 500 characters"),
+    ],
+)
+async def test_entry_that_cannot_be_stored_fails_in_the_plan_as_in_the_run(
+    database_url: str, attributes: dict[str, Any], why: str
+) -> None:
+    async with world(database_url) as acme:
+        acme.script.fill(3)
+        acme.script.extra = [DirectoryUser("odd", "line 4", attributes)]
+        for run in (await acme.plan(), await acme.sync()):
+            failed = [change for change in await acme.changes(run) if change.outcome == "failed"]
+            assert [(change.external_id, change.detail) for change in failed] == [("odd", why)]
+            assert run.counts["created"] == 3
+
+
+@pytest.mark.parametrize(("invite", "used", "waiting"), [("immediate", 2, 0), ("never", 5, 5)])
+async def test_a_plan_promises_no_seat_to_somebody_new_whom_no_invitation_reaches(
+    database_url: str, invite: str, used: int, waiting: int
+) -> None:
+    async with world(database_url, seats_=5, invite=invite) as acme:
+        acme.script.fill(2)
+        acme.script.people |= {f"y{n}": Person(f"no-mail-{n}") for n in range(8)}
+        planned = (await acme.plan()).seats
+        await acme.sync()
+        (pool,) = await acme.rows(seat_pools)
+        assert (planned["after"], planned["waiting"]) == (used, waiting)
+        assert (pool.used, await acme.count(waiting_table)) == (used, waiting)

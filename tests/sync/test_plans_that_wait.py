@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scimd.db.tables import groups
+from scimd.db.tables import assertions, groups
 from scimd.org import runs
-from tests.sync.world import World, world
+from tests.sync.world import Person, World, world
 
 
 @pytest.fixture
@@ -104,3 +104,24 @@ async def test_run_that_was_cut_off_is_not_gone_on_with_after_a_newer_one(acme: 
     acme.script.groups["g1"] = three
     assert (await acme.sync()).counts["groups_members_changed"] == 1
     assert await _members(acme) == {"x0001", "x0002", "x0003"}
+
+
+async def test_names_that_change_hands_wait_with_a_held_removal_and_are_approved_with_it(acme: World) -> None:
+    people = acme.script.people
+    people["x0000"].user_name, people["x0001"].user_name = "user0001", "user0000"
+    people["x0001"].more["active"] = False
+    people["x0003"].user_name = "user0010"  # of somebody who is gone
+    for n in range(10, 16):
+        del people[f"x{n:04}"]
+    people["x0030"] = Person("user0003")
+    held = await acme.sync()
+    said = await acme.said(held)
+    assert held.state == "held"
+    assert {outcome for _, outcome in said.values()} == {"staged"}
+    done = await acme.approve(held)
+    assert done.state == "done", await acme.said(done)
+    named = {row.external_id: row.user_name for row in await acme.rows(assertions) if row.state == "live"}
+    assert (named["x0000"], named["x0001"], named["x0003"]) == ("user0001", "user0000", "user0010")
+    assert named["x0030"] == "user0003"
+    assert "user0000" not in await acme.active()
+    assert (await acme.sync()).changes == 0

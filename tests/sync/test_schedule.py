@@ -25,7 +25,31 @@ def test_next_run_follows_interval_or_cron_line(schedule: str, expected: datetim
     assert following(schedule, NOON) == expected
 
 
-@pytest.mark.parametrize("schedule", ["", "soon", "15", "61 * * * *", "* * *", "0 0 31 2 *"])
+@pytest.mark.parametrize(
+    ("field", "days"),
+    [
+        ("0", "7"), ("7", "7"), ("sun", "7"), ("SUN", "7"), ("1", "1"), ("6", "6"), ("1-5", "12345"),
+        ("mon-fri", "12345"), ("5-7", "567"), ("sat-sun", "67"), ("sun-tue", "127"), ("0,3", "37"),
+        ("1,fri", "15"), ("*/2", "2467"), ("1-5/2", "135"), ("0-7", "1234567"), ("*", "1234567"),
+    ],
+)  # fmt: skip
+def test_weekdays_of_a_cron_line_are_those_of_crontab(field: str, days: str) -> None:
+    """``days`` by ISO: 1 is Monday."""
+    found, at = set(), NOON
+    for _ in range(7):
+        at = following(f"0 3 * * {field}", at)
+        found.add(str(at.isoweekday()))
+    assert "".join(sorted(found)) == days
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "", "soon", "15", "61 * * * *", "* * *", "0 0 31 2 *",
+        "0 3 * * 8", "0 3 * * 5-1", "0 3 * * 1-", "0 3 * * day", "0 3 * * */0", "0 3 * * 1,",
+        "0s", "0.5s", "99999999w", "9" * 400 + "w",
+    ],
+)  # fmt: skip
 def test_wrong_schedule_is_refused(schedule: str) -> None:
     with pytest.raises(WrongSchedule):
         following(schedule, NOON)

@@ -6,8 +6,8 @@ of RFC 7643: ``userName``, ``name.givenName``, ``emails``, ``urn:…:enterprise:
 
 What an expression gives is shaped by its path: of a list, a single-valued attribute takes the first
 value; for ``emails`` and the like plain texts become ``{"value": …}``, the first of them primary;
-nothing (null, an empty text, an empty list) leaves the attribute out. ``externalId`` is always the
-entry's own id.
+nothing (null, an empty text, an empty list) leaves the attribute out. A number becomes text, or fails the
+entry where digits of it may be lost. ``externalId`` is always the entry's own id.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -33,6 +34,8 @@ _TRUE = frozenset({"true", "yes", "1", "active", "enabled"})
 _FALSE = frozenset({"false", "no", "0", "inactive", "disabled"})
 #: The variable ``name``, and not an attribute or a text of that name.
 _NAME = re.compile(r"(?<![\w.\"'?])name\b")
+#: A float tells the number that was written where this has so many digits, or is whole and below.
+_DIGITS, _SURE = 15, 2.0**53
 _RESERVED = frozenset({"externalId", "id", "meta", "groups", "schemas", "password"})
 
 
@@ -277,15 +280,32 @@ def _shaped(path: Path, value: Any) -> Any:
         value = value[0] if value else None
     if path.keys[-1] == "active":
         return None if value is None or value == "" else _truth(value)
-    if path.keys[-1] == "manager" and isinstance(value, str) and value:
-        return {"value": value}
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int | float):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+    if _is_number(value):
+        value = _text(value)
     if isinstance(value, str):
-        return value.strip() or None
-    return value or None
+        value = value.strip()
+        return {"value": value} if value and path.keys[-1] == "manager" else value or None
+    return value if isinstance(value, bool) else value or None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str:
+    """A number as it was written, a whole one without point or exponent: text is what is compared.
+
+    Raises NoValue where a float does not tell what was written: then two of them may look alike.
+    """
+    if not isinstance(value, float):
+        return str(value)
+    whole = value.is_integer()
+    if whole and abs(value) < _SURE:
+        return str(int(value))
+    exact = Decimal(repr(value))
+    if whole or not exact.is_finite() or len(exact.as_tuple().digits) > _DIGITS:
+        raise NoValue(f"the number {value!r} may have lost digits; have it written as text")
+    return f"{exact:f}"
 
 
 def _rows(value: Any) -> list[Any] | None:
@@ -294,8 +314,8 @@ def _rows(value: Any) -> list[Any] | None:
     for item in values:
         if isinstance(item, dict):
             rows.append({key: inner for key, inner in item.items() if inner not in (None, "")})
-        elif item is not None and str(item).strip():
-            rows.append({"value": str(item).strip(), "type": "work"})
+        elif item is not None and (text := _text(item).strip()):
+            rows.append({"value": text, "type": "work"})
     if rows and not any(row.get("primary") is True for row in rows):
         rows[0]["primary"] = True
     return rows or None
@@ -304,7 +324,7 @@ def _rows(value: Any) -> list[Any] | None:
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower()
+    word = _text(value).strip().lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
     raise NoValue(f"{value!r} is neither true nor false")

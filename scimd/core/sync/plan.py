@@ -196,7 +196,7 @@ def make(people: Iterable[PersonFound], groups: Iterable[GroupFound], basis: Bas
     people, groups = list(people), list(groups)
     trips = check(_figures(people, groups, basis.figures), basis.limits)
     hold = _Hold(trips, basis, people)
-    changes = tuple(hold.judge(change) for change in _ordered(people, groups))
+    changes = hold.judge(_ordered(people, groups))
     return Plan(
         changes=changes,
         counts=_counts(changes, basis.unchanged),
@@ -413,6 +413,9 @@ def _group_action(group: GroupFound) -> Action:
             return Action.UPDATE
 
 
+_HELD_NAME = "the user name or the address is held by somebody whose change {}"
+
+
 class _Hold:
     """What the limits hold back, and what rests on that."""
 
@@ -424,13 +427,41 @@ class _Hold:
         self._admins = next((trip.why for trip in trips if trip.kind is TripKind.NEW_ADMINS), None)
         self._all = trips[0].why if trips and not basis.limits.apply_additions else None
         self._never, self._unnamed = basis.no_removals, basis.unnamed
-        self._leaving = {person.person_id for person in people if person.leaves}
+        self._holders = _holders(people)
 
-    def judge(self, change: Change) -> Change:
+    def judge(self, changes: Iterable[Change]) -> tuple[Change, ...]:
+        """Each by itself; then whoever takes a name or an address over waits with whoever holds it."""
+        judged = [self._alone(change) for change in changes]
+        behind = [n for n, each in enumerate(judged) if each.kind == "user" and self._held_by(each)]
+        more = bool(behind)
+        while more:
+            waiting = {
+                change.target_id: change.outcome
+                for change in judged
+                if change.kind == "user" and change.outcome in ("staged", "skipped")
+            }
+            more = False
+            for n in behind:
+                after = self._with_holders(judged[n], waiting)
+                more = more or after is not judged[n]
+                judged[n] = after
+        return tuple(judged)
+
+    def _held_by(self, change: Change) -> frozenset[PersonId]:
+        return self._holders.get(change.external_id, frozenset())
+
+    def _with_holders(self, change: Change, waiting: Mapping[str | None, Outcome]) -> Change:
+        held = {waiting[holder] for holder in self._held_by(change) if holder in waiting}
+        if "skipped" in held and change.outcome in ("planned", "staged"):
+            return replace(change, outcome="skipped", detail=_HELD_NAME.format("is skipped"))
+        if "staged" in held and change.outcome == "planned":
+            return replace(change, outcome="staged", detail=_HELD_NAME.format("waits"))
+        return change
+
+    def _alone(self, change: Change) -> Change:
         if change.outcome != "planned":
             return change
-        makes_way = change.payload.get("held_by") in self._leaving
-        if self._unnamed and (change.takes or makes_way):
+        if self._unnamed and change.takes:
             return replace(change, outcome="skipped", detail=self._unnamed)
         why = self._why(change)
         if why:
@@ -452,7 +483,16 @@ class _Hold:
             return self._admins
         if change.reactivates and self._active:
             return self._active
-        holder = change.payload.get("held_by")
-        if holder in self._leaving and (self._removals or self._never):
-            return "the user name is held by somebody whose removal waits"
         return self._all
+
+
+def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[PersonId]]:
+    """By external id: who holds the name or the address that somebody takes over."""
+    giver = {key: person.person_id for person in people for key in person.gives_up}
+    found = {}
+    for person in people:
+        holders = {giver.get(key) for key in person.takes} | {person.held_by}
+        others = frozenset(one for one in holders if one is not None and one != person.person_id)
+        if others:
+            found[person.external_id] = others
+    return found

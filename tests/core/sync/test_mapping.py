@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -102,6 +103,42 @@ def test_rows_of_a_json_file_stay_as_they_are() -> None:
     got = FILE.apply(entry(userName="ada", emails=rows))
     assert isinstance(got, dict)
     assert got["emails"] == list(rows)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1234567.0, "1234567"),
+        (12345678901.0, "12345678901"),
+        (float(2**53 - 1), "9007199254740991"),
+        (-0.0, "0"),
+        (1234567.25, "1234567.25"),
+        (0.1, "0.1"),
+        (1e-7, "0.0000001"),
+        (7, "7"),
+        (2**63, "9223372036854775808"),
+    ],
+)
+def test_a_number_is_the_text_that_was_written(number: float, text: str) -> None:
+    got = FILE.apply(entry(userName="ada", employeeNumber=number, phone=number))
+    assert isinstance(got, dict)
+    assert got[ENTERPRISE]["employeeNumber"] == text
+    assert got["phoneNumbers"][0]["value"] == text
+
+
+@pytest.mark.parametrize("number", [float(2**53), 1e22, 0.1 + 0.2, 123456789.1234567, math.inf, math.nan])
+def test_a_number_that_may_have_lost_digits_fails_the_entry(number: float) -> None:
+    for name in ("employeeNumber", "phone"):
+        got = FILE.apply(entry(userName="ada", **{name: number}))
+        assert isinstance(got, MappingFailed)
+        assert got.why.endswith(f"the number {number!r} may have lost digits; have it written as text")
+
+
+@pytest.mark.parametrize(("number", "active"), [(1.0, True), (0.0, False), (1, True), (0, False)])
+def test_numbers_for_active_are_understood(number: float, active: bool) -> None:
+    got = FILE.apply(entry(userName="ada", active=number))
+    assert isinstance(got, dict)
+    assert got["active"] is active
 
 
 @pytest.mark.parametrize(("text", "active"), [("TRUE", True), ("no", False), ("0", False), ("Enabled", True)])

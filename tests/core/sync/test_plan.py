@@ -136,6 +136,37 @@ def test_someone_who_leaves_and_gives_up_a_name_in_a_ring_goes_with_the_ring() -
     assert {str(one.action), str(two.action)} == {"deactivate", "update"}
 
 
+def test_who_takes_a_name_waits_with_whoever_holds_it_and_nobody_else_does() -> None:
+    people = [
+        *gone(40),
+        person("off", S.LINKED_CHANGED, gives_up=frozenset("1"), takes=frozenset("2"), turns_inactive=True),
+        person("swaps", S.LINKED_CHANGED, gives_up=frozenset("2"), takes=frozenset("1")),
+        person("after", S.LINKED_CHANGED, gives_up=frozenset("3"), takes=frozenset("g")),
+        person("behind", S.LINKED_CHANGED, takes=frozenset("3")),
+        person("new", S.NEW, held_by=PersonId("p-swaps")),
+        person("free", S.LINKED_CHANGED, gives_up=frozenset("4")),
+        person("apart", S.LINKED_CHANGED, takes=frozenset("4")),
+    ]
+    people[0] = replace(people[0], gives_up=frozenset("g"))
+    plan = make(people, [], basis())
+    told = {change.name: change.outcome for change in plan.changes if not change.name.startswith("gone")}
+    assert told == {
+        **dict.fromkeys(["off", "swaps", "after", "behind", "new"], "staged"),
+        **dict.fromkeys(["free", "apart"], "planned"),
+    }
+    assert of(plan, "behind").detail == (
+        "the user name or the address is held by somebody whose change waits"
+    )
+    skipped = make(people, [], basis(no_removals="quarantine", limits=Limits(apply_additions=False)))
+    assert {of(skipped, name).outcome for name in ("swaps", "behind", "new")} == {"staged"}
+    skipped = make(people, [], basis(no_removals="quarantine", linked=10_000))
+    assert {of(skipped, name).outcome for name in ("off", "swaps", "behind", "new")} == {"skipped"}
+    assert (
+        of(skipped, "new").detail
+        == "the user name or the address is held by somebody whose change is skipped"
+    )
+
+
 def gone(count: int) -> list[PersonFound]:
     return [person(f"gone{n:03}", S.GONE, frees_seat=True) for n in range(count)]
 
