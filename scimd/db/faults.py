@@ -66,6 +66,10 @@ DAMAGED = "The database file is damaged or is no SQLite database. Stop scimd and
 CANNOT_OPEN = "The database file cannot be opened. Check that it and its directory exist and are writable."
 UNREADABLE = "The database file cannot be read: the disk fails. See what the system's log says of it."
 TOO_SLOW = "The database took longer than the time limit; nothing was changed. Send the request again later."
+CANCELLED = (
+    "Somebody, or a limit of the server's own, cancelled a statement in the database; nothing was changed. "
+    "Send the request again."
+)
 
 # SQLite's primary result codes; the extended ones carry them in the low byte.
 _ROLLS_BACK_ALL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
@@ -176,11 +180,15 @@ def connection_lost(exc: BaseException, *, writing: bool) -> bool:
     return state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
 
 
-def postgres_refusal(exc: BaseException) -> Refusal | None:
-    """The refusal for trouble of the database; None for what the body itself did wrong."""
+def postgres_refusal(exc: BaseException, *, late: bool = False) -> Refusal | None:
+    """The refusal for trouble of the database; None for what the body itself did wrong.
+
+    ``late``: the time limit was over. The server's code for that is the one for what somebody cancelled, and
+    its words are in its own language.
+    """
     state = _state(exc)
-    if state == "57014":  # statement_timeout
-        return DatabaseUnavailable(why=TOO_SLOW)
+    if state == "57014":
+        return DatabaseUnavailable(why=TOO_SLOW if late else CANCELLED)
     if state == "55P03":  # lock not available
         return Overloaded()
     if state in _FULL_POSTGRESQL:

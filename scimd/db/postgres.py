@@ -24,6 +24,7 @@ from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _PROBES = 3
+_ROUNDED_S = 0.01  # off the limit that the server is given, in milliseconds
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
 _BEGIN_WRITE = Query("BEGIN ISOLATION LEVEL READ COMMITTED", ())
@@ -144,7 +145,7 @@ class Hand:
                 if conn.in_transaction() or self._raw.pgconn.transaction_status != TransactionStatus.IDLE:
                     self.close()  # it did not come out clean: no body after this one may meet that
                 if not is_race(exc):
-                    refusal = postgres_refusal(exc)
+                    refusal = postgres_refusal(exc, late=time.monotonic() > job.deadline - _ROUNDED_S)
                     if refusal is None:
                         raise
                     raise refusal from exc

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from sqlalchemy import Connection, select, text, update
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
@@ -153,6 +154,25 @@ async def test_a_lock_that_is_not_given_ends_at_the_time_limit(postgres_url: str
                 )
             other.rollback()
         assert await database.write(lambda conn: conn.execute(update(items).values(n=7)).rowcount) == 1
+
+
+async def test_a_statement_that_somebody_cancels_is_called_so_and_logged(postgres_url: str) -> None:
+    def cancel() -> None:
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+    async with opened(postgres_url) as database:
+        sleeping = asyncio.create_task(
+            database.write(lambda conn: conn.execute(text("SELECT pg_sleep(600)")).all())
+        )
+        await eventually(lambda: sleeps(postgres_url))
+        with structlog.testing.capture_logs() as lines:
+            await asyncio.to_thread(cancel)
+            with pytest.raises(DatabaseUnavailable, match="cancelled"):
+                await sleeping
+            assert await database.write(add(1)) == 1
+    assert [line["event"] for line in lines] == ["database_unavailable", "database_recovered"]
+    assert lines[0]["cause"].startswith("QueryCanceled: ")
 
 
 async def test_a_server_that_is_not_there_is_a_refusal_at_once() -> None:
