@@ -196,8 +196,12 @@ class Glance:
 
     async def _connected(self, options: dict[str, Any], *, shared: bool) -> Line:
         connection = await psycopg.AsyncConnection.connect(**options, autocommit=True)
-        cursor = await connection.execute(OWN_PROCESS)
-        [said] = await cursor.fetchone() or (0,)
+        try:
+            cursor = await connection.execute(OWN_PROCESS)
+            [said] = await cursor.fetchone() or (0,)
+        except BaseException:  # the end of scimd, say
+            connection.pgconn.finish()
+            raise
         process = own_process(connection, said)
         return Line(connection, process, self._tuning, self._suspect, self._lost, shared=shared)
 
