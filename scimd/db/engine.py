@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import faults, prepared, sqlite, work
 from scimd.db.clock import Clock
+from scimd.db.sqlite_file import File
 from scimd.db.trouble import Trouble
 from scimd.db.work import Crew, Job
 
@@ -148,13 +149,13 @@ class SqliteDoors:
     dialect: Literal["sqlite"] = "sqlite"
 
     def __init__(self, url: URL, tuning: Tuning) -> None:
-        path = sqlite_path(url)
-        self.eye = sqlite.Glance(path, tuning)
-        writer = sqlite.Writer(path, tuning)
+        file = File(sqlite_path(url))
+        self.eye = sqlite.Glance(file, tuning)
+        writer = sqlite.Writer(file, tuning)
         crew = Crew("writer", 1, tuning.writer_queue, lambda: writer)
         self._writer = OnLoop(crew, writer) if tuning.on_loop else crew
         self._readers = Crew(
-            "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(path, tuning)
+            "reader", tuning.reader_threads, tuning.writer_queue, lambda: sqlite.Reader(file, tuning)
         )
 
     async def run(self, job: Job) -> Any:

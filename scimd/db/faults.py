@@ -27,6 +27,14 @@ class MoreToLock(LostRace):
     """
 
 
+class FileGone(Exception):
+    """SQLite's file, or its write-ahead log, is none that may be written: the path, and why in a sentence."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(path)
+        self.why = why
+
+
 class Refused(Exception):
     """PostgreSQL refused a statement, perhaps an earlier one than that which was asked for."""
 
@@ -36,18 +44,47 @@ class Refused(Exception):
         self.error = error
 
 
+_LOST_WITH_IT = "Nothing more is written, and what was just being written may be lost with it."
+FILE_GONE = (
+    f"The database file was deleted or replaced while scimd runs. {_LOST_WITH_IT} Stop scimd, put the file "
+    "back or restore a backup, and start it again."
+)
+LOG_GONE = (
+    f"The write-ahead log beside the database file was deleted or replaced while scimd runs. {_LOST_WITH_IT} "
+    "Stop scimd with SIGTERM, at which it carries over what it still holds of it, and start it again."
+)
+IS_DIRECTORY = "database.url names a directory. Name a file in it, such as sqlite:////var/lib/scimd/scimd.db"
+ONLY_LOG_LEFT = (
+    "The database file is not there, but its write-ahead log {log} is: the file was deleted or moved. Put it "
+    "back; to restore a backup or to begin anew, remove that log first."
+)
 OUTCOME_UNKNOWN = (
     "The database was lost while it committed: the change may have been made or not. "
     "Send the request again later; a repeated change has one effect."
 )
 DAMAGED = "The database file is damaged or is no SQLite database. Stop scimd and restore a backup."
-CANNOT_OPEN = "The database file cannot be opened. Check that its directory exists and is writable."
+CANNOT_OPEN = "The database file cannot be opened. Check that it and its directory exist and are writable."
+UNREADABLE = "The database file cannot be read: the disk fails. See what the system's log says of it."
 TOO_SLOW = "The database took longer than the time limit; nothing was changed. Send the request again later."
+CANCELLED = (
+    "Somebody, or a limit of the server's own, cancelled a statement in the database; nothing was changed. "
+    "Send the request again."
+)
 
 # SQLite's primary result codes; the extended ones carry them in the low byte.
 _ROLLS_BACK_ALL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
                    sqlite3.SQLITE_INTERRUPT}  # fmt: skip
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# Of these the disk's being full or read-only is the usual cause; of the others it is none.
+_NO_ROOM_SQLITE = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+    sqlite3.SQLITE_IOERR_TRUNCATE,
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+}
 # The handle itself may be of no use after these: the next body opens the file anew.
 _HANDLE_SUSPECT = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM} | _DAMAGED
 _UNIQUE_SQLITE = {
@@ -77,8 +114,16 @@ def driver_error(exc: BaseException) -> BaseException:
 
 def sqlite_code(exc: BaseException) -> int | None:
     """The primary result code of a SQLite error; None where the error is none of SQLite's."""
-    code = getattr(driver_error(exc), "sqlite_errorcode", None)
+    code = _extended(exc)
     return None if code is None else code & 0xFF
+
+
+def _extended(exc: BaseException) -> int | None:
+    return getattr(driver_error(exc), "sqlite_errorcode", None)
+
+
+def is_busy(exc: BaseException) -> bool:
+    return sqlite_code(exc) == sqlite3.SQLITE_BUSY
 
 
 def ends_the_batch(exc: BaseException) -> bool:
@@ -92,11 +137,17 @@ def spoils_the_handle(exc: BaseException) -> bool:
 
 def sqlite_refusal(exc: BaseException, *, writing: bool) -> Refusal | None:
     """The refusal for trouble of the database; None for what the body itself did wrong."""
+    if isinstance(exc, FileGone):
+        return DatabaseUnavailable(why=exc.why)
     match sqlite_code(exc):
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Overloaded()
-        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
+        case sqlite3.SQLITE_FULL:
             return StorageFull()
+        case sqlite3.SQLITE_IOERR if _extended(exc) in _NO_ROOM_SQLITE:
+            return StorageFull()
+        case sqlite3.SQLITE_IOERR:
+            return DatabaseUnavailable(why=UNREADABLE)
         case sqlite3.SQLITE_READONLY if writing:  # in a reader it is a body that tried to write
             return StorageFull()
         case sqlite3.SQLITE_INTERRUPT:
@@ -129,11 +180,15 @@ def connection_lost(exc: BaseException, *, writing: bool) -> bool:
     return state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
 
 
-def postgres_refusal(exc: BaseException) -> Refusal | None:
-    """The refusal for trouble of the database; None for what the body itself did wrong."""
+def postgres_refusal(exc: BaseException, *, late: bool = False) -> Refusal | None:
+    """The refusal for trouble of the database; None for what the body itself did wrong.
+
+    ``late``: the time limit was over. The server's code for that is the one for what somebody cancelled, and
+    its words are in its own language.
+    """
     state = _state(exc)
-    if state == "57014":  # statement_timeout
-        return DatabaseUnavailable(why=TOO_SLOW)
+    if state == "57014":
+        return DatabaseUnavailable(why=TOO_SLOW if late else CANCELLED)
     if state == "55P03":  # lock not available
         return Overloaded()
     if state in _FULL_POSTGRESQL:

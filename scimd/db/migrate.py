@@ -21,8 +21,14 @@ from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db.engine import Tuning, is_sqlite, parse, sqlite_path
-from scimd.db.faults import postgres_refusal, sqlite_refusal
-from scimd.db.sqlite import connect
+from scimd.db.faults import (
+    IS_DIRECTORY,
+    ONLY_LOG_LEFT,
+    FileGone,
+    postgres_refusal,
+    sqlite_refusal,
+)
+from scimd.db.sqlite_file import connect, make
 from scimd.db.tables import metadata, organizations
 from scimd.db.work import connect_args
 
@@ -114,7 +120,14 @@ def _strange(url: str) -> Literal["empty", "foreign"] | None:
     if not is_sqlite(parsed):
         return None
     path = sqlite_path(parsed).absolute()
-    if not path.exists() or path.stat().st_size == 0:
+    if path.is_dir():
+        raise DatabaseUnavailable(why=IS_DIRECTORY)
+    if not path.exists():
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists():  # SQLite would throw it away: perhaps all that is left
+            raise DatabaseUnavailable(why=ONLY_LOG_LEFT.format(log=log))
+        return "empty"
+    if path.stat().st_size == 0:
         return "empty"
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)) as raw:
@@ -212,7 +225,12 @@ def _config(conn: Connection) -> Config:
 
 @contextmanager
 def _transaction(url: str) -> Iterator[Connection]:
-    """One transaction that no other migration overlaps; it holds for DDL too, on both databases."""
+    """One transaction that no other migration overlaps; it holds for DDL too, on both databases.
+
+    It is what makes SQLite's file; nothing else does.
+    """
+    if is_sqlite(parse(url)):
+        make(sqlite_path(parse(url)))
     with _connection(url) as conn, conn.begin():
         if conn.dialect.name == "sqlite":
             conn.exec_driver_sql("BEGIN IMMEDIATE")
@@ -229,7 +247,7 @@ def _connection(url: str) -> Iterator[Connection]:
         with engine.connect() as conn:
             connected = True
             yield conn
-    except (DBAPIError, sqlite3.Error) as exc:
+    except (DBAPIError, sqlite3.Error, FileGone) as exc:
         sqlite = engine.dialect.name == "sqlite"
         refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc)
         if refusal is None and not (connected or sqlite):

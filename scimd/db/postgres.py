@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
-from typing import Any, Literal, Self
+from collections.abc import Callable, Collection
+from typing import Any, Literal, NamedTuple, Self
 
 import orjson
 import psycopg
@@ -18,12 +18,15 @@ from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.compiled import LONGEST, bounded
 from scimd.db.faults import OUTCOME_UNKNOWN, MoreToLock, Refused, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
+from scimd.db.postgres_lost import OWN_PROCESS, can_tell, own_process
+from scimd.db.postgres_lost import lost as find_lost
 from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _PROBES = 3
+_ROUNDED_S = 0.01  # off the limit that the server is given, in milliseconds
 _GRACE_S = 2.0  # beyond the time limit, which the server enforces itself
 
 _BEGIN_WRITE = Query("BEGIN ISOLATION LEVEL READ COMMITTED", ())
@@ -56,6 +59,16 @@ class Wired(psycopg.Connection[Any]):
     def cursor(self, *args: Any, **options: Any) -> Any:
         self._by_wire(self.wire.settle)
         return super().cursor(*args, **options)
+
+    def wait(self, *args: Any, **options: Any) -> Any:
+        wire = getattr(self, "wire", None)
+        if wire is None:  # it is being opened, which has a limit of its own
+            return super().wait(*args, **options)
+        wire.waiting_since = time.monotonic()
+        try:
+            return super().wait(*args, **options)
+        finally:
+            wire.waiting_since = 0.0
 
     def commit(self) -> None:
         try:
@@ -106,6 +119,8 @@ class Hand:
         event.listen(self._engine, "do_connect", _wired)
         self._conn: Connection | None = None
         self._raw: Any = None  # the Wired connection
+        self._process: int | None = None  # of the server, where it can be told
+        self._job: Job | None = None
 
     def close(self) -> None:
         conn, self._conn, self._raw = self._conn, None, None
@@ -144,7 +159,7 @@ class Hand:
                 if conn.in_transaction() or self._raw.pgconn.transaction_status != TransactionStatus.IDLE:
                     self.close()  # it did not come out clean: no body after this one may meet that
                 if not is_race(exc):
-                    refusal = postgres_refusal(exc)
+                    refusal = postgres_refusal(exc, late=time.monotonic() > job.deadline - _ROUNDED_S)
                     if refusal is None:
                         raise
                     raise refusal from exc
@@ -158,6 +173,7 @@ class Hand:
 
     def _transaction(self, conn: Connection, job: Job) -> Any:
         job.holds(self._raw.fileno())
+        self._job = job
         try:
             # As a context manager it refuses statements after a body's own commit or rollback.
             with conn.begin():  # its exit commits, or rolls back
@@ -168,6 +184,7 @@ class Hand:
                     raise DatabaseUnavailable()
             return result
         finally:
+            self._job = None
             job.holds(None)
 
     def _begin(self, job: Job) -> None:
@@ -193,10 +210,31 @@ class Hand:
             except DBAPIError as exc:
                 raise DatabaseUnavailable() from exc
             self._raw = self._conn.connection.driver_connection
+            self._process = self._own_process()
         return self._conn
+
+    def _own_process(self) -> int | None:
+        try:
+            return own_process(self._raw, self._raw.execute(OWN_PROCESS).fetchone()[0])
+        except psycopg.Error as exc:
+            self.close()
+            raise DatabaseUnavailable() from exc
+
+    @property
+    def waits(self) -> Wait | None:
+        """Whose answer it waits for, of which of the server's processes, and since when."""
+        job, raw, process = self._job, self._raw, self._process
+        since = 0.0 if raw is None else raw.wire.waiting_since
+        return Wait(job, process, since) if job is not None and process is not None and since else None
 
     def _lost(self, exc: Exception, job: Job) -> bool:
         return bool(self._raw.closed) or connection_lost(exc, writing=job.writing)
+
+
+class Wait(NamedTuple):
+    job: Job
+    process: int
+    since: float
 
 
 class Watched:
@@ -204,7 +242,9 @@ class Watched:
 
     A server that is cut off without a word (a dropped route, a hung proxy) answers nothing, and TCP
     notices late or never. So whoever has waited a second has the server asked, on a connection of
-    its own, whether it is there; if not, all who wait are answered and their sockets are shut.
+    its own, whether it is there; if not, all who wait are answered and their sockets are shut. If it is,
+    it may itself wait for those whose connections were lost (``postgres_lost``): they are answered so, and
+    older connections are used no more.
     """
 
     dialect: Literal["postgresql"] = "postgresql"
@@ -212,17 +252,24 @@ class Watched:
     def __init__(self, url: URL, tuning: Tuning) -> None:
         self._tuning = tuning
         self._address = (url.host, url.port or 5432) if url.host and not url.host.startswith("/") else None
+        self._url = url
         self._cut_offs = 0
+        self._hands: list[Hand] = []
         numbers = itertools.count()
         self._crew = Crew(
             "postgres",
             tuning.pool_size,
             tuning.writer_queue,
-            lambda: Hand(url, tuning, next(numbers), lambda: self._cut_offs),
+            lambda: self._hand(next(numbers)),
         )
         self._outstanding: set[Job] = set()
         self._probe: asyncio.Task[None] | None = None
-        self.eye = Glance(url, tuning, self._answers)
+        self.eye = Glance(url, tuning, self._answers, self._lost)
+
+    def _hand(self, number: int) -> Hand:
+        hand = Hand(self._url, self._tuning, number, lambda: self._cut_offs)
+        self._hands.append(hand)
+        return hand
 
     async def run(self, job: Job) -> Any:
         job.after = self._forget
@@ -255,9 +302,26 @@ class Watched:
 
     async def _ask(self) -> None:
         if await self._answers():
+            await self._give_up_lost()
             return
         for job in tuple(self._outstanding):
             job.give_up()
+
+    async def _give_up_lost(self) -> None:
+        before = time.monotonic() - self._tuning.silence_s * 0.8  # a thread begins later than its caller
+        waits = [(hand, wait) for hand in self._hands if (wait := hand.waits) and wait.since <= before]
+        lost = await self._lost({wait.process for _, wait in waits})
+        for hand, wait in waits:
+            if wait.process in lost and hand.waits == wait:
+                wait.job.give_up()
+
+    async def _lost(self, processes: Collection[int]) -> set[int]:
+        """Those of the server's processes whose connections are lost; older ones are used no more."""
+        if not processes or not can_tell(self._url):
+            return set()
+        lost = await find_lost(self._url, self._tuning, processes)
+        self._cut_offs += bool(lost)
+        return lost
 
     async def _answers(self) -> bool:
         if self._address is None:  # a socket of this machine is not cut off

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final, TypeVar, cast
 
 import orjson
@@ -24,6 +24,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.postgres_line import Line, Question
+from scimd.db.postgres_lost import OWN_PROCESS, own_process
 from scimd.db.wire import Query, Row
 from scimd.db.work import NoGlance, Tuning, connect_args
 
@@ -82,11 +83,19 @@ class _Recall:
 class Glance:
     """The connections of one event loop, opened in the background once they are asked for."""
 
-    def __init__(self, url: URL, tuning: Tuning, answers: Callable[[], Awaitable[bool]]) -> None:
-        """``answers``: asks the server, on a connection of its own, whether it is there."""
+    def __init__(
+        self,
+        url: URL,
+        tuning: Tuning,
+        answers: Callable[[], Awaitable[bool]],
+        lost: Callable[[Collection[int]], Awaitable[set[int]]],
+    ) -> None:
+        """``answers``: asks the server, on a connection of its own, whether it is there; ``lost``: which
+        of its processes wait for us."""
         self._url = url
         self._tuning = tuning
         self._answers = answers
+        self._find_lost = lost
         self._shared: Line | None = None
         self._snapshots: set[Line] = set()
         self._free: list[Line] = []
@@ -187,7 +196,14 @@ class Glance:
 
     async def _connected(self, options: dict[str, Any], *, shared: bool) -> Line:
         connection = await psycopg.AsyncConnection.connect(**options, autocommit=True)
-        return Line(connection, self._tuning, self._suspect, self._lost, shared=shared)
+        try:
+            cursor = await connection.execute(OWN_PROCESS)
+            [said] = await cursor.fetchone() or (0,)
+        except BaseException:  # the end of scimd, say
+            connection.pgconn.finish()
+            raise
+        process = own_process(connection, said)
+        return Line(connection, process, self._tuning, self._suspect, self._lost, shared=shared)
 
     def _lost(self, line: Line, why: Exception) -> None:
         if line is self._shared:
@@ -202,9 +218,12 @@ class Glance:
                     waiting.set_exception(why if isinstance(why, DatabaseUnavailable) else NoGlance())
 
     async def _ask_whether_there(self) -> None:
+        lines = (*self._snapshots, *((self._shared,) if self._shared else ()))
         if await self._answers():
-            return
-        for line in (*self._snapshots, *((self._shared,) if self._shared else ())):
+            lost = await self._find_lost({line.process for line in lines if line.process and line.silent})
+            # Of those that nobody asks at present none is known to be better: they are opened anew.
+            lines = tuple(line for line in lines if lost and (line.process in lost or not line.asks))
+        for line in lines:
             line.lose(DatabaseUnavailable())
 
     def _suspect(self) -> None:

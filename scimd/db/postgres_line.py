@@ -34,6 +34,7 @@ class Line:
     def __init__(
         self,
         connection: psycopg.AsyncConnection[Any],
+        process: int | None,
         tuning: Tuning,
         when_silent: Callable[[], None],
         when_lost: Callable[[Line, Exception], None],
@@ -42,6 +43,7 @@ class Line:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.lost = False
+        self.process = process  # of the server, where it can be told
         self._connection = connection  # kept: it closes when it is forgotten
         self._speech = Speech(connection)
         self._pgconn = connection.pgconn
@@ -188,6 +190,15 @@ class Line:
             asked.future.set_result(rows)
 
     # ------------------------------------------------------------------ silence, loss
+
+    @property
+    def asks(self) -> bool:
+        return bool(self._asked)
+
+    @property
+    def silent(self) -> bool:
+        """Whether an answer is waited for, and nothing was heard for long."""
+        return self.asks and time.monotonic() - self._heard_at >= self._tuning.silence_s
 
     def _look(self) -> None:
         """While anything is unanswered: is the server there?"""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TypeVar
 
 from sqlalchemy import Connection, NullPool, create_engine
@@ -16,8 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from scimd.core.errors import Overloaded
 from scimd.db.compiled import bounded
-from scimd.db.faults import LostRace, ends_the_batch, spoils_the_handle, sqlite_refusal
+from scimd.db.faults import FileGone, LostRace, ends_the_batch, is_busy, spoils_the_handle, sqlite_refusal
 from scimd.db.kept import keep_on
+from scimd.db.sqlite_file import STATEMENTS, File
 from scimd.db.work import Inbox, Job, NoGlance, Tuning, Turn, answer, told
 
 # The progress handler is asked every so many steps of SQLite's machine: some 0.2 ms of work.
@@ -28,7 +27,6 @@ GIVE_WAY_S = 0.003
 _GLANCE_S = 0.01
 _WARY_S = 1.0
 _CARRY_ROWS = 8192
-_STATEMENTS = 512
 #: A reader's are clients' filters above all, each of which takes up to 0.3 MB and may never come again.
 _READERS_STATEMENTS = 64
 T = TypeVar("T")
@@ -43,14 +41,14 @@ class Handle:
 
     def __init__(
         self,
-        path: Path,
+        file: File,
         busy_timeout_s: float,
         cache_kib: int,
         *,
         query_only: bool,
-        statements: int = _STATEMENTS,
+        statements: int = STATEMENTS,
     ) -> None:
-        self._path = path
+        self._file = file
         self._cache_kib = cache_kib
         self._statements = statements
         self._busy_timeout_s = busy_timeout_s
@@ -77,8 +75,9 @@ class Handle:
         return self._conn
 
     def begin(self, how: str, *, wait: bool = True) -> Connection:
-        """A connection inside a new transaction. Raises sqlite3.Error with nothing begun."""
+        """A connection inside a new transaction. Raises sqlite3.Error and FileGone with nothing begun."""
         conn = self.connection()
+        self._file.look_now_and_then(time.monotonic())
         if how == "BEGIN":
             self.sql(how)
         else:
@@ -99,18 +98,22 @@ class Handle:
                 self.sql(how)
                 return
             except sqlite3.OperationalError as exc:
-                if not _is_busy(exc) or time.monotonic() >= until:
+                if not is_busy(exc) or time.monotonic() >= until:
                     raise
             time.sleep(_ASK_AGAIN_S)
 
     def commit(self) -> None:
-        """COMMIT; after a failure nothing is left of the transaction."""
+        """COMMIT; after a failure nothing is left of the transaction.
+
+        Raises FileGone where it went into a file that is nobody's any more: no one may be told of it.
+        """
         try:
             self.sql("COMMIT")
         except sqlite3.Error:
             self.rollback()
             raise
         self._notion.close()
+        self._file.look()
 
     def rollback(self) -> None:
         if self.inside:
@@ -133,14 +136,13 @@ class Handle:
     def close(self) -> None:
         conn, self._conn, self.raw = self._conn, None, None
         if conn is not None:
+            self._file.closes()
             conn.invalidate()  # closes the file whatever state the transaction is in
             self._notion.pop_all()  # closing the connection ends it
             conn.close()
 
     def _open(self) -> sqlite3.Connection:
-        raw = connect(
-            self._path, self._busy_timeout_s, query_only=self._query_only, statements=self._statements
-        )
+        raw = self._file.open(self._busy_timeout_s, query_only=self._query_only, statements=self._statements)
         raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
@@ -154,60 +156,6 @@ class Handle:
         return time.monotonic() > self.deadline > 0.0
 
 
-def connect(
-    path: Path, busy_timeout_s: float, *, query_only: bool, statements: int = _STATEMENTS
-) -> sqlite3.Connection:
-    """The file as scimd wants it; made if it is not there. ``statements``: so many stay prepared."""
-    _create_private(path)
-    raw = sqlite3.connect(
-        path,
-        timeout=busy_timeout_s,
-        isolation_level=None,
-        check_same_thread=False,
-        cached_statements=statements,
-    )
-    try:
-        _prepare(raw, query_only=query_only, busy_timeout_s=busy_timeout_s)
-    except BaseException:
-        raw.close()
-        raise
-    return raw
-
-
-def _create_private(path: Path) -> None:
-    """Make a new file readable by its owner only; SQLite gives its companions the same mode."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError:  # it is there; or it cannot be made, and SQLite says so with its own code
-        return
-
-
-def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float) -> None:
-    patience = time.monotonic() + busy_timeout_s
-    while raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        # Going to WAL does not wait for other openers as statements do.
-        try:
-            raw.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as exc:
-            if not _is_busy(exc) or time.monotonic() > patience:
-                raise
-            time.sleep(0.01)
-    raw.execute("PRAGMA synchronous=FULL")
-    raw.execute("PRAGMA foreign_keys=ON")
-    raw.execute("PRAGMA temp_store=MEMORY")
-    if query_only:
-        raw.execute("PRAGMA query_only=ON")
-    else:
-        raw.execute("PRAGMA journal_size_limit=67108864")
-        # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
-        # would be written and synced again and again. See Carrier.
-        raw.execute("PRAGMA wal_autocheckpoint=16384")
-
-
-def _is_busy(exc: sqlite3.Error) -> bool:
-    return exc.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-
-
 class Carrier:
     """Carries the write-ahead log over into the file, in a thread of its own, beside those who write.
 
@@ -215,8 +163,8 @@ class Carrier:
     meanwhile stays in the log; COMMIT carries it over, once the log is twice as long.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float) -> None:
-        self._path = path
+    def __init__(self, file: File, busy_timeout_s: float) -> None:
+        self._file = file
         self._busy_timeout_s = busy_timeout_s
         self._carried = 0
         self._thread: threading.Thread | None = None
@@ -234,9 +182,13 @@ class Carrier:
 
     def _carry(self) -> None:
         try:
-            with closing(connect(self._path, self._busy_timeout_s, query_only=False)) as raw:
+            raw = self._file.open(self._busy_timeout_s, query_only=False)
+            try:
                 raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error:  # a full disk, say: COMMIT meets it too, and says so
+            finally:
+                self._file.closes()
+                raw.close()
+        except (sqlite3.Error, FileGone):  # a full disk, say: COMMIT meets it too, and says so
             return
 
 
@@ -248,11 +200,11 @@ class Writer:
     behind; one that fails later spoils the batch, which is rolled back and run again in savepoints.
     """
 
-    def __init__(self, path: Path, tuning: Tuning) -> None:
+    def __init__(self, file: File, tuning: Tuning) -> None:
         self._tuning = tuning
-        self._handle = Handle(path, tuning.busy_timeout_s, tuning.write_cache_kib, query_only=False)
+        self._handle = Handle(file, tuning.busy_timeout_s, tuning.write_cache_kib, query_only=False)
         self._wary_until = 0.0  # on time.monotonic
-        self._carrier = Carrier(path, tuning.busy_timeout_s)
+        self._carrier = Carrier(file, tuning.busy_timeout_s)
 
     def close(self) -> None:
         self._carrier.close()
@@ -286,6 +238,8 @@ class Writer:
             # Where one body fails late others will: as when all seats are taken.
             self._wary_until = time.monotonic() + _WARY_S
             self._again(begun)
+        except FileGone as exc:
+            self._fail(begun, exc)
         except Exception as exc:
             self._abandon(exc)
             self._one_by_one(begun)
@@ -320,6 +274,8 @@ class Writer:
                 if not job.unwanted:
                     self._in_savepoint(conn, job)
             self._handle.commit()
+        except FileGone as exc:
+            self._fail(jobs, exc)
         except Exception as exc:
             self._abandon(exc)
             self._one_by_one(jobs)
@@ -423,10 +379,10 @@ class Writer:
 class Reader:
     """A hand that reads: each body sees one snapshot and cannot write."""
 
-    def __init__(self, path: Path, tuning: Tuning) -> None:
+    def __init__(self, file: File, tuning: Tuning) -> None:
         cache_kib = tuning.cache_kib // 8
         self._handle = Handle(
-            path, tuning.busy_timeout_s, cache_kib, query_only=True, statements=_READERS_STATEMENTS
+            file, tuning.busy_timeout_s, cache_kib, query_only=True, statements=_READERS_STATEMENTS
         )
 
     def close(self) -> None:
@@ -462,18 +418,20 @@ class Glance:
     ``NoGlance``, and is for a reader to do.
     """
 
-    def __init__(self, path: Path, tuning: Tuning) -> None:
+    def __init__(self, file: File, tuning: Tuning) -> None:
+        self._file = file
         # Nearly all reads of SCIM are done here: what they look at stays at hand.
-        self._handle = Handle(path, 0.0, tuning.cache_kib, query_only=True)
+        self._handle = Handle(file, 0.0, tuning.cache_kib, query_only=True)
 
     def close(self) -> None:
         self._handle.close()
 
     def run(self, body: Callable[[Connection], T], *, one: bool) -> T:
-        handle = self._handle
+        handle, now = self._handle, time.monotonic()
         try:
+            self._file.look_now_and_then(now)
             conn = handle.connection()
-            handle.deadline = time.monotonic() + _GLANCE_S
+            handle.deadline = now + _GLANCE_S
             if one:
                 return body(conn)
             handle.sql("BEGIN")
@@ -485,6 +443,8 @@ class Glance:
                     conn.rollback()
                 if handle.inside:
                     handle.sql("ROLLBACK")
+        except FileGone as exc:
+            raise NoGlance from exc
         except (sqlite3.Error, SQLAlchemyError) as exc:
             handle.close()
             raise NoGlance from exc

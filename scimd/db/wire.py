@@ -9,6 +9,7 @@ parsed once per connection.
 from __future__ import annotations
 
 import select
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -144,6 +145,8 @@ class Wire:
         self._unread: deque[_Ahead] = deque()
         #: Off: each write is waited for, and its error comes in its place.
         self.posting = True
+        #: Since when the answer is waited for, on time.monotonic; 0: it is not.
+        self.waiting_since = 0.0
 
     # ------------------------------------------------------------------ statements
 
@@ -249,6 +252,7 @@ class Wire:
         speech.sync()
         wanted: PGresult | None = None
         refused: tuple[Kind, Query | None, PGresult] | None = None
+        self.waiting_since = time.monotonic()
         try:
             self._send()
             while speech.sent:
@@ -270,6 +274,8 @@ class Wire:
             self._unread.clear()
             if refused is None:
                 raise
+        finally:
+            self.waiting_since = 0.0
         with suppress(psycopg.OperationalError):  # answered whole, and lost since: the next one will see
             speech.pgconn.exit_pipeline_mode()
         if refused is not None:

@@ -21,6 +21,7 @@ from scimd.org import merged, standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Door
+from scimd.org.user_reads import goes_by
 
 _p = people.c
 
@@ -106,7 +107,7 @@ async def list_people(
         if after is not None:
             query = query.where(_p.id > after)
         if search:
-            query = query.where(_search(search))
+            query = query.where(goes_by(search))
         return _rows(conn, door.books.of(conn, org_id), list(conn.execute(query)))
 
     return await door.read(body)
@@ -114,17 +115,6 @@ async def list_people(
 
 def _listed(org_id: OrgId) -> Select[Any]:
     return select(people).where(_p.org_id == org_id, _p.deleted_at.is_(None))
-
-
-def _search(text: str) -> Any:
-    """The databases' own lower() knows ASCII at least; stored keys are folded already."""
-    folded = fold(text.strip())
-    return or_(
-        _p.local_user_name.contains(folded, autoescape=True),
-        _p.sign_in_key.contains(folded, autoescape=True),
-        func.lower(_p.display_name).contains(folded, autoescape=True),
-        _p.display_name.contains(text.strip(), autoescape=True),
-    )
 
 
 def _rows(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> list[PersonRow]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from scimd.core.errors import NotFound
 from scimd.core.invitations import Invitation, InvitationStatus
-from scimd.core.people import InvitationId, OrgId, PersonId, SourceId
+from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
 from scimd.db.among import among, unindexed
 from scimd.db.tables import deliveries, invitations, people
 from scimd.org import user_reads
@@ -133,11 +133,9 @@ async def window(
     if person is not None:
         query = query.where(i.person_id == person)
     if q and q.strip():
-        text = q.strip()
-        query = query.where(
-            func.lower(i.address).contains(text.lower(), autoescape=True)
-            | func.lower(people.c.display_name).contains(text.lower(), autoescape=True)
-        )
+        # The address of an invitation stays, though its person's be another by now.
+        address = func.lower(i.address).contains(fold(q.strip()), autoescape=True)
+        query = query.where(address | user_reads.goes_by(q))
     sorts = {"address": i.address, "expires": i.expires_at}
 
     def body(conn: Connection) -> Slice[InvitationRecord]:

@@ -30,6 +30,7 @@ from scimd.db.tables import grants, invitations, organizations, people, projects
 from scimd.org import by_hand, correspondence, credentials, gates, passwords, sessions
 from scimd.org.invitation_list import invitation_of
 from scimd.org.invitation_upkeep import cancel_mails
+from scimd.org.names import shown_as
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
 _NAME_AT_MOST = 256
@@ -277,7 +278,7 @@ def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
     if rules.verifies_address(link) and fold(row.address) == row.sign_in_key:
         values["address_verified_at"] = tx.now
     if name and row.owner_source_id is None:
-        values["display_name"] = name
+        values |= shown_as(name)
         values["profile"] = {**row.profile, "displayName": name}
     tx.conn.execute(
         update(people).where(people.c.org_id == tx.org_id, people.c.id == row.person_id).values(**values)

@@ -23,6 +23,7 @@ from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
 from scimd.org.generation import bump
 from scimd.org.incoming import AssertUser
+from scimd.org.names import shown_as
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Context, Door, Tx
 
@@ -246,7 +247,7 @@ def own_again(tx: Tx, row: Row[Any]) -> None:
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == row.id)
         .values(
-            display_name=keys.display_name,
+            **shown_as(keys.display_name),
             sign_in_address=keys.sign_in_address if has else None,
             sign_in_key=key,
             address_verified_at=row.address_verified_at if key == row.sign_in_key else None,

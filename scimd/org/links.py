@@ -21,6 +21,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
 from scimd.org import organizations, permissions, returning
+from scimd.org.names import shown_as
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -294,7 +295,7 @@ def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
         "id": person_id,
         "kind": "person",
         "local_user_name": local_user_name(email, set(taken)),
-        "display_name": email,
+        **shown_as(email),
         "sign_in_address": email,
         "sign_in_key": fold(email),
         "accepted": True,

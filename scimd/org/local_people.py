@@ -33,13 +33,14 @@ from scimd.org import (
     user_page,
 )
 from scimd.org import links as one_time_links
-from scimd.org.names import local_names
+from scimd.org.names import local_names, shown_as
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.user_page import UserPage
 
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
 _AT_ONCE = 200
+_NOT_SHOWN = ("display_name_key", "sign_in_key", "address_verified_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
         "id": person_id,
         "kind": "person",
         "local_user_name": user_name,
-        "display_name": display_name,
+        **shown_as(display_name),
         "status": "pending",
         "causes": [],
         "primary_role": USER,
@@ -289,7 +290,7 @@ def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
         return {}
     by_hand.must_be_local(tx, row, "The display name")
     profile = {key: value for key, value in row.profile.items() if key != "displayName"}
-    return {"display_name": shown, "profile": {**profile, "displayName": name} if name else profile}
+    return {**shown_as(shown), "profile": {**profile, "displayName": name} if name else profile}
 
 
 def new_address(
@@ -344,7 +345,7 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         .where(people.c.org_id == tx.org_id, people.c.id == person_id)
         .values(**values, changed_at=tx.now)
     )
-    shown = [name for name in changed if name not in ("sign_in_key", "address_verified_at")]
+    shown = [name for name in changed if name not in _NOT_SHOWN]
     before = {name: _as_json(getattr(row, name)) for name in shown}
     after = {name: _as_json(changed[name]) for name in shown}
     tx.record(Event(EventKind.PERSON_UPDATED, "person", person_id, before, after))

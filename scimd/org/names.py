@@ -1,4 +1,7 @@
-"""Local user names: derived once from the SCIM userName, unique among an organization's living."""
+"""What people are called: the name that is shown, and their local user name.
+
+The latter is derived once from the SCIM userName, and unique among an organization's living.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import bindparam, select
 
-from scimd.core.people import local_user_name
+from scimd.core.people import fold, local_user_name
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import people
@@ -20,6 +23,11 @@ _HELD = Prepared(
         one_of(people.c.local_user_name),
     )
 )
+
+
+def shown_as(name: str) -> dict[str, str]:
+    """The columns of ``people`` for the name that is shown: as it is, and as it is searched and sorted."""
+    return {"display_name": name, "display_name_key": fold(name)}
 
 
 def local_names(tx: Tx, user_names: Sequence[str]) -> list[str]:

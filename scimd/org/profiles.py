@@ -18,7 +18,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, decisions, people
-from scimd.org import notices, sessions, unsettled
+from scimd.org import names, notices, sessions, unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -131,7 +131,7 @@ def _columns(row: Row[Any], keys: Keys, *, has_address: bool) -> dict[str, Any]:
     key = keys.sign_in_key if has_address else None
     same = key == row.sign_in_key
     return {
-        "display_name": keys.display_name,
+        **names.shown_as(keys.display_name),
         "sign_in_address": address,
         "sign_in_key": key,
         # Nobody has proved that they read mail at a new address.

@@ -203,7 +203,7 @@ def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             "id": row.id,
             "kind": "person",
             "local_user_name": name,
-            "display_name": row.keys.display_name,
+            **names.shown_as(row.keys.display_name),
             "approved": not tx.book.rules.approval_required or arrivals.approved(tx, source, row.keys),
             "created_by": f"source {source.name}",
             "created_at": tx.now,

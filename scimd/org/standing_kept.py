@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Row, bindparam, select, update
 
 from scimd.core.events import Event, grant_changes
-from scimd.core.people import GroupId, Keys, PersonId, ProjectId, RoleName, SourceId
+from scimd.core.people import GroupId, Keys, PersonId, ProjectId, RoleName, SourceId, fold
 from scimd.core.projects import regive
 from scimd.core.roles import Effect
 from scimd.core.standing import CauseKind, Grant, MembershipFact
@@ -49,7 +49,7 @@ def keeps(tx: Tx, source_id: SourceId, old: Row[Any], keys: Keys) -> bool:
 _NAME = Prepared(
     update(people)
     .where(people.c.org_id == bindparam("_org_id"), people.c.id == bindparam("_id"))
-    .values(display_name=bindparam("_name"), changed_at=bindparam("_now"))
+    .values(display_name=bindparam("_name"), display_name_key=bindparam("_key"), changed_at=bindparam("_now"))
 )
 
 
@@ -58,7 +58,13 @@ def follow(tx: Tx, source_id: SourceId, many: Sequence[tuple[Row[Any], Keys]]) -
     _NAME.many(
         tx.beside,
         [
-            {"_org_id": tx.org_id, "_id": old.person_id, "_name": keys.display_name, "_now": tx.now}
+            {
+                "_org_id": tx.org_id,
+                "_id": old.person_id,
+                "_name": keys.display_name,
+                "_key": fold(keys.display_name),
+                "_now": tx.now,
+            }
             for old, keys in many
             if old.owner_source_id == source_id and old.display_name != keys.display_name
         ],

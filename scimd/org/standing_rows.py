@@ -185,8 +185,8 @@ class Outcome:
 
 _STANDING_COLUMNS = (
     "status", "causes", "owner_source_id", "primary_role", "roles", "team_id", "wants_seat", "has_seat",
-    "lapsed", "extension", "display_name", "sign_in_address", "sign_in_key", "address_verified_at", "rest",
-    "rules_version", "changed_at",
+    "lapsed", "extension", "display_name", "display_name_key", "sign_in_address", "sign_in_key",
+    "address_verified_at", "rest", "rules_version", "changed_at",
 )  # fmt: skip
 
 

@@ -120,7 +120,7 @@ _SOURCE = (
 )
 _SORTS: Mapping[str, ColumnElement[Any]] = {
     "user_name": _p.local_user_name,
-    "display_name": func.lower(_p.display_name),
+    "display_name": _p.display_name_key,
     "email": _p.sign_in_key,
     "status": _p.status,
     "role": _p.primary_role,
@@ -195,7 +195,7 @@ def _filtered(org_id: OrgId, only: UserFilter) -> Select[Any]:
     if only.local is not None:
         owner = _p.owner_source_id
         query = query.where(owner.is_(None) if only.local else owner.is_not(None))
-    return query.where(_search(only.q)) if only.q and only.q.strip() else query
+    return query.where(goes_by(only.q)) if only.q and only.q.strip() else query
 
 
 def _holders(org_id: OrgId, kind: str, target: str) -> Select[Any]:
@@ -204,15 +204,10 @@ def _holders(org_id: OrgId, kind: str, target: str) -> Select[Any]:
     )
 
 
-def _search(text: str) -> ColumnElement[bool]:
-    """The databases' own lower() knows ASCII at least; stored keys are folded already."""
-    folded = fold(text.strip())
-    return or_(
-        _p.local_user_name.contains(folded, autoescape=True),
-        _p.sign_in_key.contains(folded, autoescape=True),
-        func.lower(_p.display_name).contains(folded, autoescape=True),
-        _p.display_name.contains(text.strip(), autoescape=True),
-    )
+def goes_by(text: str) -> ColumnElement[bool]:
+    """Whether this is a part of a person's name, user name or address, whatever the case."""
+    keys = (_p.local_user_name, _p.sign_in_key, _p.display_name_key)
+    return or_(*(key.contains(fold(text.strip()), autoescape=True) for key in keys))
 
 
 # ------------------------------------------------------------------------------ what is said of them

@@ -9,6 +9,7 @@ is counted in the entry that follows and in the server's log.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
@@ -37,6 +38,8 @@ HOLDER: web.RequestKey[TokenHolder] = web.RequestKey("scim_holder", TokenHolder)
 TOKEN_HASH: web.RequestKey[bytes] = web.RequestKey("scim_token_hash", bytes)
 
 FLUSH_S = 0.5
+#: Twice a second the same may be met: it is said no more often.
+SAY_AGAIN_S = 60.0
 #: The queue's room: some seconds of the highest rate that a server reaches, and no more than a tenth of
 #: what it may weigh.
 ROOM_BYTES = 16 * 1024 * 1024
@@ -50,6 +53,24 @@ _READS = frozenset((hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS))
 
 def is_read(request: web.Request) -> bool:
     return request.method in _READS or request.rel_url.raw_path.endswith("/.search")
+
+
+class _Met:
+    """A warning with a count: said at once, and then of all that was met since, once a minute at most."""
+
+    def __init__(self, event: str, counted: str) -> None:
+        self._event = event
+        self._counted = counted
+        self._many = 0
+        self._silent_until = 0.0  # on time.monotonic
+
+    def met(self, many: int, **more: str) -> None:
+        self._many += many
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + SAY_AGAIN_S
+            logger.warning(self._event, **{self._counted: self._many}, **more)
+            self._many = 0
 
 
 class Behind:
@@ -66,6 +87,8 @@ class Behind:
         self._greater: deque[Seen] = deque()
         self._dropped: Counter[OrgId] = Counter()
         self._lost = 0
+        self._not_written = _Met("request_log_not_written", "times")
+        self._overflowed = _Met("request_log_overflowed", "dropped")
         self._turn = asyncio.Lock()
 
     def wants(self, request: web.Request, status: int) -> bool:
@@ -131,7 +154,7 @@ class Behind:
         try:
             await self.flush()
         except Refusal as exc:  # the database is away or busy; what waits, waits on
-            logger.warning("request_log_not_written", code=exc.code)
+            self._not_written.met(1, code=exc.code)
         except Exception:  # one portion that cannot be written must not end the log
             logger.exception("request_log_portion_lost")
 
@@ -150,7 +173,7 @@ class Behind:
 
     async def _flush(self) -> int:
         if self._lost:
-            logger.warning("request_log_overflowed", dropped=self._lost)
+            self._overflowed.met(self._lost)
             self._lost = 0
         written = 0
         while portion := self._take():

@@ -21,7 +21,8 @@ from sqlalchemy import (
     select,
 )
 
-from scimd.db.engine import Database, Tuning
+from scimd.db.engine import Database, Tuning, is_sqlite, parse, sqlite_path
+from scimd.db.sqlite_file import make
 from tests.support.patience import AT_MOST_S, PATIENT, eventually
 
 metadata = MetaData()
@@ -35,9 +36,16 @@ items = Table(
 )
 
 
+def make_file(url: str) -> None:
+    """Make SQLite's file, which nothing but a migration does."""
+    if is_sqlite(parse(url)):
+        make(sqlite_path(parse(url)))
+
+
 @asynccontextmanager
 async def opened(url: str, tuning: Tuning | None = None) -> AsyncIterator[Database]:
     """A database with the table in it."""
+    make_file(url)
     database = Database.open(url, tuning or PATIENT)
     try:
         await database.write(metadata.create_all)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from sqlalchemy import Connection, select, text, update
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
@@ -155,6 +156,25 @@ async def test_a_lock_that_is_not_given_ends_at_the_time_limit(postgres_url: str
         assert await database.write(lambda conn: conn.execute(update(items).values(n=7)).rowcount) == 1
 
 
+async def test_a_statement_that_somebody_cancels_is_called_so_and_logged(postgres_url: str) -> None:
+    def cancel() -> None:
+        with psycopg.connect(postgres_url, autocommit=True) as conn:
+            conn.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+    async with opened(postgres_url) as database:
+        sleeping = asyncio.create_task(
+            database.write(lambda conn: conn.execute(text("SELECT pg_sleep(600)")).all())
+        )
+        await eventually(lambda: sleeps(postgres_url))
+        with structlog.testing.capture_logs() as lines:
+            await asyncio.to_thread(cancel)
+            with pytest.raises(DatabaseUnavailable, match="cancelled"):
+                await sleeping
+            assert await database.write(add(1)) == 1
+    assert [line["event"] for line in lines] == ["database_unavailable", "database_recovered"]
+    assert lines[0]["cause"].startswith("QueryCanceled: ")
+
+
 async def test_a_server_that_is_not_there_is_a_refusal_at_once() -> None:
     async with asyncio.timeout(AT_MOST_S / 2):  # which is before anybody's time is over
         with pytest.raises(DatabaseUnavailable):
@@ -249,6 +269,40 @@ async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres
             await asyncio.sleep(2)
             hole.heal()
             await _until_it_answers(database.ping)
+
+
+async def test_connections_that_were_left_open_and_dead_are_told_within_two_seconds(
+    postgres_url: str,
+) -> None:
+    """As a proxy leaves them, and a fail-over: new ones work."""
+    address, _, name = postgres_url.rpartition("/")
+    hole = Hole(int(address.rpartition(":")[2]))
+    async with hole.open() as port:
+        url = f"{address.rpartition(':')[0]}:{port}/{name}"
+        async with opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
+            took = []
+            for attempt in range(3):
+                await asyncio.gather(*(database.write(add(100 * attempt + n)) for n in range(10)))
+                hole.flows.clear()
+                hole.heal()
+                began = time.monotonic()
+                writing = [database.write(add(100 * attempt + 10 + n)) for n in range(3)]
+                answers = await asyncio.gather(*writing, return_exceptions=True)
+                assert DatabaseUnavailable in {type(answer) for answer in answers}
+                took.append(time.monotonic() - began)
+                assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
+            assert min(took) < 2.2  # the machine may be busy once, but not each time
+
+
+async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:
+    def body(conn: Connection) -> int:
+        add(1)(conn)
+        time.sleep(2.5)
+        return add(2)(conn)
+
+    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+        assert await database.write(body) == 2
+        assert await database.read(count) == 2
 
 
 async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) -> None:

@@ -37,6 +37,7 @@ def _person(person_id: str, **more: Any) -> dict[str, Any]:
         "kind": "person",
         "local_user_name": person_id,
         "display_name": "Ann % O'Neill",
+        "display_name_key": "ann % o'neill",
         "sign_in_address": "ann@acme.example",
         "accepted": True,
         "profile": {"a": [1, None, "ä"]},

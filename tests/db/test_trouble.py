@@ -13,6 +13,7 @@ from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import trouble
 from scimd.db.engine import Database
 from scimd.db.faults import TOO_SLOW
+from scimd.db.sqlite_file import make
 from scimd.db.trouble import Trouble
 from scimd.db.work import STOPPING
 from tests.support.guard import free_port
@@ -31,6 +32,7 @@ async def test_why_and_once_however_many_meet_it_and_again_when_it_is_over(tmp_p
             with pytest.raises(DatabaseUnavailable):
                 await database.ping()
         folder.mkdir()
+        make(folder / "scimd.db")
         await asyncio.gather(database.ping(), database.ping())
     await database.aclose()
     first, second = lines
@@ -85,6 +87,7 @@ async def test_a_statement_that_takes_too_long_is_no_trouble() -> None:
 
 
 async def test_the_end_of_scimd_is_no_trouble(tmp_path: Path) -> None:
+    make(tmp_path / "scimd.db")
     database = Database.open(f"sqlite:///{tmp_path / 'scimd.db'}", PATIENT)
     await database.ping()
     await database.aclose()

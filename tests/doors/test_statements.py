@@ -19,6 +19,7 @@ from sqlalchemy import select
 from scimd.admin.table import TABLE
 from scimd.db import sqlite
 from scimd.db import tables as t
+from scimd.db.sqlite_file import make
 from scimd.org import api_tokens, source_upkeep, timekeeping
 from tests.doors.base import Running
 from tests.doors.machine import Doors
@@ -124,6 +125,7 @@ def fault(statement: str, organizations: set[str]) -> str | None:
 
 
 def test_every_statement_binds_the_organization(heard: set[str], tmp_path: Path) -> None:
+    make(tmp_path / "scimd.db")
     running = Running(f"sqlite:///{tmp_path / 'scimd.db'}")
     try:
         walk(running)

@@ -18,6 +18,7 @@ from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, invitations, people
 from scimd.org import audit, invitation_changes, organizations, settle, sources
 from scimd.org import invitations as invited
+from scimd.org.names import shown_as
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord
@@ -116,7 +117,7 @@ def _push(tx: Tx, source_id: SourceId, user_name: str, active: bool) -> PersonId
             id=person_id,
             kind="person",
             local_user_name=f"u-{person_id[-12:]}",
-            display_name=document["displayName"],
+            **shown_as(document["displayName"]),
             profile={},
             status="pending",
             causes=[],

@@ -12,6 +12,7 @@ from scimd.core.errors import (
     NotYours,
 )
 from scimd.db import tables as t
+from scimd.org.names import shown_as
 from tests.org.house import House, house, user
 
 
@@ -19,7 +20,7 @@ async def local_person(acme: House, name: str, **more: Any) -> str:
     """Somebody without a source, as an invitation would make them."""
     columns = {
         "local_user_name": name,
-        "display_name": name.title(),
+        **shown_as(name.title()),
         "sign_in_address": f"{name}@acme.example",
         "sign_in_key": f"{name}@acme.example",
         "profile": {},

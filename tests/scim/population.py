@@ -139,10 +139,10 @@ def _person(conn: Connection, org: str, key: str) -> None:
     extension = EXTENSIONS.get(key)
     conn.execute(
         insert(tables.people).values(
-            org_id=org, id=key, kind="person", local_user_name=key, display_name=key, profile={},
-            status="active", causes=[], primary_role="user", roles=["user"], created_by="test",
-            owner_source_id=SOURCE, extension=orjson.dumps(extension) if extension else None, rest=7,
-            created_at=at, changed_at=at,
+            org_id=org, id=key, kind="person", local_user_name=key, display_name=key,
+            display_name_key=key, profile={}, status="active", causes=[], primary_role="user", roles=["user"],
+            created_by="test", owner_source_id=SOURCE, rest=7,
+            extension=orjson.dumps(extension) if extension else None, created_at=at, changed_at=at,
         )
     )  # fmt: skip
     conn.execute(

@@ -72,6 +72,7 @@ def _person(conn: Connection, org: str, key: str, address: str, **more: Any) -> 
     at = START + timedelta(days=int(key[1:]))
     values = {
         "org_id": org, "id": key, "kind": "person", "local_user_name": key, "display_name": f"Name of {key}",
+        "display_name_key": f"name of {key}",
         "sign_in_address": address, "sign_in_key": fold(address), "profile": {}, "status": "active",
         "causes": [], "primary_role": "user", "roles": ["user"], "created_by": "test", "rest": 3,
         "created_at": at, "changed_at": at,

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from yarl import URL
 
 from scimd.cli.replay import bundle as bundles
@@ -331,6 +332,27 @@ async def test_what_the_database_refused_waits_and_is_written_once(
             await behind(scimd).flush()
     assert [each.status for each in await logged(scimd, idp)] == [201]
     assert [each.status for each in await logged(scimd, idp)] == [201]
+
+
+async def test_a_database_that_stays_away_is_told_once_a_minute(
+    scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise DatabaseUnavailable
+
+    await idp.user("anna")
+    log = behind(scimd)
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as lines:
+        patched.setattr(scimd.door.db, "write", away)
+        for _ in range(5):
+            await log._try()
+        log._not_written._silent_until = 0.0  # a minute later
+        await log._try()
+    said = [line for line in lines if line["event"] == "request_log_not_written"]
+    assert [(line["code"], line["times"]) for line in said] == [
+        ("database_unavailable", 1),
+        ("database_unavailable", 5),
+    ]
 
 
 async def test_pruned_by_age_rows_and_bytes(scimd: Installation, idp: Client) -> None:

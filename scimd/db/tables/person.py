@@ -16,6 +16,7 @@ people = Table(
     columns.key("kind"),  # person | service
     columns.key("local_user_name"),
     columns.text("display_name"),
+    columns.key("display_name_key"),
     columns.text("sign_in_address", null=True),
     columns.key("sign_in_key", null=True),
     columns.time("address_verified_at", null=True),

@@ -273,6 +273,7 @@ def upgrade() -> None:
         sa.Column("kind", types.KeyText(), nullable=False),
         sa.Column("local_user_name", types.KeyText(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=False),
+        sa.Column("display_name_key", types.KeyText(), nullable=False),
         sa.Column("sign_in_address", sa.Text(), nullable=True),
         sa.Column("sign_in_key", types.KeyText(), nullable=True),
         sa.Column("address_verified_at", types.UtcDateTime(), nullable=True),

@@ -1,0 +1,178 @@
+"""SQLite's file, and what happens to it while scimd runs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+
+from scimd.core.errors import DatabaseUnavailable
+from scimd.db import migrate
+from scimd.db.engine import Database, Tuning
+from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE
+from tests.db.schema import add, count, names, opened
+from tests.support.patience import PATIENT
+
+ON_LOOP = replace(PATIENT, on_loop=True)
+
+
+def _delete(file: Path) -> None:
+    file.unlink()
+
+
+def _replace(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as raw:
+        raw.execute(f"VACUUM INTO '{file}.new'")
+    os.replace(f"{file}.new", file)
+
+
+def _make_anew(file: Path) -> None:
+    file.unlink()
+    file.touch()
+
+
+async def _refused(database: Database, number: int) -> str:
+    with pytest.raises(DatabaseUnavailable) as refused:
+        await database.write(add(number), short=True)
+    return refused.value.detail
+
+
+@pytest.mark.parametrize("tuning", [PATIENT, ON_LOOP], ids=["thread", "loop"])
+@pytest.mark.parametrize("lose", [_delete, _replace, _make_anew])
+async def test_nothing_is_acknowledged_once_the_file_is_another(
+    url: str, file: Path, tuning: Tuning, lose: Callable[[Path], None]
+) -> None:
+    async with opened(url, tuning) as database:
+        await database.write(add(1), short=True)
+        lose(file)
+        with structlog.testing.capture_logs() as lines:
+            assert [await _refused(database, number) for number in (2, 3)] == [FILE_GONE] * 2
+    assert [line["event"] for line in lines] == ["database_unavailable"]
+    assert lines[0]["cause"] == f"FileGone: {file}"
+    assert file.exists() is (lose is not _delete)
+
+
+async def test_who_reads_is_told_so_too_and_soon(url: str, file: Path) -> None:
+    async with opened(url) as database:
+        assert await database.read(count) == 0
+        assert await database.glance(count) == 0
+        file.unlink()
+        told: list[str] = []
+
+        async def is_told() -> bool:
+            for read in (database.glance, database.read):
+                try:
+                    await read(count)
+                except DatabaseUnavailable as exc:
+                    told.append(exc.detail)
+            return len(told) > 1
+
+        while not await is_told():
+            pass
+        assert set(told) == {FILE_GONE}
+        with pytest.raises(DatabaseUnavailable, match="deleted"):
+            await database.ping()
+
+
+async def test_what_was_moved_away_is_gone_on_with_once_it_is_back(url: str, file: Path) -> None:
+    async with opened(url) as database:
+        await database.write(add(1))
+        elsewhere = file.rename(file.with_name("elsewhere"))
+        await _refused(database, 2)
+        assert await _refused(database, 3) == FILE_GONE
+        elsewhere.rename(file)
+        assert await database.write(add(4)) == 4
+        assert {"item 1", "item 4"} <= set(await database.read(names)) <= {"item 1", "item 2", "item 4"}
+
+
+@pytest.mark.parametrize("tuning", [PATIENT, ON_LOOP], ids=["thread", "loop"])
+async def test_without_its_log_nothing_is_acknowledged_and_what_was_is_kept_at_the_end(
+    url: str, file: Path, tuning: Tuning
+) -> None:
+    async with opened(url, tuning) as database:
+        await database.write(add(1), short=True)
+        Path(f"{file}-wal").unlink()
+        assert [await _refused(database, number) for number in (2, 3)] == [LOG_GONE] * 2
+    async with opened(url, tuning) as database:
+        assert "item 1" in await database.read(names)
+        assert await database.write(add(4), short=True) == 4
+
+
+async def test_others_who_come_and_go_leave_the_log_where_it_is(url: str) -> None:
+    code = (
+        "import asyncio, sys\nfrom tests.db.schema import add, opened\n"
+        "async def main():\n"
+        "    async with opened(sys.argv[1]) as database:\n"
+        "        await database.write(add(10))\n"
+        "asyncio.run(main())\n"
+    )
+    async with opened(url) as database:
+        subprocess.run([sys.executable, "-c", code, url], check=True)
+        assert await database.write(add(1)) == 1
+        assert await database.read(count) == 2
+
+
+async def test_a_log_that_went_with_the_last_connection_is_no_loss(url: str) -> None:
+    async with opened(url) as database:
+        doors = database._doors
+        await database.glance(count)
+        doors.eye.close()  # type: ignore[union-attr]
+        doors._writer._hand().close()  # type: ignore[union-attr]
+        assert await database.write(add(1)) == 1
+        assert await database.glance(count) == 1
+
+
+async def test_a_link_to_the_file_is_as_good(url: str, file: Path) -> None:
+    link = file.with_name("link.db")
+    link.symlink_to(file)
+    async with opened(f"sqlite:///{link}") as database:
+        assert await database.write(add(1)) == 1
+        Path(f"{file}-wal").unlink()
+        assert await _refused(database, 2) == LOG_GONE
+
+
+async def test_nobody_but_a_migration_makes_the_file(url: str, file: Path) -> None:
+    database = Database.open(url, PATIENT)
+    assert await _refused(database, 1) == CANNOT_OPEN
+    for read in (database.ping(), database.glance(count)):
+        with pytest.raises(DatabaseUnavailable):
+            await read
+    await database.aclose()
+    assert not file.exists()
+    migrate.upgrade(url)
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_log_whose_file_is_gone_is_left_alone(url: str, file: Path) -> None:
+    migrate.upgrade(url)
+    database = Database.open(url, PATIENT)
+    await database.ping()
+    file.unlink()
+    await database.aclose()
+    log = Path(f"{file}-wal")
+    left = log.read_bytes()
+    for ask in (migrate.check, migrate.upgrade, migrate.is_in_use):
+        with pytest.raises(DatabaseUnavailable, match="deleted or moved") as refused:
+            ask(url)
+        assert str(log) in refused.value.detail
+    assert log.read_bytes() == left
+    assert not file.exists()
+
+
+async def test_a_directory_is_called_one(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}"
+    for ask in (migrate.check, migrate.upgrade):
+        with pytest.raises(DatabaseUnavailable) as refused:
+            ask(url)
+        assert refused.value.detail == IS_DIRECTORY
+    database = Database.open(url, PATIENT)
+    assert await _refused(database, 1) == IS_DIRECTORY
+    await database.aclose()
