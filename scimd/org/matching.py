@@ -69,6 +69,8 @@ def _look_first(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         row.local_name = local_user_name(row.keys.user_name, frozenset())
     entries, local_names = [row.keys for row in rows], [row.local_name for row in rows]
     survey = candidates.survey(tx.conn, tx.org_id, source.id, entries, local_names)
+    named = (keys.external_id for keys in entries)
+    tx.looked_for(source.id, survey.unknown_named, (name for name in named if name is not None))
     for row in rows:
         row.survey = survey
 
