@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import pytest
 
+from scimd.core.errors import NotUnique
 from scimd.db import tables as t
 from scimd.db.engine import Database
 from scimd.org import audit, promotion, scim_groups
@@ -19,6 +20,7 @@ from scimd.org.settle import settle
 from scimd.org.tx import Door, Tx
 from tests.org.house import House, group, house, user
 from tests.org.looks import member_ids, projects_of
+from tests.org.test_two_sources import local_person
 from tests.support.patience import PATIENT
 
 #: Where the first call stands while the second comes: before it settles anybody, or before it commits.
@@ -173,3 +175,40 @@ async def test_a_member_taken_out_while_the_user_is_made_is_none(
         assert await _in_group(acme, group_id) == {bob}
         (ann,) = await acme.rows(t.people, display_name="Ann")
         assert await projects_of(acme, ann.id) == {"General"}
+
+
+async def _gone(acme: House) -> str:
+    ann = (await acme.create("ann")).person_id
+    await acme.delete(ann)
+    return ann
+
+
+async def _inactive(acme: House) -> str:
+    ann = (await acme.create("ann")).person_id
+    await acme.change(ann, active=False)
+    return ann
+
+
+async def _invited(acme: House) -> str:
+    return await local_person(acme, "ann")
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("who", [_gone, _inactive, _invited])
+@pytest.mark.parametrize("external_id", ["x-ann", "x-other"])
+async def test_of_two_who_bring_somebody_back_one_is_told_that_they_are_there(
+    database_url: str, at: Point, who: Callable[[House], Awaitable[str]], external_id: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        ann = await who(acme)
+        returned, refused = await overtaken(
+            acme,
+            at,
+            lambda: acme.create("ann", title="One"),
+            lambda: other.create("ann", title="Two", external_id=external_id),
+        )
+        assert returned.person_id == ann
+        assert isinstance(refused, NotUnique)
+        seen = await acme.seen(ann)
+        assert seen is not None
+        assert (seen["title"], seen["externalId"]) == ("One", "x-ann")
