@@ -30,6 +30,7 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
 from scimd.db.among import json_rows, one_of, rows_given, unindexed
+from scimd.db.engine import LostRace
 from scimd.db.locks import insert_ignore
 from scimd.db.prepared import Listing, Prepared, ahead
 from scimd.db.tables import assertions, group_members, groups, merged_people
@@ -143,6 +144,7 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
     done.people_added, done.groups_added, done.unknown_added = _sorted_out(add.values())
     done.people_added += map(PersonId, coming)
+    tx.joined.update(done.people_added)
     done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(
         [(person_id, child_id) for _, person_id, child_id in leaving]
     )
@@ -196,6 +198,15 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, Ta
             break
         found |= look(tx, statement, {"org_id": tx.org_id, "source_id": source_id, "keys": left})
     return found
+
+
+def must_be_asserted(tx: Tx, person_ids: Collection[PersonId]) -> None:
+    """Of these, whom the body put into groups, none may have been merged into another before their lock
+    was had: a merge takes along the memberships that it sees. Raises LostRace.
+    """
+    joined = tx.joined.intersection(person_ids)
+    if joined and tx.ctx.source_id and joined - _asserted_among(tx, tx.ctx.source_id, sorted(joined)):
+        raise LostRace
 
 
 def are_known(tx: Tx, source_id: SourceId, names: Collection[str]) -> bool:
@@ -376,6 +387,7 @@ def _write(
         person_id, child_id = wanted[n][1][key]
         if person_id:
             many[n].people_added.append(person_id)
+            tx.joined.add(person_id)
         elif child_id:
             many[n].groups_added.append(child_id)
         else:

@@ -22,6 +22,7 @@ from scimd.org import (
     admins,
     invitation_upkeep,
     mass_leaving,
+    member_rows,
     pools,
     profiles,
     seats,
@@ -119,6 +120,8 @@ def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
     rows: list[Row[Any]] = []
     if known:
         rows = _PEOPLE.all(tx.beside, {"org_id": tx.org_id, "keys": known})
+        deleted = [PersonId(row.id) for row in rows if row.deleted_at is not None]
+        member_rows.must_be_asserted(tx, deleted)
     # Their ids were made now: in order after all others.
     rows += [new[person_id].row for person_id in sorted(person_ids) if person_id in new]
     return gather(tx.beside, tx.book, rows, new=new, blank=tx.created - tx.regrouped)

@@ -204,6 +204,8 @@ class Tx:
     leaving: set[PersonId] = field(default_factory=set)
     #: Those of them whose groups, as SCIM shows them, changed.
     regrouped: set[PersonId] = field(default_factory=set)
+    #: Those whom this body put into groups, since its source asserts them, or did.
+    joined: set[PersonId] = field(default_factory=set)
     #: The documents that this body wrote: the owner's becomes the person's profile.
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: Those whom it linked to a source that had never asserted them.

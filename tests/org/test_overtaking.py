@@ -12,9 +12,10 @@ from typing import Any, Literal, TypeAlias
 import pytest
 
 from scimd.core.errors import NotUnique
+from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.db.engine import Database
-from scimd.org import audit, promotion, scim_groups
+from scimd.org import audit, merging, promotion, scim_groups
 from scimd.org.scim_groups import GroupChange
 from scimd.org.settle import settle
 from scimd.org.tx import Door, Tx
@@ -212,3 +213,29 @@ async def test_of_two_who_bring_somebody_back_one_is_told_that_they_are_there(
         seen = await acme.seen(ann)
         assert seen is not None
         assert (seen["title"], seen["externalId"]) == ("One", "x-ann")
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["merge", "member"])
+@pytest.mark.parametrize("how", ["add", "replace", "remove"])
+async def test_a_membership_changed_during_a_merge_is_that_of_the_person_who_is_kept(
+    database_url: str, at: Point, first: str, how: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        inviting = other.scim = await acme.source("inv")
+        ann = (await acme.create("ann")).person_id
+        as_inviting = acme.as_scim(inviting)
+        twin = (await acme.create("twin", as_inviting)).person_id
+        members = [twin] if how == "remove" else []
+        group_id = await acme.group("Sales", *members, ctx=as_inviting)
+        here, there = (acme, other) if first == "merge" else (other, acme)
+        change = GroupChange(**{how: (twin,)})
+        calls = [
+            lambda: merging.merge(here.door, here.as_admin(), PersonId(ann), PersonId(twin)),
+            lambda: scim_groups.change_group(there.door, as_inviting, group_id, change),
+        ]
+        done = await overtaken(acme, at, *(calls if first == "merge" else reversed(calls)))
+        assert not [each for each in done if isinstance(each, Exception)]
+        rows = await acme.rows(t.group_members, group_id=group_id)
+        assert {row.person_id for row in rows} == (set() if how == "remove" else {ann})
+        assert await projects_of(acme, ann) == ({"General"} if how == "remove" else {"Sales"})
