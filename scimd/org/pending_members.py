@@ -42,6 +42,8 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Ta
     source_counts.will_look(tx, source_id, keys)
     unknown = _waiting(tx, source_id, keys)
     if unknown:
+        # Where this body itself named them before, they are nobody's no more.
+        tx.unknown.get(source_id, set()).difference_update(keys)
         tx.conn.execute(
             group_members.delete().where(
                 _m.org_id == tx.org_id,

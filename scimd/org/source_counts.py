@@ -73,7 +73,8 @@ def write(tx: Tx) -> None:
         _write(tx, source_id, what)
     if _shared(tx):
         for source_id, names in sorted(tx.unknown.items()):
-            _name(tx, source_id, names)
+            if names:
+                _name(tx, source_id, names)
 
 
 def _shared(tx: Tx) -> bool:
@@ -88,7 +89,9 @@ def _write(tx: Tx, source_id: SourceId, what: Listed) -> None:
         _COUNT[what].post(tx.conn, of_source)
     elif waits(tx.beside):
         _COUNT[what].post(tx.conn, of_source)
-        if UNKNOWN.all(tx.beside, {"org_id": tx.org_id, "source_id": source_id, "keys": looked.names}):
+        of_source = {"org_id": tx.org_id, "source_id": source_id}
+        (now,) = _SEEN.column(tx.beside, of_source)
+        if now != looked.unknown_named and UNKNOWN.all(tx.beside, {**of_source, "keys": looked.names}):
             raise KnowsMore
     else:
         _COUNT_AS_SEEN[what].post(tx.conn, {**of_source, "_seen": looked.unknown_named})

@@ -239,3 +239,27 @@ async def test_a_membership_changed_during_a_merge_is_that_of_the_person_who_is_
         rows = await acme.rows(t.group_members, group_id=group_id)
         assert {row.person_id for row in rows} == (set() if how == "remove" else {ann})
         assert await projects_of(acme, ann) == ({"General"} if how == "remove" else {"Sales"})
+
+
+async def test_groups_of_one_call_name_each_other_before_they_are_there(database_url: str) -> None:
+    async with house(database_url) as acme:
+        outer, inner = await acme.push_groups(
+            group("All", "g-in", "g-nobody", external_id="g-out"),
+            group("Few", "g-out", external_id="g-in"),
+        )
+        assert await _in_group(acme, str(outer.group_id)) == {inner.group_id, None}
+        assert await _in_group(acme, str(inner.group_id)) == {outer.group_id}
+
+
+async def test_a_refused_user_whom_a_group_waits_for_is_refused_once(database_url: str) -> None:
+    async with two(database_url) as (acme, other):
+        await acme.create("ann")
+        group_id = await acme.group("Sales", "x-new")
+        refused, _ = await overtaken(
+            acme,
+            "written",
+            lambda: acme.push(user("ann", external_id="x-new")),
+            lambda: other.members(group_id, add=["x-other"]),
+        )
+        assert [each.outcome for each in refused] == ["refused"]
+        assert await _in_group(acme, group_id) == {None}
