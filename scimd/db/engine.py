@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 Tuning = work.Tuning
 LostRace = faults.LostRace
+KnowsMore = faults.KnowsMore
 MoreToLock = faults.MoreToLock
 is_unique_violation = faults.is_unique_violation
 is_check_or_trigger = faults.is_check_or_trigger

@@ -20,11 +20,14 @@ class LostRace(Exception):
     """Raised by a body that found itself overtaken: it is run again from the start."""
 
 
-class MoreToLock(LostRace):
-    """Raised by a body that has learnt of rows which are to be locked before all others, by its next try.
-
-    Such a try is not counted: each knows more of them, and there is an end of them.
+class KnowsMore(LostRace):
+    """Raised by a body that has learnt what its next try goes by. Such a try is not counted: each knows
+    more, and there is an end of it.
     """
+
+
+class MoreToLock(KnowsMore):
+    """Raised by a body that has learnt of rows which are to be locked before all others, by its next try."""
 
 
 class FileGone(Exception):

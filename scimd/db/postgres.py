@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.compiled import LONGEST, bounded
-from scimd.db.faults import OUTCOME_UNKNOWN, MoreToLock, Refused, connection_lost, is_race, postgres_refusal
+from scimd.db.faults import OUTCOME_UNKNOWN, KnowsMore, Refused, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
 from scimd.db.postgres_lost import OWN_PROCESS, can_tell, own_process
 from scimd.db.postgres_lost import lost as find_lost
@@ -163,9 +163,9 @@ class Hand:
                     if refusal is None:
                         raise
                     raise refusal from exc
-                if job.late or not (races or isinstance(exc, MoreToLock)):
+                if job.late or not (races or isinstance(exc, KnowsMore)):
                     raise Overloaded() from exc
-                if isinstance(exc, MoreToLock):
+                if isinstance(exc, KnowsMore):
                     continue
                 races -= 1
                 # Two who met once should not meet again in step: each connection has its own pause.

@@ -219,6 +219,11 @@ def render(conn: Connection) -> None:
             each._text(conn)
 
 
+def waits(conn: Connection) -> bool:
+    """Whether each write is waited for, as an earlier try of the body was refused late; see ``wire``."""
+    return conn.dialect.name == "postgresql" and not _wire(conn).posting
+
+
 def ahead(conn: Connection, *asked: tuple[Prepared, Parameters]) -> None:
     """Say what will be asked next, with which parameters: PostgreSQL then answers all of it in one go.
 

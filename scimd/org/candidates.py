@@ -15,7 +15,7 @@ from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, grants, group_members, people, status_spans
+from scimd.db.tables import assertions, grants, group_members, people, sources, status_spans
 from scimd.org.rulebook import RuleBook, SourceBook
 
 #: What ``join`` may name, and the column by which it meets.
@@ -191,6 +191,8 @@ class Survey:
     name_held: bool = True
     #: A group of the source waits for a member of its external id.
     awaited: bool = True
+    #: How often the source's groups had named members who were nobody's (``org.source_counts``).
+    unknown_named: int = 0
 
 
 _Meets: TypeAlias = Callable[[ColumnElement[Any], str], ColumnElement[bool]]
@@ -215,6 +217,10 @@ def _survey(meets: _Meets) -> Prepared:
         there(person.id, living, meets(person.sign_in_key, "sign_in_key")).label("address_held"),
         there(person.id, living, meets(person.local_user_name, "local_name")).label("name_held"),
         there(member.group_id, waits, meets(member.member_key, "external_id")).label("awaited"),
+        select(sources.c.unknown_named)
+        .where(sources.c.org_id == org_id, sources.c.id == source_id)
+        .scalar_subquery()
+        .label("unknown_named"),
     )
     return Prepared(looks)
 
@@ -245,7 +251,9 @@ def survey(
             "local_name": local_names,
         }
         row = _SURVEY_ALL.first(conn, of_source | every)
-    return Survey(bool(row.near), bool(row.address_held), bool(row.name_held), bool(row.awaited))
+    return Survey(
+        bool(row.near), bool(row.address_held), bool(row.name_held), bool(row.awaited), row.unknown_named
+    )
 
 
 # ------------------------------------------------------------------------------ beyond the source

@@ -48,7 +48,7 @@ def shown_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -
 
 
 def named_again(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) -> None:
-    """Members have another name in the source's groups than before. Raises MoreToLock; see ``_hold``."""
+    """Members have another name in the source's groups than before. Raises MoreToLock; see ``hold``."""
     named_again_in(tx, {source_id: person_ids})
 
 
@@ -57,15 +57,15 @@ def named_again_in(tx: Tx, of_source: Mapping[SourceId, Collection[PersonId]]) -
     found: Counter[GroupId] = Counter()
     for source_id, person_ids in sorted(of_source.items()):
         found += _groups_of(tx, source_id, person_ids)
-    _hold(tx, found)
+    hold(tx, found)
     raise_each(tx, found)
 
 
 def renamed(tx: Tx, group_ids: Collection[GroupId]) -> None:
-    """The groups in which these are members show their new names. Raises MoreToLock; see ``_hold``."""
+    """The groups in which these are members show their new names. Raises MoreToLock; see ``hold``."""
     above = parents(tx, group_ids)
     if above:
-        _hold(tx, {*above, *group_ids})
+        hold(tx, {*above, *group_ids})
         raise_versions(tx, above)
 
 
@@ -75,7 +75,7 @@ def _groups_of(tx: Tx, source_id: SourceId, person_ids: Collection[PersonId]) ->
     return Counter(map(GroupId, _GROUPS_OF.column(tx.beside, of_source)))
 
 
-def _hold(tx: Tx, group_ids: Collection[GroupId]) -> None:
+def hold(tx: Tx, group_ids: Collection[GroupId]) -> None:
     """Have these groups locked before anybody: a change of members locks its group, and then people.
 
     On PostgreSQL only the next try of the body can do so, which MoreToLock asks for; SQLite locks nothing.

@@ -57,8 +57,8 @@ def find_people(
     _only_once(rows)
     known = [row for row in rows if row.person_id is not None and row.refusal is None]
     if known:
-        found = _lock(tx, source, rows, known, stored)
-        _attach(tx, known, found)
+        before, found = found, _lock(tx, source, rows, known, stored)
+        _attach(tx, known, before, found)
     for row in rows:
         if row.person_id is None and row.refusal is None:
             row.person_id = PersonId(tx.new_id())
@@ -70,6 +70,8 @@ def _look_first(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         row.local_name = local_user_name(row.keys.user_name, frozenset())
     entries, local_names = [row.keys for row in rows], [row.local_name for row in rows]
     survey = candidates.survey(tx.conn, tx.org_id, source.id, entries, local_names)
+    named = (keys.external_id for keys in entries)
+    tx.looked_for(source.id, survey.unknown_named, (name for name in named if name is not None))
     for row in rows:
         row.survey = survey
 
@@ -295,7 +297,8 @@ def _lock(
     return candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows], stored)
 
 
-def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
+def _attach(tx: Tx, known: Sequence[Work], before: Near, found: Near) -> None:
+    """``before``: what was stored when it was judged whose the entries are, ``found``: under the locks."""
     for row in known:
         if row.refusal is not None:
             continue
@@ -304,8 +307,19 @@ def _attach(tx: Tx, known: Sequence[Work], found: Near) -> None:
         row.met(old)
         if matched and row.outcome == "updated" and not row.was_live:
             raise LostRace  # they went while we looked
+        was = before.by_person.get(row.id)
+        # Who is met by none of the source's own names may have left it under others, and was not looked at.
+        if matched and row.outcome != "updated" and (was or row.was_live) and _stood(was) != _stood(old):
+            raise LostRace  # they came, or came back, while we looked
         if not matched:
             _judge(tx, row)
+
+
+def _stood(row: Row[Any] | None) -> tuple[Any, ...]:
+    """What matching goes by of somebody who may come back, or come to the source."""
+    if row is None:
+        return ()
+    return (row.state, row.active, row.status, row.deleted_at, row.external_id, row.user_name_key)
 
 
 def _judge(tx: Tx, row: Work) -> None:

@@ -30,8 +30,9 @@ from sqlalchemy.sql.dml import ReturningDelete
 
 from scimd.core.people import GroupId, OrgId, PersonId, SourceId
 from scimd.db.among import json_rows, one_of, rows_given, unindexed
+from scimd.db.engine import LostRace
 from scimd.db.locks import insert_ignore
-from scimd.db.prepared import Listing, Prepared
+from scimd.db.prepared import Listing, Prepared, ahead
 from scimd.db.tables import assertions, group_members, groups, merged_people
 from scimd.org import unsettled
 from scimd.org.group_nesting import people_below
@@ -143,6 +144,7 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
     done.people_added, done.groups_added, done.unknown_added = _sorted_out(add.values())
     done.people_added += map(PersonId, coming)
+    tx.joined.update(done.people_added)
     done.people_removed, done.groups_removed, done.unknown_removed = _sorted_out(
         [(person_id, child_id) for _, person_id, child_id in leaving]
     )
@@ -190,18 +192,28 @@ def _targets(tx: Tx, source_id: SourceId, keys: Collection[str]) -> dict[str, Ta
     Our own ids come first: whoever carries another's id as external id is not taken for them.
     """
     found: dict[str, Target] = {}
-    for look, statement in (
-        (_people_by, _PEOPLE_BY_ID),
-        (_groups_by, _GROUPS_BY_ID),
-        (_people_by, _PEOPLE_BY_EXTERNAL_ID),
-        (_groups_by, _GROUPS_BY_EXTERNAL_ID),
-        (_people_by, _PEOPLE_BY_OLD_ID),
-    ):
+    for look, statement in _LOOKS:
         left = [key for key in keys if key not in found]
         if not left:
             break
         found |= look(tx, statement, {"org_id": tx.org_id, "source_id": source_id, "keys": left})
     return found
+
+
+def must_be_asserted(tx: Tx, person_ids: Collection[PersonId]) -> None:
+    """Of these, whom the body put into groups, none may have been merged into another before their lock
+    was had: a merge takes along the memberships that it sees. Raises LostRace.
+    """
+    joined = tx.joined.intersection(person_ids)
+    if joined and tx.ctx.source_id and joined - _asserted_among(tx, tx.ctx.source_id, sorted(joined)):
+        raise LostRace
+
+
+def are_known(tx: Tx, source_id: SourceId, names: Collection[str]) -> bool:
+    """Whether any of these names is somebody's by now."""
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": sorted(names)}
+    ahead(tx.conn, *((statement, of_source) for _, statement in _LOOKS))
+    return bool(_targets(tx, source_id, of_source["keys"]))
 
 
 _a, _g, _m = assertions.c, groups.c, group_members.c
@@ -278,6 +290,15 @@ def _named(tx: Tx, statement: Listing, of_source: Mapping[str, Any]) -> Iterable
     if len(of_source["keys"]) < _MANY:
         return statement.raw(tx.conn, of_source)
     return zip(*statement.columns(tx.conn, of_source), strict=True)
+
+
+_LOOKS = (
+    (_people_by, _PEOPLE_BY_ID),
+    (_groups_by, _GROUPS_BY_ID),
+    (_people_by, _PEOPLE_BY_EXTERNAL_ID),
+    (_groups_by, _GROUPS_BY_EXTERNAL_ID),
+    (_people_by, _PEOPLE_BY_OLD_ID),
+)
 
 
 def _remove() -> Prepared:
@@ -366,10 +387,12 @@ def _write(
         person_id, child_id = wanted[n][1][key]
         if person_id:
             many[n].people_added.append(person_id)
+            tx.joined.add(person_id)
         elif child_id:
             many[n].groups_added.append(child_id)
         else:
             many[n].unknown_added += 1
+            tx.unknown.setdefault(source_id, set()).add(key)
     if len(told) < len(rows):
         _name_again(tx, {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told)))
     return many
@@ -408,6 +431,8 @@ def insert(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> None:
     """Write rows of group, member key, person and child."""
     if new:
         _ADD.post(tx.conn, _rows(tx, source_id, new))
+        if names := {key for _, key, person_id, child_id in new if not (person_id or child_id)}:
+            tx.unknown.setdefault(source_id, set()).update(names)
 
 
 def _rows(tx: Tx, source_id: SourceId, new: Sequence[_Row]) -> dict[str, Any]:

@@ -11,23 +11,15 @@ from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import group_members, groups
-from scimd.org import group_versions, member_rows
+from scimd.org import group_versions, member_rows, source_counts
 from scimd.org.member_events import tell_members
 from scimd.org.member_rows import Change, Target, Wanted, member_key
 from scimd.org.tx import Tx
 
 _m, _g = group_members.c, groups.c
-_UNKNOWN = Prepared(
-    select(_m.group_id, _m.member_key).where(
-        _m.org_id == bindparam("org_id"),
-        _m.source_id == bindparam("source_id"),
-        _m.person_id.is_(None),
-        _m.child_id.is_(None),
-        one_of(_m.member_key),
-    )
-)
+_LOCK = Locking(select(_g.id).where(_g.org_id == bindparam("org_id"), one_of(_g.id)).order_by(_g.id))
 
 
 def _rows_of(column: ColumnElement[Any]) -> Prepared:
@@ -87,9 +79,11 @@ def resolve_group(tx: Tx, source_id: SourceId, group_id: GroupId, external_id: s
 def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Target]:
     if not keys:
         return []
-    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(keys)}
-    unknown = _UNKNOWN.all(tx.beside, of_source)
+    source_counts.will_look(tx, source_id, keys)
+    unknown = _waiting(tx, source_id, keys)
     if unknown:
+        # Where this body itself named them before, they are nobody's no more.
+        tx.unknown.get(source_id, set()).difference_update(keys)
         tx.conn.execute(
             group_members.delete().where(
                 _m.org_id == tx.org_id,
@@ -107,6 +101,25 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Ta
         }
         member_rows.insert(tx, source_id, list(new))
     return [keys[row.member_key] for row in unknown]
+
+
+def _waiting(tx: Tx, source_id: SourceId, names: Collection[str]) -> list[Any]:
+    """The rows that wait for these names, of groups that are locked: whoever changes one of these at the
+    same moment, and may take such a row away, comes before or after all that is done with it here.
+
+    Raises MoreToLock; see ``group_versions.hold``.
+    """
+    of_source = {"org_id": tx.org_id, "source_id": source_id, "keys": list(names)}
+    found = source_counts.UNKNOWN.all(tx.beside, of_source)
+    if not found or tx.beside.dialect.name != "postgresql":
+        return found
+    group_ids = {GroupId(row.group_id) for row in found}
+    if tx.locked:
+        group_versions.hold(tx, group_ids)
+    else:
+        _LOCK.wait(tx.beside, {"org_id": tx.org_id, "keys": group_ids})
+    again = source_counts.UNKNOWN.all(tx.beside, of_source)
+    return [row for row in again if row.group_id in group_ids]
 
 
 def _let_go(tx: Tx, group_ids: Collection[GroupId]) -> None:

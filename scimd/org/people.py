@@ -205,7 +205,7 @@ def _present(
     if local is None:
         raise NotFound("user", person_id)
     tx.locked.add(person_id)
-    _must_match(person_id, 0, if_match)
+    _must_match(person_id, linkable.version(local), if_match)
     return linkable.document(local), local.sign_in_key
 
 

@@ -10,22 +10,24 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy import Row, bindparam, select
 
 from scimd.core.events import Event, EventKind, changes
 from scimd.core.people import PersonId, SourceId
 from scimd.core.standing import Facts, Grant, Standing, Status
 from scimd.db.among import one_of
-from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import people, sources
+from scimd.db.prepared import Locking
+from scimd.db.tables import people
 from scimd.org import (
     admins,
     invitation_upkeep,
     mass_leaving,
+    member_rows,
     pools,
     profiles,
     seats,
     sessions,
+    source_counts,
     standing_rows,
     unsettled,
 )
@@ -36,19 +38,6 @@ from scimd.org.tx import Tx
 _PEOPLE = Locking(
     select(people).where(people.c.org_id == bindparam("org_id"), one_of(people.c.id)).order_by(people.c.id)
 )
-_COUNT = {
-    what: Prepared(
-        update(sources)
-        .where(sources.c.org_id == bindparam("_org_id"), sources.c.id == bindparam("_id"))
-        .values(
-            {
-                f"{what}_count": sources.c[f"{what}_count"] + bindparam("_n"),
-                f"{what}_moves": sources.c[f"{what}_moves"] + bindparam("_moves"),
-            }
-        )
-    )
-    for what in ("user", "group")
-}
 
 
 def settle(tx: Tx) -> None:
@@ -67,10 +56,7 @@ def settle(tx: Tx) -> None:
 def _count(tx: Tx) -> None:
     """The pool's and the sources' counters, last: every push meets in these rows."""
     seats.write_taken(tx)
-    for (source_id, what), moves in sorted(tx.moves.items()):
-        if moves:
-            n = tx.counts[source_id, what]
-            _COUNT[what].post(tx.conn, {"_org_id": tx.org_id, "_id": source_id, "_n": n, "_moves": moves})
+    source_counts.write(tx)
 
 
 def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
@@ -134,6 +120,8 @@ def _load(tx: Tx, person_ids: Collection[PersonId]) -> Loaded:
     rows: list[Row[Any]] = []
     if known:
         rows = _PEOPLE.all(tx.beside, {"org_id": tx.org_id, "keys": known})
+        deleted = [PersonId(row.id) for row in rows if row.deleted_at is not None]
+        member_rows.must_be_asserted(tx, deleted)
     # Their ids were made now: in order after all others.
     rows += [new[person_id].row for person_id in sorted(person_ids) if person_id in new]
     return gather(tx.beside, tx.book, rows, new=new, blank=tx.created - tx.regrouped)

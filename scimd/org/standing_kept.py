@@ -91,6 +91,7 @@ _WHO = Locking(
         _p.wants_seat == _p.has_seat,
         # Somebody without an address is given that of their owner, should it be free by now.
         _p.sign_in_key.is_not(None),
+        _p.deleted_at.is_(None),
         ~_marked.exists(),
     )
     .order_by(_p.id)

@@ -169,6 +169,14 @@ class Inviting:
 
 
 @dataclass(slots=True)
+class Looked:
+    """``unknown_named``: the source's count of that name, before the first look."""
+
+    unknown_named: int
+    names: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Tx:
     """What a body works with. Lives for one attempt of one call."""
 
@@ -196,6 +204,8 @@ class Tx:
     leaving: set[PersonId] = field(default_factory=set)
     #: Those of them whose groups, as SCIM shows them, changed.
     regrouped: set[PersonId] = field(default_factory=set)
+    #: Those whom this body put into groups, since its source asserts them, or did.
+    joined: set[PersonId] = field(default_factory=set)
     #: The documents that this body wrote: the owner's becomes the person's profile.
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: Those whom it linked to a source that had never asserted them.
@@ -203,6 +213,10 @@ class Tx:
     #: What to add to how many users and groups a source has, and how many came and went (``came``, ``went``).
     counts: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
     moves: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
+    #: Names that this body looked for among those that groups wait for, and names that it has groups wait
+    #: for, by source (``org.source_counts``).
+    looked: dict[SourceId, Looked] = field(default_factory=dict)
+    unknown: dict[SourceId, set[str]] = field(default_factory=dict)
     #: How many people SCIM deactivated or deleted here, by source.
     departures: Counter[SourceId] = field(default_factory=Counter)
     #: Under the policy `reject`, these are refused rather than left waiting (docs/semantics.md).
@@ -266,6 +280,10 @@ class Tx:
         """So many are in it no more."""
         self.counts[source_id, what] -= n
         self.moves[source_id, what] += n
+
+    def looked_for(self, source_id: SourceId, unknown_named: int, names: Iterable[str]) -> None:
+        """The body has looked which of these names groups of the source wait for."""
+        self.looked.setdefault(source_id, Looked(unknown_named)).names.update(names)
 
     def touch(self, people: Iterable[PersonId]) -> None:
         self.touched.update(people)

@@ -1,7 +1,8 @@
 """Entity tags: ``W/"<document version>-<rest>"`` (RFC 7644 §3.14, RFC 9110 §13).
 
 If-None-Match on a read compares the whole tag. Conditions of a write compare the document's version
-alone, so that a change of memberships fails nobody's PUT.
+alone, so that a change of memberships fails nobody's PUT. Of a local person, whose changes nobody counts,
+a digest stands in its place (``org.linkable``).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
 from scimd.org import linking, local_people, organizations
-from scimd.org.local_people import NewPerson
+from scimd.org.local_people import Edit, NewPerson
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.tx import Context
 from tests.scim.serving import Client, Installation
@@ -234,3 +234,26 @@ async def test_linking_on_an_admins_word_writes_no_address(scimd: Installation) 
     row = await person(scimd, lee)
     assert (row.sign_in_address, row.owner_source_id) == (ADDRESS, idp.source_id)
     assert row.address_verified_at is not None
+
+
+async def test_the_entity_tag_of_a_local_person_changes_with_what_an_admin_changes(
+    scimd: Installation,
+) -> None:
+    idp = await company(scimd)
+    lee = await local(scimd, idp)
+    before = await idp.get(f"/Users/{lee}")
+    tag = before.headers["ETag"]
+    assert tag == before.json["meta"]["version"]
+    admin = as_admin(scimd, await _org(scimd))
+    await local_people.edit(scimd.door, admin, PersonId(lee), Edit(display_name="Renamed"))
+    after = await idp.get(f"/Users/{lee}", headers={"If-None-Match": tag})
+    assert (after.status, after.json["displayName"]) == (200, "Renamed")
+    again = await idp.get(f"/Users/{lee}", headers={"If-None-Match": after.headers["ETag"]})
+    assert again.status == 304
+    (listed,) = (await idp.get("/Users")).json["Resources"]
+    assert listed["meta"]["version"] == after.headers["ETag"]
+    late = await idp.put(f"/Users/{lee}", before.json, headers={"If-Match": tag})
+    assert late.status == 412
+    assert (await person(scimd, lee)).owner_source_id is None
+    linked = await idp.put(f"/Users/{lee}", after.json, headers={"If-Match": after.headers["ETag"]})
+    assert (linked.status, linked.json["displayName"]) == (200, "Renamed")

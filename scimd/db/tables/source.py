@@ -29,6 +29,9 @@ sources = Table(
     # How many came into these lists or left them so far: while it stands, so does every place in them.
     Column("user_moves", BigInteger, nullable=False, server_default=text("0")),
     Column("group_moves", BigInteger, nullable=False, server_default=text("0")),
+    # How often changes of groups have named members who were nobody's yet: whoever brings a name and has
+    # looked whether a group waits for it looks again where this rose meanwhile (org/source_counts.py).
+    Column("unknown_named", BigInteger, nullable=False, server_default=text("0")),
     # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
     columns.time("leaving_since", null=True),
     columns.integer("leaving_count"),

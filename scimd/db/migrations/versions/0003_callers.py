@@ -320,6 +320,7 @@ def upgrade() -> None:
         sa.Column("group_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("user_moves", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("group_moves", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("unknown_named", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("leaving_since", types.UtcDateTime(), nullable=True),
         sa.Column("leaving_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("leaving_of", sa.Integer(), server_default=sa.text("0"), nullable=False),

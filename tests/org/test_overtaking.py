@@ -1,0 +1,265 @@
+"""Calls that overtake each other in two replicas: what they leave is what they would leave in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import pytest
+
+from scimd.core.errors import NotUnique
+from scimd.core.people import PersonId
+from scimd.db import tables as t
+from scimd.db.engine import Database
+from scimd.org import audit, merging, promotion, scim_groups
+from scimd.org.scim_groups import GroupChange
+from scimd.org.settle import settle
+from scimd.org.tx import Door, Tx
+from tests.org.house import House, group, house, user
+from tests.org.looks import member_ids, projects_of
+from tests.org.test_two_sources import local_person
+from tests.support.patience import PATIENT
+
+#: Where the first call stands while the second comes: before it settles anybody, or before it commits.
+Point: TypeAlias = Literal["written", "settled"]
+POINTS: tuple[Point, ...] = ("written", "settled")
+
+
+@asynccontextmanager
+async def two(url: str) -> AsyncIterator[tuple[House, House]]:
+    """One organization in two replicas."""
+    async with house(url) as acme:
+        database = Database.open(url, PATIENT)
+        door = Door(
+            database,
+            acme.door.keys,
+            acme.door.settings,
+            settle=settle,
+            write_events=audit.write_events,
+            promote=promotion.promote,
+            clock=acme.clock,
+        )
+        try:
+            yield acme, replace(acme, door=door)
+        finally:
+            await database.aclose()
+
+
+async def overtaken(
+    acme: House, at: Point, first: Callable[[], Awaitable[Any]], second: Callable[[], Awaitable[Any]]
+) -> list[Any]:
+    """Stop the first call, of ``acme``, in its transaction until the second has ended or waits for it."""
+    there, go_on, tries = threading.Event(), threading.Event(), iter(range(100))
+
+    def stop(tx: Tx) -> None:
+        if next(tries) == 0:
+            tx.conn.exec_driver_sql("SELECT 1")  # what was not sent yet is
+            there.set()
+            go_on.wait(60)
+
+    def stopping(tx: Tx) -> None:
+        if at == "written":
+            stop(tx)
+        settle(tx)
+        if at == "settled":
+            stop(tx)
+
+    acme.door._settle = stopping
+    try:
+        one = asyncio.ensure_future(first())
+        assert await asyncio.to_thread(there.wait, 60)
+        other = asyncio.ensure_future(second())
+        await asyncio.wait({other}, timeout=0.5)
+        go_on.set()
+        return await asyncio.gather(one, other, return_exceptions=True)
+    finally:
+        go_on.set()
+        acme.door._settle = settle
+
+
+async def _in_group(acme: House, group_id: str) -> set[str | None]:
+    """Everybody in it by their row, and None for each name of nobody; and no other is shown."""
+    rows = await acme.rows(t.group_members, group_id=group_id)
+    found = {row.person_id or row.child_id for row in rows}
+    assert await member_ids(acme, group_id) == found - {None}
+    return found
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["user", "member"])
+async def test_a_member_named_while_the_user_is_made_becomes_one(
+    database_url: str, at: Point, first: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        group_id = await acme.group("Sales")
+        here, there = (acme, other) if first == "user" else (other, acme)
+        change = GroupChange(add=("x-ann",))
+        calls = [
+            lambda: here.create("ann"),
+            lambda: scim_groups.change_group(there.door, there.as_scim(), group_id, change),
+        ]
+        made = await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        (ann,) = {each.person_id for each in made if hasattr(each, "person_id")}
+        assert await _in_group(acme, group_id) == {ann}
+        assert await projects_of(acme, ann) == {"Sales"}
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["user", "group"])
+async def test_a_group_made_while_its_member_is_has_them(database_url: str, at: Point, first: str) -> None:
+    async with two(database_url) as (acme, other):
+        here, there = (acme, other) if first == "user" else (other, acme)
+        calls = [lambda: here.push(user("ann")), lambda: there.group("Sales", "x-ann", "x-nobody")]
+        await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        (row,) = await acme.rows(t.groups)
+        (ann,) = await acme.rows(t.people, display_name="Ann")
+        assert await _in_group(acme, row.id) == {ann.id, None}
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["child", "member"])
+async def test_a_group_named_while_it_is_made_is_in_the_other(
+    database_url: str, at: Point, first: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        parent = await acme.group("All")
+        ann = (await acme.create("ann")).person_id
+        here, there = (acme, other) if first == "child" else (other, acme)
+        calls = [
+            lambda: here.push_groups(group("Sales", ann, external_id="g-sales")),
+            lambda: there.members(parent, add=["g-sales"]),
+        ]
+        await overtaken(acme, at, *(calls if first == "child" else reversed(calls)))
+        (child,) = await acme.rows(t.groups, external_id="g-sales")
+        assert await _in_group(acme, parent) == {child.id}
+        assert await projects_of(acme, ann) == {"All", "Sales"}
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["user", "member"])
+async def test_a_member_named_while_the_user_is_given_that_name_becomes_one(
+    database_url: str, at: Point, first: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        group_id = await acme.group("Sales")
+        ann = (await acme.create("ann")).person_id
+        here, there = (acme, other) if first == "user" else (other, acme)
+        calls = [
+            lambda: here.change(ann, externalId="x-new"),
+            lambda: there.members(group_id, add=["x-new"]),
+        ]
+        await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        assert await _in_group(acme, group_id) == {ann}
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["user", "removal"])
+@pytest.mark.parametrize("how", ["remove", "replace"])
+async def test_a_member_taken_out_while_the_user_is_made_is_none(
+    database_url: str, at: Point, first: str, how: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        bob = (await acme.create("bob")).person_id
+        group_id = await acme.group("Sales", "x-ann", bob)
+        here, there = (acme, other) if first == "user" else (other, acme)
+        change = GroupChange(remove=("x-ann",)) if how == "remove" else GroupChange(replace=(bob,))
+        calls = [
+            lambda: here.push(user("ann")),
+            lambda: scim_groups.change_group(there.door, there.as_scim(), group_id, change),
+        ]
+        done = await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        assert not [each for each in done if isinstance(each, Exception)]
+        assert await _in_group(acme, group_id) == {bob}
+        (ann,) = await acme.rows(t.people, display_name="Ann")
+        assert await projects_of(acme, ann.id) == {"General"}
+
+
+async def _gone(acme: House) -> str:
+    ann = (await acme.create("ann")).person_id
+    await acme.delete(ann)
+    return ann
+
+
+async def _inactive(acme: House) -> str:
+    ann = (await acme.create("ann")).person_id
+    await acme.change(ann, active=False)
+    return ann
+
+
+async def _invited(acme: House) -> str:
+    return await local_person(acme, "ann")
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("who", [_gone, _inactive, _invited])
+@pytest.mark.parametrize("external_id", ["x-ann", "x-other"])
+async def test_of_two_who_bring_somebody_back_one_is_told_that_they_are_there(
+    database_url: str, at: Point, who: Callable[[House], Awaitable[str]], external_id: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        ann = await who(acme)
+        returned, refused = await overtaken(
+            acme,
+            at,
+            lambda: acme.create("ann", title="One"),
+            lambda: other.create("ann", title="Two", external_id=external_id),
+        )
+        assert returned.person_id == ann
+        assert isinstance(refused, NotUnique)
+        seen = await acme.seen(ann)
+        assert seen is not None
+        assert (seen["title"], seen["externalId"]) == ("One", "x-ann")
+
+
+@pytest.mark.parametrize("at", POINTS)
+@pytest.mark.parametrize("first", ["merge", "member"])
+@pytest.mark.parametrize("how", ["add", "replace", "remove"])
+async def test_a_membership_changed_during_a_merge_is_that_of_the_person_who_is_kept(
+    database_url: str, at: Point, first: str, how: str
+) -> None:
+    async with two(database_url) as (acme, other):
+        inviting = other.scim = await acme.source("inv")
+        ann = (await acme.create("ann")).person_id
+        as_inviting = acme.as_scim(inviting)
+        twin = (await acme.create("twin", as_inviting)).person_id
+        members = [twin] if how == "remove" else []
+        group_id = await acme.group("Sales", *members, ctx=as_inviting)
+        here, there = (acme, other) if first == "merge" else (other, acme)
+        change = GroupChange(**{how: (twin,)})
+        calls = [
+            lambda: merging.merge(here.door, here.as_admin(), PersonId(ann), PersonId(twin)),
+            lambda: scim_groups.change_group(there.door, as_inviting, group_id, change),
+        ]
+        done = await overtaken(acme, at, *(calls if first == "merge" else reversed(calls)))
+        assert not [each for each in done if isinstance(each, Exception)]
+        rows = await acme.rows(t.group_members, group_id=group_id)
+        assert {row.person_id for row in rows} == (set() if how == "remove" else {ann})
+        assert await projects_of(acme, ann) == ({"General"} if how == "remove" else {"Sales"})
+
+
+async def test_groups_of_one_call_name_each_other_before_they_are_there(database_url: str) -> None:
+    async with house(database_url) as acme:
+        outer, inner = await acme.push_groups(
+            group("All", "g-in", "g-nobody", external_id="g-out"),
+            group("Few", "g-out", external_id="g-in"),
+        )
+        assert await _in_group(acme, str(outer.group_id)) == {inner.group_id, None}
+        assert await _in_group(acme, str(inner.group_id)) == {outer.group_id}
+
+
+async def test_a_refused_user_whom_a_group_waits_for_is_refused_once(database_url: str) -> None:
+    async with two(database_url) as (acme, other):
+        await acme.create("ann")
+        group_id = await acme.group("Sales", "x-new")
+        refused, _ = await overtaken(
+            acme,
+            "written",
+            lambda: acme.push(user("ann", external_id="x-new")),
+            lambda: other.members(group_id, add=["x-other"]),
+        )
+        assert [each.outcome for each in refused] == ["refused"]
+        assert await _in_group(acme, group_id) == {None}
