@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 from scimd import app as root
 from scimd import cli, opening
 from scimd import config as configuration
-from scimd.db.engine import Tuning
+from scimd.db.engine import Database, Tuning
 from scimd.http import guard
 from scimd.org import source_upkeep, timekeeping, unsettled
 from scimd.org.tx import Door
@@ -427,7 +427,7 @@ async def acme(
     """The installation, with one organization ``acme`` of 50 seats and its Account Admin."""
     _quiet(monkeypatch)
     clock = Clock()
-    monkeypatch.setattr(opening, "Door", functools.partial(Door, clock=clock))
+    monkeypatch.setattr(Database, "now", lambda _: clock())
     # A machine that has too much to do is no server that is gone.
     monkeypatch.setattr(opening, "Tuning", functools.partial(Tuning, silence_s=AT_MOST_S))
     listening = socket.create_server(("127.0.0.1", 0))
