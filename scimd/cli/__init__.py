@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import sys
 from typing import Annotated, Any, NoReturn
@@ -130,6 +131,10 @@ def ended_by(exc: BaseException) -> None:
         sys.exit(ended.exit_code)
 
 
+#: What writing raises where there is no more room; a reader that went away is Click's to end.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A letter that the terminal's encoding lacks is a question mark, and ends no list.
@@ -140,8 +145,9 @@ def main() -> None:
     usage_error.exit_code = 1
     try:
         app()
-    except OSError as exc:  # a reader that went away is Click's to end
-        where = f"{exc.filename}: " if exc.filename else "standard output: "
+    except OSError as exc:
+        if exc.errno not in _FULL or exc.filename is not None:
+            raise
         with contextlib.suppress(typer.Exit):
-            common.fail(f"{where}{exc.strerror}")
+            common.fail(f"standard output: {exc.strerror}")
         sys.exit(1)

@@ -22,7 +22,9 @@ from sqlalchemy import (
     bindparam,
     literal_column,
     null,
+    or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -136,12 +138,12 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
         done.kept = len(leaving)
         leaving = [row for row in leaving if not any(row[1:])]
         done.kept -= len(leaving)
-    _KEEP.post(tx.conn, {"_org_id": tx.org_id, "_id": group_id, "_since": tx.now if done.kept else None})
     if leaving:
         _REMOVE_OF_ONE.post(tx.conn, {**of_group, "keys": [key for key, _, _ in leaving]})
     if coming:
         _ADD_PEOPLE.post(tx.conn, {**of_group, "since": tx.now, "keys": sorted(coming)})
     insert(tx, source_id, [(group_id, key, *target) for key, target in add.items()])
+    (_KEEP if done.kept else _KEPT_NO_MORE).post(tx.conn, of_group)
     done.people_added, done.groups_added, done.unknown_added = _sorted_out(add.values())
     done.people_added += map(PersonId, coming)
     tx.joined.update(done.people_added)
@@ -151,15 +153,13 @@ def replace(tx: Tx, source_id: SourceId, group_id: GroupId, keys: Collection[str
     return done
 
 
-#: Written where it differs alone: mostly nowhere.
 _KEEP = Prepared(
-    update(groups)
-    .where(
-        groups.c.org_id == bindparam("_org_id"),
-        groups.c.id == bindparam("_id"),
-        groups.c.kept_since.is_distinct_from(bindparam("_since", type_=groups.c.kept_since.type)),
-    )
-    .values(kept_since=bindparam("_since", type_=groups.c.kept_since.type))
+    update(group_members)
+    .where(_in_group)
+    .values(kept=or_(group_members.c.person_id.is_not(None), group_members.c.child_id.is_not(None)))
+)
+_KEPT_NO_MORE = Prepared(
+    update(group_members).where(_in_group, group_members.c.kept.is_not(None)).values(kept=null())
 )
 
 
@@ -349,8 +349,8 @@ def _inserting(conn: Connection, rows: Select[Any]) -> Insert:
 
 def _naming_again(conn: Connection) -> Update:
     named = tuple_(_m.group_id, _m.member_key).in_(select(*json_rows(conn, "rows", 2)))
-    mine = (_m.org_id == bindparam("_org_id")) & named
-    return update(group_members).where(mine).values(since=bindparam("_since", type_=_m.since.type))
+    mine = (_m.org_id == bindparam("org_id")) & named & _m.kept.is_(true())
+    return update(group_members).where(mine).values(kept=null())
 
 
 #: Of those who were not in already, the second says who they are.
@@ -358,11 +358,6 @@ _ADD = Prepared(_adding)
 _ADD_PEOPLE = Prepared(_adding_people)
 _ADD_TOLD = Prepared(lambda conn: _adding(conn).returning(_m.group_id, _m.member_key))
 _REMOVE = _remove()
-_KEEPING = Prepared(
-    select(groups.c.id).where(
-        groups.c.org_id == bindparam("org_id"), groups.c.kept_since.is_not(None), one_of(groups.c.id)
-    )
-)
 _NAME_AGAIN = Prepared(_naming_again)
 _REMOVE_OF_ONE = Prepared(group_members.delete().where(_in_group, one_of(_m.member_key)))
 
@@ -394,18 +389,10 @@ def _write(
             many[n].unknown_added += 1
             tx.unknown.setdefault(source_id, set()).add(key)
     if len(told) < len(rows):
-        _name_again(tx, {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told)))
+        # Of those who were kept (``replace``), whoever is added by name stays when the others go.
+        there = {(group_id, key) for group_id, key, *_ in rows}.difference(map(tuple, told))
+        _NAME_AGAIN.post(tx.conn, {"org_id": tx.org_id, "rows": orjson.dumps(sorted(there)).decode()})
     return many
-
-
-def _name_again(tx: Tx, there: Collection[tuple[GroupId, str]]) -> None:
-    """Of those who were kept (``replace``), whoever is added by name stays when the others go."""
-    group_ids = sorted({group_id for group_id, _ in there})
-    keeping = set(_KEEPING.column(tx.conn, {"org_id": tx.org_id, "keys": group_ids}))
-    again = sorted(row for row in there if row[0] in keeping)
-    if again:
-        rows = orjson.dumps(again).decode()
-        _NAME_AGAIN.post(tx.conn, {"_org_id": tx.org_id, "_since": tx.now, "rows": rows})
 
 
 def _remove_rows(

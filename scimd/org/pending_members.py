@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, true
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import group_members, groups
-from scimd.org import group_versions, member_rows, source_counts
+from scimd.org import admins, group_versions, member_rows, source_counts
+from scimd.org.group_nesting import people_below
 from scimd.org.member_events import tell_members
 from scimd.org.member_rows import Change, Target, Wanted, member_key
 from scimd.org.tx import Tx
@@ -94,7 +95,7 @@ def _resolve(tx: Tx, source_id: SourceId, keys: Mapping[str, Target]) -> list[Ta
         )
         group_ids = {GroupId(row.group_id) for row in unknown}
         group_versions.raise_versions(tx, group_ids)
-        _let_go(tx, group_ids)
+        _let_go(tx, {GroupId(row.group_id) for row in unknown if row.kept is not None})
         new = {
             (GroupId(row.group_id), member_key(keys[row.member_key]), *keys[row.member_key])
             for row in unknown
@@ -123,21 +124,33 @@ def _waiting(tx: Tx, source_id: SourceId, names: Collection[str]) -> list[Any]:
 
 
 def _let_go(tx: Tx, group_ids: Collection[GroupId]) -> None:
-    """Members who were kept while nobody was known who was named instead of them leave; see ``replace``."""
-    keeping = select(_g.id, _g.kept_since).where(
-        _g.org_id == tx.org_id, among(tx.conn, _g.id, group_ids), _g.kept_since.is_not(None)
-    )
-    for group_id, kept_since in tx.conn.execute(keeping.order_by(_g.id)).all():
-        known = _m.person_id.is_not(None) | _m.child_id.is_not(None)
-        of_group = (_m.org_id == tx.org_id) & (_m.group_id == group_id)
-        leaving = delete(group_members).where(of_group, known, _m.since <= kept_since)
-        gone = tx.conn.execute(leaving.returning(_m.person_id, _m.child_id)).all()
-        done = Change(
-            people_removed=[PersonId(person_id) for person_id, _ in gone if person_id],
-            groups_removed=[GroupId(child_id) for _, child_id in gone if child_id],
-        )
-        mine = (_g.org_id == tx.org_id) & (_g.id == group_id)
-        tx.conn.execute(update(groups).where(mine).values(kept_since=None))
-        if done:
-            member_rows.touch(tx, done)
-            tell_members(tx, GroupId(group_id), [done])
+    """Members who were kept while nobody was known who was named instead of them leave; see ``replace``.
+
+    ``group_ids``: of groups in which somebody appears who was. Nobody leaves where all Account Admins would:
+    whoever appears is not to be refused for it.
+    """
+    if not group_ids:
+        return
+    of_groups = (_m.org_id == tx.org_id) & among(tx.conn, _m.group_id, group_ids)
+    kept = of_groups & _m.kept.is_not(None) & _m.kept.is_(true())
+    done: dict[GroupId, Change] = defaultdict(Change)
+    for row in tx.conn.execute(select(_m.group_id, _m.person_id, _m.child_id).where(kept)):
+        if row.person_id:
+            done[GroupId(row.group_id)].people_removed.append(PersonId(row.person_id))
+        else:
+            done[GroupId(row.group_id)].groups_removed.append(GroupId(row.child_id))
+    if not done or _may_not_leave(tx, done.values()):
+        return
+    tx.conn.execute(delete(group_members).where(kept))
+    for group_id, change in sorted(done.items()):
+        member_rows.touch(tx, change)
+        tell_members(tx, group_id, [change])
+
+
+def _may_not_leave(tx: Tx, changes: Iterable[Change]) -> bool:
+    people = {person_id for change in changes for person_id in change.people_removed}
+    children = [group_id for change in changes for group_id in change.groups_removed]
+    if children:
+        below = tx.conn.execute(people_below(tx.conn, tx.org_id, children))
+        people.update(PersonId(row.person_id) for row in below)
+    return bool(admins.last_of(tx, people))

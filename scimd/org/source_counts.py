@@ -46,7 +46,7 @@ _SEEN = Prepared(
 )
 #: What waits for these names.
 UNKNOWN = Prepared(
-    select(_m.group_id, _m.member_key).where(
+    select(_m.group_id, _m.member_key, _m.kept).where(
         _m.org_id == bindparam("org_id"),
         _m.source_id == bindparam("source_id"),
         _m.person_id.is_(None),

@@ -6,12 +6,14 @@ import asyncio
 
 from scimd.core.errors import InvalidValue
 from scimd.core.events import EventKind
+from scimd.core.people import GroupId, PersonId
+from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db import tables as t
 from scimd.db.engine import Tuning
-from scimd.org import reads, scim_groups
+from scimd.org import groups, reads, scim_groups
 from scimd.org.groups import AssertGroup
 from scimd.org.scim_groups import GroupChange
-from scimd.org.tx import DoorSettings
+from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import JOINERS, LEAVERS, settle_marked
 from tests.org.house import group, house, user
 from tests.org.looks import member_ids, projects_of
@@ -212,6 +214,48 @@ async def test_a_replace_by_names_of_nobody_keeps_the_members_until_one_appears(
         eve = (await acme.create("eve")).person_id
         assert await member_ids(acme, group_id) == {bob, dan, eve, fay}
         assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_who_came_at_the_same_moment_is_none_of_those_who_were_kept(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob = [(await acme.create(name)).person_id for name in ("ann", "bob")]
+        group_id = await acme.group("Sales", ann)
+
+        def push(tx: Tx) -> None:
+            groups.change_members(tx, group_id, (), (), replace=("x-cid",))
+            groups.change_members(tx, group_id, (bob,), ())
+
+        await acme.run(push)
+        cid = (await acme.create("cid")).person_id
+        assert await member_ids(acme, group_id) == {bob, cid}
+
+
+async def test_who_appears_without_having_been_named_lets_nobody_go(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann, bob = [(await acme.create(name)).person_id for name in ("ann", "bob")]
+        group_id = await acme.group("Sales", ann, bob)
+        await acme.run(lambda tx: groups.change_members(tx, group_id, (), (), replace=("x-eve", "x-cid")))
+        await acme.run(lambda tx: groups.change_members(tx, group_id, ("x-zoe",), ("x-eve",)))
+        zoe = (await acme.create("zoe")).person_id
+        assert await member_ids(acme, group_id) == {ann, bob, zoe}
+        cid = (await acme.create("cid")).person_id
+        assert await member_ids(acme, group_id) == {cid, zoe}
+
+
+async def test_whoever_appears_is_not_refused_for_the_last_admin_who_was_kept(database_url: str) -> None:
+    async with house(database_url) as acme:
+        rule = {"number": 1, "group": "bosses", "role": ACCOUNT_ADMIN, "may_give_account_admin": True}
+        ctx = acme.as_scim(await acme.source("idp", config={"rule": [rule]}))
+        boss = PersonId((await acme.create("boss", ctx)).person_id)
+        (made,) = await acme.push_groups(group("Bosses", boss, external_id="bosses"), ctx=ctx)
+        group_id = GroupId(made.group_id)
+        assert ACCOUNT_ADMIN in (await acme.person(boss)).roles
+        change = GroupChange(replace=("x-new",))
+        await scim_groups.change_group(acme.door, ctx, group_id, change)
+        new = (await acme.create("new", ctx)).person_id
+        shown = await acme.shown_members(group_id, ctx)
+        assert {each["value"] for each in shown} == {boss, new}
+        assert ACCOUNT_ADMIN in (await acme.person(boss)).roles
 
 
 async def test_a_list_that_names_somebody_ends_what_was_kept(database_url: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, Table
+from sqlalchemy import Boolean, Column, Index, Integer, Table
 
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
@@ -29,9 +29,6 @@ groups = Table(
     columns.time("created_at"),
     columns.time("changed_at"),
     columns.time("gone_at", null=True),
-    # Since when members stay who were not named any more, as nobody is known who was: when one of these
-    # appears, those go whose row is as old.
-    columns.time("kept_since", null=True),
     Index("ix_groups_page", "org_id", "source_id", "created_at", "id"),
     # For whoever asks which groups have a member: without statistics SQLite would walk all of the source's.
     Index("ix_groups_source", "org_id", "source_id", "id"),
@@ -68,6 +65,9 @@ group_members = Table(
     columns.ref("person_id", null=True),  # one of these two once resolved, neither before
     columns.ref("child_id", null=True),
     columns.time("since"),
+    # Where nobody is known of those who were named instead: true of whom was kept, false of who was named.
+    # When one of the latter appears, the former leave.
+    Column("kept", Boolean, nullable=True),
     # With the group, so that a page of people finds their groups in the index alone.
     Index("ix_group_members_person", "org_id", "person_id", "group_id"),
     # The rows are in the key's tree: what changes 50,000 of them writes one tree less.
@@ -79,6 +79,8 @@ _nested = _m.child_id.is_not(None)
 columns.partial_index("ix_group_members_child", _m.org_id, _m.child_id, _m.group_id, where=_nested)
 columns.partial_index("ix_group_members_nested", _m.org_id, _m.group_id, _m.child_id, where=_nested)
 _unknown = _m.person_id.is_(None) & _m.child_id.is_(None)
+_kept = _m.kept.is_not(None)
+columns.partial_index("ix_group_members_kept", _m.org_id, _m.group_id, _m.member_key, where=_kept)
 columns.partial_index("ix_group_members_unknown", _m.org_id, _m.source_id, _m.member_key, where=_unknown)
 
 # What a group gives, bound to ids: made from the source's rules when the group appears or the rules

@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("person_id", types.Id(), nullable=True),
         sa.Column("child_id", types.Id(), nullable=True),
         sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.Column("kept", sa.Boolean(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "group_id", "member_key", name=op.f("pk_group_members")),
         sqlite_with_rowid=False,
     )
@@ -152,6 +153,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("child_id IS NOT NULL"),
         postgresql_where=sa.text("child_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_group_members_kept",
+        "group_members",
+        ["org_id", "group_id", "member_key"],
+        unique=False,
+        sqlite_where=sa.text("kept IS NOT NULL"),
+        postgresql_where=sa.text("kept IS NOT NULL"),
     )
     op.create_index(
         "ix_group_members_nested",
@@ -191,7 +200,6 @@ def upgrade() -> None:
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("changed_at", types.UtcDateTime(), nullable=False),
         sa.Column("gone_at", types.UtcDateTime(), nullable=True),
-        sa.Column("kept_since", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_groups")),
     )
     op.create_index(
