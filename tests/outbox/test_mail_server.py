@@ -198,20 +198,18 @@ async def test_a_mail_that_another_relay_took_while_the_server_was_asked_is_not_
 ) -> None:
     for n in range(2):
         await pushed(acme, f"s{n}@acme.example")
-    asks, mine = (
-        door_deliveries.hand_over,
-        update(deliveries).where(deliveries.c.address == "s0@acme.example"),
-    )
+    asks, s0 = door_deliveries.hand_over, "s0@acme.example"
+    taken = update(deliveries).where(deliveries.c.address == s0).values(attempts=2)
 
     async def late(door: Any, delivery: Any) -> bool:
-        if delivery.address == "s0@acme.example":
-            await acme.write(lambda conn: conn.execute(mine.values(attempts=2)) and None)
+        if delivery.address == s0:
+            await acme.write(lambda conn: conn.execute(taken) and None)
         return await asks(door, delivery)
 
     monkeypatch.setattr(door_deliveries, "hand_over", late)
     assert await run(acme, smtp) == 1
     assert recipients(smtp) == ["s1@acme.example"]
-    assert await states(acme) == {"s0@acme.example": ("due", 2), "s1@acme.example": ("sent", 1)}
+    assert await states(acme) == {s0: ("due", 2), "s1@acme.example": ("sent", 1)}
 
 
 async def test_a_mail_that_cannot_be_made_waits_alone_and_is_sent_once_it_can(
