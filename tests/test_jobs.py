@@ -15,6 +15,7 @@ from scimd.connector_api import Unreachable
 from scimd.db.tables import leases, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import new_tables, runs, sources
+from scimd.outbox.mail import HandOver
 from scimd.sync import registry
 from tests.support.patience import AT_MOST_S, eventually
 from tests.support.statistics import known, left_alone
@@ -35,7 +36,8 @@ class NoMailer:
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
-    async def send(self, message: Any) -> None:
+    async def send(self, message: Any, hand_over: HandOver) -> None:
+        await hand_over()
         self.sent.append(message)
 
     async def rest(self) -> None:

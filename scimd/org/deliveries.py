@@ -1,8 +1,9 @@
 """The mails that transactions owe: taken for sending, checked once more, and what became of them.
 
 Taking mails puts them off for some minutes, so that two relays do not send them twice, and one that died
-in between leaves them to the next. Right before a mail is handed over it is put off by longer than that may
-last (``begin``), if it is still as it was taken: a relay that was stopped meanwhile finds out there. The
+in between leaves them to the next. Before the mail server is asked for anything the mail is put off by longer
+than sending it may last (``begin``), and right before the server gets the mail's text that is counted
+(``hand_over``), both if it is still as it was taken: a relay that slept meanwhile finds out there. The
 mail's id makes its Message-ID: a repeat, after a lost answer of the mail server, can be told from a second
 mail. There is one such repeat and no more.
 """
@@ -280,14 +281,14 @@ def _notification(tx: Tx, row: Any) -> Delivery | None:
 
 
 async def begin(door: Door, delivery: Delivery, for_s: float) -> Literal["send", "leave", "refused"]:
-    """Ask right before a mail is handed over, which lasts ``for_s`` at most; "leave": it is ours no more.
+    """Ask before a mail is sent, which lasts ``for_s`` at most; "leave": it is ours no more.
 
-    From here on it counts as handed over until its answer is written. "refused": it has been so too often.
+    "refused": it was handed over too often without an answer.
     """
 
     def body(tx: Tx) -> Literal["send", "leave", "refused"]:
         until = tx.now + timedelta(seconds=for_s)
-        if not _write_mine(tx, delivery, due_at=until, unanswered=delivery.unanswered + 1):
+        if not _write_mine(tx, delivery, due_at=until):
             return "leave"
         if delivery.unanswered < _HANDED_OVER_AT_MOST:
             return "send"
@@ -295,6 +296,15 @@ async def begin(door: Door, delivery: Delivery, for_s: float) -> Literal["send",
         return "refused"
 
     return await door.run(_context(delivery.org_id), body)
+
+
+async def hand_over(door: Door, delivery: Delivery) -> bool:
+    """Right before the server gets the mail's text: it counts as unanswered until its answer is written.
+
+    False: it is ours no more, and must not be handed over.
+    """
+    count = delivery.unanswered + 1
+    return await door.run(_context(delivery.org_id), lambda tx: _write_mine(tx, delivery, unanswered=count))
 
 
 def _write_mine(tx: Tx, delivery: Delivery, **values: Any) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 import unicodedata
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -47,16 +47,22 @@ class MailUnanswered(MailUnavailable):
     """The server was given all of the mail and did not answer: it may have taken it."""
 
 
+MailFailure = MailRefused | MailPutOff | MailUnavailable
+#: Awaited right before the server gets the mail's text: only from then on may the mail arrive.
+HandOver = Callable[[], Awaitable[None]]
+
+
 class Mailer(Protocol):
     """``sender`` is the From of every mail; no mail takes longer than ``longest_s``."""
 
     sender: str
     longest_s: float
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, hand_over: HandOver) -> None:
         """Send one mail to its one recipient.
 
-        Raises MailRefused, MailPutOff and MailUnavailable, nothing else.
+        Raises MailRefused, MailPutOff and MailUnavailable, and what ``hand_over`` raises: then the server
+        has not got it.
         """
         ...
 
@@ -161,7 +167,8 @@ class FolderMailer:
         self.sender = mail.sender
         self._folder = mail.folder or Path()
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, hand_over: HandOver) -> None:
+        await hand_over()
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as exc:
@@ -192,24 +199,34 @@ class _Client(aiosmtplib.SMTP):
 
     limit: asyncio.Timeout
     answer_s: float
+    hand_over: HandOver
     answer_owed = False
 
     async def data(self, message: str | bytes, /, **options: Any) -> aiosmtplib.SMTPResponse:
         begun = await self.execute_command(b"DATA", **options)
         if begun.code != aiosmtplib.SMTPStatus.start_input:
             raise aiosmtplib.SMTPDataError(begun.code, begun.message)
+        try:
+            await self.hand_over()
+        except BaseException:
+            self.close()  # the server waits for a mail, and would take the next command for its text
+            raise
         if self.protocol is None:
             raise aiosmtplib.SMTPServerDisconnected("Connection lost")
         octets = message.encode("ascii") if isinstance(message, str) else message
         lines = re.sub(rb"(?m)^\.", b"..", normalize_message_line_endings(octets))
         self.limit.reschedule(asyncio.get_running_loop().time() + self.answer_s)
-        self.answer_owed = True
         self.protocol.write(lines + b".\r\n")
+        self.answer_owed = True
         answer = await self.protocol.read_response()
         self.answer_owed = False
         if answer.code != aiosmtplib.SMTPStatus.completed:
             raise aiosmtplib.SMTPDataError(answer.code, answer.message)
         return answer
+
+
+#: So many answers that may tell of the server's own trouble, and no mail taken in between, say that they do.
+_IN_A_ROW = 3
 
 
 class SmtpMailer:
@@ -223,17 +240,19 @@ class SmtpMailer:
         self._before_s = 3 * self._timeout_s
         self.longest_s = self._before_s + answer_s
         self._client: _Client | None = None
+        self._put_off_in_a_row = 0
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, hand_over: HandOver) -> None:
         sender = message["From"].addresses[0].addr_spec
         recipient = message["To"].addresses[0].addr_spec
         try:
             async with asyncio.timeout(self._before_s) as limit:
                 client = await self._connected()
-                client.limit = limit
+                client.limit, client.hand_over = limit, hand_over
                 await client.send_message(message, sender=sender, recipients=[recipient])
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as exc:
             raise self._given_up(exc) from exc
+        self._put_off_in_a_row = 0
 
     async def _connected(self) -> _Client:
         if self._client is not None and self._client.is_connected:
@@ -253,7 +272,7 @@ class SmtpMailer:
         self._client = client
         return client
 
-    def _given_up(self, exc: BaseException) -> MailRefused | MailPutOff | MailUnavailable:
+    def _given_up(self, exc: BaseException) -> MailFailure:
         """After an answer of the server the connection is good; after anything else it is not."""
         client = self._client
         unanswered = client is not None and client.answer_owed
@@ -261,9 +280,19 @@ class SmtpMailer:
         if client is not None and (unanswered or not answered):
             self._client = None
             client.close()
-        return MailUnanswered(_UNANSWERED) if unanswered else _verdict(exc)
+        return MailUnanswered(_UNANSWERED) if unanswered else self._of_the_server(_verdict(exc))
+
+    def _of_the_server(self, verdict: MailFailure) -> MailFailure:
+        """A server that asks to slow down says so to each mail; one that is greylisted hears it alone."""
+        if not isinstance(verdict, MailPutOff) or _OF_ONE_MAIL.search(str(verdict)):
+            return verdict
+        self._put_off_in_a_row += 1
+        if self._put_off_in_a_row < _IN_A_ROW:
+            return verdict
+        return MailUnavailable(f"the mail server takes nothing for now: {verdict}")
 
     async def rest(self) -> None:
+        self._put_off_in_a_row = 0
         client, self._client = self._client, None
         if client is not None and client.answer_owed:
             client.close()  # it would answer the goodbye after that only
@@ -273,11 +302,14 @@ class SmtpMailer:
                 await client.quit()
 
 
+#: 4.1.x and 4.2.x are of the recipient's address and mailbox (RFC 3463 §3.2, §3.3). Greylisting, which each
+#: new recipient meets, has no code of its own: servers give it 4.7.1, which is also "too many messages".
+_OF_ONE_MAIL = re.compile(r"^4\d\d 4\.[12]\.|gr[ae]y-?list", re.IGNORECASE)
 _UNANSWERED = "the mail server did not say whether it took the mail"
 
 
-def _verdict(exc: BaseException) -> MailRefused | MailPutOff | MailUnavailable:
-    """5xx on this recipient or this mail is for ever, 4xx is theirs alone; all else is tried again.
+def _verdict(exc: BaseException) -> MailFailure:
+    """5xx on this recipient or this mail is for ever, 4xx is for now; all else is tried again.
 
     A refused sender, password or greeting is ours to mend, and must not cost anybody their mail.
     """
@@ -298,7 +330,7 @@ def _verdict(exc: BaseException) -> MailRefused | MailPutOff | MailUnavailable:
             return MailUnavailable(one_line(str(exc)) or type(exc).__name__)
 
 
-def _by_code(code: int, message: str) -> MailRefused | MailPutOff | MailUnavailable:
+def _by_code(code: int, message: str) -> MailFailure:
     text = f"{code} {one_line(message)}"
     if 500 <= code < 600:
         return MailRefused(text)

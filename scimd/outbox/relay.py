@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -48,7 +49,7 @@ _PATHS = {
 async def run_once(door: Door, mailer: Mailer, public_url: str, org_id: OrgId | None = None) -> int:
     """Send what is due, of one organization or of all; gives how many mails left.
 
-    A server that does not answer ends the round: the rest of the batch is put off, all else is due still.
+    A server that is away or takes nothing ends the round: the rest of the batch is put off, all else is due.
     """
     sent = 0
     try:
@@ -77,7 +78,10 @@ async def _send_all(door: Door, mailer: Mailer, public_url: str, batch: list[Del
                 logger.warning("mail_refused", delivery=delivery.id, org=delivery.org_id, why=why)
                 continue
         try:
-            await mailer.send(_message(door, delivery, mailer.sender, public_url))
+            message = _made(door, delivery, mailer.sender, public_url)
+            await mailer.send(message, partial(_hand_over, door, delivery))
+        except _TakenByAnother:
+            continue
         except MailRefused as exc:
             logger.warning("mail_refused", delivery=delivery.id, org=delivery.org_id, why=str(exc))
             await _written(deliveries.refused, door, delivery, str(exc))
@@ -94,6 +98,15 @@ async def _send_all(door: Door, mailer: Mailer, public_url: str, batch: list[Del
     if away is not None:
         raise away
     return sent
+
+
+class _TakenByAnother(Exception):
+    """The mail is not ours any more."""
+
+
+async def _hand_over(door: Door, delivery: Delivery) -> None:
+    if not await _written(deliveries.hand_over, door, delivery):
+        raise _TakenByAnother
 
 
 async def _written(write: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **options: P.kwargs) -> T:
@@ -121,6 +134,17 @@ async def _to_the_end(noting: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait({task}, timeout=_AT_THE_END_S)
         task.cancel()
         raise
+
+
+def _made(door: Door, delivery: Delivery, sender: str, public_url: str) -> EmailMessage:
+    """The mail; one that a defect of ours keeps from being made waits alone."""
+    try:
+        return _message(door, delivery, sender, public_url)
+    except (MailRefused, MailUnavailable):
+        raise
+    except Exception as exc:
+        logger.exception("mail_failed", delivery=delivery.id, org=delivery.org_id)
+        raise MailPutOff(f"the mail could not be made: {type(exc).__name__}") from exc
 
 
 def _message(door: Door, delivery: Delivery, sender: str, public_url: str) -> EmailMessage:

@@ -41,6 +41,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.sources import NewSource, SourceRecord, as_json
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.outbox import relay
+from scimd.outbox.mail import HandOver
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 from tests.support.patience import PATIENT
@@ -84,7 +85,8 @@ class Letters:
     #: All that was ever sent, as text.
     texts: list[str] = field(default_factory=list)
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, hand_over: HandOver) -> None:
+        await hand_over()
         body = message.get_body(("plain",))
         assert body is not None
         self.texts.append(message.as_string())

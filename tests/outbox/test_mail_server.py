@@ -18,8 +18,8 @@ from scimd.outbox.mail import ANSWER_S, SmtpMailer, mailer_from
 from tests.org.acme import House
 from tests.org.looks import invitations_of
 from tests.outbox.test_relay import PUBLIC, pushed, run, settings
-from tests.support.patience import eventually
-from tests.support.smtp import SmtpServer
+from tests.support.patience import AT_MOST_S, eventually
+from tests.support.smtp import SmtpServer, Stage
 
 
 def recipients(smtp: SmtpServer) -> list[str]:
@@ -111,6 +111,127 @@ async def test_a_server_that_takes_its_leave_is_away(acme: House, smtp: SmtpServ
     smtp.refuse_mailbox("m0@acme.example", "421 4.3.2 Shutting down")
     assert await run(acme, smtp) == 0
     assert set((await states(acme)).values()) == {("due", 1)}
+
+
+@pytest.mark.parametrize(
+    ("at", "reply"),
+    [
+        ("RCPT", "450 4.7.1 Error: too many messages"),
+        ("DATA", "452 4.3.1 Insufficient storage"),
+        ("DATA", "454 Throttling failure: Maximum sending rate exceeded"),
+    ],
+)
+async def test_a_server_that_asks_to_slow_down_is_asked_three_times_in_a_round(
+    acme: House, smtp: SmtpServer, at: Stage, reply: str
+) -> None:
+    for n in range(8):
+        await pushed(acme, f"m{n}@acme.example")
+    smtp.refuse(reply, at)
+    assert await run(acme, smtp) == 0
+    mails = await acme.mails()
+    assert {row.state for row in mails} == {"due"}
+    said = f"the mail server takes nothing for now: {reply}"
+    assert sorted(row.last_error for row in mails) == sorted(2 * [reply] + 6 * [said])
+    smtp.accept()
+    acme.clock.pass_by(minutes=1)
+    assert await run(acme, smtp) == 8
+
+
+async def test_it_is_the_row_without_a_mail_taken_that_says_so(acme: House, smtp: SmtpServer) -> None:
+    for n in range(12):
+        await pushed(acme, f"m{n:02}@acme.example")
+        if n % 3:
+            smtp.refuse_mailbox(f"m{n:02}@acme.example", "451 4.4.3 Your domain does not resolve")
+    assert await run(acme, smtp) == 4
+
+
+@pytest.mark.parametrize(
+    "reply", ["452 4.2.2 Mailbox full", "450 4.7.1 Greylisted", "451 Greylisting in action"]
+)
+async def test_mailboxes_that_wait_each_for_themselves_end_no_round(
+    acme: House, smtp: SmtpServer, reply: str
+) -> None:
+    for n in range(8):
+        await pushed(acme, f"m{n}@acme.example")
+        if n < 7:
+            smtp.refuse_mailbox(f"m{n}@acme.example", reply)
+    assert await run(acme, smtp) == 1
+    assert {row.last_error for row in await acme.mails(state="due")} == {reply}
+
+
+# ------------------------------------------------------------------------------ what counts as handed over
+
+
+async def test_stops_before_the_server_has_a_mail_do_not_count(acme: House, smtp: SmtpServer) -> None:
+    await pushed(acme)
+    asked = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        for _ in range(3):
+            asked.clear()
+            sending = asyncio.create_task(run(acme, smtp, port=server.sockets[0].getsockname()[1]))
+            await asyncio.wait_for(asked.wait(), AT_MOST_S)
+            sending.cancel()
+            await asyncio.wait({sending})
+            acme.clock.pass_by(minutes=30)
+    assert [(row.state, row.unanswered) for row in await acme.mails()] == [("due", 0)]
+    assert await run(acme, smtp) == 1
+
+
+async def test_a_mail_counts_as_handed_over_before_its_text_is_sent(acme: House, smtp: SmtpServer) -> None:
+    await pushed(acme)
+    smtp.silent.set()
+    sending = asyncio.create_task(run(acme, smtp))
+    await eventually(lambda: smtp.messages)
+    assert [row.unanswered for row in await acme.mails()] == [1]
+    sending.cancel()
+    await asyncio.wait({sending})
+
+
+async def test_a_mail_that_another_relay_took_while_the_server_was_asked_is_not_handed_over(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2):
+        await pushed(acme, f"s{n}@acme.example")
+    asks, s0 = door_deliveries.hand_over, "s0@acme.example"
+    taken = update(deliveries).where(deliveries.c.address == s0).values(attempts=2)
+
+    async def late(door: Any, delivery: Any) -> bool:
+        if delivery.address == s0:
+            await acme.write(lambda conn: conn.execute(taken) and None)
+        return await asks(door, delivery)
+
+    monkeypatch.setattr(door_deliveries, "hand_over", late)
+    assert await run(acme, smtp) == 1
+    assert recipients(smtp) == ["s1@acme.example"]
+    assert await states(acme) == {s0: ("due", 2), "s1@acme.example": ("sent", 1)}
+
+
+async def test_a_mail_that_cannot_be_made_waits_alone_and_is_sent_once_it_can(
+    acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(3):
+        await pushed(acme, f"m{n}@acme.example")
+    makes = relay._message
+
+    def broken(door: Any, delivery: Any, *more: Any) -> Any:
+        if delivery.address == "m0@acme.example":
+            raise KeyError("team")
+        return makes(door, delivery, *more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(relay, "_message", broken)
+        for sent in (2, 0, 0):
+            assert await run(acme, smtp) == sent
+            acme.clock.pass_by(minutes=30)
+    (waits,) = await acme.mails(state="due")
+    assert (waits.unanswered, waits.last_error) == (0, "the mail could not be made: KeyError")
+    assert await run(acme, smtp) == 1
 
 
 # ------------------------------------------------------------------------------ slow and silent

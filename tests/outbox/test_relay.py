@@ -19,7 +19,7 @@ from scimd.db.tables import deliveries, events, gates, invitations, metadata, pe
 from scimd.org import invitation_changes, links, sign_in, sources, tokens
 from scimd.org import invitations as invited
 from scimd.outbox import relay
-from scimd.outbox.mail import Mailer, mailer_from
+from scimd.outbox.mail import HandOver, Mailer, mailer_from
 from tests.org.acme import PASSWORD, House
 from tests.org.looks import invitations_of
 from tests.support.patience import patient
@@ -234,7 +234,7 @@ async def test_a_relay_that_died_leaves_its_mails_to_the_next(acme: House, smtp:
         sender = "x@acme.example"
         longest_s = 300.0
 
-        async def send(self, message: Any) -> None:
+        async def send(self, message: Any, hand_over: HandOver) -> None:
             raise asyncio.CancelledError
 
         async def rest(self) -> None:

@@ -20,6 +20,7 @@ from scimd.org import organizations, sessions
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.outbox import relay
+from scimd.outbox.mail import HandOver
 from tests.org.looks import attempts_of
 from tests.web.browser import chromium, faults_of, tab
 from tests.web.site import ADMIN, PASSWORD, Site, site
@@ -39,7 +40,8 @@ class Mails:
     def __init__(self) -> None:
         self.sent: list[EmailMessage] = []
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, message: EmailMessage, hand_over: HandOver) -> None:
+        await hand_over()
         self.sent.append(message)
 
     async def rest(self) -> None:
