@@ -87,7 +87,6 @@ class Jobs:
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
         self._new_tables = new_tables.NewTables(door)
-        self._sweep = audit.Sweep(door)
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -101,7 +100,7 @@ class Jobs:
             (_EXPIRE_S, "expire_invitations", self._expire),
             (_PUBLISH_S, "publish_audit", self._publish),
             (_PUBLISH_LATE_S, "publish_latecomers", self._publish_latecomers),
-            (_SWEEP_S, "sweep_audit", self._sweep.look),
+            (_SWEEP_S, "sweep_audit", self._sweep),
             (_FORGET_S, "forget", self._forget),
             (_FORGET_TOKENS_S, "forget_access_tokens", self._forget_tokens),
             (_PRUNE_S, "prune_request_log", self._prune),
@@ -260,6 +259,9 @@ class Jobs:
 
     async def _publish_latecomers(self) -> None:
         await time_jobs.publish_all(self._door)
+
+    async def _sweep(self) -> None:
+        await audit.sweep(self._door)
 
     async def _forget(self) -> None:
         await time_jobs.forget_attempts(self._door)

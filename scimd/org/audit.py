@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from sqlalchemy import (
@@ -32,22 +32,28 @@ from sqlalchemy import (
 
 from scimd.core.people import OrgId
 from scimd.db.among import among
-from scimd.db.locks import insert_ignore
+from scimd.db.locks import insert_ignore, upsert
 from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import events, leases, organizations, published
+from scimd.db.tables import events, leases, organizations, published, walks
 from scimd.db.types import Ready, utc_text
 from scimd.org.tx import Actor, Context, Door, Tx, first_id, in_order, uuid7_head, uuid7_of
 
 _BATCH = 1000
 _PAUSE_S = 0.05
 _LEASE = "publisher"
-#: No transaction lasts so long; older events than this before the last published one are the sweep's.
+#: No transaction lasts so long; older events than this before the newest published one are the sweep's.
 LATECOMERS = timedelta(hours=1)
 #: Nearly all of them are committed by then; the others wait for a look at the whole hour.
 RECENT = timedelta(seconds=30)
 #: So many events are looked at in one part of the sweep.
 _SWEPT = 10_000
 _START = bytes(32)
+_SWEEP = "audit"
+#: The sweep's place is of no organization.
+_EVERYBODY = OrgId("")
+#: Organization and id of the last event that was looked at.
+_Place: TypeAlias = tuple[str, str]
+_BEGINNING: _Place = ("", "")
 _FAULTS_SHOWN = 20
 _EVENTS = Prepared(events.insert())
 _CHAIN = Prepared(published.insert())
@@ -121,6 +127,10 @@ def link(previous: bytes, event: Row[Any]) -> bytes:
     return hashlib.sha256(previous + orjson.dumps(parts)).digest()
 
 
+def _job(org_id: OrgId) -> Context:
+    return Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
+
+
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What comes next in the chain, after the entry ``after``."""
@@ -132,13 +142,13 @@ class _Batch:
 async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) -> int:
     """Append the organization's new events to its chain; gives how many. A job.
 
-    ``within``: how far before the last published event to look for others, or before the present time where
-    that event is of the future: it was written while the clock was ahead. What was published there is
-    passed over once in each call: an hour of a first sync is many. Whatever is committed behind a batch
-    meanwhile is the next call's. They are looked for and chained on a snapshot, and only written under
-    the lock: on SQLite whoever else writes waits for the writing alone, and has a turn between two batches.
+    ``within``: how far before the newest published event to look for others, leaving out those of the future,
+    which were written while the clock was ahead. What was published there is passed over once in each call:
+    an hour of a first sync is many. Whatever is committed behind a batch meanwhile is the next call's. They
+    are looked for and chained on a snapshot, and only written under the lock: on SQLite whoever else writes
+    waits for the writing alone, and has a turn between two batches.
     """
-    ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
+    ctx = _job(org_id)
     total, first = 0, ""
     while True:
         now = door.clock()
@@ -153,10 +163,18 @@ async def publish(door: Door, org_id: OrgId, *, within: timedelta = LATECOMERS) 
 
 
 _TIP = Prepared(
-    select(published.c.seq, published.c.chain, events.c.at)
-    .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+    select(published.c.seq, published.c.chain)
     .where(published.c.org_id == bindparam("org_id"))
     .order_by(published.c.seq.desc())
+    .limit(literal_column("1"))
+)
+#: Not the chain's last: that one may be of long ago, where the sweep chained it.
+_NEWEST = Prepared(
+    select(events.c.at)
+    .select_from(published)
+    .join(events, (events.c.org_id == published.c.org_id) & (events.c.id == published.c.event_id))
+    .where(published.c.org_id == bindparam("org_id"), published.c.event_id < bindparam("future"))
+    .order_by(published.c.event_id.desc())
     .limit(literal_column("1"))
 )
 
@@ -182,7 +200,10 @@ _NEXT = Prepared(
 def _next(conn: Connection, org_id: OrgId, now: datetime, within: timedelta, first: str) -> _Batch:
     """``first``: the event to begin at; empty: the first one ``within`` that time."""
     tip = _TIP.first(conn, {"org_id": org_id})
-    first = first or (first_id(min(tip.at, now) - within) if tip else "")
+    if not first:
+        future = first_id(now + timedelta(microseconds=1))
+        newest = _NEWEST.first(conn, {"org_id": org_id, "future": future})
+        first = first_id(newest.at - within) if newest else ""
     return _after(tip, org_id, _NEXT.all(conn, {"org_id": org_id, "first": first, "most": _BATCH}))
 
 
@@ -232,31 +253,41 @@ def _become_publisher(tx: Tx) -> None:
 # ------------------------------------------------------------------------------ what was left out
 
 
-class Sweep:
-    """Walks over all events, part by part and then again from the first, and chains what no chain has.
+async def sweep(door: Door) -> int:
+    """Go over the next part of all events, after the last again the first; gives how many it chained. A job.
 
-    That are those which were written while the clock was behind by more than latecomers are looked for.
+    It chains what no chain has: what was written while the clock was behind by more than latecomers are
+    looked for. The place is stored before: what cannot be chained now is the next walk's, and holds up
+    nothing that comes after it.
     """
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self._place = ("", "")  # organization and id of the last event that was looked at
-
-    async def look(self) -> int:
-        """Go over the next part; gives how many events it chained. A job."""
-        place, before = self._place, first_id(self._door.clock() - LATECOMERS)
-        self._place, left_out = await self._door.read(lambda conn: _part(conn, place, before))
-        total = 0
-        for org_id, ids in left_out.items():
-            for at in range(0, len(ids), _BATCH):
-                total += await _chain(self._door, org_id, ids[at : at + _BATCH])
-        return total
+    before = first_id(door.clock() - LATECOMERS)
+    place, following, left_out = await door.read(lambda conn: _part(conn, before))
+    if following != place:
+        await door.run(_job(_EVERYBODY), lambda tx: _go_on_after(tx, following))
+    total = 0
+    for org_id, ids in left_out.items():
+        for at in range(0, len(ids), _BATCH):
+            total += await _chain(door, org_id, ids[at : at + _BATCH])
+    return total
 
 
-def _part(
-    conn: Connection, place: tuple[str, str], before: str
-) -> tuple[tuple[str, str], dict[OrgId, list[str]]]:
-    """The place after the next part, and whom it holds that is not chained and is older than ``before``."""
+def _go_on_after(tx: Tx, place: _Place) -> None:
+    where = ("last_org_id", "last_id")
+    row = {"org_id": _EVERYBODY, "name": _SWEEP, **dict(zip(where, place, strict=True))}
+    tx.conn.execute(upsert(tx.conn, walks, key=("org_id", "name"), update=where), row)
+
+
+def _place(conn: Connection) -> _Place:
+    stored = select(walks.c.last_org_id, walks.c.last_id).where(
+        walks.c.org_id == _EVERYBODY, walks.c.name == _SWEEP
+    )
+    found = conn.execute(stored).first()
+    return (found.last_org_id, found.last_id) if found else _BEGINNING
+
+
+def _part(conn: Connection, before: str) -> tuple[_Place, _Place, dict[OrgId, list[str]]]:
+    """The place, the one after the next part, and what this holds that is older and in no chain."""
+    place = _place(conn)
     key = tuple_(events.c.org_id, events.c.id)
     part = (
         select(events.c.org_id, events.c.id)
@@ -272,7 +303,7 @@ def _part(
     query = select(seen).where(seen.c.id < before, ~done.exists()).order_by(seen.c.org_id, seen.c.id)
     for org_id, event_id in conn.execute(query):
         left_out.setdefault(OrgId(org_id), []).append(event_id)
-    return ("", "") if last is None else (last.org_id, last.id), left_out
+    return place, _BEGINNING if last is None else (last.org_id, last.id), left_out
 
 
 async def _chain(door: Door, org_id: OrgId, ids: Sequence[str]) -> int:
@@ -285,7 +316,7 @@ async def _chain(door: Door, org_id: OrgId, ids: Sequence[str]) -> int:
         return _after(_TIP.first(conn, {"org_id": org_id}), org_id, found)
 
     batch = await door.read(look)
-    ctx = Context(org_id, Actor("job", "publisher", "publisher"), "job", "publisher")
+    ctx = _job(org_id)
     appended = bool(batch.rows) and await door.run(ctx, lambda tx: _append(tx, batch))
     return len(batch.rows) if appended else 0
 

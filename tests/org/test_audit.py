@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId
-from scimd.db.tables import events, published
+from scimd.db.tables import events, published, walks
 from scimd.org import audit, organizations, timekeeping
 from scimd.org.audit_reads import EntryFilter, list_entries
 from scimd.org.organizations import NewOrganization
@@ -150,13 +150,72 @@ async def test_what_was_left_out_is_chained_by_the_sweep(
     acme.clock.now += timedelta(hours=5)
     await acme.door.run(acme.ctx, many(1))
     assert await timekeeping.publish_all(acme.door) == 1
-    sweep = audit.Sweep(acme.door)
     all_events = len(await acme.rows(events))
-    assert sum([await sweep.look() for _ in range(all_events // 10 + 1)]) == 12
-    assert [await sweep.look() for _ in range(all_events // 10 + 1)] == [0] * (all_events // 10 + 1)
+    assert sum([await audit.sweep(acme.door) for _ in range(all_events // 10 + 1)]) == 12
+    assert [await audit.sweep(acme.door) for _ in range(all_events // 10 + 1)] == [0] * (all_events // 10 + 1)
     for ctx in both:
         found = await audit.verify(acme.door, ctx.org_id)
         assert (found.ok, found.unpublished) == (True, 0)
+
+
+async def test_the_sweep_goes_on_where_it_was_whoever_goes_on(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The place is stored: a worker that starts each day comes to the end as one that stays."""
+    monkeypatch.setattr(audit, "_SWEPT", 10)
+    await acme.door.run(acme.ctx, many(25))
+    ids = sorted(row.id for row in await acme.rows(events))
+    places = []
+    for _ in range(len(ids) // 10 + 2):
+        await audit.sweep(acme.door)
+        places += [(row.last_org_id, row.last_id) for row in await acme.rows(walks)]
+    assert places == [(acme.org.id, ids[9]), (acme.org.id, ids[19]), ("", ""), (acme.org.id, ids[9])]
+
+
+async def test_who_was_swept_moves_no_look_and_the_chain_goes_on_after_them(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event of long ago is the chain's last; the next one is looked for from the newest event on."""
+    await timekeeping.publish_all(acme.door)
+    acme.clock.now -= timedelta(days=300)
+    await acme.door.run(acme.ctx, many(1))
+    acme.clock.now += timedelta(days=300)
+    for _ in range(3):
+        acme.clock.pass_by(days=3)
+        await acme.door.run(acme.ctx, many(2))
+        await timekeeping.publish_all(acme.door)
+    newest = acme.clock.now
+    assert await audit.sweep(acme.door) == 1
+    begun: list[str] = []
+    chain = audit._NEXT
+
+    class Noted:
+        def all(self, conn: Connection, parameters: dict[str, Any]) -> list[Any]:
+            begun.append(parameters["first"])
+            return chain.all(conn, parameters)
+
+    monkeypatch.setattr(audit, "_NEXT", Noted())
+    acme.clock.pass_by(minutes=1)
+    await acme.door.run(acme.ctx, many(3))
+    assert await audit.publish(acme.door, acme.org.id, within=audit.RECENT) == 3
+    assert begun == [first_id(newest - audit.RECENT)]
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (found.ok, found.unpublished) == (True, 0)
+
+
+async def test_what_waited_while_no_worker_ran_is_found_behind_events_of_the_future(acme: House) -> None:
+    await timekeeping.publish_all(acme.door)
+    acme.clock.pass_by(days=30)
+    await acme.door.run(acme.ctx, many(3))
+    await timekeeping.publish_all(acme.door)
+    acme.clock.now -= timedelta(days=30) - timedelta(minutes=1)
+    await acme.door.run(acme.ctx, many(4))
+    assert await timekeeping.publish_all(acme.door) == 4
+    acme.clock.pass_by(minutes=1)
+    await acme.door.run(acme.ctx, many(5))
+    acme.clock.pass_by(hours=5)
+    await acme.door.run(acme.ctx, many(1))
+    assert await timekeeping.publish_all(acme.door) == 6
 
 
 async def published_events(acme: House) -> None:

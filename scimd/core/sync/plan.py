@@ -18,7 +18,7 @@ Every change is *planned*, *staged* (held by a limit), *skipped* or *failed*.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -414,6 +414,11 @@ def _group_action(group: GroupFound) -> Action:
 
 
 _HELD_NAME = "the user name or the address is held by somebody whose change {}"
+#: What becomes of whoever takes a name from somebody so judged, whatever of these they were before; and why.
+_SPREADING: tuple[tuple[Outcome, tuple[Outcome, ...], str], ...] = (
+    ("skipped", ("planned", "staged"), "is skipped"),
+    ("staged", ("planned",), "waits"),
+)
 
 
 class _Hold:
@@ -432,31 +437,19 @@ class _Hold:
     def judge(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         """Each by itself; then whoever takes a name or an address over waits with whoever holds it."""
         judged = [self._alone(change) for change in changes]
-        behind = [n for n, each in enumerate(judged) if each.kind == "user" and self._held_by(each)]
-        more = bool(behind)
-        while more:
-            waiting = {
-                change.target_id: change.outcome
-                for change in judged
-                if change.kind == "user" and change.outcome in ("staged", "skipped")
-            }
-            more = False
-            for n in behind:
-                after = self._with_holders(judged[n], waiting)
-                more = more or after is not judged[n]
-                judged[n] = after
+        takers: dict[str | None, list[int]] = defaultdict(list)
+        for n, change in enumerate(judged):
+            if change.kind == "user":
+                for holder in self._holders.get(change.external_id, ()):
+                    takers[holder].append(n)
+        for outcome, before, why in _SPREADING if takers else ():
+            reached = [n for n, each in enumerate(judged) if each.kind == "user" and each.outcome == outcome]
+            while reached:
+                for n in takers.get(judged[reached.pop()].target_id, ()):
+                    if judged[n].outcome in before:
+                        judged[n] = replace(judged[n], outcome=outcome, detail=_HELD_NAME.format(why))
+                        reached.append(n)
         return tuple(judged)
-
-    def _held_by(self, change: Change) -> frozenset[PersonId]:
-        return self._holders.get(change.external_id, frozenset())
-
-    def _with_holders(self, change: Change, waiting: Mapping[str | None, Outcome]) -> Change:
-        held = {waiting[holder] for holder in self._held_by(change) if holder in waiting}
-        if "skipped" in held and change.outcome in ("planned", "staged"):
-            return replace(change, outcome="skipped", detail=_HELD_NAME.format("is skipped"))
-        if "staged" in held and change.outcome == "planned":
-            return replace(change, outcome="staged", detail=_HELD_NAME.format("waits"))
-        return change
 
     def _alone(self, change: Change) -> Change:
         if change.outcome != "planned":

@@ -40,7 +40,7 @@ from scimd.db.tables.sign_in import (
 from scimd.db.tables.source import rules, run_changes, runs, sources
 from scimd.db.tables.target import licences, projects, roles, teams
 from scimd.db.tables.token import access_tokens, api_tokens, jwt_issuers, oauth_clients, oauth_secrets, tokens
-from scimd.db.tables.work import decisions, leases, unsettled
+from scimd.db.tables.work import decisions, leases, unsettled, walks
 
 __all__ = [
     "LOCAL",
@@ -96,4 +96,5 @@ __all__ = [
     "unsettled",
     "value_effects",
     "waiting",
+    "walks",
 ]

@@ -1,4 +1,4 @@
-"""What is still to be done: questions for an admin, people to settle; and who is at it."""
+"""What is still to be done: questions for an admin, people to settle; who is at it, and how far."""
 
 from __future__ import annotations
 
@@ -55,4 +55,14 @@ leases = Table(
     columns.key("holder"),
     columns.integer("fence"),
     columns.time("until"),
+)
+
+walks = Table(
+    "walks",
+    metadata,
+    columns.org(),  # empty: the walk is over all organizations
+    Column("name", KeyText, primary_key=True),  # audit
+    # The last that was looked at; empty: the walk begins again.
+    columns.ref("last_org_id"),
+    columns.ref("last_id"),
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from scimd.core.sync.plan import Basis, Change, GroupFound, PersonFound, Plan, S
 from scimd.core.sync.policy import Action, Situation
 
 S = Situation
+_AT_ONCE_S = 10
 
 
 def person(name: str, situation: Situation, **more: Any) -> PersonFound:
@@ -165,6 +167,24 @@ def test_who_takes_a_name_waits_with_whoever_holds_it_and_nobody_else_does() -> 
         of(skipped, "new").detail
         == "the user name or the address is held by somebody whose change is skipped"
     )
+
+
+def test_a_long_chain_of_names_waits_whole_and_is_worked_out_at_once() -> None:
+    """Each takes the name of the one that is planned after them: the order in which least is known early."""
+    count = 20_000
+    people = [
+        person(
+            f"{n:05}",
+            S.LINKED_CHANGED if n < count else S.GONE,
+            gives_up=frozenset({f"name:{n}"}),
+            takes=frozenset({f"name:{n + 1}"}) if n < count else frozenset(),
+        )
+        for n in range(count + 1)
+    ]
+    began = time.monotonic()
+    plan = make(people, [], basis(linked=1))
+    assert time.monotonic() - began < _AT_ONCE_S
+    assert {change.outcome for change in plan.changes} == {"staged"}
 
 
 def gone(count: int) -> list[PersonFound]:

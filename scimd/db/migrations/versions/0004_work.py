@@ -128,3 +128,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_unsettled_turn", "unsettled", ["org_id", "turn", "marked_at", "person_id"], unique=False
     )
+    op.create_table(
+        "walks",
+        sa.Column("org_id", types.Id(), nullable=False),
+        sa.Column("name", types.KeyText(), nullable=False),
+        sa.Column("last_org_id", types.Id(), nullable=False),
+        sa.Column("last_id", types.Id(), nullable=False),
+        sa.PrimaryKeyConstraint("org_id", "name", name=op.f("pk_walks")),
+    )
