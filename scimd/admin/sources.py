@@ -94,7 +94,7 @@ async def release(call: Call) -> Release:
 async def set_state(call: Call, body: SourceState) -> Source:
     """Pause a source, set it active, or put it into shadow.
 
-    Setting a staged one active releases it.
+    Setting a staged one active releases it. Into shadow and out of it takes all that the source can give.
     """
     source = await source_of(call)
     return Source.of(await source_states.set_state(call.door, call.ctx, source.id, body.state))

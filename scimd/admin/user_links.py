@@ -99,7 +99,7 @@ async def link(call: Call, query: PreviewQuery, body: Entry) -> Linked:
     """Make a source's entry this user's: at once, or when it comes.
 
     An entry that is somebody else moves over, if no hand has given that somebody anything; else merge
-    the two. Unlink takes it back.
+    the two. Unlink takes it back. Whoever links must hold all that the source can give.
     """
     linked, changes = await _told(
         call,

@@ -112,17 +112,24 @@ class _Known:
         return (old or not self.has(kid)) and now - self.tried_at >= AGAIN_S
 
 
+_Place: TypeAlias = tuple[str | None, str | None, bool]
+
+
+def _place(rules: Jwt) -> _Place:
+    """Where the issuer's keys are found."""
+    return rules.jwks_url, rules.jwks_file, rules.jwks_in_private_network
+
+
 class KeySets:
     """The keys of every issuer, by where they are found. One per process."""
 
     def __init__(self, read: Read | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._read, self._clock = read or read_keys, clock
-        self._known: dict[tuple[str | None, str | None, bool], _Known] = {}
+        self._known: dict[_Place, _Known] = {}
 
     async def of(self, rules: Jwt, kid: str | None) -> Sequence[PublicKey]:
         """The issuer's keys; whether ``kid`` is among them is the caller's to see. Raises KeysUnavailable."""
-        place = (rules.jwks_url, rules.jwks_file, rules.jwks_in_private_network)
-        known = self._known.setdefault(place, _Known())
+        known = self._known.setdefault(_place(rules), _Known())
         now = self._clock()
         goes_on = known.lock.locked() and known.are_usable(now) and known.has(kid)
         if known.is_due(kid, now) and not goes_on:
@@ -133,6 +140,11 @@ class KeySets:
         if not known.are_usable(now):
             raise KeysUnavailable(max(1.0, known.tried_at + AGAIN_S - now))
         return known.keys
+
+    def held(self, rules: Jwt) -> Sequence[PublicKey]:
+        """What ``of`` knows without asking anybody: the keys that still count, or none."""
+        known = self._known.get(_place(rules))
+        return known.keys if known is not None and known.are_usable(self._clock()) else ()
 
     async def _renew(self, known: _Known, rules: Jwt) -> None:
         known.tried_at = self._clock()

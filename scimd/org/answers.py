@@ -19,8 +19,9 @@ from scimd.org.tx import Tx
 
 
 def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
-    """Do it. Raises Forbidden, also where it concerns an account or gives a role above the caller's power,
-    OwnAccount where an entry would be the caller's own, and what the effect refuses."""
+    """Do it. Raises Forbidden, also where it concerns an account, links an entry of a source that can give,
+    or gives a role, above the caller's power, OwnAccount where an entry would be the caller's own, and what
+    the effect refuses."""
     permissions.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
     facts = item.facts
     match item.kind, answer:
@@ -28,6 +29,8 @@ def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
             person_id = PersonId(answer.partition(":")[2] or facts["person_id"])
             by_hand.not_oneself(tx, person_id, "link")
             by_hand.must_reach(tx, person_id)
+            if item.source_id is not None:
+                by_hand.must_hold_what_it_gives(tx, item.source_id)
         case "return", "give_back":
             by_hand.must_reach(tx, PersonId(facts["person_id"]))
             for each in facts["grants"]:

@@ -93,16 +93,18 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
     """Raise Forbidden where the source can give, or its people hold, a permission that the caller lacks.
 
     Who has a source's token says who its people are, which groups they are in, and at which address they
-    are reached: it is worth its ceiling, its rules, and the accounts of those whom it asserts.
+    are reached; who links an entry says to whom all comes that the source will give; who puts it into
+    shadow, or takes it out, says whether it gives at all. Each is worth the source's ceiling, its rules,
+    and the accounts of those whom it asserts.
     """
     if permissions.is_trusted(tx.ctx):
         return
     rules = tx.book.rules
     source = rules.sources.get(source_id)
-    if source is not None and source.ceiling in rules.roles:
-        must_hold(tx.ctx, rules.roles[source.ceiling])
+    if source is not None:
+        must_hold_role(tx.ctx, rules, source.ceiling)
     if any(giving == source_id for giving, _ in rules.admin_rules):
-        must_hold(tx.ctx, rules.roles[ACCOUNT_ADMIN])
+        must_hold_role(tx.ctx, rules, ACCOUNT_ADMIN)
     held = (
         select(grants.c.target)
         .join(
@@ -119,8 +121,7 @@ def must_hold_what_it_gives(tx: Tx, source_id: SourceId) -> None:
         .distinct()
     )
     for name in tx.conn.execute(held).scalars():
-        if role := rules.roles.get(RoleName(name)):
-            must_hold(tx.ctx, role)
+        must_hold_role(tx.ctx, rules, name)
 
 
 #: Mails of these kinds reach one person at the wish of admins.

@@ -34,13 +34,15 @@ async def link(door: Door, ctx: Context, person_id: PersonId, source: str, entry
     """Make the source's entry this person's; gives whether it is now, or only when the entry comes.
 
     Raises NotAllowedNow where the source asserts the person as another entry, or the entry as somebody
-    who has something by hand (merge the two). Raises NotFound, Forbidden, OwnAccount, SeatLimitReached.
+    who has something by hand (merge the two). Raises NotFound, OwnAccount, SeatLimitReached, and Forbidden,
+    also for whoever lacks what the source can give.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> bool:
         by_hand.not_oneself(tx, person_id, "link")
         found = tx.book.source_named(source)
+        by_hand.must_hold_what_it_gives(tx, found.id)
         holder = _holder(tx, found, entry)
         if holder == person_id:
             return True

@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId
 from scimd.core.standing import SourceState
 from scimd.db.tables import deliveries, invitations, sources
-from scimd.org import arrivals, permissions
+from scimd.org import arrivals, by_hand, permissions
 from scimd.org.generation import bump
 from scimd.org.sources import SourceRecord, find, mark_source
 from scimd.org.tx import Context, Door, Tx
@@ -91,8 +91,11 @@ async def preview_release(door: Door, org_id: OrgId, source_id: SourceId) -> Rel
 
 
 async def set_state(door: Door, ctx: Context, source_id: SourceId, state: SourceState) -> SourceRecord:
-    """Put the source into another state. Staged → active is a release; nothing goes back to staged."""
+    """Put the source into another state. Staged → active is a release; nothing goes back to staged.
 
+    Raises NotFound, NotAllowedNow, and Forbidden, also for whoever would take it into shadow or out of it
+    and lacks what the source can give.
+    """
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> SourceRecord:
@@ -113,6 +116,8 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
     if source.state == "staged" and state == "active":
         _release(tx, source)
         return
+    if "shadow" in (state, source.state):
+        by_hand.must_hold_what_it_gives(tx, source.id)
     _write_state(tx, source, state)
     bump(tx)
     if "shadow" in (state, source.state):

@@ -128,6 +128,7 @@ async def recover(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord
     """End a source's quarantine by hand, or since it answers again: it is read in the next turn.
 
     One that quarantine paused is what it was before. A source without trouble stays as it is.
+    Raises NotFound, and Forbidden, also where it was in shadow and the caller lacks what it can give.
     """
     permissions.require(ctx, "sources.manage")
 

@@ -1,4 +1,5 @@
-"""Who may make what speaks for a source: whoever holds all that the source can give."""
+"""Who may make what speaks for a source, link its entries, or say whether it counts: whoever holds all
+that the source can give."""
 
 from __future__ import annotations
 
@@ -12,9 +13,12 @@ import pytest
 from scimd.core.errors import Forbidden
 from scimd.core.people import SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, MANAGER
+from scimd.core.standing import SourceState
 from scimd.db.tables import oauth_clients
+from scimd.db.tables import sources as source_rows
 from scimd.db.tables import tokens as token_rows
-from scimd.org import oauth, tokens
+from scimd.org import linking, local_people, oauth, source_states, tokens
+from scimd.org.local_people import NewPerson
 from scimd.org.tx import Actor, Context
 from tests.org.house import House, house
 
@@ -94,3 +98,45 @@ async def test_the_host_may_everything_and_an_operators_narrow_token_what_it_hol
     by_token = replace(sven(acme), actor=operator, api_token_id="t")
     with pytest.raises(Forbidden):
         await make_token(acme, by_token, source)
+
+
+@pytest.mark.parametrize("entry", ["x-ceo", "x-late"])
+async def test_linking_an_entry_is_worth_what_its_source_can_give(acme: House, entry: str) -> None:
+    """Else an account of one's own making waits for the groups of somebody who may more."""
+    source = await acme.source("idp", config={"rule": [FOR_ADMINS]})
+    await acme.create("ceo", acme.as_scim(source))
+    helpdesk = sven(acme, *OF_MANAGERS, "users.read", "users.manage")
+    puppet = await local_people.add(acme.door, helpdesk, NewPerson(email="puppet@home.example"))
+    with pytest.raises(Forbidden, match="role Account Admin"):
+        await linking.link(acme.door, helpdesk, puppet, "idp", entry)
+    assert (await acme.create("late", acme.as_scim(source))).person_id != puppet
+    chief = sven(acme, *BUILT_IN[ACCOUNT_ADMIN].permissions)
+    assert await linking.link(acme.door, chief, puppet, "idp", entry)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("active", "shadow"),
+        ("staged", "shadow"),
+        ("paused", "shadow"),
+        ("shadow", "active"),
+        ("shadow", "paused"),
+    ],
+)
+async def test_nobody_takes_or_gives_by_shadow_what_they_lack(
+    acme: House, before: SourceState, after: SourceState
+) -> None:
+    source = await acme.source("idp", state=before, config={"rule": [FOR_ADMINS]})
+    with pytest.raises(Forbidden, match="role Account Admin"):
+        await source_states.set_state(acme.door, sven(acme, *OF_MANAGERS), source, after)
+    (row,) = await acme.rows(source_rows, id=source)
+    assert row.state == before
+    chief = sven(acme, *BUILT_IN[ACCOUNT_ADMIN].permissions)
+    assert (await source_states.set_state(acme.door, chief, source, after)).state == after
+
+
+async def test_whoever_manages_sources_releases_and_pauses_them_whatever_they_give(acme: House) -> None:
+    source = await acme.source("idp", state="staged", config={"rule": [FOR_ADMINS]})
+    for state in ("active", "paused", "active"):
+        assert (await source_states.set_state(acme.door, sven(acme), source, state)).state == state

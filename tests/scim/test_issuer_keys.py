@@ -75,6 +75,18 @@ async def test_keys_are_kept_and_fetched_anew_after_a_while() -> None:
     assert issuer.asked == 2
 
 
+async def test_keys_that_are_held_are_had_without_asking() -> None:
+    issuer = Issuer(key_set(RSA))
+    keys = issuer.keys()
+    assert not keys.held(rules())
+    await keys.of(rules(), "r1")
+    issuer.now += jwks.KEPT_S - 1
+    assert [key.kid for key in keys.held(rules())] == ["r1"]
+    issuer.now += 1
+    assert not keys.held(rules())
+    assert issuer.asked == 1
+
+
 async def test_an_unknown_key_id_fetches_at_a_bounded_rate() -> None:
     issuer = Issuer(key_set(RSA))
     keys = issuer.keys()

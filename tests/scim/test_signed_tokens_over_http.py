@@ -12,10 +12,12 @@ import pytest
 from aiohttp import web
 from joserfc import jwk
 
-from scimd.config import Organization
+from scimd.config import Jwt, Organization
 from scimd.core.errors import NotUnique
 from scimd.http import jwks
+from scimd.http.jwks import KeySets
 from scimd.org import declared_organizations, organizations, source_states
+from scimd.scim.jwt import SignedTokens
 from tests.scim.serving import Client, Installation
 from tests.scim.signed import AUDIENCE, EC, ISSUER, OTHER, RSA, SUBJECT, key_set, serving, token
 from tests.scim.test_request_log import logged
@@ -128,6 +130,23 @@ async def test_a_paused_source_whose_issuer_gives_no_keys_refuses_all_the_same(c
     ctx = company.scimd.context(await organizations.by_slug(company.scimd.door, "acme"))
     await source_states.pause(company.scimd.door, ctx, company.idp.source_id)
     assert (await company.now().get("/Users")).status == 401
+
+
+async def test_for_a_paused_source_nobody_is_asked_for_keys(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def read(rules: Jwt) -> bytes:
+        asked.append(rules.issuer)
+        return key_set(RSA)
+
+    ctx = company.scimd.context(await organizations.by_slug(company.scimd.door, "acme"))
+    await source_states.pause(company.scimd.door, ctx, company.idp.source_id)
+    signed = SignedTokens(company.scimd.door, KeySets(read))
+    assert await signed.authenticate(token(OTHER, at=datetime.now(UTC))) is None
+    assert await signed.authenticate(token(at=datetime.now(UTC))) is None
+    assert asked == []
 
 
 async def test_a_changed_subject_counts_at_the_next_request(company: Company) -> None:

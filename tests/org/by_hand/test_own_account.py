@@ -59,7 +59,9 @@ async def test_nobody_makes_an_entry_their_own(acme: House) -> None:
     for entry in ("x-ceo", "x-late"):
         with pytest.raises(OwnAccount):
             await linking.link(acme.door, ctx, me, "okta", entry)
-    assert not await linking.link(acme.door, ctx, other, "okta", "x-late")
+    with pytest.raises(Forbidden, match="role Manager"):
+        await linking.link(acme.door, ctx, other, "okta", "x-late")
+    assert not await linking.link(acme.door, acme.as_admin(), other, "okta", "x-late")
     assert (await acme.create("late")).person_id == other
 
 
@@ -72,6 +74,18 @@ async def test_nobody_answers_that_an_entry_is_them(acme: House, kind: str) -> N
         await decisions.answer(acme.door, ctx, item.id, answer)
     assert (await decisions.get(acme.door, acme.org_id, item.id)).state == "open"
     await decisions.answer(acme.door, acme.as_admin(), item.id, answer)
+
+
+@pytest.mark.parametrize("kind", ["collision", "ambiguous"])
+async def test_nobody_answers_that_an_entry_is_somebody_of_their_making(acme: House, kind: str) -> None:
+    me, ctx = await _asked_whether_it_is_me(acme, kind)
+    another = replace(ctx, actor=Actor("person", "h", "helpdesk"))
+    (item,) = await decisions.list_decisions(acme.door, acme.org_id)
+    (answer,) = [each.answer for each in item.options if each.answer in ("link", f"link:{me}")]
+    with pytest.raises(Forbidden, match="role Manager"):
+        await decisions.answer(acme.door, another, item.id, answer)
+    assert (await decisions.get(acme.door, acme.org_id, item.id)).state == "open"
+    await decisions.answer(acme.door, another, item.id, "separate")
 
 
 async def _asked_whether_it_is_me(acme: House, kind: str) -> tuple[PersonId, Any]:
