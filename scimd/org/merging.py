@@ -35,7 +35,7 @@ from scimd.org.tx import Context, Door, Tx
 
 
 async def merge(door: Door, ctx: Context, kept_id: PersonId, other_id: PersonId) -> None:
-    """Make one person of two.
+    """Make one person of two. Whoever becomes whom a source asserts comes to all that it gives.
 
     Raises NotAllowedNow with the name of the source where one source asserts both: to it they are two.
     Raises NotFound, Forbidden, OwnAccount, SeatLimitReached, Protected.
@@ -44,6 +44,8 @@ async def merge(door: Door, ctx: Context, kept_id: PersonId, other_id: PersonId)
 
     def body(tx: Tx) -> None:
         kept, other = _both(tx, kept_id, other_id)
+        for source_id in sorted({**_assertions(tx, kept.id), **_assertions(tx, other.id)}):
+            by_hand.must_hold_what_it_gives(tx, source_id)
         moved = absorb(tx, kept, other)
         before = {"person": other.id, "display_name": other.display_name}
         tx.record(Event(EventKind.PERSON_MERGED, "person", kept.id, before=before, after=moved))

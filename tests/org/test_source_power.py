@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 import pytest
 
 from scimd.core.errors import Forbidden
-from scimd.core.people import SourceId
+from scimd.core.people import PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, MANAGER
 from scimd.core.standing import SourceState
 from scimd.db.tables import oauth_clients
 from scimd.db.tables import sources as source_rows
 from scimd.db.tables import tokens as token_rows
-from scimd.org import linking, local_people, oauth, source_states, tokens
+from scimd.org import linking, local_people, merging, oauth, source_states, tokens
 from scimd.org.local_people import NewPerson
 from scimd.org.tx import Actor, Context
 from tests.org.house import House, house
@@ -112,6 +112,18 @@ async def test_linking_an_entry_is_worth_what_its_source_can_give(acme: House, e
     assert (await acme.create("late", acme.as_scim(source))).person_id != puppet
     chief = sven(acme, *BUILT_IN[ACCOUNT_ADMIN].permissions)
     assert await linking.link(acme.door, chief, puppet, "idp", entry)
+
+
+async def test_merging_is_worth_what_the_sources_of_both_can_give(acme: House) -> None:
+    source = await acme.source("idp", config={"rule": [FOR_ADMINS]})
+    ceo = PersonId((await acme.create("ceo", acme.as_scim(source))).person_id)
+    helpdesk = sven(acme, *OF_MANAGERS, "users.read", "users.manage")
+    puppet = await local_people.add(acme.door, helpdesk, NewPerson(email="puppet@home.example"))
+    for kept, other in ((puppet, ceo), (ceo, puppet)):
+        with pytest.raises(Forbidden, match="role Account Admin"):
+            await merging.merge(acme.door, helpdesk, kept, other)
+    chief = sven(acme, *BUILT_IN[ACCOUNT_ADMIN].permissions)
+    await merging.merge(acme.door, chief, puppet, ceo)
 
 
 @pytest.mark.parametrize(
