@@ -31,7 +31,8 @@ class MoreToLock(KnowsMore):
 
 
 class FileGone(Exception):
-    """SQLite's file, or its write-ahead log, is none that may be written: the path, and why in a sentence."""
+    """SQLite's file, or its write-ahead log, is none that may be written: the path or the system's error, and
+    why in a sentence."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(path)
@@ -55,6 +56,11 @@ FILE_GONE = (
 LOG_GONE = (
     f"The write-ahead log beside the database file was deleted or replaced while scimd runs. {_LOST_WITH_IT} "
     "Stop scimd with SIGTERM, at which it carries over what it still holds of it, and start it again."
+)
+NOT_SEEN = (
+    "The database file or its write-ahead log cannot be looked at, so whether it was replaced is not known. "
+    "What was just being written may have been made or not. Check the rights of its directories and the "
+    "disk; scimd goes on by itself once it can look."
 )
 IS_DIRECTORY = "database.url names a directory. Name a file in it, such as sqlite:////var/lib/scimd/scimd.db"
 ONLY_LOG_LEFT = (

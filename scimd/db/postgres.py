@@ -18,7 +18,7 @@ from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.compiled import LONGEST, bounded
 from scimd.db.faults import OUTCOME_UNKNOWN, KnowsMore, Refused, connection_lost, is_race, postgres_refusal
 from scimd.db.postgres_glance import Glance
-from scimd.db.postgres_lost import OWN_PROCESS, can_tell, own_process
+from scimd.db.postgres_lost import can_tell, own_process
 from scimd.db.postgres_lost import lost as find_lost
 from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Wire
 from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
@@ -89,13 +89,6 @@ class Wired(psycopg.Connection[Any]):
             raise exc.error from None
 
 
-def _wired(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Wired:
-    connection = Wired.connect(*args, **options)
-    connection.wire = Wire(connection)
-    connection.cursor_factory = _Cursor
-    return connection
-
-
 class Hand:
     """A thread's connection: opened when first used, kept, and opened anew once after it was lost."""
 
@@ -116,7 +109,7 @@ class Hand:
                 hide_parameters=True,  # an error is logged: what was typed stays out of it
             )
         )
-        event.listen(self._engine, "do_connect", _wired)
+        event.listen(self._engine, "do_connect", self._wired)
         self._conn: Connection | None = None
         self._raw: Any = None  # the Wired connection
         self._process: int | None = None  # of the server, where it can be told
@@ -130,10 +123,12 @@ class Hand:
 
     def take(self, job: Job, inbox: Inbox, turn: Turn) -> None:
         turn.pass_on()
+        self._job = job
         try:
             job.result = self._until_done(job)
         except Exception as exc:
             job.error = exc
+        self._job = None
         answer((job,))
 
     def _until_done(self, job: Job) -> Any:
@@ -141,7 +136,7 @@ class Hand:
         races, fresh, posting = self._tuning.lost_race_retries, 1, True
         while True:
             job.begins_anew()
-            conn = self._connected()
+            conn = self._connected(job)
             self._raw.wire.posting = posting and job.writing
             try:
                 return self._transaction(conn, job)
@@ -173,7 +168,6 @@ class Hand:
 
     def _transaction(self, conn: Connection, job: Job) -> Any:
         job.holds(self._raw.fileno())
-        self._job = job
         try:
             # As a context manager it refuses statements after a body's own commit or rollback.
             with conn.begin():  # its exit commits, or rolls back
@@ -184,7 +178,6 @@ class Hand:
                     raise DatabaseUnavailable()
             return result
         finally:
-            self._job = None
             job.holds(None)
 
     def _begin(self, job: Job) -> None:
@@ -200,7 +193,7 @@ class Hand:
         if not self._raw.wire.sound:
             raise RuntimeError("the transaction ended inside a body: it committed, or hid an error")
 
-    def _connected(self) -> Connection:
+    def _connected(self, job: Job) -> Connection:
         if self._opened_after != self._cut_offs():
             self.close()  # a connection from before a silence may stay silent for ever
         if self._conn is None:
@@ -209,16 +202,19 @@ class Hand:
                 self._conn = self._engine.connect()
             except DBAPIError as exc:
                 raise DatabaseUnavailable() from exc
+            finally:
+                job.holds(None)
             self._raw = self._conn.connection.driver_connection
-            self._process = self._own_process()
+            self._process = own_process(self._raw)
         return self._conn
 
-    def _own_process(self) -> int | None:
-        try:
-            return own_process(self._raw, self._raw.execute(OWN_PROCESS).fetchone()[0])
-        except psycopg.Error as exc:
-            self.close()
-            raise DatabaseUnavailable() from exc
+    def _wired(self, dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Wired:
+        connection = Wired.connect(*args, **options)
+        connection.wire = Wire(connection)
+        connection.cursor_factory = _Cursor
+        if self._job is not None:  # SQLAlchemy asks the first connection a few things, without a limit
+            self._job.holds(connection.fileno())
+        return connection
 
     @property
     def waits(self) -> Wait | None:

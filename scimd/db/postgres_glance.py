@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.postgres_line import Line, Question
-from scimd.db.postgres_lost import OWN_PROCESS, own_process
+from scimd.db.postgres_lost import own_process
 from scimd.db.wire import Query, Row
 from scimd.db.work import NoGlance, Tuning, connect_args
 
@@ -196,13 +196,7 @@ class Glance:
 
     async def _connected(self, options: dict[str, Any], *, shared: bool) -> Line:
         connection = await psycopg.AsyncConnection.connect(**options, autocommit=True)
-        try:
-            cursor = await connection.execute(OWN_PROCESS)
-            [said] = await cursor.fetchone() or (0,)
-        except BaseException:  # the end of scimd, say
-            connection.pgconn.finish()
-            raise
-        process = own_process(connection, said)
+        process = own_process(connection)
         return Line(connection, process, self._tuning, self._suspect, self._lost, shared=shared)
 
     def _lost(self, line: Line, why: Exception) -> None:

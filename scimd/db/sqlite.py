@@ -69,9 +69,13 @@ class Handle:
 
     def connection(self) -> Connection:
         if self._conn is None:
-            self._conn = self._engine.connect()
-            if self._query_only:
-                keep_on(self._conn)
+            try:
+                self._conn = self._engine.connect()
+                if self._query_only:
+                    keep_on(self._conn)
+            except BaseException:
+                self.close()
+                raise
         return self._conn
 
     def begin(self, how: str, *, wait: bool = True) -> Connection:
@@ -134,20 +138,23 @@ class Handle:
         self.raw.execute(statement)
 
     def close(self) -> None:
-        conn, self._conn, self.raw = self._conn, None, None
-        if conn is not None:
+        conn, raw, self._conn, self.raw = self._conn, self.raw, None, None
+        if raw is not None:
             self._file.closes()
+        if conn is not None:
             conn.invalidate()  # closes the file whatever state the transaction is in
             self._notion.pop_all()  # closing the connection ends it
             conn.close()
+        elif raw is not None:
+            raw.close()
 
     def _open(self) -> sqlite3.Connection:
         raw = self._file.open(self._busy_timeout_s, query_only=self._query_only, statements=self._statements)
+        self.raw = raw
         raw.execute(f"PRAGMA cache_size={-self._cache_kib}")
         raw.set_progress_handler(self._too_late, _STEPS)
         if not self._query_only:
             raw.execute("PRAGMA busy_timeout=0")  # see _wait_for_turn
-        self.raw = raw
         return raw
 
     def _too_late(self) -> bool:

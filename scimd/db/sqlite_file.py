@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TypeAlias
 
-from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, FileGone, is_busy
+from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone, is_busy
 
 STATEMENTS = 512
 _LOOK_EVERY_S = 1.0
@@ -23,6 +23,9 @@ class File:
     SQLite goes on writing into a file that was deleted or replaced under it, without a word, and all of
     that is lost. So after each COMMIT the two are looked at, before anybody is told of it; those who read
     look now and then. What was moved away may be moved back.
+
+    No code in a scimd process opens the database file by itself, not even to read it: closing it again takes
+    SQLite's POSIX locks away from the whole process.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,17 +45,21 @@ class File:
         raw = connect(self._path, busy_timeout_s, query_only=query_only, statements=statements)
         with self._lock:
             self._open += 1
-            if self._file is None:
-                self._file = _identity(str(self._path))
-                # SQLite has the log beside what a symbolic link stands for.
-                self._log_path = f"{os.path.realpath(self._path)}-wal"
         try:
+            self._remember()
             self.look()
-        except FileGone:
+        except BaseException:
             self.closes()
             raw.close()
             raise
         return raw
+
+    def _remember(self) -> None:
+        with self._lock:
+            if self._file is None:
+                # SQLite has the log beside what a symbolic link stands for.
+                self._log_path = f"{os.path.realpath(self._path)}-wal"
+                self._file = _identity(str(self._path))
 
     def closes(self) -> None:
         """Say that one of its connections is about to be closed."""
@@ -88,8 +95,10 @@ class File:
 def _identity(path: str) -> _Identity:
     try:
         found = os.stat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as exc:
+        raise FileGone(str(exc), NOT_SEEN) from exc
     return found.st_dev, found.st_ino
 
 
@@ -105,7 +114,7 @@ def connect(
     path: Path, busy_timeout_s: float, *, query_only: bool, statements: int = STATEMENTS
 ) -> sqlite3.Connection:
     """The file as scimd wants it, which must be there. ``statements``: so many stay prepared."""
-    if path.is_dir():
+    if os.path.isdir(path):  # False, too, where it cannot be looked at: SQLite says so with its own code
         raise FileGone(str(path), IS_DIRECTORY)
     raw = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",

@@ -7,19 +7,21 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
 import pytest
 import structlog
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, make_url, select, text, update
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.engine import Tuning
+from scimd.db.postgres_lost import lost, own_process
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
-from tests.support.patience import AT_MOST_S, eventually
+from tests.support.patience import AT_MOST_S, PATIENT, eventually
 
 _KILL = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -228,6 +230,76 @@ class Hole:
             return
         finally:
             writer.close()
+
+
+class Reception(Hole):
+    """While ``busy`` it lets in whoever comes, and passes on nothing that they say then: a pooler, say, that
+    has no connection to the server for them.
+    """
+
+    busy = False
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.busy:
+            await super()._accept(reader, writer)
+            return
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        flows = asyncio.Event()
+        flows.set()
+        for way in (self._pass(reader, back, flows), self._let_in(there, writer, flows)):
+            self._tasks.add(asyncio.create_task(way))
+
+    async def _let_in(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
+        try:
+            while data := await reader.read(65536):
+                if data.endswith(b"Z\x00\x00\x00\x05I"):  # ready for a query
+                    flows.clear()
+                writer.write(data)
+        finally:
+            writer.close()
+
+
+async def test_whoever_is_let_in_and_never_answered_leaves_no_thread_stuck(postgres_url: str) -> None:
+    address, _, name = postgres_url.rpartition("/")
+    reception = Reception(int(address.rpartition(":")[2]))
+    async with reception.open() as port:
+        url = f"{address.rpartition(':')[0]}:{port}/{name}"
+        async with opened(url, Tuning(pool_size=2, timeout_s=1)) as database:
+            await asyncio.to_thread(kill_all, postgres_url)
+            reception.busy = True
+            for attempt in range(2):  # a thread's first connection, and later ones
+                writing = [database.write(add(10 * attempt + n)) for n in range(2)]
+                answers = await asyncio.gather(*writing, return_exceptions=True)
+                assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+            reception.busy = False
+            await _until_it_answers(database.ping)
+            assert await database.write(add(100), timeout_s=AT_MOST_S) == 100
+            assert await database.read(names, timeout_s=AT_MOST_S) == ["item 100"]
+
+
+async def test_a_process_that_is_not_found_or_not_idle_is_not_lost(postgres_url: str) -> None:
+    """A pooler's number, or that of another server behind a balancer."""
+    with (
+        psycopg.connect(postgres_url, autocommit=True) as ended,
+        psycopg.connect(postgres_url, autocommit=True) as waits,
+    ):
+        there, gone = own_process(waits), own_process(ended)
+        assert there
+        assert gone
+        ended.close()
+
+        async def waits_for_us() -> bool:
+            return await lost(make_url(postgres_url), PATIENT, {there, gone, 2**31 - 1}) == {there}
+
+        await eventually(waits_for_us)
+        with ThreadPoolExecutor(1) as threads:
+            busy = threads.submit(waits.execute, "SELECT pg_sleep(600)")
+            await eventually(lambda: sleeps(postgres_url))
+            assert await lost(make_url(postgres_url), PATIENT, {there, gone}) == set()
+            waits.cancel()
+            assert isinstance(await asyncio.to_thread(busy.exception), psycopg.errors.QueryCanceled)
 
 
 async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_stuck(

@@ -19,7 +19,7 @@ from scimd.db.postgres import Watched
 from scimd.db.postgres_glance import Glance
 from scimd.db.prepared import Prepared, ahead
 from tests.db.schema import add, items, opened
-from tests.db.test_postgres_faults import Hole, kill_all
+from tests.db.test_postgres_faults import Hole, Reception, kill_all
 from tests.support.patience import AT_MOST_S, PATIENT, eventually
 
 _ONE = Prepared(select(items.c.id, items.c.name).where(items.c.id == bindparam("id")))
@@ -194,6 +194,29 @@ async def test_lines_that_were_left_open_and_dead_are_told_within_two_seconds(po
             await eventually(partial(_answers, database))
             await until_open(database)
         assert min(took) < 2.2  # the machine may be busy once, but not each time
+
+
+async def test_lines_that_were_let_in_and_never_answered_are_opened_anew(postgres_url: str) -> None:
+    address, _, name = postgres_url.rpartition("/")
+    reception = Reception(int(address.rpartition(":")[2]))
+    url = f"{address.rpartition(':')[0]}:{{port}}/{name}"
+    async with (
+        reception.open() as port,
+        watched(url.format(port=port), Tuning(timeout_s=2, silence_s=0.5)) as database,
+    ):
+        reception.busy = True
+        lines = (*eye(database)._snapshots, eye(database)._shared)
+        for line in lines:
+            assert line is not None
+            line.lose(DatabaseUnavailable())
+        await eventually(partial(_is_refused, database))
+        reception.busy = False
+        await eventually(partial(_answers, database))
+        await until_open(database)
+
+
+async def _is_refused(database: Database) -> bool:
+    return not await _answers(database)
 
 
 async def _answers(database: Database) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -10,14 +11,16 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from scimd.core.errors import DatabaseUnavailable
-from scimd.db import migrate
+from scimd.db import migrate, sqlite
 from scimd.db.engine import Database, Tuning
-from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE
+from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone
+from scimd.db.sqlite_file import File
 from tests.db.schema import add, count, names, opened
 from tests.support.patience import PATIENT
 
@@ -128,6 +131,75 @@ async def test_a_log_that_went_with_the_last_connection_is_no_loss(url: str) -> 
         doors._writer._hand().close()  # type: ignore[union-attr]
         assert await database.write(add(1)) == 1
         assert await database.glance(count) == 1
+
+
+@pytest.mark.parametrize("fails", ["keep_on", "_STEPS"])
+async def test_a_connection_that_fails_as_it_is_opened_is_counted_no_more(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    migrate.upgrade(url)
+    held = File(file)
+    handle = sqlite.Handle(held, 0.1, 64, query_only=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, fails, None)
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                handle.connection()
+            assert held._open == 0
+            assert not Path(f"{file}-wal").exists()  # the last to close removes it
+    handle.connection()
+    assert held._open == 1
+    handle.close()
+    assert held._open == 0
+
+
+async def test_a_connection_to_what_cannot_be_looked_at_is_counted_no_more(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate.upgrade(url)
+    held = File(file)
+    with monkeypatch.context() as patch:
+        _cannot_be_looked_at(patch, file, errno.EIO)
+        with pytest.raises(FileGone):
+            held.open(0.1, query_only=True)
+    assert held._open == 0
+    held.open(0.1, query_only=True).close()
+    held.closes()
+
+
+@pytest.mark.parametrize("beside", ["", "-wal"])
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+async def test_what_cannot_be_looked_at_is_not_called_deleted(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch, beside: str, number: int
+) -> None:
+    async with opened(url) as database:
+        await database.write(add(1))
+        with monkeypatch.context() as patch, structlog.testing.capture_logs() as lines:
+            _cannot_be_looked_at(patch, Path(f"{file}{beside}"), number)
+            assert [await _refused(database, number) for number in (2, 3)] == [NOT_SEEN] * 2
+        assert lines[0]["cause"] == f"FileGone: [Errno {number}] {os.strerror(number)}: '{file}{beside}'"
+        assert await database.write(add(4)) == 4
+
+
+def _cannot_be_looked_at(patch: pytest.MonkeyPatch, path: Path, number: int) -> None:
+    stat = os.stat
+
+    def refuses(looked_at: Any, **options: Any) -> os.stat_result:
+        if looked_at == str(path):
+            raise OSError(number, os.strerror(number), looked_at)
+        return stat(looked_at, **options)
+
+    patch.setattr(os, "stat", refuses)
+
+
+async def test_a_file_below_what_is_no_directory_is_called_gone(file: Path) -> None:
+    folder = file.parent / "folder"
+    folder.mkdir()
+    async with opened(f"sqlite:///{folder}/scimd.db") as database:
+        await database.write(add(1))
+        folder.rename(file.parent / "elsewhere")
+        folder.touch()
+        assert await _refused(database, 2) == FILE_GONE
 
 
 async def test_a_link_to_the_file_is_as_good(url: str, file: Path) -> None:
