@@ -92,15 +92,27 @@ def _identify(
     *,
     fresh: bool,
 ) -> None:
-    """``named``: whom other entries of the call are, so that these are not."""
+    """``named``: whom other entries of the call are, so that these are not. Nor are they whom another
+    entry of the call is by its external id, and calls otherwise now.
+    """
     rules = candidates.match_rules(tx.book, source, tx.now)
     unheld = all(row.survey and not row.survey.address_held for row in rows)
     gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found, unheld=unheld)
     matches = [identify(row.keys, each, rules) for row, each in zip(rows, gathered, strict=True)]
     for n, decided in _answers(tx, source, rows, matches):
         matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)
+    back = {
+        match.person_id: row.keys.user_name_key
+        for row, match in zip(rows, matches, strict=True)
+        if isinstance(match, Linked) and match.rule == "external_id"
+    }
     for row, match, each in zip(rows, matches, gathered, strict=True):
-        if isinstance(match, Linked) and match.rule == "user_name" and match.person_id in named:
+        name = row.keys.user_name_key
+        if (
+            isinstance(match, Linked)
+            and match.rule == "user_name"
+            and (match.person_id in named or back.get(match.person_id, name) != name)
+        ):
             match = UserNameTaken(match.person_id)
         _take(tx, source, row, match, each, fresh=fresh)
 

@@ -38,14 +38,22 @@ def name_again(tx: Tx, source_id: SourceId, moved: Mapping[PersonId, str]) -> No
     """
     done = _named_again(tx, source_id, _OF_PEOPLE, moved)
     group_versions.raise_versions(tx, list(done))
-    for group_id, change in done.items():
-        member_rows.touch(tx, change)
-        tell_members(tx, group_id, [change])
+    _show(tx, done)
 
 
 def name_groups_again(tx: Tx, source_id: SourceId, gone: Mapping[GroupId, str]) -> None:
-    """The same for groups that are gone, whoever was in them: one that comes back is another group."""
-    _named_again(tx, source_id, _OF_GROUPS, gone)
+    """The same for groups that are gone, whoever was in them: one that comes back is another group.
+
+    Their going is told already, and settled; what is left is who else has the external id.
+    """
+    done = _named_again(tx, source_id, _OF_GROUPS, gone)
+    _show(tx, {group_id: each for group_id, each in done.items() if each.people_added or each.groups_added})
+
+
+def _show(tx: Tx, changes: Mapping[GroupId, Change]) -> None:
+    for group_id, change in changes.items():
+        member_rows.touch(tx, change)
+        tell_members(tx, group_id, [change])
 
 
 def _named_again(

@@ -270,6 +270,11 @@ class PeopleFound:
 
     def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
         fits = Counter(one.person_id for one in found if one.situation in _FITS)
+        back = {
+            one.person_id: _name_key(one.name)
+            for one in found
+            if one.situation is Situation.RETURNED and one.external_id not in self._guessed
+        }
         leaving = {one.person_id for one in found if one.dropped}
         renamed = {key: one.person_id for one in found for key in one.gives_up if not one.dropped}
         candidates = {one.held_by for one in found} | fits.keys()
@@ -280,7 +285,10 @@ class PeopleFound:
         } - leaving
         for one in found:
             meant = one.person_id if one.situation in _FITS else one.held_by
-            if meant not in here:
+            guessed = one.situation is Situation.RETURNED and one.external_id in self._guessed
+            if guessed and meant in back:
+                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one)
+            elif meant not in here:
                 several = one.situation in _FITS and one.external_id in self._guessed and fits[meant] > 1
                 yield _one_of_several(one, fits[meant]) if several else one
             elif renamed.get(_name_key(one.name)) == meant:

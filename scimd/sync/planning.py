@@ -213,10 +213,16 @@ class _Reading:
         limited = ground.seats.limit is not None
         places = self._groups.places(newcomers) if limited else {}
         admins = self._admins(found)
+
+        def own(person: PersonFound) -> str:
+            return place(places.get(person.external_id or ""), person.external_id)
+
+        # Whose name somebody new takes over has to be back under another one before.
+        back = {one.person_id: own(one) for one in found if one.situation is Situation.RETURNED}
         return [
             replace(
                 person,
-                place=place(places.get(person.external_id or ""), person.external_id),
+                place=max(own(person), f"{back[person.held_by]}:") if person.held_by in back else own(person),
                 frees_seat=person.removal and person.person_id in holders,
                 is_admin=person.person_id in ground.admins,
                 becomes_admin=person.external_id in admins and self._is_new_admin(person.external_id, ground),

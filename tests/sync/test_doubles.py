@@ -12,7 +12,7 @@ from scimd.org import plan_batches, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.sources import NewSource
 from scimd.sync import run as sync_run
-from tests.sync.world import Person, world
+from tests.sync.world import Person, World, world
 
 
 @pytest.mark.parametrize("page", [100, 10])
@@ -117,3 +117,49 @@ async def test_whoever_takes_the_name_that_an_inactive_one_gives_up_is_somebody_
         named = {row.external_id: row.user_name for row in await acme.rows(assertions)}
         assert (named["0"], named["1"]) == ("ada", "ada-old")
         assert (await acme.sync()).changes == 0
+
+
+@pytest.mark.parametrize("batch", [200, 1])
+@pytest.mark.parametrize("other", ["0", "6"])
+async def test_whoever_comes_back_by_their_own_id_leaves_their_name_to_somebody_new(
+    database_url: str, other: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_batches, "BATCH", batch)
+    async with world(database_url, invite="never") as acme:
+        acme.script.fill(12)
+        ada = await _gone(acme, "1", "ada")
+        acme.script.people |= {"1": Person("ada-new"), other: Person("ada")}
+        run = await acme.sync()
+        assert (run.state, run.counts["created"], run.counts["updated"]) == ("done", 1, 1)
+        known = {row.external_id: row for row in await acme.rows(assertions)}
+        assert (known["1"].user_name, known["1"].person_id) == ("ada-new", ada)
+        assert (known[other].user_name, known[other].state) == ("ada", "live")
+        assert known[other].person_id != ada
+        assert (await acme.sync()).changes == 0
+
+
+@pytest.mark.parametrize("other", ["0", "6"])
+async def test_whoever_comes_back_by_their_own_id_keeps_their_name(database_url: str, other: str) -> None:
+    async with world(database_url, invite="never") as acme:
+        acme.script.fill(12)
+        ada = await _gone(acme, "1", "ada")
+        acme.script.people |= {"1": Person("ada"), other: Person("ada")}
+        for updated in (1, 0):
+            run = await acme.sync()
+            assert (run.state, run.counts["failed"], run.counts["updated"]) == ("partial", 1, updated)
+            assert (await acme.changes(run))[-1].detail == (
+                "another entry of this source has the user name 'ada'; each needs its own"
+            )
+            known = {row.external_id: row.person_id for row in await acme.rows(assertions)}
+            assert known["1"] == ada
+            assert other not in known
+
+
+async def _gone(acme: World, external_id: str, user_name: str) -> str:
+    """The id of somebody who was there, and is gone from the directory."""
+    acme.script.people[external_id] = Person(user_name)
+    await acme.sync()
+    del acme.script.people[external_id]
+    await acme.sync()
+    (found,) = [row.person_id for row in await acme.rows(assertions) if row.external_id == external_id]
+    return str(found)

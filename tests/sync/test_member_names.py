@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from scimd.connector_api import DirectoryGroup, DirectoryUser
-from scimd.db.tables import assertions, grants, group_members, projects
+from scimd.db.tables import assertions, events, grants, group_members, projects
 from scimd.sync import schedule
 from scimd.sync.collect import References
 from tests.sync.world import MAPPING, Person, World, world
@@ -124,6 +124,27 @@ async def test_nested_group_that_comes_back_is_nested_again(
             await acme.sync()
             assert await _in_projects(acme) == nested
             await _changes_nothing(acme, monkeypatch)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_name_of_a_nested_group_that_goes_is_that_of_the_person_who_has_it(
+    database_url: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(database_url, invite="never") as acme:
+        acme.script.fill(12)
+        acme.script.groups = {"1": ("Inner", ["x0000"]), "out": ("Outer", ["1", "x0001"])}
+        await acme.sync()
+        acme.script.people["1"] = Person("bob")
+        if not at_once:
+            await acme.sync()
+            assert await _in_projects(acme) == {"Inner": {"x0000"}, "Outer": {"x0000", "x0001"}}
+        del acme.script.groups["1"]
+        assert (await acme.sync()).state == "done"
+        assert await _in_projects(acme) == {"Outer": {"1", "x0001"}}
+        (bob,) = [row.person_id for row in await acme.rows(assertions) if row.external_id == "1"]
+        told = [row.body["after"] for row in await acme.rows(events) if row.kind == "group.members_changed"]
+        assert [each["came"] for each in told] == ([] if at_once else [[bob]])
+        await _changes_nothing(acme, monkeypatch)
 
 
 @pytest.mark.parametrize(
