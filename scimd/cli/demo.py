@@ -84,7 +84,7 @@ userName = "entry.?username[?0]"
 emails = '[{{"value": entry.email[0], "type": "work", "primary": true}}]'
 title = "entry.?title[?0]"
 preferredLanguage = "entry.?language[?0]"
-active = 'entry.active[0] == "true"'
+active = "entry.?active[?0]"
 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department" = "entry.?department[?0]"
 
 [[organization.source.rule]]
