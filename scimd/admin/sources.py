@@ -24,6 +24,9 @@ class Source(Output):
     connector: str | None = Field(description="The connector's entry point.")
     priority: int = Field(description="The lowest that asserts a person decides over them.")
     state: Literal["shadow", "staged", "active", "paused"]
+    paused_from: Literal["shadow", "staged", "active"] | None = Field(
+        description="Of a paused one the state before: it gives what it gave then, and goes on so."
+    )
     invite: Literal["immediate", "never"]
     auto_approve: Literal["never", "domains", "always"] = Field(
         description="Who counts as approved on arrival by it: nobody, whoever has an address in a domain "

@@ -152,6 +152,7 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "name": row.name,
         "connector": row.connector or "scim",
         "state": row.state,
+        "paused_from": row.paused_from,
         "invite": row.invite,
         "auto_approve": row.auto_approve,
         "priority": row.priority,

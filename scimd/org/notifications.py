@@ -161,7 +161,7 @@ def _of_source(tx: Tx, source: Row[Any], following: Following) -> Iterator[Occur
         since = source.quarantined_since.isoformat(timespec="seconds")
         key = f"{source.id}:{since}"
         weeks = rules.weeks(source.quarantined_since, tx.now)
-        if source.paused_from is not None:
+        if source.paused_by_quarantine:
             yield Occurrence(f"paused:{key}", "quarantine_paused", f"paused:{source.id}", told)
         elif weeks:
             weekly = {**told, "weeks": weeks}

@@ -106,7 +106,7 @@ def elsewhere(
             column.org_id == org_id,
             column.state == "live",
             column.source_id != source_id,
-            source.state != "shadow",
+            func.coalesce(source.paused_from, source.state) != "shadow",
             source.ended_at.is_(None),
             among(conn, column.person_id, person_ids),
         )

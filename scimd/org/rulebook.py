@@ -212,7 +212,8 @@ def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules
             name=row.name,
             kind=row.kind,
             priority=row.priority,
-            state=row.state,
+            # A pause neither gives nor takes: what was in shadow gives nothing, and staged mails wait.
+            state=row.paused_from or row.state,
             invite=row.invite,
             ceiling=RoleName(row.ceiling),
         )

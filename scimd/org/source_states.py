@@ -37,14 +37,15 @@ async def release(door: Door, ctx: Context, source_id: SourceId) -> Released:
     permissions.require(ctx, "sources.manage")
 
     def body(tx: Tx) -> Released:
-        return _release(tx, find(tx.conn, tx.org_id, source_id))
+        source = find(tx.conn, tx.org_id, source_id)
+        if source.state != "staged":
+            raise NotAllowedNow(f"The source {source.name} is {source.state}; only a staged one is released.")
+        return _release(tx, source)
 
     return await door.run(ctx, body)
 
 
 def _release(tx: Tx, source: SourceRecord) -> Released:
-    if source.state != "staged":
-        raise NotAllowedNow(f"The source {source.name} is {source.state}; only a staged one is released.")
     _write_state(tx, source, "active")
     invitation = invitations.c
     staged: ColumnElement[bool] = (
@@ -109,20 +110,23 @@ async def set_state(door: Door, ctx: Context, source_id: SourceId, state: Source
 
 
 def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
+    """A pause changes nothing of what the source gives: what was in shadow is so while it is paused."""
     if state == source.state:
         return
     if state == "staged" and source.released_at is not None:
         raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
-    if source.state == "staged" and state == "active":
+    before = unpaused(source)
+    if before == "staged" and state == "active":
         _release(tx, source)
         return
-    if "shadow" in (state, source.state):
+    shadow = state != "paused" and "shadow" in (state, before) and state != before
+    if shadow:
         by_hand.must_hold_what_it_gives(tx, source.id)
     _write_state(tx, source, state)
     bump(tx)
-    if "shadow" in (state, source.state):
+    if shadow:
         mark_source(tx, source.id)
-    if source.state == "shadow":
+    if shadow and before == "shadow":
         arrivals.leave_shadow(tx, source.id, source.name, source.auto_approve)
     kind = EventKind.SOURCE_PAUSED if state == "paused" else EventKind.SOURCE_CHANGED
     tx.record(Event(kind, "source", source.id, before={"state": source.state}, after={"state": state}))
@@ -143,7 +147,8 @@ def end_quarantine(tx: Tx, source: SourceRecord) -> None:
 
 
 def _write_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
-    values: dict[str, Any] = {"state": state, "paused_from": None}
+    before = source.state if state == "paused" else None
+    values: dict[str, Any] = {"state": state, "paused_from": before, "paused_by_quarantine": False}
     if state == "active" and source.released_at is None:
         values["released_at"] = tx.now
     tx.conn.execute(
@@ -160,11 +165,11 @@ def unpaused(source: SourceRecord) -> SourceState:
     """The source's state, of a paused one that in which it would go on."""
     if source.state != "paused":
         return source.state
-    return "staged" if source.released_at is None else "active"
+    return source.paused_from or ("staged" if source.released_at is None else "active")
 
 
 async def resume(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
-    """Undo a pause: a source that was released is active again, one that was not is staged.
+    """Undo a pause: the source is what it was before; one that was made paused is staged.
 
     Raises NotAllowedNow for one that is not paused.
     """

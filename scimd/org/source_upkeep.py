@@ -25,7 +25,7 @@ from scimd.db.tables import (
 from scimd.org import permissions
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
-from scimd.org.source_states import change_state, end_quarantine
+from scimd.org.source_states import change_state, end_quarantine, unpaused
 from scimd.org.sources import SourceRecord, find
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -143,9 +143,8 @@ async def recover(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord
 
 def _recover(tx: Tx, source: SourceRecord) -> None:
     mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source.id)
-    before = tx.conn.execute(select(sources.c.paused_from).where(mine)).scalar()
-    if source.state == "paused" and before is not None:
-        change_state(tx, source, before)
+    if tx.conn.execute(select(sources.c.paused_by_quarantine).where(mine)).scalar_one():
+        change_state(tx, source, unpaused(source))
     end_quarantine(tx, source)
 
 
@@ -169,7 +168,7 @@ def _pause(tx: Tx, source_id: SourceId, since: datetime) -> None:
     if source.quarantined_since is None or source.quarantined_since > since or source.state == "paused":
         return
     change_state(tx, source, "paused")
-    tx.conn.execute(update(sources).where(mine).values(paused_from=source.state))
+    tx.conn.execute(update(sources).where(mine).values(paused_by_quarantine=True))
 
 
 # ------------------------------------------------------------------------------ what is due

@@ -62,6 +62,8 @@ class SourceRecord:
     connector: str | None
     priority: int
     state: SourceState
+    #: Of a paused one the state before. None where it never had another.
+    paused_from: SourceState | None
     invite: Invite
     ceiling: RoleName
     declared_in: Literal["file", "database"]
@@ -110,6 +112,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         connector=row.connector,
         priority=row.priority,
         state=row.state,
+        paused_from=row.paused_from,
         invite=row.invite,
         ceiling=RoleName(row.ceiling),
         declared_in=row.declared_in,

@@ -133,7 +133,6 @@ async def test_merging_is_worth_what_the_sources_of_both_can_give(acme: House) -
         ("staged", "shadow"),
         ("paused", "shadow"),
         ("shadow", "active"),
-        ("shadow", "paused"),
     ],
 )
 async def test_nobody_takes_or_gives_by_shadow_what_they_lack(

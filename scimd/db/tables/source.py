@@ -43,7 +43,8 @@ sources = Table(
     columns.time("next_run_at", null=True),
     columns.time("quarantined_since", null=True),
     columns.text("quarantine_cause", null=True),
-    columns.key("paused_from", null=True),  # the state before a quarantine of 28 days paused it
+    columns.key("paused_from", null=True),  # of a paused one the state before, in which it would go on
+    columns.flag("paused_by_quarantine"),
     columns.text("cursor", null=True),
     columns.time("released_at", null=True),
     columns.time("ended_at", null=True),

@@ -331,6 +331,7 @@ def upgrade() -> None:
         sa.Column("quarantined_since", types.UtcDateTime(), nullable=True),
         sa.Column("quarantine_cause", sa.Text(), nullable=True),
         sa.Column("paused_from", types.KeyText(), nullable=True),
+        sa.Column("paused_by_quarantine", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("released_at", types.UtcDateTime(), nullable=True),
         sa.Column("ended_at", types.UtcDateTime(), nullable=True),
