@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
@@ -361,6 +361,11 @@ _GROUPS = Locking(
 )
 
 
+def lock_groups(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> None:
+    """Lock these groups, in the order of their ids."""
+    _GROUPS.wait(conn, {"org_id": org_id, "keys": group_ids})
+
+
 class Door:
     """The only way to change an organization. Made once per process, in the composition root."""
 
@@ -412,7 +417,7 @@ class Door:
             chance.rewind()
             tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books, groups_first=groups_first)
             if groups_first:
-                _GROUPS.wait(conn, {"org_id": ctx.org_id, "keys": groups_first})
+                lock_groups(conn, ctx.org_id, groups_first)
             try:
                 if ctx.once is not None:
                     ctx.once.claim(tx)
