@@ -50,7 +50,7 @@ def name_groups_again(tx: Tx, source_id: SourceId, gone: Mapping[GroupId, str]) 
 
 
 def _show(tx: Tx, changes: Mapping[GroupId, Change]) -> None:
-    for group_id, change in changes.items():
+    for group_id, change in sorted(changes.items()):
         member_rows.touch(tx, change)
         tell_members(tx, group_id, [change])
 
@@ -149,9 +149,7 @@ def _let_go(tx: Tx, group_ids: Collection[GroupId]) -> None:
     if not done or _may_not_leave(tx, done.values()):
         return
     tx.conn.execute(delete(group_members).where(kept))
-    for group_id, change in sorted(done.items()):
-        member_rows.touch(tx, change)
-        tell_members(tx, group_id, [change])
+    _show(tx, done)
 
 
 def _may_not_leave(tx: Tx, changes: Iterable[Change]) -> bool:
