@@ -12,7 +12,7 @@ door records facts and asks this function; ``explain`` prints what it returned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
@@ -71,6 +71,7 @@ __all__ = [
     "Thing",
     "ValueFact",
     "Verdict",
+    "kinds_of",
     "standing",
 ]
 
@@ -114,6 +115,11 @@ class Cause:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.by}" if self.by else str(self.kind)
+
+
+def kinds_of(causes: Iterable[str]) -> set[CauseKind]:
+    """The kinds of causes as they are stored."""
+    return {Cause.parse(text).kind for text in causes}
 
 
 @dataclass(frozen=True, slots=True)

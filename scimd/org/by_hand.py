@@ -20,7 +20,7 @@ from scimd.core.errors import (
 )
 from scimd.core.people import PersonId, RoleName, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
-from scimd.core.standing import Cause, CauseKind, Rules
+from scimd.core.standing import Cause, CauseKind, Rules, kinds_of
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
 from scimd.org import permissions
@@ -205,7 +205,7 @@ def must_be_invitable(row: Row[Any]) -> None:
     """Raise NotAllowedNow for somebody whom no invitation brings back, with what does."""
     if source := deprovisioned_by(row):
         raise NotAllowedNow(reactivate_there(row, source))
-    if CauseKind.DISABLED in {Cause.parse(text).kind for text in row.causes}:
+    if CauseKind.DISABLED in kinds_of(row.causes):
         raise NotAllowedNow(f"{row.display_name} is disabled. Enable them instead.")
 
 

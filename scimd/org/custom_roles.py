@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, select, update
 
 from scimd import config
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
@@ -16,7 +16,7 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.core.words import counted
 from scimd.db.locks import lock_row
-from scimd.db.tables import grants, people, roles, rules
+from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
@@ -43,19 +43,8 @@ async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
 
 
 def _query(org_id: OrgId) -> Select[Any]:
-    held = (
-        select(func.count(grants.c.person_id.distinct()))
-        .join(people, (people.c.org_id == grants.c.org_id) & (people.c.id == grants.c.person_id))
-        .where(
-            grants.c.org_id == roles.c.org_id,
-            grants.c.kind == "role",
-            grants.c.target == roles.c.name,
-            grants.c.until.is_(None),
-            people.c.deleted_at.is_(None),
-        )
-        .scalar_subquery()
-    )
-    return select(roles, held.label("people")).where(roles.c.org_id == org_id)
+    held = named.holders(named.HOW_MANY, "role", roles.c.org_id, roles.c.name)
+    return select(roles, held.scalar_subquery().label("people")).where(roles.c.org_id == org_id)
 
 
 async def get(door: Door, org_id: OrgId, name: RoleName) -> RoleRecord:

@@ -22,7 +22,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH, Language, language_of
 from scimd.core.links import Link
 from scimd.core.people import OrgId, PersonId
-from scimd.core.standing import Cause, CauseKind, Status
+from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.tables import (
     deliveries,
     invitations,
@@ -224,7 +224,7 @@ def _comes_in(person: Any) -> bool:
 
 def _comes_back(invitation: Any, person: Any) -> bool:
     """Somebody whom an admin deactivated, and nobody else, may be invited back."""
-    causes = {Cause.parse(text).kind for text in person.causes}
+    causes = kinds_of(person.causes)
     return bool(invitation.reactivates) and causes <= {CauseKind.DEACTIVATED, CauseKind.INVITED}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from sqlalchemy import select, update
 
-from scimd.core.errors import NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
@@ -31,11 +30,9 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         by_hand.not_oneself(tx, person_id, "detach")
         row = by_hand.person(tx, person_id)
         found = tx.book.source_named(source)
-        was_live = _to_history(tx, person_id, found.id)
+        linking.to_history(tx, person_id, found.id)
         if row.owner_source_id == found.id:
             _own_profile(tx, person_id, found.id)
-        if was_live:
-            tx.went(found.id, "user", 1)
         group_versions.shown_again(tx, found.id, [person_id])
         gates.wants_seat_by_hand(tx, person_id)
         tx.leaving.add(person_id)
@@ -44,23 +41,6 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         tx.record(Event(EventKind.PERSON_DETACHED, "person", person_id, before=before))
 
     await door.run(ctx, body)
-
-
-def _to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> bool:
-    """Write it; gives whether the source asserted the person until now. Raises NotFound."""
-    column = assertions.c
-    mine = (
-        (column.org_id == tx.org_id)
-        & (column.source_id == source_id)
-        & (column.person_id == person_id)
-        & (column.state != "history")
-    )
-    said = tx.conn.execute(select(column.state, column.external_id, column.user_name_key).where(mine)).first()
-    if said is None:
-        raise NotFound("assertion of this person by this source")
-    linking.forget(tx, source_id, [each for each in said[1:] if each])
-    tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
-    return bool(said.state == "live")
 
 
 def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:

@@ -13,7 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.links import sign
 from scimd.core.people import InvitationId, OrgId, PersonId
-from scimd.core.standing import Cause, CauseKind, Status
+from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.tables import deliveries, invitations
 from scimd.org import by_hand, permissions
 from scimd.org.invitation_list import InvitationRecord, invitation_of, one
@@ -57,7 +57,7 @@ def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
     if person.deleted_at is not None:
         raise NotAllowedNow(f"{person.display_name} was deleted. Restore them first.")
     by_hand.must_be_invitable(person)
-    deactivated = CauseKind.DEACTIVATED in {Cause.parse(text).kind for text in person.causes}
+    deactivated = CauseKind.DEACTIVATED in kinds_of(person.causes)
     if not (deactivated if row.reactivates else person.status == Status.PENDING and not person.accepted):
         raise NotAllowedNow(f"{person.display_name} needs no invitation, or a new one. This one is over.")
 

@@ -17,7 +17,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, To
 from scimd.core.events import Event, EventKind
 from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId, fold
 from scimd.core.roles import USER
-from scimd.core.standing import Cause, CauseKind, Status
+from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.locks import lock_rows
 from scimd.db.tables import invitations, people, teams
 from scimd.org import (
@@ -167,7 +167,7 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
     """Invite somebody who is known here. Raises NotAllowedNow with what stands against it."""
     person_id = PersonId(row.id)
     by_hand.person(tx, person_id)
-    causes = {Cause.parse(text).kind for text in row.causes}
+    causes = kinds_of(row.causes)
     by_hand.must_be_invitable(row)
     by_hand.not_too_often(tx, person_id)
     if CauseKind.DEACTIVATED in causes:

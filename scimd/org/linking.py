@@ -132,7 +132,7 @@ def _what_else(tx: Tx, row: Row[Any], source: SourceBook) -> str:
 
 def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> None:
     """Answer the question before it is asked; matching looks here (``org.matching``)."""
-    forget(tx, source.id, [entry])
+    _forget(tx, source.id, [entry])
     items.answer_ahead(
         tx,
         NewDecision(
@@ -150,7 +150,7 @@ def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> Non
     tx.record(Event(EventKind.PERSON_LINKED, "person", row.id, after=after, note="when the entry comes"))
 
 
-def forget(tx: Tx, source_id: SourceId, names: list[str]) -> None:
+def _forget(tx: Tx, source_id: SourceId, names: list[str]) -> None:
     """Answers about this entry no longer count, and questions about it are settled."""
     column = decisions.c
     subjects = {f"{source_id} {name}" for each in names for name in (each, fold(each))}
@@ -184,7 +184,7 @@ async def unlink(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         found = tx.book.source_named(source)
         said = _said(tx, row, found)
         _must_remain(tx, row, found)
-        _to_history(tx, person_id, found)
+        to_history(tx, person_id, found.id)
         if row.owner_source_id == found.id:
             own_again(tx, row)
         wish = AssertUser(
@@ -224,12 +224,21 @@ def _must_remain(tx: Tx, row: Row[Any], source: SourceBook) -> None:
         )
 
 
-def _to_history(tx: Tx, person_id: PersonId, source: SourceBook) -> None:
-    mine = (_a.org_id == tx.org_id) & (_a.source_id == source.id) & (_a.person_id == person_id)
-    said = tx.conn.execute(select(_a.external_id, _a.user_name_key).where(mine)).one()
-    forget(tx, source.id, [each for each in said if each])
+def to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
+    """What the source says, or said last, of the person becomes history. Raises NotFound."""
+    mine = (
+        (_a.org_id == tx.org_id)
+        & (_a.source_id == source_id)
+        & (_a.person_id == person_id)
+        & (_a.state != "history")
+    )
+    said = tx.conn.execute(select(_a.state, _a.external_id, _a.user_name_key).where(mine)).first()
+    if said is None:
+        raise NotFound("assertion of this person by this source")
+    _forget(tx, source_id, [each for each in said[1:] if each])
     tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
-    tx.went(source.id, "user", 1)
+    if said.state == "live":
+        tx.went(source_id, "user", 1)
 
 
 def own_again(tx: Tx, row: Row[Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, func, select, union_all, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, union_all, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
@@ -197,18 +197,29 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     await door.run(ctx, body)
 
 
-def names_of_holders(tx: Tx, kind: EffectKind, target: str) -> str:
-    """Some of those who have it, also with whom it rests, who are in no list of it."""
-    query = (
-        select(people.c.display_name)
-        .join(grants, (grants.c.org_id == people.c.org_id) & (grants.c.person_id == people.c.id))
+HOW_MANY = func.count(grants.c.person_id.distinct())
+
+
+def holders(what: ColumnElement[Any], kind: EffectKind, org_id: Any, target: Any) -> Select[Any]:
+    """``what`` of those who have it now, live or dormant; nobody who was deleted."""
+    return (
+        select(what)
+        .select_from(grants)
+        .join(people, (people.c.org_id == grants.c.org_id) & (people.c.id == grants.c.person_id))
         .where(
-            grants.c.org_id == tx.org_id,
+            grants.c.org_id == org_id,
             grants.c.kind == kind,
             grants.c.target == target,
             grants.c.until.is_(None),
             people.c.deleted_at.is_(None),
         )
+    )
+
+
+def names_of_holders(tx: Tx, kind: EffectKind, target: str) -> str:
+    """Some of those who have it, also with whom it rests, who are in no list of it."""
+    query = (
+        holders(people.c.display_name, kind, tx.org_id, target)
         .distinct()
         .order_by(people.c.display_name)
         .limit(_NAMED + 1)
@@ -232,24 +243,14 @@ def take_from_the_deleted(tx: Tx, kind: EffectKind, target: str) -> None:
 
 
 def _query(org_id: OrgId, kind: Kind) -> Any:
-    table, grant = _TABLES[kind], grants.c
-    held = (
-        select(func.count(grant.person_id.distinct()))
-        .join(people, (people.c.org_id == grant.org_id) & (people.c.id == grant.person_id))
-        .where(
-            grant.org_id == table.c.org_id,
-            grant.kind == kind,
-            grant.target == table.c.id,
-            grant.until.is_(None),
-            people.c.deleted_at.is_(None),
-        )
-    )
+    table = _TABLES[kind]
+    held = holders(HOW_MANY, kind, table.c.org_id, table.c.id)
     query = select(
         table.c.id,
         table.c.name,
         table.c.created_at,
         held.scalar_subquery().label("people"),
-        held.where(grant.dormant.is_(False)).scalar_subquery().label("used"),
+        held.where(grants.c.dormant.is_(False)).scalar_subquery().label("used"),
     )
     if kind == "licence":
         query = query.add_columns(

@@ -11,16 +11,15 @@ from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
-from scimd.db.prepared import Locking, Prepared
-from scimd.db.tables import group_members, groups
+from scimd.db.prepared import Prepared
+from scimd.db.tables import group_members
 from scimd.org import admins, group_versions, member_rows, source_counts
 from scimd.org.group_nesting import people_below
 from scimd.org.member_events import tell_members
 from scimd.org.member_rows import Change, Target, Wanted, member_key
-from scimd.org.tx import Tx
+from scimd.org.tx import Tx, lock_groups
 
-_m, _g = group_members.c, groups.c
-_LOCK = Locking(select(_g.id).where(_g.org_id == bindparam("org_id"), one_of(_g.id)).order_by(_g.id))
+_m = group_members.c
 
 
 def _rows_of(column: ColumnElement[Any]) -> Prepared:
@@ -51,7 +50,7 @@ def name_groups_again(tx: Tx, source_id: SourceId, gone: Mapping[GroupId, str]) 
 
 
 def _show(tx: Tx, changes: Mapping[GroupId, Change]) -> None:
-    for group_id, change in changes.items():
+    for group_id, change in sorted(changes.items()):
         member_rows.touch(tx, change)
         tell_members(tx, group_id, [change])
 
@@ -126,7 +125,7 @@ def _waiting(tx: Tx, source_id: SourceId, names: Collection[str]) -> list[Any]:
     if tx.locked:
         group_versions.hold(tx, group_ids)
     else:
-        _LOCK.wait(tx.beside, {"org_id": tx.org_id, "keys": group_ids})
+        lock_groups(tx.beside, tx.org_id, group_ids)
     again = source_counts.UNKNOWN.all(tx.beside, of_source)
     return [row for row in again if row.group_id in group_ids]
 
@@ -150,9 +149,7 @@ def _let_go(tx: Tx, group_ids: Collection[GroupId]) -> None:
     if not done or _may_not_leave(tx, done.values()):
         return
     tx.conn.execute(delete(group_members).where(kept))
-    for group_id, change in sorted(done.items()):
-        member_rows.touch(tx, change)
-        tell_members(tx, group_id, [change])
+    _show(tx, done)
 
 
 def _may_not_leave(tx: Tx, changes: Iterable[Change]) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 from sqlalchemy import Column, ColumnElement, Connection, Row, Table, bindparam, func, select, true, update
@@ -54,7 +54,11 @@ def apply_batch(tx: Tx, run_id: RunId, lease: Lease, *, size: int = BATCH) -> in
     rows = _next(tx.conn, run, size)
     if not rows:
         return 0
-    results = _APPLY[_sort(rows[0])](tx, run, rows)
+    moved_of, apply = _APPLY[_sort(rows[0])]
+    moved = moved_of(tx, run, rows)
+    going = [row for row in rows if row.n not in moved]
+    done = dict(zip((row.n for row in going), apply(tx, run, going), strict=True))
+    results = [done.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
     _write(tx, run, rows, results)
     return len(rows)
 
@@ -163,14 +167,11 @@ def _write(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]], results: Sequence[_
 
 
 def _remove_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    moved = _moved_people(tx, run, rows)
-    going = [row for row in rows if row.n not in moved]
-    dropped = drop_users(tx, [DropUser(PersonId(row.target_id), deleted=False) for row in going])
-    by_n = {
-        row.n: _Result("failed", result.refusal.detail) if result.refusal else _Result("applied")
-        for row, result in zip(going, dropped, strict=True)
-    }
-    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
+    dropped = drop_users(tx, [DropUser(PersonId(row.target_id), deleted=False) for row in rows])
+    return [
+        _Result("failed", result.refusal.detail) if result.refusal else _Result("applied")
+        for result in dropped
+    ]
 
 
 def _living(
@@ -200,12 +201,14 @@ def _moved_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int,
     }
 
 
+def _moved_known(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
+    """The same among changes of which some are about newcomers."""
+    return _moved_people(tx, run, [row for row in rows if _is_known(row)])
+
+
 def _assert_people(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    moved = _moved_people(tx, run, [row for row in rows if _is_known(row)])
-    going = [row for row in rows if row.n not in moved]
-    recorded = record_users(tx, [_wish(run, row) for row in going])
-    by_n = {row.n: _said(row, asserted) for row, asserted in zip(going, recorded, strict=True)}
-    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
+    recorded = record_users(tx, [_wish(run, row) for row in rows])
+    return [_said(row, asserted) for row, asserted in zip(rows, recorded, strict=True)]
 
 
 def _wish(run: RunRecord, row: Row[Any]) -> AssertUser:
@@ -244,9 +247,8 @@ def _digest(payload: Mapping[str, Any]) -> bytes | None:
 
 
 def _remove_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    moved = _moved_groups(tx, run, rows)
-    drop_groups(tx, [GroupId(row.target_id) for row in rows if row.n not in moved])
-    return [_Result("skipped", moved[row.n]) if row.n in moved else _Result("applied") for row in rows]
+    drop_groups(tx, [GroupId(row.target_id) for row in rows])
+    return [_Result("applied") for _ in rows]
 
 
 def _moved_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int, str]:
@@ -267,13 +269,6 @@ def _moved_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> dict[int,
 
 
 def _assert_groups(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
-    moved = _moved_groups(tx, run, rows)
-    going = [row for row in rows if row.n not in moved]
-    by_n = {row.n: result for row, result in zip(going, _asserted(tx, run, going), strict=True)}
-    return [by_n.get(row.n) or _Result("skipped", moved[row.n]) for row in rows]
-
-
-def _asserted(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]:
     """New groups with all their members; of known ones only the members that differ."""
     many = [
         AssertGroup(
@@ -299,11 +294,14 @@ def _asserted(tx: Tx, run: RunRecord, rows: Sequence[Row[Any]]) -> list[_Result]
     return results
 
 
-_APPLY: Mapping[int, Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]]] = {
-    _PERSON_REMOVALS: _remove_people,
-    _GROUPS_GONE: _remove_groups,
-    _GROUPS: _assert_groups,
-    _PEOPLE: _assert_people,
+_Moved: TypeAlias = Callable[[Tx, RunRecord, Sequence[Row[Any]]], dict[int, str]]
+_Apply: TypeAlias = Callable[[Tx, RunRecord, Sequence[Row[Any]]], list[_Result]]
+#: By sort: which of the changes no longer fit, with why, and what applies the others.
+_APPLY: Mapping[int, tuple[_Moved, _Apply]] = {
+    _PERSON_REMOVALS: (_moved_people, _remove_people),
+    _GROUPS_GONE: (_moved_groups, _remove_groups),
+    _GROUPS: (_moved_groups, _assert_groups),
+    _PEOPLE: (_moved_known, _assert_people),
 }
 
 

@@ -117,7 +117,7 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
         group_id = wishes[n].group_id
         if done:
             moved[group_id] += 1
-            tx.concerns(n, (*done.people_added, *done.people_removed))
+            tx.concerns(n, done.people)
             tell_members(tx, group_id, [done], n)
         outcomes[n] = _as_written(tx, rows[group_id], moved[group_id])
     group_versions.raise_each(tx, moved)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -12,14 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, bindparam, select, update
 
 from scimd.core.devices import device
-from scimd.core.errors import (
-    DatabaseUnavailable,
-    NotAuthenticated,
-    NotFound,
-    Overloaded,
-    ProofNeeded,
-    StorageFull,
-)
+from scimd.core.errors import NotAuthenticated, NotFound, ProofNeeded
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, RoleName, SessionId
 from scimd.core.second_factors import PROOF_LASTS, Policy, is_demanded
@@ -209,8 +201,7 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
-        with suppress(StorageFull, DatabaseUnavailable, Overloaded):  # a read needs no room on the disk
-            await door.db.write(lambda conn: _touch(conn, holder, now))
+        await door.note(lambda conn: _touch(conn, holder, now))
     return holder
 
 

@@ -73,9 +73,8 @@ async def by_password(
 
 def _fault(outcomes: Sequence[_Outcome]) -> BaseException | None:
     """What is no answer to the password: the whole sign-in fails with it."""
-    answers = (SignedIn, SecondFactorAsked, MayNotSignIn, TooManyRequests, WrongCredentials)
-    faults = (outcome for outcome in outcomes if not isinstance(outcome, answers))
-    return next((each for each in faults if isinstance(each, BaseException)), None)
+    answers = SignedIn | SecondFactorAsked | MayNotSignIn | TooManyRequests | WrongCredentials
+    return next((outcome for outcome in outcomes if not isinstance(outcome, answers)), None)
 
 
 def _refusal(outcomes: Sequence[_Outcome]) -> BaseException:

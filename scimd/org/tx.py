@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
-from scimd.core.errors import Refusal
+from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
 from scimd.core.events import Event
 from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId, TokenId
 from scimd.core.resource import StoredUser
@@ -361,6 +362,11 @@ _GROUPS = Locking(
 )
 
 
+def lock_groups(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> None:
+    """Lock these groups, in the order of their ids."""
+    _GROUPS.wait(conn, {"org_id": org_id, "keys": group_ids})
+
+
 class Door:
     """The only way to change an organization. Made once per process, in the composition root."""
 
@@ -412,7 +418,7 @@ class Door:
             chance.rewind()
             tx = Tx(conn, ctx, now, chance, self.settings, self.keys, self.books, groups_first=groups_first)
             if groups_first:
-                _GROUPS.wait(conn, {"org_id": ctx.org_id, "keys": groups_first})
+                lock_groups(conn, ctx.org_id, groups_first)
             try:
                 if ctx.once is not None:
                     ctx.once.claim(tx)
@@ -448,6 +454,11 @@ class Door:
     async def read(self, body: Callable[[Connection], T], *, timeout_s: float | None = None) -> T:
         """Run one body on a snapshot that it cannot change."""
         return await self.db.read(body, timeout_s=timeout_s)
+
+    async def note(self, body: Callable[[Connection], None]) -> None:
+        """Write what a read leaves behind, such as when a session was last used, where it can be written."""
+        with suppress(StorageFull, DatabaseUnavailable, Overloaded):  # a read needs no room on the disk
+            await self.db.write(body)
 
     async def glance(self, body: Callable[[Connection], T], *, one: bool = False) -> T:
         """Read a few rows by their keys; see ``Database.glance``."""

@@ -27,6 +27,8 @@ from tests.support.patience import PATIENT
 #: Where the first call stands while the second comes: before it settles anybody, or before it commits.
 Point: TypeAlias = Literal["written", "settled"]
 POINTS: tuple[Point, ...] = ("written", "settled")
+#: By name, each of a replica.
+Calls: TypeAlias = dict[str, Callable[[House], Awaitable[Any]]]
 
 
 @asynccontextmanager
@@ -81,6 +83,12 @@ async def overtaken(
         acme.door._settle = settle
 
 
+async def meeting(acme: House, other: House, at: Point, first: str, calls: Calls) -> list[Any]:
+    """What came of the call of the name ``first``, which is stopped, and of the one that overtakes it."""
+    (second,) = calls.keys() - {first}
+    return await overtaken(acme, at, lambda: calls[first](acme), lambda: calls[second](other))
+
+
 async def _in_group(acme: House, group_id: str) -> set[str | None]:
     """Everybody in it by their row, and None for each name of nobody; and no other is shown."""
     rows = await acme.rows(t.group_members, group_id=group_id)
@@ -96,13 +104,12 @@ async def test_a_member_named_while_the_user_is_made_becomes_one(
 ) -> None:
     async with two(database_url) as (acme, other):
         group_id = await acme.group("Sales")
-        here, there = (acme, other) if first == "user" else (other, acme)
         change = GroupChange(add=("x-ann",))
-        calls = [
-            lambda: here.create("ann"),
-            lambda: scim_groups.change_group(there.door, there.as_scim(), group_id, change),
-        ]
-        made = await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        calls: Calls = {
+            "user": lambda here: here.create("ann"),
+            "member": lambda here: scim_groups.change_group(here.door, here.as_scim(), group_id, change),
+        }
+        made = await meeting(acme, other, at, first, calls)
         (ann,) = {each.person_id for each in made if hasattr(each, "person_id")}
         assert await _in_group(acme, group_id) == {ann}
         assert await projects_of(acme, ann) == {"Sales"}
@@ -112,9 +119,11 @@ async def test_a_member_named_while_the_user_is_made_becomes_one(
 @pytest.mark.parametrize("first", ["user", "group"])
 async def test_a_group_made_while_its_member_is_has_them(database_url: str, at: Point, first: str) -> None:
     async with two(database_url) as (acme, other):
-        here, there = (acme, other) if first == "user" else (other, acme)
-        calls = [lambda: here.push(user("ann")), lambda: there.group("Sales", "x-ann", "x-nobody")]
-        await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        calls: Calls = {
+            "user": lambda here: here.push(user("ann")),
+            "group": lambda here: here.group("Sales", "x-ann", "x-nobody"),
+        }
+        await meeting(acme, other, at, first, calls)
         (row,) = await acme.rows(t.groups)
         (ann,) = await acme.rows(t.people, display_name="Ann")
         assert await _in_group(acme, row.id) == {ann.id, None}
@@ -128,12 +137,11 @@ async def test_a_group_named_while_it_is_made_is_in_the_other(
     async with two(database_url) as (acme, other):
         parent = await acme.group("All")
         ann = (await acme.create("ann")).person_id
-        here, there = (acme, other) if first == "child" else (other, acme)
-        calls = [
-            lambda: here.push_groups(group("Sales", ann, external_id="g-sales")),
-            lambda: there.members(parent, add=["g-sales"]),
-        ]
-        await overtaken(acme, at, *(calls if first == "child" else reversed(calls)))
+        calls: Calls = {
+            "child": lambda here: here.push_groups(group("Sales", ann, external_id="g-sales")),
+            "member": lambda here: here.members(parent, add=["g-sales"]),
+        }
+        await meeting(acme, other, at, first, calls)
         (child,) = await acme.rows(t.groups, external_id="g-sales")
         assert await _in_group(acme, parent) == {child.id}
         assert await projects_of(acme, ann) == {"All", "Sales"}
@@ -147,12 +155,11 @@ async def test_a_member_named_while_the_user_is_given_that_name_becomes_one(
     async with two(database_url) as (acme, other):
         group_id = await acme.group("Sales")
         ann = (await acme.create("ann")).person_id
-        here, there = (acme, other) if first == "user" else (other, acme)
-        calls = [
-            lambda: here.change(ann, externalId="x-new"),
-            lambda: there.members(group_id, add=["x-new"]),
-        ]
-        await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        calls: Calls = {
+            "user": lambda here: here.change(ann, externalId="x-new"),
+            "member": lambda here: here.members(group_id, add=["x-new"]),
+        }
+        await meeting(acme, other, at, first, calls)
         assert await _in_group(acme, group_id) == {ann}
 
 
@@ -165,13 +172,12 @@ async def test_a_member_taken_out_while_the_user_is_made_is_none(
     async with two(database_url) as (acme, other):
         bob = (await acme.create("bob")).person_id
         group_id = await acme.group("Sales", "x-ann", bob)
-        here, there = (acme, other) if first == "user" else (other, acme)
         change = GroupChange(remove=("x-ann",)) if how == "remove" else GroupChange(replace=(bob,))
-        calls = [
-            lambda: here.push(user("ann")),
-            lambda: scim_groups.change_group(there.door, there.as_scim(), group_id, change),
-        ]
-        done = await overtaken(acme, at, *(calls if first == "user" else reversed(calls)))
+        calls: Calls = {
+            "user": lambda here: here.push(user("ann")),
+            "removal": lambda here: scim_groups.change_group(here.door, here.as_scim(), group_id, change),
+        }
+        done = await meeting(acme, other, at, first, calls)
         assert not [each for each in done if isinstance(each, Exception)]
         assert await _in_group(acme, group_id) == {bob}
         (ann,) = await acme.rows(t.people, display_name="Ann")
@@ -228,13 +234,12 @@ async def test_a_membership_changed_during_a_merge_is_that_of_the_person_who_is_
         twin = (await acme.create("twin", as_inviting)).person_id
         members = [twin] if how == "remove" else []
         group_id = await acme.group("Sales", *members, ctx=as_inviting)
-        here, there = (acme, other) if first == "merge" else (other, acme)
         change = GroupChange(**{how: (twin,)})
-        calls = [
-            lambda: merging.merge(here.door, here.as_admin(), PersonId(ann), PersonId(twin)),
-            lambda: scim_groups.change_group(there.door, as_inviting, group_id, change),
-        ]
-        done = await overtaken(acme, at, *(calls if first == "merge" else reversed(calls)))
+        calls: Calls = {
+            "merge": lambda here: merging.merge(here.door, here.as_admin(), PersonId(ann), PersonId(twin)),
+            "member": lambda here: scim_groups.change_group(here.door, as_inviting, group_id, change),
+        }
+        done = await meeting(acme, other, at, first, calls)
         assert not [each for each in done if isinstance(each, Exception)]
         rows = await acme.rows(t.group_members, group_id=group_id)
         assert {row.person_id for row in rows} == (set() if how == "remove" else {ann})

@@ -153,7 +153,7 @@ async def test_a_service_account_is_no_admin_who_can_sign_in(acme: House, what: 
 async def test_whoever_lacks_a_permission_does_not_touch_those_who_have_it(acme: House) -> None:
     """An admin's account is not come by through its address, its password or its role."""
     admin = await active(acme, role=ACCOUNT_ADMIN)
-    helpdesk = replace(acme.as_admin(), permissions=frozenset({"users.read", "users.manage"}))
+    helpdesk = replace(acme.as_admin(), permissions=HELPDESK)
     for attempt in (
         hand.deactivate(acme.door, helpdesk, admin),
         local_people.edit(acme.door, helpdesk, admin, Edit(email="evil@home.example")),
@@ -167,7 +167,7 @@ async def test_whoever_lacks_a_permission_does_not_touch_those_who_have_it(acme:
 async def test_nobody_gives_a_role_with_permissions_that_they_lack(acme: House) -> None:
     """Lesson 7."""
     ann = await active(acme)
-    helpdesk = replace(acme.as_admin(), permissions=frozenset({"users.read", "users.manage"}))
+    helpdesk = replace(acme.as_admin(), permissions=HELPDESK)
     with pytest.raises(Forbidden, match=r"invitations\.manage"):
         await assignments.set_role(acme.door, helpdesk, ann, MANAGER)
 
