@@ -206,11 +206,7 @@ class PeopleFound:
             case New():
                 return self._entry(Situation.NEW, each, "new in the directory")
             case UserNameTaken(person_id):
-                name = each.document["userName"]
-                found = self._entry(
-                    Situation.NEW, each, f"new in the directory; {name!r} is held by another entry"
-                )
-                return replace(found, held_by=person_id)
+                return _after(self._entry(Situation.NEW, each), person_id)
             case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
                 if rule == "user_name":
                     self._guessed[each.entry.external_id] = rule
@@ -287,11 +283,11 @@ class PeopleFound:
             meant = one.person_id if one.situation in _FITS else one.held_by
             guess = self._guessed.get(one.external_id or "") if one.situation in _FITS else None
             if guess and one.situation is Situation.RETURNED and meant in back:
-                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one)
+                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one, meant)
             elif meant not in here:
                 yield _one_of_several(one, fits[meant], guess) if guess and fits[meant] > 1 else one
             elif renamed.get(_name_key(one.name)) == meant:
-                yield one if one.situation not in _FITS else _after(one)
+                yield one if one.situation not in _FITS else _after(one, meant)
             else:
                 yield _named_twice(one)
 
@@ -314,10 +310,10 @@ def _failed(found: PersonFound, why: str) -> PersonFound:
     return PersonFound(Situation.FAILED, found.external_id, found.name, why, entry_name=found.entry_name)
 
 
-def _after(found: PersonFound) -> PersonFound:
+def _after(found: PersonFound, holder: PersonId | None) -> PersonFound:
     """Somebody new, as soon as whoever has the user name has given it up."""
     why = f"new in the directory; {found.name!r} is held by another entry"
-    return replace(found, situation=Situation.NEW, reason=why, held_by=found.person_id, person_id=None)
+    return replace(found, situation=Situation.NEW, reason=why, held_by=holder, person_id=None)
 
 
 def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:
