@@ -118,6 +118,11 @@ def driver_error(exc: BaseException) -> BaseException:
     return exc.orig if isinstance(exc, DBAPIError) and exc.orig is not None else exc
 
 
+def first_line(exc: BaseException) -> str:
+    """What the driver says first: which server, and whether it is away or refuses; no password."""
+    return str(driver_error(exc)).strip().partition("\n")[0]
+
+
 # ------------------------------------------------------------------------------ SQLite
 
 

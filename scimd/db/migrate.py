@@ -25,6 +25,7 @@ from scimd.db.faults import (
     IS_DIRECTORY,
     ONLY_LOG_LEFT,
     FileGone,
+    first_line,
     postgres_refusal,
     sqlite_refusal,
 )
@@ -178,7 +179,6 @@ def more_ddl(table: Table) -> list[DDL]:
 def _more_lines(new: Iterable[Table]) -> Iterator[str]:
     for table in new:
         for ddl in more_ddl(table):
-            # Not op.execute: that reads a colon as the start of a parameter.
             statement = ddl.statement if "\n" in ddl.statement else textwrap.fill(ddl.statement, 96)
             only = ddl._ddl_if.dialect if ddl._ddl_if else None  # there is no public way to ask
             margin = "    "
@@ -251,9 +251,7 @@ def _connection(url: str) -> Iterator[Connection]:
         sqlite = engine.dialect.name == "sqlite"
         refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc)
         if refusal is None and not (connected or sqlite):
-            # The driver's first line says which server, and whether it is away or refuses; no password.
-            said = str(getattr(exc, "orig", exc)).strip().partition("\n")[0]
-            refusal = DatabaseUnavailable(why=f"The database cannot be reached: {said}")
+            refusal = DatabaseUnavailable(why=f"The database cannot be reached: {first_line(exc)}")
         if refusal is None and getattr(exc, "connection_invalidated", False):
             refusal = DatabaseUnavailable()
         if refusal is None:

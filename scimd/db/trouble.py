@@ -6,7 +6,7 @@ import time
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, StorageFull
-from scimd.db.faults import TOO_SLOW, driver_error
+from scimd.db.faults import TOO_SLOW, driver_error, first_line
 from scimd.db.work import STOPPING
 
 logger = log.get(__name__)
@@ -49,8 +49,5 @@ class Trouble:
 
 
 def _cause(refusal: BaseException) -> str | None:
-    """The driver's own first line: which server, and whether it is away or refuses; no password."""
-    if refusal.__cause__ is None:
-        return None
-    error = driver_error(refusal.__cause__)
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    cause = refusal.__cause__
+    return None if cause is None else f"{type(driver_error(cause)).__name__}: {first_line(cause)}"

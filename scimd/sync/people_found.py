@@ -20,14 +20,14 @@ from scimd.core.resource import unpack
 from scimd.core.sync import diff
 from scimd.core.sync.mapping import Mapping as CompiledMapping
 from scimd.core.sync.mapping import MappingFailed, OutOfScope
-from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, UserNameTaken
+from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, Rule, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
 from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users
 from scimd.org.tx import Context, Door
 
 _DOUBLE = "several entries have this external id; each needs one of its own"
-_BY = {
+_BY: Mapping[Rule, str] = {
     "external_id": "by its external id",
     "user_name": "by its user name",
     "join": "by a key that both sources carry",
@@ -63,8 +63,8 @@ class PeopleFound:
         self._live = live
         self._mails, self._full = mails, full
         self._seen: set[str] = set()
-        #: Entries that fit somebody by another key than their external id.
-        self._guessed: set[str] = set()
+        #: By which rule entries fit somebody whom their external id does not bring back.
+        self._guessed: dict[str, Rule] = {}
         self.found: list[PersonFound] = []
         #: Entries whose documents are as before, though something unmapped differs.
         self.refreshed: list[tuple[PersonId, bytes]] = []
@@ -206,18 +206,14 @@ class PeopleFound:
             case New():
                 return self._entry(Situation.NEW, each, "new in the directory")
             case UserNameTaken(person_id):
-                name = each.document["userName"]
-                found = self._entry(
-                    Situation.NEW, each, f"new in the directory; {name!r} is held by another entry"
-                )
-                return replace(found, held_by=person_id)
+                return _after(self._entry(Situation.NEW, each), person_id)
             case Linked(person_id, rule, returned=True) if rule in ("external_id", "user_name"):
                 if rule == "user_name":
-                    self._guessed.add(each.entry.external_id)
+                    self._guessed[each.entry.external_id] = rule
                 found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Linked(person_id, rule):
-                self._guessed.add(each.entry.external_id)
+                self._guessed[each.entry.external_id] = rule
                 found = self._entry(Situation.MATCHES_UNLINKED, each, f"fits a person {_BY[rule]}")
                 return replace(found, person_id=person_id)
             case Ambiguous(rule, person_ids):
@@ -285,14 +281,13 @@ class PeopleFound:
         } - leaving
         for one in found:
             meant = one.person_id if one.situation in _FITS else one.held_by
-            guessed = one.situation is Situation.RETURNED and one.external_id in self._guessed
-            if guessed and meant in back:
-                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one)
+            guess = self._guessed.get(one.external_id or "") if one.situation in _FITS else None
+            if guess and one.situation is Situation.RETURNED and meant in back:
+                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one, meant)
             elif meant not in here:
-                several = one.situation in _FITS and one.external_id in self._guessed and fits[meant] > 1
-                yield _one_of_several(one, fits[meant]) if several else one
+                yield _one_of_several(one, fits[meant], guess) if guess and fits[meant] > 1 else one
             elif renamed.get(_name_key(one.name)) == meant:
-                yield one if one.situation not in _FITS else _after(one)
+                yield one if one.situation not in _FITS else _after(one, meant)
             else:
                 yield _named_twice(one)
 
@@ -301,10 +296,8 @@ class PeopleFound:
 _FITS = (Situation.RETURNED, Situation.MATCHES_UNLINKED)
 
 
-def _one_of_several(found: PersonFound, number: int) -> PersonFound:
-    """``found.reason`` says by what it fits."""
-    by = found.reason.partition(" by ")[2]
-    return _failed(found, f"{number} entries of this source fit a person by {by}; a person has one")
+def _one_of_several(found: PersonFound, number: int, rule: Rule) -> PersonFound:
+    return _failed(found, f"{number} entries of this source fit a person {_BY[rule]}; a person has one")
 
 
 def _named_twice(found: PersonFound) -> PersonFound:
@@ -317,10 +310,10 @@ def _failed(found: PersonFound, why: str) -> PersonFound:
     return PersonFound(Situation.FAILED, found.external_id, found.name, why, entry_name=found.entry_name)
 
 
-def _after(found: PersonFound) -> PersonFound:
+def _after(found: PersonFound, holder: PersonId | None) -> PersonFound:
     """Somebody new, as soon as whoever has the user name has given it up."""
     why = f"new in the directory; {found.name!r} is held by another entry"
-    return replace(found, situation=Situation.NEW, reason=why, held_by=found.person_id, person_id=None)
+    return replace(found, situation=Situation.NEW, reason=why, held_by=holder, person_id=None)
 
 
 def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound:

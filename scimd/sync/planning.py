@@ -193,26 +193,28 @@ class _Reading:
         others = await self._door.read(lambda conn: plan_ground.elsewhere(conn, org_id, source_id, leaving))
         found = [_kept(person, others) for person in found]
         holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, leaving))
-        people = self._refined(found, ground, holders)
-        _, admin_groups = self._groups.admins()
+        by_groups, admin_groups = self._groups.admins()
+        admins = by_groups | self._admins_by_value(found)
+        people = self._refined(found, ground, holders, admins)
         groups = [
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
-        plan = plans.make(people, groups, self._basis(ground, people))
+        plan = plans.make(people, groups, self._basis(ground, admins))
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
         empty = next((trip for trip in plan.trips if trip.kind is TripKind.EMPTY), None)
         if empty is not None:
             raise CannotPlan("empty", f"{empty.why}; nobody was removed")
         return Planned(plan, ground.rules_version, tuple(self._people.refreshed), self._alarm(plan))
 
-    def _refined(self, found: list[PersonFound], ground: Ground, holders: set[PersonId]) -> list[PersonFound]:
+    def _refined(
+        self, found: list[PersonFound], ground: Ground, holders: set[PersonId], admins: set[str]
+    ) -> list[PersonFound]:
         """What only the end of a read can tell: places, seats that become free, who gains admin."""
         newcomers = {
             person.external_id for person in found if person.wants_seat and person.external_id is not None
         }
         limited = ground.seats.limit is not None
         places = self._groups.places(newcomers) if limited else {}
-        admins = self._admins(found)
 
         def own(person: PersonFound) -> str:
             return place(places.get(person.external_id or ""), person.external_id)
@@ -235,9 +237,8 @@ class _Reading:
         known = self._live.get(external_id)
         return known is None or known.person_id not in ground.holders
 
-    def _admins(self, found: Sequence[PersonFound]) -> set[str]:
-        """Whom the rules make Account Admins, by external id: through a group, or by a value of their own."""
-        by_groups, _ = self._groups.admins()
+    def _admins_by_value(self, found: Sequence[PersonFound]) -> set[str]:
+        """Whom the rules make Account Admins by a value of their own, by external id."""
         givers = {
             (name, fold(value))
             for rule in self._source.rule
@@ -246,15 +247,14 @@ class _Reading:
             if value is not None
         }
         if not givers:
-            return by_groups
-        return by_groups | {
+            return set()
+        return {
             person.external_id
             for person in found
             if person.external_id is not None and person.document and _has(person.document, givers)
         }
 
-    def _basis(self, ground: Ground, people: list[PersonFound]) -> Basis:
-        admins = self._admins(people)
+    def _basis(self, ground: Ground, admins: set[str]) -> Basis:
         new_admins = [
             external_id
             for external_id in admins

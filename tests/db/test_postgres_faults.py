@@ -190,8 +190,8 @@ class Hole:
     Healed, it serves new connections; those from before stay silent for ever.
     """
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
         self.flows = asyncio.Event()
         self.flows.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -201,10 +201,12 @@ class Hole:
         self.flows.set()
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[int]:
+    async def open(self) -> AsyncIterator[str]:
+        """Gives the url of the same database through it."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
         try:
-            yield server.sockets[0].getsockname()[1]
+            yield self._url.set(port=port).render_as_string(hide_password=False)
         finally:
             server.close()
             for task in self._tasks:
@@ -212,7 +214,7 @@ class Hole:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        there, back = await asyncio.open_connection("127.0.0.1", self._url.port)
         for pair in ((reader, back), (there, writer)):
             task = asyncio.create_task(self._pass(*pair, self.flows))
             self._tasks.add(task)
@@ -243,7 +245,7 @@ class Reception(Hole):
         if not self.busy:
             await super()._accept(reader, writer)
             return
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        there, back = await asyncio.open_connection("127.0.0.1", self._url.port)
         flows = asyncio.Event()
         flows.set()
         for way in (self._pass(reader, back, flows), self._let_in(there, writer, flows)):
@@ -262,21 +264,18 @@ class Reception(Hole):
 
 
 async def test_whoever_is_let_in_and_never_answered_leaves_no_thread_stuck(postgres_url: str) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    reception = Reception(int(address.rpartition(":")[2]))
-    async with reception.open() as port:
-        url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=2, timeout_s=1)) as database:
-            await asyncio.to_thread(kill_all, postgres_url)
-            reception.busy = True
-            for attempt in range(2):  # a thread's first connection, and later ones
-                writing = [database.write(add(10 * attempt + n)) for n in range(2)]
-                answers = await asyncio.gather(*writing, return_exceptions=True)
-                assert {type(answer) for answer in answers} == {DatabaseUnavailable}
-            reception.busy = False
-            await _until_it_answers(database.ping)
-            assert await database.write(add(100), timeout_s=AT_MOST_S) == 100
-            assert await database.read(names, timeout_s=AT_MOST_S) == ["item 100"]
+    reception = Reception(postgres_url)
+    async with reception.open() as url, opened(url, Tuning(pool_size=2, timeout_s=1)) as database:
+        await asyncio.to_thread(kill_all, postgres_url)
+        reception.busy = True
+        for attempt in range(2):  # a thread's first connection, and later ones
+            writing = [database.write(add(10 * attempt + n)) for n in range(2)]
+            answers = await asyncio.gather(*writing, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+        reception.busy = False
+        await _until_it_answers(database.ping)
+        assert await database.write(add(100), timeout_s=AT_MOST_S) == 100
+        assert await database.read(names, timeout_s=AT_MOST_S) == ["item 100"]
 
 
 async def test_a_process_that_is_not_found_or_not_idle_is_not_lost(postgres_url: str) -> None:
@@ -305,65 +304,56 @@ async def test_a_process_that_is_not_found_or_not_idle_is_not_lost(postgres_url:
 async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_stuck(
     postgres_url: str,
 ) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    hole = Hole(int(address.rpartition(":")[2]))
-    async with hole.open() as port:
-        url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
-            await asyncio.gather(*(database.write(add(n)) for n in range(10)))
-            hole.flows.clear()
-            took = []
-            for attempt in range(3):
-                began = time.monotonic()
-                answers = await asyncio.gather(
-                    *(database.write(add(100 + 10 * attempt + n)) for n in range(8)), return_exceptions=True
-                )
-                assert {type(answer) for answer in answers} == {DatabaseUnavailable}
-                took.append(time.monotonic() - began)
-            assert min(took) < 2.2  # the machine may be busy once, but not each time
-            hole.heal()
-            await _until_it_answers(database.ping)
-            await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
-            assert await database.read(count) == 18
+    hole = Hole(postgres_url)
+    async with hole.open() as url, opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
+        await asyncio.gather(*(database.write(add(n)) for n in range(10)))
+        hole.flows.clear()
+        took = []
+        for attempt in range(3):
+            began = time.monotonic()
+            answers = await asyncio.gather(
+                *(database.write(add(100 + 10 * attempt + n)) for n in range(8)), return_exceptions=True
+            )
+            assert {type(answer) for answer in answers} == {DatabaseUnavailable}
+            took.append(time.monotonic() - began)
+        assert min(took) < 2.2  # the machine may be busy once, but not each time
+        hole.heal()
+        await _until_it_answers(database.ping)
+        await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
+        assert await database.read(count) == 18
 
 
 async def test_a_black_hole_frees_the_threads_of_callers_that_have_gone(postgres_url: str) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    hole = Hole(int(address.rpartition(":")[2]))
-    async with hole.open() as port:
-        url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=2, timeout_s=10 * AT_MOST_S)) as database:
-            hole.flows.clear()
-            gone = [asyncio.create_task(database.write(add(n))) for n in range(2)]
-            await asyncio.sleep(0.2)
-            for task in gone:
-                task.cancel()
-            await asyncio.sleep(2)
-            hole.heal()
-            await _until_it_answers(database.ping)
+    hole = Hole(postgres_url)
+    async with hole.open() as url, opened(url, Tuning(pool_size=2, timeout_s=10 * AT_MOST_S)) as database:
+        hole.flows.clear()
+        gone = [asyncio.create_task(database.write(add(n))) for n in range(2)]
+        await asyncio.sleep(0.2)
+        for task in gone:
+            task.cancel()
+        await asyncio.sleep(2)
+        hole.heal()
+        await _until_it_answers(database.ping)
 
 
 async def test_connections_that_were_left_open_and_dead_are_told_within_two_seconds(
     postgres_url: str,
 ) -> None:
     """As a proxy leaves them, and a fail-over: new ones work."""
-    address, _, name = postgres_url.rpartition("/")
-    hole = Hole(int(address.rpartition(":")[2]))
-    async with hole.open() as port:
-        url = f"{address.rpartition(':')[0]}:{port}/{name}"
-        async with opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
-            took = []
-            for attempt in range(3):
-                await asyncio.gather(*(database.write(add(100 * attempt + n)) for n in range(10)))
-                hole.flows.clear()
-                hole.heal()
-                began = time.monotonic()
-                writing = [database.write(add(100 * attempt + 10 + n)) for n in range(3)]
-                answers = await asyncio.gather(*writing, return_exceptions=True)
-                assert DatabaseUnavailable in {type(answer) for answer in answers}
-                took.append(time.monotonic() - began)
-                assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
-            assert min(took) < 2.2  # the machine may be busy once, but not each time
+    hole = Hole(postgres_url)
+    async with hole.open() as url, opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
+        took = []
+        for attempt in range(3):
+            await asyncio.gather(*(database.write(add(100 * attempt + n)) for n in range(10)))
+            hole.flows.clear()
+            hole.heal()
+            began = time.monotonic()
+            writing = [database.write(add(100 * attempt + 10 + n)) for n in range(3)]
+            answers = await asyncio.gather(*writing, return_exceptions=True)
+            assert DatabaseUnavailable in {type(answer) for answer in answers}
+            took.append(time.monotonic() - began)
+            assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
+        assert min(took) < 2.2  # the machine may be busy once, but not each time
 
 
 async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:

@@ -157,11 +157,9 @@ async def test_a_connection_lost_under_load_costs_no_answer(postgres_url: str) -
 
 
 async def test_a_black_hole_is_told_within_two_seconds_and_left_soon(postgres_url: str) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    hole = Hole(int(address.rpartition(":")[2]))
-    url = f"{address.rpartition(':')[0]}:{{port}}/{name}"
+    hole = Hole(postgres_url)
     tuning = Tuning(timeout_s=10 * AT_MOST_S)
-    async with hole.open() as port, watched(url.format(port=port), tuning) as database:
+    async with hole.open() as url, watched(url, tuning) as database:
         took = []
         for _ in range(3):
             hole.flows.clear()
@@ -177,11 +175,9 @@ async def test_a_black_hole_is_told_within_two_seconds_and_left_soon(postgres_ur
 
 
 async def test_lines_that_were_left_open_and_dead_are_told_within_two_seconds(postgres_url: str) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    hole = Hole(int(address.rpartition(":")[2]))
-    url = f"{address.rpartition(':')[0]}:{{port}}/{name}"
+    hole = Hole(postgres_url)
     tuning = Tuning(timeout_s=10 * AT_MOST_S)
-    async with hole.open() as port, watched(url.format(port=port), tuning) as database:
+    async with hole.open() as url, watched(url, tuning) as database:
         took = []
         for _ in range(3):
             hole.flows.clear()
@@ -197,12 +193,10 @@ async def test_lines_that_were_left_open_and_dead_are_told_within_two_seconds(po
 
 
 async def test_lines_that_were_let_in_and_never_answered_are_opened_anew(postgres_url: str) -> None:
-    address, _, name = postgres_url.rpartition("/")
-    reception = Reception(int(address.rpartition(":")[2]))
-    url = f"{address.rpartition(':')[0]}:{{port}}/{name}"
+    reception = Reception(postgres_url)
     async with (
-        reception.open() as port,
-        watched(url.format(port=port), Tuning(timeout_s=2, silence_s=0.5)) as database,
+        reception.open() as url,
+        watched(url, Tuning(timeout_s=2, silence_s=0.5)) as database,
     ):
         reception.busy = True
         lines = (*eye(database)._snapshots, eye(database)._shared)

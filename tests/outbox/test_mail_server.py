@@ -26,6 +26,14 @@ def recipients(smtp: SmtpServer) -> list[str]:
     return sorted(received.recipients[0] for received in smtp.messages)
 
 
+async def due(acme: House, number: int) -> list[str]:
+    """So many mails are due; gives whom they are for."""
+    addresses = [f"m{n:02}@acme.example" for n in range(number)]
+    for address in addresses:
+        await pushed(acme, address)
+    return addresses
+
+
 async def states(acme: House) -> dict[str, tuple[str, int]]:
     return {row.address: (row.state, row.attempts) for row in await acme.mails()}
 
@@ -52,14 +60,13 @@ def away_once_it_has_a_mail(
 async def test_a_mail_that_was_taken_is_noted_once_the_database_is_back_and_the_rest_leaves(
     acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(3):
-        await pushed(acme, f"r{n}@acme.example")
+    addresses = await due(acme, 3)
     refused = away_once_it_has_a_mail(acme, smtp, monkeypatch)
     assert await run(acme, smtp) == 3
     assert len(refused) == 4
     acme.clock.pass_by(minutes=30)
     assert await run(acme, smtp) == 0
-    assert recipients(smtp) == [f"r{n}@acme.example" for n in range(3)]
+    assert recipients(smtp) == addresses
     assert set((await states(acme)).values()) == {("sent", 1)}
 
 
@@ -79,12 +86,11 @@ async def test_a_stop_while_the_database_is_away_leaves_no_second_mail(
 async def test_a_refusal_is_noted_once_the_database_is_back(
     acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(2):
-        await pushed(acme, f"r{n}@acme.example")
-    smtp.refuse_mailbox("r1@acme.example", "550 5.1.1 No such user")
+    taken, refused = await due(acme, 2)
+    smtp.refuse_mailbox(refused, "550 5.1.1 No such user")
     away_once_it_has_a_mail(acme, smtp, monkeypatch)
     await run(acme, smtp)
-    assert await states(acme) == {"r0@acme.example": ("sent", 1), "r1@acme.example": ("refused", 1)}
+    assert await states(acme) == {taken: ("sent", 1), refused: ("refused", 1)}
 
 
 # ------------------------------------------------------------------------------ one mailbox
@@ -92,13 +98,12 @@ async def test_a_refusal_is_noted_once_the_database_is_back(
 
 @pytest.mark.parametrize("reply", ["452 4.2.2 mailbox full", "450 4.7.1 Greylisted", "451 4.3.0 Later"])
 async def test_what_is_refused_for_now_waits_alone(acme: House, smtp: SmtpServer, reply: str) -> None:
-    for n in range(4):
-        await pushed(acme, f"m{n}@acme.example")
-    smtp.refuse_mailbox("m0@acme.example", reply)
+    full, *others = await due(acme, 4)
+    smtp.refuse_mailbox(full, reply)
     assert await run(acme, smtp) == 3
-    assert recipients(smtp) == [f"m{n}@acme.example" for n in (1, 2, 3)]
+    assert recipients(smtp) == others
     (waits,) = await acme.mails(state="due")
-    assert (waits.address, waits.last_error) == ("m0@acme.example", reply)
+    assert (waits.address, waits.last_error) == (full, reply)
     assert acme.clock.now < waits.due_at <= acme.clock.now + timedelta(minutes=1)
     smtp.accept()
     acme.clock.pass_by(minutes=1)
@@ -106,9 +111,8 @@ async def test_what_is_refused_for_now_waits_alone(acme: House, smtp: SmtpServer
 
 
 async def test_a_server_that_takes_its_leave_is_away(acme: House, smtp: SmtpServer) -> None:
-    for n in range(3):
-        await pushed(acme, f"m{n}@acme.example")
-    smtp.refuse_mailbox("m0@acme.example", "421 4.3.2 Shutting down")
+    first, *_ = await due(acme, 3)
+    smtp.refuse_mailbox(first, "421 4.3.2 Shutting down")
     assert await run(acme, smtp) == 0
     assert set((await states(acme)).values()) == {("due", 1)}
 
@@ -124,8 +128,7 @@ async def test_a_server_that_takes_its_leave_is_away(acme: House, smtp: SmtpServ
 async def test_a_server_that_asks_to_slow_down_is_asked_three_times_in_a_round(
     acme: House, smtp: SmtpServer, at: Stage, reply: str
 ) -> None:
-    for n in range(8):
-        await pushed(acme, f"m{n}@acme.example")
+    await due(acme, 8)
     smtp.refuse(reply, at)
     assert await run(acme, smtp) == 0
     mails = await acme.mails()
@@ -138,10 +141,9 @@ async def test_a_server_that_asks_to_slow_down_is_asked_three_times_in_a_round(
 
 
 async def test_it_is_the_row_without_a_mail_taken_that_says_so(acme: House, smtp: SmtpServer) -> None:
-    for n in range(12):
-        await pushed(acme, f"m{n:02}@acme.example")
+    for n, address in enumerate(await due(acme, 12)):
         if n % 3:
-            smtp.refuse_mailbox(f"m{n:02}@acme.example", "451 4.4.3 Your domain does not resolve")
+            smtp.refuse_mailbox(address, "451 4.4.3 Your domain does not resolve")
     assert await run(acme, smtp) == 4
 
 
@@ -151,10 +153,8 @@ async def test_it_is_the_row_without_a_mail_taken_that_says_so(acme: House, smtp
 async def test_mailboxes_that_wait_each_for_themselves_end_no_round(
     acme: House, smtp: SmtpServer, reply: str
 ) -> None:
-    for n in range(8):
-        await pushed(acme, f"m{n}@acme.example")
-        if n < 7:
-            smtp.refuse_mailbox(f"m{n}@acme.example", reply)
+    for address in (await due(acme, 8))[:7]:
+        smtp.refuse_mailbox(address, reply)
     assert await run(acme, smtp) == 1
     assert {row.last_error for row in await acme.mails(state="due")} == {reply}
 
@@ -196,31 +196,29 @@ async def test_a_mail_counts_as_handed_over_before_its_text_is_sent(acme: House,
 async def test_a_mail_that_another_relay_took_while_the_server_was_asked_is_not_handed_over(
     acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(2):
-        await pushed(acme, f"s{n}@acme.example")
-    asks, s0 = door_deliveries.hand_over, "s0@acme.example"
-    taken = update(deliveries).where(deliveries.c.address == s0).values(attempts=2)
+    lost, kept = await due(acme, 2)
+    asks = door_deliveries.hand_over
+    taken = update(deliveries).where(deliveries.c.address == lost).values(attempts=2)
 
     async def late(door: Any, delivery: Any) -> bool:
-        if delivery.address == s0:
+        if delivery.address == lost:
             await acme.write(lambda conn: conn.execute(taken) and None)
         return await asks(door, delivery)
 
     monkeypatch.setattr(door_deliveries, "hand_over", late)
     assert await run(acme, smtp) == 1
-    assert recipients(smtp) == ["s1@acme.example"]
-    assert await states(acme) == {s0: ("due", 2), "s1@acme.example": ("sent", 1)}
+    assert recipients(smtp) == [kept]
+    assert await states(acme) == {lost: ("due", 2), kept: ("sent", 1)}
 
 
 async def test_a_mail_that_cannot_be_made_waits_alone_and_is_sent_once_it_can(
     acme: House, smtp: SmtpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for n in range(3):
-        await pushed(acme, f"m{n}@acme.example")
+    first, *_ = await due(acme, 3)
     makes = relay._message
 
     def broken(door: Any, delivery: Any, *more: Any) -> Any:
-        if delivery.address == "m0@acme.example":
+        if delivery.address == first:
             raise KeyError("team")
         return makes(door, delivery, *more)
 
@@ -302,8 +300,7 @@ async def test_relays_that_die_with_a_mail_in_hand_do_not_send_it_for_ever(
 
 
 async def test_a_relay_that_slept_sends_nothing_that_another_took(acme: House, smtp: SmtpServer) -> None:
-    for n in range(2):
-        await pushed(acme, f"s{n}@acme.example")
+    await due(acme, 2)
     batch = await door_deliveries.take_due(acme.door, acme.org.id, 20)
     acme.clock.pass_by(minutes=5)
     assert await run(acme, smtp) == 2

@@ -9,13 +9,11 @@ import pytest
 from scimd.connector_api import Unreachable
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import plan_batches
-from scimd.sync import registry
-from tests.sync.world import Person, Point, Script, World, world
+from tests.sync.world import Person, Script, World, world
 
 
 @pytest.fixture(autouse=True)
-def _scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_found", lambda: {"scripted": Point()})
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_batches, "BATCH", 7)
 
 

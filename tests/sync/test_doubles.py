@@ -56,103 +56,89 @@ async def test_two_entries_that_fit_one_person_are_both_named_and_neither_is_lin
 
 
 @pytest.mark.parametrize("active", [True, False])
-async def test_an_inactive_person_whose_entry_is_there_is_no_other_entrys(
-    database_url: str, active: bool
-) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.people["1"] = Person("ada", "ada@acme.example")
-        await acme.sync()
-        acme.script.people["1"].more["active"] = False
-        acme.script.people["0"] = Person("ada", "ada@acme.example", {"active": active})
-        for deactivated in (1, 0, 0):
-            run = await acme.sync()
-            assert (run.state, run.counts["failed"], run.changes) == ("partial", 1, deactivated)
-        (change,) = await acme.changes(run)
-        assert (change.external_id, change.detail) == (
-            "0", "another entry of this source has the user name 'ada'; each needs its own",
-        )  # fmt: skip
-        del acme.script.people["1"]
-        assert (await acme.sync()).state == "done"
-        known = [row for row in await acme.rows(assertions) if row.user_name == "ada"]
-        assert [(row.external_id, row.active) for row in known] == [("0", active)]
+async def test_an_inactive_person_whose_entry_is_there_is_no_other_entrys(acme: World, active: bool) -> None:
+    acme.script.people["1"] = Person("ada", "ada@acme.example")
+    await acme.sync()
+    acme.script.people["1"].more["active"] = False
+    acme.script.people["0"] = Person("ada", "ada@acme.example", {"active": active})
+    for deactivated in (1, 0, 0):
+        run = await acme.sync()
+        assert (run.state, run.counts["failed"], run.changes) == ("partial", 1, deactivated)
+    (change,) = await acme.changes(run)
+    assert (change.external_id, change.detail) == (
+        "0", "another entry of this source has the user name 'ada'; each needs its own",
+    )  # fmt: skip
+    del acme.script.people["1"]
+    assert (await acme.sync()).state == "done"
+    known = [row for row in await acme.rows(assertions) if row.user_name == "ada"]
+    assert [(row.external_id, row.active) for row in known] == [("0", active)]
 
 
 @pytest.mark.parametrize("gone", [True, False])
-async def test_two_entries_under_the_name_of_one_who_is_gone_are_neither(
-    database_url: str, gone: bool
-) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.people["1"] = Person("ada")
+async def test_two_entries_under_the_name_of_one_who_is_gone_are_neither(acme: World, gone: bool) -> None:
+    acme.script.people["1"] = Person("ada")
+    await acme.sync()
+    del acme.script.people["1"]
+    if gone:
         await acme.sync()
-        del acme.script.people["1"]
-        if gone:
-            await acme.sync()
-            acme.script.people |= {key: Person("ada") for key in ("2", "3")}
-            run = await acme.sync()
-            assert [change.detail for change in await acme.changes(run)] == [
-                "2 entries of this source fit a person by its user name; a person has one"
-            ] * 2
-            del acme.script.people["3"]
-        else:
-            acme.script.people["2"] = Person("ada")
-        assert (await acme.sync()).state == "done"
-        assert "ada" in await acme.active()
+        acme.script.people |= {key: Person("ada") for key in ("2", "3")}
+        run = await acme.sync()
+        assert [change.detail for change in await acme.changes(run)] == [
+            "2 entries of this source fit a person by its user name; a person has one"
+        ] * 2
+        del acme.script.people["3"]
+    else:
+        acme.script.people["2"] = Person("ada")
+    assert (await acme.sync()).state == "done"
+    assert "ada" in await acme.active()
 
 
 @pytest.mark.parametrize("batch", [200, 1])
 async def test_whoever_takes_the_name_that_an_inactive_one_gives_up_is_somebody_new(
-    database_url: str, batch: int, monkeypatch: pytest.MonkeyPatch
+    acme: World, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_batches, "BATCH", batch)
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.people["1"] = Person("ada", more={"active": False})
-        await acme.sync()
-        acme.script.people["1"].user_name = "ada-old"
-        acme.script.people["0"] = Person("ada")
-        run = await acme.sync()
-        assert (run.state, run.counts["created"], run.counts["updated"]) == ("done", 1, 1)
-        named = {row.external_id: row.user_name for row in await acme.rows(assertions)}
-        assert (named["0"], named["1"]) == ("ada", "ada-old")
-        assert (await acme.sync()).changes == 0
+    acme.script.people["1"] = Person("ada", more={"active": False})
+    await acme.sync()
+    acme.script.people["1"].user_name = "ada-old"
+    acme.script.people["0"] = Person("ada")
+    run = await acme.sync()
+    assert (run.state, run.counts["created"], run.counts["updated"]) == ("done", 1, 1)
+    named = {row.external_id: row.user_name for row in await acme.rows(assertions)}
+    assert (named["0"], named["1"]) == ("ada", "ada-old")
+    assert (await acme.sync()).changes == 0
 
 
 @pytest.mark.parametrize("batch", [200, 1])
 @pytest.mark.parametrize("other", ["0", "6"])
 async def test_whoever_comes_back_by_their_own_id_leaves_their_name_to_somebody_new(
-    database_url: str, other: str, batch: int, monkeypatch: pytest.MonkeyPatch
+    acme: World, other: str, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_batches, "BATCH", batch)
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        ada = await _gone(acme, "1", "ada")
-        acme.script.people |= {"1": Person("ada-new"), other: Person("ada")}
-        run = await acme.sync()
-        assert (run.state, run.counts["created"], run.counts["updated"]) == ("done", 1, 1)
-        known = {row.external_id: row for row in await acme.rows(assertions)}
-        assert (known["1"].user_name, known["1"].person_id) == ("ada-new", ada)
-        assert (known[other].user_name, known[other].state) == ("ada", "live")
-        assert known[other].person_id != ada
-        assert (await acme.sync()).changes == 0
+    ada = await _gone(acme, "1", "ada")
+    acme.script.people |= {"1": Person("ada-new"), other: Person("ada")}
+    run = await acme.sync()
+    assert (run.state, run.counts["created"], run.counts["updated"]) == ("done", 1, 1)
+    known = {row.external_id: row for row in await acme.rows(assertions)}
+    assert (known["1"].user_name, known["1"].person_id) == ("ada-new", ada)
+    assert (known[other].user_name, known[other].state) == ("ada", "live")
+    assert known[other].person_id != ada
+    assert (await acme.sync()).changes == 0
 
 
 @pytest.mark.parametrize("other", ["0", "6"])
-async def test_whoever_comes_back_by_their_own_id_keeps_their_name(database_url: str, other: str) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        ada = await _gone(acme, "1", "ada")
-        acme.script.people |= {"1": Person("ada"), other: Person("ada")}
-        for updated in (1, 0):
-            run = await acme.sync()
-            assert (run.state, run.counts["failed"], run.counts["updated"]) == ("partial", 1, updated)
-            assert (await acme.changes(run))[-1].detail == (
-                "another entry of this source has the user name 'ada'; each needs its own"
-            )
-            known = {row.external_id: row.person_id for row in await acme.rows(assertions)}
-            assert known["1"] == ada
-            assert other not in known
+async def test_whoever_comes_back_by_their_own_id_keeps_their_name(acme: World, other: str) -> None:
+    ada = await _gone(acme, "1", "ada")
+    acme.script.people |= {"1": Person("ada"), other: Person("ada")}
+    for updated in (1, 0):
+        run = await acme.sync()
+        assert (run.state, run.counts["failed"], run.counts["updated"]) == ("partial", 1, updated)
+        assert (await acme.changes(run))[-1].detail == (
+            "another entry of this source has the user name 'ada'; each needs its own"
+        )
+        known = {row.external_id: row.person_id for row in await acme.rows(assertions)}
+        assert known["1"] == ada
+        assert other not in known
 
 
 async def _gone(acme: World, external_id: str, user_name: str) -> str:

@@ -24,10 +24,10 @@ async def _in_projects(acme: World) -> dict[str, set[str]]:
     return {name: people for name, people in found.items() if people}
 
 
-async def _changes_nothing(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _changes_nothing(acme: World) -> None:
     """Neither the next run nor one that compares everything."""
     assert (await acme.sync()).changes == 0
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schedule, "full_is_due", lambda *_: True)
         run = await acme.sync()
     assert (run.state, run.changes, run.trips) == ("done", 0, ())
@@ -35,116 +35,99 @@ async def _changes_nothing(acme: World, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_whoever_comes_back_under_another_id_has_what_the_groups_give_that_id(
-    database_url: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    acme: World, at_once: bool
 ) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.people["17"] = Person("bob", "bob@acme.example")
-        acme.script.groups = {"pay": ("Payroll", ["17", "x0000"]), "out": ("Outer", ["pay"])}
-        acme.script.groups["new"] = ("Newcomers", ["99", "x0001"])
+    acme.script.people["17"] = Person("bob", "bob@acme.example")
+    acme.script.groups = {"pay": ("Payroll", ["17", "x0000"]), "out": ("Outer", ["pay"])}
+    acme.script.groups["new"] = ("Newcomers", ["99", "x0001"])
+    await acme.sync()
+    assert await _in_projects(acme) == {
+        "Payroll": {"17", "x0000"}, "Outer": {"17", "x0000"}, "Newcomers": {"x0001"},
+    }  # fmt: skip
+    bob = acme.script.people.pop("17")
+    if not at_once:
         await acme.sync()
-        assert await _in_projects(acme) == {
-            "Payroll": {"17", "x0000"}, "Outer": {"17", "x0000"}, "Newcomers": {"x0001"},
-        }  # fmt: skip
-        bob = acme.script.people.pop("17")
-        if not at_once:
-            await acme.sync()
-        acme.script.people["99"] = bob
-        run = await acme.sync()
-        assert run.counts["updated"] == 1
-        assert await _in_projects(acme) == {
-            "Payroll": {"x0000"}, "Outer": {"x0000"}, "Newcomers": {"99", "x0001"},
-        }  # fmt: skip
-        await _changes_nothing(acme, monkeypatch)
-        acme.script.people["17"] = Person("bea", "bea@acme.example")
-        await acme.sync()
-        assert (await _in_projects(acme))["Outer"] == {"17", "x0000"}
-        await _changes_nothing(acme, monkeypatch)
+    acme.script.people["99"] = bob
+    run = await acme.sync()
+    assert run.counts["updated"] == 1
+    assert await _in_projects(acme) == {
+        "Payroll": {"x0000"}, "Outer": {"x0000"}, "Newcomers": {"99", "x0001"},
+    }  # fmt: skip
+    await _changes_nothing(acme)
+    acme.script.people["17"] = Person("bea", "bea@acme.example")
+    await acme.sync()
+    assert (await _in_projects(acme))["Outer"] == {"17", "x0000"}
+    await _changes_nothing(acme)
 
 
-async def test_group_that_names_both_ids_keeps_the_person(database_url: str) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.people["17"] = Person("bob")
-        acme.script.groups = {"pay": ("Payroll", ["17", "x0000"])}
-        await acme.sync()
-        acme.script.people["99"] = acme.script.people.pop("17")
-        acme.script.groups = {"pay": ("Payroll", ["17", "99", "x0000"])}
-        await acme.sync()
-        assert await _in_projects(acme) == {"Payroll": {"99", "x0000"}}
-        assert sorted(row.member_key for row in await acme.rows(group_members) if not row.person_id) == ["17"]
+async def test_group_that_names_both_ids_keeps_the_person(acme: World) -> None:
+    acme.script.people["17"] = Person("bob")
+    acme.script.groups = {"pay": ("Payroll", ["17", "x0000"])}
+    await acme.sync()
+    acme.script.people["99"] = acme.script.people.pop("17")
+    acme.script.groups = {"pay": ("Payroll", ["17", "99", "x0000"])}
+    await acme.sync()
+    assert await _in_projects(acme) == {"Payroll": {"99", "x0000"}}
+    assert sorted(row.member_key for row in await acme.rows(group_members) if not row.person_id) == ["17"]
 
 
-async def test_nested_group_that_goes_with_its_listing_leaves_nothing_behind(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.groups = {"in": ("Inner", ["x0000"]), "out": ("Outer", ["in", "x0001"])}
-        await acme.sync()
+async def test_nested_group_that_goes_with_its_listing_leaves_nothing_behind(acme: World) -> None:
+    acme.script.groups = {"in": ("Inner", ["x0000"]), "out": ("Outer", ["in", "x0001"])}
+    await acme.sync()
+    del acme.script.groups["in"]
+    acme.script.groups["out"] = ("Outer", ["x0001"])
+    await acme.sync()
+    assert await _in_projects(acme) == {"Outer": {"x0001"}}
+    assert len([row for row in await acme.rows(group_members) if row.child_id or not row.person_id]) == 0
+    await _changes_nothing(acme)
+
+
+async def test_nested_groups_that_went_one_by_one_weigh_nothing(acme: World) -> None:
+    acme.script.fill(60)
+    acme.script.groups = {f"g{n}": (f"Team {n}", [f"x{n:04}"]) for n in range(40)}
+    direct = [f"x{n:04}" for n in range(40, 50)]
+    for n in range(13):
+        acme.script.groups["all"] = ("All", [f"g{i}" for i in range(n, 12)] + direct)
+        assert (await acme.sync()).state == "done"
+        acme.script.groups.pop(f"g{n}")
+    await acme.sync()
+    await _changes_nothing(acme)
+
+
+async def test_nested_group_that_comes_back_is_nested_again(acme: World) -> None:
+    both = {"in": ("Inner", ["x0000"]), "out": ("Outer", ["in", "x0001"])}
+    acme.script.groups = dict(both)
+    await acme.sync()
+    nested = {"Inner": {"x0000"}, "Outer": {"x0000", "x0001"}}
+    assert await _in_projects(acme) == nested
+    for _ in range(2):
         del acme.script.groups["in"]
-        acme.script.groups["out"] = ("Outer", ["x0001"])
         await acme.sync()
         assert await _in_projects(acme) == {"Outer": {"x0001"}}
-        assert len([row for row in await acme.rows(group_members) if row.child_id or not row.person_id]) == 0
-        await _changes_nothing(acme, monkeypatch)
-
-
-async def test_nested_groups_that_went_one_by_one_weigh_nothing(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(60)
-        acme.script.groups = {f"g{n}": (f"Team {n}", [f"x{n:04}"]) for n in range(40)}
-        direct = [f"x{n:04}" for n in range(40, 50)]
-        for n in range(13):
-            acme.script.groups["all"] = ("All", [f"g{i}" for i in range(n, 12)] + direct)
-            assert (await acme.sync()).state == "done"
-            acme.script.groups.pop(f"g{n}")
-        await acme.sync()
-        await _changes_nothing(acme, monkeypatch)
-
-
-async def test_nested_group_that_comes_back_is_nested_again(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        both = {"in": ("Inner", ["x0000"]), "out": ("Outer", ["in", "x0001"])}
+        await _changes_nothing(acme)
         acme.script.groups = dict(both)
         await acme.sync()
-        nested = {"Inner": {"x0000"}, "Outer": {"x0000", "x0001"}}
         assert await _in_projects(acme) == nested
-        for _ in range(2):
-            del acme.script.groups["in"]
-            await acme.sync()
-            assert await _in_projects(acme) == {"Outer": {"x0001"}}
-            await _changes_nothing(acme, monkeypatch)
-            acme.script.groups = dict(both)
-            await acme.sync()
-            assert await _in_projects(acme) == nested
-            await _changes_nothing(acme, monkeypatch)
+        await _changes_nothing(acme)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_name_of_a_nested_group_that_goes_is_that_of_the_person_who_has_it(
-    database_url: str, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    acme: World, at_once: bool
 ) -> None:
-    async with world(database_url, invite="never") as acme:
-        acme.script.fill(12)
-        acme.script.groups = {"1": ("Inner", ["x0000"]), "out": ("Outer", ["1", "x0001"])}
+    acme.script.groups = {"1": ("Inner", ["x0000"]), "out": ("Outer", ["1", "x0001"])}
+    await acme.sync()
+    acme.script.people["1"] = Person("bob")
+    if not at_once:
         await acme.sync()
-        acme.script.people["1"] = Person("bob")
-        if not at_once:
-            await acme.sync()
-            assert await _in_projects(acme) == {"Inner": {"x0000"}, "Outer": {"x0000", "x0001"}}
-        del acme.script.groups["1"]
-        assert (await acme.sync()).state == "done"
-        assert await _in_projects(acme) == {"Outer": {"1", "x0001"}}
-        (bob,) = [row.person_id for row in await acme.rows(assertions) if row.external_id == "1"]
-        told = [row.body["after"] for row in await acme.rows(events) if row.kind == "group.members_changed"]
-        assert [each["came"] for each in told] == ([] if at_once else [[bob]])
-        await _changes_nothing(acme, monkeypatch)
+        assert await _in_projects(acme) == {"Inner": {"x0000"}, "Outer": {"x0000", "x0001"}}
+    del acme.script.groups["1"]
+    assert (await acme.sync()).state == "done"
+    assert await _in_projects(acme) == {"Outer": {"1", "x0001"}}
+    (bob,) = [row.person_id for row in await acme.rows(assertions) if row.external_id == "1"]
+    told = [row.body["after"] for row in await acme.rows(events) if row.kind == "group.members_changed"]
+    assert [each["came"] for each in told] == ([] if at_once else [[bob]])
+    await _changes_nothing(acme)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +158,7 @@ def test_a_name_is_whose_it_is_whatever_the_order(scopes: dict[str, bool], answe
 
 @pytest.mark.parametrize("left_first", [True, False])
 async def test_whoever_is_out_of_scope_takes_no_name_of_somebody_in_scope(
-    database_url: str, left_first: bool, monkeypatch: pytest.MonkeyPatch
+    database_url: str, left_first: bool
 ) -> None:
     mapping = {"user": MAPPING, "scope": "!has(entry.left)"}
     async with world(database_url, invite="never", mapping=mapping) as acme:
@@ -185,4 +168,4 @@ async def test_whoever_is_out_of_scope_takes_no_name_of_somebody_in_scope(
         acme.script.groups = {"eng": ("Engineering", ["CN=ada", "CN=user0001"])}
         await acme.sync()
         assert await _in_projects(acme) == {"Engineering": {"99", "x0001"}}
-        await _changes_nothing(acme, monkeypatch)
+        await _changes_nothing(acme)
