@@ -1,8 +1,7 @@
 """``scimd doctor --as IDP``: the command around the sequences.
 
 Exit codes: 0 nothing failed · 1 something failed or could not be removed, or wrong usage · 2 the endpoint
-could not be reached or refused the token · 130 interrupted
-(143 by SIGTERM).
+could not be reached or refused the token · 130 interrupted (143 by SIGTERM).
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def _run(play: Play, *, as_json: bool) -> int | None:
         loop, playing = asyncio.get_running_loop(), asyncio.ensure_future(play.run())
 
         def stop(number: int) -> None:
-            if not caught and not play.cleans:
+            if not caught and not play.cleaning:
                 err.print("Interrupted: removing what was made. Once more, and the rest stays.")
             caught.append(number)
             playing.cancel()
