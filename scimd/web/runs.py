@@ -68,6 +68,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         f"Run of {run.source_name}",
         section="/runs",
         run=run,
+        over=run.state in runs.OVER,
         newest=await _newest(door, run),
         moving=run.state in words.MOVING or (run.state == "held" and run.approved_at is not None),
         figures=words.figures(run.counts),
