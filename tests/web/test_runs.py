@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from scimd.core.sync.policy import Action, Situation
 from scimd.org import approvals, decisions, runs
+from tests.web.by_form import value_of
 from tests.web.site import REMOVALS, Site, change
 
 
@@ -17,8 +18,9 @@ async def _text(session, path: str, status: int = 200) -> str:  # type: ignore[n
         return str(await answer.text())
 
 
-def _form_token(page: str) -> str:
-    return page.partition('name="form_token" value="')[2].partition('"')[0]
+async def _approve(session, run_id: str, form_token: str) -> tuple[int, str]:  # type: ignore[no-untyped-def]
+    async with session.post(f"/runs/{run_id}/approve", data={"form_token": form_token}) as answer:
+        return answer.status, await answer.text()
 
 
 NEW = change("Yuko Nakamura", Action.CREATE, situation=Situation.NEW, old=None, new={"title": "Designer"})
@@ -82,7 +84,7 @@ async def test_plan_whose_place_was_taken_leads_to_the_newer_run(acme: Site) -> 
     source = await acme.source("directory", kind="connector", connector="file")
     old = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     async with acme.signed_in() as session:
-        form = {"form_token": _form_token(await _text(session, f"/runs/{old}"))}
+        form_token = value_of(await _text(session, f"/runs/{old}"), "form_token")
         said = "The newer run took its place."
         await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, old, "expired", error=said))
         newer = await acme.run(source, "done", change())
@@ -92,9 +94,8 @@ async def test_plan_whose_place_was_taken_leads_to_the_newer_run(acme: Site) -> 
         assert f'href="/runs/{newer}"' in page
         assert "The run failed" not in page
         assert "notice bad" not in page
-        async with session.post(f"/runs/{old}/approve", data=form) as answer:
-            page = await answer.text()
-        assert answer.status == 409
+        status, page = await _approve(session, old, form_token)
+        assert status == 409
         assert "The run is expired; there is nothing to approve." in page
         assert f'href="/runs/{newer}"' in page
 
@@ -104,10 +105,9 @@ async def test_plan_that_is_too_old_to_approve_leads_to_the_newest_run(acme: Sit
     run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     acme.clock.ahead += timedelta(hours=25)
     async with acme.signed_in() as session:
-        form = {"form_token": _form_token(await _text(session, f"/runs/{run_id}"))}
-        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
-            page = await answer.text()
-    assert answer.status == 409
+        page = await _text(session, f"/runs/{run_id}")
+        status, page = await _approve(session, run_id, value_of(page, "form_token"))
+    assert status == 409
     assert "older than 24 hours" in page
     assert f'href="/runs/{run_id}"' in page
 
@@ -128,10 +128,8 @@ async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) 
     async with acme.signed_in() as session:
         page = await _text(session, f"/runs/{run_id}")
         assert "38 of 300 people" in page
-        form = {"form_token": _form_token(page)}
-        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
-            page = await answer.text()
-            assert "Approved. The worker applies it now." in page
+        _, page = await _approve(session, run_id, value_of(page, "form_token"))
+        assert "Approved. The worker applies it now." in page
         assert "Approved by ada@acme.example." in page
         assert "Approve and apply" not in page
     assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
@@ -216,7 +214,7 @@ async def test_answer_is_given_by_post_once(acme: Site) -> None:
         page = await _text(session, f"/decide/{item.id}")
         option = item.options[1]
         assert option.label in page
-        form = {"form_token": _form_token(page), "answer": "nonsense"}
+        form = {"form_token": value_of(page, "form_token"), "answer": "nonsense"}
         async with session.post(f"/decide/{item.id}", data=form) as answer:
             assert answer.status == 422
         async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
