@@ -13,8 +13,9 @@ def value_of(page: str, name: str) -> str:
     return page.partition(f'name="{name}" value="')[2].partition('"')[0]
 
 
-async def get(session: aiohttp.ClientSession, path: str) -> str:
+async def get(session: aiohttp.ClientSession, path: str, status: int = 200) -> str:
     async with session.get(path) as answer:
+        assert answer.status == status
         return await answer.text()
 
 
