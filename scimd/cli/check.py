@@ -41,9 +41,9 @@ def check(
     passed: list[str] = []
     faults: list[str] = []
     try:
-        loaded = load(config)
-        passed.append(f"config: {configuration.find(config) or 'the defaults'}: nothing wrong")
-        asyncio.run(_check(loaded, configuration.find(config), source, standing, passed, faults))
+        loaded, file = load(config), configuration.find(config)
+        passed.append(f"config: {file or 'the defaults'}: nothing wrong")
+        asyncio.run(_check(loaded, file, source, standing, passed, faults))
     except ConfigError as exc:
         faults += exc.faults
     except Refusal as exc:
@@ -62,7 +62,9 @@ async def _check(
     config: Config, file: Path | None, only: str | None, standing: bool, passed: list[str], faults: list[str]
 ) -> None:
     opening.prove(config, file)
-    if opening.has_schema(config) and not opening.key_comes_first(config):
+    has_schema = opening.has_schema(config)
+    key_comes_first = opening.key_comes_first(config)
+    if has_schema and not key_comes_first:
         async with opening.opened(config) as door:
             await door.db.ping()
             passed.append(f"database: {door.db.dialect}, schema current")
@@ -70,7 +72,7 @@ async def _check(
                 await _check_standing(door, passed, faults)
             await _check_sources(config, door, only, passed, faults)
         return
-    if not opening.key_comes_first(config):
+    if not key_comes_first:
         opening.keyring(config, make=False)
     opening.prove_place(config)
     passed.append(

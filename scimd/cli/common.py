@@ -60,8 +60,7 @@ def load(path: Path | None) -> config.Config:
     return loaded
 
 
-#: Of ``run``: whether the command may be the first to meet a database, and makes it. The second is for
-#: commands that make what the file declares, as `serve` would.
+#: Of ``run``: whether the command makes database and key where there are none yet.
 Makes = Callable[[config.Config], bool]
 
 
@@ -70,6 +69,7 @@ def always(_: config.Config) -> bool:
 
 
 def where_declared(loaded: config.Config) -> bool:
+    """For commands that make what the file declares, as `serve` would."""
     return bool(loaded.organization)
 
 
@@ -81,19 +81,15 @@ def run(
 ) -> T:
     """Open the door on the configured database, do the work, end with a sentence on failure."""
 
-    loaded: config.Config
-    make = False
-
-    async def inner() -> T:
+    async def inner(loaded: config.Config, make: bool) -> T:
         async with opening.opened(loaded, make_key=make) as door:
             return await work(door, loaded)
 
     def whole() -> T:
-        nonlocal loaded, make
         loaded = load(path)
         make = makes is not None and makes(loaded)
         opening.require_schema(loaded, make=make)
-        return asyncio.run(inner())
+        return asyncio.run(inner(loaded, make))
 
     return guarded(whole)
 

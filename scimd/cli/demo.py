@@ -18,6 +18,7 @@ from scimd.cli import demo_people
 from scimd.cli.common import context, err, operator, out
 from scimd.cli.demo_people import DemoPerson
 from scimd.config import ConfigError
+from scimd.core.endpoints import BASE_PATH
 from scimd.org import links, organizations, runs, sources, tokens
 from scimd.org.tx import Door
 
@@ -140,7 +141,7 @@ async def _push(door: Door, address: str) -> str:
     headers = {"Authorization": f"Bearer {token.token}"}
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as http:
         for person in staff:
-            async with http.post(f"{address}/scim/v2/Users", json=_as_scim(person)) as answer:
+            async with http.post(f"{address}{BASE_PATH}/Users", json=_as_scim(person)) as answer:
                 if answer.status != 201:
                     raise ConfigError(
                         [f"the demo's push was answered {answer.status}: {await answer.text()}"]
@@ -174,7 +175,7 @@ async def _first_run(door: Door) -> None:
 
 def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
     url = loaded.server.public_url
-    base = f"{url}/scim/v2"
+    base = f"{url}{BASE_PATH}"
     out.print()
     out.print("[bold]The demo is ready.[/bold] Stop it with Ctrl-C; the next start begins afresh.")
     for label, value in (

@@ -37,8 +37,6 @@ from scimd.sync import apply as applying
 from scimd.sync.run import Started, apply_run, plan_source, sync_source
 
 _SOURCE = Annotated[str, typer.Argument(metavar="SOURCE", help="The source, or org/name.")]
-#: A plan that counts no longer: something newer took its place, or what it rests on moved.
-_OVER = ("refused", "expired")
 _CODES = {"done": 0, "planned": 0, "held": 3, "partial": 4}
 
 
@@ -87,13 +85,13 @@ def apply(
     async def work(door: Door, _: Config) -> RunRecord:
         owner = await organization_of_run(door, plan_id)
         waiting = await runs.get_run(door, owner, plan_id)
-        if waiting.state in _OVER:
+        if waiting.state in runs.OVER:
             return waiting
         with _progress(json) as report:
             return await apply_run(door, context(door, owner), plan_id, report=report)
 
     made = run(config, work)
-    if made.state in _OVER:
+    if made.state in runs.OVER:
         why = made.error or "An admin refused it."
         fail(f"The plan is {made.state}: {why} Make a new one: scimd plan {made.source_name}", code=5)
     _finish(made, json)

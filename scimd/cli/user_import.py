@@ -58,13 +58,9 @@ def import_(
         applied = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))
         rows = [RowResult(row.email, row.refusal) for row in applied]
     refused = [row for row in plan.rows if row.action == "refused"]
-    # The table above has said why; of programs none has seen it.
-    told = (
-        [RowResult(row.email, InvalidValue(f"line {row.line}", row.why or "")) for row in refused]
-        if json
-        else []
-    )
-    print_results([*rows, *told], "done", json)
+    if json:  # people have read in the table why
+        rows += [RowResult(row.email, InvalidValue(f"line {row.line}", row.why or "")) for row in refused]
+    print_results(rows, "done", json)
     if refused:
         raise typer.Exit(1)
 

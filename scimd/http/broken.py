@@ -20,6 +20,7 @@ from scimd import log
 
 logger = log.get(__name__)
 
+MEDIA_TYPE: Final = "application/scim+json"
 _DETAILS = {
     400: "The request is not HTTP as scimd takes it.",
     431: "The request's address or one of its headers is too long.",
@@ -76,11 +77,18 @@ def _answer(
 
 
 def _refusal(status: int) -> web.StreamResponse:
-    body = {
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-        "status": str(int(status)),
-        "detail": _DETAILS.get(status, "The request could not be answered."),
-    }
-    response = web.Response(status=status, body=orjson.dumps(body), content_type="application/scim+json")
+    body = body_of(status, _DETAILS.get(status, "The request could not be answered."))
+    response = web.Response(status=status, body=body, content_type=MEDIA_TYPE)
     response.force_close()
     return response
+
+
+def body_of(status: int, detail: str) -> bytes:
+    """A SCIM error (RFC 7644 §3.12)."""
+    return orjson.dumps(
+        {
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
+            "status": str(int(status)),
+            "detail": detail,
+        }
+    )

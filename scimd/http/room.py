@@ -12,11 +12,11 @@ import asyncio
 import math
 import resource
 
-import orjson
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from scimd import log
+from scimd.http import broken
 
 logger = log.get(__name__)
 
@@ -131,16 +131,10 @@ def _is_idle(handler: RequestHandler) -> bool:
 
 def _full() -> bytes:
     """Before any path is known, as in ``broken``: with the form of a SCIM error."""
-    body = orjson.dumps(
-        {
-            "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-            "status": "503",
-            "detail": "scimd holds as many connections as it may. Send the request again later.",
-        }
-    )
+    body = broken.body_of(503, "scimd holds as many connections as it may. Send the request again later.")
     head = (
         "HTTP/1.1 503 Service Unavailable\r\n"
-        "Content-Type: application/scim+json\r\n"
+        f"Content-Type: {broken.MEDIA_TYPE}\r\n"
         f"Content-Length: {len(body)}\r\n"
         f"Retry-After: {_RETRY_AFTER_S}\r\n"
         "Connection: close\r\n\r\n"

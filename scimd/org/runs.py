@@ -7,7 +7,8 @@ reading → failed                    the directory could not be read whole, or 
                    → held           a limit tripped: the removals wait for an admin
         → held                      the same, where nothing else may go on
 held    → applying                  approved
-        → expired | refused         too old; or config or rules moved under it
+        → expired                   a newer run took its place
+        → refused                   too old; config or rules moved under it; or an admin said no
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from scimd.org.windows import Slice, Window, cut
 
 Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
+#: Of a plan that counts no longer: nothing of it is applied any more.
+OVER: tuple[State, ...] = ("refused", "expired")
 #: A plan that nobody applied or approved within this time is refused.
 PLAN_LASTS = timedelta(hours=24)
 _DONE = ("create", "update", "link", "deactivate", "drop", "delete", "rename", "members")

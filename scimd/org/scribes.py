@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from scimd import log
 from scimd.core.attributes import USER
+from scimd.core.endpoints import BASE_PATH
 from scimd.core.errors import DatabaseUnavailable, Refusal
 from scimd.core.people import OrgId
 from scimd.org import request_log
@@ -60,7 +61,7 @@ class Kept:
 
 def scribe_of(keys: Keyring, public_url: str, at_most: int) -> Scribe:
     """Who makes this installation's entries; ``at_most``: bytes of a body."""
-    return Scribe(keys, f"{public_url}/scim/v2", at_most)
+    return Scribe(keys, f"{public_url}{BASE_PATH}", at_most)
 
 
 class Desk(Protocol):

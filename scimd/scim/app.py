@@ -103,7 +103,7 @@ def add(
     server = ScimServer(
         door,
         ScimSettings(
-            base_url=f"{config.server.public_url}/scim/v2",
+            base_url=f"{config.server.public_url}{BASE_PATH}",
             max_body_bytes=config.server.max_body_bytes,
             request_timeout_s=config.server.request_timeout.total_seconds(),
             max_page=config.scim.max_page,

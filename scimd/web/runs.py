@@ -61,6 +61,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     )
     shown = found[:PAGE]
     path = f"/runs/{run.id}"
+    over = run.state in runs.OVER
     return await page(
         request,
         visit,
@@ -68,7 +69,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         f"Run of {run.source_name}",
         section="/runs",
         run=run,
-        newest=await _newest(door, run),
+        over=over,
+        newest=await _newest(door, run) if over else None,
         moving=run.state in words.MOVING or (run.state == "held" and run.approved_at is not None),
         figures=words.figures(run.counts),
         changes=shown,

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from scimd.core.people import PersonId
 from scimd.org import gates, local_people, reads
 from scimd.org.local_people import NewPerson
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _given(acme: Site, api: Client, noun: str) -> tuple[PersonId, str]:

@@ -25,12 +25,6 @@ async def acme(database_url: str) -> AsyncIterator[Site]:
         yield found
 
 
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
-
-
 async def _made(api: Client, *names: str) -> list[str]:
     answers = [await api.post("/probes", {"name": name}) for name in names]
     assert [answer.status for answer in answers] == [201] * len(names)

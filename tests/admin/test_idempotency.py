@@ -23,12 +23,6 @@ async def acme(database_url: str) -> AsyncIterator[Site]:
         yield found
 
 
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
-
-
 async def _kept(acme: Site) -> int:
     query = select(func.count()).select_from(idempotency_keys)
     return await acme.door.read(lambda conn: conn.execute(query).scalar_one())

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
 
 WRITERS = 6
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _made(acme: Site, api: Client, what: str) -> str:

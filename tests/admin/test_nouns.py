@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from scimd.core.people import GroupId
 from scimd.org import audit, named, tokens
@@ -14,12 +11,6 @@ from scimd.org.people import AssertUser, record_users
 from scimd.org.tx import Context, Tx
 from tests.admin.client import Client, form_token_of, signed_in
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _kinds(api: Client, target: str) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scimd.core.people import OrgId, PersonId
+from scimd.core.people import OrgId
 from scimd.core.roles import AUDITOR
 from scimd.db.tables import people
 from scimd.org import gates, local_people, organizations
 from scimd.org.local_people import NewPerson
-from scimd.org.tx import Actor, Context
+from scimd.org.tx import Context
 from tests.admin.client import Client, signed_in
-from tests.web.site import Site
+from tests.web.site import OPERATOR, Site
 
 
 @pytest.fixture
@@ -22,14 +22,12 @@ async def operator(acme: Site) -> AsyncIterator[Client]:
         yield client
 
 
-async def _another(acme: Site, email: str) -> PersonId:
-    """Somebody whom the host made."""
-    ctx = Context(await _system(acme), Actor("operator", "root", "root"), "cli", "c")
-    return await local_people.add(acme.door, ctx, NewPerson(email, role=AUDITOR))
-
-
 async def _system(acme: Site) -> OrgId:
     return (await organizations.by_slug(acme.door, "system")).id
+
+
+async def _on_the_host(acme: Site) -> Context:
+    return Context(await _system(acme), OPERATOR, "cli", "c")
 
 
 async def _operators(acme: Site) -> int:
@@ -57,10 +55,10 @@ async def test_no_request_makes_an_operator(acme: Site, operator: Client) -> Non
 
 
 async def test_no_request_restores_an_operator_or_changes_what_one_may(acme: Site, operator: Client) -> None:
-    bob = await _another(acme, "bob@scimd.example")
+    host = await _on_the_host(acme)
+    bob = await local_people.add(acme.door, host, NewPerson("bob@scimd.example", role=AUDITOR))
     assert (await operator.send("PUT", f"/users/{bob}/role", {"role": "account-admin"})).status == 403
     assert (await operator.post(f"/users/{bob}/roles", {"role": "manager"})).status == 403
-    ctx = Context(await _system(acme), Actor("operator", "root", "root"), "cli", "c")
-    await gates.delete(acme.door, ctx, bob)
+    await gates.delete(acme.door, host, bob)
     assert (await operator.post(f"/users/{bob}/restore")).status == 403
     assert await _operators(acme) == 1

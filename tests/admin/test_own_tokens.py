@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,12 +12,6 @@ from scimd.org import api_tokens as api_tokens_door
 from scimd.org import timekeeping
 from tests.admin.client import Client, signed_in
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def test_a_token_is_shown_once_and_may_what_its_person_may(acme: Site, api: Client) -> None:

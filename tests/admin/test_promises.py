@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -29,15 +29,9 @@ from scimd.http import guard, request_id
 from scimd.org import admin_reads, assignments, custom_roles, local_people, sessions
 from scimd.org.local_people import NewPerson
 from scimd.org.tx import Door
-from tests.admin.client import Answer, Client, form_token_of, signed_in
+from tests.admin.client import Answer, Client, form_token_of
 from tests.support.patience import PATIENT
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _manager(acme: Site, session: aiohttp.ClientSession) -> tuple[PersonId, Client]:

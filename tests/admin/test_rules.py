@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +10,8 @@ import pytest
 from scimd.core.people import PersonId
 from scimd.org import groups
 from scimd.org.groups import AssertGroup
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _engineers(acme: Site, many: int) -> tuple[str, list[PersonId]]:

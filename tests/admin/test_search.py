@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +10,7 @@ from sqlalchemy import select
 from scimd.core.people import fold
 from scimd.db.tables import people
 from scimd.org import detaching, reads
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
 
 #: What was typed, and what of it is looked for.
@@ -23,12 +22,6 @@ NAMES = {
     "Юлия Öz": ["юлия", "ЮЛИЯ"],
     "中村 優子": ["優"],
 }
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 def _document(number: int, name: str) -> dict[str, object]:

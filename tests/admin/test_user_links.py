@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, metadata
 from scimd.org import local_people
 from scimd.org.local_people import NewPerson
 from scimd.org.sources import SourceRecord
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _two(acme: Site) -> tuple[PersonId, PersonId, SourceRecord]:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
 
 import pytest
 
 from scimd.core.people import PersonId
 from scimd.org import gates, named
 from scimd.org.assignments import set_project, set_team
-from tests.admin.client import Client, signed_in
+from tests.admin.client import Client
 from tests.web.site import Site
 
 NAMES = ["dana", "Émile", "bo", "Zoë", "ann"]
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _people(acme: Site) -> list[PersonId]:

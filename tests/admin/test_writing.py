@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +12,6 @@ from scimd.org import assignments, named, organizations, partners, project_upkee
 from scimd.org.organizations import NewOrganization, create
 from tests.admin.client import Client, signed_in
 from tests.web.site import OPERATOR, Site
-
-
-@pytest.fixture
-async def api(acme: Site) -> AsyncIterator[Client]:
-    async with signed_in(acme) as client:
-        yield client
 
 
 async def _kinds(api: Client, target: str) -> list[str]:

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from scimd import app as root
 from scimd import cli, opening
 from scimd import config as configuration
+from tests.cli.hr import file_source
 from tests.support.daemon import KEY
 from tests.support.database import ready
 from tests.support.patience import AT_MOST_S
@@ -36,15 +37,6 @@ key = ["env:SCIMD_TEST_KEY"]
 level = "debug"
 format = "json"
 {more}
-"""
-FILE_SOURCE = """
-[[organization]]
-name = "{organization}"
-[[organization.source]]
-name = "hr"
-connector = "file"
-[organization.source.settings]
-path = "{folder}/directory"
 """
 
 
@@ -93,11 +85,8 @@ def configure(terminal: Terminal, more: str = "") -> None:
 
 
 def with_directory(terminal: Terminal, *organizations: str) -> None:
-    folder = terminal.file.parent
-    (folder / "directory").mkdir()
-    (folder / "directory" / "users.jsonl").write_text('{"id": "x1", "userName": "dana"}\n')
-    sources = (FILE_SOURCE.format(organization=name, folder=folder) for name in organizations)
-    configure(terminal, "".join(sources))
+    source = file_source(terminal.file.parent)
+    configure(terminal, "".join(f'[[organization]]\nname = "{name}"\n{source}' for name in organizations))
 
 
 def paths(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

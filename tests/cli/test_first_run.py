@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from scimd import app as composition
 from scimd import cli, config
 from scimd.db import migrate
+from tests.cli.hr import file_source
 from tests.support.daemon import KEY, Here
 from tests.support.postgres import PostgresServer
 
@@ -26,11 +27,6 @@ DECLARED = """
 name = "acme"
 [[organization.source]]
 name = "okta"
-[[organization.source]]
-name = "hr"
-connector = "file"
-[organization.source.settings]
-path = "{folder}/directory"
 """
 
 
@@ -41,9 +37,7 @@ def bare(tmp_path: Path) -> Here:
 
 
 def declare(bare: Here) -> None:
-    (bare.folder / "directory").mkdir()
-    (bare.folder / "directory" / "users.jsonl").write_text('{"id": "x1", "userName": "dana"}\n')
-    bare.file.write_text((DATABASE + DECLARED).format(folder=bare.folder))
+    bare.file.write_text(DATABASE.format(folder=bare.folder) + DECLARED + file_source(bare.folder))
 
 
 def made(bare: Here) -> set[str]:

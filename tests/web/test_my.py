@@ -9,7 +9,6 @@ from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
 
-import aiohttp
 import pyotp
 import pytest
 
@@ -23,6 +22,7 @@ from scimd.outbox import relay
 from scimd.outbox.mail import HandOver
 from tests.org.looks import attempts_of
 from tests.web.browser import chromium, faults_of, tab
+from tests.web.by_form import get, post, set_password, set_up_app, value_of
 from tests.web.site import ADMIN, PASSWORD, Site, site
 
 PNG = (
@@ -57,44 +57,6 @@ class Mails:
         raise AssertionError(f"no mail with a link to {kind}")
 
 
-def _form_token(page: str) -> str:
-    return page.partition('name="form_token" value="')[2].partition('"')[0]
-
-
-def _value(page: str, name: str) -> str:
-    return page.partition(f'name="{name}" value="')[2].partition('"')[0]
-
-
-async def _get(session: aiohttp.ClientSession, path: str) -> str:
-    async with session.get(path) as answer:
-        return await answer.text()
-
-
-async def _post(session: aiohttp.ClientSession, path: str, **fields: str) -> tuple[int, str, str]:
-    """Post a form with the session's form token: status, path, page."""
-    token = _form_token(await _get(session, "/password"))
-    async with session.post(path, data={"form_token": token} | fields) as answer:
-        return answer.status, answer.url.path_qs, await answer.text()
-
-
-async def _set_password(session: aiohttp.ClientSession) -> None:
-    status, _, page = await _post(session, "/password", password=PASSWORD)
-    assert status == 200, page
-
-
-async def _enrol(session: aiohttp.ClientSession) -> tuple[str, str]:
-    """Set up an authenticator app; its secret, and the page with the codes."""
-    page = await _get(session, "/my/app")
-    secret = page.partition("Key: <code>")[2].partition("<")[0]
-    form = {
-        "form_token": _form_token(page),
-        "ticket": _value(page, "ticket"),
-        "code": pyotp.TOTP(secret).now(),
-    }
-    async with session.post("/my/app", data=form) as answer:
-        return secret, await answer.text()
-
-
 def _code(acme: Site, secret: str) -> str:
     return pyotp.TOTP(secret).at(int(acme.clock().timestamp()))
 
@@ -112,48 +74,49 @@ async def test_who_comes_back_to_a_step_that_is_over_begins_where_it_begins(acme
 async def test_who_came_by_a_link_long_ago_is_led_to_come_in_again(acme: Site) -> None:
     async with acme.signed_in() as session:
         acme.clock.ahead += timedelta(minutes=11)
-        page = await _get(session, "/my/app")
+        page = await get(session, "/my/app")
         assert "Is it you?" in page
         assert "come in again" in page
-        status, path, page = await _post(session, "/password", password=PASSWORD)
+        status, path, page = await post(session, "/password", password=PASSWORD)
         assert (status, path, "come in again" in page) == (200, "/my/proof?next=/my", True)
     async with acme.signed_in() as session:
-        await _set_password(session)  # nobody has set one in the meantime
+        await set_password(session)  # nobody has set one in the meantime
         acme.clock.ahead += timedelta(minutes=11)
         form = {"by": "password", "password": PASSWORD, "next": "/my/app"}
-        status, path, _ = await _post(session, "/my/proof", **form)
+        status, path, _ = await post(session, "/my/proof", **form)
         assert (status, path) == (200, "/my/app")
 
 
 async def test_a_first_password_beside_a_second_factor_asks_for_that_first(acme: Site) -> None:
     """Else it would be a proof that anybody makes who comes by an open session."""
     async with acme.signed_in() as session:
-        secret, _ = await _enrol(session)
+        secret, _ = await set_up_app(session)
         acme.clock.ahead += timedelta(minutes=11)
-        _, path, page = await _post(session, "/password", password=PASSWORD)
+        _, path, page = await post(session, "/password", password=PASSWORD)
         assert (path, "authenticator app" in page) == ("/my/proof?next=/my", True)
         async with session.get("/password") as answer:
             assert answer.url.path_qs == "/my/proof?next=/password"
         form = {"by": "totp", "code": _code(acme, secret), "next": "/password"}
-        _, path, _ = await _post(session, "/my/proof", **form)
+        _, path, _ = await post(session, "/my/proof", **form)
         assert path == "/password"
-        await _set_password(session)
+        await set_password(session)
 
 
 async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
     async with acme.signed_in() as session:
-        await _set_password(session)
-        secret, page = await _enrol(session)
+        await set_password(session)
+        secret, page = await set_up_app(session)
         codes = re.findall(r"<code>([^<]*)</code>", page)
         assert len(codes) == 10
-        assert codes[0] not in await _get(session, "/my")
+        assert codes[0] not in await get(session, "/my")
     acme.clock.ahead += timedelta(seconds=60)
     async with acme.browser() as session:
         async with session.post("/o/acme/sign-in", data={"address": ADMIN, "password": PASSWORD}) as answer:
             page = await answer.text()
         assert "One more step" in page
         assert len(session.cookie_jar) == 0
-        form = {name: _value(page, name) for name in ("ticket", "kinds")} | {"by": "totp", "next": "/people"}
+        form = {name: value_of(page, name) for name in ("ticket", "kinds")}
+        form |= {"by": "totp", "next": "/people"}
         async with session.post("/second-step", data=form | {"code": "000000"}) as answer:
             page = await answer.text()
             assert (answer.status, "That does not fit" in page) == (401, True)
@@ -176,7 +139,7 @@ async def test_whoever_must_enrol_is_led_there_from_everywhere(database_url: str
 async def test_enrolling_opens_the_rest(database_url: str) -> None:
     async with site(database_url, second_factor="managers") as acme, acme.signed_in() as session:
         (old,) = [cookie.value for cookie in session.cookie_jar]
-        await _enrol(session)
+        await set_up_app(session)
         async with session.get("/people") as answer:
             assert answer.url.path == "/people"
         assert await sessions.by_cookie(acme.door, old) is None  # a new id with new power (A27)
@@ -184,17 +147,17 @@ async def test_enrolling_opens_the_rest(database_url: str) -> None:
 
 async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> None:
     async with acme.signed_in() as session:
-        await _set_password(session)
+        await set_password(session)
         acme.clock.ahead += timedelta(minutes=11)
         async with session.get("/my/app") as answer:
             assert answer.url.path_qs == "/my/proof?next=/my/app"
-        status, _, page = await _post(
+        status, _, page = await post(
             session, "/my/proof", by="password", password="wrong wrong wrong wrong", next="/my/app"
         )
         assert (status, "That does not fit." in page) == (401, True)
-        status, path, _ = await _post(session, "/my/proof", by="password", password=PASSWORD, next="/my/app")
+        status, path, _ = await post(session, "/my/proof", by="password", password=PASSWORD, next="/my/app")
         assert (status, path) == (200, "/my/app")
-        status, path, _ = await _post(session, "/my/codes")
+        status, path, _ = await post(session, "/my/codes")
         assert status == 409  # there is nothing that codes stand in for
 
 
@@ -263,7 +226,7 @@ async def _verified(acme: Site) -> bool:
 
 async def test_forgotten_password_is_set_anew_by_mail(acme: Site) -> None:
     async with acme.signed_in() as session:
-        await _set_password(session)
+        await set_password(session)
     mails = Mails()
     async with acme.browser() as session:
         async with session.post("/o/acme/forgot", data={"address": ADMIN.upper()}) as answer:
@@ -332,15 +295,15 @@ async def test_mailbox_is_not_filled_by_strangers(acme: Site) -> None:
 async def test_new_address_counts_once_its_mail_was_opened(acme: Site) -> None:
     mails = Mails()
     async with acme.signed_in() as session:
-        status, path, _ = await _post(session, "/my/address", address="ada@new.example")
+        status, path, _ = await post(session, "/my/address", address="ada@new.example")
         assert (status, path) == (200, "/my?said=mail")
         await relay.run_once(acme.door, mails, acme.url)
         assert [mail["To"] for mail in mails.sent][-1].endswith("<ada@new.example>")
         link = mails.link("confirm-address")
-        assert ADMIN in await _get(session, "/my")  # not before
+        assert ADMIN in await get(session, "/my")  # not before
         async with session.get(link) as answer:
             assert "ada@new.example" in await answer.text()
-        assert ADMIN in await _get(session, "/my")  # looking confirms nothing
+        assert ADMIN in await get(session, "/my")  # looking confirms nothing
         async with session.post(link) as answer:
             assert "is your address now" in await answer.text()
         async with session.get("/my") as answer:
@@ -356,7 +319,7 @@ async def test_new_address_counts_once_its_mail_was_opened(acme: Site) -> None:
 async def test_what_is_no_address_is_refused(acme: Site) -> None:
     async with acme.signed_in() as session:
         for address in ("no address", "a@b.example, c@d.example"):
-            status, _, _ = await _post(session, "/my/address", address=address)
+            status, _, _ = await post(session, "/my/address", address=address)
             assert status == 422
 
 
@@ -369,30 +332,30 @@ async def test_who_asks_for_an_address_does_not_learn_whose_it_is(acme: Site) ->
     async with acme.signed_in() as session:
         answers = set()
         for address in ("nobody@acme.example", "x@beta.example", "grace@acme.example"):
-            status, path, page = await _post(session, "/my/address", address=address)
-            answers.add((status, path, page.replace(_form_token(page), "")))
+            status, path, page = await post(session, "/my/address", address=address)
+            answers.add((status, path, page.replace(value_of(page, "form_token"), "")))
             assert (address in page, "grace" in page) == (False, False)
         assert len(answers) == 1
         await relay.run_once(acme.door, mails, acme.url)
         assert mails.sent[-1]["To"].addresses[0].addr_spec == "grace@acme.example"
         async with session.post(mails.link("confirm-address")) as answer:
             assert (answer.status, "is taken" in await answer.text()) == (409, True)
-        assert ADMIN in await _get(session, "/my")
+        assert ADMIN in await get(session, "/my")
 
 
 async def test_so_many_mails_to_confirm_an_address_an_hour(acme: Site) -> None:
     """A19: whoever is signed in fills nobody's mailbox."""
     async with acme.signed_in() as session:
         for number in range(10):
-            status, _, _ = await _post(session, "/my/address", address=f"victim{number % 2}@free.example")
+            status, _, _ = await post(session, "/my/address", address=f"victim{number % 2}@free.example")
             assert status == 200
-        status, _, page = await _post(session, "/my/address", address="victim3@free.example")
+        status, _, page = await post(session, "/my/address", address="victim3@free.example")
         assert (status, "Too many" in page) == (429, True)
         acme.clock.ahead += timedelta(minutes=9)
-        assert (await _post(session, "/my/address", address="victim3@free.example"))[0] == 429
+        assert (await post(session, "/my/address", address="victim3@free.example"))[0] == 429
     acme.clock.ahead += timedelta(minutes=52)
     async with acme.signed_in() as session:
-        assert (await _post(session, "/my/address", address="victim3@free.example"))[0] == 200
+        assert (await post(session, "/my/address", address="victim3@free.example"))[0] == 200
 
 
 # ------------------------------------------------------------------------------ profile
@@ -400,14 +363,12 @@ async def test_so_many_mails_to_confirm_an_address_an_hour(acme: Site) -> None:
 
 async def test_own_name_and_phone_are_changed_and_hostile_ones_are_text(acme: Site) -> None:
     async with acme.signed_in() as session:
-        status, path, page = await _post(
-            session, "/my", display_name="Ada <b>L</b>", phone="+44 20 7946 0000"
-        )
+        status, path, page = await post(session, "/my", display_name="Ada <b>L</b>", phone="+44 20 7946 0000")
         assert (status, path) == (200, "/my?said=profile")
         assert "Ada &lt;b&gt;L&lt;/b&gt;" in page
         assert "+44 20 7946 0000" in page
         assert "<b>L" not in page
-        status, _, page = await _post(session, "/my", display_name="Ada", phone="x" * 41)
+        status, _, page = await post(session, "/my", display_name="Ada", phone="x" * 41)
         assert (status, "at most 40 characters" in page) == (422, True)
 
 
@@ -417,13 +378,13 @@ async def test_what_a_source_owns_is_refused_with_its_name(acme: Site) -> None:
     token = await acme.sign_in_link_of(dana)
     async with acme.browser() as session:
         await session.post(f"/sign-in/{token}")
-        assert "okta manages your name" in await _get(session, "/my")
+        assert "okta manages your name" in await get(session, "/my")
         for path, fields in (
             ("/my", {"display_name": "Other", "phone": ""}),
             ("/my", {"display_name": "Dana", "phone": "1"}),
             ("/my/address", {"address": "other@acme.example"}),
         ):
-            status, _, page = await _post(session, path, **fields)
+            status, _, page = await post(session, path, **fields)
             assert (status, "okta" in page) == (403, True)
 
 
@@ -433,18 +394,18 @@ async def test_own_sessions_are_listed_and_ended_and_nobody_elses(acme: Site) ->
         acme.signed_in() as other,
         acme.signed_in("grace@acme.example") as grace,
     ):
-        page = await _get(one, "/my")
+        page = await get(one, "/my")
         (theirs,) = re.findall(r"/my/sessions/([^/]+)/end", page)
-        status, _, _ = await _post(grace, f"/my/sessions/{theirs}/end")
+        status, _, _ = await post(grace, f"/my/sessions/{theirs}/end")
         assert status == 404
-        await _post(one, f"/my/sessions/{theirs}/end")
+        await post(one, f"/my/sessions/{theirs}/end")
         async with other.get("/") as answer:
             assert answer.url.path == "/sign-in"
 
 
 async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
     async with acme.signed_in() as session:
-        token = _form_token(await _get(session, "/my"))
+        token = value_of(await get(session, "/my"), "form_token")
 
         async def put(image: str) -> int:
             headers = {"X-Form-Token": token}
@@ -459,7 +420,7 @@ async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
             assert (await answer.read(), answer.content_type) == (PNG, "image/png")
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert "sandbox" in answer.headers["Content-Security-Policy"]
-        assert (await _post(session, "/my/picture/remove"))[0] == 200
+        assert (await post(session, "/my/picture/remove"))[0] == 200
         async with session.get("/my/picture") as answer:
             assert answer.status == 404
 
@@ -478,7 +439,7 @@ def test_pictures_are_bounded() -> None:
 
 async def test_own_account_over_rest(acme: Site) -> None:
     async with acme.signed_in() as session:
-        headers = {"X-Form-Token": _form_token(await _get(session, "/my"))}
+        headers = {"X-Form-Token": value_of(await get(session, "/my"), "form_token")}
 
         async def call(method: str, path: str, body: Any = None) -> tuple[int, Any]:
             async with session.request(method, f"/api/v1{path}", json=body, headers=headers) as answer:

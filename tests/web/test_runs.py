@@ -6,19 +6,17 @@ import csv
 import io
 from datetime import timedelta
 
+import aiohttp
+
 from scimd.core.sync.policy import Action, Situation
 from scimd.org import approvals, decisions, runs
+from tests.web.by_form import get, value_of
 from tests.web.site import REMOVALS, Site, change
 
 
-async def _text(session, path: str, status: int = 200) -> str:  # type: ignore[no-untyped-def]
-    async with session.get(path) as answer:
-        assert answer.status == status, await answer.text()
-        return str(await answer.text())
-
-
-def _form_token(page: str) -> str:
-    return page.partition('name="form_token" value="')[2].partition('"')[0]
+async def _approve(session: aiohttp.ClientSession, run_id: str, form_token: str) -> tuple[int, str]:
+    async with session.post(f"/runs/{run_id}/approve", data={"form_token": form_token}) as answer:
+        return answer.status, await answer.text()
 
 
 NEW = change("Yuko Nakamura", Action.CREATE, situation=Situation.NEW, old=None, new={"title": "Designer"})
@@ -38,8 +36,8 @@ async def test_report_shows_each_change_with_reason_and_values(acme: Site) -> No
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "done", change(), NEW)
     async with acme.signed_in() as session:
-        assert "directory" in await _text(session, "/runs")
-        page = await _text(session, f"/runs/{run_id}")
+        assert "directory" in await get(session, "/runs")
+        page = await get(session, f"/runs/{run_id}")
     for words in ("Dana Ortiz", "The directory says something else now.", "Engineer", "Principal Engineer"):
         assert words in page
     assert "254" in page  # unchanged
@@ -49,22 +47,22 @@ async def test_changes_are_filtered(acme: Site) -> None:
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "done", change(), NEW)
     async with acme.signed_in() as session:
-        page = await _text(session, f"/runs/{run_id}?action=create")
+        page = await get(session, f"/runs/{run_id}?action=create")
         assert "Yuko Nakamura" in page
         assert "Dana Ortiz" not in page
-        assert "No change fits" in await _text(session, f"/runs/{run_id}?outcome=failed")
-        assert "Dana Ortiz" in await _text(session, f"/runs/{run_id}?action=nonsense&after=-1")
+        assert "No change fits" in await get(session, f"/runs/{run_id}?outcome=failed")
+        assert "Dana Ortiz" in await get(session, f"/runs/{run_id}?action=nonsense&after=-1")
 
 
 async def test_changes_come_page_by_page(acme: Site) -> None:
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "done", *(change(f"Person {n:03}") for n in range(1, 131)))
     async with acme.signed_in() as session:
-        first = await _text(session, f"/runs/{run_id}")
+        first = await get(session, f"/runs/{run_id}")
         assert "Person 100" in first
         assert "Person 101" not in first
         following = first.partition('aria-label="Pages">')[2].partition('href="')[2].partition('"')[0]
-        second = await _text(session, following.replace("&amp;", "&"))
+        second = await get(session, following.replace("&amp;", "&"))
         assert "Person 101" in second
         assert "Next page" not in second
 
@@ -73,7 +71,7 @@ async def test_failed_run_says_why_and_that_nobody_was_removed(acme: Site) -> No
     source = await acme.source("directory", kind="connector", connector="ldap")
     run_id = await acme.run(source, "failed")
     async with acme.signed_in() as session:
-        page = await _text(session, f"/runs/{run_id}")
+        page = await get(session, f"/runs/{run_id}")
     assert "nobody was removed" in page
     assert "no route to host" in page
 
@@ -82,19 +80,18 @@ async def test_plan_whose_place_was_taken_leads_to_the_newer_run(acme: Site) -> 
     source = await acme.source("directory", kind="connector", connector="file")
     old = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     async with acme.signed_in() as session:
-        form = {"form_token": _form_token(await _text(session, f"/runs/{old}"))}
+        form_token = value_of(await get(session, f"/runs/{old}"), "form_token")
         said = "The newer run took its place."
         await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, old, "expired", error=said))
         newer = await acme.run(source, "done", change())
-        page = await _text(session, f"/runs/{old}")
+        page = await get(session, f"/runs/{old}")
         assert "This plan counts no longer" in page
         assert said in page
         assert f'href="/runs/{newer}"' in page
         assert "The run failed" not in page
         assert "notice bad" not in page
-        async with session.post(f"/runs/{old}/approve", data=form) as answer:
-            page = await answer.text()
-        assert answer.status == 409
+        status, page = await _approve(session, old, form_token)
+        assert status == 409
         assert "The run is expired; there is nothing to approve." in page
         assert f'href="/runs/{newer}"' in page
 
@@ -104,10 +101,9 @@ async def test_plan_that_is_too_old_to_approve_leads_to_the_newest_run(acme: Sit
     run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     acme.clock.ahead += timedelta(hours=25)
     async with acme.signed_in() as session:
-        form = {"form_token": _form_token(await _text(session, f"/runs/{run_id}"))}
-        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
-            page = await answer.text()
-    assert answer.status == 409
+        page = await get(session, f"/runs/{run_id}")
+        status, page = await _approve(session, run_id, value_of(page, "form_token"))
+    assert status == 409
     assert "older than 24 hours" in page
     assert f'href="/runs/{run_id}"' in page
 
@@ -117,7 +113,7 @@ async def test_run_that_was_stopped_half_way_is_not_called_failed(acme: Site) ->
     run_id = await acme.run(source, "partial", change())
     await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, run_id, "partial", error="It was paused."))
     async with acme.signed_in() as session:
-        page = await _text(session, f"/runs/{run_id}")
+        page = await get(session, f"/runs/{run_id}")
     assert "The run was stopped" in page
     assert "The run failed" not in page
 
@@ -126,12 +122,10 @@ async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) 
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
     async with acme.signed_in() as session:
-        page = await _text(session, f"/runs/{run_id}")
+        page = await get(session, f"/runs/{run_id}")
         assert "38 of 300 people" in page
-        form = {"form_token": _form_token(page)}
-        async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
-            page = await answer.text()
-            assert "Approved. The worker applies it now." in page
+        _, page = await _approve(session, run_id, value_of(page, "form_token"))
+        assert "Approved. The worker applies it now." in page
         assert "Approved by ada@acme.example." in page
         assert "Approve and apply" not in page
     assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
@@ -144,15 +138,15 @@ async def test_approving_needs_the_form_token(acme: Site) -> None:
         for form in ({}, {"form_token": ""}, {"form_token": "0" * 64}, {"form_token": "é"}):
             async with session.post(f"/runs/{run_id}/approve", data=form) as answer:
                 assert answer.status == 403
-        assert "Approve and apply" in await _text(session, f"/runs/{run_id}")
+        assert "Approve and apply" in await get(session, f"/runs/{run_id}")
 
 
 async def test_running_run_refreshes_itself(acme: Site) -> None:
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "reading")
     async with acme.signed_in() as session:
-        assert "data-live" in await _text(session, f"/runs/{run_id}")
-        assert "data-live" in await _text(session, "/runs")
+        assert "data-live" in await get(session, f"/runs/{run_id}")
+        assert "data-live" in await get(session, "/runs")
 
 
 async def test_csv_and_json_hold_every_change(acme: Site) -> None:
@@ -194,8 +188,8 @@ async def test_operator_picks_the_organization_and_every_link_keeps_it(acme: Sit
     source = await acme.source("directory", kind="connector", connector="file")
     await acme.run(source, "done", change())
     async with acme.signed_in("op@scimd.example", org="system") as session:
-        assert 'href="/?org=acme"' in await _text(session, "/")
-        page = await _text(session, "/?org=acme")
+        assert 'href="/?org=acme"' in await get(session, "/")
+        page = await get(session, "/?org=acme")
         assert 'href="/runs?org=acme"' in page
         assert "You act as an operator" in page
 
@@ -203,8 +197,8 @@ async def test_operator_picks_the_organization_and_every_link_keeps_it(acme: Sit
 async def test_question_is_shown_side_by_side(acme: Site) -> None:
     item = await acme.decision()
     async with acme.signed_in() as session:
-        assert "Is the entry uid=dana" in await _text(session, "/decide")
-        page = await _text(session, f"/decide/{item}")
+        assert "Is the entry uid=dana" in await get(session, "/decide")
+        page = await get(session, f"/decide/{item}")
     for words in ("D. Ortiz", "Link them", "They become one.", "dana@acme.example"):
         assert words in page
     assert (await decisions.get(acme.door, acme.org_id, decisions.DecisionId(item))).state == "open"
@@ -213,15 +207,15 @@ async def test_question_is_shown_side_by_side(acme: Site) -> None:
 async def test_answer_is_given_by_post_once(acme: Site) -> None:
     item = await decisions.get(acme.door, acme.org_id, decisions.DecisionId(await acme.decision()))
     async with acme.signed_in() as session:
-        page = await _text(session, f"/decide/{item.id}")
+        page = await get(session, f"/decide/{item.id}")
         option = item.options[1]
         assert option.label in page
-        form = {"form_token": _form_token(page), "answer": "nonsense"}
+        form = {"form_token": value_of(page, "form_token"), "answer": "nonsense"}
         async with session.post(f"/decide/{item.id}", data=form) as answer:
             assert answer.status == 422
         async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
             assert "Decided." in await answer.text()
-        assert "Nothing waits for a decision" in await _text(session, "/decide")
-        assert "Answered" in await _text(session, "/decide?all=1")
+        assert "Nothing waits for a decision" in await get(session, "/decide")
+        assert "Answered" in await get(session, "/decide?all=1")
         async with session.post(f"/decide/{item.id}", data=form | {"answer": option.answer}) as answer:
             assert answer.status == 409

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import aiohttp
 import pytest
 
 from scimd.org.organizations import NewOrganization, create
+from tests.web.by_form import get, post, set_password
 from tests.web.site import ADMIN, OPERATOR, PASSWORD, Site, site
-
-
-async def _text(session: aiohttp.ClientSession, path: str) -> str:
-    async with session.get(path) as answer:
-        return await answer.text()
 
 
 async def _with_password(acme: Site, org: str = "acme", email: str = ADMIN) -> None:
     async with acme.signed_in(email, org=org) as session:
-        token = _form_token(await _text(session, "/password"))
-        async with session.post("/password", data={"form_token": token, "password": PASSWORD}) as answer:
-            assert "Your password is set." in await answer.text()
-
-
-def _form_token(page: str) -> str:
-    return page.partition('name="form_token" value="')[2].partition('"')[0]
+        assert "Your password is set." in await set_password(session)
 
 
 async def test_looking_at_a_sign_in_link_does_not_spend_it(acme: Site) -> None:
     token = await acme.sign_in_link()
     async with acme.browser() as session:
         for _ in range(3):
-            page = await _text(session, f"/sign-in/{token}")
+            page = await get(session, f"/sign-in/{token}")
             assert "Sign in to Acme" in page
             assert ADMIN in page
         async with session.post(f"/sign-in/{token}") as answer:
@@ -74,7 +63,7 @@ async def test_unknown_and_wrong_look_the_same(acme: Site) -> None:
 
 async def test_unknown_organization_shows_the_same_form(acme: Site) -> None:
     async with acme.browser() as session:
-        known, unknown = await _text(session, "/o/acme/sign-in"), await _text(session, "/o/other/sign-in")
+        known, unknown = await get(session, "/o/acme/sign-in"), await get(session, "/o/other/sign-in")
         assert known == unknown.replace("other", "acme")
 
 
@@ -117,9 +106,7 @@ async def test_password_that_fits_in_one_organization_signs_in_without_naming_it
 async def test_sign_out_ends_the_session_on_the_server(acme: Site) -> None:
     async with acme.signed_in() as session:
         (cookie,) = list(session.cookie_jar)
-        token = _form_token(await _text(session, "/"))
-        async with session.post("/sign-out", data={"form_token": token}) as answer:
-            assert answer.url.path == "/sign-in"
+        assert (await post(session, "/sign-out"))[1] == "/sign-in"
         async with (
             acme.browser(Cookie=f"{cookie.key}={cookie.value}") as thief,
             thief.get("/") as answer,
@@ -169,9 +156,7 @@ async def test_cookie_has_the_host_prefix_behind_https(tmp_path: object) -> None
 @pytest.mark.parametrize(("password", "why"), [("short", "5 characters"), ("password12345678", "attacker")])
 async def test_weak_password_is_refused_with_the_reason(acme: Site, password: str, why: str) -> None:
     async with acme.signed_in() as session:
-        token = _form_token(await _text(session, "/password"))
-        async with session.post("/password", data={"form_token": token, "password": password}) as answer:
-            page = await answer.text()
-    assert answer.status == 422
+        status, _, page = await post(session, "/password", password=password)
+    assert status == 422
     assert why in page
     assert password not in page

@@ -7,35 +7,22 @@ import re
 import time
 
 import aiohttp
-import pyotp
 
 from scimd.db.tables import sessions
 from scimd.org import organizations
 from scimd.org.organizations import NewOrganization
 from tests.org.acme import OPERATOR
+from tests.web.by_form import post, set_password, set_up_app
 from tests.web.site import ADMIN, PASSWORD, Site
-
-
-def _value(page: str, name: str) -> str:
-    return page.partition(f'name="{name}" value="')[2].partition('"')[0]
 
 
 async def _has_password(acme: Site, org: str, *, second_factor: bool = False) -> None:
     """The admin of that organization has a password, and an authenticator app where it is wished."""
     async with acme.signed_in(org=org) as session:
-        async with session.get("/password") as answer:
-            token = _value(await answer.text(), "form_token")
-        async with session.post("/password", data={"form_token": token, "password": PASSWORD}) as answer:
-            assert answer.status == 200, await answer.text()
+        await set_password(session)
         if second_factor:
-            async with session.get("/my/app") as answer:
-                page = await answer.text()
-            secret = page.partition("Key: <code>")[2].partition("<")[0]
-            form = {name: _value(page, name) for name in ("form_token", "ticket")}
-            async with session.post("/my/app", data=form | {"code": pyotp.TOTP(secret).now()}) as answer:
-                assert answer.status == 200, await answer.text()
-        async with session.post("/sign-out", data={"form_token": token}) as answer:
-            assert answer.status == 200, await answer.text()
+            await set_up_app(session)
+        assert (await post(session, "/sign-out"))[0] == 200
 
 
 async def _beta(acme: Site) -> None:

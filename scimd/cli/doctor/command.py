@@ -1,8 +1,7 @@
 """``scimd doctor --as IDP``: the command around the sequences.
 
 Exit codes: 0 nothing failed · 1 something failed or could not be removed, or wrong usage · 2 the endpoint
-could not be reached or refused the token · 130 interrupted
-(143 by SIGTERM).
+could not be reached or refused the token · 130 interrupted (143 by SIGTERM).
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from scimd.cli.doctor.client import Client
 from scimd.cli.doctor.play import Play, Result
 from scimd.cli.doctor.sequences import SEQUENCES
 from scimd.cli.doctor.stage import Names, NoEntry
+from scimd.core.endpoints import BASE_PATH
 
 
 class Idp(StrEnum):
@@ -66,7 +66,7 @@ def doctor(
     """
     try:
         base = checked_url(
-            guarded(lambda: load(config).server.public_url + "/scim/v2") if url is None else url
+            guarded(lambda: load(config).server.public_url + BASE_PATH) if url is None else url
         )
         secret = read_token(token)
         names = Names(checked_domain(domain))
@@ -91,7 +91,7 @@ def _run(play: Play, *, as_json: bool) -> int | None:
         loop, playing = asyncio.get_running_loop(), asyncio.ensure_future(play.run())
 
         def stop(number: int) -> None:
-            if not caught and not play.cleans:
+            if not caught and not play.cleaning:
                 err.print("Interrupted: removing what was made. Once more, and the rest stays.")
             caught.append(number)
             playing.cancel()

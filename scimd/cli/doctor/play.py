@@ -92,7 +92,7 @@ class Play:
         self.keeps = keep
         self._tell = tell
         self._played: dict[str, Result] = {}
-        self.cleans = False
+        self.cleaning = False
         self._stopped = "interrupted"
 
     async def run(self) -> None:
@@ -165,7 +165,7 @@ class Play:
         pending = self.stage.made[::-1]
         pending.sort(key=lambda one: one.resource != "/Groups")
         self.stage.made = []
-        self.cleans = True
+        self.cleaning = True
         seen: set[str] = set()
         try:
             while pending:

@@ -170,7 +170,8 @@ async def instance(header: Header) -> AsyncIterator[tuple[str, TokenFor]]:
             await runner.setup()
             try:
                 await web.TCPSite(runner, "127.0.0.1", 0).start()
-                yield f"http://127.0.0.1:{runner.addresses[0][1]}/scim/v2", _tokens(door, context, source_id)
+                url = f"http://127.0.0.1:{runner.addresses[0][1]}{BASE_PATH}"
+                yield url, _tokens(door, context, source_id)
             finally:
                 await runner.cleanup()
 
