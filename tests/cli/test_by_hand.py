@@ -291,9 +291,9 @@ def test_an_exported_source_reads_back_as_it_was() -> None:
     )
     record = SourceRecord(
         org_id=OrgId("o"), org_slug="acme", id=SourceId("s"), name="hr", kind="connector", connector="file",
-        priority=3, state="staged", paused_from=None, invite="immediate", ceiling=RoleName("manager"), declared_in="file",
+        priority=3, state="staged", invite="immediate", ceiling=RoleName("manager"), declared_in="file",
         config=as_json(wanted), config_version=1, user_count=0, group_count=0, failures=0,
-        last_success_at=None, last_full_at=None, next_run_at=None, quarantined_since=None,
+        paused_from=None, last_success_at=None, last_full_at=None, next_run_at=None, quarantined_since=None,
         quarantine_cause=None, cursor=None, released_at=None, created_at=datetime.now(UTC),
     )  # fmt: skip
     (organization,) = tomllib.loads(source_toml(record))["organization"]
