@@ -24,7 +24,6 @@ from scimd.cli.doctor.client import Client
 from scimd.cli.doctor.play import Play, Result
 from scimd.cli.doctor.sequences import SEQUENCES
 from scimd.cli.doctor.stage import Names, NoEntry
-from scimd.core.endpoints import BASE_PATH
 
 
 class Idp(StrEnum):
@@ -66,7 +65,7 @@ def doctor(
     """
     try:
         base = checked_url(
-            guarded(lambda: load(config).server.public_url + BASE_PATH) if url is None else url
+            guarded(lambda: load(config).server.public_url + "/scim/v2") if url is None else url
         )
         secret = read_token(token)
         names = Names(checked_domain(domain))
