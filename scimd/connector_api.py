@@ -63,8 +63,8 @@ class DirectoryGroup:
 class BadEntry:
     """An entry that is there but cannot be read. It fails alone, and it is never taken for gone.
 
-    ``external_id`` is None where not even that could be read; then scimd removes nobody in this
-    run, since anyone could be the one.
+    ``external_id`` is None where not even that could be read, or where it stands for a whole part of
+    the directory; then scimd removes nobody in this run, since anyone could be the one.
     """
 
     external_id: str | None

@@ -12,12 +12,16 @@ from connectors.dn import reference
 from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
 from connectors.file.config import FileConfig
 from connectors.file.lines import CutOffError, is_clean, lines_of
+from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
 
 _USER_CLASSES = {"inetorgperson", "organizationalperson", "person", "posixaccount", "user"}
 _GROUP_CLASSES = {"groupofnames", "groupofuniquenames", "posixgroup", "group"}
 _NO_PEOPLE = {"computer"}  # Active Directory's machines are persons to its schema
+_REFERRAL = "referral"
 _UUID = "entryuuid"
+#: How ldapsearch -L writes a SearchResultReference: as a comment.
+_REFERRAL_COMMENT = "# refldap"
 _MEMBERS = ("member", "uniquemember", "memberuid")
 
 
@@ -41,6 +45,13 @@ class _Entry:
         return {text.lower() for text in self.texts("objectclass")}
 
     @property
+    def is_referral(self) -> bool:
+        """Whether it stands for a part of the directory: as ldapsearch names it, or the object itself."""
+        if self.dn is None:
+            return self.values.keys() == {"ref"} and not self.wrong
+        return _REFERRAL in self.classes and self.classes.isdisjoint(_USER_CLASSES | _GROUP_CLASSES)
+
+    @property
     def where(self) -> str:
         return self.dn or f"line {self.line}"
 
@@ -48,11 +59,15 @@ class _Entry:
 def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
     """Give people and groups by their objectClass; other entries are passed over."""
     ids = _Ids(config.id.lower() if config.id else None)
+    referrals = Referrals(config.ignored_referrals)
     found = False
     for entry in _entries(file):
         if entry.dn is None and _is_end_of_search(entry):
             continue
         found = True
+        if entry.is_referral:
+            yield from referrals.unread([entry.texts("ref")], entry.dn or "")
+            continue
         record = _record(entry, ids)
         if record is not None:
             yield record
@@ -171,7 +186,10 @@ def _entries(file: IO[str]) -> Iterator[_Entry]:
 
 
 def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
-    """Give logical lines: what begins with a space belongs to the line before; comments fall away."""
+    """Give logical lines: what begins with a space belongs to the line before; comments fall away.
+
+    But for those that name a part of the directory that the search did not search.
+    """
     parts: list[str] = []
     began = 1
     for number, line in enumerate(lines_of(file, must_end=True), 1):
@@ -185,7 +203,9 @@ def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
 
 
 def _logical(began: int, parts: list[str]) -> Iterator[tuple[int, str]]:
-    if parts and not parts[0].startswith("#"):
+    if parts and parts[0].startswith(_REFERRAL_COMMENT):
+        yield began, "ref: " + "".join(parts).removeprefix("# ref")
+    elif parts and not parts[0].startswith("#"):
         yield began, "".join(parts)
 
 

@@ -43,7 +43,12 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     ("ldif", "groups"): ldif_mixed,
 }
 
-_ONLY_FOR = {"groups_column": ("csv",), "multi_valued": ("csv",), "references": ("csv", "jsonl")}
+_ONLY_FOR = {
+    "groups_column": ("csv",),
+    "multi_valued": ("csv",),
+    "references": ("csv", "jsonl"),
+    "ignored_referrals": ("ldif",),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ logger = log.get(__name__)
 
 _PAGE = 2000
 _HELD_BY_QUARANTINE = "the source is in quarantine: {}"
-_HELD_BY_NAMELESS = "an entry could not even be named, and it could be anybody's: {}"
+_HELD_BY_NAMELESS = "what could not be read has no id, and could be anybody's: {}"
 #: A read that fails for so many is a sign of a wrong mapping rather than of wrong entries.
 _FAILED_PERCENT, _FAILED_FROM = 40, 20
 

@@ -28,6 +28,8 @@ from tests.support.patience import AT_MOST_S, eventually
 
 pytestmark = pytest.mark.usefixtures("python_ldap")
 
+#: Where the referral of the tests' directory leads: nobody was ever in it.
+ELSEWHERE = "ou=elsewhere,dc=example,dc=org"
 _EDGE_PEOPLE = 14
 _PEOPLE = 200 + _EDGE_PEOPLE
 
@@ -46,6 +48,7 @@ def settings(directory: OpenLdap, **changed: Any) -> dict[str, Any]:
         "bind_password": Secret(directory.bind_password),
         "user_base": f"ou=people,{directory.base}",
         "group_base": directory.base,
+        "ignored_referrals": [ELSEWHERE],
         "connect_timeout_s": 2 * AT_MOST_S,  # what ends a read is the deadline
         "page_timeout_s": 2 * AT_MOST_S,
         **changed,
@@ -191,10 +194,26 @@ async def test_a_source_without_group_base_reads_no_groups(directory: OpenLdap) 
     assert not (await read_whole(source)).groups
 
 
-async def test_referrals_are_counted_and_not_followed(directory: OpenLdap) -> None:
-    log = RecordingLog()
-    await read(settings(directory, user_base=directory.base), log)
-    assert ("warning", "ldap_referrals_not_followed", {"base": directory.base, "count": 1}) in log.lines
+async def test_a_part_that_another_server_keeps_is_told_once_and_is_anybodys(directory: OpenLdap) -> None:
+    both = settings(directory, user_base=directory.base, ignored_referrals=[])
+    (bad,) = (await read(both)).bad
+    assert (bad.external_id, bad.name) == (None, ELSEWHERE)
+    assert f"ldap://127.0.0.1:1/{ELSEWHERE}" in bad.why
+    checked = await LdapConnector.open(
+        LdapConnector.parse(both), RecordingLog(), Deadline.after(AT_MOST_S)
+    ).check()
+    assert [warning for warning in checked.warnings if warning.startswith(ELSEWHERE)] == [
+        f"{ELSEWHERE}: {bad.why}"
+    ]
+
+
+async def test_referrals_that_the_settings_name_are_passed_over(directory: OpenLdap) -> None:
+    known = settings(
+        directory, user_base=directory.base, ignored_referrals=["OU=Elsewhere, DC=example,DC=org"]
+    )
+    assert not (await read(known)).bad
+    source = LdapConnector.open(LdapConnector.parse(known), RecordingLog(), Deadline.after(AT_MOST_S))
+    assert not (await source.check()).warnings
 
 
 async def test_nobody_found_is_a_complete_read(directory: OpenLdap) -> None:

@@ -87,6 +87,31 @@ async def test_the_end_of_a_search_is_no_entry_and_tells_whether_it_was_whole(wr
         await read(write("p.ldif", entry + "result: 4 Size limit exceeded\n\n# numResponses: 2\n"))
 
 
+_WITH_ID = "dn: cn=a\nobjectClass: person\nentryUUID: 1\n\n"
+_PARIS = "ldap://paris.x/ou=paris,dc=x??sub"
+
+
+@pytest.mark.parametrize(
+    "referral",
+    [
+        f"# search reference\nref: {_PARIS}\n",
+        f"# refldap{_PARIS[4:20]}\n {_PARIS[20:]}\n",
+        f"dn: ou=paris,dc=x\nobjectClass: referral\nobjectClass: extensibleObject\nref: {_PARIS}\n",
+        "dn: ou=paris,dc=x\nobjectClass: referral\nref: ldap://paris.x/\n",
+    ],
+    ids=["ldapsearch", "ldapsearch -LLL", "slapcat", "slapcat without a DN in ref"],
+)
+async def test_a_part_that_another_server_keeps_is_anybodys(write: Any, referral: str) -> None:
+    """However it is written, and wherever it stands: what entries are known by is not its to say."""
+    for content in (_WITH_ID + referral, f"{referral}\n{_WITH_ID}"):
+        path = write("p.ldif", content)
+        whole = await read(path)
+        assert whole.ids == ["1"]
+        assert [(bad.external_id, bad.name) for bad in whole.bad] == [(None, "ou=paris,dc=x")]
+        assert "ldap://paris.x/" in whole.bad[0].why
+        assert not (await read(path, ignored_referrals=["OU=Paris,DC=X"])).bad
+
+
 async def test_a_list_of_changes_is_no_directory(write: Any) -> None:
     with pytest.raises(ConnectorError, match="changes"):
         await read(write("p.ldif", "dn: cn=a\nchangetype: delete\n"))
