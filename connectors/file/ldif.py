@@ -45,6 +45,10 @@ class _Entry:
         return {text.lower() for text in self.texts("objectclass")}
 
     @property
+    def is_group(self) -> bool:
+        return not self.classes.isdisjoint(_GROUP_CLASSES)
+
+    @property
     def is_referral(self) -> bool:
         """Whether it stands for a part of the directory: as ldapsearch names it, or the object itself."""
         if self.dn is None:
@@ -125,13 +129,13 @@ def _record(entry: _Entry, ids: _Ids) -> DirectoryUser | DirectoryGroup | BadEnt
         return None
     external_id = ids.of(entry)
     if entry.wrong or entry.dn is None:
-        return BadEntry(external_id, entry.where, entry.wrong or f"line {entry.line}: there is no dn")
+        why = entry.wrong or f"line {entry.line}: there is no dn"
+        return BadEntry(external_id, entry.where, why, "group" if entry.is_group else None)
     if not entry.classes:
         return BadEntry(external_id, entry.dn, f"line {entry.line}: there is no objectClass")
     if external_id is None:
         return BadEntry(None, entry.dn, f"line {entry.line}: there is no {ids.attribute}")
-    is_group = not entry.classes.isdisjoint(_GROUP_CLASSES)
-    return _group(entry, external_id, entry.dn) if is_group else _user(entry, external_id, entry.dn)
+    return _group(entry, external_id, entry.dn) if entry.is_group else _user(entry, external_id, entry.dn)
 
 
 def _is_wanted(entry: _Entry) -> bool:
@@ -150,7 +154,7 @@ def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
 def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntry:
     names = entry.texts("cn")
     if not names:
-        return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn")
+        return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn", "group")
     refer = (member_reference(kind, text) for kind in _MEMBERS for text in entry.texts(kind))
     members = tuple(dict.fromkeys(refer))
     return DirectoryGroup(external_id, dn, names[0], members, _attributes(entry, _MEMBERS), (reference(dn),))

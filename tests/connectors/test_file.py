@@ -54,6 +54,18 @@ async def test_groups_come_from_a_column_of_the_people(write: Any) -> None:
     assert all("groups" not in user.attributes for user in whole.users)
 
 
+async def test_a_group_with_the_id_of_a_person_fails_alone(write: Any) -> None:
+    users, groups = "id,userName\n3,ann\n4,bob\n", "id,displayName,members\n3,Sales,4\n9,Staff,3\n"
+    path = write("users.csv", users).parent
+    write("groups.csv", groups)
+    whole = await read(path)
+    assert whole.ids == ["3", "4", "9"]
+    assert [(bad.external_id, bad.kind) for bad in whole.bad] == [("3", "group")]
+    column = await read(write("p.csv", "id,userName,in\n3,ann,Staff\n4,bob,3\n"), groups_column="in")
+    assert column.ids == ["3", "4", "Staff"]
+    assert [(bad.external_id, bad.kind) for bad in column.bad] == [("3", "group")]
+
+
 async def test_a_person_of_several_lines_leaves_their_groups_as_they_are(write: Any) -> None:
     path = write("p.csv", "id,name,groups\n1,ann,red\n2,bob,red;blue\n3,cid,green\n1,mallory,admins\n")
     whole = await read(path, groups_column="groups")

@@ -135,6 +135,14 @@ async def test_nested_cyclic_and_dangling_members_refer_by_normal_names(director
     assert len(members("unique-group") & people) == 3
 
 
+async def test_an_entry_that_both_filters_fit_is_a_person(directory: OpenLdap) -> None:
+    both = settings(directory, group_base=f"ou=people,{directory.base}", group_filter="(uid=comma)")
+    whole = await read(both)
+    assert len(whole.users) == _PEOPLE
+    (bad,) = whole.bad
+    assert (bad.external_id, bad.kind) == (whole.user(bad.name).external_id, "group")
+
+
 async def test_members_of_posix_groups_refer_by_uid(directory: OpenLdap) -> None:
     whole = await read(settings(directory, group_base=f"ou=posix,{directory.base}"))
     people = {reference for user in whole.users for reference in user.references}
