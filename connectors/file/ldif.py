@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from connectors.dn import reference
-from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
+from connectors.entries import (
+    BINARY,
+    EXPIRED,
+    SECRETS,
+    base_name,
+    is_expired,
+    member_reference,
+    text_or_bytes,
+    today,
+    user_references,
+)
 from connectors.file.config import FileConfig
 from connectors.file.lines import CutOffError, is_clean, lines_of
 from connectors.referrals import Referrals
@@ -147,8 +157,10 @@ def _is_wanted(entry: _Entry) -> bool:
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
-    references = user_references(dn, entry.texts("uid"))
-    return DirectoryUser(external_id, dn, _attributes(entry, ()), references)
+    attributes = _attributes(entry, ())
+    if is_expired(entry.texts("shadowexpire"), today()):
+        attributes[EXPIRED] = "TRUE"
+    return DirectoryUser(external_id, dn, attributes, user_references(dn, entry.texts("uid")))
 
 
 def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntry:

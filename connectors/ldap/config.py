@@ -44,7 +44,7 @@ class LdapConfig:
     bind_dn: str | None = None
     bind_password: Secret | None = None
     user_filter: str = "(objectClass=inetOrgPerson)"
-    user_attributes: tuple[str, ...] = ("*", "pwdAccountLockedTime", "nsAccountLock")
+    user_attributes: tuple[str, ...] = ("*",)
     id_attribute: str = "entryUUID"
     group_base: str | None = None
     group_filter: str = _GROUP_FILTER

@@ -8,7 +8,17 @@ from typing import Literal, TypeAlias
 from uuid import UUID
 
 from connectors.dn import reference
-from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
+from connectors.entries import (
+    BINARY,
+    EXPIRED,
+    SECRETS,
+    base_name,
+    is_expired,
+    member_reference,
+    text_or_bytes,
+    today,
+    user_references,
+)
 from connectors.ldap.config import LdapConfig
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Page, Value
 
@@ -29,6 +39,7 @@ class Reading:
 
     config: LdapConfig
     seen: dict[_Kind, set[int]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    today: int = field(default_factory=today)
     #: Whether an attribute is kept, by its description: worked out once, and not for every entry.
     _kept: dict[str, bool] = field(default_factory=dict)
 
@@ -68,9 +79,10 @@ class Reading:
         return make(external_id, dn, values)
 
     def _user(self, external_id: str, dn: str, values: Values) -> DirectoryUser:
-        return DirectoryUser(
-            external_id, dn, self._attributes(values), user_references(dn, _texts(values, "uid"))
-        )
+        attributes = self._attributes(values)
+        if is_expired(_texts(values, "shadowExpire"), self.today):
+            attributes[EXPIRED] = "TRUE"
+        return DirectoryUser(external_id, dn, attributes, user_references(dn, _texts(values, "uid")))
 
     def _group(self, external_id: str, dn: str, values: Values) -> DirectoryGroup | BadEntry:
         names = _texts(values, self.config.group_name_attribute)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
+from connectors.entries import LOCKS
 from connectors.ldap.config import LdapConfig
 from connectors.ldap.read import Reading, Values
 from connectors.ldap.session import Session
@@ -122,7 +123,7 @@ class LdapSource:
 
     def _people(self) -> Search:
         # uid: members of a posixGroup are named by it, whatever the mapping uses.
-        wanted = (*self._config.user_attributes, self._config.id_attribute, "uid")
+        wanted = (*self._config.user_attributes, self._config.id_attribute, "uid", *LOCKS)
         return Search(self._config.user_base, self._config.user_filter, tuple(dict.fromkeys(wanted)))
 
     def _groups(self) -> Search | None:

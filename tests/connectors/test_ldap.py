@@ -111,7 +111,22 @@ async def test_passwords_pictures_and_member_of_are_left_out(directory: OpenLdap
 
 async def test_only_the_attributes_asked_for_come_and_the_id(directory: OpenLdap) -> None:
     whole = await read(settings(directory, user_attributes=["mail"]))
-    assert {name for user in whole.users for name in user.attributes} <= {"mail", "entryUUID", "uid"}
+    names = {name for user in whole.users for name in user.attributes}
+    locks = {"pwdAccountLockedTime", "shadowExpire", "shadowExpired"}
+    assert names <= {"mail", "entryUUID", "uid"} | locks
+
+
+async def test_what_locks_an_account_is_read_whatever_is_asked_for(directory: OpenLdap) -> None:
+    directory.modify(
+        "dn: uid=shadow,ou=people,dc=example,dc=org\nchangetype: add\nobjectClass: inetOrgPerson\n"
+        "objectClass: shadowAccount\nuid: shadow\ncn: x\nsn: x\nshadowExpire: 15000\n"
+    )
+    for asked in ({}, {"user_attributes": ["mail"]}):
+        whole = await read(settings(directory, **asked))
+        assert any("pwdAccountLockedTime" in user.attributes for user in whole.users)
+        expired = {user.attributes["uid"] for user in whole.users if "shadowExpired" in user.attributes}
+        assert "shadow" in expired
+        assert "comma" not in expired
 
 
 async def test_nested_cyclic_and_dangling_members_refer_by_normal_names(directory: OpenLdap) -> None:
