@@ -101,8 +101,7 @@ def _encoding(settings: Mapping[str, Any]) -> str:
         raise BadSetting("encoding", f"Python knows no encoding {value!r}") from exc
     if not getattr(found, "_is_text_encoding", True):
         raise BadSetting("encoding", f"{value!r} is no encoding of text")
-    # A byte order mark in front of UTF-8 is what spreadsheets write; "-sig" takes it or its absence.
-    return "utf-8-sig" if found.name == "utf-8" else found.name
+    return found.name
 
 
 def _file_name(settings: Mapping[str, Any], key: str) -> str | None:

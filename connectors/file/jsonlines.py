@@ -120,7 +120,8 @@ def _text(value: object) -> str | None:
 
 
 def _group(content: dict[str, Any], where: str, external_id: str) -> DirectoryGroup:
-    members = content.pop("members", None) or []
+    members = content.pop("members", None)
+    members = [] if members is None else members
     if not isinstance(members, list):
         raise _LineError("members must be a list")
     names = [content[key] for key in _GROUP_NAMES if content.get(key)]

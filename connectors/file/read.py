@@ -43,6 +43,7 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     ("ldif", "groups"): ldif_mixed,
 }
 
+_BYTE_ORDER_MARK = "\ufeff"
 _ONLY_FOR = {
     "groups_column": ("csv",),
     "multi_valued": ("csv",),
@@ -168,7 +169,7 @@ def _opened(path: Path, encoding: str) -> Iterator[IO[str]]:
     """Open for reading; what is wrong with the file as a whole becomes Unreachable or Incomplete."""
     try:
         with path.open("r", encoding=encoding, errors="surrogateescape", newline="") as lines:
-            _assert_whole(path, lines)
+            _to_begin(path, lines)
             yield lines
     except OSError as exc:
         raise Unreachable(f"{path}: {_reason(exc)}") from exc
@@ -178,10 +179,12 @@ def _opened(path: Path, encoding: str) -> Iterator[IO[str]]:
         raise Incomplete(f"{path} is not whole: {exc}") from exc
 
 
-def _assert_whole(path: Path, lines: IO[str]) -> None:
-    if os.fstat(lines.fileno()).st_size == 0 or not lines.read(1):
+def _to_begin(path: Path, lines: IO[str]) -> None:
+    """Go behind a byte order mark: of some encodings Python leaves it in the text."""
+    if os.fstat(lines.fileno()).st_size == 0 or not (first := lines.read(1)):
         raise Incomplete(f"{path} is empty")
-    lines.seek(0)
+    if first != _BYTE_ORDER_MARK:
+        lines.seek(0)
 
 
 def _reason(exc: OSError) -> str:

@@ -442,3 +442,19 @@ async def test_check_says_what_it_found_and_warns_of_bad_lines(write: Any) -> No
     answer = await source.check()
     assert "p.csv" in answer.summary
     assert answer.warnings == ("line 3: has 1 cells, and the header has 2",)
+
+
+@pytest.mark.parametrize("members", ["false", "0", '""', "{}", "true", '"u1"'])
+async def test_members_that_are_no_list_empty_no_group(write: Any, members: str) -> None:
+    whole = await read(write("p.jsonl", f'{{"id":"g","displayName":"Eng","members":{members}}}\n'))
+    assert not whole.groups
+    (bad,) = whole.bad
+    assert (bad.external_id, bad.kind, bad.why) == ("g", "group", "members must be a list")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "gb18030"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+async def test_a_byte_order_mark_is_no_part_of_the_header(write: Any, encoding: str, mark: str) -> None:
+    path = write("p.csv", (mark + "active,id,userName\nfalse,1,Zoë\n").encode(encoding))
+    (user,) = (await read(path, encoding=encoding)).users
+    assert user.attributes == {"active": "false", "id": "1", "userName": "Zoë"}
