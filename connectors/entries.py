@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 from connectors.dn import reference
 from scimd.connector_api import Scalar
@@ -38,6 +39,8 @@ BINARY = frozenset(
         "usersmimecertificate",
     }
 )
+#: Ids that are sixteen bytes.
+GUIDS = frozenset({"objectguid"})
 MEMBER_BY_UID = "memberuid"
 #: By which a directory locks an account; read whatever else is wanted, for the mapping of ``active``.
 LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountControl")
@@ -56,6 +59,11 @@ def today() -> int:
 def is_expired(shadow_expire: Sequence[str], day: int) -> bool:
     """Whether nobody may log in any more (shadow(5)); a negative number, and what is none, never expires."""
     return any(text.isascii() and text.isdigit() and int(text) <= day for text in shadow_expire)
+
+
+def guid(raw: bytes) -> str | None:
+    """Give a GUID's text; of its 16 bytes Active Directory writes the first three parts little-endian."""
+    return str(UUID(bytes_le=raw)) if len(raw) == 16 else None
 
 
 def base_name(description: str) -> str:

@@ -12,8 +12,10 @@ from connectors.dn import reference
 from connectors.entries import (
     BINARY,
     EXPIRED,
+    GUIDS,
     SECRETS,
     base_name,
+    guid,
     is_expired,
     member_reference,
     text_or_bytes,
@@ -116,7 +118,7 @@ class _Ids:
             return None
         self._decide(entry)
         if self.attribute is not None:
-            return next(iter(entry.texts(self.attribute)), None)
+            return next(iter(_guids(entry) if self.attribute in GUIDS else entry.texts(self.attribute)), None)
         return reference(entry.dn) if entry.dn and self._known else None
 
     def _decide(self, entry: _Entry) -> None:
@@ -132,6 +134,14 @@ class _Ids:
             self.attribute = _UUID
         # Of an entry that cannot be read, the entryUUID may be what cannot be.
         self._known = self._known or entry.wrong is None
+
+
+def _guids(entry: _Entry) -> Iterator[str]:
+    """Give the objectGUID, bytes that may happen to be text; some exports write the text of it instead."""
+    for value in entry.values.get("objectguid", ()):
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        if text := guid(raw) or (value if isinstance(value, str) else None):
+            yield text
 
 
 def _record(entry: _Entry, ids: _Ids) -> DirectoryUser | DirectoryGroup | BadEntry | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
-from uuid import UUID
 
 from connectors.dn import reference
 from connectors.entries import (
     BINARY,
     EXPIRED,
+    GUIDS,
     SECRETS,
     base_name,
+    guid,
     is_expired,
     member_reference,
     text_or_bytes,
@@ -24,8 +25,6 @@ from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Page, V
 
 Values = dict[str, list[bytes]]
 _Kind: TypeAlias = Literal["user", "group"]
-#: Sixteen bytes, the first three parts of which Active Directory writes little-endian.
-_GUIDS = {"objectguid"}
 _MEMBER_OF = {"memberof"}
 
 
@@ -117,15 +116,17 @@ class Reading:
 
 
 def _members(attribute: str, raw: list[bytes]) -> Iterator[str]:
-    return (member_reference(attribute, value.decode("utf-8", "backslashreplace")) for value in raw)
+    """What is no text, a NUL with it, is shown by its bytes: it names nobody, and no column takes it."""
+    texts = (value.decode("utf-8", "backslashreplace").replace("\0", "\\x00") for value in raw)
+    return (member_reference(attribute, text) for text in texts)
 
 
 def _external_id(values: Values, attribute: str) -> str | None:
     raw = _raw(values, attribute)
     if not raw:
         return None
-    if attribute.lower() in _GUIDS:
-        return str(UUID(bytes_le=raw[0])) if len(raw[0]) == 16 else None
+    if attribute.lower() in GUIDS:
+        return guid(raw[0])
     text = text_or_bytes(raw[0])
     return text if isinstance(text, str) and text.strip() and len(raw) == 1 else None
 

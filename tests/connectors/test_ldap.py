@@ -150,6 +150,15 @@ async def test_nested_cyclic_and_dangling_members_refer_by_normal_names(director
     assert len(members("unique-group") & people) == 3
 
 
+async def test_a_member_with_a_nul_is_nobody_and_the_others_stay(directory: OpenLdap) -> None:
+    directory.modify(
+        "dn: cn=nul,ou=posix,dc=example,dc=org\nchangetype: add\nobjectClass: posixGroup\ncn: nul\n"
+        "gidNumber: 99\nmemberUid: comma\nmemberUid:: AGE=\n"
+    )
+    whole = await read(settings(directory, group_base=f"ou=posix,{directory.base}"))
+    assert set(whole.group("nul").members) == {"uid:comma", "uid:\\x00a"}
+
+
 async def test_an_entry_that_both_filters_fit_is_a_person(directory: OpenLdap) -> None:
     both = settings(directory, group_base=f"ou=people,{directory.base}", group_filter="(uid=comma)")
     whole = await read(both)

@@ -95,6 +95,22 @@ async def test_a_shadow_account_whose_day_is_past_is_marked(write: Any, day: str
     assert ((await read(path)).users[0].attributes.get("shadowExpired") == "TRUE") is expired
 
 
+@pytest.mark.parametrize(
+    "value",
+    [": AAECAwQFBgcICQoLDA0ODw==", " 03020100-0504-0706-0809-0a0b0c0d0e0f"],
+    ids=["bytes", "text"],
+)
+async def test_an_object_guid_is_the_text_that_the_ldap_connector_makes_of_it(write: Any, value: str) -> None:
+    path = write("p.ldif", f"dn: cn=a\nobjectClass: user\nobjectGUID:{value}\n")
+    whole = await read(path, id="objectGUID")
+    assert (whole.ids, whole.bad) == (["03020100-0504-0706-0809-0a0b0c0d0e0f"], [])
+
+
+async def test_an_object_guid_whose_bytes_are_text_is_one_all_the_same(write: Any) -> None:
+    path = write("p.ldif", "dn: cn=a\nobjectClass: user\nobjectGUID:: YWJjZGVmZ2hpamtsbW5vcA==\n")
+    assert (await read(path, id="objectGUID")).ids == ["64636261-6665-6867-696a-6b6c6d6e6f70"]
+
+
 _WITH_ID = "dn: cn=a\nobjectClass: person\nentryUUID: 1\n\n"
 _PARIS = "ldap://paris.x/ou=paris,dc=x??sub"
 
