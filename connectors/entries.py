@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Sequence
+from uuid import UUID
 
 from connectors.dn import reference
 from scimd.connector_api import Scalar
@@ -36,9 +39,31 @@ BINARY = frozenset(
         "usersmimecertificate",
     }
 )
+#: Ids that are sixteen bytes.
+GUIDS = frozenset({"objectguid"})
 MEMBER_BY_UID = "memberuid"
+#: By which a directory locks an account; read whatever else is wanted, for the mapping of ``active``.
+LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountControl")
+#: Added to the entry of a shadow account whose day is past, with the value TRUE: mappings have no clock.
+EXPIRED = "shadowExpired"
+_DAY_S = 86400
 
 _OPTIONAL_UID = re.compile(r"#'[01]*'B$")  # RFC 4517 §3.3.21: what may follow the DN of a uniqueMember
+
+
+def today() -> int:
+    """Give the day as shadowExpire counts it: whole days since 1970-01-01."""
+    return int(time.time()) // _DAY_S
+
+
+def is_expired(shadow_expire: Sequence[str], day: int) -> bool:
+    """Whether nobody may log in any more (shadow(5)); a negative number, and what is none, never expires."""
+    return any(text.isascii() and text.isdigit() and int(text) <= day for text in shadow_expire)
+
+
+def guid(raw: bytes) -> str | None:
+    """Give a GUID's text; of its 16 bytes Active Directory writes the first three parts little-endian."""
+    return str(UUID(bytes_le=raw)) if len(raw) == 16 else None
 
 
 def base_name(description: str) -> str:

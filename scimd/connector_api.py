@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 Scalar: TypeAlias = str | bytes | bool | int | float
 #: What an attribute may hold: one value, or several in the directory's order. Never None: an
@@ -63,13 +63,15 @@ class DirectoryGroup:
 class BadEntry:
     """An entry that is there but cannot be read. It fails alone, and it is never taken for gone.
 
-    ``external_id`` is None where not even that could be read; then scimd removes nobody in this
-    run, since anyone could be the one.
+    ``external_id`` is None where not even that could be read, or where it stands for a whole part of
+    the directory; then scimd removes nobody in this run, since anyone could be the one. ``kind`` says
+    what it would be, where that is certain; None: whoever has the id so far.
     """
 
     external_id: str | None
     name: str
     why: str
+    kind: Literal["user", "group"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class FileConfig:
     multi_valued: tuple[str, ...] = ()
     groups_column: str | None = None
     references: tuple[str, ...] = ()
+    ignored_referrals: tuple[str, ...] = ()
 
 
 _KEYS = FileConfig.__slots__
@@ -58,6 +59,7 @@ def parse(settings: Mapping[str, Any]) -> FileConfig:
         multi_valued=_names(settings, "multi_valued"),
         groups_column=_optional(settings, "groups_column"),
         references=_names(settings, "references"),
+        ignored_referrals=_names(settings, "ignored_referrals"),
     )
     if config.groups and config.groups_column:
         raise BadSetting("groups_column", "memberships stand in a groups file or in a column, not in both")
@@ -99,8 +101,7 @@ def _encoding(settings: Mapping[str, Any]) -> str:
         raise BadSetting("encoding", f"Python knows no encoding {value!r}") from exc
     if not getattr(found, "_is_text_encoding", True):
         raise BadSetting("encoding", f"{value!r} is no encoding of text")
-    # A byte order mark in front of UTF-8 is what spreadsheets write; "-sig" takes it or its absence.
-    return "utf-8-sig" if found.name == "utf-8" else found.name
+    return found.name
 
 
 def _file_name(settings: Mapping[str, Any], key: str) -> str | None:

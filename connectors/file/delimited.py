@@ -58,7 +58,8 @@ def read_users(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | Di
         if twice is None:
             yield DirectoryGroup(name, name, name, tuple(dict.fromkeys(ids)))
         else:
-            yield BadEntry(name, name, f"the person {twice}, who has several lines, may be in it or not")
+            why = f"the person {twice}, who has several lines, may be in it or not"
+            yield BadEntry(name, name, why, "group")
 
 
 def read_groups(file: IO[str], config: FileConfig) -> Iterator[DirectoryGroup | BadEntry]:
@@ -110,7 +111,7 @@ def _group(row: Row, id_column: str, name_column: str, members: tuple[str, ...])
     if external_id is None:
         return _without(row, id_column)
     if display_name is None:
-        return BadEntry(external_id, f"line {row.line}", f"the column {name_column} is empty")
+        return BadEntry(external_id, f"line {row.line}", f"the column {name_column} is empty", "group")
     attributes: dict[str, Value] = dict(row.cells)
     return DirectoryGroup(external_id, f"line {row.line}", display_name, members, attributes)
 

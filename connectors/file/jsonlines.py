@@ -19,11 +19,14 @@ _GROUP_NAMES = ("displayName", "name", "cn")
 class _LineError(Exception):
     """The line cannot be taken; the text says why, ``external_id`` whose it is where that is known."""
 
-    def __init__(self, why: str, external_id: str | None = None, *, whole: bool = False) -> None:
+    def __init__(
+        self, why: str, external_id: str | None = None, *, whole: bool = False, is_group: bool = False
+    ) -> None:
         """``whole``: it is JSON to its end, so that nothing was cut off."""
         super().__init__(why)
         self.external_id = external_id
         self.whole = whole
+        self.is_group = is_group
 
 
 def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
@@ -53,7 +56,7 @@ def _read(
         except _LineError as bad:
             if not line.endswith(("\n", "\r")) and bad.external_id is None and not bad.whole:
                 raise CutOffError(f"line {number}, the last, breaks off: {bad}") from bad
-            yield BadEntry(bad.external_id, where, str(bad))
+            yield BadEntry(bad.external_id, where, str(bad), "group" if bad.is_group else None)
     if not found:
         raise CutOffError("it holds nothing but empty lines")
 
@@ -96,7 +99,7 @@ def _record(
         references = tuple(name for name in named if name)
         return DirectoryUser(external_id, where, _attributes(content), references)
     except _LineError as bad:
-        raise _LineError(str(bad), external_id) from bad
+        raise _LineError(str(bad), external_id, is_group=is_group) from bad
 
 
 def _external_id(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
@@ -117,7 +120,8 @@ def _text(value: object) -> str | None:
 
 
 def _group(content: dict[str, Any], where: str, external_id: str) -> DirectoryGroup:
-    members = content.pop("members", None) or []
+    members = content.pop("members", None)
+    members = [] if members is None else members
     if not isinstance(members, list):
         raise _LineError("members must be a list")
     names = [content[key] for key in _GROUP_NAMES if content.get(key)]

@@ -9,15 +9,31 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from connectors.dn import reference
-from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
+from connectors.entries import (
+    BINARY,
+    EXPIRED,
+    GUIDS,
+    SECRETS,
+    base_name,
+    guid,
+    is_expired,
+    member_reference,
+    text_or_bytes,
+    today,
+    user_references,
+)
 from connectors.file.config import FileConfig
 from connectors.file.lines import CutOffError, is_clean, lines_of
+from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
 
 _USER_CLASSES = {"inetorgperson", "organizationalperson", "person", "posixaccount", "user"}
 _GROUP_CLASSES = {"groupofnames", "groupofuniquenames", "posixgroup", "group"}
 _NO_PEOPLE = {"computer"}  # Active Directory's machines are persons to its schema
+_REFERRAL = "referral"
 _UUID = "entryuuid"
+#: How ldapsearch -L writes a SearchResultReference: as a comment.
+_REFERRAL_COMMENT = "# refldap"
 _MEMBERS = ("member", "uniquemember", "memberuid")
 
 
@@ -41,6 +57,17 @@ class _Entry:
         return {text.lower() for text in self.texts("objectclass")}
 
     @property
+    def is_group(self) -> bool:
+        return not self.classes.isdisjoint(_GROUP_CLASSES)
+
+    @property
+    def is_referral(self) -> bool:
+        """Whether it stands for a part of the directory: as ldapsearch names it, or the object itself."""
+        if self.dn is None:
+            return self.values.keys() == {"ref"} and not self.wrong
+        return _REFERRAL in self.classes and self.classes.isdisjoint(_USER_CLASSES | _GROUP_CLASSES)
+
+    @property
     def where(self) -> str:
         return self.dn or f"line {self.line}"
 
@@ -48,11 +75,15 @@ class _Entry:
 def read_mixed(file: IO[str], config: FileConfig) -> Iterator[DirectoryUser | DirectoryGroup | BadEntry]:
     """Give people and groups by their objectClass; other entries are passed over."""
     ids = _Ids(config.id.lower() if config.id else None)
+    referrals = Referrals(config.ignored_referrals)
     found = False
     for entry in _entries(file):
         if entry.dn is None and _is_end_of_search(entry):
             continue
         found = True
+        if entry.is_referral:
+            yield from referrals.unread([entry.texts("ref")], entry.dn or "")
+            continue
         record = _record(entry, ids)
         if record is not None:
             yield record
@@ -87,7 +118,7 @@ class _Ids:
             return None
         self._decide(entry)
         if self.attribute is not None:
-            return next(iter(entry.texts(self.attribute)), None)
+            return next(iter(_guids(entry) if self.attribute in GUIDS else entry.texts(self.attribute)), None)
         return reference(entry.dn) if entry.dn and self._known else None
 
     def _decide(self, entry: _Entry) -> None:
@@ -105,18 +136,26 @@ class _Ids:
         self._known = self._known or entry.wrong is None
 
 
+def _guids(entry: _Entry) -> Iterator[str]:
+    """Give the objectGUID, bytes that may happen to be text; some exports write the text of it instead."""
+    for value in entry.values.get("objectguid", ()):
+        raw = value if isinstance(value, bytes) else str(value).encode()
+        if text := guid(raw) or (value if isinstance(value, str) else None):
+            yield text
+
+
 def _record(entry: _Entry, ids: _Ids) -> DirectoryUser | DirectoryGroup | BadEntry | None:
     if entry.wrong is None and entry.dn is not None and not _is_wanted(entry):
         return None
     external_id = ids.of(entry)
     if entry.wrong or entry.dn is None:
-        return BadEntry(external_id, entry.where, entry.wrong or f"line {entry.line}: there is no dn")
+        why = entry.wrong or f"line {entry.line}: there is no dn"
+        return BadEntry(external_id, entry.where, why, "group" if entry.is_group else None)
     if not entry.classes:
         return BadEntry(external_id, entry.dn, f"line {entry.line}: there is no objectClass")
     if external_id is None:
         return BadEntry(None, entry.dn, f"line {entry.line}: there is no {ids.attribute}")
-    is_group = not entry.classes.isdisjoint(_GROUP_CLASSES)
-    return _group(entry, external_id, entry.dn) if is_group else _user(entry, external_id, entry.dn)
+    return _group(entry, external_id, entry.dn) if entry.is_group else _user(entry, external_id, entry.dn)
 
 
 def _is_wanted(entry: _Entry) -> bool:
@@ -128,14 +167,16 @@ def _is_wanted(entry: _Entry) -> bool:
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
-    references = user_references(dn, entry.texts("uid"))
-    return DirectoryUser(external_id, dn, _attributes(entry, ()), references)
+    attributes = _attributes(entry, ())
+    if is_expired(entry.texts("shadowexpire"), today()):
+        attributes[EXPIRED] = "TRUE"
+    return DirectoryUser(external_id, dn, attributes, user_references(dn, entry.texts("uid")))
 
 
 def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntry:
     names = entry.texts("cn")
     if not names:
-        return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn")
+        return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn", "group")
     refer = (member_reference(kind, text) for kind in _MEMBERS for text in entry.texts(kind))
     members = tuple(dict.fromkeys(refer))
     return DirectoryGroup(external_id, dn, names[0], members, _attributes(entry, _MEMBERS), (reference(dn),))
@@ -171,7 +212,10 @@ def _entries(file: IO[str]) -> Iterator[_Entry]:
 
 
 def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
-    """Give logical lines: what begins with a space belongs to the line before; comments fall away."""
+    """Give logical lines: what begins with a space belongs to the line before; comments fall away.
+
+    But for those that name a part of the directory that the search did not search.
+    """
     parts: list[str] = []
     began = 1
     for number, line in enumerate(lines_of(file, must_end=True), 1):
@@ -185,7 +229,9 @@ def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
 
 
 def _logical(began: int, parts: list[str]) -> Iterator[tuple[int, str]]:
-    if parts and not parts[0].startswith("#"):
+    if parts and parts[0].startswith(_REFERRAL_COMMENT):
+        yield began, "ref: " + "".join(parts).removeprefix("# ref")
+    elif parts and not parts[0].startswith("#"):
         yield began, "".join(parts)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 from connectors.file.config import ENDINGS, FileConfig
 from connectors.file.delimited import read_groups as csv_groups
@@ -43,7 +43,13 @@ _READERS: Mapping[tuple[str, str], Reader] = {
     ("ldif", "groups"): ldif_mixed,
 }
 
-_ONLY_FOR = {"groups_column": ("csv",), "multi_valued": ("csv",), "references": ("csv", "jsonl")}
+_BYTE_ORDER_MARK = "\ufeff"
+_ONLY_FOR = {
+    "groups_column": ("csv",),
+    "multi_valued": ("csv",),
+    "references": ("csv", "jsonl"),
+    "ignored_referrals": ("ldif",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,7 @@ def records(config: FileConfig) -> Iterator[Record]:
     """Give everything that the files hold, each external id once; raises rather than ends early."""
     files = parts(config)
     before = [_fingerprint(part.path) for part in files]
-    seen: set[int] = set()
+    seen: dict[type, set[int]] = {DirectoryUser: set(), DirectoryGroup: set()}
     for part in files:
         with _opened(part.path, config.encoding) as lines:
             yield from _once(part.reader(lines, config), seen)
@@ -87,22 +93,27 @@ def records(config: FileConfig) -> Iterator[Record]:
         raise Incomplete(f"{config.path} was changed while it was read; the next run reads it again")
 
 
-def _once(found: Iterable[Record], seen: set[int]) -> Iterator[Record]:
+def _once(found: Iterable[Record], seen: Mapping[type, set[int]]) -> Iterator[Record]:
     """Turn the second and later records of one external id into bad entries.
 
-    The hash stands for the id, to hold 100,000 of them in a few megabytes; that two ids share a
-    64-bit hash will not happen, and would only put one entry on the list of failures.
+    Of a person and a group with one id the person is who has it, whichever stands first. The hash stands
+    for the id, to hold 100,000 of them in a few megabytes; that two ids share a 64-bit hash will not
+    happen, and would only put one entry on the list of failures.
     """
     for record in found:
         if isinstance(record, BadEntry):
             yield record
             continue
         mark = hash(record.external_id)
-        if mark in seen:
+        if mark in seen[type(record)]:
+            kind: Literal["user", "group"] = "user" if isinstance(record, DirectoryUser) else "group"
             why = f"the id {record.external_id} has been used further up"
-            yield BadEntry(record.external_id, record.name, why)
+            yield BadEntry(record.external_id, record.name, why, kind)
+        elif isinstance(record, DirectoryGroup) and mark in seen[DirectoryUser]:
+            why = f"the id {record.external_id} is a person's; a group needs one of its own"
+            yield BadEntry(record.external_id, record.name, why, "group")
         else:
-            seen.add(mark)
+            seen[type(record)].add(mark)
             yield record
 
 
@@ -158,7 +169,7 @@ def _opened(path: Path, encoding: str) -> Iterator[IO[str]]:
     """Open for reading; what is wrong with the file as a whole becomes Unreachable or Incomplete."""
     try:
         with path.open("r", encoding=encoding, errors="surrogateescape", newline="") as lines:
-            _assert_whole(path, lines)
+            _to_begin(path, lines)
             yield lines
     except OSError as exc:
         raise Unreachable(f"{path}: {_reason(exc)}") from exc
@@ -168,10 +179,12 @@ def _opened(path: Path, encoding: str) -> Iterator[IO[str]]:
         raise Incomplete(f"{path} is not whole: {exc}") from exc
 
 
-def _assert_whole(path: Path, lines: IO[str]) -> None:
-    if os.fstat(lines.fileno()).st_size == 0 or not lines.read(1):
+def _to_begin(path: Path, lines: IO[str]) -> None:
+    """Go behind a byte order mark: of some encodings Python leaves it in the text."""
+    if os.fstat(lines.fileno()).st_size == 0 or not (first := lines.read(1)):
         raise Incomplete(f"{path} is empty")
-    lines.seek(0)
+    if first != _BYTE_ORDER_MARK:
+        lines.seek(0)
 
 
 def _reason(exc: OSError) -> str:

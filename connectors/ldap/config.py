@@ -44,13 +44,14 @@ class LdapConfig:
     bind_dn: str | None = None
     bind_password: Secret | None = None
     user_filter: str = "(objectClass=inetOrgPerson)"
-    user_attributes: tuple[str, ...] = ("*", "pwdAccountLockedTime", "nsAccountLock")
+    user_attributes: tuple[str, ...] = ("*",)
     id_attribute: str = "entryUUID"
     group_base: str | None = None
     group_filter: str = _GROUP_FILTER
     group_name_attribute: str = "cn"
     member_attributes: tuple[str, ...] = ("member", "uniqueMember", "memberUid")
     scope: str = "subtree"
+    ignored_referrals: tuple[str, ...] = ()
     page_size: int = 500
     connect_timeout_s: float = 10.0
     page_timeout_s: float = 60.0
@@ -166,6 +167,12 @@ def _attributes(value: object, key: str) -> tuple[str, ...]:
     return names
 
 
+def _dns(value: object, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise BadSetting(key, "must be a list of distinguished names")
+    return tuple(_dn(dn, key) for dn in value)
+
+
 def _id_attribute(value: object, key: str) -> str:
     name = _attribute(value, key)
     if name.lower() in _CHANGES or name.lower() in SECRETS:
@@ -207,6 +214,7 @@ _READ: Mapping[str, Any] = {
     "group_name_attribute": _attribute,
     "member_attributes": _attributes,
     "scope": _scope,
+    "ignored_referrals": _dns,
     "page_size": _page_size,
     "connect_timeout_s": _seconds,
     "page_timeout_s": _seconds,

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from uuid import UUID
+from typing import Literal, TypeAlias
 
 from connectors.dn import reference
-from connectors.entries import BINARY, SECRETS, base_name, member_reference, text_or_bytes, user_references
+from connectors.entries import (
+    BINARY,
+    EXPIRED,
+    GUIDS,
+    SECRETS,
+    base_name,
+    guid,
+    is_expired,
+    member_reference,
+    text_or_bytes,
+    today,
+    user_references,
+)
 from connectors.ldap.config import LdapConfig
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Page, Value
 
 Values = dict[str, list[bytes]]
-#: Sixteen bytes, the first three parts of which Active Directory writes little-endian.
-_GUIDS = {"objectguid"}
+_Kind: TypeAlias = Literal["user", "group"]
 _MEMBER_OF = {"memberof"}
 
 
@@ -26,19 +37,20 @@ class Reading:
     """
 
     config: LdapConfig
-    seen: set[int] = field(default_factory=set)
+    seen: dict[_Kind, set[int]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    today: int = field(default_factory=today)
     #: Whether an attribute is kept, by its description: worked out once, and not for every entry.
     _kept: dict[str, bool] = field(default_factory=dict)
 
     def user_page(self, entries: list[tuple[str, Values]]) -> Page:
-        records = [self._record(dn, values, self._user) for dn, values in entries]
+        records = [self._record(dn, values, "user", self._user) for dn, values in entries]
         return Page(
             users=tuple(record for record in records if isinstance(record, DirectoryUser)),
             bad=tuple(record for record in records if isinstance(record, BadEntry)),
         )
 
     def group_page(self, entries: list[tuple[str, Values]]) -> Page:
-        records = [self._record(dn, values, self._group) for dn, values in entries]
+        records = [self._record(dn, values, "group", self._group) for dn, values in entries]
         return Page(
             groups=tuple(record for record in records if isinstance(record, DirectoryGroup)),
             bad=tuple(record for record in records if isinstance(record, BadEntry)),
@@ -48,6 +60,7 @@ class Reading:
         self,
         dn: str,
         values: Values,
+        kind: _Kind,
         make: Callable[[str, str, Values], DirectoryUser | DirectoryGroup | BadEntry],
     ) -> DirectoryUser | DirectoryGroup | BadEntry:
         external_id = _external_id(values, self.config.id_attribute)
@@ -55,29 +68,33 @@ class Reading:
             why = f"it has no {self.config.id_attribute}, or it may not be read"
             return BadEntry(None, dn, why)
         mark = hash(external_id)
-        if mark in self.seen:
-            return BadEntry(
-                external_id, dn, f"its {self.config.id_attribute} was there before: {external_id}"
-            )
-        self.seen.add(mark)
+        if mark in self.seen[kind]:
+            why = f"its {self.config.id_attribute} was there before: {external_id}"
+            return BadEntry(external_id, dn, why, kind)
+        if mark in self.seen["user"]:
+            why = f"a person has its {self.config.id_attribute}; let user_filter or group_filter leave it out"
+            return BadEntry(external_id, dn, why, kind)
+        self.seen[kind].add(mark)
         return make(external_id, dn, values)
 
     def _user(self, external_id: str, dn: str, values: Values) -> DirectoryUser:
-        return DirectoryUser(
-            external_id, dn, self._attributes(values), user_references(dn, _texts(values, "uid"))
-        )
+        attributes = self._attributes(values)
+        if is_expired(_texts(values, "shadowExpire"), self.today):
+            attributes[EXPIRED] = "TRUE"
+        return DirectoryUser(external_id, dn, attributes, user_references(dn, _texts(values, "uid")))
 
     def _group(self, external_id: str, dn: str, values: Values) -> DirectoryGroup | BadEntry:
         names = _texts(values, self.config.group_name_attribute)
         if not names or not names[0].strip():
-            return BadEntry(external_id, dn, f"the group has no {self.config.group_name_attribute}")
+            why = f"the group has no {self.config.group_name_attribute}"
+            return BadEntry(external_id, dn, why, "group")
         members, rest = [], dict(values)
         kinds = {name.lower() for name in self.config.member_attributes}
         for description in values:
             if base_name(description) not in kinds:
                 continue
             if ";" in description:
-                return BadEntry(external_id, dn, f"its members come in pieces: {description}")
+                return BadEntry(external_id, dn, f"its members come in pieces: {description}", "group")
             members.append(_members(description, rest.pop(description)))
         refer = tuple(dict.fromkeys(text for part in members for text in part))
         return DirectoryGroup(external_id, dn, names[0], refer, self._attributes(rest), (reference(dn),))
@@ -99,15 +116,17 @@ class Reading:
 
 
 def _members(attribute: str, raw: list[bytes]) -> Iterator[str]:
-    return (member_reference(attribute, value.decode("utf-8", "backslashreplace")) for value in raw)
+    """What is no text, a NUL with it, is shown by its bytes: it names nobody, and no column takes it."""
+    texts = (value.decode("utf-8", "backslashreplace").replace("\0", "\\x00") for value in raw)
+    return (member_reference(attribute, text) for text in texts)
 
 
 def _external_id(values: Values, attribute: str) -> str | None:
     raw = _raw(values, attribute)
     if not raw:
         return None
-    if attribute.lower() in _GUIDS:
-        return str(UUID(bytes_le=raw[0])) if len(raw[0]) == 16 else None
+    if attribute.lower() in GUIDS:
+        return guid(raw[0])
     text = text_or_bytes(raw[0])
     return text if isinstance(text, str) and text.strip() and len(raw) == 1 else None
 

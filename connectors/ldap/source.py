@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 
+from connectors.entries import LOCKS
 from connectors.ldap.config import LdapConfig
 from connectors.ldap.read import Reading, Values
 from connectors.ldap.session import Session
 from connectors.ldap.wire import RawPage, Search
-from scimd.connector_api import Capabilities, Checked, Deadline, End, Log, Page
+from connectors.referrals import Referrals
+from scimd.connector_api import BadEntry, Capabilities, Checked, Deadline, End, Log, Page
 
 
 class LdapSource:
@@ -38,22 +42,25 @@ class LdapSource:
             groups = self._groups()
             if groups is not None and not (await self._first(session, groups)).entries:
                 warnings.append(f"no group below {config.group_base} fits {config.group_filter}")
+            warnings += [f"{bad.name}: {bad.why}" for bad in await self._unread(session)]
         who = config.bind_dn or "nobody in particular"
         return Checked(f"{config.url} lets {who} read {config.user_base}.", tuple(warnings))
 
     async def read(self, cursor: str | None) -> AsyncIterator[Page]:
         """Yield everything; a cursor, which this connector does not give, changes nothing."""
-        reading = Reading(self._config)
+        reading, referrals = Reading(self._config), Referrals(self._config.ignored_referrals)
         if not self._config.is_encrypted:
             self._log.warning("ldap_in_clear_text", url=self._config.url)
         async with Session(self._config, self._log, self._deadline) as session:
             self._sessions.add(session)
             try:
-                async with aclosing(self._pages(session, self._people(), reading.user_page)) as pages:
-                    async for page in pages:
-                        yield page
-                if (groups := self._groups()) is not None:
-                    async with aclosing(self._pages(session, groups, reading.group_page)) as pages:
+                for search, make in (
+                    (self._people(), reading.user_page),
+                    (self._groups(), reading.group_page),
+                ):
+                    if search is None:
+                        continue
+                    async with aclosing(self._pages(session, search, make, referrals)) as pages:
                         async for page in pages:
                             yield page
             finally:
@@ -66,23 +73,44 @@ class LdapSource:
             await session.aclose()
 
     async def _pages(
-        self, session: Session, search: Search, make: Callable[[list[tuple[str, Values]]], Page]
+        self,
+        session: Session,
+        search: Search,
+        make: Callable[[list[tuple[str, Values]]], Page],
+        referrals: Referrals,
     ) -> AsyncGenerator[Page]:
-        """Give the pages of one search as records; the entries are turned into them in the thread."""
-        limit_s, elsewhere = self._config.page_timeout_s, 0
+        """Give the pages of one search as records; the entries are turned into them in the thread.
+
+        A part of the directory that was not searched is a bad entry without an id: whoever is in it is
+        not gone.
+        """
+        limit_s = self._config.page_timeout_s
         await session.run(lambda: session.connection.prove_base(search.base), limit_s)
         pages = session.connection.pages(search, self._config.page_size)
 
-        def next_page() -> tuple[Page, int] | None:
+        def next_page() -> Page | None:
             raw = next(pages, None)
-            return None if raw is None else (make(raw.entries), raw.referrals)
+            if raw is None:
+                return None
+            page = make(raw.entries)
+            return replace(page, bad=(*page.bad, *referrals.unread(raw.referrals, search.base)))
 
-        while (found := await session.run(next_page, limit_s)) is not None:
-            page, referrals = found
-            elsewhere += referrals
+        while (page := await session.run(next_page, limit_s)) is not None:
             yield page
-        if elsewhere:
-            self._log.warning("ldap_referrals_not_followed", base=search.base, count=elsewhere)
+
+    async def _unread(self, session: Session) -> list[BadEntry]:
+        """Ask for referrals alone: a search names all those in its scope, whatever its filter is."""
+        connection, referrals = session.connection, Referrals(self._config.ignored_referrals)
+
+        def look(base: str) -> list[BadEntry]:
+            search = Search(base, "(objectClass=referral)", ("1.1",))
+            pages = connection.pages(search, self._config.page_size)
+            return [bad for raw in pages for bad in referrals.unread(raw.referrals, base)]
+
+        found: list[BadEntry] = []
+        for base in filter(None, dict.fromkeys((self._config.user_base, self._config.group_base))):
+            found += await session.run(partial(look, base), self._config.page_timeout_s)
+        return found
 
     async def _first(self, session: Session, search: Search) -> RawPage:
         """Read the base and at most one entry below it."""
@@ -95,7 +123,7 @@ class LdapSource:
 
     def _people(self) -> Search:
         # uid: members of a posixGroup are named by it, whatever the mapping uses.
-        wanted = (*self._config.user_attributes, self._config.id_attribute, "uid")
+        wanted = (*self._config.user_attributes, self._config.id_attribute, "uid", *LOCKS)
         return Search(self._config.user_base, self._config.user_filter, tuple(dict.fromkeys(wanted)))
 
     def _groups(self) -> Search | None:

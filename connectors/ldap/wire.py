@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import ldap
 from ldap.controls import SimplePagedResultsControl
@@ -44,7 +45,8 @@ class RawPage:
     """What one page of a search holds: entries as they came, and places that lie elsewhere."""
 
     entries: list[tuple[str, dict[str, list[bytes]]]]
-    referrals: int
+    #: Each by its addresses (URLs), which are several ways to one part of the directory.
+    referrals: list[list[str]]
 
 
 class Connection:
@@ -197,8 +199,12 @@ _REFUSED = (
 )
 
 
-def _referrals(data: list[tuple[str | None, object]]) -> int:
-    return sum(1 for dn, _ in data if dn is None)
+def _referrals(data: list[tuple[str | None, Any]]) -> list[list[str]]:
+    return [[_text(address) for address in addresses] for dn, addresses in data if dn is None]
+
+
+def _text(address: str | bytes) -> str:
+    return address if isinstance(address, str) else address.decode("utf-8", "backslashreplace")
 
 
 def _said(exc: ldap.LDAPError) -> str:

@@ -67,10 +67,16 @@ class GroupsFound:
         return external_id in self._live or external_id in self._entries or external_id in self.failed
 
     def bad(self, entry: BadEntry) -> None:
-        """An entry of a group that ``knows`` knows; it may be the second of one that was read."""
-        assert entry.external_id is not None  # noqa: S101 - the caller asked whether we know it
+        """An entry of a group; it may be the second of one that was read."""
+        assert entry.external_id is not None  # noqa: S101 - the caller asked for it
         same = self._live.get(entry.external_id) or self._entries.get(entry.external_id)
-        self._fail(entry.external_id, same.display_name if same else "", entry.why, entry.name)
+        self._fail(entry.external_id, same.display_name if same else entry.name, entry.why, entry.name)
+
+    def not_a_group(self, external_id: str) -> None:
+        """A person of this read has this id: it is theirs, and a group that has it as well fails."""
+        if entry := self._entries.get(external_id):
+            why = "a person has this external id; a group needs one of its own"
+            self._fail(external_id, entry.display_name, why, entry.name)
 
     def _double(self, group: DirectoryGroup) -> None:
         why = "several groups have this external id; each needs one of its own"

@@ -14,7 +14,7 @@ import orjson
 
 from scimd import log
 from scimd.config import Source
-from scimd.connector_api import BadSetting, ConnectorError, Deadline, OpenSource, Page
+from scimd.connector_api import BadEntry, BadSetting, ConnectorError, Deadline, OpenSource, Page
 from scimd.core.people import PersonId, fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync import plan as plans
@@ -37,7 +37,7 @@ logger = log.get(__name__)
 
 _PAGE = 2000
 _HELD_BY_QUARANTINE = "the source is in quarantine: {}"
-_HELD_BY_NAMELESS = "an entry could not even be named, and it could be anybody's: {}"
+_HELD_BY_NAMELESS = "what could not be read has no id, and could be anybody's: {}"
 #: A read that fails for so many is a sign of a wrong mapping rather than of wrong entries.
 _FAILED_PERCENT, _FAILED_FROM = 40, 20
 
@@ -168,18 +168,27 @@ class _Reading:
             self._references.add(group)
         self._groups.take(page.groups, self._references)
         for entry in page.bad:
-            if self._groups.knows(entry.external_id):
-                self._groups.bad(entry)
-            else:
-                self._people.bad([entry])
-                self._nameless = entry.why if entry.external_id is None else self._nameless
+            self._take_bad(entry)
         try:
             outside = await self._people.take(page.users)
         except Exception as exc:
             raise _Ours(exc) from exc
         for user in page.users:
             self._references.add(user, in_scope=user.external_id not in outside)
+        ids = [user.external_id for user in page.users] + [group.external_id for group in page.groups]
+        for external_id in filter(self._people.here, ids):
+            self._groups.not_a_group(external_id)
         self._report(Progress("reading", self._people.seen + self._groups.seen))
+
+    def _take_bad(self, entry: BadEntry) -> None:
+        own = entry.external_id
+        if own is None:
+            self._nameless = entry.why
+        is_group = entry.kind == "group" or (entry.kind is None and self._groups.knows(own))
+        if own is not None and is_group:
+            self._groups.bad(entry)
+        if own is None or not is_group or (entry.kind is None and own in self._live):
+            self._people.bad([entry])
 
     async def planned(self) -> Planned:
         if self._live and self._nameless is not None and not self._people.named:

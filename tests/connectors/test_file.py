@@ -54,6 +54,18 @@ async def test_groups_come_from_a_column_of_the_people(write: Any) -> None:
     assert all("groups" not in user.attributes for user in whole.users)
 
 
+async def test_a_group_with_the_id_of_a_person_fails_alone(write: Any) -> None:
+    users, groups = "id,userName\n3,ann\n4,bob\n", "id,displayName,members\n3,Sales,4\n9,Staff,3\n"
+    path = write("users.csv", users).parent
+    write("groups.csv", groups)
+    whole = await read(path)
+    assert whole.ids == ["3", "4", "9"]
+    assert [(bad.external_id, bad.kind) for bad in whole.bad] == [("3", "group")]
+    column = await read(write("p.csv", "id,userName,in\n3,ann,Staff\n4,bob,3\n"), groups_column="in")
+    assert column.ids == ["3", "4", "Staff"]
+    assert [(bad.external_id, bad.kind) for bad in column.bad] == [("3", "group")]
+
+
 async def test_a_person_of_several_lines_leaves_their_groups_as_they_are(write: Any) -> None:
     path = write("p.csv", "id,name,groups\n1,ann,red\n2,bob,red;blue\n3,cid,green\n1,mallory,admins\n")
     whole = await read(path, groups_column="groups")
@@ -430,3 +442,19 @@ async def test_check_says_what_it_found_and_warns_of_bad_lines(write: Any) -> No
     answer = await source.check()
     assert "p.csv" in answer.summary
     assert answer.warnings == ("line 3: has 1 cells, and the header has 2",)
+
+
+@pytest.mark.parametrize("members", ["false", "0", '""', "{}", "true", '"u1"'])
+async def test_members_that_are_no_list_empty_no_group(write: Any, members: str) -> None:
+    whole = await read(write("p.jsonl", f'{{"id":"g","displayName":"Eng","members":{members}}}\n'))
+    assert not whole.groups
+    (bad,) = whole.bad
+    assert (bad.external_id, bad.kind, bad.why) == ("g", "group", "members must be a list")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "gb18030"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+async def test_a_byte_order_mark_is_no_part_of_the_header(write: Any, encoding: str, mark: str) -> None:
+    path = write("p.csv", (mark + "active,id,userName\nfalse,1,Zoë\n").encode(encoding))
+    (user,) = (await read(path, encoding=encoding)).users
+    assert user.attributes == {"active": "false", "id": "1", "userName": "Zoë"}

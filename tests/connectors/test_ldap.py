@@ -28,6 +28,8 @@ from tests.support.patience import AT_MOST_S, eventually
 
 pytestmark = pytest.mark.usefixtures("python_ldap")
 
+#: Where the referral of the tests' directory leads: nobody was ever in it.
+ELSEWHERE = "ou=elsewhere,dc=example,dc=org"
 _EDGE_PEOPLE = 14
 _PEOPLE = 200 + _EDGE_PEOPLE
 
@@ -46,6 +48,7 @@ def settings(directory: OpenLdap, **changed: Any) -> dict[str, Any]:
         "bind_password": Secret(directory.bind_password),
         "user_base": f"ou=people,{directory.base}",
         "group_base": directory.base,
+        "ignored_referrals": [ELSEWHERE],
         "connect_timeout_s": 2 * AT_MOST_S,  # what ends a read is the deadline
         "page_timeout_s": 2 * AT_MOST_S,
         **changed,
@@ -108,7 +111,22 @@ async def test_passwords_pictures_and_member_of_are_left_out(directory: OpenLdap
 
 async def test_only_the_attributes_asked_for_come_and_the_id(directory: OpenLdap) -> None:
     whole = await read(settings(directory, user_attributes=["mail"]))
-    assert {name for user in whole.users for name in user.attributes} <= {"mail", "entryUUID", "uid"}
+    names = {name for user in whole.users for name in user.attributes}
+    locks = {"pwdAccountLockedTime", "shadowExpire", "shadowExpired"}
+    assert names <= {"mail", "entryUUID", "uid"} | locks
+
+
+async def test_what_locks_an_account_is_read_whatever_is_asked_for(directory: OpenLdap) -> None:
+    directory.modify(
+        "dn: uid=shadow,ou=people,dc=example,dc=org\nchangetype: add\nobjectClass: inetOrgPerson\n"
+        "objectClass: shadowAccount\nuid: shadow\ncn: x\nsn: x\nshadowExpire: 15000\n"
+    )
+    for asked in ({}, {"user_attributes": ["mail"]}):
+        whole = await read(settings(directory, **asked))
+        assert any("pwdAccountLockedTime" in user.attributes for user in whole.users)
+        expired = {user.attributes["uid"] for user in whole.users if "shadowExpired" in user.attributes}
+        assert "shadow" in expired
+        assert "comma" not in expired
 
 
 async def test_nested_cyclic_and_dangling_members_refer_by_normal_names(directory: OpenLdap) -> None:
@@ -130,6 +148,23 @@ async def test_nested_cyclic_and_dangling_members_refer_by_normal_names(director
     assert awkward.references[0] in members("edge-group")
     assert members("empty-group") == {"cn=nobody,dc=example,dc=org"}
     assert len(members("unique-group") & people) == 3
+
+
+async def test_a_member_with_a_nul_is_nobody_and_the_others_stay(directory: OpenLdap) -> None:
+    directory.modify(
+        "dn: cn=nul,ou=posix,dc=example,dc=org\nchangetype: add\nobjectClass: posixGroup\ncn: nul\n"
+        "gidNumber: 99\nmemberUid: comma\nmemberUid:: AGE=\n"
+    )
+    whole = await read(settings(directory, group_base=f"ou=posix,{directory.base}"))
+    assert set(whole.group("nul").members) == {"uid:comma", "uid:\\x00a"}
+
+
+async def test_an_entry_that_both_filters_fit_is_a_person(directory: OpenLdap) -> None:
+    both = settings(directory, group_base=f"ou=people,{directory.base}", group_filter="(uid=comma)")
+    whole = await read(both)
+    assert len(whole.users) == _PEOPLE
+    (bad,) = whole.bad
+    assert (bad.external_id, bad.kind) == (whole.user(bad.name).external_id, "group")
 
 
 async def test_members_of_posix_groups_refer_by_uid(directory: OpenLdap) -> None:
@@ -191,10 +226,26 @@ async def test_a_source_without_group_base_reads_no_groups(directory: OpenLdap) 
     assert not (await read_whole(source)).groups
 
 
-async def test_referrals_are_counted_and_not_followed(directory: OpenLdap) -> None:
-    log = RecordingLog()
-    await read(settings(directory, user_base=directory.base), log)
-    assert ("warning", "ldap_referrals_not_followed", {"base": directory.base, "count": 1}) in log.lines
+async def test_a_part_that_another_server_keeps_is_told_once_and_is_anybodys(directory: OpenLdap) -> None:
+    both = settings(directory, user_base=directory.base, ignored_referrals=[])
+    (bad,) = (await read(both)).bad
+    assert (bad.external_id, bad.name) == (None, ELSEWHERE)
+    assert f"ldap://127.0.0.1:1/{ELSEWHERE}" in bad.why
+    checked = await LdapConnector.open(
+        LdapConnector.parse(both), RecordingLog(), Deadline.after(AT_MOST_S)
+    ).check()
+    assert [warning for warning in checked.warnings if warning.startswith(ELSEWHERE)] == [
+        f"{ELSEWHERE}: {bad.why}"
+    ]
+
+
+async def test_referrals_that_the_settings_name_are_passed_over(directory: OpenLdap) -> None:
+    known = settings(
+        directory, user_base=directory.base, ignored_referrals=["OU=Elsewhere, DC=example,DC=org"]
+    )
+    assert not (await read(known)).bad
+    source = LdapConnector.open(LdapConnector.parse(known), RecordingLog(), Deadline.after(AT_MOST_S))
+    assert not (await source.check()).warnings
 
 
 async def test_nobody_found_is_a_complete_read(directory: OpenLdap) -> None:

@@ -87,6 +87,55 @@ async def test_the_end_of_a_search_is_no_entry_and_tells_whether_it_was_whole(wr
         await read(write("p.ldif", entry + "result: 4 Size limit exceeded\n\n# numResponses: 2\n"))
 
 
+@pytest.mark.parametrize(
+    ("day", "expired"), [("0", True), ("15000", True), ("99999999", False), ("-1", False), ("x", False)]
+)
+async def test_a_shadow_account_whose_day_is_past_is_marked(write: Any, day: str, expired: bool) -> None:
+    path = write("p.ldif", f"dn: cn=a\nobjectClass: posixAccount\nentryUUID: 1\nshadowExpire: {day}\n")
+    assert ((await read(path)).users[0].attributes.get("shadowExpired") == "TRUE") is expired
+
+
+@pytest.mark.parametrize(
+    "value",
+    [": AAECAwQFBgcICQoLDA0ODw==", " 03020100-0504-0706-0809-0a0b0c0d0e0f"],
+    ids=["bytes", "text"],
+)
+async def test_an_object_guid_is_the_text_that_the_ldap_connector_makes_of_it(write: Any, value: str) -> None:
+    path = write("p.ldif", f"dn: cn=a\nobjectClass: user\nobjectGUID:{value}\n")
+    whole = await read(path, id="objectGUID")
+    assert (whole.ids, whole.bad) == (["03020100-0504-0706-0809-0a0b0c0d0e0f"], [])
+
+
+async def test_an_object_guid_whose_bytes_are_text_is_one_all_the_same(write: Any) -> None:
+    path = write("p.ldif", "dn: cn=a\nobjectClass: user\nobjectGUID:: YWJjZGVmZ2hpamtsbW5vcA==\n")
+    assert (await read(path, id="objectGUID")).ids == ["64636261-6665-6867-696a-6b6c6d6e6f70"]
+
+
+_WITH_ID = "dn: cn=a\nobjectClass: person\nentryUUID: 1\n\n"
+_PARIS = "ldap://paris.x/ou=paris,dc=x??sub"
+
+
+@pytest.mark.parametrize(
+    "referral",
+    [
+        f"# search reference\nref: {_PARIS}\n",
+        f"# refldap{_PARIS[4:20]}\n {_PARIS[20:]}\n",
+        f"dn: ou=paris,dc=x\nobjectClass: referral\nobjectClass: extensibleObject\nref: {_PARIS}\n",
+        "dn: ou=paris,dc=x\nobjectClass: referral\nref: ldap://paris.x/\n",
+    ],
+    ids=["ldapsearch", "ldapsearch -LLL", "slapcat", "slapcat without a DN in ref"],
+)
+async def test_a_part_that_another_server_keeps_is_anybodys(write: Any, referral: str) -> None:
+    """However it is written, and wherever it stands: what entries are known by is not its to say."""
+    for content in (_WITH_ID + referral, f"{referral}\n{_WITH_ID}"):
+        path = write("p.ldif", content)
+        whole = await read(path)
+        assert whole.ids == ["1"]
+        assert [(bad.external_id, bad.name) for bad in whole.bad] == [(None, "ou=paris,dc=x")]
+        assert "ldap://paris.x/" in whole.bad[0].why
+        assert not (await read(path, ignored_referrals=["OU=Paris,DC=X"])).bad
+
+
 async def test_a_list_of_changes_is_no_directory(write: Any) -> None:
     with pytest.raises(ConnectorError, match="changes"):
         await read(write("p.ldif", "dn: cn=a\nchangetype: delete\n"))

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from scimd.connector_api import DirectoryUser
-from scimd.db.tables import assertions
+from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, End, Page
+from scimd.db.tables import assertions, groups
 from scimd.org import plan_batches, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.sources import NewSource
@@ -31,6 +31,25 @@ async def test_double_is_named_and_none_of_its_entries_counts(database_url: str,
         assert "user0003" in await acme.active()
         acme.script.extra = []
         assert (await acme.sync()).counts["deactivated"] == 1
+
+
+@pytest.mark.parametrize("by", ["group first", "group last", "bad entry"])
+async def test_the_id_of_a_person_is_no_groups_and_their_own_entry_counts(database_url: str, by: str) -> None:
+    async with world(database_url) as acme:
+        acme.script.fill(30)
+        await acme.sync()
+        acme.script.people["x0003"].more["active"] = False
+        group = DirectoryGroup("x0003", "line 2", "Sales", ("x0004",))
+        if by == "bad entry":
+            acme.script.bad = [BadEntry("x0003", "line 2", "the id is a person's", "group")]
+        elif by == "group first":
+            acme.script.doubled_groups = [group]
+        else:
+            acme.script.end, acme.script.last = None, [Page(groups=(group,), end=End(full=True))]
+        run = await acme.sync()
+        assert (run.state, run.counts["failed"], run.counts["deactivated"]) == ("partial", 1, 1)
+        assert "user0003" not in await acme.active()
+        assert not await acme.count(groups)
 
 
 async def test_two_entries_that_fit_one_person_are_both_named_and_neither_is_linked(

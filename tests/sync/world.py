@@ -81,6 +81,7 @@ class Script:
         self.fault_at_page = 0
         self.page = 100
         self.end: End | None = End(full=True)
+        self.last: list[Page] = []
         self.pause_s = 0.0
         self.closed = 0
         self.checked: Callable[[], Checked] = lambda: Checked("works")
@@ -104,6 +105,7 @@ class Script:
             Page(groups=found + tuple(self.doubled_groups)),
             *pages,
             Page(bad=tuple(self.bad), end=self.end),
+            *self.last,
         ]
 
 

@@ -45,6 +45,18 @@ def _any_of(*names: str, of: str = "[?0]") -> str:
     return head + "".join(f".or({name})" for name in rest) + of
 
 
+#: Who is locked for good in a directory: the value 000001010000Z of ppolicy
+#: (draft-behera-ldap-password-policy §5.3.3; other values are lockouts that pass), nsAccountLock of 389 DS,
+#: ACCOUNTDISABLE of Active Directory's userAccountControl, and a shadow account whose day is past, which the
+#: connectors mark: an expression has no clock, and an entry that is as it was is not looked at again.
+_LOCKED = (
+    'entry.?pwdaccountlockedtime[?0].orValue("") == "000001010000Z"'
+    ' || string(entry.?nsaccountlock[?0].orValue("")).lowerAscii() == "true"'
+    ' || entry.?shadowexpired[?0].orValue("") == "TRUE"'
+    ' || (string(entry.?useraccountcontrol[?0].orValue("")) != ""'
+    " && int(entry.?useraccountcontrol[?0].value()) / 2 % 2 == 1)"
+)
+
 #: Entries that name attributes as SCIM does (nested, dotted or flat), or as LDIF of a person does.
 _FILE: MappingOf[str, str] = {
     "userName": _any_of("userName", "user_name", "uid", "login", "email", "mail"),
@@ -56,7 +68,7 @@ _FILE: MappingOf[str, str] = {
     "locale": _any_of("locale"),
     "timezone": _any_of("timezone"),
     "profileUrl": _any_of("profileUrl"),
-    "active": _any_of("active"),
+    "active": f'entry[?"active"][?0].or({_LOCKED} ? optional.of(dyn(false)) : optional.none())',
     "name.givenName": _any_of("name.givenName", "givenName", "given_name", "firstName", "first_name"),
     "name.familyName": _any_of("name.familyName", "familyName", "family_name", "lastName", "last_name", "sn"),
     "name.middleName": _any_of("name.middleName", "middleName"),
@@ -75,20 +87,14 @@ _FILE: MappingOf[str, str] = {
     },
 }
 
-#: inetOrgPerson (RFC 2798) and posixAccount. Switched off is only who is locked for good: the value
-#: 000001010000Z of ppolicy (draft-behera-ldap-password-policy §5.3.3; other values are lockouts that
-#: pass), nsAccountLock of 389 DS, or a shadow account that expired in 1970.
+#: inetOrgPerson (RFC 2798) and posixAccount.
 _LDAP: MappingOf[str, str] = {
     "userName": _any_of("uid", "mail"),
     "displayName": _any_of("displayName", "cn"),
     "title": _any_of("title"),
     "userType": _any_of("employeeType"),
     "preferredLanguage": _any_of("preferredLanguage"),
-    "active": (
-        'entry.?pwdaccountlockedtime[?0].orValue("") != "000001010000Z"'
-        ' && entry.?nsaccountlock[?0].orValue("").lowerAscii() != "true"'
-        ' && !(entry.?shadowexpire[?0].orValue("") in ["0", "1"])'
-    ),
+    "active": f"!({_LOCKED})",
     "name.givenName": _any_of("givenName"),
     "name.familyName": _any_of("sn"),
     "emails": _any_of("mail", of=""),

@@ -63,14 +63,43 @@ def test_inet_org_person_needs_no_mapping() -> None:
         ({"pwdAccountLockedTime": "000001010000Z"}, False),
         ({"pwdAccountLockedTime": "20250101000000Z"}, True),
         ({"nsAccountLock": "TRUE"}, False),
-        ({"shadowExpire": "1"}, False),
+        ({"nsAccountLock": "FALSE"}, True),
+        ({"shadowExpired": "TRUE"}, False),
         ({"shadowExpire": "99999"}, True),
+        ({"userAccountControl": "514"}, False),
+        ({"userAccountControl": "546"}, False),
+        ({"userAccountControl": "512"}, True),
+        ({"userAccountControl": "66048"}, True),
     ],
 )
 def test_only_an_account_locked_for_good_is_inactive(attributes: dict[str, str], active: bool) -> None:
+    """By wire, and in an LDIF, which says nothing of those who are not."""
     got = LDAP.apply(entry(uid="ada", **attributes))
     assert isinstance(got, dict)
     assert got["active"] is active
+    got = FILE.apply(entry(uid="ada", **attributes))
+    assert isinstance(got, dict)
+    assert got.get("active", True) is active
+
+
+@pytest.mark.parametrize(
+    ("attributes", "active"),
+    [
+        ({"active": "true", "nsAccountLock": "true"}, True),
+        ({"active": "false"}, False),
+        ({"nsAccountLock": True}, False),
+        ({"nsAccountLock": False, "userAccountControl": ""}, True),
+        ({"userAccountControl": 514}, False),
+    ],
+)
+def test_a_file_may_say_active_in_its_own_way(attributes: dict[str, Any], active: bool) -> None:
+    got = FILE.apply(entry(uid="ada", **attributes))
+    assert isinstance(got, dict)
+    assert got.get("active", True) is active
+
+
+def test_a_lock_that_cannot_be_read_fails_the_entry() -> None:
+    assert isinstance(FILE.apply(entry(uid="ada", userAccountControl="x")), MappingFailed)
 
 
 @pytest.mark.parametrize(
