@@ -19,8 +19,10 @@ SourceState = Literal["shadow", "staged", "active", "paused"]
 AssertionState = Literal["live", "gone", "history"]
 #: What became of the newest invitation; ``none`` where there never was one. ``cancelled`` is one that
 #: an admin withdrew. One that scimd cancelled itself, because the person became Inactive, counts as
-#: ``none``: their return makes a new one.
+#: ``none``: their return makes a new one. So does one of whoever bore the name before.
 InvitationState = Literal["none", "pending", "accepted", "declined", "expired", "cancelled"]
+#: How a local person comes in: by an invitation, or by a link to set a password in its place, live or lapsed.
+Welcome = Literal["invitation", "set_password", "set_password_expired"]
 #: What people are given, by kind and id: ``("licence", …)``.
 Thing: TypeAlias = tuple[EffectKind, str]
 
@@ -94,8 +96,9 @@ class Facts:
     #: Accepted an invitation once, or was made with a credential; then nothing is left to accept.
     accepted: bool = False
     invitation: InvitationState = "none"
-    #: Of a local person: came by an invitation, and not by a link to set a password.
-    by_invitation: bool = True
+    #: A hand invited them once, whatever became of it: somebody else's word than the sources'.
+    invited_by_hand: bool = False
+    welcome: Welcome = "invitation"
     has_seat: bool = False
     #: The limited things of which the person holds one: what a pool gave, until it is not wanted.
     slots: frozenset[Thing] = frozenset()

@@ -282,7 +282,8 @@ def _only_shadow(facts: Facts, sources: _Sources) -> list[str]:
     known = (
         sources.heard
         or facts.accepted
-        or facts.invitation != "none"
+        or facts.invited_by_hand
+        or facts.welcome != "invitation"
         or facts.grants
         or any(assertion.state == "history" for assertion in facts.assertions)
     )
@@ -353,8 +354,9 @@ def _blocks(
     if _must_accept(facts, owner):
         if not facts.has_address:
             block(CauseKind.NO_ADDRESS, "no mail address", "an invitation has nowhere to go")
-        if closed := _CLOSED.get(facts.invitation):
-            block(closed, f"the invitation is {facts.invitation}", "it was the way in; a new one opens it")
+        way_in = _way_in(facts, owner)
+        if closed := _CLOSED.get(way_in):
+            block(closed, f"the invitation is {way_in}", "it was the way in; a new one opens it")
     return causes
 
 
@@ -363,10 +365,20 @@ def _must_accept(facts: Facts, owner: SourceRules | None) -> bool:
     return invites and not facts.accepted and not facts.service_account
 
 
+def _way_in(facts: Facts, owner: SourceRules | None) -> InvitationState:
+    """What became of the link to set a password, where there is one in place of an invitation.
+
+    Once it has lapsed, a source that owns the person invites them.
+    """
+    if facts.welcome == "set_password":
+        return "pending"
+    return "expired" if facts.welcome == "set_password_expired" and owner is None else facts.invitation
+
+
 def _only_lapsed(facts: Facts) -> bool:
     """Nothing but an invitation ever spoke for the person, and it is over."""
     came = facts.accepted or facts.service_account or facts.assertions
-    return not came and facts.by_invitation and facts.invitation in _CLOSED
+    return not came and facts.welcome == "invitation" and facts.invitation in _CLOSED
 
 
 class _Outcome(NamedTuple):
@@ -403,13 +415,15 @@ def _outcome(
         _say(reasons, _WAITING, "no seat is held", "all seats were taken, or the seat is not given yet")
     if invited:
         causes.append(_INVITED)
-        _say(reasons, _INVITED, f"invitation: {facts.invitation}", "the person has to accept first")
+        _say(reasons, _INVITED, f"invitation: {_way_in(facts, owner)}", "the person has to accept first")
     if not causes:
         reasons.append(_ACTIVE)
     reasons.append(_seat_reason(facts, wants, causes))
     causes.sort(key=_strength)
+    # Whoever was sent a link to set a password needs no second way in.
+    needs_invitation = invited and facts.welcome != "set_password"
     return _Outcome(
-        without_seat if waits else with_seat, tuple(causes), wants, with_seat, without_seat, invited
+        without_seat if waits else with_seat, tuple(causes), wants, with_seat, without_seat, needs_invitation
     )
 
 

@@ -146,7 +146,8 @@ def _write(tx: Tx, ids: Sequence[str], **values: Any) -> None:
 
 
 def _still_wanted(tx: Tx, row: Any) -> Delivery | Literal["later"] | None:
-    """The mail, if it may leave now; "later" while the person is being settled; None: never."""
+    """The mail, if it may leave now; "later" while the person is being settled, or an invitation back has to
+    wait; None: never."""
     if row.template == "notification":
         return _notification(tx, row)
     person = tx.conn.execute(
@@ -177,7 +178,7 @@ def _still_wanted(tx: Tx, row: Any) -> Delivery | Literal["later"] | None:
     return _with_link(tx, row, person) if row.link_id else _notice(tx, row, person)
 
 
-def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
+def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | Literal["later"] | None:
     found = tx.conn.execute(
         select(invitations).where(
             invitations.c.org_id == tx.org_id,
@@ -187,8 +188,11 @@ def _invitation(tx: Tx, row: Any, person: Any) -> Delivery | None:
             invitations.c.expires_at > tx.now,
         )
     ).first()
-    if found is None or not (_comes_back(found, person) or _comes_in(person)):
+    if found is None:
         return None
+    if not (_comes_back(person) if found.reactivates else _comes_in(person)):
+        # An admin asked for it, and nobody asks again: it waits until nothing else stands against them.
+        return "later" if found.reactivates else None
     return replace(
         _to(tx, row, person),
         template="invitation",
@@ -222,10 +226,9 @@ def _comes_in(person: Any) -> bool:
     return bool(person.status == Status.PENDING) and set(person.causes) <= _WANTED
 
 
-def _comes_back(invitation: Any, person: Any) -> bool:
+def _comes_back(person: Any) -> bool:
     """Somebody whom an admin deactivated, and nobody else, may be invited back."""
-    causes = kinds_of(person.causes)
-    return bool(invitation.reactivates) and causes <= {CauseKind.DEACTIVATED, CauseKind.INVITED}
+    return kinds_of(person.causes) <= {CauseKind.DEACTIVATED, CauseKind.INVITED}
 
 
 def _with_link(tx: Tx, row: Any, person: Any) -> Delivery | None:

@@ -42,19 +42,18 @@ _ASSERTIONS = Prepared(
 _GRANTS = Prepared(select(grants).where(_g.org_id == _org, one_of(_g.person_id), _g.until.is_(None)))
 _GATES = Prepared(select(gates).where(gates.c.org_id == _org, one_of(gates.c.person_id)))
 _INVITATIONS = Prepared(
-    select(_i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at, _i.reactivates)
+    select(
+        _i.person_id, _i.status, _i.ended_by, _i.id, _i.address, _i.sent_at, _i.reactivates, _i.source_id,
+        _i.void,
+    )
     .where(_i.org_id == _org, one_of(_i.person_id))
     .order_by(_i.created_at, _i.id)
-)
+)  # fmt: skip
 _SLOTS = Prepared(
     select(slots.c.person_id, slots.c.kind, slots.c.target, slots.c.held).where(
         slots.c.org_id == _org, one_of(slots.c.person_id)
     )
 )
-
-
-#: Of people who were added with a set-password link in place of an invitation.
-_WELCOMED: Mapping[str, InvitationState] = {"set_password": "pending", "set_password_expired": "expired"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def gather(
     valued = _values(conn, book, list(found))
     open_grants = _grants(conn, org_id, ids)
     closed, reinstated = _gates(conn, org_id, ids)
-    invited, pending = _invitations(conn, org_id, ids)
+    invited, by_hand, pending = _invitations(conn, org_id, ids)
     member = memberships(conn, org_id, ids) if ids else {}
     held, waits = _slots(conn, book, ids)
     alike: dict[Any, Facts] = {}
@@ -134,8 +133,9 @@ def gather(
             reinstated=tuple(reinstated.get(person_id, ())),
             approved=row.approved,
             accepted=row.accepted,
-            invitation=_WELCOMED.get(row.welcome) or invited.get(person_id, "none"),
-            by_invitation=row.welcome == "invitation",
+            invitation=invited.get(person_id, "none"),
+            invited_by_hand=person_id in by_hand,
+            welcome=row.welcome,
             has_seat=row.has_seat,
             slots=held.get(person_id, frozenset()),
         )
@@ -253,17 +253,23 @@ def _gates(
 
 def _invitations(
     conn: Connection, org_id: OrgId, ids: Collection[PersonId]
-) -> tuple[dict[PersonId, InvitationState], dict[PersonId, Pending]]:
-    """The newest invitation of each, and the open ones. One that scimd cancelled itself counts as none."""
+) -> tuple[dict[PersonId, InvitationState], set[PersonId], dict[PersonId, Pending]]:
+    """The newest invitation of each, whom a hand invited once, and the open ones.
+
+    One that scimd cancelled itself, or of whoever bore the name before, counts as none.
+    """
     found: dict[PersonId, InvitationState] = {}
+    by_hand: set[PersonId] = set()
     pending: dict[PersonId, Pending] = {}
     if not ids:
-        return found, pending
+        return found, by_hand, pending
     for row in _INVITATIONS.all(conn, {"org_id": org_id, "keys": ids}):
         person_id = PersonId(row.person_id)
-        gone = row.status == "cancelled" and row.ended_by == BY_SCIMD
+        gone = row.void or (row.status == "cancelled" and row.ended_by == BY_SCIMD)
         found[person_id] = "none" if gone else row.status
+        if row.source_id is None and not row.void:
+            by_hand.add(person_id)
         if row.status == "pending":
             sent = row.sent_at is not None
             pending[person_id] = Pending(row.id, person_id, row.address, sent, row.reactivates)
-    return found, pending
+    return found, by_hand, pending

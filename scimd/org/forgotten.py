@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.db.tables import links, organizations, people
 from scimd.org import admission, attempts, sign_in
-from scimd.org.local_people import owe_set_password
+from scimd.org.links import owe_set_password
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
 #: Every answer takes this long: the work behind it takes a fraction, and more for some than for others.

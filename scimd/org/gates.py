@@ -19,7 +19,7 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.standing import Status
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import gates, people
-from scimd.org import by_hand, leaving, merged, permissions, returning
+from scimd.org import by_hand, leaving, links, merged, permissions, returning
 from scimd.org.tx import Actor, Context, Door, Tx
 
 RESTORABLE_FOR = timedelta(days=30)
@@ -53,14 +53,12 @@ async def reactivate(door: Door, ctx: Context, person_id: PersonId) -> None:
     Raises SeatLimitReached with the figures, and NotAllowedNow where no admin deactivated them: it
     names the source that did, or the command that helps.
     """
-    permissions.require(ctx, "users.manage")
-    await door.run(ctx, lambda tx: _open(tx, person_id, "deactivated", EventKind.PERSON_REACTIVATED))
+    await _open(door, ctx, person_id, "deactivated", EventKind.PERSON_REACTIVATED)
 
 
 async def enable(door: Door, ctx: Context, person_id: PersonId) -> None:
     """Lift a disabling. Raises what ``reactivate`` raises."""
-    permissions.require(ctx, "users.manage")
-    await door.run(ctx, lambda tx: _open(tx, person_id, "disabled", EventKind.PERSON_ENABLED))
+    await _open(door, ctx, person_id, "disabled", EventKind.PERSON_ENABLED)
 
 
 def _close(tx: Tx, row: Row[Any], kind: GateKind) -> bool:
@@ -75,12 +73,17 @@ def _close(tx: Tx, row: Row[Any], kind: GateKind) -> bool:
     return True
 
 
-def _open(tx: Tx, person_id: PersonId, kind: GateKind, event: EventKind) -> None:
-    row = by_hand.person(tx, person_id)
-    if not lift(tx, person_id, kind):
-        raise NotAllowedNow(_why_not(tx, row, kind))
-    wants_seat_by_hand(tx, person_id)
-    tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
+async def _open(door: Door, ctx: Context, person_id: PersonId, kind: GateKind, event: EventKind) -> None:
+    permissions.require(ctx, "users.manage")
+
+    def body(tx: Tx) -> None:
+        row = by_hand.person(tx, person_id)
+        if not lift(tx, person_id, kind):
+            raise NotAllowedNow(_why_not(tx, row, kind))
+        wants_seat_by_hand(tx, person_id)
+        tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
+
+    await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))
 
 
 async def end_expired(door: Door, org_id: OrgId) -> int:
@@ -185,7 +188,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
         lift(tx, person_id, "deleted")
         wants_seat_by_hand(tx, person_id)
 
-    await door.run(ctx, body)
+    await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))
 
 
 def take_address_back(tx: Tx, row: Row[Any]) -> None:

@@ -12,7 +12,7 @@ from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.links import sign
-from scimd.core.people import InvitationId, OrgId, PersonId
+from scimd.core.people import InvitationId, OrgId, PersonId, fold
 from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.tables import deliveries, invitations
 from scimd.org import by_hand, permissions
@@ -57,8 +57,11 @@ def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
     if person.deleted_at is not None:
         raise NotAllowedNow(f"{person.display_name} was deleted. Restore them first.")
     by_hand.must_be_invitable(person)
+    if person.sign_in_key != fold(row.address):
+        raise NotAllowedNow(f"{person.display_name} has another address by now. Invite them there.")
     deactivated = CauseKind.DEACTIVATED in kinds_of(person.causes)
-    if not (deactivated if row.reactivates else person.status == Status.PENDING and not person.accepted):
+    here = deactivated if row.reactivates else person.status == Status.PENDING and not person.accepted
+    if row.void or not here:
         raise NotAllowedNow(f"{person.display_name} needs no invitation, or a new one. This one is over.")
 
 
@@ -72,7 +75,7 @@ async def resend(door: Door, ctx: Context, invitation_id: InvitationId) -> Invit
 
     def body(tx: Tx) -> InvitationRecord:
         row, person = _mine(tx, invitation_id)
-        renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx))
+        renewed = rules.resend(invitation_of(row), tx.now, _lifetime(tx, row))
         _must_be_wanted(tx, row, person)
         by_hand.not_too_often(tx, renewed.person_id)
         _renew(tx, renewed, sent_at=None)
@@ -94,8 +97,9 @@ def _ask_for_seat(tx: Tx, person_id: PersonId) -> None:
     tx.touch([person_id])
 
 
-def _lifetime(tx: Tx) -> timedelta:
-    return timedelta(seconds=tx.settings.invitation_valid_s)
+def _lifetime(tx: Tx, row: Any) -> timedelta:
+    """As the hand that invited said, else as the config says."""
+    return timedelta(seconds=tx.settings.invitation_valid_s if row.valid_s is None else row.valid_s)
 
 
 def _renew(tx: Tx, invitation: Invitation, **more: Any) -> None:
@@ -123,7 +127,7 @@ async def copy_link(door: Door, ctx: Context, invitation_id: InvitationId) -> st
     def body(tx: Tx) -> str:
         row, person = _mine(tx, invitation_id)
         was = as_it_is(tx.conn, row)
-        renewed, link = rules.copy_link(was, tx.now, _lifetime(tx))
+        renewed, link = rules.copy_link(was, tx.now, _lifetime(tx, row))
         _must_be_wanted(tx, row, person)
         if renewed != was:
             _renew(tx, renewed)

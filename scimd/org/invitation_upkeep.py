@@ -13,7 +13,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
 from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
-from scimd.db.among import one_of
+from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Inviting, Tx
@@ -75,6 +75,7 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
         return
     opening: list[FollowUp] = []
     cancelling: list[Pending] = []
+    moving: list[FollowUp] = []
     pushing: list[PersonId] = []
     for person in concerned:
         invitation = pending.get(person.person_id)
@@ -86,11 +87,15 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
             case "replace" if invitation is not None:
                 cancelling.append(invitation)
                 opening.append(person)
+            case "move" if invitation is not None:
+                cancelling.append(invitation)
+                moving.append(person)
             case "push" if invitation is not None:
                 pushing.append(person.person_id)
     _cancel(tx, cancelling)
     put_off(tx, pushing)
     _open(tx, opening)
+    _invite_back_there(tx, moving)
 
 
 def _is_concerned(person: FollowUp) -> bool:
@@ -99,25 +104,28 @@ def _is_concerned(person: FollowUp) -> bool:
     return not (was_in and person.after.status is Status.ACTIVE)
 
 
-_Course = Literal["open", "cancel", "replace", "push", "leave"]
+_Course = Literal["open", "cancel", "replace", "move", "push", "leave"]
 
 
 def _course(person: FollowUp, invitation: Pending | None) -> _Course:
     """needs an invitation, has one → what to do."""
-    waits = any(cause.kind is CauseKind.WAITING_FOR_SEAT for cause in person.after.causes)
+    causes = {cause.kind for cause in person.after.causes}
+    waits = CauseKind.WAITING_FOR_SEAT in causes
     wants = person.after.needs_invitation and not waits and person.address is not None
     if invitation is None:
         return "open" if wants else "leave"
-    if invitation.reactivates and _only_deactivated(person.after):
-        return "leave"
-    if person.after.status is not Status.PENDING:
+    # The address of an invitation is fixed: whoever reads the old one's mail must not accept.
+    moved = person.address is None or fold(invitation.address) != fold(person.address)
+    if invitation.reactivates:
+        if _only_deactivated(person.after):
+            return "leave" if not moved else "cancel" if person.address is None else "move"
+        return "replace" if wants else "cancel"
+    if person.after.status is not Status.PENDING or CauseKind.SHADOW in causes:
         return "cancel"
     if wants:
-        # The address of an invitation is fixed: whoever reads the old one's mail must not accept.
-        moved = fold(invitation.address) != fold(str(person.address))
         return "replace" if moved else "push" if person.changed else "leave"
     # Not approved, no project, waiting: what has been sent stays valid, what has not is not sent.
-    return "leave" if invitation.sent else "cancel"
+    return "leave" if invitation.sent and not moved else "cancel"
 
 
 def _only_deactivated(standing: Standing) -> bool:
@@ -158,6 +166,20 @@ def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
         tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
+
+
+def forget(tx: Tx, person_ids: Sequence[PersonId]) -> None:
+    """Behind these people may be others now: no invitation of before speaks of them, or leads in."""
+    mine = (_i.org_id == tx.org_id) & among(tx.conn, _i.person_id, person_ids)
+    query = select(_i.id, _i.person_id, _i.address).where(mine, _i.is_pending == 1)
+    _cancel(
+        tx,
+        [
+            Pending(row.id, PersonId(row.person_id), row.address, sent=False, reactivates=False)
+            for row in tx.conn.execute(query)
+        ],
+    )
+    tx.conn.execute(update(invitations).where(mine).values(void=True))
 
 
 def cancel_mails(tx: Tx, people: Sequence[PersonId]) -> None:
@@ -218,6 +240,24 @@ def _open(tx: Tx, many: Sequence[FollowUp]) -> None:
     owe(tx, rows)
 
 
+def _invite_back_there(tx: Tx, many: Sequence[FollowUp]) -> None:
+    """What a hand said to somebody whom an admin deactivated, and their source has another address for."""
+    if not many:
+        return
+    # The newest, which was theirs until now.
+    column = invitations.c
+    mine = (column.org_id == tx.org_id) & among(tx.conn, column.person_id, [each.person_id for each in many])
+    query = select(invitations).where(mine, column.reactivates).order_by(column.created_at, column.id)
+    old = {row.person_id: row for row in tx.conn.execute(query)}
+    rows = []
+    for person in many:
+        was = old[person.person_id]
+        said = Inviting(was.message, was.valid_s)
+        new = new_row(tx, person.person_id, str(person.address), reactivates=True, said=said)
+        rows.append({**new, "invited_by": was.invited_by, "invited_by_id": was.invited_by_id})
+    owe(tx, rows)
+
+
 def new_row(
     tx: Tx,
     person_id: PersonId,
@@ -227,9 +267,10 @@ def new_row(
     invited_by: str | None = None,
     source_id: SourceId | None = None,
     reactivates: bool = False,
+    said: Inviting | None = None,
 ) -> dict[str, Any]:
-    """A pending invitation, with what the hand that invites says in it."""
-    said = tx.inviting.get(person_id, Inviting())
+    """A pending invitation, with what the hand that invites says in it (None: what this call's does)."""
+    said = said or tx.inviting.get(person_id, Inviting())
     valid_s = tx.settings.invitation_valid_s if said.valid_s is None else said.valid_s
     return {
         "org_id": tx.org_id,
@@ -243,6 +284,7 @@ def new_row(
         "invited_by": invited_by or tx.ctx.actor.name,
         "invited_by_id": tx.ctx.actor.id,
         "source_id": source_id,
+        "valid_s": None if said.valid_s is None else round(said.valid_s),
         "created_at": tx.now,
         "expires_at": tx.now + timedelta(seconds=valid_s),
     }

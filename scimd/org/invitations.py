@@ -24,10 +24,10 @@ from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, verify
 from scimd.core.people import OrgId, PersonId, RoleName, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
-from scimd.core.standing import Status
+from scimd.core.standing import CauseKind, Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import grants, invitations, organizations, people, projects, roles, sources
-from scimd.org import by_hand, correspondence, credentials, gates, passwords, sessions
+from scimd.org import by_hand, correspondence, credentials, facts, gates, passwords, sessions
 from scimd.org.invitation_list import invitation_of
 from scimd.org.invitation_upkeep import cancel_mails
 from scimd.org.names import shown_as
@@ -209,6 +209,7 @@ async def accept(
     def body(tx: Tx) -> Accepted:
         spent = _spend(tx, link, row.person_id, InvitationStatus.ACCEPTED)
         person_id = PersonId(spent.person_id)
+        _must_be_known(tx, person_id)
         credentials.set_password(tx, person_id, hashed)
         _let_in(tx, spent, link, wanted_name)
         after = {"person": person_id, "channel": link.channel}
@@ -270,6 +271,14 @@ def _must_mean(tx: Tx, row: Any, link: Link) -> None:
     """Raise LinkInvalid for a copied link whose person has come to more, or to a source, since."""
     if link.channel == "copy" and link.whom != as_it_is(tx.conn, row).whom:
         raise LinkInvalid
+
+
+def _must_be_known(tx: Tx, person_id: PersonId) -> None:
+    """Raise InvitationClosed where only a source speaks for the person that went into shadow since, whether
+    or not they are settled: accepting would make them known."""
+    found = tx.book.standing(facts.load(tx, [person_id])[person_id])
+    if any(cause.kind is CauseKind.SHADOW for cause in found.causes):
+        raise InvitationClosed("cancelled")
 
 
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:

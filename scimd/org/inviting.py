@@ -172,7 +172,7 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
     by_hand.not_too_often(tx, person_id)
     if CauseKind.DEACTIVATED in causes:
         _invite_back(tx, row)
-    elif _LAPSED & causes:
+    elif _LAPSED & causes or CauseKind.SHADOW in causes:
         _replace_lapsed(tx, row)
     elif row.status == Status.ACTIVE:
         raise NotAllowedNow(f"{row.display_name} is a member already.")
@@ -190,15 +190,22 @@ def _invite_back(tx: Tx, row: Row[Any]) -> None:
     )
     if tx.conn.execute(pending).first() is not None:
         raise NotAllowedNow(f"{row.display_name} is invited already. Send the invitation again instead.")
-    new = invitation_upkeep.new_row(tx, PersonId(row.id), row.sign_in_address, reactivates=True)
-    invitation_upkeep.owe(tx, [new])
+    _owe(tx, row, reactivates=True)
     tx.touch([PersonId(row.id)])
 
 
 def _replace_lapsed(tx: Tx, row: Row[Any]) -> None:
-    new = invitation_upkeep.new_row(tx, PersonId(row.id), row.sign_in_address)
-    invitation_upkeep.owe(tx, [new])
+    _owe(tx, row)
     gates.wants_seat_by_hand(tx, PersonId(row.id))
+
+
+def _owe(tx: Tx, row: Row[Any], *, reactivates: bool = False) -> None:
+    """A new invitation; where they had a link to set a password, it takes its place."""
+    new = invitation_upkeep.new_row(tx, PersonId(row.id), row.sign_in_address, reactivates=reactivates)
+    invitation_upkeep.owe(tx, [new])
+    if row.welcome != "invitation":
+        mine = (people.c.org_id == tx.org_id) & (people.c.id == row.id)
+        tx.conn.execute(update(people).where(mine).values(welcome="invitation"))
 
 
 async def edit(

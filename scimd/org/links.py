@@ -18,6 +18,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.links import Channel, Link, sign, verify
 from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
 from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
 from scimd.org import organizations, permissions, returning
@@ -97,8 +98,7 @@ async def send_set_password_link(door: Door, ctx: Context, person_id: PersonId) 
         person = _must_exist(tx, person_id)
         if not person.sign_in_address:
             raise NotAllowedNow(f"{person.display_name} has no mail address to send the link to.")
-        link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
-        tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, person.sign_in_address)))
+        owe_set_password(tx, person_id, person.sign_in_address)
 
     await door.run(ctx, body)
 
@@ -119,6 +119,22 @@ def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, A
         "due_at": tx.now,
         "created_at": tx.now,
     }
+
+
+def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
+    """A new link to set the password, and the mail that carries it; older ones are dead."""
+    link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
+    tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, email)))
+
+
+def owe_way_in(tx: Tx, person_id: PersonId) -> None:
+    """Who was added with such a link, and has only to come in by it, is sent another: the first died with
+    their access."""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    row = tx.conn.execute(select(people).where(mine)).one()
+    waits = row.welcome == "set_password" and kinds_of(row.causes) == {CauseKind.INVITED}
+    if waits and row.sign_in_address:
+        owe_set_password(tx, person_id, row.sign_in_address)
 
 
 def _must_exist(tx: Tx, person_id: PersonId) -> Any:

@@ -19,7 +19,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
 from scimd.core.roles import USER
 from scimd.db.locks import lock_rows
-from scimd.db.tables import NOT_IN_YET, deliveries, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, invitations, links, people
 from scimd.org import (
     assignments,
     by_hand,
@@ -32,7 +32,7 @@ from scimd.org import (
     sessions,
     user_page,
 )
-from scimd.org import links as one_time_links
+from scimd.org.links import owe_set_password
 from scimd.org.names import local_names, shown_as
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.user_page import UserPage
@@ -221,12 +221,6 @@ def _holder(tx: Tx, condition: Any) -> Any:
     return tx.conn.execute(
         query.where(people.c.org_id == tx.org_id, people.c.deleted_at.is_(None), condition)
     ).first()
-
-
-def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
-    """A new link to set the password, and the mail that carries it; older ones are dead."""
-    link_id = one_time_links.make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
-    tx.conn.execute(deliveries.insert().values(one_time_links.mail(tx, person_id, link_id, email)))
 
 
 # ------------------------------------------------------------------------------ editing

@@ -74,6 +74,7 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
     pools.hand_over(tx, PersonId(other.id), PersonId(kept.id))
     _bury(tx, kept, other, moved)
     tx.regrouped.add(PersonId(kept.id))
+    tx.merged.add(PersonId(kept.id))
     hand.wants_seat_by_hand(tx, PersonId(kept.id))
     return {
         "sources": sorted(by_hand.source_name(tx, each) for each in moved["sources"]),

@@ -18,7 +18,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, fold
 from scimd.core.roles import USER
 from scimd.db.tables import events, people
-from scimd.org import assignments, by_hand, gates, local_people, organizations, permissions
+from scimd.org import assignments, by_hand, gates, links, local_people, organizations, permissions
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -63,7 +63,7 @@ async def _arrive(door: Door, ctx: Context, row: Row[Any]) -> PersonId:
         )
         assignments.assign_new(tx, person_id, USER, None, None)
         if not tx.book.rules.approval_required:
-            local_people.owe_set_password(tx, person_id, row.sign_in_address)
+            links.owe_set_password(tx, person_id, row.sign_in_address)
         after = {"from": row.org_id, "person": row.id}
         tx.record(Event(EventKind.PERSON_MOVED, "person", person_id, after=after))
         return person_id

@@ -10,7 +10,7 @@ from sqlalchemy import update
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.db.tables import people
-from scimd.org import by_hand, local_people, permissions
+from scimd.org import by_hand, links, permissions
 from scimd.org.tx import Context, Door, Tx
 
 
@@ -31,7 +31,7 @@ async def approve(door: Door, ctx: Context, person_id: PersonId) -> None:
             .values(approved=True, changed_at=tx.now)
         )
         if row.welcome != "invitation" and not row.accepted and row.sign_in_address:
-            local_people.owe_set_password(tx, person_id, row.sign_in_address)
+            links.owe_set_password(tx, person_id, row.sign_in_address)
         tx.touch([person_id])
         tx.record(
             Event(EventKind.PERSON_APPROVED, "person", person_id, {"approved": False}, {"approved": True})

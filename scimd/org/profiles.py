@@ -84,14 +84,24 @@ def _documents(tx: Tx, due: list[Owned]) -> list[tuple[Owned, Keys]]:
         key = (each.person_id, SourceId(each.owner or ""))
         keys = tx.profiles.get(key) or loaded.get(key)
         if keys is not None:
-            found.append((each, _as_held(keys, each.row) if _is_taken_over(tx, each) else keys))
+            found.append((each, _as_held(keys, each.row) if _keeps_address(tx, each, keys) else keys))
     return found
 
 
-def _is_taken_over(tx: Tx, owned: Owned) -> bool:
-    """Whether a local person is linked here: that writes no address, whatever the entry says of it."""
+def _keeps_address(tx: Tx, owned: Owned, keys: Keys) -> bool:
+    """Whether the person has an address that the owner's document does not replace.
+
+    Linking and merging write none, whatever the entry says of it; nor does the owner's later word, until it
+    brings another address than before.
+    """
     row = owned.row
-    return owned.person_id in tx.linked and row.owner_source_id is None and row.sign_in_key is not None
+    if row.sign_in_key is None:
+        return False
+    linked = owned.person_id in tx.linked and row.owner_source_id is None
+    if linked or owned.person_id in tx.merged:
+        return True
+    same = owned.owner == row.owner_source_id and (owned.person_id, owned.owner) in tx.same_address
+    return same and row.sign_in_key != keys.sign_in_key
 
 
 def _as_held(keys: Keys, row: Row[Any]) -> Keys:

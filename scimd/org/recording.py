@@ -400,6 +400,8 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         tx.profiles[row.id, source.id] = row.keys
         if row.outcome == "linked" and row.old is None:
             tx.linked.add(row.id)
+        if _brings_the_same_address(row):
+            tx.same_address.add((row.id, source.id))
         if row.wish.place:
             tx.places[row.id] = row.wish.place
         if not row.keys.active:
@@ -417,6 +419,12 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
         pending_members.name_again(tx, source.id, dict(_called_otherwise(rows)))
     named = [row for row in rows if _may_be_awaited(row)]
     pending_members.resolve(tx, source.id, {row.id: row.keys.external_id for row in named})
+
+
+def _brings_the_same_address(row: Work) -> bool:
+    """Not of somebody who may be another one now: they have what the directory gives."""
+    stays = row.outcome == "updated" or (row.outcome == "returned" and row.keeps)
+    return stays and row.old is not None and row.old.sign_in_key == row.keys.sign_in_key
 
 
 def _shows_otherwise(source: SourceBook, row: Work) -> bool:

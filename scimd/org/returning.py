@@ -13,7 +13,7 @@ from scimd.core.people import PersonId, RoleName, SourceId
 from scimd.core.roles import EffectKind
 from scimd.db.among import among
 from scimd.db.tables import grants, people, pictures
-from scimd.org import credentials, sessions, standing_rows
+from scimd.org import credentials, invitation_upkeep, sessions, standing_rows
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.names import local_names
 from scimd.org.tx import Tx
@@ -58,7 +58,7 @@ def begin_anew(
     """Names and addresses are recycled: whoever comes back under one gets what the directory gives.
 
     Credentials, second factors, picture and the proof of the address are dropped, and the approval but
-    of those in ``approved``; what a hand gave waits as an item.
+    of those in ``approved``; what became of invitations is forgotten; what a hand gave waits as an item.
     """
     if not person_ids:
         return
@@ -69,8 +69,9 @@ def begin_anew(
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids))
-        .values(accepted=False, address_verified_at=None)
+        .values(accepted=False, address_verified_at=None, welcome="invitation")
     )
+    invitation_upkeep.forget(tx, person_ids)
     if tx.book.rules.approval_required:
         doubtful = [person_id for person_id in person_ids if person_id not in approved]
         tx.conn.execute(

@@ -21,7 +21,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes, second_factors
 from scimd.org import by_hand, credentials, notices, permissions, sessions, tickets
-from scimd.org.local_people import owe_set_password
+from scimd.org.links import owe_set_password
 from scimd.org.sealing import seal, unseal
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Context, Door, Tx

@@ -289,6 +289,5 @@ def _follow_up(tx: Tx, outcome: Outcome) -> invitation_upkeep.FollowUp:
         source_state=source.state if source else None,
         invite=source.invite if source else "immediate",
         before=invitation_upkeep.Before(before.status, row.has_seat) if before else None,
-        # Whoever was sent a link to set a password needs no second way in.
-        after=after if row.welcome == "invitation" else replace(after, needs_invitation=False),
+        after=after,
     )

@@ -211,6 +211,10 @@ class Tx:
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
     #: Those whom it linked to a source that had never asserted them.
     linked: set[PersonId] = field(default_factory=set)
+    #: Those whom an admin made one with somebody else: who is kept keeps their address.
+    merged: set[PersonId] = field(default_factory=set)
+    #: Of ``profiles``, those that bring the address that the source gave before.
+    same_address: set[tuple[PersonId, SourceId]] = field(default_factory=set)
     #: What to add to how many users and groups a source has, and how many came and went (``came``, ``went``).
     counts: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
     moves: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)

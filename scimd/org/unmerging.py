@@ -16,7 +16,7 @@ from scimd.core.people import PersonId, SourceId
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import assertions, gates, grants, merged_people
-from scimd.org import by_hand, group_versions, linking, local_people, merging, permissions, returning
+from scimd.org import by_hand, group_versions, linking, links, merging, permissions, returning
 from scimd.org import gates as hand
 from scimd.org.tx import Context, Door, Tx
 
@@ -126,6 +126,6 @@ def _return(tx: Tx, other: Row[Any]) -> None:
     if other.owner_source_id is None:
         hand.take_address_back(tx, other)
         if other.sign_in_address:
-            local_people.owe_set_password(tx, person_id, other.sign_in_address)
+            links.owe_set_password(tx, person_id, other.sign_in_address)
     hand.lift(tx, person_id, "deleted")
     hand.wants_seat_by_hand(tx, person_id)

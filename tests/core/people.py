@@ -171,7 +171,8 @@ any_facts = st.builds(
     approved=st.booleans(),
     accepted=st.booleans(),
     invitation=st.sampled_from(["none", "pending", "accepted", "declined", "expired", "cancelled"]),
-    by_invitation=st.booleans(),
+    invited_by_hand=st.booleans(),
+    welcome=st.sampled_from(["invitation", "set_password", "set_password_expired"]),
     has_seat=st.booleans(),
     slots=st.frozensets(_things, max_size=4),
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
-from scimd.core.people import OrgId
+from scimd.core.people import OrgId, fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db import tables as t
 
@@ -256,8 +256,12 @@ def v10_an_admin_stays(before: View, after: View) -> None:
 
 
 def v11_nothing_opens_for_whoever_is_out(view: View) -> None:
-    """The rows; whether the cookies and links themselves are dead is tried by the machine."""
+    """Nor at an address that is theirs no more.
+
+    The rows; whether the cookies and links themselves are dead is tried by the machine.
+    """
     out = {key for key, row in view.people.items() if row.status == "inactive" or row.deleted_at}
+    marked = {row.person_id for row in view.rows["unsettled"]}
     for row in view.rows["sessions"]:
         assert row.ended_at or row.person_id not in out, row
     for row in view.rows["api_tokens"]:
@@ -265,6 +269,8 @@ def v11_nothing_opens_for_whoever_is_out(view: View) -> None:
     for row in view.rows["invitations"]:
         reinvited = row.reactivates and row.person_id in view.living
         assert row.status != "pending" or row.person_id not in out or reinvited, row
+        at_home = row.person_id in marked or fold(row.address) == view.people[row.person_id].sign_in_key
+        assert row.status != "pending" or at_home, row
 
 
 def v12_sources_grant_no_more_than_they_may(before: View, after: View, step: Step) -> None:

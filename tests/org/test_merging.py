@@ -15,6 +15,7 @@ from scimd.db.tables import (
     assertions,
     credentials,
     decisions,
+    deliveries,
     events,
     grants,
     group_members,
@@ -90,7 +91,7 @@ async def test_merging_unites_what_two_records_of_one_person_have(acme: House) -
     await merging.merge(acme.door, acme.as_admin(), ann, PersonId(pushed.person_id))
     row = await acme.person(ann)
     assert set(row.roles) == {AUDITOR, MANAGER}
-    assert (row.status, row.display_name, row.sign_in_address) == ("active", "Annie", "annie@acme.example")
+    assert (row.status, row.display_name, row.sign_in_address) == ("active", "Annie", "ann@home.example")
     assert [a.source_id for a in await acme.rows(assertions, person_id=ann)] == [acme.scim]
     assert [m.member_key for m in await acme.rows(group_members, person_id=ann)] == [ann]
     other = await acme.person(pushed.person_id)
@@ -316,6 +317,38 @@ async def test_an_entry_that_is_still_to_come_is_linked_when_it_comes(acme: Hous
     assert await used(acme) == 1
     other = await acme.create("other")
     assert other.person_id != ann
+    await clean(acme)
+
+
+@pytest.mark.parametrize("how", ["merged", "linked", "linked before it came"])
+async def test_an_address_is_kept_until_the_directory_has_another_one(acme: House, how: str) -> None:
+    ann = await local(acme, "ann")
+    await acme.execute(people.update().where(people.c.id == ann).values(address_verified_at=acme.clock.now))
+    if how == "linked before it came":
+        await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    pushed = PersonId((await acme.create("annie")).person_id)
+    if how == "linked":
+        await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    if how == "merged":
+        await merging.merge(acme.door, acme.as_admin(), ann, pushed)
+    for document in ({"title": "Lead"}, {"displayName": "Ann"}, {"active": False}, {"active": True}):
+        await acme.change(ann, **document)
+        row = await acme.person(ann)
+        assert (row.sign_in_address, row.address_verified_at) == ("ann@home.example", acme.clock.now)
+    assert await acme.rows(deliveries, template="address_changed") == []
+    await acme.change(ann, emails=[{"value": "annie@new.example", "primary": True}])
+    row = await acme.person(ann)
+    assert (row.sign_in_address, row.address_verified_at) == ("annie@new.example", None)
+    await clean(acme)
+
+
+async def test_who_may_be_somebody_else_by_now_has_the_address_that_the_directory_gives(acme: House) -> None:
+    ann = await local(acme, "ann")
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    await acme.create("annie")
+    await acme.change(ann, active=False)
+    assert (await acme.create("annie", external_id="other")).person_id == ann
+    assert (await acme.person(ann)).sign_in_address == "annie@acme.example"
     await clean(acme)
 
 

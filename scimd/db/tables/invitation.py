@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Index, Table
+from sqlalchemy import Column, Index, Integer, Table
 
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
@@ -18,11 +18,13 @@ invitations = Table(
     columns.one_where("is_pending", "status = 'pending'"),
     columns.flag("staged"),  # its mail waits for the source's release
     columns.flag("reactivates"),  # of somebody whom an admin deactivated: accepting lifts that
+    columns.flag("void"),  # of whoever bore the name before: says nothing of who bears it now
     columns.integer("generation", 1),
     columns.text("message", null=True),
     columns.text("invited_by"),
     columns.text("invited_by_id", null=True),  # the actor's, which no name can pass for
     columns.ref("source_id", null=True),
+    Column("valid_s", Integer, nullable=True),  # as the hand that invited said; NULL: as the config says
     columns.time("created_at"),
     columns.time("expires_at"),
     columns.time("used_at", null=True),
