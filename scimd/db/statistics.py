@@ -17,7 +17,7 @@ _NO_ROW_SEEN = text(_TABLES + "AND reltuples = 0 AND relname = ANY(:names)")
 
 def look_at_new_tables(conn: Connection, tried: Collection[str] = ()) -> dict[str, bool]:
     """Have PostgreSQL ANALYZE each table that has grown and of which it knows nothing; gives these, and of
-    each whether that is done with: not where no row was to be seen, as whoever fills it has not committed yet.
+    each whether that is done with: not where no row was to be seen, as whoever fills it has not committed.
 
     Its own daemon comes once a minute, and until then all that is known of a table is its size: of several
     indexes that begin with the organization any may be taken, and each look-up of a first sync reads all
