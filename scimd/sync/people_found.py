@@ -73,6 +73,8 @@ class PeopleFound:
         self.refreshed: list[tuple[PersonId, bytes]] = []
         #: External ids of entries that failed; None among them: one that could not be named.
         self.failed: set[str | None] = set()
+        #: External ids that several entries have.
+        self._doubled: set[str] = set()
         self.unchanged = 0
         self.out_of_scope = 0
 
@@ -116,6 +118,7 @@ class PeopleFound:
         mapped: list[tuple[DirectoryUser, bytes | None, Document]] = []
         for entry in entries:
             if entry.external_id in self._seen:
+                self._doubled.add(entry.external_id)
                 self._fail(entry.external_id, entry.name, _DOUBLE)
                 continue
             self._seen.add(entry.external_id)
@@ -270,6 +273,17 @@ class PeopleFound:
             ),
         ]
 
+    def nobodys(self, found: Iterable[PersonFound]) -> set[str]:
+        """External ids by which nobody is there, nor comes by this read: refused, or waiting for an answer.
+
+        And those that several entries have: what these are called says nothing against others.
+        """
+        return self._doubled | {
+            one.external_id
+            for one in found
+            if one.situation in _NOBODY and one.external_id is not None and one.external_id not in self._live
+        }
+
     def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
         fits = Counter(one.person_id for one in found if one.situation in _FITS)
         back = {
@@ -298,6 +312,7 @@ class PeopleFound:
                 yield _named_twice(one)
 
 
+_NOBODY = (Situation.FAILED, Situation.AMBIGUOUS, Situation.FOREIGN)
 #: Situations of entries that somebody's own entry is not, as far as was known.
 _FITS = (Situation.RETURNED, Situation.MATCHES_UNLINKED)
 

@@ -193,8 +193,9 @@ class _Reading:
         if self._live and self._nameless is not None and not self._people.named:
             why = f"no entry of a person could be named: {self._nameless}; nobody was removed"
             raise CannotPlan("unnamed", why)
-        await self._groups.finish(self._references, self._people.failed)
         found = self._people.whole()
+        self._references.pass_over(self._people.nobodys(found))
+        await self._groups.finish(self._references, self._people.failed)
         now, org_id, source_id = self._door.clock(), self._record.org_id, self._record.id
         ground = await self._door.read(lambda conn: plan_ground.ground(conn, org_id, source_id, now))
         leaving = [person.person_id for person in found if person.leaves and person.person_id]
