@@ -16,11 +16,12 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.errors import NotFound, Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
-from scimd.core.sync.match import Candidates, Match, identify
+from scimd.core.sync.match import Candidates, Match
 from scimd.core.sync.values import Value, values_of
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import candidates as loading
+from scimd.org.decided import judged
 from scimd.org.incoming import AssertUser, prepare
 from scimd.org.tx import Context, Door
 
@@ -160,7 +161,7 @@ async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Can
 
 
 async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
-    """Whose these entries are as things stand, in order."""
+    """Whose these entries are as things stand, by what admins answered too; in order."""
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
@@ -169,7 +170,7 @@ async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Mat
         found = loading.near(conn, ctx.org_id, source.id, entries)
         gathered = loading.gather(conn, book, source, entries, found)
         rules = loading.match_rules(book, source, door.clock())
-        return [identify(keys, each, rules) for keys, each in zip(many, gathered, strict=True)]
+        return judged(conn, ctx.org_id, source, many, gathered, rules)
 
     return await door.read(body)
 
