@@ -64,8 +64,7 @@ class PersonFound:
     wants_mail: bool = False
     becomes_admin: bool = False
     is_admin: bool = False
-    #: Values that rules name (``values.Value``): those they would have, and those they would lose though
-    #: they stay.
+    #: Values that rules name (``values.Value``): as they would be, and those lost though they stay.
     has: frozenset[tuple[str, str]] = frozenset()
     loses: frozenset[tuple[str, str]] = frozenset()
     #: Their sign-in address vanishes, or becomes one that was another's, though they stay.
@@ -236,9 +235,7 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
 
 def _mails(people: Sequence[PersonFound], changes: Sequence[Change], seats: Seats) -> int:
     """How many are invited if the plan is applied as it is: nobody whose coming is held, or who waits."""
-    going = [
-        change.external_id for change in changes if change.kind == "user" and change.outcome == "planned"
-    ]
+    going = [each.external_id for each in changes if each.kind == "user" and each.outcome == "planned"]
     wanting = {person.external_id: person for person in people if person.wants_seat}
     coming = [wanting[external_id] for external_id in going if external_id in wanting]
     freeing = {person.external_id for person in people if person.frees_seat}
@@ -442,9 +439,7 @@ class _Hold:
         self._removals = next((trip.why for trip in trips if trip.holds_removals), None)
         self._losses = next((trip.why for trip in trips if trip.holds_losses), None)
         self._groups = {trip.subject: trip.why for trip in trips if trip.kind is TripKind.MEMBERS}
-        self._addresses = next((trip.why for trip in trips if trip.kind is TripKind.ADDRESSES), None)
-        self._active = next((trip.why for trip in trips if trip.kind is TripKind.REACTIVATIONS), None)
-        self._admins = next((trip.why for trip in trips if trip.kind is TripKind.NEW_ADMINS), None)
+        self._tripped = {trip.kind: trip.why for trip in trips}
         self._all = trips[0].why if trips and not basis.limits.apply_additions else None
         self._never, self._unnamed = basis.no_removals, basis.unnamed
         self._holders = _holders(people)
@@ -471,8 +466,7 @@ class _Hold:
             return change
         if self._unnamed and change.takes:
             return replace(change, outcome="skipped", detail=self._unnamed)
-        why = self._why(change)
-        if why:
+        if why := self._why(change):
             return replace(change, outcome="staged", detail=why)
         if self._never and change.takes:
             return replace(change, outcome="skipped", detail=self._never)
@@ -487,13 +481,12 @@ class _Hold:
         if self._losses and change.takes_members:
             # What one group loses by a doubtful read, others lose too, in shares below the limit.
             return self._losses
-        if self._addresses and change.loses_address:
-            return self._addresses
-        if change.payload.get("becomes_admin") and self._admins:
-            return self._admins
-        if change.reactivates and self._active:
-            return self._active
-        return self._all
+        about = (
+            (TripKind.ADDRESSES, change.loses_address),
+            (TripKind.NEW_ADMINS, change.payload.get("becomes_admin")),
+            (TripKind.REACTIVATIONS, change.reactivates),
+        )
+        return next((self._tripped[kind] for kind, so in about if so and kind in self._tripped), self._all)
 
 
 def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[PersonId]]:
@@ -502,7 +495,6 @@ def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[Person
     found = {}
     for person in people:
         holders = {giver.get(key) for key in person.takes} | {person.held_by}
-        others = frozenset(one for one in holders if one is not None and one != person.person_id)
-        if others:
+        if others := frozenset(one for one in holders if one is not None and one != person.person_id):
             found[person.external_id] = others
     return found
