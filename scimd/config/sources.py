@@ -51,6 +51,8 @@ class Limits(Section):
     members_from: int = Field(10, ge=1, le=LARGEST)
     reactivations_count: int = Field(5, ge=0, le=LARGEST)
     reactivations_percent: float = Field(10, ge=0, le=100)
+    addresses_count: int = Field(5, ge=0, le=LARGEST)
+    addresses_percent: float = Field(10, ge=0, le=100)
     new_admins: int = Field(0, ge=0, le=LARGEST)
     #: Where removals are held, may the rest of the plan go on?
     apply_additions: bool = True

@@ -101,15 +101,15 @@ def _open_one(tx: Tx, new: NewDecision) -> DecisionId:
 
 
 def answered(
-    tx: Tx, kind: DecisionKind, subjects: Sequence[str]
+    conn: Connection, org_id: OrgId, kind: DecisionKind, subjects: Sequence[str]
 ) -> dict[str, tuple[DecisionId, str, Mapping[str, Any]]]:
     """The newest answers on these subjects: (item, answer, facts) by subject."""
     if not subjects:
         return {}
-    rows = tx.conn.execute(
+    rows = conn.execute(
         select(decisions.c.subject, decisions.c.id, decisions.c.answer, decisions.c.facts)
         .where(
-            decisions.c.org_id == tx.org_id,
+            decisions.c.org_id == org_id,
             decisions.c.kind == kind,
             decisions.c.subject.in_(subjects),
             decisions.c.state == "answered",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from typing import Any, assert_never
 
 from sqlalchemy import Row, bindparam, select
@@ -19,15 +18,14 @@ from scimd.core.sync.match import (
     Match,
     New,
     UserNameTaken,
-    identify,
 )
-from scimd.db.among import among, one_of
+from scimd.db.among import one_of
 from scimd.db.engine import LostRace
 from scimd.db.prepared import Locking
-from scimd.db.tables import assertions, people
-from scimd.org import candidates, decisions
+from scimd.db.tables import people
+from scimd.org import candidates, decided, decisions
 from scimd.org.candidates import Near
-from scimd.org.decisions import DecisionKind, NewDecision, Option
+from scimd.org.decisions import NewDecision, Option
 from scimd.org.incoming import Work
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
@@ -98,9 +96,7 @@ def _identify(
     rules = candidates.match_rules(tx.book, source, tx.now)
     unheld = all(row.survey and not row.survey.address_held for row in rows)
     gathered = candidates.gather(tx.conn, tx.book, source, [row.entry for row in rows], found, unheld=unheld)
-    matches = [identify(row.keys, each, rules) for row, each in zip(rows, gathered, strict=True)]
-    for n, decided in _answers(tx, source, rows, matches):
-        matches[n] = identify(rows[n].keys, replace(gathered[n], decided=decided), rules)
+    matches = decided.judged(tx.conn, tx.org_id, source, [row.keys for row in rows], gathered, rules)
     back = {
         match.person_id: row.keys.user_name_key
         for row, match in zip(rows, matches, strict=True)
@@ -115,71 +111,6 @@ def _identify(
         ):
             match = UserNameTaken(match.person_id)
         _take(tx, source, row, match, each, fresh=fresh)
-
-
-def _answers(
-    tx: Tx, source: SourceBook, rows: Sequence[Work], matches: Sequence[Match]
-) -> Iterator[tuple[int, PersonId]]:
-    """Where the rules do not say: what an admin said when the entry came before, or before it came."""
-    if source.has_links:
-        yield from _links_by_hand(tx, source, rows, matches)
-    kinds: tuple[tuple[DecisionKind, type], ...] = (("collision", Collides), ("ambiguous", Ambiguous))
-    for kind, type_ in kinds:
-        open_ones = [n for n, match in enumerate(matches) if isinstance(match, type_)]
-        answers = decisions.answered(tx, kind, [_subject(source, rows[n]) for n in open_ones])
-        for n in open_ones:
-            _, answer, facts = answers.get(_subject(source, rows[n]), (None, "", {}))
-            word, _, person_id = answer.partition(":")
-            # The answer was about these people; of somebody else nobody was asked yet.
-            said = PersonId(person_id or facts.get("person_id", ""))
-            if word == "link" and said in _meant(matches[n]):
-                yield n, said
-
-
-def _links_by_hand(
-    tx: Tx, source: SourceBook, rows: Sequence[Work], matches: Sequence[Match]
-) -> Iterator[tuple[int, PersonId]]:
-    """What an admin said of entries that this source does not assert yet (``org.linking``)."""
-    names = {
-        n: [name for name in (row.keys.external_id, row.keys.user_name) if name]
-        for n, row in enumerate(rows)
-        if not isinstance(matches[n], UserNameTaken)
-    }
-    subjects = {decisions.subject_of(source.id, name) for each in names.values() for name in each}
-    answers = decisions.answered(tx, "link", sorted(subjects))
-    free = _free(tx, source, [facts["person_id"] for _, _, facts in answers.values()])
-    for n, each in names.items():
-        for name in each:
-            _, _, facts = answers.get(decisions.subject_of(source.id, name), (None, "", {}))
-            if facts and facts["person_id"] in free:
-                yield n, PersonId(facts["person_id"])
-                break
-
-
-def _free(tx: Tx, source: SourceBook, person_ids: Sequence[str]) -> set[str]:
-    """Those of them who are there, and whom the source does not assert as another entry."""
-    if not person_ids:
-        return set()
-    asserted = select(assertions.c.person_id).where(
-        assertions.c.org_id == tx.org_id, assertions.c.source_id == source.id, assertions.c.state == "live"
-    )
-    query = select(people.c.id).where(
-        people.c.org_id == tx.org_id,
-        people.c.deleted_at.is_(None),
-        among(tx.conn, people.c.id, person_ids),
-        people.c.id.not_in(asserted),
-    )
-    return set(tx.conn.execute(query).scalars())
-
-
-def _meant(match: Match) -> tuple[PersonId, ...]:
-    match match:
-        case Collides(person_id):
-            return (person_id,)
-        case Ambiguous(_, person_ids):
-            return person_ids
-        case _:
-            return ()
 
 
 def _take(
@@ -221,10 +152,6 @@ def _only_once(rows: Sequence[Work]) -> None:
 # ------------------------------------------------------------------------------ asking
 
 
-def _subject(source: SourceBook, row: Work) -> str:
-    return f"{source.id} {row.keys.external_id or row.keys.user_name_key}"
-
-
 def _ask(tx: Tx, source: SourceBook, row: Work, match: Collides | Ambiguous) -> None:
     """An item to decide, one however often the entry comes; the entry waits."""
     keys = row.keys
@@ -241,7 +168,7 @@ def _ask(tx: Tx, source: SourceBook, row: Work, match: Collides | Ambiguous) -> 
         tx,
         NewDecision(
             kind="collision" if isinstance(match, Collides) else "ambiguous",
-            subject=_subject(source, row),
+            subject=decided.subject(source, row.keys),
             question=question,
             options=options,
             facts={

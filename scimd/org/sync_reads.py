@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -14,10 +16,12 @@ from sqlalchemy.sql import ColumnElement
 from scimd.core.errors import NotFound, Refusal
 from scimd.core.people import Document, GroupId, Keys, OrgId, PersonId, SourceId
 from scimd.core.standing import AssertionState
-from scimd.core.sync.match import Candidates, Match, identify
+from scimd.core.sync.match import Candidates, Match
+from scimd.core.sync.values import Value, values_of
 from scimd.db.among import among
 from scimd.db.tables import assertions, group_members, groups
 from scimd.org import candidates as loading
+from scimd.org.decided import judged
 from scimd.org.incoming import AssertUser, prepare
 from scimd.org.tx import Context, Door
 
@@ -107,6 +111,42 @@ async def live_users(door: Door, ctx: Context, after: str | None, limit: int) ->
     return await door.read(lambda conn: [_user(row) for row in conn.execute(query)])
 
 
+async def address_holders(door: Door, ctx: Context, keys: Collection[str]) -> dict[str, set[PersonId]]:
+    """Whom the source asserts under these sign-in addresses, by key; several may carry one."""
+    found: dict[str, set[PersonId]] = defaultdict(set)
+
+    def body(conn: Connection) -> None:
+        query = _users(ctx, _a.person_id, _a.sign_in_key).where(among(conn, _a.sign_in_key, keys))
+        for row in conn.execute(query):
+            found[row.sign_in_key].add(PersonId(row.person_id))
+
+    if keys:
+        await door.read(body)
+    return found
+
+
+async def value_holders(
+    door: Door, ctx: Context, named: Collection[Value], *, at_once: int = 2000
+) -> dict[Value, set[PersonId]]:
+    """Whom the source asserts with each of these values. Costs all that it asserts, a page at a time."""
+    found: dict[Value, set[PersonId]] = {value: set() for value in named}
+    after: str | None = ""
+    while after is not None:
+        query = _users(ctx, _a.person_id, _a.folded).where(_a.person_id > after)
+        query = query.order_by(_a.person_id).limit(at_once)
+        after = await door.read(partial(_hold_values, query=query, found=found))
+    return found
+
+
+def _hold_values(conn: Connection, *, query: Select[Any], found: dict[Value, set[PersonId]]) -> str | None:
+    last: str | None = None
+    for row in conn.execute(query):
+        last = row.person_id
+        for value in values_of(row.folded, found.keys()):
+            found[value].add(PersonId(row.person_id))
+    return last
+
+
 async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Candidates]:
     """Who might be behind entries of these keys, for core/sync/match to judge; in order."""
 
@@ -121,7 +161,7 @@ async def candidates(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Can
 
 
 async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Match]:
-    """Whose these entries are as things stand, in order."""
+    """Whose these entries are as things stand, by what admins answered too; in order."""
 
     def body(conn: Connection) -> list[Match]:
         book = door.books.of(conn, ctx.org_id)
@@ -130,7 +170,7 @@ async def identified(door: Door, ctx: Context, many: Sequence[Keys]) -> list[Mat
         found = loading.near(conn, ctx.org_id, source.id, entries)
         gathered = loading.gather(conn, book, source, entries, found)
         rules = loading.match_rules(book, source, door.clock())
-        return [identify(keys, each, rules) for keys, each in zip(many, gathered, strict=True)]
+        return judged(conn, ctx.org_id, source, many, gathered, rules)
 
     return await door.read(body)
 

@@ -7,7 +7,7 @@ here: no End, an End that is not full, pages after it, the deadline, whatever th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -79,13 +79,16 @@ class References:
 
     Groups may come before the people whom they list, so names are resolved when all is read. A name
     that nobody answers to, or several do, stays as it is: the door keeps it, and it resolves when its
-    entry appears. Entries that are out of scope answer to what nobody in scope is called.
+    entry appears. Entries that are out of scope answer to what nobody in scope is called; those of nobody
+    (``pass_over``) to what nobody else is.
     """
 
     def __init__(self) -> None:
         self._own: dict[bytes, str] = {}
         self._called: dict[bytes, str] = {}
         self._called_outside: dict[bytes, str] = {}
+        #: Who answers to the names in scope that several answer to.
+        self._rivals: dict[bytes, set[str]] = {}
         self._unknown: dict[bytes, str] = {}
 
     def add(self, entry: DirectoryUser | DirectoryGroup, *, in_scope: bool = True) -> None:
@@ -96,12 +99,29 @@ class References:
         called = self._called if in_scope else self._called_outside
         for name in entry.references:
             key = mark(name)
-            if called.setdefault(key, entry.external_id) != entry.external_id:
+            other = called.setdefault(key, entry.external_id)
+            if other != entry.external_id:
                 called[key] = _SEVERAL
+                if in_scope:
+                    self._rivals.setdefault(key, {other} - {_SEVERAL}).add(entry.external_id)
             if self._answers(key) is None:
                 self._unknown[key] = name
             else:
                 self._unknown.pop(key, None)
+
+    def pass_over(self, external_ids: Collection[str]) -> None:
+        """Nobody is there by these ids: none of their entries has a name that is also another one's.
+
+        After the whole read, when it is known who is refused.
+        """
+        for key, rivals in self._rivals.items():
+            left = rivals.difference(external_ids)
+            if len(left) == 1:
+                self._called[key] = left.pop()
+        nobody = {_SEVERAL, *external_ids}
+        for own in map(mark, external_ids):
+            if self._called.get(own, _SEVERAL) not in nobody:
+                self._own.pop(own, None)
 
     def _answers(self, key: bytes) -> str | None:
         for found in (self._own.get(key), self._called.get(key), self._called_outside.get(key)):

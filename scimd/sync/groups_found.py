@@ -53,7 +53,7 @@ class GroupsFound:
         self._read: dict[str, Read] = {}
         #: Who is in the groups that are not as they were read.
         self._members: dict[str, tuple[str, ...]] = {}
-        #: Members whose entries failed, by their group: they stay.
+        #: Members whose entries failed, people and groups, by their group: they stay.
         self._spared: dict[str, set[str]] = {}
         self.found: list[GroupFound] = []
         self.failed: set[str] = set()
@@ -110,7 +110,10 @@ class GroupsFound:
                 self._entries[group.external_id] = references.entry(group)
 
     async def finish(self, references: References, failed: set[str | None]) -> None:
-        """Compare each group with what is stored. ``failed``: entries that must not lose by their fault."""
+        """Compare each group with what is stored. ``failed``: entries of people that must not lose by their
+        fault; nor must groups that failed.
+        """
+        failed = failed | self.failed
         for entry in self._entries.values():
             read = Read(entry, references.members(entry))
             self._read[entry.external_id] = read

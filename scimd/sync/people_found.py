@@ -7,7 +7,7 @@ more is known of it, unless the run is a full one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, Rule, UserNameTaken
 from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.values import Value, values_of
 from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users
 from scimd.org.tx import Context, Door
 
@@ -55,13 +56,15 @@ class PeopleFound:
         config_version: int,
         live: Mapping[str, KnownUser],
         *,
+        named: frozenset[Value],
         mails: bool,
         full: bool,
     ) -> None:
+        """``named``: the values that the source's rules name."""
         self._door, self._ctx = door, ctx
         self._mapping, self._config_version = mapping, config_version
         self._live = live
-        self._mails, self._full = mails, full
+        self._named, self._mails, self._full = named, mails, full
         self._seen: set[str] = set()
         #: By which rule entries fit somebody whom their external id does not bring back.
         self._guessed: dict[str, Rule] = {}
@@ -70,6 +73,8 @@ class PeopleFound:
         self.refreshed: list[tuple[PersonId, bytes]] = []
         #: External ids of entries that failed; None among them: one that could not be named.
         self.failed: set[str | None] = set()
+        #: External ids that several entries have.
+        self._doubled: set[str] = set()
         self.unchanged = 0
         self.out_of_scope = 0
 
@@ -113,6 +118,7 @@ class PeopleFound:
         mapped: list[tuple[DirectoryUser, bytes | None, Document]] = []
         for entry in entries:
             if entry.external_id in self._seen:
+                self._doubled.add(entry.external_id)
                 self._fail(entry.external_id, entry.name, _DOUBLE)
                 continue
             self._seen.add(entry.external_id)
@@ -178,6 +184,7 @@ class PeopleFound:
         before: Mapping[str, Any],
         after: Mapping[str, Any],
     ) -> PersonFound:
+        had_values, has_values = (values_of(said, self._named) for said in (old, each.document))
         off, on = diff.turns_inactive(old, each.document), diff.turns_active(old, each.document)
         had, has = _held(keys_of(old)), _held(each.keys)
         return replace(
@@ -191,6 +198,7 @@ class PeopleFound:
             turns_active=on,
             wants_seat=on,
             wants_mail=False,
+            loses=frozenset() if off else had_values - has_values,
             gives_up=had - has,
             takes=has - had,
         )
@@ -236,6 +244,7 @@ class PeopleFound:
             entry_name=each.entry.name,
             document=orjson.dumps(each.document).decode(),
             digest=each.digest,
+            has=values_of(each.document, self._named),
             # Somebody new who has to be invited, and whom no invitation reaches (decision 15).
             wants_seat=comes and (reachable or not self._mails or situation is not Situation.NEW),
             wants_mail=comes and self._mails and reachable,
@@ -263,6 +272,17 @@ class PeopleFound:
                 if external_id not in self._seen
             ),
         ]
+
+    def nobodys(self, found: Iterable[PersonFound]) -> set[str]:
+        """External ids by which nobody is there, nor comes by this read: refused, or waiting for an answer.
+
+        And those that several entries have: what these are called says nothing against others.
+        """
+        return self._doubled | {
+            one.external_id
+            for one in found
+            if one.situation in _NOBODY and one.external_id is not None and one.external_id not in self._live
+        }
 
     def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
         fits = Counter(one.person_id for one in found if one.situation in _FITS)
@@ -292,6 +312,7 @@ class PeopleFound:
                 yield _named_twice(one)
 
 
+_NOBODY = (Situation.FAILED, Situation.AMBIGUOUS, Situation.FOREIGN)
 #: Situations of entries that somebody's own entry is not, as far as was known.
 _FITS = (Situation.RETURNED, Situation.MATCHES_UNLINKED)
 
@@ -332,6 +353,9 @@ def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound
     )
 
 
+_ADDRESS = "address:"
+
+
 def _name_key(user_name: str) -> str:
     return f"name:{fold(user_name)}"
 
@@ -339,5 +363,35 @@ def _name_key(user_name: str) -> str:
 def _held(keys: Keys) -> frozenset[str]:
     held = {_name_key(keys.user_name)}
     if keys.sign_in_key:
-        held.add(f"address:{keys.sign_in_key}")
+        held.add(f"{_ADDRESS}{keys.sign_in_key}")
     return frozenset(held)
+
+
+def addresses_taken(found: Iterable[PersonFound]) -> set[str]:
+    """The keys of the sign-in addresses that people who are there would have anew."""
+    return {
+        key for one in found if one.situation is Situation.LINKED_CHANGED for key in _addresses(one.takes)
+    }
+
+
+def losing_addresses(
+    found: Sequence[PersonFound], holders: Mapping[str, Collection[PersonId]]
+) -> list[PersonFound]:
+    """Mark who stays and has no sign-in address any more, or one that is another's: the source's until
+    now (``holders``, by key), or that of several in this read. An address that nobody had is a change.
+    """
+    takers = Counter(key for one in found for key in _addresses(one.takes))
+
+    def loses(one: PersonFound) -> bool:
+        if one.situation is not Situation.LINKED_CHANGED or one.leaves:
+            return False
+        taken = _addresses(one.takes)
+        if not taken:
+            return bool(_addresses(one.gives_up))
+        return any(takers[key] > 1 or {*holders.get(key, ())} - {one.person_id} for key in taken)
+
+    return [replace(one, loses_address=True) if loses(one) else one for one in found]
+
+
+def _addresses(keys: Iterable[str]) -> set[str]:
+    return {key.removeprefix(_ADDRESS) for key in keys if key.startswith(_ADDRESS)}

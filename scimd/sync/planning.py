@@ -6,32 +6,39 @@ caller writes when the plan is applied.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import orjson
-
 from scimd import log
-from scimd.config import Source
+from scimd.config import Rule, Source
 from scimd.connector_api import BadEntry, BadSetting, ConnectorError, Deadline, OpenSource, Page
 from scimd.core.people import PersonId, fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync import plan as plans
-from scimd.core.sync.limits import Figures, Limits, TripKind
+from scimd.core.sync import values
+from scimd.core.sync.limits import Figures, GroupLoss, Limits, TripKind
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, PersonFound, Plan
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.values import Holders, Value
 from scimd.org import plan_ground
 from scimd.org.plan_ground import Elsewhere, Ground
 from scimd.org.sources import SourceRecord
-from scimd.org.sync_reads import KnownGroup, KnownUser, live_groups, live_users
+from scimd.org.sync_reads import (
+    KnownGroup,
+    KnownUser,
+    address_holders,
+    live_groups,
+    live_users,
+    value_holders,
+)
 from scimd.org.tx import Context, Door
 from scimd.sync import registry
 from scimd.sync.apply import Progress, Report
 from scimd.sync.collect import References, as_connector_error, read_whole
 from scimd.sync.groups_found import GroupsFound, place
-from scimd.sync.people_found import PeopleFound
+from scimd.sync.people_found import PeopleFound, addresses_taken, losing_addresses
 
 logger = log.get(__name__)
 
@@ -147,7 +154,8 @@ class _Reading:
         groups_now = {group.external_id: group for group in stored if group.external_id}
         mails = record.invite == "immediate" and record.state in ("staged", "active")
         version = record.config_version
-        people = PeopleFound(door, ctx, mapping, version, live, mails=mails, full=full)
+        named = _named_values(source.rule)
+        people = PeopleFound(door, ctx, mapping, version, live, named=named, mails=mails, full=full)
         groups = GroupsFound(door, ctx, source, version, groups_now, full=full)
         active = sum(user.active for user in live.values())
         figures = Figures(
@@ -194,13 +202,17 @@ class _Reading:
         if self._live and self._nameless is not None and not self._people.named:
             why = f"no entry of a person could be named: {self._nameless}; nobody was removed"
             raise CannotPlan("unnamed", why)
-        await self._groups.finish(self._references, self._people.failed)
         found = self._people.whole()
+        self._references.pass_over(self._people.nobodys(found))
+        await self._groups.finish(self._references, self._people.failed)
         now, org_id, source_id = self._door.clock(), self._record.org_id, self._record.id
         ground = await self._door.read(lambda conn: plan_ground.ground(conn, org_id, source_id, now))
         leaving = [person.person_id for person in found if person.leaves and person.person_id]
         others = await self._door.read(lambda conn: plan_ground.elsewhere(conn, org_id, source_id, leaving))
         found = [_kept(person, others) for person in found]
+        held = await address_holders(self._door, self._ctx, addresses_taken(found))
+        found = losing_addresses(found, held)
+        holders_of = await self._holders_of_values(found)
         holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, leaving))
         by_groups, admin_groups = self._groups.admins()
         admins = by_groups | self._admins_by_value(found)
@@ -208,7 +220,9 @@ class _Reading:
         groups = [
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
-        plan = plans.make(people, groups, self._basis(ground, admins))
+        losses = (*self._groups.losses(), *values.losses(holders_of, found))
+        basis = self._basis(ground, admins, losses, values.emptied(holders_of, found))
+        plan = plans.make(people, groups, basis)
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
         empty = next((trip for trip in plan.trips if trip.kind is TripKind.EMPTY), None)
         if empty is not None:
@@ -248,22 +262,24 @@ class _Reading:
 
     def _admins_by_value(self, found: Sequence[PersonFound]) -> set[str]:
         """Whom the rules make Account Admins by a value of their own, by external id."""
-        givers = {
-            (name, fold(value))
-            for rule in self._source.rule
-            if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin
-            for name, value in (("roles", rule.scim_role), ("entitlements", rule.entitlement))
-            if value is not None
-        }
-        if not givers:
-            return set()
+        givers = _named_values(
+            rule for rule in self._source.rule if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin
+        )
         return {
             person.external_id
             for person in found
-            if person.external_id is not None and person.document and _has(person.document, givers)
+            if person.external_id is not None and not givers.isdisjoint(person.has)
         }
 
-    def _basis(self, ground: Ground, admins: set[str]) -> Basis:
+    async def _holders_of_values(self, found: Sequence[PersonFound]) -> Holders:
+        """Who has which of the values that rules name; nobody is asked for where none is lost."""
+        if not any(person.loses for person in found):
+            return {}
+        return await value_holders(self._door, self._ctx, _named_values(self._source.rule))
+
+    def _basis(
+        self, ground: Ground, admins: set[str], losses: tuple[GroupLoss, ...], values_emptied: int
+    ) -> Basis:
         new_admins = [
             external_id
             for external_id in admins
@@ -274,7 +290,8 @@ class _Reading:
             seen=self._people.seen,
             groups_seen=self._groups.seen,
             removed_before=ground.removed_before,
-            losses=self._groups.losses(),
+            losses=losses,
+            values_emptied=values_emptied,
             groups_emptied=self._groups.emptied(self._people.here),
             new_admins=len(new_admins),
             admins=len(ground.admins),
@@ -338,10 +355,10 @@ async def _all(door: Door, ctx: Context, read: Callable[..., Any]) -> list[Any]:
     return found
 
 
-def _has(document: str, values: set[tuple[str, str]]) -> bool:
-    said = orjson.loads(document)
-    return any(
-        isinstance(each, dict) and fold(str(each.get("value"))) == value
-        for name, value in values
-        for each in said.get(name) or ()
+def _named_values(rules: Iterable[Rule]) -> frozenset[Value]:
+    return frozenset(
+        (name, fold(value))
+        for rule in rules
+        for name, value in (("roles", rule.scim_role), ("entitlements", rule.entitlement))
+        if value is not None
     )

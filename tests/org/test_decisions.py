@@ -95,7 +95,9 @@ async def test_the_newest_answer_on_a_subject_counts(acme: Acme) -> None:
     for word in ("separate", "link"):
         await decisions.answer(acme.door, acme.ctx, await put(acme), word)
         acme.clock.pass_by(seconds=1)
-    found = await acme.door.run(acme.ctx, lambda tx: decisions.answered(tx, "collision", [ITEM.subject, "x"]))
+    found = await acme.door.run(
+        acme.ctx, lambda tx: decisions.answered(tx.conn, tx.org_id, "collision", [ITEM.subject, "x"])
+    )
     assert {subject: answer for subject, (_, answer, _) in found.items()} == {ITEM.subject: "link"}
 
 

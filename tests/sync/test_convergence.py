@@ -93,7 +93,7 @@ async def test_any_history_of_runs_ends_in_what_the_directory_says(database_url:
 
 
 async def test_ring_longer_than_a_batch_is_applied_as_one(database_url: str) -> None:
-    async with world(database_url) as acme:
+    async with world(database_url, limits={"addresses_count": 20}) as acme:
         acme.script.fill(30)
         await acme.sync()
         ids = sorted(acme.script.people)[3:23]

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, End, Page
+from scimd.core.people import PersonId
 from scimd.db.tables import assertions, groups
-from scimd.org import plan_batches, sources
+from scimd.org import linking, plan_batches, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.sources import NewSource
 from scimd.sync import run as sync_run
@@ -71,6 +72,29 @@ async def test_two_entries_that_fit_one_person_are_both_named_and_neither_is_lin
             "2 entries of this source fit a person by a key that both sources carry; a person has one"
         )
         del acme.script.people["x2"]
+        assert (await acme.sync()).counts["linked"] == 1
+
+
+async def test_two_entries_that_an_admin_said_are_one_person_are_both_named(database_url: str) -> None:
+    async with world(database_url) as acme:
+        okta = await sources.create(acme.door, acme.as_admin(), NewSource("okta", state="active"))
+        ctx = replace(sync_run.context(acme.door, okta), door="scim")
+        said = AssertUser({"userName": "ada"}, "okta-1")
+        (ada,) = await acme.door.run(ctx, lambda tx: record_users(tx, [said]))
+        for entry in ("x1", "x2"):
+            ada_id = PersonId(str(ada.person_id))
+            assert not await linking.link(acme.door, acme.as_admin(), ada_id, "hr", entry)
+        acme.script.people = {key: Person(key) for key in ("x1", "x2", "x3")}
+        run = await acme.sync()
+        assert (run.state, run.counts["failed"], run.counts["created"]) == ("partial", 2, 1)
+        assert (await acme.changes(run))[-1].detail == (
+            "2 entries of this source fit a person as an admin decided; a person has one"
+        )
+        del acme.script.people["x2"]
+        plan = await acme.plan()
+        (change,) = await acme.changes(plan)
+        assert (change.action, change.situation, change.target_id) == ("link", "matches-unlinked", ada_id)
+        assert change.reason == "fits a person as an admin decided"
         assert (await acme.sync()).counts["linked"] == 1
 
 

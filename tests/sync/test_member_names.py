@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from scimd.connector_api import DirectoryGroup, DirectoryUser
+from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser
 from scimd.db.tables import assertions, events, grants, group_members, projects
 from scimd.sync import schedule
 from scimd.sync.collect import References
@@ -169,3 +169,63 @@ async def test_whoever_is_out_of_scope_takes_no_name_of_somebody_in_scope(
         await acme.sync()
         assert await _in_projects(acme) == {"Engineering": {"99", "x0001"}}
         await _changes_nothing(acme)
+
+
+async def test_nested_group_that_cannot_be_read_stays_in_the_groups_above_it(acme: World) -> None:
+    inner = DirectoryGroup("in", "cn=inner", "Inner", ("x0000",), references=("CN=inner",))
+    acme.script.groups = {"mid": ("Middle", ["CN=inner"]), "out": ("Outer", ["mid", "x0001"])}
+    acme.script.doubled_groups = [inner]
+    await acme.sync()
+    nested = {"Inner": {"x0000"}, "Middle": {"x0000"}, "Outer": {"x0000", "x0001"}}
+    assert await _in_projects(acme) == nested
+    acme.script.doubled_groups, acme.script.bad = [], [BadEntry("in", "cn=inner", "no description")]
+    for _ in range(2):
+        run = await acme.sync()
+        assert (run.state, run.trips, run.counts["failed"]) == ("partial", (), 1)
+        assert await _in_projects(acme) == nested
+    acme.script.groups["out"] = ("Outer", ["mid"])
+    await acme.sync()
+    assert await _in_projects(acme) == nested | {"Outer": {"x0000"}}
+    acme.script.doubled_groups, acme.script.bad = [inner], []
+    await acme.sync()
+    assert await _in_projects(acme) == nested | {"Outer": {"x0000"}}
+    assert len([row for row in await acme.rows(group_members) if row.child_id]) == 2
+    await _changes_nothing(acme)
+    acme.script.groups["mid"] = ("Middle", [])
+    await acme.sync()
+    assert await _in_projects(acme) == {"Inner": {"x0000"}}
+
+
+@pytest.mark.parametrize("newcomer_first", [True, False])
+@pytest.mark.parametrize("why", ["same user name", "cannot be mapped", "twice"])
+async def test_entry_that_is_refused_takes_no_name_from_somebody_who_is_there(
+    acme: World, newcomer_first: bool, why: str
+) -> None:
+    acme.script.people["17"] = Person("anna")
+    acme.script.groups = {"px": ("Px", ["CN=anna"])}
+    await acme.sync()
+    second = DirectoryUser(
+        "99", "ou=b", {} if why == "cannot be mapped" else {"userName": "anna"}, ("CN=anna",)
+    )
+    if why == "twice":
+        acme.script.people["99"] = Person("bob")
+        await acme.sync()
+    acme.script.extra = [second]
+    if newcomer_first:
+        acme.script.extra_first = True
+    for _ in range(2):
+        run = await acme.sync()
+        assert (run.state, run.counts["failed"], run.changes) == ("partial", 1, 0)
+        assert await _in_projects(acme) == {"Px": {"17"}}
+    acme.script.extra = []
+    assert (await acme.sync()).state == "done"
+    assert await _in_projects(acme) == {"Px": {"17"}}
+
+
+async def test_entry_that_is_refused_takes_no_name_by_its_id(acme: World) -> None:
+    acme.script.people["17"] = Person("anna")
+    acme.script.groups = {"px": ("Px", ["CN=anna"])}
+    await acme.sync()
+    acme.script.extra = [DirectoryUser("CN=anna", "ou=b", {"userName": "anna"})]
+    await acme.sync()
+    assert await _in_projects(acme) == {"Px": {"17"}}

@@ -77,6 +77,7 @@ class Script:
         self.doubled_groups: list[DirectoryGroup] = []
         self.bad: list[BadEntry] = []
         self.extra: list[DirectoryUser] = []
+        self.extra_first = False
         self.fault: Exception | None = None
         self.fault_at_page = 0
         self.page = 100
@@ -94,7 +95,8 @@ class Script:
         users = [
             DirectoryUser(key, f"cn={one.user_name}", one.attributes(), (f"CN={one.user_name}",))
             for key, one in self.people.items()
-        ] + self.extra
+        ]
+        users = self.extra + users if self.extra_first else users + self.extra
         pages = [Page(users=tuple(users[i : i + self.page])) for i in range(0, len(users), self.page)]
         found = tuple(
             DirectoryGroup(key, f"cn={name}", name, tuple(members))

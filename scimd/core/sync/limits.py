@@ -27,6 +27,7 @@ class TripKind(StrEnum):
     MEMBERS = "members"
     MEMBERS_ALL = "members_all"
     REACTIVATIONS = "reactivations"
+    ADDRESSES = "addresses"
     NEW_ADMINS = "new_admins"
     LAST_ADMIN = "last_admin"
 
@@ -45,6 +46,8 @@ class Limits:
     members_from: int = 10
     reactivations_count: int = 5
     reactivations_percent: float = 10
+    addresses_count: int = 5
+    addresses_percent: float = 10
     new_admins: int = 0
     apply_additions: bool = True
 
@@ -53,7 +56,8 @@ class Limits:
 class GroupLoss:
     """A group that would lose members: of ``before``, ``lost``.
 
-    ``what`` it is, where a change of rules takes something that is no group.
+    ``what`` it is, where something is lost that is no group: by a change of rules, or a value that
+    rules name.
     """
 
     external_id: str
@@ -78,6 +82,10 @@ class Figures:
     losses: tuple[GroupLoss, ...] = ()
     #: Groups that have members, where not one of them would keep any.
     groups_emptied: int = 0
+    #: Values that rules name and somebody has, where nobody would have any.
+    values_emptied: int = 0
+    #: People who stay, and whose sign-in address vanishes or becomes one that was another's.
+    addresses: int = 0
     reactivations: int = 0  # people whom the source listed as inactive, and whose access the plan gives back
     new_admins: int = 0
     admins: int = 0  # Account Admins who can sign in now
@@ -99,16 +107,20 @@ class Trip:
 
     @property
     def holds_removals(self) -> bool:
-        return not (self.holds_losses or self.kind in (TripKind.NEW_ADMINS, TripKind.REACTIVATIONS))
+        return not (self.holds_losses or self.kind in _CHANGES)
 
     @property
     def holds_losses(self) -> bool:
-        """Of members, and of groups; people are removed nevertheless."""
+        """Of members, of groups, and of values that rules name; people are removed nevertheless."""
         return self.kind in (TripKind.MEMBERS, TripKind.MEMBERS_ALL)
 
 
+#: Trips that hold the changes they are about, and nothing else.
+_CHANGES = (TripKind.NEW_ADMINS, TripKind.REACTIVATIONS, TripKind.ADDRESSES)
+
+
 def check(figures: Figures, limits: Limits) -> tuple[Trip, ...]:
-    """Every limit that the plan is over, the gravest first. A plan that removes nothing trips on
+    """Every limit that the plan is over, the gravest first. A plan that takes nothing trips on
     nothing but what it would give."""
     return tuple(
         trip
@@ -116,6 +128,7 @@ def check(figures: Figures, limits: Limits) -> tuple[Trip, ...]:
             _always(figures),
             _people(figures, limits),
             _groups(figures, limits),
+            _addresses(figures, limits),
             _gains(figures, limits),
         )
         for trip in part
@@ -171,6 +184,10 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
         emptied = counted(figures.groups_emptied, "group that has members", "groups that have members")
         why = f"no group would have a member any more, of {emptied}"
         yield Trip(TripKind.MEMBERS_ALL, why, figures.groups_emptied, 0)
+    if figures.values_emptied:
+        named = counted(figures.values_emptied, "value that rules name", "values that rules name")
+        why = f"nobody would have a value any more, of {named} and somebody has"
+        yield Trip(TripKind.MEMBERS_ALL, why, figures.values_emptied, 0)
     for loss in figures.losses:
         allowed = loss.before * limits.members_percent / 100
         if loss.before >= limits.members_from and loss.lost > allowed:
@@ -178,7 +195,20 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
                 f"the {loss.what} {loss.name} would lose {loss.lost} of {loss.before} members; "
                 f"the limit is {limits.members_percent:g} %"
             )
-            yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, loss.external_id)
+            subject = loss.external_id if loss.what == "group" else None
+            yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, subject)
+
+
+def _addresses(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    listed = figures.linked + figures.inactive
+    allowed = max(limits.addresses_count, listed * limits.addresses_percent / 100)
+    if figures.addresses > allowed:
+        why = (
+            f"{figures.addresses} of {listed} people would lose their sign-in address, or get one that was "
+            f"another's; the limit is {_number(allowed)} ({limits.addresses_count}, "
+            f"or {limits.addresses_percent:g} %)"
+        )
+        yield Trip(TripKind.ADDRESSES, why, figures.addresses, allowed)
 
 
 def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:

@@ -64,6 +64,11 @@ class PersonFound:
     wants_mail: bool = False
     becomes_admin: bool = False
     is_admin: bool = False
+    #: Values that rules name (``values.Value``): as they would be, and those lost though they stay.
+    has: frozenset[tuple[str, str]] = frozenset()
+    loses: frozenset[tuple[str, str]] = frozenset()
+    #: Their sign-in address vanishes, or becomes one that was another's, though they stay.
+    loses_address: bool = False
     gives_up: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
     held_by: PersonId | None = None
@@ -141,6 +146,9 @@ class Change:
     removal: bool = False
     #: It takes something from somebody: what a doubtful read must not do.
     takes: bool = False
+    #: That is members, of a group or of a value that rules name.
+    takes_members: bool = False
+    loses_address: bool = False
     reactivates: bool = False
     target_id: str | None = None
     old: Values | None = None
@@ -219,6 +227,7 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
         new_admins=base.new_admins if gives_admin else 0,
         removals=len(removed),
         reactivations=sum(person.turns_active for person in people),
+        addresses=sum(person.loses_address for person in people),
         groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
         admins_removed=sum(1 for person in removed if person.is_admin),
     )
@@ -226,9 +235,7 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
 
 def _mails(people: Sequence[PersonFound], changes: Sequence[Change], seats: Seats) -> int:
     """How many are invited if the plan is applied as it is: nobody whose coming is held, or who waits."""
-    going = [
-        change.external_id for change in changes if change.kind == "user" and change.outcome == "planned"
-    ]
+    going = [each.external_id for each in changes if each.kind == "user" and each.outcome == "planned"]
     wanting = {person.external_id: person for person in people if person.wants_seat}
     coming = [wanting[external_id] for external_id in going if external_id in wanting]
     freeing = {person.external_id for person in people if person.frees_seat}
@@ -357,7 +364,9 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
         person.name,
         person.reason,
         removal=person.removal,
-        takes=person.leaves,
+        takes=person.leaves or bool(person.loses),
+        takes_members=bool(person.loses),
+        loses_address=person.loses_address,
         reactivates=person.turns_active,
         target_id=person.person_id,
         old=person.old,
@@ -379,6 +388,7 @@ def _group(group: GroupFound) -> Change:
     if group.gives_admin:
         payload["becomes_admin"] = True
     failed = group.situation is Situation.FAILED
+    takes = group.situation is Situation.GONE or bool(group.remove)
     return Change(
         "group",
         group.situation,
@@ -387,7 +397,8 @@ def _group(group: GroupFound) -> Change:
         group.name,
         group.reason,
         removal=group.situation is Situation.GONE,
-        takes=group.situation is Situation.GONE or bool(group.remove),
+        takes=takes,
+        takes_members=takes,
         target_id=group.group_id,
         old=group.old,
         new=group.new,
@@ -428,8 +439,7 @@ class _Hold:
         self._removals = next((trip.why for trip in trips if trip.holds_removals), None)
         self._losses = next((trip.why for trip in trips if trip.holds_losses), None)
         self._groups = {trip.subject: trip.why for trip in trips if trip.kind is TripKind.MEMBERS}
-        self._active = next((trip.why for trip in trips if trip.kind is TripKind.REACTIVATIONS), None)
-        self._admins = next((trip.why for trip in trips if trip.kind is TripKind.NEW_ADMINS), None)
+        self._tripped = {trip.kind: trip.why for trip in trips}
         self._all = trips[0].why if trips and not basis.limits.apply_additions else None
         self._never, self._unnamed = basis.no_removals, basis.unnamed
         self._holders = _holders(people)
@@ -456,8 +466,7 @@ class _Hold:
             return change
         if self._unnamed and change.takes:
             return replace(change, outcome="skipped", detail=self._unnamed)
-        why = self._why(change)
-        if why:
+        if why := self._why(change):
             return replace(change, outcome="staged", detail=why)
         if self._never and change.takes:
             return replace(change, outcome="skipped", detail=self._never)
@@ -469,14 +478,15 @@ class _Hold:
             return self._removals
         if change.kind == "group" and change.external_id in self._groups:
             return self._groups[change.external_id]
-        if self._losses and change.kind == "group" and change.takes:
+        if self._losses and change.takes_members:
             # What one group loses by a doubtful read, others lose too, in shares below the limit.
             return self._losses
-        if change.payload.get("becomes_admin") and self._admins:
-            return self._admins
-        if change.reactivates and self._active:
-            return self._active
-        return self._all
+        about = (
+            (TripKind.ADDRESSES, change.loses_address),
+            (TripKind.NEW_ADMINS, change.payload.get("becomes_admin")),
+            (TripKind.REACTIVATIONS, change.reactivates),
+        )
+        return next((self._tripped[kind] for kind, so in about if so and kind in self._tripped), self._all)
 
 
 def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[PersonId]]:
@@ -485,7 +495,6 @@ def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[Person
     found = {}
     for person in people:
         holders = {giver.get(key) for key in person.takes} | {person.held_by}
-        others = frozenset(one for one in holders if one is not None and one != person.person_id)
-        if others:
+        if others := frozenset(one for one in holders if one is not None and one != person.person_id):
             found[person.external_id] = others
     return found

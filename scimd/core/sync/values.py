@@ -1,0 +1,51 @@
+"""Values of ``roles`` and ``entitlements`` that rules name: whoever has one is in it as in a group.
+
+So what people who stay would lose of them is weighed like the members of groups. Of whoever leaves
+nothing counts here: they are removals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from scimd.core.people import PersonId, fold
+from scimd.core.sync.limits import GroupLoss
+from scimd.core.sync.plan import PersonFound
+
+#: The attribute, ``roles`` or ``entitlements``, and the folded value.
+Value: TypeAlias = tuple[str, str]
+Holders: TypeAlias = Mapping[Value, Collection[PersonId]]
+
+_CALLED: Mapping[str, str] = {"roles": "SCIM role", "entitlements": "entitlement"}
+
+
+def values_of(document: Mapping[str, Any], named: Collection[Value]) -> frozenset[Value]:
+    """Which of the values that rules name a document has."""
+    return frozenset(
+        value
+        for name in {name for name, _ in named}
+        for each in document.get(name) or ()
+        if isinstance(each, Mapping) and (value := (name, fold(str(each.get("value"))))) in named
+    )
+
+
+def losses(holders: Holders, people: Iterable[PersonFound]) -> Iterator[GroupLoss]:
+    """Of each value that somebody who stays would lose: how many have it, how many would lose it."""
+    lost = [value for person in people for value in person.loses]
+    for value in sorted(set(lost)):
+        name, text = value
+        yield GroupLoss(text, text, len(holders.get(value, ())), lost.count(value), _CALLED[name])
+
+
+def emptied(holders: Holders, people: Collection[PersonFound]) -> int:
+    """How many values somebody has, where nobody would have any though some of these stay.
+
+    ``people``: all whose entries differ, or who come or leave; whoever is not among them keeps theirs.
+    """
+    losing = {person.person_id for person in people if person.loses}
+    leaving = {person.person_id for person in people if person.leaves}
+    had = {one for holding in holders.values() for one in holding}
+    if not losing or had - losing - leaving or any(person.has for person in people if not person.leaves):
+        return 0
+    return sum(bool(holding) for holding in holders.values())
