@@ -10,9 +10,11 @@ from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
+from yarl import URL
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
+from scimd.core.endpoints import plus_as_meant
 from scimd.core.people import Document
 from scimd.core.resource import PARAMETERS, Projection, View
 from scimd.http import limits
@@ -187,7 +189,9 @@ def query_of(request: web.Request) -> Mapping[str, str]:
         return found
     if _BEYOND_ASCII.search(raw):
         _refuse_other_than_utf8(raw)
-    for name, value in request.query.items():
+    meant = plus_as_meant(raw)
+    query = request.query if meant == raw else URL.build(query_string=meant, encoded=True).query
+    for name, value in query.items():
         if name in found:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
         if name in PARAMETERS:

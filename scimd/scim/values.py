@@ -38,7 +38,8 @@ class Rules:
     ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
     ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
     object with ``value`` belongs, any text where a URI belongs, small letters in a dateTime, several primary
-    values, of which the first stays it, members as JSON within a string.
+    values, of which the first stays it, objects and members as JSON within a string, the whole numbers of a
+    search as text.
     """
 
     refuse_unknown: bool = False
