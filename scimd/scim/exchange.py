@@ -22,7 +22,7 @@ from scimd.http.whole import Whole
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents, path_keys, request_log
+from scimd.scim import documents, patch, path_keys, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.etag import precondition
 from scimd.scim.quirks import Part, Profile
@@ -140,7 +140,11 @@ class Exchange:
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
-        body, applied = self.profile.transform(kind.name, part, await self.message())
+        message = await self.message()
+        if part == "patch":
+            many = next((each for key, each in message.items() if key.lower() == "operations"), None)
+            patch.check_number(many, self.settings.max_operations)
+        body, applied = self.profile.transform(kind.name, part, message)
         if part == "patch":
             documents.check_message(documents.PATCH_URN, body, self.rules)
         else:

@@ -111,9 +111,14 @@ def operations_of(
     many = keys.get("operations")
     if not isinstance(many, list) or not (many or rules.allow_none):
         raise invalid_syntax("Operations: an array with at least one operation is wanted.")
-    if len(many) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+    check_number(many, at_most)
     return tuple(_operation(each, rules) for each in many)
+
+
+def check_number(operations: Any, at_most: int) -> None:
+    """Refuse more operations than are allowed, before anybody looks at each."""
+    if isinstance(operations, list) and len(operations) > at_most:
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
 
 
 def _operation(each: Any, rules: PatchRules) -> Operation:
@@ -164,7 +169,7 @@ def apply(
     kind: ResourceKind, document: Document, operations: Sequence[Operation], rules: PatchRules
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
-    if sum(len(each.path or "") for each in operations) > MAX_PATHS_CHARS:
+    if sum(_path_chars(kind, each) for each in operations) > MAX_PATHS_CHARS:
         raise ScimError(
             413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.", "tooMany"
         )
@@ -173,6 +178,16 @@ def apply(
     for operation in operations:
         patching.run(operation)
     return require(kind, patching.document)
+
+
+def _path_chars(kind: ResourceKind, operation: Operation) -> int:
+    """The characters of the operation's path, and of the keys that are paths where it has none of its own."""
+    path, value = operation.path, operation.value
+    told = len(path or "")
+    if isinstance(value, Mapping) and (path is None or kind.schema_of(path) is not None):
+        inner = (each for key, each in value.items() if ":" in key and isinstance(each, Mapping))
+        told += sum(map(len, value)) + sum(sum(map(len, each)) for each in inner)
+    return told
 
 
 class _Patching:

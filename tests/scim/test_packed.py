@@ -146,6 +146,33 @@ def test_members_below_the_schemas_urn_are_so_by_the_letter_too() -> None:
     assert (rest, list(change.add)) == ((), ["a"])
 
 
+# ------------------------------------------------------------------------------ as many as cost a moment
+
+
+def refusal_of(*operations: dict[str, Any]) -> tuple[int, str | None]:
+    with pytest.raises(ScimError) as refused:
+        changes(*operations)
+    return refused.value.status, refused.value.scim_type
+
+
+def test_keys_that_are_paths_are_bounded_as_paths_are() -> None:
+    many = {f"k{n}": 0 for n in range(100_000)}
+    for value in (many, packed(many), [many], {ENTERPRISE_URN: many}):
+        assert refusal_of(op("replace", None, value)) == (413, "tooMany")
+    for urn in (USER_URN, ENTERPRISE_URN):
+        assert refusal_of(op("replace", urn, many)) == (413, "tooMany")
+    named = op("replace", "name", {"givenName": "B", "familyName": "Berg"})
+    assert changes(*[named] * 100)["name"]["givenName"] == "B", "keys of one attribute are no paths"
+
+
+async def test_more_operations_than_are_allowed_are_refused_before_each_is_looked_at(idp: Client) -> None:
+    dana = (await idp.user("dana"))["id"]
+    body = {"operations": [{}] * 200_000}
+    reply = await idp.send("PATCH", f"/Users/{dana}", packed(body).encode())
+    assert (reply.status, reply.scim_type) == (413, "tooMany")
+    assert reply.json["detail"] == "Operations: more than the 1000 that are allowed."
+
+
 def test_user_named_in_a_list_is_still_an_object_of_attributes() -> None:
     assert changes(op("replace", None, [{"title": "CEO"}])) == {"title": "CEO"}
     assert DANA["title"] == "CTO"
