@@ -223,6 +223,36 @@ def test_a_variable_that_says_nothing_is_told(tmp_path: Path, monkeypatch: pytes
     assert set(config.unheard(file)) - before == {"SCIMD_SERVER_PORT", "SCIMD_FOO"}
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[secrets]\nkey = ['env:SCIMD_KEY']\n", {"SCIMD_KEY"}),
+        ("[secrets]\nkey = ['env:SCIMD_KEY2']\n", {"SCIMD_KEY2"}),
+        ("[secrets]\nkey = ['env:SCIMD_KEY', 'env:SCIMD_KEY2']\n", {"SCIMD_KEY", "SCIMD_KEY2"}),
+        ("#key = ['env:SCIMD_KEY']\n[mail]\nsender = 'not-env:SCIMD_KEY@x.example'\n", set()),
+        (SOURCE + "connector = 'ldap'\nsettings = {bind_password = 'env:SCIMD_KEY'}\n", {"SCIMD_KEY"}),
+    ],
+)
+def test_a_variable_holds_a_secret_where_a_value_refers_to_just_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, named: set[str]
+) -> None:
+    file = tmp_path / "scimd.toml"
+    file.write_text(text)
+    ours = {"SCIMD_KEY", "SCIMD_KEY2"}
+    for name in ours:
+        monkeypatch.setenv(name, "x")
+    assert ours.intersection(config.unheard(file)) == ours - named
+
+
+def test_a_misspelt_variable_is_told_beside_a_secret_whose_name_begins_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCIMD_SERVR__KEY", "x")
+    monkeypatch.setenv("SCIMD_SERVR__KEY2", "k" * 48)
+    (fault,) = faults(tmp_path, "[secrets]\nkey = ['env:SCIMD_SERVR__KEY2']\n")
+    assert fault.startswith("SCIMD_SERVR__KEY: there is no section servr")
+
+
 # ------------------------------------------------------------------------------ before a port is bound
 
 

@@ -13,9 +13,8 @@ from scimd import config as configuration
 from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
-from scimd.core.errors import NotFound, Refusal
+from scimd.core.errors import NotAllowedNow, NotFound, Refusal
 from scimd.org import organizations, reads, source_upkeep, sources
-from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import checking
 
@@ -114,22 +113,21 @@ async def _check_undeclared(
     door: Door | None, name: str, declared: list[str], passed: list[str], faults: list[str]
 ) -> None:
     """A source that the file does not name may have been made by a command, or has left the file."""
-    made = await _made(door) if door else {}
-    found = made.get(name) or next((row for row in made.values() if row.name == name), None)
+    try:
+        found = await sources.resolve(door, name) if door else None
+    except NotFound:
+        found = None
+    except NotAllowedNow as exc:  # several organizations have one of this name
+        faults.append(exc.detail)
+        return
     if found is None:
-        there = ", ".join(sorted({*declared, *made})) or "none yet"
-        faults.append(f"there is no source {name}; there are: {there}")
+        made = await sources.list_sources(door) if door else []
+        there = {*declared, *(f"{row.org_slug}/{row.name}" for row in made)}
+        faults.append(f"there is no source {name}; there are: {', '.join(sorted(there)) or 'none yet'}")
     elif found.kind == "scim":
         passed.append(f"source {found.org_slug}/{found.name}: {_PUSHED}")
     else:
         faults.append(f"source {found.org_slug}/{found.name}: stands in the file no longer; nothing reads it")
-
-
-async def _made(door: Door) -> dict[str, SourceRecord]:
-    """The sources that are in the database, by organization and name."""
-    everywhere = await organizations.list_organizations(door)
-    rows = [row for each in everywhere for row in await sources.list_sources(door, each.id)]
-    return {f"{row.org_slug}/{row.name}": row for row in rows}
 
 
 async def _recover(door: Door, name: str, passed: list[str]) -> None:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 PREFIX, NESTED = "SCIMD_", "__"
+_REFERENCE = "env:"
 #: What names the file, and what Kubernetes tells of services whose names begin with scimd.
 _OTHERS = re.compile(r"SCIMD_(CONFIG|(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_\w+))")
 
@@ -34,22 +35,34 @@ def variable(place: Sequence[str | int]) -> str | None:
     return next((there[name] for name in names if name in there), None)
 
 
-def misspelt(sections: Iterable[str], file: str) -> list[str]:
-    """A sentence for each variable that means a section which is not there.
+def referred(body: object) -> frozenset[str]:
+    """The variables to which the file's values refer (``env:NAME``): they hold its secrets."""
+    match body:
+        case str():
+            return frozenset((body[len(_REFERENCE) :],)) if body.startswith(_REFERENCE) else frozenset()
+        case dict():
+            return frozenset().union(*map(referred, body.values()))
+        case list():
+            return frozenset().union(*map(referred, body))
+        case _:
+            return frozenset()
 
-    Those that the file names hold its secrets.
-    """
+
+def misspelt(sections: Iterable[str], body: object) -> list[str]:
+    """A sentence for each variable that means a section which is not there, but for the file's secrets."""
+    secrets = referred(body)
     known = sorted(sections)
     return [
         f"{name}: there is no section {section}; there are: {', '.join(known)}"
         for name in sorted(os.environ)
-        if name.upper().startswith(PREFIX) and NESTED in name and f"env:{name}" not in file
+        if name.upper().startswith(PREFIX) and NESTED in name and name not in secrets
         if (section := name[len(PREFIX) :].partition(NESTED)[0].lower()) not in known
     ]
 
 
-def unheard(sections: Collection[str], file: str) -> list[str]:
-    """The variables that are ours by name and say nothing. Those that the file names hold its secrets."""
+def unheard(sections: Collection[str], body: object) -> list[str]:
+    """The variables that are ours by name and say nothing, nor hold one of the file's secrets."""
+    secrets = referred(body)
     names = {section.upper() for section in sections}
     ours = {
         name: name[len(PREFIX) :] for name in os.environ if name.startswith(PREFIX) and NESTED not in name
@@ -57,7 +70,7 @@ def unheard(sections: Collection[str], file: str) -> list[str]:
     return [
         name
         for name, rest in sorted(ours.items())
-        if rest not in names and f"env:{name}" not in file
+        if rest not in names and name not in secrets
         # SCIMD_SERVER_PORT is a slip, whoever else might mean something by it.
         if rest.partition("_")[0] in names or not _OTHERS.fullmatch(name)
     ]

@@ -94,7 +94,7 @@ def load(path: Path | None) -> Config:
         raise ConfigError([f"{where}: is not UTF-8 (byte {exc.start})"]) from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError([f"{where}: is not TOML: {exc}"]) from exc
-    misspelt = environment.misspelt(Config.model_fields, text)
+    misspelt = environment.misspelt(Config.model_fields, body)
     try:
         loaded = Config(**body)
     except ValidationError as exc:
@@ -107,4 +107,5 @@ def load(path: Path | None) -> Config:
 
 def unheard(path: Path | None) -> list[str]:
     """The variables that begin with SCIMD_ and tell the config nothing, nor hold a secret that it names."""
-    return environment.unheard(Config.model_fields, path.read_text(encoding="utf-8") if path else "")
+    body = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    return environment.unheard(Config.model_fields, body)

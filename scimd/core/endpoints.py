@@ -1,4 +1,4 @@
-"""What is served below ``/scim/v2``: the endpoints by name, and how a path names one."""
+"""What is served below ``/scim/v2``: the endpoints by name, how a path names one, how a query is read."""
 
 from __future__ import annotations
 
@@ -43,3 +43,15 @@ def segments_of(path: str) -> tuple[str, ...] | None:
             return None
     parts[0] = _SPELLED.get(parts[0].lower(), parts[0])
     return tuple(parts)
+
+
+def plus_as_meant(raw_query: str) -> str:
+    """The raw query with each plus that is one as ``%2B``, so that those left are spaces, as in a form.
+
+    Who writes a space as ``%20`` writes a plus as itself (RFC 3986 §3.4); a form's encoder, as Go's
+    ``url.Values`` is one, writes no ``%20``. Each parameter shows for itself who has written it.
+    """
+    if "+" not in raw_query or "%20" not in raw_query:
+        return raw_query
+    parts = raw_query.split("&")
+    return "&".join(part.replace("+", "%2B") if "%20" in part else part for part in parts)

@@ -17,7 +17,7 @@ import orjson
 
 from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
 from scimd.core.catalogue import ENTRA_APP_ROLE
-from scimd.core.endpoints import ENDPOINTS
+from scimd.core.endpoints import ENDPOINTS, plus_as_meant
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_texts import WORD, depth, shape, words_of
@@ -357,7 +357,7 @@ class RequestPseudonyms:
     def query(self, raw: str) -> str:
         """A query string; parameters that SCIM does not know are values."""
         pairs = []
-        for name, value in parse_qsl(raw, keep_blank_values=True, errors="replace"):
+        for name, value in parse_qsl(plus_as_meant(raw), keep_blank_values=True, errors="replace"):
             known = _PARAMETERS.get(name.lower())
             pairs.append((name if known else self._of.text(name), self._parameter(known, value)))
         return urlencode(pairs, quote_via=quote)

@@ -18,7 +18,7 @@ import orjson
 
 from scimd.core import request_headers
 from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
-from scimd.core.endpoints import segments_of
+from scimd.core.endpoints import plus_as_meant, segments_of
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
@@ -103,7 +103,7 @@ class Scribe:
         raw_path, mark, raw_query = seen.target.encode("utf-8", "replace").decode().partition("?")
         segments = segments_of(raw_path)
         pattern = pattern_of(segments)
-        masks.heard(unquote(raw_path), unquote(raw_query.replace("+", " ")))
+        masks.heard(unquote(raw_path), unquote(plus_as_meant(raw_query).replace("+", " ")))
         path, query = masks.address(raw_path), masks.query(raw_query) if mark else None
         message = seen.method == "PATCH" or pattern.endswith(("/.search", "/Bulk"))
         request, sent = self._body(masks, seen.request, message=message)

@@ -12,11 +12,10 @@ from scimd.core.attributes import COMMON, Attribute, ResourceKind, Schema
 from scimd.core.people import Document
 from scimd.scim import plain
 from scimd.scim.errors import invalid_syntax, invalid_value
+from scimd.scim.nesting import MAX_DEPTH, too_deep
 from scimd.scim.values import Rules, refuse_unknown, taken
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-#: Deeper than any SCIM message, and far from any recursion limit.
-MAX_DEPTH = 32
 
 
 def parse(body: bytes) -> Document:
@@ -25,7 +24,7 @@ def parse(body: bytes) -> Document:
     A byte order mark before it is passed over (RFC 8259 §8.1): .NET's writers set one.
     """
     body = body.removeprefix(BOM_UTF8)
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
+    if too_deep(body):
         raise invalid_syntax(f"The body nests deeper than {MAX_DEPTH} levels.")
     try:
         parsed = orjson.loads(body)
@@ -38,27 +37,6 @@ def parse(body: bytes) -> Document:
     if not isinstance(parsed, dict):
         raise invalid_syntax("The body must be a JSON object.")
     return parsed
-
-
-def _depth(body: bytes) -> int:
-    """How deep the JSON nests, but no more than it matters; brackets inside strings do not count."""
-    if b"\\" in body:
-        # A backslash hides the character after it; without these pairs, a quote is a string's border.
-        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    # Megabytes come here. Two quotes side by side go without what stands between others changing sides.
-    borders = body.translate(_ALIKE, _NO_BORDERS).replace(b'""', b"")
-    brackets = b"".join(borders.split(b'"')[::2])
-    depth = 0
-    while brackets and depth <= MAX_DEPTH:
-        inner = brackets.replace(b"[]", b"")
-        if inner == brackets:  # what is no JSON has brackets without a partner
-            return depth + brackets.count(b"[")
-        brackets, depth = inner, depth + 1
-    return depth
-
-
-_NO_BORDERS = bytes(set(range(256)) - set(b'[]{}"'))
-_ALIKE = bytes.maketrans(b"{}", b"[]")
 
 
 def unfolded(kind: ResourceKind, body: Document) -> Document:

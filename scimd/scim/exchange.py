@@ -10,9 +10,11 @@ from typing import TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
+from yarl import URL
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
+from scimd.core.endpoints import plus_as_meant
 from scimd.core.people import Document
 from scimd.core.resource import PARAMETERS, Projection, View
 from scimd.http import limits
@@ -20,7 +22,7 @@ from scimd.http.whole import Whole
 from scimd.org.keyset import Position
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Context, Door
-from scimd.scim import documents, path_keys, request_log
+from scimd.scim import documents, patch, path_keys, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.etag import precondition
 from scimd.scim.quirks import Part, Profile
@@ -138,7 +140,11 @@ class Exchange:
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
-        body, applied = self.profile.transform(kind.name, part, await self.message())
+        message = await self.message()
+        if part == "patch":
+            many = next((each for key, each in message.items() if key.lower() == "operations"), None)
+            patch.check_number(many, self.settings.max_operations)
+        body, applied = self.profile.transform(kind.name, part, message)
         if part == "patch":
             documents.check_message(documents.PATCH_URN, body, self.rules)
         else:
@@ -187,7 +193,9 @@ def query_of(request: web.Request) -> Mapping[str, str]:
         return found
     if _BEYOND_ASCII.search(raw):
         _refuse_other_than_utf8(raw)
-    for name, value in request.query.items():
+    meant = plus_as_meant(raw)
+    query = request.query if meant == raw else URL.build(query_string=meant, encoded=True).query
+    for name, value in query.items():
         if name in found:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
         if name in PARAMETERS:

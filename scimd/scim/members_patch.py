@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 from scim2_models.path import (
     AttrPath,
     CompareOperator,
@@ -30,6 +29,7 @@ from scimd.core.resource import group_location, user_location
 from scimd.org.chosen_members import Leaving
 from scimd.scim.errors import ScimError, invalid_value, read_only, shown
 from scimd.scim.filters import Binder, is_text
+from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.patch import Operation
 from scimd.scim.paths import chooser, parse_path, selection
 from scimd.scim.values import Rules, taken_one
@@ -154,6 +154,8 @@ def _pathless(operation: Operation, change: MemberChange, rules: Rules) -> Itera
     for key, value in operation.value.items():
         if key.lower() in (_NAME, f"{GROUP_URN}:{_NAME}".lower()):
             _whole(Operation(operation.op, _NAME, value), change, rules)
+        elif key.lower() == GROUP_URN.lower() and isinstance(value, Mapping):
+            yield from _pathless(Operation(operation.op, None, value), change, rules)
         else:
             kept[key] = value
     if kept or not operation.value:
@@ -267,12 +269,12 @@ def _plain_ids(many: Sequence[Any]) -> list[str] | None:
 
 def _unpacked(text: str) -> Any:
     """Members that were written as JSON within a string; any other string is the id of one."""
-    if not text.lstrip().startswith(("[", "{")):
+    if not seems_packed(text):
         return {"value": text}
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise invalid_value(_NAME, "an object with value is wanted, not a string of broken JSON") from None
+    told = unpacked(text)
+    if told is text:
+        raise invalid_value(_NAME, "an object with value is wanted, not a string of broken JSON")
+    return told
 
 
 def _member_id(each: Any, rules: Rules) -> str:

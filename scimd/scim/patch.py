@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 from scim2_models.path import AttrPath, FilterNode, ValuePath
 
-from scimd.core.attributes import Attribute, Resolved, ResourceKind, Schema
+from scimd.core.attributes import GROUP_URN, USER_URN, Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import Document
 from scimd.core.travelling import travels
 from scimd.scim.documents import require, writable
@@ -29,6 +29,7 @@ from scimd.scim.errors import (
     shown,
 )
 from scimd.scim.filters import Binder, is_present
+from scimd.scim.nesting import unpacked
 from scimd.scim.paths import chooser, described_by, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.values import Rules, few_enough, one_primary, taken, taken_one, unknown
@@ -44,6 +45,9 @@ class _Absent(Enum):
 
 _ABSENT = _Absent.ABSENT
 _OPS: Mapping[str, Op] = {"add": "add", "remove": "remove", "replace": "replace"}
+#: What a value of a list names itself by.
+_PARTS = frozenset(("value", "$ref"))
+_CORE = frozenset((USER_URN.lower(), GROUP_URN.lower()))
 #: Of all paths of one PATCH that stay for the document; each costs a parse and a pass over values.
 MAX_PATHS_CHARS = 16_384
 
@@ -107,9 +111,14 @@ def operations_of(
     many = keys.get("operations")
     if not isinstance(many, list) or not (many or rules.allow_none):
         raise invalid_syntax("Operations: an array with at least one operation is wanted.")
-    if len(many) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+    check_number(many, at_most)
     return tuple(_operation(each, rules) for each in many)
+
+
+def check_number(operations: Any, at_most: int) -> None:
+    """Refuse more operations than are allowed, before anybody looks at each."""
+    if isinstance(operations, list) and len(operations) > at_most:
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
 
 
 def _operation(each: Any, rules: PatchRules) -> Operation:
@@ -122,16 +131,25 @@ def _operation(each: Any, rules: PatchRules) -> Operation:
     if path is not None and not isinstance(path, str):
         raise invalid_path(str(path), "a string is wanted")
     value = keys.get("value", _ABSENT)
-    if not path and rules.out_of_list:
-        value = _object_alone(value)
+    if not path or path.lower() in _CORE:
+        value = _attributes(value, rules)
     return Operation(_OPS[op.lower()], path or None, value)
 
 
-def _object_alone(value: Any) -> Any:
-    """The object in a list of one; any other value as it is."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], Mapping):
-        return value[0]
-    return value
+def _attributes(value: Any, rules: PatchRules, *, extension: bool = False) -> Any:
+    """The object within a string of JSON, or in a list of one; any other value as it is.
+
+    An object with ``value`` or ``$ref`` is one of the values of an attribute, as a member of a group is,
+    and stays in its list, to be refused with it: no resource has attributes of these names. An extension may.
+    """
+    if rules.values.tolerant:
+        value = unpacked(value)
+    if not rules.out_of_list or not isinstance(value, list) or len(value) != 1:
+        return value
+    (one,) = value
+    if not isinstance(one, Mapping) or (not extension and any(key.lower() in _PARTS for key in one)):
+        return value
+    return one
 
 
 def _alone(value: Any) -> Any:
@@ -151,7 +169,7 @@ def apply(
     kind: ResourceKind, document: Document, operations: Sequence[Operation], rules: PatchRules
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
-    if sum(len(each.path or "") for each in operations) > MAX_PATHS_CHARS:
+    if sum(_path_chars(kind, each) for each in operations) > MAX_PATHS_CHARS:
         raise ScimError(
             413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.", "tooMany"
         )
@@ -160,6 +178,16 @@ def apply(
     for operation in operations:
         patching.run(operation)
     return require(kind, patching.document)
+
+
+def _path_chars(kind: ResourceKind, operation: Operation) -> int:
+    """The characters of the operation's path, and of the keys that are paths where it has none of its own."""
+    path, value = operation.path, operation.value
+    told = len(path or "")
+    if isinstance(value, Mapping) and (path is None or kind.schema_of(path) is not None):
+        inner = (each for key, each in value.items() if ":" in key and isinstance(each, Mapping))
+        told += sum(map(len, value)) + sum(sum(map(len, each)) for each in inner)
+    return told
 
 
 class _Patching:
@@ -211,11 +239,11 @@ class _Patching:
 
     def _schema(self, schema: Schema, operation: Operation) -> None:
         """The path is a schema's URN: its attributes, all of them or those in the value."""
-        if self.rules.out_of_list:
-            operation = replace(operation, value=_object_alone(operation.value))
-        if schema is self.kind.schema and operation.op == "remove":
+        own = schema is self.kind.schema
+        operation = replace(operation, value=_attributes(operation.value, self.rules, extension=not own))
+        if own and operation.op == "remove":
             raise no_target(schema.id, "remove needs the path of an attribute")
-        if schema is self.kind.schema:
+        if own:
             self._pathless(operation)
         elif operation.op == "remove" or operation.value is None:
             self.document.pop(schema.id, None)
@@ -255,6 +283,8 @@ class _Patching:
         plain = not row.multi and row.type != "complex"
         if plain and isinstance(operation.value, list) and self.rules.out_of_list:
             operation = replace(operation, value=_alone(operation.value))
+        elif row.type == "complex" and self.rules.values.tolerant:
+            operation = replace(operation, value=unpacked(operation.value))
         if target.chosen is not None:
             self._on_values(target, target.chosen, operation)
         elif target.found.sub is not None:

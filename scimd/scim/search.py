@@ -30,6 +30,7 @@ from scimd.scim.documents import check_message
 from scimd.scim.errors import ScimError, invalid_value
 from scimd.scim.exchange import Exchange, answer
 from scimd.scim.listing import Pages, Sorting, list_query
+from scimd.scim.values import Rules
 
 _URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 Endpoint = Callable[[Exchange], Awaitable[web.Response]]
@@ -184,17 +185,17 @@ class Beside(FilterVisitor[FilterNode]):
 async def _asked(ex: Exchange) -> Exchange:
     body = await ex.message()
     check_message(_URN, body, ex.rules)
-    return replace(ex, query=_parameters(body))
+    return replace(ex, query=_parameters(body, ex.rules))
 
 
-def _parameters(body: Mapping[str, Any]) -> Mapping[str, str]:
+def _parameters(body: Mapping[str, Any], rules: Rules) -> Mapping[str, str]:
     """A SearchRequest as the query parameters that it stands for."""
     given = {key.lower(): value for key, value in body.items() if value is not None}
-    return {name: _text(name, given[name.lower()]) for name in PARAMETERS if name.lower() in given}
+    return {name: _text(name, given[name.lower()], rules) for name in PARAMETERS if name.lower() in given}
 
 
-def _text(name: str, value: Any) -> str:
-    if name in ("startIndex", "count"):
+def _text(name: str, value: Any, rules: Rules) -> str:
+    if name in ("startIndex", "count") and not (rules.tolerant and isinstance(value, str)):
         if isinstance(value, bool) or not isinstance(value, int):
             raise invalid_value(name, "a whole number is wanted")
         return str(value)

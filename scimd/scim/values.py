@@ -17,6 +17,7 @@ from typing import Any
 from scimd.core.attributes import Attribute, date_time
 from scimd.core.travelling import travels
 from scimd.scim.errors import ScimError, invalid_value
+from scimd.scim.nesting import unpacked
 from scimd.scim.plural import distinct, is_primary
 
 #: More than one address in one value, or a header's end: never one scalar address.
@@ -38,7 +39,8 @@ class Rules:
     ``refuse_unknown``: an attribute that scimd does not serve is refused, not passed over.
     ``tolerant``: "True" and "False" as booleans, one value where a list belongs, a string where an
     object with ``value`` belongs, any text where a URI belongs, small letters in a dateTime, several primary
-    values, of which the first stays it, members as JSON within a string.
+    values, of which the first stays it, objects and members as JSON within a string, the whole numbers of a
+    search as text.
     """
 
     refuse_unknown: bool = False
@@ -51,6 +53,8 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
         return None
     if not row.multi:
         return taken_one(row, value, where, rules)
+    if row.type == "complex" and rules.tolerant:
+        value = unpacked(value)
     if not isinstance(value, list):
         if not rules.tolerant:
             raise invalid_value(where, "it is multi-valued: send an array")
@@ -165,6 +169,9 @@ def _binary(value: Any, where: str) -> str:
 
 
 def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, Any] | None:
+    if isinstance(value, str) and rules.tolerant:
+        told = unpacked(value)
+        value = told if isinstance(told, Mapping) or not row.multi else value
     if isinstance(value, str) and rules.tolerant and row.find("value") is not None:
         value = {"value": value} if value else {}
     if isinstance(value, list) and rules.tolerant and not row.multi and len(value) <= 1:

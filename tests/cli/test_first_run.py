@@ -172,6 +172,19 @@ def test_check_of_a_source_that_is_pushed_to_or_unknown_says_so(bare: Here) -> N
     assert "acme/hr: stands in the file no longer" in str(bare.ok("check", "hr", codes=(1,)))
 
 
+def test_check_of_a_source_that_several_organizations_have_asks_which(bare: Here) -> None:
+    for name in ("acme", "globex"):
+        bare.ok("org", "create", name)
+        bare.ok("token", "create", "--org", name, "--source", "entra")
+    found = bare.ok("check", "entra", codes=(1,))
+    assert found["faults"] == [
+        "Several organizations have a source 'entra': say which of acme/entra, globex/entra."
+    ]
+    for name in ("acme", "globex"):
+        assert f"source {name}/entra: is pushed to" in str(bare.ok("check", f"{name}/entra"))
+    assert "there are: acme/entra, globex/entra" in str(bare.ok("check", "okta", codes=(1,)))
+
+
 def test_on_postgresql_a_worker_may_come_before_any_serve(
     tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 BROKEN = [
     "", " ", "(", ")", "()", "((", "))", ")(", "[", "]", "[]", '"', "'", "\\", ",", ";", "=", "!", "&", "|",
     "not", "and", "or", "eq", "pr", "a", "userName", "userName eq", "userName eq ", 'userName eq "',
-    'userName eq "x', "userName eq 'x'", "userName eq x", "userName eq `x`", "userName eq “x”",
+    'userName eq "x', "userName eq 'x'", "userName ne x", "userName eq `x`", "userName eq “x”",
     'userNameeq "x"', 'userName "x"', 'eq "x"', '"x" eq userName', 'userName = "x"', 'userName == "x"',
     'userName != "x"', 'userName <> "x"', 'userName > "x"', 'userName like "x"', 'userName in ("x")',
     'userName contains "x"', 'userName eqq "x"', 'userName regex ".*"', 'userName eq "x" and',
@@ -24,8 +24,8 @@ BROKEN = [
     "not active pr", "not not (active pr)", "!(active pr)", "not ()", "(not)", "(active pr", "active pr)",
     "((active pr)", "(active pr))", "active pr pr", "pr active", 'active pr "x"', "userName eq {}",
     "userName eq []", 'userName eq ["x"]', 'userName eq ("x")', "userName eq $1", "userName eq ?",
-    "userName eq :x", "userName eq NaN", "userName eq undefined", "userName eq 0x1", "userName eq 01",
-    "userName eq .5", "userName eq 1.", "userName eq +1", "userName eq 1e999", "userName eq --1",
+    "userName eq :x", "userName ne NaN", "userName ne undefined", "userName ne 0x1", "userName ne 01",
+    "userName ne .5", "userName ne 1.", "userName ne +1", "userName ne 1e999", "userName ne --1",
     'userName eq "\\q"', 'userName eq "\\u12"', 'userName eq "\\uZZZZ"', 'userName eq "a\nb"',
     'userName eq "a\tb"', 'userName eq "\x00"', 'userName eq "x"\x00', "userName\x00 pr", "emails[",
     "emails[]", "emails[ ]", "emails]", "emails[type]", "emails[type eq]", 'emails[type eq "work"',
@@ -43,17 +43,24 @@ BROKEN = [
 MEANINGLESS = [
     "password pr", 'password eq "x"', 'password sw "a"', 'not (password co "a")', f'{USER}:password eq "x"',
     'userName gt null',
-    "userName co null", "userName co 5", "userName eq 5", "userName eq true", "userName sw false",
+    "userName co null", "userName co 5", "userName ne 5", "userName eq true", "userName sw false",
     "active gt true", "active co true", "active eq 1", 'active eq "maybe"', 'active eq ""',
     'meta.created gt "x"', 'meta.created eq ""', "meta.created eq 1", 'meta.created co "2026"',
     'meta.created gt "2026-99-99T00:00:00Z"', "meta eq 1", 'meta eq "x"', "meta gt null", 'name eq "x"',
-    'name co "x"', f'{ENTERPRISE_URN}:manager.nosuch eq "x"', "id eq 5", "userName[value pr]",
+    'name co "x"', f'{ENTERPRISE_URN}:manager.nosuch eq "x"', "id ne 5", "userName[value pr]",
     'name[familyName eq "x"]', 'emails[nosuch eq "x"]', "emails[emails pr]", 'emails[type.x eq "work"]',
     f'emails[{USER}:type eq "work"]', 'x509Certificates.value gt "x"', "x509Certificates.value co \"x\"",
     'emails.primary gt true', "emails.primary eq 1", 'addresses eq "x"', 'userName eq "\\u0000"',
     'userName eq "\\ud800"', 'title eq "\\udc00\\ud800"', "members pr", f'{GROUP}:displayName eq "x"',
     f'{ENTERPRISE_URN} eq "x"', f'{ENTERPRISE_URN}:userName eq "x"', 'urn:x:y:z:title eq "x"',
     'emails[value[type eq "x"]]',
+]  # fmt: skip
+
+#: Equal to one value without quotes, which the default profile reads as its text.
+UNQUOTED = [
+    "userName eq x", "userName eq NaN", "userName eq undefined", "userName eq 0x1", "userName eq 01",
+    "userName eq .5", "userName eq 1.", "userName eq +1", "userName eq 1e999", "userName eq --1",
+    "userName eq 5", "id eq 5", "title eq " + "9" * 4_000, "title eq " + "1e" * 1_900, "title eq --;--",
 ]  # fmt: skip
 
 #: Longer, deeper, or of more terms than scimd reads.
@@ -68,8 +75,8 @@ ENDLESS = [
     "emails[" + " or ".join(["type pr"] * 101) + "]", " " * 5_000 + "title pr", " " * 4_000 + "x",
     "title" + " " * 4_000 + "x", "a." * 2_000, "a:" * 2_000, "urn:" * 1_000,
     'title eq "' + "\\" * 3_999 + '"', "not " * 1_000, "title pr or " * 340, '"' + "(" * 4_000 + '"',
-    "1" * 4_000, "title eq " + "9" * 4_000, "title eq 1" + "0" * 4_000, "title eq 0." + "0" * 4_000 + "1",
-    "title eq " + "1e" * 1_900,
+    "1" * 4_000, "title ne " + "9" * 4_000, "title ne 1" + "0" * 4_000, "title ne 0." + "0" * 4_000 + "1",
+    "title ne " + "1e" * 1_900,
 ]  # fmt: skip
 
 INJECTIONS = [
@@ -86,6 +93,8 @@ def _filters() -> Iterator[Hostile]:
     for kind, many in (("broken", BROKEN), ("meaningless", MEANINGLESS), ("endless", ENDLESS)):
         for name, text in numbered(kind, many):
             yield Hostile(f"filter-{name}", "GET", query("Users", filter=text))
+    for name, text in numbered("filter-unquoted", UNQUOTED):
+        yield Hostile(name, "GET", query("Users", filter=text), fate="none")
     for name, text in numbered("filter-group", [*BROKEN[1::8], *ENDLESS[::4]]):
         yield Hostile(name, "GET", query("Groups", filter=text))
     for name, text in numbered("filter-search", [*BROKEN[::8], *MEANINGLESS[::4], *ENDLESS[1::4]]):
@@ -139,7 +148,7 @@ def _pages() -> Iterator[Hostile]:
     for name, text in numbered("number", numbers):
         yield Hostile(f"{name}-start", "GET", query("Users", startIndex=text))
         yield Hostile(f"{name}-count", "GET", query("Groups", count=text))
-    for name, value in numbered("number-search", ["1", 1.5, True, [], {}, 10**30]):
+    for name, value in numbered("number-search", ["1.0", 1.5, True, [], {}, 10**30]):
         yield Hostile(f"{name}-start", "POST", "/.search", json({"startIndex": value}))
         yield Hostile(f"{name}-count", "POST", "/Users/.search", json({"count": value}))
     for name, text in numbered("far", ["999999999999999999", "2147483648", "9007199254740993"]):

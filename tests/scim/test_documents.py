@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, USER, USER_URN
-from scimd.scim import documents
-from scimd.scim.documents import MAX_DEPTH, document_of, parse
+from scimd.scim.documents import document_of, parse
 from scimd.scim.errors import ScimError
+from scimd.scim.nesting import MAX_DEPTH, too_deep
 from scimd.scim.quirks.profiles import RFC, named
 from scimd.scim.values import Rules
 
@@ -211,7 +211,7 @@ def test_depth_is_what_counting_gives(value: Any) -> None:
     for wrapped in range(0, MAX_DEPTH + 3, 7):
         body = orjson.dumps({"a": value})
         nested = b'{"a":' * wrapped + body + b"}" * wrapped
-        assert (documents._depth(nested) > MAX_DEPTH) == (wrapped + 1 + depth(value) > MAX_DEPTH)
+        assert too_deep(nested) == (wrapped + 1 + depth(value) > MAX_DEPTH)
 
 
 @pytest.mark.parametrize(

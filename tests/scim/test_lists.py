@@ -124,5 +124,5 @@ async def test_search_by_post_is_a_list(idp: Client) -> None:
     assert (second["totalResults"], [each["id"] for each in second["Resources"]]) == (3, [group["id"]])
     only_users = (await idp.post("/.search", {"filter": "userName pr"})).json
     assert only_users["totalResults"] == 2
-    for bad in ({"filter": "nosuch pr"}, {"count": "5"}, {"attributes": [1]}, {"filter": 1}):
+    for bad in ({"filter": "nosuch pr"}, {"count": "5x"}, {"attributes": [1]}, {"filter": 1}):
         assert (await idp.post("/.search", bad)).status == 400

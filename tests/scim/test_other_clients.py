@@ -11,8 +11,9 @@ from typing import Any
 
 import orjson
 import pytest
+from yarl import URL
 
-from tests.scim.serving import Client
+from tests.scim.serving import Client, Installation, Reply
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -120,14 +121,84 @@ async def test_looked_up_in_many_ways_it_is_the_same_person(idp: Client, text: s
 
 
 @pytest.mark.parametrize(
-    "text", ["userName eq akadmin", "userName eq 'dana'", 'emails[type eq "work"] eq "x"']
+    "text", ["userName eq dana dana", "userName eq 'dana'", 'emails[type eq "work"] eq "x"']
 )
 async def test_filter_that_cannot_be_read_finds_nobody_and_says_so(idp: Client, text: str) -> None:
-    """authentik#16455, MicrosoftDocs/azure-docs#83855: were it ignored, everybody would be found."""
+    """MicrosoftDocs/azure-docs#83855: were it ignored, everybody would be found."""
     await idp.user("dana")
     reply = await idp.get("/Users", params={"filter": text})
     assert (reply.status, reply.scim_type) == (400, "invalidFilter")
     assert "Resources" not in reply.json
+
+
+async def asked(client: Client, query: str) -> Reply:
+    """``/Users`` with the query exactly as it is written."""
+    url = URL(f"{client.url}/scim/v2/Users?{query}", encoded=True)
+    async with client.http.get(url, headers={"Authorization": f"Bearer {client.token}"}) as answer:
+        return Reply(answer.status, answer.headers, await answer.read())
+
+
+async def test_value_without_quotes_is_its_text(idp: Client) -> None:
+    """WSO2 Identity Server, before each change: ``AbstractOperations.java`` of its SCIM 2 client."""
+    dana = await idp.user("wso2admin")
+    await idp.user("other")
+    found = (await asked(idp, "filter=userName%20Eq%20wso2admin&startIndex=1&count=1")).json
+    assert [each["id"] for each in found["Resources"]] == [dana["id"]]
+    dev = await idp.group("dev")
+    groups = (await idp.get("/Groups", params={"filter": "displayName Eq dev"})).json
+    assert [each["id"] for each in groups["Resources"]] == [dev["id"]]
+    managed = (await idp.get("/Users", params={"filter": "manager eq wso2admin"})).json
+    assert managed["totalResults"] == 0, "as whoever has quotes asks, without the URN"
+
+
+@pytest.mark.parametrize("profile", ["rfc", "okta", "entra"])
+async def test_value_without_quotes_is_refused_where_nobody_sends_it(
+    scimd: Installation, profile: str
+) -> None:
+    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    await client.user("dana", schemas=[USER])
+    reply = await asked(client, "filter=userName%20eq%20dana")
+    assert (reply.status, reply.scim_type) == (400, "invalidFilter")
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("filter=userName%20eq%20%22jane+test@x.example%22", ["jane+test@x.example"]),
+        ("filter=userName%20eq%20jane+test@x.example", ["jane+test@x.example"]),
+        ("filter=userName%20eq%20%22jane%2Btest@x.example%22", ["jane+test@x.example"]),
+        ("filter=userName+eq+%22jane%2Btest%40x.example%22", ["jane+test@x.example"]),
+        ("filter=userName+eq+%22jane+doe%22", ["jane doe"]),
+        ("filter=userName%20eq%20%22jane%20doe%22", ["jane doe"]),
+        ("filter=userName%20eq%20%22jane+doe%22", []),
+        ("filter=userName+eq+%22jane+doe%22&attributes=userName,%20emails", ["jane doe"]),
+        ("filter=userName%20sw%20%22jane+%22&attributes=userName,+emails", ["jane+test@x.example"]),
+        (
+            "filter=meta.created%20gt%20%222020-01-01T00:00:00+00:00%22%20and%20userName%20co%20%22doe%22",
+            ["jane doe"],
+        ),
+    ],
+)
+async def test_plus_is_itself_beside_encoded_spaces_and_else_a_space(
+    idp: Client, query: str, names: list[str]
+) -> None:
+    """RFC 3986 §3.4 and forms: Spring leaves a plus (okta/okta-sdk-java#839), Go writes spaces so."""
+    for name in ("jane+test@x.example", "jane doe", "jane test@x.example"):
+        await idp.user(name)
+    reply = await asked(idp, query)
+    assert (reply.status, [each["userName"] for each in reply.json["Resources"]]) == (200, names), reply.raw
+
+
+async def test_plus_stays_as_it_is_where_a_list_goes_on(idp: Client) -> None:
+    """RFC 9865: the query of each page is the same, however it is written."""
+    for name in ("a+1", "a+2", "a 3"):
+        await idp.user(name)
+    query = "filter=userName%20sw%20%22a+%22&count=1&attributes=userName"
+    first = (await asked(idp, f"{query}&cursor=")).json
+    for same in (query, query.replace("+", "%2B"), query.replace("+", "%2B").replace("%20", "+")):
+        rest = (await asked(idp, f"{same}&cursor={first['nextCursor']}")).json
+        names = [each["userName"] for each in first["Resources"] + rest["Resources"]]
+        assert (names, rest.get("nextCursor")) == (["a+1", "a+2"], None)
 
 
 @pytest.mark.parametrize(

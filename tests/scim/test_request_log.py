@@ -62,6 +62,15 @@ async def test_query_at_the_root_is_kept_as_one(scimd: Installation, idp: Client
     assert str(entry.query).startswith("filter=")
 
 
+async def test_plus_beside_encoded_spaces_is_one_in_the_log(scimd: Installation, idp: Client) -> None:
+    for query in ("x%20eq%20%22anna+b%22", "x%20eq%20%22anna%2Bb%22"):
+        url = URL(f"{scimd.url}/scim/v2/Users?filter={query}", encoded=True)
+        async with scimd.http.get(url, headers={"Authorization": f"Bearer {idp.token}"}) as answer:
+            assert answer.status == 400
+    one, other = await logged(scimd, idp)
+    assert (one.query, one.response) == (other.query, other.response)
+
+
 async def test_entry_says_token_source_profile_correlation_id_and_duration(
     scimd: Installation, idp: Client
 ) -> None:

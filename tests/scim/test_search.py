@@ -77,6 +77,31 @@ async def test_root_is_queried_by_get_as_by_post(idp: Client, root: str) -> None
     assert (await idp.get(root, params={"filter": "nosuch pr"})).scim_type == "invalidFilter"
 
 
+async def test_numbers_as_text_are_numbers(idp: Client) -> None:
+    """Captain-P-Goldfish/SCIM-SDK, ``PostRequestBuilder.java``: every parameter is sent as text (2026-11)."""
+    for name in ("dana", "erik", "finn"):
+        await idp.user(name)
+    body = {"startIndex": "2", "count": "1", "filter": "userName pr", "attributes": "userName,emails"}
+    for path in ("/Users/.search", "/.search"):
+        found = (await idp.post(path, body)).json
+        assert [each["userName"] for each in found["Resources"]] == ["erik"]
+        assert (found["startIndex"], found["totalResults"]) == (2, 3)
+    first = (await idp.post("/Users/.search", {"count": "2", "cursor": ""})).json
+    assert len(first["Resources"]) == 2
+    for name, value in (("count", "two"), ("count", ""), ("startIndex", "1.5"), ("count", True)):
+        reply = await idp.post("/Users/.search", {name: value})
+        assert (reply.status, reply.scim_type) == (400, "invalidValue")
+        assert reply.json["detail"].startswith(f"{name}: a whole number is wanted")
+
+
+async def test_numbers_as_text_are_none_by_the_letter(scimd: Installation) -> None:
+    client = await scimd.client(await scimd.organization("acme"), profile="rfc")
+    body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}
+    for name in ("count", "startIndex"):
+        assert (await client.post("/.search", {**body, name: 1})).status == 200
+        assert (await client.post("/.search", {**body, name: "1"})).scim_type == "invalidValue"
+
+
 async def test_roots_slash_is_one(idp: Client) -> None:
     assert (await idp.get("//")).status == 404
 

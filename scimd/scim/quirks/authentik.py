@@ -31,10 +31,16 @@ QUIRKS = (WHOLE_GROUP_IN_PATCH,)
 _UNQUOTED = re.compile(r"([A-Za-z][\w.$-]*) +eq +(?!(?:true|false|null)$)([\w.@+;-]+)", re.IGNORECASE)
 
 
-def read_filter(text: str) -> FilterNode:
-    """A filter's syntax tree; one value without quotes is read as with them. Raises invalidFilter.
+def quoted(text: str) -> str:
+    """A filter whose one value has no quotes, with them; any other as it is.
 
     So it looks up whom a 409 says to be there, up to version 2025.8.1: goauthentik/authentik#16455, #16677.
+    WSO2 Identity Server looks up so before each change (``AbstractOperations.java`` of its SCIM 2 client).
     """
     unquoted = _UNQUOTED.fullmatch(text)
-    return filters.parse(text if unquoted is None else f'{unquoted[1]} eq "{unquoted[2]}"')
+    return text if unquoted is None else f'{unquoted[1]} eq "{unquoted[2]}"'
+
+
+def read_filter(text: str) -> FilterNode:
+    """A filter's syntax tree. Raises invalidFilter."""
+    return filters.parse(quoted(text))

@@ -13,7 +13,6 @@ from datetime import date
 from operator import is_
 from typing import Any
 
-import orjson
 from scim2_models.path import (
     AttrPath,
     Comparison,
@@ -29,6 +28,7 @@ from scimd.core.attributes import ENTERPRISE_URN, USER_URN
 from scimd.core.catalogue import ENTRA_APP_ROLE
 from scimd.core.people import Document
 from scimd.scim import filters
+from scimd.scim.nesting import unpacked
 from scimd.scim.quirks import Quirk, each_operation, naming
 from scimd.scim.quirks.places import OWN, values_of
 
@@ -99,6 +99,7 @@ def _manager(value: Any, behind: str) -> Any:
     """The manager as a bare string, as ``""``, as a list: an object, or null where there is none."""
     if behind:
         return None if value == "" and behind.lower() == ".value" else value
+    value = unpacked(value)
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str):
@@ -142,12 +143,7 @@ def _displayed(role: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _told(text: Any) -> Any:
     """The role within a string of JSON; None for any other string."""
-    if not isinstance(text, str) or not text.startswith("{"):
-        return None
-    try:
-        told = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return None
+    told = unpacked(text) if isinstance(text, str) else None
     return told if isinstance(told, dict) and isinstance(told.get("value"), str) else None
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from scim2_models.path import FilterNode
+
 from scimd.scim.patch import PatchRules
 from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin
 from scimd.scim.values import Rules
 
+
+def _read_filter(text: str) -> FilterNode:
+    """A filter's syntax tree, in the form of each of them. Raises invalidFilter."""
+    return entra.read_filter(authentik.quoted(text))
+
+
 #: Takes what all of them send.
-DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS), read_filter=entra.read_filter)
+DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS), read_filter=_read_filter)
 
 #: The letter of RFC 7644: unknown attributes refused, noTarget where a filter matches nothing, no value of a
 #: remove but for members, which it names.
