@@ -208,6 +208,46 @@ async def test_running_run_is_kept_fresh(acme: Site, browser: Browser) -> None:
     _is_clean(seen)
 
 
+async def test_whole_page_is_right_once_the_run_has_ended(acme: Site, browser: Browser) -> None:
+    directory = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(directory, "held", change(outcome="staged"), trips=(REMOVALS,))
+    async with tab(browser, acme.url) as (page, seen):
+        await _enter(acme, page)
+        await page.goto(f"/runs/{run_id}")
+        await page.get_by_role("button", name="Approve and apply").click()
+        await page.get_by_text("The worker applies it now.").wait_for()
+        await page.get_by_label("Outcome").select_option("applied")  # chosen, and not asked for yet
+        await page.get_by_role("link", name="Refresh").focus()
+        await acme.finish(run_id)
+        await page.get_by_text("Done", exact=True).wait_for()
+        for stale in ("The worker applies it now.", "Held: this run", "not yet", "Refresh"):
+            assert not await page.get_by_text(stale).is_visible(), stale
+        assert await page.get_by_label("Outcome").input_value() == "applied"
+        assert await page.evaluate("document.activeElement.id") == "main"
+        assert await page.locator("[data-live]").count() == 0
+        await _look(page, "ended", "light", DESK)
+    _is_clean(seen)
+
+
+@pytest.mark.parametrize("width", [320, 360, 1400])
+async def test_long_names_and_many_questions_fit_on_every_width(
+    acme: Site, browser: Browser, width: int
+) -> None:
+    okta = await acme.source("okta")
+    (dana,) = await acme.push(okta, {"userName": "dana@acme.example", "displayName": "D" * 200})
+    for name in ("CN=App_Finance_Europe_ReadOnly_Users,OU=Groups,DC=corp,DC=example", "g" * 250):
+        await acme.group(okta, name, dana)
+    for number in range(3):
+        await acme.decision(number=number)
+    async with tab(browser, acme.url, viewport={"width": width, "height": 740}) as (page, seen):
+        await _enter(acme, page)
+        for name, path in {"overview": "/", "decide": "/decide", "person": f"/people/{dana}"}.items():
+            await page.goto(path)
+            await _fits(page, name)
+            await _picture(page, f"long-{name}-{width}")
+    _is_clean(seen)
+
+
 async def test_hostile_names_are_text_everywhere(acme: Site, browser: Browser) -> None:
     okta = await acme.source("okta")
     directory = await acme.source("directory", kind="connector", connector="file")
