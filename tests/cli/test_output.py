@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from sqlalchemy import update
 
 from scimd.cli import common
 from scimd.db.tables import people
-from scimd.org import organizations
+from scimd.org import decisions, organizations
+from scimd.org.decisions import NewDecision, Option
 from scimd.org.tx import Actor, Context, Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
@@ -167,6 +169,27 @@ def test_a_closed_output_is_one_sentence(acme: Terminal) -> None:
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert done.stderr.startswith(b"error: standard output: it is closed")
+
+
+def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
+    async def asked(door: Door) -> None:
+        org = await organizations.by_slug(door, "acme")
+        ctx = common.context(door, org.id)
+        for number in range(5):
+            item = NewDecision(
+                "collision", f"{number}", f"Question {number}?", (Option("no", "No", "."),), {}
+            )
+            await door.run(ctx, partial(decisions.open_item, new=item))
+
+    common.run(acme.file, lambda door, _: asked(door))
+    seen, after = [], ()
+    for _ in range(3):
+        said = acme.run("decide", "list", "--limit", "2", *after).stdout
+        seen += [line for line in said.splitlines() if "Question" in line and "?" in line]
+        after = ("--after", said.rpartition("--after ")[2].strip())
+    assert [line.partition("Question ")[2][0] for line in seen] == list("43210")
+    assert "There is more" not in said
+    assert len(acme.json("decide", "list")) == 5
 
 
 def test_times_are_utc_and_say_so(acme: Terminal) -> None:

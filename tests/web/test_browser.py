@@ -191,8 +191,16 @@ async def test_everything_works_without_scripts(acme: Site, browser: Browser) ->
         await page.goto(paths["held"])
         await page.get_by_role("button", name="Approve and apply").click()
         assert await page.get_by_text("The worker applies it now.").first.is_visible()
+        await page.goto("/my")
+        assert await page.get_by_text("Uploading a picture needs scripts").is_visible()
+        assert not await page.get_by_role("button", name="Upload").is_visible()
+        assert await page.locator("form:not([method=post]) [name=form_token]").count() == 0
+        await _picture(page, "my-without-scripts")
         await page.get_by_role("button", name="Sign out").click()
         assert await page.get_by_role("heading", name="Sign in").is_visible()
+        await page.goto("/passkey")
+        assert await page.get_by_text("A passkey needs scripts").is_visible()
+        assert not await page.get_by_role("button", name="Use a passkey").is_visible()
     _is_clean(seen)
 
 

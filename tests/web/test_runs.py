@@ -7,9 +7,11 @@ import io
 from datetime import timedelta
 
 import aiohttp
+import pytest
 
+from scimd.core.errors import InvalidValue
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import approvals, decisions, runs
+from scimd.org import approvals, decisions, runs, settings
 from tests.web.by_form import get, value_after, value_of
 from tests.web.site import REMOVALS, Site, change
 
@@ -203,6 +205,23 @@ async def test_operator_picks_the_organization_and_every_link_keeps_it(acme: Sit
         page = await get(session, "/?org=acme")
         assert 'href="/runs?org=acme"' in page
         assert "You act as an operator" in page
+
+
+@pytest.mark.parametrize("where", ["https://shop.example/seats", "http://shop.internal/seats"])
+async def test_overview_leads_to_more_seats(acme: Site, where: str) -> None:
+    await settings.change(acme.door, acme.ctx, settings.Change(get_more_seats_url=where))
+    async with acme.signed_in() as session:
+        assert f'<a href="{where}" rel="noreferrer">Get more seats</a>' in await get(session, "/")
+
+
+@pytest.mark.parametrize(
+    "where", ["javascript:alert(1)", "ftp://shop.example", "http://", "//shop.example", "seats"]
+)
+async def test_no_door_takes_what_no_browser_opens_for_seats(acme: Site, where: str) -> None:
+    with pytest.raises(
+        InvalidValue, match="get_more_seats_url: must be an address that begins with https://"
+    ):
+        await settings.change(acme.door, acme.ctx, settings.Change(get_more_seats_url=where))
 
 
 async def test_question_is_shown_side_by_side(acme: Site) -> None:
