@@ -10,7 +10,9 @@ import logging
 import sys
 from collections.abc import MutableMapping
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
+
+from scimd.core.printable import spelled_out
 
 # structlog loads rich, where it is there, to paint tracebacks with local variables: never wanted here.
 _rich = sys.modules.get("rich")
@@ -55,9 +57,8 @@ def configure(
         [structlog.processors.ExceptionRenderer(faults), structlog.processors.JSONRenderer(default=str)]
         if as_json
         else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            _steering_nothing,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
         ]
     )
     structlog.configure(
@@ -87,6 +88,17 @@ def _with_correlation(_: Any, __: str, event: MutableMapping[str, Any]) -> Mutab
     if (correlation_id := CORRELATION.get(None)) is not None:
         event.setdefault("correlation_id", correlation_id)
     return event
+
+
+def _steering_nothing(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What libraries and strangers say may come to a terminal; JSON escapes it by itself."""
+    return {key: spelled_out(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _traceback(into: TextIO, exc_info: Any) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    into.write("\n".join(map(spelled_out, text.getvalue().split("\n"))))
 
 
 def get(name: str) -> Any:

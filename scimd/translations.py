@@ -15,6 +15,7 @@ from importlib.resources import files
 import jinja2
 
 from scimd.core.languages import ENGLISH, Language
+from scimd.core.roles import BUILT_IN, PROJECT_RANKS
 
 
 @cache
@@ -31,9 +32,19 @@ def say_in(language: Language) -> Callable[[str], str]:
     return catalogue(language).gettext
 
 
+#: What scimd itself calls roles; an organization's own are called what it calls them.
+ROLES = frozenset(role.label for role in BUILT_IN.values()) | frozenset(map(str, PROJECT_RANKS))
+
+
+def role_in(language: Language) -> Callable[[str], str]:
+    say = say_in(language)
+    return lambda name: say(name) if name in ROLES else name
+
+
 def install(environment: jinja2.Environment, language: Language) -> None:
     """Let templates say ``_("Hello %(name)s", name=…)``: what is filled in is escaped where HTML is."""
     environment.add_extension("jinja2.ext.i18n")
     said = catalogue(language)
     environment.install_gettext_callables(said.gettext, said.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    environment.filters["role_in_words"] = role_in(language)
     environment.globals["language"] = language

@@ -64,3 +64,16 @@ def test_what_a_library_says_has_the_form_of_what_scimd_says(
         assert (told["event"], told["component"], told["level"]) == ("library", "asyncio", "error")
         assert told["message"] == "task 7\nfailed"
         assert told["timestamp"].endswith("Z")
+
+
+def test_on_a_terminal_nothing_that_is_logged_steers_it(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("info", "text")
+    try:
+        raise LookupError("\x1b[2Jgone\x9b2J")
+    except LookupError as exc:
+        log.get("test").error("went_wrong", name="\x1b[2JAda", exc_info=exc)
+    said = capsys.readouterr().err
+    assert r"name=\x1b[2JAda" in said
+    assert r"LookupError: \x1b[2Jgone\x9b2J" in said
+    assert "\x1b" not in said
+    assert "\x9b" not in said

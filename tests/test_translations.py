@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimd.core.languages import ENGLISH, LANGUAGES, Language, moment, span, wished
-from scimd.translations import catalogue
+from scimd.translations import catalogue, role_in
 from tests.support import catalogues
 
 OTHERS = [language for language in LANGUAGES if language != ENGLISH]
@@ -53,6 +53,17 @@ def test_gettext_reads_what_was_compiled() -> None:
     plural = ("and %(num)s more project", "and %(num)s more projects")
     assert german.ngettext(*plural, 1) == "und %(num)s weiteres Projekt"
     assert german.ngettext(*plural, 2) == "und %(num)s weitere Projekte"
+
+
+def test_roles_of_an_organization_s_own_are_called_what_it_calls_them() -> None:
+    said = role_in("de")
+    assert [said(name) for name in ("member", "Account Admin", "Project", "100 %", "")] == [
+        "Mitglied",
+        "Account-Admin",
+        "Project",
+        "100 %",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(

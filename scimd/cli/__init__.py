@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import os
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -46,7 +47,7 @@ from scimd.cli import (
 
 app = typer.Typer(
     name="scimd",
-    help="Keeps an organization's people, projects and roles true to the company's directory.",
+    help="Keeps an organization's people, projects and roles true to the company's directory. Times are UTC.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -136,6 +137,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
+    if sys.stdout is None:  # the database would be opened in its place, and be printed into
+        _end("standard output: it is closed; send it to a file or to /dev/null")
+    for argument in map(os.fsencode, sys.argv[1:]):
+        encoding = sys.getfilesystemencoding()
+        text = argument.decode(encoding, "backslashreplace")
+        if text.encode(encoding, "replace") != argument:
+            _end(f"argument {text}: is not {encoding}; type it in the encoding of this terminal's locale")
     for stream in (sys.stdout, sys.stderr):
         # A letter that the terminal's encoding lacks is a question mark, and ends no list.
         if isinstance(stream, io.TextIOWrapper):
@@ -148,6 +156,10 @@ def main() -> None:
     except OSError as exc:
         if exc.errno not in _FULL or exc.filename is not None:
             raise
-        with contextlib.suppress(typer.Exit):
-            common.fail(f"standard output: {exc.strerror}")
-        sys.exit(1)
+        _end(f"standard output: {exc.strerror}")
+
+
+def _end(sentence: str) -> NoReturn:
+    with contextlib.suppress(typer.Exit):
+        common.fail(sentence)
+    sys.exit(1)

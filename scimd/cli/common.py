@@ -12,17 +12,17 @@ import os
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import orjson
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from scimd import config, log, opening
+from scimd.cli.terminal import Terminal
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
@@ -45,9 +45,8 @@ OrgOption = Annotated[
     str | None, typer.Option("--org", help="The organization's name; may be left out where there is one.")
 ]
 
-# Into a file or a pipe, tables are as wide as they like.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Terminal()
+err = Terminal(stderr=True)
 
 
 def load(path: Path | None) -> config.Config:
@@ -190,7 +189,7 @@ def cell(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple | set | frozenset):

@@ -27,21 +27,28 @@ app = typer.Typer(name="decide", help="Items that wait for a person's decision."
 def list_(
     org: OrgOption = None,
     every: Annotated[bool, typer.Option("--all", help="The answered ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List what is open."""
-
+    """List what is open, the newest first."""
     state: decisions.State | None = None if every else "open"
-    rows = in_organization(
-        config, org, lambda door, ctx: decisions.list_decisions(door, ctx.org_id, state=state)
+    found = in_organization(
+        config,
+        org,
+        lambda door, ctx: decisions.list_decisions(
+            door, ctx.org_id, state=state, limit=limit + 1, after=after
+        ),
     )
+    rows = found[:limit]
     print_list(
         "To decide",
         ("Id", "Kind", "Question", "Since", "State"),
         rows,
         lambda row: (row.id, row.kind, row.question, row.opened_at, row.state),
         empty="Nothing waits for a decision.",
+        more=f"There is more: --after {rows[-1].id}" if len(found) > limit else None,
         json=json,
     )
 

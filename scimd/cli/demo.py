@@ -186,7 +186,8 @@ def _say(loaded: config.Config, file: Path, link: str, token: str) -> None:
         ("CLI", f".venv/bin/scimd user list --config {file}"),
     ):
         out.print(f"  {label:<22} {value}", markup=False)
-    out.print("\nAsk it something:")
+    out.print()
+    out.print("Ask it something:")
     curl = f'curl -s -H "Authorization: Bearer {token}"'
     person = '{"userName": "ada@meridian.example", "name": {"givenName": "Ada", "familyName": "Novak"}}'
     for asked in (

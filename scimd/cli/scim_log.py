@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,7 +36,7 @@ SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this
 TokenOption = Annotated[str | None, typer.Option("--token", help="Only by the token with this id.")]
 SinceOption = Annotated[
     str | None,
-    typer.Option("--since", help='Only so recent: "2h", "3d", or a time such as 2026-11-21T09:00Z.'),
+    typer.Option("--since", help='Only so recent: "2h", "3d", or a time (UTC) such as 2026-11-21T09:00.'),
 ]
 
 
@@ -211,7 +211,7 @@ async def _wanted(
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """A time as a person types it: so long ago, or ISO 8601. Raises InvalidValue."""
+    """A time as a person types it: so long ago, or ISO 8601, UTC if it has no zone. Raises InvalidValue."""
     try:
         value = configuration.duration(text)
         if isinstance(value, timedelta):
@@ -219,4 +219,4 @@ def moment(text: str, now: datetime) -> datetime:
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as exc:
         raise InvalidValue("--since", 'say "2h", "3d" or a time such as 2026-11-21T09:00Z') from exc
-    return found if found.tzinfo else found.astimezone()
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

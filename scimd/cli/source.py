@@ -120,7 +120,8 @@ def export(name: Name, config: ConfigOption = None, json: JsonOption = False) ->
     if json:
         print_json({"name": row.name, "toml": source_toml(row)})
     else:
-        out.print(source_toml(row), end="", markup=False)
+        for line in source_toml(row).splitlines():
+            out.print(line, markup=False)
 
 
 @app.command("pause")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from scimd.config import Source
+from scimd.core.printable import spelled_out
 from scimd.org.sources import SourceRecord, as_json
 
 _ALWAYS = ("name", "connector", "state", "priority")
@@ -65,5 +66,8 @@ def _value(value: Any) -> str:
 
 
 def _text(value: str) -> str:
-    """A basic string; JSON's escapes are TOML's, but for DEL, which TOML wants escaped."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A basic string; JSON's escapes are TOML's. Escaped as well: what would steer a terminal."""
+    return "".join(
+        one if spelled_out(one) == one else f"\\U{ord(one):08x}"
+        for one in json.dumps(value, ensure_ascii=False)
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
@@ -183,14 +183,26 @@ def _record(row: Row[Any]) -> DecisionRecord:
 
 
 async def list_decisions(
-    door: Door, org_id: OrgId, *, state: State | None = "open", limit: int = 200
+    door: Door, org_id: OrgId, *, state: State | None = "open", limit: int = 50, after: str | None = None
 ) -> list[DecisionRecord]:
-    """Items of that state (None: all), the newest first."""
+    """Items of that state (None: all), the newest first; ``after`` is the id of the last one seen."""
     query = select(decisions).where(decisions.c.org_id == org_id)
     if state is not None:
         query = query.where(decisions.c.state == state)
-    query = query.order_by(decisions.c.opened_at.desc(), decisions.c.id.desc()).limit(limit)
+    if after is not None:
+        query = query.where(decisions.c.id < after)
+    query = query.order_by(decisions.c.id.desc()).limit(limit)
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
+
+
+async def count_open(door: Door, org_id: OrgId) -> int:
+    """How many wait for an answer."""
+    query = (
+        select(func.count())
+        .select_from(decisions)
+        .where(decisions.c.org_id == org_id, decisions.c.state == "open")
+    )
+    return await door.read(lambda conn: int(conn.execute(query).scalar_one()))
 
 
 async def window(

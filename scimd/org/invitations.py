@@ -33,7 +33,7 @@ from scimd.org.invitation_upkeep import cancel_mails
 from scimd.org.names import shown_as
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
-_NAME_AT_MOST = 256
+NAME_AT_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +226,8 @@ async def accept(
 
 def _proper_name(name: str | None) -> str | None:
     text = " ".join((name or "").split())
-    if len(text) > _NAME_AT_MOST or not text.isprintable():
-        raise InvalidValue("name", f"must be text of at most {_NAME_AT_MOST} characters")
+    if len(text) > NAME_AT_MOST or not text.isprintable():
+        raise InvalidValue("name", f"must be text of at most {NAME_AT_MOST} characters")
     return text or None
 
 

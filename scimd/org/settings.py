@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from scimd.config.addresses import web_address
 from scimd.core.errors import InvalidValue, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
@@ -83,6 +84,11 @@ async def change(
     given = wanted.given()
     if "name" in given:
         given["name"] = named.proper_name(given["name"], "display_name")
+    if "get_more_seats_url" in given:
+        try:
+            web_address(given["get_more_seats_url"])
+        except ValueError as exc:
+            raise InvalidValue("get_more_seats_url", str(exc)) from exc
 
     def body(tx: Tx) -> None:
         lock_row(tx.conn, organizations, id=tx.org_id)

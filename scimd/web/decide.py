@@ -14,7 +14,7 @@ from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import decisions, labels
 from scimd.web import forms, words
-from scimd.web.pages import page, see_other
+from scimd.web.pages import PAGE, page, see_other
 
 #: Who may answer, where it is not users.manage; the door has the last word.
 _NEEDS = {"group_name": "projects.manage"}
@@ -32,9 +32,24 @@ class Side:
 async def index(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     every = bool(request.query.get("all"))
-    rows = await decisions.list_decisions(door, visit.org_id, state=None if every else "open")
+    found = await decisions.list_decisions(
+        door,
+        visit.org_id,
+        state=None if every else "open",
+        limit=PAGE + 1,
+        after=request.query.get("after") or None,
+    )
+    shown = found[:PAGE]
+    more = visit.url("/decide", all="1" if every else "", after=shown[-1].id) if len(found) > PAGE else None
     return await page(
-        request, visit, "decisions.html", "To decide", section="/decide", decisions=rows, every=every
+        request,
+        visit,
+        "decisions.html",
+        "To decide",
+        section="/decide",
+        decisions=shown,
+        more=more,
+        every=every,
     )
 
 

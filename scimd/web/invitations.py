@@ -58,7 +58,11 @@ async def _form(
         fault=_(refusal.advice) % {"why": _(refusal.why) % refusal.figures}
         if isinstance(refusal, WeakPassword)
         else "",
-        name_fault=refusal.detail if isinstance(refusal, InvalidValue) else "",
+        name_fault=_("A name has at most %(most)s characters, all of which can be seen.")
+        % {"most": invitations.NAME_AT_MOST}
+        if isinstance(refusal, InvalidValue)
+        else "",
+        name_at_most=invitations.NAME_AT_MOST,
     )
 
 

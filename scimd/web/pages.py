@@ -42,14 +42,14 @@ async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     if visit.may(*SEE_RUNS):
         items.append(NavigationItem("/runs", "Runs"))
     if visit.may("users.read"):
-        waiting = await decisions.list_decisions(door, visit.org_id, state="open")
+        waiting = await decisions.count_open(door, visit.org_id)
         items.append(NavigationItem("/people", "People"))
-        items.append(NavigationItem("/decide", "To decide", len(waiting)))
+        items.append(NavigationItem("/decide", "To decide", waiting))
     return items
 
 
 _SAID = {
-    "approved": "Approved. The worker applies it now.",
+    "approved": "Approved.",
     "answered": "Decided. It takes effect at once.",
     "password": "Your password is set.",
     "factor": "Your second factor is set up. You are asked for it when you sign in.",
@@ -229,6 +229,7 @@ _FILTERS: dict[str, Any] = {
     "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
+    "leads_to_the_web": lambda url: bool(url) and url.startswith(("https://", "http://")),
     "named": labels.named,
     "about": words.about,
     "role": words.role,

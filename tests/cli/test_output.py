@@ -6,10 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from scimd.cli import common
+from scimd.db.tables import people
+from scimd.org import decisions, organizations
+from scimd.org.decisions import NewDecision, Option
+from scimd.org.tx import Actor, Context, Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
 
@@ -21,7 +29,7 @@ def acme(terminal: Terminal) -> Terminal:  # noqa: F811
 
 
 def scimd(
-    acme: Terminal, *words: str, to: str | None = None, **env: str
+    acme: Terminal, *words: str | bytes, to: str | None = None, **env: str
 ) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own; its output goes into the file ``to``."""
     command = [sys.executable, "-m", "scimd", *words, "--config", str(acme.file)]
@@ -86,3 +94,106 @@ def test_an_import_of_which_all_is_refused_says_so_to_programs_too(acme: Termina
         True,
         False,
     ]
+
+
+#: Sets a title, clears the screen, turns the writing, forges a row; C0, C1, DEL and a line's end.
+STEERING = "\x1b]0;PWNED\x07\x1b[2JAda\x9b2J\x7f\u202eEve\r\nforged\u2028 \ue000"
+SPELLED = r"\x1b]0;PWNED\x07\x1b[2JAda\x9b2J\x7f\u202eEve\r\nforged\u2028 \ue000"
+
+
+@pytest.fixture
+def steered(terminal: Terminal) -> Terminal:  # noqa: F811
+    """With somebody whose name would steer a terminal."""
+    terminal.json("org", "create", "acme", "--seats", "5")
+    made = terminal.json("user", "add", "eve@acme.example")
+
+    async def edited(door: Door) -> None:
+        org = await organizations.by_slug(door, "acme")
+        person = update(people).where(people.c.org_id == org.id, people.c.id == made["id"])
+        await door.run(
+            Context(org.id, Actor("operator", "cli", "cli"), "cli", "c"),
+            lambda tx: tx.conn.execute(person.values(display_name=STEERING)),
+        )
+
+    common.run(terminal.file, lambda door, _: edited(door))
+    return terminal
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "eve@acme.example"), ("explain", "eve@acme.example")])
+def test_what_a_name_holds_is_spelled_out_on_a_terminal(steered: Terminal, words: tuple[str, ...]) -> None:
+    done = steered.run("user", *words)
+    assert done.exit_code == 0
+    assert SPELLED in done.stdout.replace("\n", "")
+    assert all(one.isprintable() or one == "\n" for one in done.stdout)
+
+
+def test_what_was_asked_for_is_spelled_out_in_an_error(steered: Terminal) -> None:
+    assert SPELLED.removesuffix(r"\n") in steered.refused("user", "show", STEERING)
+
+
+def test_programs_get_a_name_as_it_is(steered: Terminal) -> None:
+    (row,) = steered.json("user", "list")
+    assert row["display_name"] == STEERING
+
+
+@pytest.mark.parametrize(
+    "name", ["Ümit Öz", "山田\u3000太郎", "نیم\u200cفاصله", "क्\u200dष", ":x: 👩\u200d🚀"]
+)
+def test_a_name_is_written_as_it_is_in_every_script(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    common.said(None, name, json=False)
+    assert capsys.readouterr().out == f"{name}\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "show", b"M\xfcller"),
+        ("invitation", "create", b"M\xfcller@acme.example"),
+        ("org", "create", "zz", "--display-name", b"M\xfcller"),
+    ],
+)
+def test_an_argument_in_another_encoding_is_one_sentence(
+    acme: Terminal, words: tuple[str | bytes, ...]
+) -> None:
+    done = scimd(acme, *words)
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"error: argument M\\xfcller")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_closed_output_is_one_sentence(acme: Terminal) -> None:
+    command = '"$0" -m scimd user list --config "$1" >&-'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(acme.file)], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert done.stderr.startswith(b"error: standard output: it is closed")
+
+
+def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
+    async def asked(door: Door) -> None:
+        org = await organizations.by_slug(door, "acme")
+        ctx = common.context(door, org.id)
+        for number in range(5):
+            item = NewDecision(
+                "collision", f"{number}", f"Question {number}?", (Option("no", "No", "."),), {}
+            )
+            await door.run(ctx, partial(decisions.open_item, new=item))
+
+    common.run(acme.file, lambda door, _: asked(door))
+    seen, after = [], ()
+    for _ in range(3):
+        said = acme.run("decide", "list", "--limit", "2", *after).stdout
+        seen += [line for line in said.splitlines() if "Question" in line and "?" in line]
+        after = ("--after", said.rpartition("--after ")[2].strip())
+    assert [line.partition("Question ")[2][0] for line in seen] == list("43210")
+    assert "There is more" not in said
+    assert len(acme.json("decide", "list")) == 5
+
+
+def test_times_are_utc_and_say_so(acme: Terminal) -> None:
+    done = scimd(acme, "audit", "list", TZ="America/New_York", COLUMNS="200")
+    (entry,) = json.loads(scimd(acme, "audit", "list", "--limit", "1", "--json").stdout)
+    at = datetime.fromisoformat(entry["at"])
+    assert f"{at:%Y-%m-%d %H:%M:%S}Z".encode() in done.stdout

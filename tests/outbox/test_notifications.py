@@ -382,6 +382,9 @@ async def test_organization_s_language_counts_and_the_person_s_before_it(
         await settings.change(acme.door, acme.ctx, settings.Change(language="de"))
         text, html = await invitation(acme, smtp)
         assert smtp.messages[-1].message["Subject"] == "Sie sind zu Acme eingeladen"
+        assert "Rolle: Nutzer" in text
+        for part in (text, html):
+            assert "General, als Mitglied" in part
         assert "noch 7 Tage: bis Montag, 9. März 2026, 09:00 Uhr UTC" in text
         assert '<html lang="de">' in html
         person = await acme.push(await acme.source("hr"), "bob@acme.example")

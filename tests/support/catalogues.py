@@ -18,6 +18,7 @@ from scimd.core.languages import ENGLISH, LANGUAGES, Language
 from scimd.org import passwords
 from scimd.outbox import notification
 from scimd.outbox.mail import templates as mail_templates
+from scimd.translations import ROLES
 from scimd.web import invitations, words
 from scimd.web.pages import templates as page_templates
 
@@ -37,7 +38,7 @@ def folder(language: Language) -> Path:
 
 def said() -> set[Message]:
     """Every msgid in templates and code."""
-    found: set[Message] = set(CAUSES) | {notification.WHY}
+    found: set[Message] = set(CAUSES) | ROLES | {notification.WHY}
     found |= {text for row in notification.WORDS.values() for text in row}
     found |= {WeakPassword.advice, *passwords.WHY}
     found |= {text for row in invitations.CLOSED.values() for text in row}

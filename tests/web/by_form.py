@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import html
+
 import aiohttp
 import pyotp
 
 from tests.web.site import PASSWORD
+
+
+def value_after(page: str, words: str) -> str:
+    """What an attribute of the page holds, as a browser reads it; empty where the words are not there."""
+    return html.unescape(page.partition(words)[2].partition('"')[0])
 
 
 def value_of(page: str, name: str) -> str:

@@ -26,6 +26,7 @@ from scimd.http import app as http_app
 from scimd.org import (
     audit,
     decisions,
+    groups,
     invitation_changes,
     links,
     organizations,
@@ -37,6 +38,7 @@ from scimd.org import (
     sources,
 )
 from scimd.org.decisions import NewDecision, Option
+from scimd.org.groups import AssertGroup
 from scimd.org.organizations import NewOrganization
 from scimd.org.people import AssertUser
 from scimd.org.secrets import Keyring
@@ -101,10 +103,18 @@ class Site:
 
     async def push(self, source: SourceRecord, *documents: Mapping[str, Any]) -> list[PersonId]:
         """People as a push leaves them."""
-        ctx = replace(self.ctx, source_id=source.id, actor=Actor("token", "t", "a token"), door="scim")
+        ctx = self._of(source)
         many = [AssertUser(dict(document), document.get("externalId")) for document in documents]
         asserted = await self.door.run(ctx, lambda tx: people.record_users(tx, many))
         return [row.person_id for row in asserted if row.person_id]
+
+    async def group(self, source: SourceRecord, name: str, *members: PersonId) -> None:
+        """A group as a push leaves it."""
+        wanted = AssertGroup({"displayName": name}, None, members)
+        await self.door.run(self._of(source), lambda tx: groups.record_groups(tx, [wanted]))
+
+    def _of(self, source: SourceRecord) -> Context:
+        return replace(self.ctx, source_id=source.id, actor=Actor("token", "t", "a token"), door="scim")
 
     async def invitation_link(self, person_id: PersonId) -> str:
         query = invitation_rows.select().where(invitation_rows.c.person_id == person_id)

@@ -191,8 +191,16 @@ async def test_everything_works_without_scripts(acme: Site, browser: Browser) ->
         await page.goto(paths["held"])
         await page.get_by_role("button", name="Approve and apply").click()
         assert await page.get_by_text("The worker applies it now.").first.is_visible()
+        await page.goto("/my")
+        assert await page.get_by_text("Uploading a picture needs scripts").is_visible()
+        assert not await page.get_by_role("button", name="Upload").is_visible()
+        assert await page.locator("form:not([method=post]) [name=form_token]").count() == 0
+        await _picture(page, "my-without-scripts")
         await page.get_by_role("button", name="Sign out").click()
         assert await page.get_by_role("heading", name="Sign in").is_visible()
+        await page.goto("/passkey")
+        assert await page.get_by_text("A passkey needs scripts").is_visible()
+        assert not await page.get_by_role("button", name="Use a passkey").is_visible()
     _is_clean(seen)
 
 
@@ -205,6 +213,46 @@ async def test_running_run_is_kept_fresh(acme: Site, browser: Browser) -> None:
         assert await page.get_by_text("Reading").is_visible()
         await acme.finish(run_id)
         await page.get_by_text("Done", exact=True).wait_for()
+    _is_clean(seen)
+
+
+async def test_whole_page_is_right_once_the_run_has_ended(acme: Site, browser: Browser) -> None:
+    directory = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(directory, "held", change(outcome="staged"), trips=(REMOVALS,))
+    async with tab(browser, acme.url) as (page, seen):
+        await _enter(acme, page)
+        await page.goto(f"/runs/{run_id}")
+        await page.get_by_role("button", name="Approve and apply").click()
+        await page.get_by_text("The worker applies it now.").wait_for()
+        await page.get_by_label("Outcome").select_option("applied")  # chosen, and not asked for yet
+        await page.get_by_role("link", name="Refresh").focus()
+        await acme.finish(run_id)
+        await page.get_by_text("Done", exact=True).wait_for()
+        for stale in ("The worker applies it now.", "Held: this run", "not yet", "Refresh"):
+            assert not await page.get_by_text(stale).is_visible(), stale
+        assert await page.get_by_label("Outcome").input_value() == "applied"
+        assert await page.evaluate("document.activeElement.id") == "main"
+        assert await page.locator("[data-live]").count() == 0
+        await _look(page, "ended", "light", DESK)
+    _is_clean(seen)
+
+
+@pytest.mark.parametrize("width", [320, 360, 1400])
+async def test_long_names_and_many_questions_fit_on_every_width(
+    acme: Site, browser: Browser, width: int
+) -> None:
+    okta = await acme.source("okta")
+    (dana,) = await acme.push(okta, {"userName": "dana@acme.example", "displayName": "D" * 200})
+    for name in ("CN=App_Finance_Europe_ReadOnly_Users,OU=Groups,DC=corp,DC=example", "g" * 250):
+        await acme.group(okta, name, dana)
+    for number in range(3):
+        await acme.decision(number=number)
+    async with tab(browser, acme.url, viewport={"width": width, "height": 740}) as (page, seen):
+        await _enter(acme, page)
+        for name, path in {"overview": "/", "decide": "/decide", "person": f"/people/{dana}"}.items():
+            await page.goto(path)
+            await _fits(page, name)
+            await _picture(page, f"long-{name}-{width}")
     _is_clean(seen)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from scimd.org import invitation_changes
+from scimd.org import invitation_changes, inviting
+from scimd.org.inviting import Wish
 from tests.org.looks import invitations_of
 from tests.web.site import PASSWORD, Site
 
@@ -88,6 +89,22 @@ async def test_weak_password_is_refused_in_the_language_of_the_page(
     assert '<html lang="de">' in page
     assert said in page
     assert "Choose" not in page
+
+
+async def test_invitation_speaks_one_language(acme: Site) -> None:
+    (invited,) = await inviting.invite(acme.door, acme.ctx, ["bob@acme.example"], Wish())
+    assert invited.person_id is not None
+    link = f"/invitation/{await acme.invitation_link(invited.person_id)}"
+    async with acme.browser(Accept_Language="de") as session:
+        _, page = await _get(session, link)
+        assert "General, als Mitglied" in page
+        assert 'maxlength="256"' in page
+        for name in ("x" * 257, "D\x1bO"):
+            async with session.post(link, data={"name": name, "password": PASSWORD}) as answer:
+                assert answer.status == 422
+                page = await answer.text()
+            assert "Ein Name hat höchstens 256 Zeichen" in page
+            assert "must be" not in page
 
 
 async def test_declining_asks_first_and_ends_it(acme: Site) -> None:

@@ -425,6 +425,20 @@ async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
             assert answer.status == 404
 
 
+async def test_picture_is_uploaded_in_a_real_browser(database_url: str) -> None:
+    async with chromium() as browser, site(database_url) as acme, tab(browser, acme.url) as (page, seen):
+        await page.goto(f"/sign-in/{await acme.sign_in_link()}")
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url("**/password")
+        await page.goto("/my")
+        picture = page.get_by_label("PNG, JPEG or WebP")
+        await picture.set_input_files({"name": "p.png", "mimeType": "image/png", "buffer": PNG})
+        await page.get_by_role("button", name="Upload").click()
+        await page.get_by_text("Saved.").wait_for()
+        assert page.url.endswith("/my?said=profile")
+    assert seen.complaints == []
+
+
 def test_pictures_are_bounded() -> None:
     with pytest.raises(TooLarge):
         pictures.kind_of(PNG + b"x" * pictures.AT_MOST)

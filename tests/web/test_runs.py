@@ -7,10 +7,12 @@ import io
 from datetime import timedelta
 
 import aiohttp
+import pytest
 
+from scimd.core.errors import InvalidValue
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import approvals, decisions, runs
-from tests.web.by_form import get, value_of
+from scimd.org import approvals, decisions, runs, settings
+from tests.web.by_form import get, value_after, value_of
 from tests.web.site import REMOVALS, Site, change
 
 
@@ -125,10 +127,21 @@ async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) 
         page = await get(session, f"/runs/{run_id}")
         assert "38 of 300 people" in page
         _, page = await _approve(session, run_id, value_of(page, "form_token"))
-        assert "Approved. The worker applies it now." in page
-        assert "Approved by ada@acme.example." in page
+        assert "Approved by ada@acme.example. The worker applies it now." in page
         assert "Approve and apply" not in page
     assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
+
+
+async def test_run_that_has_ended_promises_nothing(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    async with acme.signed_in() as session:
+        page = await get(session, f"/runs/{run_id}")
+        await _approve(session, run_id, value_of(page, "form_token"))
+        await acme.finish(run_id)
+        page = await get(session, f"/runs/{run_id}?said=approved")
+    for promise in ("applies it now", "data-live", "not yet", "Refresh"):
+        assert promise not in page
 
 
 async def test_approving_needs_the_form_token(acme: Site) -> None:
@@ -194,6 +207,23 @@ async def test_operator_picks_the_organization_and_every_link_keeps_it(acme: Sit
         assert "You act as an operator" in page
 
 
+@pytest.mark.parametrize("where", ["https://shop.example/seats", "http://shop.internal/seats"])
+async def test_overview_leads_to_more_seats(acme: Site, where: str) -> None:
+    await settings.change(acme.door, acme.ctx, settings.Change(get_more_seats_url=where))
+    async with acme.signed_in() as session:
+        assert f'<a href="{where}" rel="noreferrer">Get more seats</a>' in await get(session, "/")
+
+
+@pytest.mark.parametrize(
+    "where", ["javascript:alert(1)", "ftp://shop.example", "http://", "//shop.example", "seats"]
+)
+async def test_no_door_takes_what_no_browser_opens_for_seats(acme: Site, where: str) -> None:
+    with pytest.raises(
+        InvalidValue, match="get_more_seats_url: must be an address that begins with https://"
+    ):
+        await settings.change(acme.door, acme.ctx, settings.Change(get_more_seats_url=where))
+
+
 async def test_question_is_shown_side_by_side(acme: Site) -> None:
     item = await acme.decision()
     async with acme.signed_in() as session:
@@ -202,6 +232,20 @@ async def test_question_is_shown_side_by_side(acme: Site) -> None:
     for words in ("D. Ortiz", "Link them", "They become one.", "dana@acme.example"):
         assert words in page
     assert (await decisions.get(acme.door, acme.org_id, decisions.DecisionId(item))).state == "open"
+
+
+async def test_every_open_question_is_reached_and_counted(acme: Site) -> None:
+    items = {await acme.decision(number=number) for number in range(205)}
+    async with acme.signed_in() as session:
+        path, reached, pages = "/decide", set(), 0
+        while path:
+            page = await get(session, path)
+            assert '<span class="count">205<' in page
+            reached |= {item for item in items if f'/decide/{item}"' in page}
+            path, pages = value_after(page, '<a class="button quiet slim" href="'), pages + 1
+        assert (reached, pages) == (items, 3)
+        page = await get(session, "/decide?all=1")
+        assert "all=1" in value_after(page, '<a class="button quiet slim" href="')
 
 
 async def test_answer_is_given_by_post_once(acme: Site) -> None:

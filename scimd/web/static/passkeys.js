@@ -22,6 +22,8 @@ const used = async (options) => {
 };
 
 for (const form of document.querySelectorAll("form[data-passkey]")) {
+  form.hidden = false;
+  form.previousElementSibling.hidden = true; // that it needs scripts
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fault = form.querySelector("[data-fault]");

@@ -9,6 +9,8 @@ const base64 = (file) =>
   });
 
 for (const form of document.querySelectorAll("form[data-picture]")) {
+  form.hidden = false;
+  form.previousElementSibling.hidden = true; // that it needs scripts
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const fault = form.querySelector("[data-fault]");
@@ -20,7 +22,7 @@ for (const form of document.querySelectorAll("form[data-picture]")) {
     if (file.size > 524288) return said("The picture is larger than 512 KB.");
     const answer = await fetch(form.dataset.picture, {
       method: "PUT",
-      headers: { "Content-Type": "application/json", "X-Form-Token": form.elements.form_token.value },
+      headers: { "Content-Type": "application/json", "X-Form-Token": form.dataset.token },
       body: JSON.stringify({ image: await base64(file) }),
     });
     if (answer.ok) location.assign("/my?said=profile");
