@@ -15,7 +15,7 @@ from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
-from scimd.org import declared_sources, held_changes
+from scimd.org import declared_faults, declared_sources, held_changes
 from scimd.org.generation import bump
 from scimd.org.organizations import (
     NewOrganization,
@@ -54,11 +54,15 @@ async def declare(door: Door, declared: Sequence[config.Organization]) -> list[D
 
     Idempotent, also where several processes call it at once: another call changes nothing and writes no
     event. What was set elsewhere since (a source's release, a seat limit where the file has none) stays.
+    Raises ConfigError for what is somebody else's here.
     """
     return [await _declare_one(door, organization) for organization in declared]
 
 
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
+    faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
+    if faults:
+        raise config.ConfigError(faults)
     there = await door.read(lambda conn: find(conn, wanted.name))
     if there is None:
         made = await _make(door, wanted)

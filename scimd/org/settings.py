@@ -13,9 +13,10 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
+from scimd.core.words import proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, partner_queues, projects, seat_pools
-from scimd.org import named, permissions
+from scimd.org import permissions
 from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
 from scimd.org.sources import mark_everyone
@@ -82,7 +83,7 @@ async def change(
     permissions.require(ctx, "organization.manage")
     given = wanted.given()
     if "name" in given:
-        given["name"] = named.proper_name(given["name"], "display_name")
+        given["name"] = proper_name(given["name"], "display_name")
 
     def body(tx: Tx) -> None:
         lock_row(tx.conn, organizations, id=tx.org_id)
