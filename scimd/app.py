@@ -27,7 +27,7 @@ from scimd.config import load as load_config
 from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import render_ahead
-from scimd.opening import migrate_schema, opened, prove
+from scimd.opening import leads_nowhere, migrate_schema, opened, prove
 from scimd.org import declared_organizations, organizations, scribes
 from scimd.org.tx import Door
 from scimd.processes import calls, children, connections, family, memory
@@ -180,7 +180,7 @@ async def serve(
         contextlib.AsyncExitStack() as stack,
     ):
         await organizations.ensure_system(door)
-        for declared in await declared_organizations.declare(door, config.organization):
+        for declared in await _declared(config, config_path, door):
             if declared.held:
                 logger.error("config_change_held", organization=declared.slug, why=declared.held)
             if declared.left_out:
@@ -213,6 +213,16 @@ async def serve(
         logger.info("stopping")
         # Before the worker, which makes the last entries of the request log.
         await answering.aclose()
+
+
+async def _declared(config: Config, file: Path | None, door: Door) -> list[declared_organizations.Declared]:
+    try:
+        done = await declared_organizations.declare(door, config.organization)
+    except ConfigError as exc:
+        raise ConfigError([f"{file}: {fault}" for fault in exc.faults]) from exc
+    for what in await leads_nowhere(config, door):
+        logger.warning("config_leads_nowhere", what=what)
+    return done
 
 
 def _port(config: Config) -> connections.Port:

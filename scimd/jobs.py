@@ -12,8 +12,7 @@ import os
 import secrets
 import socket
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -80,13 +79,16 @@ class Jobs:
         self._door, self._config, self._mailer = door, config, mailer
         self._clock = AsyncIOScheduler(timezone="UTC")
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._failing: set[str] = set()
-        #: Failures by job since the start, for the metrics.
-        self.failures: Counter[str] = Counter()
+        self._troubles = time_jobs.Troubles()
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
         self._not_before: dict[SourceId, float] = {}
         self._new_tables = new_tables.NewTables(door)
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """By job since the start, for the metrics."""
+        return self._troubles.failures
 
     async def start(self) -> None:
         await self._try_to_lead()
@@ -158,14 +160,9 @@ class Jobs:
         try:
             await work()
         except Exception as exc:
-            self.failures[name] += 1
-            if name not in self._failing:
-                self._failing.add(name)
-                logger.error("job_failed", job=name, exc_info=exc)
+            self._troubles.met(name, exc)
         else:
-            if name in self._failing:
-                self._failing.discard(name)
-                logger.info("job_recovered", job=name)
+            self._troubles.over(name)
 
     # -------------------------------------------------------------------------- who leads
 
@@ -249,16 +246,16 @@ class Jobs:
             await promotion.promote(self._door, org_id)
 
     async def _expire(self) -> None:
-        await time_jobs.expire_all(self._door)
-        await time_jobs.expire_welcomes(self._door)
-        await time_jobs.end_expired_accounts(self._door)
-        await time_jobs.lapse_approvals(self._door)
+        await time_jobs.expire_all(self._door, self._troubles)
+        await time_jobs.expire_welcomes(self._door, self._troubles)
+        await time_jobs.end_expired_accounts(self._door, self._troubles)
+        await time_jobs.lapse_approvals(self._door, self._troubles)
 
     async def _publish(self) -> None:
-        await time_jobs.publish_all(self._door, within=audit.RECENT)
+        await time_jobs.publish_all(self._door, self._troubles, within=audit.RECENT)
 
     async def _publish_latecomers(self) -> None:
-        await time_jobs.publish_all(self._door)
+        await time_jobs.publish_all(self._door, self._troubles)
 
     async def _sweep(self) -> None:
         await audit.sweep(self._door)
@@ -278,7 +275,7 @@ class Jobs:
         )
 
     async def _purge(self) -> None:
-        await time_jobs.purge_all(self._door)
+        await time_jobs.purge_all(self._door, self._troubles)
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from scimd.config import Config, ConfigError
+from scimd.config import Config, ConfigError, Jwt
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning, is_sqlite, parse, sqlite_path
-from scimd.org import audit, promotion, settle
+from scimd.org import audit, declared_faults, promotion, settle
 from scimd.org.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
@@ -190,3 +191,45 @@ def prove(config: Config, file: Path | None = None) -> None:
     ]
     if faults:
         raise ConfigError(faults)
+
+
+async def leads_nowhere(config: Config, door: Door | None) -> list[str]:
+    """What the config names and is not there, or not yet: files, a folder, roles, sources.
+
+    scimd starts all the same. ``door`` None: before there is a database.
+    """
+    faults = list(_folder_faults(config))
+    for each in config.organization:
+        if door is None:
+            faults += declared_faults.leads_nowhere(None, each)
+        else:
+            faults += await door.read(partial(declared_faults.leads_nowhere, wanted=each))
+        for source in each.source:
+            if source.jwt is not None and source.jwt.jwks_file is not None:
+                at = f"organization {each.name}, source {source.name}: jwt.jwks_file"
+                faults += [f"{at}: {why}" for why in await _no_keys(source.jwt)]
+    return faults
+
+
+def _folder_faults(config: Config) -> Iterator[str]:
+    folder = config.mail.folder
+    if config.mail.to != "folder" or folder is None:
+        return
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield f"mail.folder: nothing can be written in {there}"
+
+
+async def _no_keys(rules: Jwt) -> list[str]:
+    """Why nothing can be proved by the file's keys; nothing where it can."""
+    # With an HTTP client, which few commands have a use for.
+    from scimd.http import jwks
+    from scimd.http.outward import CannotFetch
+
+    try:
+        found = jwks.parse(await jwks.read_keys(rules))
+    except OSError as exc:
+        return [f"{rules.jwks_file} cannot be read: {exc.strerror}"]
+    except (CannotFetch, ValueError) as exc:
+        return [f"{rules.jwks_file}: {exc}"]
+    return [] if found else [f"{rules.jwks_file} holds no public key that can be used"]

@@ -12,6 +12,15 @@ from scimd.config import ConfigError
 
 SOURCE = "[[organization]]\nname = 'a'\n[[organization.source]]\nname = 's'\n"
 RULE = f"{SOURCE}[[organization.source.rule]]\nnumber = 1\ngroup = 'g'\n"
+OTHER_SOURCE = SOURCE.replace("'a'", "'b'")
+TWO_DOMAINS = (
+    "[[organization]]\nname = 'a'\ndomains = ['x.example']\n"
+    "[[organization]]\nname = 'b'\ndomains = ['X.example']"
+)
+JWT = (
+    "[organization.source.jwt]\nissuer = 'https://login.example'\naudience = 'scimd'\n"
+    "jwks_url = 'https://login.example/keys'\nsubjects = ['s']\n"
+)
 AT_SOURCES = "organization[1].source"
 AT_SOURCE = f"{AT_SOURCES}[1]"
 
@@ -97,6 +106,43 @@ LONG = "is longer than anything lasts: 36500d at most"
         (
             "[[organization]]\nname = 'a'\nget_more_seats_url = 'javascript:x'",
             "organization[1].get_more_seats_url: must be an address that begins with https://",
+        ),
+        (
+            "[[organization]]\nname = 'a'\ndisplay_name = ''",
+            "organization[1].display_name: must be one line of text, 200 characters at most",
+        ),
+        (
+            '[[organization]]\nname = "a"\ndisplay_name = "a\\u0000b"',
+            "organization[1].display_name: must be one line of text, 200 characters at most",
+        ),
+        (
+            "[[organization]]\nname = 'a'\ndefault_project = ''",
+            "organization[1].default_project: must be one line of text, 200 characters at most",
+        ),
+        (f'{RULE}team = "a\\nb"', f"{AT_SOURCE}.rule[1].team: must be one line of text"),
+        (
+            RULE.replace("group = 'g'", 'pattern = "a\\u0000*"\nrole = "manager"'),
+            f"{AT_SOURCE}.rule[1].pattern: must not hold the character U+0000",
+        ),
+        (
+            f'{SOURCE}connector = "file"\n[organization.source.settings]\nwhere = [{{ path = "a\\u0000" }}]',
+            f"{AT_SOURCE}.settings: must not hold the character U+0000",
+        ),
+        (
+            f"{SOURCE}priority = 1\n[[organization.source]]\nname = 't'\npriority = 1",
+            f"{AT_SOURCES}: t: priority: 1 is that of s; where two sources have one person",
+        ),
+        (
+            TWO_DOMAINS,
+            "organization: b: domains: X.example is the organization a's, and a domain belongs to one",
+        ),
+        (
+            f"{SOURCE}{JWT}{OTHER_SOURCE}{JWT}",
+            "organization: b/s: jwt: issuer and audience are those of a/s, and a pair belongs to one",
+        ),
+        (
+            "[sign_in]\nsession_idle = '13h'\nsession_absolute = '1h'",
+            "sign_in: session_idle is longer than session_absolute, so it would never be kept",
         ),
         (
             "[[organization]]\nname = 'a'\n[organization.source]\nname = 's'",

@@ -14,7 +14,7 @@ from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
-from scimd.org import organizations, reads, source_upkeep, sources
+from scimd.org import declared_faults, organizations, reads, source_upkeep, sources
 from scimd.org.tx import Door
 from scimd.sync import checking
 
@@ -41,7 +41,6 @@ def check(
     faults: list[str] = []
     try:
         loaded, file = load(config), configuration.find(config)
-        passed.append(f"config: {file or 'the defaults'}: nothing wrong")
         asyncio.run(_check(loaded, file, source, standing, passed, faults))
     except ConfigError as exc:
         faults += exc.faults
@@ -61,6 +60,7 @@ async def _check(
     config: Config, file: Path | None, only: str | None, standing: bool, passed: list[str], faults: list[str]
 ) -> None:
     opening.prove(config, file)
+    passed.append(f"config: {file or 'the defaults'}: nothing wrong")
     has_schema = opening.has_schema(config)
     key_comes_first = opening.key_comes_first(config)
     if has_schema and not key_comes_first:
@@ -69,6 +69,7 @@ async def _check(
             passed.append(f"database: {door.db.dialect}, schema current")
             if standing:
                 await _check_standing(door, passed, faults)
+            await _check_declared(config, file, door, passed, faults)
             await _check_sources(config, door, only, passed, faults)
         return
     if not key_comes_first:
@@ -77,7 +78,21 @@ async def _check(
     passed.append(
         f"database: nobody is in it yet; `scimd serve` makes what is missing at {opening.where(config)}"
     )
+    await _check_declared(config, file, None, passed, faults)
     await _check_sources(config, None, only, passed, faults)
+
+
+async def _check_declared(
+    config: Config, file: Path | None, door: Door | None, passed: list[str], faults: list[str]
+) -> None:
+    """What `serve` would refuse at its start, or warn of."""
+    found: list[str] = []
+    if door is not None:
+        found += await door.read(lambda conn: declared_faults.contradictions(conn, config.organization))
+    found += await opening.leads_nowhere(config, door)
+    faults += [f"{file}: {fault}" if file else fault for fault in found]
+    if found:
+        del passed[0]  # that nothing is wrong with the config
 
 
 async def _check_standing(door: Door, passed: list[str], faults: list[str]) -> None:

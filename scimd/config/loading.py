@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from scimd.config import environment
 from scimd.config.environment import Environment
 from scimd.config.faults import sentence
-from scimd.config.organizations import Organization
+from scimd.config.organizations import Organization, alone
 from scimd.config.sections import DatabaseSection, Dns, Invitations, Log, Mail, Scim, Secrets, Server, SignIn
 
 
@@ -55,6 +55,7 @@ class Config(BaseSettings):
             raise ValueError(
                 'two organizations have one name, or one is called "system", which is kept for operators'
             )
+        alone(organizations)
         return organizations
 
     @classmethod

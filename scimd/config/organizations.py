@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -9,11 +10,12 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from scimd.config.addresses import domain, https_address, web_address
 from scimd.config.sources import Source
-from scimd.config.values import LARGEST, Lasting, SecretSection, Section, Slug
+from scimd.config.values import LARGEST, Lasting, Name, SecretSection, Section, Slug
 from scimd.connector_api import Secret
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.notifications import ACCOUNT_ADMINS, TOPICS, Topic
 from scimd.core.people import address as one_address
+from scimd.core.people import fold
 
 
 class Notify(Section):
@@ -82,15 +84,51 @@ def _how_it_is_read(source: Source) -> None:
             )
 
 
+def _priorities_differ(sources: Sequence[Source]) -> None:
+    seen: dict[int, str] = {}
+    for source in sources:
+        if source.priority is not None and seen.setdefault(source.priority, source.name) != source.name:
+            raise ValueError(
+                f"{source.name}: priority: {source.priority} is that of {seen[source.priority]}; where two "
+                "sources have one person, the lower one decides, so each needs its own"
+            )
+
+
+def alone(organizations: Sequence[Organization]) -> None:
+    """What belongs to one organization, or one source, of the installation stands nowhere twice.
+
+    Raises ValueError with both places.
+    """
+    holders: dict[str, str] = {}
+    speakers: dict[tuple[str, str], str] = {}
+    for organization in organizations:
+        for each in organization.domains:
+            holder = holders.setdefault(fold(each), organization.name)
+            if holder != organization.name:
+                raise ValueError(
+                    f"{organization.name}: domains: {each} is the organization {holder}'s, and a domain "
+                    "belongs to one"
+                )
+        for source in organization.source:
+            if source.jwt is None:
+                continue
+            name = f"{organization.name}/{source.name}"
+            speaker = speakers.setdefault((source.jwt.issuer, source.jwt.audience), name)
+            if speaker != name:
+                raise ValueError(
+                    f"{name}: jwt: issuer and audience are those of {speaker}, and a pair belongs to one"
+                )
+
+
 class Organization(Section):
     name: Slug
-    display_name: str | None = None
+    display_name: Name | None = None
     language: Language = ENGLISH
     #: No key: no limit.
     seats: int | None = Field(None, ge=0, le=LARGEST)
     seats_on_scim: Literal["hold", "reject", "allow"] = "hold"
     get_more_seats_url: Annotated[str | None, AfterValidator(web_address)] = None
-    default_project: str = "General"  # "none": people without a project wait
+    default_project: Name = "General"  # "none": people without a project wait
     domains: list[Annotated[str, AfterValidator(domain)]] = Field([])
     notify: list[Notify] = Field([])
     #: A SCIM source that pushed nothing for so long is told of as silent.
@@ -106,4 +144,5 @@ class Organization(Section):
             raise ValueError("two sources have one name")
         for source in sources:
             _how_it_is_read(source)
+        _priorities_differ(sources)
         return sources

@@ -86,6 +86,12 @@ class SignIn(Section):
     #: Who must have a second factor: whoever holds a *.manage permission, everybody, or nobody.
     second_factor: Literal["managers", "everybody", "nobody"] = "managers"
 
+    @model_validator(mode="after")
+    def _idle_sessions_end_first(self) -> SignIn:
+        if "session_idle" in self.model_fields_set and self.session_idle > self.session_absolute:
+            raise ValueError("session_idle is longer than session_absolute, so it would never be kept")
+        return self
+
 
 class Dns(Section):
     #: Name servers that are asked for the TXT records of domains, each an address with or without

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from scimd.config.extensions import Extension
 from scimd.config.signed_tokens import Jwt
-from scimd.config.values import LARGEST, Lasting, Section, Slug
+from scimd.config.values import LARGEST, Lasting, Name, Section, Slug
 from scimd.core import extensions
 from scimd.core.approval import AutoApprove
 
@@ -73,11 +73,11 @@ class Rule(Section):
     pattern: str | None = None
     scim_role: str | None = Field(None, min_length=1, max_length=500)
     entitlement: str | None = Field(None, min_length=1, max_length=500)
-    project: Annotated[str | None, AfterValidator(_braces_hold_name)] = None
+    project: Annotated[Name | None, AfterValidator(_braces_hold_name)] = None
     project_role: Literal["owner", "member", "viewer"] = "member"
     role: Slug | None = None
-    team: str | None = None
-    licence: str | None = None
+    team: Name | None = None
+    licence: Name | None = None
     may_give_account_admin: bool = False
 
     @model_validator(mode="after")

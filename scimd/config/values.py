@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from scimd.connector_api import BadSetting, Secret, read_secret
+from scimd.core.errors import InvalidValue
+from scimd.core.words import proper_name
 
 SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Slug = Annotated[str, Field(pattern=SLUG)]
@@ -49,6 +51,16 @@ Delay = Annotated[timedelta, AfterValidator(_waits)]
 Timeout = Annotated[timedelta, AfterValidator(_ends)]
 
 
+def _name(value: str) -> str:
+    try:
+        return proper_name(value, "name")
+    except InvalidValue as exc:
+        raise ValueError(exc.why) from exc
+
+
+#: What people read, or something is called by.
+Name = Annotated[str, AfterValidator(_name)]
+
 NO_DURATION = 'must be a number of seconds, or a number with a unit: "30s", "15m", "6h", "90d", "2w"'
 
 
@@ -66,6 +78,14 @@ def duration(value: object) -> object:
         return value if isinstance(value, timedelta) else timedelta(seconds=value)
     except (OverflowError, ValueError) as exc:
         raise ValueError("is longer than anything lasts: 36500d at most") from exc
+
+
+def _holds_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value, *value.values())))
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 class Section(BaseModel):
@@ -86,6 +106,13 @@ class Section(BaseModel):
         elif isinstance(value, int | float) and annotation is bool:
             raise ValueError("must be true or false")
         return duration(value) if annotation in (timedelta, timedelta | None) else value
+
+    @field_validator("*")
+    @classmethod
+    def _texts_can_be_stored(cls, value: object) -> object:
+        if _holds_nul(value):  # PostgreSQL keeps none, and SQLite shows what stands before it
+            raise ValueError("must not hold the character U+0000")
+        return value
 
 
 def _reference(value: object) -> Secret:

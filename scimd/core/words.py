@@ -1,8 +1,20 @@
-"""Sentences that count."""
+"""Sentences that count, and names that are a line of text."""
 
 from __future__ import annotations
+
+from scimd.core.errors import InvalidValue
+
+NAME_AT_MOST = 200
 
 
 def counted(number: int, one: str, many: str) -> str:
     """``counted(1, "person has", "people have")``: "1 person has"; of 2 or none, "2 people have"."""
     return f"{number} {one if number == 1 else many}"
+
+
+def proper_name(name: str, what: str) -> str:
+    """The name without white space around it. Raises InvalidValue for none, or one that is no line."""
+    text = name.strip()
+    if not text or len(text) > NAME_AT_MOST or not text.isprintable():
+        raise InvalidValue(what, f"must be one line of text, {NAME_AT_MOST} characters at most")
+    return text

@@ -14,7 +14,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
-from scimd.core.words import counted
+from scimd.core.words import counted, proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import grants, roles, rules
 from scimd.org import by_hand, named, permissions, unsettled
@@ -136,7 +136,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
 
 
 def _check(tx: Tx, role: OrgRole) -> None:
-    named.proper_name(role.label, "label")
+    proper_name(role.label, "label")
     unknown = sorted(role.permissions - set(PERMISSIONS))
     if unknown:
         raise InvalidValue("permissions", f"there is no {unknown[0]!r}; there are {', '.join(PERMISSIONS)}")

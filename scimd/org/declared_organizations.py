@@ -13,11 +13,13 @@ from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
+from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
-from scimd.org import declared_sources, held_changes
+from scimd.org import declared_faults, declared_sources, held_changes
 from scimd.org.generation import bump
 from scimd.org.organizations import (
     NewOrganization,
+    by_slug,
     context_of_new,
     current,
     find,
@@ -27,6 +29,8 @@ from scimd.org.organizations import (
 )
 from scimd.org.sources import mark_everyone
 from scimd.org.tx import Actor, Door, Tx
+
+_FILE = Actor("system", "config", "the configuration file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +52,52 @@ class Declared:
 async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
     """Make or bring up to date what the file declares, one transaction per organization.
 
-    Idempotent: a second call changes nothing and writes no event. What was set elsewhere since (a
-    source's release, a seat limit where the file has none) stays.
+    Idempotent, also where several processes call it at once: another call changes nothing and writes no
+    event. What was set elsewhere since (a source's release, a seat limit where the file has none) stays.
+    Raises ConfigError for what is somebody else's here.
     """
     return [await _declare_one(door, organization) for organization in declared]
 
 
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
-    actor = Actor("system", "config", "the configuration file")
-    found = await door.read(lambda conn: find(conn, wanted.name))
-    ctx = context_of_new(door, actor, "cli")
-    if found is not None:
-        ctx = replace(ctx, org_id=found.id)
+    faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
+    if faults:
+        raise config.ConfigError(faults)
+    there = await door.read(lambda conn: find(conn, wanted.name))
+    if there is None:
+        made = await _make(door, wanted)
+        if made is not None:
+            return made
+        there = await by_slug(door, wanted.name)  # another process has made it meanwhile
+    return await _follow_the_file(door, wanted, there.id)
 
+
+async def _make(door: Door, wanted: config.Organization) -> Declared | None:
+    """None where another process was first."""
+
+    def body(tx: Tx) -> Declared | None:
+        if not make(tx, _as_new(wanted)):
+            return None
+        declared_sources.declare(tx, wanted.source)
+        return Declared(wanted.name, tx.org_id, "created")
+
+    return await door.run(context_of_new(door, _FILE, "cli"), body)
+
+
+async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgId) -> Declared:
     def body(tx: Tx) -> Declared:
-        created = found is None and make(tx, _as_new(wanted))
-        changed = not created and _bring_up_to_date(tx, wanted)
+        # Replicas that start at once take turns: the second finds nothing left to do.
+        lock_row(tx.conn, organizations, id=tx.org_id)
+        changed = _bring_up_to_date(tx, wanted)
         sources_changed, left_out = declared_sources.declare(tx, wanted.source)
         held_changes.hold_back(tx)
-        outcome: Literal["created", "updated", "unchanged"] = (
-            "created" if created else "updated" if changed or sources_changed else "unchanged"
-        )
+        outcome: Literal["updated", "unchanged"] = "updated" if changed or sources_changed else "unchanged"
         return Declared(wanted.name, tx.org_id, outcome, left_out)
 
     try:
-        return await door.run(ctx, body)
+        return await door.run(replace(context_of_new(door, _FILE, "cli"), org_id=org_id), body)
     except NotAllowedNow as exc:
-        if found is None:
-            raise
-        return Declared(wanted.name, found.id, "held", held=exc.detail)
+        return Declared(wanted.name, org_id, "held", held=exc.detail)
 
 
 def _as_new(wanted: config.Organization) -> NewOrganization:

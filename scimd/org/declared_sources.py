@@ -36,8 +36,9 @@ def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ..
     """Make or bring up to date what the file declares: (whether anything changed, what it left out)."""
     changed = False
     regrouping: list[SourceId] = []
+    stated = frozenset(source.priority for source in wanted if source.priority is not None)
     for source in wanted:
-        changed |= _declare_one(tx, source, regrouping)
+        changed |= _declare_one(tx, source, stated, regrouping)
     _one_source_per_priority(tx)
     # Last: binding asks for the rules as all of these changes have left them.
     for source_id in regrouping:
@@ -69,11 +70,11 @@ def _one_source_per_priority(tx: Tx) -> None:
         raise NotUnique("priority", str(doubled), holder="another source of the organization")
 
 
-def _declare_one(tx: Tx, wanted: SourceConfig, regrouping: list[SourceId]) -> bool:
+def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regrouping: list[SourceId]) -> bool:
     try:
         known = find(tx.conn, tx.org_id, wanted.name)
     except NotFound:
-        return make(tx, _as_new(wanted)) is not None
+        return make(tx, _as_new(wanted, stated)) is not None
     after = as_json(wanted)
     # What a person did since with the state (a release, a pause) stands until the file says
     # something else than it said before.
@@ -126,7 +127,7 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
     tx.record(Event(EventKind.SOURCE_CHANGED, "source", known.id, after={"changed": changed}))
 
 
-def _as_new(wanted: SourceConfig) -> NewSource:
+def _as_new(wanted: SourceConfig, stated: frozenset[int]) -> NewSource:
     scim = wanted.connector == "scim"
     return NewSource(
         name=wanted.name,
@@ -138,4 +139,5 @@ def _as_new(wanted: SourceConfig) -> NewSource:
         ceiling=RoleName(wanted.ceiling),
         config=as_json(wanted),
         declared_in="file",
+        kept_free=stated,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotUnique
 from scimd.core.people import OrgId, SourceId
-from scimd.db.tables import jwt_issuers, sources
+from scimd.db.tables import jwt_issuers, organizations, sources
 from scimd.org.tx import Door, Tx
 
 
@@ -43,18 +43,23 @@ def declare(tx: Tx, source_id: SourceId, wanted: Mapping[str, Any] | None) -> No
 
 
 def _must_be_free(tx: Tx, pair: ColumnElement[bool], wanted: Mapping[str, Any]) -> None:
-    taken = tx.conn.execute(
-        select(sources.c.ended_at)
-        .join(
-            jwt_issuers,
-            (sources.c.org_id == jwt_issuers.c.org_id) & (sources.c.id == jwt_issuers.c.source_id),
-        )
-        .where(pair)
-    ).first()
-    if taken is not None and taken.ended_at is None:
-        holder = "another source of the installation"
-        raise NotUnique("jwt", f"{wanted['issuer']} for {wanted['audience']}", holder=holder)
+    if holder(tx.conn, wanted["issuer"], wanted["audience"]) is not None:
+        other = "another source of the installation"
+        raise NotUnique("jwt", f"{wanted['issuer']} for {wanted['audience']}", holder=other)
     tx.conn.execute(delete(jwt_issuers).where(pair))
+
+
+def holder(conn: Connection, issuer: str, audience: str) -> str | None:
+    """The source for which they speak, as ``organization/source``; none that has ended."""
+    column = jwt_issuers.c
+    query = (
+        select(organizations.c.slug, sources.c.name)
+        .join(sources, sources.c.org_id == organizations.c.id)
+        .join(jwt_issuers, (sources.c.org_id == column.org_id) & (sources.c.id == column.source_id))
+        .where(column.issuer == issuer, column.audience == audience, sources.c.ended_at.is_(None))
+    )
+    row = conn.execute(query).first()
+    return f"{row.slug}/{row.name}" if row else None
 
 
 async def has_issuer(door: Door, org_id: OrgId, source_id: SourceId) -> bool:

@@ -13,18 +13,17 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, union_all, update
 
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, LicenceId, OrgId, TeamId, Unset, fold
 from scimd.core.roles import EffectKind
-from scimd.core.words import counted
+from scimd.core.words import counted, proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import grants, group_effects, licences, people, teams, value_effects
 from scimd.org import permissions, pool_limits, returning
 from scimd.org.tx import Context, Door, Tx
 
 Kind = Literal["team", "licence"]
-NAME_AT_MOST = 200
 _NAMED = 3  # people in a refusal
 _TABLES: dict[Kind, Table] = {"team": teams, "licence": licences}
 _NEEDS: dict[Kind, str] = {"team": "users.manage", "licence": "seats.manage"}
@@ -79,14 +78,6 @@ def _make(tx: Tx, kind: Kind, name: str) -> str:
 
 
 # ------------------------------------------------------------------------------ by hand
-
-
-def proper_name(name: str, what: str) -> str:
-    """The name without white space around it. Raises InvalidValue for none, or one that is no line."""
-    text = name.strip()
-    if not text or len(text) > NAME_AT_MOST or not text.isprintable():
-        raise InvalidValue(what, f"must be one line of text, {NAME_AT_MOST} characters at most")
-    return text
 
 
 async def create(door: Door, ctx: Context, kind: Kind, name: str, limit: int | None = None) -> NamedRecord:

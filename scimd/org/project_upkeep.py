@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, Unset, fold
+from scimd.core.words import proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import grants, groups, organizations, people, projects, sources
-from scimd.org import catalogue_reads, named, permissions, pool_limits, unsettled
+from scimd.org import catalogue_reads, permissions, pool_limits, unsettled
 from scimd.org import projects as project_rows
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
@@ -69,7 +70,7 @@ class MemberRecord:
 async def create(door: Door, ctx: Context, name: str, limit: int | None = None) -> ProjectId:
     """Make a project; ``limit`` people at most take part. Raises Forbidden, InvalidValue, NotUnique."""
     permissions.require(ctx, "projects.manage")
-    name = named.proper_name(name, "name")
+    name = proper_name(name, "name")
 
     def body(tx: Tx) -> ProjectId:
         _must_be_free(tx, name)
@@ -106,7 +107,7 @@ async def change(
     group, NotUnique, NotAllowedNow where it is archived, and what ``check`` raises of the project as it is.
     """
     permissions.require(ctx, "projects.manage")
-    wanted = name if isinstance(name, Unset) else named.proper_name(name, "name")
+    wanted = name if isinstance(name, Unset) else proper_name(name, "name")
 
     def body(tx: Tx) -> None:
         lock_row(tx.conn, projects, org_id=tx.org_id, id=project_id)

@@ -14,9 +14,10 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
+from scimd.core.words import proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, partner_queues, projects, seat_pools
-from scimd.org import named, permissions
+from scimd.org import permissions
 from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
 from scimd.org.sources import mark_everyone
@@ -83,7 +84,7 @@ async def change(
     permissions.require(ctx, "organization.manage")
     given = wanted.given()
     if "name" in given:
-        given["name"] = named.proper_name(given["name"], "display_name")
+        given["name"] = proper_name(given["name"], "display_name")
     if "get_more_seats_url" in given:
         try:
             web_address(given["get_more_seats_url"])

@@ -6,6 +6,7 @@ the connector's own settings with their references, never a secret's value.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,7 +40,7 @@ Invite = Literal["immediate", "never"]
 
 @dataclass(frozen=True, slots=True)
 class NewSource:
-    """``priority`` None: after all others. ``config`` None: the defaults."""
+    """``priority`` None: after all others, and none of ``kept_free``. ``config`` None: the defaults."""
 
     name: str
     kind: Literal["scim", "connector"] = "scim"
@@ -50,6 +51,7 @@ class NewSource:
     ceiling: RoleName = MANAGER
     config: Mapping[str, Any] | None = None
     declared_in: Literal["file", "database"] = "database"
+    kept_free: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,8 @@ def _free_priority(tx: Tx, new: NewSource) -> int:
         ).scalars()
     )
     if new.priority is None:
-        return max(taken, default=0) + 10
+        after = max(taken, default=0)
+        return next(each for each in itertools.count(after + 10, 10) if each not in new.kept_free)
     # Those of the file may change places; when all are declared, they are looked at together.
     if new.priority in taken and new.declared_in == "database":
         raise NotUnique("priority", str(new.priority), holder="another source of the organization")

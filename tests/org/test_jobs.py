@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import structlog
 
-from scimd.core.errors import WrongCredentials
+from scimd.core.errors import StorageFull, WrongCredentials
+from scimd.core.people import OrgId
 from scimd.db.tables import invitations
 from scimd.org import organizations, sign_in, timekeeping
 from scimd.org.organizations import NewOrganization
+from scimd.org.tx import Door
 from tests.org.acme import OPERATOR, House
 from tests.org.looks import attempts_of
 
@@ -42,3 +46,31 @@ async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> 
     acme.clock.pass_by(days=2)
     assert await timekeeping.forget_attempts(acme.door) == 1
     assert len(await attempts_of(acme.door, acme.org.id)) == 1
+
+
+async def test_an_organization_whose_job_fails_is_said_once_and_its_end_said(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
+    for ctx in (acme.ctx, replace(acme.ctx, org_id=other.id)):
+        home = replace(acme, ctx=ctx)
+        await home.push(await home.source())
+    publish, broken = timekeeping.audit.publish, True
+
+    async def refusing(door: Door, org_id: OrgId, **more: Any) -> int:
+        if broken and org_id == other.id:
+            raise StorageFull
+        return await publish(door, org_id, **more)
+
+    monkeypatch.setattr(timekeeping.audit, "publish", refusing)
+    troubles = timekeeping.Troubles()
+    with structlog.testing.capture_logs() as said:
+        assert await timekeeping.publish_all(acme.door, troubles) > 0  # of the one that is well
+        await timekeeping.publish_all(acme.door, troubles)
+        broken = False
+        assert await timekeeping.publish_all(acme.door, troubles) > 0
+    assert [(line["event"], line["log_level"], line["org"]) for line in said] == [
+        ("job_failed", "error", other.id),
+        ("job_recovered", "info", other.id),
+    ]
+    assert troubles.failures["publish"] == 2

@@ -377,6 +377,15 @@ async def test_sources_of_the_file_may_change_places_and_never_share_one(acme: H
     await declared_organizations.declare(acme.door, [declared(source=both(2, 1))])
     listed = await sources.list_sources(acme.door, done.org_id)
     assert [(row.name, row.priority) for row in listed] == [("b", 1), ("a", 2)]
-    with pytest.raises(NotUnique, match="priority"):
-        await declared_organizations.declare(acme.door, [declared(source=both(3, 3))])
-    assert [row.priority for row in await sources.list_sources(acme.door, done.org_id)] == [1, 2]
+    by_hand = NewSource("c", priority=3)
+    await sources.create(acme.door, replace(acme.ctx, org_id=done.org_id), by_hand)
+    with pytest.raises(config.ConfigError, match="source b: priority: 3 is that of the source c"):
+        await declared_organizations.declare(acme.door, [declared(source=both(1, 3))])
+    assert [row.priority for row in await sources.list_sources(acme.door, done.org_id)] == [1, 2, 3]
+
+
+async def test_a_source_without_a_priority_takes_none_that_the_file_gives_to_another(acme: House) -> None:
+    of_file = [{"name": "a"}, {"name": "b", "priority": 10}]
+    (done,) = await declared_organizations.declare(acme.door, [declared(source=of_file)])
+    listed = await sources.list_sources(acme.door, done.org_id)
+    assert [(row.name, row.priority) for row in listed] == [("b", 10), ("a", 20)]

@@ -12,8 +12,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwk
 
-from scimd.config import Jwt, Organization
-from scimd.core.errors import NotUnique
+from scimd.config import ConfigError, Jwt, Organization
 from scimd.http import jwks
 from scimd.http.jwks import KeySets
 from scimd.org import declared_organizations, organizations, source_states
@@ -157,7 +156,7 @@ async def test_a_changed_subject_counts_at_the_next_request(company: Company) ->
 
 
 async def test_one_issuer_and_audience_is_one_source_of_the_installation(company: Company) -> None:
-    with pytest.raises(NotUnique, match="another source of the installation"):
+    with pytest.raises(ConfigError, match="jwt: issuer and audience are those of acme/"):
         await company.declare("other")
     await company.declare("other", audience="https://other.example")
     reply = await company.now(aud="https://other.example").get("/Users")

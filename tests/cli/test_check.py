@@ -1,0 +1,152 @@
+"""What ``scimd check`` says of a file that reads well, and `serve` could not go by, or not wholly."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import structlog
+
+from scimd import app as composition
+from scimd import config, opening
+from scimd.config import ConfigError
+from tests.scim.signed import RSA, key_set
+from tests.support.daemon import Here
+
+_DAEMON = """
+[server]
+port = 0
+worker = false
+[database]
+url = "sqlite:///{folder}/scimd.db"
+"""
+ACME = "organization acme"
+_ACME = """
+[[organization]]
+name = "acme"
+[[organization.source]]
+name = "okta"
+"""
+_JWT = """
+[organization.source.jwt]
+issuer = "https://login.acme.example"
+audience = "scimd"
+jwks_file = "{file}"
+subjects = ["scim-push"]
+"""
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Here:
+    """``okta`` of the file, ``entra`` of the database, and another organization with a domain."""
+    here, keys = Here(tmp_path, ""), tmp_path / "keys.json"
+    keys.write_bytes(key_set(RSA))
+    say(here, _ACME + _JWT.format(file=keys))
+    here.ok("token", "create", "--org", "acme", "--source", "okta")
+    here.ok("token", "create", "--org", "acme", "--source", "entra")
+    here.ok("org", "create", "other")
+    here.ok("domain", "add", "o.example", "--org", "other", "--declare")
+    return here
+
+
+def say(here: Here, text: str) -> None:
+    here.file.write_text(_DAEMON.format(folder=here.folder) + text, encoding="utf-8")
+
+
+def faults(here: Here) -> list[str]:
+    """What check finds, each without the file at its beginning."""
+    found = here.ok("check", codes=(0, 1))
+    assert found["ok"] == any("nothing wrong" in each for each in found["passed"])
+    beginning = f"{here.file}: "
+    assert all(each.startswith(beginning) for each in found["faults"])
+    return [each.removeprefix(beginning) for each in found["faults"]]
+
+
+def started(here: Here) -> tuple[list[str], list[str]]:
+    """What `serve` refuses at its start, and what it warns of."""
+    loaded = config.load(here.file)
+
+    async def start() -> None:
+        async with opening.opened(loaded) as door:
+            await composition._declared(loaded, here.file, door)
+
+    refused: list[str] = []
+    with structlog.testing.capture_logs() as said:
+        try:
+            asyncio.run(start())
+        except ConfigError as exc:
+            refused = [fault.removeprefix(f"{here.file}: ") for fault in exc.faults]
+    return refused, [line["what"] for line in said if line["event"] == "config_leads_nowhere"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[[organization]]\nname = 'third'\ndomains = ['O.example']\n",
+            "organization third: domains: o.example is the organization other's. Take it out here",
+        ),
+        (
+            f"{_ACME}priority = 20\n",
+            "organization acme, source okta: priority: 20 is that of the source entra. Give another",
+        ),
+        (
+            "[[organization]]\nname = 'third'\n[[organization.source]]\nname = 's'\n"
+            + _JWT.format(file="KEYS"),
+            "organization third, source s: jwt: issuer and audience are those of acme/okta, and a pair",
+        ),
+    ],
+)
+def test_what_is_somebody_elses_is_said_by_check_and_at_start(acme: Here, text: str, said: str) -> None:
+    assert faults(acme) == []
+    say(acme, text.replace("KEYS", str(acme.folder / "keys.json")))
+    (found,) = faults(acme)
+    assert found.startswith(said)
+    assert started(acme) == ([found], [])
+
+
+def test_what_leads_nowhere_is_said_by_check_and_warned_of_at_start(acme: Here) -> None:
+    at = "organization acme, source okta"
+    roles = "here; there are account-admin, auditor, manager, user"
+    text = (
+        _ACME
+        + 'ceiling = "boss"\n[[organization.source.rule]]\nnumber = 7\ngroup = "g"\nrole = "manger"\n'
+        + _JWT.format(file="/nowhere/keys.json")
+        + '[organization.oidc]\nissuer = "https://login.acme.example"\nclient_id = "c"\n'
+        + f'client_secret = "file:{acme.folder}/keys.json"\nsource = "google"\n'
+    )
+    say(acme, text)
+    found = [
+        f"{at}: ceiling: there is no role 'boss' {roles}. The source gives nobody a role with permissions",
+        f"{at}: rule 7: role: there is no role 'manger' {roles}. The rule gives nobody a role",
+        f"{ACME}: oidc.source: there is no source 'google'; there are entra, okta. Nobody is found by sub",
+        f"{at}: jwt.jwks_file: /nowhere/keys.json cannot be read: No such file or directory",
+    ]
+    assert faults(acme) == found
+    assert started(acme) == ([], found)
+    say(acme, text.replace("/nowhere/keys.json", f"{acme.folder}/keys.json"))
+    acme.ok("role", "create", "boss", "--org", "acme")
+    acme.ok("role", "create", "manger", "--org", "acme")
+    acme.ok("token", "create", "--org", "acme", "--source", "google")
+    assert faults(acme) == []
+    assert started(acme) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [("{}", "no set of keys"), ('{"keys": []}', "holds no public key that can be used")]
+)
+def test_a_file_without_keys_is_said(acme: Here, content: str, said: str) -> None:
+    (acme.folder / "keys.json").write_text(content)
+    (found,) = faults(acme)
+    assert found.startswith("organization acme, source okta: jwt.jwks_file: ")
+    assert said in found
+
+
+def test_before_there_is_a_database_what_leads_nowhere_is_said_too(tmp_path: Path) -> None:
+    here = Here(tmp_path, "")
+    rule = '[[organization.source.rule]]\nnumber = 1\ngroup = "g"\nrole = "manger"\n'
+    say(here, f'[mail]\nto = "folder"\nfolder = "{here.file}/mails"\n{_ACME}{rule}')
+    folder, role = faults(here)
+    assert folder == f"mail.folder: nothing can be written in {here.file}"
+    assert role.startswith("organization acme, source okta: rule 1: role: there is no role 'manger' here")

@@ -1,0 +1,86 @@
+"""What the file declares, where several replicas start at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from scimd import config
+from scimd.db import tables as t
+from scimd.org import declared_organizations, organizations, sources
+from tests.org.house import House
+from tests.org.test_overtaking import POINTS, Point, overtaken, two
+
+RULES = [
+    {"number": 1, "pattern": "pay-*", "project": "Payroll", "team": "Payroll", "licence": "Payroll"},
+    {"number": 2, "scim_role": "boss", "project": "Bosses", "team": "Bosses", "licence": "Bosses"},
+]
+JWT = {
+    "issuer": "https://login.made.example",
+    "audience": "scimd",
+    "jwks_url": "https://login.made.example/keys",
+    "subjects": ["provisioning"],
+}
+
+
+def _file(**more: Any) -> list[config.Organization]:
+    values = {
+        "name": "made",
+        "domains": ["made.example"],
+        "source": [{"name": "okta", "rule": RULES, "jwt": JWT}, {"name": "entra"}],
+    }
+    return [config.Organization.model_validate(values | more)]
+
+
+async def _declared_by_both(
+    acme: House, other: House, at: Point, file: list[config.Organization]
+) -> set[str]:
+    found = await overtaken(
+        acme,
+        at,
+        lambda: declared_organizations.declare(acme.door, file),
+        lambda: declared_organizations.declare(other.door, file),
+    )
+    (one,), (two,) = found
+    assert one.org_id == two.org_id
+    return {one.outcome, two.outcome}
+
+
+@pytest.mark.parametrize("at", POINTS)
+async def test_replicas_that_start_at_once_make_one_organization(database_url: str, at: Point) -> None:
+    async with two(database_url) as (acme, other):
+        assert await _declared_by_both(acme, other, at, _file()) == {"created", "unchanged"}
+        made = await organizations.by_slug(acme.door, "made")
+        acme = replace(acme, org_id=made.id)
+        assert [row.name for row in await sources.list_sources(acme.door, made.id)] == ["okta", "entra"]
+        assert len(await acme.rows(t.rules)) == len(RULES)
+        assert len(await acme.rows(t.teams)) == 1
+        kinds = [row.kind for row in await acme.rows(t.events)]
+        assert kinds.count("organization.created") == 1
+        assert kinds.count("source.created") == 2
+
+
+@pytest.mark.parametrize("at", POINTS)
+async def test_replicas_that_start_at_once_follow_a_changed_file_once(database_url: str, at: Point) -> None:
+    async with two(database_url) as (acme, other):
+        (made,) = await declared_organizations.declare(acme.door, _file(source=[{"name": "okta"}]))
+        rule = {"number": 1, "group": "g-1", "role": "manager"}
+        changed = _file(display_name="Made", source=[{"name": "okta", "rule": [rule]}])
+        assert await _declared_by_both(acme, other, at, changed) == {"updated", "unchanged"}
+        acme = replace(acme, org_id=made.org_id)
+        assert [row.number for row in await acme.rows(t.rules)] == [1]
+        kinds = [row.kind for row in await acme.rows(t.events)]
+        assert kinds.count("organization.changed") == kinds.count("rules.changed") == 1
+
+
+async def test_replicas_that_start_at_once_make_one_organization_of_operators(database_url: str) -> None:
+    async with two(database_url) as (acme, other):
+        first, second = await overtaken(
+            acme,
+            "settled",
+            lambda: organizations.ensure_system(acme.door),
+            lambda: organizations.ensure_system(other.door),
+        )
+        assert first.id == second.id
