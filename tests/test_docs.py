@@ -3,6 +3,7 @@
 import re
 import shlex
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,16 @@ def _commands() -> list[tuple[str, str]]:
     return sorted(found)
 
 
+@cache
+def _tree() -> Any:
+    """All commands, which Typer would build anew each time."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize(("page", "line"), _commands())
 def test_a_command_that_a_page_names_exists_with_its_options(page: str, line: str) -> None:
     words = shlex.split(line)[1:]
-    command: Any = typer.main.get_command(app)
+    command = _tree()
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
         command = command.commands.get(words.pop(0))
         assert command is not None
