@@ -47,6 +47,7 @@ LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountCo
 #: Added to the entry of a shadow account whose day is past, with the value TRUE: mappings have no clock.
 EXPIRED = "shadowExpired"
 _DAY_S = 86400
+_LONGEST_DAY = 18  # digits: what is longer is no day that comes, and Python turns only so many into a number
 
 _OPTIONAL_UID = re.compile(r"#'[01]*'B$")  # RFC 4517 §3.3.21: what may follow the DN of a uniqueMember
 
@@ -58,7 +59,10 @@ def today() -> int:
 
 def is_expired(shadow_expire: Sequence[str], day: int) -> bool:
     """Whether nobody may log in any more (shadow(5)); a negative number, and what is none, never expires."""
-    return any(text.isascii() and text.isdigit() and int(text) <= day for text in shadow_expire)
+    numbers = (
+        text for text in shadow_expire if text.isascii() and text.isdigit() and len(text) <= _LONGEST_DAY
+    )
+    return any(int(text) <= day for text in numbers)
 
 
 def guid(raw: bytes) -> str | None:

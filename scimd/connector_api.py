@@ -64,7 +64,7 @@ class BadEntry:
     """An entry that is there but cannot be read. It fails alone, and it is never taken for gone.
 
     ``external_id`` is None where not even that could be read, or where it stands for a whole part of
-    the directory; then scimd removes nobody in this run, since anyone could be the one. ``kind`` says
+    the directory; then scimd takes nobody for gone in this run: anyone could be the one. ``kind`` says
     what it would be, where that is certain; None: whoever has the id so far.
     """
 

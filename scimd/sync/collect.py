@@ -87,6 +87,7 @@ class References:
         self._own: dict[bytes, str] = {}
         self._called: dict[bytes, str] = {}
         self._called_outside: dict[bytes, str] = {}
+        self._group_names: dict[str, tuple[str, ...]] = {}
         #: Who answers to the names in scope that several answer to.
         self._rivals: dict[bytes, set[str]] = {}
         self._unknown: dict[bytes, str] = {}
@@ -96,6 +97,8 @@ class References:
         # An external id is its entry's, whoever else is called like that.
         self._own[own] = entry.external_id
         self._unknown.pop(own, None)
+        if isinstance(entry, DirectoryGroup) and entry.references:
+            self._group_names[entry.external_id] = entry.references
         called = self._called if in_scope else self._called_outside
         for name in entry.references:
             key = mark(name)
@@ -108,6 +111,15 @@ class References:
                 self._unknown[key] = name
             else:
                 self._unknown.pop(key, None)
+
+    def not_a_group(self, external_id: str) -> None:
+        """A person has this id: what a group is called that has it as well is not theirs."""
+        for name in self._group_names.pop(external_id, ()):
+            key = mark(name)
+            if self._called.get(key) == external_id:
+                del self._called[key]
+                if self._answers(key) is None:
+                    self._unknown[key] = name
 
     def pass_over(self, external_ids: Collection[str]) -> None:
         """Nobody is there by these ids: none of their entries has a name that is also another one's.

@@ -233,18 +233,22 @@ class GroupsFound:
         return kept | {key: (*read.members, *self._spared.get(key, ())) for key, read in self._read.items()}
 
     def admins(self) -> tuple[set[str], set[str]]:
-        """Whom the rules make Account Admins, by external id, and the groups by which they do."""
+        """Whom the rules make Account Admins, by external id, and the groups by which they do; groups that
+        failed give as before, to whoever is in them now.
+        """
         if self._source.ceiling != ACCOUNT_ADMIN:
             return set(), set()
         givers = [
             rule for rule in self._source.rule if rule.role == ACCOUNT_ADMIN and rule.may_give_account_admin
         ]
-        members = {external_id: read.members for external_id, read in self._read.items()}
+        members = self._after()
         people: set[str] = set()
         groups: set[str] = set()
-        for read in self._read.values():
-            if any(_meets(rule, read.entry) for rule in givers):
-                all_below = below(members, read.entry.external_id)
+        for external_id in members:
+            read = self._read.get(external_id)
+            group = read.entry if read else self._live[external_id]
+            if any(_meets(rule, group) for rule in givers):
+                all_below = below(members, external_id)
                 groups |= all_below & members.keys()
                 people |= all_below - members.keys()
         return people, groups
@@ -255,7 +259,7 @@ def place(number: int | None, external_id: str | None) -> str:
     return f"{_NO_RULE if number is None else number:05}:{external_id or ''}"
 
 
-def _meets(rule: Rule, entry: GroupEntry) -> bool:
+def _meets(rule: Rule, entry: GroupEntry | KnownGroup) -> bool:
     if rule.group is not None:
         return rule.group == entry.external_id
     return rule.pattern is not None and fnmatchcase(fold(entry.display_name), fold(rule.pattern))

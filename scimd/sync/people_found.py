@@ -6,7 +6,7 @@ more is known of it, unless the run is a full one.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -378,9 +378,13 @@ def losing_addresses(
     found: Sequence[PersonFound], holders: Mapping[str, Collection[PersonId]]
 ) -> list[PersonFound]:
     """Mark who stays and has no sign-in address any more, or one that is another's: the source's until
-    now (``holders``, by key), or that of several in this read. An address that nobody had is a change.
+    now (``holders``, by key), or that of several in this read who did not share one before. An address that
+    nobody had is a change.
     """
-    takers = Counter(key for one in found for key in _addresses(one.takes))
+    before: dict[str, list[set[str]]] = defaultdict(list)  # by the address taken: those given up for it
+    for one in found:
+        for key in _addresses(one.takes):
+            before[key].append(_addresses(one.gives_up))
 
     def loses(one: PersonFound) -> bool:
         if one.situation is not Situation.LINKED_CHANGED or one.leaves:
@@ -388,9 +392,14 @@ def losing_addresses(
         taken = _addresses(one.takes)
         if not taken:
             return bool(_addresses(one.gives_up))
-        return any(takers[key] > 1 or {*holders.get(key, ())} - {one.person_id} for key in taken)
+        return any(_meet(before[key]) or {*holders.get(key, ())} - {one.person_id} for key in taken)
 
     return [replace(one, loses_address=True) if loses(one) else one for one in found]
+
+
+def _meet(before: Sequence[set[str]]) -> bool:
+    first, *others = before
+    return bool(others) and (not first or any(other != first for other in others))
 
 
 def _addresses(keys: Iterable[str]) -> set[str]:

@@ -181,11 +181,12 @@ class _Reading:
             outside = await self._people.take(page.users)
         except Exception as exc:
             raise _Ours(exc) from exc
-        for user in page.users:
-            self._references.add(user, in_scope=user.external_id not in outside)
         ids = [user.external_id for user in page.users] + [group.external_id for group in page.groups]
         for external_id in filter(self._people.here, ids):
             self._groups.not_a_group(external_id)
+            self._references.not_a_group(external_id)
+        for user in page.users:
+            self._references.add(user, in_scope=user.external_id not in outside)
         self._report(Progress("reading", self._people.seen + self._groups.seen))
 
     def _take_bad(self, entry: BadEntry) -> None:

@@ -166,6 +166,22 @@ async def test_addresses_that_are_others_for_many_are_held(database_url: str, sh
         assert [key for key in before if before[key] != after[key]] == ([] if shared else ["x0000"])
 
 
+async def test_a_mailbox_that_many_share_moves_with_them(database_url: str) -> None:
+    async with world(database_url) as acme:
+        acme.script.fill(30)
+        shift = list(acme.script.people.values())[:9]
+        for one in shift:
+            one.mail = "floor@acme.example"
+        await acme.sync()
+        for one in shift:
+            one.mail = "floor@acme-two.example"
+        run = await acme.sync()
+        assert (run.state, run.trips, run.counts["updated"]) == ("done", (), 9)
+        for one in acme.script.people.values():
+            one.mail = "floor@acme-three.example"
+        assert (await acme.sync()).counts["held"] == 30
+
+
 @pytest.mark.parametrize("change", ["a new domain", "a few"])
 async def test_addresses_that_nobody_had_and_a_few_that_change_hands_are_no_matter(
     database_url: str, change: str

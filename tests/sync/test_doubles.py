@@ -8,7 +8,7 @@ import pytest
 
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, End, Page
 from scimd.core.people import PersonId
-from scimd.db.tables import assertions, groups
+from scimd.db.tables import assertions, group_members, groups
 from scimd.org import linking, plan_batches, sources
 from scimd.org.people import AssertUser, record_users
 from scimd.org.sources import NewSource
@@ -51,6 +51,27 @@ async def test_the_id_of_a_person_is_no_groups_and_their_own_entry_counts(databa
         assert (run.state, run.counts["failed"], run.counts["deactivated"]) == ("partial", 1, 1)
         assert "user0003" not in await acme.active()
         assert not await acme.count(groups)
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_what_a_group_is_called_that_has_the_id_of_a_person_is_not_theirs(
+    database_url: str, first: bool
+) -> None:
+    """Whoever lists the group lists nobody: the person would be in what the group is in."""
+    async with world(database_url) as acme:
+        acme.script.fill(5)
+        acme.script.groups = {"p": ("Parent", ["cn=sales", "CN=user0001"])}
+        sales = DirectoryGroup("x0003", "cn=sales", "Sales", ("x0004",), {}, ("cn=sales",))
+        if first:
+            acme.script.doubled_groups = [sales]
+        else:
+            acme.script.end, acme.script.last = None, [Page(groups=(sales,), end=End(full=True))]
+        run = await acme.sync()
+        assert (run.state, run.counts["created"], run.counts["failed"]) == ("partial", 5, 1)
+        who = {row.person_id: row.external_id for row in await acme.rows(assertions)}
+        assert [who[row.person_id] for row in await acme.rows(group_members) if row.person_id] == ["x0001"]
+        changed = await acme.sync()
+        assert (changed.counts["updated"], changed.counts.get("groups_members_changed", 0)) == (0, 0)
 
 
 async def test_two_entries_that_fit_one_person_are_both_named_and_neither_is_linked(

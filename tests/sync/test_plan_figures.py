@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scimd.connector_api import DirectoryUser
+from scimd.connector_api import BadEntry, DirectoryUser
 from scimd.db.tables import assertions, seat_pools
 from scimd.db.tables import waiting as waiting_table
 from scimd.org import gates
@@ -164,3 +164,26 @@ async def test_a_plan_promises_no_seat_to_somebody_new_whom_no_invitation_reache
         (pool,) = await acme.rows(seat_pools)
         assert (planned["after"], planned["waiting"]) == (used, waiting)
         assert (pool.used, await acme.count(waiting_table)) == (used, waiting)
+
+
+@pytest.mark.parametrize("failed", ["g1", "g2"])
+async def test_new_account_admins_through_a_group_that_failed_are_held(
+    database_url: str, failed: str
+) -> None:
+    """What failed stays as it is, and gives what it gave: also to who is new in it, or it in what gives."""
+    async with world(database_url, rule=[_ADMINS], ceiling="account-admin", invite="never") as acme:
+        acme.script.fill(12)
+        crew = ["x0005", "x0006"]
+        groups = {"g1": ("Admins", ["x0001", "g3"]), "g2": ("Crew", crew), "g3": ("Sub", ["x0002"])}
+        acme.script.groups = dict(groups)
+        assert (await acme.approve(await acme.sync())).state == "done"
+        bad = BadEntry(failed, f"cn={failed}", "it cannot be read", "group")
+        acme.script.bad = [bad]
+        del acme.script.groups[failed]
+        assert (await acme.sync()).trips == ()
+        grown = {"g1": ("g3", ("Sub", ["x0002", *crew])), "g2": ("g1", ("Admins", ["x0001", "g3", "g2"]))}
+        external_id, group = grown[failed]
+        acme.script.groups[external_id] = group
+        held = await acme.sync()
+        assert held.trips == ("2 people would become Account Admins; the limit is 0",)
+        assert (await acme.said(held))[group[0]] == ("members", "staged")

@@ -245,11 +245,14 @@ async def test_member_whose_entry_failed_stays_in_the_group(acme: World) -> None
     assert (await acme.sync()).changes == 0
 
 
-async def test_bad_entry_without_an_id_removes_nobody_in_this_run(acme: World) -> None:
+async def test_bad_entry_without_an_id_lets_nobody_be_taken_for_gone_in_this_run(acme: World) -> None:
     del acme.script.people["x0003"]
+    # An entry that was read and says so is no guess.
+    acme.script.people["x0004"].more["active"] = False
     acme.script.bad = [BadEntry(None, "line 7", "no id")]
     run = await acme.sync()
-    assert (run.state, run.counts["skipped"]) == ("partial", 1)
+    assert (run.state, run.counts["skipped"], run.counts["deactivated"]) == ("partial", 1, 1)
+    assert (await acme.active()).isdisjoint({"user0004"})
     assert "user0003" in await acme.active()
     acme.script.bad = []
     assert (await acme.sync()).counts["deactivated"] == 1

@@ -176,7 +176,7 @@ class Basis:
     unchanged: Mapping[str, int] = field(default_factory=dict)
     #: Why this run removes nobody, or None: a quarantine, many entries that failed.
     no_removals: str | None = None
-    #: Why nobody of this read may be taken for gone, whoever approves: an entry that could not be named.
+    #: Why nobody may be taken for gone, whoever approves: an entry without a name. Others' say what they say.
     unnamed: str | None = None
 
 
@@ -464,7 +464,7 @@ class _Hold:
     def _alone(self, change: Change) -> Change:
         if change.outcome != "planned":
             return change
-        if self._unnamed and change.takes:
+        if self._unnamed and change.takes and (change.kind == "group" or change.situation is Situation.GONE):
             return replace(change, outcome="skipped", detail=self._unnamed)
         if why := self._why(change):
             return replace(change, outcome="staged", detail=why)
