@@ -21,7 +21,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
-from scimd.org import organizations, permissions, returning
+from scimd.org import by_hand, organizations, permissions, returning
 from scimd.org.names import shown_as
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -129,11 +129,12 @@ def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
 
 def owe_way_in(tx: Tx, person_id: PersonId) -> None:
     """Who was added with such a link, and has only to come in by it, is sent another: the first died with
-    their access."""
+    their access. Raises TooManyRequests."""
     mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
     row = tx.conn.execute(select(people).where(mine)).one()
     waits = row.welcome == "set_password" and kinds_of(row.causes) == {CauseKind.INVITED}
     if waits and row.sign_in_address:
+        by_hand.not_too_often(tx, person_id)
         owe_set_password(tx, person_id, row.sign_in_address)
 
 

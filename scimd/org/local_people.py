@@ -18,6 +18,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
 from scimd.core.roles import USER
+from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
 from scimd.db.tables import NOT_IN_YET, invitations, links, people
 from scimd.org import (
@@ -405,6 +406,7 @@ def _expire(tx: Tx) -> int:
         people.c.org_id == tx.org_id,
         NOT_IN_YET,
         people.c.approved,  # the others are sent theirs when a partner has approved them
+        people.c.status != Status.INACTIVE,  # whoever is brought back, too
         ~live.exists(),
     )
     rows = lock_rows(tx.conn, query.order_by(people.c.id).limit(_AT_ONCE))

@@ -398,7 +398,7 @@ def _touch(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             continue
         tx.touched.add(row.id)
         tx.profiles[row.id, source.id] = row.keys
-        if row.outcome == "linked" and row.old is None:
+        if row.outcome == "linked":
             tx.linked.add(row.id)
         if _brings_the_same_address(row):
             tx.same_address.add((row.id, source.id))

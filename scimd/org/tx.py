@@ -209,7 +209,7 @@ class Tx:
     joined: set[PersonId] = field(default_factory=set)
     #: The documents that this body wrote: the owner's becomes the person's profile.
     profiles: dict[tuple[PersonId, SourceId], Keys] = field(default_factory=dict)
-    #: Those whom it linked to a source that had never asserted them.
+    #: Those whom it linked to a source that had never asserted them, or from which a hand had detached them.
     linked: set[PersonId] = field(default_factory=set)
     #: Those whom an admin made one with somebody else: who is kept keeps their address.
     merged: set[PersonId] = field(default_factory=set)

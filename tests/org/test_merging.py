@@ -342,6 +342,18 @@ async def test_an_address_is_kept_until_the_directory_has_another_one(acme: Hous
     await clean(acme)
 
 
+async def test_who_was_detached_and_is_linked_again_keeps_the_address(acme: House) -> None:
+    ann = await local(acme, "ann")
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    await acme.create("annie")
+    await detaching.detach(acme.door, acme.as_admin(), ann, "okta")
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    assert (await acme.create("annie")).person_id == ann
+    assert (await acme.person(ann)).sign_in_address == "ann@home.example"
+    assert await acme.rows(deliveries, template="address_changed") == []
+    await clean(acme)
+
+
 async def test_who_may_be_somebody_else_by_now_has_the_address_that_the_directory_gives(acme: House) -> None:
     ann = await local(acme, "ann")
     await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scimd.core.errors import InvitationClosed, LinkInvalid, NotAllowedNow
+from scimd.core.errors import InvitationClosed, LinkInvalid, NotAllowedNow, TooManyRequests
 from scimd.core.invitations import PURPOSE
 from scimd.core.links import Link, sign
 from scimd.core.people import InvitationId, PersonId, SourceId
@@ -308,6 +308,7 @@ async def test_who_was_added_and_comes_back_before_coming_in_gets_another_link(
     await mailed(acme)
     old = await set_password_token(acme, ann)
     await close(acme.door, acme.as_admin(), ann)
+    await local_people.expire_welcomes(acme.door, acme.org_id)
     await reopen(acme.door, acme.as_admin(), ann)
     assert await mailed(acme) == ["ann@acme.example"]
     await local_people.expire_welcomes(acme.door, acme.org_id)
@@ -317,6 +318,19 @@ async def test_who_was_added_and_comes_back_before_coming_in_gets_another_link(
     new = await set_password_token(acme, ann)
     await sign_in.set_password_by_link(acme.door, new, PASSWORD, ip="", user_agent="")
     assert await stands(acme, ann) == ([], True)
+
+
+async def test_nobody_is_flooded_with_links_by_a_gate_that_opens_and_closes(acme: House) -> None:
+    ann = await add(acme)
+    for _ in range(9):
+        await gates.disable(acme.door, acme.as_admin(), ann)
+        await gates.enable(acme.door, acme.as_admin(), ann)
+    await gates.disable(acme.door, acme.as_admin(), ann)
+    with pytest.raises(TooManyRequests):
+        await gates.enable(acme.door, acme.as_admin(), ann)
+    acme.clock.forward(hours=1, seconds=1)
+    await gates.enable(acme.door, acme.as_admin(), ann)
+    assert await stands(acme, ann) == (["invited"], True)
 
 
 async def test_no_link_to_set_a_password_goes_to_whom_another_gate_holds(acme: House) -> None:
