@@ -13,7 +13,7 @@ from scimd.core.attributes.rows import INDEXED
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Refusal
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, Document, GroupId, RunId, SourceId, fold
-from scimd.core.resource import pack, unpack
+from scimd.core.resource import as_stored, pack, unpack
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
@@ -228,6 +228,7 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
 def _update(tx: Tx, source: SourceBook, row: Row[Any], wish: AssertGroup, name: str) -> bool:
     """Write the document and the sync's notes where they differ; True where the document did."""
     columns = _columns(source, wish, name)
+    columns["document"] = as_stored(row.document, columns["document"])
     changed = {key: value for key, value in columns.items() if getattr(row, key) != value}
     if not changed:
         return False

@@ -11,7 +11,7 @@ from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
 from scimd.core.attributes.rows import INDEXED
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import OBJECT, DecisionId, Document, Keys, PersonId, RunId, keys_of
-from scimd.core.resource import pack
+from scimd.core.resource import as_stored, pack
 from scimd.core.travelling import travels
 from scimd.org.candidates import Entry, Survey
 
@@ -83,6 +83,8 @@ class Work:
         """``old``: what this source asserts of them, or did."""
         self.old = old
         self.was_live = old is not None and old.state == "live" and old.deleted_at is None
+        if old is not None:
+            self.packed = as_stored(old.document, self.packed)
 
     @property
     def id(self) -> PersonId:

@@ -289,11 +289,14 @@ class Users(Machine):
         assert reply.status == 200, reply.raw
         before, tag = person.document, person.tag
         self.keep(person, document, reply)
+        # Whoever is Inactive and gets another external id may be somebody else from now on.
+        external_ids = {each["externalId"] for each in (before, document) if each.get("externalId")}
+        renewed = not before["active"] and len(external_ids) == 2
         assert (person.tag.partition("-")[0] == tag.partition("-")[0]) is (before == document)
         if before == document:
             self.not_audited(reply)
         else:
-            self.audited(reply, {"person.updated"}, person.id)
+            self.audited(reply, {"person.returned" if renewed else "person.updated"}, person.id)
 
     @invariant()
     def the_list_is_the_model(self) -> None:

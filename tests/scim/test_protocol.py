@@ -432,3 +432,20 @@ async def _unseen(ours: Client, theirs: Client, user: dict[str, Any], group: dic
         "totalResults"
     ] == 0
     assert ((await theirs.get("/Users")).json, (await theirs.get("/Groups")).json) == before
+
+
+async def test_keys_in_another_order_are_no_change(idp: Client) -> None:
+    """RFC 8259 §4: a client that writes its objects anew each time, in whatever order, changes nobody."""
+    user = {"userName": "dana", "name": {"givenName": "D", "familyName": "B"}, "title": "", "active": False}
+    turned = {**dict(reversed(user.items())), "name": {"familyName": "B", "givenName": "D"}}
+    group = {"displayName": "Sales", "externalId": "e1"}
+    for endpoint, first, again in (
+        ("Users", user, turned),
+        ("Groups", group, dict(reversed(group.items()))),
+    ):
+        made = await idp.post(f"/{endpoint}", first)
+        assert made.status == 201
+        for _ in range(2):
+            put = await idp.put(f"/{endpoint}/{made.json['id']}", again)
+            assert (put.status, put.json) == (200, made.json)
+            assert put.headers["ETag"] == made.headers["ETag"]
