@@ -200,27 +200,26 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
 
 
 def _addresses(figures: Figures, limits: Limits) -> Iterator[Trip]:
+    what = "would lose their sign-in address, or get one that was another's"
+    count, percent = limits.addresses_count, limits.addresses_percent
+    yield from _of_the_listed(figures, TripKind.ADDRESSES, figures.addresses, what, count, percent)
+
+
+def _of_the_listed(
+    figures: Figures, kind: TripKind, number: int, what: str, count: int, percent: float
+) -> Iterator[Trip]:
+    """More than ``count``, and than ``percent`` of all who are listed, inactive people too."""
     listed = figures.linked + figures.inactive
-    allowed = max(limits.addresses_count, listed * limits.addresses_percent / 100)
-    if figures.addresses > allowed:
-        why = (
-            f"{figures.addresses} of {listed} people would lose their sign-in address, or get one that was "
-            f"another's; the limit is {_number(allowed)} ({limits.addresses_count}, "
-            f"or {limits.addresses_percent:g} %)"
-        )
-        yield Trip(TripKind.ADDRESSES, why, figures.addresses, allowed)
+    allowed = max(count, listed * percent / 100)
+    if number > allowed:
+        limit = f"the limit is {_number(allowed)} ({count}, or {percent:g} %)"
+        yield Trip(kind, f"{number} of {listed} people {what}; {limit}", number, allowed)
 
 
 def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
-    listed = figures.linked + figures.inactive
-    allowed = max(limits.reactivations_count, listed * limits.reactivations_percent / 100)
-    if figures.reactivations > allowed:
-        why = (
-            f"{figures.reactivations} of {listed} people would be active again; "
-            f"the limit is {_number(allowed)} ({limits.reactivations_count}, "
-            f"or {limits.reactivations_percent:g} %)"
-        )
-        yield Trip(TripKind.REACTIVATIONS, why, figures.reactivations, allowed)
+    count, percent = limits.reactivations_count, limits.reactivations_percent
+    what = "would be active again"
+    yield from _of_the_listed(figures, TripKind.REACTIVATIONS, figures.reactivations, what, count, percent)
     if figures.new_admins > limits.new_admins:
         more = counted(
             figures.new_admins, "person would become an Account Admin", "people would become Account Admins"
