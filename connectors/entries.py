@@ -44,8 +44,6 @@ GUIDS = frozenset({"objectguid"})
 MEMBER_BY_UID = "memberuid"
 #: By which a directory locks an account; read whatever else is wanted, for the mapping of ``active``.
 LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountControl")
-#: Added to the entry of a shadow account whose day is past, with the value TRUE: mappings have no clock.
-EXPIRED = "shadowExpired"
 _DAY_S = 86400
 _LONGEST_DAY = 18  # digits: what is longer is no day that comes, and Python turns only so many into a number
 
@@ -57,12 +55,15 @@ def today() -> int:
     return int(time.time()) // _DAY_S
 
 
-def is_expired(shadow_expire: Sequence[str], day: int) -> bool:
-    """Whether nobody may log in any more (shadow(5)); a negative number, and what is none, never expires."""
+def expiry(shadow_expire: Sequence[str], day: int) -> dict[str, str]:
+    """Give what is added to the entry of a shadow account whose day is past (shadow(5)): mappings have no clock.
+
+    A negative number, and what is none, never expires.
+    """
     numbers = (
         text for text in shadow_expire if text.isascii() and text.isdigit() and len(text) <= _LONGEST_DAY
     )
-    return any(int(text) <= day for text in numbers)
+    return {"shadowExpired": "TRUE"} if any(int(text) <= day for text in numbers) else {}
 
 
 def guid(raw: bytes) -> str | None:

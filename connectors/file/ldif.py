@@ -11,12 +11,11 @@ from typing import IO
 from connectors.dn import reference
 from connectors.entries import (
     BINARY,
-    EXPIRED,
     GUIDS,
     SECRETS,
     base_name,
+    expiry,
     guid,
-    is_expired,
     member_reference,
     text_or_bytes,
     today,
@@ -167,9 +166,7 @@ def _is_wanted(entry: _Entry) -> bool:
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
-    attributes = _attributes(entry, ())
-    if is_expired(entry.texts("shadowexpire"), today()):
-        attributes[EXPIRED] = "TRUE"
+    attributes = _attributes(entry, ()) | expiry(entry.texts("shadowexpire"), today())
     return DirectoryUser(external_id, dn, attributes, user_references(dn, entry.texts("uid")))
 
 

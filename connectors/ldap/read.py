@@ -9,12 +9,11 @@ from typing import Literal, TypeAlias
 from connectors.dn import reference
 from connectors.entries import (
     BINARY,
-    EXPIRED,
     GUIDS,
     SECRETS,
     base_name,
+    expiry,
     guid,
-    is_expired,
     member_reference,
     text_or_bytes,
     today,
@@ -78,9 +77,7 @@ class Reading:
         return make(external_id, dn, values)
 
     def _user(self, external_id: str, dn: str, values: Values) -> DirectoryUser:
-        attributes = self._attributes(values)
-        if is_expired(_texts(values, "shadowExpire"), self.today):
-            attributes[EXPIRED] = "TRUE"
+        attributes = self._attributes(values) | expiry(_texts(values, "shadowExpire"), self.today)
         return DirectoryUser(external_id, dn, attributes, user_references(dn, _texts(values, "uid")))
 
     def _group(self, external_id: str, dn: str, values: Values) -> DirectoryGroup | BadEntry:
