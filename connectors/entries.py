@@ -56,7 +56,7 @@ def today() -> int:
 
 
 def expiry(shadow_expire: Sequence[str], day: int) -> dict[str, str]:
-    """Give what is added to the entry of a shadow account whose day is past (shadow(5)): mappings have no clock.
+    """Give what marks the entry of a shadow account whose day is past (shadow(5)): mappings have no clock.
 
     A negative number, and what is none, never expires.
     """
