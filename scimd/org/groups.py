@@ -28,7 +28,7 @@ from scimd.org import (
     unsettled,
 )
 from scimd.org.chosen_members import Leaving
-from scimd.org.incoming import TOO_LONG
+from scimd.org.incoming import too_long
 from scimd.org.member_events import tell_members
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
@@ -124,14 +124,14 @@ def _name(document: Document) -> str:
     if "\x00" in name:
         raise InvalidValue("displayName", "it holds the character NUL, which cannot be stored")
     if len(name) > INDEXED:
-        raise InvalidValue("displayName", TOO_LONG)
+        raise too_long("displayName")
     return name
 
 
 def _bounded(wish: AssertGroup) -> AssertGroup:
     """What can be stored of it. Raises InvalidValue."""
     if wish.external_id is not None and len(wish.external_id) > INDEXED:
-        raise InvalidValue("externalId", TOO_LONG)
+        raise too_long("externalId")
     return wish if wish.members is None else replace(wish, members=tuple(_named(wish.members)))
 
 

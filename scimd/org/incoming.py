@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Row
 
 from scimd.core.attributes import USER, ResourceKind, columns_of, fold_document
-from scimd.core.attributes.rows import INDEXED
+from scimd.core.attributes.rows import INDEXED, SHOWN
 from scimd.core.errors import InvalidValue, Refusal
 from scimd.core.people import OBJECT, DecisionId, Document, Keys, PersonId, RunId, keys_of
 from scimd.core.resource import as_stored, pack
 from scimd.core.travelling import travels
 from scimd.org.candidates import Entry, Survey
 
-#: Of a value by which somebody or something is found.
-TOO_LONG = f"it is longer than {INDEXED} characters"
 RecordOutcome: TypeAlias = Literal["created", "updated", "unchanged", "returned", "linked", "refused"]
 
 
@@ -118,8 +117,8 @@ def prepare(wish: AssertUser, users: ResourceKind) -> Work:
         keys = replace(keys, external_id=wish.external_id)
     if not wish.active and document.get("active") is None:
         keys = replace(keys, active=False)
-    if name := _over_long(document, keys):
-        return _unfit(wish, InvalidValue(name, TOO_LONG))
+    if over := _over_long(document, keys):
+        return _unfit(wish, over)
     try:
         packed = pack(document, users)
     except TypeError as exc:
@@ -129,17 +128,23 @@ def prepare(wish: AssertUser, users: ResourceKind) -> Work:
     return Work(wish, users, keys, packed, wish.person_id)
 
 
-def _over_long(document: Document, keys: Keys) -> str | None:
-    """Which of the values that people are found by no index takes. What SCIM sends is bounded before."""
+def too_long(name: str, most: int = INDEXED) -> InvalidValue:
+    """Of a value that is kept whole, or by which somebody or something is found."""
+    return InvalidValue(name, f"it is longer than {most} characters")
+
+
+def _over_long(document: Document, keys: Keys) -> Refusal | None:
+    """Of the first value that no index takes, or of a name that is too long to show."""
     found_by = [
-        ("userName", keys.user_name),
-        ("externalId", keys.external_id),
-        ("displayName", document.get("displayName")),
-        ("employeeNumber", keys.employee_number_key),
+        ("userName", keys.user_name, INDEXED),
+        ("externalId", keys.external_id, INDEXED),
+        ("displayName", document.get("displayName"), SHOWN),
+        ("employeeNumber", keys.employee_number_key, INDEXED),
     ]
     rows = document.get("emails") or ()
-    found_by += [("emails", row.get("value")) for row in rows if isinstance(row, OBJECT)]
-    return next((name for name, value in found_by if isinstance(value, str) and len(value) > INDEXED), None)
+    found_by += [("emails", row.get("value"), INDEXED) for row in rows if isinstance(row, OBJECT)]
+    over = ((name, most) for name, value, most in found_by if isinstance(value, str) and len(value) > most)
+    return next(itertools.starmap(too_long, over), None)
 
 
 def _unfit(wish: AssertUser, refusal: Refusal) -> Work:

@@ -8,7 +8,7 @@ means what it says.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, SCIMD_URN, Attribute, Resolved, ResourceKind, moment
+from scimd.core.attributes.rows import INDEXED
 from scimd.db.tables import assertions, groups, people
 from scimd.scim.filters import Test
 
@@ -172,6 +173,8 @@ class Values:
         """The comparison of a single-valued attribute; by an index where one has its key."""
         compared = self.compare(self.scalar(test.found), test)
         value = test.value
+        if self.scope.table is assertions and str(test.found) == "displayName" and isinstance(value, str):
+            return self._shown(test, value)
         if str(test.found) != EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
             return compared
         if not isinstance(value, str) or not value.strip():  # no key is kept of a blank one
@@ -182,6 +185,15 @@ class Values:
             other.c.org_id == self.scope.org_id, other.c.employee_number_key == value
         )
         return and_(assertions.c.person_id.in_(same), compared)
+
+    def _shown(self, test: Test, value: str) -> Condition:
+        """A name to show against the value: its column has the beginning of a long one."""
+        column, whole = assertions.c.display_name_key, self.json.text(assertions.c.folded, "displayName")
+        if test.op in (CompareOperator.eq, CompareOperator.sw):
+            near = self.compare(column, replace(test, value=value[:INDEXED]))
+            return near if len(value) < INDEXED else and_(near, self.compare(whole, test))
+        either = case((func.length(column) < INDEXED, column), else_=whole)
+        return and_(column.is_not(None), self.compare(either, test))
 
     def compare(self, have: ColumnElement[Any], test: Test) -> Condition:
         """One expression against the value, NULL-safe."""

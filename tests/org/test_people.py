@@ -77,7 +77,6 @@ _LONG = "".join(map(chr, range(0x4E00, 0x4E00 + 4_000)))  # and nothing that a d
     [
         ("userName", {"userName": _LONG}),
         ("externalId", {"external_id": _LONG}),
-        ("displayName", {"displayName": _LONG}),
         ("emails", {"emails": [{"value": "a@acme.example"}, {"value": f"{_LONG}@acme.example"}]}),
         ("employeeNumber", {ENTERPRISE_URN: {"employeeNumber": _LONG}}),
     ],
@@ -90,6 +89,16 @@ async def test_what_no_index_takes_is_refused_alone_and_by_name(
         assert (refused.outcome, created.outcome) == ("refused", "created")
         assert isinstance(refused.refusal, InvalidValue)
         assert refused.refusal.detail == f"{name}: it is longer than 500 characters"
+
+
+async def test_a_name_to_show_may_be_longer_than_its_key(database_url: str) -> None:
+    async with house(database_url) as acme:
+        refused, created = await acme.push(user("ann", displayName=_LONG * 3), user("bob", displayName=_LONG))
+        assert (refused.outcome, created.outcome) == ("refused", "created")
+        assert isinstance(refused.refusal, InvalidValue)
+        assert refused.refusal.detail == "displayName: it is longer than 10000 characters"
+        assert created.person_id is not None
+        assert (await acme.person(created.person_id)).display_name == _LONG
 
 
 async def test_two_rows_with_one_user_name_the_first_wins(database_url: str) -> None:

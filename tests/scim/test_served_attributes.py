@@ -106,3 +106,35 @@ async def test_members_and_groups_are_found_by_what_is_shown_of_them(idp: Client
         text = " and ".join(f'{name} eq "{value}"' for name, value in member.items())
         assert len(member) == 4
         assert await found("/Groups", f"members[{text}]") == [group["id"]]
+
+
+_ALIKE = "".join(map(chr, range(0x4E00, 0x4E00 + 700)))  # as far as an index looks, and further
+
+
+@pytest.mark.parametrize(
+    ("where", "found"),
+    [
+        (f'displayName eq "{_ALIKE}"', "a"),
+        (f'displayName eq "{_ALIKE} Zoë"', "b"),
+        (f'displayName eq "{_ALIKE[:500]}"', "d"),
+        (f'displayName eq "{_ALIKE[:600]}"', ""),
+        (f'displayName ne "{_ALIKE}"', "bcd"),
+        (f'displayName sw "{_ALIKE[:450]}"', "abd"),
+        (f'displayName sw "{_ALIKE[:500]}"', "abd"),
+        (f'displayName sw "{_ALIKE} z"', "b"),
+        ('displayName ew " ZOË"', "bc"),
+        (f'displayName co "{_ALIKE[690:]}"', "ab"),
+        (f'displayName gt "{_ALIKE}"', "b"),
+        (f'displayName le "{_ALIKE}"', "acd"),
+        (f'displayName eq "{_ALIKE}" or displayName eq "Zed Zoë"', "ac"),
+        (f'displayName eq "{_ALIKE}" and active eq true', "a"),
+    ],
+)
+async def test_a_long_name_to_show_is_found_by_all_of_it(idp: Client, where: str, found: str) -> None:
+    names = {"a": _ALIKE, "b": f"{_ALIKE} Zoë", "c": "Zed Zoë", "d": _ALIKE[:500]}
+    for key, name in names.items():
+        assert (await idp.user(key, displayName=name))["displayName"] == name
+    listed = await idp.post("/Users/.search", {"filter": where, "sortBy": "userName"})
+    assert "".join(each["userName"] for each in listed.json["Resources"]) == found
+    sorted_ = await idp.get("/Users", params={"sortBy": "displayName", "count": "2"})
+    assert sorted_.json["totalResults"] == 4

@@ -76,6 +76,8 @@ def _by_name(rows: tuple[Attribute, ...]) -> Mapping[str, Attribute]:
 
 #: PostgreSQL's index rows hold 2,704 bytes; three ids and a key of 4 bytes a character must fit.
 INDEXED = 500
+#: Of a name to show: its key has no more than its first INDEXED characters.
+SHOWN = 10_000
 
 
 def text(name: str, description: str, **more: Any) -> Attribute:

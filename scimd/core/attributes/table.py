@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scimd.core.attributes.kinds import ResourceKind
-from scimd.core.attributes.rows import INDEXED, Attribute, Schema, Type, composite, flag, plural, text
+from scimd.core.attributes.rows import INDEXED, SHOWN, Attribute, Schema, Type, composite, flag, plural, text
 
 USER_URN = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP_URN = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -74,7 +74,7 @@ USER_SCHEMA = Schema(
             max_chars=INDEXED,
         ),
         _NAME,
-        text("displayName", "The name to show.", column="display_name_key", max_chars=INDEXED),
+        text("displayName", "The name to show.", column="display_name_key", max_chars=SHOWN),
         text("nickName", "What the person is called in daily life."),
         Attribute("profileUrl", "A page about the person.", "reference", references=("external",)),
         text("title", "The person's title, such as Vice President."),

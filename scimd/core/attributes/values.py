@@ -10,7 +10,7 @@ from typing import Any
 
 from scimd.core.attributes.common import COMMON
 from scimd.core.attributes.kinds import ResourceKind
-from scimd.core.attributes.rows import Attribute
+from scimd.core.attributes.rows import INDEXED, Attribute
 from scimd.core.attributes.table import USER
 from scimd.core.people import OBJECT, Document, fold
 
@@ -125,12 +125,18 @@ def columns_of(document: Mapping[str, Any]) -> dict[str, str | None]:
     emails = [row for row in document.get("emails") or () if isinstance(row, OBJECT)]
     email = _key(_preferred(emails))
     return {
-        "display_name_key": _key(document.get("displayName")),
+        "display_name_key": _shown_key(document.get("displayName")),
         "family_name_key": _key(name.get("familyName")),
         "given_name_key": _key(name.get("givenName")),
         "email_key": email,
         "other_email_key": _other(emails, email) if len(emails) > 1 else None,
     }
+
+
+def _shown_key(value: Any) -> str | None:
+    """As much of a name's comparison key as an index takes: names of that length may be equal in it alone."""
+    key = _key(value)
+    return None if key is None else key[:INDEXED]
 
 
 def _key(value: Any) -> str | None:
