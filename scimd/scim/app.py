@@ -42,7 +42,7 @@ from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import DEAD, ScimError, body_of, of_refusal, unauthorized
-from scimd.scim.exchange import Exchange, PageEnds, ScimSettings, answer, query_of
+from scimd.scim.exchange import LARGE_AT_ONCE, Exchange, PageEnds, ScimSettings, answer, query_of
 from scimd.scim.jwt import Refused, SignedTokens
 from scimd.scim.quirks import profiles
 from scimd.scim.request_log import HOLDER, TOKEN_HASH, Behind
@@ -182,6 +182,7 @@ class ScimServer:
         self._rates = rates
         self.log = Behind(door, desk, settings.log_body_bytes)
         self._ends = PageEnds()
+        self._room = asyncio.Semaphore(LARGE_AT_ONCE)
         self._served: dict[tuple[SourceId, Form], _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -232,7 +233,11 @@ class ScimServer:
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
         ex = self._exchange(request, text, holder, served.users, resource_id)
         ex.check_scopes(method, segments)
-        return await methods[method](ex)
+        try:
+            return await methods[method](ex)
+        finally:
+            if ex.has_room:
+                ex.room.release()
 
     async def _answer_person(self, request: web.Request, text: str) -> web.Response:
         """A person's own token: /Me, and nothing else."""
@@ -287,6 +292,7 @@ class ScimServer:
             query_of(request),
             users,
             self._ends,
+            self._room,
             partial(self._proved, request, text),
             resource_id,
         )

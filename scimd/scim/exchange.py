@@ -34,6 +34,8 @@ _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _MAX_NAMES = 200
 #: A body of this size is parsed beside the loop: it takes some 2 ms.
 _LARGE_BYTES = 256 * 1024
+#: How many of them a process has in hand at once. One of 2 MiB that is made to be dear is 90 MB of objects.
+LARGE_AT_ONCE = 3
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
 
@@ -99,10 +101,13 @@ class Exchange:
     query: Mapping[str, str]
     users: ResourceKind
     ends: PageEnds
+    #: For large bodies; taken once one is there whole, and given back when it is answered.
+    room: asyncio.Semaphore
     #: Asks once more for whom the token speaks; raises 401 where it has been revoked meanwhile.
     proof: Callable[[], Awaitable[object]]
     id: str | None = None
     sent: Sent | None = None
+    has_room: bool = False
 
     @property
     def rules(self) -> Rules:
@@ -136,6 +141,8 @@ class Exchange:
             await self.proof()
         if len(raw) < _LARGE_BYTES:
             return documents.parse(raw)
+        await self.room.acquire()
+        self.has_room = True
         return await asyncio.to_thread(documents.parse, raw)
 
     async def body(self, kind: ResourceKind, part: Part) -> Document:

@@ -13,6 +13,8 @@ from yarl import URL
 
 from scimd.http.patience import Limit, Within
 from scimd.org import reads
+from scimd.scim import documents
+from scimd.scim.exchange import LARGE_AT_ONCE
 from tests.scim.serving import PUBLIC_URL, Client, installed
 from tests.support.patience import AT_MOST_S
 
@@ -54,6 +56,30 @@ async def test_answer_that_takes_too_long_is_a_503(
         assert (reply.status, reply.json["status"]) == (503, "503")
         assert int(reply.headers["Retry-After"]) >= 1
         assert (await client.get("/Groups")).status == 200
+
+
+async def test_few_large_bodies_are_in_hand_at_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """V19: each may be a hundred megabytes of objects. A refusal makes room as an answer does."""
+    parse, inside, most = documents.parse, 0, 0
+
+    def slowly(raw: bytes) -> Any:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.1)
+        inside -= 1
+        return parse(raw)
+
+    async with installed(database_url) as scimd:
+        client = await scimd.client(await scimd.organization("acme"))
+        monkeypatch.setattr(documents, "parse", slowly)
+        large = [{"userName": f"u{n}", "x": "y" * 300_000} for n in range(4)]
+        refused = [{"userName": "", "x": "y" * 300_000} for _ in range(6)]
+        replies = await asyncio.gather(*(client.post("/Users", body) for body in (*refused, *large)))
+        assert sorted(reply.status for reply in replies) == [201] * 4 + [400] * 6
+        assert most == LARGE_AT_ONCE
 
 
 async def test_decompressed_body_is_bounded_and_a_small_one_is_taken(database_url: str) -> None:
