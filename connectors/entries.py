@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from connectors.dn import reference
@@ -43,27 +43,36 @@ BINARY = frozenset(
 GUIDS = frozenset({"objectguid"})
 MEMBER_BY_UID = "memberuid"
 #: By which a directory locks an account; read whatever else is wanted, for the mapping of ``active``.
-LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountControl")
+LOCKS = ("pwdAccountLockedTime", "nsAccountLock", "shadowExpire", "userAccountControl", "accountExpires")
 _DAY_S = 86400
-_LONGEST_DAY = 18  # digits: what is longer is no day that comes, and Python turns only so many into a number
+_LONGEST = 18  # digits: what is longer is no time that comes, and Python turns only so many into a number
+_1601_S = 11_644_473_600  # from where Active Directory counts until 1970-01-01
+_PER_S = 10_000_000
 
 _OPTIONAL_UID = re.compile(r"#'[01]*'B$")  # RFC 4517 §3.3.21: what may follow the DN of a uniqueMember
 
 
-def today() -> int:
-    """Give the day as shadowExpire counts it: whole days since 1970-01-01."""
-    return int(time.time()) // _DAY_S
+def now() -> int:
+    """Give the time that an entry's end is compared with: whole seconds since 1970-01-01."""
+    return int(time.time())
 
 
-def expiry(shadow_expire: Sequence[str], day: int) -> dict[str, str]:
-    """Give what marks the entry of a shadow account whose day is past (shadow(5)): mappings have no clock.
+def expiry(texts: Callable[[str], Sequence[str]], now_s: int) -> dict[str, str]:
+    """Give what marks an entry whose time is past, since mappings have no clock.
 
-    A negative number, and what is none, never expires.
+    shadowExpire is a day (shadow(5)); a negative number, and what is none, never comes. accountExpires is in
+    steps of 100 ns since 1601 (its page in [MS-ADA1]); 0 and 2^63 - 1 never come. ``texts``: of an attribute.
     """
-    numbers = (
-        text for text in shadow_expire if text.isascii() and text.isdigit() and len(text) <= _LONGEST_DAY
-    )
-    return {"shadowExpired": "TRUE"} if any(int(text) <= day for text in numbers) else {}
+    marks: dict[str, str] = {}
+    if any(day <= now_s // _DAY_S for day in _numbers(texts("shadowExpire"))):
+        marks["shadowExpired"] = "TRUE"
+    if any(0 < end // _PER_S <= now_s + _1601_S for end in _numbers(texts("accountExpires"))):
+        marks["accountExpired"] = "TRUE"
+    return marks
+
+
+def _numbers(texts: Sequence[str]) -> Iterator[int]:
+    return (int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= _LONGEST)
 
 
 def guid(raw: bytes) -> str | None:

@@ -17,8 +17,8 @@ from connectors.entries import (
     expiry,
     guid,
     member_reference,
+    now,
     text_or_bytes,
-    today,
     user_references,
 )
 from connectors.file.config import FileConfig
@@ -166,7 +166,7 @@ def _is_wanted(entry: _Entry) -> bool:
 
 
 def _user(entry: _Entry, external_id: str, dn: str) -> DirectoryUser:
-    attributes = _attributes(entry, ()) | expiry(entry.texts("shadowexpire"), today())
+    attributes = _attributes(entry, ()) | expiry(lambda name: entry.texts(name.lower()), now())
     return DirectoryUser(external_id, dn, attributes, user_references(dn, entry.texts("uid")))
 
 

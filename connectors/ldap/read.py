@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, TypeAlias
 
 from connectors.dn import reference
@@ -15,8 +16,8 @@ from connectors.entries import (
     expiry,
     guid,
     member_reference,
+    now,
     text_or_bytes,
-    today,
     user_references,
 )
 from connectors.ldap.config import LdapConfig
@@ -37,7 +38,7 @@ class Reading:
 
     config: LdapConfig
     seen: dict[_Kind, set[int]] = field(default_factory=lambda: {"user": set(), "group": set()})
-    today: int = field(default_factory=today)
+    now_s: int = field(default_factory=now)
     #: Whether an attribute is kept, by its description: worked out once, and not for every entry.
     _kept: dict[str, bool] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ class Reading:
         return make(external_id, dn, values)
 
     def _user(self, external_id: str, dn: str, values: Values) -> DirectoryUser:
-        attributes = self._attributes(values) | expiry(_texts(values, "shadowExpire"), self.today)
+        attributes = self._attributes(values) | expiry(partial(_texts, values), self.now_s)
         return DirectoryUser(external_id, dn, attributes, user_references(dn, _texts(values, "uid")))
 
     def _group(self, external_id: str, dn: str, values: Values) -> DirectoryGroup | BadEntry:

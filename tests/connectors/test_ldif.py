@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +95,27 @@ async def test_the_end_of_a_search_is_no_entry_and_tells_whether_it_was_whole(wr
 async def test_a_shadow_account_whose_day_is_past_is_marked(write: Any, day: str, expired: bool) -> None:
     path = write("p.ldif", f"dn: cn=a\nobjectClass: posixAccount\nentryUUID: 1\nshadowExpire: {day}\n")
     assert ((await read(path)).users[0].attributes.get("shadowExpired") == "TRUE") is expired
+
+
+def filetime(when: datetime) -> int:
+    return (when - datetime(1601, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 10
+
+
+@pytest.mark.parametrize(
+    ("end", "expired"),
+    [
+        (0, False),
+        (2**63 - 1, False),
+        (filetime(datetime(2015, 6, 1, tzinfo=UTC)), True),
+        (filetime(datetime(2199, 1, 1, tzinfo=UTC)), False),
+        ("never", False),
+    ],
+)
+async def test_an_account_of_active_directory_whose_time_is_past_is_marked(
+    write: Any, end: Any, expired: bool
+) -> None:
+    path = write("p.ldif", f"dn: cn=a\nobjectClass: user\nentryUUID: 1\naccountExpires: {end}\n")
+    assert ((await read(path)).users[0].attributes.get("accountExpired") == "TRUE") is expired
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,13 @@ def _any_of(*names: str, of: str = "[?0]") -> str:
 
 #: Who is locked for good in a directory: the value 000001010000Z of ppolicy
 #: (draft-behera-ldap-password-policy §5.3.3; other values are lockouts that pass), nsAccountLock of 389 DS,
-#: ACCOUNTDISABLE of Active Directory's userAccountControl, and a shadow account whose day is past, which the
-#: connectors mark: an expression has no clock, and an entry that is as it was is not looked at again.
+#: ACCOUNTDISABLE of Active Directory's userAccountControl, and an account whose end (accountExpires,
+#: shadowExpire) is past, which the connectors mark: an expression has no clock, and an entry that is as it
+#: was is not looked at again.
 _LOCKED = (
     'entry.?pwdaccountlockedtime[?0].orValue("") == "000001010000Z"'
     ' || string(entry.?nsaccountlock[?0].orValue("")).lowerAscii() == "true"'
-    ' || entry.?shadowexpired[?0].orValue("") == "TRUE"'
+    ' || entry.?shadowexpired[?0].orValue("") == "TRUE" || entry.?accountexpired[?0].orValue("") == "TRUE"'
     ' || (string(entry.?useraccountcontrol[?0].orValue("")) != ""'
     " && int(entry.?useraccountcontrol[?0].value()) / 2 % 2 == 1)"
 )

@@ -65,6 +65,7 @@ def test_inet_org_person_needs_no_mapping() -> None:
         ({"nsAccountLock": "TRUE"}, False),
         ({"nsAccountLock": "FALSE"}, True),
         ({"shadowExpired": "TRUE"}, False),
+        ({"accountExpired": "TRUE"}, False),
         ({"shadowExpire": "99999"}, True),
         ({"userAccountControl": "514"}, False),
         ({"userAccountControl": "546"}, False),
