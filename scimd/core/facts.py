@@ -18,8 +18,8 @@ SourceState = Literal["shadow", "staged", "active", "paused"]
 #: scope). ``history``: detached by an admin, says nothing any more.
 AssertionState = Literal["live", "gone", "history"]
 #: What became of the newest invitation; ``none`` where there never was one. ``cancelled`` is one that
-#: an admin withdrew. One that scimd cancelled itself, because the person became Inactive, counts as
-#: ``none``: their return makes a new one. So does one of whoever bore the name before.
+#: an admin withdrew. One that scimd cancelled itself, because the person became Inactive, or that had expired
+#: by then, counts as ``none``: their return makes a new one. So does one of whoever bore the name before.
 InvitationState = Literal["none", "pending", "accepted", "declined", "expired", "cancelled"]
 #: How a local person comes in: by an invitation, or by a link to set a password in its place, live or lapsed.
 Welcome = Literal["invitation", "set_password", "set_password_expired"]

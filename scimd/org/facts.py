@@ -256,7 +256,8 @@ def _invitations(
 ) -> tuple[dict[PersonId, InvitationState], set[PersonId], dict[PersonId, Pending]]:
     """The newest invitation of each, whom a hand invited once, and the open ones.
 
-    One that scimd cancelled itself, or of whoever bore the name before, counts as none.
+    One that scimd ended itself, or of whoever bore the name before, counts as none; so does one that has
+    expired and was to bring back whom an admin deactivated: what it says is over with their return.
     """
     found: dict[PersonId, InvitationState] = {}
     by_hand: set[PersonId] = set()
@@ -265,7 +266,8 @@ def _invitations(
         return found, by_hand, pending
     for row in _INVITATIONS.all(conn, {"org_id": org_id, "keys": ids}):
         person_id = PersonId(row.person_id)
-        gone = row.void or (row.status == "cancelled" and row.ended_by == BY_SCIMD)
+        over = row.ended_by == BY_SCIMD or (row.reactivates and row.status == "expired")
+        gone = row.void or (over and row.status in ("cancelled", "expired"))
         found[person_id] = "none" if gone else row.status
         if row.source_id is None and not row.void:
             by_hand.add(person_id)

@@ -18,7 +18,8 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import deliveries, invitations
 from scimd.org.tx import Inviting, Tx
 
-#: ``ended_by`` of an invitation that scimd cancelled itself. It counts as none: a return makes a new one.
+#: ``ended_by`` of an invitation that scimd cancelled itself, and of an expired one whose person is Inactive
+#: since. It counts as none: a return makes a new one.
 BY_SCIMD = "scimd"
 _unsent = (deliveries.c.state == "staged") | (deliveries.c.state == "due")
 
@@ -93,6 +94,7 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
             case "push" if invitation is not None:
                 pushing.append(person.person_id)
     _cancel(tx, cancelling)
+    _outlive(tx, [each.person_id for each in concerned if _leaves_unaccepted(each)])
     put_off(tx, pushing)
     _open(tx, opening)
     _invite_back_there(tx, moving)
@@ -102,6 +104,12 @@ def _is_concerned(person: FollowUp) -> bool:
     """Not: who has nothing to accept, now or before."""
     was_in = person.before is None or person.before.status is Status.ACTIVE
     return not (was_in and person.after.status is Status.ACTIVE)
+
+
+def _leaves_unaccepted(person: FollowUp) -> bool:
+    """Becomes Inactive, and may have had an invitation that has expired."""
+    was_pending = person.before is not None and person.before.status is Status.PENDING
+    return was_pending and person.after.status is Status.INACTIVE
 
 
 _Course = Literal["open", "cancel", "replace", "move", "push", "leave"]
@@ -166,6 +174,19 @@ def _cancel(tx: Tx, rows: Sequence[Pending]) -> None:
     for row in rows:
         after = {"person": row.person_id, "by": BY_SCIMD}
         tx.record(Event(EventKind.INVITATION_CANCELLED, "invitation", row.id, after=after))
+
+
+_OUTLIVED = Prepared(
+    update(invitations)
+    .where(_i.org_id == bindparam("_org_id"), one_of(_i.person_id, "_people"), _i.status == "expired")
+    .values(ended_by=BY_SCIMD)
+)
+
+
+def _outlive(tx: Tx, people: Sequence[PersonId]) -> None:
+    """What expired before these people became Inactive keeps nobody out who returns."""
+    if people:
+        _OUTLIVED.post(tx.conn, {"_org_id": tx.org_id, "_people": people})
 
 
 def forget(tx: Tx, person_ids: Sequence[PersonId]) -> None:

@@ -150,6 +150,54 @@ async def test_an_expired_invitation_to_an_older_address_is_not_opened_again(acm
     assert await invite(acme, "ann2@acme.example") == ann
 
 
+async def expired(acme: House) -> None:
+    acme.clock.forward(days=8)
+    await invitation_changes.expire_due(acme.door, acme.org_id)
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+async def test_whose_invitation_had_expired_is_sent_a_new_one_when_they_return(
+    acme: House, by_hand: bool
+) -> None:
+    hr = await inviting_source(acme)
+    ann = await pushed(acme, hr)
+    await expired(acme)
+    assert await stands(acme, ann) == (["invitation_expired"], False)
+    if by_hand:
+        await gates.deactivate(acme.door, acme.as_admin(), ann)
+        await gates.reactivate(acme.door, acme.as_admin(), ann)
+    else:
+        await acme.change(ann, acme.as_scim(hr), active=False)
+        await acme.change(ann, acme.as_scim(hr), active=True)
+    assert await stands(acme, ann) == (["invited"], True)
+    assert sorted(row.status for row in await acme.rows(invitations, person_id=ann)) == ["expired", "pending"]
+    assert (await accept(acme, await newest(acme, ann))).session
+
+
+async def test_an_expired_invitation_back_stands_in_nobodys_way(acme: House) -> None:
+    """Reactivated by an admin, whom it would have brought back needs one for the first time."""
+    ann = await pushed(acme, await inviting_source(acme))
+    await gates.deactivate(acme.door, acme.as_admin(), ann)
+    acme.clock.forward(minutes=1)
+    await invite(acme)
+    await expired(acme)
+    await gates.reactivate(acme.door, acme.as_admin(), ann)
+    assert await stands(acme, ann) == (["invited"], True)
+
+
+async def test_a_link_that_renewed_an_invitation_counts_when_it_expires_again(acme: House) -> None:
+    hr = await inviting_source(acme)
+    ann = await pushed(acme, hr)
+    await expired(acme)
+    await acme.change(ann, acme.as_scim(hr), active=False)
+    await acme.change(ann, acme.as_scim(hr), active=True)
+    await expired(acme)
+    await invitation_changes.copy_link(acme.door, acme.as_admin(), InvitationId((await newest(acme, ann)).id))
+    assert await stands(acme, ann) == (["invited"], True)
+    await expired(acme)
+    assert await stands(acme, ann) == (["invitation_expired"], False)
+
+
 @pytest.mark.parametrize("by_source", [True, False])
 async def test_who_never_came_in_and_is_reactivated_gets_an_invitation_that_works(
     acme: House, by_source: bool
