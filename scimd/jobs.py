@@ -30,6 +30,7 @@ from scimd.org import (
     notifications,
     oauth,
     promotion,
+    rekeying,
     request_log,
     seat_history,
     source_upkeep,
@@ -65,6 +66,7 @@ _PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
 _NOTIFY_S = 60.0
+_REKEY_S = 60.0
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
@@ -109,10 +111,12 @@ class Jobs:
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
             (_NOTIFY_S, "notify", self._notify),
+            (_REKEY_S, "rekey", self._rekey),
             (new_tables.EVERY_S, "look_at_new_tables", self._new_tables.look),
         ):
             self._every(seconds, name, self._if_leading(work))
         self._clock.start()
+        self._begin("rekey", self._if_leading(self._rekey))  # keys change with a start
         await self._run_due_sources()
 
     async def stop(self) -> None:
@@ -279,6 +283,9 @@ class Jobs:
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)
+
+    async def _rekey(self) -> None:
+        await rekeying.follow(self._door)
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door)

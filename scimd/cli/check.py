@@ -14,7 +14,8 @@ from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
-from scimd.org import declared_faults, organizations, reads, source_upkeep, sources
+from scimd.core.words import counted
+from scimd.org import declared_faults, organizations, reads, rekeying, source_upkeep, sources
 from scimd.org.tx import Door
 from scimd.sync import checking
 
@@ -67,6 +68,7 @@ async def _check(
         async with opening.opened(config) as door:
             await door.db.ping()
             passed.append(f"database: {door.db.dialect}, schema current")
+            await _check_keys(door, passed, faults)
             if standing:
                 await _check_standing(door, passed, faults)
             await _check_declared(config, file, door, passed, faults)
@@ -80,6 +82,28 @@ async def _check(
     )
     await _check_declared(config, file, None, passed, faults)
     await _check_sources(config, None, only, passed, faults)
+
+
+async def _check_keys(door: Door, passed: list[str], faults: list[str]) -> None:
+    """Which key besides the first is needed, and by what."""
+    for use in await rekeying.uses(door):
+        apps = counted(use.apps, "authenticator app", "authenticator apps")
+        kept = f"{apps} and {counted(use.codes, 'recovery code', 'recovery codes')}"
+        if use.place is None:
+            faults.append(
+                f"secrets.key: {kept} are sealed under a key that is not named any more. Put it back behind "
+                "the first, and the worker seals them anew; or let these people set up others: "
+                "scimd user reset-second-factor"
+            )
+        elif not use.is_needed:
+            passed.append(f"secrets.key: key {use.place} is needed no more; take it out and restart")
+        else:
+            until = f", the last until {use.links_until:%Y-%m-%d %H:%M} UTC" if use.links_until else ""
+            passed.append(
+                f"secrets.key: key {use.place} is still needed: {kept} are sealed under it (the worker "
+                "seals them anew under the first within minutes); it may have signed "
+                f"{counted(use.links, 'open link', 'open links')}{until}"
+            )
 
 
 async def _check_declared(

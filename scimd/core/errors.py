@@ -211,6 +211,14 @@ class WrongCredentials(Refusal):
 
 
 @dataclass(eq=False)
+class SecondFactorUnreadable(Refusal):
+    """This cannot be checked here any more: the key that it was kept under is gone. Ask an admin to reset
+    your second factors."""
+
+    code: ClassVar[str] = "second_factor_unreadable"
+
+
+@dataclass(eq=False)
 class MayNotSignIn(Refusal):
     """The password was right, and this person may not come in. ``cause`` says why."""
 

@@ -89,6 +89,7 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.Protected: 403,
     errors.OwnAccount: 403,
     errors.WrongCredentials: 401,
+    errors.SecondFactorUnreadable: 401,
     errors.MayNotSignIn: 403,
     errors.SecondFactorAsked: 401,
     errors.SecondFactorMissing: 403,

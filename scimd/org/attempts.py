@@ -20,6 +20,7 @@ WINDOW = timedelta(minutes=15)
 #: An address (a whole office behind one NAT) may fail so many times as often as one account from it.
 _PER_ADDRESS = 5
 _PENDING, _PENDING_SECOND, WRONG_SECOND = "not finished", "second step not finished", "wrong second factor"
+UNREADABLE = "second factor kept under a key that is gone"
 
 
 def begin(tx: Tx, person_id: PersonId | None, address: str, ip: str, *, second: bool = False) -> str:
@@ -89,7 +90,7 @@ def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:
             attempt.person_id == person_id,
             attempt.origin.is_(None),
             attempt.at > tx.now - WINDOW,
-            attempt.reason.in_((_PENDING_SECOND, WRONG_SECOND)),
+            attempt.reason.in_((_PENDING_SECOND, WRONG_SECOND, UNREADABLE)),
         )
     ).one()
     if row.all >= tx.settings.sign_in_attempts:

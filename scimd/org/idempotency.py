@@ -26,7 +26,7 @@ from scimd.core.errors import AnswerLost, KeyReused, RequestInProgress
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import idempotency_keys as table
-from scimd.org.sealing import seal, unseal
+from scimd.org.sealing import NotSealedHere, seal, unseal
 from scimd.org.tx import Door, Tx
 
 LASTS = timedelta(hours=24)
@@ -104,7 +104,10 @@ async def answered(door: Door, once: Once) -> Answer | None:
         _check(once, row, now)
         if row.status is None:
             raise RequestInProgress
-        plain = unseal(door.keys, _PURPOSE, bytes(row.answer), _owner(once))
+        try:
+            plain = unseal(door.keys, _PURPOSE, bytes(row.answer), _owner(once))
+        except NotSealedHere as exc:
+            raise AnswerLost(once.key) from exc
         head, _, rest = plain.partition(b"\n")
         return Answer(row.status, orjson.loads(head), rest)
 

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from scimd.org.secrets import Keyring
 
-_KEY_ID_BYTES = 8
+#: With so many bytes, the key's id, everything sealed begins.
+KEY_ID_BYTES = 8
 _NONCE_BYTES = 12
 
 
@@ -26,7 +27,7 @@ def seal(keys: Keyring, purpose: str, plain: bytes, belongs_to: str) -> bytes:
 
 def unseal(keys: Keyring, purpose: str, sealed: bytes, belongs_to: str) -> bytes:
     """Raises NotSealedHere."""
-    key_id, rest = sealed[:_KEY_ID_BYTES].decode("latin-1"), sealed[_KEY_ID_BYTES:]
+    key_id, rest = sealed[:KEY_ID_BYTES].decode("latin-1"), sealed[KEY_ID_BYTES:]
     key = keys.live(purpose).get(key_id)
     if key is None or len(rest) <= _NONCE_BYTES:
         raise NotSealedHere

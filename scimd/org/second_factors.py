@@ -1,11 +1,13 @@
 """Second factors of people as rows: authenticator apps, passkeys, recovery codes.
 
-The secret of an authenticator app lies sealed; of a recovery code only the hash is kept. Adding or
+The secret of an authenticator app lies sealed; of a recovery code only the digest, sealed as well, so that
+``org/rekeying.py`` can carry both to a new key. Adding or
 removing one's own needs a fresh proof (``sessions.require_proof``) and gives the session a new cookie.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +18,25 @@ import pyotp
 from sqlalchemy import delete, func, select, update
 
 from scimd.core import second_factors as rules
-from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound, NotUnique, WrongCredentials
+from scimd.core.errors import (
+    LinkInvalid,
+    NotAllowedNow,
+    NotFound,
+    NotUnique,
+    SecondFactorUnreadable,
+    WrongCredentials,
+)
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes, second_factors
 from scimd.org import by_hand, credentials, notices, permissions, sessions, tickets
 from scimd.org.links import owe_set_password
-from scimd.org.sealing import seal, unseal
+from scimd.org.sealing import NotSealedHere, seal, unseal
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Context, Door, Tx
 
-_PURPOSE = "second factor"
+#: What the secrets of apps, and the digests of recovery codes, are sealed for.
+SECRETS, CODES = "second factor", "recovery codes"
 _NAME_AT_MOST = 100
 _WORDS: dict[str, str] = {"totp": "an authenticator app", "passkey": "a passkey"}
 
@@ -122,13 +132,14 @@ async def add_app(door: Door, holder: SessionHolder, ticket: str, code: str) -> 
         if "totp" in credentials.kinds_of(tx.conn, tx.org_id, holder.person_id):
             raise NotUnique("second_factor", "authenticator app", holder.display_name)
         factor_id = tx.new_id()
-        sealed = seal(tx.keys, _PURPOSE, secret.encode(), _owner(tx.org_id, factor_id))
+        sealed = seal(tx.keys, SECRETS, secret.encode(), owner(tx.org_id, factor_id))
         return added(tx, holder, factor_id, "totp", "Authenticator app", sealed, counter=window)
 
     return await door.run(holder.context(door), body)
 
 
-def _owner(org_id: str, factor_id: str) -> str:
+def owner(org_id: str, factor_id: str) -> str:
+    """To whom the sealed value of a row belongs."""
     return f"{org_id}/{factor_id}"
 
 
@@ -166,13 +177,19 @@ def added(
 
 
 def use_app(tx: Tx, person_id: PersonId, code: str) -> bool:
-    """Whether the code is the app's, now, and was not used before (A24): one UPDATE decides."""
+    """Whether the code is the app's, now, and was not used before (A24): one UPDATE decides.
+
+    Raises SecondFactorUnreadable where the key is gone that its secret was sealed under.
+    """
     factor = second_factors.c
     mine = (factor.org_id == tx.org_id) & (factor.person_id == person_id) & (factor.kind == "totp")
     row = tx.conn.execute(select(factor.id, factor.secret, factor.counter).where(mine)).first()
     if row is None:
         return False
-    secret = unseal(tx.keys, _PURPOSE, bytes(row.secret), _owner(tx.org_id, row.id)).decode()
+    try:
+        secret = unseal(tx.keys, SECRETS, bytes(row.secret), owner(tx.org_id, row.id)).decode()
+    except NotSealedHere as exc:
+        raise SecondFactorUnreadable from exc
     window = rules.fitting_window(secret, code, tx.now, after=row.counter)
     if window is None:
         return False
@@ -187,30 +204,32 @@ def use_app(tx: Tx, person_id: PersonId, code: str) -> bool:
 # ------------------------------------------------------------------------------ recovery codes
 
 
-def _hashes(tx: Tx, person_id: PersonId, code: str) -> list[bytes]:
-    """Under each live key, the first of which hashes new ones: 57 bits alone could be tried through."""
-    text = f"{person_id}/{rules.bare_code(code)}".encode()
-    return [hmac.digest(key, text, "sha256") for key in tx.keys.live("recovery codes").values()]
+def _digest(person_id: PersonId, code: str) -> bytes:
+    """It is sealed as well, since 57 bits alone could be tried through."""
+    return hashlib.sha256(f"{person_id}/{rules.bare_code(code)}".encode()).digest()
 
 
 def _make_codes(tx: Tx, person_id: PersonId) -> tuple[str, ...]:
     code = recovery_codes.c
     tx.conn.execute(delete(recovery_codes).where(code.org_id == tx.org_id, code.person_id == person_id))
     made = tuple(rules.recovery_code(tx.chance.bytes(16)) for _ in range(rules.RECOVERY_CODES))
-    rows = [
-        {
-            "org_id": tx.org_id,
-            "id": tx.new_id(),
-            "person_id": person_id,
-            "hash": _hashes(tx, person_id, each)[0],
-            "created_at": tx.now,
-        }
-        for each in made
-    ]
+    rows = [_code_row(tx, person_id, each) for each in made]
     tx.conn.execute(recovery_codes.insert(), rows)
     after = {"codes": len(made)}
     tx.record(Event(EventKind.RECOVERY_CODES_MADE, "person", person_id, after=after))
     return made
+
+
+def _code_row(tx: Tx, person_id: PersonId, code: str) -> dict[str, Any]:
+    code_id = tx.new_id()
+    sealed = seal(tx.keys, CODES, _digest(person_id, code), owner(tx.org_id, code_id))
+    return {
+        "org_id": tx.org_id,
+        "id": code_id,
+        "person_id": person_id,
+        "sealed": sealed,
+        "created_at": tx.now,
+    }
 
 
 async def new_codes(door: Door, holder: SessionHolder) -> tuple[str, ...]:
@@ -226,22 +245,29 @@ async def new_codes(door: Door, holder: SessionHolder) -> tuple[str, ...]:
 
 
 def use_code(tx: Tx, person_id: PersonId, typed: str) -> bool:
-    """Whether it is a recovery code of theirs that was not used yet; it is used up by this."""
+    """Whether it is a recovery code of theirs that was not used yet; it is used up by this.
+
+    Raises SecondFactorUnreadable where it is none that can be read, and there are others.
+    """
     code = recovery_codes.c
-    won = tx.conn.execute(
-        update(recovery_codes)
-        .where(
-            code.org_id == tx.org_id,
-            code.person_id == person_id,
-            code.hash.in_(_hashes(tx, person_id, typed)),
-            code.used_at.is_(None),
-        )
-        .values(used_at=tx.now)
-    )
-    if won.rowcount != 1:
-        return False
-    tx.record(Event(EventKind.RECOVERY_CODE_USED, "person", person_id))
-    return True
+    mine = (code.org_id == tx.org_id) & (code.person_id == person_id) & code.used_at.is_(None)
+    unreadable, wanted = None, _digest(person_id, typed)
+    for row in tx.conn.execute(select(code.id, code.sealed).where(mine)).all():
+        try:
+            kept = unseal(tx.keys, CODES, bytes(row.sealed), owner(tx.org_id, row.id))
+        except NotSealedHere as exc:
+            unreadable = exc
+            continue
+        if hmac.compare_digest(kept, wanted):
+            won = tx.conn.execute(
+                update(recovery_codes).where(mine, code.id == row.id).values(used_at=tx.now)
+            ).rowcount
+            if won == 1:
+                tx.record(Event(EventKind.RECOVERY_CODE_USED, "person", person_id))
+            return won == 1
+    if unreadable is not None:
+        raise SecondFactorUnreadable from unreadable
+    return False
 
 
 # ------------------------------------------------------------------------------ taking away

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from sqlalchemy import select
 
-from scimd.core.errors import MayNotSignIn, WrongCredentials
+from scimd.core.errors import MayNotSignIn, Refusal, SecondFactorUnreadable, WrongCredentials
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId
 from scimd.db.tables import people
@@ -24,6 +24,10 @@ from scimd.org.tx import Context, Door, Tx
 
 By = Literal["totp", "recovery", "passkey"]
 _REASON = {"totp": "authenticator app", "recovery": "recovery code", "passkey": "passkey"}
+_WHY: dict[type[Refusal], str] = {
+    WrongCredentials: attempts.WRONG_SECOND,
+    SecondFactorUnreadable: attempts.UNREADABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ def waiting(door: Door, ticket: str) -> tuple[OrgId, PersonId]:
 async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent: str) -> SignedIn:
     """Complete a sign-in.
 
-    Raises WrongCredentials; TooManyRequests; LinkInvalid for a ticket that is over, was used, or is older
-    than the password; MayNotSignIn for somebody who may no longer come in.
+    Raises WrongCredentials; SecondFactorUnreadable; TooManyRequests; LinkInvalid for a ticket that is
+    over, was used, or is older than the password; MayNotSignIn for somebody who may no longer come in.
     """
     first = tickets.opened(door, "second_step", ticket)
     said = first.said
@@ -56,10 +60,11 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
     challenge = _challenge(door, proof)
     attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, person_id, name, ip, second=True))
 
-    def body(tx: Tx) -> SignedIn | str | None:
-        if not _fits(tx, person_id, proof, challenge):
-            _refuse(tx, person_id, attempt_id, ip, attempts.WRONG_SECOND)
-            return None
+    def body(tx: Tx) -> SignedIn | Refusal:
+        refusal = _refusal(tx, person_id, proof, challenge)
+        if refusal is not None:
+            _refuse(tx, person_id, attempt_id, ip, _WHY[type(refusal)])
+            return refusal
         tickets.spend(tx, first)
         stored = credentials.password_of(tx.conn, tx.org_id, person_id)
         cause = admission.why_not(tx.conn, tx.org_id, person_id)
@@ -67,7 +72,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
             cause = "the password was changed meanwhile"
         if cause is not None:
             _refuse(tx, person_id, attempt_id, ip, cause)
-            return cause
+            return MayNotSignIn(cause)
         attempts.close(tx, said["attempt"], success=True, reason=said["how"])
         attempts.close(tx, attempt_id, success=True, reason=_REASON[proof.by])
         text = sign_in.open_session(tx, person_id, ip, user_agent, said["how"], strong=True)
@@ -76,9 +81,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
     outcome = await door.run(ctx, body)
     if isinstance(outcome, SignedIn):
         return outcome
-    if outcome is None:
-        raise WrongCredentials
-    raise MayNotSignIn(outcome)
+    raise outcome
 
 
 def _name(conn: Any, org_id: OrgId, person_id: PersonId) -> str:
@@ -91,6 +94,14 @@ def _name(conn: Any, org_id: OrgId, person_id: PersonId) -> str:
 
 def _challenge(door: Door, proof: Proof) -> Ticket | None:
     return None if proof.answer is None else tickets.opened(door, "passkey", proof.answer.ticket)
+
+
+def _refusal(tx: Tx, person_id: PersonId, proof: Proof, challenge: Ticket | None) -> Refusal | None:
+    """Why the proof does not count, as a value: the attempt that failed is written all the same."""
+    try:
+        return None if _fits(tx, person_id, proof, challenge) else WrongCredentials()
+    except SecondFactorUnreadable as exc:
+        return exc
 
 
 def _fits(tx: Tx, person_id: PersonId, proof: Proof, challenge: Ticket | None) -> bool:
@@ -131,13 +142,13 @@ async def prove(door: Door, holder: SessionHolder, proof: Proof) -> str:
         ctx, lambda tx: attempts.begin(tx, holder.person_id, name, origin, second=True)
     )
 
-    def body(tx: Tx) -> str | None:
-        right = _fits(tx, holder.person_id, proof, challenge)
-        reason = _REASON[proof.by] if right else attempts.WRONG_SECOND
-        attempts.close(tx, attempt_id, success=right, reason=reason)
-        return sessions.renew(tx, holder.session_id, strong=True) if right else None
+    def body(tx: Tx) -> str | Refusal:
+        refusal = _refusal(tx, holder.person_id, proof, challenge)
+        reason = _REASON[proof.by] if refusal is None else _WHY[type(refusal)]
+        attempts.close(tx, attempt_id, success=refusal is None, reason=reason)
+        return refusal or sessions.renew(tx, holder.session_id, strong=True)
 
-    text = await door.run(ctx, body)
-    if text is None:
-        raise WrongCredentials
-    return text
+    outcome = await door.run(ctx, body)
+    if isinstance(outcome, Refusal):
+        raise outcome
+    return outcome

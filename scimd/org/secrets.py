@@ -60,6 +60,10 @@ class Keyring:
             found = self._live[purpose] = {hashlib.sha256(key).hexdigest()[:8]: key for key in derived}
         return found
 
+    def ids(self) -> list[str]:
+        """What the database may say of the master keys, in their order."""
+        return list(self.live("id"))
+
     def __repr__(self) -> str:
         return f"Keyring({len(self._keys)} keys)"
 

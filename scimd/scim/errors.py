@@ -124,6 +124,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.Protected: Answer(403),
     errors.OwnAccount: Answer(403),
     errors.WrongCredentials: Answer(401),
+    errors.SecondFactorUnreadable: Answer(401),
     errors.MayNotSignIn: Answer(403),
     errors.SecondFactorAsked: Answer(401),
     errors.SecondFactorMissing: Answer(403),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from scimd.core.errors import LinkInvalid, Refusal, TooManyRequests, WrongCredentials
+from scimd.core.errors import LinkInvalid, Refusal, SecondFactorUnreadable, TooManyRequests, WrongCredentials
 from scimd.http import guard, statuses
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
@@ -55,6 +55,6 @@ async def prove(request: web.Request) -> web.StreamResponse:
             cookie = await second_step.prove_by_password(door, holder, form["password"])
         else:
             cookie = await second_step.prove(door, holder, await proof_of(request))
-    except (WrongCredentials, TooManyRequests, LinkInvalid) as exc:
+    except (WrongCredentials, SecondFactorUnreadable, TooManyRequests, LinkInvalid) as exc:
         return await _form(request, follow, exc)
     return came_in(request, cookie, follow)

@@ -9,6 +9,7 @@ from scimd.core.errors import (
     MayNotSignIn,
     Refusal,
     SecondFactorAsked,
+    SecondFactorUnreadable,
     TooManyRequests,
     WrongCredentials,
 )
@@ -21,7 +22,7 @@ from scimd.org.second_step import Proof
 from scimd.web import forms, security
 from scimd.web.pages import came_in, message, narrow, see_other, sentence
 
-_REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
+_REFUSED = (WrongCredentials, SecondFactorUnreadable, TooManyRequests, MayNotSignIn)
 #: The parts of a passkey's answer, as the script fills them in.
 ANSWER = ("challenge", "id", "client_data", "authenticator_data", "signature")
 

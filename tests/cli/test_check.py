@@ -150,3 +150,19 @@ def test_before_there_is_a_database_what_leads_nowhere_is_said_too(tmp_path: Pat
     folder, role = faults(here)
     assert folder == f"mail.folder: nothing can be written in {here.file}"
     assert role.startswith("organization acme, source okta: rule 1: role: there is no role 'manger' here")
+
+
+def test_check_says_whether_an_older_key_may_go(tmp_path: Path) -> None:
+    here, old, new = Here(tmp_path, ""), tmp_path / "old.key", tmp_path / "new.key"
+    old.write_text("o" * 32)
+    new.write_text("n" * 32)
+    say(here, f'[secrets]\nkey = ["file:{old}"]')
+    here.ok("org", "create", "acme")
+    say(here, f'[secrets]\nkey = ["file:{new}", "file:{old}"]')
+    assert "secrets.key: key 2 is needed no more; take it out and restart" in here.ok("check")["passed"]
+    here.ok("admin", "create", "a@acme.example", "--org", "acme")
+    assert any(
+        each.startswith("secrets.key: key 2 is still needed: 0 authenticator apps and 0 recovery codes")
+        and "it may have signed 1 open link, the last until" in each
+        for each in here.ok("check")["passed"]
+    )

@@ -41,7 +41,7 @@ async def with_everything(doors: Company, org: Organization, person_id: str) -> 
             "credential_id": person_id.encode(),
             "created_at": now,
         },
-        t.recovery_codes: {"id": f"r-{person_id[-8:]}", "hash": b"h", "created_at": now},
+        t.recovery_codes: {"id": f"r-{person_id[-8:]}", "sealed": b"h", "created_at": now},
         t.pictures: {"kind": "image/png", "image": b"i", "changed_at": now},
     }
 

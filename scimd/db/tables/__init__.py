@@ -35,6 +35,7 @@ from scimd.db.tables.sign_in import (
     recovery_codes,
     second_factors,
     sessions,
+    signing_keys,
     spent_tickets,
 )
 from scimd.db.tables.source import rules, run_changes, runs, sources
@@ -87,6 +88,7 @@ __all__ = [
     "seat_pools",
     "second_factors",
     "sessions",
+    "signing_keys",
     "slots",
     "sources",
     "spent_tickets",

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, Column, Index, Table, text
 
 from scimd.db.tables import columns
 from scimd.db.tables.columns import metadata
-from scimd.db.types import Bytes, Id, KeyText
+from scimd.db.types import Bytes, Id, KeyText, UtcDateTime
 
 # One-time links other than invitations: sign-in, set-password. Spent by one conditional UPDATE.
 links = Table(
@@ -22,6 +22,14 @@ links = Table(
     columns.time("expires_at"),
     columns.time("used_at", null=True),
     Index("ix_links_person", "org_id", "person_id"),
+)
+
+# Since when links are signed with which of the installation's keys (org/rekeying.py): ids, no keys.
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("since", UtcDateTime, primary_key=True),
+    columns.key("key_id"),
 )
 
 credentials = Table(
@@ -68,10 +76,10 @@ recovery_codes = Table(
     columns.org(),
     columns.ident(),
     columns.ref("person_id"),
-    Column("hash", Bytes, nullable=False),
+    Column("sealed", Bytes, nullable=False),  # a digest of the code
     columns.time("created_at"),
     columns.time("used_at", null=True),
-    Index("uq_recovery_codes_hash", "org_id", "person_id", "hash", unique=True),
+    Index("ix_recovery_codes_person", "org_id", "person_id"),
 )
 
 # Tickets (org/tickets.py) that were used, until they would have expired anyway.

@@ -148,12 +148,12 @@ def upgrade() -> None:
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("id", types.Id(), nullable=False),
         sa.Column("person_id", types.Id(), nullable=False),
-        sa.Column("hash", types.Bytes(), nullable=False),
+        sa.Column("sealed", types.Bytes(), nullable=False),
         sa.Column("created_at", types.UtcDateTime(), nullable=False),
         sa.Column("used_at", types.UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_recovery_codes")),
     )
-    op.create_index("uq_recovery_codes_hash", "recovery_codes", ["org_id", "person_id", "hash"], unique=True)
+    op.create_index("ix_recovery_codes_person", "recovery_codes", ["org_id", "person_id"], unique=False)
     op.create_table(
         "rules",
         sa.Column("org_id", types.Id(), nullable=False),

@@ -117,6 +117,12 @@ def upgrade() -> None:
     )
     op.create_index("uq_published_event", "published", ["org_id", "event_id"], unique=True)
     op.create_table(
+        "signing_keys",
+        sa.Column("since", types.UtcDateTime(), nullable=False),
+        sa.Column("key_id", types.KeyText(), nullable=False),
+        sa.PrimaryKeyConstraint("since", name=op.f("pk_signing_keys")),
+    )
+    op.create_table(
         "unsettled",
         sa.Column("org_id", types.Id(), nullable=False),
         sa.Column("person_id", types.Id(), nullable=False),
