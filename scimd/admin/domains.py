@@ -72,10 +72,11 @@ async def verify(call: Call) -> Domain:
     return Domain.of(await domains.verify(call.door, call.ctx, _named(call), look_up))
 
 
-@endpoint("DELETE", "/domains/{domain}", needs=_MANAGE, refuses=(NotFound,))
+@endpoint("DELETE", "/domains/{domain}", needs=_MANAGE, refuses=(NotFound, NotAllowedNow))
 async def remove(call: Call) -> None:
     """Give a domain up.
 
-    It links nobody any more, and may be another organization's.
+    It links nobody any more, and may be another organization's. One that the config file declares is refused
+    (409).
     """
     await domains.remove(call.door, call.ctx, _named(call))

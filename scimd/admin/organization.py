@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Flag, Id, Input, Listed, ListQuery, Name, Output, Text
-from scimd.core.errors import InvalidValue, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, ProjectId
 from scimd.org import organizations, settings
@@ -34,6 +34,7 @@ class Organization(Output):
     language: str = Field(description="Of mails, and of the pages of an invitation.")
     active_label: str | None = Field(description="What people read in place of `Active`; null: that.")
     created_at: datetime
+    declared: list[str] = Field(description="What the config file says, which is changed there alone.")
 
 
 class OrganizationLine(Organization):
@@ -86,13 +87,14 @@ async def show(call: Call) -> Organization:
     "PATCH",
     "/organization",
     needs=("organization.manage",),
-    refuses=(InvalidValue, NotFound),
+    refuses=(InvalidValue, NotFound, NotAllowedNow),
     etag=True,
 )
 async def change(call: Call, body: OrganizationChange) -> Organization:
     """Change the organization's settings.
 
-    A new default project, or approval, counts for everybody at once. While a partner sees who waits,
+    What the config file declares is refused (409). A new default project, or approval, counts for everybody
+    at once. While a partner sees who waits,
     an operator alone turns `approval_required` off.
     """
     given = body.given()

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Input, Listed, ListQuery, Output
+from scimd.core.errors import NotAllowedNow
 from scimd.org import organizations, seat_history
 from scimd.org.windows import part
 
@@ -56,11 +57,12 @@ class HistoryQuery(ListQuery):
     sort: Literal["day", "-day"] = "day"
 
 
-@endpoint("PUT", "/seats", needs=("seats.manage",))
+@endpoint("PUT", "/seats", needs=("seats.manage",), refuses=(NotAllowedNow,))
 async def replace(call: Call, body: SeatLimit) -> Seats:
     """Set how many seats there are.
 
-    Whoever waits takes what is free now; a limit below what is used evicts nobody.
+    Whoever waits takes what is free now; a limit below what is used evicts nobody. One that the
+    config file declares is refused (409).
     """
     await organizations.set_seats(call.door, call.ctx, body.limit)
     return await _shown(call)

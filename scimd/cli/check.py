@@ -95,15 +95,20 @@ async def _check_keys(door: Door, passed: list[str], faults: list[str]) -> None:
                 "the first, and the worker seals them anew; or let these people set up others: "
                 "scimd user reset-second-factor"
             )
-        elif not use.is_needed:
-            passed.append(f"secrets.key: key {use.place} is needed no more; take it out and restart")
-        else:
-            until = f", the last until {use.links_until:%Y-%m-%d %H:%M} UTC" if use.links_until else ""
-            passed.append(
-                f"secrets.key: key {use.place} is still needed: {kept} are sealed under it (the worker "
-                "seals them anew under the first within minutes); it may have signed "
-                f"{counted(use.links, 'open link', 'open links')}{until}"
+            continue
+        needs = []
+        if use.apps or use.codes:
+            needs.append(
+                f"{kept} are sealed under it; the worker seals them anew under the first in a minute"
             )
+        if use.links_until:
+            links = counted(use.links, "open link", "open links")
+            needs.append(f"it may have signed {links}, the last until {use.links_until:%Y-%m-%d %H:%M} UTC")
+        passed.append(
+            f"secrets.key: key {use.place} is still needed: {'; '.join(needs)}"
+            if needs
+            else f"secrets.key: key {use.place} is needed no more; take it out and restart"
+        )
 
 
 async def _check_declared(

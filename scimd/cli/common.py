@@ -28,6 +28,7 @@ from scimd.connector_api import ConnectorError
 from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
 from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
+from scimd.org.declared_keys import THE_FILE
 from scimd.org.organizations import OrganizationRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
@@ -65,6 +66,11 @@ def load(path: Path | None) -> config.Config:
     for name in config.unheard(found):
         logger.warning("variable_says_nothing", name=name, hint="a key is SCIMD_SECTION__KEY")
     return loaded
+
+
+def file_of(path: Path | None) -> str:
+    """What the config file is called in a sentence."""
+    return str(config.find(path) or THE_FILE)
 
 
 #: Of ``run``: whether the command makes database and key where there are none yet.

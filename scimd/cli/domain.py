@@ -11,6 +11,7 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    file_of,
     in_organization,
     organization,
     print_list,
@@ -82,5 +83,5 @@ def remove(
     domain: Domain, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Give a domain up: it links nobody any more, and may be another organization's."""
-    in_organization(config, org, lambda door, ctx: domains.remove(door, ctx, domain))
+    in_organization(config, org, lambda door, ctx: domains.remove(door, ctx, domain, file=file_of(config)))
     said({"removed": domain}, f"{domain} is given up.", json=json)

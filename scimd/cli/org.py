@@ -11,6 +11,7 @@ from scimd.cli.common import (
     JsonOption,
     always,
     context,
+    file_of,
     operator,
     print_json,
     print_list,
@@ -107,7 +108,7 @@ def set_(
             UNSET if language is None else language,
             UNSET if active_label is None else active_label,
         )
-        await settings.change(door, context(door, owner.id), wanted)
+        await settings.change(door, context(door, owner.id), wanted, file=file_of(config))
         return await organizations.by_slug(door, name)
 
     changed = run(config, work)
@@ -175,5 +176,6 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "get_more_seats_url": row.get_more_seats_url,
         "approval_required": row.approval_required,
         "default_project_id": row.default_project_id,
+        "declared": row.declared,
         "created_at": row.created_at,
     }

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from scimd import config as configuration
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
     context,
+    file_of,
     in_organization,
     organization,
     out,
@@ -164,8 +164,7 @@ def _do(
         ctx = context(door, (await organization(door, org)).id)
         if dry_run:
             return await rule_changes.preview(door, ctx, source, edit)
-        file = str(configuration.find(path) or "the config file")
-        return await rule_changes.apply(door, ctx, source, edit, sure=yes, file=file)
+        return await rule_changes.apply(door, ctx, source, edit, sure=yes, file=file_of(path))
 
     told = run(path, work)
     if json:

@@ -11,6 +11,7 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    file_of,
     in_organization,
     limit_of,
     organization,
@@ -48,7 +49,7 @@ def set_(
 
     async def work(door: Door, _: Config) -> OrganizationRecord:
         owner = await organization(door, org)
-        await organizations.set_seats(door, context(door, owner.id), limit)
+        await organizations.set_seats(door, context(door, owner.id), limit, file=file_of(config))
         return await organizations.by_slug(door, owner.slug)
 
     _print(run(config, work), json)

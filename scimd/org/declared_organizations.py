@@ -15,7 +15,7 @@ from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
-from scimd.org import declared_faults, declared_sources, held_changes
+from scimd.org import declared_faults, declared_keys, declared_sources, held_changes
 from scimd.org.generation import bump
 from scimd.org.organizations import (
     NewOrganization,
@@ -24,6 +24,7 @@ from scimd.org.organizations import (
     current,
     find,
     hold_domains,
+    list_organizations,
     make,
     make_project,
 )
@@ -59,6 +60,15 @@ async def declare(door: Door, declared: Sequence[config.Organization]) -> list[D
     return [await _declare_one(door, organization) for organization in declared]
 
 
+async def release(door: Door, declared: Sequence[config.Organization]) -> None:
+    """Let everything be changed by hand again of organizations that the file names no more."""
+    named = {each.name for each in declared}
+    for there in await list_organizations(door):
+        if there.declared and there.slug not in named:
+            ctx = replace(context_of_new(door, _FILE, "cli"), org_id=there.id)
+            await door.run(ctx, lambda tx: declared_keys.keep(tx, []))
+
+
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
     faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
     if faults:
@@ -88,6 +98,7 @@ async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgI
     def body(tx: Tx) -> Declared:
         # Replicas that start at once take turns: the second finds nothing left to do.
         lock_row(tx.conn, organizations, id=tx.org_id)
+        declared_keys.keep(tx, declared_keys.said_by(wanted))
         changed = _bring_up_to_date(tx, wanted)
         sources_changed, left_out = declared_sources.declare(tx, wanted.source)
         held_changes.hold_back(tx)
@@ -109,7 +120,7 @@ def _as_new(wanted: config.Organization) -> NewOrganization:
         default_project=None if wanted.default_project == "none" else wanted.default_project,
         get_more_seats_url=wanted.get_more_seats_url,
         domains=tuple(wanted.domains),
-        settings=_settings(wanted),
+        settings=_settings(wanted) | {declared_keys.KEY: declared_keys.said_by(wanted)},
     )
 
 

@@ -21,7 +21,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains
-from scimd.org import permissions
+from scimd.org import declared_keys, permissions
 from scimd.org.dns_txt import LookUp
 from scimd.org.generation import bump
 from scimd.org.secrets import Keyring
@@ -175,13 +175,17 @@ async def verify(door: Door, ctx: Context, text: str, look_up: LookUp) -> Domain
     return await door.run(ctx, body)
 
 
-async def remove(door: Door, ctx: Context, text: str) -> None:
-    """Give a domain up: from now on it links nobody, and may be another organization's."""
+async def remove(door: Door, ctx: Context, text: str, *, file: str = declared_keys.THE_FILE) -> None:
+    """Give a domain up: from now on it links nobody, and may be another organization's.
+
+    Raises Forbidden, NotFound, NotAllowedNow for one that ``file`` declares.
+    """
     permissions.require(ctx, "organization.manage")
     domain = one_domain(text)
 
     def body(tx: Tx) -> None:
         proven = _get(tx.conn, tx.org_id, domain)
+        declared_keys.must_not_hold(tx, (declared_keys.of_domain(domain),), file)
         mine = (domains.c.org_id == tx.org_id) & (domains.c.domain_key == domain)
         tx.conn.execute(domains.delete().where(mine))
         if proven is not None:

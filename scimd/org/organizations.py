@@ -20,7 +20,7 @@ from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
-from scimd.org import permissions
+from scimd.org import declared_keys, permissions
 from scimd.org.domains import proven
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
@@ -62,6 +62,8 @@ class OrganizationRecord:
     language: Language = ENGLISH
     #: What people read in place of "Active", such as "Participating"; programs go by the status.
     active_label: str | None = None
+    #: What the config file says of it, which cannot be changed by hand.
+    declared: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------------------ reads
@@ -93,6 +95,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         created_at=row.created_at,
         language=language_of(row.settings.get("language")),
         active_label=row.settings.get("active_label"),
+        declared=declared_keys.of(row.settings),
     )
 
 
@@ -220,7 +223,7 @@ def _role_rows(org_id: OrgId) -> list[dict[str, Any]]:
 
 def hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     """Note the domains as verified by the operator; gives those that were not there before."""
-    keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
+    keys = declared_keys.domain_keys(names)
     if not keys:
         return []
     held = proven(tx.conn, keys)
@@ -243,18 +246,21 @@ def _check_seats(seats: int | None) -> None:
         raise InvalidValue("seats", f"must be a number from 0 to {config.LARGEST}, or none for no limit")
 
 
-async def set_seats(door: Door, ctx: Context, seats: int | None) -> OrganizationRecord:
+async def set_seats(
+    door: Door, ctx: Context, seats: int | None, *, file: str = declared_keys.THE_FILE
+) -> OrganizationRecord:
     """Set the seat limit; None takes it away. A limit under what is used evicts nobody.
 
-    Those who wait take the new seats in the promotion that follows. Raises InvalidValue, Forbidden.
+    Those who wait take the new seats in the promotion that follows. Raises InvalidValue, Forbidden, and
+    NotAllowedNow where ``file`` declares it.
     """
-
     permissions.require(ctx, "seats.manage")
     _check_seats(seats)
 
     def body(tx: Tx) -> OrganizationRecord:
         record = current(tx)
         if record.seats != seats:
+            declared_keys.must_not_hold(tx, ("seats",), file)
             tx.conn.execute(
                 update(seat_pools).where(seat_pools.c.org_id == tx.org_id).values(seat_limit=seats)
             )

@@ -20,6 +20,7 @@ from scimd.core.people import OrgId, RoleName
 from scimd.db.locks import lock_row
 from scimd.db.tables import sources
 from scimd.org import bindings, by_hand, held_changes, permissions, rule_previews, value_bindings
+from scimd.org.declared_keys import THE_FILE
 from scimd.org.generation import bump
 from scimd.org.rule_previews import Preview, Wish
 from scimd.org.rulebook import RuleBook
@@ -125,7 +126,7 @@ async def apply(
     edit: Edit,
     *,
     sure: bool = False,
-    file: str = "the config file",
+    file: str = THE_FILE,
     way_out: str = "Mend it, or confirm it (--yes).",
 ) -> Preview:
     """Make the edit, and tell who gains and loses by it.

@@ -17,13 +17,14 @@ from scimd.core.seats import Policy
 from scimd.core.words import proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, partner_queues, projects, seat_pools
-from scimd.org import permissions
+from scimd.org import declared_keys, permissions
 from scimd.org.generation import bump
 from scimd.org.organizations import OrganizationRecord, current
 from scimd.org.sources import mark_everyone
 from scimd.org.tx import Context, Door, Tx
 
 LABEL_AT_MOST = 40
+_IN_THE_FILE = {"name": "display_name", "default_project_id": "default_project"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,14 @@ async def change(
     ctx: Context,
     wanted: Change,
     check: Callable[[OrganizationRecord], None] | None = None,
+    *,
+    file: str = declared_keys.THE_FILE,
 ) -> None:
     """Change settings. A new default project, or approval, settles everybody anew.
 
     Where approval begins to be required, those who are here already count as approved: so while a partner
-    sees the queue, only an operator ends it. Raises Forbidden, InvalidValue, NotFound for a project, and
-    what ``check`` raises of the organization.
+    sees the queue, only an operator ends it. Raises Forbidden, InvalidValue, NotFound for a project,
+    NotAllowedNow for what ``file`` declares, and what ``check`` raises of the organization.
     """
     permissions.require(ctx, "organization.manage")
     given = wanted.given()
@@ -105,6 +108,7 @@ async def change(
             after |= settings
         if not new:
             return
+        declared_keys.must_not_hold(tx, [_IN_THE_FILE.get(name, name) for name in after], file)
         if new.get("default_project_id"):
             _must_be_there(tx, new["default_project_id"])
         if new.get("approval_required") is False:

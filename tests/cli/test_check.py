@@ -162,7 +162,6 @@ def test_check_says_whether_an_older_key_may_go(tmp_path: Path) -> None:
     assert "secrets.key: key 2 is needed no more; take it out and restart" in here.ok("check")["passed"]
     here.ok("admin", "create", "a@acme.example", "--org", "acme")
     assert any(
-        each.startswith("secrets.key: key 2 is still needed: 0 authenticator apps and 0 recovery codes")
-        and "it may have signed 1 open link, the last until" in each
+        each.startswith("secrets.key: key 2 is still needed: it may have signed 1 open link, the last until")
         for each in here.ok("check")["passed"]
     )

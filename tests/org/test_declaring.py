@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from scimd import config
+from scimd.core.errors import NotAllowedNow
 from scimd.db import tables as t
-from scimd.org import declared_organizations, organizations, sources
+from scimd.org import declared_organizations, domains, organizations, settings, sources
+from tests.org.acme import house
 from tests.org.house import House
 from tests.org.test_overtaking import POINTS, Point, overtaken, two
 
@@ -84,3 +86,25 @@ async def test_replicas_that_start_at_once_make_one_organization_of_operators(da
             lambda: organizations.ensure_system(other.door),
         )
         assert first.id == second.id
+
+
+async def test_what_the_file_declares_is_not_changed_by_hand(database_url: str) -> None:
+    async with house(database_url) as acme:
+        (made,) = await declared_organizations.declare(acme.door, _file(seats=2, language="de"))
+        ctx = replace(acme.ctx, org_id=made.org_id)
+        for refused, its in (
+            (organizations.set_seats(acme.door, ctx, 3), "seats"),
+            (settings.change(acme.door, ctx, settings.Change(language="en")), "language"),
+            (domains.remove(acme.door, ctx, "made.example"), "domain made.example"),
+        ):
+            with pytest.raises(NotAllowedNow, match=f"made has its {its} from the config file. Change that"):
+                await refused
+        await organizations.set_seats(acme.door, ctx, 2)
+        await settings.change(acme.door, ctx, settings.Change(display_name="Free", active_label="In"))
+        again = await declared_organizations.declare(acme.door, _file(language="de"))
+        assert [each.outcome for each in again] == ["unchanged"]
+        assert (await organizations.set_seats(acme.door, ctx, 3)).seats == 3
+        await declared_organizations.release(acme.door, [])
+        await settings.change(acme.door, ctx, settings.Change(language="en"))
+        await domains.remove(acme.door, ctx, "made.example")
+        assert (await organizations.by_slug(acme.door, "made")).declared == ()
