@@ -240,7 +240,7 @@ def _run(row: Endpoint, call: Call, query: Query, body: Input | None) -> Awaitab
         given["query"] = query
     if body is not None:
         given["body"] = body
-    return row.handler(call, **given)
+    return row(call, **given)
 
 
 # ------------------------------------------------------------------------------ rendering

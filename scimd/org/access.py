@@ -257,36 +257,40 @@ async def begin_session(
     """List a session of the application. Raises NotFound, NotAllowedNow for whoever may not come in."""
     permissions.require(ctx, REPORT)
 
-    def body(tx: Tx) -> AppSession:
-        if not tx.now < expires_at <= tx.now + LONGEST:
-            raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
-        why = admission.why_not(tx.conn, tx.org_id, person_id)
-        if why == "deleted":
-            raise NotFound("user", person_id)
-        if why is not None:
-            raise NotAllowedNow(f"This person may not come in: {why}.")
-        session_id = SessionId(tx.new_id())
-        tx.conn.execute(
-            sessions.insert().values(
-                org_id=tx.org_id,
-                id=session_id,
-                person_id=person_id,
-                hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
-                user_agent=user_agent[:_AGENT_AT_MOST],
-                ip=ip,
-                how="application",
-                proved_at=tx.now,
-                started_at=tx.now,
-                last_active_at=tx.now,
-                expires_at=expires_at,
-                origin=tx.ctx.actor.name,
-            )
-        )
-        after = {"session": session_id, "ip": ip, "origin": tx.ctx.actor.name}
-        tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
-        return AppSession(session_id, person_id, True, tx.now, expires_at, None, None)
+    async def of(found: PersonId) -> AppSession:
+        return await door.run(ctx, lambda tx: _begin(tx, found, ip, user_agent, expires_at))
 
-    return await door.run(ctx, body)
+    return await merged.follow(door, ctx.org_id, person_id, of)
+
+
+def _begin(tx: Tx, person_id: PersonId, ip: str, user_agent: str, expires_at: datetime) -> AppSession:
+    if not tx.now < expires_at <= tx.now + LONGEST:
+        raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
+    why = admission.why_not(tx.conn, tx.org_id, person_id)
+    if why == "deleted":
+        raise NotFound("user", person_id)
+    if why is not None:
+        raise NotAllowedNow(f"This person may not come in: {why}.")
+    session_id = SessionId(tx.new_id())
+    tx.conn.execute(
+        sessions.insert().values(
+            org_id=tx.org_id,
+            id=session_id,
+            person_id=person_id,
+            hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
+            user_agent=user_agent[:_AGENT_AT_MOST],
+            ip=ip,
+            how="application",
+            proved_at=tx.now,
+            started_at=tx.now,
+            last_active_at=tx.now,
+            expires_at=expires_at,
+            origin=tx.ctx.actor.name,
+        )
+    )
+    after = {"session": session_id, "ip": ip, "origin": tx.ctx.actor.name}
+    tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
+    return AppSession(session_id, person_id, True, tx.now, expires_at, None, None)
 
 
 def _mine(ctx: Context, session_id: SessionId) -> Any:
