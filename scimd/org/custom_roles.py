@@ -118,6 +118,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
     permissions.require(ctx, "organization.manage")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, roles, goes=True, org_id=tx.org_id, name=name)
         was = _own(tx, name)
         by_hand.must_hold(tx.ctx, was)
         (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == name))
