@@ -21,14 +21,17 @@ from scimd.org import merged, standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Door
-from scimd.org.user_reads import goes_by
+from scimd.org.user_reads import goes_by, owner_of
 
 _p = people.c
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One line of the list. ``projects``: names of those in which the person takes part now."""
+    """One line of the list. ``projects``: names of those in which the person takes part now.
+
+    ``owner`` answers for a service account.
+    """
 
     id: PersonId
     display_name: str
@@ -41,6 +44,7 @@ class PersonRow:
     source_id: SourceId | None
     source_name: str | None
     projects: tuple[str, ...]
+    owner: str | None
     created_at: datetime
     changed_at: datetime
 
@@ -137,6 +141,7 @@ def _rows(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> list[Pe
                     {names[grant.target] for grant in _live_projects(loaded, row.id) if grant.target in names}
                 )
             ),
+            owner=owner_of(row),
             created_at=row.created_at,
             changed_at=row.changed_at,
         )

@@ -93,13 +93,14 @@ async def create_personal(
     allowed = None if permissions is None else _known(permissions)
 
     def body(tx: Tx) -> NewToken:
-        query = select(people.c.status, people.c.display_name).where(
+        query = select(people.c.status, people.c.display_name, people.c.expires_at).where(
             people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
         )
         person = tx.conn.execute(query).first()
         if person is None:
             raise NotFound("person", person_id)
-        if person.status != Status.ACTIVE:
+        is_over = person.expires_at is not None and person.expires_at <= tx.now
+        if person.status != Status.ACTIVE or is_over:
             raise NotAllowedNow(
                 f"{person.display_name} may not sign in at present, and so can have no token."
             )

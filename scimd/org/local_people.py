@@ -77,6 +77,8 @@ class Edit:
     email: str | Unset = UNSET
     #: Of a service account; None: it does not end.
     expires_at: datetime | Unset | None = UNSET
+    #: Of a service account: who answers for it.
+    owner: str | Unset = UNSET
 
 
 # ------------------------------------------------------------------------------ adding
@@ -111,12 +113,10 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
-        if not new.owner.strip():
-            raise InvalidValue("owner", "a service account has a person who answers for it")
         more = {
             "kind": "service",
             "accepted": True,
-            "profile": {"owner": new.owner.strip()},
+            "profile": {"owner": _owner(new.owner)},
             "expires_at": _expiry(tx, new.expires_at),
         }
         person_id = _insert(
@@ -126,6 +126,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
         return person_id
 
     return await door.run(ctx, body)
+
+
+def _owner(text: str) -> str:
+    if not text.strip():
+        raise InvalidValue("owner", "a service account has a person who answers for it")
+    return text.strip()
 
 
 def _expiry(tx: Tx, moment: datetime | None) -> datetime | None:
@@ -186,6 +192,8 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
     }
     tx.conn.execute(people.insert().values({**row, **more}))
     after = {"user_name": user_name, "display_name": display_name, "address": more.get("sign_in_address")}
+    if owner := more["profile"].get("owner"):
+        after["service_owner"] = owner  # an event's ``owner`` is the source that owns the person
     tx.record(Event(EventKind.PERSON_CREATED, "person", person_id, after=after))
     gates.wants_seat_by_hand(tx, person_id)
     return person_id
@@ -267,6 +275,8 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
         values |= _new_name(tx, row, wanted.display_name)
     if not isinstance(wanted.expires_at, Unset):
         values |= _new_expiry(tx, row, wanted.expires_at)
+    if not isinstance(wanted.owner, Unset):
+        values |= _new_owner(row, wanted.owner, values.get("profile", row.profile))
     if not isinstance(wanted.email, Unset):
         values |= new_address(tx, row, wanted.email, values.get("profile"))
     return values
@@ -276,6 +286,12 @@ def _new_expiry(tx: Tx, row: Row[Any], moment: datetime | None) -> dict[str, Any
     if row.kind != "service":
         raise NotAllowedNow(f"{row.display_name} is a person: only service accounts expire.")
     return {} if moment == row.expires_at else {"expires_at": _expiry(tx, moment)}
+
+
+def _new_owner(row: Row[Any], owner: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+    if row.kind != "service":
+        raise NotAllowedNow(f"{row.display_name} is a person: only service accounts have an owner.")
+    return {} if _owner(owner) == profile.get("owner") else {"profile": {**profile, "owner": _owner(owner)}}
 
 
 def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
@@ -311,8 +327,7 @@ def new_address(
 def must_have_own_address(tx: Tx, row: Row[Any]) -> None:
     """Raise OwnedBySource or NotAllowedNow where a hand gives this person no other address, whichever."""
     by_hand.must_be_local(tx, row, "The e-mail")
-    if row.kind == "service":
-        raise NotAllowedNow(f"{row.display_name} is a service account, which has no address.")
+    by_hand.must_be_a_person(row, "it has no address")
     _no_open_invitation(tx, row)
 
 
@@ -343,6 +358,9 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     shown = [name for name in changed if name not in _NOT_SHOWN]
     before = {name: _as_json(getattr(row, name)) for name in shown}
     after = {name: _as_json(changed[name]) for name in shown}
+    owners = [profile.get("owner") for profile in (row.profile, values.get("profile", row.profile))]
+    if owners[0] != owners[1]:
+        before["service_owner"], after["service_owner"] = owners
     tx.record(Event(EventKind.PERSON_UPDATED, "person", person_id, before, after))
     tx.touch([person_id])
     if "sign_in_key" in changed:
@@ -372,6 +390,7 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
     def body(tx: Tx) -> None:
         for person_id in person_ids:
             row = by_hand.person(tx, person_id)
+            by_hand.must_be_a_person(row, "it has no password, but API tokens")
             if not row.sign_in_address:
                 raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
             by_hand.not_too_often(tx, person_id)

@@ -67,6 +67,12 @@ async def test_u5_service_account_takes_no_seat(api: Client) -> None:
     made = await api.post("/service-accounts", body)
     assert (made.status, made.json["kind"], made.json["has_seat"]) == (200, "service", False)
     assert (await api.get("/seats")).json["used"] == before
+    path = f"/users/{made.json['id']}"
+    assert (made.json["owner"], (await api.get(path)).json["owner"]) == ("Ada", "Ada")
+    assert (await api.send("PATCH", path, {"owner": "Bob"})).json["owner"] == "Bob"
+    emptied = await api.send("PATCH", path, {"owner": None})
+    assert (emptied.status, emptied.json["errors"][0]["field"]) == (422, "/owner")
+    assert "Bob" in (await api.get("/users?kind=service", Accept="text/csv")).text
 
 
 async def test_u6_edit_is_refused_where_somebody_was_faster(api: Client) -> None:
