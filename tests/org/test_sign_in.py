@@ -214,6 +214,17 @@ async def test_last_active_is_written_once_a_minute_at_most(acme: House) -> None
     assert acme.clock.now in {row.last_active_at for row in await acme.rows(session_rows)}
 
 
+async def test_a_session_in_use_stays_however_short_the_idle_time(database_url: str) -> None:
+    async with house(database_url, session_idle_s=60.0) as acme:
+        await dana(acme)
+        session = (await attempt(acme)).session
+        for _ in range(10):
+            acme.clock.pass_by(seconds=20)
+            assert await sessions.by_cookie(acme.door, session) is not None
+        acme.clock.pass_by(seconds=60)
+        assert await sessions.by_cookie(acme.door, session) is None
+
+
 async def test_a_session_is_ended_by_its_owner_or_by_who_manages_users(acme: House) -> None:
     person = await dana(acme)
     session = (await attempt(acme)).session
