@@ -172,12 +172,12 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
 async def set_own_password(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "password", "current")
     try:
-        await sign_in.set_own_password(
+        cookie = await sign_in.set_own_password(
             request.app[DOOR], guard.session_of(request), form["password"], current=form["current"] or None
         )
     except (WeakPassword, WrongCredentials, TooManyRequests) as exc:
         return await _own_form(request, exc)
-    return see_other("/?said=password")
+    return came_in(request, cookie, "/?said=password")
 
 
 def dead_link() -> web.Response:
