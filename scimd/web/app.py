@@ -15,6 +15,7 @@ from scimd.core.errors import (
     ProofNeeded,
     SecondFactorMissing,
 )
+from scimd.core.languages import ENGLISH
 from scimd.http import request_id
 from scimd.http.app import errors_under
 from scimd.http.guard import public
@@ -131,7 +132,8 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.code == ProofNeeded.code:
         return my_proof.ask(request)
     if fault.code == LinkInvalid.code:
-        return sign_in.dead_link()
+        is_invitation = request.path.startswith("/invitation/")
+        return sign_in.dead_link(invitations.language_of(request) if is_invitation else ENGLISH)
     if fault.code == InvitationClosed.code:
         return invitations.closed(request, fault.detail)
     title = _TITLES.get(fault.status, "That did not work")
