@@ -158,8 +158,4 @@ _TITLES = {
 def _to_sign_in(request: web.Request) -> web.Response:
     """After signing in they come back here, if it was a page that they wanted to see."""
     wanted = security.local_path(request.path_qs) if request.method == "GET" else "/"
-    return see_other("/sign-in" if wanted == "/" else f"/sign-in?next={_quoted(wanted)}")
-
-
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("&", "%26").replace("+", "%2B")
+    return see_other(security.leading_to("/sign-in", wanted))

@@ -70,7 +70,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     except SecondFactorAsked as exc:
         return await second_step.ask(request, exc, follow)
     if isinstance(found, list):
-        return narrow("choose.html", "Where to?", choices=found, address=form["address"])
+        return narrow("choose.html", "Where to?", choices=found, address=form["address"], next=follow)
     return came_in(request, found, follow)
 
 
