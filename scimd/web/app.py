@@ -65,7 +65,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.get("/password", sign_in.show_own_password),
             web.post("/password", sign_in.set_own_password),
             web.get("/o/{slug:[a-z0-9-]+}/oidc", oidc.begin),
-            web.get("/oidc/callback", oidc.callback),
+            web.get("/o/{slug:[a-z0-9-]+}/oidc/callback", oidc.callback),
             web.get("/second-step", second_step.begin_anew),
             web.post("/second-step", second_step.complete),
             web.get("/passkey", second_step.show_passkey),
