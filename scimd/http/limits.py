@@ -46,6 +46,11 @@ def check_media_type(request: web.Request, allowed: frozenset[str]) -> None:
         raise WrongMediaType(f"Send {' or '.join(sorted(allowed))}, in UTF-8.")
 
 
+def whole_field(request: web.Request, name: str) -> str | None:
+    """A header field that may come in several lines, which are one list (RFC 9110 §5.3)."""
+    return ",".join(request.headers.getall(name)) if name in request.headers else None
+
+
 async def read_body(request: web.Request, at_most: int, timeout_s: float) -> bytes:
     """The whole body, decompressed. Raises TooLarge, SlowBody, UnreadableBody."""
     sent = await _sent(request, at_most, timeout_s)

@@ -16,7 +16,18 @@ from sqlalchemy import Row, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
+from scimd.core.people import (
+    UNSET,
+    Document,
+    OrgId,
+    PersonId,
+    ProjectId,
+    RoleName,
+    TeamId,
+    Unset,
+    address,
+    fold,
+)
 from scimd.core.roles import USER
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
@@ -41,6 +52,8 @@ from scimd.org.user_page import UserPage
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
 _AT_ONCE = 200
+#: Of the local profile what columns have too.
+_IN_COLUMNS = frozenset(("userName", "displayName", "emails"))
 _NOT_SHOWN = ("display_name_key", "sign_in_key", "address_verified_at")
 
 
@@ -334,6 +347,7 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     if not values:
         return
     changed = {name: value for name, value in values.items() if name != "profile"}
+    profile = _profile_change(row.profile, values.get("profile", row.profile))
     person_id = PersonId(row.id)
     tx.conn.execute(
         update(people)
@@ -341,8 +355,8 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         .values(**values, changed_at=tx.now)
     )
     shown = [name for name in changed if name not in _NOT_SHOWN]
-    before = {name: _as_json(getattr(row, name)) for name in shown}
-    after = {name: _as_json(changed[name]) for name in shown}
+    before = {name: _as_json(getattr(row, name)) for name in shown} | profile.before
+    after = {name: _as_json(changed[name]) for name in shown} | profile.after
     tx.record(Event(EventKind.PERSON_UPDATED, "person", person_id, before, after))
     tx.touch([person_id])
     if "sign_in_key" in changed:
@@ -352,6 +366,18 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
         if row.welcome != "invitation" and not row.accepted:
             owe_set_password(tx, person_id, changed["sign_in_address"])
+
+
+@dataclass(frozen=True, slots=True)
+class _ProfileChange:
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def _profile_change(old: Document, new: Document) -> _ProfileChange:
+    """The attributes of the local profile that differ, but for the names that have columns of their own."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in _IN_COLUMNS]
+    return _ProfileChange({name: old.get(name) for name in names}, {name: new.get(name) for name in names})
 
 
 def _as_json(value: Any) -> Any:

@@ -171,9 +171,7 @@ class Exchange:
     def header(self, name: str) -> str | None:
         if self.sent is not None:
             return self.sent.version if name == "If-Match" else None
-        if name not in self.request.headers:
-            return None
-        return ",".join(self.request.headers.getall(name))
+        return limits.whole_field(self.request, name)
 
 
 def projection_of(kind: ResourceKind, query: Mapping[str, str], *, both: bool) -> Projection:
