@@ -388,7 +388,7 @@ async def test_no_member_is_chosen_by_what_is_no_text(idp: Client, text: str) ->
         ("GET /scim/v2/Users HTTP/3.0", "\r\n", 505),
         (
             "POST /scim/v2/Users HTTP/1.1",
-            "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            'Transfer-Encoding: gzip, chunked\r\n\r\n10\r\n{"userName":"u"}\r\n0\r\n\r\n',
             400,
         ),
     ],
