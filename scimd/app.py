@@ -227,9 +227,14 @@ async def _declared(config: Config, file: Path | None, door: Door) -> list[decla
 
 def _port(config: Config) -> connections.Port:
     try:
-        return connections.Port(config.server.host, config.server.port)
+        return connections.Port(_listened_at(config), config.server.port)
     except OSError as exc:
         raise _cannot_be_bound(config, exc) from exc
+
+
+def _listened_at(config: Config) -> str | None:
+    """None is all addresses of the machine. A socket at "::" would be asked by IPv6 alone."""
+    return None if config.server.host == "::" else config.server.host
 
 
 def _cannot_be_bound(config: Config, exc: OSError) -> ConfigError:
@@ -255,7 +260,7 @@ async def _bound(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, config.server.host, config.server.port).start()
+        await web.TCPSite(runner, _listened_at(config), config.server.port).start()
     except OSError as exc:
         raise _cannot_be_bound(config, exc) from exc
     return _url(*runner.addresses[0][:2])
