@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 
 from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, fold
+from scimd.core.people import PersonId, fold
 from scimd.core.roles import USER
 from scimd.db.tables import events, people
 from scimd.org import assignments, by_hand, gates, links, local_people, organizations, permissions
