@@ -7,7 +7,7 @@ which nobody reaches without the first, is counted per account from wherever it 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select, update
 
@@ -69,6 +69,21 @@ def withdraw(tx: Tx, attempt_id: str) -> None:
     """It was none."""
     mine = (login_attempts.c.org_id == tx.org_id) & (login_attempts.c.id == attempt_id)
     tx.conn.execute(delete(login_attempts).where(mine))
+
+
+def is_first(tx: Tx, attempt_id: str, since: datetime) -> bool:
+    """Whether no other attempt at its account has failed since then."""
+    attempt, this = login_attempts.c, login_attempts.alias("this").c
+    key = select(this.address_key).where(this.org_id == tx.org_id, this.id == attempt_id).scalar_subquery()
+    query = select(attempt.id).where(
+        attempt.org_id == tx.org_id,
+        attempt.address_key == key,
+        attempt.at >= since,
+        attempt.id != attempt_id,
+        attempt.origin.is_(None),
+        ~attempt.success,
+    )
+    return tx.conn.execute(query.limit(1)).first() is None
 
 
 def _hold_back(tx: Tx, address: str, ip: str) -> None:

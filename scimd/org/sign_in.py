@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, case, select, update
 
@@ -113,9 +114,20 @@ async def conclude(door: Door, tried: Tried, *, ip: str, user_agent: str) -> Sig
     raise MayNotSignIn(outcome)
 
 
-async def withdraw(door: Door, tried: Tried) -> None:
-    """It was no attempt at this organization: nothing of it is left."""
-    await door.run(tried.ctx, lambda tx: attempts.withdraw(tx, tried.attempt_id))
+async def withdraw(door: Door, tried: Tried, set_at: datetime) -> bool:
+    """It was an attempt at another organization, whose password, set then, it fits: nothing of it is left.
+
+    False, and it stays, for the first with a password that is as new as attempts are counted: whoever
+    changes their own there could try out any number here.
+    """
+
+    def body(tx: Tx) -> bool:
+        if set_at > tx.now - attempts.WINDOW and attempts.is_first(tx, tried.attempt_id, set_at):
+            return False
+        attempts.withdraw(tx, tried.attempt_id)
+        return True
+
+    return await door.run(tried.ctx, body)
 
 
 def as_text(sent: str) -> str:

@@ -7,7 +7,7 @@ come first. Whoever has more is never led past the others: they choose, and any 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from sqlalchemy import select
 from scimd.core.errors import MayNotSignIn, SecondFactorAsked, TooManyRequests, WrongCredentials
 from scimd.core.people import fold
 from scimd.db.tables import credentials, organizations, people
-from scimd.org import attempts, sessions, sign_in
+from scimd.org import sessions, sign_in
 from scimd.org.sign_in import SignedIn, Tried
 from scimd.org.tx import Door
 
@@ -65,13 +65,17 @@ async def by_password(
         return await sign_in.try_password(door, place.choice.slug, address, password, ip=ip)
 
     tries = await asyncio.gather(*map(tried, found), return_exceptions=True)
-    known_right = _is_known_right(zip(found, tries, strict=True), door.clock())
+    right = [
+        place.set_at
+        for place, one in zip(found, tries, strict=True)
+        if place.set_at and isinstance(one, Tried) and one.right
+    ]
 
     async def concluded(one: Tried | BaseException) -> SignedIn:
         if isinstance(one, BaseException):
             raise one
-        if known_right and not one.right:
-            await sign_in.withdraw(door, one)
+        # What fits somewhere is no failure elsewhere.
+        if right and not one.right and await sign_in.withdraw(door, one, min(right)):
             raise WrongCredentials
         return await sign_in.conclude(door, one, ip=ip, user_agent=user_agent)
 
@@ -95,17 +99,6 @@ async def by_password(
     if isinstance(outcome, SignedIn):
         return outcome
     raise outcome
-
-
-def _is_known_right(tries: Iterable[tuple[_Place, Tried | BaseException]], now: datetime) -> bool:
-    """Whether the password fits somewhere: then it is no failure elsewhere.
-
-    Not by one that was set just now: whoever changes their own could try out one after the other with it.
-    """
-    return any(
-        isinstance(one, Tried) and one.right and place.set_at and place.set_at <= now - attempts.WINDOW
-        for place, one in tries
-    )
 
 
 def _fault(outcomes: Sequence[_Outcome]) -> BaseException | None:
