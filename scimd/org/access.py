@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, union_all, update
 
+from scimd.core.addresses import network_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, SessionId, fold
@@ -239,6 +240,7 @@ def _note(tx: Tx, attempt: Attempt, person_id: str | None) -> None:
             address=attempt.address,
             address_key=fold(attempt.address),
             ip=attempt.ip,
+            network=network_of(attempt.ip),
             success=attempt.success,
             reason=attempt.reason,
             origin=tx.ctx.actor.name,

@@ -126,13 +126,25 @@ def proven(conn: Connection, names: Collection[str]) -> dict[str, OrgId]:
     return {row.domain_key: OrgId(row.org_id) for row in conn.execute(query)}
 
 
-def is_anothers(tx: Tx, domain: str) -> bool:
-    """Whether another organization has proven the domain."""
-    return proven(tx.conn, [domain]).get(domain, tx.org_id) != tx.org_id
+def of_address(address: str) -> str:
+    """The domain of a mail address, as it is compared."""
+    return fold(address.rpartition("@")[2])
+
+
+def anothers(tx: Tx, names: Collection[str]) -> set[str]:
+    """Which of these domains another organization has proven: their addresses are closed to this one."""
+    return {name for name, org_id in proven(tx.conn, names).items() if org_id != tx.org_id}
+
+
+def must_be_open(tx: Tx, address: str, field: str = "email") -> None:
+    """Raise InvalidValue for an address, given as ``field``, whose domain another organization has proven."""
+    domain = of_address(address)
+    if anothers(tx, [domain]):
+        raise InvalidValue(field, f"the domain {domain} belongs to another organization")
 
 
 def _must_be_free(tx: Tx, domain: str) -> None:
-    if is_anothers(tx, domain):
+    if anothers(tx, [domain]):
         raise NotUnique("domain", domain, "another organization")
 
 

@@ -31,20 +31,21 @@ from scimd.core.people import (
 from scimd.core.roles import USER
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
-from scimd.db.tables import NOT_IN_YET, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, invitations, people
+from scimd.db.tables import links as link_rows
 from scimd.org import (
     assignments,
     by_hand,
     credentials,
     domains,
     gates,
+    links,
     notices,
     permissions,
     profiles,
     sessions,
     user_page,
 )
-from scimd.org.links import owe_set_password
 from scimd.org.names import local_names, shown_as
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.user_page import UserPage
@@ -109,7 +110,7 @@ async def add(door: Door, ctx: Context, new: NewPerson) -> PersonId:
         person_id = make(tx, email, new.user_name, new.display_name, welcome="set_password")
         assignments.assign_new(tx, person_id, new.role, new.projects, new.team)
         if not tx.book.rules.approval_required:  # the partner's approval sends it
-            owe_set_password(tx, person_id, email)
+            links.owe_set_password(tx, person_id, email)
         return person_id
 
     def then(tx: Tx, person_id: PersonId) -> PersonId:
@@ -225,9 +226,7 @@ def _must_be_free(tx: Tx, email: str) -> None:
     holder = _holder(tx, people.c.sign_in_key == fold(email))
     if holder is not None:
         raise NotUnique("email", email, holder.display_name)
-    domain = fold(email.rpartition("@")[2])
-    if domains.is_anothers(tx, domain):
-        raise InvalidValue("email", f"the domain {domain} belongs to another organization")
+    domains.must_be_open(tx, email)
 
 
 def _holder(tx: Tx, condition: Any) -> Any:
@@ -281,7 +280,7 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
     if not isinstance(wanted.expires_at, Unset):
         values |= _new_expiry(tx, row, wanted.expires_at)
     if not isinstance(wanted.email, Unset):
-        values |= new_address(tx, row, wanted.email, values.get("profile"))
+        values |= new_address(tx, row, wanted.email, values)
     return values
 
 
@@ -302,18 +301,22 @@ def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
 
 
 def new_address(
-    tx: Tx, row: Row[Any], email: object, profile: Mapping[str, Any] | None = None
+    tx: Tx, row: Row[Any], email: object, changed: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The columns of a person with that sign-in address, unproved; none where it is theirs already.
 
-    ``profile``: theirs as far as it was changed before. Raises as ``edit`` does.
+    Who is shown by the address, having no name, is shown by the new one. ``changed``: the columns that
+    are changed with it. Raises as ``edit`` does.
     """
-    email, profile = one_address(email), row.profile if profile is None else profile
+    email, changed = one_address(email), changed or {}
     if fold(email) == row.sign_in_key:
         return {}
     must_have_own_address(tx, row)
     _must_be_free(tx, email)
+    profile = changed.get("profile", row.profile)
+    nameless = changed.get("display_name", row.display_name) == row.sign_in_address
     return {
+        **(shown_as(email) if nameless and not profile.get("displayName") else {}),
         "sign_in_address": email,
         "sign_in_key": fold(email),
         "address_verified_at": None,
@@ -364,8 +367,9 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         if row.sign_in_address is not None:
             notices.address_changed(tx, row, changed["sign_in_address"])
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
-        if row.welcome != "invitation" and not row.accepted:
-            owe_set_password(tx, person_id, changed["sign_in_address"])
+        if row.welcome != "invitation" and not row.accepted and links.leads_in(row):
+            by_hand.not_too_often(tx, person_id)
+            links.owe_set_password(tx, person_id, changed["sign_in_address"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +395,8 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
     """Force a password reset: signed out everywhere, and a mail with a link to set a new one.
 
     The old password is dead at once. Somebody who was added and let the first link expire gets a new
-    one by this. Raises NotFound, Forbidden, TooManyRequests, NotAllowedNow for somebody without an address.
+    one by this. Raises NotFound, Forbidden, TooManyRequests, and NotAllowedNow for somebody without an
+    address, or whom the link would not lead in.
     """
     permissions.require(ctx, "users.manage")
 
@@ -400,10 +405,11 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
             row = by_hand.person(tx, person_id)
             if not row.sign_in_address:
                 raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
+            links.must_lead_in(row)
             by_hand.not_too_often(tx, person_id)
             sessions.end_for(tx, [person_id], "password reset")
             credentials.drop_password(tx, person_id)
-            owe_set_password(tx, person_id, row.sign_in_address)
+            links.owe_set_password(tx, person_id, row.sign_in_address)
             if row.welcome == "set_password_expired":
                 _welcome(tx, [person_id], "set_password")
                 gates.wants_seat_by_hand(tx, person_id)
@@ -421,12 +427,12 @@ async def expire_welcomes(door: Door, org_id: OrgId) -> int:
 
 
 def _expire(tx: Tx) -> int:
-    live = select(links.c.id).where(
-        links.c.org_id == people.c.org_id,
-        links.c.person_id == people.c.id,
-        links.c.purpose == "set_password",
-        links.c.used_at.is_(None),
-        links.c.expires_at > tx.now,
+    live = select(link_rows.c.id).where(
+        link_rows.c.org_id == people.c.org_id,
+        link_rows.c.person_id == people.c.id,
+        link_rows.c.purpose == "set_password",
+        link_rows.c.used_at.is_(None),
+        link_rows.c.expires_at > tx.now,
     )
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id,

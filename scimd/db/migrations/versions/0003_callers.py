@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("address_key", types.KeyText(), nullable=False),
         sa.Column("ip", sa.Text(), nullable=False),
+        sa.Column("network", sa.Text(), nullable=False),
         sa.Column("success", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=True),
@@ -115,7 +116,7 @@ def upgrade() -> None:
         "ix_login_attempts_address", "login_attempts", ["org_id", "address_key", "at"], unique=False
     )
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
-    op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
+    op.create_index("ix_login_attempts_network", "login_attempts", ["network", "at"], unique=False)
     op.create_table(
         "oauth_clients",
         sa.Column("org_id", types.Id(), nullable=False),
