@@ -36,7 +36,7 @@ async def read(ex: Exchange) -> web.Response:
     found = await reads.scim_user(ex.door, ex.ctx, _id(ex), ex.view(ex.users))
     if found is None:
         raise missing(USER, ex.id)
-    if is_unchanged(ex.header("If-None-Match"), found.tag):
+    if is_unchanged(ex.header, found.tag):
         return answer(304, headers={"ETag": found.tag})
     return answer(200, found.body, _head(ex, found.tag, found.id))
 
