@@ -89,6 +89,19 @@ async def test_whoever_was_deactivated_is_not_back_because_active_is_unassigned(
     assert (await says(idp, user["id"]))["status"] != "inactive"
 
 
+async def test_address_that_does_not_say_primary_is_not_the_primary_one(idp: Client) -> None:
+    """RFC 7643 §2.4."""
+    emails = [{"value": "a@x.org", "primary": True}, {"value": "b@x.org", "type": "home"}]
+    path = f"/Users/{(await idp.user('dana', emails=emails))['id']}"
+    other = "emails[primary eq false]"
+    for text in (other, "emails.primary eq false"):
+        assert (await idp.get("/Users", params={"filter": text})).json["totalResults"] == 1
+    named = await idp.patch(path, {"op": "replace", "path": f"{other}.display", "value": "B"})
+    assert named.json["emails"] == [emails[0], {**emails[1], "display": "B"}]
+    removed = await idp.patch(path, {"op": "remove", "path": other})
+    assert removed.json["emails"] == emails[:1]
+
+
 async def test_deleted_user_comes_back_by_the_same_external_id_only(idp: Client) -> None:
     user = await idp.user(**_as_user(person(1)))
     await idp.delete(f"/Users/{user['id']}")
