@@ -94,14 +94,13 @@ class _Selections:
     chars: int = 0
 
     def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
-        """The filter as a test of one member. Raises tooMany where they cost more than is allowed."""
+        """The filter as a test of one member. Raises 413 where they cost more than is allowed."""
         self.many, self.chars = self.many + 1, self.chars + len(text)
         if self.many > _MAX_SELECTIONS or self.chars > _MAX_SELECTION_CHARS:
             raise ScimError(
                 413,
                 f"Operations: more than {_MAX_SELECTIONS} filters on members, or {_MAX_SELECTION_CHARS}"
                 " characters of them.",
-                "tooMany",
             )
         if _holds_of_all(chosen):
             raise ScimError(400, f"The path {shown(text)}: an empty text is in every one.", "invalidFilter")

@@ -118,7 +118,7 @@ def operations_of(
 def check_number(operations: Any, at_most: int) -> None:
     """Refuse more operations than are allowed, before anybody looks at each."""
     if isinstance(operations, list) and len(operations) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
 
 
 def _operation(each: Any, rules: PatchRules) -> Operation:
@@ -170,9 +170,7 @@ def apply(
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
     if sum(_path_chars(kind, each) for each in operations) > MAX_PATHS_CHARS:
-        raise ScimError(
-            413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.", "tooMany"
-        )
+        raise ScimError(413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.")
     # A document is JSON: written and read again it is copied at a thirtieth of deepcopy's cost.
     patching = _Patching(kind, orjson.loads(orjson.dumps(document)), rules)
     for operation in operations:
