@@ -32,7 +32,7 @@ from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.patch import Operation
 from scimd.scim.paths import chooser, parse_path, selection
-from scimd.scim.values import Rules, taken_one
+from scimd.scim.values import URI, Rules, taken_one
 
 _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
@@ -244,10 +244,10 @@ def member_ids(value: Any, rules: Rules) -> list[str]:
     if isinstance(value, str) and rules.tolerant:
         value = _unpacked(value)
     many = value if isinstance(value, list) else [value]
-    return _plain_ids(many) or list(dict.fromkeys(_member_id(each, rules) for each in many))
+    return _plain_ids(many, rules) or list(dict.fromkeys(_member_id(each, rules) for each in many))
 
 
-def _plain_ids(many: Sequence[Any]) -> list[str] | None:
+def _plain_ids(many: Sequence[Any], rules: Rules) -> list[str] | None:
     """The same where all are spelled as the schema has them and nothing is wrong: megabytes in one go.
 
     None for whatever has to be looked at one by one, and be it for the words of a refusal.
@@ -257,6 +257,10 @@ def _plain_ids(many: Sequence[Any]) -> list[str] | None:
     try:
         ids = dict.fromkeys([each["value"] for each in many])
         together = "".join(ids)
+        if not rules.tolerant:
+            together += "".join([each.get("type", "") for each in many])
+            if URI.fullmatch("".join([each.get("$ref", "") for each in many])) is None:
+                return None
     except (KeyError, TypeError):
         return None
     if not together.isascii() or "\0" in together or "" in set(map(str.strip, ids)):
@@ -285,4 +289,6 @@ def _member_id(each: Any, rules: Rules) -> str:
     if not isinstance(given, str) or not given.strip():
         raise invalid_value(f"{_NAME}.value", "the id of a user or group is wanted")
     taken: str = taken_one(_VALUE, given, f"{_NAME}.value", rules)
+    if not rules.tolerant:  # the rest is not kept, and providers fill it as they like
+        taken_one(_ROW, each, _NAME, rules)
     return taken

@@ -108,6 +108,28 @@ def test_members_as_json_in_a_string_are_for_lenient_profiles() -> None:
     assert refused.value.scim_type == "invalidValue"
 
 
+@pytest.mark.parametrize("more", [{"type": 5}, {"$ref": 7}, {"$ref": "no URI"}, {"foo": 1}, {"VALUE": "b"}])
+@pytest.mark.parametrize("many", [1, 9])
+def test_rfc_profile_checks_all_that_is_said_of_a_member(more: dict[str, Any], many: int) -> None:
+    given_ = [{"value": f"m{n}"} for n in range(many)]
+    given_[-1] |= more
+    assert members_patch.member_ids(given_, named("default").rules.values) == [f"m{n}" for n in range(many)]
+    with pytest.raises(ScimError) as refused:
+        members_patch.member_ids(given_, named("rfc").rules.values)
+    assert refused.value.scim_type == "invalidValue"
+    assert refused.value.detail.startswith("members.")
+
+
+def test_rfc_profile_takes_members_as_they_are_shown() -> None:
+    shown = {"type": "User", "$ref": "https://x/Users/m", "display": "Ö"}
+    for many in (1, 9):
+        wanted = [f"m{n}" for n in range(many)]
+        assert (
+            members_patch.member_ids([{"value": each, **shown} for each in wanted], Rules(True, False))
+            == wanted
+        )
+
+
 ANN = {"value": "a", "type": "User", "display": "Ann"}
 TEAM = {"value": "t", "type": "Group", "display": "Team"}
 UNKNOWN = {"value": "x"}
@@ -230,11 +252,16 @@ _ID = (
 )
 
 
-@given(st.lists(st.dictionaries(_SPELLING, _ID, max_size=3) | st.sampled_from(["a", 1, None]), max_size=12))
-def test_ids_that_are_taken_in_one_go_are_those_that_are_taken_one_by_one(given_: list[Any]) -> None:
+@given(
+    st.lists(st.dictionaries(_SPELLING, _ID, max_size=3) | st.sampled_from(["a", 1, None]), max_size=12),
+    st.sampled_from((Rules(), Rules(refuse_unknown=True, tolerant=False))),
+)
+def test_ids_that_are_taken_in_one_go_are_those_that_are_taken_one_by_one(
+    given_: list[Any], rules: Rules
+) -> None:
     def outcome(many: Any) -> Any:
         try:
-            return members_patch.member_ids(many, Rules())
+            return members_patch.member_ids(many, rules)
         except ScimError as exc:
             return str(exc)
 
