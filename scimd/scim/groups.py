@@ -67,6 +67,7 @@ async def modify(ex: Exchange) -> web.Response:
         remove=tuple(members.remove),
         replace=None if members.replace is None else tuple(members.replace),
         chosen=tuple(members.chosen),
+        users=tuple(members.users),
     )
     stored = await _change(ex, change)
     if ex.profile.group_patch_answers or "attributes" in ex.query or "excludedAttributes" in ex.query:

@@ -159,6 +159,22 @@ def test_filter_on_members_selects_by_what_is_known_of_them(path: str, leaving: 
     assert [member for member in (ANN, TEAM, UNKNOWN) if each.holds(member)] == leaving
 
 
+def test_type_beside_an_id_is_asked_where_the_id_is_looked_up() -> None:
+    own = op("remove", 'members[value eq "a" and type eq "User"]')
+    either = op("remove", 'members[(type eq "user" and value eq "a") or value eq "b"]')
+    plain, add = op("remove", 'members[value eq "a"]'), op("add", "members", refs("a"))
+
+    def net(*operations: dict[str, Any]) -> tuple[list[str], set[str], int]:
+        _, members = split(operations_of({"Operations": list(operations)}, 9), Rules())
+        return list(members.remove), members.users, len(members.chosen)
+
+    assert net(own) == (["a"], {"a"}, 0)
+    assert net(either) == (["b", "a"], {"a"}, 0)
+    assert net(own, plain) == net(plain, own) == (["a"], set(), 0)
+    assert net(own, add) == ([], set(), 0)
+    assert net(add, own) == ([], set(), 1)  # nobody knows yet what was added
+
+
 def test_selection_takes_its_turn_among_the_operations() -> None:
     operations = [
         op("replace", "members", refs("a")),
@@ -238,7 +254,7 @@ def test_short_way_of_removing_a_member_means_what_the_syntax_tree_does(member: 
     if found is not None:
         node = parse_path(path)
         assert isinstance(node, ValuePath)
-        assert members_patch._named(node.val_filter) == [found[1]]
+        assert members_patch._named(node.val_filter) == ([found[1]], ())
     else:
         assume(not member.isalnum() or not member.isascii() or len(member) > 255)
 
