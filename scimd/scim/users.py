@@ -42,7 +42,7 @@ async def read(ex: Exchange) -> web.Response:
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0022)."""
     given = await ex.body(ex.users, "replace")
     change = Replaced(document_of(ex.users, given, ex.rules))
     changed = await people.change_user(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())
