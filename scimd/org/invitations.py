@@ -64,12 +64,14 @@ class InvitationPage:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """``session`` is the cookie's text; None where something else still stands against coming in."""
+    """``session`` is the cookie's text; None where ``causes`` still stand against coming in, and for
+    whoever has a ``second_factor``: they sign in by both."""
 
     org_slug: str
     person_id: PersonId
     session: str | None
     causes: tuple[str, ...] = ()
+    second_factor: bool = False
     #: The person's, for the page that answers.
     language: Language = ENGLISH
 
@@ -311,7 +313,7 @@ def _signed_in(tx: Tx, accepted: Accepted, ip: str, user_agent: str) -> Accepted
     if row.status != Status.ACTIVE:
         return replace(accepted, causes=tuple(row.causes))
     if credentials.kinds_of(tx.conn, tx.org_id, accepted.person_id):
-        return accepted  # back again: they sign in by both
+        return replace(accepted, second_factor=True)  # back again
     text = sessions.start(tx, accepted.person_id, ip, user_agent, how="link")
     return replace(accepted, session=text)
 

@@ -290,13 +290,11 @@ def _welcome(tx: Tx, person_id: PersonId) -> None:
         tx.touch([person_id])
 
 
-async def set_own_password(
-    door: Door, holder: SessionHolder, new: str, *, current: str | None = None
-) -> None:
+async def set_own_password(door: Door, holder: SessionHolder, new: str, *, current: str | None = None) -> str:
     """Set the signed-in person's password; one that is there must be given as ``current``.
 
-    A first one proves them from then on, so it asks for a proof itself. Their other sessions end. Raises
-    ProofNeeded, WeakPassword, WrongCredentials, TooManyRequests.
+    A first one proves them from then on, so it asks for a proof itself. Their other sessions end; gives the
+    new cookie of this one. Raises ProofNeeded, WeakPassword, WrongCredentials, TooManyRequests.
     """
     name = holder.address or holder.display_name
     words = (name, holder.display_name, holder.organization, holder.org_slug, "scimd")
@@ -310,14 +308,15 @@ async def set_own_password(
         await _prove_current(door, ctx, holder, stored, current or "")
     hashed = await passwords.hashed(new)
 
-    def body(tx: Tx) -> None:
+    def body(tx: Tx) -> str:
         if credentials.password_of(tx.conn, tx.org_id, holder.person_id) != stored:
             raise NotAllowedNow("The password was changed at the same time. Open the page again.")
         _store(tx, holder.person_id, new, hashed)
         notices.password_changed(tx, holder.person_id)
         sessions.end_for(tx, [holder.person_id], "password changed", but=holder.session_id)
+        return sessions.renew(tx, holder.session_id, strong=False)
 
-    await door.run(ctx, body)
+    return await door.run(ctx, body)
 
 
 async def prove_password(door: Door, holder: SessionHolder, password: str) -> None:

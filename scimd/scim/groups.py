@@ -75,6 +75,13 @@ async def modify(ex: Exchange) -> web.Response:
     return answer(204, headers={"ETag": etag(stored.version)})
 
 
+async def fill_in(ex: Exchange) -> web.Response:
+    """The members that a POST of a bulk request had to leave open."""
+    body = await ex.body(GROUP, "create")
+    stored = await _change(ex, GroupChange(add=await _members(ex, body)))
+    return answer(204, headers={"ETag": etag(stored.version)})
+
+
 async def delete(ex: Exchange) -> web.Response:
     """DELETE /Groups/{id}."""
     await scim_groups.delete_group(ex.door, ex.ctx, _id(ex), if_match=ex.precondition())

@@ -14,7 +14,7 @@ from scimd.core.travelling import travels
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
-from scimd.scim.documents import document_of
+from scimd.scim.documents import checked, document_of
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
@@ -83,6 +83,28 @@ class Patched:
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
         return patch.apply(users, stored, self.operations, self.rules)
+
+
+async def fill_in(ex: Exchange) -> web.Response:
+    """What a POST of a bulk request had to leave open: only what nobody has said meanwhile."""
+    given = await ex.body(ex.users, "create")
+    change = FilledIn(checked(ex.users, given, ex.rules))
+    changed = await people.change_user(ex.door, ex.ctx, _id(ex), change)
+    return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class FilledIn:
+    open: Document
+
+    def __call__(self, stored: Document, users: ResourceKind) -> Document:
+        within = {
+            urn: {**more, **stored[urn]}
+            for urn, more in self.open.items()
+            if urn in stored and users.schema_of(urn) is not None
+        }
+        return {**self.open, **stored, **within}
 
 
 async def delete(ex: Exchange) -> web.Response:
