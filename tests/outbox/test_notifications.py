@@ -116,14 +116,14 @@ async def test_quarantine_of_28_days_pauses_and_an_admin_ends_it(database_url: s
         acme.clock.forward(minutes=1)
         assert await told(acme, smtp) == [(IT, "acme: hr is paused")]
         assert (await sources.get_source(acme.door, acme.org_id, hr)).state == "paused"
-        assert hr not in [each for _, each in await source_upkeep.due_sources(acme.door)]
+        assert hr not in [each for _, each in await source_upkeep.due_sources(acme.door, following)]
         assert await told(acme, smtp) == []
         nobody = replace(acme.as_admin(), permissions=frozenset())
         with pytest.raises(Forbidden):
             await source_upkeep.recover(acme.door, nobody, hr)
         source = await source_upkeep.recover(acme.door, acme.as_admin(), hr)
         assert (source.state, source.quarantined_since, source.failures) == ("active", None, 0)
-        assert hr in [each for _, each in await source_upkeep.due_sources(acme.door)]
+        assert hr in [each for _, each in await source_upkeep.due_sources(acme.door, following)]
         await seen(acme, hr)
         assert await told(acme, smtp) == [(IT, "acme: hr is well again")]
 
