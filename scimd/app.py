@@ -56,7 +56,6 @@ _AHEAD = (
     "scimd.jobs",
     "scimd.outbox.mail",
     "apscheduler.executors.asyncio",
-    "apscheduler.triggers.interval",
     "encodings.unicode_escape",
     "uvloop",  # not for every platform
 )
