@@ -2,8 +2,8 @@
 
 Whoever changes sources, rules, roles, domains or the default project, archives a project, or sets or
 lifts a limit raises ``organizations.generation`` in the same transaction. Every use asks for the present
-generation first, so that nothing that decides access is taken from a stale book. Generations go on by chance: a number
-that a fail-over lost is not met again with other rules behind it.
+generation first, so that nothing that decides access is taken from a stale book. Generations go on by
+chance: a number that a fail-over lost is not met again with other rules behind it.
 """
 
 from __future__ import annotations
