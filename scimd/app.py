@@ -150,7 +150,7 @@ def _migrate_aside(config: Config) -> None:
     """
     try:
         state = migrate.check(config.database.url)
-    except (Refusal, ValueError):
+    except (Refusal, migrate.NotForUs, ValueError):
         return
     if state in ("empty", "behind"):
         memory.aside(partial(migrate_schema, config))

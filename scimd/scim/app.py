@@ -124,7 +124,7 @@ def add(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await server.last_used.flush()
+        await _write(server.last_used)
         await server.log.finish()
 
     app[REQUEST_LOG] = server.log
@@ -157,10 +157,14 @@ async def _write_behind(last_used: tokens.LastUsed) -> None:
     """Write when tokens were last used, now and then; no request waits for it."""
     while True:
         await asyncio.sleep(_LAST_USED_S)
-        try:
-            await last_used.flush()
-        except Refusal as exc:  # the database is away or busy; a column may wait
-            logger.warning("last_used_not_written", code=exc.code)
+        await _write(last_used)
+
+
+async def _write(last_used: tokens.LastUsed) -> None:
+    try:
+        await last_used.flush()
+    except Refusal as exc:  # the database is away or busy; a column may wait, or be lost
+        logger.warning("last_used_not_written", code=exc.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ PageKey: TypeAlias = tuple[str, str, int]
 
 
 class PageEnds:
-    """Where pages ended, and how many had come and gone by then. Bounded in number; the oldest go."""
+    """Where pages ended, and the list's ``moves`` (``Sought``) by then. Bounded in number; the oldest go."""
 
     def __init__(self, at_most: int = 10_000) -> None:
         self._at_most = at_most

@@ -162,8 +162,8 @@ def upgrade() -> None:
         sa.Column("source_id", types.Id(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("body", types.Json(), nullable=False),
-        sa.Column("since_generation", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("until_generation", sa.Integer(), nullable=True),
+        sa.Column("since_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("until_generation", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_rules")),
     )
     op.create_index("ix_rules_source", "rules", ["org_id", "source_id", "until_generation"], unique=False)
@@ -209,7 +209,7 @@ def upgrade() -> None:
         sa.Column("seats", types.Json(), nullable=False),
         sa.Column("fingerprint", types.KeyText(), nullable=True),
         sa.Column("config_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("rules_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("rules_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("place", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
