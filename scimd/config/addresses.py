@@ -8,6 +8,8 @@ from email.utils import getaddresses
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from scimd.core.people import domain_key
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAPPED = IPv6Network("::ffff:0:0/96")
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
@@ -117,15 +119,11 @@ def name_server(value: str) -> str:
 
 
 def domain(value: str) -> str:
-    """A mail domain, also in another script; never a whole top level."""
-    bare = value.removesuffix(".")
-    try:
-        name = bare.encode("idna").decode("ascii")
-    except UnicodeError:
-        name = ""
+    """A mail domain as it is compared, also of another script; never a whole top level."""
+    name = domain_key(value)
     if "." not in name or not _NAME.fullmatch(name) or _is_ip(name):
         raise ValueError(f"{value!r} is not a domain such as acme.example")
-    return value
+    return name
 
 
 def mailbox(value: str) -> str:

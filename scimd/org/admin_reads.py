@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from scimd.core.errors import NotFound
 from scimd.core.events import grant_values
-from scimd.core.people import Document, OrgId, PersonId, SourceId, fold
+from scimd.core.people import Document, OrgId, PersonId, SourceId, address_key
 from scimd.core.resource import unpack
 from scimd.core.standing import Facts, Grant, Standing, Thing, standing
 from scimd.db.among import among
@@ -182,7 +182,7 @@ async def find_person(door: Door, org_id: OrgId, who: str, *, deleted: bool = Fa
         .where(
             _p.org_id == org_id,
             there,
-            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)),
+            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who)),
         )
         .order_by(_p.deleted_at.desc())
     )
@@ -207,7 +207,9 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
 
     def body(conn: Connection) -> PersonPage:
         found = conn.execute(
-            _listed(org_id).where(or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)))
+            _listed(org_id).where(
+                or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who))
+            )
         ).first()
         if found is None and (kept := merged.into(conn, org_id, who)):
             found = conn.execute(_listed(org_id).where(_p.id == kept)).first()

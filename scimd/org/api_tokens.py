@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, TokenId, fold
+from scimd.core.people import OrgId, PersonId, TokenId, address_key
 from scimd.core.roles import Permission
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
@@ -274,7 +274,7 @@ async def person_by_address(door: Door, org_id: OrgId, who: str) -> PersonId:
     query = select(column.id).where(
         column.org_id == org_id,
         column.deleted_at.is_(None),
-        (column.id == who) | (column.local_user_name == who) | (column.sign_in_key == fold(who)),
+        (column.id == who) | (column.local_user_name == who) | (column.sign_in_key == address_key(who)),
     )
     found = await door.read(lambda conn: conn.execute(query).scalars().all())
     if len(found) != 1:

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 
 from scimd.core.addresses import network_of
 from scimd.core.errors import TooManyRequests
-from scimd.core.people import PersonId, fold
+from scimd.core.people import PersonId, address_key
 from scimd.db.tables import login_attempts
 from scimd.org.tx import Tx
 
@@ -45,7 +45,7 @@ def note(
             id=attempt_id,
             person_id=person_id,
             address=address,
-            address_key=fold(address),
+            address_key=address_key(address),
             ip=ip,
             network=network_of(ip),
             success=success,
@@ -91,7 +91,7 @@ def _hold_back(tx: Tx, address: str, ip: str) -> None:
     # What applications report is theirs to hold back: counted here, it would be a way to lock people out.
     ours = attempt.origin.is_(None) & ~attempt.success
     since = (attempt.network == network_of(ip)) & (attempt.at > tx.now - WINDOW) & ours
-    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == fold(address))
+    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == address_key(address))
     limit = tx.settings.sign_in_attempts
     row = tx.conn.execute(
         select(

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, fold
+from scimd.core.people import OrgId, domain_key
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains
 from scimd.org import permissions
@@ -48,11 +48,7 @@ def one_domain(text: str) -> str:
 
     Raises InvalidValue for what is none, or is a whole top level.
     """
-    name = text.strip().removeprefix("@").removesuffix(".")
-    try:
-        name = fold(name).encode("idna").decode("ascii")
-    except UnicodeError as exc:
-        raise InvalidValue("domain", f"{text!r} is not a domain") from exc
+    name = domain_key(text.strip().removeprefix("@"))
     if not _DOMAIN.fullmatch(name):
         raise InvalidValue("domain", f"{text!r} is not a domain such as acme.example")
     return name
@@ -128,7 +124,7 @@ def proven(conn: Connection, names: Collection[str]) -> dict[str, OrgId]:
 
 def of_address(address: str) -> str:
     """The domain of a mail address, as it is compared."""
-    return fold(address.rpartition("@")[2])
+    return domain_key(address.rpartition("@")[2])
 
 
 def anothers(tx: Tx, names: Collection[str]) -> set[str]:

@@ -15,7 +15,16 @@ from sqlalchemy import Row, func, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, TooManyRequests
 from scimd.core.events import Event, EventKind
-from scimd.core.people import UNSET, InvitationId, PersonId, ProjectId, RoleName, TeamId, Unset, fold
+from scimd.core.people import (
+    UNSET,
+    InvitationId,
+    PersonId,
+    ProjectId,
+    RoleName,
+    TeamId,
+    Unset,
+    address_key,
+)
 from scimd.core.roles import USER
 from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.locks import lock_rows
@@ -152,7 +161,9 @@ def _team_is_named(tx: Tx, wish: Wish) -> None:
 def _known(tx: Tx, email: str) -> Row[Any] | None:
     """Whoever has that address, locked."""
     query = select(people).where(
-        people.c.org_id == tx.org_id, people.c.sign_in_key == fold(email), people.c.deleted_at.is_(None)
+        people.c.org_id == tx.org_id,
+        people.c.sign_in_key == address_key(email),
+        people.c.deleted_at.is_(None),
     )
     rows = lock_rows(tx.conn, query)
     return rows[0] if rows else None

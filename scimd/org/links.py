@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, select, update
 from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.links import Channel, Link, sign, verify
-from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
+from scimd.core.people import OrgId, PersonId, address, address_key, local_user_name
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
@@ -253,7 +253,9 @@ def verified(tx: Tx, person_id: PersonId, address: str) -> None:
     """A link went by mail to that address and nowhere else; where it is theirs, it is proved."""
     mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
     tx.conn.execute(
-        update(people).where(mine, people.c.sign_in_key == fold(address)).values(address_verified_at=tx.now)
+        update(people)
+        .where(mine, people.c.sign_in_key == address_key(address))
+        .values(address_verified_at=tx.now)
     )
 
 
@@ -328,7 +330,9 @@ def _person(tx: Tx, email: str, *, operator: bool) -> PersonId:
 def _with_address(tx: Tx, email: str) -> Any:
     return tx.conn.execute(
         select(people).where(
-            people.c.org_id == tx.org_id, people.c.sign_in_key == fold(email), people.c.deleted_at.is_(None)
+            people.c.org_id == tx.org_id,
+            people.c.sign_in_key == address_key(email),
+            people.c.deleted_at.is_(None),
         )
     ).first()
 
@@ -349,7 +353,7 @@ def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
         "local_user_name": local_user_name(email, set(taken)),
         **shown_as(email),
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "accepted": True,
         "profile": {"userName": email, "emails": [{"value": email, "primary": True}]},
         "status": "pending",

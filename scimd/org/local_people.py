@@ -26,7 +26,7 @@ from scimd.core.people import (
     TeamId,
     Unset,
     address,
-    fold,
+    address_key,
 )
 from scimd.core.roles import USER
 from scimd.core.standing import Status
@@ -173,7 +173,7 @@ def make(
     profile: dict[str, Any] = {"userName": email, "emails": [{"value": email, "primary": True}]}
     more = {
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "welcome": welcome,
         "approved": not tx.book.rules.approval_required,
         "profile": {**profile, "displayName": name} if name else profile,
@@ -223,7 +223,7 @@ def must_be_user_name(wanted: str) -> None:
 
 def _must_be_free(tx: Tx, email: str) -> None:
     """Raise NotUnique for an address that somebody signs in with, or whose domain another proved."""
-    holder = _holder(tx, people.c.sign_in_key == fold(email))
+    holder = _holder(tx, people.c.sign_in_key == address_key(email))
     if holder is not None:
         raise NotUnique("email", email, holder.display_name)
     domains.must_be_open(tx, email)
@@ -309,7 +309,7 @@ def new_address(
     are changed with it. Raises as ``edit`` does.
     """
     email, changed = one_address(email), changed or {}
-    if fold(email) == row.sign_in_key:
+    if address_key(email) == row.sign_in_key:
         return {}
     must_have_own_address(tx, row)
     _must_be_free(tx, email)
@@ -318,7 +318,7 @@ def new_address(
     return {
         **(shown_as(email) if nameless and not profile.get("displayName") else {}),
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "address_verified_at": None,
         "profile": {**profile, "userName": email, "emails": [{"value": email, "primary": True}]},
     }

@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 
 from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
-from scimd.core.people import PersonId, fold
+from scimd.core.people import PersonId, address_key
 from scimd.core.roles import USER
 from scimd.db.tables import events, people
 from scimd.org import assignments, by_hand, gates, links, local_people, organizations, permissions
@@ -69,7 +69,7 @@ def _moved_before(tx: Tx, row: Row[Any]) -> PersonId | None:
         .join(events, (events.c.org_id == people.c.org_id) & (events.c.target_id == people.c.id))
         .where(
             people.c.org_id == tx.org_id,
-            people.c.sign_in_key == fold(row.sign_in_address),
+            people.c.sign_in_key == address_key(row.sign_in_address),
             people.c.deleted_at.is_(None),
             events.c.kind == EventKind.PERSON_MOVED,
         )

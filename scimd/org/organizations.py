@@ -15,7 +15,7 @@ from scimd import config
 from scimd.core.errors import InvalidValue, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH, Language, language_of
-from scimd.core.people import OrgId, ProjectId, fold
+from scimd.core.people import OrgId, ProjectId, domain_key, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
@@ -220,7 +220,7 @@ def _role_rows(org_id: OrgId) -> list[dict[str, Any]]:
 
 def hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     """Note the domains as verified by the operator; gives those that were not there before."""
-    keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
+    keys = sorted({domain_key(name.strip().removeprefix("@")) for name in names})
     if not keys:
         return []
     held = proven(tx.conn, keys)

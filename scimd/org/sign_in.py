@@ -17,7 +17,7 @@ from sqlalchemy import Connection, case, select, update
 
 from scimd.core.errors import MayNotSignIn, NotAllowedNow, SecondFactorAsked, WrongCredentials
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, fold
+from scimd.core.people import OrgId, PersonId, address_key
 from scimd.db.tables import organizations, people
 from scimd.org import (
     admission,
@@ -150,7 +150,9 @@ def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
     org_id = OrgId(org.id)
     person = conn.execute(
         select(people.c.id).where(
-            people.c.org_id == org_id, people.c.sign_in_key == fold(address), people.c.deleted_at.is_(None)
+            people.c.org_id == org_id,
+            people.c.sign_in_key == address_key(address),
+            people.c.deleted_at.is_(None),
         )
     ).first()
     if person is None:

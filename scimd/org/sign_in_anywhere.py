@@ -15,7 +15,7 @@ from typing import TypeAlias
 from sqlalchemy import select
 
 from scimd.core.errors import MayNotSignIn, SecondFactorAsked, TooManyRequests, WrongCredentials
-from scimd.core.people import fold
+from scimd.core.people import address_key
 from scimd.db.tables import credentials, organizations, people
 from scimd.org import sessions, sign_in
 from scimd.org.sign_in import SignedIn, Tried
@@ -124,7 +124,7 @@ async def _organizations_with(door: Door, address: str) -> list[_Place]:
         select(organizations.c.slug, organizations.c.name, credentials.c.changed_at)
         .join(people, people.c.org_id == organizations.c.id)
         .outerjoin(credentials, password)
-        .where(people.c.sign_in_key == fold(sign_in.as_text(address)), people.c.deleted_at.is_(None))
+        .where(people.c.sign_in_key == address_key(sign_in.as_text(address)), people.c.deleted_at.is_(None))
         .order_by(credentials.c.changed_at.is_(None), organizations.c.slug)
         .limit(_AT_MOST + 1)
     )

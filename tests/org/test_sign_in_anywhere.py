@@ -7,15 +7,24 @@ from dataclasses import replace
 
 import pytest
 
-from scimd.core.errors import TooManyRequests, WrongCredentials
+from scimd.core.errors import NotUnique, TooManyRequests, WrongCredentials
 from scimd.db.tables import deliveries, events, login_attempts
-from scimd.org import credentials, forgotten, inviting, organizations, passwords, sign_in_anywhere
+from scimd.org import (
+    credentials,
+    forgotten,
+    inviting,
+    local_people,
+    organizations,
+    passwords,
+    sign_in_anywhere,
+)
 from scimd.org.inviting import Wish
+from scimd.org.local_people import NewPerson
 from scimd.org.organizations import NewOrganization
 from scimd.org.sign_in import SignedIn
 from scimd.org.sign_in_anywhere import Choice
 from scimd.org.tx import Actor
-from tests.org.by_hand.local import PASSWORD, active
+from tests.org.by_hand.local import PASSWORD, active, let_in
 from tests.org.house import House, house
 
 ADDRESS = "ann@home.example"
@@ -104,3 +113,22 @@ async def test_a_wrong_one_is_a_failure_wherever_it_was_tried(acme: House) -> No
             await enter(acme, "wrong wrong wrong wrong")
     with pytest.raises(TooManyRequests):
         await enter(acme)
+
+
+async def test_an_address_of_another_script_is_one_however_a_browser_writes_it(acme: House) -> None:
+    """What is typed into a field for an address arrives with its domain as DNS has it."""
+    typed, sent = "ida@exämple.example", "IDA@xn--exmple-cua.example"
+    ida = await local_people.add(acme.door, acme.as_admin(), NewPerson(typed))
+    await let_in(acme, ida)
+    hashed = await passwords.hashed(PASSWORD)
+    await acme.run(lambda tx: credentials.set_password(tx, ida, hashed), acme.as_admin())
+    with pytest.raises(NotUnique):
+        await local_people.add(acme.door, acme.as_admin(), NewPerson(sent))
+    for address in (typed, sent):
+        found = await sign_in_anywhere.by_password(
+            acme.door, address, PASSWORD, ip="192.0.2.1", user_agent=""
+        )
+        assert isinstance(found, SignedIn)
+    acme.clock.forward(hours=1)
+    await forgotten.ask(acme.door, sent, org_slug=None, ip="192.0.2.1")
+    assert [row.address for row in await acme.rows(deliveries, template="set_password")][-1:] == [typed]
