@@ -26,8 +26,7 @@ RUN apt-get update \
 COPY --from=build /opt/scimd /opt/scimd
 ENV PATH=/opt/scimd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    SCIMD_SERVER__HOST=0.0.0.0 \
-    SCIMD_DATABASE__URL=sqlite:////data/scimd.db
+    SCIMD_SERVER__HOST=0.0.0.0
 USER scimd
 WORKDIR /data
 VOLUME /data

@@ -110,6 +110,10 @@ def test_every_setting_has_words_above_it():
             ),
             "organization[1].source[1].rule[1]: a rule names one of group",
         ),
+        (
+            "[database]\nurl = 'env:NO_SUCH_VARIABLE'\n",
+            "database.url: the environment variable",
+        ),
         ("port = \n", "is not TOML"),
     ],
 )
@@ -143,3 +147,14 @@ def test_a_rate_that_would_stop_entra_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="Entra ID needs 25 requests"):
         config.Scim(rate_per_token=rate)
     assert config.Scim(rate_per_token=25).rate_per_token == 25
+
+
+@pytest.mark.parametrize("kind", ["env", "file"])
+def test_the_url_of_the_database_may_stand_elsewhere(tmp_path, monkeypatch, kind):
+    url = "postgresql://scimd:hunter2@db.example/scimd"
+    monkeypatch.setenv("WHERE_PEOPLE_ARE", url)
+    (tmp_path / "url").write_text(url + "\n")
+    where = "env:WHERE_PEOPLE_ARE" if kind == "env" else f"file:{tmp_path / 'url'}"
+    file = tmp_path / "scimd.toml"
+    file.write_text(f"[database]\nurl = '{where}'\n")
+    assert config.load(file).database.url == url

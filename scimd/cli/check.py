@@ -66,6 +66,7 @@ async def _check(
     if has_schema and not key_comes_first:
         async with opening.opened(config) as door:
             await door.db.ping()
+            await asyncio.to_thread(opening.prove_writable, config)
             passed.append(f"database: {door.db.dialect}, schema current")
             if standing:
                 await _check_standing(door, passed, faults)

@@ -10,6 +10,7 @@ import contextlib
 import getpass
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,13 @@ ConfigOption = Annotated[
         "--config", help="The config file; else SCIMD_CONFIG, else ./scimd.toml, else the defaults."
     ),
 ]
+
+
+def command_line(words: str, file: Path | None) -> str:
+    """A command to type next: with the config file that this one was given."""
+    return f"scimd {words}" if file is None else f"scimd {words} --config {shlex.quote(str(file))}"
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 OrgOption = Annotated[
     str | None, typer.Option("--org", help="The organization's name; may be left out where there is one.")

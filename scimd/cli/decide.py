@@ -10,6 +10,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    command_line,
     in_organization,
     out,
     print_json,
@@ -73,7 +74,8 @@ def show(
         ((option.answer, option.label, option.effect) for option in row.options),
         empty="",
     )
-    out.print(f"Answer it: scimd decide answer {row.id} ANSWER", markup=False)
+    answer_it = command_line(f"decide answer {row.id} ANSWER", config)
+    out.print(f"Answer it: {answer_it}", markup=False)
 
 
 @app.command("answer")

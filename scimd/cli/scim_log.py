@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import typer
 
@@ -29,6 +30,9 @@ from scimd.core.people import OrgId, TokenId
 from scimd.org import request_log, sources, tokens
 from scimd.org.request_log import RequestPage, RequestRecord, Wanted
 from scimd.org.tx import Context, Door
+
+#: A time is written from its year on.
+_DATED = re.compile(r"\d{4}-")
 
 app = typer.Typer(name="scim-log", help="The log of SCIM requests.", no_args_is_help=True)
 
@@ -213,9 +217,8 @@ async def _wanted(
 def moment(text: str, now: datetime) -> datetime:
     """A time as a person types it: so long ago, or ISO 8601, UTC if it has no zone. Raises InvalidValue."""
     try:
-        value = configuration.duration(text)
-        if isinstance(value, timedelta):
-            return now - value
+        if not _DATED.match(text):
+            return now - cast(timedelta, configuration.duration(text))
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as exc:
         raise InvalidValue("--since", 'say "2h", "3d" or a time such as 2026-11-21T09:00Z') from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from scimd import opening
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
+    command_line,
     context,
     err,
     fail,
@@ -66,7 +68,8 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
             print_change(change)
         _say(made)
         if made.state in ("planned", "held") and changes:
-            out.print(f"Apply it within 24 hours: scimd apply {made.id}", markup=False)
+            apply_it = command_line(f"apply {made.id}", config)
+            out.print(f"Apply it within 24 hours: {apply_it}", markup=False)
     # Held is told first: something of the plan waits for approval, whatever else it would do.
     held = made.state == "planned" and made.counts.get("held")
     _exit(made, 3 if held else 2 if changes and made.state == "planned" else None)
@@ -93,8 +96,9 @@ def apply(
     made = run(config, work)
     if made.state in runs.OVER:
         why = made.error or "An admin refused it."
-        fail(f"The plan is {made.state}: {why} Make a new one: scimd plan {made.source_name}", code=5)
-    _finish(made, json)
+        anew = command_line(f"plan {made.source_name}", config)
+        fail(f"The plan is {made.state}: {why} Make a new one: {anew}", code=5)
+    _finish(made, json, config)
 
 
 def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False) -> None:
@@ -108,7 +112,7 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         with _progress(json) as report:
             return await sync_source(door, found, started=_by_hand(), report=report)
 
-    _finish(run(config, work, makes=where_declared), json)
+    _finish(run(config, work, makes=where_declared), json, config)
 
 
 async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
@@ -136,12 +140,13 @@ def _by_hand() -> Started:
     return Started(trigger="cli", by=operator().name)
 
 
-def _finish(made: RunRecord, json: bool) -> None:
+def _finish(made: RunRecord, json: bool, config: Path | None) -> None:
     if json:
         print_json(_as_json(made))
     else:
         _say(made)
-        out.print(f"The report: scimd run report {made.id}", markup=False)
+        report = command_line(f"run report {made.id}", config)
+        out.print(f"The report: {report}", markup=False)
     _exit(made)
 
 

@@ -27,9 +27,10 @@ from scimd.config.sections import (
 )
 from scimd.config.signed_tokens import Jwt, JwtAlgorithm
 from scimd.config.sources import Groups, Limits, Mapping, MappingTest, Rule, Source
-from scimd.config.values import SLUG, SecretSection, Section, Slug, duration
+from scimd.config.values import LARGEST, SLUG, SecretSection, Section, Slug, duration
 
 __all__ = [
+    "LARGEST",
     "SLOWEST_RATE",
     "SLUG",
     "Config",

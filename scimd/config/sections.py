@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from scimd.config.addresses import base_url, mailbox, name_server, network, own_host
-from scimd.config.values import LARGEST, Delay, Lasting, SecretSection, Section, Timeout
+from scimd.config.values import LARGEST, Delay, Lasting, SecretSection, Section, Timeout, text_or_reference
 from scimd.connector_api import Secret
 
 
@@ -30,7 +30,8 @@ class Server(Section):
 
 
 class DatabaseSection(Section):
-    url: str = "sqlite:///scimd.db"
+    #: Itself, or a reference to it: it may hold a password.
+    url: Annotated[str, BeforeValidator(text_or_reference)] = "sqlite:///scimd.db"
     pool_size: int = Field(4, ge=1, le=200)
     timeout: Timeout = timedelta(seconds=10)
     writer_queue: int = Field(1024, ge=1, le=LARGEST)

@@ -122,6 +122,13 @@ def _reference(value: object) -> Secret:
         raise ValueError(exc.why) from exc
 
 
+def text_or_reference(value: object) -> object:
+    """What ``env:NAME`` or ``file:PATH`` holds; any other value as it is."""
+    if isinstance(value, str) and value.startswith(("env:", "file:")):
+        return _reference(value).reveal()
+    return value
+
+
 class SecretSection(Section):
     @field_validator("*", mode="before")
     @classmethod

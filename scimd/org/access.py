@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, union_all, update
 
+from scimd.core.addresses import network_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, SessionId, fold
+from scimd.core.people import OrgId, PersonId, SessionId, address_key, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
@@ -136,7 +137,7 @@ async def of_person(door: Door, ctx: Context, person_id: str) -> Access:
 
 async def of_address(door: Door, ctx: Context, address: str) -> Access:
     """As ``of_person``, by the address to sign in with, whatever its case."""
-    return await _access(door, ctx, _BY_ADDRESS, {"key": fold(address)}, address)
+    return await _access(door, ctx, _BY_ADDRESS, {"key": address_key(address)}, address)
 
 
 async def _access(door: Door, ctx: Context, query: Prepared, key: dict[str, str], said: str) -> Access:
@@ -219,13 +220,13 @@ async def report_attempts(door: Door, ctx: Context, attempts: Sequence[Attempt])
     permissions.require(ctx, REPORT)
 
     def body(tx: Tx) -> None:
-        keys = {fold(each.address) for each in attempts}
+        keys = {address_key(each.address) for each in attempts}
         query = select(_p.id, _p.sign_in_key).where(
             _p.org_id == tx.org_id, _p.sign_in_key.in_(keys), _p.deleted_at.is_(None)
         )
         known = {row.sign_in_key: row.id for row in tx.conn.execute(query)}
         for each in attempts:
-            _note(tx, each, known.get(fold(each.address)))
+            _note(tx, each, known.get(address_key(each.address)))
 
     await door.run(ctx, body)
 
@@ -237,8 +238,9 @@ def _note(tx: Tx, attempt: Attempt, person_id: str | None) -> None:
             id=tx.new_id(),
             person_id=person_id,
             address=attempt.address,
-            address_key=fold(attempt.address),
+            address_key=address_key(attempt.address),
             ip=attempt.ip,
+            network=network_of(attempt.ip),
             success=attempt.success,
             reason=attempt.reason,
             origin=tx.ctx.actor.name,

@@ -15,7 +15,7 @@ from scimd import config
 from scimd.core.errors import InvalidValue, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH, Language, language_of
-from scimd.core.people import OrgId, ProjectId, fold
+from scimd.core.people import OrgId, ProjectId, domain_key, fold
 from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
@@ -131,6 +131,7 @@ async def create(
     """
     if not re.fullmatch(config.SLUG, new.slug):
         raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
+    _check_seats(new.seats)
     ctx = replace(context_of_new(door, actor, door_name), once=once)
 
     def body(tx: Tx) -> OrganizationRecord:
@@ -219,7 +220,7 @@ def _role_rows(org_id: OrgId) -> list[dict[str, Any]]:
 
 def hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
     """Note the domains as verified by the operator; gives those that were not there before."""
-    keys = sorted({fold(name.strip().removeprefix("@")) for name in names})
+    keys = sorted({domain_key(name.strip().removeprefix("@")) for name in names})
     if not keys:
         return []
     held = proven(tx.conn, keys)
@@ -237,13 +238,19 @@ def hold_domains(tx: Tx, names: Sequence[str]) -> list[str]:
 # ------------------------------------------------------------------------------ changing
 
 
+def _check_seats(seats: int | None) -> None:
+    if seats is not None and not 0 <= seats <= config.LARGEST:
+        raise InvalidValue("seats", f"must be a number from 0 to {config.LARGEST}, or none for no limit")
+
+
 async def set_seats(door: Door, ctx: Context, seats: int | None) -> OrganizationRecord:
     """Set the seat limit; None takes it away. A limit under what is used evicts nobody.
 
-    Those who wait take the new seats in the promotion that follows.
+    Those who wait take the new seats in the promotion that follows. Raises InvalidValue, Forbidden.
     """
 
     permissions.require(ctx, "seats.manage")
+    _check_seats(seats)
 
     def body(tx: Tx) -> OrganizationRecord:
         record = current(tx)

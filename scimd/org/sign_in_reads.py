@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from scimd.core.people import OrgId, fold
+from scimd.core.people import OrgId, address_key
 from scimd.db.tables import login_attempts, people, sessions
 from scimd.org import merged
 from scimd.org.sessions import SessionRecord, record_of
@@ -74,7 +74,7 @@ async def list_attempts(
     """By time."""
     query = select(login_attempts).where(_a.org_id == org_id)
     for column, wanted in (
-        (_a.address_key, fold(address) if address is not None else None),
+        (_a.address_key, address_key(address) if address is not None else None),
         (_a.ip, ip),
         (_a.success, success),
     ):

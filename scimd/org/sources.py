@@ -7,6 +7,7 @@ the connector's own settings with their references, never a secret's value.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,10 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Select, select, update
 
+from scimd import config
 from scimd.config import Source as SourceConfig
 from scimd.core.approval import AutoApprove
-from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.core.roles import MANAGER
@@ -215,6 +217,8 @@ async def ensure(door: Door, ctx: Context, new: NewSource) -> SourceRecord:
 def make(tx: Tx, new: NewSource) -> SourceId | None:
     """Write a new source; None where the name is taken."""
     source_id = SourceId(tx.new_id())
+    if not re.fullmatch(config.SLUG, new.name):
+        raise InvalidValue("source", f"{new.name!r} is not made of small letters, digits and dashes")
     settings = dict(new.config or as_json(_defaults(new)))
     made = tx.conn.execute(
         insert_ignore(tx.conn, sources)

@@ -2,15 +2,14 @@
 
 A ``bulkId`` stands for the id of what a POST of the same request makes. What refers to one waits for
 that POST, wherever it stands. Where POSTs refer to each other in a ring, the first is made without
-what it cannot name yet, and replaced by its whole self once all are made. Each operation is a
-transaction of its own, as RFC 7644 has it.
+what it cannot name yet, and that is filled in once all are made, before anything else is done; what the
+ring could not make stays left out. Each operation is a transaction of its own, as RFC 7644 has it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from aiohttp import hdrs, web
 
 from scimd.core.errors import Refusal
 from scimd.core.people import Document
+from scimd.scim import bulk_ids, groups, users
 from scimd.scim.documents import PATCH_URN, check_message
 from scimd.scim.errors import ScimError, body_of, invalid_syntax, invalid_value, of_refusal, shown
 from scimd.scim.exchange import Exchange, Sent, answer
@@ -30,16 +30,19 @@ Route = Callable[[tuple[str, ...]], tuple[Mapping[str, Endpoint], str | None]]
 _REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 _URN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 _METHODS = (hdrs.METH_POST, hdrs.METH_PUT, hdrs.METH_PATCH, hdrs.METH_DELETE)
-_WHOLE = re.compile(r"bulkId:(.{1,256})", re.DOTALL)
-_QUOTED = re.compile(r'"bulkId:([^"]{1,256})"')
+#: What fills in what a POST had to leave open.
+_FILL_IN: Mapping[str, Endpoint] = {"Users": users.fill_in, "Groups": groups.fill_in}
 #: Of the time for the request: what has not begun by then is refused, so that the answer still leaves.
 _TIME_SHARE = 0.8
-_HOLE = object()
 
 
 @dataclass(slots=True)
 class Operation:
-    """One operation and what became of it. ``needs``: the bulkIds of this request that it names."""
+    """One operation and what became of it.
+
+    ``needs``: the bulkIds of this request that it names; ``ring``: those of the POSTs that need each other,
+    its own among them; ``holes``: those that it was made without.
+    """
 
     place: int
     method: str
@@ -49,9 +52,10 @@ class Operation:
     version: str | None = None
     wrong: ScimError | None = None
     needs: frozenset[str] = frozenset()
+    ring: frozenset[str] = frozenset()
     holes: frozenset[str] = frozenset()
     made: str | None = None
-    result: Document | None = None
+    result: Document = field(default_factory=dict)
 
 
 def of(route: Route) -> Endpoint:
@@ -62,7 +66,7 @@ def of(route: Route) -> Endpoint:
         check_message(_REQUEST_URN, body, ex.rules)
         many, at_most_errors = read(body, ex.settings.max_bulk_operations)
         await _Bulk(ex, route, many).run(at_most_errors)
-        done = [each.result for each in many if each.result is not None]
+        done = [each.result for each in many if each.result]
         return answer(200, orjson.dumps({"schemas": [_URN], "Operations": done}))
 
     return bulk
@@ -78,7 +82,7 @@ def read(body: Document, at_most: int) -> tuple[list[Operation], int | None]:
     if not isinstance(many, list):
         raise invalid_syntax("Operations: an array is wanted.")
     if len(many) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
     if stop is not None and (isinstance(stop, bool) or not isinstance(stop, int) or stop < 0):
         raise invalid_value("failOnErrors", "a whole number is wanted")
     operations = [_operation(place, each) for place, each in enumerate(many)]
@@ -136,46 +140,13 @@ def _bind(found: Operation, posted: set[str]) -> None:
     """Find out which bulkIds the operation names. One that nothing here makes is wrong."""
     if found.wrong is not None:
         return
-    named = set(_named(found.data)) | {
-        match[1] for each in found.segments if (match := _WHOLE.fullmatch(each))
-    }
+    named = bulk_ids.named(found.method, found.data)
+    named.update(filter(None, map(bulk_ids.in_segment, found.segments)))
     unknown = named - posted
     if unknown:
         text = shown(sorted(unknown)[0])
         found.wrong = invalid_value("bulkId", f"no POST of this request has the bulkId {text}")
     found.needs = frozenset(named & posted)
-
-
-def _named(data: Any, key: str = "") -> Iterator[str]:
-    """The bulkIds in a value: a string as a whole, or quoted in the filter of a PATCH's path."""
-    if isinstance(data, Mapping):
-        for name, each in data.items():
-            yield from _named(each, name)
-    elif isinstance(data, list):
-        for each in data:
-            yield from _named(each, key)
-    elif isinstance(data, str):
-        if key.lower() == "path":
-            yield from _QUOTED.findall(data)
-        elif match := _WHOLE.fullmatch(data):
-            yield match[1]
-
-
-def with_ids(data: Any, ids: Mapping[str, str], key: str = "") -> Any:
-    """The value with ids for the bulkIds; what names one without an id is left out."""
-    if isinstance(data, Mapping):
-        parts = {name: with_ids(each, ids, name) for name, each in data.items()}
-        if any(part is _HOLE and name.lower() == "value" for name, part in parts.items()):
-            return _HOLE
-        return {name: part for name, part in parts.items() if part is not _HOLE}
-    if isinstance(data, list):
-        return [part for each in data if (part := with_ids(each, ids, key)) is not _HOLE]
-    if not isinstance(data, str):
-        return data
-    if key.lower() == "path":
-        return _QUOTED.sub(lambda match: f'"{ids.get(match[1], match[0])}"', data)
-    match = _WHOLE.fullmatch(data)
-    return ids.get(match[1], _HOLE) if match else data
 
 
 def in_order(operations: Sequence[Operation]) -> list[Operation]:
@@ -196,6 +167,26 @@ def in_order(operations: Sequence[Operation]) -> list[Operation]:
     return ordered
 
 
+def tell_rings(ordered: Sequence[Operation]) -> None:
+    """Write down which POSTs need each other: the strong components, by Kosaraju's algorithm."""
+    posts = [each for each in ordered if each.method == hdrs.METH_POST and each.bulk_id is not None]
+    needed_by: dict[str | None, list[Operation]] = {}
+    for each in posts:
+        for name in each.needs:
+            needed_by.setdefault(name, []).append(each)
+    found: set[int] = set()
+    for first in reversed(posts):
+        ring = [] if first.place in found else [first]
+        found.add(first.place)
+        for each in ring:  # which grows meanwhile
+            more = [other for other in needed_by.get(each.bulk_id, ()) if other.place not in found]
+            found.update(other.place for other in more)
+            ring.extend(more)
+        names = frozenset(each.bulk_id for each in ring if each.bulk_id is not None)
+        for each in ring:
+            each.ring = names
+
+
 # ------------------------------------------------------------------------------ doing
 
 
@@ -206,82 +197,101 @@ class _Bulk:
         self.operations = operations
         self.ids: dict[str, str] = {}
         self.done: set[str] = set()
+        # What was made with holes, and the bulkIds for whose POST it waits.
+        self.open: list[Operation] = []
+        self.awaited: set[str] = set()
         self.errors = 0
         self.until = asyncio.get_running_loop().time() + ex.settings.request_timeout_s * _TIME_SHARE
 
     async def run(self, at_most_errors: int | None) -> None:
-        for each in in_order(self.operations):
+        ordered = in_order(self.operations)
+        tell_rings(ordered)
+        for each in ordered:
             if at_most_errors is not None and self.errors >= at_most_errors:
                 break
             await self._one(each)
-        for each in self.operations:
-            if each.made is not None and each.holes:
-                await self._whole(each)
+            if not self.awaited:
+                await self._fill_in()
+        await self._fill_in()
 
     async def _one(self, operation: Operation) -> None:
         missing = operation.needs - self.ids.keys()
-        # What is not done yet stands in a ring with this one.
-        operation.holes = missing - self.done
+        failed = (missing & self.done) - operation.ring
         try:
             if operation.wrong is not None:
                 raise operation.wrong
-            if missing & self.done:
-                raise _unmade(missing & self.done)
-            response = await self._send(operation, operation.method)
+            if failed:
+                raise _unmade(failed)
+            response = await self._send(operation)
         except (ScimError, Refusal) as exc:
-            self._failed(operation, exc)
+            self._failed(operation, _error(exc))
         else:
+            # What is not done yet stands in a ring with this one.
+            operation.holes = missing - self.done
             self._succeeded(operation, response)
         if operation.method == hdrs.METH_POST and operation.bulk_id is not None:
             self.done.add(operation.bulk_id)
+            self.awaited.discard(operation.bulk_id)
 
-    async def _whole(self, operation: Operation) -> None:
-        """Replace what was made with holes by what was sent."""
-        still = operation.holes - self.ids.keys()
-        operation.segments = (operation.segments[0], operation.made or "")
+    async def _fill_in(self) -> None:
+        """Fill in what was left open, as far as it was made."""
+        for each in self.open:
+            names = each.holes & self.ids.keys()
+            if names:
+                await self._fill_in_one(each, names)
+        self.open.clear()
+
+    async def _fill_in_one(self, operation: Operation, names: frozenset[str]) -> None:
+        """No matter the time: it is the second half of what was told as made."""
+        data = bulk_ids.with_ids(operation.method, bulk_ids.naming(operation.data, names), self.ids)
+        exchange = replace(self.ex, sent=Sent(data, None), id=operation.made, query={})
         try:
-            if still:
-                raise _unmade(still)
-            response = await self._send(operation, hdrs.METH_PUT)
+            response = await _FILL_IN[operation.segments[0]](exchange)
         except (ScimError, Refusal) as exc:
-            self._failed(operation, exc)
+            error = _error(exc)
+            detail = f"It was made without what it names of this request. {error.detail}"
+            self._refused(operation, ScimError(error.status, detail, error.scim_type))
         else:
-            assert operation.result is not None  # noqa: S101 - it was made
             operation.result["version"] = response.headers[hdrs.ETAG]
 
-    async def _send(self, operation: Operation, method: str) -> web.Response:
+    async def _send(self, operation: Operation) -> web.Response:
         if asyncio.get_running_loop().time() > self.until:
             raise ScimError(503, "The time for one request is over; send the rest again.")
-        segments = tuple(with_ids(each, self.ids) for each in operation.segments)
-        if _HOLE in segments:
-            raise _unmade(operation.needs - self.ids.keys())
+        method, segments = operation.method, self._segments(operation)
         methods, resource_id = self.route(segments)
         if method not in methods:
             raise ScimError(405, f"{method} cannot be done at {shown('/' + '/'.join(segments))}.")
         self.ex.check_scopes(method, segments)
-        data = with_ids(operation.data, self.ids)
-        sent = Sent({} if data is _HOLE else data, operation.version)
+        sent = Sent(bulk_ids.with_ids(method, operation.data, self.ids), operation.version)
         return await methods[method](replace(self.ex, sent=sent, id=resource_id, query={}))
 
     def _succeeded(self, operation: Operation, response: web.Response) -> None:
         location = response.headers.get(hdrs.LOCATION) or self._location(operation)
         if operation.method == hdrs.METH_POST and operation.bulk_id is not None:
             operation.made = self.ids[operation.bulk_id] = location.rpartition("/")[2]
+        if operation.holes:
+            self.open.append(operation)
+            self.awaited |= operation.holes
         self._tell(operation, response.status, location, response.headers.get(hdrs.ETAG))
 
-    def _failed(self, operation: Operation, exc: ScimError | Refusal) -> None:
-        error = exc if isinstance(exc, ScimError) else of_refusal(exc)
-        self.errors += 1
-        there = operation.made is not None or operation.method != hdrs.METH_POST
-        names_one = len(operation.segments) == 2  # an endpoint and an id
-        location = self._location(operation) if there and names_one else None
+    def _failed(self, operation: Operation, error: ScimError) -> None:
+        names_one = operation.method != hdrs.METH_POST and len(operation.segments) == 2  # endpoint and id
+        unmade = any(map(bulk_ids.in_segment, self._segments(operation)))
+        location = self._location(operation) if names_one and not unmade else None
         self._tell(operation, error.status, location, None)
-        assert operation.result is not None  # noqa: S101 - told in the line above
+        self._refused(operation, error)
+
+    def _refused(self, operation: Operation, error: ScimError) -> None:
+        self.errors += 1
+        operation.result["status"] = str(error.status)
         operation.result["response"] = orjson.loads(body_of(error))
 
+    def _segments(self, operation: Operation) -> tuple[str, ...]:
+        named = ((each, bulk_ids.in_segment(each)) for each in operation.segments)
+        return tuple(each if name is None else self.ids.get(name, each) for each, name in named)
+
     def _location(self, operation: Operation) -> str:
-        segments = (with_ids(each, self.ids) for each in operation.segments)
-        return "/".join((self.ex.settings.base_url, *(each for each in segments if isinstance(each, str))))
+        return "/".join((self.ex.settings.base_url, *self._segments(operation)))
 
     def _tell(self, operation: Operation, status: int, location: str | None, version: str | None) -> None:
         told = {
@@ -294,6 +304,10 @@ class _Bulk:
         operation.result = {name: value for name, value in told.items() if value is not None}
 
 
-def _unmade(names: frozenset[str] | set[str]) -> ScimError:
+def _error(exc: ScimError | Refusal) -> ScimError:
+    return exc if isinstance(exc, ScimError) else of_refusal(exc)
+
+
+def _unmade(names: frozenset[str]) -> ScimError:
     listed = ", ".join(shown(name) for name in sorted(names)[:5])
     return ScimError(409, f"It names what this request did not make: bulkId {listed}.")

@@ -38,7 +38,7 @@ async def read(ex: Exchange) -> web.Response:
     found = await reads.scim_group(ex.door, ex.ctx, _id(ex), ex.view(GROUP))
     if found is None:
         raise missing(GROUP, ex.id)
-    if is_unchanged(ex.header("If-None-Match"), found.tag):
+    if is_unchanged(ex.header, found.tag):
         return answer(304, headers={"ETag": found.tag})
     return answer(200, found.body, _head(ex, found))
 
@@ -67,10 +67,18 @@ async def modify(ex: Exchange) -> web.Response:
         remove=tuple(members.remove),
         replace=None if members.replace is None else tuple(members.replace),
         chosen=tuple(members.chosen),
+        users=tuple(members.users),
     )
     stored = await _change(ex, change)
     if ex.profile.group_patch_answers or "attributes" in ex.query or "excludedAttributes" in ex.query:
         return await _shown(ex, stored)
+    return answer(204, headers={"ETag": etag(stored.version)})
+
+
+async def fill_in(ex: Exchange) -> web.Response:
+    """The members that a POST of a bulk request had to leave open."""
+    body = await ex.body(GROUP, "create")
+    stored = await _change(ex, GroupChange(add=await _members(ex, body)))
     return answer(204, headers={"ETag": etag(stored.version)})
 
 

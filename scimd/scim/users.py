@@ -14,7 +14,7 @@ from scimd.core.travelling import travels
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
-from scimd.scim.documents import document_of
+from scimd.scim.documents import checked, document_of
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
@@ -36,13 +36,13 @@ async def read(ex: Exchange) -> web.Response:
     found = await reads.scim_user(ex.door, ex.ctx, _id(ex), ex.view(ex.users))
     if found is None:
         raise missing(USER, ex.id)
-    if is_unchanged(ex.header("If-None-Match"), found.tag):
+    if is_unchanged(ex.header, found.tag):
         return answer(304, headers={"ETag": found.tag})
     return answer(200, found.body, _head(ex, found.tag, found.id))
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0022)."""
     given = await ex.body(ex.users, "replace")
     change = Replaced(document_of(ex.users, given, ex.rules))
     changed = await people.change_user(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())
@@ -83,6 +83,28 @@ class Patched:
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
         return patch.apply(users, stored, self.operations, self.rules)
+
+
+async def fill_in(ex: Exchange) -> web.Response:
+    """What a POST of a bulk request had to leave open: only what nobody has said meanwhile."""
+    given = await ex.body(ex.users, "create")
+    change = FilledIn(checked(ex.users, given, ex.rules))
+    changed = await people.change_user(ex.door, ex.ctx, _id(ex), change)
+    return answer(204, headers={"ETag": etag(changed.version, changed.rest)})
+
+
+@travels
+@dataclass(frozen=True, slots=True)
+class FilledIn:
+    open: Document
+
+    def __call__(self, stored: Document, users: ResourceKind) -> Document:
+        within = {
+            urn: {**more, **stored[urn]}
+            for urn, more in self.open.items()
+            if urn in stored and users.schema_of(urn) is not None
+        }
+        return {**self.open, **stored, **within}
 
 
 async def delete(ex: Exchange) -> web.Response:

@@ -175,7 +175,7 @@ def test_a_plan_that_counts_no_longer_ends_with_5(terminal: Terminal) -> None:
     done = terminal.run("apply", planned["id"])
     assert (done.exit_code, done.stdout) == (5, "")
     assert f"The plan is expired: The newer run {newer['id']} took its place." in done.stderr
-    assert "scimd plan hr" in done.stderr
+    assert f"scimd plan hr --config {terminal.file}" in " ".join(done.stderr.split())
 
 
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
@@ -184,6 +184,9 @@ def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Termin
     for words, said in (
         (("org", "create", "acme"), "acme"),
         (("org", "create", "Not A Name"), "small letters, digits and dashes"),
+        (("org", "create", "b", "--seats", "3000000000"), "0 to 2147483647"),
+        (("token", "create", "--source", "Entra ID"), "small letters, digits and dashes"),
+        (("token", "client", "create", "--source", "Okta"), "small letters, digits and dashes"),
         (("user", "list", "--org", "nowhere"), "nowhere"),
         (("user", "show", "nobody@acme.example"), "nobody@acme.example"),
         (("sync", "nothing"), "nothing"),
@@ -395,7 +398,11 @@ def test_requests_are_traced_listed_exported_and_replayed(terminal: Terminal, tm
     assert CliRunner().invoke(cli.app, ["replay", str(bundle)]).exit_code == 2
     assert CliRunner().invoke(cli.app, ["replay", str(tmp_path / "none")]).exit_code == 1
     assert CliRunner().invoke(cli.app, ["replay", str(bundle), "--url", "http://127.0.0.1:1"]).exit_code == 1
-    assert "--since" in terminal.refused("scim-log", "list", "--since", "yesterday")
+    for since in ("2020-11-21T09:00", "2020-11-21T09:00Z", "2020-11-21T09:00:30+01:00", "2020-11-21", "90d"):
+        assert len(terminal.json("scim-log", "list", "--since", since)["requests"]) == 2
+    assert terminal.json("scim-log", "list", "--since", "2199-01-01")["requests"] == []
+    for since in ("yesterday", "2020-13-01", "-1h", "1e9d"):
+        assert "--since" in terminal.refused("scim-log", "list", "--since", since)
 
 
 async def _pushed(file: Path, token: str) -> None:

@@ -6,9 +6,14 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 
-from scimd.core.attributes import ENTERPRISE_URN, USER_URN
-from scimd.scim.bulk import in_order, read
+from scimd.core.attributes import ENTERPRISE_URN, GROUP_URN, USER_URN
+from scimd.scim import bulk as endpoint
+from scimd.scim import users
+from scimd.scim.bulk import in_order, read, tell_rings
+from scimd.scim.documents import PATCH_URN
+from scimd.scim.exchange import Exchange
 from tests.scim.serving import BASE, Client, Installation, Reply, installed
 
 REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
@@ -128,16 +133,137 @@ async def test_what_names_a_failed_or_missing_bulk_id_fails_by_name(idp: Client)
     assert (await idp.get("/Groups")).json["totalResults"] == 0
 
 
-async def test_half_a_ring_is_told_as_failed_with_its_location(idp: Client) -> None:
-    """§3.7.1: 409. It stands, without the member that was not made."""
+@pytest.mark.parametrize("turn", [1, -1])
+async def test_ring_is_made_without_what_of_it_fails(idp: Client, turn: int) -> None:
+    """§3.7.1. The answer does not depend on the order; what is in no ring is not made (409)."""
     broken = post("a", "Groups", displayName="", members=[{"value": "bulkId:b"}])
-    results = await bulk(idp, broken, group("b", "a"))
-    assert statuses(results) == ["400", "409"]
-    made = ids(results[1:])["b"]
-    assert results[1]["location"] == f"{BASE}/Groups/{made}"
-    assert "'a'" in results[1]["response"]["detail"]
-    assert (await idp.get(f"/Groups/{made}")).status == 200
-    assert await members(idp, made) == set()
+    results = await bulk(idp, *[broken, group("b", "a", "c"), group("c", "b"), group("d", "a")][::turn])
+    assert statuses(results[::turn]) == ["400", "201", "201", "409"]
+    made = ids(results)
+    assert made.keys() == {"b", "c"}
+    assert await members(idp, made["b"]) == {made["c"]}
+    assert await members(idp, made["c"]) == {made["b"]}
+    assert (await idp.get("/Groups")).json["totalResults"] == 2
+
+
+def manager(bulk_id: str, **more: Any) -> dict[str, Any]:
+    return {ENTERPRISE_URN: {"manager": {"value": f"bulkId:{bulk_id}", **more}}}
+
+
+def patch(path: str, *operations: dict[str, Any]) -> dict[str, Any]:
+    return {"method": "PATCH", "path": path, "data": {"Operations": list(operations)}}
+
+
+@pytest.mark.parametrize("profile", ["default", "rfc"])
+async def test_what_follows_a_ring_is_done_to_it_whole(scimd: Installation, profile: str) -> None:
+    """Deactivations, new names and members stand, wherever in the request they were sent."""
+    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    user, group_ = {"schemas": [USER_URN, ENTERPRISE_URN]}, {"schemas": [GROUP_URN]}
+    off = {"op": "replace", "path": "active", "value": False}
+    rename = {"op": "replace", "path": "displayName", "value": "Renamed"}
+    more = {"op": "add", "path": "members", "value": [{"value": "bulkId:1"}]}
+    operations = [
+        patch("/Users/bulkId:2", off),
+        post("1", **user, **manager("2")),
+        post("2", **user, **manager("1")),
+        post("self", **user, **manager("self")),
+        patch("/Users/bulkId:self", {"op": "add", "path": "title", "value": "CEO"}),
+        group("a", "b"),
+        group("b", "a"),
+        patch("/Groups/bulkId:b", rename, more),
+        group("x", "y"),
+        group("y", "x"),
+        {"method": "DELETE", "path": "/Groups/bulkId:y"},
+    ]
+    for each in operations:
+        if each["path"] == "/Groups":
+            each["data"] |= group_
+        elif each["method"] == "PATCH":
+            each["data"]["schemas"] = [PATCH_URN]
+    reply = await client.post("/Bulk", body(*operations))
+    results = reply.json["Operations"]
+    assert {each["status"] for each in results if each["method"] == "POST"} == {"201"}
+    assert results[-1]["status"] == "204"
+    made = ids([each for each in results if "bulkId" in each])
+    one, two, own = [(await client.get(f"/Users/{made[name]}")).json for name in ("1", "2", "self")]
+    assert (one["active"], two["active"], own["title"]) == (True, False, "CEO")
+    managers = [each[ENTERPRISE_URN]["manager"]["value"] for each in (one, two, own)]
+    assert managers == [made["2"], made["1"], made["self"]]
+    renamed = (await client.get(f"/Groups/{made['b']}")).json
+    assert renamed["displayName"] == "Renamed"
+    assert await members(client, made["b"]) == {made["a"], made["1"]}
+    assert await members(client, made["a"]) == {made["b"]}
+    assert await members(client, made["x"]) == set()
+
+
+async def test_filling_in_leaves_what_another_request_said(
+    idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was changed between a POST and the end of its ring stays so."""
+    urn = f"{ENTERPRISE_URN}:manager"
+    changes = iter([
+        {"op": "add", "value": {"active": False, f"{ENTERPRISE_URN}:department": "R&D"}},
+        {"op": "add", "path": urn, "value": {"value": "another"}},
+    ])  # fmt: skip
+
+    async def after_another(ex: Exchange) -> web.Response:
+        assert (await idp.patch(f"/Users/{ex.id}", next(changes))).status == 200
+        return await users.fill_in(ex)
+
+    monkeypatch.setitem(endpoint._FILL_IN, "Users", after_another)
+    results = await bulk(idp, *(post(one, **manager(other)) for one, other in ("ab", "ba", "cd", "dc")))
+    assert statuses(results) == ["201"] * 4
+    made = ids(results)
+    found = {name: (await idp.get(f"/Users/{made[name]}")).json for name in "abcd"}
+    assert found["b"]["active"] is False
+    assert found["b"][ENTERPRISE_URN] == {"department": "R&D", "manager": {"value": made["a"]}}
+    assert found["d"][ENTERPRISE_URN] == {"manager": {"value": "another"}}
+    versions = [each["version"].partition("-")[0] for each in results]
+    assert versions == [each["meta"]["version"].partition("-")[0] for each in found.values()]
+
+
+async def test_refused_filling_in_tells_what_was_made(idp: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def after_its_end(ex: Exchange) -> web.Response:
+        assert (await idp.delete(f"/Users/{ex.id}")).status == 204
+        return await users.fill_in(ex)
+
+    monkeypatch.setitem(endpoint._FILL_IN, "Users", after_its_end)
+    (result,) = await bulk(idp, post("a", **manager("a")))
+    assert (result["status"], result["response"]["status"]) == ("404", "404")
+    assert result["location"].startswith(f"{BASE}/Users/")
+    assert result["response"]["detail"].startswith("It was made without what it names of this request. ")
+
+
+async def test_version_of_a_post_asks_for_nothing(idp: Client) -> None:
+    """In a ring as without one: there is no version yet."""
+    (result,) = await bulk(idp, {**post("a", **manager("a")), "version": 'W/"7"'})
+    user = (await idp.get(f"/Users/{ids([result])['a']}")).json
+    assert (result["status"], user[ENTERPRISE_URN]["manager"]["value"]) == ("201", user["id"])
+
+
+async def test_bulk_ids_stand_only_where_resources_are_named(idp: Client) -> None:
+    """§3.7.2: in ``$ref`` too, and in paths; any other text is as it was sent, and named by nobody."""
+    title = {"op": "replace", "path": "title", "value": "bulkId:nobody"}
+    bare = {"op": "add", "value": {f"{ENTERPRISE_URN}:manager.value": "bulkId:m"}}
+    results = await bulk(
+        idp,
+        post("e", title="bulkId:m", nickName="bulkId:none", **manager("m", **{"$ref": "../Users/bulkId:m"})),
+        post("m", **manager("e", **{"$ref": "../Users/bulkId:e"})),
+        post("p"),
+        patch("/Users/bulkId:p", title, bare, {"op": "add", "path": "nickName", "value": "bulkId:m"}),
+        group("g", "e", "m", "p"),
+        patch("/Groups/bulkId:g", {"op": "remove", "path": f'members[$ref eq "{BASE}/Users/bulkId:e"]'}),
+        patch("/Groups/bulkId:g", {"op": "remove", "path": 'members[value eq "bulkId:m"]'}),
+    )
+    assert statuses(results) == ["201", "201", "201", "200", "201", "204", "204"]
+    made = ids([each for each in results if "bulkId" in each])
+    e, m, p = [(await idp.get(f"/Users/{made[name]}")).json for name in "emp"]
+    assert (e["title"], e["nickName"]) == ("bulkId:m", "bulkId:none")
+    assert e[ENTERPRISE_URN]["manager"] == {"value": made["m"], "$ref": f"../Users/{made['m']}"}
+    assert m[ENTERPRISE_URN]["manager"] == {"value": made["e"], "$ref": f"../Users/{made['e']}"}
+    assert (p["title"], p["nickName"]) == ("bulkId:nobody", "bulkId:m")
+    assert p[ENTERPRISE_URN]["manager"]["value"] == made["m"]
+    assert await members(idp, made["g"]) == {made["p"]}
 
 
 async def test_location_is_told_of_what_names_a_resource_alone(idp: Client) -> None:
@@ -227,7 +353,7 @@ async def test_request_that_cannot_be_read_changes_nothing(idp: Client, whole: d
 
 
 async def test_announced_limits_are_kept(database_url: str) -> None:
-    """§3.7.4, lesson 12: 413, and nothing is done."""
+    """§3.7.4, whose example has no scimType; lesson 12: 413, and nothing is done."""
     limits = {"scim": {"max_bulk_operations": 3}, "server": {"max_body_bytes": 4096, "public_url": BASE[:-8]}}
     async with installed(database_url, **limits) as running:
         client = await running.client(await running.organization("acme"))
@@ -236,6 +362,7 @@ async def test_announced_limits_are_kept(database_url: str) -> None:
         many: Reply = await client.post("/Bulk", body(*(post(f"u{n}") for n in range(4))))
         long: Reply = await client.post("/Bulk", body(post("a", title="x" * 4096)))
         assert (many.status, long.status) == (413, 413)
+        assert (many.scim_type, long.scim_type) == (None, None)
         assert (await client.get("/Users")).json["totalResults"] == 0
         assert statuses(await bulk(client, *(post(f"u{n}") for n in range(3)))) == ["201"] * 3
 
@@ -250,7 +377,10 @@ def test_long_chain_is_ordered_in_linear_time() -> None:
     """Each refers to the one after it: the last is made first."""
     chain = [group(str(n), str(n + 1)) for n in range(999)] + [group("999")]
     operations, _ = read(orjson.loads(orjson.dumps(body(*chain))), 1000)
-    assert [each.place for each in in_order(operations)] == list(range(999, -1, -1))
+    ordered = in_order(operations)
+    assert [each.place for each in ordered] == list(range(999, -1, -1))
+    tell_rings(ordered)
+    assert {len(each.ring) for each in ordered} == {1}
 
 
 async def test_patch_is_taken_as_the_rfcs_example_has_it(scimd: Installation) -> None:
