@@ -1,5 +1,6 @@
 """``python -m scimd``, and the entry point of the command line."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from scimd import app, config, log
 
 
 def main() -> None:
+    _stand_in()
     match sys.argv[1:]:
         case [app.WORK_BESIDE_SERVER, *arguments]:
             app.work_beside_server(arguments)
@@ -20,6 +22,21 @@ def main() -> None:
             from scimd.cli import main as commands
 
             commands()
+
+
+def _stand_in() -> None:
+    """Open /dev/null in place of standard streams that are closed.
+
+    The next file to be opened would have its place else, be it a database or a pipe to a child.
+    """
+    for file in range(3):
+        try:
+            os.fstat(file)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free: this one
+    # Without standard output a command has nowhere to say what it found, and refuses.
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _serve(path: Path | None) -> None:

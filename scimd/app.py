@@ -56,7 +56,6 @@ _AHEAD = (
     "scimd.jobs",
     "scimd.outbox.mail",
     "apscheduler.executors.asyncio",
-    "apscheduler.triggers.interval",
     "encodings.unicode_escape",
     "uvloop",  # not for every platform
 )
@@ -151,7 +150,7 @@ def _migrate_aside(config: Config) -> None:
     """
     try:
         state = migrate.check(config.database.url)
-    except (Refusal, ValueError):
+    except (Refusal, migrate.NotForUs, ValueError):
         return
     if state in ("empty", "behind"):
         memory.aside(partial(migrate_schema, config))
@@ -228,9 +227,14 @@ async def _declared(config: Config, file: Path | None, door: Door) -> list[decla
 
 def _port(config: Config) -> connections.Port:
     try:
-        return connections.Port(config.server.host, config.server.port)
+        return connections.Port(_listened_at(config), config.server.port)
     except OSError as exc:
         raise _cannot_be_bound(config, exc) from exc
+
+
+def _listened_at(config: Config) -> str | None:
+    """None is all addresses of the machine. A socket at "::" would be asked by IPv6 alone."""
+    return None if config.server.host == "::" else config.server.host
 
 
 def _cannot_be_bound(config: Config, exc: OSError) -> ConfigError:
@@ -256,7 +260,7 @@ async def _bound(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, config.server.host, config.server.port).start()
+        await web.TCPSite(runner, _listened_at(config), config.server.port).start()
     except OSError as exc:
         raise _cannot_be_bound(config, exc) from exc
     return _url(*runner.addresses[0][:2])

@@ -3,6 +3,9 @@
 Every replica has the clock; the database decides who does the work. Each source has a lease of its
 own, so replicas share the sources between them. All other jobs belong to whoever holds the lease
 *jobs*. A job never overlaps itself; a failure is logged once, counted each time, and its end logged.
+
+How often is a matter of the monotonic clock. APScheduler plans by the machine's, which somebody may set:
+see ``_Every`` and ``Jobs._mind_the_clock``.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 
 from scimd import log
 from scimd.config import Config
@@ -24,6 +29,7 @@ from scimd.core.people import OrgId, SourceId
 from scimd.org import (
     approvals,
     audit,
+    deliveries,
     idempotency,
     leases,
     new_tables,
@@ -67,11 +73,30 @@ _PURGE_S = 3_600.0
 _SEATS_S = 300.0
 _NOTIFY_S = 60.0
 _REKEY_S = 60.0
+_PLANS_S = 60.0
+#: What is done less often is asked for this often: soon after a start, and after a turn without the lease.
+_SELDOM_S = 60.0
+#: So often the machine's clock is compared with the monotonic one; and what counts as its having been set.
+_WATCH_S = 1.0
+_SET = timedelta(seconds=2)
 #: A source whose run could not even begin is left alone for this long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
 #: Leases that belong to no organization.
 _NOBODY = OrgId("")
+
+
+class _Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """So many seconds after the turn before.
+
+    APScheduler's own interval counts one by one the turns that a clock set ahead has passed over.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._interval = timedelta(seconds=seconds)
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        return now + self._interval
 
 
 class Jobs:
@@ -80,6 +105,7 @@ class Jobs:
     def __init__(self, door: Door, config: Config, mailer: Mailer) -> None:
         self._door, self._config, self._mailer = door, config, mailer
         self._clock = AsyncIOScheduler(timezone="UTC")
+        self._watch: asyncio.Task[None] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._troubles = time_jobs.Troubles()
         self._lease: Lease | None = None
@@ -112,16 +138,26 @@ class Jobs:
             (_SEATS_S, "seat_history", self._note_seats),
             (_NOTIFY_S, "notify", self._notify),
             (_REKEY_S, "rekey", self._rekey),
+            (_PLANS_S, "plans_of_a_clock_ahead", self._plan_anew),
             (new_tables.EVERY_S, "look_at_new_tables", self._new_tables.look),
         ):
-            self._every(seconds, name, self._if_leading(work))
+            seldom = seconds > _SELDOM_S
+            self._every(
+                min(seconds, _SELDOM_S),
+                name,
+                self._if_leading(self._once_in(seconds, work) if seldom else work),
+            )
         self._clock.start()
         self._begin("rekey", self._if_leading(self._rekey))  # keys change with a start
+        self._watch = asyncio.create_task(self._mind_the_clock(), name="clock")
         await self._run_due_sources()
 
     async def stop(self) -> None:
         """Start nothing new; let what runs end, then cancel it. A sync goes on from its last batch."""
         self._clock.shutdown(wait=False)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait({self._watch})
         running = list(self._tasks.values())
         if running:
             _, late = await asyncio.wait(running, timeout=_DRAIN_S)
@@ -146,8 +182,7 @@ class Jobs:
 
         self._clock.add_job(
             begin,
-            "interval",
-            seconds=seconds,
+            _Every(seconds),
             id=name,
             max_instances=1,
             coalesce=True,
@@ -168,6 +203,32 @@ class Jobs:
         else:
             self._troubles.over(name)
 
+    def _once_in(self, seconds: float, work: Work) -> Work:
+        """Leave out the turns before so many seconds are over, but for those that follow a failure."""
+        not_before = 0.0
+
+        async def now_and_then() -> None:
+            nonlocal not_before
+            asked = time.monotonic()
+            if asked >= not_before:
+                await work()
+                not_before = asked + seconds - _SELDOM_S / 2  # turns come a little early or late
+
+        return now_and_then
+
+    async def _mind_the_clock(self) -> None:
+        """Where the machine's clock is put back, take what is planned by it back as far: no turn waits."""
+        before = _steady()
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            moved, before = _steady() - before, _steady()
+            if abs(moved) < _SET:
+                continue
+            logger.warning("clock_set", by_s=round(moved.total_seconds(), 1))
+            if moved < timedelta(0):
+                for job in self._clock.get_jobs():
+                    job.modify(next_run_time=job.next_run_time + moved)
+
     # -------------------------------------------------------------------------- who leads
 
     async def _try_to_lead(self) -> None:
@@ -178,11 +239,12 @@ class Jobs:
             if lease is not None:
                 held = lease
                 self._lease = await self._door.run(ctx, lambda tx: leases.hold(tx, held))
-            else:
-                holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
-                self._lease = await self._door.run(ctx, lambda tx: leases.take(tx, "jobs", holder))
         except LeaseLost:
             self._lease = None
+        # One that was lost may be free: no other took it, the clock was set ahead.
+        if self._lease is None:
+            holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+            self._lease = await self._door.run(ctx, lambda tx: leases.take(tx, "jobs", holder))
         # Counted from before the question, on this machine's clock: a process that was stopped for
         # longer finds itself out of office before it asks.
         self._leads_until = asked + LEASE_S if self._lease is not None else 0.0
@@ -201,7 +263,7 @@ class Jobs:
 
     async def _run_due_sources(self) -> None:
         now = time.monotonic()
-        for org_id, source_id in await source_upkeep.due_sources(self._door):
+        for org_id, source_id in await source_upkeep.due_sources(self._door, schedule.following):
             running = sum(name.startswith("source:") for name in self._tasks)
             if running >= _SOURCES_AT_ONCE:
                 return
@@ -287,6 +349,19 @@ class Jobs:
     async def _rekey(self) -> None:
         await rekeying.follow(self._door)
 
+    async def _plan_anew(self) -> None:
+        await source_upkeep.bring_forward(self._door, schedule.latest)
+        await deliveries.bring_forward(self._door)
+
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door)
         await notifications.notify_all(self._door, schedule.following)
+
+
+def _steady() -> datetime:
+    """When the monotonic clock began, by the machine's clock: it moves only with that."""
+    return _wall() - timedelta(seconds=time.monotonic())
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)

@@ -5,6 +5,7 @@ Secrets are ``connector_api.Secret``, whose repr is stars; nothing else secret m
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import sys
@@ -28,22 +29,37 @@ finally:
 CORRELATION: ContextVar[str] = ContextVar("correlation_id")
 
 
+#: What a full disk, a reader that went away, and a stream that is closed or not there raise.
+_NOT_WRITTEN = (OSError, ValueError, AttributeError)
+
+
 class _Stderr(io.TextIOBase):
-    """Standard error as it is when something is written, not as it was when logging was set up."""
+    """Standard error as it is when something is written, not as it was when logging was set up.
+
+    What cannot be written is lost: no log stops or alters what it tells of.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(*_NOT_WRITTEN):
+            sys.stderr.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(*_NOT_WRITTEN):
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        with contextlib.suppress(*_NOT_WRITTEN):
+            return sys.stderr.isatty()
+        return False
 
 
 def configure(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
 ) -> None:
     """Set up structlog and the standard library's loggers for this process."""
-    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
     stderr: Any = _Stderr()
+    as_json = style == "json" or (style == "auto" and not stderr.isatty())
     number = getattr(logging, level.upper())
     shared: list[Any] = [
         _with_correlation,
@@ -58,7 +74,7 @@ def configure(
         if as_json
         else [
             _steering_nothing,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_traceback),
+            structlog.dev.ConsoleRenderer(colors=stderr.isatty(), exception_formatter=_traceback),
         ]
     )
     structlog.configure(

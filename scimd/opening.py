@@ -132,7 +132,7 @@ def migrate_schema(config: Config) -> str:
     try:
         migrate.upgrade(config.database.url)
         return migrate.current(config.database.url) or ""
-    except (migrate.SchemaTooNew, migrate.NotOurs, ValueError) as exc:
+    except (migrate.NotForUs, ValueError) as exc:
         raise ConfigError([f"database.url: {exc}"]) from exc
 
 
@@ -152,7 +152,7 @@ def has_schema(config: Config) -> bool:
     """Whether there is a database yet. ConfigError for one that is not what this scimd works with."""
     try:
         state = migrate.check(config.database.url)
-    except ValueError as exc:
+    except (migrate.NotForUs, ValueError) as exc:
         raise ConfigError([f"database.url: {exc}"]) from exc
     if state == "behind":
         raise ConfigError(["database.url: the schema is older than this scimd. Run: scimd migrate"])
@@ -167,8 +167,14 @@ def where(config: Config) -> str:
     return str(sqlite_path(url).absolute()) if is_sqlite(url) else url.render_as_string(hide_password=True)
 
 
+def prove_writable(config: Config) -> None:
+    """Whether PostgreSQL lets scimd write. Raises DatabaseUnavailable."""
+    migrate.prove_writable(config.database.url)
+
+
 def prove_place(config: Config) -> None:
-    """Whether a database that is not there yet can be made. Raises ConfigError."""
+    """Whether a database that is not there yet can be made. Raises ConfigError, DatabaseUnavailable."""
+    prove_writable(config)
     url = parse(config.database.url)
     folder = sqlite_path(url).absolute().parent if is_sqlite(url) else None
     if folder is not None and not folder.is_dir():

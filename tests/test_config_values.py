@@ -196,6 +196,20 @@ def test_a_public_address_has_no_path() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "origin"),
+    [
+        ("https://SCIMD.Example.com", "https://scimd.example.com"),
+        ("https://scimd.example.com:443/", "https://scimd.example.com"),
+        ("https://scimd.example.com:80", "https://scimd.example.com:80"),
+        ("http://127.0.0.1:080", "http://127.0.0.1"),
+        ("http://[2001:DB8:0::1]:8080", "http://[2001:db8::1]:8080"),
+    ],
+)
+def test_a_public_address_is_spelled_as_browsers_spell_an_origin(value: str, origin: str) -> None:
+    assert config.Server(public_url=value).public_url == origin
+
+
+@pytest.mark.parametrize(
     "value", ["a b.example", "*.acme.example", "@acme.example", "example", "192.0.2.1", ""]
 )
 def test_a_domain_is_one(value: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
 import structlog
+from apscheduler.schedulers import base as scheduling
+from sqlalchemy import update
 
 from scimd import jobs as jobs_module
 from scimd.config import Config
@@ -224,3 +227,89 @@ async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.M
             await eventually(is_known)
         finally:
             await jobs.stop()
+
+
+class MachineClock(datetime):
+    """The clock that APScheduler goes by, to be set."""
+
+    ahead = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.ahead
+
+
+async def test_turns_come_as_ever_though_the_machine_s_clock_is_set(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = 0
+
+    async def relay(*_: Any) -> None:
+        nonlocal turns
+        turns += 1
+
+    async def more() -> bool:
+        return turns > seen + 2
+
+    monkeypatch.setattr(jobs_module.relay, "run_once", relay)
+    monkeypatch.setattr(jobs_module, "_WATCH_S", 0.1)
+    monkeypatch.setattr(scheduling, "datetime", MachineClock)
+    monkeypatch.setattr(jobs_module, "_wall", lambda: MachineClock.now(jobs_module.UTC))
+    monkeypatch.setattr(MachineClock, "ahead", timedelta(0))
+    jobs = made(acme)
+    with structlog.testing.capture_logs() as said:
+        await jobs.start()
+        try:
+            for ahead in (timedelta(days=20_000), timedelta(days=-1)):
+                MachineClock.ahead = ahead
+                seen = turns
+                await eventually(more)
+        finally:
+            await jobs.stop()
+    by = [line["by_s"] for line in said if line["event"] == "clock_set"]
+    assert [round(seconds / 86_400) for seconds in by] == [20_000, -20_001]
+
+
+async def test_leader_whose_lease_ran_out_by_a_clock_that_was_set_leads_on(acme: World) -> None:
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        past = (
+            update(leases)
+            .where(leases.c.name == "jobs")
+            .values(until=datetime(2020, 1, 1, tzinfo=jobs_module.UTC))
+        )
+        await acme.door.db.write(lambda conn: conn.execute(past) and None)
+        await jobs._try_to_lead()
+        assert jobs._lease is not None
+        assert jobs._lease.fence == 2
+    finally:
+        await jobs.stop()
+
+
+async def test_daily_job_is_done_soon_after_a_start_by_who_leads_and_once(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Any] = []
+
+    async def forget(*_: Any) -> None:
+        done.append(None)
+        if len(done) == 1:
+            raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(jobs_module.idempotency, "forget", forget)
+    monkeypatch.setattr(jobs_module, "_SELDOM_S", 0.2)
+    first, second = made(acme), made(acme)
+    await first.start()
+    await second.start()
+    try:
+        await eventually(lambda: len(done) == 2)
+        await asyncio.sleep(1)
+        assert len(done) == 2, "again after the failure, then not before a day is over"
+    finally:
+        await first.stop()
+    await second._try_to_lead()
+    try:
+        await eventually(lambda: len(done) == 3)
+    finally:
+        await second.stop()

@@ -25,9 +25,9 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_t
 from scimd.admin.models import Download, Input, Listed, ListQuery, NoQuery, Output, Query, Results, Rows
 from scimd.config import Config
 from scimd.core.errors import Refusal, VersionMismatch
-from scimd.core.people import OrgId
+from scimd.core.people import OrgId, PersonId
 from scimd.http.visits import Visit
-from scimd.org import sessions
+from scimd.org import merged, sessions
 from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tx import Context, Door
 from scimd.org.windows import Window
@@ -153,8 +153,15 @@ class Endpoint:
         """The names in the path."""
         return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-        return self.handler(*args, **kwargs)
+    async def __call__(self, call: Call, **given: Any) -> Any:
+        """Handle the call; the id of a user who was merged into another one is that other's."""
+        if not self.path.startswith("/users/{id}"):
+            return await self.handler(call, **given)
+
+        async def of(person_id: PersonId) -> Any:
+            return await self.handler(replace(call, path={**call.path, "id": person_id}), **given)
+
+        return await merged.follow(call.door, call.org_id, PersonId(call.id), of)
 
 
 def endpoint(

@@ -32,7 +32,7 @@ from scimd.core.errors import (
     PoolLimitReached,
     SeatLimitReached,
 )
-from scimd.core.people import InvitationId, RoleName, TeamId
+from scimd.core.people import UNSET, InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
 from scimd.http import statuses
 from scimd.org import invitation_changes, invitation_list, inviting
@@ -158,7 +158,7 @@ class Invited(Output):
 class InvitationChange(Input):
     role: Name | None = Field(None, description="Absent, or null: as it is.")
     projects: Projects | None = Field(None, description="In place of all; absent, or null: as they are.")
-    message: LongText | None = Field(None, description="Empty: none; absent, or null: as it is.")
+    message: LongText | None = Field(None, description="Empty, or null: none; absent: as it is.")
 
 
 @endpoint("POST", "/invitations", needs=("invitations.manage",), refuses=(InvalidValue,))
@@ -206,7 +206,7 @@ async def change(call: Call, body: InvitationChange) -> Invitation:
         InvitationId(call.id),
         role=RoleName(body.role) if body.role else None,
         projects=None if body.projects is None else projects_of(body.projects) or {},
-        message=body.message,
+        message=body.given().get("message", UNSET),
         check=call.unchanged(Invitation.of),
     )
     return Invitation.of(await invitation_list.get(call.door, call.org_id, call.id))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Input, Listed, ListQuery, Name, Output, Search
+from scimd.admin.models import WHOLE, Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import UNSET
 from scimd.org import catalogue_reads, named, pool_limits
@@ -52,7 +52,7 @@ async def show(call: Call) -> Licence:
     return Licence.of(await catalogue_reads.get_thing(call.door, call.org_id, "licence", call.id))
 
 
-Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST)]
+Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST), WHOLE]
 _LIMIT = "How many people may have it; null: any number."
 
 

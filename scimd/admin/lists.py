@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from aiohttp import web
 from scimd.admin.endpoints import Call, Endpoint
 from scimd.admin.models import Download, Listed, ListQuery, Output, Page
 from scimd.core import cells
+from scimd.http.limits import whole_field
 from scimd.http.statuses import FieldFault, InvalidRequest
 from scimd.org.sealing import NotSealedHere, seal, unseal
 from scimd.org.windows import Place, Window
@@ -24,6 +26,12 @@ _PURPOSE = "api cursor"
 _EXPORTED_AT_ONCE = 500
 _PAGING = frozenset(("limit", "cursor", "total", "format"))
 _CSV, _JSON = "text/csv", "application/json"
+
+#: Of an Accept field each media range with its weight (RFC 9110 §12.4.2).
+_ACCEPTED = re.compile(
+    r"(?:^|,)\s*([-\w.+*]+/[-\w.+*]+)\s*(?:;(?!\s*q=)[^,;]*)*(?:;\s*q=([01](?:\.\d{0,3})?))?[^,]*",
+    re.IGNORECASE | re.ASCII,
+)
 
 Turn = Callable[[Call], Awaitable[Listed[Any]]]
 
@@ -74,8 +82,16 @@ def _opened(row: Endpoint, call: Call, query: ListQuery) -> Place:
 
 def file_wanted(request: web.Request, query: ListQuery) -> str | None:
     """``csv`` or ``json`` where the whole list is asked for as a file."""
-    accepts = request.headers.get("Accept", "")
-    return query.format or ("csv" if accepts.partition(";")[0].strip() == _CSV else None)
+    return query.format or ("csv" if _prefers_csv(whole_field(request, "Accept") or "") else None)
+
+
+def _prefers_csv(accept: str) -> bool:
+    """Whether CSV is named, and wanted more than JSON, which whoever names none gets (RFC 9110 §12.5.1)."""
+    weights = {kind.lower(): float(q or 1) for kind, q in _ACCEPTED.findall(accept)}
+    csv = weights.get(_CSV, 0.0)
+    if _JSON in weights:
+        return csv > weights[_JSON]
+    return csv > 0 and csv >= weights.get("application/*", weights.get("*/*", 0.0))
 
 
 async def whole(row: Endpoint, call: Call, query: ListQuery, kind: str, turn: Turn) -> Download:

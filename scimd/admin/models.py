@@ -18,6 +18,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from scimd.core.words import NAME_AT_MOST
 from scimd.http import statuses
 from scimd.org.windows import Place, Slice
 
@@ -63,7 +64,7 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 #: Text of one line or a few; longer ones say so where they stand.
 Text = Annotated[str, StringConstraints(max_length=256, pattern=_NO_NUL)]
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=256, pattern=_NOT_BLANK, strip_whitespace=True)
+    str, StringConstraints(min_length=1, max_length=NAME_AT_MOST, pattern=_NOT_BLANK, strip_whitespace=True)
 ]
 LongText = Annotated[str, StringConstraints(max_length=4000, pattern=_NO_NUL)]
 #: An id of ours, or whatever a client takes for one: what names nothing is not there (404).

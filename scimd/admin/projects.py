@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scimd.admin.bulk import bulk
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import Flag, Input, Listed, ListQuery, Name, Output, Search
+from scimd.admin.models import WHOLE, Flag, Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.people import UNSET, ProjectId
 from scimd.org import catalogue_reads, pool_limits, project_upkeep
@@ -53,7 +53,7 @@ async def show(call: Call) -> Project:
 _MANAGE = ("projects.manage",)
 
 
-Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST)]
+Limit = Annotated[int, Field(ge=0, le=pool_limits.LIMIT_AT_MOST), WHOLE]
 _LIMIT = "How many people may take part; null: any number."
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Listed, ListQuery, Name, Output
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnAccount
 from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole, Permission
 from scimd.org import custom_roles
@@ -73,7 +73,7 @@ async def create(call: Call, body: NewRole) -> Role:
     "PUT",
     "/roles/{name}",
     needs=("organization.manage",),
-    refuses=(NotFound, InvalidValue, NotAllowedNow),
+    refuses=(NotFound, InvalidValue, NotAllowedNow, OwnAccount),
     etag=True,
     needs_if_match=True,
 )

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
+from scimd import log
 from scimd.admin import lists, problems
 from scimd.admin.endpoints import Call, Endpoint, body_of, etag_of
 from scimd.admin.models import Download, Input, Listed, ListQuery, Output, Query, Refused, Rows
@@ -24,6 +25,7 @@ from scimd.http.limits import (
     WrongMediaType,
     check_media_type,
     read_body,
+    whole_field,
 )
 from scimd.http.statuses import (
     FieldFault,
@@ -35,6 +37,8 @@ from scimd.http.statuses import (
 from scimd.http.visits import visit_of
 from scimd.org import idempotency
 from scimd.org.idempotency import Once
+
+logger = log.get(__name__)
 
 BODY_AT_MOST = 1_048_576
 _JSON = "application/json"
@@ -144,7 +148,7 @@ def _body(row: Endpoint, sent: bytes) -> Input | None:
 
 def _if_match(request: web.Request) -> frozenset[str] | None:
     """Strong tags only: a weak one matches nothing (RFC 9110 §13.1.1)."""
-    text = request.headers.get("If-Match")
+    text = whole_field(request, "If-Match")
     if text is None:
         return None
     return frozenset("*") if text.strip() == "*" else frozenset(_tags(text))
@@ -198,7 +202,9 @@ def _once(request: web.Request, call: Call, sent: bytes) -> Once | None:
     if not _KEY.fullmatch(key):
         raise InvalidRequest((FieldFault("Idempotency-Key", "must be 1 to 255 visible ASCII characters"),))
     digest = idempotency.digest_of(request.method, request.path_qs, sent)
-    return Once(call.org_id, call.ctx.actor.id, key, digest, secrets.token_hex(16))
+    # A token may have fewer rights than its person, whose answers hold secrets: its keys are its own.
+    owner = call.ctx.api_token_id or call.ctx.actor.id
+    return Once(call.org_id, owner, key, digest, secrets.token_hex(16))
 
 
 async def _replayed(request: web.Request, call: Call, once: Once) -> web.StreamResponse | None:
@@ -240,7 +246,7 @@ def _run(row: Endpoint, call: Call, query: Query, body: Input | None) -> Awaitab
         given["query"] = query
     if body is not None:
         given["body"] = body
-    return row.handler(call, **given)
+    return row(call, **given)
 
 
 # ------------------------------------------------------------------------------ rendering
@@ -255,25 +261,25 @@ async def _rendered(row: Endpoint, request: web.Request, call: Call, answer: Any
         case Rows():
             return _json(200, orjson.dumps({"results": _results(request, answer)}))
         case Output():
-            return _resource(row, request, body_of(answer), getattr(answer, "id", None))
+            return _resource(row, request, call, body_of(answer), getattr(answer, "id", None))
         case _:
             raise TypeError(f"{row.name} gave {type(answer).__name__}")
 
 
-def _resource(row: Endpoint, request: web.Request, body: bytes, new_id: object) -> web.Response:
+def _resource(row: Endpoint, request: web.Request, call: Call, body: bytes, new_id: object) -> web.Response:
     headers: dict[str, str] = {}
     if row.etag:
         headers["ETag"] = etag_of(body)
         if not row.is_write and _is_known(request, headers["ETag"]):
             return web.Response(status=304, headers=headers)
     if row.status == 201 and new_id is not None:
-        headers["Location"] = f"{request.path}/{new_id}"
+        headers["Location"] = call.visit.url(f"{request.path}/{new_id}")
     return _json(row.status, body, headers)
 
 
 def _is_known(request: web.Request, etag: str) -> bool:
     """Whether If-None-Match names it; a weak tag does as well (RFC 9110 §13.1.2)."""
-    text = request.headers.get("If-None-Match", "")
+    text = whole_field(request, "If-None-Match") or ""
     return text.strip() == "*" or etag in {tag.removeprefix("W/") for tag in _tags(text)}
 
 
@@ -295,13 +301,25 @@ def _results(request: web.Request, rows: Rows[Any]) -> list[dict[str, Any]]:
 
 
 async def _sent(request: web.Request, file: Download) -> web.StreamResponse:
-    """Piece by piece, so that memory does not grow with the list."""
+    """Piece by piece, so that memory does not grow with the list.
+
+    Where a later piece fails the connection is cut: nothing else says then that the end is missing.
+    """
     response = web.StreamResponse()
     response.content_type, response.charset = file.kind, "utf-8"
     response.headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
     await response.prepare(request)
-    if request.method != "HEAD":
-        async for piece in file.pieces:
-            await response.write(piece.encode())
-    await response.write_eof()
+    try:
+        if request.method != "HEAD":
+            async for piece in file.pieces:
+                await response.write(piece.encode())
+        await response.write_eof()
+    except ConnectionError:
+        logger.info("export_not_taken", name=file.name)
+    except Exception as exc:  # its answer has begun: the edge has nothing to say any more
+        logger.exception(
+            "export_cut_off", name=file.name, why=exc.detail if isinstance(exc, Refusal) else None
+        )
+        if request.transport is not None:
+            request.transport.abort()
     return response

@@ -5,6 +5,7 @@ What a source's rule gives is refused with the source's name: it would come back
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -115,8 +116,8 @@ async def remove_role_many(call: Call, body: TakenRoles) -> Rows[User]:
     """Take roles from users that a hand gave: many at once."""
 
     async def one(row: TakenRole) -> User:
-        await assignments.remove_role(call.door, call.ctx, PersonId(row.id), RoleName(row.role))
-        return await _shown(call, row.id)
+        found: User = await remove_role(replace(call, path=row.model_dump()))
+        return found
 
     return await in_rows(body.items, one)
 
@@ -162,8 +163,8 @@ async def remove_project_many(call: Call, body: TakenProjects) -> Rows[User]:
     """Take users out of projects: many at once."""
 
     async def one(row: TakenProject) -> User:
-        await assignments.remove_project(call.door, call.ctx, PersonId(row.id), ProjectId(row.project))
-        return await _shown(call, row.id)
+        found: User = await remove_project(replace(call, path=row.model_dump()))
+        return found
 
     return await in_rows(body.items, one)
 

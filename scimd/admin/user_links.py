@@ -19,7 +19,7 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import linking, merging, unmerging
+from scimd.org import linking, merged, merging, unmerging
 from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Door
 
@@ -129,11 +129,14 @@ async def merge(call: Call, query: PreviewQuery, body: Other) -> Merged:
     Grants are united, and there is one seat; both ids answer from then on. This user stays who they are.
     For 30 days `unmerge`, with the other's id, takes it back.
     """
-    _, changes = await _told(
-        call,
-        query,
-        lambda door: merging.merge(door, call.ctx, PersonId(call.id), PersonId(body.other)),
-    )
+
+    async def work(door: Door) -> None:
+        async def of(other: PersonId) -> None:
+            await merging.merge(door, call.ctx, PersonId(call.id), other)
+
+        await merged.follow(door, call.org_id, PersonId(body.other), of)
+
+    _, changes = await _told(call, query, work)
     return Merged(id=call.id, done=not query.preview, merged=body.other, changes=changes)
 
 

@@ -66,6 +66,7 @@ class User(Output):
     created_at: datetime
     created_by: str
     changed_at: datetime
+    owner: str | None = Field(description="Who answers for a service account; of a person null.")
     expires_at: datetime | None = Field(description="Of a service account; null: it does not end.")
     deleted_at: datetime | None = Field(description="Deleted, and restorable for 30 days.")
 
@@ -241,6 +242,7 @@ class UserChange(Input):
     user_name: Text | None = Field(None, description="Small letters, digits, dashes.")
     display_name: Text | None = Field(None, description="Null: the address stands in its place.")
     email: Text | None = Field(None, description="The person confirms it; until then it is unproved.")
+    owner: Name | None = Field(None, description="Of a service account: who answers for it.")
     expires_at: Moment | None = Field(None, description="Of a service account; null: it does not end.")
 
 
@@ -348,13 +350,13 @@ async def add_service(call: Call, body: NewService) -> User:
     etag=True,
 )
 async def change(call: Call, body: UserChange) -> UserPage:
-    """Change user name, display name or address.
+    """Change user name, display name or address; owner or end of a service account.
 
     What a source owns is refused with its name. A new address is unproved until the person confirms
     it, and ends their sessions. One's own is changed by `POST /me/address`.
     """
     given = body.given()
-    for name in ("user_name", "email"):
+    for name in ("user_name", "email", "owner"):
         if name in given and given[name] is None:
             raise InvalidValue(name, "cannot be emptied")
     wanted = Edit(**{name: given.get(name, UNSET) for name in UserChange.model_fields})

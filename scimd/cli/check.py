@@ -67,6 +67,7 @@ async def _check(
     if has_schema and not key_comes_first:
         async with opening.opened(config) as door:
             await door.db.ping()
+            await asyncio.to_thread(opening.prove_writable, config)
             passed.append(f"database: {door.db.dialect}, schema current")
             await _check_keys(door, passed, faults)
             if standing:

@@ -21,7 +21,7 @@ from scimd.cli.common import (
 )
 from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
-from scimd.core.people import InvitationId, RoleName, TeamId
+from scimd.core.people import UNSET, InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
 from scimd.org import admin_reads, by_hand, invitation_changes, invitation_list, inviting, named
 from scimd.org.invitation_list import InvitationRecord
@@ -187,7 +187,7 @@ def edit(
             InvitationId(invitation),
             role=RoleName(role) if role else None,
             projects=await projects_named(door, ctx.org_id, project) if project else None,
-            message=message,
+            message=UNSET if message is None else message,
         )
 
     in_organization(config, org, work)

@@ -39,6 +39,7 @@ COLUMNS: Mapping[str, tuple[str, Callable[[UserRow], object]]] = {
     "projects": ("Projects", lambda row: [f"{each.name} ({each.role})" for each in row.projects]),
     "licences": ("Licences", lambda row: [each.name for each in row.licences]),
     "source": ("Source", lambda row: row.source.name if row.source else "local"),
+    "owner": ("Owner", lambda row: row.owner),
     "created": ("Created", lambda row: row.created_at),
     "created-by": ("Created by", lambda row: row.created_by),
     "last-login": ("Last login", lambda row: row.last_login_at),

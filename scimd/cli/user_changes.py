@@ -130,11 +130,12 @@ def edit(
     expires: Annotated[
         str | None, typer.Option(help="Of a service account: after how long, such as 90d, or never.")
     ] = None,
+    owner: Annotated[str | None, typer.Option(help="Of a service account: who answers for it.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Change user name, display name or address."""
+    """Change user name, display name or address; owner or end of a service account."""
 
     async def work(door: Door, ctx: Context, person_id: PersonId) -> None:
         wanted = Edit(
@@ -142,6 +143,7 @@ def edit(
             UNSET if display_name is None else display_name,
             UNSET if email is None else email,
             UNSET if expires is None else _until(door, expires),
+            UNSET if owner is None else owner,
         )
         await local_people.edit(door, ctx, person_id, wanted)
 

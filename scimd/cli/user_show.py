@@ -121,7 +121,7 @@ def _known(whole: _Whole) -> list[tuple[str, object]]:
         ("Postal address", "; ".join(profile.addresses)), ("Picture", profile.picture_url),
         *((title, COLUMNS[key][1](row)) for title, key in (
             ("Team", "team"), ("Projects", "projects"), ("Licences", "licences"), ("Source", "source"),
-            ("Approved", "approved"), ("Partner", "partner"), ("Created", "created"),
+            ("Owner", "owner"), ("Approved", "approved"), ("Partner", "partner"), ("Created", "created"),
             ("Created by", "created-by"), ("Last login", "last-login"),
         )),
     )  # fmt: skip

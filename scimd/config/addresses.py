@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from email.headerregistry import Address
 from email.utils import getaddresses
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
 
+from scimd.core.people import domain_key
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAPPED = IPv6Network("::ffff:0:0/96")
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?")
 #: What no address holds as it is: white space, control characters, what a page or a header would trip over.
 _STRANGE = re.compile(r"[^!-~]|[\"<>\\^`{|}]")
 
 
 def base_url(value: str) -> str:
-    """The address that links and locations begin with: scheme, host and port."""
+    """The address that links and locations begin with: scheme, host and port, as browsers spell them."""
     parts = _split(value)
     if parts is None or parts.username is not None or "?" in value or "#" in value:
         raise ValueError("must be an address such as https://scimd.example.com, without query or credentials")
@@ -23,7 +27,11 @@ def base_url(value: str) -> str:
             f"must be an address without a path, such as {parts.scheme}://{parts.netloc}: the page is at "
             "home at the root. Give scimd a host name of its own"
         )
-    return f"{parts.scheme}://{parts.netloc}"
+    host = parts.hostname or ""
+    host = f"[{ip_address(host)}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" + (
+        "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
+    )
 
 
 def https_address(value: str | None) -> str | None:
@@ -74,17 +82,21 @@ def own_host(value: str) -> str:
     if not _is_host(bare.partition("%")[0]):
         raise ValueError(
             'must be an address or a name of this machine: "127.0.0.1", "::1"; all of its addresses are '
-            '"0.0.0.0" and "::"'
+            '"::", those of IPv4 "0.0.0.0"'
         )
     return bare
 
 
 def network(value: str) -> str:
-    """An address, or a network with its length."""
+    """An address, or a network with its length; what IPv6 calls one of IPv4 is that of IPv4."""
     try:
         found = ip_network(value)
     except ValueError as exc:
         raise ValueError("must be an address or a network such as 10.0.0.0/8 or fd00::/8") from exc
+    if isinstance(found, IPv6Network) and found.subnet_of(_MAPPED):
+        bare = found.network_address.ipv4_mapped
+        found = IPv4Network((int(bare or 0), found.prefixlen - _MAPPED.prefixlen))
+        value = str(found)
     if not found.prefixlen:
         raise ValueError("is every address there is: anybody could say where they come from")
     return value
@@ -107,15 +119,11 @@ def name_server(value: str) -> str:
 
 
 def domain(value: str) -> str:
-    """A mail domain, also in another script; never a whole top level."""
-    bare = value.removesuffix(".")
-    try:
-        name = bare.encode("idna").decode("ascii")
-    except UnicodeError:
-        name = ""
+    """A mail domain as it is compared, also of another script; never a whole top level."""
+    name = domain_key(value)
     if "." not in name or not _NAME.fullmatch(name) or _is_ip(name):
         raise ValueError(f"{value!r} is not a domain such as acme.example")
-    return value
+    return name
 
 
 def mailbox(value: str) -> str:

@@ -15,7 +15,7 @@ from scimd.connector_api import Secret
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.notifications import ACCOUNT_ADMINS, TOPICS, Topic
 from scimd.core.people import address as one_address
-from scimd.core.people import fold
+from scimd.core.people import domain_key
 
 
 class Notify(Section):
@@ -103,7 +103,7 @@ def alone(organizations: Sequence[Organization]) -> None:
     speakers: dict[tuple[str, str], str] = {}
     for organization in organizations:
         for each in organization.domains:
-            holder = holders.setdefault(fold(each), organization.name)
+            holder = holders.setdefault(domain_key(each), organization.name)
             if holder != organization.name:
                 raise ValueError(
                     f"{organization.name}: domains: {each} is the organization {holder}'s, and a domain "

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Literal, NewType, TypeAlias
 
+import idna
+
 OrgId = NewType("OrgId", str)
 PersonId = NewType("PersonId", str)
 SourceId = NewType("SourceId", str)
@@ -66,6 +68,29 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
+def domain_key(domain: str) -> str:
+    """The comparison key of a domain: in small letters of ASCII, as DNS has it, without the final dot.
+
+    Names of other scripts as browsers write them (UTS 46): so arrives what people type into a field for an
+    address. What is no such name is folded.
+    """
+    name = domain.removesuffix(".")
+    if name.isascii():
+        return name.lower()
+    try:
+        return idna.encode(name, uts46=True).decode("ascii")
+    except UnicodeError:
+        return fold(name)
+
+
+def address_key(address: str) -> str:
+    """The comparison key of a mail address: by it people are told apart, found and let in."""
+    if address.isascii():
+        return address.lower().removesuffix(".")
+    local, at, domain = address.rpartition("@")
+    return f"{fold(local)}{at}{domain_key(domain)}"
+
+
 def address(text: object) -> str | None:
     """The text as one scalar mail address, as sent but for white space around it; else None."""
     if not isinstance(text, str):
@@ -103,7 +128,7 @@ def keys_of(document: Mapping[str, Any]) -> Keys:
         external_id=document.get("externalId"),
         display_name=display_name(document),
         sign_in_address=sign_in,
-        sign_in_key=fold(sign_in) if sign_in else None,
+        sign_in_key=address_key(sign_in) if sign_in else None,
         active=document.get("active", True) is not False,
         employee_number_key=_employee_number_key(document.get(_ENTERPRISE)),
     )

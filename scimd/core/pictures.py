@@ -19,10 +19,10 @@ def kind_of(image: bytes) -> str:
     if image.startswith(b"\x89PNG\r\n\x1a\n") and image[12:16] == b"IHDR":
         width, height = (int.from_bytes(image[at : at + 4], "big") for at in (16, 20))
         if not (0 < width <= _PIXELS_AT_MOST and 0 < height <= _PIXELS_AT_MOST):
-            raise InvalidValue("picture", f"must be at most {_PIXELS_AT_MOST} pixels wide and high")
+            raise InvalidValue("image", f"must be at most {_PIXELS_AT_MOST} pixels wide and high")
         return "image/png"
     if image.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
         return "image/webp"
-    raise InvalidValue("picture", "must be a PNG, JPEG or WebP file")
+    raise InvalidValue("image", "must be a PNG, JPEG or WebP file")

@@ -13,13 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Connection, NullPool, create_engine, make_url, select, text
 from sqlalchemy.exc import ArgumentError
 
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db import faults, prepared, sqlite, work
 from scimd.db.clock import Clock
 from scimd.db.sqlite_file import File
+from scimd.db.tables import organizations
 from scimd.db.trouble import Trouble
 from scimd.db.work import Crew, Job
 
@@ -38,7 +39,7 @@ violates = faults.violates
 
 _DEFAULTS = Tuning()
 _ONE = text("SELECT 1 FROM (SELECT count(*) AS n FROM sqlite_master) AS s")
-_ONE_POSTGRESQL = text("SELECT 1")
+_ONE_POSTGRESQL = select(organizations.c.id).limit(1)
 
 
 class Database:

@@ -79,6 +79,28 @@ CANCELLED = (
     "Somebody, or a limit of the server's own, cancelled a statement in the database; nothing was changed. "
     "Send the request again."
 )
+LACKS_RIGHTS = (
+    "PostgreSQL refuses scimd's role what it needs. As an administrator of the server make the role (here: "
+    "scimd) owner of its database and of the tables in it: ALTER DATABASE scimd OWNER TO scimd. Or grant it "
+    "what is missing; to make tables that is GRANT USAGE, CREATE ON SCHEMA public TO scimd."
+)
+READ_ONLY = (
+    "The database can only be read: the server follows another, or default_transaction_read_only is on. Name "
+    "the server that is written to in database.url; or ALTER DATABASE scimd RESET "
+    "default_transaction_read_only."
+)
+NO_SCHEMA = (
+    "The database has no schema for scimd's tables: none that the role's search_path names is there, or may "
+    "be used. Make one of the role's name: CREATE SCHEMA scimd AUTHORIZATION scimd."
+)
+NO_TABLES = (
+    "scimd's tables are not where PostgreSQL looks for them: they were dropped, or the role's search_path "
+    "names another schema than before. Put them back; scimd goes on by itself."
+)
+OTHER_SESSION = (
+    "A pooler stands before PostgreSQL that gives each transaction another session; nothing was changed. "
+    "scimd needs one that keeps sessions (PgBouncer: pool_mode = session), or none."
+)
 
 # SQLite's primary result codes; the extended ones carry them in the low byte.
 _ROLLS_BACK_ALL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY,
@@ -104,6 +126,9 @@ _UNIQUE_SQLITE = {
 _CHECK_SQLITE = {sqlite3.SQLITE_CONSTRAINT_CHECK, sqlite3.SQLITE_CONSTRAINT_TRIGGER}
 
 _READ_ONLY_POSTGRESQL = "25006"
+_LACKS_RIGHTS_POSTGRESQL = "42501"
+_NO_SCHEMA_POSTGRESQL = "3F000"
+_NO_TABLE_POSTGRESQL = "42P01"
 _RACES = {"40001", "40P01"}  # serialization failure, deadlock
 _UNIQUE_POSTGRESQL = "23505"
 _CHECK_POSTGRESQL = {"23514", "P0001"}  # check violation, RAISE EXCEPTION
@@ -194,7 +219,7 @@ def connection_lost(exc: BaseException, *, writing: bool) -> bool:
     return state.startswith("08") or (writing and state == _READ_ONLY_POSTGRESQL)
 
 
-def postgres_refusal(exc: BaseException, *, late: bool = False) -> Refusal | None:
+def postgres_refusal(exc: BaseException, *, writing: bool, late: bool = False) -> Refusal | None:
     """The refusal for trouble of the database; None for what the body itself did wrong.
 
     ``late``: the time limit was over. The server's code for that is the one for what somebody cancelled, and
@@ -207,6 +232,16 @@ def postgres_refusal(exc: BaseException, *, late: bool = False) -> Refusal | Non
         return Overloaded()
     if state in _FULL_POSTGRESQL:
         return StorageFull()
+    if state == _LACKS_RIGHTS_POSTGRESQL:
+        return DatabaseUnavailable(why=LACKS_RIGHTS)
+    if state == _NO_SCHEMA_POSTGRESQL:
+        return DatabaseUnavailable(why=NO_SCHEMA)
+    if state == _NO_TABLE_POSTGRESQL:
+        return DatabaseUnavailable(why=NO_TABLES)
+    if state == _READ_ONLY_POSTGRESQL and writing:  # in a reader it is a body that tried to write
+        return DatabaseUnavailable(why=READ_ONLY)
+    if state in _STRANGE_POSTGRESQL:
+        return DatabaseUnavailable(why=OTHER_SESSION)
     return DatabaseUnavailable() if state is not None and state.startswith("53") else None
 
 

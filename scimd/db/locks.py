@@ -36,15 +36,27 @@ def lock_rows(
     return conn.execute(locking, parameters).all()
 
 
-def lock_row(conn: Connection, table: Table, **key: str) -> None:
+def lock_row(conn: Connection, table: Table, *, goes: bool = False, **key: str) -> None:
     """Lock one row by its key, before it is read for a change, until the transaction ends.
 
-    What was read before the lock may have been changed while the lock was waited for. Rows that refer
-    to it go on being written meanwhile.
+    What was read before the lock may have been changed while the lock was waited for. Whoever holds the
+    row (``hold_row``) goes on meanwhile, unless it ``goes``: then each waits for the other.
     """
     if conn.dialect.name == "postgresql":
         mine = [table.c[name] == value for name, value in key.items()]
-        conn.execute(select(*[table.c[name] for name in key]).where(*mine).with_for_update(key_share=True))
+        conn.execute(
+            select(*[table.c[name] for name in key]).where(*mine).with_for_update(key_share=not goes)
+        )
+
+
+def hold_row(conn: Connection, key: Select[Any]) -> Any:
+    """The selected key of a row, which nobody deletes until the transaction ends; None where there is none.
+
+    Many may hold one row, and others change what is not its key.
+    """
+    if conn.dialect.name == "postgresql":
+        key = key.with_for_update(read=True, key_share=True)
+    return conn.execute(key).scalar()
 
 
 def now_of_database(conn: Connection) -> datetime:

@@ -16,22 +16,25 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, inspect, select, text
+from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, event, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db.engine import Tuning, is_sqlite, parse, sqlite_path
 from scimd.db.faults import (
     IS_DIRECTORY,
+    LACKS_RIGHTS,
+    NO_SCHEMA,
     ONLY_LOG_LEFT,
+    READ_ONLY,
     FileGone,
     first_line,
     postgres_refusal,
     sqlite_refusal,
 )
 from scimd.db.sqlite_file import connect, make
-from scimd.db.tables import metadata, organizations
-from scimd.db.work import connect_args
+from scimd.db.tables import assertions, metadata, organizations, seat_pools
+from scimd.db.work import SPEAK, connect_args
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -39,12 +42,19 @@ if TYPE_CHECKING:
 #: empty: no database yet, or one without a table. foreign: another program's.
 State = Literal["current", "behind", "ahead", "empty", "foreign"]
 
+_VERSION = "alembic_version"
+#: Tables of every version; others have tables of one of these names, too.
+_OURS = {_VERSION, organizations.name, assertions.name, seat_pools.name}
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5C1D_DB01  # PostgreSQL's advisory lock of whoever migrates
 _BUSY_S = 60.0  # another process may be migrating: wait for it
 
 
-class SchemaTooNew(Exception):
+class NotForUs(Exception):
+    """A database that this scimd cannot work with; its text says why, and the way out."""
+
+
+class SchemaTooNew(NotForUs):
     """The database was written by a newer scimd."""
 
     def __init__(self, found: str) -> None:
@@ -55,8 +65,19 @@ class SchemaTooNew(Exception):
         )
 
 
-class NotOurs(Exception):
-    """The database is another program's: it has tables, and none of them is scimd's. Name one of its own."""
+class NotUnicode(NotForUs):
+    """A database of PostgreSQL that cannot hold every text."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__(
+            f"The database has the encoding {encoding}, which cannot hold every name. scimd needs one in "
+            "UTF8: CREATE DATABASE scimd OWNER scimd ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' "
+            "TEMPLATE template0"
+        )
+
+
+class NotOurs(NotForUs):
+    """The database is another program's: it has tables, and they are not scimd's. Name one of its own."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -66,7 +87,7 @@ def upgrade(url: str) -> None:
     """Bring the schema to ``head()``. Does nothing where it is there already.
 
     All versions that are missing run in one transaction: killed half-way, nothing has happened, and
-    the next call begins again. Raises SchemaTooNew, NotOurs.
+    the next call begins again. Raises SchemaTooNew, NotOurs, NotUnicode.
     """
     state = check(url)
     if state == "foreign":
@@ -103,7 +124,10 @@ def _versions() -> set[str]:
 
 
 def check(url: str) -> State:
-    """How the database's schema stands to this scimd. Makes no file, and writes nothing to one not ours."""
+    """How the database's schema stands to this scimd. Makes no file, and writes nothing to one not ours.
+
+    Raises NotUnicode.
+    """
     strange = _strange(url)
     if strange is not None:
         return strange
@@ -116,10 +140,11 @@ def check(url: str) -> State:
 
 
 def _strange(url: str) -> Literal["empty", "foreign"] | None:
-    """What SQLite's file is where it is not scimd's. PostgreSQL's databases may hold others' tables too."""
+    """What the database is where it is not scimd's. PostgreSQL's may hold others' tables too, but none of
+    the names of scimd's."""
     parsed = parse(url)
     if not is_sqlite(parsed):
-        return None
+        return _strange_on_postgres(url)
     path = sqlite_path(parsed).absolute()
     if path.is_dir():
         raise DatabaseUnavailable(why=IS_DIRECTORY)
@@ -140,7 +165,41 @@ def _strange(url: str) -> Literal["empty", "foreign"] | None:
         raise refusal from exc
     if not there:
         return "empty"
-    return None if {"alembic_version", organizations.name} <= there else "foreign"
+    return None if there >= _OURS else "foreign"
+
+
+def _strange_on_postgres(url: str) -> Literal["empty", "foreign"] | None:
+    with _connection(url) as conn:
+        encoding = conn.execute(text("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise NotUnicode(encoding)
+        there = set(inspect(conn).get_table_names())
+    if there >= _OURS:
+        return None
+    return "foreign" if there & {_VERSION, *metadata.tables} else "empty"
+
+
+def prove_writable(url: str) -> None:
+    """Whether PostgreSQL lets tables be made, or those that are there be written; raises
+    DatabaseUnavailable."""
+    if is_sqlite(parse(url)):
+        return
+    with _connection(url) as conn:
+        asked = conn.execute(_MAY, {"made": organizations.name}).one()
+    if asked.read_only:
+        raise DatabaseUnavailable(why=READ_ONLY)
+    if asked.place is None:
+        raise DatabaseUnavailable(why=NO_SCHEMA)
+    if not asked.may:
+        raise DatabaseUnavailable(why=LACKS_RIGHTS)
+
+
+_MAY = text(
+    "SELECT current_schema() AS place, current_setting('transaction_read_only')::boolean AS read_only, "
+    "CASE WHEN to_regclass(:made) IS NULL THEN has_schema_privilege(current_schema(), 'CREATE') "
+    "ELSE (SELECT bool_and(has_table_privilege(to_regclass(:made), what)) "
+    "FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS what) END AS may"
+)
 
 
 def is_in_use(url: str) -> bool:
@@ -249,7 +308,7 @@ def _connection(url: str) -> Iterator[Connection]:
             yield conn
     except (DBAPIError, sqlite3.Error, FileGone) as exc:
         sqlite = engine.dialect.name == "sqlite"
-        refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc)
+        refusal = sqlite_refusal(exc, writing=True) if sqlite else postgres_refusal(exc, writing=True)
         if refusal is None and not (connected or sqlite):
             refusal = DatabaseUnavailable(why=f"The database cannot be reached: {first_line(exc)}")
         if refusal is None and getattr(exc, "connection_invalidated", False):
@@ -264,7 +323,9 @@ def _connection(url: str) -> Iterator[Connection]:
 def _engine(url: str) -> Engine:
     parsed = parse(url)
     if not is_sqlite(parsed):
-        return create_engine(parsed, poolclass=NullPool, connect_args=connect_args(parsed, Tuning()))
+        engine = create_engine(parsed, poolclass=NullPool, connect_args=connect_args(parsed, Tuning()))
+        event.listen(engine, "connect", _speak)
+        return engine
     path = sqlite_path(parsed)
 
     def opened() -> sqlite3.Connection:
@@ -276,8 +337,14 @@ def _engine(url: str) -> Engine:
     return create_engine("sqlite+pysqlite://", creator=opened, poolclass=NullPool)
 
 
+def _speak(raw: Any, record: Any) -> None:
+    raw.autocommit = True
+    raw.execute(SPEAK)
+    raw.autocommit = False
+
+
 def _revision(conn: Connection) -> str | None:
-    if not inspect(conn).has_table("alembic_version"):
+    if not inspect(conn).has_table(_VERSION):
         return None
     found: str | None = conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
     return found

@@ -21,7 +21,7 @@ from scimd.db.postgres_glance import Glance
 from scimd.db.postgres_lost import can_tell, own_process
 from scimd.db.postgres_lost import lost as find_lost
 from scimd.db.wire import BEGIN_SNAPSHOT, PostRefused, Query, Wire
-from scimd.db.work import Crew, Inbox, Job, Tuning, Turn, answer, connect_args
+from scimd.db.work import SPEAK, Crew, Inbox, Job, Tuning, Turn, answer, connect_args
 
 # A server or pooler answers this with one byte before any authentication (protocol: SSLRequest).
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
@@ -145,16 +145,18 @@ class Hand:
             except Exception as exc:
                 if self._lost(exc, job):
                     self.close()
-                    if job.writing and job.committing:
+                    refusal = postgres_refusal(exc, writing=job.writing)  # the server said why: not committed
+                    if job.writing and job.committing and refusal is None:
                         raise DatabaseUnavailable(why=OUTCOME_UNKNOWN) from exc
                     if not fresh or job.unwanted or job.late:
-                        raise DatabaseUnavailable() from exc
+                        raise (refusal or DatabaseUnavailable()) from exc
                     fresh -= 1
                     continue
                 if conn.in_transaction() or self._raw.pgconn.transaction_status != TransactionStatus.IDLE:
                     self.close()  # it did not come out clean: no body after this one may meet that
                 if not is_race(exc):
-                    refusal = postgres_refusal(exc, late=time.monotonic() > job.deadline - _ROUNDED_S)
+                    late = time.monotonic() > job.deadline - _ROUNDED_S
+                    refusal = postgres_refusal(exc, writing=job.writing, late=late)
                     if refusal is None:
                         raise
                     raise refusal from exc
@@ -212,8 +214,10 @@ class Hand:
         connection = Wired.connect(*args, **options)
         connection.wire = Wire(connection)
         connection.cursor_factory = _Cursor
-        if self._job is not None:  # SQLAlchemy asks the first connection a few things, without a limit
+        if self._job is not None:  # what follows, SQLAlchemy's own first questions too, has no limit
             self._job.holds(connection.fileno())
+        connection.autocommit = True
+        connection.execute(SPEAK)
         return connection
 
     @property

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sqlalchemy import URL, Connection
 
@@ -298,8 +298,14 @@ class Crew:
         return self._inbox.next()
 
 
+#: The first word on each connection that is answered in text: how times are written, which a role or database
+#: may have otherwise. No parameter of the connection's start, of which a pooler takes only a few.
+SPEAK: Final = "SET datestyle TO ISO"
+
+
 def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
-    """libpq's parameters that keep a dead peer from holding a thread; the url's own come first."""
+    """libpq's parameters that keep a dead peer from holding a thread, where the url's own come first; and
+    the encoding, whatever the environment or the role has."""
     ours: dict[str, Any] = {
         "connect_timeout": tuning.connect_timeout_s,
         "application_name": "scimd",
@@ -308,7 +314,9 @@ def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:
         "keepalives_count": 3,
         "tcp_user_timeout": 5000,  # milliseconds
     }
-    return {name: value for name, value in ours.items() if name not in url.query}
+    return {name: value for name, value in ours.items() if name not in url.query} | {
+        "client_encoding": "utf8"
+    }
 
 
 def told(exc: BaseException, refusal: Refusal | None) -> BaseException:

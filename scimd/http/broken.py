@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import ERROR, RequestHandler
 
 from scimd import log
@@ -23,27 +23,51 @@ logger = log.get(__name__)
 MEDIA_TYPE: Final = "application/scim+json"
 _DETAILS = {
     400: "The request is not HTTP as scimd takes it.",
-    431: "The request's address or one of its headers is too long.",
+    431: "The request's address or one of its headers is too long, or it has too many headers.",
+    505: "scimd speaks HTTP/1.1 and HTTP/1.0.",
 }
+#: What aiohttp's parser says of both as of any other bad message, but for its words.
+_TOO_MANY, _VERSION = "Too many headers", "Invalid HTTP version"
+_feed = RequestHandler.data_received
 
 
 def install() -> None:
     """Let every connection of this process answer so. Doing it twice changes nothing."""
     RequestHandler.handle_error = _answer  # type: ignore[method-assign, assignment]
+    RequestHandler.data_received = _received  # type: ignore[method-assign, assignment]
+
+
+def _received(connection: RequestHandler, data: bytes) -> None:
+    """What breaks in the middle of a body is told to whoever waits for the rest.
+
+    aiohttp lines it up as the next request, which nobody reads before this one is answered.
+    """
+    _feed(connection, data)
+    request = connection._current_request
+    if request is None or not connection._messages or request.content.is_eof():
+        return
+    exc = getattr(connection._messages[-1][0], "exc", None)
+    if exc is not None:
+        connection._lingering_time = 0.0  # there is no end of this body to wait for
+        request.content.set_exception(web.RequestPayloadError(str(exc)))
 
 
 #: Of a request that stands for one that cannot be read; no client can send it.
 NO_METHOD: Final = ""
-_UNREADABLE: Final = ERROR._replace(method=NO_METHOD)
+_UNREADABLE: Final = ERROR._replace(method=NO_METHOD, path="400")
+_OTHER_VERSION: Final = ERROR._replace(method=NO_METHOD, path="505")
 
 
 def readable(factory: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
-    """Makes requests as the factory does, and of a target whose host is none one for ``unreadable``.
+    """Makes requests as the factory does, and of what is not to be carried out one for ``unreadable``.
 
-    aiohttp would end the connection's task there, with no answer and the connection open.
+    Where the target's host is none, aiohttp would end the connection's task, with no answer and the
+    connection open. Versions that it reads and does not speak it would take for HTTP/1.1.
     """
 
     def make(message: Any, *rest: Any) -> web.BaseRequest:
+        if message.version != HttpVersion11 and message.version != HttpVersion10:
+            return factory(_OTHER_VERSION, *rest)
         try:
             return factory(message, *rest)
         except ValueError:  # yarl's word, when the host is first asked for
@@ -53,9 +77,10 @@ def readable(factory: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseR
 
 
 async def unreadable(request: web.BaseRequest) -> web.StreamResponse:
-    """400, and the connection ends."""
-    logger.info("not_http", error="host")
-    return _refusal(HTTPStatus.BAD_REQUEST)
+    """400 or 505, and the connection ends."""
+    status = int(request.raw_path)
+    logger.info("not_http", error="host" if status == HTTPStatus.BAD_REQUEST else "version")
+    return _refusal(status)
 
 
 def _answer(
@@ -71,9 +96,16 @@ def _answer(
         logger.info("not_http", error=type(exc).__name__)
     if request.writer.output_size > 0:
         raise ConnectionError("the answer was begun already; it cannot become an error")
-    if isinstance(exc, LineTooLong):
-        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-    return _refusal(status)
+    return _refusal(_better(status, exc))
+
+
+def _better(status: int, exc: BaseException | None) -> int:
+    """What is wrong with it, where HTTP has a status for that."""
+    if not isinstance(exc, BadHttpMessage):
+        return status
+    if isinstance(exc, LineTooLong) or exc.message.startswith(_TOO_MANY):
+        return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    return HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if _VERSION in exc.message.partition("\n\n")[0] else status
 
 
 def _refusal(status: int) -> web.StreamResponse:

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from scimd.core.errors import Overloaded, TooLarge
 
+_CHUNKED = "chunked"
 _ENCODINGS = frozenset(("", "identity", "gzip", "deflate"))
 _COMPRESSED = frozenset(("gzip", "deflate"))
 #: zlib's word for a header of gzip.
@@ -46,6 +47,11 @@ def check_media_type(request: web.Request, allowed: frozenset[str]) -> None:
         raise WrongMediaType(f"Send {' or '.join(sorted(allowed))}, in UTF-8.")
 
 
+def whole_field(request: web.Request, name: str) -> str | None:
+    """A header field that may come in several lines, which are one list (RFC 9110 §5.3)."""
+    return ",".join(request.headers.getall(name)) if name in request.headers else None
+
+
 async def read_body(request: web.Request, at_most: int, timeout_s: float) -> bytes:
     """The whole body, decompressed. Raises TooLarge, SlowBody, UnreadableBody."""
     sent = await _sent(request, at_most, timeout_s)
@@ -54,7 +60,10 @@ async def read_body(request: web.Request, at_most: int, timeout_s: float) -> byt
 
 
 async def _sent(request: web.Request, at_most: int, timeout_s: float) -> bytes:
-    if (request.content_length or 0) > at_most:
+    length = request.content_length
+    if length is None and request.headers.get(hdrs.TRANSFER_ENCODING, _CHUNKED).lower() != _CHUNKED:
+        raise UnreadableBody  # encoded in one more way, which nothing here takes off
+    if (length or 0) > at_most:
         raise _too_large(at_most)
     content = request.content
     pieces, size = [], 0
@@ -69,8 +78,8 @@ async def _sent(request: web.Request, at_most: int, timeout_s: float) -> bytes:
                 pieces.append(piece)
     except TimeoutError as exc:
         raise SlowBody from exc
-    except (web.PayloadAccessError, web.RequestPayloadError) as exc:
-        raise UnreadableBody from exc
+    except (web.PayloadAccessError, web.RequestPayloadError, OSError) as exc:
+        raise UnreadableBody from exc  # or the client is gone
     return b"".join(pieces)
 
 

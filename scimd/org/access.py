@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, union_all, update
 
+from scimd.core.addresses import network_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, SessionId, fold
+from scimd.core.people import OrgId, PersonId, SessionId, address_key, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
@@ -136,7 +137,7 @@ async def of_person(door: Door, ctx: Context, person_id: str) -> Access:
 
 async def of_address(door: Door, ctx: Context, address: str) -> Access:
     """As ``of_person``, by the address to sign in with, whatever its case."""
-    return await _access(door, ctx, _BY_ADDRESS, {"key": fold(address)}, address)
+    return await _access(door, ctx, _BY_ADDRESS, {"key": address_key(address)}, address)
 
 
 async def _access(door: Door, ctx: Context, query: Prepared, key: dict[str, str], said: str) -> Access:
@@ -219,13 +220,13 @@ async def report_attempts(door: Door, ctx: Context, attempts: Sequence[Attempt])
     permissions.require(ctx, REPORT)
 
     def body(tx: Tx) -> None:
-        keys = {fold(each.address) for each in attempts}
+        keys = {address_key(each.address) for each in attempts}
         query = select(_p.id, _p.sign_in_key).where(
             _p.org_id == tx.org_id, _p.sign_in_key.in_(keys), _p.deleted_at.is_(None)
         )
         known = {row.sign_in_key: row.id for row in tx.conn.execute(query)}
         for each in attempts:
-            _note(tx, each, known.get(fold(each.address)))
+            _note(tx, each, known.get(address_key(each.address)))
 
     await door.run(ctx, body)
 
@@ -237,8 +238,9 @@ def _note(tx: Tx, attempt: Attempt, person_id: str | None) -> None:
             id=tx.new_id(),
             person_id=person_id,
             address=attempt.address,
-            address_key=fold(attempt.address),
+            address_key=address_key(attempt.address),
             ip=attempt.ip,
+            network=network_of(attempt.ip),
             success=attempt.success,
             reason=attempt.reason,
             origin=tx.ctx.actor.name,
@@ -257,36 +259,40 @@ async def begin_session(
     """List a session of the application. Raises NotFound, NotAllowedNow for whoever may not come in."""
     permissions.require(ctx, REPORT)
 
-    def body(tx: Tx) -> AppSession:
-        if not tx.now < expires_at <= tx.now + LONGEST:
-            raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
-        why = admission.why_not(tx.conn, tx.org_id, person_id)
-        if why == "deleted":
-            raise NotFound("user", person_id)
-        if why is not None:
-            raise NotAllowedNow(f"This person may not come in: {why}.")
-        session_id = SessionId(tx.new_id())
-        tx.conn.execute(
-            sessions.insert().values(
-                org_id=tx.org_id,
-                id=session_id,
-                person_id=person_id,
-                hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
-                user_agent=user_agent[:_AGENT_AT_MOST],
-                ip=ip,
-                how="application",
-                proved_at=tx.now,
-                started_at=tx.now,
-                last_active_at=tx.now,
-                expires_at=expires_at,
-                origin=tx.ctx.actor.name,
-            )
-        )
-        after = {"session": session_id, "ip": ip, "origin": tx.ctx.actor.name}
-        tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
-        return AppSession(session_id, person_id, True, tx.now, expires_at, None, None)
+    async def of(found: PersonId) -> AppSession:
+        return await door.run(ctx, lambda tx: _begin(tx, found, ip, user_agent, expires_at))
 
-    return await door.run(ctx, body)
+    return await merged.follow(door, ctx.org_id, person_id, of)
+
+
+def _begin(tx: Tx, person_id: PersonId, ip: str, user_agent: str, expires_at: datetime) -> AppSession:
+    if not tx.now < expires_at <= tx.now + LONGEST:
+        raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
+    why = admission.why_not(tx.conn, tx.org_id, person_id)
+    if why == "deleted":
+        raise NotFound("user", person_id)
+    if why is not None:
+        raise NotAllowedNow(f"This person may not come in: {why}.")
+    session_id = SessionId(tx.new_id())
+    tx.conn.execute(
+        sessions.insert().values(
+            org_id=tx.org_id,
+            id=session_id,
+            person_id=person_id,
+            hash=token_hash(tx.chance.bytes(32).hex()),  # of a text that nobody has
+            user_agent=user_agent[:_AGENT_AT_MOST],
+            ip=ip,
+            how="application",
+            proved_at=tx.now,
+            started_at=tx.now,
+            last_active_at=tx.now,
+            expires_at=expires_at,
+            origin=tx.ctx.actor.name,
+        )
+    )
+    after = {"session": session_id, "ip": ip, "origin": tx.ctx.actor.name}
+    tx.record(Event(EventKind.SESSION_STARTED, "person", person_id, after=after))
+    return AppSession(session_id, person_id, True, tx.now, expires_at, None, None)
 
 
 def _mine(ctx: Context, session_id: SessionId) -> Any:

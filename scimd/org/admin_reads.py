@@ -12,23 +12,26 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 
 from scimd.core.errors import NotFound
 from scimd.core.events import grant_values
-from scimd.core.people import Document, OrgId, PersonId, SourceId, fold
+from scimd.core.people import Document, OrgId, PersonId, SourceId, address_key
 from scimd.core.resource import unpack
 from scimd.core.standing import Facts, Grant, Standing, Thing, standing
 from scimd.db.among import among
 from scimd.db.tables import assertions, people, pools, projects, seat_pools, slots, sources, unsettled
-from scimd.org import merged, standing_rows
+from scimd.org import bindings, merged, standing_rows
 from scimd.org.facts import Loaded, gather
 from scimd.org.rulebook import RuleBook
 from scimd.org.tx import Door
-from scimd.org.user_reads import goes_by
+from scimd.org.user_reads import goes_by, owner_of
 
 _p = people.c
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One line of the list. ``projects``: names of those in which the person takes part now."""
+    """One line of the list. ``projects``: names of those in which the person takes part now.
+
+    ``owner`` answers for a service account.
+    """
 
     id: PersonId
     display_name: str
@@ -41,6 +44,7 @@ class PersonRow:
     source_id: SourceId | None
     source_name: str | None
     projects: tuple[str, ...]
+    owner: str | None
     created_at: datetime
     changed_at: datetime
 
@@ -70,7 +74,8 @@ class PersonPage:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One person whose stored standing is not what follows from the facts."""
+    """One person whose stored standing is not what follows from the facts; or with nobody's id, what else
+    is stored and does not follow."""
 
     person_id: PersonId
     what: str
@@ -78,7 +83,8 @@ class Difference:
     recomputed: str
 
     def __str__(self) -> str:
-        return f"{self.person_id}: {self.what} is stored as {self.stored}, and follows as {self.recomputed}"
+        whose = f"{self.person_id}: " if self.person_id else ""
+        return f"{whose}{self.what} is stored as {self.stored}, and follows as {self.recomputed}"
 
 
 # ------------------------------------------------------------------------------ list
@@ -137,6 +143,7 @@ def _rows(conn: Connection, book: RuleBook, rows: Sequence[Row[Any]]) -> list[Pe
                     {names[grant.target] for grant in _live_projects(loaded, row.id) if grant.target in names}
                 )
             ),
+            owner=owner_of(row),
             created_at=row.created_at,
             changed_at=row.changed_at,
         )
@@ -180,7 +187,7 @@ async def find_person(door: Door, org_id: OrgId, who: str, *, deleted: bool = Fa
         .where(
             _p.org_id == org_id,
             there,
-            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)),
+            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who)),
         )
         .order_by(_p.deleted_at.desc())
     )
@@ -205,7 +212,9 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
 
     def body(conn: Connection) -> PersonPage:
         found = conn.execute(
-            _listed(org_id).where(or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == fold(who)))
+            _listed(org_id).where(
+                or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who))
+            )
         ).first()
         if found is None and (kept := merged.into(conn, org_id, who)):
             found = conn.execute(_listed(org_id).where(_p.id == kept)).first()
@@ -253,14 +262,18 @@ _BATCH = 500
 
 
 async def check_standing(door: Door, org_id: OrgId) -> list[Difference]:
-    """Work out every settled person's standing from scratch and compare it with what is stored."""
+    """Work out every settled person's standing from scratch and compare it with what is stored.
+
+    So too what groups give by rules, which is a fact to that standing.
+    """
     found: list[Difference] = []
     after: str | None = ""
     while after is not None:
         after, differences = await door.read(partial(_check, door=door, org_id=org_id, after=after))
         found += differences
     found += await door.read(lambda conn: _check_seats(conn, org_id))
-    return found + await door.read(lambda conn: _check_pools(conn, org_id))
+    found += await door.read(lambda conn: _check_pools(conn, org_id))
+    return found + await door.read(lambda conn: _check_groups(conn, door.books.of(conn, org_id)))
 
 
 def _check(conn: Connection, *, door: Door, org_id: OrgId, after: str) -> tuple[str | None, list[Difference]]:
@@ -339,3 +352,14 @@ def _check_pools(conn: Connection, org_id: OrgId) -> list[Difference]:
     query = select(pools.c.kind, pools.c.target, pools.c.used, held.label("held"))
     rows = conn.execute(query.where(pools.c.org_id == org_id, pools.c.used != held))
     return [Difference(PersonId(""), f"{r.kind} {r.target} used", str(r.used), str(r.held)) for r in rows]
+
+
+def _check_groups(conn: Connection, book: RuleBook) -> list[Difference]:
+    """Groups give by the rules what these say."""
+    return [
+        Difference(
+            PersonId(""), f"what group {each.name} gives by rules", repr(each.gives), repr(each.should)
+        )
+        for source in book.sources.values()
+        for each in bindings.astray(conn, book.org_id, source)
+    ]

@@ -8,12 +8,14 @@ group_name             use: the group gives the project of that name · separate
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from typing import Any
+
+from sqlalchemy import Select, select
 
 from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
 from scimd.core.resource import unpack
-from scimd.db.tables import assertions
-from scimd.org import bindings, by_hand, permissions, returning
+from scimd.db.tables import assertions, people
+from scimd.org import bindings, by_hand, decisions, merged, permissions, returning
 from scimd.org.decisions import DecisionRecord
 from scimd.org.tx import Tx
 
@@ -25,23 +27,29 @@ def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
     permissions.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
     facts = item.facts
     match item.kind, answer:
-        case "collision" | "ambiguous", _ if answer.startswith("link"):
-            person_id = PersonId(answer.partition(":")[2] or facts["person_id"])
+        case "collision" | "ambiguous", _ if said := decisions.person_meant(answer, facts):
+            person_id = merged.who(tx.conn, tx.org_id, said)
             by_hand.not_oneself(tx, person_id, "link")
             by_hand.must_reach(tx, person_id)
+            _must_be_a_person(tx, person_id)
             if item.source_id is not None:
                 by_hand.must_hold_what_it_gives(tx, item.source_id)
         case "return", "give_back":
-            by_hand.must_reach(tx, PersonId(facts["person_id"]))
-            for each in facts["grants"]:
-                if each["kind"] == "role":
-                    by_hand.must_hold_role(tx.ctx, tx.book.rules, each["target"])
-            returning.give_back(tx, PersonId(facts["person_id"]), facts["grants"])
+            person_id = merged.who(tx.conn, tx.org_id, facts["person_id"])
+            by_hand.must_reach(tx, person_id)
+            returning.give_back(tx, person_id, facts["grants"], item.opened_at)
         case "shared_address", "again":
             by_hand.must_reach(tx, PersonId(facts["person_id"]))
             _look_again(tx, item)
         case "group_name", "use":
             bindings.give_project(tx, GroupId(facts["group_id"]), ProjectId(facts["project_id"]))
+
+
+def _must_be_a_person(tx: Tx, person_id: PersonId) -> None:
+    query: Select[Any] = select(people.c.kind, people.c.display_name)
+    row = tx.conn.execute(query.where(people.c.org_id == tx.org_id, people.c.id == person_id)).first()
+    if row is not None:
+        by_hand.must_be_a_person(row, "no entry of a source is it")
 
 
 def _look_again(tx: Tx, item: DecisionRecord) -> None:

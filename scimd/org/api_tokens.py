@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, TokenId, fold
+from scimd.core.people import OrgId, PersonId, TokenId, address_key
 from scimd.core.roles import Permission
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
@@ -93,13 +93,14 @@ async def create_personal(
     allowed = None if permissions is None else _known(permissions)
 
     def body(tx: Tx) -> NewToken:
-        query = select(people.c.status, people.c.display_name).where(
+        query = select(people.c.status, people.c.display_name, people.c.expires_at).where(
             people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
         )
         person = tx.conn.execute(query).first()
         if person is None:
             raise NotFound("person", person_id)
-        if person.status != Status.ACTIVE:
+        is_over = person.expires_at is not None and person.expires_at <= tx.now
+        if person.status != Status.ACTIVE or is_over:
             raise NotAllowedNow(
                 f"{person.display_name} may not sign in at present, and so can have no token."
             )
@@ -173,7 +174,7 @@ def _insert(
     if not 0 < len(name) <= _NAME_AT_MOST or not name.isprintable():
         raise InvalidValue("name", f"1 to {_NAME_AT_MOST} printable characters are wanted")
     if expires_at is not None and expires_at <= tx.now:
-        raise InvalidValue("expires", "must be in the future")
+        raise InvalidValue("expires_at", "must be in the future")
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))
     tx.conn.execute(
         api_tokens.insert().values(
@@ -274,7 +275,7 @@ async def person_by_address(door: Door, org_id: OrgId, who: str) -> PersonId:
     query = select(column.id).where(
         column.org_id == org_id,
         column.deleted_at.is_(None),
-        (column.id == who) | (column.local_user_name == who) | (column.sign_in_key == fold(who)),
+        (column.id == who) | (column.local_user_name == who) | (column.sign_in_key == address_key(who)),
     )
     found = await door.read(lambda conn: conn.execute(query).scalars().all())
     if len(found) != 1:

@@ -113,13 +113,28 @@ async def lapse_due(door: Door, org_id: OrgId) -> int:
 def _lapse(tx: Tx) -> int:
     if not tx.book.rules.approval_required:
         return 0
-    found = [PersonId(row.id) for row in tx.conn.execute(_long_inactive(tx).limit(_AT_ONCE))]
-    _write(tx, found, False)
+    found = _lapsed(tx, _long_inactive(tx).limit(_AT_ONCE))
     tx.touch(found)
+    return len(found)
+
+
+def lapse_of(tx: Tx, person_ids: Collection[PersonId]) -> list[PersonId]:
+    """Of these, who are stored as Inactive, those whose approval has lapsed by now: it is written here.
+
+    Whom this body approved is approved anew.
+    """
+    anew = {event.target_id for event in tx.events if event.kind == EventKind.PERSON_APPROVED}
+    asked = [person_id for person_id in person_ids if person_id not in anew]
+    return _lapsed(tx, _long_inactive(tx).where(among(tx.conn, people.c.id, asked))) if asked else []
+
+
+def _lapsed(tx: Tx, query: Select[Any]) -> list[PersonId]:
+    found = [PersonId(row.id) for row in tx.conn.execute(query)]
+    _write(tx, found, False)
     for person_id in found:
         before, after = {"approved": True}, {"approved": False}
         tx.record(Event(EventKind.PERSON_APPROVAL_LAPSED, "person", person_id, before, after))
-    return len(found)
+    return found
 
 
 def _long_inactive(tx: Tx) -> Select[Any]:

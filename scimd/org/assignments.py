@@ -7,14 +7,15 @@ name, for it would come back at the next look.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, select
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
 from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER, EffectKind, OrgRole
-from scimd.db.tables import grants, licences, people, projects, teams
+from scimd.db.engine import LostRace
+from scimd.db.tables import grants, people, projects
 from scimd.org import by_hand, gates, permissions, returning
 from scimd.org.tx import Context, Door, Tx
 
@@ -79,6 +80,8 @@ def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
         known = ", ".join(sorted(tx.book.rules.roles))
         raise InvalidValue("role", f"there is no role {role!r} here; there are {known}")
     by_hand.must_hold(tx.ctx, found)
+    if not returning.is_there(tx, "role", role):
+        raise LostRace  # deleted since the book was read
     return found
 
 
@@ -97,7 +100,7 @@ async def set_project(
 
     def body(tx: Tx) -> None:
         by_hand.person(tx, person_id)
-        _must_exist(tx, "project", project_id)
+        _must_be_open(tx, project_id)
         _known_project_role(tx, role, "role")
         gates.wants_seat_by_hand(tx, person_id)
         held = _by_hand(tx, person_id, "project", project_id)
@@ -207,7 +210,7 @@ def assign_new(
         _role_to_give(tx, role)
         _give(tx, person_id, "role", role)
     for project_id, project_role in (wanted or {}).items():
-        _must_exist(tx, "project", project_id)
+        _must_be_open(tx, project_id)
         _known_project_role(tx, project_role)
         _give(tx, person_id, "project", project_id, project_role)
     if team_id is not None:
@@ -302,13 +305,15 @@ def _no_rule_gives(
         raise OwnedBySource(f"The {kind} {row.target}", by_hand.source_name(tx, row.source_id))
 
 
-_TABLES = {"project": projects, "team": teams, "licence": licences}
-
-
-def _must_exist(tx: Tx, kind: EffectKind, target: str) -> None:
-    table = _TABLES[kind]
-    query = select(table.c.id).where(table.c.org_id == tx.org_id, table.c.id == target)
-    if kind == "project":
-        query = query.where(projects.c.archived_at.is_(None))
-    if tx.conn.execute(query).first() is None:
+def _must_exist(tx: Tx, kind: Literal["team", "licence"], target: str) -> None:
+    if not returning.is_there(tx, kind, target):
         raise NotFound(kind, target)
+
+
+def _must_be_open(tx: Tx, project_id: ProjectId) -> None:
+    """Raises NotFound for a project that is not there, or archived; none is ever deleted."""
+    query = select(projects.c.id).where(
+        projects.c.org_id == tx.org_id, projects.c.id == project_id, projects.c.archived_at.is_(None)
+    )
+    if tx.conn.execute(query).first() is None:
+        raise NotFound("project", project_id)

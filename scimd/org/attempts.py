@@ -1,18 +1,19 @@
 """Attempts to sign in: rows that are written before anything is proved, and counted.
 
-Limits are per account and network address together, and per address: somebody who guesses locks
-himself out, never the owner of the account who comes from elsewhere. Only the second step, which
-nobody reaches without the first, is counted per account from wherever it comes.
+Limits are per account and network address together, and per address (``network_of``): somebody who
+guesses locks himself out, never the owner of the account who comes from elsewhere. Only the second step,
+which nobody reaches without the first, is counted per account from wherever it comes.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
+from scimd.core.addresses import network_of
 from scimd.core.errors import TooManyRequests
-from scimd.core.people import PersonId, fold
+from scimd.core.people import PersonId, address_key
 from scimd.db.tables import login_attempts
 from scimd.org.tx import Tx
 
@@ -45,8 +46,9 @@ def note(
             id=attempt_id,
             person_id=person_id,
             address=address,
-            address_key=fold(address),
+            address_key=address_key(address),
             ip=ip,
+            network=network_of(ip),
             success=success,
             reason=reason,
             at=tx.now,
@@ -64,22 +66,47 @@ def close(tx: Tx, attempt_id: str, *, success: bool, reason: str) -> None:
     )
 
 
+def withdraw(tx: Tx, attempt_id: str) -> None:
+    """It was none."""
+    mine = (login_attempts.c.org_id == tx.org_id) & (login_attempts.c.id == attempt_id)
+    tx.conn.execute(delete(login_attempts).where(mine))
+
+
+def is_first(tx: Tx, attempt_id: str, since: datetime) -> bool:
+    """Whether no other attempt at its account has failed since then."""
+    attempt, this = login_attempts.c, login_attempts.alias("this").c
+    key = select(this.address_key).where(this.org_id == tx.org_id, this.id == attempt_id).scalar_subquery()
+    query = select(attempt.id).where(
+        attempt.org_id == tx.org_id,
+        attempt.address_key == key,
+        attempt.at >= since,
+        attempt.id != attempt_id,
+        attempt.origin.is_(None),
+        ~attempt.success,
+    )
+    return tx.conn.execute(query.limit(1)).first() is None
+
+
 def _hold_back(tx: Tx, address: str, ip: str) -> None:
     attempt = login_attempts.c
     # What applications report is theirs to hold back: counted here, it would be a way to lock people out.
     ours = attempt.origin.is_(None) & ~attempt.success
-    since = (attempt.ip == ip) & (attempt.at > tx.now - WINDOW) & ours
-    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == fold(address))
+    since = (attempt.network == network_of(ip)) & (attempt.at > tx.now - WINDOW) & ours
+    mine = (attempt.org_id == tx.org_id) & (attempt.address_key == address_key(address))
     limit = tx.settings.sign_in_attempts
     row = tx.conn.execute(
         select(
             func.count().label("all"),
             func.count().filter(mine).label("mine"),
             func.min(attempt.at).label("oldest"),
+            func.min(attempt.at).filter(mine).label("my_oldest"),
         ).where(since)
     ).one()
-    if row.mine >= limit or row.all >= limit * _PER_ADDRESS:
-        raise TooManyRequests(max(1.0, (row.oldest + WINDOW - tx.now).total_seconds()))
+    # Until both limits allow another one.
+    full = [row.oldest] if row.all >= limit * _PER_ADDRESS else []
+    full += [row.my_oldest] if row.mine >= limit else []
+    if full:
+        raise TooManyRequests(max(1.0, (max(full) + WINDOW - tx.now).total_seconds()))
 
 
 def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:

@@ -207,6 +207,44 @@ def _given_again(
     return given_by(things, source, group_id, external_id, name)
 
 
+@dataclass(frozen=True, slots=True)
+class Astray:
+    """A group that gives by rules something else than these say. What is not a role goes by its kind: a
+    project that a rule made of a group's name stays when the group is renamed."""
+
+    name: str
+    gives: list[str]
+    should: list[str]
+
+
+def astray(conn: Connection, org_id: OrgId, source: SourceBook) -> Iterator[Astray]:
+    """The source's groups of which this is so."""
+    column = group_effects.c
+    query = (
+        select(column.group_id, column.rule, column.kind, column.target)
+        .join(groups, (groups.c.org_id == column.org_id) & (groups.c.id == column.group_id))
+        .where(column.org_id == org_id, groups.c.source_id == source.id, column.rule != DEFAULT)
+    )
+    gives: dict[str, set[str]] = {}
+    for effect in conn.execute(query):
+        gives.setdefault(effect.group_id, set()).add(_by(effect.rule, effect.kind, effect.target))
+    said = {rule.number: set(_said(rule)) for rule in source.rules}
+    for row in _groups(conn, org_id, source.id):
+        ruled = [rule.number for rule in source.rules if matches(rule, row.external_id, row.display_name)]
+        should, found = set[str]().union(*(said[number] for number in ruled)), gives.get(row.id, set())
+        if should != found:
+            yield Astray(row.display_name, sorted(found), sorted(should))
+
+
+def _said(rule: SourceRule) -> Iterator[str]:
+    given = {"project": rule.project, "role": rule.role, "team": rule.team, "licence": rule.licence}
+    return (_by(rule.number, kind, what) for kind, what in given.items() if what)
+
+
+def _by(rule: int, kind: str, target: str) -> str:
+    return f"rule {rule}: {kind} {target}" if kind == "role" else f"rule {rule}: {kind}"
+
+
 def _groups(conn: Connection, org_id: OrgId, source_id: SourceId) -> Sequence[Row[Any]]:
     query: Select[Any] = select(groups.c.id, groups.c.external_id, groups.c.display_name).where(
         groups.c.org_id == org_id, groups.c.source_id == source_id, groups.c.state == "live"

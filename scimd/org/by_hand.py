@@ -184,6 +184,12 @@ def asserting(conn: Connection, org_id: str, person_id: str) -> list[Asserting]:
     return [Asserting(row.id, row.name) for row in conn.execute(query)]
 
 
+def must_be_a_person(row: Row[Any], but: str) -> None:
+    """Raise NotAllowedNow for a service account; ``but``: what it is, or has, in place of what is asked."""
+    if row.kind == "service":
+        raise NotAllowedNow(f"{row.display_name} is a service account: {but}.")
+
+
 def must_be_local(tx: Tx, row: Row[Any], attribute: str) -> None:
     """Raise OwnedBySource where a source's document gives this attribute."""
     if row.owner_source_id is not None:

@@ -15,7 +15,8 @@ from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.core.sync.match import AddressHolder, Candidates, LocalPerson, MatchRules, OtherSource, SameSource
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.prepared import Prepared
-from scimd.db.tables import assertions, grants, group_members, people, sources, status_spans
+from scimd.db.tables import assertions, domains, grants, group_members, people, sources, status_spans
+from scimd.org.domains import of_address
 from scimd.org.rulebook import RuleBook, SourceBook
 
 #: What ``join`` may name, and the column by which it meets.
@@ -187,6 +188,8 @@ class Survey:
     near: bool = True
     #: Somebody has its sign-in address.
     address_held: bool = True
+    #: Another organization has proven the domain of its sign-in address.
+    closed: bool = True
     #: Somebody has the local user name that it would get.
     name_held: bool = True
     #: A group of the source waits for a member of its external id.
@@ -205,6 +208,7 @@ def _survey(meets: _Meets) -> Prepared:
     in_source = (asserted.org_id == org_id) & (asserted.source_id == source_id)
     living = (person.org_id == org_id) & person.deleted_at.is_(None)
     in_groups = (member.org_id == org_id) & (member.source_id == source_id)
+    proven_elsewhere = (domains.c.org_id != org_id) & domains.c.verified_at.is_not(None)
     waits = in_groups & member.person_id.is_(None) & member.child_id.is_(None)
 
     def there(column: ColumnElement[Any], *where: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -215,6 +219,7 @@ def _survey(meets: _Meets) -> Prepared:
     looks: Select[Any] = select().add_columns(
         (by_external_id | by_user_name).label("near"),
         there(person.id, living, meets(person.sign_in_key, "sign_in_key")).label("address_held"),
+        there(domains.c.org_id, proven_elsewhere, meets(domains.c.domain_key, "domain")).label("closed"),
         there(person.id, living, meets(person.local_user_name, "local_name")).label("name_held"),
         there(member.group_id, waits, meets(member.member_key, "external_id")).label("awaited"),
         select(sources.c.unknown_named)
@@ -240,6 +245,7 @@ def survey(
             "external_id": keys.external_id,
             "user_name_key": keys.user_name_key,
             "sign_in_key": keys.sign_in_key,
+            "domain": of_address(keys.sign_in_key) if keys.sign_in_key else None,
             "local_name": local_names[0],
         }
         row = _SURVEY.first(conn, of_source | found)
@@ -248,11 +254,17 @@ def survey(
             "external_id": [keys.external_id for keys in entries if keys.external_id is not None],
             "user_name_key": [keys.user_name_key for keys in entries],
             "sign_in_key": [keys.sign_in_key for keys in entries if keys.sign_in_key is not None],
+            "domain": {of_address(keys.sign_in_key) for keys in entries if keys.sign_in_key is not None},
             "local_name": local_names,
         }
         row = _SURVEY_ALL.first(conn, of_source | every)
     return Survey(
-        bool(row.near), bool(row.address_held), bool(row.name_held), bool(row.awaited), row.unknown_named
+        near=bool(row.near),
+        address_held=bool(row.address_held),
+        closed=bool(row.closed),
+        name_held=bool(row.name_held),
+        awaited=bool(row.awaited),
+        unknown_named=row.unknown_named,
     )
 
 

@@ -27,6 +27,7 @@ class Leaving:
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     replace: tuple[str, ...] | None = None
+    users: tuple[str, ...] = ()
 
 
 _m, _a, _p, _g = group_members.c, assertions.c, people.c, groups.c

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from sqlalchemy import Select, select, update
 
 from scimd import config
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnAccount
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
@@ -91,7 +91,8 @@ async def change(
     """Change label, permissions or whether it may hold projects; it counts at everybody's next request.
 
     Raises NotFound, NotAllowedNow for a built-in role, Forbidden for a permission that the caller
-    lacks, whether it is given or taken; and what ``check`` raises of the role as it is.
+    lacks, whether it is given or taken, OwnAccount for one that they would lose themselves; and what
+    ``check`` raises of the role as it is.
     """
     permissions.require(ctx, "organization.manage")
 
@@ -105,6 +106,7 @@ async def change(
         _check(tx, role)
         if was == role:
             return
+        _keeps_ones_own(tx, was, role)
         _write(tx, role)
         bump(tx)
         _settle_holders(tx, role.name)
@@ -118,6 +120,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
     permissions.require(ctx, "organization.manage")
 
     def body(tx: Tx) -> None:
+        lock_row(tx.conn, roles, goes=True, org_id=tx.org_id, name=name)
         was = _own(tx, name)
         by_hand.must_hold(tx.ctx, was)
         (row,) = tx.conn.execute(_query(tx.org_id).where(roles.c.name == name))
@@ -133,6 +136,20 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
         tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_values(was)))
 
     await door.run(ctx, body)
+
+
+def _keeps_ones_own(tx: Tx, was: OrgRole, role: OrgRole) -> None:
+    """Raise OwnAccount where the caller has a permission by this role alone, and the change takes it."""
+    lost = set(was.permissions - role.permissions)
+    if tx.ctx.actor.kind != "person" or not lost:
+        return
+    column = grants.c
+    mine = (column.org_id == tx.org_id) & (column.person_id == tx.ctx.actor.id) & column.until.is_(None)
+    held = set(tx.conn.execute(select(column.target).where(mine, column.kind == "role")).scalars())
+    for name in held - {role.name}:
+        lost -= tx.book.rules.roles[RoleName(name)].permissions
+    if lost and role.name in held:
+        raise OwnAccount("demote")
 
 
 def _check(tx: Tx, role: OrgRole) -> None:

@@ -22,7 +22,7 @@ from scimd.core.sync.match import (
 )
 from scimd.db.among import among
 from scimd.db.tables import assertions, people
-from scimd.org import decisions
+from scimd.org import decisions, merged
 from scimd.org.decisions import DecisionKind
 from scimd.org.rulebook import SourceBook
 
@@ -58,14 +58,14 @@ def _answers(
     for kind, type_ in kinds:
         open_ones = [n for n, match in enumerate(matches) if isinstance(match, type_)]
         subjects = [subject(source, entries[n]) for n in open_ones]
-        answers = decisions.answered(conn, org_id, kind, subjects)
+        found = decisions.answered(conn, org_id, kind, subjects)
+        said = {each: decisions.person_meant(answer, facts) for each, (_, answer, facts) in found.items()}
+        now = merged.present(conn, org_id, [each for each in said.values() if each])
         for n, each in zip(open_ones, subjects, strict=True):
-            _, answer, facts = answers.get(each, (None, "", {}))
-            word, _, person_id = answer.partition(":")
             # The answer was about these people; of somebody else nobody was asked yet.
-            said = PersonId(person_id or facts.get("person_id", ""))
-            if word == "link" and said in _meant(matches[n]):
-                yield n, said
+            person_id = now.get(said.get(each) or "")
+            if person_id in _meant(matches[n]):
+                yield n, person_id
 
 
 def _links_by_hand(
@@ -79,17 +79,21 @@ def _links_by_hand(
     }
     subjects = {decisions.subject_of(source.id, name) for each in names.values() for name in each}
     answers = decisions.answered(conn, org_id, "link", sorted(subjects))
-    free = _free(conn, org_id, source, [facts["person_id"] for _, _, facts in answers.values()])
+    said = {subject: facts["person_id"] for subject, (_, _, facts) in answers.items()}
+    now = merged.present(conn, org_id, list(said.values()))
+    free = _free(conn, org_id, source, list(now.values()))
     for n, each in names.items():
         for name in each:
-            _, _, facts = answers.get(decisions.subject_of(source.id, name), (None, "", {}))
-            if facts and facts["person_id"] in free:
-                yield n, PersonId(facts["person_id"])
+            person_id = now.get(said.get(decisions.subject_of(source.id, name), ""))
+            if person_id in free:
+                yield n, person_id
                 break
 
 
-def _free(conn: Connection, org_id: OrgId, source: SourceBook, person_ids: Sequence[str]) -> set[str]:
-    """Those of them who are there, and whom the source does not assert as another entry."""
+def _free(
+    conn: Connection, org_id: OrgId, source: SourceBook, person_ids: Sequence[PersonId]
+) -> set[PersonId]:
+    """Those people among them who are there, and whom the source does not assert as another entry."""
     if not person_ids:
         return set()
     asserted = select(assertions.c.person_id).where(
@@ -98,10 +102,11 @@ def _free(conn: Connection, org_id: OrgId, source: SourceBook, person_ids: Seque
     query = select(people.c.id).where(
         people.c.org_id == org_id,
         people.c.deleted_at.is_(None),
+        people.c.kind == "person",  # an earlier version let a service account be linked
         among(conn, people.c.id, person_ids),
         people.c.id.not_in(asserted),
     )
-    return set(conn.execute(query).scalars())
+    return {PersonId(each) for each in conn.execute(query).scalars()}
 
 
 def _meant(match: Match) -> tuple[PersonId, ...]:

@@ -119,6 +119,12 @@ def answered(
     return {row.subject: (DecisionId(row.id), row.answer, row.facts) for row in rows}
 
 
+def person_meant(answer: str, facts: Mapping[str, Any]) -> str | None:
+    """Whom an answer calls the same person, ``link`` or ``link:ID``; None for any other answer."""
+    word, _, person_id = answer.partition(":")
+    return (person_id or facts.get("person_id")) if word == "link" else None
+
+
 def subject_of(source_id: SourceId, entry: str) -> str:
     """What an item about a source's entry is about: external ids and userNames, whatever their case."""
     return f"{source_id} {fold(entry)}"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from sqlalchemy import Connection, select
 
 from scimd import config
-from scimd.core.people import fold
+from scimd.core.people import domain_key
 from scimd.core.roles import BUILT_IN
 from scimd.db.tables import organizations, roles, sources
 from scimd.org import jwt_issuers
@@ -30,7 +30,7 @@ def contradictions(conn: Connection, declared: Sequence[config.Organization]) ->
 
 
 def _domains_of_others(conn: Connection, wanted: config.Organization) -> Iterator[str]:
-    held = proven(conn, [fold(each) for each in wanted.domains])
+    held = proven(conn, [domain_key(each) for each in wanted.domains])
     slugs = select(organizations.c.id, organizations.c.slug).where(organizations.c.id.in_(held.values()))
     names = {row.id: row.slug for row in conn.execute(slugs)}
     for domain, holder in sorted(held.items()):

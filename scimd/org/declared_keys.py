@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from scimd import config
 from scimd.core.errors import NotAllowedNow
-from scimd.core.people import fold
+from scimd.core.people import domain_key
 from scimd.db.tables import organizations
 from scimd.org.tx import Tx
 
@@ -32,7 +32,7 @@ def of_domain(domain_key: str) -> str:
 
 def domain_keys(names: Iterable[str]) -> list[str]:
     """The domains that a file lists, as they are compared."""
-    return sorted({fold(name.strip().removeprefix("@")) for name in names})
+    return sorted({domain_key(name.strip().removeprefix("@")) for name in names})
 
 
 def said_by(wanted: config.Organization) -> list[str]:

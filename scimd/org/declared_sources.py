@@ -92,6 +92,9 @@ def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regroupin
 
 def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: dict[str, Any]) -> None:
     reads_anew = any(known.config.get(key) != after[key] for key in _READING)
+    # What is in trouble is tried at its own times. Else the worker plans the next run by the new schedule.
+    well = known.quarantined_since is None and not known.failures
+    planned_anew = well and known.config.get("schedule") != after["schedule"]
     tx.conn.execute(
         update(sources)
         .where(sources.c.org_id == tx.org_id, sources.c.id == known.id)
@@ -104,6 +107,7 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
             ceiling=wanted.ceiling,
             priority=known.priority if wanted.priority is None else wanted.priority,
             config_version=known.config_version + int(reads_anew),
+            next_run_at=None if planned_anew else known.next_run_at,
         )
     )
     refold(tx, known.id, known.config.get("extension") or (), after["extension"])

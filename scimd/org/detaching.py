@@ -31,7 +31,9 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
         row = by_hand.person(tx, person_id)
         found = tx.book.source_named(source)
         linking.to_history(tx, person_id, found.id)
-        if row.owner_source_id == found.id:
+        if row.owner_source_id == found.id and row.kind == "service":
+            linking.own_again(tx, row)
+        elif row.owner_source_id == found.id:
             _own_profile(tx, person_id, found.id)
         group_versions.shown_again(tx, found.id, [person_id])
         gates.wants_seat_by_hand(tx, person_id)

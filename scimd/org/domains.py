@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, fold
+from scimd.core.people import OrgId, domain_key
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import domains
 from scimd.org import declared_keys, permissions
@@ -48,11 +48,7 @@ def one_domain(text: str) -> str:
 
     Raises InvalidValue for what is none, or is a whole top level.
     """
-    name = text.strip().removeprefix("@").removesuffix(".")
-    try:
-        name = fold(name).encode("idna").decode("ascii")
-    except UnicodeError as exc:
-        raise InvalidValue("domain", f"{text!r} is not a domain") from exc
+    name = domain_key(text.strip().removeprefix("@"))
     if not _DOMAIN.fullmatch(name):
         raise InvalidValue("domain", f"{text!r} is not a domain such as acme.example")
     return name
@@ -126,13 +122,25 @@ def proven(conn: Connection, names: Collection[str]) -> dict[str, OrgId]:
     return {row.domain_key: OrgId(row.org_id) for row in conn.execute(query)}
 
 
-def is_anothers(tx: Tx, domain: str) -> bool:
-    """Whether another organization has proven the domain."""
-    return proven(tx.conn, [domain]).get(domain, tx.org_id) != tx.org_id
+def of_address(address: str) -> str:
+    """The domain of a mail address, as it is compared."""
+    return domain_key(address.rpartition("@")[2])
+
+
+def anothers(tx: Tx, names: Collection[str]) -> set[str]:
+    """Which of these domains another organization has proven: their addresses are closed to this one."""
+    return {name for name, org_id in proven(tx.conn, names).items() if org_id != tx.org_id}
+
+
+def must_be_open(tx: Tx, address: str, field: str = "email") -> None:
+    """Raise InvalidValue for an address, given as ``field``, whose domain another organization has proven."""
+    domain = of_address(address)
+    if anothers(tx, [domain]):
+        raise InvalidValue(field, f"the domain {domain} belongs to another organization")
 
 
 def _must_be_free(tx: Tx, domain: str) -> None:
-    if is_anothers(tx, domain):
+    if anothers(tx, [domain]):
         raise NotUnique("domain", domain, "another organization")
 
 

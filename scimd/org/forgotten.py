@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from scimd.core.people import OrgId, PersonId, fold
+from scimd.core.people import OrgId, PersonId, address_key
+from scimd.core.standing import Status
 from scimd.db.tables import links, organizations, people
 from scimd.org import admission, attempts, sign_in
 from scimd.org.links import owe_set_password
@@ -48,11 +49,12 @@ async def _ask(door: Door, address: str, org_slug: str | None, ip: str) -> None:
 
 async def _who(door: Door, address: str, org_slug: str | None) -> list[tuple[OrgId, PersonId | None]]:
     """Whose address it is, by organization; of nobody's the operators' own keeps the count."""
-    living = (people.c.org_id == organizations.c.id) & (people.c.sign_in_key == fold(address))
+    living = (people.c.org_id == organizations.c.id) & (people.c.sign_in_key == address_key(address))
     query = (
         select(organizations.c.id, people.c.id.label("person_id"))
         .join(people, living & people.c.deleted_at.is_(None))
-        .order_by(organizations.c.slug)
+        # Who only waits there could not use a link.
+        .order_by(people.c.status != Status.ACTIVE, organizations.c.slug)
         .limit(_ORGANIZATIONS)
     )
     if org_slug is not None:

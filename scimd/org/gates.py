@@ -51,7 +51,7 @@ async def reactivate(door: Door, ctx: Context, person_id: PersonId) -> None:
     """Lift a deactivation by an admin; what lay dormant comes back, if there is a seat.
 
     Raises SeatLimitReached with the figures, and NotAllowedNow where no admin deactivated them: it
-    names the source that did, or the command that helps.
+    names the source that did, or the command that helps; and for a service account whose end has come.
     """
     await _open(door, ctx, person_id, "deactivated", EventKind.PERSON_REACTIVATED)
 
@@ -78,6 +78,10 @@ async def _open(door: Door, ctx: Context, person_id: PersonId, kind: GateKind, e
 
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
+        if row.expires_at is not None and row.expires_at <= tx.now:
+            raise NotAllowedNow(
+                f"The time of {row.display_name} is over. Give it a later end first, or none."
+            )
         if not lift(tx, person_id, kind):
             raise NotAllowedNow(_why_not(tx, row, kind))
         wants_seat_by_hand(tx, person_id)

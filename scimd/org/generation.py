@@ -9,8 +9,11 @@ from scimd.org.tx import Tx
 
 
 def bump(tx: Tx) -> int:
-    """Raise it; gives the new one. Whoever began before goes on under the rules as they were."""
+    """Raise it to a number that it never had; gives that. Whoever began before goes on under the rules as
+    they were."""
     org = organizations.c
-    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + 1)
+    statement = (
+        update(organizations).where(org.id == tx.org_id).values(generation=org.generation + tx.chance.step())
+    )
     tx.forget_book()
     return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())

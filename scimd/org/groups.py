@@ -269,24 +269,20 @@ def change_members(
     source = tx.book.source(tx.ctx.source_id)
     if not _LOCK.all(tx.conn, {"org_id": tx.org_id, "source_id": source.id, "id": group_id}):
         raise NotFound("group", group_id)
-    return change_locked(tx, group_id, _named(add), remove, replace)
+    return change_locked(tx, member_rows.Wanted(group_id, _named(add), remove), replace)
 
 
 def change_locked(
-    tx: Tx,
-    group_id: GroupId,
-    add: Sequence[str],
-    remove: Sequence[str],
-    replace: Sequence[str] | None,
-    chosen: Sequence[Leaving] = (),
+    tx: Tx, wanted: member_rows.Wanted, replace: Sequence[str] | None, chosen: Sequence[Leaving] = ()
 ) -> bool:
     """The same for a group that is locked. ``chosen``, each of which costs the group, come before."""
-    source = tx.book.source(tx.ctx.source_id)
+    source, group_id = tx.book.source(tx.ctx.source_id), wanted.group_id
     changes = []
     for each in chosen:
-        changes += _changed(tx, source.id, group_id, each.add, each.remove, each.replace)
+        before = member_rows.Wanted(group_id, each.add, each.remove, each.users)
+        changes += _changed(tx, source.id, before, each.replace)
         changes.append(chosen_members.leave(tx, source.id, group_id, each.holds))
-    changes += _changed(tx, source.id, group_id, add, remove, replace)
+    changes += _changed(tx, source.id, wanted, replace)
     for done in changes:
         member_rows.touch(tx, done)
     if not any(changes):
@@ -299,16 +295,14 @@ def change_locked(
 def _changed(
     tx: Tx,
     source_id: SourceId,
-    group_id: GroupId,
-    add: Sequence[str],
-    remove: Sequence[str],
+    wanted: member_rows.Wanted,
     replace: Sequence[str] | None,
 ) -> list[member_rows.Change]:
     changes = []
     if replace is not None:
-        changes.append(member_rows.replace(tx, source_id, group_id, replace))
-    if add or remove:
-        changes += member_rows.change(tx, source_id, [member_rows.Wanted(group_id, add, remove)])
+        changes.append(member_rows.replace(tx, source_id, wanted.group_id, replace))
+    if wanted.add or wanted.remove:
+        changes += member_rows.change(tx, source_id, [wanted])
     return changes
 
 

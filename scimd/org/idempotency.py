@@ -1,7 +1,8 @@
 """Writes that happen once, however often they are sent (``Idempotency-Key``).
 
-A key belongs to an organization and an actor. Its row is made in the transaction of the write itself:
-either both are there or neither. The answer is added afterwards. So a repetition finds
+A key belongs to an organization and to a person in their sessions, or to one API token. Its row is made in
+the transaction of the write itself: either both are there or neither. The answer is added afterwards. So a
+repetition finds
 
 - no row: nothing has happened; it is carried out.
 - a row with an answer: it gets the same answer, byte for byte.

@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from scimd.core.errors import Forbidden, InvalidValue, NotUnique, Refusal, StateMoved
-from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, fold
+from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, address_key, fold
 from scimd.core.roles import MEMBER, USER, OrgRole
 from scimd.db.among import among
 from scimd.db.tables import people, projects, seat_pools, teams
@@ -156,7 +156,7 @@ def _known(book: RuleBook, conn: Connection, org_id: OrgId, lines: Sequence[tupl
         named(teams),
         book.rules.roles,
         book.rules.project_ranks,
-        held(people.c.sign_in_key, (fold(line["email"]) for _, line in lines)),
+        held(people.c.sign_in_key, (address_key(line["email"]) for _, line in lines)),
         held(people.c.local_user_name, (name for _, line in lines if (name := line.get("user_name")))),
         free,
     )
@@ -170,11 +170,14 @@ def _planned(
     row = PlannedRow(number, line["email"], "refused")
     if email is None:
         return replace(row, why="email: must be one mail address, such as ann@acme.example")
-    if ("email", fold(email)) in seen:
+    key = address_key(email)
+    if ("email", key) in seen:
         return replace(row, why="email: stands in the file before")
-    seen.add(("email", fold(email)))
-    if fold(email) in known.holders:
-        return replace(row, action="unchanged", why=f"{known.holders[fold(email)]} has this address already.")
+    seen.add(("email", address_key(email)))
+    if address_key(email) in known.holders:
+        return replace(
+            row, action="unchanged", why=f"{known.holders[address_key(email)]} has this address already."
+        )
     try:
         return replace(
             row,

@@ -12,7 +12,7 @@ from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.links import sign
-from scimd.core.people import InvitationId, OrgId, PersonId, fold
+from scimd.core.people import InvitationId, OrgId, PersonId, address_key
 from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.tables import deliveries, invitations
 from scimd.org import by_hand, permissions
@@ -57,7 +57,7 @@ def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
     if person.deleted_at is not None:
         raise NotAllowedNow(f"{person.display_name} was deleted. Restore them first.")
     by_hand.must_be_invitable(person)
-    if person.sign_in_key != fold(row.address):
+    if person.sign_in_key != address_key(row.address):
         raise NotAllowedNow(f"{person.display_name} has another address by now. Invite them there.")
     deactivated = CauseKind.DEACTIVATED in kinds_of(person.causes)
     here = deactivated if row.reactivates else person.status == Status.PENDING and not person.accepted

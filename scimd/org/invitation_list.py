@@ -14,7 +14,7 @@ from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
 from scimd.db.among import among, unindexed
 from scimd.db.tables import deliveries, invitations, people
-from scimd.org import user_reads
+from scimd.org import merged, user_reads
 from scimd.org.tx import Door
 from scimd.org.user_reads import InProject, UserRow
 from scimd.org.windows import Slice, Window, cut
@@ -130,8 +130,6 @@ async def window(
         query = query.where((i.status == "expired") | over)
     elif status is not None:
         query = query.where(i.status == status, ~over)
-    if person is not None:
-        query = query.where(i.person_id == person)
     if q and q.strip():
         # The address of an invitation stays, though its person's be another by now.
         address = func.lower(i.address).contains(fold(q.strip()), autoescape=True)
@@ -139,7 +137,8 @@ async def window(
     sorts = {"address": i.address, "expires": i.expires_at}
 
     def body(conn: Connection) -> Slice[InvitationRecord]:
-        found = cut(conn, query, part, sorts, i.id)
+        whose = None if person is None else merged.who(conn, org_id, person)
+        found = cut(conn, query if whose is None else query.where(i.person_id == whose), part, sorts, i.id)
         return found.with_rows(_records(conn, org_id, found.rows, now))
 
     return await door.read(body)

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, literal_column, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import mail_due
-from scimd.core.people import PersonId, SourceId, fold
+from scimd.core.people import PersonId, SourceId, address_key
 from scimd.core.standing import CauseKind, SourceState, Standing, Status
 from scimd.db.among import among, one_of
 from scimd.db.prepared import Prepared
@@ -123,7 +123,7 @@ def _course(person: FollowUp, invitation: Pending | None) -> _Course:
     if invitation is None:
         return "open" if wants else "leave"
     # The address of an invitation is fixed: whoever reads the old one's mail must not accept.
-    moved = person.address is None or fold(invitation.address) != fold(person.address)
+    moved = person.address is None or address_key(invitation.address) != address_key(person.address)
     if invitation.reactivates:
         if _only_deactivated(person.after):
             return "leave" if not moved else "cancel" if person.address is None else "move"

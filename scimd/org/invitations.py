@@ -22,7 +22,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.languages import ENGLISH, Language
 from scimd.core.links import Link, verify
-from scimd.core.people import OrgId, PersonId, RoleName, fold
+from scimd.core.people import OrgId, PersonId, RoleName, address_key
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import CauseKind, Status
 from scimd.db.locks import lock_rows
@@ -64,12 +64,14 @@ class InvitationPage:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """``session`` is the cookie's text; None where something else still stands against coming in."""
+    """``session`` is the cookie's text; None where ``causes`` still stand against coming in, and for
+    whoever has a ``second_factor``: they sign in by both."""
 
     org_slug: str
     person_id: PersonId
     session: str | None
     causes: tuple[str, ...] = ()
+    second_factor: bool = False
     #: The person's, for the page that answers.
     language: Language = ENGLISH
 
@@ -284,7 +286,7 @@ def _must_be_known(tx: Tx, person_id: PersonId) -> None:
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
     values: dict[str, Any] = {"accepted": True, "changed_at": tx.now}
     # The address of the invitation is proved; whether it is still the person's is another question.
-    if rules.verifies_address(link) and fold(row.address) == row.sign_in_key:
+    if rules.verifies_address(link) and address_key(row.address) == row.sign_in_key:
         values["address_verified_at"] = tx.now
     if name and row.owner_source_id is None:
         values |= shown_as(name)
@@ -311,7 +313,7 @@ def _signed_in(tx: Tx, accepted: Accepted, ip: str, user_agent: str) -> Accepted
     if row.status != Status.ACTIVE:
         return replace(accepted, causes=tuple(row.causes))
     if credentials.kinds_of(tx.conn, tx.org_id, accepted.person_id):
-        return accepted  # back again: they sign in by both
+        return replace(accepted, second_factor=True)  # back again
     text = sessions.start(tx, accepted.person_id, ip, user_agent, how="link")
     return replace(accepted, session=text)
 

@@ -15,7 +15,16 @@ from sqlalchemy import Row, func, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, TooManyRequests
 from scimd.core.events import Event, EventKind
-from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId, fold
+from scimd.core.people import (
+    UNSET,
+    InvitationId,
+    PersonId,
+    ProjectId,
+    RoleName,
+    TeamId,
+    Unset,
+    address_key,
+)
 from scimd.core.roles import USER
 from scimd.core.standing import CauseKind, Status, kinds_of
 from scimd.db.locks import lock_rows
@@ -152,7 +161,9 @@ def _team_is_named(tx: Tx, wish: Wish) -> None:
 def _known(tx: Tx, email: str) -> Row[Any] | None:
     """Whoever has that address, locked."""
     query = select(people).where(
-        people.c.org_id == tx.org_id, people.c.sign_in_key == fold(email), people.c.deleted_at.is_(None)
+        people.c.org_id == tx.org_id,
+        people.c.sign_in_key == address_key(email),
+        people.c.deleted_at.is_(None),
     )
     rows = lock_rows(tx.conn, query)
     return rows[0] if rows else None
@@ -215,16 +226,18 @@ async def edit(
     *,
     role: RoleName | None = None,
     projects: Mapping[ProjectId, RoleName] | None = None,
-    message: str | None = None,
+    message: str | Unset | None = UNSET,
     check: Callable[[InvitationRecord], None] | None = None,
 ) -> None:
-    """Change role, projects and message of a pending invitation; None stays. The address is fixed.
+    """Change role, projects and message of a pending invitation. The address is fixed.
+
+    Role and projects stay where they are None, the message where it is UNSET; None takes it away.
 
     Raises NotFound, NotAllowedNow where it is over, what giving them refuses, and what ``check`` raises
     of the invitation as it is.
     """
     permissions.require(ctx, "invitations.manage")
-    text = _message(message)
+    text = None if isinstance(message, Unset) else _message(message)
 
     def body(tx: Tx) -> PersonId:
         mine = (invitations.c.org_id == tx.org_id) & (invitations.c.id == invitation_id)
@@ -243,10 +256,18 @@ async def edit(
         by_hand.makes_no_operator(tx)
         gates.wants_seat_by_hand(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
-        if message is not None:
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        if message is not UNSET and text != found.message:
             tx.conn.execute(update(invitations).where(mine).values(message=text))
-        after = {"person": person_id, "role": role, "projects": dict(projects) if projects else None}
-        tx.record(Event(EventKind.INVITATION_EDITED, "invitation", invitation_id, after=after))
+            before, after = {"message": found.message}, {"message": text}
+        if role is not None:
+            after["role"] = role
+        if projects is not None:
+            after["projects"] = dict(projects)
+        if after:  # what it did to roles and projects has entries of its own, with what was before
+            after["person"] = person_id
+            tx.record(Event(EventKind.INVITATION_EDITED, "invitation", invitation_id, before or None, after))
         return person_id
 
     def then(tx: Tx, person_id: PersonId) -> PersonId:

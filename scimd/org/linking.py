@@ -34,8 +34,8 @@ async def link(door: Door, ctx: Context, person_id: PersonId, source: str, entry
     """Make the source's entry this person's; gives whether it is now, or only when the entry comes.
 
     Raises NotAllowedNow where the source asserts the person as another entry, or the entry as somebody
-    who has something by hand (merge the two). Raises NotFound, OwnAccount, SeatLimitReached, and Forbidden,
-    also for whoever lacks what the source can give.
+    who has something by hand (merge the two), and for a service account. Raises NotFound,
+    OwnAccount, SeatLimitReached, and Forbidden, also for whoever lacks what the source can give.
     """
     permissions.require(ctx, "users.manage")
 
@@ -49,6 +49,7 @@ async def link(door: Door, ctx: Context, person_id: PersonId, source: str, entry
         # In the order of their ids, as everybody locks people.
         ids = sorted({person_id, *([holder] if holder else [])})
         rows = {each: by_hand.person(tx, each) for each in ids}
+        by_hand.must_be_a_person(rows[person_id], "no entry of a source is it")
         _must_be_free(tx, rows[person_id], found)
         if holder is None:
             _when_it_comes(tx, rows[person_id], found, entry)
@@ -245,7 +246,8 @@ def own_again(tx: Tx, row: Row[Any]) -> None:
     """Name and address of the person's own profile, which a source's document had covered."""
     if not row.profile:
         return  # the next source's document is followed when the person is settled
-    keys = keys_of(row.profile)
+    # That of a service account, which an earlier version let be linked, has no userName.
+    keys = keys_of({"userName": row.local_user_name, **row.profile})
     taken = select(people.c.id).where(
         people.c.org_id == tx.org_id,
         people.c.sign_in_key == keys.sign_in_key,

@@ -11,23 +11,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.links import Channel, Link, sign, verify
-from scimd.core.people import OrgId, PersonId, address, fold, local_user_name
+from scimd.core.people import OrgId, PersonId, address, address_key, local_user_name
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
-from scimd.org import by_hand, organizations, permissions, returning
+from scimd.org import by_hand, domains, organizations, permissions, returning
 from scimd.org.names import shown_as
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
 Purpose = Literal["sign_in", "set_password", "confirm_address"]
 SIGN_IN_VALID_S = 900.0
+_OVER = {CauseKind.INVITATION_DECLINED, CauseKind.INVITATION_EXPIRED, CauseKind.INVITATION_WITHDRAWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,30 @@ def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
     """A new link to set the password, and the mail that carries it; older ones are dead."""
     link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
     tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, email)))
+
+
+def leads_in(row: Row[Any]) -> bool:
+    """Whether a link to set a password leads this person in: nothing but what it lifts keeps them out."""
+    lifted = set() if row.welcome == "invitation" else {CauseKind.INVITED, CauseKind.INVITATION_EXPIRED}
+    return kinds_of(row.causes) <= lifted
+
+
+def must_lead_in(row: Row[Any]) -> None:
+    """Raise NotAllowedNow where such a link would lead nobody in, with what does."""
+    if leads_in(row):
+        return
+    by_hand.must_be_invitable(row)
+    kinds, name = kinds_of(row.causes), row.display_name
+    if CauseKind.DEACTIVATED in kinds:
+        raise NotAllowedNow(f"{name} is deactivated. Reactivate them first.")
+    if CauseKind.NOT_APPROVED in kinds:
+        raise NotAllowedNow(f"{name} is not approved yet. A partner has to approve them first.")
+    if kinds & _OVER:
+        raise NotAllowedNow(f"The invitation of {name} is over. Invite them again instead.")
+    if CauseKind.INVITED in kinds and row.welcome == "invitation":
+        raise NotAllowedNow(f"{name} has not accepted yet. Send the invitation again instead.")
+    causes = ", ".join(str(kind).replace("_", " ") for kind in sorted(kinds))
+    raise NotAllowedNow(f"The link would not lead {name} in: {causes}.")
 
 
 def owe_way_in(tx: Tx, person_id: PersonId) -> None:
@@ -228,7 +253,9 @@ def verified(tx: Tx, person_id: PersonId, address: str) -> None:
     """A link went by mail to that address and nowhere else; where it is theirs, it is proved."""
     mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
     tx.conn.execute(
-        update(people).where(mine, people.c.sign_in_key == fold(address)).values(address_verified_at=tx.now)
+        update(people)
+        .where(mine, people.c.sign_in_key == address_key(address))
+        .values(address_verified_at=tx.now)
     )
 
 
@@ -261,7 +288,9 @@ async def create_admin(
     """Make a local Account Admin, of ``system`` an operator; gives a one-time sign-in link's token.
 
     They need no invitation: the operator vouches for them. Somebody who has the address already gets
-    the role. Raises NotFound for the organization, InvalidValue, SeatLimitReached.
+    the role, and has accepted by that. Raises NotFound for the organization, InvalidValue (also for an
+    address in a domain that another organization has proven), SeatLimitReached, and NotAllowedNow with
+    what keeps them out.
     """
     text = address(email)
     if text is None:
@@ -270,20 +299,28 @@ async def create_admin(
     ctx = Context(org.id, actor, "cli", uuid7(door.clock(), secrets.token_bytes(10)))
 
     def body(tx: Tx) -> str:
-        person_id = _person(tx, text)
+        person_id = _person(tx, text, operator=org.kind == "system")
         _grant(tx, person_id)
         tx.touch([person_id])
         tx.seat_policy = "reject"
         tx.refuse_without_seat.add(person_id)
         return token(tx, "sign_in", make(tx, person_id, "sign_in", valid_s), "copy")
 
-    return await door.run(ctx, body)
+    def then(tx: Tx, made: str) -> str:
+        must_lead_in(_with_address(tx, text))
+        return made
+
+    return await door.run(ctx, body, then=then)
 
 
-def _person(tx: Tx, email: str) -> PersonId:
+def _person(tx: Tx, email: str, *, operator: bool) -> PersonId:
     found = _with_address(tx, email)
     if found is not None:
+        mine = (people.c.org_id == tx.org_id) & (people.c.id == found.id)
+        tx.conn.execute(update(people).where(mine).values(accepted=True))
         return PersonId(found.id)
+    if not operator:  # whoever runs the installation may be of any organization in it
+        domains.must_be_open(tx, email, "EMAIL")
     person_id = PersonId(tx.new_id())
     tx.conn.execute(people.insert().values(_row(tx, person_id, email)))
     tx.record(Event(EventKind.ADMIN_CREATED, "person", person_id, after={"address": email}))
@@ -292,8 +329,10 @@ def _person(tx: Tx, email: str) -> PersonId:
 
 def _with_address(tx: Tx, email: str) -> Any:
     return tx.conn.execute(
-        select(people.c.id).where(
-            people.c.org_id == tx.org_id, people.c.sign_in_key == fold(email), people.c.deleted_at.is_(None)
+        select(people).where(
+            people.c.org_id == tx.org_id,
+            people.c.sign_in_key == address_key(email),
+            people.c.deleted_at.is_(None),
         )
     ).first()
 
@@ -314,7 +353,7 @@ def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
         "local_user_name": local_user_name(email, set(taken)),
         **shown_as(email),
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "accepted": True,
         "profile": {"userName": email, "emails": [{"value": email, "primary": True}]},
         "status": "pending",

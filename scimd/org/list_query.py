@@ -57,8 +57,8 @@ class ListQuery:
 class Sought:
     """How many fit in all, the page, and the last one's place where more follow.
 
-    ``moves``: how many came into the list or left it so far; None where it is filtered or ordered, so that
-    whoever stays in it may move as well.
+    ``moves``: a number that goes on where anybody comes into the list or leaves it; None where it is
+    filtered or ordered, so that whoever stays in it may move as well.
     """
 
     total: int

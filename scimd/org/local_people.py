@@ -16,24 +16,36 @@ from sqlalchemy import Row, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, RoleName, TeamId, Unset, address, fold
+from scimd.core.people import (
+    UNSET,
+    Document,
+    OrgId,
+    PersonId,
+    ProjectId,
+    RoleName,
+    TeamId,
+    Unset,
+    address,
+    address_key,
+)
 from scimd.core.roles import USER
 from scimd.core.standing import Status
 from scimd.db.locks import lock_rows
-from scimd.db.tables import NOT_IN_YET, invitations, links, people
+from scimd.db.tables import NOT_IN_YET, invitations, people
+from scimd.db.tables import links as link_rows
 from scimd.org import (
     assignments,
     by_hand,
     credentials,
     domains,
     gates,
+    links,
     notices,
     permissions,
     profiles,
     sessions,
     user_page,
 )
-from scimd.org.links import owe_set_password
 from scimd.org.names import local_names, shown_as
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.user_page import UserPage
@@ -41,6 +53,10 @@ from scimd.org.user_page import UserPage
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NAME_AT_MOST = 256
 _AT_ONCE = 200
+#: Of the local profile what columns have too.
+_IN_COLUMNS = frozenset(("userName", "displayName", "emails"))
+#: In the audit ``owner`` is the source that owns the person.
+_AUDITED_AS = {"owner": "service_owner"}
 _NOT_SHOWN = ("display_name_key", "sign_in_key", "address_verified_at")
 
 
@@ -77,6 +93,8 @@ class Edit:
     email: str | Unset = UNSET
     #: Of a service account; None: it does not end.
     expires_at: datetime | Unset | None = UNSET
+    #: Of a service account: who answers for it.
+    owner: str | Unset = UNSET
 
 
 # ------------------------------------------------------------------------------ adding
@@ -96,7 +114,7 @@ async def add(door: Door, ctx: Context, new: NewPerson) -> PersonId:
         person_id = make(tx, email, new.user_name, new.display_name, welcome="set_password")
         assignments.assign_new(tx, person_id, new.role, new.projects, new.team)
         if not tx.book.rules.approval_required:  # the partner's approval sends it
-            owe_set_password(tx, person_id, email)
+            links.owe_set_password(tx, person_id, email)
         return person_id
 
     def then(tx: Tx, person_id: PersonId) -> PersonId:
@@ -111,12 +129,10 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
-        if not new.owner.strip():
-            raise InvalidValue("owner", "a service account has a person who answers for it")
         more = {
             "kind": "service",
             "accepted": True,
-            "profile": {"owner": new.owner.strip()},
+            "profile": {"owner": _owner(new.owner)},
             "expires_at": _expiry(tx, new.expires_at),
         }
         person_id = _insert(
@@ -126,6 +142,12 @@ async def add_service_account(door: Door, ctx: Context, new: NewServiceAccount) 
         return person_id
 
     return await door.run(ctx, body)
+
+
+def _owner(text: str) -> str:
+    if not text.strip():
+        raise InvalidValue("owner", "a service account has a person who answers for it")
+    return text.strip()
 
 
 def _expiry(tx: Tx, moment: datetime | None) -> datetime | None:
@@ -159,7 +181,7 @@ def make(
     profile: dict[str, Any] = {"userName": email, "emails": [{"value": email, "primary": True}]}
     more = {
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "welcome": welcome,
         "approved": not tx.book.rules.approval_required,
         "profile": {**profile, "displayName": name} if name else profile,
@@ -186,6 +208,8 @@ def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> 
     }
     tx.conn.execute(people.insert().values({**row, **more}))
     after = {"user_name": user_name, "display_name": display_name, "address": more.get("sign_in_address")}
+    if owner := more["profile"].get("owner"):
+        after[_AUDITED_AS["owner"]] = owner
     tx.record(Event(EventKind.PERSON_CREATED, "person", person_id, after=after))
     gates.wants_seat_by_hand(tx, person_id)
     return person_id
@@ -209,12 +233,10 @@ def must_be_user_name(wanted: str) -> None:
 
 def _must_be_free(tx: Tx, email: str) -> None:
     """Raise NotUnique for an address that somebody signs in with, or whose domain another proved."""
-    holder = _holder(tx, people.c.sign_in_key == fold(email))
+    holder = _holder(tx, people.c.sign_in_key == address_key(email))
     if holder is not None:
         raise NotUnique("email", email, holder.display_name)
-    domain = fold(email.rpartition("@")[2])
-    if domains.is_anothers(tx, domain):
-        raise InvalidValue("email", f"the domain {domain} belongs to another organization")
+    domains.must_be_open(tx, email)
 
 
 def _holder(tx: Tx, condition: Any) -> Any:
@@ -267,8 +289,10 @@ def edited(tx: Tx, row: Row[Any], wanted: Edit) -> dict[str, Any]:
         values |= _new_name(tx, row, wanted.display_name)
     if not isinstance(wanted.expires_at, Unset):
         values |= _new_expiry(tx, row, wanted.expires_at)
+    if not isinstance(wanted.owner, Unset):
+        values |= _new_owner(row, wanted.owner, values.get("profile", row.profile))
     if not isinstance(wanted.email, Unset):
-        values |= new_address(tx, row, wanted.email, values.get("profile"))
+        values |= new_address(tx, row, wanted.email, values)
     return values
 
 
@@ -276,6 +300,12 @@ def _new_expiry(tx: Tx, row: Row[Any], moment: datetime | None) -> dict[str, Any
     if row.kind != "service":
         raise NotAllowedNow(f"{row.display_name} is a person: only service accounts expire.")
     return {} if moment == row.expires_at else {"expires_at": _expiry(tx, moment)}
+
+
+def _new_owner(row: Row[Any], owner: str, profile: Mapping[str, Any]) -> dict[str, Any]:
+    if row.kind != "service":
+        raise NotAllowedNow(f"{row.display_name} is a person: only service accounts have an owner.")
+    return {} if _owner(owner) == profile.get("owner") else {"profile": {**profile, "owner": _owner(owner)}}
 
 
 def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
@@ -289,20 +319,24 @@ def _new_name(tx: Tx, row: Row[Any], name: str | None) -> dict[str, Any]:
 
 
 def new_address(
-    tx: Tx, row: Row[Any], email: object, profile: Mapping[str, Any] | None = None
+    tx: Tx, row: Row[Any], email: object, changed: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """The columns of a person with that sign-in address, unproved; none where it is theirs already.
 
-    ``profile``: theirs as far as it was changed before. Raises as ``edit`` does.
+    Who is shown by the address, having no name, is shown by the new one. ``changed``: the columns that
+    are changed with it. Raises as ``edit`` does.
     """
-    email, profile = one_address(email), row.profile if profile is None else profile
-    if fold(email) == row.sign_in_key:
+    email, changed = one_address(email), changed or {}
+    if address_key(email) == row.sign_in_key:
         return {}
     must_have_own_address(tx, row)
     _must_be_free(tx, email)
+    profile = changed.get("profile", row.profile)
+    nameless = changed.get("display_name", row.display_name) == row.sign_in_address
     return {
+        **(shown_as(email) if nameless and not profile.get("displayName") else {}),
         "sign_in_address": email,
-        "sign_in_key": fold(email),
+        "sign_in_key": address_key(email),
         "address_verified_at": None,
         "profile": {**profile, "userName": email, "emails": [{"value": email, "primary": True}]},
     }
@@ -311,8 +345,7 @@ def new_address(
 def must_have_own_address(tx: Tx, row: Row[Any]) -> None:
     """Raise OwnedBySource or NotAllowedNow where a hand gives this person no other address, whichever."""
     by_hand.must_be_local(tx, row, "The e-mail")
-    if row.kind == "service":
-        raise NotAllowedNow(f"{row.display_name} is a service account, which has no address.")
+    by_hand.must_be_a_person(row, "it has no address")
     _no_open_invitation(tx, row)
 
 
@@ -334,6 +367,7 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     if not values:
         return
     changed = {name: value for name, value in values.items() if name != "profile"}
+    profile = _profile_change(row.profile, values.get("profile", row.profile))
     person_id = PersonId(row.id)
     tx.conn.execute(
         update(people)
@@ -341,8 +375,8 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         .values(**values, changed_at=tx.now)
     )
     shown = [name for name in changed if name not in _NOT_SHOWN]
-    before = {name: _as_json(getattr(row, name)) for name in shown}
-    after = {name: _as_json(changed[name]) for name in shown}
+    before = {name: _as_json(getattr(row, name)) for name in shown} | profile.before
+    after = {name: _as_json(changed[name]) for name in shown} | profile.after
     tx.record(Event(EventKind.PERSON_UPDATED, "person", person_id, before, after))
     tx.touch([person_id])
     if "sign_in_key" in changed:
@@ -350,8 +384,22 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
         if row.sign_in_address is not None:
             notices.address_changed(tx, row, changed["sign_in_address"])
         profiles.release_addresses(tx, [row.sign_in_key] if row.sign_in_key else [])
-        if row.welcome != "invitation" and not row.accepted:
-            owe_set_password(tx, person_id, changed["sign_in_address"])
+        if row.welcome != "invitation" and not row.accepted and links.leads_in(row):
+            by_hand.not_too_often(tx, person_id)
+            links.owe_set_password(tx, person_id, changed["sign_in_address"])
+
+
+@dataclass(frozen=True, slots=True)
+class _ProfileChange:
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def _profile_change(old: Document, new: Document) -> _ProfileChange:
+    """The attributes of the local profile that differ, but for the names that have columns of their own."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name) and name not in _IN_COLUMNS]
+    before, after = [{_AUDITED_AS.get(name, name): each.get(name) for name in names} for each in (old, new)]
+    return _ProfileChange(before, after)
 
 
 def _as_json(value: Any) -> Any:
@@ -365,19 +413,22 @@ async def reset_password(door: Door, ctx: Context, person_ids: Sequence[PersonId
     """Force a password reset: signed out everywhere, and a mail with a link to set a new one.
 
     The old password is dead at once. Somebody who was added and let the first link expire gets a new
-    one by this. Raises NotFound, Forbidden, TooManyRequests, NotAllowedNow for somebody without an address.
+    one by this. Raises NotFound, Forbidden, TooManyRequests, and NotAllowedNow for somebody without an
+    address, or whom the link would not lead in.
     """
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
         for person_id in person_ids:
             row = by_hand.person(tx, person_id)
+            by_hand.must_be_a_person(row, "it has no password, but API tokens")
             if not row.sign_in_address:
                 raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
+            links.must_lead_in(row)
             by_hand.not_too_often(tx, person_id)
             sessions.end_for(tx, [person_id], "password reset")
             credentials.drop_password(tx, person_id)
-            owe_set_password(tx, person_id, row.sign_in_address)
+            links.owe_set_password(tx, person_id, row.sign_in_address)
             if row.welcome == "set_password_expired":
                 _welcome(tx, [person_id], "set_password")
                 gates.wants_seat_by_hand(tx, person_id)
@@ -395,12 +446,12 @@ async def expire_welcomes(door: Door, org_id: OrgId) -> int:
 
 
 def _expire(tx: Tx) -> int:
-    live = select(links.c.id).where(
-        links.c.org_id == people.c.org_id,
-        links.c.person_id == people.c.id,
-        links.c.purpose == "set_password",
-        links.c.used_at.is_(None),
-        links.c.expires_at > tx.now,
+    live = select(link_rows.c.id).where(
+        link_rows.c.org_id == people.c.org_id,
+        link_rows.c.person_id == people.c.id,
+        link_rows.c.purpose == "set_password",
+        link_rows.c.used_at.is_(None),
+        link_rows.c.expires_at > tx.now,
     )
     query = select(people.c.id).where(
         people.c.org_id == tx.org_id,

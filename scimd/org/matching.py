@@ -48,7 +48,9 @@ def find_people(
         if not all(row.survey and not row.survey.near for row in rows):
             found = candidates.near(tx.conn, tx.org_id, source.id, [row.entry for row in rows])
         if _are_new(tx, source, unknown):
-            tx.free_addresses.update(row.keys.sign_in_key for row in unknown if row.keys.sign_in_key)
+            tx.free_addresses.update(
+                row.keys.sign_in_key for row in unknown if row.keys.sign_in_key and _is_open(row)
+            )
         else:
             named = {row.person_id for row in rows if row.person_id is not None}
             _identify(tx, source, unknown, found, named, fresh=fresh)
@@ -79,6 +81,11 @@ def _are_new(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> bool:
     if source.has_links or (source.join and len(tx.book.sources) > 1):
         return False
     return all(row.survey and not (row.survey.near or row.survey.address_held) for row in rows)
+
+
+def _is_open(row: Work) -> bool:
+    """Whether it is known that no other organization has proven the domain of its address."""
+    return row.survey is not None and not row.survey.closed
 
 
 def _identify(
@@ -118,7 +125,7 @@ def _take(
 ) -> None:
     match match:
         case New():
-            if candidates_.holder is None and row.keys.sign_in_key is not None:
+            if candidates_.holder is None and row.keys.sign_in_key is not None and _is_open(row):
                 tx.free_addresses.add(row.keys.sign_in_key)
         case Linked() if match.here and fresh:
             known = next(each for each in candidates_.same_source if each.person_id == match.person_id)

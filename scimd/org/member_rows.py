@@ -72,11 +72,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Who is to be in a group and who is not, by SCIM ids or external ids; the rest stays as it is."""
+    """Who is to be in a group and who is not, by SCIM ids or external ids; the rest stays as it is.
+
+    ``users``: those of ``remove`` who stay where they are groups.
+    """
 
     group_id: GroupId
     add: Collection[str] = ()
     remove: Collection[str] = ()
+    users: Collection[str] = ()
 
 
 def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
@@ -89,7 +93,8 @@ def change(tx: Tx, source_id: SourceId, many: Sequence[Wanted]) -> list[Change]:
     wanted = []
     for each in many:
         add = _by_key(targets, each.add)
-        remove = (_by_key(targets, each.remove).keys() | set(each.remove)) - add.keys()
+        gone = set(each.remove).difference(name for name in each.users if targets.get(name, _NOBODY)[1])
+        remove = (_by_key(targets, gone).keys() | gone) - add.keys()
         wanted.append((each.group_id, add, remove))
     return _write(tx, source_id, wanted)
 

@@ -64,8 +64,7 @@ def absorb(tx: Tx, kept: Row[Any], other: Row[Any]) -> dict[str, Any]:
     """Move everything of the other to the kept one; gives what was moved, for the audit."""
     for row in (kept, other):
         by_hand.not_oneself(tx, PersonId(row.id), "merge")
-        if row.kind == "service":
-            raise NotAllowedNow(f"{row.display_name} is a service account: it is nobody else.")
+        by_hand.must_be_a_person(row, "it is nobody else")
     moved: dict[str, Any] = {"sources": _move_assertions(tx, kept, other)}
     groups = move_memberships(tx, PersonId(other.id), PersonId(kept.id))
     moved["grants"] = _unite_grants(tx, PersonId(kept.id), PersonId(other.id))
@@ -177,7 +176,7 @@ def _unite_grants(tx: Tx, kept_id: PersonId, other_id: PersonId) -> list[Mapping
     column = grants.c
     by_hand_ = (column.org_id == tx.org_id) & (column.origin == "manual") & column.until.is_(None)
     theirs = tx.conn.execute(select(grants).where(by_hand_, column.person_id == other_id)).all()
-    given = returning.give_back(tx, kept_id, [returning.given_by_hand(row) for row in theirs])
+    given = returning.give_back(tx, kept_id, [returning.given_by_hand(row) for row in theirs], tx.now)
     returning.end_by_hand(tx, theirs)
     return given
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, select
 from scimd.core import pictures as kinds
 from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import UNSET, OrgId, PersonId, Unset, fold
+from scimd.core.people import UNSET, OrgId, PersonId, Unset, address_key
 from scimd.db.locks import upsert
 from scimd.db.tables import deliveries, grants, people, pictures, projects
 from scimd.org import by_hand, links, local_people, sessions
@@ -138,7 +138,7 @@ async def ask_confirmation(door: Door, holder: SessionHolder, email: str) -> Non
     def body(tx: Tx) -> None:
         row = by_hand.locked(tx, holder.person_id)
         wanted = local_people.one_address(email)
-        if fold(wanted) == row.sign_in_key:
+        if address_key(wanted) == row.sign_in_key:
             if row.address_verified_at is not None:
                 raise NotAllowedNow("That address is confirmed already.")
         else:
@@ -165,7 +165,7 @@ async def confirm(door: Door, token: str) -> str:
     def body(tx: Tx) -> None:
         person_id = links.spend(tx, link)
         row = by_hand.locked(tx, person_id)
-        if fold(wanted) != row.sign_in_key:
+        if address_key(wanted) != row.sign_in_key:
             local_people.write_edit(tx, row, local_people.new_address(tx, row, wanted))
         links.verified(tx, person_id, wanted)
         after = {"purpose": "confirm_address", "address": wanted}

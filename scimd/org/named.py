@@ -18,7 +18,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, LicenceId, OrgId, TeamId, Unset, fold
 from scimd.core.roles import EffectKind
 from scimd.core.words import counted, proper_name
-from scimd.db.locks import lock_row
+from scimd.db.locks import hold_row, lock_row
 from scimd.db.tables import grants, group_effects, licences, people, teams, value_effects
 from scimd.org import permissions, pool_limits, returning
 from scimd.org.tx import Context, Door, Tx
@@ -59,14 +59,17 @@ def licence_named(tx: Tx, name: str) -> LicenceId:
 
 
 def _named(tx: Tx, kind: Kind, name: str) -> str:
-    return _find(tx, kind, name) or _make(tx, kind, name)
+    return hold_row(tx.conn, _called(tx, kind, name)) or _make(tx, kind, name)
 
 
 def _find(tx: Tx, kind: Kind, name: str) -> str | None:
-    table = _TABLES[kind]
-    query = select(table.c.id).where(table.c.org_id == tx.org_id, table.c.name_key == fold(name))
-    found: str | None = tx.conn.execute(query).scalar()
+    found: str | None = tx.conn.execute(_called(tx, kind, name)).scalar()
     return found
+
+
+def _called(tx: Tx, kind: Kind, name: str) -> Select[Any]:
+    table = _TABLES[kind]
+    return select(table.c.id).where(table.c.org_id == tx.org_id, table.c.name_key == fold(name))
 
 
 def _make(tx: Tx, kind: Kind, name: str) -> str:
@@ -163,7 +166,7 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     permissions.require(ctx, _NEEDS[kind])
 
     def body(tx: Tx) -> None:
-        lock_row(tx.conn, _TABLES[kind], org_id=tx.org_id, id=thing_id)
+        lock_row(tx.conn, _TABLES[kind], goes=True, org_id=tx.org_id, id=thing_id)
         was = _get(tx.conn, tx.org_id, kind, thing_id)
         if was.people:
             having = counted(was.people, "person has", "people have")

@@ -28,6 +28,7 @@ from scimd.db.tables import (
     notifications,
     oauth_clients,
     organizations,
+    runs,
     seat_pools,
     sources,
     tokens,
@@ -162,8 +163,8 @@ def _of_source(tx: Tx, source: Row[Any], following: Following) -> Iterator[Occur
         key = f"{source.id}:{since}"
         weeks = rules.weeks(source.quarantined_since, tx.now)
         if source.paused_by_quarantine:
-            yield Occurrence(f"paused:{key}", "quarantine_paused", f"paused:{source.id}", told)
-        elif weeks:
+            yield Occurrence(f"paused:{key}", "quarantine_paused", f"paused:{source.id}", told, lasting=True)
+        elif weeks and source.state != "paused":
             weekly = {**told, "weeks": weeks}
             yield Occurrence(f"weekly:{key}:{weeks}", "quarantine_weekly", f"weekly:{source.id}", weekly)
     elif source.state != "paused":
@@ -179,16 +180,54 @@ def _silence(tx: Tx, source: Row[Any], following: Following) -> Iterator[Occurre
     last = _last_push(tx, source.id) if source.kind == "scim" else source.last_success_at or source.created_at
     if last is None:
         return
-    schedule = source.config.get("schedule")
-    if source.kind == "scim":
-        over = last + timedelta(seconds=_settings(tx).get("silent_after_s", 7 * 86_400))
-    elif schedule:
-        over = following(schedule, following(schedule, last))
-    else:
-        return
-    if tx.now >= over:
+    if _is_over(tx, source, last, following) and not _may_yet_speak(tx, source, following):
         told = {"source": source.name, "last": last.isoformat(timespec="minutes")}
         yield Occurrence(f"silent:{source.id}", what, f"silent:{source.id}", told, lasting=True)
+
+
+def _may_yet_speak(tx: Tx, source: Row[Any], following: Following) -> bool:
+    """It is being read right now, or was set going so late that its time is not over."""
+    under_way = select(runs.c.id).where(
+        runs.c.org_id == tx.org_id,
+        runs.c.source_id == source.id,
+        runs.c.state.in_(("reading", "applying")),
+    )
+    if tx.conn.execute(under_way.limit(1)).first() is not None:
+        return True
+    since = _going_since(tx, source.id)
+    return since is not None and not _is_over(tx, source, since, following)
+
+
+def _is_over(tx: Tx, source: Row[Any], since: datetime, following: Following) -> bool:
+    """Whether so much time has passed since then that a source is silent."""
+    if source.kind == "scim":
+        return tx.now >= since + timedelta(seconds=_settings(tx).get("silent_after_s", 7 * 86_400))
+    schedule = source.config.get("schedule")
+    return bool(schedule) and tx.now >= following(schedule, following(schedule, since))
+
+
+def _going_since(tx: Tx, source_id: str) -> datetime | None:
+    """When a pause or a quarantine of it ended last, or its schedule was changed."""
+    query = (
+        select(events.c.kind, events.c.at, events.c.body)
+        .where(
+            events.c.org_id == tx.org_id,
+            events.c.target_id == source_id,
+            events.c.kind.in_(
+                [EventKind.SOURCE_CHANGED, EventKind.SOURCE_RELEASED, EventKind.SOURCE_RECOVERED]
+            ),
+        )
+        .order_by(events.c.id.desc())
+        .limit(_AT_ONCE)
+    )
+    return next((row.at for row in tx.conn.execute(query) if _sets_going(row.kind, row.body or {})), None)
+
+
+def _sets_going(kind: str, body: Mapping[str, Any]) -> bool:
+    if kind != EventKind.SOURCE_CHANGED:
+        return True
+    before, after = body.get("before") or {}, body.get("after") or {}
+    return before.get("state") == "paused" or "schedule" in after.get("changed", ())
 
 
 def _last_push(tx: Tx, source_id: str) -> datetime | None:

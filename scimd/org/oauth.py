@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from scimd.core.bearer import SCOPES, check_profile, scopes_of
-from scimd.core.errors import NotAllowedNow, NotFound
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.locks import lock_rows
@@ -129,6 +129,9 @@ async def create_client(
 
 
 def _add_secret(tx: Tx, client_id: TokenId, expires_at: datetime | None) -> NewSecret:
+    """Raises InvalidValue for one that would be dead from the first."""
+    if expires_at is not None and expires_at <= tx.now:
+        raise InvalidValue("expires_at", "must be in the future")
     text, secret_id = new_secret(CLIENT_SECRET, tx.chance.bytes(32)), tx.new_id()
     tx.conn.execute(
         oauth_secrets.insert().values(
@@ -149,7 +152,7 @@ async def rotate_secret(
     """Make a second secret; the first works for ``overlap`` longer. Access tokens live on to their end.
 
     Raises NotFound, NotAllowedNow where two are alive already: ``overlap`` zero ends them at once,
-    Forbidden as ``create_client`` does.
+    InvalidValue for a past expiry, Forbidden as ``create_client`` does.
     """
     permissions.require(ctx, "sources.manage")
 

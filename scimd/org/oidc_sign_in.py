@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from scimd.core.errors import LinkInvalid, MayNotSignIn
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, address, fold
+from scimd.core.people import OrgId, PersonId, address, address_key, domain_key
 from scimd.core.standing import Status
 from scimd.db.tables import assertions, domains, organizations, people, sources
 from scimd.org import admission, attempts, sign_in
@@ -108,12 +108,12 @@ def _by_email(conn: Connection, org_id: OrgId, email: str) -> PersonId | None:
         return None
     proven = select(domains.c.domain_key).where(
         domains.c.org_id == org_id,
-        domains.c.domain_key == fold(email.rpartition("@")[2]),
+        domains.c.domain_key == domain_key(email.rpartition("@")[2]),
         domains.c.verified_at.is_not(None),
     )
     query = select(people.c.id).where(
         people.c.org_id == org_id,
-        people.c.sign_in_key == fold(email),
+        people.c.sign_in_key == address_key(email),
         people.c.deleted_at.is_(None),
         proven.exists(),
     )

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
+from scimd.core.standing import Status
 from scimd.db.tables import people
 from scimd.org import by_hand, links, permissions
 from scimd.org.tx import Context, Door, Tx
@@ -30,7 +31,9 @@ async def approve(door: Door, ctx: Context, person_id: PersonId) -> None:
             .where(people.c.org_id == tx.org_id, people.c.id == person_id)
             .values(approved=True, changed_at=tx.now)
         )
-        if row.welcome != "invitation" and not row.accepted and row.sign_in_address:
+        waits = row.welcome != "invitation" and not row.accepted
+        # Who is Inactive is sent theirs when they are brought back.
+        if waits and row.sign_in_address and row.status != Status.INACTIVE:
             links.owe_set_password(tx, person_id, row.sign_in_address)
         tx.touch([person_id])
         tx.record(

@@ -10,7 +10,7 @@ from sqlalchemy import Row, bindparam, select
 
 from scimd.core.attributes import ResourceKind
 from scimd.core.errors import AddressDiffers, NotFound, NotYours, VersionMismatch
-from scimd.core.people import Document, PersonId, fold, sign_in_address
+from scimd.core.people import Document, PersonId, address_key, sign_in_address
 from scimd.core.resource import StoredUser, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of
@@ -167,7 +167,7 @@ def _changed(tx: Tx, wish: _Change, users: ResourceKind, stored: Row[Any] | None
 
 def _key(document: Document) -> str | None:
     address = sign_in_address(document)
-    return None if address is None else fold(address)
+    return None if address is None else address_key(address)
 
 
 _CREATE: Kind[AssertUser, Made] = Kind("create user", _create, _as_stored)

@@ -18,7 +18,7 @@ from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of, rows_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import assertions, decisions, people
-from scimd.org import names, notices, sessions, unsettled
+from scimd.org import domains, names, notices, sessions, unsettled
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.tx import Tx
 
@@ -39,12 +39,13 @@ def follow(tx: Tx, many: Iterable[Owned]) -> dict[PersonId, dict[str, Any]]:
     documents = _documents(tx, [each for each in many if _is_due(tx, each)])
     if not documents:
         return {}
-    lost = _losers(tx, documents)
+    closed = _closed(tx, documents)
+    lost = _losers(tx, documents, closed)
     found = {}
     for owned, keys in documents:
         person_id = owned.person_id
         found[person_id] = _columns(owned.row, keys, has_address=person_id not in lost)
-    _ask(tx, [(owned, keys) for owned, keys in documents if owned.person_id in lost])
+    _ask(tx, [(owned, keys) for owned, keys in documents if owned.person_id in lost], closed)
     _pass_on(tx, documents, found)
     return found
 
@@ -115,25 +116,38 @@ _HOLDERS = Prepared(
 )
 
 
-def _losers(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
+def _closed(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
+    """Who would get an address in a domain that another organization has proven; whoever has it keeps it."""
+    looked_at = {
+        owned.person_id: domains.of_address(keys.sign_in_key)
+        for owned, keys in documents
+        if keys.sign_in_key not in (None, owned.row.sign_in_key) and keys.sign_in_key not in tx.free_addresses
+    }
+    names = domains.anothers(tx, set(looked_at.values())) if looked_at else set()
+    return {person_id for person_id, domain in looked_at.items() if domain in names}
+
+
+def _losers(tx: Tx, documents: list[tuple[Owned, Keys]], closed: set[PersonId]) -> set[PersonId]:
+    """Those whose address is, or is kept, somebody else's; ``closed`` are among them."""
+    documents = [(owned, keys) for owned, keys in documents if owned.person_id not in closed]
     wanted = {owned.person_id: keys.sign_in_key for owned, keys in documents}
     keys = [key for key in wanted.values() if key is not None]
     if len(set(keys)) == len(keys) and tx.free_addresses.issuperset(keys):
-        return set()  # each has one of their own, which nobody held
+        return closed  # each of the others has one of their own, which nobody held
     moving = [
         person_id
         for person_id, owned in ((owned.person_id, owned) for owned, _ in documents)
         if wanted[person_id] != owned.row.sign_in_key and wanted[person_id] is not None
     ]
     if not moving:
-        return set()
+        return closed
     # Whoever is new is among the wanted, and not yet in the database.
     keys = [key for person_id in moving if (key := str(wanted[person_id])) not in tx.free_addresses]
     rows = _HOLDERS.all(tx.beside, {"org_id": tx.org_id, "keys": keys}) if keys else []
     others = {row.sign_in_key: PersonId(row.id) for row in rows if row.id not in wanted}
     held = {owned.person_id: owned.row.sign_in_key for owned, _ in documents}
     keepers = sorted(wanted, key=lambda person_id: held[person_id] != wanted[person_id])
-    return losers(wanted, {}, others, keepers)
+    return losers(wanted, {}, others, keepers) | closed
 
 
 def _columns(row: Row[Any], keys: Keys, *, has_address: bool) -> dict[str, Any]:
@@ -149,7 +163,7 @@ def _columns(row: Row[Any], keys: Keys, *, has_address: bool) -> dict[str, Any]:
     }
 
 
-def _ask(tx: Tx, many: list[tuple[Owned, Keys]]) -> None:
+def _ask(tx: Tx, many: list[tuple[Owned, Keys]], closed: set[PersonId]) -> None:
     """Put the question once: an admin who has answered is not asked at each push again."""
     by_subject = {f"{keys.sign_in_key} {owned.person_id}": (owned, keys) for owned, keys in many}
     if not by_subject:
@@ -166,20 +180,25 @@ def _ask(tx: Tx, many: list[tuple[Owned, Keys]]) -> None:
     )
     for subject, (owned, keys) in by_subject.items():
         if subject not in known:
-            open_item(tx, _shared(subject, owned, keys))
+            open_item(tx, _without(subject, owned, keys, closed=owned.person_id in closed))
 
 
-def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
+def _without(subject: str, owned: Owned, keys: Keys, *, closed: bool) -> NewDecision:
+    why = (
+        f"The address {keys.sign_in_address} of {keys.display_name} is in a domain that belongs to another "
+        "organization, and closed to this one."
+        if closed
+        else f"{keys.display_name} and somebody else carry the address {keys.sign_in_address}. "
+        "Who came first signs in with it."
+    )
+    holder = "the domain is no other organization's any more" if closed else "its holder no longer has it"
     return NewDecision(
         kind="shared_address",
         subject=subject,
-        question=(
-            f"{keys.display_name} and somebody else carry the address {keys.sign_in_address}. "
-            f"Who came first signs in with it; {keys.display_name} has no sign-in address."
-        ),
+        question=f"{why} {keys.display_name} has no sign-in address.",
         options=(
-            Option("leave", "Leave it so", "The second person keeps no sign-in address."),
-            Option("again", "Look again", "Takes the address if its holder no longer has it."),
+            Option("leave", "Leave it so", "They keep no sign-in address."),
+            Option("again", "Look again", f"Takes the address if {holder}."),
         ),
         facts={
             "person_id": owned.person_id,

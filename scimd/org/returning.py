@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, select, update
 
 from scimd.core.events import Event, EventKind, grant_values
 from scimd.core.grants import Grant, Origin
 from scimd.core.people import PersonId, RoleName, SourceId
 from scimd.core.roles import EffectKind
 from scimd.db.among import among
-from scimd.db.tables import grants, people, pictures
-from scimd.org import credentials, invitation_upkeep, sessions, standing_rows
+from scimd.db.locks import hold_row
+from scimd.db.tables import events, grants, licences, people, pictures, projects, roles, teams
+from scimd.org import by_hand, credentials, invitation_upkeep, sessions, standing_rows
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.names import local_names
 from scimd.org.tx import Tx
@@ -128,10 +130,14 @@ def _same_person(person_id: str, name: str, given: Sequence[Row[Any]], source_id
     )
 
 
-def give_back(tx: Tx, person_id: PersonId, given: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def give_back(
+    tx: Tx, person_id: PersonId, given: Sequence[Mapping[str, Any]], kept_since: datetime
+) -> list[Mapping[str, Any]]:
     """Give from now on what hands gave, as ``given_by_hand`` tells it, by the same hands; gives what was.
 
-    What a hand has given by now is not given twice; each is in one team, and a present one stays.
+    What a hand has given by now is not given twice; each is in one team, and a present one stays. What was
+    deleted after ``kept_since`` is gone, whatever has its name by now. Raises Forbidden for a
+    role that the caller could not give.
     """
     column = grants.c
     query = select(column.kind, column.target, column.project_role).where(
@@ -147,11 +153,41 @@ def give_back(tx: Tx, person_id: PersonId, given: Sequence[Mapping[str, Any]]) -
         for each in given
         if (each["kind"], each["target"], each["project_role"]) not in held
         and not (in_team and each["kind"] == "team")
+        and is_there(tx, each["kind"], each["target"])
+        and not (each["kind"] == "role" and _was_deleted(tx, each["target"], kept_since))
     ]
     for each in missing:
+        if each["kind"] == "role":
+            by_hand.must_hold_role(tx.ctx, tx.book.rules, each["target"])
         role = RoleName(each["project_role"]) if each["project_role"] else None
         grant_by_hand(tx, person_id, each["kind"], each["target"], each["by"], role)
     return missing
+
+
+def _was_deleted(tx: Tx, role: str, since: datetime) -> bool:
+    """Whether the role was deleted since then; one that was made of its name is another one."""
+    event = events.c
+    query = select(event.id).where(
+        event.org_id == tx.org_id,
+        event.target_id == role,
+        event.kind == EventKind.ROLE_DELETED,
+        event.at >= since,
+    )
+    return tx.conn.execute(query.limit(1)).first() is not None
+
+
+_THINGS: Mapping[EffectKind, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "role": (roles.c.org_id, roles.c.name),
+    "project": (projects.c.org_id, projects.c.id),
+    "team": (teams.c.org_id, teams.c.id),
+    "licence": (licences.c.org_id, licences.c.id),
+}
+
+
+def is_there(tx: Tx, kind: EffectKind, target: str) -> bool:
+    """Whether what a hand is about to give is there; then nobody deletes it until it is given."""
+    org_id, key = _THINGS[kind]
+    return hold_row(tx.conn, select(key).where(org_id == tx.org_id, key == target)) is not None
 
 
 def given_by_hand(row: Row[Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from scimd.db.tables import sources
 from scimd.org import bindings, by_hand, held_changes, permissions, rule_previews, value_bindings
 from scimd.org.declared_keys import THE_FILE
 from scimd.org.generation import bump
+from scimd.org.returning import is_there
 from scimd.org.rule_previews import Preview, Wish
 from scimd.org.rulebook import RuleBook
 from scimd.org.sources import SourceRecord, find, mark_source, write_rules
@@ -166,7 +167,8 @@ def _wish(door: Door, conn: Connection, ctx: Context, source: str, edit: Edit) -
 
 def _apply(tx: Tx, *, wish: Wish, told: Preview) -> None:
     lock_row(tx.conn, sources, org_id=tx.org_id, id=wish.source.id)
-    if tx.book.rules.version != wish.generation:
+    given = sorted({rule["role"] for rule in wish.rules if rule.get("role")})
+    if tx.book.rules.version != wish.generation or not all(is_there(tx, "role", each) for each in given):
         raise _Changed
     _write(tx, wish.source, wish.rules)
     after = {"rules": _rules(find(tx.conn, tx.org_id, wish.source.id))}

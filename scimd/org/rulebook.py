@@ -2,7 +2,8 @@
 
 Whoever changes sources, rules, roles, domains or the default project, archives a project, or sets or
 lifts a limit raises ``organizations.generation`` in the same transaction. Every use asks for the present
-generation first, so that nothing that decides access is taken from a stale book.
+generation first, so that nothing that decides access is taken from a stale book. Generations go on by
+chance: a number that a fail-over lost is not met again with other rules behind it.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ class RuleBooks:
         In a process that only answers there is no commit after which it would be.
         """
         book, kept = self.of(conn, org_id), self._kept.get(org_id)
-        if kept is None or kept.rules.version < book.rules.version:
+        if book is not kept:
             present = _GENERATION.first(conn, {"org_id": org_id})
             # Read outside of a transaction, parts of it may be newer than its number.
             if present is not None and present.generation == book.rules.version:

@@ -29,7 +29,8 @@ from scimd.org.tx import Context, Door, Tx
 class GroupChange:
     """A change of one group. ``document`` is pure; ``replace`` None leaves the members but for the rest.
 
-    ``chosen``: who leaves by what is known of them, in order, before the others come and go.
+    ``chosen``: who leaves by what is known of them, in order, before the others come and go. ``users``: those
+    of ``remove`` who stay where they are groups.
     """
 
     document: Callable[[Document], Document] | None = None
@@ -37,6 +38,7 @@ class GroupChange:
     remove: tuple[str, ...] = ()
     replace: tuple[str, ...] | None = None
     chosen: tuple[Leaving, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 async def create_group(door: Door, ctx: Context, wish: AssertGroup) -> StoredGroup:
@@ -83,9 +85,8 @@ def _change_whole(tx: Tx, wish: _Wish) -> StoredGroup:
     if change.document is not None:
         _redescribe(tx, stored, change.document)
     told = change.replace is not None or change.add or change.remove or change.chosen
-    moved = bool(told) and change_locked(
-        tx, group_id, change.add, change.remove, change.replace, change.chosen
-    )
+    last = member_rows.Wanted(group_id, change.add, change.remove, change.users)
+    moved = bool(told) and change_locked(tx, last, change.replace, change.chosen)
     if change.document is not None:
         return reads.must_load_group(tx, group_id)
     return _as_written(tx, stored, moved)
@@ -126,7 +127,7 @@ def _change_members_of(tx: Tx, wishes: Sequence[_Wish]) -> list[Outcome[StoredGr
 
 
 def _wanted(wish: _Wish) -> member_rows.Wanted:
-    return member_rows.Wanted(wish.group_id, wish.change.add, wish.change.remove)
+    return member_rows.Wanted(wish.group_id, wish.change.add, wish.change.remove, wish.change.users)
 
 
 def _settle(tx: Tx, changes: Sequence[tuple[GroupId, member_rows.Change]]) -> None:

@@ -29,8 +29,7 @@ from scimd.core.errors import (
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes, second_factors
-from scimd.org import by_hand, credentials, notices, permissions, sessions, tickets
-from scimd.org.links import owe_set_password
+from scimd.org import by_hand, credentials, links, notices, permissions, sessions, tickets
 from scimd.org.sealing import NotSealedHere, seal, unseal
 from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Context, Door, Tx
@@ -344,7 +343,8 @@ def _reset(tx: Tx, row: Any) -> None:
         if not row.sign_in_address:
             raise NotAllowedNow(f"{row.display_name} has no mail address to send a link to.")
         credentials.drop_password(tx, person_id)
-        owe_set_password(tx, person_id, row.sign_in_address)
+        if links.leads_in(row):
+            links.owe_set_password(tx, person_id, row.sign_in_address)
     notices.second_factor_changed(tx, person_id, "an admin removed all of them")
     before = {"kinds": sorted(kinds)}
     tx.record(Event(EventKind.SECOND_FACTOR_REMOVED, "person", person_id, before=before))

@@ -23,7 +23,7 @@ from scimd.org import admission, permissions
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
-_TOUCH_EVERY = timedelta(minutes=1)
+_TOUCH_EVERY_S = 60.0
 _AGENT_AT_MOST = 512
 How = Literal["password", "link", "passkey", "oidc"]
 
@@ -190,18 +190,21 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
     if not is_session_token(text):
         return None
     now = door.clock()
+    idle_s = door.settings.session_idle_s
+    # Written down a few times within the idle time at least, else sessions in use would end.
+    touched_by = now - timedelta(seconds=min(_TOUCH_EVERY_S, idle_s / 4))
 
     def body(conn: Connection) -> tuple[SessionHolder | None, bool]:
         row: Any = conn.execute(
             _LOOK_UP.where(sessions.c.hash == token_hash(text), sessions.c.org_id == organization_of(text))
         ).first()
-        if row is None or not _is_live(row, now, door.settings.session_idle_s):
+        if row is None or not _is_live(row, now, idle_s):
             return None, False
-        return _holder(conn, row, door.settings.second_factor), now - row.last_active_at >= _TOUCH_EVERY
+        return _holder(conn, row, door.settings.second_factor), row.last_active_at <= touched_by
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
-        await door.note(lambda conn: _touch(conn, holder, now))
+        await door.note(lambda conn: _touch(conn, holder, now, touched_by))
     return holder
 
 
@@ -211,13 +214,13 @@ def _is_live(row: Any, now: datetime, idle_s: float) -> bool:
     return not over and row.status == Status.ACTIVE and row.deleted_at is None
 
 
-def _touch(conn: Connection, holder: SessionHolder, now: datetime) -> None:
+def _touch(conn: Connection, holder: SessionHolder, now: datetime, touched_by: datetime) -> None:
     conn.execute(
         update(sessions)
         .where(
             sessions.c.org_id == holder.org_id,
             sessions.c.id == holder.session_id,
-            sessions.c.last_active_at <= now - _TOUCH_EVERY,
+            sessions.c.last_active_at <= touched_by,
         )
         .values(last_active_at=now)
     )

@@ -20,6 +20,7 @@ from scimd.db.prepared import Locking
 from scimd.db.tables import people
 from scimd.org import (
     admins,
+    arrivals,
     invitation_upkeep,
     mass_leaving,
     member_rows,
@@ -75,6 +76,7 @@ def settle_people(tx: Tx, person_ids: Collection[PersonId]) -> None:
         ],
     )
     _correct(tx, loaded, facts, decided, profile)
+    _lapse(tx, loaded, facts, decided)
     names = _names(loaded.rows, profile)
     pools.allot(tx, pools.Settling(loaded, facts, decided, names))
     before = {
@@ -162,6 +164,20 @@ def _correct(
         if has != known.has_address:
             facts[person_id] = replace(known, has_address=has)
             decided[person_id] = tx.book.standing(facts[person_id])
+
+
+def _lapse(tx: Tx, loaded: Loaded, facts: dict[PersonId, Facts], decided: dict[PersonId, Standing]) -> None:
+    """Whoever comes back after too long is approved no more, whether or not the job has said so already."""
+    if not tx.book.rules.approval_required:
+        return
+    back = [
+        person_id
+        for person_id, row in loaded.rows.items()
+        if row.status == "inactive" and row.approved and decided[person_id].status != "inactive"
+    ]
+    for person_id in arrivals.lapse_of(tx, back):
+        facts[person_id] = replace(facts[person_id], approved=False)
+        decided[person_id] = tx.book.standing(facts[person_id])
 
 
 def _names(

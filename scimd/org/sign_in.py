@@ -11,12 +11,13 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, case, select, update
 
 from scimd.core.errors import MayNotSignIn, NotAllowedNow, SecondFactorAsked, WrongCredentials
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, fold
+from scimd.core.people import OrgId, PersonId, address_key
 from scimd.db.tables import organizations, people
 from scimd.org import (
     admission,
@@ -70,6 +71,26 @@ async def by_password(
     password: WrongCredentials. MayNotSignIn, with the cause, only when the password was right.
     SecondFactorAsked where they have one. TooManyRequests beyond the limits.
     """
+    tried = await try_password(door, org_slug, address, password, ip=ip)
+    return await conclude(door, tried, ip=ip, user_agent=user_agent)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """An attempt whose row is written, and whose password was looked at. ``conclude`` or ``withdraw`` it."""
+
+    account: _Account
+    ctx: Context
+    org_slug: str
+    attempt_id: str
+    right: bool
+
+
+async def try_password(door: Door, org_slug: str, address: str, password: str, *, ip: str) -> Tried:
+    """Look whether the password fits; nobody comes in by that.
+
+    Raises WrongCredentials where nothing could, and TooManyRequests.
+    """
     address = as_text(address)
     account = await door.read(lambda conn: _find(conn, org_slug, address))
     if account is None:
@@ -78,12 +99,35 @@ async def by_password(
     ctx = context(door, account.org_id, account.person_id or "", account.name)
     attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, account.person_id, address, ip))
     right = await passwords.fits(password, account.secret)
-    outcome = await door.run(ctx, lambda tx: _finish(tx, account, attempt_id, right, ip, user_agent))
+    return Tried(account, ctx, org_slug, attempt_id, right)
+
+
+async def conclude(door: Door, tried: Tried, *, ip: str, user_agent: str) -> SignedIn:
+    """Come in, or have it written that it failed. Raises as ``by_password``."""
+    outcome = await door.run(
+        tried.ctx, lambda tx: _finish(tx, tried.account, tried.attempt_id, tried.right, ip, user_agent)
+    )
     if isinstance(outcome, Entered):
-        return entered(door, org_slug, outcome)
+        return entered(door, tried.org_slug, outcome)
     if outcome is None:
         raise WrongCredentials
     raise MayNotSignIn(outcome)
+
+
+async def withdraw(door: Door, tried: Tried, set_at: datetime) -> bool:
+    """It was an attempt at another organization, whose password, set then, it fits: nothing of it is left.
+
+    False, and it stays, for the first with a password that is as new as attempts are counted: whoever
+    changes their own there could try out any number here.
+    """
+
+    def body(tx: Tx) -> bool:
+        if set_at > tx.now - attempts.WINDOW and attempts.is_first(tx, tried.attempt_id, set_at):
+            return False
+        attempts.withdraw(tx, tried.attempt_id)
+        return True
+
+    return await door.run(tried.ctx, body)
 
 
 def as_text(sent: str) -> str:
@@ -106,7 +150,9 @@ def _find(conn: Connection, org_slug: str, address: str) -> _Account | None:
     org_id = OrgId(org.id)
     person = conn.execute(
         select(people.c.id).where(
-            people.c.org_id == org_id, people.c.sign_in_key == fold(address), people.c.deleted_at.is_(None)
+            people.c.org_id == org_id,
+            people.c.sign_in_key == address_key(address),
+            people.c.deleted_at.is_(None),
         )
     ).first()
     if person is None:
@@ -290,13 +336,11 @@ def _welcome(tx: Tx, person_id: PersonId) -> None:
         tx.touch([person_id])
 
 
-async def set_own_password(
-    door: Door, holder: SessionHolder, new: str, *, current: str | None = None
-) -> None:
+async def set_own_password(door: Door, holder: SessionHolder, new: str, *, current: str | None = None) -> str:
     """Set the signed-in person's password; one that is there must be given as ``current``.
 
-    A first one proves them from then on, so it asks for a proof itself. Their other sessions end. Raises
-    ProofNeeded, WeakPassword, WrongCredentials, TooManyRequests.
+    A first one proves them from then on, so it asks for a proof itself. Their other sessions end; gives the
+    new cookie of this one. Raises ProofNeeded, WeakPassword, WrongCredentials, TooManyRequests.
     """
     name = holder.address or holder.display_name
     words = (name, holder.display_name, holder.organization, holder.org_slug, "scimd")
@@ -310,14 +354,15 @@ async def set_own_password(
         await _prove_current(door, ctx, holder, stored, current or "")
     hashed = await passwords.hashed(new)
 
-    def body(tx: Tx) -> None:
+    def body(tx: Tx) -> str:
         if credentials.password_of(tx.conn, tx.org_id, holder.person_id) != stored:
             raise NotAllowedNow("The password was changed at the same time. Open the page again.")
         _store(tx, holder.person_id, new, hashed)
         notices.password_changed(tx, holder.person_id)
         sessions.end_for(tx, [holder.person_id], "password changed", but=holder.session_id)
+        return sessions.renew(tx, holder.session_id, strong=False)
 
-    await door.run(ctx, body)
+    return await door.run(ctx, body)
 
 
 async def prove_password(door: Door, holder: SessionHolder, password: str) -> None:

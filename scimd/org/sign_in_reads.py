@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
-from scimd.core.people import OrgId, fold
+from scimd.core.people import OrgId, address_key
 from scimd.db.tables import login_attempts, people, sessions
+from scimd.org import merged
 from scimd.org.sessions import SessionRecord, record_of
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
@@ -49,12 +50,15 @@ async def list_sessions(
         .join(people, (people.c.org_id == _s.org_id) & (people.c.id == _s.person_id))
         .where(_s.org_id == org_id)
     )
-    if person_id is not None:
-        query = query.where(_s.person_id == person_id)
     if live is not None:
         query = query.where(lives if live else ~lives)
-    sorts = {"last_active": _s.last_active_at}
-    return await door.read(lambda conn: cut(conn, query, window, sorts, _s.id).map(record_of))
+
+    def body(conn: Connection) -> Slice[SessionRecord]:
+        whose = None if person_id is None else merged.who(conn, org_id, person_id)
+        mine = query if whose is None else query.where(_s.person_id == whose)
+        return cut(conn, mine, window, {"last_active": _s.last_active_at}, _s.id).map(record_of)
+
+    return await door.read(body)
 
 
 async def list_attempts(
@@ -70,14 +74,19 @@ async def list_attempts(
     """By time."""
     query = select(login_attempts).where(_a.org_id == org_id)
     for column, wanted in (
-        (_a.person_id, person_id),
-        (_a.address_key, fold(address) if address is not None else None),
+        (_a.address_key, address_key(address) if address is not None else None),
         (_a.ip, ip),
         (_a.success, success),
     ):
         if wanted is not None:
             query = query.where(column == wanted)
-    return await door.read(lambda conn: cut(conn, query, window, {}, _a.id).map(_attempt))
+
+    def body(conn: Connection) -> Slice[AttemptRecord]:
+        whose = None if person_id is None else merged.who(conn, org_id, person_id)
+        mine = query if whose is None else query.where(_a.person_id == whose)
+        return cut(conn, mine, window, {}, _a.id).map(_attempt)
+
+    return await door.read(body)
 
 
 def _attempt(row: Row[Any]) -> AttemptRecord:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import CompoundSelect, Connection, Select, bindparam, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.events import Event, EventKind
 from scimd.core.notifications import QUARANTINE_AT_MOST
@@ -89,12 +90,15 @@ def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
 
 def _expire_older(tx: Tx, run: RunRecord) -> None:
     """Older plans of the source wait no more: what the newest run saw is what counts."""
+    # A plan that waited may have been made before others. A run that did not is the newest, whatever the
+    # clock said when those were made.
+    others = runs.c.id != run.id if run.approved_at is None else runs.c.id < run.id
     tx.conn.execute(
         update(runs)
         .where(
             runs.c.org_id == tx.org_id,
             runs.c.source_id == run.source_id,
-            runs.c.id < run.id,
+            others,
             runs.c.state.in_(("held", "planned")),
         )
         .values(state="expired", finished_at=tx.now, error=f"The newer run {run.id} took its place.")
@@ -174,25 +178,88 @@ def _pause(tx: Tx, source_id: SourceId, since: datetime) -> None:
 # ------------------------------------------------------------------------------ what is due
 
 
-def due(conn: Connection, now: datetime) -> list[tuple[OrgId, SourceId]]:
-    """The connector sources whose next run is due, or that never had one, the longest waiting first."""
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A connector source that is read on a schedule, and when next."""
+
+    org_id: OrgId
+    id: SourceId
+    schedule: str
+    next_run_at: datetime | None
+    last_success_at: datetime | None
+    troubled: bool
+
+
+def _planned(conn: Connection, which: ColumnElement[bool]) -> list[_Planned]:
+    """The longest waiting first."""
     column = sources.c
     rows = conn.execute(
-        select(column.org_id, column.id)
-        .where(
-            column.kind == "connector",
-            column.ended_at.is_(None),
-            column.state != "paused",
-            column.next_run_at.is_(None) | (column.next_run_at <= now),
+        select(
+            column.org_id,
+            column.id,
+            column.config,
+            column.next_run_at,
+            column.last_success_at,
+            column.failures,
+            column.quarantined_since,
         )
+        .where(column.kind == "connector", column.ended_at.is_(None), column.state != "paused", which)
         .order_by(column.next_run_at, column.id)
     )
-    return [(OrgId(row.org_id), SourceId(row.id)) for row in rows]
+    return [
+        _Planned(
+            OrgId(row.org_id),
+            SourceId(row.id),
+            row.config["schedule"],
+            row.next_run_at,
+            row.last_success_at,
+            bool(row.failures or row.quarantined_since),
+        )
+        for row in rows
+        if row.config.get("schedule")
+    ]
 
 
-async def due_sources(door: Door) -> list[tuple[OrgId, SourceId]]:
+async def due_sources(
+    door: Door, following: Callable[[str, datetime], datetime]
+) -> list[tuple[OrgId, SourceId]]:
+    """The sources whose next run is due, or that never had one, the longest waiting first.
+
+    One whose schedule is another than before gets its next run by that.
+    """
+    now, column = door.clock(), sources.c
+    waiting = column.next_run_at.is_(None) | (column.next_run_at <= now)
+    found = []
+    for each in await door.read(lambda conn: _planned(conn, waiting)):
+        if each.next_run_at is None and each.last_success_at is not None:
+            await _plan(door, each, following(each.schedule, now))
+        else:
+            found.append((each.org_id, each.id))
+    return found
+
+
+class Latest(Protocol):
+    """The latest time for which a run of such a schedule is ever planned."""
+
+    def __call__(self, schedule: str, now: datetime, *, troubled: bool) -> datetime: ...
+
+
+async def bring_forward(door: Door, latest: Latest) -> None:
+    """Have sources read now whose next run was planned while the clock was ahead. A job."""
     now = door.clock()
-    return await door.read(lambda conn: due(conn, now))
+    for each in await door.read(lambda conn: _planned(conn, sources.c.next_run_at > now)):
+        if each.next_run_at and each.next_run_at > latest(each.schedule, now, troubled=each.troubled):
+            await _plan(door, each, now)
+
+
+async def _plan(door: Door, source: _Planned, at: datetime) -> None:
+    """Unless a run has planned the next one meanwhile."""
+    column = sources.c
+    same = column.next_run_at.is_not_distinct_from(source.next_run_at)
+    mine = (column.org_id == source.org_id) & (column.id == source.id) & same
+    await door.db.write(
+        lambda conn: conn.execute(update(sources).where(mine).values(next_run_at=at)) and None
+    )
 
 
 # ------------------------------------------------------------------------------ what jobs look for

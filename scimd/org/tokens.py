@@ -99,7 +99,7 @@ async def create(
         source = scim_source(tx, source_id)
         by_hand.must_hold_what_it_gives(tx, source.id)
         if expires_at is not None and expires_at <= tx.now:
-            raise InvalidValue("expires", "must be in the future")
+            raise InvalidValue("expires_at", "must be in the future")
         made = _insert(tx, source.id, name, profile, allowed, expires_at)
         after = {"source": source.name, "name": name, "profile": profile, "scopes": allowed}
         tx.record(Event(EventKind.TOKEN_CREATED, "token", made.id, after=after))

@@ -156,6 +156,14 @@ class Chance:
             self._drawn += secrets.token_bytes(max(n, self._PORTION))
         return bytes(self._drawn[begin : self._at])
 
+    def step(self) -> int:
+        """How far a counter goes on by whose number memory is proved.
+
+        By chance: after a fail-over to a server that lacks the last transactions it would come to the same
+        numbers again, and they would mean something else.
+        """
+        return 1 + int.from_bytes(self.bytes(3))
+
 
 #: What a source's lists are of.
 Listed: TypeAlias = Literal["user", "group"]

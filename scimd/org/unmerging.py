@@ -98,13 +98,8 @@ def _grants_back(tx: Tx, kept: Row[Any], other: Row[Any], merged: Row[Any]) -> N
     ).all()
     returning.end_by_hand(tx, [row for row in held if (row.kind, row.target, row.project_role) in came])
     theirs = select(grants).where(by_hand_, column.person_id == other.id, column.until == merged.since)
-    for row in tx.conn.execute(theirs).all():
-        if row.kind == "role":
-            # The merge ended it: whoever reaches them as they are now may hold less than that.
-            by_hand.must_hold_role(tx.ctx, tx.book.rules, row.target)
-        returning.grant_by_hand(
-            tx, PersonId(other.id), row.kind, row.target, row.origin_by, row.project_role or None
-        )
+    given = [returning.given_by_hand(row) for row in tx.conn.execute(theirs)]
+    returning.give_back(tx, PersonId(other.id), given, merged.since)
 
 
 def _gates_back(tx: Tx, kept: Row[Any], other: Row[Any], closed: list[dict[str, Any]]) -> None:

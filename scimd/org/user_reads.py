@@ -71,6 +71,8 @@ class UserRow:
     created_at: datetime
     created_by: str
     changed_at: datetime
+    #: Who answers for a service account.
+    owner: str | None
     expires_at: datetime | None
     deleted_at: datetime | None
     last_login_at: datetime | None
@@ -268,10 +270,16 @@ def _line(
         created_at=row.created_at,
         created_by=row.created_by,
         changed_at=row.changed_at,
+        owner=owner_of(row),
         expires_at=row.expires_at,
         deleted_at=row.deleted_at,
         last_login_at=last_login,
     )
+
+
+def owner_of(row: Row[Any]) -> str | None:
+    """Who answers for a service account; of a person None."""
+    return row.profile.get("owner") if row.kind == "service" else None
 
 
 def _named(thing_id: str | None, names: Mapping[str, str]) -> Named | None:

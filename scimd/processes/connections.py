@@ -49,9 +49,9 @@ class Answerer:
 
 
 class Port:
-    """The port, and who answers behind it."""
+    """The port, and who answers behind it. ``host``: None is all addresses of the machine."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str | None, port: int) -> None:
         self._listening = _bound(host, port)
         self.answerers: list[Answerer] = []
         self._loop = asyncio.get_running_loop()
@@ -148,9 +148,9 @@ class Port:
         )
 
 
-def _bound(host: str, port: int) -> list[socket.socket]:
+def _bound(host: str | None, port: int) -> list[socket.socket]:
     """Sockets that listen at all the addresses of a host. Raises OSError."""
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with contextlib.ExitStack() as stack:
         listening = []
         for family, kind, proto, _, address in dict.fromkeys(found):

@@ -24,7 +24,7 @@ from scimd.config import Config
 from scimd.core.attributes import ResourceKind
 from scimd.core.catalogue import Form
 from scimd.core.endpoints import BASE_PATH, below_base, segments_of
-from scimd.core.errors import Refusal, TooManyRequests
+from scimd.core.errors import Refusal, TooManyRequests, VersionMismatch
 from scimd.core.people import SourceId, TokenId
 from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
@@ -39,7 +39,7 @@ from scimd.org.scribes import Desk, Far, Near, scribe_of
 from scimd.org.secrets import ACCESS_TOKEN, is_secret, is_token, token_hash
 from scimd.org.tokens import CredentialKind, Shown, TokenHolder
 from scimd.org.tx import Actor, Context, Door
-from scimd.scim import bulk, catalogue, groups, me, oauth, search, users
+from scimd.scim import bulk, catalogue, etag, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery
 from scimd.scim.errors import DEAD, ScimError, body_of, of_refusal, unauthorized
 from scimd.scim.exchange import LARGE_AT_ONCE, Exchange, PageEnds, ScimSettings, answer, query_of
@@ -124,7 +124,7 @@ def add(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        await server.last_used.flush()
+        await _write(server.last_used)
         await server.log.finish()
 
     app[REQUEST_LOG] = server.log
@@ -157,10 +157,14 @@ async def _write_behind(last_used: tokens.LastUsed) -> None:
     """Write when tokens were last used, now and then; no request waits for it."""
     while True:
         await asyncio.sleep(_LAST_USED_S)
-        try:
-            await last_used.flush()
-        except Refusal as exc:  # the database is away or busy; a column may wait
-            logger.warning("last_used_not_written", code=exc.code)
+        await _write(last_used)
+
+
+async def _write(last_used: tokens.LastUsed) -> None:
+    try:
+        await last_used.flush()
+    except Refusal as exc:  # the database is away or busy; a column may wait, or be lost
+        logger.warning("last_used_not_written", code=exc.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,8 @@ class ScimServer:
         ex.check_scopes(method, segments)
         try:
             return await methods[method](ex)
+        except VersionMismatch as exc:
+            raise etag.refused(exc, ex.header("If-None-Match")) from exc
         finally:
             if ex.has_room:
                 ex.room.release()

@@ -82,7 +82,7 @@ def read(body: Document, at_most: int) -> tuple[list[Operation], int | None]:
     if not isinstance(many, list):
         raise invalid_syntax("Operations: an array is wanted.")
     if len(many) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
     if stop is not None and (isinstance(stop, bool) or not isinstance(stop, int) or stop < 0):
         raise invalid_value("failOnErrors", "a whole number is wanted")
     operations = [_operation(place, each) for place, each in enumerate(many)]

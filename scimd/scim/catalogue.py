@@ -119,7 +119,7 @@ def _sorted(resources: list[Document], sorting: Sorting) -> list[Document]:
 
 
 def _sort_key(resource: Mapping[str, Any], by: Resolved) -> tuple[bool, Any]:
-    convert = comparable(by.target)
+    convert = comparable(by)
     values = [value for each in values_of(resource, by) if (value := convert(each)) is not None]
     return (False, values[0]) if values else (True, "")
 

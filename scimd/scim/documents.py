@@ -29,6 +29,8 @@ def parse(body: bytes) -> Document:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
+        if "not valid UTF-8" in exc.msg:
+            raise invalid_syntax("The body is not UTF-8, as JSON must be (RFC 8259 §8.1).") from exc
         if "surrogate" in exc.msg:
             raise invalid_value(
                 "The body", "it holds half of a surrogate pair, which is no character"

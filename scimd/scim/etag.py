@@ -1,6 +1,6 @@
 """Entity tags: ``W/"<document version>-<rest>"`` (RFC 7644 §3.14, RFC 9110 §13).
 
-If-None-Match on a read compares the whole tag. Conditions of a write compare the document's version
+Conditions of a read compare the whole tag. Conditions of a write compare the document's version
 alone, so that a change of memberships fails nobody's PUT. Of a local person, whose changes nobody counts,
 a digest stands in its place (``org.linkable``).
 """
@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scimd.core.errors import VersionMismatch
 from scimd.core.travelling import travels
-from scimd.scim.errors import ScimError
+from scimd.scim.errors import ScimError, of_refusal
 
 _TAG = re.compile(r'\s*(?:W/)?"([^"]*)"\s*(?:,|$)')
 _MAX_CHARS = 4096
@@ -57,9 +58,27 @@ class _Condition:
         return wanted and self.none_of is not None and str(version) not in self.none_of
 
 
-def is_unchanged(header: str | None, current: str) -> bool:
-    """Whether If-None-Match names the current tag: answer 304."""
-    if header is None:
-        return False
+def refused(refusal: VersionMismatch, if_none_match: str | None) -> ScimError:
+    """The refusal of a write, which If-None-Match may have brought about."""
+    unwanted = frozenset() if if_none_match is None else _versions(if_none_match)
+    if unwanted is None:
+        return ScimError(412, "There is such a resource, and If-None-Match: * wants none.")
+    if refusal.current in unwanted:
+        return ScimError(412, "The resource is still the one that If-None-Match names; nothing was written.")
+    return of_refusal(refusal)
+
+
+def is_unchanged(header: Callable[[str], str | None], current: str) -> bool:
+    """Whether a read is answered 304, as If-None-Match names the current tag.
+
+    Raises 412 where If-Match does not, which comes first (RFC 9110 §13.2.2).
+    """
+    if_match, if_none_match = header("If-Match"), header("If-None-Match")
+    if if_match is not None and not _names(if_match, current):
+        raise ScimError(412, "The resource is not the one that If-Match names: its tag is another now.")
+    return if_none_match is not None and _names(if_none_match, current)
+
+
+def _names(header: str, current: str) -> bool:
     tags = _tags(header)
     return tags is None or current.removeprefix("W/").strip('"') in tags

@@ -60,7 +60,7 @@ PageKey: TypeAlias = tuple[str, str, int]
 
 
 class PageEnds:
-    """Where pages ended, and how many had come and gone by then. Bounded in number; the oldest go."""
+    """Where pages ended, and the list's ``moves`` (``Sought``) by then. Bounded in number; the oldest go."""
 
     def __init__(self, at_most: int = 10_000) -> None:
         self._at_most = at_most
@@ -171,9 +171,7 @@ class Exchange:
     def header(self, name: str) -> str | None:
         if self.sent is not None:
             return self.sent.version if name == "If-Match" else None
-        if name not in self.request.headers:
-            return None
-        return ",".join(self.request.headers.getall(name))
+        return limits.whole_field(self.request, name)
 
 
 def projection_of(kind: ResourceKind, query: Mapping[str, str], *, both: bool) -> Projection:

@@ -109,6 +109,12 @@ class _JsonRows(Rows):
     def value(self, part: Resolved) -> ColumnElement[Any]:
         return self.one.json.part(self.source, part.sub.name if part.sub else None)
 
+    def compare(self, test: Test) -> Condition:
+        have, unsaid = self.value(test.found), test.found.unsaid
+        if unsaid is not None and test.value is not None:
+            have = func.coalesce(have, self.one.json.flag(unsaid))
+        return self.one.compare(have, test)
+
     def is_primary(self) -> Condition:
         if self.found.attribute.find("primary") is None:
             return false()

@@ -6,6 +6,7 @@ What a comparison means, here and in ``filter_sql`` alike (RFC 7644 §3.4.2.2):
   it also holds where the attribute is unassigned;
 - ``eq null`` is the negation of ``pr``;
 - a complex attribute is compared by its ``value``;
+- a value that does not say whether it is ``primary`` is not (RFC 7643 §2.4); to ``pr`` it is unassigned;
 - strings are compared by ``people.fold`` unless the table says caseExact; by code point for order.
 """
 
@@ -207,15 +208,16 @@ def holds(test: Test, values: Sequence[Any]) -> bool:
     if test.op is CompareOperator.ne:
         return not holds(Test(test.found, CompareOperator.eq, test.value), values)
     compare = _COMPARE[test.op]
-    return any(
-        compare(have, test.value) for have in map(comparable(test.found.target), values) if have is not None
-    )
+    return any(compare(have, test.value) for have in map(comparable(test.found), values) if have is not None)
 
 
-def comparable(row: Attribute) -> Callable[[Any], Any]:
+def comparable(found: Resolved) -> Callable[[Any], Any]:
     """From a stored value to what is compared; None for a value of another type than the table's."""
+    row, unsaid = found.target, found.unsaid
 
     def convert(value: Any) -> Any:
+        if value is None:
+            return unsaid
         match row.type:
             case "boolean":
                 return value if isinstance(value, bool) else None
@@ -282,7 +284,7 @@ class ValueFilter(FilterVisitor[Predicate]):
             wanted = test.op is CompareOperator.ne
             return _on_part(test.found, lambda part: is_present(part) is wanted)
         compare = _COMPARE[CompareOperator.eq if test.op is CompareOperator.ne else test.op]
-        convert, value, negated = comparable(test.found.target), test.value, test.op is CompareOperator.ne
+        convert, value, negated = comparable(test.found), test.value, test.op is CompareOperator.ne
 
         def holds_of(part: Any) -> bool:
             have = convert(part)
@@ -316,12 +318,14 @@ def _on_part(found: Resolved, test: Predicate) -> Predicate:
 
 
 def values_of(resource: Mapping[str, Any], found: Resolved) -> Sequence[Any]:
-    """The values that an attribute has in a resource, flattened; none where it is unassigned."""
+    """The values that an attribute has in a resource, flattened; none where it is unassigned.
+
+    Of a sub-attribute as many as there are values, None for each that lacks it.
+    """
     here: Any = resource
     for key in found.keys:
         here = here.get(key) if isinstance(here, Mapping) else None
     many = here if isinstance(here, list) else [] if here is None else [here]
     if found.sub is None:
         return many
-    parts = [each.get(found.sub.name) for each in many if isinstance(each, Mapping)]
-    return [part for part in parts if part is not None]
+    return [each.get(found.sub.name) if isinstance(each, Mapping) else None for each in many]

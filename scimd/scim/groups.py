@@ -38,7 +38,7 @@ async def read(ex: Exchange) -> web.Response:
     found = await reads.scim_group(ex.door, ex.ctx, _id(ex), ex.view(GROUP))
     if found is None:
         raise missing(GROUP, ex.id)
-    if is_unchanged(ex.header("If-None-Match"), found.tag):
+    if is_unchanged(ex.header, found.tag):
         return answer(304, headers={"ETag": found.tag})
     return answer(200, found.body, _head(ex, found))
 
@@ -67,6 +67,7 @@ async def modify(ex: Exchange) -> web.Response:
         remove=tuple(members.remove),
         replace=None if members.replace is None else tuple(members.replace),
         chosen=tuple(members.chosen),
+        users=tuple(members.users),
     )
     stored = await _change(ex, change)
     if ex.profile.group_patch_answers or "attributes" in ex.query or "excludedAttributes" in ex.query:

@@ -201,10 +201,15 @@ def looked_up(kind: ResourceKind, text: str) -> str | None:
     return fold(match[1]) if match is not None else None
 
 
-def _sortable(path: str, kind: ResourceKind) -> Resolved:
+def sorted_by(path: str, kind: ResourceKind) -> Resolved | None:
+    """What a sortBy names of this type, which may be nothing."""
     uri, _, rest = path.rpartition(":")
     name, dot, sub = rest.partition(".")
-    found = kind.resolve(uri or None, name, sub if dot else None)
+    return kind.resolve(uri or None, name, sub if dot else None)
+
+
+def _sortable(path: str, kind: ResourceKind) -> Resolved:
+    found = sorted_by(path, kind)
     if found is None:
         raise invalid_path(path, f"{kind.name} has no such attribute; see /Schemas")
     if found.target.type == "complex":

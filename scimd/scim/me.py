@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from aiohttp import hdrs, web
 
@@ -51,7 +52,7 @@ async def _read(
         raise ScimError(404, "There is no resource of this person.") from exc
     projection = projection_of(own.kind, query, both=False)
     tag = etag(own.user.version, own.user.rest)
-    if is_unchanged(_header(request, "If-None-Match"), tag):
+    if is_unchanged(partial(_header, request), tag):
         return answer(304, headers={"ETag": tag})
     body = render_user(own.user, settings.base_url, projection)
     # The address under which the resource stands for good (§3.11).

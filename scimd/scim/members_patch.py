@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from scim2_models.path import (
     AttrPath,
@@ -32,7 +32,7 @@ from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.patch import Operation
 from scimd.scim.paths import chooser, parse_path, selection
-from scimd.scim.values import Rules, taken_one
+from scimd.scim.values import URI, Rules, taken_one
 
 _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
@@ -51,12 +51,14 @@ _VALUE = next(part for part in _ROW.sub if part.name == "value")
 class MemberChange:
     """The net of several operations, in their order. ``replace`` None: the list is not replaced.
 
-    ``chosen``: who leaves by what is known of them, with what came before; the rest comes after.
+    ``users``: those of ``remove`` who stay where they are groups. ``chosen``: who leaves by what is known of
+    them, with what came before; the rest comes after.
     """
 
     replace: dict[str, None] | None = None
     add: dict[str, None] = field(default_factory=dict)
     remove: dict[str, None] = field(default_factory=dict)
+    users: set[str] = field(default_factory=set)
     chosen: list[Leaving] = field(default_factory=list)
 
     def adding(self, ids: Sequence[str]) -> None:
@@ -65,23 +67,37 @@ class MemberChange:
                 self.replace[each] = None
             else:
                 self.remove.pop(each, None)
+                self.users.discard(each)
                 self.add[each] = None
 
     def removing(self, ids: Sequence[str]) -> None:
         for each in ids:
+            self.users.discard(each)
             if self.replace is not None:
                 self.replace.pop(each, None)
             else:
                 self.add.pop(each, None)
                 self.remove[each] = None
 
+    def removing_users(self, ids: Sequence[str]) -> None:
+        """The same of users alone; none of them may be among those who came before (``may_have_come``)."""
+        for each in ids:
+            if each not in self.remove:
+                self.remove[each] = None
+                self.users.add(each)
+
+    def may_have_come(self, ids: Sequence[str]) -> bool:
+        """Whether an operation before put one of them into the group."""
+        return self.replace is not None or any(each in self.add for each in ids)
+
     def replacing(self, ids: Sequence[str]) -> None:
-        self.replace, self.add, self.remove, self.chosen = dict.fromkeys(ids), {}, {}, []
+        self.replace, self.chosen = dict.fromkeys(ids), []
+        self.add, self.remove, self.users = {}, {}, set()
 
     def leaving(self, holds: Callable[[Document], bool]) -> None:
         replace = None if self.replace is None else tuple(self.replace)
-        self.chosen.append(Leaving(holds, tuple(self.add), tuple(self.remove), replace))
-        self.replace, self.add, self.remove = None, {}, {}
+        self.chosen.append(Leaving(holds, tuple(self.add), tuple(self.remove), replace, tuple(self.users)))
+        self.replace, self.add, self.remove, self.users = None, {}, {}, set()
 
 
 @dataclass(slots=True)
@@ -94,14 +110,13 @@ class _Selections:
     chars: int = 0
 
     def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
-        """The filter as a test of one member. Raises tooMany where they cost more than is allowed."""
+        """The filter as a test of one member. Raises 413 where they cost more than is allowed."""
         self.many, self.chars = self.many + 1, self.chars + len(text)
         if self.many > _MAX_SELECTIONS or self.chars > _MAX_SELECTION_CHARS:
             raise ScimError(
                 413,
                 f"Operations: more than {_MAX_SELECTIONS} filters on members, or {_MAX_SELECTION_CHARS}"
                 " characters of them.",
-                "tooMany",
             )
         if _holds_of_all(chosen):
             raise ScimError(400, f"The path {shown(text)}: an empty text is in every one.", "invalidFilter")
@@ -185,26 +200,38 @@ def _selected(node: Any, operation: Operation, change: MemberChange, selections:
     if operation.op != "remove" or (isinstance(node, ValuePath) and node.sub_attr is not None):
         raise read_only(text, "a member's attributes cannot be changed; add or remove the member")
     chosen = node.val_filter if isinstance(node, ValuePath) else selection(node, text)[1]
-    ids = _named(chosen)
-    if ids is None:
+    named = _named(chosen)
+    if named is None or (named.users and change.may_have_come(named.users)):
         change.leaving(selections.holds(chosen, text))
     else:
-        change.removing(ids)
+        change.removing(named.ids)
+        change.removing_users(named.users)
 
 
-def _named(node: FilterNode) -> list[str] | None:
+class _Named(NamedTuple):
+    """Ids, and those whose ``type`` has to be ``User``."""
+
+    ids: Sequence[str]
+    users: Sequence[str] = ()
+
+
+def _named(node: FilterNode) -> _Named | None:
     """The ids that a filter of equalities on ``value`` names; None where it says anything else."""
     if isinstance(node, Comparison) and _is_id(node):
-        return [node.value]
+        return _Named([node.value])
     if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
         named = [_named(term) for term in node.terms]
-        many = [ids for ids in named if ids is not None]
-        return [each for ids in many for each in ids] if len(many) == len(named) else None
+        many = [each for each in named if each is not None]
+        if len(many) < len(named):
+            return None
+        return _Named(
+            [one for each in many for one in each.ids], [one for each in many for one in each.users]
+        )
     if isinstance(node, LogicalExpr):
         ids = [term for term in node.terms if isinstance(term, Comparison) and _is_id(term)]
         others = [term for term in node.terms if term not in ids]
         if len(ids) == 1 and all(_says_user(term) for term in others):
-            return [ids[0].value]
+            return _Named((), [ids[0].value])
     return None
 
 
@@ -226,7 +253,7 @@ def _is_id(node: Comparison) -> bool:
 
 
 def _says_user(node: FilterNode) -> bool:
-    """``type eq "User"`` beside an id, which names one resource: with most of them it adds nothing."""
+    """``type eq "User"`` beside an id: what the id is, is known where it is looked up."""
     if not (isinstance(node, Comparison) and _is(node, "type")):
         return False
     return fold(str(node.value)) == "user"
@@ -245,10 +272,10 @@ def member_ids(value: Any, rules: Rules) -> list[str]:
     if isinstance(value, str) and rules.tolerant:
         value = _unpacked(value)
     many = value if isinstance(value, list) else [value]
-    return _plain_ids(many) or list(dict.fromkeys(_member_id(each, rules) for each in many))
+    return _plain_ids(many, rules) or list(dict.fromkeys(_member_id(each, rules) for each in many))
 
 
-def _plain_ids(many: Sequence[Any]) -> list[str] | None:
+def _plain_ids(many: Sequence[Any], rules: Rules) -> list[str] | None:
     """The same where all are spelled as the schema has them and nothing is wrong: megabytes in one go.
 
     None for whatever has to be looked at one by one, and be it for the words of a refusal.
@@ -258,6 +285,10 @@ def _plain_ids(many: Sequence[Any]) -> list[str] | None:
     try:
         ids = dict.fromkeys([each["value"] for each in many])
         together = "".join(ids)
+        if not rules.tolerant:
+            together += "".join([each.get("type", "") for each in many])
+            if URI.fullmatch("".join([each.get("$ref", "") for each in many])) is None:
+                return None
     except (KeyError, TypeError):
         return None
     if not together.isascii() or "\0" in together or "" in set(map(str.strip, ids)):
@@ -286,4 +317,6 @@ def _member_id(each: Any, rules: Rules) -> str:
     if not isinstance(given, str) or not given.strip():
         raise invalid_value(f"{_NAME}.value", "the id of a user or group is wanted")
     taken: str = taken_one(_VALUE, given, f"{_NAME}.value", rules)
+    if not rules.tolerant:  # the rest is not kept, and providers fill it as they like
+        taken_one(_ROW, each, _NAME, rules)
     return taken

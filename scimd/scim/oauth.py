@@ -19,6 +19,7 @@ from aiohttp import hdrs, web
 
 from scimd import log
 from scimd.config import Config
+from scimd.core.addresses import network_of
 from scimd.core.bearer import SCOPES, TOKEN_ENDPOINT
 from scimd.http import app as http_app
 from scimd.http import guard, peers, request_id
@@ -117,7 +118,7 @@ class TokenEndpoint:
             return client
         # After the secret was looked up: whoever knows one gets in, whatever others do from their address.
         ip = peers.address_of(request)
-        wait = self._failures.take(ip)
+        wait = self._failures.take(network_of(ip))
         if wait:
             raise _too_often(wait)
         logger.warning("oauth_client_refused", ip=ip)

@@ -118,7 +118,7 @@ def operations_of(
 def check_number(operations: Any, at_most: int) -> None:
     """Refuse more operations than are allowed, before anybody looks at each."""
     if isinstance(operations, list) and len(operations) > at_most:
-        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.", "tooMany")
+        raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
 
 
 def _operation(each: Any, rules: PatchRules) -> Operation:
@@ -170,9 +170,7 @@ def apply(
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
     if sum(_path_chars(kind, each) for each in operations) > MAX_PATHS_CHARS:
-        raise ScimError(
-            413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.", "tooMany"
-        )
+        raise ScimError(413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.")
     # A document is JSON: written and read again it is copied at a thirtieth of deepcopy's cost.
     patching = _Patching(kind, orjson.loads(orjson.dumps(document)), rules)
     for operation in operations:
@@ -397,8 +395,11 @@ class _Patching:
         if described is None:
             raise no_target(target.text, "no value matches, and the filter does not describe one to make")
         made = self._made(target.found, described, operation)
-        if made is not None:
-            self._put(target.found, self._with_more(target.found, [made]))
+        if made is None:
+            return
+        if _is_any_other(target.found.attribute, described, made):
+            raise no_target(target.text, "no value matches, and nothing says what the value of a new one is")
+        self._put(target.found, self._with_more(target.found, [made]))
 
     def _made(self, found: Resolved, described: Document, operation: Operation) -> Any:
         """A value as the filter describes it, with what the operation says; None where that is nothing more.
@@ -462,6 +463,13 @@ def _part(found: Resolved) -> Attribute:
     if found.sub is None:
         raise unknown(str(found))
     return found.sub
+
+
+def _is_any_other(row: Attribute, described: Document, made: Any) -> bool:
+    """Not to be primary is all that describes it, as it does every value but one, and it has no ``value``."""
+    if row.find("value") is None or [name.lower() for name in described] != ["primary"]:
+        return False
+    return made.get("primary") is False and not is_present(made.get("value"))
 
 
 def _is_read_only(found: Resolved) -> bool:

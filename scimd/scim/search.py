@@ -27,9 +27,9 @@ from scimd.org.keyset import Position
 from scimd.org.reads import ListedGroups, ListedUsers
 from scimd.scim import catalogue
 from scimd.scim.documents import check_message
-from scimd.scim.errors import ScimError, invalid_value
+from scimd.scim.errors import ScimError, invalid_filter, invalid_path, invalid_value, shown
 from scimd.scim.exchange import Exchange, answer
-from scimd.scim.listing import Pages, Sorting, list_query
+from scimd.scim.listing import Pages, Sorting, list_query, sorted_by
 from scimd.scim.values import Rules
 
 _URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
@@ -117,7 +117,11 @@ def _parts(ex: Exchange, pages: Pages, kinds: Sequence[ResourceKind]) -> list[_P
     """
     having = [kind for kind in kinds if _sorts(ex, kind)]
     if not having:
-        Sorting.parse(ex.query, kinds[0])
+        path = ex.query["sortBy"]
+        known = [kind for kind in kinds if sorted_by(path, kind) is not None]
+        if not known:
+            raise invalid_path(path, "no type of resource has such an attribute; see /Schemas")
+        Sorting.parse(ex.query, known[0])
     descending = ex.query.get("sortOrder", "").lower() == "descending"
     ordered = sorted(kinds, key=lambda kind: kind not in having, reverse=descending)
     unsorted = replace(ex, query={name: value for name, value in ex.query.items() if name != "sortBy"})
@@ -153,7 +157,7 @@ _NONE = Not(_ALL)
 class Beside(FilterVisitor[FilterNode]):
     """A filter over several types, as one of them is asked: what only others have is unassigned in it.
 
-    RFC 7644 §3.4.2.1. What none has stays, and is refused where it is bound.
+    RFC 7644 §3.4.2.1. Raises invalidFilter for what none has.
     """
 
     def __init__(self, kind: ResourceKind, others: Sequence[ResourceKind]) -> None:
@@ -162,7 +166,11 @@ class Beside(FilterVisitor[FilterNode]):
 
     def _foreign(self, path: AttrPath) -> bool:
         named = path.uri, path.attr, path.sub_attr
-        return self._kind.resolve(*named) is None and any(each.resolve(*named) for each in self._others)
+        if self._kind.resolve(*named) is not None:
+            return False
+        if not any(each.resolve(*named) for each in self._others):
+            raise invalid_filter(f"No type of resource has an attribute {shown(str(path))}; see /Schemas.")
+        return True
 
     def visit_comparison(self, node: Comparison) -> FilterNode:
         if not self._foreign(node.attr_path):

@@ -36,13 +36,13 @@ async def read(ex: Exchange) -> web.Response:
     found = await reads.scim_user(ex.door, ex.ctx, _id(ex), ex.view(ex.users))
     if found is None:
         raise missing(USER, ex.id)
-    if is_unchanged(ex.header("If-None-Match"), found.tag):
+    if is_unchanged(ex.header, found.tag):
         return answer(304, headers={"ETag": found.tag})
     return answer(200, found.body, _head(ex, found.tag, found.id))
 
 
 async def replace(ex: Exchange) -> web.Response:
-    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0008)."""
+    """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0022)."""
     given = await ex.body(ex.users, "replace")
     change = Replaced(document_of(ex.users, given, ex.rules))
     changed = await people.change_user(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())

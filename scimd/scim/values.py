@@ -159,10 +159,14 @@ def _number(row: Attribute, value: Any, where: str) -> int | float:
 
 
 def _binary(value: Any, where: str) -> str:
+    """RFC 7643 §2.3.6: base64, of which the padding may be left out."""
     if not isinstance(value, str):
         raise invalid_value(where, f"base64 is wanted, not {_kind(value)}")
+    digits = "".join(value.split())
+    if not digits.endswith("="):
+        digits += "=" * (-len(digits) % 4)
     try:
-        base64.b64decode("".join(value.split()), validate=True)
+        base64.b64decode(digits, validate=True)
     except (binascii.Error, ValueError):
         raise invalid_value(where, "it is not base64") from None
     return value

@@ -21,6 +21,8 @@ _JITTER = 0.2
 #: So often each entry is compared with what is stored, whatever its digest says.
 _FULL_EVERY = timedelta(weeks=1)
 _QUARANTINE = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+#: What clocks of replicas may differ by.
+_SKEW = timedelta(minutes=1)
 
 
 def full_is_due(last: datetime | None, now: datetime) -> bool:
@@ -103,3 +105,12 @@ def in_quarantine(schedule: str | None, now: datetime, since: datetime) -> datet
     age = now - since
     step = 0 if age < _QUARANTINE[0] else 1 if age < _QUARANTINE[0] + _QUARANTINE[1] else 2
     return max(now + _QUARANTINE[step], following(schedule, now))
+
+
+def latest(schedule: str, now: datetime, *, troubled: bool) -> datetime:
+    """No run is planned for later: one that is was planned while the clock was ahead.
+
+    ``troubled``: the source fails or is in quarantine, and is tried less often than it is wanted.
+    """
+    regular = following(schedule, now + _SKEW)
+    return max(regular, now + _QUARANTINE[-1] + _SKEW) if troubled else regular

@@ -15,6 +15,7 @@ from scimd.core.errors import (
     ProofNeeded,
     SecondFactorMissing,
 )
+from scimd.core.languages import ENGLISH
 from scimd.http import request_id
 from scimd.http.app import errors_under
 from scimd.http.guard import public
@@ -64,7 +65,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.get("/password", sign_in.show_own_password),
             web.post("/password", sign_in.set_own_password),
             web.get("/o/{slug:[a-z0-9-]+}/oidc", oidc.begin),
-            web.get("/oidc/callback", oidc.callback),
+            web.get("/o/{slug:[a-z0-9-]+}/oidc/callback", oidc.callback),
             web.get("/second-step", second_step.begin_anew),
             web.post("/second-step", second_step.complete),
             web.get("/passkey", second_step.show_passkey),
@@ -131,7 +132,8 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.code == ProofNeeded.code:
         return my_proof.ask(request)
     if fault.code == LinkInvalid.code:
-        return sign_in.dead_link()
+        is_invitation = request.path.startswith("/invitation/")
+        return sign_in.dead_link(invitations.language_of(request) if is_invitation else ENGLISH)
     if fault.code == InvitationClosed.code:
         return invitations.closed(request, fault.detail)
     title = _TITLES.get(fault.status, "That did not work")
@@ -156,8 +158,4 @@ _TITLES = {
 def _to_sign_in(request: web.Request) -> web.Response:
     """After signing in they come back here, if it was a page that they wanted to see."""
     wanted = security.local_path(request.path_qs) if request.method == "GET" else "/"
-    return see_other("/sign-in" if wanted == "/" else f"/sign-in?next={_quoted(wanted)}")
-
-
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("&", "%26").replace("+", "%2B")
+    return see_other(security.leading_to("/sign-in", wanted))

@@ -9,6 +9,7 @@ from scimd.core.languages import ENGLISH, Language, wished
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
 from scimd.org import invitations
+from scimd.org.invitations import Accepted
 from scimd.translations import say_in
 from scimd.web import forms, security, words
 from scimd.web.pages import message, narrow, see_other
@@ -29,7 +30,7 @@ CLOSED = {
 }
 
 
-def _language(request: web.Request, otherwise: Language = ENGLISH) -> Language:
+def language_of(request: web.Request, otherwise: Language = ENGLISH) -> Language:
     """The browser's wish, else the invited person's or the organization's."""
     return wished(request.headers.get("Accept-Language"), otherwise)
 
@@ -45,7 +46,7 @@ async def _form(
 ) -> web.Response:
     token = request.match_info["token"]
     invitation = await invitations.look(request.app[DOOR], token)
-    language = _language(request, invitation.language)
+    language = language_of(request, invitation.language)
     _ = say_in(language)
     return narrow(
         "invitation.html",
@@ -80,34 +81,42 @@ async def accept(request: web.Request) -> web.StreamResponse:
     except (WeakPassword, InvalidValue) as exc:
         return await _form(request, name=form["name"], refusal=exc)
     if accepted.session is None:
-        language = _language(request, accepted.language)
-        _ = say_in(language)
-        causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
-        return message(
-            _("Accepted, and not open yet"),
-            _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
-            _("Nothing more is needed of you. An admin of the organization can tell when it opens."),
-            language=language,
-            href=f"/o/{accepted.org_slug}/sign-in",
-            go=_("To the sign-in"),
-        )
+        return _accepted(request, accepted)
     response = see_other("/welcome")
     security.set_cookie(response, request.app[CONFIG], accepted.session)
     return response
+
+
+def _accepted(request: web.Request, accepted: Accepted) -> web.Response:
+    """How somebody goes on who is not signed in by accepting."""
+    language = language_of(request, accepted.language)
+    _ = say_in(language)
+    if accepted.second_factor:
+        title = _("Accepted")
+        lines = [_("Your password is set. Sign in with it and your second factor.")]
+    else:
+        causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
+        title = _("Accepted, and not open yet")
+        lines = [
+            _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
+            _("Nothing more is needed of you. An admin of the organization can tell when it opens."),
+        ]
+    href = f"/o/{accepted.org_slug}/sign-in"
+    return message(title, *lines, language=language, href=href, go=_("To the sign-in"))
 
 
 @public
 async def show_decline(request: web.Request) -> web.StreamResponse:
     token = request.match_info["token"]
     invitation = await invitations.look(request.app[DOOR], token)
-    language = _language(request, invitation.language)
+    language = language_of(request, invitation.language)
     title = say_in(language)("Decline the invitation?")
     return narrow("decline.html", title, language=language, invitation=invitation, token=token)
 
 
 @public
 async def decline(request: web.Request) -> web.StreamResponse:
-    language = _language(request, await invitations.decline(request.app[DOOR], request.match_info["token"]))
+    language = language_of(request, await invitations.decline(request.app[DOOR], request.match_info["token"]))
     _ = say_in(language)
     return message(
         _("Declined"),
@@ -119,7 +128,7 @@ async def decline(request: web.Request) -> web.StreamResponse:
 
 @public
 async def welcome(request: web.Request) -> web.StreamResponse:
-    language = _language(request)
+    language = language_of(request)
     _ = say_in(language)
     return message(
         _("Welcome"),
@@ -132,7 +141,7 @@ async def welcome(request: web.Request) -> web.StreamResponse:
 
 def closed(request: web.Request, detail: str) -> web.Response:
     """The page of a link whose invitation is over: what became of it, and what to do."""
-    language = _language(request)
+    language = language_of(request)
     _ = say_in(language)
     status = next((each for each in CLOSED if InvitationClosed(each).detail == detail), "")
     title, what = CLOSED[status]

@@ -118,6 +118,7 @@ def _forgot(request: web.Request, refusal: Refusal | None = None) -> web.Respons
         "Forgot your password?",
         status=statuses.of_refusal(refusal).status if refusal else 200,
         action=request.path,
+        organization=request.match_info.get("slug", ""),
         fault=sentence(refusal) if refusal else "",
     )
 

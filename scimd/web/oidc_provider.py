@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
@@ -42,6 +42,7 @@ class Endpoints:
     token: str
     jwks: str
     basic: bool  # the secret goes into the header, else into the form
+    says_issuer: bool  # each of its answers has ``iss``
 
 
 @dataclass(slots=True)
@@ -92,6 +93,15 @@ class Providers:
         )
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
 
+    async def check_issuer(self, rules: Oidc, said: str | None) -> None:
+        """Raise ProviderFault where an answer's ``iss`` is another's, or missing against the provider's word
+        (RFC 9207 §2.4)."""
+        if said is None:
+            if (await self._of(rules)).endpoints.says_issuer:
+                raise ProviderFault("its answer has no iss, though its discovery document says that it has")
+        elif said != rules.issuer:
+            raise ProviderFault("the answer is of another issuer")
+
     async def claims(
         self, rules: Oidc, *, code: str, redirect_uri: str, verifier: str, nonce: str, now: float
     ) -> Mapping[str, Any]:
@@ -127,7 +137,13 @@ def _endpoints(rules: Oidc, found: Mapping[str, Any]) -> Endpoints:
         if not isinstance(url, str) or not _may_be(url, rules.issuer):
             raise ProviderFault("its discovery document names an address that is not https")
     methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-    return Endpoints(str(urls[0]), str(urls[1]), str(urls[2]), "client_secret_basic" in methods)
+    return Endpoints(
+        str(urls[0]),
+        str(urls[1]),
+        str(urls[2]),
+        basic="client_secret_basic" in methods,
+        says_issuer=found.get("authorization_response_iss_parameter_supported") is True,
+    )
 
 
 def _may_be(url: str, issuer: str) -> bool:
@@ -208,11 +224,12 @@ def _check(claims: Mapping[str, Any], rules: Oidc, nonce: str, now: float) -> No
     if claims.get("nonce") != nonce:
         raise ProviderFault("its ID token answers another sign-in")
     ends, made = claims.get("exp"), claims.get("iat")
-    if not _is_time(ends) or not _is_time(made):
+    begins = claims.get("nbf", made)  # few send it
+    if not _is_time(ends) or not _is_time(made) or not _is_time(begins):
         raise ProviderFault("its ID token has no times")
-    if now >= float(ends) + _LEEWAY_S or float(made) > now + _LEEWAY_S:  # type: ignore[arg-type]
+    if now >= ends + _LEEWAY_S or max(made, begins) > now + _LEEWAY_S:
         raise ProviderFault("its ID token has expired or is of the future; is its clock right?")
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)

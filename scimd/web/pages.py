@@ -229,6 +229,7 @@ _FILTERS: dict[str, Any] = {
     "sentence": lambda text: text[:1].upper() + text[1:],
     "happened": _happened,
     "seat_rows": _seat_rows,
+    "leading_to": security.leading_to,
     "leads_to_the_web": lambda url: bool(url) and url.startswith(("https://", "http://")),
     "named": labels.named,
     "about": words.about,

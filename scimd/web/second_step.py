@@ -85,38 +85,38 @@ async def complete(request: web.Request) -> web.StreamResponse:
     try:
         signed = await second_step.complete(request.app[DOOR], form["ticket"], proof, **forms.client(request))
     except LinkInvalid:
-        return _too_late()
+        return _too_late(follow)
     except _REFUSED as exc:
         try:
             return await ask(request, SecondFactorAsked(form["ticket"], known), follow, exc)
         except LinkInvalid:
-            return _too_late()
+            return _too_late(follow)
     return came_in(request, signed, follow)
 
 
-def _too_late() -> web.Response:
+def _too_late(follow: str) -> web.Response:
     return message(
         "Please sign in again",
         "That took longer than five minutes, or was done already.",
         status=401,
-        href="/sign-in",
+        href=security.leading_to("/sign-in", follow),
         go="To the sign-in",
     )
 
 
 @public
 async def show_passkey(request: web.Request) -> web.StreamResponse:
-    return await _alone(request)
+    return await _alone(request, security.local_path(request.query.get("next")))
 
 
-async def _alone(request: web.Request, refusal: Refusal | None = None) -> web.Response:
+async def _alone(request: web.Request, follow: str, refusal: Refusal | None = None) -> web.Response:
     challenge = await passkeys.challenge(request.app[DOOR], party_of(request))
     return narrow(
         "passkey.html",
         "Sign in with a passkey",
         status=statuses.of_refusal(refusal).status if refusal else 200,
         challenge=challenge,
-        next=security.local_path(request.query.get("next")),
+        next=follow,
         fault=("This passkey does not open an account here." if isinstance(refusal, WrongCredentials)
                else sentence(refusal)) if refusal else "",
     )  # fmt: skip
@@ -125,12 +125,13 @@ async def _alone(request: web.Request, refusal: Refusal | None = None) -> web.Re
 @public
 async def enter_by_passkey(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "next", *ANSWER)
+    follow = security.local_path(form["next"])
     try:
         signed = await passkeys.sign_in_alone(
             request.app[DOOR], answer_of(form), party_of(request), **forms.client(request)
         )
     except LinkInvalid:
-        return _too_late()
+        return _too_late(follow)
     except _REFUSED as exc:
-        return await _alone(request, exc)
-    return came_in(request, signed, security.local_path(form["next"]))
+        return await _alone(request, follow, exc)
+    return came_in(request, signed, follow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 
@@ -37,6 +37,11 @@ def local_path(text: str | None) -> str:
     odd = "//" in path or "\\" in path or any(ord(char) < 0x20 or ord(char) == 0x7F for char in path)
     dotted = any(part in (".", "..") for part in re.split(r"[/?]", path))
     return "/" if odd or dotted else text
+
+
+def leading_to(page: str, follow: str) -> str:
+    """The address of a page of the sign-in that goes on to ``follow``, a ``local_path``, in the end."""
+    return page if follow == "/" else f"{page}?next={quote(follow, safe='/?=:,')}"
 
 
 def set_cookie(response: web.StreamResponse, config: Config, token: str) -> None:

@@ -12,11 +12,13 @@ from scimd.core.errors import (
     WeakPassword,
     WrongCredentials,
 )
+from scimd.core.languages import Language
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
+from scimd.translations import say_in
 from scimd.web import forms, oidc, second_step, security
 from scimd.web.pages import came_in, message, narrow, see_other, sentence
 
@@ -68,7 +70,7 @@ async def enter(request: web.Request) -> web.StreamResponse:
     except SecondFactorAsked as exc:
         return await second_step.ask(request, exc, follow)
     if isinstance(found, list):
-        return narrow("choose.html", "Where to?", choices=found, address=form["address"])
+        return narrow("choose.html", "Where to?", choices=found, address=form["address"], next=follow)
     return came_in(request, found, follow)
 
 
@@ -172,20 +174,23 @@ async def _own_form(request: web.Request, refusal: Refusal | None = None) -> web
 async def set_own_password(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "password", "current")
     try:
-        await sign_in.set_own_password(
+        cookie = await sign_in.set_own_password(
             request.app[DOOR], guard.session_of(request), form["password"], current=form["current"] or None
         )
     except (WeakPassword, WrongCredentials, TooManyRequests) as exc:
         return await _own_form(request, exc)
-    return see_other("/?said=password")
+    return came_in(request, cookie, "/?said=password")
 
 
-def dead_link() -> web.Response:
+def dead_link(language: Language) -> web.Response:
+    """The page of a link of any kind that opens nothing, for one of several reasons."""
+    _ = say_in(language)
     return message(
-        "This link is not valid",
-        "It was used already, it has expired, or a newer one was sent.",
-        "Open the newest mail, or ask whoever sent it for a new link.",
+        _("This link is not valid"),
+        _("It was used already, it has expired, or a newer one was sent."),
+        _("Open the newest mail, or ask whoever sent it for a new link."),
         status=404,
+        language=language,
         href="/sign-in",
-        go="To the sign-in",
+        go=_("To the sign-in"),
     )

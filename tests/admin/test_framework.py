@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import io
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from yarl import URL
 
+from scimd.admin import lists
 from scimd.http.guard import FORM_TOKEN
 from scimd.org.organizations import NewOrganization, create
 from tests.admin import probe
@@ -54,7 +57,7 @@ BAD_BODIES = [
     ({"name": "a", "tags": ["x", 5]}, 422, "invalid_request", "/tags/1"),
     ({"name": "a", "tags": ["x"] * 6}, 422, "invalid_request", "/tags"),
     ({"name": "a\x00b"}, 422, "invalid_request", "/name"),
-    ({"name": "x" * 257}, 422, "invalid_request", "/name"),
+    ({"name": "x" * 201}, 422, "invalid_request", "/name"),
     ([], 422, "invalid_request", ""),
     (b"{", 400, "malformed_body", None),
     (b"", 400, "malformed_body", None),
@@ -227,6 +230,57 @@ async def test_the_whole_list_comes_as_json(api: Client) -> None:
     assert [row["name"] for row in answer.json["items"]] == names
     assert 'filename="probes-acme.json"' in answer.headers["Content-Disposition"]
     assert (await api.get("/probes?format=json&q=nothing")).json == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_csv"),
+    [
+        ("TEXT/CSV", True),
+        ("text/csv;charset=utf-8;q=0.9, */*;q=0.5", True),
+        ("application/json;q=0.5, text/csv", True),
+        ("text/csv,*/*", True),
+        ("text/csv;q=0, application/json", False),
+        ("text/csv;q=0.1, application/json", False),
+        ("text/csv;q=0.2, */*", False),
+        ("text/html, */*;q=0.8", False),
+        ("text/csv2", False),
+    ],
+)
+async def test_csv_is_for_whoever_wants_it_more_than_json(api: Client, accept: str, is_csv: bool) -> None:
+    """RFC 9110 §12.5.1."""
+    answer = await api.get("/probes", Accept=accept)
+    assert answer.headers["Content-Type"].startswith("text/csv") is is_csv
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_file_whose_rest_cannot_be_read_is_cut_off(
+    acme: Site, api: Client, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Nothing is written into it, and the connection does not end as after a whole one."""
+    await _made(api, "a", "b")
+    parts = lists._parts
+
+    async def broken(*args: Any) -> AsyncIterator[Any]:
+        async for rows in parts(*args):
+            yield rows
+            raise RuntimeError("the disk is gone")
+
+    monkeypatch.setattr(lists, "_parts", broken)
+    url = URL(acme.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    cookies = api.session.cookie_jar.filter_cookies(url)
+    cookie = "; ".join(f"{name}={each.value}" for name, each in cookies.items())
+    writer.write(
+        f"GET /api/v1/probes?format=csv HTTP/{version}\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode()
+    )
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := await asyncio.wait_for(reader.read(65536), AT_MOST_S):
+            got += piece
+    assert not got.endswith(b"\r\n0\r\n\r\n")
+    assert got.count(b"HTTP/1.") == 1
+    assert b"application/problem+json" not in got
+    writer.close()
 
 
 async def test_list_that_is_refused_is_no_file(api: Client) -> None:

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
+from scimd.http.guard import FORM_TOKEN
 from tests.admin.client import Client
 from tests.web.site import Site
 
@@ -56,3 +58,17 @@ async def test_of_writers_with_one_version_one_is_heard(acme: Site, api: Client,
         changes = [_change(what, turn * WRITERS + n) for n in range(WRITERS)]
         got = await asyncio.gather(*(api.send(how, path, body, {"If-Match": tag}) for how, body in changes))
         assert sorted(each.status for each in got) == [200] + [412] * (WRITERS - 1), got[0].text
+
+
+async def test_tags_in_two_lines_are_one_list(acme: Site, api: Client) -> None:
+    """RFC 9110 §5.3."""
+    path = await _made(acme, api, "team")
+    tag = (await api.get(path)).headers["ETag"]
+    two = CIMultiDict([("If-Match", '"x"'), ("If-Match", tag), (FORM_TOKEN, api.form_token)])
+    url = f"{api.url}/api/v1{path}"
+    async with api.session.patch(url, json={"name": "Second"}, headers=two) as changed:
+        assert changed.status == 200
+        tag = changed.headers["ETag"]
+    two = CIMultiDict([("If-None-Match", '"x"'), ("If-None-Match", tag)])
+    async with api.session.get(url, headers=two) as unchanged:
+        assert unchanged.status == 304

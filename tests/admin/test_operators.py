@@ -62,3 +62,9 @@ async def test_no_request_restores_an_operator_or_changes_what_one_may(acme: Sit
     await gates.delete(acme.door, host, bob)
     assert (await operator.post(f"/users/{bob}/restore")).status == 403
     assert await _operators(acme) == 1
+
+
+async def test_what_an_operator_made_elsewhere_is_found_where_it_says(acme: Site, operator: Client) -> None:
+    made = await operator.post("/teams?organization=acme", {"name": "Crew"})
+    where = made.headers["Location"].removeprefix("/api/v1")
+    assert (made.status, (await operator.get(where)).json["name"]) == (201, "Crew")

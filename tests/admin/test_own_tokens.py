@@ -44,6 +44,26 @@ async def test_a_token_is_shown_once_and_may_what_its_person_may(acme: Site, api
     assert kinds == [("api_token.created", "api")] * 2 + [("api_token.revoked", "api")] * 2
 
 
+async def test_a_narrow_token_is_not_given_again_what_its_person_got(acme: Site, api: Client) -> None:
+    """An answer may hold a secret: a key that was used in a session is not the token's."""
+    body = {"name": "svc", "permissions": ["users.manage"]}
+    assert (await api.post("/api-tokens", body, Idempotency_Key="deploy")).status == 200
+    narrow = (await api.post("/me/api-tokens", {"name": "n", "permissions": ["organization.manage"]})).json
+    async with acme.browser(Authorization=f"Bearer {narrow['token']}") as session:
+        again = await Client(session, acme.url, "").post("/api-tokens", body, Idempotency_Key="deploy")
+    assert (again.status, again.json["code"]) == (409, "not_allowed_now")
+
+
+async def test_a_change_of_ones_own_phone_is_audited_with_both_values(api: Client) -> None:
+    for phone in ("+49 30 1", "+49 30 2"):
+        assert (await api.send("PATCH", "/me", {"phone": phone})).status == 200
+    (last, *_) = (await api.get("/audit?kind=person.updated")).json["items"]
+    assert [each["phoneNumbers"][0]["value"] for each in (last["before"], last["after"])] == [
+        "+49 30 1",
+        "+49 30 2",
+    ]
+
+
 async def test_somebody_elses_token_is_not_there_and_a_service_has_none(acme: Site, api: Client) -> None:
     async with signed_in(acme, "other@acme.example") as other:
         theirs = (await other.post("/me/api-tokens", {"name": "theirs"})).json

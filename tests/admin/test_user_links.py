@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from scimd.core.people import PersonId
-from scimd.db.tables import events, metadata
+from scimd.db.tables import events, metadata, people
 from scimd.org import local_people
 from scimd.org.local_people import NewPerson
 from scimd.org.sources import SourceRecord
+from scimd.org.tx import Tx
 from tests.admin.client import Client
 from tests.web.site import Site
 
@@ -89,11 +91,45 @@ async def test_both_ids_answer_after_a_merge(acme: Site, api: Client) -> None:
         assert (await app.get(f"/access/{annie}")).json == (await app.get(f"/access/{ann}")).json
         assert (await app.get("/access/nobody")).status == 404
     twice = await api.post(f"/users/{ann}/merge", {"other": annie})
-    assert twice.status in (404, 409), twice.text
+    assert (twice.status, twice.json["detail"]) == (409, "That is one and the same person.")
     told = await api.post(f"/users/{annie}/unmerge?preview=true")
     assert "person.unmerged" in [each["kind"] for each in told.json["changes"]]
     assert (await api.post(f"/users/{annie}/unmerge")).json["id"] == ann
     assert (await api.get(f"/users/{annie}")).json["id"] == annie
+
+
+async def test_the_old_id_is_the_kept_users_at_every_door(acme: Site, api: Client) -> None:
+    ann, annie, _ = await _two(acme)
+    await acme.door.run(acme.ctx, lambda tx: _accept(tx, ann))
+    assert (await api.post(f"/users/{ann}/merge", {"other": annie})).status == 200
+    named = await api.send("PATCH", f"/users/{annie}", {"user_name": "anna"})
+    assert (named.status, named.json["id"], named.json["user_name"]) == (200, ann, "anna")
+    given = await api.post(f"/users/{annie}/roles", {"role": "auditor"})
+    assert (given.status, given.json["id"]) == (200, ann)
+    (taken,) = (await api.post("/users/remove-role", {"items": [{"id": annie, "role": "auditor"}]})).json[
+        "results"
+    ]
+    assert (taken["status"], taken["answer"]["id"]) == (200, ann)
+    permissions = ["access.read", "sign_ins.report"]
+    token = (await api.post("/api-tokens", {"name": "app", "permissions": permissions})).json["token"]
+    async with acme.browser(Authorization=f"Bearer {token}") as session:
+        expires = (acme.clock() + timedelta(days=1)).isoformat()
+        body = {"person": annie, "ip": "192.0.2.1", "expires_at": expires}
+        begun = await Client(session, acme.url, "").post("/access/sessions", body)
+    assert (begun.status, begun.json["person_id"]) == (201, ann)
+    for noun in ("sessions", "login-attempts", "invitations"):
+        by_old, by_new = [await api.get(f"/{noun}?person={each}") for each in (annie, ann)]
+        assert (by_old.status, by_old.json) == (200, by_new.json)
+    assert len((await api.get(f"/sessions?person={annie}")).json["items"]) == 1
+    for verb in ("deactivate", "reactivate"):
+        assert (await api.post(f"/users/{annie}/{verb}")).status == 200
+    missing = await api.post("/users/nobody/deactivate")
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+
+
+def _accept(tx: Tx, person_id: PersonId) -> None:
+    tx.conn.execute(people.update().where(people.c.id == person_id).values(accepted=True))
+    tx.touch([person_id])
 
 
 async def test_what_each_needs_and_refuses(acme: Site, api: Client) -> None:

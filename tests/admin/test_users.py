@@ -44,7 +44,7 @@ async def test_list_has_the_columns_that_an_admin_chooses_from(acme: Site, api: 
         "primary_role": "user", "roles": ["user"], "has_seat": True, "approved": True, "accepted": False,
         "partners": [], "team": {"id": team.id, "name": "Ops"}, "projects": ["General"], "licences": [],
         "source": {"id": source["id"], "name": "okta"}, "created_at": "", "created_by": row["created_by"],
-        "changed_at": "", "expires_at": None, "deleted_at": None, "last_login_at": None,
+        "changed_at": "", "owner": None, "expires_at": None, "deleted_at": None, "last_login_at": None,
     }  # fmt: skip
     assert row["projects"][0]["role"] == "member"
 

@@ -67,6 +67,12 @@ async def test_u5_service_account_takes_no_seat(api: Client) -> None:
     made = await api.post("/service-accounts", body)
     assert (made.status, made.json["kind"], made.json["has_seat"]) == (200, "service", False)
     assert (await api.get("/seats")).json["used"] == before
+    path = f"/users/{made.json['id']}"
+    assert (made.json["owner"], (await api.get(path)).json["owner"]) == ("Ada", "Ada")
+    assert (await api.send("PATCH", path, {"owner": "Bob"})).json["owner"] == "Bob"
+    emptied = await api.send("PATCH", path, {"owner": None})
+    assert (emptied.status, emptied.json["errors"][0]["field"]) == (422, "/owner")
+    assert "Bob" in (await api.get("/users?kind=service", Accept="text/csv")).text
 
 
 async def test_u6_edit_is_refused_where_somebody_was_faster(api: Client) -> None:
@@ -255,6 +261,15 @@ async def test_i4_invitation_is_edited_and_deleted_from_the_list(acme: Site, api
     changed = await api.send("PATCH", path, {"role": "user", "projects": [{"id": project}]})
     assert changed.json["message"] == "Hello"
     assert [each["id"] for each in (await api.get(f"/users/{person}")).json["projects"]] == [project]
+    before = (await _kinds(api, acme.org_id)).count("invitation.edited")
+    assert (await api.send("PATCH", path, {})).json["message"] == "Hello"
+    assert (await _kinds(api, acme.org_id)).count("invitation.edited") == before
+    assert (await api.send("PATCH", path, {"message": None})).json["message"] is None
+    (edited, *_) = (await api.get("/audit?kind=invitation.edited")).json["items"]
+    assert (edited["before"], edited["after"]) == (
+        {"message": "Hello"},
+        {"message": None, "person": person},
+    )
     deleted = await api.post("/invitations/delete", {"items": [{"id": path.rpartition("/")[2]}, {"id": "x"}]})
     assert [row["status"] for row in deleted.json["results"]] == [204, 404]
     assert (await api.get(path)).status == 404
@@ -305,6 +320,19 @@ async def test_k3_role_of_ones_own_is_replaced_by_whoever_read_it(api: Client) -
     assert (await api.send("PUT", "/roles/user", values, {"If-Match": "*"})).json["code"] == "not_allowed_now"
     assert (await api.send("DELETE", "/roles/helpdesk")).status == 204
     assert (await api.get("/roles/helpdesk")).status == 404
+
+
+async def test_u11_nobody_takes_permissions_from_a_role_of_their_own(acme: Site, api: Client) -> None:
+    values = {"label": "Boss", "permissions": ["organization.manage", "users.read", "users.manage"]}
+    assert (await api.post("/roles", {"name": "boss", **values})).status == 200
+    less = values | {"permissions": ["organization.manage", "users.read"], "may_hold_projects": True}
+    async with signed_in(acme, "boss@acme.example") as boss:
+        me = (await boss.get("/me")).json["id"]
+        assert (await api.send("PUT", f"/users/{me}/role", {"role": "boss"})).status == 200
+        refused = await boss.send("PUT", "/roles/boss", less, {"If-Match": "*"})
+        assert (refused.status, refused.json["code"]) == (403, "own_account")
+        assert (await boss.send("PUT", "/roles/boss", less | values, {"If-Match": "*"})).status == 200
+    assert (await api.send("PUT", "/roles/boss", less, {"If-Match": "*"})).status == 200
 
 
 # ------------------------------------------------------------------------------ the organization
@@ -418,6 +446,13 @@ async def test_c8_tokens_and_clients_are_made_rotated_and_revoked(acme: Site, ap
     assert rotated["secret"] != secret["secret"]
     (row,) = (await api.get("/oauth-clients")).json["items"]
     assert len(row["secrets"]) == 2
+    past = {"expires_at": "2020-01-01T00:00:00Z"}
+    for path, more in ((f"{row['id']}/rotate", {"overlap_s": 0}), ("", body)):
+        dead = await api.post(f"/oauth-clients/{path}".rstrip("/"), more | past)
+        assert (dead.status, dead.json["errors"][0]["field"]) == (422, "/expires_at")
+    dead = await api.post("/source-tokens", body | past)
+    assert (dead.status, dead.json["errors"][0]["field"]) == (422, "/expires_at")
+    assert [each["expires_at"] for each in (await api.get("/oauth-clients")).json["items"][0]["secrets"]]
     assert (await api.send("DELETE", f"/oauth-clients/{row['id']}")).status == 204
     assert (await api.get("/oauth-clients")).json["items"][0]["revoked_at"] is not None
     everything = (await api.get("/audit?format=json")).text

@@ -93,6 +93,10 @@ def test_dangerous_commands_ask_first(acme: Terminal) -> None:
 def test_a_service_account_and_a_move(acme: Terminal) -> None:
     acme.json("user", "add-service", "deploy", "--owner", "ann@acme.example")
     assert shown(acme, "deploy")["status"] == "active"
+    acme.json("user", "edit", "deploy", "--owner", "Bob")
+    assert shown(acme, "deploy")["owner"] == "Bob"
+    for command in (("show", "deploy"), ("list", "--columns", "owner"), ("export",)):
+        assert "Bob" in acme.run("user", *command).stdout
     acme.json("org", "create", "globex")
     acme.json("user", "add", "ann@acme.example", "--org", "acme")
     acme.json("user", "move", "ann", "--to", "globex", "--org", "acme")

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, make_url, select, text, update
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.engine import Tuning
+from scimd.db.faults import READ_ONLY
 from scimd.db.postgres_lost import lost, own_process
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
@@ -375,8 +376,9 @@ async def test_a_server_that_became_read_only_is_a_refusal(postgres_url: str) ->
                 "' SET default_transaction_read_only = on'; END $$"
             )
         kill_all(postgres_url)
-        with pytest.raises(DatabaseUnavailable):
+        with pytest.raises(DatabaseUnavailable) as refusal:
             await database.write(add(1))
+        assert refusal.value.detail == READ_ONLY
         assert await database.read(count) == 0
 
 

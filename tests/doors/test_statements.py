@@ -21,6 +21,7 @@ from scimd.db import sqlite
 from scimd.db import tables as t
 from scimd.db.sqlite_file import make
 from scimd.org import api_tokens, source_upkeep, timekeeping
+from scimd.sync.schedule import following
 from tests.doors.base import Running
 from tests.doors.machine import Doors
 
@@ -32,7 +33,7 @@ ACROSS = {
     r"domains\.domain_key (IN \(|= )": "one domain, one organization",
     r"^SELECT (DISTINCT )?\w+\.org_id( AS \w+)?\s+FROM": "where a job has something to do",
     r"^SELECT organizations\.id\s+FROM": "where a job has something to do",
-    r"^SELECT sources\.org_id, sources\.id ": "which source is due",
+    r"^SELECT sources\.org_id, sources\.id\b": "which source is due",
 }
 _NAMED = re.compile(r'\b(?:FROM|JOIN|UPDATE|INTO)\s+"?(\w+)"?(?:\s+AS\s+"?(\w+)"?)?|,\s+(\w+)\s+AS\s+(\w+)\b')
 READS = (
@@ -93,7 +94,7 @@ async def jobs(running: Running) -> None:
     await timekeeping.lapse_approvals(door)
     await timekeeping.purge_all(door)
     await timekeeping.publish_all(door)
-    await source_upkeep.due_sources(door)
+    await source_upkeep.due_sources(door, following)
     await source_upkeep.organizations_with_marks(door)
     await source_upkeep.organizations_to_promote_in(door)
     assert await api_tokens.authenticate(door, "nothing") is None

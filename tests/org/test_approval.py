@@ -135,6 +135,36 @@ async def test_approval_of_who_is_not_inactive_that_long_does_not_lapse(database
         assert await reads.check_standing(acme.door, acme.org_id) == []
 
 
+async def test_approval_lapses_by_the_clock_though_the_job_was_away(database_url: str) -> None:
+    async with house(database_url) as acme:
+        await requiring(acme, "never")
+        ann, bob = await acme.create("ann"), await acme.create("bob")
+        for each in (ann, bob):
+            await by_a_partner(acme, str(each.person_id))
+            await acme.change(each.person_id, active=False)
+        acme.clock.forward(days=90, seconds=-1)
+        await acme.change(ann.person_id, active=True)
+        assert (await acme.person(ann.person_id)).status == "active"
+        acme.clock.forward(seconds=2)
+        await acme.change(bob.person_id, active=True)
+        row = await acme.person(bob.person_id)
+        assert (row.approved, row.status, row.causes) == (False, "pending", ["not_approved"])
+        assert [kind for kind, _ in await approvals(acme)].count("person.approval_lapsed") == 1
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_who_is_approved_as_they_return_stays_so_however_long_they_were_away(database_url: str) -> None:
+    async with house(database_url) as acme:
+        await requiring(acme, "always")
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"auto_approve": "always"})
+        ctx = acme.as_sync(hr)
+        (ann,) = await acme.push(user("ann"), ctx=ctx)
+        await acme.drop(str(ann.person_id), ctx=ctx)
+        acme.clock.forward(days=100)
+        await acme.push(user("ann"), ctx=ctx)
+        assert (await acme.person(str(ann.person_id))).status == "active"
+
+
 async def test_of_whom_was_deleted_the_approval_is_forgotten_too(database_url: str) -> None:
     """V16: what is stored of them follows from the facts, also once approval is no longer asked for."""
     async with house(database_url) as acme:

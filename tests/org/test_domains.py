@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.db.tables import events
+from scimd.db.tables import decisions, events, people
+from scimd.org import decisions as decisions_of
 from scimd.org import domains, organizations
 from scimd.org.dns_txt import resolver
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
-from tests.org.house import House, house
+from tests.org.house import House, house, user
 from tests.support.dns import name_server
 
 OPERATOR = Actor("operator", "", "root")
@@ -105,3 +106,47 @@ async def test_what_is_no_domain_is_refused(acme: House, text: str) -> None:
 async def test_a_domain_of_another_script_is_kept_as_dns_has_it(acme: House) -> None:
     found = await domains.claim(acme.door, acme.as_admin(), "Bücher.example")
     assert found.domain == "xn--bcher-kva.example"
+
+
+async def closed(acme: House) -> Context:
+    """Another organization that has beta.example."""
+    other = await beta(acme)
+    await domains.declare(acme.door, replace(other, actor=OPERATOR), "beta.example")
+    return other
+
+
+async def addresses(acme: House) -> dict[str, str | None]:
+    return {row.local_user_name: row.sign_in_address for row in await acme.rows(people)}
+
+
+async def test_no_source_gives_an_address_of_another_organizations_domain(acme: House) -> None:
+    """X3: a create is never refused for it; the person has no sign-in address, and an admin is asked."""
+    await closed(acme)
+    mail = "eve@BETA.example"
+    await acme.create("eve", mail=mail)
+    ldap = await acme.source("ldap")
+    await acme.push(user("abe", mail="abe@beta.example"), user("bea"), ctx=acme.as_sync(ldap))
+    ann = (await acme.create("ann")).person_id
+    assert await addresses(acme) == {
+        "eve": None, "abe": None, "bea": "bea@acme.example", "ann": "ann@acme.example",
+    }  # fmt: skip
+    await acme.change(ann, emails=[{"value": "ann@beta.example", "primary": True}])
+    assert (await acme.person(ann)).sign_in_address is None
+    seen = await acme.seen(ann)
+    assert seen is not None
+    assert seen["emails"][0]["value"] == "ann@beta.example"
+    items = await acme.rows(decisions, kind="shared_address")
+    assert len(items) == 3
+    assert all("belongs to another organization" in item.question for item in items)
+
+
+async def test_who_had_the_address_before_the_domain_was_proven_keeps_it(acme: House) -> None:
+    ann = (await acme.create("ann", mail="ann@beta.example")).person_id
+    other = await closed(acme)
+    await acme.change(ann, title="Lead")
+    assert await addresses(acme) == {"ann": "ann@beta.example"}
+    bob = (await acme.create("bob", mail="bob@beta.example")).person_id
+    await domains.remove(acme.door, other, "beta.example")
+    (item,) = await acme.rows(decisions, kind="shared_address")
+    await decisions_of.answer(acme.door, acme.as_admin(), item.id, "again")
+    assert (await acme.person(bob)).sign_in_address == "bob@beta.example"

@@ -148,6 +148,24 @@ async def test_new_rules_bind_the_groups_anew(database_url: str) -> None:
         assert await projects_of(acme, ann) == {"Field"}
 
 
+async def test_a_group_that_gives_what_no_rule_says_is_found(database_url: str) -> None:
+    async with house(database_url) as acme:
+        rules = [{"number": 1, "pattern": "audit", "role": "manager", "project": "{name}", "team": "Field"}]
+        hr = await acme.source("hr", kind="connector", connector="ldap", config={"rule": rules})
+        group_id = await acme.group("Audit", ctx=acme.as_sync(hr))
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+        role = t.group_effects.c.kind == "role"
+        await acme.execute(t.group_effects.update().where(role).values(target="auditor"))
+        (found,) = await reads.check_standing(acme.door, acme.org_id)
+        assert str(found) == (
+            "what group Audit gives by rules is stored as "
+            "['rule 1: project', 'rule 1: role auditor', 'rule 1: team'], and follows as "
+            "['rule 1: project', 'rule 1: role manager', 'rule 1: team']"
+        )
+        await acme.execute(t.group_effects.delete().where(t.group_effects.c.group_id == group_id))
+        assert len(await reads.check_standing(acme.door, acme.org_id)) == 1
+
+
 async def test_another_sources_group_is_not_there(database_url: str) -> None:
     async with house(database_url) as acme:
         group_id = await acme.group("Sales")

@@ -386,6 +386,16 @@ async def test_a_person_is_one_entry_of_a_source(acme: House) -> None:
     await clean(acme)
 
 
+async def test_a_link_that_was_said_ahead_is_the_kept_persons_after_a_merge(acme: House) -> None:
+    ann, twin = await local(acme, "ann"), await local(acme, "twin")
+    await linking.link(acme.door, acme.as_admin(), twin, "okta", "x-annie")
+    await merging.merge(acme.door, acme.as_admin(), ann, twin)
+    await unmerging.unmerge(acme.door, acme.as_admin(), twin)
+    await merging.merge(acme.door, acme.as_admin(), ann, twin)
+    assert (await acme.create("annie")).person_id == ann
+    await clean(acme)
+
+
 async def test_a_link_ends_where_the_person_is_detached(acme: House) -> None:
     ann = await local(acme, "ann")
     await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")

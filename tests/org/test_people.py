@@ -298,7 +298,10 @@ async def test_return_by_name_alone_begins_anew_and_asks(database_url: str) -> N
         assert item.facts["grants"] == [
             {"kind": "role", "target": "auditor", "project_role": None, "by": "admin"}
         ]
-        await acme.run(lambda tx: returning.give_back(tx, PersonId(made.person_id), item.facts["grants"]))
+        given, kept_since = item.facts["grants"], item.opened_at
+        await acme.run(
+            lambda tx: returning.give_back(tx, PersonId(made.person_id), given, kept_since), acme.as_admin()
+        )
         assert (await acme.person(made.person_id)).primary_role == "auditor"
 
 

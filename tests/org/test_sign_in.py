@@ -214,6 +214,17 @@ async def test_last_active_is_written_once_a_minute_at_most(acme: House) -> None
     assert acme.clock.now in {row.last_active_at for row in await acme.rows(session_rows)}
 
 
+async def test_a_session_in_use_stays_however_short_the_idle_time(database_url: str) -> None:
+    async with house(database_url, session_idle_s=60.0) as acme:
+        await dana(acme)
+        session = (await attempt(acme)).session
+        for _ in range(10):
+            acme.clock.pass_by(seconds=20)
+            assert await sessions.by_cookie(acme.door, session) is not None
+        acme.clock.pass_by(seconds=60)
+        assert await sessions.by_cookie(acme.door, session) is None
+
+
 async def test_a_session_is_ended_by_its_owner_or_by_who_manages_users(acme: House) -> None:
     person = await dana(acme)
     session = (await attempt(acme)).session
@@ -246,8 +257,8 @@ async def test_the_first_admin_signs_in_by_link_once_and_sets_a_password(acme: H
     assert "organization.manage" in holder.permissions
     with pytest.raises(LinkInvalid):
         await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
-    await sign_in.set_own_password(acme.door, holder, PASSWORD)
-    assert await sessions.by_cookie(acme.door, done.session) is not None
+    cookie = await sign_in.set_own_password(acme.door, holder, PASSWORD)
+    assert await sessions.by_cookie(acme.door, cookie) is not None
     assert isinstance(await attempt(acme, address="root@acme.example"), SignedIn)
 
 
@@ -359,7 +370,9 @@ async def test_a_link_needs_an_address_to_go_to(acme: House) -> None:
         await links.send_set_password_link(acme.door, acme.ctx, person)
 
 
-async def test_changing_the_password_wants_the_current_one_and_ends_other_sessions(acme: House) -> None:
+async def test_changing_the_password_wants_the_current_one_and_ends_every_cookie_but_a_new_one(
+    acme: House,
+) -> None:
     await dana(acme)
     mine, other = (await attempt(acme)).session, (await attempt(acme)).session
     holder = await sessions.by_cookie(acme.door, mine)
@@ -368,9 +381,12 @@ async def test_changing_the_password_wants_the_current_one_and_ends_other_sessio
         await sign_in.set_own_password(acme.door, holder, OTHER)
     with pytest.raises(WrongCredentials):
         await sign_in.set_own_password(acme.door, holder, OTHER, current="wrong")
-    await sign_in.set_own_password(acme.door, holder, OTHER, current=PASSWORD)
-    assert await sessions.by_cookie(acme.door, mine) is not None
+    cookie = await sign_in.set_own_password(acme.door, holder, OTHER, current=PASSWORD)
+    assert await sessions.by_cookie(acme.door, mine) is None
     assert await sessions.by_cookie(acme.door, other) is None
+    renewed = await sessions.by_cookie(acme.door, cookie)
+    assert renewed is not None
+    assert renewed.session_id == holder.session_id
     assert len(await acme.rows(credentials)) == 1
 
 

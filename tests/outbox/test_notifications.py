@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import select, update
 
 from scimd.core.errors import Forbidden
+from scimd.core.events import Event, EventKind
 from scimd.core.notifications import TOPIC_OF
 from scimd.core.people import SourceId
 from scimd.db import tables as t
 from scimd.org import invitations as invited
-from scimd.org import notifications, settings, source_states, source_upkeep, sources
+from scimd.org import notifications, runs, settings, source_states, source_upkeep, sources
 from scimd.org.source_upkeep import After
 from scimd.org.tokens import create as create_token
 from scimd.org.tx import Context, Tx
@@ -116,16 +117,44 @@ async def test_quarantine_of_28_days_pauses_and_an_admin_ends_it(database_url: s
         acme.clock.forward(minutes=1)
         assert await told(acme, smtp) == [(IT, "acme: hr is paused")]
         assert (await sources.get_source(acme.door, acme.org_id, hr)).state == "paused"
-        assert hr not in [each for _, each in await source_upkeep.due_sources(acme.door)]
+        assert hr not in [each for _, each in await source_upkeep.due_sources(acme.door, following)]
         assert await told(acme, smtp) == []
         nobody = replace(acme.as_admin(), permissions=frozenset())
         with pytest.raises(Forbidden):
             await source_upkeep.recover(acme.door, nobody, hr)
         source = await source_upkeep.recover(acme.door, acme.as_admin(), hr)
         assert (source.state, source.quarantined_since, source.failures) == ("active", None, 0)
-        assert hr in [each for _, each in await source_upkeep.due_sources(acme.door)]
+        assert hr in [each for _, each in await source_upkeep.due_sources(acme.door, following)]
         await seen(acme, hr)
         assert await told(acme, smtp) == [(IT, "acme: hr is well again")]
+
+
+async def test_pause_by_quarantine_is_told_once_however_long_it_lasts(
+    database_url: str, smtp: SmtpServer
+) -> None:
+    async with house(database_url) as acme:
+        await set_up(acme)
+        await trouble(acme, await directory(acme), "the password is wrong")
+        await told(acme, smtp)
+        acme.clock.forward(days=28)
+        assert await told(acme, smtp) == [(IT, "acme: hr is paused")]
+        acme.clock.forward(days=91)
+        await notifications.forget(acme.door)
+        assert await told(acme, smtp) == []
+
+
+async def test_source_that_an_admin_paused_in_quarantine_is_told_of_no_more(
+    database_url: str, smtp: SmtpServer
+) -> None:
+    async with house(database_url) as acme:
+        await set_up(acme)
+        hr = await directory(acme)
+        await trouble(acme, hr, "the password is wrong")
+        await told(acme, smtp)
+        await source_states.pause(acme.door, acme.as_admin(), hr)
+        for _ in range(6):
+            acme.clock.forward(days=7)
+            assert await told(acme, smtp) == []
 
 
 async def test_setting_a_paused_source_active_ends_its_quarantine_too(
@@ -205,6 +234,28 @@ async def test_silence_is_told_for_what_is_read_and_what_is_pushed(
         await acme.execute(update(t.tokens).values(last_used_at=acme.clock()))
         acme.clock.forward(days=3)
         assert await told(acme, smtp) == [(IT, "acme: okta is silent")]
+
+
+async def test_silence_counts_from_the_end_of_a_pause_and_from_a_new_schedule(
+    database_url: str, smtp: SmtpServer
+) -> None:
+    async with house(database_url) as acme:
+        await set_up(acme, ["silent"])
+        hr = await directory(acme)
+        await source_states.pause(acme.door, acme.as_admin(), hr)
+        acme.clock.forward(days=14)
+        await source_states.resume(acme.door, acme.as_admin(), hr)
+        acme.clock.forward(minutes=119)
+        assert await told(acme, smtp) == []
+        changed = Event(EventKind.SOURCE_CHANGED, "source", hr, after={"changed": ["schedule"]})
+        await acme.run(lambda tx: tx.record(changed), acme.as_admin())
+        acme.clock.forward(minutes=119)
+        assert await told(acme, smtp) == []
+        acme.clock.forward(minutes=1)
+        run = await acme.run(lambda tx: runs.begin(tx, hr, "schedule", "t", 1, full=True), acme.as_sync(hr))
+        assert await told(acme, smtp) == [], "it is being read"
+        await acme.run(lambda tx: runs.fail(tx, run, "unreachable", "down") and None, acme.as_sync(hr))
+        assert await told(acme, smtp) == [(IT, "acme: hr was not read")]
 
 
 async def test_failed_twice_held_and_alarm_are_told_with_figures(database_url: str, smtp: SmtpServer) -> None:

@@ -15,8 +15,9 @@ from sqlalchemy import update
 
 from scimd import config
 from scimd.core.people import PersonId
-from scimd.db.tables import deliveries, events, gates, invitations, metadata, people, unsettled
-from scimd.org import invitation_changes, links, sign_in, sources, tokens
+from scimd.db.tables import deliveries as mails
+from scimd.db.tables import events, gates, invitations, metadata, people, unsettled
+from scimd.org import deliveries, invitation_changes, links, sign_in, sources, tokens
 from scimd.org import invitations as invited
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver, Mailer, mailer_from
@@ -143,6 +144,25 @@ async def test_down_then_up_the_mail_waits_and_the_change_stands(acme: House, sm
     assert (mail.state, mail.last_error) == ("sent", None)
 
 
+async def test_mail_that_was_owed_while_the_clock_was_ahead_does_not_wait(
+    acme: House, smtp: SmtpServer
+) -> None:
+    acme.clock.pass_by(days=1)
+    await pushed(acme)
+    acme.clock.pass_by(days=-1)
+    await deliveries.bring_forward(acme.door)
+    assert await run(acme, smtp) == 1
+
+
+async def test_mail_that_waits_by_this_clock_goes_on_waiting(acme: House, smtp: SmtpServer) -> None:
+    await pushed(acme)
+    due_at = acme.clock.now + timedelta(minutes=2)
+    owed = update(mails).values(due_at=due_at)
+    await acme.write(lambda conn: conn.execute(owed) and None)
+    await deliveries.bring_forward(acme.door)
+    assert [mail.due_at for mail in await acme.mails()] == [due_at]
+
+
 async def test_the_waits_grow_to_a_day_and_no_further(acme: House, smtp: SmtpServer) -> None:
     await pushed(acme)
     source = (await sources.list_sources(acme.door, acme.org.id))[0]
@@ -211,7 +231,7 @@ async def test_a_repeat_after_a_lost_answer_is_recognizable(acme: House, smtp: S
     """The server took it, and the relay died before it could write that down."""
     await pushed(acme)
     await run(acme, smtp)
-    lost = update(deliveries).values(state="due", due_at=acme.clock.now, sent_at=None)
+    lost = update(mails).values(state="due", due_at=acme.clock.now, sent_at=None)
     await acme.write(lambda conn: conn.execute(lost) and None)
     await run(acme, smtp)
     first, second = smtp.messages

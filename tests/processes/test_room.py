@@ -18,11 +18,15 @@ from scimd.http.room import Room
 from tests.scim.serving import installed
 
 _PATIENCE_S = 20
+#: More than the system takes from us for a client that reads nothing.
+_LARGE = 20_000_000
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def _served(at_most: int = 100, head_s: float = 60.0) -> AsyncIterator[tuple[str, int, asyncio.Event]]:
+async def _served(
+    at_most: int = 100, head_s: float = 60.0, stalled_s: float = 60.0, taken_s: float = 60.0
+) -> AsyncIterator[tuple[str, int, asyncio.Event]]:
     """A server, and what ``/long`` waits for."""
     done = asyncio.Event()
 
@@ -35,11 +39,16 @@ async def _served(at_most: int = 100, head_s: float = 60.0) -> AsyncIterator[tup
 
     app = web.Application()
     app.router.add_get("/long", long)
+
+    async def large(request: web.Request) -> web.Response:
+        return web.Response(body=bytes(_LARGE))
+
     app.router.add_get("/short", short)
+    app.router.add_get("/large", large)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server is not None
-    Room(runner.server, at_most, head_s)
+    Room(runner.server, at_most, head_s, stalled_s, taken_s)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         yield (*runner.addresses[0][:2], done)
@@ -140,6 +149,63 @@ async def test_where_all_are_busy_whoever_comes_is_told_to_come_again() -> None:
         for each in busy:
             assert (await _head(each)).startswith(b"HTTP/1.1 200 ")
         await _end(*busy)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(room, "_STALLED_IN_THE_WAY_S", 0.2)
+
+
+async def _taken(streams: Streams, pause_s: float) -> int:
+    """How many bytes come until the end, however that comes, of a client that reads slowly."""
+    size = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(_PATIENCE_S):
+            while piece := await streams[0].read(1 << 20):
+                size += len(piece)
+                await asyncio.sleep(pause_s)
+    return size
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
+async def test_who_takes_nothing_of_an_answer_is_let_go(more: str) -> None:
+    async with _served(stalled_s=0.5) as (host, port, _):
+        stalled = await asyncio.open_connection(host, port)
+        stalled[1].write(f"GET /large HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
+        await asyncio.sleep(1.5)
+        assert await _taken(stalled, 0) < _LARGE
+        await _end(stalled)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_who_takes_an_answer_slowly_has_all_of_it_and_not_for_ever() -> None:
+    async with _served(stalled_s=0.5) as (host, port, _):
+        slow = await asyncio.open_connection(host, port)
+        slow[1].write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert await _taken(slow, 0.1) > _LARGE
+        await _end(slow)
+    async with _served(taken_s=0.5) as (host, port, _):
+        slow = await asyncio.open_connection(host, port)
+        slow[1].write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert await _taken(slow, 0.1) < _LARGE
+        await _end(slow)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_whoever_takes_nothing_makes_room_before_anybody_else() -> None:
+    async with _served(at_most=2) as (host, port, _):
+        idle = await asyncio.open_connection(host, port)
+        assert await _status(idle, "/short") == 200
+        stalled = await asyncio.open_connection(host, port)
+        await _ask(stalled, "/large")
+        await asyncio.sleep(1)
+        late = await asyncio.open_connection(host, port)
+        assert await _status(late, "/short") == 200
+        assert await _status(idle, "/short") == 200
+        assert await _taken(stalled, 0) < _LARGE
+        await _end(idle, stalled, late)
 
 
 async def test_silent_connections_without_end_keep_nobody_from_asking(

@@ -53,7 +53,7 @@ async def _through(session: aiohttp.ClientSession, home: str) -> tuple[int, str,
 
 
 async def test_l1_by_the_organizations_identity_provider(acme: Installation, provider: Provider) -> None:
-    provider.add_client(f"{acme.url}/oidc/callback")
+    provider.add_client(f"{acme.url}/o/acme/oidc/callback")
     okta = await acme.idp()
     async with acme._own_session({"Sec-Fetch-Site": "same-origin"}) as session:
         browser = Browser(session, acme.url)

@@ -157,7 +157,7 @@ _WRONG: dict[str, list[Any]] = {
     "decimal": ["1.5", True, [1.5], {}, 10**30],
     "dateTime": [1, "yesterday", "2026-13-01T00:00:00Z", "2026-01-01", "", True, "2026-01-01T25:00:00Z",
                  "0000-00-00T00:00:00Z", "2026-01-01T00:00:00+14:01", "２０２６-01-01T00:00:00Z"],
-    "binary": [1, "not base64!", True, {}, "====", "QUJ"],
+    "binary": [1, "not base64!", True, {}, "====", "QUJDR", "QUJ-", "QQ="],
     "complex": [1, True, "x", [1], [["x"]]],
 }  # fmt: skip
 _NO_LIST: list[Any] = [1, True, "x", {"0": "x"}]

@@ -145,10 +145,10 @@ class Installation:
 
 
 class Served(TestServer):
-    """A test server that knows shortcuts, as `serve` does."""
+    """A test server that knows shortcuts and cancels nobody whose client went away, as `serve` does."""
 
     async def _make_runner(self, **settings: Any) -> Runner:
-        return Runner(self.app, **settings)
+        return Runner(self.app, **{**settings, "handler_cancellation": False})
 
 
 @asynccontextmanager

@@ -353,7 +353,7 @@ async def test_request_that_cannot_be_read_changes_nothing(idp: Client, whole: d
 
 
 async def test_announced_limits_are_kept(database_url: str) -> None:
-    """§3.7.4, lesson 12: 413, and nothing is done."""
+    """§3.7.4, whose example has no scimType; lesson 12: 413, and nothing is done."""
     limits = {"scim": {"max_bulk_operations": 3}, "server": {"max_body_bytes": 4096, "public_url": BASE[:-8]}}
     async with installed(database_url, **limits) as running:
         client = await running.client(await running.organization("acme"))
@@ -362,6 +362,7 @@ async def test_announced_limits_are_kept(database_url: str) -> None:
         many: Reply = await client.post("/Bulk", body(*(post(f"u{n}") for n in range(4))))
         long: Reply = await client.post("/Bulk", body(post("a", title="x" * 4096)))
         assert (many.status, long.status) == (413, 413)
+        assert (many.scim_type, long.scim_type) == (None, None)
         assert (await client.get("/Users")).json["totalResults"] == 0
         assert statuses(await bulk(client, *(post(f"u{n}") for n in range(3)))) == ["201"] * 3
 

@@ -60,6 +60,26 @@ async def test_an_id_of_another_type_selects_nobody(idp: Client, ids: Ids) -> No
     assert await left(idp, group) == everybody - {ids["Ann"]}
 
 
+async def test_nested_group_that_is_named_as_a_user_stays(idp: Client, ids: Ids) -> None:
+    """§3.5.2.2: only what the filter selects leaves."""
+    group, everybody = f"/Groups/{ids['all']}", {ids["Ann"], ids["Bob"], ids["team"]}
+    team, ann, later = (
+        removing(f'members[value eq "{each}" and type eq "User"]')
+        for each in (ids["team"], ids["Ann"], "later")
+    )
+    anew = {"op": "replace", "path": "members", "value": [{"value": each} for each in everybody]}
+    for operations, stay in (
+        ([team], everybody),
+        ([anew, team], everybody),
+        ([team, removing('members[display eq "nobody"]')], everybody),
+        ([removing(f'members[value eq "{ids["team"]}"]'), team, ann, later], {ids["Bob"]}),
+    ):
+        assert (await idp.patch(group, *operations)).status == 204
+        assert await left(idp, group) == stay
+    await idp.user("later", externalId="later")
+    assert await left(idp, group) == {ids["Bob"]}
+
+
 async def test_whom_the_filter_negates_by_id_stays(idp: Client, ids: Ids) -> None:
     group, ann = f"/Groups/{ids['all']}", ids["Ann"]
     for path in (f'members[value ne "{ann}"]', f'members[not (value eq "{ann}")]'):

@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 import pytest
+import structlog
 from yarl import URL
 
 from scimd.http.patience import Limit, Within
@@ -208,3 +209,12 @@ async def test_a_cancellation_by_somebody_else_is_none_by_the_limit() -> None:
 
 async def _late(limit: Limit) -> int:
     return await Within(limit, _steps(10 * AT_MOST_S))
+
+
+async def test_a_server_ends_in_order_though_its_database_is_away(database_url: str) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with installed(database_url) as scimd:
+            client = await scimd.client(await scimd.organization("acme"))
+            assert (await client.get("/Users")).status == 200
+            await scimd.door.db.aclose()
+    assert "last_used_not_written" in [line["event"] for line in lines]

@@ -128,6 +128,14 @@ def test_manager_is_taken_in_every_form_that_clients_send(manager: Any, stored: 
     assert document.get(ENTERPRISE_URN, {}).get("manager") == stored
 
 
+@pytest.mark.parametrize("value", ["QUJD", "QQ==", "QQ", "QUI", "QUJD\nQQ"])
+def test_base64_is_kept_as_it_was_sent_be_it_without_padding(value: str) -> None:
+    """RFC 7643 §2.3.6; V20."""
+    for profile in ("default", "rfc"):
+        body = {"schemas": [USER_URN], "userName": "d", "x509Certificates": [{"value": value}]}
+        assert taken(body, profile)["x509Certificates"] == [{"value": value}]
+
+
 def test_booleans_as_text_are_taken_where_the_profile_says_so() -> None:
     body = {"schemas": [USER_URN], "userName": "d", "active": "False"}
     assert taken(body)["active"] is False
@@ -225,7 +233,9 @@ def test_depth_is_what_counting_gives(value: Any) -> None:
         (b'{"a":NaN}', "invalidSyntax"),
         (b'{"a":1}{}', "invalidSyntax"),
         (b'\xef\xbb\xbf\xef\xbb\xbf{"a":1}', "invalidSyntax"),
-        (b'{"a":"\xff"}', "invalidValue"),
+        (b'{"a":"\xff"}', "invalidSyntax"),
+        ('{"a":"é"}'.encode("latin-1"), "invalidSyntax"),
+        ('{"a":1}'.encode("utf-16"), "invalidSyntax"),
         (b'{"a":"\\ud800"}', "invalidValue"),
         (b'{"a":"\\udc00x"}', "invalidValue"),
         (b"[" * 100_000, "invalidSyntax"),
@@ -235,3 +245,4 @@ def test_what_is_no_json_object_is_refused(body: bytes, scim_type: str) -> None:
     with pytest.raises(ScimError) as refused:
         parse(body)
     assert (refused.value.status, refused.value.scim_type) == (400, scim_type)
+    assert ("surrogate" in refused.value.detail) is (b"\\u" in body)

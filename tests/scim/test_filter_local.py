@@ -136,6 +136,7 @@ CASES = [
     ('meta.created ge "2026-01-05T00:00:00Z"', {"l4", "l5"}),
     ('meta.lastModified lt "2026-01-02T00:00:00Z"', {"l0"}),
     ('phoneNumbers.value eq "+47 22"', {"l3"}),
+    ("phoneNumbers[primary eq false]", {"l3"}),  # RFC 7643 §2.4
     (f'{ENTERPRISE_URN}:department eq "r&d"', {"l3"}),
     (f'{ENTERPRISE_URN}:manager eq "Boss"', {"l3"}),
 ]

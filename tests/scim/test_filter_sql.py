@@ -102,6 +102,12 @@ CASES = [
     (USER, 'emails[type eq "work"].value eq "asa@example.com"', {"p1"}),
     (USER, 'emails[type eq "home" and primary eq true]', set()),
     (USER, "emails[not (type pr)]", {"p3", "p4", "p5"}),
+    (USER, "emails[primary eq false]", {"p2", "p3", "p4", "p5"}),  # RFC 7643 §2.4
+    (USER, "emails[primary ne false]", {"p1", "p2"}),
+    (USER, "emails.primary ne false", {"p0", "p1"}),
+    (USER, "emails[primary eq null]", {"p3", "p4", "p5"}),
+    (USER, 'roles[primary eq false and value eq "reader"]', {"p3"}),
+    (USER, "addresses.primary eq false", {"p3"}),
     (USER, 'roles[value eq "READER"]', {"p3"}),
     (USER, 'x509Certificates.value eq "qujd"', set()),
     (USER, 'x509Certificates.value eq "QUJD"', {"p3"}),

@@ -45,16 +45,24 @@ class AsScimdReads(FilterVisitor[FilterNode]):
        (RFC 7644 §3.4.2.2 has it for "complex attributes"; Entra ID filters so). The library follows
        ``value`` for multi-valued attributes only.
     3. A filter inside brackets is about one value: there ``eq null`` asks of that value alone.
+    5. A value that does not say ``primary`` is not the primary one (RFC 7643 §2.4).
     """
 
-    def __init__(self, kind: ResourceKind) -> None:
+    def __init__(self, kind: ResourceKind, *, inside: bool = False) -> None:
         self.kind = kind
+        self.inside = inside
 
     def visit_comparison(self, node: Comparison) -> FilterNode:
+        path = node.attr_path
         if node.value is None:
-            present = Present(node.attr_path)
+            present = Present(path)
             return present if node.op is CompareOperator.ne else Not(present)
-        found = self.kind.resolve(node.attr_path.uri, node.attr_path.attr, node.attr_path.sub_attr)
+        if node.value is False and (path.attr if self.inside else path.sub_attr or "").lower() == "primary":
+            marked: FilterNode = Comparison(AttrPath("primary"), CompareOperator.eq, True)
+            if not self.inside:
+                marked = Not(ValuePath(AttrPath(path.attr, None, path.uri), Not(marked)))
+            return marked if node.op is CompareOperator.ne else Not(marked)
+        found = self.kind.resolve(path.uri, path.attr, path.sub_attr)
         if found is not None and found.target.type == "complex" and not found.attribute.multi:
             return Comparison(AttrPath(node.attr_path.attr, "value", node.attr_path.uri), node.op, node.value)
         return node
@@ -69,7 +77,7 @@ class AsScimdReads(FilterVisitor[FilterNode]):
         return LogicalExpr(node.op, tuple(self.visit(term) for term in node.terms))
 
     def visit_value_path(self, node: ValuePath) -> FilterNode:
-        return ValuePath(node.attr_path, self.visit(node.val_filter))
+        return ValuePath(node.attr_path, AsScimdReads(self.kind, inside=True).visit(node.val_filter))
 
 
 def _compared_by(binding: AttributeBinding, value: str) -> str:

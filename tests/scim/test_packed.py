@@ -158,9 +158,9 @@ def refusal_of(*operations: dict[str, Any]) -> tuple[int, str | None]:
 def test_keys_that_are_paths_are_bounded_as_paths_are() -> None:
     many = {f"k{n}": 0 for n in range(100_000)}
     for value in (many, packed(many), [many], {ENTERPRISE_URN: many}):
-        assert refusal_of(op("replace", None, value)) == (413, "tooMany")
+        assert refusal_of(op("replace", None, value)) == (413, None)
     for urn in (USER_URN, ENTERPRISE_URN):
-        assert refusal_of(op("replace", urn, many)) == (413, "tooMany")
+        assert refusal_of(op("replace", urn, many)) == (413, None)
     named = op("replace", "name", {"givenName": "B", "familyName": "Berg"})
     assert changes(*[named] * 100)["name"]["givenName"] == "B", "keys of one attribute are no paths"
 
@@ -169,7 +169,7 @@ async def test_more_operations_than_are_allowed_are_refused_before_each_is_looke
     dana = (await idp.user("dana"))["id"]
     body = {"operations": [{}] * 200_000}
     reply = await idp.send("PATCH", f"/Users/{dana}", packed(body).encode())
-    assert (reply.status, reply.scim_type) == (413, "tooMany")
+    assert (reply.status, reply.scim_type) == (413, None)
     assert reply.json["detail"] == "Operations: more than the 1000 that are allowed."
 
 

@@ -99,7 +99,8 @@ async def test_write_that_wants_nothing_there_changes_nothing(idp: Client, endpo
     change = {"op": "replace", "path": name, "value": "other"}
     for value in ("*", tag, f'"x", {tag}'):
         headers = {"If-None-Match": value}
-        assert (await idp.put(path, {name: "other"}, headers=headers)).status == 412
+        refused = await idp.put(path, {name: "other"}, headers=headers)
+        assert (refused.status, "If-None-Match" in refused.json["detail"]) == (412, True)
         assert (await idp.patch(path, change, headers=headers)).status == 412
         assert (await idp.delete(path, headers=headers)).status == 412
     assert (await idp.get(path)).json == made
@@ -108,6 +109,21 @@ async def test_write_that_wants_nothing_there_changes_nothing(idp: Client, endpo
         await idp.put(f"{path[:-12]}000000000000", {name: "x"}, headers={"If-None-Match": "*"})
     ).status == 404
     assert (await idp.delete(path, headers={"If-None-Match": tag})).status == 204
+
+
+@pytest.mark.parametrize("endpoint", ["Users", "Groups"])
+async def test_read_that_wants_another_state_is_told_so(idp: Client, endpoint: str) -> None:
+    """RFC 9110 §13.1.1, and before If-None-Match (§13.2.2)."""
+    made = await (idp.user("dana") if endpoint == "Users" else idp.group("dana"))
+    path, tag = f"/{endpoint}/{made['id']}", made["meta"]["version"]
+    for value in (tag, f'"x", {tag}', "*"):
+        assert (await idp.get(path, headers={"If-Match": value})).status == 200
+    other = {"If-Match": 'W/"999-9"'}
+    for headers in (other, {**other, "If-None-Match": tag}):
+        refused = await idp.get(path, headers=headers)
+        assert (refused.status, "If-Match" in refused.json["detail"]) == (412, True)
+        assert (await idp.send("HEAD", path, headers=headers)).status == 412
+    assert (await idp.get(f"/{endpoint}", headers=other)).status == 200
 
 
 async def test_membership_fails_nobodys_put(idp: Client) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +21,7 @@ from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
 from tests.scim.serving import Client, Installation
+from tests.support.patience import eventually
 
 EVERY = Wanted()
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -399,3 +403,22 @@ async def test_list_pages_and_filters(scimd: Installation, idp: Client) -> None:
         (Wanted(method="PUT"), 0), (Wanted(only="writes"), 8),
     ):  # fmt: skip
         assert len(await logged(scimd, idp, wanted)) == number, wanted
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_who_hangs_up_in_the_middle_of_a_body_is_kept_as_cut_off_and_is_no_fault_of_ours(
+    scimd: Installation, idp: Client, reset: bool
+) -> None:
+    at = URL(scimd.url)
+    with structlog.testing.capture_logs() as lines:
+        _, writer = await asyncio.open_connection(at.host, at.port)
+        head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {idp.token}\r\n"
+        writer.write(f"{head}Content-Length: 500\r\n\r\n{{".encode())
+        await asyncio.sleep(0.2)
+        if reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+        (entry,) = await eventually(lambda: logged(scimd, idp))
+    assert entry.status == 400
+    assert [line for line in lines if line["log_level"] not in ("debug", "info")] == []

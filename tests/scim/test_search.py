@@ -49,9 +49,26 @@ async def test_search_of_both_is_sorted_by_what_one_of_them_has(idp: Client) -> 
     body["sortOrder"] = "ascending"
     found = (await idp.post("/.search", {**body, "count": 2})).json
     assert [each["userName"] for each in found["Resources"]] == ["dana", "erik"]
-    assert (await idp.post("/.search", {"sortBy": "nosuch"})).scim_type == "invalidPath"
     for text in ("active gt true", "members gt true", 'nosuch eq "x" or userName pr'):
         assert (await idp.post("/.search", {"filter": text})).scim_type == "invalidFilter"
+
+
+@pytest.mark.parametrize(
+    ("query", "scim_type"),
+    [
+        ({"sortBy": "nosuch"}, "invalidPath"),
+        ({"filter": 'nosuch eq "x"'}, "invalidFilter"),
+        ({"filter": "userName pr and emails[value pr] or name.nosuch pr"}, "invalidFilter"),
+        ({"filter": "nosuch[value pr]"}, "invalidFilter"),
+    ],
+)
+async def test_what_no_type_has_is_not_said_of_users_alone(
+    idp: Client, query: dict[str, str], scim_type: str
+) -> None:
+    for reply in (await idp.get("/", params=query), await idp.post("/.search", query)):
+        assert (reply.status, reply.scim_type) == (400, scim_type)
+        assert "nosuch" in reply.json["detail"]
+        assert "o type of resource has" in reply.json["detail"]
 
 
 @pytest.mark.parametrize("root", ["", "/"])

@@ -89,6 +89,28 @@ async def test_whoever_was_deactivated_is_not_back_because_active_is_unassigned(
     assert (await says(idp, user["id"]))["status"] != "inactive"
 
 
+async def test_address_that_does_not_say_primary_is_not_the_primary_one(idp: Client) -> None:
+    """RFC 7643 §2.4."""
+    emails = [{"value": "a@x.org", "primary": True}, {"value": "b@x.org", "type": "home"}]
+    path = f"/Users/{(await idp.user('dana', emails=emails))['id']}"
+    other = "emails[primary eq false]"
+    for text in (other, "emails.primary eq false"):
+        assert (await idp.get("/Users", params={"filter": text})).json["totalResults"] == 1
+    named = await idp.patch(path, {"op": "replace", "path": f"{other}.display", "value": "B"})
+    assert named.json["emails"] == [emails[0], {**emails[1], "display": "B"}]
+    removed = await idp.patch(path, {"op": "remove", "path": other})
+    assert removed.json["emails"] == emails[:1]
+    for value, part in (("B", ".display"), ({"display": "B"}, "")):
+        nobody = await idp.patch(path, {"op": "replace", "path": f"{other}{part}", "value": value})
+        assert (nobody.status, nobody.scim_type) == (400, "noTarget")
+    made = await idp.patch(path, {"op": "replace", "path": f"{other}.value", "value": "c@x.org"})
+    assert made.json["emails"] == [emails[0], {"value": "c@x.org", "primary": False}]
+    marked = await idp.patch(
+        path, {"op": "replace", "path": 'emails[type eq "work"].primary', "value": False}
+    )
+    assert marked.json["emails"][2] == {"type": "work", "primary": False}, "the filter describes it"
+
+
 async def test_deleted_user_comes_back_by_the_same_external_id_only(idp: Client) -> None:
     user = await idp.user(**_as_user(person(1)))
     await idp.delete(f"/Users/{user['id']}")

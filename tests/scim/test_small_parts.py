@@ -63,12 +63,21 @@ def test_if_none_match_of_a_write_names_versions_that_are_not_written_over(
     assert test(3) is fits
 
 
-def test_if_none_match_looks_at_the_whole_tag() -> None:
-    assert is_unchanged('W/"3-5"', 'W/"3-5"')
-    assert is_unchanged('"x", "3-5"', 'W/"3-5"')
-    assert is_unchanged("*", 'W/"3-5"')
-    assert not is_unchanged('W/"3-4"', 'W/"3-5"')
-    assert not is_unchanged(None, 'W/"3-5"')
+def test_conditions_of_a_read_look_at_the_whole_tag() -> None:
+    def unchanged(**header: str) -> bool:
+        return is_unchanged({name.replace("_", "-"): each for name, each in header.items()}.get, 'W/"3-5"')
+
+    assert unchanged(If_None_Match='W/"3-5"')
+    assert unchanged(If_None_Match='"x", "3-5"')
+    assert unchanged(If_None_Match="*")
+    assert unchanged(If_None_Match="*", If_Match='W/"3-5"')
+    assert not unchanged(If_None_Match='W/"3-4"')
+    assert not unchanged(If_Match="*")
+    assert not unchanged()
+    for other in ('W/"3-4"', ""):
+        with pytest.raises(ScimError) as refused:
+            unchanged(If_Match=other, If_None_Match='W/"3-5"')
+        assert refused.value.status == 412
     assert precondition(None, None) is None
 
 

@@ -82,19 +82,27 @@ class Daemon(Here):
     """A running ``scimd serve``. ``url`` answers once it is ready; commands run in this process."""
 
     def __init__(
-        self, folder: Path, config: str, *, port: int | None = None, words: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        config: str,
+        *,
+        port: int | None = None,
+        words: tuple[str, ...] = (),
+        redirected: str = "",
     ) -> None:
+        """``redirected``: as the shell is told where its standard streams lead."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         super().__init__(folder, config.replace("PORT", str(self.port)))
         self.words = words or ("serve", "--config", str(self.file))
+        self.redirected = redirected
         self.output = folder / f"serve-{self.port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Daemon:
         with self.output.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "scimd", *self.words],
+                ["sh", "-c", f'exec "$0" "$@" {self.redirected}', sys.executable, "-m", "scimd", *self.words],
                 cwd=self.folder,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,

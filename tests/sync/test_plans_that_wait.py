@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scimd.db.tables import assertions, groups
-from scimd.org import runs
+from scimd.org import runs, source_upkeep
+from scimd.sync.schedule import following, latest
 from tests.sync.world import Person, World, world
 
 
@@ -125,3 +126,25 @@ async def test_names_that_change_hands_wait_with_a_held_removal_and_are_approved
     assert named["x0030"] == "user0003"
     assert "user0000" not in await acme.active()
     assert (await acme.sync()).changes == 0
+
+
+async def test_plan_that_was_made_while_the_clock_was_ahead_is_older_than_the_next_run(acme: World) -> None:
+    acme.clock.forward(days=1)
+    older = await acme.plan()
+    acme.clock.forward(days=-1)
+    await acme.sync()
+    assert (await runs.get_run(acme.door, acme.org_id, older.id)).state == "expired"
+
+
+async def test_run_that_was_planned_while_the_clock_was_ahead_does_not_wait(acme: World) -> None:
+    async def due() -> bool:
+        await source_upkeep.bring_forward(acme.door, latest)
+        return bool(await source_upkeep.due_sources(acme.door, following))
+
+    assert not await due()
+    acme.clock.forward(hours=1)
+    await acme.sync()
+    acme.clock.forward(hours=-1)
+    assert await due()
+    await acme.sync()
+    assert not await due()

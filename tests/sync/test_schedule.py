@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimd.sync.schedule import WrongSchedule, after_failure, following, in_quarantine
+from scimd.sync.schedule import WrongSchedule, after_failure, following, in_quarantine, latest
 
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -86,3 +86,13 @@ def test_quarantine_slows_down(age_h: float, hours: int) -> None:
 def test_source_without_schedule_has_no_next_run() -> None:
     assert after_failure(None, NOON, 1, 0.5) is None
     assert in_quarantine(None, NOON, NOON) is None
+
+
+@pytest.mark.parametrize("schedule", ["1m", "15m", "7d", "0 3 * * *", "0 0 1 * *"])
+def test_no_run_is_planned_for_later_than_the_latest(schedule: str) -> None:
+    for minutes in range(0, 120, 7):
+        now = NOON + timedelta(minutes=minutes)
+        assert following(schedule, NOON) <= latest(schedule, now, troubled=False)
+        for failures in range(1, 12):
+            assert after_failure(schedule, NOON, failures, 1) <= latest(schedule, now, troubled=True)
+        assert in_quarantine(schedule, NOON, NOON - timedelta(days=9)) <= latest(schedule, now, troubled=True)

@@ -45,7 +45,7 @@ class Provider:
             client = models.Client(
                 client_id=CLIENT,
                 client_name="scimd",
-                client_uri=redirect_uri.rpartition("/oidc")[0],
+                client_uri=redirect_uri.partition("/o/")[0],
                 redirect_uris=[redirect_uri],
                 client_id_issued_at=datetime.now(UTC),
                 client_secret=SECRET,

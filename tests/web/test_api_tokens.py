@@ -136,6 +136,9 @@ async def test_me_is_the_person_whose_token_it_is(acme: Site) -> None:
         headers = bearer(made.token) | {"If-None-Match": tag}
         async with session.get("/scim/v2/Me", headers=headers) as answer:
             assert answer.status == 304
+        headers = bearer(made.token) | {"If-Match": 'W/"999-9"'}
+        async with session.get("/scim/v2/Me", headers=headers) as answer:
+            assert answer.status == 412
         async with session.head("/scim/v2/Me", headers=bearer(made.token)) as answer:
             assert answer.status == 200
     _, body = await ask(acme, "/scim/v2/Me?attributes=userName", made.token)

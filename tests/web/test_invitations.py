@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 
-from scimd.org import invitation_changes, inviting
+from scimd.org import gates, invitation_changes, inviting
 from scimd.org.inviting import Wish
 from tests.org.looks import invitations_of
+from tests.web.by_form import set_up_app
 from tests.web.site import PASSWORD, Site
 
 DANA: dict[str, Any] = {"userName": "dana@acme.example", "displayName": "Dana Ortiz"}
@@ -107,6 +109,38 @@ async def test_invitation_speaks_one_language(acme: Site) -> None:
             assert "must be" not in page
 
 
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ("en", "Your password is set. Sign in with it and your second factor."),
+        ("de", "Melden Sie sich damit und mit Ihrem zweiten Faktor an."),
+    ],
+)
+async def test_who_comes_back_with_a_second_factor_is_told_to_sign_in_by_both(
+    acme: Site, wish: str, said: str
+) -> None:
+    (invited,) = await inviting.invite(acme.door, acme.ctx, ["bob@acme.example"], Wish())
+    assert invited.person_id is not None
+    link = f"/invitation/{await acme.invitation_link(invited.person_id)}"
+    async with acme.browser() as session:
+        async with session.post(link, data={"password": PASSWORD}):
+            pass
+        await set_up_app(session)
+    await gates.deactivate(acme.door, acme.ctx, invited.person_id)
+    acme.clock.ahead += timedelta(minutes=1)
+    await inviting.invite(acme.door, acme.ctx, ["bob@acme.example"], Wish())
+    row = max(await invitations_of(acme.door, acme.org_id), key=lambda row: row.created_at)
+    link = f"/invitation/{await invitation_changes.copy_link(acme.door, acme.ctx, row.id)}"
+    async with acme.browser(Accept_Language=wish) as session:
+        async with session.post(link, data={"password": PASSWORD}) as answer:
+            page = await answer.text()
+        assert said in page
+        assert 'href="/o/acme/sign-in"' in page
+        form = {"address": "bob@acme.example", "password": PASSWORD}
+        async with session.post("/o/acme/sign-in", data=form) as answer:
+            assert "One more step" in await answer.text()
+
+
 async def test_declining_asks_first_and_ends_it(acme: Site) -> None:
     link = await _link(acme)
     async with acme.browser() as session:
@@ -132,8 +166,6 @@ async def test_accepted_link_says_so_and_leads_to_the_sign_in(acme: Site) -> Non
 
 async def test_expired_link_says_so(acme: Site) -> None:
     link = await _link(acme)
-    from datetime import timedelta
-
     acme.clock.ahead = timedelta(days=8)
     async with acme.browser() as session:
         status, page = await _get(session, link)
@@ -190,6 +222,8 @@ async def test_page_speaks_the_browser_s_language(
             async with session.post(f"{link}/decline") as answer:
                 assert "Abgelehnt" in await answer.text()
             assert "Diese Einladung wurde abgelehnt" in (await _get(session, link))[1]
+            status, page = await _get(session, "/invitation/x")
+            assert (status, "Dieser Link ist nicht gültig" in page) == (404, True)
 
 
 async def test_person_s_page_helps_where_an_invitation_does_not_come(acme: Site) -> None:

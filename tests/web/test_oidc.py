@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import aiohttp
+import orjson
 import pytest
 
 from scimd.config import Oidc, Organization
@@ -21,8 +24,11 @@ from scimd.org.oidc_sign_in import Identity
 from scimd.web import oidc, oidc_provider
 from scimd.web.oidc_provider import ProviderFault
 from tests.org.looks import attempts_of
+from tests.scim.signed import RSA
 from tests.web.canaille_provider import CLIENT, EMAIL, PASSWORD, SECRET, USER, Provider, canaille
 from tests.web.site import Site, site
+
+BACK = "/o/acme/oidc/callback"
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +40,30 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 async def acme(database_url: str, provider: Provider) -> AsyncIterator[Site]:
-    async with site(database_url, declared=(_organization(provider.issuer),)) as found:
-        provider.add_client(f"{found.url}/oidc/callback")
+    declared = (_organization(provider.issuer), _organization(provider.issuer, "evil"))
+    async with site(database_url, declared=declared) as found:
+        provider.add_client(f"{found.url}{BACK}")
         yield found
 
 
-def _organization(issuer: str) -> Organization:
+def _organization(issuer: str, name: str = "acme") -> Organization:
     rules = Oidc(
         issuer=issuer, client_id=CLIENT, client_secret=Secret(SECRET), source="okta", label="Canaille"
     )
-    return Organization(name="acme", oidc=rules)
+    return Organization(name=name, oidc=rules)
+
+
+async def _begun(session: aiohttp.ClientSession, org: str = "acme", follow: str = "/") -> dict[str, str]:
+    """What a sign-in that begins now asks of the provider."""
+    path = f"/o/{org}/oidc?{urlencode({'next': follow})}"
+    async with session.get(path, allow_redirects=False) as answer:
+        return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
+
+
+async def _back(session: aiohttp.ClientSession, path: str = BACK, **said: str) -> tuple[int, str]:
+    """What a return with that answer shows."""
+    async with session.get(path, params=said) as answer:
+        return answer.status, await answer.text()
 
 
 async def _through(session: aiohttp.ClientSession, path: str) -> tuple[int, str, str]:
@@ -102,35 +122,79 @@ async def test_nobody_is_made_and_the_attempt_is_written_down(acme: Site) -> Non
     assert (newest.success, newest.reason) == (False, "nobody here has this identity")
 
 
-async def test_answer_counts_once_and_in_the_browser_that_asked(acme: Site, provider: Provider) -> None:
+async def test_answer_counts_once_and_in_the_browser_that_asked(acme: Site) -> None:
     await _dana(acme)
     async with acme.browser() as session, acme.browser() as thief:
-        async with session.get("/o/acme/oidc", allow_redirects=False) as answer:
-            place = answer.headers["Location"]
-            assert "code_challenge_method=S256" in place
-            assert "nonce=" in place
-        state = re.search(r"state=([^&]*)", place)
-        assert state
-        query = urlencode({"code": "x", "state": state[1]})
-        async with thief.get(f"/oidc/callback?{query}") as answer:
-            assert answer.status == 401  # another browser has no such cookie
-        query = urlencode({"code": "x", "state": "another"})
-        async with session.get(f"/oidc/callback?{query}") as answer:
-            assert answer.status == 401
-        query = urlencode({"code": "x", "state": state[1]})
-        async with session.get(f"/oidc/callback?{query}") as answer:
-            assert answer.status == 401  # the cookie went with the wrong answer
+        asked = await _begun(session)
+        assert asked["code_challenge_method"] == "S256"
+        assert asked["nonce"]
+        assert (await _back(thief, code="x", state=asked["state"]))[0] == 401  # it has no such cookie
+        for other in ("another", asked["state"][:16] + "another", ""):
+            status, page = await _back(session, code="x", state=other)
+            assert (status, "This sign-in is over" in page) == (401, True)
+        assert (await _back(session, code="x", state=asked["state"]))[0] == 502  # taken to the provider
+        assert (await _back(session, code="x", state=asked["state"]))[0] == 401
+
+
+async def test_tabs_sign_in_beside_each_other_up_to_a_number(acme: Site) -> None:
+    await _dana(acme)
+    async with acme.browser() as session:
+        tabs = []
+        for _ in range(6):
+            tabs.append((await _begun(session))["state"])
+            acme.clock.ahead += timedelta(seconds=1)
+        assert len(session.cookie_jar) == 4
+        assert (await _back(session, error="access_denied", state=tabs[0]))[0] == 401
+        for state in tabs[2:5]:
+            assert (await _back(session, error="access_denied", state=state))[0] == 502
+        assert len(session.cookie_jar) == 1
+        assert (await _through(session, "/o/acme/oidc?next=/my"))[0] == 200
+        assert (await _back(session, error="access_denied", state=tabs[5]))[0] == 502
+
+
+async def test_answer_that_comes_to_another_organizations_address_goes_to_no_provider(
+    acme: Site, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mix-up (RFC 9700 §4.4): evil's provider sent the victim on to acme's."""
+    asked: list[Oidc] = []
+
+    async def claims(_: Any, rules: Oidc, **__: Any) -> Any:
+        asked.append(rules)
+        raise ProviderFault("tests")
+
+    monkeypatch.setattr(oidc_provider.Providers, "claims", claims)
+    async with acme.browser() as session:
+        at_acme, at_evil = await _begun(session), await _begun(session, "evil")
+        assert at_acme["redirect_uri"] == f"{acme.url}{BACK}"
+        assert at_evil["redirect_uri"] == f"{acme.url}/o/evil/oidc/callback"
+        said = {"code": "acme's", "iss": provider.issuer}
+        assert (await _back(session, **said, state=at_evil["state"]))[0] == 502
+        assert asked == []
+        assert (await _back(session, **said, state=at_acme["state"]))[0] == 502
+        assert len(asked) == 1
+
+
+async def test_sign_in_page_and_its_ways_keep_where_somebody_wanted_to_go(acme: Site) -> None:
+    wanted = quote("/people?search=a&after=b", safe="/?=")
+    async with acme.browser() as session:
+        for path, ways in (
+            ("/o/acme/sign-in", ("/o/acme/oidc", "/passkey")),
+            ("/passkey", ("/sign-in",)),
+        ):
+            async with session.get(f"{path}?next={wanted}") as answer:
+                page = await answer.text()
+            for way in ways:
+                assert f'href="{way}?next={wanted}"' in page
+        state = (await _begun(session, follow="/my"))["state"]
+        assert 'href="/o/acme/sign-in?next=/my"' in (await _back(session, error="x", state=state))[1]
 
 
 async def test_error_of_the_provider_is_a_page_without_its_words(acme: Site) -> None:
     async with acme.browser() as session:
-        async with session.get("/o/acme/oidc", allow_redirects=False) as answer:
-            state = re.search(r"state=([^&]*)", answer.headers["Location"])
-        assert state
-        query = urlencode({"error": "access_denied", "error_description": "<b>x", "state": state[1]})
-        async with session.get(f"/oidc/callback?{query}") as answer:
-            page = await answer.text()
-    assert answer.status == 502
+        state = (await _begun(session))["state"]
+        said = {"error": "access_denied", "error_description": "<b>x", "state": state}
+        status, page = await _back(session, **said)
+    assert status == 502
     assert "could not sign you in" in page
     assert "access_denied" not in page
 
@@ -225,11 +289,17 @@ NOW = 1_770_000_000.0
 GOOD: dict[str, Any] = {
     "iss": "https://idp.example", "aud": "scimd", "sub": "1", "nonce": "n", "iat": NOW, "exp": NOW + 300,
 }  # fmt: skip
+DISCOVERY: dict[str, Any] = {
+    "issuer": "https://idp.example",
+    "authorization_endpoint": "https://idp.example/a",
+    "token_endpoint": "https://idp.example/t",
+    "jwks_uri": "https://idp.example/k",
+}
 
 
 def test_good_claims_are_taken() -> None:
     oidc_provider._check(GOOD, RULES, "n", NOW)
-    oidc_provider._check(GOOD | {"aud": ["scimd", "x"], "azp": "scimd"}, RULES, "n", NOW)
+    oidc_provider._check(GOOD | {"aud": ["scimd", "x"], "azp": "scimd", "nbf": NOW + 59}, RULES, "n", NOW)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +318,8 @@ def test_good_claims_are_taken() -> None:
         {"exp": True},
         {"iat": NOW + 61},
         {"iat": None},
+        {"nbf": NOW + 61},
+        {"nbf": "soon"},
     ],
 )
 def test_other_claims_are_refused(wrong: dict[str, Any]) -> None:
@@ -257,10 +329,6 @@ def test_other_claims_are_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("alg", ["none", "HS256", None])
 def test_unsigned_and_symmetric_tokens_are_refused(alg: str | None) -> None:
-    import base64
-
-    import orjson
-
     header = base64.urlsafe_b64encode(orjson.dumps({"alg": alg})).rstrip(b"=").decode()
     with pytest.raises(ProviderFault, match="not taken"):
         oidc_provider._header(f"{header}.e30.")
@@ -277,15 +345,42 @@ def test_unsigned_and_symmetric_tokens_are_refused(alg: str | None) -> None:
     ],
 )
 def test_discovery_document_of_another_or_without_tls_is_refused(body: dict[str, Any]) -> None:
-    good = {
-        "issuer": "https://idp.example",
-        "authorization_endpoint": "https://idp.example/a",
-        "token_endpoint": "https://idp.example/t",
-        "jwks_uri": "https://idp.example/k",
-    }
-    assert oidc_provider._endpoints(RULES, good).basic
+    assert oidc_provider._endpoints(RULES, DISCOVERY).basic
     with pytest.raises(ProviderFault):
-        oidc_provider._endpoints(RULES, good | body)
+        oidc_provider._endpoints(RULES, DISCOVERY | body)
+
+
+@pytest.mark.parametrize(
+    ("promised", "said", "taken"),
+    [
+        (True, "https://idp.example", True),
+        (True, None, False),
+        (True, "https://other.example", False),
+        (False, None, True),
+        (False, "https://idp.example", True),
+        (False, "https://other.example", False),
+    ],
+)
+async def test_answer_names_its_issuer_where_the_provider_promises_it(
+    monkeypatch: pytest.MonkeyPatch, promised: bool, said: str | None, taken: bool
+) -> None:
+    """RFC 9207 §2.4."""
+    served = {
+        "/.well-known/openid-configuration": DISCOVERY
+        | {"authorization_response_iss_parameter_supported": promised},
+        "/k": {"keys": [RSA.as_dict(private=False)]},
+    }
+
+    async def get(_: Oidc, url: str, __: Any = None) -> bytes:
+        return orjson.dumps(served[urlsplit(url).path])
+
+    monkeypatch.setattr(oidc_provider, "_get", get)
+    checked = oidc_provider.Providers().check_issuer(RULES, said)
+    if taken:
+        await checked
+    else:
+        with pytest.raises(ProviderFault, match="iss"):
+            await checked
 
 
 def test_email_counts_only_where_the_provider_says_verified() -> None:

@@ -70,7 +70,16 @@ def test_what_names_nobody_leaves_the_proxy_itself(lines: list[str]) -> None:
     assert _seen("10.0.0.1", *lines) == "10.0.0.1"
 
 
-@pytest.mark.parametrize("value", ["10.0.0.1/8", "0.0.0.0/0", "::/0", "proxy.example", "10.0.0.", ""])
+@pytest.mark.parametrize("value", ["::ffff:10.0.0.1", "::ffff:10.0.0.0/104", "10.0.0.0/8"])
+def test_a_proxy_may_be_named_as_ipv6_names_ipv4(value: str) -> None:
+    trusted = tuple(Server(trusted_proxies=[value]).trusted_proxies)
+    for peer in ("10.0.0.1", "::ffff:10.0.0.1"):
+        assert _seen(peer, "203.0.113.9", trusted=trusted) == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    "value", ["10.0.0.1/8", "0.0.0.0/0", "::/0", "::ffff:0:0/96", "proxy.example", "10.0.0.", ""]
+)
 def test_a_proxy_is_an_address_or_a_network(value: str) -> None:
     with pytest.raises(ValueError, match=r"must be an address or a network|every address there is"):
         Server(trusted_proxies=[value])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scimd.org import local_people
+from scimd.org.local_people import NewServiceAccount
 from tests.web.by_form import get
 from tests.web.site import Site
 
@@ -55,6 +57,13 @@ async def test_person_shows_why(acme: Site) -> None:
         "Project General",
     ):
         assert words in page
+
+
+async def test_service_account_shows_its_owner(acme: Site) -> None:
+    new = NewServiceAccount("robot", "Robot", owner="Grace Hopper")
+    bot = await local_people.add_service_account(acme.door, acme.ctx, new)
+    async with acme.signed_in() as session:
+        assert "<dt>Owner</dt><dd>Grace Hopper</dd>" in await get(session, f"/people/{bot}")
 
 
 async def test_person_of_another_organization_is_not_there(acme: Site) -> None:

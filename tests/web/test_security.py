@@ -55,7 +55,7 @@ async def test_every_route_says_who_may_call_it(acme: Site) -> None:
 #: The whole of what may be called without a session. A new one is added here on purpose, or not at all.
 PUBLIC = {
     "/second-step", "/passkey", "/forgot", "/o/{slug}/forgot", "/confirm-address/{token}",
-    "/o/{slug}/oidc", "/oidc/callback",
+    "/o/{slug}/oidc", "/o/{slug}/oidc/callback",
     "/healthz", "/readyz", "/static/{name}", "/sign-in", "/o/{slug}/sign-in", "/sign-in/{token}",
     "/set-password/{token}", "/invitation/{token}", "/invitation/{token}/decline", "/welcome",
     "/.well-known/oauth-authorization-server",

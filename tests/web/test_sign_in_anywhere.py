@@ -30,7 +30,8 @@ async def _beta(acme: Site) -> None:
 
 
 async def _try(session: aiohttp.ClientSession, password: str = PASSWORD, address: str = ADMIN) -> str:
-    async with session.post("/sign-in", data={"address": address, "password": password}) as answer:
+    form = {"address": address, "password": password, "next": "/my"}
+    async with session.post("/sign-in", data=form) as answer:
         return await answer.text()
 
 
@@ -46,7 +47,7 @@ async def test_where_the_password_fits_in_several_the_choice_comes_before_the_se
     async with acme.browser() as session:
         page = await _try(session)
         assert "Where to?" in page
-        assert re.findall(r'href="/o/(\w+)/sign-in"', page) == ["acme", "beta"]
+        assert re.findall(r'href="/o/(\w+)/sign-in\?next=/my"', page) == ["acme", "beta"]
         assert len(session.cookie_jar) == 0
         assert await _live(acme) == 0  # none that nobody holds
 

@@ -23,6 +23,12 @@ class Resolved:
         return self.sub or self.attribute
 
     @property
+    def unsaid(self) -> bool | None:
+        """As what it is compared where a value does not say it: not ``primary`` (RFC 7643 §2.4)."""
+        is_mark = self.sub is not None and self.sub.name == "primary" and self.sub.type == "boolean"
+        return False if is_mark and self.attribute.multi else None
+
+    @property
     def keys(self) -> tuple[str, ...]:
         """The keys from a document's top to the attribute, without the sub-attribute."""
         return (self.extension, self.attribute.name) if self.extension else (self.attribute.name,)

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import (
     DDL,
+    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -52,6 +53,12 @@ def time(name: str, *, null: bool = False) -> Column[Any]:
 
 def integer(name: str, default: int = 0) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=sqlalchemy.text(str(default)))
+
+
+def generation(name: str, default: int | None = 0) -> Column[Any]:
+    """A generation of an organization: they go on by steps of millions. Without a default it may be NULL."""
+    null, stands = default is None, None if default is None else sqlalchemy.text(str(default))
+    return Column(name, BigInteger, nullable=null, server_default=stands)
 
 
 def flag(name: str, default: bool = False) -> Column[bool]:

@@ -36,7 +36,7 @@ people = Table(
     columns.flag("wants_seat"),
     columns.flag("has_seat"),
     columns.flag("lapsed"),  # here only by an invitation that is over: not listed
-    columns.integer("rules_version"),
+    columns.generation("rules_version"),
     # scimd's SCIM extension, ready to splice; and the counter behind the ETag's second half.
     Column("extension", Bytes, nullable=True),
     columns.integer("rest", 1),
@@ -115,7 +115,7 @@ grants = Table(
     columns.ref("group_id", null=True),
     Column("rule", Integer, nullable=True),
     columns.flag("dormant"),
-    columns.integer("rules_version"),
+    columns.generation("rules_version"),
     columns.time("since"),
     columns.time("until", null=True),
     Index("ix_grants_person", "org_id", "person_id", "until"),
@@ -130,7 +130,7 @@ status_spans = Table(
     columns.ident(),
     columns.key("status"),
     Column("causes", Json, nullable=False),
-    columns.integer("rules_version"),
+    columns.generation("rules_version"),
     columns.time("since"),
     columns.time("until", null=True),
 )

@@ -123,11 +123,12 @@ login_attempts = Table(
     columns.text("address"),
     columns.key("address_key"),
     columns.text("ip"),
+    columns.text("network"),  # by which it is counted (core.addresses)
     columns.flag("success"),
     columns.text("reason"),
     columns.text("origin", null=True),  # the application that reported it
     columns.time("at"),
     Index("ix_login_attempts_at", "org_id", "at"),
     Index("ix_login_attempts_address", "org_id", "address_key", "at"),
-    Index("ix_login_attempts_ip", "ip", "at"),
+    Index("ix_login_attempts_network", "network", "at"),
 )

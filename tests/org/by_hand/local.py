@@ -26,8 +26,13 @@ async def added(acme: House, name: str = "ann", **more: Any) -> PersonId:
 
 async def active(acme: House, name: str = "ann", **more: Any) -> PersonId:
     person_id = await added(acme, name, **more)
-    await acme.run(lambda tx: _accept(tx, person_id), acme.as_admin())
+    await let_in(acme, person_id)
     return person_id
+
+
+async def let_in(acme: House, person_id: PersonId) -> None:
+    """They have accepted."""
+    await acme.run(lambda tx: _accept(tx, person_id), acme.as_admin())
 
 
 def _accept(tx: Tx, person_id: PersonId) -> None:

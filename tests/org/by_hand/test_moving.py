@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from scimd.core.errors import NotFound, SeatLimitReached
+from scimd.core.errors import Forbidden, NotFound, NotUnique, Refusal, SeatLimitReached
+from scimd.core.people import PersonId
 from scimd.core.roles import MANAGER
-from scimd.db.tables import grants, sources
-from scimd.org import admin_reads, by_hand, detaching, moving, organizations, partner_approvals
+from scimd.db.tables import grants, people, sources
+from scimd.org import (
+    admin_reads,
+    by_hand,
+    detaching,
+    moving,
+    organizations,
+    partner_approvals,
+)
 from scimd.org import gates as hand
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
 from tests.org.by_hand.local import active, added, clean, kinds
 from tests.org.house import House
+
+OPERATOR = Actor("operator", "", "root")
 
 
 async def test_a_detached_person_is_a_local_one(acme: House) -> None:
@@ -66,6 +77,72 @@ async def test_a_move_without_a_seat_there_changes_nothing_here(acme: House) -> 
     with pytest.raises(SeatLimitReached):
         await moving.move(acme.door, Context(acme.org_id, operator, "cli", "c3"), ann, "beta")
     assert (await acme.person(ann)).status == "active"
+
+
+async def other(acme: House, slug: str) -> House:
+    """Another organization."""
+    await organizations.create(acme.door, NewOrganization(slug), OPERATOR)
+    return replace(acme, org_id=(await organizations.by_slug(acme.door, slug)).id)
+
+
+def by_operator(house: House) -> Context:
+    return Context(house.org_id, OPERATOR, "cli", "c4")
+
+
+async def test_who_has_the_address_of_somebody_moved_there_before_is_taken_for_nobody_else(
+    acme: House,
+) -> None:
+    beta, gamma = await other(acme, "beta"), await other(acme, "gamma")
+    ann, namesake = await active(acme), await active(beta)
+    moved = await moving.move(acme.door, by_operator(acme), ann, "gamma")
+    with pytest.raises(NotUnique):
+        await moving.move(acme.door, by_operator(beta), namesake, "gamma")
+    assert (await beta.person(namesake)).deleted_at is None
+    assert [row.id for row in await gamma.rows(people)] == [moved]
+
+
+async def test_who_is_back_from_elsewhere_is_nobody_who_was_moved_here(acme: House) -> None:
+    beta = await other(acme, "beta")
+    ann = await active(acme)
+    there = await moving.move(acme.door, by_operator(acme), ann, "beta")
+    await hand.restore(acme.door, acme.as_admin(), ann)
+    with pytest.raises(NotUnique):
+        await moving.move(acme.door, by_operator(beta), there, "acme")
+    assert (await beta.person(there)).deleted_at is None
+
+
+async def test_a_move_that_was_cut_off_goes_on_with_the_person_whom_it_made(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await other(acme, "beta")
+    here, ann = by_operator(acme), await active(acme)
+    arrive, made = moving._arrive, []
+
+    async def cut_off(*given: Any) -> PersonId:
+        made.append(await arrive(*given))
+        raise RuntimeError("the machine stops")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(moving, "_arrive", cut_off)
+        with pytest.raises(RuntimeError, match="the machine stops"):
+            await moving.move(acme.door, here, ann, "beta")
+    assert await moving.move(acme.door, here, ann, "beta") == made[0]
+    assert (await acme.person(ann)).deleted_at is not None
+
+
+async def test_a_move_that_is_refused_here_makes_nobody_there(acme: House) -> None:
+    """Neither over somebody with more permissions, nor of oneself."""
+    beta = await other(acme, "beta")
+    ann = await active(acme, role=MANAGER)
+    few = frozenset({"users.manage", "users.read"})
+    lesser = Context(acme.org_id, Actor("operator", "o", "sup"), "api", "c5", permissions=few)
+    with pytest.raises(Forbidden):
+        await moving.move(acme.door, lesser, ann, "beta")
+    oneself = Context(acme.org_id, Actor("person", ann, "ann"), "cli", "c6", permissions=few)
+    with pytest.raises(Refusal):
+        await moving.move(acme.door, oneself, ann, "beta")
+    assert (await acme.person(ann)).status == "active"
+    assert await beta.rows(people) == []
 
 
 async def test_many_at_once_have_a_result_each(acme: House) -> None:

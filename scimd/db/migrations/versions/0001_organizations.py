@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("slug", types.KeyText(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("kind", types.KeyText(), nullable=False),
-        sa.Column("generation", sa.Integer(), server_default=sa.text("1"), nullable=False),
+        sa.Column("generation", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("default_project_id", types.Id(), nullable=True),
         sa.Column("seats_on_scim", types.KeyText(), nullable=False),
         sa.Column("get_more_seats_url", sa.Text(), nullable=True),

@@ -105,6 +105,7 @@ def upgrade() -> None:
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("address_key", types.KeyText(), nullable=False),
         sa.Column("ip", sa.Text(), nullable=False),
+        sa.Column("network", sa.Text(), nullable=False),
         sa.Column("success", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("origin", sa.Text(), nullable=True),
@@ -115,7 +116,7 @@ def upgrade() -> None:
         "ix_login_attempts_address", "login_attempts", ["org_id", "address_key", "at"], unique=False
     )
     op.create_index("ix_login_attempts_at", "login_attempts", ["org_id", "at"], unique=False)
-    op.create_index("ix_login_attempts_ip", "login_attempts", ["ip", "at"], unique=False)
+    op.create_index("ix_login_attempts_network", "login_attempts", ["network", "at"], unique=False)
     op.create_table(
         "oauth_clients",
         sa.Column("org_id", types.Id(), nullable=False),
@@ -161,8 +162,8 @@ def upgrade() -> None:
         sa.Column("source_id", types.Id(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("body", types.Json(), nullable=False),
-        sa.Column("since_generation", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("until_generation", sa.Integer(), nullable=True),
+        sa.Column("since_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("until_generation", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("org_id", "id", name=op.f("pk_rules")),
     )
     op.create_index("ix_rules_source", "rules", ["org_id", "source_id", "until_generation"], unique=False)
@@ -208,7 +209,7 @@ def upgrade() -> None:
         sa.Column("seats", types.Json(), nullable=False),
         sa.Column("fingerprint", types.KeyText(), nullable=True),
         sa.Column("config_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("rules_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("rules_version", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("place", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
