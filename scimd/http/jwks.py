@@ -89,7 +89,9 @@ def _algorithms(given: Mapping[str, Any]) -> frozenset[str]:
     elif kind in ("EC", "OKP") and isinstance(curve, str) and curve in _CURVES:
         found = frozenset((_CURVES[curve],))
     said = given.get("alg")
-    return found & {said} if said is not None else found
+    if said is None:
+        return found
+    return found & {said} if isinstance(said, str) else frozenset()
 
 
 @dataclass(slots=True)

@@ -137,8 +137,9 @@ async def recover(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord
 def _recover(tx: Tx, source: SourceRecord) -> None:
     mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source.id)
     if tx.conn.execute(select(sources.c.paused_by_quarantine).where(mine)).scalar_one():
-        change_state(tx, source, unpaused(source))
-    end_quarantine(tx, source)
+        change_state(tx, source, unpaused(source))  # ends it, too
+    else:
+        end_quarantine(tx, source)
 
 
 async def pause_long_quarantined(door: Door, troubles: timekeeping.Troubles | None = None) -> int:

@@ -52,6 +52,7 @@ def test_of_a_set_only_public_keys_for_signatures_are_taken() -> None:
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
         {"kty": "RSA", "n": 7, "e": "AQAB"},
         {**public, "kid": 7},
+        {**public, "alg": ["RS256"]},
         "x",
         {},
     ]
