@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, select
 
 from scimd.core.people import OrgId, fold
 from scimd.db.tables import login_attempts, people, sessions
-from scimd.org.sessions import SessionRecord, record_of
+from scimd.org.sessions import SessionRecord, lives, record_of
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
 
@@ -35,15 +35,7 @@ async def list_sessions(
     door: Door, org_id: OrgId, window: Window, *, person_id: str | None = None, live: bool | None = None
 ) -> Slice[SessionRecord]:
     """Sorts: ``started``, ``last_active``. ``live``: neither ended, nor expired, nor idle for too long."""
-    now = door.clock()
-    lives = (
-        _s.ended_at.is_(None)
-        & (_s.expires_at > now)
-        & (
-            _s.origin.is_not(None)  # its application knows whether it rests
-            | (_s.last_active_at > now - timedelta(seconds=door.settings.session_idle_s))
-        )
-    )
+    live_ones = lives(door.clock(), door.settings.session_idle_s)
     query = (
         select(sessions, people.c.display_name)
         .join(people, (people.c.org_id == _s.org_id) & (people.c.id == _s.person_id))
@@ -52,7 +44,7 @@ async def list_sessions(
     if person_id is not None:
         query = query.where(_s.person_id == person_id)
     if live is not None:
-        query = query.where(lives if live else ~lives)
+        query = query.where(live_ones if live else ~live_ones)
     sorts = {"last_active": _s.last_active_at}
     return await door.read(lambda conn: cut(conn, query, window, sorts, _s.id).map(record_of))
 
