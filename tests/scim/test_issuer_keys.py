@@ -88,6 +88,19 @@ async def test_keys_that_are_held_are_had_without_asking() -> None:
     assert issuer.asked == 1
 
 
+async def test_of_many_at_once_one_asks_and_all_have_the_answer() -> None:
+    issuer = Issuer(key_set(RSA))
+
+    async def slow(given: Jwt) -> bytes:
+        await asyncio.sleep(0)
+        return await issuer.read(given)
+
+    keys = KeySets(slow, lambda: issuer.now)
+    found = await asyncio.gather(*(keys.of(rules(), "r1") for _ in range(50)))
+    assert {len(each) for each in found} == {1}
+    assert issuer.asked == 1
+
+
 async def test_an_unknown_key_id_fetches_at_a_bounded_rate() -> None:
     issuer = Issuer(key_set(RSA))
     keys = issuer.keys()
