@@ -307,10 +307,13 @@ def _answerers_kept(
     loop = asyncio.get_running_loop()
 
     async def live(first: bool, child: children.Forked, its_first: Ends) -> int:
-        ours, theirs = (its_first, None) if first else family.ends(its_first.shelf)
-        answerer = port.join(ours.connections)
-        transport, _ = await loop.create_unix_connection(partial(calls.Desk, door), sock=ours.calls)
-        try:
+        with contextlib.ExitStack() as stack:
+            ours, theirs = (its_first, None) if first else family.ends(its_first.shelf)
+            if theirs is not None:
+                stack.callback(theirs.close)
+            stack.callback(port.leave, port.join(ours.connections))
+            transport, _ = await loop.create_unix_connection(partial(calls.Desk, door), sock=ours.calls)
+            stack.callback(transport.close)
             if theirs is None:
                 return await child.live(patience_s)
             return await children.live_anew(
@@ -318,11 +321,6 @@ def _answerers_kept(
                 files=theirs.files,
                 patience_s=patience_s,
             )
-        finally:
-            port.leave(answerer)
-            transport.close()
-            if theirs is not None:
-                theirs.close()
 
     for child, ends in forked.answerers:
         yield children.keep(family.ANSWERER, partial(live, child=child, its_first=ends), ending)
@@ -413,9 +411,10 @@ async def _worker_kept(
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel them all, then wait for each."""
+    """Cancel them all, then wait for each. What went wrong in one is logged; the others end all the same."""
     for task in tasks:
         task.cancel()
+    await asyncio.wait(tasks)
     for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            logger.error("task_failed", exc_info=fault)

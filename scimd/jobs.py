@@ -25,7 +25,7 @@ from apscheduler.triggers.base import BaseTrigger
 from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
-from scimd.core.people import OrgId, SourceId
+from scimd.core.people import OrgId, RunId, SourceId
 from scimd.org import (
     approvals,
     audit,
@@ -35,13 +35,11 @@ from scimd.org import (
     new_tables,
     notifications,
     oauth,
-    promotion,
     rekeying,
     request_log,
     seat_history,
     source_upkeep,
     sources,
-    unsettled,
 )
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
@@ -58,6 +56,7 @@ Work = Callable[[], Awaitable[object]]
 _SOURCES_S = 5.0
 _APPROVED_S = 2.0
 _SOURCES_AT_ONCE = 4
+_PLANS_AT_ONCE = 4
 _RELAY_S = 2.0
 _SETTLE_S = 1.0
 _SETTLE_FOR_S = 5.0
@@ -79,7 +78,7 @@ _SELDOM_S = 60.0
 #: So often the machine's clock is compared with the monotonic one; and what counts as its having been set.
 _WATCH_S = 1.0
 _SET = timedelta(seconds=2)
-#: A source whose run could not even begin is left alone for this long by this process.
+#: A source whose run could not even begin, or a plan that failed, is left alone for so long by this process.
 _LEAVE_ALONE_S = 60.0
 _DRAIN_S = 5.0
 #: Leases that belong to no organization.
@@ -110,7 +109,7 @@ class Jobs:
         self._troubles = time_jobs.Troubles()
         self._lease: Lease | None = None
         self._leads_until = 0.0  # on the monotonic clock
-        self._not_before: dict[SourceId, float] = {}
+        self._not_before: dict[SourceId | RunId, float] = {}
         self._new_tables = new_tables.NewTables(door)
 
     @property
@@ -289,14 +288,25 @@ class Jobs:
         return work
 
     async def _apply_approved(self) -> None:
+        now = time.monotonic()
         for org_id, run_id, by in await approvals.approved(self._door):
+            running = sum(name.startswith("plan:") for name in self._tasks)
+            if running < _PLANS_AT_ONCE and now >= self._not_before.get(run_id, 0.0):
+                self._begin(f"plan:{run_id}", self._apply(org_id, run_id, by))
+
+    def _apply(self, org_id: OrgId, run_id: RunId, by: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def work() -> None:
+            self._not_before[run_id] = time.monotonic() + _LEAVE_ALONE_S
             ctx = Context(org_id, Actor("job", "approvals", by), "job", run_id)
             try:
                 await apply_run(self._door, ctx, run_id)
             except (Busy, LeaseLost):
-                continue  # its source is being read; the next turn comes
+                pass  # its source is being read; the next turn comes
             except (StateMoved, NotAllowedNow) as exc:
                 logger.info("approved_plan_not_applied", run_id=run_id, code=exc.code)
+            self._not_before.pop(run_id, None)
+
+        return work
 
     # -------------------------------------------------------------------------- the leader's jobs
 
@@ -304,12 +314,10 @@ class Jobs:
         await relay.run_once(self._door, self._mailer, self._config.server.public_url)
 
     async def _settle(self) -> None:
-        for org_id in await source_upkeep.organizations_with_marks(self._door):
-            await unsettled.settle_marked(self._door, org_id, budget_s=_SETTLE_FOR_S)
+        await time_jobs.settle_all(self._door, self._troubles, budget_s=_SETTLE_FOR_S)
 
     async def _promote(self) -> None:
-        for org_id in await source_upkeep.organizations_to_promote_in(self._door):
-            await promotion.promote(self._door, org_id)
+        await time_jobs.promote_all(self._door, self._troubles)
 
     async def _expire(self) -> None:
         await time_jobs.expire_all(self._door, self._troubles)
@@ -354,8 +362,8 @@ class Jobs:
         await deliveries.bring_forward(self._door)
 
     async def _notify(self) -> None:
-        await source_upkeep.pause_long_quarantined(self._door)
-        await notifications.notify_all(self._door, schedule.following)
+        await source_upkeep.pause_long_quarantined(self._door, self._troubles)
+        await notifications.notify_all(self._door, schedule.following, self._troubles)
 
 
 def _steady() -> datetime:

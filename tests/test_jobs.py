@@ -172,6 +172,37 @@ async def _said(said: Any, event: str) -> bool:
     return any(line["event"] == event for line in said)
 
 
+async def test_approved_plan_that_takes_long_or_fails_keeps_no_other_waiting(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = [(acme.org_id, name, "ann") for name in ("slow", "broken", "fine")]
+    begun: list[str] = []
+
+    async def approved(_: Any) -> list[Any]:
+        return plans
+
+    async def apply(_: Any, __: Any, run_id: str) -> None:
+        begun.append(run_id)
+        if run_id == "slow":
+            await asyncio.Event().wait()
+        if run_id == "broken":
+            raise RuntimeError("boom")
+
+    monkeypatch.setattr(jobs_module.approvals, "approved", approved)
+    monkeypatch.setattr(jobs_module, "apply_run", apply)
+    jobs = made(acme)
+    for _ in range(3):
+        await jobs._apply_approved()
+        await asyncio.sleep(0.01)
+    await jobs._apply_approved()
+    assert begun[:3] == ["slow", "broken", "fine"]
+    assert begun.count("broken") == 1  # left alone for a while
+    assert jobs.failures == {"plan:broken": 1}
+    for task in list(jobs._tasks.values()):
+        task.cancel()
+        await asyncio.wait({task})
+
+
 async def test_stopping_ends_a_run_and_the_next_start_does_the_work(
     acme: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

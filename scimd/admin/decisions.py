@@ -54,17 +54,28 @@ class Answer(Input):
     answer: Text = Field(description="One of the options' words.", examples=["link"])
 
 
-@endpoint("GET", "/decisions", needs=("users.read",))
+@endpoint("GET", "/decisions", needs=decisions.SEEING)
 async def index(call: Call, query: DecisionQuery) -> Listed[Decision]:
-    """List questions to decide."""
-    found = await decisions.window(call.door, call.org_id, call.window, state=query.state, kind=query.kind)
+    """List questions to decide.
+
+    Without `users.read` only those that one may answer.
+    """
+    found = await decisions.window(
+        call.door,
+        call.org_id,
+        call.window,
+        state=query.state,
+        kind=query.kind,
+        kinds=decisions.seen_with(call.visit.holder.permissions),
+    )
     return Listed.of(found, Decision.of)
 
 
-@endpoint("GET", "/decisions/{id}", needs=("users.read",))
+@endpoint("GET", "/decisions/{id}", needs=decisions.SEEING)
 async def show(call: Call) -> Decision:
     """Show a question."""
-    return Decision.of(await decisions.get(call.door, call.org_id, DecisionId(call.id)))
+    kinds = decisions.seen_with(call.visit.holder.permissions)
+    return Decision.of(await decisions.get(call.door, call.org_id, DecisionId(call.id), kinds))
 
 
 @endpoint(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import orjson
 from joserfc import jwk
@@ -19,6 +19,7 @@ from scimd.core.addresses import Reach
 from scimd.http.outward import CannotFetch, fetch
 
 logger = log.get(__name__)
+T = TypeVar("T")
 
 #: After this long keys are fetched anew …
 FRESH_S = 600.0
@@ -39,9 +40,9 @@ Read: TypeAlias = Callable[[Jwt], Awaitable[bytes]]
 class KeysUnavailable(Exception):
     """The issuer's keys cannot be had, so that nothing it signed can be proved."""
 
-    def __init__(self, retry_after_s: float) -> None:
+    def __init__(self, retry_after_s: float, why: str | None = None) -> None:
         super().__init__("The keys of the token's issuer cannot be fetched at present.")
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.why = retry_after_s, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +90,78 @@ def _algorithms(given: Mapping[str, Any]) -> frozenset[str]:
     elif kind in ("EC", "OKP") and isinstance(curve, str) and curve in _CURVES:
         found = frozenset((_CURVES[curve],))
     said = given.get("alg")
-    return found & {said} if said is not None else found
+    if said is None:
+        return found
+    return found & {said} if isinstance(said, str) else frozenset()
 
 
 @dataclass(slots=True)
-class _Known:
-    keys: tuple[PublicKey, ...] = ()
+class _Known(Generic[T]):
+    value: T | None = None
     had_at: float | None = None
     tried_at: float = float("-inf")
-    failing: bool = False
+    why: str | None = None  # it fails at present
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def are_usable(self, now: float) -> bool:
-        return self.had_at is not None and now - self.had_at < KEPT_S
+    def usable(self, now: float) -> T | None:
+        return self.value if self.had_at is not None and now - self.had_at < KEPT_S else None
 
-    def has(self, kid: str | None) -> bool:
-        return kid is None or any(key.kid == kid for key in self.keys)
 
-    def is_due(self, kid: str | None, now: float) -> bool:
+class Published(Generic[T]):
+    """What issuers publish, with their keys: fetched, kept, asked for again. One per process and kind."""
+
+    def __init__(
+        self, keys: Callable[[T], Sequence[PublicKey]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._keys, self._clock = keys, clock
+        self._known: dict[Hashable, _Known[T]] = {}
+
+    async def of(self, place: Hashable, issuer: str, kid: str | None, read: Callable[[], Awaitable[T]]) -> T:
+        """What ``read`` gave, now or before; it raises CannotFetch, OSError, ValueError.
+
+        Whether ``kid`` is among the keys is the caller's to see. Raises KeysUnavailable.
+        """
+        known = self._known.setdefault(place, _Known())
+        now = self._clock()
+        asked = known.lock.locked()
+        goes_on = asked and known.usable(now) is not None and self._has(known, kid)
+        # Whoever has nothing to go on with waits for the answer that somebody is asking for.
+        if (asked or self._is_due(known, kid, now)) and not goes_on:
+            async with known.lock:
+                if self._is_due(known, kid, self._clock()):
+                    await self._renew(known, issuer, read)
+        now = self._clock()
+        value = known.usable(now)
+        if value is None:
+            raise KeysUnavailable(max(1.0, known.tried_at + AGAIN_S - now), known.why)
+        return value
+
+    def held(self, place: Hashable) -> T | None:
+        """What ``of`` knows without asking anybody, as far as it still counts."""
+        known = self._known.get(place)
+        return None if known is None else known.usable(self._clock())
+
+    def _has(self, known: _Known[T], kid: str | None) -> bool:
+        keys = () if known.value is None else self._keys(known.value)
+        return kid is None or any(key.kid == kid for key in keys)
+
+    def _is_due(self, known: _Known[T], kid: str | None, now: float) -> bool:
         """Whether to ask for the keys: they are old, or a new one seems to be there; not too often."""
-        old = self.had_at is None or now - self.had_at >= FRESH_S
-        return (old or not self.has(kid)) and now - self.tried_at >= AGAIN_S
+        old = known.had_at is None or now - known.had_at >= FRESH_S
+        return (old or not self._has(known, kid)) and now - known.tried_at >= AGAIN_S
+
+    async def _renew(self, known: _Known[T], issuer: str, read: Callable[[], Awaitable[T]]) -> None:
+        known.tried_at = self._clock()
+        try:
+            known.value = await read()
+        except (CannotFetch, OSError, ValueError) as exc:
+            if known.why is None:
+                logger.warning("keys_not_fetched", issuer=issuer, why=str(exc)[:300])
+            known.why = str(exc)
+            return
+        if known.why is not None:
+            logger.info("keys_fetched_again", issuer=issuer)
+        known.had_at, known.why = self._clock(), None
 
 
 _Place: TypeAlias = tuple[str | None, str | None, bool]
@@ -124,40 +176,20 @@ class KeySets:
     """The keys of every issuer, by where they are found. One per process."""
 
     def __init__(self, read: Read | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._read, self._clock = read or read_keys, clock
-        self._known: dict[_Place, _Known] = {}
+        self._read = read or read_keys
+        self._published: Published[tuple[PublicKey, ...]] = Published(lambda keys: keys, clock)
 
     async def of(self, rules: Jwt, kid: str | None) -> Sequence[PublicKey]:
         """The issuer's keys; whether ``kid`` is among them is the caller's to see. Raises KeysUnavailable."""
-        known = self._known.setdefault(_place(rules), _Known())
-        now = self._clock()
-        goes_on = known.lock.locked() and known.are_usable(now) and known.has(kid)
-        if known.is_due(kid, now) and not goes_on:
-            async with known.lock:
-                if known.is_due(kid, self._clock()):
-                    await self._renew(known, rules)
-        now = self._clock()
-        if not known.are_usable(now):
-            raise KeysUnavailable(max(1.0, known.tried_at + AGAIN_S - now))
-        return known.keys
+
+        async def read() -> tuple[PublicKey, ...]:
+            return parse(await self._read(rules))
+
+        return await self._published.of(_place(rules), rules.issuer, kid, read)
 
     def held(self, rules: Jwt) -> Sequence[PublicKey]:
         """What ``of`` knows without asking anybody: the keys that still count, or none."""
-        known = self._known.get(_place(rules))
-        return known.keys if known is not None and known.are_usable(self._clock()) else ()
-
-    async def _renew(self, known: _Known, rules: Jwt) -> None:
-        known.tried_at = self._clock()
-        try:
-            known.keys = parse(await self._read(rules))
-        except (CannotFetch, OSError, ValueError) as exc:
-            if not known.failing:
-                logger.warning("keys_not_fetched", issuer=rules.issuer, why=str(exc)[:300])
-            known.failing = True
-            return
-        if known.failing:
-            logger.info("keys_fetched_again", issuer=rules.issuer)
-        known.had_at, known.failing = self._clock(), False
+        return self._published.held(_place(rules)) or ()
 
 
 async def read_keys(rules: Jwt) -> bytes:

@@ -57,6 +57,7 @@ def _taken(left: float, seconds: float, rate: float, burst: float) -> tuple[floa
 class SharedBuckets:
     """The same, shared by the processes that have the same ``file`` open (``shelf``).
 
+    What they are ``of`` (16 characters at most) sets its keys apart from those of others on the same file.
     A key has one of eight places on it. Where all are taken, the one that was asked for longest ago goes.
     The clock is the machine's, which all its processes read alike.
     """
@@ -66,10 +67,16 @@ class SharedBuckets:
     _NEAR = 8
 
     def __init__(
-        self, rate: float, burst: float, file: IO[bytes], clock: Callable[[], float] = time.monotonic
+        self,
+        rate: float,
+        burst: float,
+        file: IO[bytes],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        of: str = "",
     ) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
-        self._file = file
+        self._file, self._of = file, of.encode()
         self._places = mmap.mmap(file.fileno(), self._PLACES * self._PLACE.size)
 
     @classmethod
@@ -81,7 +88,7 @@ class SharedBuckets:
 
     def take(self, key: str) -> float:
         """As ``Rate``."""
-        digest = blake2b(key.encode(), digest_size=8).digest()
+        digest = blake2b(key.encode(), digest_size=8, person=self._of).digest()
         first = int.from_bytes(digest) % (self._PLACES // self._NEAR) * self._NEAR * self._PLACE.size
         with self._alone(first):
             now = self._clock()
@@ -105,3 +112,8 @@ class SharedBuckets:
             yield
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN, self._PLACE.size, at)
+
+
+def counted(rate: float, burst: float, shelf: IO[bytes] | None, *, of: str) -> Rate:
+    """Buckets of all those who have the shelf; without one, of this process."""
+    return Buckets(rate, burst) if shelf is None else SharedBuckets(rate, burst, shelf, of=of)

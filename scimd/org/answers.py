@@ -16,7 +16,7 @@ from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
 from scimd.org import bindings, by_hand, decisions, merged, permissions, returning
-from scimd.org.decisions import DecisionRecord
+from scimd.org.decisions import DecisionRecord, needed_for
 from scimd.org.tx import Tx
 
 
@@ -24,7 +24,7 @@ def perform(tx: Tx, item: DecisionRecord, answer: str) -> None:
     """Do it. Raises Forbidden, also where it concerns an account, links an entry of a source that can give,
     or gives a role, above the caller's power, OwnAccount where an entry would be the caller's own, and what
     the effect refuses."""
-    permissions.require(tx.ctx, "projects.manage" if item.kind == "group_name" else "users.manage")
+    permissions.require(tx.ctx, needed_for(item.kind))
     facts = item.facts
     match item.kind, answer:
         case "collision" | "ambiguous", _ if said := decisions.person_meant(answer, facts):

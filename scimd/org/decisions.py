@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
@@ -19,6 +19,19 @@ from scimd.org.windows import Slice, Window, cut
 
 DecisionKind = Literal["collision", "ambiguous", "return", "shared_address", "group_name", "link"]
 State = Literal["open", "answered", "moot"]
+KINDS: frozenset[DecisionKind] = frozenset(get_args(DecisionKind))
+#: Whoever holds one of these sees questions: ``seen_with`` says which.
+SEEING = ("users.read", "users.manage", "projects.manage")
+
+
+def needed_for(kind: DecisionKind) -> str:
+    """The permission to answer such a question."""
+    return "projects.manage" if kind == "group_name" else "users.manage"
+
+
+def seen_with(held: Collection[str]) -> frozenset[DecisionKind]:
+    """Which kinds of questions whoever holds these permissions sees: whoever may answer one sees it."""
+    return KINDS if "users.read" in held else frozenset(kind for kind in KINDS if needed_for(kind) in held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +202,16 @@ def _record(row: Row[Any]) -> DecisionRecord:
 
 
 async def list_decisions(
-    door: Door, org_id: OrgId, *, state: State | None = "open", limit: int = 50, after: str | None = None
+    door: Door,
+    org_id: OrgId,
+    *,
+    state: State | None = "open",
+    kinds: Collection[DecisionKind] = KINDS,
+    limit: int = 50,
+    after: str | None = None,
 ) -> list[DecisionRecord]:
     """Items of that state (None: all), the newest first; ``after`` is the id of the last one seen."""
-    query = select(decisions).where(decisions.c.org_id == org_id)
+    query = _of(org_id, kinds)
     if state is not None:
         query = query.where(decisions.c.state == state)
     if after is not None:
@@ -201,21 +220,28 @@ async def list_decisions(
     return await door.read(lambda conn: [_record(row) for row in conn.execute(query)])
 
 
-async def count_open(door: Door, org_id: OrgId) -> int:
-    """How many wait for an answer."""
-    query = (
-        select(func.count())
-        .select_from(decisions)
-        .where(decisions.c.org_id == org_id, decisions.c.state == "open")
-    )
+def _of(org_id: OrgId, kinds: Collection[DecisionKind]) -> Select[Any]:
+    query = select(decisions).where(decisions.c.org_id == org_id)
+    return query if kinds == KINDS else query.where(decisions.c.kind.in_(sorted(kinds)))
+
+
+async def count_open(door: Door, org_id: OrgId, kinds: Collection[DecisionKind] = KINDS) -> int:
+    """How many of these kinds wait for an answer."""
+    query = _of(org_id, kinds).where(decisions.c.state == "open").with_only_columns(func.count())
     return await door.read(lambda conn: int(conn.execute(query).scalar_one()))
 
 
 async def window(
-    door: Door, org_id: OrgId, part: Window, *, state: State | None = None, kind: DecisionKind | None = None
+    door: Door,
+    org_id: OrgId,
+    part: Window,
+    *,
+    state: State | None = None,
+    kind: DecisionKind | None = None,
+    kinds: Collection[DecisionKind] = KINDS,
 ) -> Slice[DecisionRecord]:
     """Items by the time at which they were opened."""
-    query = select(decisions).where(decisions.c.org_id == org_id)
+    query = _of(org_id, kinds)
     if state is not None:
         query = query.where(decisions.c.state == state)
     if kind is not None:
@@ -223,15 +249,17 @@ async def window(
     return await door.read(lambda conn: cut(conn, query, part, {}, decisions.c.id).map(_record))
 
 
-async def get(door: Door, org_id: OrgId, decision_id: DecisionId) -> DecisionRecord:
-    """Raises NotFound."""
-    return await door.read(lambda conn: _get(conn, org_id, decision_id))
+async def get(
+    door: Door, org_id: OrgId, decision_id: DecisionId, kinds: Collection[DecisionKind] = KINDS
+) -> DecisionRecord:
+    """Raises NotFound, also for one of another kind."""
+    return await door.read(lambda conn: _get(conn, org_id, decision_id, kinds))
 
 
-def _get(conn: Connection, org_id: OrgId, decision_id: DecisionId) -> DecisionRecord:
-    row = conn.execute(
-        select(decisions).where(decisions.c.org_id == org_id, decisions.c.id == decision_id)
-    ).first()
+def _get(
+    conn: Connection, org_id: OrgId, decision_id: DecisionId, kinds: Collection[DecisionKind] = KINDS
+) -> DecisionRecord:
+    row = conn.execute(_of(org_id, kinds).where(decisions.c.id == decision_id)).first()
     if row is None:
         raise NotFound("decision", decision_id)
     return _record(row)

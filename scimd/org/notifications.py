@@ -15,9 +15,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, func, literal, select, update
 
-from scimd import log
 from scimd.core import notifications as rules
-from scimd.core.errors import Refusal
 from scimd.core.events import EventKind
 from scimd.core.notifications import ACCOUNT_ADMINS, LEADS, TOPIC_OF, Occurrence, What
 from scimd.core.people import OrgId, address
@@ -33,11 +31,10 @@ from scimd.db.tables import (
     sources,
     tokens,
 )
-from scimd.org import correspondence, expiring
+from scimd.org import correspondence, expiring, timekeeping
 from scimd.org.expiring import Expiring
 from scimd.org.tx import Actor, Chance, Context, Door, Tx, first_id
 
-logger = log.get(__name__)
 #: A schedule and a moment → the next run after it.
 Following = Callable[[str, datetime], datetime]
 
@@ -56,22 +53,22 @@ _FAILURES = 2
 _AT_ONCE = 200
 
 
-async def notify_all(door: Door, following: Following) -> int:
+async def notify_all(door: Door, following: Following, troubles: timekeeping.Troubles | None = None) -> int:
     """Find what is new in every organization and owe the mails; gives how many are owed."""
     ending: dict[OrgId, list[Expiring]] = {}
     for each in await expiring.within(door, timedelta(days=max(LEADS))):
         ending.setdefault(each.org_id, []).append(each)
     query = select(organizations.c.id).order_by(organizations.c.id)
-    owed = 0
-    for org_id in await door.read(lambda conn: [OrgId(each) for each in conn.execute(query).scalars()]):
-        try:
-            owed += await notify(door, org_id, ending.get(org_id, ()), following)
-        except Refusal as exc:
-            logger.warning("notifications_put_off", org=org_id, why=exc.detail)
-    return owed
+
+    async def notify(door: Door, org_id: OrgId) -> int:
+        return await _notify(door, org_id, ending.get(org_id, ()), following)
+
+    return await timekeeping.each(
+        door, troubles, lambda conn: [OrgId(each) for each in conn.execute(query).scalars()], notify
+    )
 
 
-async def notify(door: Door, org_id: OrgId, ending: Sequence[Expiring], following: Following) -> int:
+async def _notify(door: Door, org_id: OrgId, ending: Sequence[Expiring], following: Following) -> int:
     """One organization; nothing is written where nothing is new."""
     now = door.clock()
     ctx = Context(org_id, Actor("job", "notifications", "notifications"), "job", "notifications")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.sql import ColumnElement
 
 from scimd.core.devices import device
 from scimd.core.errors import NotAuthenticated, NotFound, ProofNeeded
@@ -208,6 +209,13 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
     return holder
 
 
+def lives(now: datetime, idle_s: float) -> ColumnElement[bool]:
+    """Neither ended, nor expired, nor idle for too long (an application knows that of its own)."""
+    active = sessions.c.last_active_at > now - timedelta(seconds=idle_s)
+    open_ = sessions.c.ended_at.is_(None) & (sessions.c.expires_at > now)
+    return open_ & (active | sessions.c.origin.is_not(None))
+
+
 def _is_live(row: Any, now: datetime, idle_s: float) -> bool:
     rests = now - row.last_active_at >= timedelta(seconds=idle_s)
     over = row.ended_at is not None or row.expires_at <= now or rests
@@ -277,15 +285,12 @@ async def list_sessions(
     door: Door, org_id: OrgId, *, person_id: PersonId | None = None, limit: int = 200
 ) -> list[SessionRecord]:
     """Live ones, the most recently active first."""
-    now = door.clock()
     query = (
         select(sessions, people.c.display_name)
         .join(people, (people.c.org_id == sessions.c.org_id) & (people.c.id == sessions.c.person_id))
         .where(
             sessions.c.org_id == org_id,
-            sessions.c.ended_at.is_(None),
-            sessions.c.expires_at > now,
-            sessions.c.last_active_at > now - timedelta(seconds=door.settings.session_idle_s),
+            lives(door.clock(), door.settings.session_idle_s),
         )
         .order_by(sessions.c.last_active_at.desc(), sessions.c.id.desc())
         .limit(limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from scimd.core.people import OrgId, address_key
 from scimd.db.tables import login_attempts, people, sessions
 from scimd.org import merged
-from scimd.org.sessions import SessionRecord, record_of
+from scimd.org.sessions import SessionRecord, lives, record_of
 from scimd.org.tx import Door
 from scimd.org.windows import Slice, Window, cut
 
@@ -36,22 +36,14 @@ async def list_sessions(
     door: Door, org_id: OrgId, window: Window, *, person_id: str | None = None, live: bool | None = None
 ) -> Slice[SessionRecord]:
     """Sorts: ``started``, ``last_active``. ``live``: neither ended, nor expired, nor idle for too long."""
-    now = door.clock()
-    lives = (
-        _s.ended_at.is_(None)
-        & (_s.expires_at > now)
-        & (
-            _s.origin.is_not(None)  # its application knows whether it rests
-            | (_s.last_active_at > now - timedelta(seconds=door.settings.session_idle_s))
-        )
-    )
+    live_ones = lives(door.clock(), door.settings.session_idle_s)
     query = (
         select(sessions, people.c.display_name)
         .join(people, (people.c.org_id == _s.org_id) & (people.c.id == _s.person_id))
         .where(_s.org_id == org_id)
     )
     if live is not None:
-        query = query.where(lives if live else ~lives)
+        query = query.where(live_ones if live else ~live_ones)
 
     def body(conn: Connection) -> Slice[SessionRecord]:
         whose = None if person_id is None else merged.who(conn, org_id, person_id)

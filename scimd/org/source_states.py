@@ -102,19 +102,22 @@ async def set_state(door: Door, ctx: Context, source_id: SourceId, state: Source
     def body(tx: Tx) -> SourceRecord:
         source = find(tx.conn, tx.org_id, source_id)
         change_state(tx, source, state)
-        if source.state == "paused" and state != "paused":
-            end_quarantine(tx, source)
         return find(tx.conn, tx.org_id, source_id)
 
     return await door.run(ctx, body)
 
 
 def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
-    """A pause changes nothing of what the source gives: what was in shadow is so while it is paused."""
+    """A pause changes nothing of what the source gives: what was in shadow is so while it is paused.
+
+    Its end is the end of quarantine, too.
+    """
     if state == source.state:
         return
     if state == "staged" and source.released_at is not None:
         raise NotAllowedNow(f"The source {source.name} was released; it cannot be staged again.")
+    if source.state == "paused":
+        end_quarantine(tx, source)
     before = unpaused(source)
     if before == "staged" and state == "active":
         _release(tx, source)

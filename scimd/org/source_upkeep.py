@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
-from sqlalchemy import CompoundSelect, Connection, Select, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.events import Event, EventKind
 from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import OrgId, PersonId, RunId, SourceId
 from scimd.db.locks import lock_rows
-from scimd.db.tables import (
-    assertions,
-    pools,
-    runs,
-    seat_pools,
-    sources,
-    unsettled,
-    waiting,
-)
-from scimd.org import permissions
+from scimd.db.tables import assertions, runs, sources
+from scimd.org import permissions, timekeeping
 from scimd.org import runs as run_rows
 from scimd.org.runs import RunRecord
 from scimd.org.source_states import change_state, end_quarantine, unpaused
@@ -148,23 +141,31 @@ async def recover(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord
 def _recover(tx: Tx, source: SourceRecord) -> None:
     mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source.id)
     if tx.conn.execute(select(sources.c.paused_by_quarantine).where(mine)).scalar_one():
-        change_state(tx, source, unpaused(source))
-    end_quarantine(tx, source)
+        change_state(tx, source, unpaused(source))  # ends it, too
+    else:
+        end_quarantine(tx, source)
 
 
-async def pause_long_quarantined(door: Door) -> int:
+async def pause_long_quarantined(door: Door, troubles: timekeeping.Troubles | None = None) -> int:
     """Pause the sources that are in quarantine for 28 days; gives how many."""
     since = door.clock() - QUARANTINE_AT_MOST
     long = (sources.c.quarantined_since <= since) & (sources.c.state != "paused")
-    query = select(sources.c.org_id, sources.c.id).where(long, sources.c.ended_at.is_(None))
-    found = await door.read(lambda conn: conn.execute(query).all())
-    for row in found:
-        ctx = Context(OrgId(row.org_id), Actor("job", "quarantine", "quarantine"), "job", "quarantine")
-        await door.run(ctx, lambda tx, row=row: _pause(tx, SourceId(row.id), since))  # type: ignore[misc]
-    return len(found)
+    query = select(sources.c.org_id).where(long, sources.c.ended_at.is_(None)).distinct()
+
+    async def pause(door: Door, org_id: OrgId) -> int:
+        ctx = Context(org_id, Actor("job", "quarantine", "quarantine"), "job", "quarantine")
+        mine = select(sources.c.id).where(sources.c.org_id == org_id, long, sources.c.ended_at.is_(None))
+        found = await door.read(lambda conn: [SourceId(each) for each in conn.execute(mine).scalars()])
+        for source_id in found:
+            await door.run(ctx, partial(_pause, source_id, since))
+        return len(found)
+
+    return await timekeeping.each(
+        door, troubles, lambda conn: [OrgId(each) for each in conn.execute(query).scalars()], pause
+    )
 
 
-def _pause(tx: Tx, source_id: SourceId, since: datetime) -> None:
+def _pause(source_id: SourceId, since: datetime, tx: Tx) -> None:
     mine = (sources.c.org_id == tx.org_id) & (sources.c.id == source_id)
     lock_rows(tx.conn, select(sources.c.id).where(mine))
     source = find(tx.conn, tx.org_id, source_id)
@@ -260,24 +261,3 @@ async def _plan(door: Door, source: _Planned, at: datetime) -> None:
     await door.db.write(
         lambda conn: conn.execute(update(sources).where(mine).values(next_run_at=at)) and None
     )
-
-
-# ------------------------------------------------------------------------------ what jobs look for
-
-
-async def organizations_with_marks(door: Door) -> list[OrgId]:
-    """Organizations in which people wait to be settled."""
-    return await _organizations(door, select(unsettled.c.org_id).distinct())
-
-
-async def organizations_to_promote_in(door: Door) -> list[OrgId]:
-    """Organizations in which people wait for a seat, and seats are free; or in which a limit is set."""
-    pool = seat_pools.c
-    free = pool.seat_limit.is_(None) | (pool.used < pool.seat_limit)
-    seats = select(pool.org_id).where(free, select(waiting).where(waiting.c.org_id == pool.org_id).exists())
-    # Also those where nobody waits: somebody may have what was not limited when it was given.
-    return await _organizations(door, seats.union(select(pools.c.org_id)))
-
-
-async def _organizations(door: Door, query: Select[Any] | CompoundSelect[Any]) -> list[OrgId]:
-    return await door.read(lambda conn: [OrgId(org_id) for org_id in conn.execute(query).scalars()])

@@ -149,14 +149,19 @@ async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), pati
 async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asyncio.Event) -> None:
     """Have it live, and again when it dies, with growing pauses up to 30 s, until ``ending``.
 
-    ``live`` is told of the first. Whoever ends as if asked to was most likely sent what is being sent to all
-    of the family (systemd does so): our own signal is waited for.
+    ``live`` is told of the first. That it could not be started (no more processes, no more files), or that
+    its end could not be waited for, is a death as any other. Whoever ends as if asked to was most likely
+    sent what is being sent to all of the family (systemd does so): our own signal is waited for.
     """
     pause, first = 0.0, True
     loop = asyncio.get_running_loop()
     while True:
         began = loop.time()
-        status = await live(first)
+        status: int | None = None
+        try:
+            status = await live(first)
+        except Exception:
+            logger.exception(f"{name}_lost")
         if status in (0, -signal.SIGTERM):  # the latter before it could listen
             await _within(_ASKED_S, ending)
         if ending.is_set():

@@ -30,7 +30,7 @@ from scimd.http import app as http_app
 from scimd.http import guard, limits, request_id
 from scimd.http.jwks import KeySets, KeysUnavailable
 from scimd.http.patience import Limit, Within
-from scimd.http.rates import Buckets, Rate, SharedBuckets
+from scimd.http.rates import Rate, counted
 from scimd.http.statuses import Fault
 from scimd.org import api_tokens, jwt_issuers, tokens
 from scimd.org import catalogue as catalogues
@@ -97,7 +97,7 @@ def add(
     """Add SCIM to the application.
 
     ``scribes``: a pipe to a process that makes and writes entries of the log. ``shelf``: where several
-    processes count together how often a token calls (``SharedBuckets``).
+    processes count together how often somebody calls (``SharedBuckets``).
     """
     near = Near(scribe_of(door.keys, config.server.public_url, config.scim.log_body_bytes), door)
     server = ScimServer(
@@ -134,7 +134,7 @@ def add(
     async def handle(request: web.Request) -> web.StreamResponse:
         return await server.handle(request)
 
-    oauth.add(app, config, door)
+    oauth.add(app, config, door, shelf)
     app.router.add_route("*", PREFIX, handle)
     app.router.add_route("*", f"{PREFIX}/{{tail:.*}}", handle)
     http_app.shortcut(app, _BASE, handle)
@@ -144,8 +144,7 @@ def add(
 def _rates(per_token: float | None, shelf: IO[bytes] | None) -> Rate | None:
     if per_token is None:
         return None
-    burst = per_token * _BURST_S
-    return Buckets(per_token, burst) if shelf is None else SharedBuckets(per_token, burst, shelf)
+    return counted(per_token, per_token * _BURST_S, shelf, of="token")
 
 
 async def _error_page(request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -1,28 +1,22 @@
 """Signed tokens (RFC 7519) as bearer tokens, by the profile of RFC 9068 and the advice of RFC 8725.
 
 A token names its issuer and audience; these name a source, and the source's config says by which keys
-and algorithms it has to be proved. Nothing that a token says of keys (``jwk``, ``jku``, ``x5u``) counts.
+and algorithms it has to be proved (``http.signatures``).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jws import JWSRegistry
-
 from scimd import log
 from scimd.config import Jwt
 from scimd.http.jwks import KeySets, PublicKey
 from scimd.http.rates import Buckets
+from scimd.http.signatures import Unproved, is_plain, part, proved
 from scimd.org import jwt_speakers
 from scimd.org.tokens import TokenHolder
 from scimd.org.tx import Door
@@ -47,10 +41,6 @@ class Refused(Exception):
         self.holder = holder
 
 
-class Unproved(Exception):
-    """A token of which nothing is proved; the text is for the log alone."""
-
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """What a token says of itself, before anything is proved."""
@@ -66,31 +56,18 @@ def claimed(text: str) -> Claimed | None:
     parts = text.split(".")
     if len(text) > AT_MOST or len(parts) != 3 or not all(parts):
         return None
-    header, claims = _object(parts[0]), _object(parts[1])
-    if header is None or claims is None or "crit" in header:
+    header, claims = part(parts[0]), part(parts[1])
+    if header is None or claims is None or not is_plain(header):
         return None
-    algorithm, kid, issuer = header.get("alg"), header.get("kid"), claims.get("iss")
-    kind = header.get("typ")
+    issuer, kind = claims.get("iss"), header.get("typ")
     if kind is not None and (not isinstance(kind, str) or kind.lower() not in _TYPES):
         return None  # an ID token, a logout token: signed by the same keys, and for something else
     audiences = _audiences(claims)
-    if not isinstance(algorithm, str) or not isinstance(issuer, str) or not audiences:
-        return None
-    if kid is not None and not isinstance(kid, str):
+    if not isinstance(issuer, str) or not audiences:
         return None
     if any("\x00" in each for each in (issuer, *audiences)):  # no database holds it
         return None
-    return Claimed(algorithm, kid, issuer, audiences)
-
-
-def _object(part: str) -> dict[str, Any] | None:
-    """A part of the token as JSON, read by the rules of RFC 7515: no padding, no other alphabet."""
-    try:
-        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-        found = orjson.loads(raw)
-    except (binascii.Error, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
+    return Claimed(header["alg"], header.get("kid"), issuer, audiences)
 
 
 def _audiences(claims: Mapping[str, Any]) -> tuple[str, ...]:
@@ -106,7 +83,7 @@ def verify(text: str, said: Claimed, keys: Sequence[PublicKey], rules: Jwt, now:
     """
     if said.algorithm not in rules.algorithms:
         raise Unproved("its algorithm is not allowed")
-    claims = _proved(text, said, keys)
+    claims = proved(text, said.algorithm, said.kid, keys)
     if claims.get("iss") != rules.issuer or rules.audience not in _audiences(claims):
         raise Unproved("its issuer or audience is another")
     _check_times(claims, rules.leeway.total_seconds(), now.timestamp())
@@ -117,25 +94,6 @@ def verify(text: str, said: Claimed, keys: Sequence[PublicKey], rules: Jwt, now:
         if not _is(claims.get(name), wanted):
             raise Refused(f"The token's claim {name} is not what this source wants.")
     return subject
-
-
-def _proved(text: str, said: Claimed, keys: Sequence[PublicKey]) -> Mapping[str, Any]:
-    fitting = [
-        key for key in keys if said.algorithm in key.algorithms and (said.kid is None or key.kid == said.kid)
-    ]
-    if said.kid is None and len(fitting) > 1:
-        raise Unproved("it names no key (kid), and the issuer has several")
-    # One algorithm, that of the header, which is among those allowed; extra header fields mean nothing.
-    registry = JWSRegistry(algorithms=[said.algorithm], strict_check_header=False)
-    for key in fitting:
-        try:
-            payload = jws.deserialize_compact(text, key.key, [said.algorithm], registry).payload
-        except (JoseError, ValueError):
-            continue
-        claims = orjson.loads(payload or b"null")
-        if isinstance(claims, dict):
-            return claims
-    raise Unproved("no key of the issuer fits its signature" if fitting else "its key (kid) is unknown")
 
 
 def _check_times(claims: Mapping[str, Any], leeway_s: float, now: float) -> None:

@@ -11,7 +11,7 @@ import binascii
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import IO, Literal
 from urllib.parse import unquote_plus
 
 import orjson
@@ -23,7 +23,7 @@ from scimd.core.addresses import network_of
 from scimd.core.bearer import SCOPES, TOKEN_ENDPOINT
 from scimd.http import app as http_app
 from scimd.http import guard, peers, request_id
-from scimd.http.rates import Buckets
+from scimd.http.rates import counted
 from scimd.http.reading import Pairs, pairs_of
 from scimd.http.statuses import Fault
 from scimd.org import oauth
@@ -57,9 +57,9 @@ class OAuthError(Exception):
         self.code, self.detail, self.status, self.headers = code, detail, status, headers or {}
 
 
-def add(app: web.Application, config: Config, door: Door) -> None:
-    """Add the token endpoint and its metadata to the application."""
-    endpoint = TokenEndpoint(door, config.scim.access_token_valid_for)
+def add(app: web.Application, config: Config, door: Door, shelf: IO[bytes] | None = None) -> None:
+    """Add the token endpoint and its metadata to the application. ``shelf``: where several count together."""
+    endpoint = TokenEndpoint(door, config.scim.access_token_valid_for, shelf)
     metadata = orjson.dumps(_metadata(config.server.public_url))
 
     @guard.oauth_client
@@ -90,9 +90,10 @@ def _metadata(public_url: str) -> dict[str, object]:
 
 
 class TokenEndpoint:
-    def __init__(self, door: Door, valid_for: timedelta) -> None:
+    def __init__(self, door: Door, valid_for: timedelta, shelf: IO[bytes] | None) -> None:
         self._door, self._valid_for = door, valid_for
-        self._issues, self._failures = Buckets(*_ISSUES), Buckets(*_FAILURES)
+        self._issues = counted(*_ISSUES, shelf, of="oauth_issue")
+        self._failures = counted(*_FAILURES, shelf, of="oauth_failure")
 
     async def answer(self, request: web.Request) -> web.Response:
         """An access token. Raises OAuthError."""

@@ -16,9 +16,6 @@ from scimd.org import decisions, labels
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page, see_other
 
-#: Who may answer, where it is not users.manage; the door has the last word.
-_NEEDS = {"group_name": "projects.manage"}
-
 
 @dataclass(frozen=True, slots=True)
 class Side:
@@ -28,7 +25,7 @@ class Side:
     facts: Mapping[str, str]
 
 
-@signed_in("users.read")
+@signed_in(*decisions.SEEING)
 async def index(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
     every = bool(request.query.get("all"))
@@ -36,6 +33,7 @@ async def index(request: web.Request) -> web.StreamResponse:
         door,
         visit.org_id,
         state=None if every else "open",
+        kinds=decisions.seen_with(visit.holder.permissions),
         limit=PAGE + 1,
         after=request.query.get("after") or None,
     )
@@ -53,10 +51,11 @@ async def index(request: web.Request) -> web.StreamResponse:
     )
 
 
-@signed_in("users.read")
+@signed_in(*decisions.SEEING)
 async def show(request: web.Request) -> web.StreamResponse:
     door, visit = request.app[DOOR], await visit_of(request)
-    item = await decisions.get(door, visit.org_id, DecisionId(request.match_info["id"]))
+    kinds = decisions.seen_with(visit.holder.permissions)
+    item = await decisions.get(door, visit.org_id, DecisionId(request.match_info["id"]), kinds)
     facts = item.facts
     names = await labels.names_of(door, visit.org_id, labels.ids_in([item.question, words.text(facts)]))
     sides, plain = split(facts, names)
@@ -73,7 +72,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         facts=plain,
         names=names,
         answer_label=answers.get(item.answer or "", item.answer or ""),
-        may_answer=visit.may(_NEEDS.get(item.kind, "users.manage")),
+        may_answer=visit.may(decisions.needed_for(item.kind)),
     )
 
 

@@ -6,26 +6,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jws import JWSRegistry
 
 from scimd.config import Oidc
 from scimd.core.addresses import Reach
 from scimd.http import jwks
-from scimd.http.jwks import PublicKey
+from scimd.http.jwks import KeysUnavailable, PublicKey, Published
 from scimd.http.outward import CannotFetch, Form, fetch
+from scimd.http.signatures import Unproved, is_plain, part, proved
 
 _AT_MOST = 262_144
 _TIMEOUT_S = 8.0
-_FRESH_S = 600.0
-_AGAIN_S = 30.0
 _LEEWAY_S = 60.0
 _TOKEN_AT_MOST = 32_768
 #: Asymmetric ones only; RS256 is the one that every provider has (Core §15.1).
@@ -45,33 +41,34 @@ class Endpoints:
     says_issuer: bool  # each of its answers has ``iss``
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
     endpoints: Endpoints
     keys: tuple[PublicKey, ...]
-    had_at: float
 
 
-@dataclass(slots=True)
 class Providers:
-    """What is known of each issuer, for ten minutes. One per process."""
+    """What is known of each issuer, kept as ``jwks`` keeps keys. One per process."""
 
-    clock: Callable[[], float] = time.monotonic
-    _known: dict[str, _Known] = field(default_factory=dict)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._published: Published[_Known] = Published(lambda known: known.keys, clock)
 
     async def _of(self, rules: Oidc, *, kid: str | None = None) -> _Known:
-        known, now = self._known.get(rules.issuer), self.clock()
-        old = known is None or now - known.had_at >= _FRESH_S
-        strange = known is not None and kid is not None and all(key.kid != kid for key in known.keys)
-        if known is not None and not old and not (strange and now - known.had_at >= _AGAIN_S):
-            return known
-        endpoints = _endpoints(rules, await _json(rules, discovery_url(rules.issuer)))
+        async def read() -> _Known:
+            try:
+                endpoints = _endpoints(rules, await _json(rules, discovery_url(rules.issuer)))
+                raw = await _get(rules, endpoints.jwks)
+            except ProviderFault as exc:
+                raise CannotFetch(str(exc)) from exc
+            try:
+                return _Known(endpoints, jwks.parse(raw))
+            except ValueError as exc:
+                raise CannotFetch(f"its keys: {exc}") from exc
+
         try:
-            keys = jwks.parse(await _get(rules, endpoints.jwks))
-        except ValueError as exc:
-            raise ProviderFault(f"its keys: {exc}") from exc
-        found = self._known[rules.issuer] = _Known(endpoints, keys, now)
-        return found
+            return await self._published.of((rules.issuer, rules.in_private_network), rules.issuer, kid, read)
+        except KeysUnavailable as exc:
+            raise ProviderFault(exc.why or str(exc)) from exc
 
     async def authorization_url(
         self, rules: Oidc, *, redirect_uri: str, state: str, nonce: str, verifier: str
@@ -120,7 +117,10 @@ class Providers:
             raise ProviderFault("its answer holds no ID token")
         header = _header(token)
         keys = (await self._of(rules, kid=header.get("kid"))).keys
-        claims = _proved(token, header, keys)
+        try:
+            claims = proved(token, header["alg"], header.get("kid"), keys)
+        except Unproved as exc:
+            raise ProviderFault(f"its ID token: {exc}") from exc
         _check(claims, rules, nonce, now)
         return claims
 
@@ -187,30 +187,12 @@ async def _json(rules: Oidc, url: str, form: Form | None = None) -> Mapping[str,
 
 
 def _header(token: str) -> Mapping[str, Any]:
-    try:
-        part = token.partition(".")[0]
-        found = orjson.loads(base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True))
-    except ValueError as exc:
-        raise ProviderFault("its ID token is no JWS") from exc
-    if not isinstance(found, dict) or "crit" in found or found.get("alg") not in ALGORITHMS:
+    found = part(token.partition(".")[0])
+    if found is None:
+        raise ProviderFault("its ID token is no JWS")
+    if not is_plain(found) or found["alg"] not in ALGORITHMS:
         raise ProviderFault("its ID token is signed in a way that is not taken")
     return found
-
-
-def _proved(token: str, header: Mapping[str, Any], keys: Sequence[PublicKey]) -> Mapping[str, Any]:
-    algorithm, kid = str(header["alg"]), header.get("kid")
-    registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    for key in keys:
-        if algorithm not in key.algorithms or (kid is not None and key.kid != kid):
-            continue
-        try:
-            payload = jws.deserialize_compact(token, key.key, [algorithm], registry).payload
-            claims = orjson.loads(payload or b"null")
-        except (JoseError, ValueError):
-            continue
-        if isinstance(claims, dict):
-            return claims
-    raise ProviderFault("no key of it fits the ID token's signature")
 
 
 def _check(claims: Mapping[str, Any], rules: Oidc, nonce: str, now: float) -> None:

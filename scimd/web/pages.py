@@ -42,8 +42,9 @@ async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     if visit.may(*SEE_RUNS):
         items.append(NavigationItem("/runs", "Runs"))
     if visit.may("users.read"):
-        waiting = await decisions.count_open(door, visit.org_id)
         items.append(NavigationItem("/people", "People"))
+    if kinds := decisions.seen_with(visit.holder.permissions):
+        waiting = await decisions.count_open(door, visit.org_id, kinds)
         items.append(NavigationItem("/decide", "To decide", waiting))
     return items
 

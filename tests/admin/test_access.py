@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.db.tables import gates, unsettled
-from scimd.org import access, api_tokens
+from scimd.db.tables import gates, sessions, unsettled
+from scimd.org import access, api_tokens, sign_in_reads
+from scimd.org import sessions as org_sessions
+from scimd.org.windows import Window
 from tests.admin.client import Client, signed_in
 from tests.web.site import Site
 
@@ -77,6 +79,18 @@ async def test_l5_the_application_may_nothing_else(acme: Site, portal: Client, d
         reader = Client(session, acme.url, "")
         assert (await reader.get(f"/access/{dana}")).status == 200
         assert (await reader.post("/access/sign-ins", {"items": []})).status == 403
+
+
+async def test_l5_its_sessions_live_as_long_as_it_says(acme: Site, portal: Client, dana: PersonId) -> None:
+    body = {"person": dana, "ip": "203.0.113.7", "user_agent": "Mobile", "expires_at": _soon()}
+    reported = (await portal.post("/access/sessions", body)).json["id"]
+    rested = acme.clock() - timedelta(seconds=acme.door.settings.session_idle_s + 1)
+    await acme.door.db.write(
+        lambda conn: conn.execute(sessions.update().values(last_active_at=rested)) and None
+    )
+    (shown,) = await org_sessions.list_sessions(acme.door, acme.org_id, person_id=dana)
+    listed = await sign_in_reads.list_sessions(acme.door, acme.org_id, Window(), live=True)
+    assert [each.id for each in listed.rows] == [shown.id] == [reported]
 
 
 async def test_l5_its_sessions_are_listed_ended_and_answered(

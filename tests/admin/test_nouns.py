@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scimd.core.people import GroupId
-from scimd.org import audit, named, tokens
+from scimd.db.tables import people as persons
+from scimd.db.tables import roles
+from scimd.org import api_tokens, audit, decisions, named, tokens
 from scimd.org.groups import AssertGroup, record_groups
 from scimd.org.people import AssertUser, record_users
 from scimd.org.tx import Context, Tx
@@ -37,6 +39,45 @@ async def test_questions_are_listed_and_answered_once(acme: Site, api: Client) -
     assert (await api.get("/decisions")).json["items"] == []
     assert len((await api.get("/decisions?state=answered")).json["items"]) == 1
     assert await _kinds(api, item) == ["decision.opened", "decision.answered"]
+
+
+async def test_whoever_may_answer_questions_sees_those_and_no_others(acme: Site) -> None:
+    people = await acme.decision()
+    question = decisions.NewDecision(
+        "group_name", "Sales", "Is it Sales?", (decisions.Option("use", "Yes", "It is."),), {}
+    )
+    group = await acme.door.run(acme.ctx, lambda tx: decisions.open_item(tx, question))
+    for permission, seen in (
+        ("projects.manage", {group}),
+        ("users.manage", {people}),
+        ("users.read", {people, group}),
+        ("audit.read", None),
+    ):
+        made = await api_tokens.create_service(acme.door, acme.ctx, permission, [permission])
+        async with acme.browser(Authorization=f"Bearer {made.token}") as session:
+            client = Client(session, acme.url, "")
+            found = await client.get("/decisions")
+            if seen is None:
+                assert found.status == 403
+                continue
+            assert {row["id"] for row in found.json["items"]} == seen
+            for each in (people, group):
+                assert (await client.get(f"/decisions/{each}")).status == (200 if each in seen else 404)
+    held = {"roles": ["user"], "primary_role": "user"}
+    await acme.door.db.write(
+        lambda conn: (
+            conn.execute(roles.update().where(roles.c.name == "user").values(permissions=["projects.manage"]))
+            and None
+        )
+    )
+    async with acme.signed_in("bo@acme.example") as session:
+        await acme.door.db.write(lambda conn: conn.execute(persons.update().values(held)) and None)
+        for path, status in (("/decide", 200), (f"/decide/{group}", 200), (f"/decide/{people}", 404)):
+            async with session.get(path) as answer:
+                assert answer.status == status
+                page = await answer.text()
+                assert "Is it Sales?" in page or status == 404
+                assert "uid=dana" not in page
 
 
 async def test_many_questions_are_answered_at_once(acme: Site, api: Client) -> None:

@@ -95,8 +95,8 @@ async def jobs(running: Running) -> None:
     await timekeeping.purge_all(door)
     await timekeeping.publish_all(door)
     await source_upkeep.due_sources(door, following)
-    await source_upkeep.organizations_with_marks(door)
-    await source_upkeep.organizations_to_promote_in(door)
+    await timekeeping.settle_all(door, budget_s=5)
+    await timekeeping.promote_all(door)
     assert await api_tokens.authenticate(door, "nothing") is None
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from scimd.core.errors import StorageFull, WrongCredentials
 from scimd.core.people import OrgId
-from scimd.db.tables import invitations
+from scimd.db.tables import invitations, unsettled
 from scimd.org import organizations, sign_in, timekeeping
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Door
@@ -74,3 +74,29 @@ async def test_an_organization_whose_job_fails_is_said_once_and_its_end_said(
         ("job_recovered", "info", other.id),
     ]
     assert troubles.failures["publish"] == 2
+
+
+async def test_a_defect_in_one_organization_keeps_no_other_waiting(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await organizations.create(acme.door, NewOrganization("other"), OPERATOR)
+    everybody = {acme.org.id, other.id}
+    for org_id in everybody:
+        home = replace(acme, ctx=replace(acme.ctx, org_id=org_id))
+        person = await home.push(await home.source())
+        mark = unsettled.insert().values(org_id=org_id, person_id=person, turn=0, marked_at=acme.clock())
+        await acme.door.db.write(lambda conn, mark=mark: conn.execute(mark) and None)
+    seen: set[OrgId] = set()
+
+    async def failing(door: Door, org_id: OrgId, **_: Any) -> int:
+        seen.add(org_id)
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(timekeeping.unsettled, "settle_marked", failing)
+    troubles = timekeeping.Troubles()
+    with structlog.testing.capture_logs() as said:
+        await timekeeping.settle_all(acme.door, troubles, budget_s=1)
+    assert seen == everybody
+    assert {(line["org"], str(line["exc_info"])) for line in said} == {(each, "boom") for each in seen}
+    with pytest.raises(RuntimeError):  # whoever keeps no count of troubles is told at once
+        await timekeeping.settle_all(acme.door, budget_s=1)

@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from scimd.config import Source
 from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import PersonId, SourceId
-from scimd.db.tables import deliveries, sources, unsettled
-from scimd.org import reads, source_states, source_upkeep
-from scimd.org.sources import SourceRecord
+from scimd.db.tables import deliveries, events, sources, unsettled
+from scimd.org import declared_sources, reads, source_states, source_upkeep
+from scimd.org.sources import SourceRecord, find
 from tests.org.house import House, house
 
 
@@ -46,7 +47,9 @@ async def recover(acme: House, source: SourceId) -> SourceRecord:
     return await source_upkeep.recover(acme.door, acme.as_admin(), source)
 
 
-PAUSES = pytest.mark.parametrize(("pause", "undo"), [(by_hand, resume), (by_quarantine, recover)])
+PAUSES = pytest.mark.parametrize(
+    ("pause", "undo"), [(by_hand, resume), (by_quarantine, recover), (by_quarantine, resume)]
+)
 Pause = Callable[[House, SourceId], Awaitable[None]]
 Undo = Callable[[House, SourceId], Awaitable[SourceRecord]]
 
@@ -95,3 +98,24 @@ async def test_whoever_a_pause_meets_keeps_what_they_have(acme: House, pause: Pa
     assert await reads.check_standing(acme.door, acme.org_id) == []
     assert (await acme.person(ann)).status == "active"
     assert (await undo(acme, hr)).state == "active"
+
+
+async def activate(acme: House, source: SourceId) -> SourceRecord:
+    return await source_states.set_state(acme.door, acme.as_admin(), source, "active")
+
+
+async def by_file(acme: House, source: SourceId) -> SourceRecord:
+    for state in ("paused", "active"):  # only what it did not say before counts
+        stated = Source.model_validate({"name": "hr", "connector": "ldap", "state": state})
+        await acme.run(lambda tx, stated=stated: declared_sources.declare(tx, [stated]))  # type: ignore[misc]
+    return await acme.run(lambda tx: find(tx.conn, tx.org_id, source))
+
+
+@pytest.mark.parametrize("undo", [resume, recover, activate, by_file])
+async def test_whoever_ends_a_pause_by_quarantine_ends_the_quarantine(acme: House, undo: Undo) -> None:
+    hr = await acme.source("hr", kind="connector", connector="ldap")
+    await by_quarantine(acme, hr)
+    source = await undo(acme, hr)
+    assert (source.state, source.quarantined_since, source.failures) == ("active", None, 0)
+    assert len([row for row in await acme.rows(events) if row.kind == "source.recovered"]) == 1
+    assert await source_upkeep.pause_long_quarantined(acme.door) == 0

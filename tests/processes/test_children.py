@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+import structlog
 
+from scimd import app
 from scimd.processes import children
 from tests.support.patience import AT_MOST_S
 
@@ -123,6 +126,43 @@ async def test_whoever_ends_as_if_asked_to_is_not_started_before_our_own_signal_
     kept = Kept(monkeypatch, status, 1)
     await children.keep("worker", kept.live, kept.ending)
     assert kept.paused[0] == 0.5
+
+
+async def test_whoever_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, 1, 1, 1)
+    live, faults = kept.live, [None, OSError(errno.EAGAIN, "Resource temporarily unavailable")]
+
+    async def failing(first: bool) -> int:
+        status = await live(first)
+        if faults and (fault := faults.pop(0)):
+            raise fault
+        return status
+
+    with structlog.testing.capture_logs() as said:
+        await children.keep("worker", failing, kept.ending)
+    assert kept.lives == [True, False, False]
+    assert [line["event"] for line in said] == ["worker_died", "worker_lost", "worker_died"]
+
+
+async def test_what_fails_at_the_end_keeps_no_other_from_ending() -> None:
+    ended: list[str] = []
+
+    async def failing() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def ending() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("yes")
+
+    tasks = [asyncio.create_task(each) for each in (failing(), ending())]
+    await asyncio.sleep(0)
+    with structlog.testing.capture_logs() as said:
+        await app._cancelled(*tasks)
+    assert ended == ["yes"]
+    assert [line["event"] for line in said] == ["task_failed"]
 
 
 async def test_nobody_is_started_while_the_family_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from itertools import cycle
 
 import pytest
 
-from scimd.http.rates import Buckets, Rate, SharedBuckets
+from scimd.http.rates import Buckets, Rate, SharedBuckets, counted
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -44,6 +44,14 @@ def test_of_many_callers_the_longest_silent_are_forgotten() -> None:
             buckets.take(str(n))
         assert buckets.take("first") == 0.0
         assert os.fstat(shelf.fileno()).st_size < 1 << 20
+
+
+def test_whoever_counts_something_else_on_the_same_shelf_has_buckets_of_their_own() -> None:
+    with SharedBuckets.shelf() as shelf:
+        tokens, failures = (counted(1e-9, 1, shelf, of=of) for of in ("token", "failure"))
+        assert [tokens.take("a"), failures.take("a")] == [0.0, 0.0]
+        assert min(tokens.take("a"), failures.take("a"), counted(1e-9, 1, shelf, of="token").take("a")) > 0
+        assert counted(1e-9, 1, None, of="token").take("a") == 0.0
 
 
 def test_processes_at_once_take_no_more_than_there_is() -> None:

@@ -14,7 +14,8 @@ from joserfc import jwk, jwt
 
 from scimd.config import Jwt
 from scimd.http.jwks import parse
-from scimd.scim.jwt import Unproved, claimed, verify
+from scimd.http.signatures import Unproved
+from scimd.scim.jwt import claimed, verify
 
 ISSUER, AUDIENCE, SUBJECT = "https://login.acme.example/", "https://scimd.example.com/scim/v2", "scim-push"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

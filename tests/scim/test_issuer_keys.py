@@ -52,6 +52,7 @@ def test_of_a_set_only_public_keys_for_signatures_are_taken() -> None:
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
         {"kty": "RSA", "n": 7, "e": "AQAB"},
         {**public, "kid": 7},
+        {**public, "alg": ["RS256"]},
         "x",
         {},
     ]
@@ -84,6 +85,19 @@ async def test_keys_that_are_held_are_had_without_asking() -> None:
     assert [key.kid for key in keys.held(rules())] == ["r1"]
     issuer.now += 1
     assert not keys.held(rules())
+    assert issuer.asked == 1
+
+
+async def test_of_many_at_once_one_asks_and_all_have_the_answer() -> None:
+    issuer = Issuer(key_set(RSA))
+
+    async def slow(given: Jwt) -> bytes:
+        await asyncio.sleep(0)
+        return await issuer.read(given)
+
+    keys = KeySets(slow, lambda: issuer.now)
+    found = await asyncio.gather(*(keys.of(rules(), "r1") for _ in range(50)))
+    assert {len(each) for each in found} == {1}
     assert issuer.asked == 1
 
 

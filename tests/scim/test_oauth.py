@@ -14,9 +14,11 @@ from scimd.core.bearer import SCOPES
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.people import TokenId
 from scimd.db import tables
+from scimd.http.rates import SharedBuckets
 from scimd.org import oauth, source_states
 from scimd.org.oauth import NewSecret
 from scimd.org.tx import Context
+from scimd.scim.oauth import OAuthError, TokenEndpoint
 from tests.scim.serving import Client, Installation, Reply
 from tests.scim.test_request_log import logged
 
@@ -306,3 +308,22 @@ async def test_service_provider_config_says_what_is_taken(fetcher: Fetcher) -> N
 async def test_an_unknown_client_is_not_found(fetcher: Fetcher) -> None:
     with pytest.raises(NotFound):
         await oauth.revoke_client(fetcher.scimd.door, fetcher.ctx, TokenId("nobody"))
+
+
+async def test_processes_that_answer_count_a_client_and_an_address_together(
+    fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_ISSUES", "_FAILURES"):  # as many, and none comes back however slow the machine is
+        monkeypatch.setattr(f"scimd.scim.oauth.{name}", (1e-9, 30.0))
+    door, valid_for = fetcher.scimd.door, timedelta(hours=1)
+    client = await oauth.prove(door, fetcher.made.client_id, fetcher.made.secret)
+    assert client is not None
+    with SharedBuckets.shelf() as shelf:
+        one, other = TokenEndpoint(door, valid_for, shelf), TokenEndpoint(door, valid_for, shelf)
+        for _ in range(15):
+            one._hold_back(client)
+            other._hold_back(client)
+            assert one._failures.take("192.0.2.1") == other._failures.take("192.0.2.1") == 0
+        with pytest.raises(OAuthError, match="Too many"):
+            other._hold_back(client)
+        assert one._failures.take("192.0.2.1") > 0

@@ -13,8 +13,8 @@ import pytest
 from yarl import URL
 
 from scimd.core.bearer import SCOPES
+from scimd.http import rates
 from scimd.http.rates import Buckets
-from scimd.scim import app as scim_app
 from tests.scim.serving import Client, Installation, installed
 
 USER, GROUP = {"userName": "dana@acme.example"}, {"displayName": "Engineering"}
@@ -112,7 +112,7 @@ async def test_a_token_above_its_rate_is_told_when_to_come_back_and_others_go_on
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Lesson 26 for SCIM: the key is the stored token. No time passes, however slow the machine is."""
-    monkeypatch.setattr(scim_app, "Buckets", partial(Buckets, clock=lambda: 100.0))
+    monkeypatch.setattr(rates, "Buckets", partial(Buckets, clock=lambda: 100.0))
     async with with_rate(database_url, 25) as scimd:
         org = await scimd.organization("acme")
         loud, quiet = await scimd.client(org), await scimd.client(org)
@@ -136,7 +136,7 @@ async def test_a_token_above_its_rate_is_told_when_to_come_back_and_others_go_on
 async def test_a_request_whose_body_comes_behind_its_head_counts_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scim_app, "Buckets", partial(Buckets, clock=lambda: 100.0))
+    monkeypatch.setattr(rates, "Buckets", partial(Buckets, clock=lambda: 100.0))
     async with with_rate(database_url, 25) as scimd:
         idp = await scimd.client(await scimd.organization("acme"))
         statuses = [await _sent_in_two(idp, {**GROUP, "displayName": f"g{n}"}) for n in range(51)]

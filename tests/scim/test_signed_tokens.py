@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from joserfc import jwk, jwt
 
-from scimd.scim.jwt import Refused, Unproved
+from scimd.http.signatures import Unproved
+from scimd.scim.jwt import Refused
 from tests.scim.signed import (
     AUDIENCE,
     EC,

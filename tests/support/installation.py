@@ -32,7 +32,7 @@ from scimd import cli, opening
 from scimd import config as configuration
 from scimd.db.engine import Database, Tuning
 from scimd.http import guard
-from scimd.org import source_upkeep, timekeeping, unsettled
+from scimd.org import timekeeping
 from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
@@ -299,8 +299,7 @@ class Installation:
 
     async def settle(self) -> None:
         """What a change of settings or rules means for everybody is worked out, as the worker does it."""
-        for org_id in await source_upkeep.organizations_with_marks(self.door):
-            await unsettled.settle_marked(self.door, org_id, budget_s=60)
+        await timekeeping.settle_all(self.door, budget_s=60)
 
     async def relay(self) -> None:
         async with mailer_from(self.config.mail) as mailer:

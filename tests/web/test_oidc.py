@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 from scimd.config import Oidc, Organization
 from scimd.connector_api import Secret
 from scimd.core.errors import LinkInvalid, MayNotSignIn
+from scimd.http import jwks
 from scimd.org import detaching, gates, linking, local_people, oidc_sign_in, people, tickets
 from scimd.org.leaving import DropUser
 from scimd.org.local_people import NewPerson
@@ -381,6 +383,36 @@ async def test_answer_names_its_issuer_where_the_provider_promises_it(
     else:
         with pytest.raises(ProviderFault, match="iss"):
             await checked
+
+
+async def test_provider_is_asked_once_by_many_and_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many sign in: while it is away too, when what it said before goes on for a while."""
+    now, away, asked = 1000.0, True, 0
+    served = {"/.well-known/openid-configuration": DISCOVERY, "/k": {"keys": [RSA.as_dict(private=False)]}}
+
+    async def get(_: Oidc, url: str, __: Any = None) -> bytes:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        if away:
+            raise ProviderFault("no answer")
+        return orjson.dumps(served[urlsplit(url).path])
+
+    monkeypatch.setattr(oidc_provider, "_get", get)
+    providers = oidc_provider.Providers(lambda: now)
+
+    async def all_at_once(count: int = 50) -> list[Any]:
+        many = (providers.check_issuer(RULES, None) for _ in range(count))
+        return await asyncio.gather(*many, return_exceptions=True)
+
+    assert {str(each) for each in await all_at_once()} == {"no answer"}
+    assert asked == 1
+    now, away = now + jwks.AGAIN_S, False
+    assert await all_at_once() == [None] * 50
+    assert asked == 3
+    now, away = now + jwks.FRESH_S, True
+    assert await all_at_once() == [None] * 50
+    assert asked == 4
 
 
 def test_email_counts_only_where_the_provider_says_verified() -> None:
