@@ -100,12 +100,12 @@ class VersionMismatch(Refusal):
 class StateMoved(Refusal):
     """What the plan rests on has changed since it was made. Make a new plan."""
 
-    what: str
+    why: str
     code: ClassVar[str] = "state_moved"
 
     @property
     def detail(self) -> str:
-        return f"{self.what} changed since the plan was made. Make a new plan: nothing was applied."
+        return f"{self.why}. Make a new plan: nothing was applied."
 
 
 @dataclass(eq=False)

@@ -253,7 +253,7 @@ def _opened(door: Door, ctx: Context, sealed: str) -> list[PlannedRow]:
     except ValueError as exc:  # NotSealedHere, binascii.Error
         raise InvalidValue("plan", "is none that you were given here") from exc
     if found["until"] <= door.clock().timestamp():
-        raise StateMoved("An hour is over, and what is here may have")
+        raise StateMoved("The plan is older than an hour")
     return [PlannedRow(**row) for row in found["rows"]]
 
 

@@ -147,7 +147,7 @@ async def apply(
         except _Changed:
             continue
         return told
-    raise StateMoved(f"What gives access in {source}")
+    raise StateMoved(f"What gives access in {source} changed since the plan was made")
 
 
 def _wish(door: Door, conn: Connection, ctx: Context, source: str, edit: Edit) -> Wish:

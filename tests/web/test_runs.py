@@ -106,7 +106,7 @@ async def test_plan_that_is_too_old_to_approve_leads_to_the_newest_run(acme: Sit
         page = await get(session, f"/runs/{run_id}")
         status, page = await _approve(session, run_id, value_of(page, "form_token"))
     assert status == 409
-    assert "older than 24 hours" in page
+    assert "The plan is older than 24 hours. Make a new plan" in page
     assert f'href="/runs/{run_id}"' in page
 
 
