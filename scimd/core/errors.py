@@ -159,7 +159,7 @@ class NotYours(Refusal):
 
 @dataclass(eq=False)
 class AddressDiffers(Refusal):
-    """A local person is linked under the address that they sign in with, by no request with another one."""
+    """A local person can only be linked by a request that carries the address they sign in with."""
 
     person: str
     code: ClassVar[str] = "address_differs"
@@ -238,7 +238,7 @@ class SecondFactorMissing(Refusal):
 
 
 class ProofNeeded(Refusal):
-    """Prove once more who you are: your password or second factor, within the last ten minutes."""
+    """Confirm once more that it is you, by your password or second factor; that is good for ten minutes."""
 
     code: ClassVar[str] = "proof_needed"
 
@@ -271,7 +271,7 @@ class SeatLimitReached(Refusal):
 
 @dataclass(eq=False)
 class PoolLimitReached(Refusal):
-    """As many people have it as may."""
+    """The limit of people who may have this is reached."""
 
     kind: str  # project | licence
     name: str
@@ -345,7 +345,7 @@ class TooLarge(Refusal):
 
 @dataclass(eq=False)
 class KeyReused(Refusal):
-    """Another request came under this Idempotency-Key before. Give each request a key of its own."""
+    """A different request was sent with this Idempotency-Key before. Give each request a key of its own."""
 
     key: str
     code: ClassVar[str] = "idempotency_key_reused"

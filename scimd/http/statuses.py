@@ -123,7 +123,7 @@ _SENTENCES = {
     408: ("timeout", "The request took too long to arrive."),
     413: ("too_large", "The request is larger than scimd takes."),
     415: ("unsupported_media_type", "This address does not take that content type."),
-    417: ("expectation_failed", "scimd meets no expectation but 100-continue."),
+    417: ("expectation_failed", "scimd supports no expectation but 100-continue."),
     503: ("overloaded", "scimd is busy. Send the request again later."),
 }
 

@@ -152,7 +152,9 @@ async def create_service(
 def _by_hand_only(ctx: Context) -> None:
     """A stolen token must not outlive its end by making another."""
     if ctx.api_token_id is not None:
-        raise NotAllowedNow("An API token makes no other. Sign in on the page, or use the command line.")
+        raise NotAllowedNow(
+            "An API token cannot create another one. Sign in on the page, or use the command line."
+        )
 
 
 def _known(permissions: Collection[str]) -> list[str]:

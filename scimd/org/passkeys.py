@@ -156,7 +156,7 @@ async def add(door: Door, holder: SessionHolder, made: NewPasskey, party: Relyin
             expected_origin=party.origin,
         )
     except (WebAuthnException, ValueError) as exc:
-        raise InvalidValue("passkey", "the browser's answer does not fit the question. Try again.") from exc
+        raise InvalidValue("passkey", "the browser's answer does not match the request. Try again.") from exc
     name = " ".join(made.name.split()) or "Passkey"
 
     def body(tx: Tx) -> Renewed:

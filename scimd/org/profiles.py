@@ -174,7 +174,7 @@ def _shared(subject: str, owned: Owned, keys: Keys) -> NewDecision:
         kind="shared_address",
         subject=subject,
         question=(
-            f"{keys.display_name} and somebody else carry the address {keys.sign_in_address}. "
+            f"{keys.display_name} and somebody else have the address {keys.sign_in_address}. "
             f"Who came first signs in with it; {keys.display_name} has no sign-in address."
         ),
         options=(

@@ -126,7 +126,7 @@ async def apply(
     *,
     sure: bool = False,
     file: str = "the config file",
-    way_out: str = "Mend it, or confirm it (--yes).",
+    way_out: str = "Correct it, or confirm it (--yes).",
 ) -> Preview:
     """Make the edit, and tell who gains and loses by it.
 

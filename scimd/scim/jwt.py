@@ -135,7 +135,7 @@ def _proved(text: str, said: Claimed, keys: Sequence[PublicKey]) -> Mapping[str,
         claims = orjson.loads(payload or b"null")
         if isinstance(claims, dict):
             return claims
-    raise Unproved("no key of the issuer fits its signature" if fitting else "its key (kid) is unknown")
+    raise Unproved("no key of the issuer matches its signature" if fitting else "its key (kid) is unknown")
 
 
 def _check_times(claims: Mapping[str, Any], leeway_s: float, now: float) -> None:

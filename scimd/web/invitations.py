@@ -59,7 +59,7 @@ async def _form(
         fault=_(refusal.advice) % {"why": _(refusal.why) % refusal.figures}
         if isinstance(refusal, WeakPassword)
         else "",
-        name_fault=_("A name has at most %(most)s characters, all of which can be seen.")
+        name_fault=_("A name has at most %(most)s characters, all of them visible.")
         % {"most": invitations.NAME_AT_MOST}
         if isinstance(refusal, InvalidValue)
         else "",
@@ -96,10 +96,10 @@ def _accepted(request: web.Request, accepted: Accepted) -> web.Response:
         lines = [_("Your password is set. Sign in with it and your second factor.")]
     else:
         causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
-        title = _("Accepted, and not open yet")
+        title = _("Accepted, but not open yet")
         lines = [
-            _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
-            _("Nothing more is needed of you. An admin of the organization can tell when it opens."),
+            _("Your password is set. You cannot sign in yet: %(causes)s.") % {"causes": causes},
+            _("Nothing more is needed from you. An admin of the organization can tell you when it opens."),
         ]
     href = f"/o/{accepted.org_slug}/sign-in"
     return message(title, *lines, language=language, href=href, go=_("To the sign-in"))

@@ -210,7 +210,7 @@ def _proved(token: str, header: Mapping[str, Any], keys: Sequence[PublicKey]) ->
             continue
         if isinstance(claims, dict):
             return claims
-    raise ProviderFault("no key of it fits the ID token's signature")
+    raise ProviderFault("none of its keys matches the ID token's signature")
 
 
 def _check(claims: Mapping[str, Any], rules: Oidc, nonce: str, now: float) -> None:

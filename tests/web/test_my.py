@@ -77,9 +77,9 @@ async def test_who_came_by_a_link_long_ago_is_led_to_come_in_again(acme: Site) -
         acme.clock.ahead += timedelta(minutes=11)
         page = await get(session, "/my/app")
         assert "Is it you?" in page
-        assert "come in again" in page
+        assert "sign in again" in page
         status, path, page = await post(session, "/password", password=PASSWORD)
-        assert (status, path, "come in again" in page) == (200, "/my/proof?next=/my", True)
+        assert (status, path, "sign in again" in page) == (200, "/my/proof?next=/my", True)
     async with acme.signed_in() as session:
         await set_password(session)  # nobody has set one in the meantime
         acme.clock.ahead += timedelta(minutes=11)
@@ -120,7 +120,7 @@ async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
         form |= {"by": "totp", "next": "/people"}
         async with session.post("/second-step", data=form | {"code": "000000"}) as answer:
             page = await answer.text()
-            assert (answer.status, "That does not fit" in page) == (401, True)
+            assert (answer.status, "That is not correct" in page) == (401, True)
         async with session.post("/second-step", data=form | {"code": _code(acme, secret)}) as answer:
             assert answer.url.path == "/people"
         async with session.post("/second-step", data=form | {"code": codes[0], "by": "recovery"}) as answer:
@@ -155,7 +155,7 @@ async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> No
         status, _, page = await post(
             session, "/my/proof", by="password", password="wrong wrong wrong wrong", next="/my/app"
         )
-        assert (status, "That does not fit." in page) == (401, True)
+        assert (status, "That is not correct." in page) == (401, True)
         status, path, _ = await post(session, "/my/proof", by="password", password=PASSWORD, next="/my/app")
         assert (status, path) == (200, "/my/app")
         status, path, _ = await post(session, "/my/codes")
