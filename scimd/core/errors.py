@@ -108,20 +108,6 @@ class StateMoved(Refusal):
         return f"{self.why}. Make a new plan: nothing was applied."
 
 
-@dataclass(eq=False)
-class Held(Refusal):
-    """The plan is over its limits and waits for an admin."""
-
-    plan_id: str
-    trips: tuple[str, ...]
-    code: ClassVar[str] = "held"
-
-    @property
-    def detail(self) -> str:
-        why = "; ".join(self.trips)
-        return f"Plan {self.plan_id} is held: {why}. An admin approves it with: scimd apply {self.plan_id}"
-
-
 # ------------------------------------------------------------------------------ who may
 
 

@@ -282,7 +282,7 @@ async def sign_in_alone(
         if cause is not None:
             return cause
         text = sign_in.open_session(tx, owner.person_id, ip, user_agent, "passkey", strong=True)
-        return SignedIn(owner.slug, owner.person_id, text, has_password=True)
+        return SignedIn(owner.slug, owner.person_id, text)
 
     outcome = await door.run(ctx, body)
     if isinstance(outcome, SignedIn):

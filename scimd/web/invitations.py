@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from scimd.core.errors import InvalidValue, InvitationClosed, Refusal, WeakPassword
+from scimd.core.errors import InvalidValue, Refusal, WeakPassword
 from scimd.core.languages import ENGLISH, Language, wished
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
@@ -139,11 +139,10 @@ async def welcome(request: web.Request) -> web.StreamResponse:
     )
 
 
-def closed(request: web.Request, detail: str) -> web.Response:
+def closed(request: web.Request, status: str) -> web.Response:
     """The page of a link whose invitation is over: what became of it, and what to do."""
     language = language_of(request)
     _ = say_in(language)
-    status = next((each for each in CLOSED if InvitationClosed(each).detail == detail), "")
-    title, what = CLOSED[status]
+    title, what = CLOSED.get(status, CLOSED[""])
     go = {"href": "/sign-in", "go": _("Sign in")} if status == "accepted" else {}
     return message(_(title), _(what), status=410, language=language, **go)

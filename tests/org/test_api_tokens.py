@@ -23,7 +23,17 @@ from scimd.core.people import PersonId, TokenId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.tables import access_tokens, events, metadata, unsettled
 from scimd.db.tables import api_tokens as rows
-from scimd.org import api_tokens, expiring, links, oauth, organizations, sessions, sign_in, tokens
+from scimd.org import (
+    admin_reads,
+    api_tokens,
+    expiring,
+    links,
+    oauth,
+    organizations,
+    sessions,
+    sign_in,
+    tokens,
+)
 from scimd.org.api_tokens import PERMISSIONS
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
@@ -39,7 +49,7 @@ def as_person(acme: House, person_id: str, permissions: frozenset[str] = frozens
 
 async def admin(acme: House, address: str = "ada@acme.example") -> PersonId:
     await links.create_admin(acme.door, "acme", address, OPERATOR)
-    return await api_tokens.person_by_address(acme.door, acme.org.id, address)
+    return await admin_reads.find_person(acme.door, acme.org.id, address)
 
 
 # ------------------------------------------------------------------------------ personal
