@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
 from connectors.file.config import FileConfig, parse
-from connectors.file.read import Record, parts, records
+from connectors.file.read import Part, Record, parts, records
+from connectors.own_thread import OwnThread
 from scimd.connector_api import (
     BadEntry,
     Capabilities,
@@ -40,7 +40,7 @@ class FileConnector:
 
 
 class FileSource:
-    """Reads in threads of the loop's own pool: a file may lie on a share that is slow or gone."""
+    """Each read has a thread of its own: a file may lie on a share that is slow or gone."""
 
     def __init__(self, config: FileConfig, log: Log, deadline: Deadline) -> None:
         self._config = config
@@ -53,10 +53,10 @@ class FileSource:
 
     async def check(self) -> Checked:
         """Read the first page, which finds a missing file, a wrong header and a wrong encoding."""
-        files = await self._in_thread(lambda: parts(self._config))
         reading = _Reading(self._config)
         try:
-            first = await self._in_thread(reading.page)
+            files = await self._in_time(reading.files())
+            first = await self._in_time(reading.page())
         finally:
             reading.close()
         names = " and ".join(part.path.name for part in files)
@@ -71,7 +71,7 @@ class FileSource:
         count = 0
         try:
             while True:
-                page = await self._in_thread(reading.page)
+                page = await self._in_time(reading.page())
                 count += len(page.users) + len(page.groups)
                 yield page
                 if page.end:
@@ -83,42 +83,40 @@ class FileSource:
     async def aclose(self) -> None:
         """Nothing is open between two reads, and a read closes its files itself."""
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
+    async def _in_time(self, work: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._deadline.remaining_s()):
-                return await asyncio.to_thread(work)
+                return await work
         except TimeoutError as exc:
             raise Unreachable(f"{self._config.path} could not be read in the time allowed") from exc
 
 
 class _Reading:
-    """One pass over the files, page by page, which any thread may continue and any may end."""
+    """One pass over the files, page by page, in one thread; whoever ends it need not wait for that."""
 
     def __init__(self, config: FileConfig) -> None:
+        self._config = config
         self._records: Iterator[Record] = records(config)
-        self._lock = threading.Lock()
-        self._closed = False
+        self._thread = OwnThread("file-read", self._close_files)
 
-    def page(self) -> Page:
-        with self._lock:
-            found = list(islice(self._records, _PAGE_RECORDS))
-            if self._closed:
-                self._close_files()
+    def files(self) -> Awaitable[list[Part]]:
+        return self._thread.begin(lambda: parts(self._config))
+
+    def page(self) -> Awaitable[Page]:
+        return self._thread.begin(self._page)
+
+    def close(self) -> None:
+        """Have the files closed, once a page that is still being read is."""
+        self._thread.end()
+
+    def _page(self) -> Page:
+        found = list(islice(self._records, _PAGE_RECORDS))
         return Page(
             users=tuple(record for record in found if isinstance(record, DirectoryUser)),
             groups=tuple(record for record in found if isinstance(record, DirectoryGroup)),
             bad=tuple(record for record in found if isinstance(record, BadEntry)),
             end=End(full=True) if len(found) < _PAGE_RECORDS else None,
         )
-
-    def close(self) -> None:
-        """Close the files, at the latest when a thread that still reads a page comes back from it."""
-        self._closed = True
-        if self._lock.acquire(blocking=False):
-            try:
-                self._close_files()
-            finally:
-                self._lock.release()
 
     def _close_files(self) -> None:
         close = getattr(self._records, "close", None)

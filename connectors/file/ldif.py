@@ -22,7 +22,7 @@ from connectors.entries import (
     user_references,
 )
 from connectors.file.config import FileConfig
-from connectors.file.lines import CutOffError, is_clean, lines_of
+from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of
 from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
 
@@ -214,14 +214,17 @@ def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
     But for those that name a part of the directory that the search did not search.
     """
     parts: list[str] = []
-    began = 1
+    began, length = 1, 0
     for number, line in enumerate(lines_of(file, must_end=True), 1):
         text = line.rstrip("\r\n")
         if text.startswith(" ") and parts:
+            length += len(line)
+            if length >= LONGEST_LINE:
+                raise CutOffError(f"line {began}, with what is folded into it, does not end")
             parts.append(text[1:])
             continue
         yield from _logical(began, parts)
-        parts, began = [text], number
+        parts, began, length = [text], number, len(line)
     yield from _logical(began, parts)
 
 

@@ -44,11 +44,12 @@ _READERS: Mapping[tuple[str, str], Reader] = {
 }
 
 _BYTE_ORDER_MARK = "\ufeff"
+#: Settings that are for some formats, and for which files: columns of the people, parts of any.
 _ONLY_FOR = {
-    "groups_column": ("csv",),
-    "multi_valued": ("csv",),
-    "references": ("csv", "jsonl"),
-    "ignored_referrals": ("ldif",),
+    "groups_column": (("csv",), ("users",)),
+    "multi_valued": (("csv",), ("users",)),
+    "references": (("csv", "jsonl"), ("users",)),
+    "ignored_referrals": (("ldif",), ("users", "groups")),
 }
 
 
@@ -68,17 +69,18 @@ class Part:
 def parts(config: FileConfig) -> list[Part]:
     """Find the files; raises Unreachable where they are missing, ConnectorError where unclear which."""
     if not _is_folder(config.path):
-        return [_users(config, config.path)]
+        _only_in_a_folder(config)
+        return _with_meaning(config, [Part(config.path, _format(config, config.path), "users")])
     users = _named(config, config.users, "users")
     if users is None:
         raise Unreachable(f"{config.path}: there is no users.csv, users.jsonl or users.ldif in this folder")
-    found = [_users(config, users)]
+    found = [Part(users, _format(config, users), "users")]
     groups = _named(config, config.groups, "groups")
     if groups is None:
-        return found
+        return _with_meaning(config, found)
     if config.groups_column:
         raise ConnectorError(f"{groups} and groups_column both name the groups; remove one of them")
-    return [*found, Part(groups, _format(config, groups), "groups")]
+    return _with_meaning(config, [*found, Part(groups, _format(config, groups), "groups")])
 
 
 def records(config: FileConfig) -> Iterator[Record]:
@@ -144,13 +146,23 @@ def _format(config: FileConfig, path: Path) -> str:
         raise ConnectorError(f"{path}: its name ends with none of {known}; say which by format = …") from exc
 
 
-def _users(config: FileConfig, path: Path) -> Part:
-    """Take the people's file; a setting that its format has no use for is not passed over in silence."""
-    part = Part(path, _format(config, path), "users")
-    for key, formats in _ONLY_FOR.items():
-        if getattr(config, key) and part.format not in formats:
-            raise ConnectorError(f"{path}: {key} has no meaning for {part.format}; it is for {formats[0]}")
-    return part
+def _only_in_a_folder(config: FileConfig) -> None:
+    """Refuse names of files within a folder where there is none: its groups would be gone, unsaid."""
+    for key in ("users", "groups"):
+        if getattr(config, key) is not None:
+            raise ConnectorError(
+                f"{config.path} is a file, and {key} names one within a folder; remove {key}"
+            )
+
+
+def _with_meaning(config: FileConfig, files: list[Part]) -> list[Part]:
+    """Refuse a setting that no file has a use for, rather than pass over it in silence."""
+    for key, (formats, holds) in _ONLY_FOR.items():
+        judged = [part for part in files if part.holds in holds]
+        if getattr(config, key) and all(part.format not in formats for part in judged):
+            path, found = judged[0].path, judged[0].format
+            raise ConnectorError(f"{path}: {key} has no meaning for {found}; it is for {formats[0]}")
+    return files
 
 
 def _fingerprint(path: Path) -> tuple[int, int, int, int]:

@@ -33,7 +33,9 @@ class AuditEntry(Output):
 
 
 class Verification(Output):
-    """``faults``: a sentence for each place where the audit is not what was written."""
+    """``faults``: a sentence for each place where the audit is not what was written; of many the first
+    ones, and how many more there are.
+    """
 
     ok: bool
     published: int = Field(description="Entries in the chain.")

@@ -196,7 +196,7 @@ async def list_api_tokens(call: Call, query: MadeQuery) -> Listed[ApiToken]:
 async def create_service_token(call: Call, body: NewServiceToken) -> NewToken:
     """Make an API token of a service.
 
-    It may do nothing that its maker may not. An API token makes no other.
+    It may do nothing that its maker may not. An API token cannot create another one.
     """
     call.require_proof()
     made = await api_tokens.create_service(

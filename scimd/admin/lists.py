@@ -72,7 +72,7 @@ def _opened(row: Endpoint, call: Call, query: ListQuery) -> Place:
         sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         key, row_id = orjson.loads(unseal(call.door.keys, _PURPOSE, sealed, _owner(row, call, query)))
     except (NotSealedHere, binascii.Error) as exc:
-        why = "is none that this list gave for these filters and this sort; begin without one"
+        why = "was not given by this list for these filters and this sort; begin without one"
         raise InvalidRequest((FieldFault("cursor", why),)) from exc
     return Place(datetime.fromisoformat(key["at"]) if isinstance(key, dict) else key, row_id)
 

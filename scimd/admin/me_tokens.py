@@ -52,11 +52,13 @@ async def create(call: Call, body: NewOwnToken) -> NewToken:
     """Make an API token of one's own. It is shown this once.
 
     It may do what you may at the moment of its use, or less, and ends with your sessions. An API token
-    makes no other.
+    cannot create another one.
     """
     holder = call.caller
     if not isinstance(holder, SessionHolder):
-        raise NotAllowedNow("An API token makes no other. Sign in on the page, or use the command line.")
+        raise NotAllowedNow(
+            "An API token cannot create another one. Sign in on the page, or use the command line."
+        )
     made = await api_tokens.create_own(
         call.door, holder, body.name, permissions=body.permissions, expires_at=body.expires_at
     )

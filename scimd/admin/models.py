@@ -175,7 +175,9 @@ class Problem(Output):
     detail: str
     instance: str = Field(description="The request's id, under which the log has it.")
     errors: list[Fault] | None = None
-    facts: dict[str, Any] | None = Field(None, description="The figures that `detail` names.")
+    facts: dict[str, Any] | None = Field(
+        None, description="The figures that `detail` names, or what became of an invitation."
+    )
 
 
 # ------------------------------------------------------------------------------ many at once

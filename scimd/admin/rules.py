@@ -24,7 +24,7 @@ from scimd.org.windows import part
 
 _NEEDS = ("sources.manage",)
 _REFUSES = (NotFound, InvalidValue, NotAllowedNow, StateMoved, Protected)
-_WAY_OUT = "Mend it, or confirm it with over_limits=true."
+_WAY_OUT = "Correct it, or confirm it with over_limits=true."
 Number = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 

@@ -310,8 +310,8 @@ async def picture(call: Call) -> Picture:
 async def add(call: Call, body: NewUser) -> User:
     """Add a user directly.
 
-    A link to set a password goes by mail, and works for three hours. To let them accept first, invite
-    them instead.
+    A link to set a password goes by mail, and works for three hours by default. To let them accept
+    first, invite them instead.
     """
     new = NewPerson(
         body.email,

@@ -32,7 +32,7 @@ def list_(
     kind: Annotated[str | None, typer.Option(help="What happened, such as person.created.")] = None,
     since: Annotated[datetime | None, typer.Option(help="From this time (UTC) on.")] = None,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Else the newest.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,

@@ -172,7 +172,7 @@ async def _check_undeclared(
     elif found.kind == "scim":
         passed.append(f"source {found.org_slug}/{found.name}: {_PUSHED}")
     else:
-        faults.append(f"source {found.org_slug}/{found.name}: stands in the file no longer; nothing reads it")
+        faults.append(f"source {found.org_slug}/{found.name}: is no longer in the file; nothing reads it")
 
 
 async def _recover(door: Door, name: str, passed: list[str]) -> None:

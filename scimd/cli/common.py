@@ -25,7 +25,7 @@ from rich.table import Table
 from scimd import config, log, opening
 from scimd.cli.terminal import Terminal
 from scimd.connector_api import ConnectorError
-from scimd.core.errors import Held, InvalidValue, NotFound, Refusal, StateMoved
+from scimd.core.errors import InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
 from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
 from scimd.org.declared_keys import THE_FILE
@@ -122,8 +122,6 @@ def guarded(work: Callable[[], T]) -> T:
         return work()
     except config.ConfigError as exc:
         fail(*exc.faults)
-    except Held as exc:
-        fail(exc.detail, code=3)
     except StateMoved as exc:
         fail(exc.detail, code=5)
     except Refusal as exc:

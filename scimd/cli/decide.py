@@ -28,7 +28,7 @@ app = typer.Typer(name="decide", help="Items that wait for a person's decision."
 def list_(
     org: OrgOption = None,
     every: Annotated[bool, typer.Option("--all", help="The answered ones too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,

@@ -31,7 +31,7 @@ SourceOption = Annotated[str | None, typer.Option(help="Only of this source.")]
 def list_(
     source: SourceOption = None,
     search: Annotated[str | None, typer.Option(help="Part of a name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,

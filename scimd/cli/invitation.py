@@ -41,7 +41,7 @@ def list_(
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of a name or an address.")] = None,
     user: Annotated[str | None, typer.Option(help="Only of this person: id, user name or address.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,

@@ -35,7 +35,7 @@ app = typer.Typer(name="run", help="Runs and their reports.", no_args_is_help=Tr
 def list_(
     source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
     org: OrgOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 20,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:

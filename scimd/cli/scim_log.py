@@ -40,7 +40,9 @@ SourceOption = Annotated[str | None, typer.Option("--source", help="Only of this
 TokenOption = Annotated[str | None, typer.Option("--token", help="Only by the token with this id.")]
 SinceOption = Annotated[
     str | None,
-    typer.Option("--since", help='Only so recent: "2h", "3d", or a time (UTC) such as 2026-11-21T09:00.'),
+    typer.Option(
+        "--since", help='Only as recent as this: "2h", "3d", or a time (UTC) such as 2026-11-21T09:00.'
+    ),
 ]
 
 
@@ -73,7 +75,7 @@ def list_(
     method: MethodOption = None,
     correlation_id: CorrelationOption = None,
     errors: ErrorsOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 50,
     before: Annotated[str | None, typer.Option(help="Only older than the request with this id.")] = None,
     org: OrgOption = None,
     config: ConfigOption = None,
@@ -96,7 +98,7 @@ def list_(
             (row.id, row.at, row.source_name, row.token_name, asked(row), answered(row), why(row))
             for row in page.requests
         ),
-        empty="No request that fits is in the log.",
+        empty="No matching request is in the log.",
     )
     if page.older is not None:
         out.print(f"Older ones: --before {page.older}", markup=False)

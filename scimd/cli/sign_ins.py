@@ -23,7 +23,7 @@ from scimd.org.windows import Slice, Window
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)
 login_attempt = typer.Typer(name="login-attempt", help="Who tried to sign in.", no_args_is_help=True)
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")]
 
 
 @session.command("list")

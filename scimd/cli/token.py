@@ -43,7 +43,7 @@ def create(
     profile: token_client.ProfileOption = "default",
     name: Annotated[str | None, typer.Option(help="What lists call the token.")] = None,
     expires: Annotated[
-        str | None, typer.Option(help="After how long, such as 90d; never without it.")
+        str | None, typer.Option(help="How long it works, such as 90d; without it, for good.")
     ] = None,
     scope: token_client.ScopeOption = None,
     config: ConfigOption = None,

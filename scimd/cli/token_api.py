@@ -17,7 +17,7 @@ from scimd.cli.common import (
 )
 from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
-from scimd.org import api_tokens
+from scimd.org import admin_reads, api_tokens
 from scimd.org.api_tokens import ApiTokenRecord
 from scimd.org.tokens import NewToken
 from scimd.org.tx import Context, Door
@@ -50,7 +50,7 @@ def create(
         until = None if duration is None else door.clock() + duration
         if service is not None:
             return await api_tokens.create_service(door, ctx, service, permission or (), expires_at=until)
-        person_id = await api_tokens.person_by_address(door, ctx.org_id, person or "")
+        person_id = await admin_reads.find_person(door, ctx.org_id, person or "")
         return await api_tokens.create_personal(
             door, ctx, person_id, name, permissions=permission or None, expires_at=until
         )

@@ -77,7 +77,7 @@ def list_(
     ] = False,
     sort: Annotated[str, typer.Option(help=f"By {_SORTS}; with - before it downwards.")] = "created",
     columns: Annotated[str, typer.Option(help=f"Which to show, of {', '.join(COLUMNS)}.")] = _SHOWN,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
     after: Annotated[str | None, typer.Option(help="The id of the last one of the page before.")] = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -114,7 +114,7 @@ def list_(
         [title for title, _ in shown],
         found.rows,
         lambda row: [value(replace(row, status=status_of(row, active))) for _, value in shown],
-        empty="Nobody is there yet, or nobody fits.",
+        empty="Nobody is there yet, or nobody matches.",
         more=_more(found, window),
         json=json,
     )

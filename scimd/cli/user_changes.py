@@ -67,7 +67,7 @@ def add(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Add a person directly; a link to set a password goes by mail and works for three hours."""
+    """Add a person directly; a link to set a password goes by mail and works for three hours by default."""
 
     async def work(door: Door, ctx: Context) -> PersonId:
         new = NewPerson(

@@ -93,7 +93,7 @@ def _print(whole: _Whole, active: str | None) -> None:
     print_table("", ("", ""), _known(whole), empty="")
     print_table("Sources", ("Source", "External id", "User name", "Active", "State"),
         ((a.source_name, a.external_id, a.user_name, a.active, a.state) for a in whole.assertions),
-        empty="No source speaks of this person.",
+        empty="No source lists this person.",
     )  # fmt: skip
     print_table("Sessions", ("Device", "IP address", "Last active", "Id"),
         ((each.device, each.ip, each.last_active_at, each.id) for each in whole.sessions),

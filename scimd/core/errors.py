@@ -100,26 +100,12 @@ class VersionMismatch(Refusal):
 class StateMoved(Refusal):
     """What the plan rests on has changed since it was made. Make a new plan."""
 
-    what: str
+    why: str
     code: ClassVar[str] = "state_moved"
 
     @property
     def detail(self) -> str:
-        return f"{self.what} changed since the plan was made. Make a new plan: nothing was applied."
-
-
-@dataclass(eq=False)
-class Held(Refusal):
-    """The plan is over its limits and waits for an admin."""
-
-    plan_id: str
-    trips: tuple[str, ...]
-    code: ClassVar[str] = "held"
-
-    @property
-    def detail(self) -> str:
-        why = "; ".join(self.trips)
-        return f"Plan {self.plan_id} is held: {why}. An admin approves it with: scimd apply {self.plan_id}"
+        return f"{self.why}. Make a new plan: nothing was applied."
 
 
 # ------------------------------------------------------------------------------ who may
@@ -159,7 +145,7 @@ class NotYours(Refusal):
 
 @dataclass(eq=False)
 class AddressDiffers(Refusal):
-    """A local person is linked under the address that they sign in with, by no request with another one."""
+    """A local person can only be linked by a request that carries the address they sign in with."""
 
     person: str
     code: ClassVar[str] = "address_differs"
@@ -246,7 +232,7 @@ class SecondFactorMissing(Refusal):
 
 
 class ProofNeeded(Refusal):
-    """Prove once more who you are: your password or second factor, within the last ten minutes."""
+    """Confirm once more that it is you, by your password or second factor; that is good for ten minutes."""
 
     code: ClassVar[str] = "proof_needed"
 
@@ -279,7 +265,7 @@ class SeatLimitReached(Refusal):
 
 @dataclass(eq=False)
 class PoolLimitReached(Refusal):
-    """As many people have it as may."""
+    """The limit of people who may have this is reached."""
 
     kind: str  # project | licence
     name: str
@@ -353,7 +339,7 @@ class TooLarge(Refusal):
 
 @dataclass(eq=False)
 class KeyReused(Refusal):
-    """Another request came under this Idempotency-Key before. Give each request a key of its own."""
+    """A different request was sent with this Idempotency-Key before. Give each request a key of its own."""
 
     key: str
     code: ClassVar[str] = "idempotency_key_reused"

@@ -41,7 +41,6 @@ class EventKind(StrEnum):
     PERSON_REACTIVATED = "person.reactivated"
     PERSON_DISABLED = "person.disabled"
     PERSON_ENABLED = "person.enabled"
-    PERSON_REINSTATED = "person.reinstated"
     PERSON_APPROVED = "person.approved"
     PERSON_APPROVAL_LAPSED = "person.approval_lapsed"
     PERSON_DELETED = "person.deleted"

@@ -138,7 +138,6 @@ class Standing:
     licences: frozenset[str]
     wants_seat: bool
     status_with_seat: Status
-    status_without_seat: Status
     #: An invitation has to be open for this person (sent at once or staged) as far as a seat allows.
     needs_invitation: bool
     grants: frozenset[Grant] = frozenset()
@@ -193,7 +192,6 @@ def standing(facts: Facts, rules: Rules) -> Standing:
         licences=decide_licences(found, slots, ledger),
         wants_seat=outcome.wants_seat,
         status_with_seat=outcome.with_seat,
-        status_without_seat=outcome.without_seat,
         needs_invitation=outcome.needs_invitation,
         grants=frozenset(ledger.grants),
         slots=frozenset(slots.wanted),
@@ -386,7 +384,6 @@ class _Outcome(NamedTuple):
     causes: tuple[Cause, ...]
     wants_seat: bool
     with_seat: Status
-    without_seat: Status
     needs_invitation: bool
 
 
@@ -408,7 +405,6 @@ def _outcome(
     invited = not causes and _must_accept(facts, owner)
     wants = not causes and not facts.service_account
     with_seat = Status.INACTIVE if ends else Status.PENDING if blocks or invited else Status.ACTIVE
-    without_seat = Status.PENDING if wants else with_seat
     waits = wants and not facts.has_seat
     if waits:
         causes.append(_WAITING)
@@ -422,9 +418,7 @@ def _outcome(
     causes.sort(key=_strength)
     # Whoever was sent a link to set a password needs no second way in.
     needs_invitation = invited and facts.welcome != "set_password"
-    return _Outcome(
-        without_seat if waits else with_seat, tuple(causes), wants, with_seat, without_seat, needs_invitation
-    )
+    return _Outcome(Status.PENDING if waits else with_seat, tuple(causes), wants, with_seat, needs_invitation)
 
 
 def _seat_reason(facts: Facts, wants: bool, causes: list[Cause]) -> Reason:

@@ -226,7 +226,7 @@ def _left(transport: asyncio.Transport) -> int:
 
 def _full() -> bytes:
     """Before any path is known, as in ``broken``: with the form of a SCIM error."""
-    body = broken.body_of(503, "scimd holds as many connections as it may. Send the request again later.")
+    body = broken.body_of(503, "scimd has reached its limit of connections. Send the request again later.")
     head = (
         "HTTP/1.1 503 Service Unavailable\r\n"
         f"Content-Type: {broken.MEDIA_TYPE}\r\n"

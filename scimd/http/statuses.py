@@ -80,7 +80,6 @@ STATUS: Mapping[type[errors.Refusal], int] = {
     errors.NotUnique: 409,
     errors.VersionMismatch: 412,
     errors.StateMoved: 409,
-    errors.Held: 409,
     errors.NotAuthenticated: 401,
     errors.Forbidden: 403,
     errors.NotYours: 403,
@@ -124,7 +123,7 @@ _SENTENCES = {
     408: ("timeout", "The request took too long to arrive."),
     413: ("too_large", "The request is larger than scimd takes."),
     415: ("unsupported_media_type", "This address does not take that content type."),
-    417: ("expectation_failed", "scimd meets no expectation but 100-continue."),
+    417: ("expectation_failed", "scimd supports no expectation but 100-continue."),
     503: ("overloaded", "scimd is busy. Send the request again later."),
 }
 
@@ -138,15 +137,15 @@ class Fault:
     detail: str
     headers: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[FieldFault, ...] = ()
-    #: Figures that the sentence names, for programs.
+    #: What the sentence says in figures and words of ours, for programs.
     facts: Mapping[str, object] = field(default_factory=dict)
 
 
-#: Which facts of a refusal are told as figures, too.
+#: Which facts of a refusal are told to programs, too.
 _TOLD: Mapping[type[errors.Refusal], tuple[str, ...]] = {
     errors.SeatLimitReached: ("limit", "used", "active", "invited", "get_more_url"),
     errors.PoolLimitReached: ("kind", "name", "limit", "used"),
-    errors.Held: ("plan_id", "trips"),
+    errors.InvitationClosed: ("status",),
     errors.TooLarge: ("limit",),
 }
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from scimd.core.errors import NotFound
 from scimd.core.events import grant_values
@@ -176,21 +176,18 @@ def _project_names(conn: Connection, org_id: OrgId, loaded: Loaded) -> Mapping[s
 # ------------------------------------------------------------------------------ one
 
 
+def _is(who: str) -> ColumnElement[bool]:
+    """Whom an id, local user name or address means."""
+    return or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who))
+
+
 async def find_person(door: Door, org_id: OrgId, who: str, *, deleted: bool = False) -> PersonId:
     """The id of the person whom an id, local user name or address means. Raises NotFound.
 
     ``deleted``: among those who were deleted and can be restored; of several the last one deleted.
     """
     there = _p.deleted_at.is_not(None) if deleted else _p.deleted_at.is_(None)
-    query = (
-        select(_p.id)
-        .where(
-            _p.org_id == org_id,
-            there,
-            or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who)),
-        )
-        .order_by(_p.deleted_at.desc())
-    )
+    query = select(_p.id).where(_p.org_id == org_id, there, _is(who)).order_by(_p.deleted_at.desc())
 
     def body(conn: Connection) -> str | None:
         found = conn.execute(query).scalar()
@@ -211,11 +208,7 @@ async def show_person(door: Door, org_id: OrgId, who: str) -> PersonPage:
     """One person by id, local user name or address. Raises NotFound."""
 
     def body(conn: Connection) -> PersonPage:
-        found = conn.execute(
-            _listed(org_id).where(
-                or_(_p.id == who, _p.local_user_name == who, _p.sign_in_key == address_key(who))
-            )
-        ).first()
+        found = conn.execute(_listed(org_id).where(_is(who))).first()
         if found is None and (kept := merged.into(conn, org_id, who)):
             found = conn.execute(_listed(org_id).where(_p.id == kept)).first()
         if found is None:

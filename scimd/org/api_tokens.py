@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import OrgId, PersonId, TokenId, address_key
+from scimd.core.people import OrgId, PersonId, TokenId
 from scimd.core.roles import Permission
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
@@ -153,7 +153,9 @@ async def create_service(
 def _by_hand_only(ctx: Context) -> None:
     """A stolen token must not outlive its end by making another."""
     if ctx.api_token_id is not None:
-        raise NotAllowedNow("An API token makes no other. Sign in on the page, or use the command line.")
+        raise NotAllowedNow(
+            "An API token cannot create another one. Sign in on the page, or use the command line."
+        )
 
 
 def _known(permissions: Collection[str]) -> list[str]:
@@ -267,20 +269,6 @@ async def revoke_own(door: Door, ctx: Context, token_id: TokenId) -> None:
     if await door.read(lambda conn: conn.execute(mine).first()) is None:
         raise NotFound("token", token_id)
     await revoke(door, ctx, token_id)
-
-
-async def person_by_address(door: Door, org_id: OrgId, who: str) -> PersonId:
-    """The living person with this id, user name or sign-in address. Raises NotFound."""
-    column = people.c
-    query = select(column.id).where(
-        column.org_id == org_id,
-        column.deleted_at.is_(None),
-        (column.id == who) | (column.local_user_name == who) | (column.sign_in_key == address_key(who)),
-    )
-    found = await door.read(lambda conn: conn.execute(query).scalars().all())
-    if len(found) != 1:
-        raise NotFound("person", who)
-    return PersonId(found[0])
 
 
 # ------------------------------------------------------------------------------ using

@@ -28,7 +28,7 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
         if run.approved_at is not None:
             return  # said already; the worker is on its way
         if run.expires_at is not None and run.expires_at <= tx.now:
-            raise StateMoved("The plan is older than 24 hours; the directory")
+            raise StateMoved("The plan is older than 24 hours")
         write(tx, run)
 
     await door.run(ctx, body)

@@ -326,7 +326,9 @@ async def _chain(door: Door, org_id: OrgId, ids: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """``faults``: a sentence for each place where the audit is not what was written."""
+    """``faults``: a sentence for each place where the audit is not what was written; of many the first
+    ones, and how many more there are.
+    """
 
     published: int
     unpublished: int
@@ -342,15 +344,20 @@ async def verify(door: Door, org_id: OrgId) -> Verification:
     """Recompute the chain and every digest from the first event on, page by page."""
     count, erased, seq, chain = 0, 0, 0, _START
     faults: list[str] = []
-    while len(faults) <= _FAULTS_SHOWN:
+    more = 0
+    while True:
         after = seq
         rows = await door.read(lambda conn, after=after: _page(conn, org_id, after))  # type: ignore[misc]
         for row in rows:
             chain = _check(row, seq + 1, chain, faults)
             seq, count = row.seq, count + 1
             erased += row.id is not None and _is_erased(row)
+        more += len(faults[_FAULTS_SHOWN:])
+        del faults[_FAULTS_SHOWN:]
         if len(rows) < _BATCH:
             break
+    if more:
+        faults.append(f"{more} more like these were found; the first {_FAULTS_SHOWN} are listed.")
     waiting = select(func.count()).select_from(_unpublished(literal(org_id)).subquery())
     unpublished = await door.read(lambda conn: int(conn.execute(waiting).scalar_one()))
     return Verification(count, unpublished, erased, tuple(faults))

@@ -27,7 +27,7 @@ from scimd.org.sources import find
 from scimd.org.tx import Tx
 
 _AT_ONCE = 500
-_BY_FILE = "Mend it, or raise the source's limits with it."
+_BY_FILE = "Correct it, or raise the source's limits with it."
 #: Kind and target of what can be lost: a project's or a licence's id, a role's name.
 Thing: TypeAlias = tuple[str, str]
 NamesOf: TypeAlias = Callable[[Iterable[str]], Mapping[str, str]]

@@ -118,7 +118,7 @@ def _read(text: str) -> list[tuple[int, dict[str, str]]]:
         found = []
         for row in reader:
             if None in row or None in row.values():
-                raise InvalidValue("csv", f"line {reader.line_num} has not as many cells as the header")
+                raise InvalidValue("csv", f"line {reader.line_num} does not have as many cells as the header")
             found.append((reader.line_num, {name: str(value).strip() for name, value in row.items()}))
             if len(found) > ROWS_AT_MOST:
                 raise InvalidValue("csv", f"has more than {ROWS_AT_MOST} rows; import them in parts")
@@ -172,12 +172,10 @@ def _planned(
         return replace(row, why="email: must be one mail address, such as ann@acme.example")
     key = address_key(email)
     if ("email", key) in seen:
-        return replace(row, why="email: stands in the file before")
-    seen.add(("email", address_key(email)))
-    if address_key(email) in known.holders:
-        return replace(
-            row, action="unchanged", why=f"{known.holders[address_key(email)]} has this address already."
-        )
+        return replace(row, why="email: appears earlier in the file")
+    seen.add(("email", key))
+    if key in known.holders:
+        return replace(row, action="unchanged", why=f"{known.holders[key]} has this address already.")
     try:
         return replace(
             row,
@@ -200,7 +198,7 @@ def _user_name(name: str | None, known: _Known, seen: set[tuple[str, str]]) -> s
     if name in known.user_names:
         raise NotUnique("user_name", name, known.user_names[name])
     if ("user_name", name) in seen:
-        raise InvalidValue("user_name", "stands in the file before")
+        raise InvalidValue("user_name", "appears earlier in the file")
     seen.add(("user_name", name))
     return name
 
@@ -254,9 +252,9 @@ def _opened(door: Door, ctx: Context, sealed: str) -> list[PlannedRow]:
         raw = urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
         found = orjson.loads(sealing.unseal(door.keys, _PURPOSE, raw, _owner(ctx)))
     except ValueError as exc:  # NotSealedHere, binascii.Error
-        raise InvalidValue("plan", "is none that you were given here") from exc
+        raise InvalidValue("plan", "is not one that you were given here") from exc
     if found["until"] <= door.clock().timestamp():
-        raise StateMoved("An hour is over, and what is here may have")
+        raise StateMoved("The plan is older than an hour")
     return [PlannedRow(**row) for row in found["rows"]]
 
 

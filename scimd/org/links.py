@@ -16,13 +16,13 @@ from sqlalchemy import Connection, Row, select, update
 from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.links import Channel, Link, sign, verify
-from scimd.core.people import OrgId, PersonId, address, address_key, local_user_name
+from scimd.core.people import OrgId, PersonId, address, address_key
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
 from scimd.org import by_hand, domains, organizations, permissions, returning
-from scimd.org.names import shown_as
+from scimd.org.names import local_names, shown_as
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -338,19 +338,12 @@ def _with_address(tx: Tx, email: str) -> Any:
 
 
 def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
-    stem = local_user_name(email, frozenset())
-    taken = tx.conn.execute(
-        select(people.c.local_user_name).where(
-            people.c.org_id == tx.org_id,
-            people.c.local_user_name.startswith(stem, autoescape=True),
-            people.c.deleted_at.is_(None),
-        )
-    ).scalars()
+    (user_name,) = local_names(tx, [email])
     return {
         "org_id": tx.org_id,
         "id": person_id,
         "kind": "person",
-        "local_user_name": local_user_name(email, set(taken)),
+        "local_user_name": user_name,
         **shown_as(email),
         "sign_in_address": email,
         "sign_in_key": address_key(email),

@@ -273,7 +273,7 @@ async def edit(
         values = edited(tx, row, wanted)
         if "sign_in_key" in values and tx.ctx.actor.id == person_id:
             raise NotAllowedNow(
-                "Nobody changes their own address like this. Do it under My profile, by a mail to it."
+                "You cannot change your own address like this. Do it under My profile, by a mail to it."
             )
         write_edit(tx, row, values)
 

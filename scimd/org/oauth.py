@@ -168,7 +168,7 @@ async def rotate_secret(
         tx.conn.execute(update(oauth_secrets).where(theirs, lasting).values(expires_at=until))
         if len(tx.conn.execute(select(secret.id).where(theirs, alive)).all()) >= LIVE_SECRETS:
             raise NotAllowedNow(
-                f"Two secrets of {row.name} are alive. Wait for the end of the older one, or rotate with "
+                f"Two secrets of {row.name} still work. Wait for the end of the older one, or rotate with "
                 "overlap 0, which ends both at once."
             )
         made = _add_secret(tx, client_id, expires_at)

@@ -63,7 +63,7 @@ async def enter(
             tx.record(Event(EventKind.SIGN_IN_FAILED, "person", person_id, after=after))
             return cause
         text = sign_in.open_session(tx, person_id, ip, user_agent, "oidc", strong=True)
-        return SignedIn(org_slug, person_id, text, has_password=True)
+        return SignedIn(org_slug, person_id, text)
 
     outcome = await door.run(ctx, body)
     if isinstance(outcome, str):

@@ -113,7 +113,7 @@ async def unassign(door: Door, ctx: Context, partner_slug: str) -> None:
 async def _partner(door: Door, slug: str) -> OrganizationRecord:
     found = await organizations.by_slug(door, slug)
     if found.kind != "partner":
-        raise NotAllowedNow(f"{slug} is no partner. Make one with: scimd partner create NAME")
+        raise NotAllowedNow(f"{slug} is not a partner. Make one with: scimd partner create NAME")
     return found
 
 

@@ -156,7 +156,7 @@ async def add(door: Door, holder: SessionHolder, made: NewPasskey, party: Relyin
             expected_origin=party.origin,
         )
     except (WebAuthnException, ValueError) as exc:
-        raise InvalidValue("passkey", "the browser's answer does not fit the question. Try again.") from exc
+        raise InvalidValue("passkey", "the browser's answer does not match the request. Try again.") from exc
     name = " ".join(made.name.split()) or "Passkey"
 
     def body(tx: Tx) -> Renewed:
@@ -282,7 +282,7 @@ async def sign_in_alone(
         if cause is not None:
             return cause
         text = sign_in.open_session(tx, owner.person_id, ip, user_agent, "passkey", strong=True)
-        return SignedIn(owner.slug, owner.person_id, text, has_password=True)
+        return SignedIn(owner.slug, owner.person_id, text)
 
     outcome = await door.run(ctx, body)
     if isinstance(outcome, SignedIn):

@@ -346,7 +346,7 @@ def let_stand(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord | None:
         if run.approved_at is None:
             _leave(tx, run, run_changes.c.removal, "The run was cut off; the next one sees who is gone.")
         return None
-    said = f"{why} changed while the run was cut off; what was left of it was not applied."
+    said = f"The run was cut off. {why}. What was left of it was not applied."
     _leave(tx, run, true(), said)
     set_state(tx, run_id, "applying", error=said, error_kind="moved")
     return finish(tx, run_id, "partial")
@@ -371,16 +371,16 @@ def _overtaken(tx: Tx, run: RunRecord) -> str | None:
         column.id > run.id,
         column.state.in_(("done", "partial", "held")),
     )
-    return "What is stored of the source" if tx.conn.execute(newer.limit(1)).first() else None
+    return "A later plan was applied meanwhile" if tx.conn.execute(newer.limit(1)).first() else None
 
 
 def _moved(tx: Tx, run: RunRecord) -> str | None:
     if run.expires_at is not None and run.expires_at <= tx.now:
-        return f"The plan {run.id} is older than 24 hours; the directory"
+        return f"The plan {run.id} is older than 24 hours"
     row = tx.conn.execute(
         select(sources.c.config_version).where(sources.c.org_id == run.org_id, sources.c.id == run.source_id)
     ).one()
     if row.config_version != run.config_version:
-        return "The source's mapping, scope or joins"
+        return "The source's mapping, scope or joins changed since the plan was made"
     rules = rules_version(tx.conn, run.org_id, run.source_id)
-    return "The source's rules" if rules != run.rules_version else None
+    return "The source's rules changed since the plan was made" if rules != run.rules_version else None

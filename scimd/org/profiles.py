@@ -188,7 +188,7 @@ def _without(subject: str, owned: Owned, keys: Keys, *, closed: bool) -> NewDeci
         f"The address {keys.sign_in_address} of {keys.display_name} is in a domain that belongs to another "
         "organization, and closed to this one."
         if closed
-        else f"{keys.display_name} and somebody else carry the address {keys.sign_in_address}. "
+        else f"{keys.display_name} and somebody else have the address {keys.sign_in_address}. "
         "Who came first signs in with it."
     )
     holder = "the domain is no other organization's any more" if closed else "its holder no longer has it"

@@ -128,7 +128,7 @@ async def apply(
     *,
     sure: bool = False,
     file: str = THE_FILE,
-    way_out: str = "Mend it, or confirm it (--yes).",
+    way_out: str = "Correct it, or confirm it (--yes).",
 ) -> Preview:
     """Make the edit, and tell who gains and loses by it.
 
@@ -149,7 +149,7 @@ async def apply(
         except _Changed:
             continue
         return told
-    raise StateMoved(f"What gives access in {source}")
+    raise StateMoved(f"What gives access in {source} changed since the plan was made")
 
 
 def _wish(door: Door, conn: Connection, ctx: Context, source: str, edit: Edit) -> Wish:

@@ -13,7 +13,7 @@ held    → applying                  approved
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -250,11 +250,12 @@ def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int)
     _set(tx, run_id, values)
 
 
-def finish(tx: Tx, run_id: RunId, state: State) -> RunRecord:
-    """Write the end of a run with its counts."""
+def finish(tx: Tx, run_id: RunId, state: State | Callable[[Mapping[str, int]], State]) -> RunRecord:
+    """Write the end of a run with its counts; ``state`` may follow from their summary."""
     counts = dict(tx.conn.execute(_of(tx.org_id, run_id, runs.c.counts)).scalar_one())
     counts["summary"] = summary(tx.conn, tx.org_id, run_id, counts.get("unchanged", 0))
-    _set(tx, run_id, {"state": state, "finished_at": tx.now, "counts": counts})
+    ended = state(counts["summary"]) if callable(state) else state
+    _set(tx, run_id, {"state": ended, "finished_at": tx.now, "counts": counts})
     return find(tx.conn, tx.org_id, run_id)
 
 

@@ -305,7 +305,7 @@ def _may_be_without(tx: Tx, holder: SessionHolder) -> None:
         raise NotAllowedNow("Your role needs a second factor. Add another one before you remove this one.")
     if credentials.has_short_password(tx.conn, tx.org_id, holder.person_id):
         raise NotAllowedNow(
-            "Your password is too short to stand alone. Set one of at least 15 characters first."
+            "Your password is too short to be used alone. Set one of at least 15 characters first."
         )
 
 

@@ -88,7 +88,7 @@ def load_or_make_key_file(path: Path, *, make: bool = True) -> bytes:
     except OSError as exc:
         raise KeyringError(f"The key file {path} cannot be read: {exc.strerror}.") from exc
     if mode & 0o077:
-        raise KeyringError(f"The key file {path} can be read by others. Mend it with: chmod 600 {path}")
+        raise KeyringError(f"The key file {path} can be read by others. Fix it with: chmod 600 {path}")
     if len(key) < KEY_BYTES:
         raise KeyringError(f"The key file {path} is cut off: {len(key)} bytes of at least {KEY_BYTES}.")
     return key

@@ -37,12 +37,12 @@ _TEXT_AT_MOST = 512
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """``session`` is the cookie's text. ``has_password``: False asks them to set one now."""
+    """``session`` is the cookie's text. ``asks_password``: they have none, and are to set one now."""
 
     org_slug: str
     person_id: PersonId
     session: str
-    has_password: bool
+    asks_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,7 @@ def mark_of(stored: str | None) -> str:
 def entered(door: Door, org_slug: str, come: Entered) -> SignedIn:
     """The session. Raises SecondFactorAsked, with the ticket to the second step."""
     if come.session is not None:
-        return SignedIn(org_slug, come.person_id, come.session, come.has_password)
+        return SignedIn(org_slug, come.person_id, come.session, asks_password=not come.has_password)
     said = {
         "org": come.org_id,
         "slug": org_slug,

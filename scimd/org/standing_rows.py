@@ -54,7 +54,6 @@ def standing_of(row: Row[Any], open_grants: Iterable[Row[Any]]) -> Standing | No
         licences=frozenset(),
         wants_seat=row.wants_seat,
         status_with_seat=status,
-        status_without_seat=status,
         needs_invitation=False,
         lapsed=row.lapsed,
         grants=frozenset(grant_of(grant) for grant in open_grants),

@@ -154,7 +154,7 @@ async def rotate(door: Door, ctx: Context, token_id: TokenId, overlap: timedelta
             raise NotFound("token", token_id)
         by_hand.must_hold_what_it_gives(tx, SourceId(old.source_id))
         if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= tx.now):
-            raise NotAllowedNow(f"The token {old.name} is dead already. Make a new one: scimd token create")
+            raise NotAllowedNow(f"The token {old.name} has ended already. Make a new one: scimd token create")
         ends = old.given_until and tx.now + (old.given_until - old.created_at)
         until = min(old.expires_at or tx.now + overlap, tx.now + overlap)
         tx.conn.execute(update(tokens).where(mine).values(expires_at=until))

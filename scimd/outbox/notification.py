@@ -12,14 +12,14 @@ from scimd.org.deliveries import Delivery
 from scimd.translations import say_in
 
 _MEND: Final = (
-    "Mend it. A run without trouble, a successful “scimd check” or “scimd source recover” ends the "
+    "Fix the cause. A run without problems, a successful “scimd check” or “scimd source recover” ends the "
     "quarantine; after 28 days the source is paused."
 )
 WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
     "held": (
         "%(organization)s: a plan of %(source)s waits for you",
         "Limits hold back %(held)s changes that were read from %(source)s: %(why)s.",
-        "Look at the run and approve the plan, or mend the source: what waits is not applied until then.",
+        "Look at the run and approve the plan, or fix the source: what waits is not applied until then.",
     ),
     "quarantined": (
         "%(organization)s: %(source)s is in quarantine",
@@ -27,29 +27,29 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
         _MEND,
     ),
     "quarantine_cause": (
-        "%(organization)s: a new trouble of %(source)s",
-        "%(source)s stays in quarantine, now since: %(why)s.",
+        "%(organization)s: a new problem with %(source)s",
+        "%(source)s is still in quarantine, now because: %(why)s.",
         _MEND,
     ),
     "quarantine_weekly": (
         "%(organization)s: %(source)s is still in quarantine",
-        "%(source)s is in quarantine for %(weeks)s of 4 weeks: %(why)s.",
+        "%(source)s has been in quarantine for %(weeks)s of 4 weeks: %(why)s.",
         _MEND,
     ),
     "quarantine_paused": (
         "%(organization)s: %(source)s is paused",
         "%(source)s was in quarantine for 28 days and is paused: %(why)s. It is not read any more.",
-        "Mend it, then run “scimd source recover”: the source is read again at once.",
+        "Fix the cause, then run “scimd source recover”: the source is read again at once.",
     ),
     "quarantine_left": (
-        "%(organization)s: %(source)s is well again",
-        "%(source)s has left quarantine. It was there since: %(why)s.",
-        "Nothing is to do.",
+        "%(organization)s: %(source)s has recovered",
+        "%(source)s has left quarantine. The cause was: %(why)s.",
+        "There is nothing to do.",
     ),
     "token_expires": (
-        "%(organization)s: the token %(name)s ends soon",
-        "The token %(name)s (%(source)s) ends on %(ends)s. Days left: %(days)s at most.",
-        "Rotate it and give the new one to whoever uses it. Whatever still uses this one then is refused.",
+        "%(organization)s: the token %(name)s expires soon",
+        "The token %(name)s (%(source)s) expires on %(ends)s. Days left: %(days)s at most.",
+        "Rotate it and give the new one to whoever uses it. Whatever uses this one after that is refused.",
     ),
     "seats_nearly_full": (
         "%(organization)s: 90 %% of the seats are taken",
@@ -59,7 +59,7 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
     "seats_full": (
         "%(organization)s: all seats are taken",
         "%(used)s of %(limit)s seats are taken. Newcomers wait, or are refused.",
-        "Free seats or get more: those who wait longest get them by themselves.",
+        "Free seats or get more: those who have waited longest get them automatically.",
     ),
     "seats_over_limit": (
         "%(organization)s: more seats are taken than there are",
@@ -68,18 +68,18 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
     ),
     "silent_source": (
         "%(organization)s: %(source)s was not read",
-        "%(source)s was last read successfully on %(last)s: two runs are missing since.",
-        "See whether the worker runs, and what the last runs say.",
+        "%(source)s was last read successfully on %(last)s: two runs have been missed since.",
+        "Check whether the worker runs, and what the last runs say.",
     ),
     "silent_push": (
         "%(organization)s: %(source)s is silent",
-        "The identity provider of %(source)s last asked something on %(last)s.",
-        "See there whether provisioning still runs. Who left since then still has access here.",
+        "The identity provider of %(source)s last sent a request on %(last)s.",
+        "Check there whether provisioning still runs. Anyone who has left since then still has access here.",
     ),
     "failed": (
         "%(organization)s: runs of %(source)s fail",
         "The last %(failures)s runs of %(source)s failed; nothing was changed by them.",
-        "The newest run says why. It is tried again by itself.",
+        "The newest run says why. It is tried again automatically.",
     ),
     "alarm": (
         "%(organization)s: many people were deactivated by %(source)s",
@@ -88,7 +88,9 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
     ),
 }
 #: Above the reason that every notification gives last.
-WHY: Final = "You get this mail because the configuration of %(organization)s names your address for it."
+WHY: Final = (
+    "You are receiving this mail because the configuration of %(organization)s names your address for it."
+)
 
 
 def words(delivery: Delivery, at: str) -> dict[str, str]:

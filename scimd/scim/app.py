@@ -286,20 +286,19 @@ class ScimServer:
             source_id=holder.source_id,
             proof=_shown(holder.kind, holder.token_id, holder.generation),
         )
-        profile = profiles.named(holder.profile)
         return Exchange(
-            request,
-            self.door,
-            self.settings,
-            ctx,
-            holder,
-            profile,
-            query_of(request),
-            users,
-            self._ends,
-            self._room,
-            partial(self._proved, request, text),
-            resource_id,
+            request=request,
+            door=self.door,
+            settings=self.settings,
+            ctx=ctx,
+            holder=holder,
+            profile=profiles.named(holder.profile),
+            query=query_of(request),
+            users=users,
+            ends=self._ends,
+            room=self._room,
+            proof=partial(self._proved, request, text),
+            id=resource_id,
         )
 
     async def _authenticated(self, request: web.Request, text: str | None) -> TokenHolder:

@@ -115,7 +115,6 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.NotUnique: Answer(409, "uniqueness"),
     errors.VersionMismatch: Answer(412),
     errors.StateMoved: Answer(409),
-    errors.Held: Answer(409),
     errors.NotAuthenticated: Answer(401),
     errors.Forbidden: Answer(403),
     errors.NotYours: Answer(403),

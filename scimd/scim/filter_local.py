@@ -169,7 +169,7 @@ class _Local(FilterVisitor[_Known]):
         return _Text(func.lower(collate(have, "C")), and_(have.is_not(None), not_(plain)))
 
     def _if_there(self, found: Resolved) -> _Known:
-        """Nobody fits who has not the attribute at all."""
+        """Nobody matches who has not the attribute at all."""
         if not self._stored(found) or found.attribute.name == "emails":
             return _NOTHING_KNOWN
         return _Known(false(), self._of_profile(Resolved(found.extension, found.attribute)).is_not(None))

@@ -7,7 +7,7 @@ next one goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -116,13 +116,13 @@ async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
 
 def _finished(tx: Tx, run: RunRecord, lease: Lease) -> RunRecord:
     leases.hold(tx, lease)
-    record = runs.finish(tx, run.id, "done")
-    state: State = "done"
-    if record.counts.get("held"):
-        state = "held"
-    elif any(record.counts.get(name) for name in ("failed", "waiting", "skipped")):
-        state = "partial"
-    return record if state == "done" else runs.finish(tx, run.id, state)
+    return runs.finish(tx, run.id, _outcome)
+
+
+def _outcome(summary: Mapping[str, int]) -> State:
+    if summary.get("held"):
+        return "held"
+    return "partial" if any(summary.get(name) for name in ("failed", "waiting", "skipped")) else "done"
 
 
 def _stopped(tx: Tx, run: RunRecord, why: str) -> RunRecord:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from scimd import log
 from scimd.config import Source
-from scimd.connector_api import BadSetting, ConnectorError, Deadline
+from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline
+from scimd.sync.collect import as_connector_error
 from scimd.sync.registry import NoConnector, connector
 
+logger = log.get(__name__)
+
 _TIMEOUT_S = 30.0
+_CLOSING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +28,27 @@ class Verdict:
 async def check(source: Source) -> Verdict:
     """Address, credentials, scope and read rights of a connector's source; changes nothing."""
     try:
-        found = connector(source.connector)
-        opened = found.open(found.parse(source.settings), log.get(source.name), Deadline.after(_TIMEOUT_S))
-        try:
-            checked = await opened.check()
-        finally:
-            await opened.aclose()
+        checked = await _ask(source)
     except BadSetting as exc:
         return Verdict(False, f"settings.{exc.key}: {exc.why}")
-    except (NoConnector, ConnectorError) as exc:
+    except NoConnector as exc:
         return Verdict(False, str(exc))
+    except TimeoutError:
+        return Verdict(False, f"the check was not finished after {_TIMEOUT_S:g} s")
+    except Exception as exc:
+        if not isinstance(exc, ConnectorError):
+            logger.error("connector_broke_its_contract", exc_info=exc)
+        return Verdict(False, str(as_connector_error(exc)))
     return Verdict(True, " ".join((checked.summary, *checked.warnings)))
+
+
+async def _ask(source: Source) -> Checked:
+    """Raises TimeoutError where the connector minds no deadline, and whatever else it raises."""
+    found = connector(source.connector)
+    opened = found.open(found.parse(source.settings), log.get(source.name), Deadline.after(_TIMEOUT_S))
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await opened.check()
+    finally:
+        async with asyncio.timeout(_CLOSING_S):
+            await opened.aclose()

@@ -222,13 +222,17 @@ class _Reading:
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
         losses = (*self._groups.losses(), *values.losses(holders_of, found))
-        basis = self._basis(ground, admins, losses, values.emptied(holders_of, found))
+        # The run that finds the source unreadable is the first that removes nobody.
+        unreadable = self._many_failed(found)
+        basis = self._basis(
+            ground, admins, losses, values.emptied(holders_of, found), self._in_quarantine() or unreadable
+        )
         plan = plans.make(people, groups, basis)
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
         empty = next((trip for trip in plan.trips if trip.kind is TripKind.EMPTY), None)
         if empty is not None:
             raise CannotPlan("empty", f"{empty.why}; nobody was removed")
-        return Planned(plan, ground.rules_version, tuple(self._people.refreshed), self._alarm(plan))
+        return Planned(plan, ground.rules_version, tuple(self._people.refreshed), _alarm(plan) or unreadable)
 
     def _refined(
         self, found: list[PersonFound], ground: Ground, holders: set[PersonId], admins: set[str]
@@ -279,7 +283,12 @@ class _Reading:
         return await value_holders(self._door, self._ctx, _named_values(self._source.rule))
 
     def _basis(
-        self, ground: Ground, admins: set[str], losses: tuple[GroupLoss, ...], values_emptied: int
+        self,
+        ground: Ground,
+        admins: set[str],
+        losses: tuple[GroupLoss, ...],
+        values_emptied: int,
+        no_removals: str | None,
     ) -> Basis:
         new_admins = [
             external_id
@@ -308,26 +317,25 @@ class _Reading:
                 "user.out-of-scope": self._people.out_of_scope,
                 "group.linked-unchanged": self._groups.unchanged,
             },
-            no_removals=self._no_removals(),
+            no_removals=no_removals,
             unnamed=None if self._nameless is None else _HELD_BY_NAMELESS.format(self._nameless),
         )
 
-    def _no_removals(self) -> str | None:
-        if self._record.quarantined_since is not None:
-            return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
-        # The run that finds the source unreadable is the first that removes nobody.
-        return self._many_failed()
+    def _in_quarantine(self) -> str | None:
+        if self._record.quarantined_since is None:
+            return None
+        return _HELD_BY_QUARANTINE.format(self._record.quarantine_cause)
 
-    def _alarm(self, plan: Plan) -> str | None:
-        if plan.trips:
-            return "; ".join(trip.why for trip in plan.trips)
-        return self._many_failed()
-
-    def _many_failed(self) -> str | None:
-        failed = sum(1 for person in self._people.found if person.situation is Situation.FAILED)
+    def _many_failed(self, found: Sequence[PersonFound]) -> str | None:
+        """``found``: all findings, those among them that only the end of the read refused."""
+        failed = sum(1 for person in found if person.situation is Situation.FAILED)
         if self._people.seen >= _FAILED_FROM and failed * 100 > self._people.seen * _FAILED_PERCENT:
             return f"{failed} of {self._people.seen} entries failed"
         return None
+
+
+def _alarm(plan: Plan) -> str | None:
+    return "; ".join(trip.why for trip in plan.trips) or None
 
 
 def _kept(person: PersonFound, others: dict[PersonId, Elsewhere]) -> PersonFound:

@@ -135,7 +135,7 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
         is_invitation = request.path.startswith("/invitation/")
         return sign_in.dead_link(invitations.language_of(request) if is_invitation else ENGLISH)
     if fault.code == InvitationClosed.code:
-        return invitations.closed(request, fault.detail)
+        return invitations.closed(request, str(fault.facts["status"]))
     title = _TITLES.get(fault.status, "That did not work")
     reference = request_id.of(request) if fault.status >= 500 else ""
     return message(

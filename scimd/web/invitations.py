@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from scimd.core.errors import InvalidValue, InvitationClosed, Refusal, WeakPassword
+from scimd.core.errors import InvalidValue, Refusal, WeakPassword
 from scimd.core.languages import ENGLISH, Language, wished
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
@@ -59,7 +59,7 @@ async def _form(
         fault=_(refusal.advice) % {"why": _(refusal.why) % refusal.figures}
         if isinstance(refusal, WeakPassword)
         else "",
-        name_fault=_("A name has at most %(most)s characters, all of which can be seen.")
+        name_fault=_("A name has at most %(most)s characters, all of them visible.")
         % {"most": invitations.NAME_AT_MOST}
         if isinstance(refusal, InvalidValue)
         else "",
@@ -96,10 +96,10 @@ def _accepted(request: web.Request, accepted: Accepted) -> web.Response:
         lines = [_("Your password is set. Sign in with it and your second factor.")]
     else:
         causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
-        title = _("Accepted, and not open yet")
+        title = _("Accepted, but not open yet")
         lines = [
-            _("Your password is set. You cannot come in yet: %(causes)s.") % {"causes": causes},
-            _("Nothing more is needed of you. An admin of the organization can tell when it opens."),
+            _("Your password is set. You cannot sign in yet: %(causes)s.") % {"causes": causes},
+            _("Nothing more is needed from you. An admin of the organization can tell you when it opens."),
         ]
     href = f"/o/{accepted.org_slug}/sign-in"
     return message(title, *lines, language=language, href=href, go=_("To the sign-in"))
@@ -139,11 +139,10 @@ async def welcome(request: web.Request) -> web.StreamResponse:
     )
 
 
-def closed(request: web.Request, detail: str) -> web.Response:
+def closed(request: web.Request, status: str) -> web.Response:
     """The page of a link whose invitation is over: what became of it, and what to do."""
     language = language_of(request)
     _ = say_in(language)
-    status = next((each for each in CLOSED if InvitationClosed(each).detail == detail), "")
-    title, what = CLOSED[status]
+    title, what = CLOSED.get(status, CLOSED[""])
     go = {"href": "/sign-in", "go": _("Sign in")} if status == "accepted" else {}
     return message(_(title), _(what), status=410, language=language, **go)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aiohttp import web
 
 from scimd.core.errors import (
@@ -12,6 +14,7 @@ from scimd.core.errors import (
     TooLarge,
     TooManyRequests,
 )
+from scimd.core.languages import span
 from scimd.core.people import SessionId
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
@@ -128,14 +131,16 @@ async def forgot(request: web.Request) -> web.StreamResponse:
     """One answer for every address; the mail is the only one who knows more."""
     form = await forms.fields(request, "address")
     slug = request.match_info.get("slug")
+    door = request.app[DOOR]
     try:
-        await forgotten.ask(request.app[DOOR], form["address"], org_slug=slug, ip=forms.client(request)["ip"])
+        await forgotten.ask(door, form["address"], org_slug=slug, ip=forms.client(request)["ip"])
     except TooManyRequests as exc:
         return _forgot(request, exc)
+    valid = span(timedelta(seconds=door.settings.set_password_valid_s), "en")
     return message(
-        "Look into your mail",
+        "Check your email",
         "If that address opens an account here, a mail with a link to set a new password is on its way.",
-        "The link is valid for three hours. Nothing came? Ask an admin of your organization.",
+        f"The link is valid for {valid}. Nothing arrived? Ask an admin of your organization.",
         href="/sign-in",
         go="To the sign-in",
     )

@@ -60,7 +60,7 @@ async def add_app(request: web.Request) -> web.StreamResponse:
         renewed = await second_factors.add_app(door, holder, form["ticket"], form["code"])
     except WrongCredentials:
         app = second_factors.same_app(door, holder, form["ticket"])
-        return await _app_form(request, app, "That code does not fit. Type the one that the app shows now.")
+        return await _app_form(request, app, "That code is not correct. Enter the one the app shows now.")
     return await _added(request, renewed)
 
 

@@ -41,7 +41,7 @@ async def _form(request: web.Request, follow: str, refusal: Refusal | None = Non
         has_password=await sign_in.has_password(door, holder),
         challenge=challenge,
         next=follow,
-        fault="That does not fit." if isinstance(refusal, WrongCredentials)
+        fault="That is not correct." if isinstance(refusal, WrongCredentials)
         else sentence(refusal) if refusal else "",
     )  # fmt: skip
 

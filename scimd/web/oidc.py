@@ -181,7 +181,7 @@ def _fault(said: Mapping[str, Any], rules: Oidc, exc: ProviderFault) -> web.Resp
     logger.warning("oidc_sign_in_failed", organization=said["slug"], issuer=rules.issuer, why=str(exc)[:300])
     return message(
         "Your identity provider could not sign you in",
-        "The sign-in was not finished. Try again; if it stays so, tell an admin of your organization.",
+        "The sign-in was not finished. Try again; if it keeps happening, tell an admin of your organization.",
         status=502,
         href=_anew(said),
         go="To the sign-in",

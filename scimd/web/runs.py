@@ -104,7 +104,11 @@ async def approve(request: web.Request) -> web.StreamResponse:
         newest = await _newest(door, run)
         go = f"The newest run of {newest.source_name}"
         return message(
-            "This plan counts no longer", exc.detail, status=409, href=visit.url(f"/runs/{newest.id}"), go=go
+            "This plan is no longer valid",
+            exc.detail,
+            status=409,
+            href=visit.url(f"/runs/{newest.id}"),
+            go=go,
         )
     return see_other(visit.url(f"/runs/{run_id}", said="approved"))
 

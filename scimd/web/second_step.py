@@ -66,7 +66,7 @@ async def ask(
 
 def _told(refusal: Refusal) -> str:
     if isinstance(refusal, WrongCredentials):
-        return "That does not fit. A code counts once; wait for the next one."
+        return "That is not correct. A code works once; wait for the next one."
     return sentence(refusal)
 
 

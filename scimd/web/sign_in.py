@@ -102,7 +102,7 @@ async def enter_by_link(request: web.Request) -> web.StreamResponse:
         signed = await sign_in.by_link(request.app[DOOR], token, **forms.client(request))
     except SecondFactorAsked as exc:
         return await second_step.ask(request, exc, "/")
-    return came_in(request, signed, "/" if signed.has_password else "/password")
+    return came_in(request, signed, "/password" if signed.asks_password else "/")
 
 
 # ------------------------------------------------------------------------------ setting a password

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import csv
 import os
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -434,6 +436,34 @@ def test_a_wrong_setting_is_refused_by_its_key(key: str, changed: Mapping[str, A
 def test_a_missing_path_is_named() -> None:
     with pytest.raises(BadSetting, match="path"):
         FileConnector.parse({})
+
+
+@pytest.mark.parametrize("key", ["users", "groups"])
+async def test_a_file_within_a_folder_is_refused_where_there_is_no_folder(write: Any, key: str) -> None:
+    """Whoever turns the folder into a file would lose every group."""
+    path = write("users.csv", "id\n1\n")
+    settings = {"path": str(path), key: f"{key}.csv"}
+    source = FileConnector.open(FileConnector.parse(settings), RecordingLog(), Deadline.after(5))
+    with pytest.raises(ConnectorError, match=f"remove {key}"):
+        await source.check()
+    with pytest.raises(ConnectorError, match=f"remove {key}"):
+        await read(path, **{key: f"{key}.csv"})
+
+
+async def test_a_share_that_hangs_takes_no_thread_of_everybodys(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, share_is_back = write("p.csv", "id\n1\n"), threading.Event()
+    monkeypatch.setattr("connectors.file.connector.parts", lambda config: share_is_back.wait())
+    source = FileConnector.open(
+        FileConnector.parse({"path": str(path)}), RecordingLog(), Deadline.after(0.05)
+    )
+    with pytest.raises(Unreachable, match="time allowed"):
+        await source.check()
+    (hung,) = [each for each in threading.enumerate() if each.name == "file-read"]
+    assert hung.daemon
+    share_is_back.set()
+    await asyncio.to_thread(hung.join)
 
 
 async def test_check_says_what_it_found_and_warns_of_bad_lines(write: Any) -> None:

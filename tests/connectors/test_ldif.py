@@ -31,6 +31,16 @@ async def test_ldif_values_come_as_a_directory_gives_them(write: Any) -> None:
     assert not {"photo", "userPassword"} & set(user.attributes)
 
 
+async def test_a_line_is_as_long_as_what_is_folded_into_it(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.file.ldif.LONGEST_LINE", 1_000)
+    fits = "dn: cn=a\nobjectClass: person\ncn: a\n" + " b\n" * 300 + "\n"
+    assert (await read(write("p.ldif", fits))).ids == ["cn=a"]
+    with pytest.raises(Incomplete, match="line 3, with what is folded into it"):
+        await read(write("p.ldif", fits.replace(" b\n", " b\n \n")))
+
+
 async def test_entries_without_entryuuid_are_known_by_their_normal_dn(write: Any) -> None:
     whole = await read(write("p.ldif", "dn: UID=Ann , DC=X\nobjectClass: person\n"))
     assert whole.ids == ["uid=ann,dc=x"]

@@ -194,9 +194,9 @@ def test_source_whose_people_sign_in_by_it_has_nothing_to_accept():
     assert (found.status, found.needs_invitation) == (Status.ACTIVE, False)
 
 
-def test_status_with_and_without_a_seat_says_what_settling_will_find():
+def test_status_with_a_seat_says_what_settling_will_find():
     found = decide(by(HR), accepted=False, has_seat=False)
-    assert (found.status_with_seat, found.status_without_seat) == (Status.ACTIVE, Status.PENDING)
+    assert (found.status_with_seat, found.status) == (Status.ACTIVE, Status.PENDING)
 
 
 def test_unapproved_person_is_pending_without_seat_or_mail():

@@ -263,6 +263,18 @@ async def test_a_removed_event_and_a_removed_entry_are_found(acme: House) -> Non
     assert any("missing" in fault for fault in (await audit.verify(acme.door, acme.org.id)).faults)
 
 
+async def test_all_is_gone_through_and_of_many_faults_the_first_are_told(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_BATCH", 30)
+    await acme.door.run(acme.ctx, many(100))
+    total = await audit.publish(acme.door, acme.org.id)
+    await acme.write(lambda conn: conn.execute(update(events).values(actor_name="another")) and None)
+    found = await audit.verify(acme.door, acme.org.id)
+    assert (found.published, len(found.faults)) == (total, 21)
+    assert found.faults[-1] == f"{total - 20} more like these were found; the first 20 are listed."
+
+
 async def test_half_of_what_erasing_takes_is_a_change(acme: House) -> None:
     await published_events(acme)
     for n, gone in enumerate(("salt", "body")):

@@ -117,7 +117,7 @@ async def test_only_an_operator_assigns_and_only_partners_are_assigned(acme: Hou
     with pytest.raises(Forbidden):
         await partners.assign(acme.door, acme.as_admin(), "reseller")
     await organizations.create(acme.door, NewOrganization("beta"), OPERATOR)
-    with pytest.raises(NotAllowedNow, match="is no partner"):
+    with pytest.raises(NotAllowedNow, match="is not a partner"):
         await partners.assign(acme.door, as_operator(acme), "beta")
 
 

@@ -262,7 +262,7 @@ async def test_short_password_stands_only_beside_a_second_factor(acme: House) ->
         await sign_in.set_own_password(acme.door, holder, "zebra7q", current=PASSWORD)
     await sign_in.set_own_password(acme.door, holder, "zebra7qu", current=PASSWORD)
     (factor,) = await second_factors.list_own(acme.door, holder)
-    with pytest.raises(NotAllowedNow, match="too short to stand alone"):
+    with pytest.raises(NotAllowedNow, match="too short to be used alone"):
         await second_factors.remove(acme.door, holder, factor.id)
     await sign_in.set_own_password(acme.door, holder, PASSWORD, current="zebra7qu")
     cookie = await second_factors.remove(acme.door, holder, factor.id)

@@ -49,7 +49,7 @@ async def test_the_right_password_starts_a_session(acme: House) -> None:
     done = await attempt(acme, address="  DANA@Acme.Example ")
     holder = await sessions.by_cookie(acme.door, done.session)
     assert holder is not None
-    assert (holder.person_id, holder.permissions, done.has_password) == (person, frozenset(), True)
+    assert (holder.person_id, holder.permissions, done.asks_password) == (person, frozenset(), False)
     (row, *_) = await attempts_of(acme.door, acme.org.id)
     assert (row.success, row.reason, row.ip, row.person_id) == (True, "password", HERE, person)
 
@@ -251,7 +251,7 @@ async def test_the_first_admin_signs_in_by_link_once_and_sets_a_password(acme: H
     page = await links.look(acme.door, token, "sign_in")
     assert (page.organization, page.address) == ("Acme", "root@acme.example")
     done = await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
-    assert done.has_password is False
+    assert done.asks_password is True
     holder = await sessions.by_cookie(acme.door, done.session)
     assert holder is not None
     assert "organization.manage" in holder.permissions

@@ -109,7 +109,7 @@ async def test_address_that_is_lost_is_told_to_the_old_one(database_url: str, sm
         bob = (await acme.create("bob", mail="bob@acme.example")).person_id
         await acme.change(bob, emails=[{"value": "ann@acme.example"}])
         assert [to for to, _ in await sent(acme, smtp)] == ["bob@acme.example"]
-        assert "was taken from your account" in parts(smtp.messages[-1])[0]
+        assert "was removed from your account" in parts(smtp.messages[-1])[0]
 
 
 async def test_who_never_came_in_is_told_of_no_address(database_url: str, smtp: SmtpServer) -> None:

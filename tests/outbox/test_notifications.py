@@ -93,7 +93,7 @@ async def test_quarantine_is_told_on_entry_new_cause_weekly_and_when_left(
         await trouble(acme, hr, "the password is wrong")
         assert await told(acme, smtp) == [], "once per occurrence"
         await trouble(acme, hr, "38 of 300 people would go")
-        assert await told(acme, smtp) == [(IT, "acme: a new trouble of hr")]
+        assert await told(acme, smtp) == [(IT, "acme: a new problem with hr")]
         acme.clock.forward(days=7)
         assert await told(acme, smtp) == [(IT, "acme: hr is still in quarantine")]
         assert await told(acme, smtp) == []
@@ -102,7 +102,7 @@ async def test_quarantine_is_told_on_entry_new_cause_weekly_and_when_left(
         assert "2 of 4 weeks" in parts(smtp.messages[-1])[0]
         await trouble(acme, hr, None)
         await seen(acme, hr)
-        assert await told(acme, smtp) == [(IT, "acme: hr is well again")]
+        assert await told(acme, smtp) == [(IT, "acme: hr has recovered")]
 
 
 async def test_quarantine_of_28_days_pauses_and_an_admin_ends_it(database_url: str, smtp: SmtpServer) -> None:
@@ -126,7 +126,7 @@ async def test_quarantine_of_28_days_pauses_and_an_admin_ends_it(database_url: s
         assert (source.state, source.quarantined_since, source.failures) == ("active", None, 0)
         assert hr in [each for _, each in await source_upkeep.due_sources(acme.door, following)]
         await seen(acme, hr)
-        assert await told(acme, smtp) == [(IT, "acme: hr is well again")]
+        assert await told(acme, smtp) == [(IT, "acme: hr has recovered")]
 
 
 async def test_pause_by_quarantine_is_told_once_however_long_it_lasts(
@@ -183,7 +183,7 @@ async def test_token_is_told_of_14_3_and_1_days_before_its_end(database_url: str
             acme.clock.forward(days=1)
         assert days == [14, 3, 1]
         text = parts(smtp.messages[0])[0]
-        assert "The token provisioning (okta) ends on" in text
+        assert "The token provisioning (okta) expires on" in text
         assert "14 at most" in text
 
 
@@ -419,7 +419,7 @@ async def test_invitation_tells_everything_and_leads_to_accept_and_decline(
                 "User",
                 "General, as member",
                 "for 7 days, until Monday, 9 March 2026, 09:00 UTC",
-                "You get this mail because okta invited dana@acme.example to Acme.",
+                "You are receiving this mail because okta invited dana@acme.example to Acme.",
                 f"{PUBLIC}/invitation/{link}/decline",
             ):
                 assert words in part

@@ -34,6 +34,17 @@ async def test_double_is_named_and_none_of_its_entries_counts(database_url: str,
         assert (await acme.sync()).counts["deactivated"] == 1
 
 
+async def test_entries_that_only_the_end_of_the_read_refuses_are_failed_ones_of_many(acme: World) -> None:
+    acme.script.fill(30)
+    await acme.sync()
+    for n in range(25):
+        acme.script.people[f"y{n:04}"] = Person(f"user{n:04}")
+    del acme.script.people["x0029"]
+    run = await acme.sync()
+    assert (run.counts["failed"], run.counts["deactivated"]) == (25, 0)
+    assert (await acme.source()).quarantine_cause == "25 of 54 entries failed"
+
+
 @pytest.mark.parametrize("by", ["group first", "group last", "bad entry"])
 async def test_the_id_of_a_person_is_no_groups_and_their_own_entry_counts(database_url: str, by: str) -> None:
     async with world(database_url) as acme:

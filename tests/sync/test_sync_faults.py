@@ -200,8 +200,10 @@ async def test_approval_is_refused_after_a_day_and_when_the_mapping_moved(acme: 
         del acme.script.people[f"x{n:04}"]
     held = await acme.sync()
     acme.clock.forward(hours=25)
-    with pytest.raises(StateMoved):
+    with pytest.raises(StateMoved) as caught:
         await acme.approve(held)
+    tried = f"The plan {held.id} is older than 24 hours. Make a new plan: nothing was applied."
+    assert caught.value.detail == tried
     assert (await runs.get_run(acme.door, acme.org_id, held.id)).state == "refused"
     assert len(await acme.active()) == 30
 

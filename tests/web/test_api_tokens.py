@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import api_tokens, tokens
+from scimd.org import admin_reads, api_tokens, tokens
 from scimd.org.api_tokens import NewToken
 from tests.web.site import ADMIN, Site
 
@@ -29,7 +29,7 @@ async def ask(acme: Site, path: str, token: str, method: str = "GET", **more: An
 
 async def of_admin(acme: Site, **more: Any) -> NewToken:
     await acme.sign_in_link()
-    person_id = await api_tokens.person_by_address(acme.door, acme.org_id, ADMIN)
+    person_id = await admin_reads.find_person(acme.door, acme.org_id, ADMIN)
     return await api_tokens.create_personal(acme.door, acme.ctx, person_id, "laptop", **more)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
 from email.message import EmailMessage
 from typing import Any
@@ -76,9 +77,9 @@ async def test_who_came_by_a_link_long_ago_is_led_to_come_in_again(acme: Site) -
         acme.clock.ahead += timedelta(minutes=11)
         page = await get(session, "/my/app")
         assert "Is it you?" in page
-        assert "come in again" in page
+        assert "sign in again" in page
         status, path, page = await post(session, "/password", password=PASSWORD)
-        assert (status, path, "come in again" in page) == (200, "/my/proof?next=/my", True)
+        assert (status, path, "sign in again" in page) == (200, "/my/proof?next=/my", True)
     async with acme.signed_in() as session:
         await set_password(session)  # nobody has set one in the meantime
         acme.clock.ahead += timedelta(minutes=11)
@@ -119,7 +120,7 @@ async def test_authenticator_app_is_set_up_and_asked_for(acme: Site) -> None:
         form |= {"by": "totp", "next": "/people"}
         async with session.post("/second-step", data=form | {"code": "000000"}) as answer:
             page = await answer.text()
-            assert (answer.status, "That does not fit" in page) == (401, True)
+            assert (answer.status, "That is not correct" in page) == (401, True)
         async with session.post("/second-step", data=form | {"code": _code(acme, secret)}) as answer:
             assert answer.url.path == "/people"
         async with session.post("/second-step", data=form | {"code": codes[0], "by": "recovery"}) as answer:
@@ -154,7 +155,7 @@ async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> No
         status, _, page = await post(
             session, "/my/proof", by="password", password="wrong wrong wrong wrong", next="/my/app"
         )
-        assert (status, "That does not fit." in page) == (401, True)
+        assert (status, "That is not correct." in page) == (401, True)
         status, path, _ = await post(session, "/my/proof", by="password", password=PASSWORD, next="/my/app")
         assert (status, path) == (200, "/my/app")
         status, path, _ = await post(session, "/my/codes")
@@ -225,12 +226,15 @@ async def _verified(acme: Site) -> bool:
 
 
 async def test_forgotten_password_is_set_anew_by_mail(acme: Site) -> None:
+    acme.door.settings = replace(acme.door.settings, set_password_valid_s=2 * 86_400)
     async with acme.signed_in() as session:
         await set_password(session)
     mails = Mails()
     async with acme.browser() as session:
         async with session.post("/o/acme/forgot", data={"address": ADMIN.upper()}) as answer:
-            assert "Look into your mail" in await answer.text()
+            said = await answer.text()
+            assert "Check your email" in said
+            assert "valid for 2 days" in said
         await relay.run_once(acme.door, mails, acme.url)
         link = mails.link("set-password")
         async with session.post(link, data={"password": "nine slow harbours wait"}) as answer:

@@ -23,7 +23,7 @@ async def test_list_is_searched_by_name_and_address(acme: Site) -> None:
         assert "Dana Ortiz" in await get(session, "/people?search=DANA@ACME")
         assert "中村 優子" in await get(session, "/people?search=優子")
         assert "Dana Ortiz" not in await get(session, "/people?status=active")
-        assert "Nobody fits" in await get(session, "/people?search=nobody")
+        assert "Nobody matches" in await get(session, "/people?search=nobody")
 
 
 async def test_list_pages(acme: Site) -> None:

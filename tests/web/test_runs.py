@@ -52,7 +52,7 @@ async def test_changes_are_filtered(acme: Site) -> None:
         page = await get(session, f"/runs/{run_id}?action=create")
         assert "Yuko Nakamura" in page
         assert "Dana Ortiz" not in page
-        assert "No change fits" in await get(session, f"/runs/{run_id}?outcome=failed")
+        assert "No change matches" in await get(session, f"/runs/{run_id}?outcome=failed")
         assert "Dana Ortiz" in await get(session, f"/runs/{run_id}?action=nonsense&after=-1")
 
 
@@ -87,7 +87,7 @@ async def test_plan_whose_place_was_taken_leads_to_the_newer_run(acme: Site) -> 
         await acme.door.run(acme.ctx, lambda tx: runs.set_state(tx, old, "expired", error=said))
         newer = await acme.run(source, "done", change())
         page = await get(session, f"/runs/{old}")
-        assert "This plan counts no longer" in page
+        assert "This plan is no longer valid" in page
         assert said in page
         assert f'href="/runs/{newer}"' in page
         assert "The run failed" not in page
@@ -106,7 +106,7 @@ async def test_plan_that_is_too_old_to_approve_leads_to_the_newest_run(acme: Sit
         page = await get(session, f"/runs/{run_id}")
         status, page = await _approve(session, run_id, value_of(page, "form_token"))
     assert status == 409
-    assert "older than 24 hours" in page
+    assert "The plan is older than 24 hours. Make a new plan" in page
     assert f'href="/runs/{run_id}"' in page
 
 

@@ -111,7 +111,7 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """Nobody fits: a new person."""
+    """Nobody matches: a new person."""
 
 
 @dataclass(frozen=True, slots=True)
