@@ -143,10 +143,10 @@ class Room:
     def _in_the_way(self) -> RequestHandler | None:
         """Who is to make room, if anybody is."""
         now = self._loop.time()
+        # Whoever has taken all since the last look may have asked for something else, which is being done.
+        untaken = {each: found for each, found in self._untaken.items() if _left(self._inside[each])}
         stalled = {
-            each: found.moved
-            for each, found in self._untaken.items()
-            if now - found.moved >= _STALLED_IN_THE_WAY_S
+            each: found.moved for each, found in untaken.items() if now - found.moved >= _STALLED_IN_THE_WAY_S
         }
         if stalled:
             return min(stalled, key=stalled.__getitem__)
@@ -154,9 +154,7 @@ class Room:
         if idle:
             return min(idle, key=lambda each: (_has_asked(each), each._next_keepalive_close_time))
         slow = {
-            each: found.since
-            for each, found in self._untaken.items()
-            if now - found.since >= _SLOW_IN_THE_WAY_S
+            each: found.since for each, found in untaken.items() if now - found.since >= _SLOW_IN_THE_WAY_S
         }
         return min(slow, key=slow.__getitem__) if slow else None
 

@@ -19,7 +19,7 @@ from scimd.org import catalogue_reads, permissions, pool_limits, unsettled
 from scimd.org import projects as project_rows
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, brief, cut
 
 _p, _g = projects.c, grants.c
 
@@ -289,7 +289,7 @@ async def members(
 
 async def members_window(door: Door, org_id: OrgId, project_id: str, window: Window) -> Slice[MemberRecord]:
     """A row per grant, as they were given, or by ``name`` of the person. Raises NotFound."""
-    query, sorts = _members(org_id, ProjectId(project_id)), {"name": people.c.display_name}
+    query, sorts = _members(org_id, ProjectId(project_id)), {"name": brief(people.c.display_name)}
 
     def body(conn: Connection) -> Slice[MemberRecord]:
         _get(conn, org_id, project_id)

@@ -27,7 +27,7 @@ from scimd.db.tables import (
 )
 from scimd.org import merged, pool_limits
 from scimd.org.tx import Door
-from scimd.org.windows import Slice, Window, cut
+from scimd.org.windows import Slice, Window, brief, cut
 
 _p, _g = people.c, grants.c
 
@@ -122,7 +122,7 @@ _SOURCE = (
 )
 _SORTS: Mapping[str, ColumnElement[Any]] = {
     "user_name": _p.local_user_name,
-    "display_name": _p.display_name_key,
+    "display_name": brief(_p.display_name_key),
     "email": _p.sign_in_key,
     "status": _p.status,
     "role": _p.primary_role,

@@ -18,6 +18,8 @@ R = TypeVar("R")
 S = TypeVar("S")
 #: What a row may be sorted by, as the database gives it and takes it back.
 Key: TypeAlias = str | int | float | bool | datetime | None
+#: Of 2,000 characters a cursor is at most, with four bytes for a character and what seals it.
+_BRIEF = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ def cut(
         last = rows[-1]
         place = Place(None if by is None else last.sort_key, last._mapping[row_id])
     return Slice(rows, place, _total(conn, found) if window.total else None)
+
+
+def brief(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A text of any length as something to sort by: as much of it as a cursor holds."""
+    return func.substr(column, 1, _BRIEF)
 
 
 def part(rows: Iterable[R], window: Window, key: Callable[[R], str]) -> Slice[R]:

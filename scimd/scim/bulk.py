@@ -62,10 +62,12 @@ def of(route: Route) -> Endpoint:
     """The endpoint, over the endpoints to which ``route`` leads."""
 
     async def bulk(ex: Exchange) -> web.Response:
+        # From now, since the body may be long in coming, and wait for others that are large.
+        until = asyncio.get_running_loop().time() + ex.settings.request_timeout_s * _TIME_SHARE
         body = await ex.message()
         check_message(_REQUEST_URN, body, ex.rules)
         many, at_most_errors = read(body, ex.settings.max_bulk_operations)
-        await _Bulk(ex, route, many).run(at_most_errors)
+        await _Bulk(ex, route, many, until).run(at_most_errors)
         done = [each.result for each in many if each.result]
         return answer(200, orjson.dumps({"schemas": [_URN], "Operations": done}))
 
@@ -191,7 +193,7 @@ def tell_rings(ordered: Sequence[Operation]) -> None:
 
 
 class _Bulk:
-    def __init__(self, ex: Exchange, route: Route, operations: Sequence[Operation]) -> None:
+    def __init__(self, ex: Exchange, route: Route, operations: Sequence[Operation], until: float) -> None:
         self.ex = ex
         self.route = route
         self.operations = operations
@@ -201,7 +203,7 @@ class _Bulk:
         self.open: list[Operation] = []
         self.awaited: set[str] = set()
         self.errors = 0
-        self.until = asyncio.get_running_loop().time() + ex.settings.request_timeout_s * _TIME_SHARE
+        self.until = until
 
     async def run(self, at_most_errors: int | None) -> None:
         ordered = in_order(self.operations)

@@ -245,7 +245,8 @@ class Values:
             return self.json.number(value)
         if row.type == "boolean" or (row.type == "dateTime" and row.column):
             return value
-        if row.max_chars is None or row.max_chars > _SORTED_CHARS:
+        is_key = getattr(value, "table", None) is not None  # which no index would take if it were longer
+        if not is_key and (row.max_chars is None or row.max_chars > _SORTED_CHARS):
             value = func.substr(value, 1, _SORTED_CHARS)
         return value if self.json.sqlite else collate(value, "C")
 

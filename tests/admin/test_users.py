@@ -172,3 +172,18 @@ async def test_history_is_the_audit_of_one_user(acme: Site, api: Client) -> None
 async def test_strangers_characters_find_nobody(api: Client) -> None:
     for odd in ("'", "%25", "_", "\\", "%f0%9f%98%80", "%e2%80%ae"):
         assert (await api.get(f"/users?q={odd}")).json["items"] == [], odd
+
+
+async def test_a_long_name_leads_to_the_next_page_all_the_same(acme: Site, api: Client) -> None:
+    """A cursor holds what is sorted by, and comes back in an address."""
+    source = await acme.source("okta")
+    people = [{"userName": name, "displayName": f"{'𠮷' * 9_000}{name}"} for name in ("a", "b")]
+    members = await acme.push(source, *people)
+    await acme.group(source, "Engineering", *members)
+    (project,) = (await api.get("/projects?q=engin")).json["items"]
+    for path in ("/users?sort=-display_name", f"/projects/{project['id']}/members?sort=name"):
+        first = (await api.get(f"{path}&limit=1")).json
+        second = await api.get(f"{path}&limit=1&cursor={first['next']}")
+        assert second.status == 200, path
+        rows = first["items"] + second.json["items"]
+        assert {row["display_name"] for row in rows} == {each["displayName"] for each in people}

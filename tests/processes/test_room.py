@@ -208,6 +208,26 @@ async def test_whoever_takes_nothing_makes_room_before_anybody_else() -> None:
         await _end(idle, stalled, late)
 
 
+@pytest.mark.usefixtures("hasty")
+async def test_who_took_nothing_for_a_while_and_asks_again_is_as_busy_as_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with _served(at_most=1) as (host, port, done):
+        resumed = await asyncio.open_connection(host, port)
+        await _ask(resumed, "/large")
+        await asyncio.sleep(0.5)
+        monkeypatch.setattr(room, "_LOOK_EVERY_S", 3600)
+        await asyncio.sleep(0.2)  # the last look was before it goes on
+        await _head(resumed)
+        await _ask(resumed, "/long")
+        await asyncio.sleep(0.2)
+        late = await asyncio.open_connection(host, port)
+        assert (await _head(late)).startswith(b"HTTP/1.1 503 ")
+        done.set()
+        assert (await _head(resumed)).startswith(b"HTTP/1.1 200 ")
+        await _end(resumed, late)
+
+
 async def test_silent_connections_without_end_keep_nobody_from_asking(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

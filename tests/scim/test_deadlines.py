@@ -15,7 +15,7 @@ from yarl import URL
 from scimd.http.patience import Limit, Within
 from scimd.org import reads
 from scimd.scim import documents
-from scimd.scim.exchange import LARGE_AT_ONCE
+from scimd.scim.exchange import LARGE_AT_ONCE, Exchange
 from tests.scim.serving import PUBLIC_URL, Client, installed
 from tests.support.patience import AT_MOST_S
 
@@ -81,6 +81,24 @@ async def test_few_large_bodies_are_in_hand_at_once(
         replies = await asyncio.gather(*(client.post("/Users", body) for body in (*refused, *large)))
         assert sorted(reply.status for reply in replies) == [201] * 4 + [400] * 6
         assert most == LARGE_AT_ONCE
+
+
+async def test_what_a_bulk_waited_is_of_its_time(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what it did is told: cut off by the deadline it would be answered as not begun."""
+    message = Exchange.message
+
+    async def late(ex: Exchange) -> Any:
+        await asyncio.sleep(1.7)
+        return await message(ex)
+
+    server = {"public_url": PUBLIC_URL, "request_timeout": 2}
+    async with installed(database_url, server=server) as scimd:
+        client = await scimd.client(await scimd.organization("acme"))
+        monkeypatch.setattr(Exchange, "message", late)
+        one = {"method": "POST", "path": "/Users", "bulkId": "a", "data": {"userName": "a"}}
+        urn = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
+        reply = await client.post("/Bulk", {"schemas": [urn], "Operations": [one]})
+        assert [each["status"] for each in reply.json["Operations"]] == ["503"]
 
 
 async def test_decompressed_body_is_bounded_and_a_small_one_is_taken(database_url: str) -> None:
