@@ -69,24 +69,24 @@ def fold(text: str) -> str:
 
 
 def domain_key(domain: str) -> str:
-    """The comparison key of a domain: in small letters of ASCII, as DNS has it, without the final dot.
+    """The comparison key of a domain: in small letters of ASCII, as DNS has it, without a final dot.
 
     Names of other scripts as browsers write them (UTS 46): so arrives what people type into a field for an
     address. What is no such name is folded.
     """
-    name = domain.removesuffix(".")
-    if name.isascii():
-        return name.lower()
+    if domain.isascii():
+        return domain.lower().rstrip(".")
     try:
-        return idna.encode(name, uts46=True).decode("ascii")
+        # Dots of other scripts are dots only from here on.
+        return idna.encode(domain.rstrip("."), uts46=True).decode("ascii").rstrip(".")
     except UnicodeError:
-        return fold(name)
+        return fold(domain.rstrip("."))
 
 
 def address_key(address: str) -> str:
     """The comparison key of a mail address: by it people are told apart, found and let in."""
     if address.isascii():
-        return address.lower().removesuffix(".")
+        return address.lower().rstrip(".")
     local, at, domain = address.rpartition("@")
     return f"{fold(local)}{at}{domain_key(domain)}"
 

@@ -13,7 +13,7 @@ door records facts and asks this function; ``explain`` prints what it returned.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from operator import attrgetter
 from typing import NamedTuple
@@ -168,6 +168,8 @@ def standing(facts: Facts, rules: Rules) -> Standing:
     reasons: list[Reason] = []
     sources = _hear(facts, rules, reasons)
     ends = _ends(facts, sources, reasons)
+    if ends and facts.invitation == "expired":
+        facts = replace(facts, invitation="none")  # so it counts from now on, and when they return
     ends.sort(key=_strength)
     ledger = Ledger(f"Inactive: {ends[0]}" if ends else "", reasons)
     found = offers(facts, rules, sources.words, reasons)

@@ -73,14 +73,17 @@ def withdraw(tx: Tx, attempt_id: str) -> None:
 
 
 def is_first(tx: Tx, attempt_id: str, since: datetime) -> bool:
-    """Whether no other attempt at its account has failed since then."""
+    """Whether no other attempt at its account has failed since then.
+
+    Of several that are under way one is the first: else each would leave the count to another.
+    """
     attempt, this = login_attempts.c, login_attempts.alias("this").c
     key = select(this.address_key).where(this.org_id == tx.org_id, this.id == attempt_id).scalar_subquery()
     query = select(attempt.id).where(
         attempt.org_id == tx.org_id,
         attempt.address_key == key,
         attempt.at >= since,
-        attempt.id != attempt_id,
+        (attempt.id < attempt_id) | ((attempt.id != attempt_id) & (attempt.reason != _PENDING)),
         attempt.origin.is_(None),
         ~attempt.success,
     )

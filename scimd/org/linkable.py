@@ -62,7 +62,7 @@ def one(conn: Connection, book: RuleBook, person_id: str) -> Row[Any] | None:
 
 
 def by_address(conn: Connection, book: RuleBook, sign_in_key: str) -> Row[Any] | None:
-    """The one with this sign-in address, folded."""
+    """The one with this sign-in address (``people.address_key``)."""
     if sign_in_key.rpartition("@")[2] not in book.verified_domains:
         return None
     row = _HOLDER.first(conn, {"org_id": book.org_id, "key": sign_in_key})

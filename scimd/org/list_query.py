@@ -42,8 +42,8 @@ class ListQuery:
     after: Position | None = None
     if_moves: int | None = None
     total: int | None = None
-    #: Instead of ``where``: the one who has this userName, folded.
-    user_name_key: str | None = None
+    #: Instead of ``where``: the one who has this userName, whatever the case.
+    user_name: str | None = None
     #: Instead of ``where`` too, for those whom no source asserts; made where there may be any.
     local: Callable[[], Bounds] | None = None
 

@@ -177,9 +177,14 @@ def _silence(tx: Tx, source: Row[Any], following: Following) -> Iterator[Occurre
     last = _last_push(tx, source.id) if source.kind == "scim" else source.last_success_at or source.created_at
     if last is None:
         return
-    if _is_over(tx, source, last, following) and not _may_yet_speak(tx, source, following):
-        told = {"source": source.name, "last": last.isoformat(timespec="minutes")}
-        yield Occurrence(f"silent:{source.id}", what, f"silent:{source.id}", told, lasting=True)
+    if not _is_over(tx, source, last, following):
+        return
+    told = {"source": source.name, "last": last.isoformat(timespec="minutes")}
+    silent = Occurrence(f"silent:{source.id}", what, f"silent:{source.id}", told, lasting=True)
+    # What was told holds until the source speaks: else each try that fails would end it and tell it anew.
+    noted = _noted(tx, [silent]).get(silent.key)
+    if (noted is not None and noted.holds) or not _may_yet_speak(tx, source, following):
+        yield silent
 
 
 def _may_yet_speak(tx: Tx, source: Row[Any], following: Following) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Integer, Row, Select, and_, bindparam, func, 
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotFound
-from scimd.core.people import GroupId, OrgId, SourceId
+from scimd.core.people import GroupId, OrgId, SourceId, address_key, fold
 from scimd.core.resource import (
     GroupRef,
     Resources,
@@ -335,7 +335,7 @@ async def scim_users(door: Door, ctx: Context, query: ListQuery, view: View) -> 
             return None
         return _listed(reading, book, query)
 
-    if query.user_name_key is not None:
+    if query.user_name is not None:
         return await door.db.glance(looked_up, one=True)
     if plain and view.projection.plain:
         found = await door.glance(at_a_glance)
@@ -372,13 +372,14 @@ def _looked_up(reading: _Reading, door: Door, query: ListQuery) -> ListedUsers:
     Where nobody has it: a local person whose address it is and whom the source could link, so that the
     IdP updates them.
     """
-    named = {**reading.of_source, "key": query.user_name_key}
+    wanted = query.user_name or ""
+    named = {**reading.of_source, "key": fold(wanted)}
     ahead(reading.conn, (_NAMED, named), door.books.asked_of(reading.org_id))
     rows = _NAMED.raw(reading.conn, named)
     shown = [reading.one(row) for row in rows]
     book = _book(door, reading)
     if book.verified_domains:
-        local = linkable.by_address(reading.conn, book, str(query.user_name_key))
+        local = linkable.by_address(reading.conn, book, address_key(wanted))
         if local is not None:
             shown.append(reading.local(linkable.as_user(local)))
     page = shown[: query.count] if query.start_index == 1 and query.count > 0 else []

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
 
 from scimd.core.errors import NotFound
-from scimd.core.people import OrgId, PersonId, RoleName, fold
+from scimd.core.people import OrgId, PersonId, RoleName, address_key, fold
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.db.among import among
 from scimd.db.tables import (
@@ -207,9 +207,16 @@ def _holders(org_id: OrgId, kind: str, target: str) -> Select[Any]:
 
 
 def goes_by(text: str) -> ColumnElement[bool]:
-    """Whether this is a part of a person's name, user name or address, whatever the case."""
-    keys = (_p.local_user_name, _p.sign_in_key, _p.display_name_key)
-    return or_(*(key.contains(fold(text.strip()), autoescape=True) for key in keys))
+    """Whether this is a part of a person's name, user name or address, whatever the case.
+
+    Of the address as it was given, which is what is shown; a whole domain in either form (``domain_key``).
+    """
+    part = fold(text.strip())
+    keys = (_p.local_user_name, _p.sign_in_key, _p.display_name_key, func.lower(_p.sign_in_address))
+    found = or_(*(key.contains(part, autoescape=True) for key in keys))
+    if part.isascii():
+        return found
+    return or_(found, _p.sign_in_key.contains(address_key(text.strip()), autoescape=True))
 
 
 # ------------------------------------------------------------------------------ what is said of them

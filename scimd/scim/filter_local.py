@@ -45,6 +45,8 @@ from scimd.scim.filter_values import Condition, Scope, Values
 from scimd.scim.filters import Binder, Test
 
 _p = people.c
+#: The key of the address is in another form than the address, which is what a filter is about.
+_OTHER_FORM = func.lower(_p.sign_in_address).is_distinct_from(_p.sign_in_key)
 
 
 def bounds(node: FilterNode, scope: Scope, fits: Callable[[StoredUser], bool]) -> Bounds:
@@ -152,9 +154,10 @@ class _Local(FilterVisitor[_Known]):
         """What a single text of the profile is, and the address, of which emails mostly is the only one."""
         if str(found) == "userName":
             other = self._of_profile(found)
-            return _Text(_p.sign_in_key, and_(other.is_not(None), other != _p.sign_in_address))
+            differs = and_(other.is_not(None), other != _p.sign_in_address)
+            return _Text(_p.sign_in_key, or_(differs, _OTHER_FORM))
         if str(found) == "emails.value":
-            return _Text(_p.sign_in_key, self._has_other_addresses())
+            return _Text(_p.sign_in_key, or_(self._has_other_addresses(), _OTHER_FORM))
         if found.target.type != "string" or found.attribute.multi or not self._stored(found):
             return None
         have = self._of_profile(found)

@@ -12,7 +12,6 @@ import orjson
 from scim2_models.path import FilterNode
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
-from scimd.core.people import fold
 from scimd.core.resource import Projection, Resources, StoredUser, render_list, render_user
 from scimd.org.keyset import Position
 from scimd.org.reads import ListQuery
@@ -158,9 +157,9 @@ def list_query(
     """
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
-    key = looked_up(kind, text) if text is not None and sorting is None else None
-    if key is not None:
-        return ListQuery(user_name_key=key, start_index=paging.start_index, count=paging.count)
+    name = looked_up(kind, text) if text is not None and sorting is None else None
+    if name is not None:
+        return ListQuery(user_name=name, start_index=paging.start_index, count=paging.count)
     scope = Scope(
         kind,
         ex.holder.org_id,
@@ -193,12 +192,12 @@ def _everything(kind: ResourceKind) -> Iterable[tuple[str, ...]]:
 
 
 def looked_up(kind: ResourceKind, text: str) -> str | None:
-    """The folded name in ``userName eq "…"``, which IdPs ask before each create; else None.
+    """The name in ``userName eq "…"``, which IdPs ask before each create; else None.
 
     The common path of ``condition``: the same answer without a parser and without building SQL.
     """
     match = _BY_NAME.fullmatch(text) if kind is not GROUP else None
-    return fold(match[1]) if match is not None else None
+    return match[1] if match is not None else None
 
 
 def sorted_by(path: str, kind: ResourceKind) -> Resolved | None:

@@ -88,13 +88,15 @@ def after_failure(
     """The next try after ``failures`` in a row: a minute, two, four, … an hour at most.
 
     ``chance`` in 0 … 1 spreads it; ``not_before_s`` is what the directory itself asked for. Never
-    sooner than a minute, nor later than the schedule would have it anyway, unless the directory asks.
+    sooner than a minute, nor later than the schedule would have it anyway, unless the directory asks; it
+    is heeded for a day at most.
     """
     if schedule is None:
         return None
     pause = min(_AT_MOST * 2 ** min(max(failures - 1, 0), 10), _BACK_OFF_UP_TO) * (1 + _JITTER * chance)
     regular = max(following(schedule, now), now + _AT_MOST)
-    again: datetime = max(min(now + pause, regular), now + timedelta(seconds=not_before_s))
+    asked = min(not_before_s, _QUARANTINE[-1].total_seconds())
+    again: datetime = max(min(now + pause, regular), now + timedelta(seconds=asked))
     return again
 
 

@@ -17,6 +17,8 @@ from scimd.core.people import address_key, domain_key, keys_of
         ("ida@xn--EXMPLE-cua.example.", "ida@xn--exmple-cua.example"),
         ("Zoë@faß.example", "zoë@xn--fa-hia.example"),
         ("a@日本。example", "a@xn--wgv71a.example"),
+        ("a@acme.example。", "a@acme.example"),
+        ("a@acme.example..", "a@acme.example"),
         ("a@ä_b.example", "a@ä_b.example"),
         ("a@-ä.example", "a@-ä.example"),
         ("a@" + "ä" * 300 + ".example", "a@" + "ä" * 300 + ".example"),

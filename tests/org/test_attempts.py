@@ -8,6 +8,7 @@ import pytest
 
 from scimd.core.errors import TooManyRequests
 from scimd.org import attempts
+from scimd.org.tx import Tx
 from tests.org.house import House, house
 
 
@@ -46,3 +47,16 @@ async def test_the_wait_that_is_told_is_that_of_the_limit(acme: House) -> None:
     with pytest.raises(TooManyRequests) as refused:
         await fail(acme, "203.0.113.9")
     assert refused.value.retry_after_s == 15 * 60
+
+
+async def test_of_several_at_once_one_is_the_first(acme: House) -> None:
+    """Else each would leave the count to the other, and none would be counted."""
+
+    def body(tx: Tx) -> list[int]:
+        since, ip = tx.now, "203.0.113.9"
+        many = [attempts.begin(tx, None, "ann@acme.example", ip) for _ in range(3)]
+        one_of_all = [attempts.is_first(tx, each, since) for each in many]
+        attempts.close(tx, many[0], success=False, reason="wrong")
+        return [one_of_all.count(True), *(attempts.is_first(tx, each, since) for each in many[1:])]
+
+    assert await acme.run(body, acme.as_admin()) == [1, False, False]

@@ -194,6 +194,15 @@ async def test_admin_finds_people_and_reads_every_reason(database_url: str) -> N
         assert page.assertions[0].source_name == "okta"
 
 
+async def test_an_address_of_another_script_is_found_by_any_part_of_it(database_url: str) -> None:
+    async with house(database_url) as acme:
+        await acme.create("bob")
+        ida = (await acme.create("ida", mail="Ida@exämple.example")).person_id
+        for part in ("exämp", "mple.ex", "@EXÄMPLE.example", "xn--exmple-cua", "ida@"):
+            found = await reads.list_people(acme.door, acme.org_id, search=part)
+            assert [row.id for row in found] == [ida], part
+
+
 async def test_check_finds_a_standing_that_was_tampered_with(database_url: str) -> None:
     async with house(database_url) as acme:
         ann = await acme.create("ann")

@@ -60,7 +60,7 @@ async def test_a_process_that_only_reads_loads_a_book_once(
             # A commit ends what SQLite's connections keep, as every write of another process does.
             name = update(people).where(people.c.id == person).values(display_name=f"Dana {number}")
             await acme.write(partial(run, name))
-            found = await reads.scim_users(reader, ctx, ListQuery(user_name_key="dana@acme.example"), VIEW)
+            found = await reads.scim_users(reader, ctx, ListQuery(user_name="dana@acme.example"), VIEW)
             assert found.total == 1
         assert loaded() == 1
         await acme.door.run(acme.ctx, bump)

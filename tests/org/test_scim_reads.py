@@ -59,7 +59,7 @@ async def test_fast_reads_equal_careful_ones(
             shown = [await reads.scim_user(acme.door, acme.as_scim(), each, view) for each in ids]
             assert [(each.tag, each.body) for each in shown if each] == careful
             found = [
-                await reads.scim_users(acme.door, acme.as_scim(), ListQuery(user_name_key=name), view)
+                await reads.scim_users(acme.door, acme.as_scim(), ListQuery(user_name=name), view)
                 for name in names
             ]
             assert [b"".join(each.resources.pieces) for each in found] == [body for _, body in careful]

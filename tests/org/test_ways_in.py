@@ -460,3 +460,18 @@ async def test_who_declined_is_not_invited_again_by_turning_active(acme: House) 
     for active in (False, True):
         await acme.change(ann, acme.as_scim(hr), active=active)
     assert await stands(acme, ann) == (["invitation_declined"], False)
+
+
+@pytest.mark.parametrize("how", ["deactivated", "deprovisioned", "invited by hand"])
+async def test_what_is_stored_of_whom_an_expired_invitation_left_inactive_follows_from_the_facts(
+    acme: House, how: str
+) -> None:
+    """V16."""
+    hr = await inviting_source(acme)
+    ann = await invite(acme) if how == "invited by hand" else await pushed(acme, hr)
+    await expired(acme)
+    if how == "deprovisioned":
+        await acme.change(ann, acme.as_scim(hr), active=False)
+    else:
+        await gates.deactivate(acme.door, acme.as_admin(), ann)
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []

@@ -258,6 +258,27 @@ async def test_silence_counts_from_the_end_of_a_pause_and_from_a_new_schedule(
         assert await told(acme, smtp) == [(IT, "acme: hr was not read")]
 
 
+async def test_silence_is_told_once_however_often_the_source_is_tried(
+    database_url: str, smtp: SmtpServer
+) -> None:
+    async with house(database_url) as acme:
+        await set_up(acme, ["silent"])
+        hr = await directory(acme)
+        acme.clock.forward(hours=2)
+        assert await told(acme, smtp) == [(IT, "acme: hr was not read")]
+        for _ in range(3):
+            acme.clock.forward(days=2)
+            run = await acme.run(
+                lambda tx: runs.begin(tx, hr, "schedule", "t", 1, full=True), acme.as_sync(hr)
+            )
+            assert await told(acme, smtp) == []
+            await acme.run(
+                lambda tx, run=run: runs.fail(tx, run, "unreachable", "down") and None,  # type: ignore[misc]
+                acme.as_sync(hr),
+            )
+            assert await told(acme, smtp) == []
+
+
 async def test_failed_twice_held_and_alarm_are_told_with_figures(database_url: str, smtp: SmtpServer) -> None:
     async with house(database_url) as acme:
         await set_up(acme, ["failed", "alarms"])

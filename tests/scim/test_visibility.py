@@ -121,6 +121,13 @@ async def test_what_was_looked_up_is_linked_and_not_a_collision(scimd: Installat
     assert (row.sign_in_address, row.local_user_name) == (ADDRESS, "lee"), "linking writes neither"
 
 
+async def test_a_local_person_is_looked_up_in_either_form_of_the_domain(scimd: Installation) -> None:
+    idp = await scimd.client(await scimd.organization("acme", domains=("straße.example",)))
+    lee = await local(scimd, idp, "lee@Straße.example")
+    for name in ("LEE@straße.example", "lee@xn--strae-oqa.example"):
+        assert await seen(idp, filter=f'userName eq "{name}"') == [lee], name
+
+
 async def test_delete_of_a_local_person_is_refused(scimd: Installation) -> None:
     idp = await company(scimd)
     lee = await local(scimd, idp)

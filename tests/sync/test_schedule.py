@@ -69,6 +69,7 @@ def test_failing_source_is_not_tried_later_than_its_schedule_nor_within_a_minute
 
 def test_directory_that_asks_for_a_pause_gets_it() -> None:
     assert after_failure("15m", NOON, 1, 0.0, not_before_s=3600) == NOON + timedelta(hours=1)
+    assert after_failure("15m", NOON, 1, 0.0, not_before_s=1e15) == NOON + timedelta(days=1)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.sampled_from(["1s", "10m", "1d", "*/2 * * * *"]))
