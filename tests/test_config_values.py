@@ -134,7 +134,7 @@ LONG = "is longer than anything lasts: 36500d at most"
         ),
         (
             TWO_DOMAINS,
-            "organization: b: domains: X.example is the organization a's, and a domain belongs to one",
+            "organization: b: domains: x.example is the organization a's, and a domain belongs to one",
         ),
         (
             f"{SOURCE}{JWT}{OTHER_SOURCE}{JWT}",

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from aiohttp import encode_basic_auth
 
+from scimd.http import rates
 from scimd.http.rates import Buckets
 from scimd.scim import oauth
 from tests.doors.company import Company, Organization, company
@@ -60,7 +61,7 @@ async def test_lesson_26_nor_is_one_of_an_oauth_clients_guesses(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As many as come at once are looked at; from then on it is the peer's address that counts."""
-    monkeypatch.setattr(oauth, "Buckets", partial(Buckets, clock=lambda: 100.0))
+    monkeypatch.setattr(rates, "Buckets", partial(Buckets, clock=lambda: 100.0))
     async with company(database_url) as doors:
         statuses = [await guess(doors, n) for n in range(40)]
     burst = statuses.index(429)

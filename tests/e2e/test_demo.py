@@ -30,7 +30,7 @@ class Demo(Daemon):
         self.folder, self.port = folder, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.file = folder / ".demo" / "scimd.toml"
-        self.words = ("serve", "--demo")
+        self.words, self.redirected = ("serve", "--demo"), ""
         self.output = folder.with_suffix(".log")
         self.process = None
 

@@ -21,7 +21,7 @@ async def test_u1_the_list_has_every_column_and_the_admin_chooses(acme: Installa
     async with acme.signed_in("ann@acme.example"):
         row = await acme.user("ann@")
     assert untimed(row) == {
-        "id": ann["id"], "kind": "person", "display_name": "Ann", "user_name": "ann",
+        "id": ann["id"], "kind": "person", "owner": None, "display_name": "Ann", "user_name": "ann",
         "email": "ann@acme.example", "email_verified": True, "status": "active", "causes": [],
         "primary_role": "user", "roles": ["user"], "has_seat": True, "approved": True, "accepted": True,
         "partners": [], "team": {"id": team["id"], "name": "Ops"},

@@ -244,7 +244,7 @@ async def test_two_secrets_overlap_and_no_third_is_made(fetcher: Fetcher) -> Non
     )
     for one in (fetcher, second):
         assert (await one.post(one.in_body())).status == 200
-    with pytest.raises(NotAllowedNow, match="Two secrets of Okta are alive"):
+    with pytest.raises(NotAllowedNow, match="Two secrets of Okta still work"):
         await oauth.rotate_secret(door, fetcher.ctx, client_id, timedelta(hours=1))
     for one in (fetcher, second):
         assert (await one.post(one.in_body())).status == 200  # a refused rotation shortened nothing
