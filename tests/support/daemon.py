@@ -109,6 +109,8 @@ class Daemon(Here):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                # As from a terminal, also where the tests themselves run under nohup.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         end = time.monotonic() + AT_MOST_S
         while time.monotonic() < end:
