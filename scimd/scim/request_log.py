@@ -166,7 +166,8 @@ class Behind:
     async def flush(self) -> int:
         """Write what waits, in portions; gives how many entries. Raises what the database refuses.
 
-        One at a time: whoever calls it finds written what another had begun.
+        One at a time: whoever calls it finds written what another had begun. What comes meanwhile is
+        for the next time: written as it comes, every request would bring a transaction of its own.
         """
         async with self._turn:
             return await self._flush()
@@ -175,8 +176,9 @@ class Behind:
         if self._lost:
             self._overflowed.met(self._lost)
             self._lost = 0
-        written = 0
-        while portion := self._take():
+        written, left = 0, len(self._lesser) + len(self._greater)
+        while left > 0 and (portion := self._take()):
+            left -= len(portion)
             try:
                 written += await self._write(portion)
             except Refusal:

@@ -332,6 +332,27 @@ async def test_a_body_that_no_entry_holds_pushes_nothing_out(
     ]
 
 
+async def test_what_comes_while_it_is_written_is_for_the_next_time(
+    scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the log would write without end, and each request bring a transaction of its own."""
+    log = behind(scimd)
+    await log.flush()
+    write = log._write
+    came = 0
+
+    async def and_another_comes(portion: Any) -> int:
+        nonlocal came
+        if came < 5:
+            await idp.user(f"while{(came := came + 1)}")
+        return await write(portion)
+
+    monkeypatch.setattr(log, "_write", and_another_comes)
+    await idp.user("anna")
+    assert await log.flush() == 1
+    assert (came, await log.flush()) == (1, 1)
+
+
 async def test_what_the_database_refused_waits_and_is_written_once(
     scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
