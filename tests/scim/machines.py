@@ -7,7 +7,7 @@ HTTP, in an organization of its own for each example; after each step it looks a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -65,6 +65,9 @@ class Team:
     name: str
     #: Ids of users and groups, and keys of whoever is not known yet.
     members: set[str] = field(default_factory=set)
+    #: Of the members, who leaves as soon as one of those appears who were named in their place.
+    kept: set[str] = field(default_factory=set)
+    instead: set[str] = field(default_factory=set)
 
 
 NAMES = st.sampled_from(["dana", "Dana", "DANA", "kim", "Kim@x.example", "straße", "STRASSE", "名前"])
@@ -113,9 +116,8 @@ class Machine(RuleBasedStateMachine):
         assert not self.server.wait(self._events(reply.headers["X-Request-Id"]))
 
     async def _events(self, correlation_id: str) -> list[Any]:
-        org = self.client.org_id
         statement = select(events.c.kind, events.c.target_id).where(
-            events.c.org_id == org, events.c.correlation_id == correlation_id
+            events.c.org_id == self.client.org_id, events.c.correlation_id == correlation_id
         )
         return await self.server.scimd.door.read(lambda conn: list(map(tuple, conn.execute(statement))))
 
@@ -354,6 +356,8 @@ class Groups(Machine):
         for team in self.teams.values():
             if external_id in team.members:
                 team.members = team.members - {external_id} | {key}
+                if external_id in team.instead:
+                    team.members, team.kept, team.instead = team.members - team.kept, set(), set()
         return key
 
     @rule(target=users, waiting=st.integers(0, 3))
@@ -427,17 +431,24 @@ class Groups(Machine):
             return refused(reply, 404)
         assert reply.status in (200, 204), reply.raw
         before = set(team.members)
-        if op == "add":
-            team.members |= set(keys)
-        elif op in ("remove", "remove-by-path"):
-            team.members -= set(keys)
+        if op in ("replace", "put"):
+            self.replace(team, set(keys))
         else:
-            team.members = set(keys)
+            team.members = before | set(keys) if op == "add" else before - set(keys)
+            team.kept -= set(keys)
+            team.instead &= team.members
         if team.members == before:
             self.not_audited(reply)
         else:
             self.audited(reply, {"group.members_changed"}, key)
         return None
+
+    def replace(self, team: Team, named: set[str]) -> None:
+        """A list of whom nobody is known empties no group."""
+        nobody = named and not any(each in self.people or each in self.teams for each in named)
+        team.kept = {each for each in team.members if not each.startswith("x-")} if nobody else set()
+        team.instead = named if team.kept else set()
+        team.members = named | team.kept
 
     @rule(key=groups, name=st.sampled_from(["Ops", "Sales", "OPS", "straße", "x"]))
     def rename(self, key: str, name: str) -> None:
@@ -449,9 +460,9 @@ class Groups(Machine):
         if any(fold(each.name) == fold(name) and each.id != key for each in self.teams.values()):
             return refused(reply, 409, "uniqueness")
         assert reply.status == 204, reply.raw
-        if team.name == name:
+        before, team.name = team.name, name
+        if before == name:
             return self.not_audited(reply)
-        team.name = name
         return self.audited(reply, {"group.updated", "group.renamed"}, key)
 
     @rule(key=groups)
@@ -485,6 +496,3 @@ def members_of(resource: dict[str, Any]) -> set[str]:
     ids = [each["value"] for each in resource.get("members", ())]
     assert len(ids) == len(set(ids))
     return set(ids)
-
-
-Make = Callable[[], RuleBasedStateMachine]
