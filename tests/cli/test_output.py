@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -180,6 +181,7 @@ def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
                 "collision", f"{number}", f"Question {number}?", (Option("no", "No", "."),), {}
             )
             await door.run(ctx, partial(decisions.open_item, new=item))
+            await asyncio.sleep(0.002)  # ids of one millisecond are in no order
 
     common.run(acme.file, lambda door, _: asked(door))
     seen, after = [], ()
