@@ -70,6 +70,7 @@ _FORGET_TOKENS_S = 3600.0
 _PRUNE_S = 300.0
 _PURGE_S = 3_600.0
 _SEATS_S = 300.0
+_MOOT_S = 300.0
 _NOTIFY_S = 60.0
 _REKEY_S = 60.0
 _PLANS_S = 60.0
@@ -135,6 +136,7 @@ class Jobs:
             (_PRUNE_S, "prune_request_log", self._prune),
             (_PURGE_S, "purge", self._purge),
             (_SEATS_S, "seat_history", self._note_seats),
+            (_MOOT_S, "close_moot_questions", self._close_moot),
             (_NOTIFY_S, "notify", self._notify),
             (_REKEY_S, "rekey", self._rekey),
             (_PLANS_S, "plans_of_a_clock_ahead", self._plan_anew),
@@ -350,6 +352,9 @@ class Jobs:
 
     async def _purge(self) -> None:
         await time_jobs.purge_all(self._door, self._troubles)
+
+    async def _close_moot(self) -> None:
+        await time_jobs.close_moot_questions(self._door, self._troubles)
 
     async def _note_seats(self) -> None:
         await seat_history.note_all(self._door)

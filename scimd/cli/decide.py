@@ -74,6 +74,11 @@ def show(
         ((option.answer, option.label, option.effect) for option in row.options),
         empty="",
     )
+    if row.state != "open":
+        out.print(
+            f"It was answered: {row.answer}." if row.answer else "It is no longer in question.", markup=False
+        )
+        return
     answer_it = command_line(f"decide answer {row.id} ANSWER", config)
     out.print(f"Answer it: {answer_it}", markup=False)
 

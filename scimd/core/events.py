@@ -98,6 +98,7 @@ class EventKind(StrEnum):
     PLAN_REJECTED = "plan.rejected"
     DECISION_OPENED = "decision.opened"
     DECISION_ANSWERED = "decision.answered"
+    DECISION_CLOSED = "decision.closed"
     SOURCE_CREATED = "source.created"
     SOURCE_CHANGED = "source.changed"
     SOURCE_RELEASED = "source.released"

@@ -158,7 +158,7 @@ async def _access(door: Door, ctx: Context, query: Prepared, key: dict[str, str]
 def _of(row: Any, held: Sequence[Any], now: datetime) -> Access:
     return Access(
         id=PersonId(row.id),
-        may_enter=row.status == Status.ACTIVE and (row.expires_at is None or now < row.expires_at),
+        may_enter=row.status == Status.ACTIVE and not admission.is_over(row.expires_at, now),
         status=row.status,
         causes=tuple(row.causes),
         display_name=row.display_name,
@@ -268,7 +268,7 @@ async def begin_session(
 def _begin(tx: Tx, person_id: PersonId, ip: str, user_agent: str, expires_at: datetime) -> AppSession:
     if not tx.now < expires_at <= tx.now + LONGEST:
         raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
-    why = admission.why_not(tx.conn, tx.org_id, person_id)
+    why = admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
     if why == "deleted":
         raise NotFound("user", person_id)
     if why is not None:
@@ -311,7 +311,7 @@ async def session(door: Door, ctx: Context, session_id: SessionId) -> AppSession
             raise NotFound("session", session_id)
         person_id = PersonId(row.person_id)
         live = row.ended_at is None and row.expires_at > now
-        live = live and admission.why_not(conn, ctx.org_id, person_id) is None
+        live = live and admission.why_not(conn, ctx.org_id, person_id, now) is None
         return AppSession(
             session_id, person_id, live, row.started_at, row.expires_at, row.ended_at, row.ended_by
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
 from scimd.core.people import OrgId, PersonId
-from scimd.core.standing import Standing, Status, standing
+from scimd.core.standing import Cause, CauseKind, Standing, Status, standing
 from scimd.db.tables import people, unsettled
 from scimd.org import facts
 from scimd.org.rulebook import RuleBooks
+
+#: The cause that a job writes down soon (``gates.end_expired``).
+_OVER = str(Cause(CauseKind.DEACTIVATED, "expiry"))
 
 
 def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Standing | None:
@@ -19,13 +24,18 @@ def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Stan
     return None if found is None else standing(found, book.rules)
 
 
-def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
+def is_over(expires_at: datetime | None, now: datetime) -> bool:
+    """Whether the end of a service account, its person's *expires_at*, has come, written down or not."""
+    return expires_at is not None and expires_at <= now
+
+
+def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> str | None:
     """The strongest cause that keeps the person out; None for whoever may come in.
 
     Of a person who is marked as unsettled both the stored and the fresh standing must allow it.
     """
     row = conn.execute(
-        select(people.c.status, people.c.causes).where(
+        select(people.c.status, people.c.causes, people.c.expires_at).where(
             people.c.org_id == org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
         )
     ).first()
@@ -33,6 +43,8 @@ def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
         return "deleted"
     if row.status != Status.ACTIVE:
         return str(row.causes[0]) if row.causes else str(row.status)
+    if is_over(row.expires_at, now):
+        return _OVER
     if not _is_marked(conn, org_id, person_id):
         return None
     fresh = fresh_standing(conn, org_id, person_id)

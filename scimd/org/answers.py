@@ -15,7 +15,7 @@ from sqlalchemy import Select, select
 from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
-from scimd.org import bindings, by_hand, decisions, merged, permissions, returning
+from scimd.org import bindings, by_hand, decisions, linking, merged, permissions, returning
 from scimd.org.decisions import DecisionRecord, needed_for
 from scimd.org.tx import Tx
 
@@ -53,9 +53,13 @@ def _must_be_a_person(tx: Tx, person_id: PersonId) -> None:
 
 
 def _look_again(tx: Tx, item: DecisionRecord) -> None:
-    """Let the owner's document be heard once more; whoever holds the address keeps it."""
+    """Let the owner's document, or their own, be heard once more; whoever holds the address keeps it."""
     person_id = PersonId(item.facts["person_id"])
     if item.source_id is None:
+        row = by_hand.locked(tx, person_id)
+        if row.owner_source_id is None and row.sign_in_key is None:
+            linking.own_again(tx, row)
+            tx.touch([person_id])
         return
     document = tx.conn.execute(
         select(assertions.c.document).where(

@@ -21,8 +21,8 @@ from scimd.core.roles import Permission
 from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
+from scimd.org import admission, sessions
 from scimd.org import permissions as may
-from scimd.org import sessions
 from scimd.org.secrets import API_TOKEN, is_secret, new_secret, token_hash
 from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tokens import NewToken
@@ -99,7 +99,7 @@ async def create_personal(
         person = tx.conn.execute(query).first()
         if person is None:
             raise NotFound("person", person_id)
-        is_over = person.expires_at is not None and person.expires_at <= tx.now
+        is_over = admission.is_over(person.expires_at, tx.now)
         if person.status != Status.ACTIVE or is_over:
             raise NotAllowedNow(
                 f"{person.display_name} may not sign in at present, and so can have no token."
@@ -334,8 +334,8 @@ def _of_service(row: Any) -> ApiTokenHolder:
 def _of_person(conn: Connection, row: Any, now: datetime) -> ApiTokenHolder | None:
     if row.status != Status.ACTIVE or row.deleted_at is not None:
         return None
-    if row.person_expires_at is not None and row.person_expires_at <= now:
-        return None  # of a service account
+    if admission.is_over(row.person_expires_at, now):
+        return None
     held = sessions.entitled(conn, row)
     if held is None:
         return None

@@ -6,16 +6,17 @@ See ``core.approval``. A source in shadow brings nobody; whom it knows arrives w
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, select, update
 
 from scimd.core import approval
 from scimd.core.approval import AutoApprove
 from scimd.core.events import Event, EventKind
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.db.among import among
-from scimd.db.tables import assertions, people, status_spans
+from scimd.db.tables import assertions, events, people, status_spans
 from scimd.org.incoming import Work
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Actor, Context, Door, Tx
@@ -37,7 +38,28 @@ def stays_approved(tx: Tx, row: Work) -> bool:
     if old is None:
         return False
     same = old.external_id is not None and old.external_id == row.keys.external_id
-    return approval.survives(same, old.deleted_at or old.gone_at, tx.now)
+    if approval.survives(same, old.deleted_at or old.gone_at, tx.now):
+        return True
+    return same and tx.book.rules.approval_required and _was_approved_lately(tx, row.id)
+
+
+def _was_approved_lately(tx: Tx, person_id: PersonId) -> bool:
+    """Whether somebody who has been away for long was approved meanwhile: it counts from then."""
+    query = select(people.c.id).where(
+        people.c.org_id == tx.org_id, people.c.id == person_id, _lately_approved(tx.now - approval.SURVIVES)
+    )
+    return tx.conn.execute(query).first() is not None
+
+
+def _lately_approved(since: datetime) -> ColumnElement[bool]:
+    """Of people whom somebody has approved since then."""
+    approval_of = select(events.c.id).where(
+        events.c.org_id == people.c.org_id,
+        events.c.target_id == people.c.id,
+        events.c.kind == EventKind.PERSON_APPROVED,
+        events.c.at > since,
+    )
+    return approval_of.correlate(people).exists()
 
 
 def approve(tx: Tx, source: SourceBook, arrived: Mapping[PersonId, Keys]) -> None:
@@ -102,7 +124,10 @@ def _write(tx: Tx, person_ids: Collection[PersonId], value: bool) -> None:
 
 
 async def lapse_due(door: Door, org_id: OrgId) -> int:
-    """Write down whose approval has lapsed, since they were Inactive for 90 days; gives how many. A job."""
+    """Write down whose approval has lapsed, since they were Inactive for 90 days; gives how many. A job.
+
+    Whom somebody approves while they are Inactive stays so for 90 days from then.
+    """
     ctx = Context(org_id, Actor("job", "approvals", "approvals"), "job", "approvals")
     total = 0
     while done := await door.run(ctx, _lapse):
@@ -154,6 +179,7 @@ def _long_inactive(tx: Tx) -> Select[Any]:
             people.c.deleted_at.is_(None),
             people.c.created_at <= before,
             ~otherwise_since.correlate(people).exists(),
+            ~_lately_approved(before),
         )
         .order_by(people.c.id)
     )

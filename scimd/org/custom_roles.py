@@ -16,7 +16,7 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.core.words import counted, proper_name
 from scimd.db.locks import lock_row
-from scimd.db.tables import grants, roles, rules
+from scimd.db.tables import grants, roles, rules, sources
 from scimd.org import by_hand, named, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
@@ -116,7 +116,10 @@ async def change(
 
 
 async def delete(door: Door, ctx: Context, name: RoleName) -> None:
-    """Delete a role that nobody holds and no rule gives. Raises NotFound, NotAllowedNow."""
+    """Delete a role that nobody holds, no rule gives and no source has as its ceiling.
+
+    Raises NotFound, NotAllowedNow.
+    """
     permissions.require(ctx, "organization.manage")
 
     def body(tx: Tx) -> None:
@@ -130,6 +133,10 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
             raise NotAllowedNow(f"{holding} the role {name}: {who}. Give them another one first.")
         for rule in _rules_that_give(tx, name):
             raise NotAllowedNow(f"Rule {rule.number} gives the role {name}. Change the rule first.")
+        for source in _sources_with_the_ceiling(tx, name):
+            raise NotAllowedNow(
+                f"The role {name} is the ceiling of the source {source}. Give that another one first."
+            )
         named.take_from_the_deleted(tx, "role", name)
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
         bump(tx)
@@ -206,3 +213,11 @@ def _rules_that_give(tx: Tx, name: RoleName) -> Collection[Any]:
         rules.c.org_id == tx.org_id, rules.c.until_generation.is_(None)
     )
     return [row for row in tx.conn.execute(query) if row.body.get("role") == name]
+
+
+def _sources_with_the_ceiling(tx: Tx, name: RoleName) -> Collection[str]:
+    column = sources.c
+    query = select(column.name).where(
+        column.org_id == tx.org_id, column.ceiling == name, column.ended_at.is_(None)
+    )
+    return tx.conn.execute(query.order_by(column.name)).scalars().all()

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, OrgId, SourceId, fold
+from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
 from scimd.org.tx import Context, Door, Tx
@@ -164,20 +165,24 @@ def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:
     )
 
 
-def close_moot(tx: Tx, kind: DecisionKind, subjects: Sequence[str]) -> int:
-    """Close open items whose question no longer stands (the entry left, the name was changed)."""
-    if not subjects:
+def close_moot(tx: Tx, why: Mapping[DecisionId, str]) -> int:
+    """Close those of these items that are still open, for their question no longer stands; gives how many."""
+    if not why:
         return 0
-    return tx.conn.execute(
+    closed = tx.conn.execute(
         update(decisions)
         .where(
             decisions.c.org_id == tx.org_id,
-            decisions.c.kind == kind,
-            decisions.c.subject.in_(subjects),
+            among(tx.conn, decisions.c.id, sorted(why)),
             decisions.c.state == "open",
         )
         .values(state="moot", answered_at=tx.now)
-    ).rowcount
+        .returning(decisions.c.id, decisions.c.kind, decisions.c.subject)
+    ).all()
+    for row in sorted(closed, key=lambda row: row.id):
+        after = {"kind": row.kind, "subject": row.subject}
+        tx.record(Event(EventKind.DECISION_CLOSED, "decision", row.id, after=after, note=why[row.id]))
+    return len(closed)
 
 
 # ------------------------------------------------------------------------------ reads
@@ -297,6 +302,8 @@ def _close(tx: Tx, item: DecisionRecord, wanted: str) -> None:
         .values(state="answered", answer=wanted, answered_by=tx.ctx.actor.name, answered_at=tx.now)
     )
     if won.rowcount != 1:
+        if item.state == "moot":
+            raise NotAllowedNow("This is no longer in question: what it was about has changed since.")
         raise NotAllowedNow(f"This was {item.state} already{f': {item.answer}' if item.answer else ''}.")
     after = {"kind": item.kind, "subject": item.subject, "answer": wanted}
     tx.record(Event(EventKind.DECISION_ANSWERED, "decision", item.id, after=after))

@@ -132,11 +132,15 @@ def anothers(tx: Tx, names: Collection[str]) -> set[str]:
     return {name for name, org_id in proven(tx.conn, names).items() if org_id != tx.org_id}
 
 
+def is_open(tx: Tx, address: str) -> bool:
+    """Whether no other organization has proven the domain of this address."""
+    return not anothers(tx, [of_address(address)])
+
+
 def must_be_open(tx: Tx, address: str, field: str = "email") -> None:
     """Raise InvalidValue for an address, given as ``field``, whose domain another organization has proven."""
-    domain = of_address(address)
-    if anothers(tx, [domain]):
-        raise InvalidValue(field, f"the domain {domain} belongs to another organization")
+    if not is_open(tx, address):
+        raise InvalidValue(field, f"the domain {of_address(address)} belongs to another organization")
 
 
 def _must_be_free(tx: Tx, domain: str) -> None:

@@ -19,7 +19,7 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.standing import Status
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import gates, people
-from scimd.org import by_hand, leaving, links, merged, permissions, returning
+from scimd.org import admission, by_hand, domains, leaving, links, merged, permissions, profiles, returning
 from scimd.org.tx import Actor, Context, Door, Tx
 
 RESTORABLE_FOR = timedelta(days=30)
@@ -78,7 +78,7 @@ async def _open(door: Door, ctx: Context, person_id: PersonId, kind: GateKind, e
 
     def body(tx: Tx) -> None:
         row = by_hand.person(tx, person_id)
-        if row.expires_at is not None and row.expires_at <= tx.now:
+        if admission.is_over(row.expires_at, tx.now):
             raise NotAllowedNow(
                 f"The time of {row.display_name} is over. Give it a later end first, or none."
             )
@@ -175,7 +175,8 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
     """Bring back somebody who was deleted, by hand or by a source, within 30 days; nobody who was merged.
 
     Whom a source deleted stays deprovisioned by it until it asserts them again, or they are detached.
-    Raises NotFound afterwards, NotUnique where somebody else has the address by now, SeatLimitReached.
+    Somebody local whose address is in a domain that is another organization's by now has none. Raises
+    NotFound afterwards, NotUnique where somebody else has the address by now, SeatLimitReached.
     """
     permissions.require(ctx, "users.manage")
 
@@ -195,10 +196,16 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
     await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))
 
 
-def take_address_back(tx: Tx, row: Row[Any]) -> None:
-    """Of somebody local who is back. Raises NotUnique."""
+def take_address_back(tx: Tx, row: Row[Any]) -> bool:
+    """Whether somebody local who is back has the address of before. Raises NotUnique.
+
+    They have none where its domain is another organization's by now; a question says so.
+    """
     if row.sign_in_key is None:
-        return
+        return False
+    if not domains.is_open(tx, row.sign_in_key):
+        profiles.ask_without(tx, row, profiles.own_keys(row), closed=True)
+        return False
     query = select(people.c.display_name).where(
         people.c.org_id == tx.org_id, people.c.sign_in_key == row.sign_in_key, people.c.deleted_at.is_(None)
     )
@@ -210,3 +217,4 @@ def take_address_back(tx: Tx, row: Row[Any]) -> None:
         .where(people.c.org_id == tx.org_id, people.c.id == row.id)
         .values(sign_in_address=row.sign_in_address, sign_in_key=row.sign_in_key)
     )
+    return True

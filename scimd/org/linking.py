@@ -14,11 +14,11 @@ from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import PersonId, SourceId, fold, keys_of
+from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
-from scimd.org import by_hand, group_versions, merging, permissions, recording, sessions
+from scimd.org import by_hand, domains, group_versions, merging, permissions, profiles, recording, sessions
 from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
 from scimd.org.generation import bump
@@ -243,19 +243,26 @@ def to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
 
 
 def own_again(tx: Tx, row: Row[Any]) -> None:
-    """Name and address of the person's own profile, which a source's document had covered."""
+    """Name and address of the person's own profile, which a source's document had covered.
+
+    No address that is somebody else's by now, or in a domain that is another organization's; then, unless
+    another source asserts the person, a question says so.
+    """
     if not row.profile:
         return  # the next source's document is followed when the person is settled
-    # That of a service account, which an earlier version let be linked, has no userName.
-    keys = keys_of({"userName": row.local_user_name, **row.profile})
+    keys = profiles.own_keys(row)
     taken = select(people.c.id).where(
         people.c.org_id == tx.org_id,
         people.c.sign_in_key == keys.sign_in_key,
         people.c.deleted_at.is_(None),
         people.c.id != row.id,
     )
-    has = keys.sign_in_key is not None and tx.conn.execute(taken).first() is None
-    key = keys.sign_in_key if has else None
+    wanted = keys.sign_in_key
+    closed = wanted not in (None, row.sign_in_key) and not domains.is_open(tx, str(wanted))
+    has = wanted is not None and not closed and tx.conn.execute(taken).first() is None
+    key = wanted if has else None
+    if wanted is not None and not has and not by_hand.asserting(tx.conn, tx.org_id, row.id):
+        profiles.ask_without(tx, row, keys, closed=closed)
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == row.id)

@@ -163,6 +163,21 @@ def _columns(row: Row[Any], keys: Keys, *, has_address: bool) -> dict[str, Any]:
     }
 
 
+def own_keys(row: Row[Any]) -> Keys:
+    """Those of the person's own profile."""
+    # That of a service account, which an earlier version let be linked, has no userName.
+    return keys_of({"userName": row.local_user_name, **row.profile})
+
+
+def ask_without(tx: Tx, row: Row[Any], keys: Keys, *, closed: bool) -> None:
+    """Say, by a question, that somebody whom no source owns has not the address of their own profile.
+
+    ``closed``: its domain is another organization's; else somebody else has it.
+    """
+    owned = Owned(PersonId(row.id), row, None)
+    _ask(tx, [(owned, keys)], {owned.person_id} if closed else set())
+
+
 def _ask(tx: Tx, many: list[tuple[Owned, Keys]], closed: set[PersonId]) -> None:
     """Put the question once: an admin who has answered is not asked at each push again."""
     by_subject = {f"{keys.sign_in_key} {owned.person_id}": (owned, keys) for owned, keys in many}
@@ -174,6 +189,7 @@ def _ask(tx: Tx, many: list[tuple[Owned, Keys]], closed: set[PersonId]) -> None:
             select(column.subject).where(
                 column.org_id == tx.org_id,
                 column.kind == "shared_address",
+                column.state != "moot",
                 among(tx.conn, column.subject, list(by_subject)),
             )
         ).scalars()

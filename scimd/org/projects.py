@@ -165,8 +165,8 @@ def follow_renames(tx: Tx, source: SourceBook, renamed: Mapping[GroupId, str]) -
         )
         tx.record(Event(EventKind.PROJECT_RENAMED, "project", row.id, {"name": row.name}, {"name": name}))
     for row in rows:
-        if row.id in lost:
-            _ask(tx, source, GroupId(row.made_by_group_id), names[row.id], ProjectId(row.id))
+        if row.id in lost and (holder := _by_name(tx, names[row.id])):
+            _ask(tx, source, GroupId(row.made_by_group_id), names[row.id], holder[0])
 
 
 def _others(tx: Tx, keys: Collection[str], apart_from: Collection[str]) -> dict[str, PersonId]:

@@ -19,6 +19,7 @@ from scimd.core.people import OrgId
 from scimd.db import tables
 from scimd.db.tables import (
     NOT_IN_YET,
+    decisions,
     invitations,
     login_attempts,
     organizations,
@@ -33,6 +34,7 @@ from scimd.org import (
     gates,
     invitation_changes,
     local_people,
+    moot,
     promotion,
     purging,
     unsettled,
@@ -95,6 +97,12 @@ async def lapse_approvals(door: Door, troubles: Troubles | None = None) -> int:
     """Write down whose approval has lapsed."""
     query = select(organizations.c.id).where(organizations.c.approval_required)
     return await each(door, troubles, _of(query), arrivals.lapse_due)
+
+
+async def close_moot_questions(door: Door, troubles: Troubles | None = None) -> int:
+    """Close questions to decide that no longer stand."""
+    query = select(decisions.c.org_id).where(decisions.c.state == "open").distinct()
+    return await each(door, troubles, _of(query), moot.close_due)
 
 
 async def purge_all(door: Door, troubles: Troubles | None = None) -> int:

@@ -77,12 +77,12 @@ def _sources_back(tx: Tx, kept: Row[Any], other: Row[Any], source_ids: list[str]
         select(column.source_id).where(mine, among(tx.conn, column.source_id, source_ids))
     ).scalars()
     going = [SourceId(each) for each in sorted(live)]
-    if kept.owner_source_id in going:
-        linking.own_again(tx, kept)
     # What the other was once to the source makes room for what they are again.
     gone = (column.org_id == tx.org_id) & (column.person_id == other.id)
     tx.conn.execute(assertions.delete().where(gone, among(tx.conn, column.source_id, going)))
     merging.assert_as(tx, PersonId(kept.id), PersonId(other.id), going)
+    if kept.owner_source_id in going:
+        linking.own_again(tx, kept)
     for source_id in going:
         merging.move_memberships(tx, PersonId(kept.id), PersonId(other.id), source_id)
         group_versions.shown_again(tx, source_id, [PersonId(other.id)])
@@ -118,9 +118,7 @@ def _gates_back(tx: Tx, kept: Row[Any], other: Row[Any], closed: list[dict[str, 
 def _return(tx: Tx, other: Row[Any]) -> None:
     returning.restore(tx, [other])
     person_id = PersonId(other.id)
-    if other.owner_source_id is None:
-        hand.take_address_back(tx, other)
-        if other.sign_in_address:
-            links.owe_set_password(tx, person_id, other.sign_in_address)
+    if other.owner_source_id is None and hand.take_address_back(tx, other):
+        links.owe_set_password(tx, person_id, other.sign_in_address)
     hand.lift(tx, person_id, "deleted")
     hand.wants_seat_by_hand(tx, person_id)

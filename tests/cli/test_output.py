@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -180,6 +181,7 @@ def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
                 "collision", f"{number}", f"Question {number}?", (Option("no", "No", "."),), {}
             )
             await door.run(ctx, partial(decisions.open_item, new=item))
+            await asyncio.sleep(0.002)  # ids of one millisecond are in no order
 
     common.run(acme.file, lambda door, _: asked(door))
     seen, after = [], ()
@@ -189,7 +191,13 @@ def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
         after = ("--after", said.rpartition("--after ")[2].strip())
     assert [line.partition("Question ")[2][0] for line in seen] == list("43210")
     assert "There is more" not in said
-    assert len(acme.json("decide", "list")) == 5
+    (first, *others) = acme.json("decide", "list")
+    assert len(others) == 4
+    assert "Answer it: scimd decide answer" in acme.run("decide", "show", first["id"]).stdout
+    acme.run("decide", "answer", first["id"], "no")
+    shown = acme.run("decide", "show", first["id"]).stdout
+    assert "It was answered: no." in shown
+    assert "Answer it" not in shown
 
 
 def test_times_are_utc_and_say_so(acme: Terminal) -> None:

@@ -165,6 +165,30 @@ async def test_who_is_approved_as_they_return_stays_so_however_long_they_were_aw
         assert (await acme.person(str(ann.person_id))).status == "active"
 
 
+@pytest.mark.parametrize("door", ["push", "sync"])
+async def test_who_is_approved_while_inactive_for_long_stays_so_for_90_days_from_then(
+    database_url: str, door: str
+) -> None:
+    """By a partner: no job takes it back at once, nor does their return, by an update or from a directory."""
+    async with house(database_url) as acme:
+        await requiring(acme, "never")
+        hr = await acme.source("hr", kind="connector", connector="ldap")
+        ctx = acme.as_scim() if door == "push" else acme.as_sync(hr)
+        ann, bob = [str(each.person_id) for each in await acme.push(user("ann"), user("bob"), ctx=ctx)]
+        await acme.drop(ann, bob, ctx=ctx)
+        acme.clock.forward(days=100)
+        await by_a_partner(acme, ann)
+        await by_a_partner(acme, bob)
+        acme.clock.forward(days=89)
+        assert await arrivals.lapse_due(acme.door, acme.org_id) == 0
+        await acme.push(user("ann"), ctx=ctx)
+        assert (await acme.person(ann)).causes == []
+        acme.clock.forward(days=1)
+        assert await arrivals.lapse_due(acme.door, acme.org_id) == 1
+        assert [(await acme.person(each)).approved for each in (ann, bob)] == [True, False]
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
 async def test_of_whom_was_deleted_the_approval_is_forgotten_too(database_url: str) -> None:
     """V16: what is stored of them follows from the facts, also once approval is no longer asked for."""
     async with house(database_url) as acme:

@@ -154,6 +154,13 @@ async def test_a_custom_role_is_made_given_changed_and_deleted(acme: House) -> N
     assert names == ["account-admin", "auditor", "manager", "user"]
 
 
+async def test_a_role_that_is_a_sources_ceiling_is_not_deleted(acme: House) -> None:
+    await custom_roles.create(acme.door, acme.as_admin(), HELPDESK)
+    await acme.source("hr", ceiling=HELPDESK.name)
+    with pytest.raises(NotAllowedNow, match="helpdesk is the ceiling of the source hr"):
+        await custom_roles.delete(acme.door, acme.as_admin(), HELPDESK.name)
+
+
 async def test_nobody_makes_a_role_with_permissions_that_they_lack(acme: House) -> None:
     ctx = replace(acme.as_admin(), permissions=frozenset({"organization.manage"}))
     with pytest.raises(Forbidden, match=r"users\.read"):

@@ -83,11 +83,13 @@ async def test_answering_needs_the_permission_and_else_leaves_the_item_open(acme
 
 async def test_a_question_that_no_longer_stands_is_moot(acme: Acme) -> None:
     item = await put(acme)
-    closed = await acme.door.run(acme.ctx, lambda tx: decisions.close_moot(tx, "collision", [ITEM.subject]))
-    assert closed == 1
+    why = {item: "It changed.", DecisionId("another"): "It did not."}
+    closed = [await acme.door.run(acme.ctx, lambda tx: decisions.close_moot(tx, why)) for _ in range(2)]
+    assert closed == [1, 0]
+    assert (await acme.kinds()).count("decision.closed") == 1
     assert await decisions.list_decisions(acme.door, acme.org.id) == []
     assert (await decisions.list_decisions(acme.door, acme.org.id, state=None))[0].state == "moot"
-    with pytest.raises(NotAllowedNow, match="moot"):
+    with pytest.raises(NotAllowedNow, match="no longer in question"):
         await decisions.answer(acme.door, acme.ctx, item, "link")
 
 

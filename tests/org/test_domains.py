@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.db.tables import decisions, events, people
+from scimd.core.people import PersonId
+from scimd.db.tables import decisions, deliveries, events, people
+from scimd.org import admin_reads, domains, gates, linking, local_people, merging, organizations, unmerging
 from scimd.org import decisions as decisions_of
-from scimd.org import domains, organizations
 from scimd.org.dns_txt import resolver
+from scimd.org.local_people import NewPerson
 from scimd.org.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
 from tests.org.house import House, house, user
 from tests.support.dns import name_server
 
+Step: TypeAlias = Callable[[House, PersonId], Awaitable[None]]
 OPERATOR = Actor("operator", "", "root")
 
 
@@ -150,3 +154,82 @@ async def test_who_had_the_address_before_the_domain_was_proven_keeps_it(acme: H
     (item,) = await acme.rows(decisions, kind="shared_address")
     await decisions_of.answer(acme.door, acme.as_admin(), item.id, "again")
     assert (await acme.person(bob)).sign_in_address == "bob@beta.example"
+
+
+async def _deleted(acme: House, ann: PersonId) -> None:
+    await gates.delete(acme.door, acme.as_admin(), ann)
+
+
+async def _restored(acme: House, ann: PersonId) -> None:
+    await gates.restore(acme.door, acme.as_admin(), ann)
+
+
+async def _linked(acme: House, ann: PersonId) -> None:
+    """To an entry that has another address."""
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    await acme.create("annie")
+    await acme.change(ann, emails=[{"value": "anna@acme.example", "primary": True}])
+
+
+async def _unlinked(acme: House, ann: PersonId) -> None:
+    await linking.unlink(acme.door, acme.as_admin(), ann, "okta")
+
+
+async def _merged(acme: House, ann: PersonId) -> None:
+    """Into somebody else."""
+    bob = await local_people.add(acme.door, acme.as_admin(), NewPerson("bob@acme.example"))
+    await merging.merge(acme.door, acme.as_admin(), bob, ann)
+
+
+async def _unmerged(acme: House, ann: PersonId) -> None:
+    await unmerging.unmerge(acme.door, acme.as_admin(), ann)
+
+
+async def _merged_with_an_entry(acme: House, ann: PersonId) -> None:
+    """Their address becomes that of the entry, whose person was merged into them."""
+    annie = PersonId((await acme.create("annie")).person_id)
+    await merging.merge(acme.door, acme.as_admin(), ann, annie)
+    await acme.change(ann, emails=[{"value": "anna@acme.example", "primary": True}])
+
+
+async def _unmerged_from_it(acme: House, ann: PersonId) -> None:
+    (row,) = [each for each in await acme.rows(people) if each.deleted_at is not None]
+    await unmerging.unmerge(acme.door, acme.as_admin(), PersonId(row.id))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (_deleted, _restored),
+        (_linked, _unlinked),
+        (_merged, _unmerged),
+        (_merged_with_an_entry, _unmerged_from_it),
+    ],
+)
+async def test_nobody_comes_back_to_an_address_of_another_organizations_domain(
+    acme: House, before: Step, after: Step
+) -> None:
+    """X3: they have none, a question says so, and it gives the address once the domain is nobody's."""
+    ann = await local_people.add(acme.door, acme.as_admin(), NewPerson("ann@beta.example"))
+    await before(acme, ann)
+    other = await closed(acme)
+    mails = await acme.rows(deliveries, address="ann@beta.example", template="set_password")
+    await after(acme, ann)
+    row = await acme.person(ann)
+    assert (row.deleted_at, row.sign_in_address, row.sign_in_key) == (None, None, None)
+    assert await acme.rows(deliveries, address="ann@beta.example", template="set_password") == mails
+    (item,) = await acme.rows(decisions, kind="shared_address", state="open")
+    assert "belongs to another organization" in item.question
+    await domains.remove(acme.door, other, "beta.example")
+    await decisions_of.answer(acme.door, acme.as_admin(), item.id, "again")
+    assert (await acme.person(ann)).sign_in_address == "ann@beta.example"
+    assert await admin_reads.check_standing(acme.door, acme.org_id) == []
+
+
+async def test_who_never_lost_the_address_keeps_it_when_unlinked(acme: House) -> None:
+    ann = await local_people.add(acme.door, acme.as_admin(), NewPerson("ann@beta.example"))
+    await linking.link(acme.door, acme.as_admin(), ann, "okta", "x-annie")
+    await acme.create("annie", mail="ann@beta.example")
+    await closed(acme)
+    await _unlinked(acme, ann)
+    assert (await acme.person(ann)).sign_in_address == "ann@beta.example"

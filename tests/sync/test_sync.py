@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, decisions, groups, projects
-from scimd.org import new_tables, run_changes, sources
+from scimd.org import moot, new_tables, run_changes, sources
 from scimd.org.groups import change_members
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
@@ -229,6 +229,14 @@ async def test_entry_that_collides_waits_for_a_decision_and_is_asked_once(acme: 
         assert waits.reason == "the address is held by somebody whom okta manages"
         assert run.counts["waiting"] == 1
     assert await acme.count(decisions) == 1
+    acme.clock.forward(minutes=1)
+    await acme.sync()
+    assert await moot.close_due(acme.door, acme.org_id) == 0
+    del acme.script.people["x0001"]
+    assert await moot.close_due(acme.door, acme.org_id) == 0
+    await acme.sync()
+    assert await moot.close_due(acme.door, acme.org_id) == 1
+    assert [row.state for row in await acme.rows(decisions)] == ["moot"]
 
 
 async def test_group_that_is_gone_leaves_its_project_and_its_people(acme: World) -> None:

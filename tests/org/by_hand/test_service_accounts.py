@@ -10,7 +10,7 @@ import pytest
 from scimd.core.errors import InvalidValue, NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, decisions, events, links, people
-from scimd.org import api_tokens, detaching, linking, local_people, user_reads
+from scimd.org import access, api_tokens, detaching, linking, local_people, user_reads
 from scimd.org import decisions as items
 from scimd.org import gates as hand
 from scimd.org.local_people import Edit, NewServiceAccount
@@ -115,3 +115,19 @@ async def test_one_whose_end_has_come_is_not_reactivated_before_it_has_a_later_o
     await hand.reactivate(acme.door, acme.as_admin(), bot)
     assert (await acme.person(bot)).status == "active"
     await clean(acme)
+
+
+async def test_one_whose_end_has_come_does_not_come_in_before_that_is_written_down(acme: House) -> None:
+    """Whatever asks whether somebody may come in, a session of an application among them."""
+    bot = await robot(acme, lives=timedelta(hours=1))
+    app = replace(acme.as_admin(), permissions=frozenset({access.REPORT, access.READ}))
+    until = acme.clock.now + timedelta(days=1)
+    begun = await access.begin_session(acme.door, app, bot, "::1", "robot", until)
+    assert (await access.session(acme.door, app, begun.id)).live
+    acme.clock.forward(hours=1)
+    assert (await acme.person(bot)).status == "active"
+    assert not (await access.session(acme.door, app, begun.id)).live
+    with pytest.raises(NotAllowedNow, match="deactivated:expiry"):
+        await access.begin_session(acme.door, app, bot, "::1", "robot", until)
+    assert await hand.end_expired(acme.door, acme.org_id) == 1
+    assert (await acme.person(bot)).causes == ["deactivated:expiry"]
