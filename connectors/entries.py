@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from connectors.dn import reference
-from scimd.connector_api import Scalar
 
 #: Attributes that hold passwords in some form: never asked for, never taken.
 SECRETS = frozenset(
@@ -85,7 +84,7 @@ def base_name(description: str) -> str:
     return description.partition(";")[0].lower()
 
 
-def text_or_bytes(raw: bytes) -> Scalar:
+def text_or_bytes(raw: bytes) -> str | bytes:
     """Give text where the value is UTF-8 without NUL, which no database column of text takes."""
     try:
         text = str(raw, "utf-8")

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
+import select
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 from scimd.core.printable import spelled_out
 
@@ -33,16 +36,47 @@ CORRELATION: ContextVar[str] = ContextVar("correlation_id")
 _NOT_WRITTEN = (OSError, ValueError, AttributeError)
 
 
+#: How long a line waits for a pipe that nobody empties; while lines are lost, none waits.
+_PATIENCE_S = 0.2
+
+
 class _Stderr(io.TextIOBase):
     """Standard error as it is when something is written, not as it was when logging was set up.
 
-    What cannot be written is lost: no log stops or alters what it tells of.
+    What cannot be written is lost: no log stops or alters what it tells of. So no line waits long for a
+    reader that has stopped, whose pipe is full; once there is room again, it is said how many were lost.
+    (Two processes that share the pipe may both see its last room, and one of them then waits.)
     """
+
+    def __init__(self) -> None:
+        self._lost = 0
+        self._torn = False
+        #: The line that says so.
+        self.notice: Callable[[int], str] = str
 
     def write(self, text: str) -> int:
         with contextlib.suppress(*_NOT_WRITTEN):
-            sys.stderr.write(text)
+            try:
+                file = sys.stderr.fileno()
+            except io.UnsupportedOperation:
+                sys.stderr.write(text)
+            else:
+                sys.stderr.flush()
+                self._put(file, text)
         return len(text)
+
+    def _put(self, file: int, text: str) -> None:
+        lost = self._lost
+        end = time.monotonic() + (0 if lost else _PATIENCE_S)
+        if lost and _has_room(file, end):
+            text = "\n" * self._torn + f"{self.notice(lost)}\n{text}"
+        whole = left = text.encode("utf-8", "backslashreplace")
+        while left:
+            if not _has_room(file, end):
+                self._lost, self._torn = lost + 1, self._torn or left is not whole
+                return
+            left = left[os.write(file, left[: select.PIPE_BUF]) :]
+        self._lost, self._torn = 0, False
 
     def flush(self) -> None:
         with contextlib.suppress(*_NOT_WRITTEN):
@@ -54,11 +88,18 @@ class _Stderr(io.TextIOBase):
         return False
 
 
+def _has_room(file: int, end: float) -> bool:
+    """Whether ``select.PIPE_BUF`` bytes can be written without waiting, or soon enough."""
+    writable = select.poll()
+    writable.register(file, select.POLLOUT)
+    return bool(writable.poll(max(0.0, end - time.monotonic()) * 1000))
+
+
 def configure(
     level: Literal["debug", "info", "warning", "error"], style: Literal["auto", "json", "text"]
 ) -> None:
     """Set up structlog and the standard library's loggers for this process."""
-    stderr: Any = _Stderr()
+    stderr = _Stderr()
     as_json = style == "json" or (style == "auto" and not stderr.isatty())
     number = getattr(logging, level.upper())
     shared: list[Any] = [
@@ -77,10 +118,18 @@ def configure(
             structlog.dev.ConsoleRenderer(colors=stderr.isatty(), exception_formatter=_traceback),
         ]
     )
+
+    def lost(lines: int) -> str:
+        event: Any = {"event": "log_lines_lost", "component": __name__, "lines": lines}
+        for processor in shared + final:
+            event = processor(None, "warning", event)
+        return str(event)
+
+    stderr.notice = lost
     structlog.configure(
         processors=shared + final,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(file=stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stderr)),
         cache_logger_on_first_use=False,
     )
     # Libraries: warnings and worse, in the same stream and form. aiohttp's access log is ours to write.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,6 +14,7 @@ import pytest
 import structlog
 
 from scimd import log
+from tests.support.patience import AT_MOST_S
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,53 @@ def test_on_a_terminal_nothing_that_is_logged_steers_it(capsys: pytest.CaptureFi
     assert r"LookupError: \x1b[2Jgone\x9b2J" in said
     assert "\x1b" not in said
     assert "\x9b" not in said
+
+
+@pytest.mark.parametrize("size", [100, 10_000])
+def test_log_that_nobody_reads_holds_nobody_up_and_tells_what_it_lost(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(log, "_PATIENCE_S", 0.05)
+    reader, writer = os.pipe()
+    with open(reader, "rb", buffering=0) as pipe, open(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.configure("info", "json")
+        many = 2_000_000 // size
+
+        def say() -> None:
+            for n in range(many):
+                log.get("test").info("said", n=n, text="x" * size)
+
+        saying = threading.Thread(target=say, daemon=True)
+        saying.start()
+        saying.join(AT_MOST_S)
+        assert not saying.is_alive()
+        os.set_blocking(reader, False)
+        before = pipe.read(10_000_000)
+        log.get("test").info("said", n=many)
+        found = (before + pipe.read(10_000_000)).decode().splitlines()
+    *kept, told, last = found if size == 100 else [*found[:-3], *found[-2:]]  # one line is torn
+    assert [json.loads(line)["n"] for line in kept] == list(range(len(kept)))
+    assert json.loads(last)["n"] == many
+    event = json.loads(told)
+    assert (event["event"], event["lines"], event["level"]) == ("log_lines_lost", many - len(kept), "warning")
+
+
+def test_log_that_is_read_slowly_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_PATIENCE_S", AT_MOST_S)
+    reader, writer = os.pipe()
+    with open(reader, "rb") as pipe:
+        found: list[bytes] = []
+
+        def read() -> None:
+            found.extend(pipe)
+
+        reading = threading.Thread(target=read)
+        with open(writer, "w") as stderr:
+            monkeypatch.setattr(sys, "stderr", stderr)
+            log.configure("info", "json")
+            reading.start()
+            for n in range(3_000):
+                log.get("test").info("said", n=n, text="ä" * 1_000)
+        reading.join()
+    assert [json.loads(line)["n"] for line in found] == list(range(3_000))

@@ -18,8 +18,7 @@ _IDS = ("id", "externalId")
 _GROUP_NAMES = ("displayName", "name", "cn")
 # csv has one error class; its text tells what is wrong.
 _CUT_OFF = "unexpected end of data"
-_TOO_LONG = "field larger than field limit"
-# No cell is longer than the longest line; csv's own limit is 128 KiB, for the whole process.
+# The records are what is limited, see _Lines; csv's own limit is 128 KiB a cell, for the whole process.
 csv.field_size_limit(LONGEST_LINE)
 
 
@@ -140,12 +139,37 @@ def _column(header: list[str], names: tuple[str, ...]) -> str:
     raise CutOffError(f"its first line has no column {' or '.join(names)}")
 
 
+class _Lines:
+    """The lines of a file, and how much of it has gone into one record, whose cells may hold line breaks."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self._lines = lines
+        self._number = self._began = self._length = 0
+
+    def begin(self) -> None:
+        """From the next line on it is another record."""
+        self._began, self._length = self._number, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._number += 1
+        self._length += len(line)
+        if self._length > LONGEST_LINE:
+            # Inside of a cell: what follows in it are no lines of the file.
+            raise CutOffError(f"line {self._began + 1}, with the lines that its cells hold, does not end")
+        return line
+
+
 def _table(file: IO[str], config: FileConfig) -> tuple[list[str], Iterator[Row | BadEntry]]:
-    reader = csv.reader(lines_of(file, must_end=True), delimiter=config.delimiter, strict=True)
+    lines = _Lines(lines_of(file, must_end=True))
+    reader = csv.reader(lines, delimiter=config.delimiter, strict=True)
     header = [name.strip() for name in _header(reader)]
     if len(set(header)) != len(header) or "" in header:
         raise CutOffError("its first line, the header, has a column twice or without a name")
-    return header, _rows(reader, header)
+    return header, _rows(reader, lines, header)
 
 
 def _header(reader: Iterator[list[str]]) -> list[str]:
@@ -158,7 +182,7 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
     return header
 
 
-def _rows(reader: Reader, header: list[str]) -> Iterator[Row | BadEntry]:
+def _rows(reader: Reader, lines: _Lines, header: list[str]) -> Iterator[Row | BadEntry]:
     """Give every line that holds anything.
 
     With a wrong number of cells nothing says which cell is the id, or how many people a quotation
@@ -166,6 +190,7 @@ def _rows(reader: Reader, header: list[str]) -> Iterator[Row | BadEntry]:
     """
     width = len(header)
     while True:
+        lines.begin()
         try:
             cells = next(reader)
         except StopIteration:
@@ -173,9 +198,6 @@ def _rows(reader: Reader, header: list[str]) -> Iterator[Row | BadEntry]:
         except csv.Error as exc:
             if str(exc) == _CUT_OFF:
                 raise CutOffError("a quotation mark is still open at its end") from exc
-            if str(exc).startswith(_TOO_LONG):
-                # Inside of a cell: what follows in it are no lines of the file.
-                raise CutOffError(f"a cell near line {reader.line_num} is too long") from exc
             yield BadEntry(None, f"line {reader.line_num}", str(exc))
             continue
         if not cells or (width > 1 and cells == [""]):

@@ -22,7 +22,7 @@ from connectors.entries import (
     user_references,
 )
 from connectors.file.config import FileConfig
-from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of
+from connectors.file.lines import A_VALUE, LARGEST_ENTRY, LONGEST_LINE, CutOffError, is_clean, lines_of
 from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
 
@@ -47,6 +47,19 @@ class _Entry:
     wrong: str | None = None
     #: Lines of another entry may be among its own: nothing in it can be trusted.
     merged: bool = False
+    size: int = 0
+
+    def hold(self, name: str, value: str | bytes) -> None:
+        """Add a value. A file without empty lines must not fill the memory."""
+        self.size += A_VALUE + len(name) + len(value)
+        if self.size > LARGEST_ENTRY:
+            raise CutOffError(
+                f"line {self.line}: the entry that begins there holds more than {LARGEST_ENTRY >> 20} MiB; "
+                "an empty line may be missing below it"
+            )
+        key = name.lower()
+        self.names.setdefault(key, name)
+        self.values.setdefault(key, []).append(value)
 
     def texts(self, name: str) -> list[str]:
         return [value for value in self.values.get(name, ()) if isinstance(value, str)]
@@ -253,8 +266,7 @@ def _add(entry: _Entry, number: int, line: str) -> None:
     if key == "dn":
         _name(entry, number, value)
     elif (kind := base_name(key)) not in SECRETS and kind not in BINARY and value != "":
-        entry.names.setdefault(key, name.strip())
-        entry.values.setdefault(key, []).append(value)
+        entry.hold(name.strip(), value)
 
 
 def _name(entry: _Entry, number: int, value: Scalar) -> None:
@@ -265,7 +277,7 @@ def _name(entry: _Entry, number: int, value: Scalar) -> None:
         entry.dn = value
 
 
-def _value(rest: str) -> Scalar:
+def _value(rest: str) -> str | bytes:
     """Read what follows the first colon: text, or ``: base64``; an address (``:<``) is never fetched."""
     if rest.startswith("<"):
         raise ValueError("a value by its address (:<) is not read")

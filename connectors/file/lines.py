@@ -7,6 +7,8 @@ from typing import IO
 
 #: Longer than a group of 100,000 members; a file without line breaks must not fill the memory.
 LONGEST_LINE = 16 * 1024 * 1024
+#: What one entry of LDIF may hold, each value with what it costs besides its text: 300,000 members.
+LARGEST_ENTRY, A_VALUE = 64 * 1024 * 1024, 64
 
 
 class CutOffError(Exception):

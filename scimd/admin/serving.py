@@ -41,6 +41,8 @@ from scimd.org.idempotency import Once
 logger = log.get(__name__)
 
 BODY_AT_MOST = 1_048_576
+#: So much of a file is there before its head is sent.
+_BEGINNING = 65_536
 _JSON = "application/json"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')
@@ -303,14 +305,17 @@ def _results(request: web.Request, rows: Rows[Any]) -> list[dict[str, Any]]:
 async def _sent(request: web.Request, file: Download) -> web.StreamResponse:
     """Piece by piece, so that memory does not grow with the list.
 
-    Where a later piece fails the connection is cut: nothing else says then that the end is missing.
+    What fails at the beginning is answered like any other fault. Where a later piece fails the connection is
+    cut: nothing else says then that the end is missing.
     """
+    begun = await _beginning(file)
     response = web.StreamResponse()
     response.content_type, response.charset = file.kind, "utf-8"
     response.headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
     await response.prepare(request)
     try:
         if request.method != "HEAD":
+            await response.write(begun)
             async for piece in file.pieces:
                 await response.write(piece.encode())
         await response.write_eof()
@@ -323,3 +328,13 @@ async def _sent(request: web.Request, file: Download) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
     return response
+
+
+async def _beginning(file: Download) -> bytes:
+    """As many pieces as come to ``_BEGINNING`` bytes; ``file.pieces`` goes on with those after them."""
+    begun = b""
+    async for piece in file.pieces:
+        begun += piece.encode()
+        if len(begun) >= _BEGINNING:
+            break
+    return begun

@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Refusal
-from scimd.http import broken, guard, peers, request_id, statuses
+from scimd.http import broken, guard, half_closed, peers, request_id, statuses
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.room import IDLE_S, Room
 from scimd.http.statuses import Fault
@@ -40,6 +40,7 @@ def make(config: Config, door: Door) -> web.Application:
     # aiohttp's banner names its version and Python's, also in answers to what is no HTTP at all.
     aiohttp.web_response.SERVER_SOFTWARE = SERVER  # type: ignore[attr-defined]
     broken.install()
+    half_closed.install()
     app = web.Application(
         middlewares=[shell, guard.middleware],
         client_max_size=config.server.max_body_bytes,

@@ -25,6 +25,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from scimd import log
 from scimd.http import broken
+from scimd.http.half_closed import is_waiting
 
 logger = log.get(__name__)
 
@@ -150,7 +151,7 @@ class Room:
         }
         if stalled:
             return min(stalled, key=stalled.__getitem__)
-        idle = [each for each in self._inside if _is_idle(each)]
+        idle = [each for each in self._inside if is_waiting(each)]
         if idle:
             return min(idle, key=lambda each: (_has_asked(each), each._next_keepalive_close_time))
         slow = {
@@ -200,12 +201,6 @@ def room_for() -> int:
 
 def _has_asked(handler: RequestHandler) -> bool:
     return handler._request_count > 0
-
-
-def _is_idle(handler: RequestHandler) -> bool:
-    """It waits for a head, of which a part may be here."""
-    waiter = handler._waiter
-    return not _has_asked(handler) or (waiter is not None and not waiter.done())
 
 
 def _left(transport: asyncio.Transport) -> int:

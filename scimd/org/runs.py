@@ -24,7 +24,7 @@ from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
 from scimd.core.sync.plan import Plan
 from scimd.db.tables import run_changes, runs, sources
-from scimd.org.tx import Door, Tx
+from scimd.org.tx import Door, Tx, head_after, uuid7_of
 from scimd.org.windows import Slice, Window, cut
 
 Trigger = Literal["schedule", "manual", "cli"]
@@ -200,7 +200,10 @@ def unfinished(conn: Connection, org_id: OrgId, source_id: SourceId) -> RunRecor
 def begin(
     tx: Tx, source_id: SourceId, trigger: Trigger, started_by: str, config_version: int, *, full: bool
 ) -> RunId:
-    """Open a run. Whoever calls this holds the source's lease, so a run still *reading* was cut off."""
+    """Open a run. Whoever calls this holds the source's lease, so a run still *reading* was cut off.
+
+    Of two runs of a source the one with the greater id was begun later, also where the clock was put back.
+    """
     tx.conn.execute(
         update(runs)
         .where(runs.c.org_id == tx.org_id, runs.c.source_id == source_id, runs.c.state == "reading")
@@ -212,6 +215,10 @@ def begin(
         )
     )
     run_id = RunId(tx.new_id())
+    others = select(runs.c.id).where(runs.c.org_id == tx.org_id, runs.c.source_id == source_id)
+    last: str | None = tx.conn.execute(others.order_by(runs.c.id.desc()).limit(1)).scalar()
+    if last is not None and last >= run_id:
+        run_id = RunId(uuid7_of(head_after(last), tx.chance.bytes(10)))
     tx.conn.execute(
         runs.insert().values(
             org_id=tx.org_id,

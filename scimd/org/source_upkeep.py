@@ -83,15 +83,12 @@ def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
 
 def _expire_older(tx: Tx, run: RunRecord) -> None:
     """Older plans of the source wait no more: what the newest run saw is what counts."""
-    # A plan that waited may have been made before others. A run that did not is the newest, whatever the
-    # clock said when those were made.
-    others = runs.c.id != run.id if run.approved_at is None else runs.c.id < run.id
     tx.conn.execute(
         update(runs)
         .where(
             runs.c.org_id == tx.org_id,
             runs.c.source_id == run.source_id,
-            others,
+            runs.c.id < run.id,
             runs.c.state.in_(("held", "planned")),
         )
         .values(state="expired", finished_at=tx.now, error=f"The newer run {run.id} took its place.")

@@ -109,7 +109,16 @@ def uuid7(now: datetime, random_bits: bytes) -> str:
 
 def uuid7_head(now: datetime) -> str:
     """What the ids of one moment begin with."""
-    ms = int(now.timestamp()) * 1000 + now.microsecond // 1000 & (1 << 48) - 1
+    return _head(int(now.timestamp()) * 1000 + now.microsecond // 1000)
+
+
+def head_after(other: str) -> str:
+    """What an id begins with that sorts after another one, whatever the clock has done since."""
+    return _head(int(other[:8] + other[9:13], 16) + 1)
+
+
+def _head(ms: int) -> str:
+    ms &= (1 << 48) - 1
     return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
 
 

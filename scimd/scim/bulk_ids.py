@@ -1,7 +1,8 @@
 """Where an operation of a bulk request names a ``bulkId`` (RFC 7644 §3.7.2), and the id in its place.
 
 It does where it names a resource: as a member or a manager, by ``value`` or ``$ref``, and in a PATCH also
-in the filter of such a path. Any other text that looks like it is that text.
+in the filter of such a path. Any other text that looks like it is that text. Where resources are written as
+JSON within a string (``nesting.unpacked``), it does so in there.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
 
+import orjson
 from aiohttp import hdrs
 
 from scimd.core.people import Document
+from scimd.scim.nesting import unpacked
 
 #: What such a value names its resource by.
 _PARTS = frozenset(("value", "$ref"))
@@ -100,8 +103,21 @@ def _operation(given: Any, ids: _Ids) -> Any:
     elif _TO_RESOURCES.fullmatch(path):
         changed[keys["path"]] = _COMPARED.sub(lambda match: f'{match[1]}{ids(match[2])}"', path)
     if "value" in keys:
-        changed[keys["value"]] = _at(path, given[keys["value"]], ids)
+        value = given[keys["value"]]
+        inner = None if path else _unpacked(value)
+        changed[keys["value"]] = _at(path, value, ids) if inner is None else _packed(_at(path, inner, ids))
     return changed
+
+
+def _unpacked(value: Any) -> Any:
+    """What was written as JSON within a string, and may name bulkIds; None for anything else."""
+    inner = unpacked(value) if isinstance(value, str) and "bulkId:" in value else value
+    return None if inner is value else inner
+
+
+def _packed(value: Any) -> Any:
+    """A string again: whether one is taken there is for others to say."""
+    return value if value is _HOLE else orjson.dumps(value).decode()
 
 
 def _at(path: str, value: Any, ids: _Ids) -> Any:
@@ -124,6 +140,9 @@ def _resources(value: Any, ids: _Ids) -> Any:
     if isinstance(value, Mapping):
         parts = {key: _resources(each, ids) if key.lower() in _PARTS else each for key, each in value.items()}
         return _HOLE if _HOLE in parts.values() else parts
+    inner = _unpacked(value)
+    if inner is not None:
+        return _packed(_resources(inner, ids))
     match = _NAMED.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from scimd import log
@@ -10,11 +9,11 @@ from scimd.config import Source
 from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline
 from scimd.sync.collect import as_connector_error
 from scimd.sync.registry import NoConnector, connector
+from scimd.sync.waiting import let_go, within
 
 logger = log.get(__name__)
 
 _TIMEOUT_S = 30.0
-_CLOSING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,6 @@ async def _ask(source: Source) -> Checked:
     found = connector(source.connector)
     opened = found.open(found.parse(source.settings), log.get(source.name), Deadline.after(_TIMEOUT_S))
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            return await opened.check()
+        return await within(_TIMEOUT_S, opened.check())
     finally:
-        async with asyncio.timeout(_CLOSING_S):
-            await opened.aclose()
+        await let_go(opened, source.name)

@@ -6,7 +6,6 @@ here: no End, an End that is not full, pages after it, the deadline, whatever th
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from scimd.connector_api import (
     Page,
     Unreachable,
 )
+from scimd.sync.waiting import within
 
 
 async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]], *, timeout_s: float) -> End:
@@ -31,20 +31,25 @@ async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]]
     Raises ConnectorError: Incomplete where the read was cut off, Unreachable where it took longer
     than ``timeout_s``. What ``take`` raises passes.
     """
-    end: End | None = None
     try:
-        async with asyncio.timeout(timeout_s), aclosing(cast(Any, source.read(None))) as pages:
-            async for page in pages:
-                if end is not None:
-                    raise Incomplete("the connector went on after the end of its read")
-                await take(page)
-                end = page.end
+        end = await within(timeout_s, _all_pages(source, take))
     except TimeoutError as exc:
         raise Unreachable(f"the read was not finished after {timeout_s:g} s") from exc
     if end is None:
         raise Incomplete("the read ended without its end: it was cut off")
     if not end.full:
         raise Incomplete("the connector gave changes only, where everything was asked for")
+    return end
+
+
+async def _all_pages(source: OpenSource, take: Callable[[Page], Awaitable[None]]) -> End | None:
+    end: End | None = None
+    async with aclosing(cast(Any, source.read(None))) as pages:
+        async for page in pages:
+            if end is not None:
+                raise Incomplete("the connector went on after the end of its read")
+            await take(page)
+            end = page.end
     return end
 
 

@@ -39,6 +39,7 @@ from scimd.sync.apply import Progress, Report
 from scimd.sync.collect import References, as_connector_error, read_whole
 from scimd.sync.groups_found import GroupsFound, place
 from scimd.sync.people_found import PeopleFound, addresses_taken, losing_addresses
+from scimd.sync.waiting import let_go
 
 logger = log.get(__name__)
 
@@ -109,7 +110,7 @@ async def make(door: Door, ctx: Context, record: SourceRecord, report: Report, *
         reading = await _Reading.begin(door, ctx, record, source, mapping, report, full=full)
         await reading.whole(directory, timeout_s)
     finally:
-        await directory.aclose()
+        await let_go(directory, source.name)
     return await reading.planned()
 
 

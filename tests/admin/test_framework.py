@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import csv
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from yarl import URL
 
-from scimd.admin import lists
+from scimd.admin import lists, serving
 from scimd.http.guard import FORM_TOKEN
 from scimd.org.organizations import NewOrganization, create
 from tests.admin import probe
@@ -252,20 +252,36 @@ async def test_csv_is_for_whoever_wants_it_more_than_json(api: Client, accept: s
     assert answer.headers["Content-Type"].startswith("text/csv") is is_csv
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-async def test_a_file_whose_rest_cannot_be_read_is_cut_off(
-    acme: Site, api: Client, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
-    """Nothing is written into it, and the connection does not end as after a whole one."""
-    await _made(api, "a", "b")
-    parts = lists._parts
+def _broken(parts: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    """There is a first part, and no other."""
 
     async def broken(*args: Any) -> AsyncIterator[Any]:
         async for rows in parts(*args):
             yield rows
             raise RuntimeError("the disk is gone")
 
-    monkeypatch.setattr(lists, "_parts", broken)
+    return broken
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+async def test_a_file_whose_beginning_cannot_be_read_is_an_error(
+    api: Client, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    await _made(api, "a")
+    monkeypatch.setattr(lists, "_parts", _broken(lists._parts))
+    answer = await api.get(f"/probes?format={kind}")
+    assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert "Content-Disposition" not in answer.headers
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_file_whose_rest_cannot_be_read_is_cut_off(
+    acme: Site, api: Client, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Nothing is written into it, and the connection does not end as after a whole one."""
+    await _made(api, "a", "b")
+    monkeypatch.setattr(serving, "_BEGINNING", 1)
+    monkeypatch.setattr(lists, "_parts", _broken(lists._parts))
     url = URL(acme.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     cookies = api.session.cookie_jar.filter_cookies(url)

@@ -41,6 +41,17 @@ async def test_a_line_is_as_long_as_what_is_folded_into_it(
         await read(write("p.ldif", fits.replace(" b\n", " b\n \n")))
 
 
+async def test_an_entry_that_does_not_end_is_followed_by_nothing(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.file.ldif.LARGEST_ENTRY", 10_000)
+    entry = "dn: cn={0}\nobjectClass: person\n" + "cn: a\n" * 100 + "jpegPhoto: x\n" * 1_000
+    fits = "".join(entry.format(n) + "\n" for n in range(3))
+    assert (await read(write("p.ldif", fits))).ids == ["cn=0", "cn=1", "cn=2"]
+    with pytest.raises(Incomplete, match=r"p\.ldif is not whole: line 3: the entry that begins there"):
+        await read(write("p.ldif", "# one\n\n" + fits.replace("\n\n", "\n")))
+
+
 async def test_entries_without_entryuuid_are_known_by_their_normal_dn(write: Any) -> None:
     whole = await read(write("p.ldif", "dn: UID=Ann , DC=X\nobjectClass: person\n"))
     assert whole.ids == ["uid=ann,dc=x"]

@@ -151,7 +151,7 @@ def manager(bulk_id: str, **more: Any) -> dict[str, Any]:
 
 
 def patch(path: str, *operations: dict[str, Any]) -> dict[str, Any]:
-    return {"method": "PATCH", "path": path, "data": {"Operations": list(operations)}}
+    return {"method": "PATCH", "path": path, "data": {"schemas": [PATCH_URN], "Operations": list(operations)}}
 
 
 @pytest.mark.parametrize("profile", ["default", "rfc"])
@@ -401,3 +401,30 @@ async def test_patch_is_taken_as_the_rfcs_example_has_it(scimd: Installation) ->
         assert (now["userName"], "nickName" in now) == ("dave", False)
         listed = {"method": "PUT", "path": path, "data": operations}
         assert statuses(await bulk(client, listed)) == ["400"]
+
+
+@pytest.mark.parametrize("profile", ["entra", "rfc"])
+async def test_bulk_ids_resolve_in_what_is_written_as_json_within_a_string(
+    scimd: Installation, profile: str
+) -> None:
+    """Where such a string is taken: elsewhere it is refused as ever, and any other text is that text."""
+    client = await scimd.client(await scimd.organization("acme"), source=profile, profile=profile)
+
+    def named(bulk_id: str) -> str:
+        return orjson.dumps([{"value": f"bulkId:{bulk_id}"}]).decode()
+
+    results = await bulk(
+        client,
+        post("g", "Groups", schemas=[GROUP_URN]),
+        patch("/Groups/bulkId:g", {"op": "add", "path": "members", "value": named("ann")}),
+        patch("/Groups/bulkId:g", {"op": "add", "path": "members", "value": [named("bob")[1:-1]]}),
+        patch("/Groups/bulkId:g", {"op": "add", "value": f'{{"members":{named("cyd")}}}'}),
+        patch("/Groups/bulkId:g", {"op": "replace", "path": "displayName", "value": named("nobody")}),
+        *(post(name, schemas=[USER_URN]) for name in ("ann", "bob", "cyd")),
+    )
+    made = ids([each for each in results if "bulkId" in each])
+    tolerant = profile != "rfc"
+    assert [status[0] for status in statuses(results[1:5])] == ["2" if tolerant else "4"] * 3 + ["2"]
+    wanted = {made[name] for name in ("ann", "bob", "cyd")} if tolerant else set()
+    assert await members(client, made["g"]) == wanted
+    assert (await client.get(f"/Groups/{made['g']}")).json["displayName"] == named("nobody")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import structlog
 
 from scimd.config import Source
-from scimd.sync import checking
+from scimd.connector_api import Checked
+from scimd.sync import checking, waiting
+
+
+async def _at_once() -> None:
+    pass
 
 
 class _Strange:
-    """A connector whose source does this when it is checked."""
+    """A connector whose source does this when it is checked, and that when it is closed."""
 
-    def __init__(self, does: Callable[[], Any]) -> None:
-        self._does = does
+    def __init__(self, does: Callable[[], Any], closes: Callable[[], Any] = _at_once) -> None:
+        self._does, self._closes = does, closes
 
     def parse(self, settings: object) -> object:
         return settings
@@ -28,7 +35,7 @@ class _Strange:
         return await self._does()
 
     async def aclose(self) -> None:
-        pass
+        await self._closes()
 
 
 @pytest.fixture
@@ -53,3 +60,25 @@ async def test_connector_that_breaks_its_contract_is_a_sentence_without_its_text
     monkeypatch.setattr(checking, "connector", lambda _: _Strange(fail))
     said = "the connector failed with KeyError; the log has more"
     assert await checking.check(source) == checking.Verdict(False, said)
+
+
+@pytest.mark.parametrize("cancellable", [True, False])
+async def test_connector_that_does_not_close_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, source: Source, cancellable: bool
+) -> None:
+    over = asyncio.Event()
+
+    async def fine() -> Checked:
+        return Checked("fine")
+
+    async def closes() -> None:
+        while not over.is_set():
+            with contextlib.suppress(*(() if cancellable else (asyncio.CancelledError,))):
+                await over.wait()
+
+    monkeypatch.setattr(waiting, "CLOSING_S", 0.05)
+    monkeypatch.setattr(checking, "connector", lambda _: _Strange(fine, closes))
+    with structlog.testing.capture_logs() as said:
+        assert await checking.check(source) == checking.Verdict(True, "fine")
+    over.set()
+    assert [line["source"] for line in said if line["event"] == "connector_not_closed"] == ["hr"]

@@ -28,6 +28,7 @@ from scimd.org import leases, plan_batches, run_changes, runs, source_states, so
 from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import run as sync_run
+from scimd.sync import waiting
 from tests.support.patience import AT_MOST_S
 from tests.sync.world import Person, Script, World, world
 
@@ -124,6 +125,17 @@ async def test_slow_directory_is_given_up_at_the_deadline(database_url: str) -> 
         assert (run.state, run.error_kind) == ("failed", "unreachable")
         assert "0.3 s" in (run.error or "")
         assert acme.script.closed == 1
+
+
+async def test_directory_that_does_not_close_holds_nothing_up(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it gave was whole. The run, and its lease, do not wait for the rest."""
+    monkeypatch.setattr(waiting, "CLOSING_S", 0.05)
+    acme.script.fill(1, first=50)
+    acme.script.closing = asyncio.Event().wait
+    async with asyncio.timeout(AT_MOST_S):
+        assert (await acme.sync()).counts["created"] == 1
 
 
 async def test_cancelled_run_leaves_the_source_free_and_the_next_one_works(acme: World) -> None:

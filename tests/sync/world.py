@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,6 +85,7 @@ class Script:
         self.last: list[Page] = []
         self.pause_s = 0.0
         self.closed = 0
+        self.closing: Callable[[], Awaitable[object]] | None = None
         self.checked: Callable[[], Checked] = lambda: Checked("works")
 
     def fill(self, n: int, first: int = 0) -> None:
@@ -135,6 +136,8 @@ class ScriptedSource:
 
     async def aclose(self) -> None:
         self._script.closed += 1
+        if self._script.closing is not None:
+            await self._script.closing()
 
 
 class ScriptedConnector:

@@ -1,0 +1,83 @@
+"""Clients that shut their sending half and wait for the answer, as ``nc -N`` does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from scimd.http import half_closed
+from tests.support.patience import AT_MOST_S, eventually
+
+_POST = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
+
+
+class _Server:
+    def __init__(self) -> None:
+        self.begun = 0
+        self.free = asyncio.Event()
+        self.free.set()
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.begun += 1
+        await self.free.wait()
+        return web.Response(text=f"[{(await request.read()).decode()}]")
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[_Server, int]]:
+    half_closed.install()
+    found = _Server()
+    runner = web.ServerRunner(web.Server(found.answer, keepalive_timeout=AT_MOST_S), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield found, runner.addresses[0][1]
+    await runner.cleanup()
+
+
+async def _all(reader: asyncio.StreamReader) -> list[str]:
+    """The bodies of all answers, once the server has closed the connection."""
+    async with asyncio.timeout(AT_MOST_S):
+        text = (await reader.read()).decode()
+    return [part.partition("]")[0] for part in text.split("[")[1:]]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answers"),
+    [
+        (_POST + "ping", ["ping"]),
+        ("".join(f"{_POST}{n:04}" for n in range(5)), ["0000", "0001", "0002", "0003", "0004"]),
+        (_POST + "pi", []),
+        (_POST[:-10], []),
+        ("", []),
+    ],
+    ids=["one", "many", "half-a-body", "half-a-head", "nothing"],
+)
+@pytest.mark.parametrize("slow", [False, True])
+async def test_what_came_whole_is_answered_and_then_the_connection_ends(
+    served: tuple[_Server, int], sent: str, answers: list[str], slow: bool
+) -> None:
+    server, port = served
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    if slow and answers:
+        server.free.clear()
+    writer.write(sent.encode())
+    writer.write_eof()
+    if slow and answers:
+        await eventually(lambda: server.begun)
+        server.free.set()
+    assert await _all(reader) == answers
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_has_the_last_answer_already_is_let_go_at_once(served: tuple[_Server, int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served[1])
+    writer.write(f"{_POST}ping".encode())
+    await reader.readuntil(b"[ping]")
+    writer.write_eof()
+    assert await _all(reader) == []
+    writer.close()
+    await writer.wait_closed()
