@@ -219,8 +219,9 @@ class Refused:
 class Rows(Generic[O]):
     """What a handler for many gives (``bulk.in_rows``); it goes out as ``Results``.
 
-    ``status``: of a row that was done.
+    ``status``: of a row that was done. ``of``: the list in the body that the rows are of, if it is one.
     """
 
     done: list[O | Refused | None]
     status: int
+    of: str | None = "items"
