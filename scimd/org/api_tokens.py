@@ -174,7 +174,7 @@ def _insert(
 ) -> NewToken:
     name = name.strip()
     if not 0 < len(name) <= _NAME_AT_MOST or not name.isprintable():
-        raise InvalidValue("name", f"1 to {_NAME_AT_MOST} printable characters are wanted")
+        raise InvalidValue("name", f"must be 1 to {_NAME_AT_MOST} printable characters")
     if expires_at is not None and expires_at <= tx.now:
         raise InvalidValue("expires_at", "must be in the future")
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))
