@@ -11,15 +11,15 @@ from scimd.org import facts
 from scimd.org.rulebook import RuleBooks
 
 
-def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Standing | None:
+def fresh_standing(conn: Connection, books: RuleBooks, org_id: OrgId, person_id: PersonId) -> Standing | None:
     """The standing worked out from the facts as they are; None for nobody."""
-    book = RuleBooks().of(conn, org_id)
+    book = books.of(conn, org_id)
     rows = facts.people_rows(conn, org_id, [person_id])
     found = facts.gather(conn, book, rows).facts.get(person_id)
     return None if found is None else standing(found, book.rules)
 
 
-def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
+def why_not(conn: Connection, books: RuleBooks, org_id: OrgId, person_id: PersonId) -> str | None:
     """The strongest cause that keeps the person out; None for whoever may come in.
 
     Of a person who is marked as unsettled both the stored and the fresh standing must allow it.
@@ -35,7 +35,7 @@ def why_not(conn: Connection, org_id: OrgId, person_id: PersonId) -> str | None:
         return str(row.causes[0]) if row.causes else str(row.status)
     if not _is_marked(conn, org_id, person_id):
         return None
-    fresh = fresh_standing(conn, org_id, person_id)
+    fresh = fresh_standing(conn, books, org_id, person_id)
     if fresh is None:
         return "deleted"
     return None if fresh.may_enter else str(fresh.causes[0])

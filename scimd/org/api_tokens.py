@@ -23,6 +23,7 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
 from scimd.org import permissions as may
 from scimd.org import sessions
+from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import API_TOKEN, is_secret, new_secret, token_hash
 from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tokens import NewToken
@@ -318,7 +319,7 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
             or (row.expires_at is not None and row.expires_at <= now)
         ):
             return None, False
-        holder = _of_service(row) if row.kind == "service" else _of_person(conn, row, now)
+        holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
         return holder, row.last_used_at is None or now - row.last_used_at >= _TOUCH_EVERY
 
     holder, stale = await door.read(body)
@@ -331,12 +332,12 @@ def _of_service(row: Any) -> ApiTokenHolder:
     return _holder(row, row.name, (), frozenset(row.permissions))
 
 
-def _of_person(conn: Connection, row: Any, now: datetime) -> ApiTokenHolder | None:
+def _of_person(conn: Connection, books: RuleBooks, row: Any, now: datetime) -> ApiTokenHolder | None:
     if row.status != Status.ACTIVE or row.deleted_at is not None:
         return None
     if row.person_expires_at is not None and row.person_expires_at <= now:
         return None  # of a service account
-    held = sessions.entitled(conn, row)
+    held = sessions.entitled(conn, books, row)
     if held is None:
         return None
     allowed = held[1] if row.permissions is None else held[1].intersection(row.permissions)
