@@ -161,7 +161,9 @@ class Download:
 class Fault(Output):
     """One thing that is wrong with a request."""
 
-    field: str = Field(description="A JSON pointer into the body (RFC 6901; empty: all of it), or a parameter's name.")
+    field: str = Field(
+        description="A JSON pointer into the body (RFC 6901; empty: all of it), or a parameter's name."
+    )
     why: str
 
 
