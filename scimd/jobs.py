@@ -37,6 +37,7 @@ from scimd.org import (
     oauth,
     rekeying,
     request_log,
+    runs,
     seat_history,
     source_upkeep,
     sources,
@@ -340,6 +341,7 @@ class Jobs:
         await time_jobs.forget_attempts(self._door)
         await idempotency.forget(self._door)
         await notifications.forget(self._door)
+        await runs.forget(self._door)
 
     async def _forget_tokens(self) -> None:
         await oauth.forget_expired(self._door)

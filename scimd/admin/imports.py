@@ -73,4 +73,4 @@ async def apply(call: Call, body: Approval) -> Rows[ImportedRow]:
             done.append(Refused(statuses.of_refusal(row.refusal)))
         else:
             done.append(ImportedRow.of(row))
-    return Rows(done, 201)
+    return Rows(done, 201, None)

@@ -185,7 +185,7 @@ async def invite(call: Call, body: NewInvitations) -> Rows[Invited]:
         else:
             person_id = str(row.person_id)
             rows.append(Invited(email=row.email, person_id=person_id, invitation_id=newest.get(person_id)))
-    return Rows(rows, 201)
+    return Rows(rows, 201, "emails")
 
 
 @endpoint(

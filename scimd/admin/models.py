@@ -161,7 +161,9 @@ class Download:
 class Fault(Output):
     """One thing that is wrong with a request."""
 
-    field: str = Field(description="A JSON pointer into the body (RFC 6901), or a parameter's name.")
+    field: str = Field(
+        description="A JSON pointer into the body (RFC 6901; empty: all of it), or a parameter's name."
+    )
     why: str
 
 
@@ -219,8 +221,9 @@ class Refused:
 class Rows(Generic[O]):
     """What a handler for many gives (``bulk.in_rows``); it goes out as ``Results``.
 
-    ``status``: of a row that was done.
+    ``status``: of a row that was done. ``of``: the list in the body that the rows are of, if it is one.
     """
 
     done: list[O | Refused | None]
     status: int
+    of: str | None = "items"

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, get_args
 
 import orjson
 from aiohttp import web
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from scimd.admin.endpoints import Endpoint
+from scimd.admin.models import Input
 from scimd.http import request_id
 from scimd.http.keys import CONFIG
 from scimd.http.statuses import Fault, FieldFault, InvalidRequest, MalformedBody
 
+#: The row of the table that answers, once the guard has let the request in.
+ROW: web.RequestKey[Endpoint] = web.RequestKey("row", Endpoint)
 _AT_MOST = 50  # faults that are told
 
 
 async def answer(request: web.Request, fault: Fault) -> web.StreamResponse:
-    body = document(request, fault)
+    row = request.get(ROW)
+    body = document(request, fault if row is None else in_body(fault, row.body))
     headers = {"WWW-Authenticate": 'Bearer realm="scimd"'} if fault.status == 401 else None
     return web.Response(
         status=fault.status,
@@ -42,6 +49,39 @@ def document(request: web.Request, fault: Fault) -> dict[str, Any]:
     if fault.facts:
         body["facts"] = dict(fault.facts)
     return body
+
+
+def in_body(fault: Fault, body: type[Input] | None) -> Fault:
+    """What the door calls a field as a place in the body; where that has no such field, the whole of it."""
+    if fault.code == InvalidRequest.code:
+        return fault  # found in the request itself
+    if body is None:
+        return replace(fault, errors=())
+    return _placed(fault, lambda field: field if _first(field) in body.model_fields else "")
+
+
+def in_row(fault: Fault, body: type[Input] | None, rows: str | None, index: int) -> Fault:
+    """The same of one row in the body's list ``rows``; what all rows have in common stands beside it."""
+    if body is None or rows is None:
+        return in_body(fault, body)
+    (row,) = get_args(body.model_fields[rows].annotation)
+    fields = row.model_fields if isinstance(row, type) and issubclass(row, Input) else {}
+    here = f"/{rows}/{index}"
+
+    def place(field: str) -> str:
+        if _first(field) in fields:
+            return here + field
+        return field if _first(field) in body.model_fields else here
+
+    return _placed(fault, place)
+
+
+def _placed(fault: Fault, place: Callable[[str], str]) -> Fault:
+    return replace(fault, errors=tuple(replace(each, field=place(each.field)) for each in fault.errors))
+
+
+def _first(pointer: str) -> str:
+    return pointer.removeprefix("/").partition("/")[0]
 
 
 def of_parameters(exc: ValidationError) -> InvalidRequest:

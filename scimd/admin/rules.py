@@ -144,13 +144,22 @@ async def preview(call: Call, body: RuleEdit) -> RulePreview:
     Nothing is changed, and nobody waits for it. Also of a source that the file declares.
     """
     source = await source_of(call)
-    return RulePreview.of(await rule_changes.preview(call.door, call.ctx, source.id, _edit_of(body)))
+    given = [name for name in ("add", "change", "remove") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise InvalidValue("body", "give exactly one of add, change and remove")
+    try:
+        found = await rule_changes.preview(call.door, call.ctx, source.id, _edit_of(body))
+    except InvalidValue as exc:
+        raise InvalidValue(_within(body, given[0], exc.attribute), exc.why) from exc
+    return RulePreview.of(found)
+
+
+def _within(body: RuleEdit, name: str, attribute: str) -> str:
+    rule = getattr(body, name)
+    return f"{name}.{attribute}" if isinstance(rule, Input) and attribute in type(rule).model_fields else name
 
 
 def _edit_of(body: RuleEdit) -> Edit:
-    given = [name for name in ("add", "change", "remove") if getattr(body, name) is not None]
-    if len(given) != 1:
-        raise InvalidValue("add", "is to be given, or change, or remove: exactly one")
     if body.add is not None:
         return rule_changes.add(_rule(body.add))
     if body.change is not None:

@@ -72,7 +72,7 @@ class ChangeQuery(ListQuery):
 
 @endpoint("GET", "/runs", needs=SEE_RUNS)
 async def index(call: Call, query: RunQuery) -> Listed[Run]:
-    """List runs."""
+    """List runs, of 90 days; each source's newest is kept longer."""
     found = await runs.window(call.door, call.org_id, call.window, source_id=query.source, state=query.state)
     return Listed.of(found, Run.of)
 

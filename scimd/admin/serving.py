@@ -53,6 +53,7 @@ def handler_of(row: Endpoint) -> guard.Handler:
 
     @guard.api(*row.needs)
     async def serve(request: web.Request) -> web.StreamResponse:
+        request[problems.ROW] = row
         query = query_of(row, request)
         sent = await _body_bytes(row, request) if row.is_write else b""
         if row.is_write and request.body_exists:  # also of one that is empty, the end may be long in coming
@@ -261,7 +262,7 @@ async def _rendered(row: Endpoint, request: web.Request, call: Call, answer: Any
         case Download():
             return await _sent(request, answer)
         case Rows():
-            return _json(200, orjson.dumps({"results": _results(request, answer)}))
+            return _json(200, orjson.dumps({"results": _results(row, request, answer)}))
         case Output():
             return _resource(row, request, call, body_of(answer), getattr(answer, "id", None))
         case _:
@@ -289,13 +290,14 @@ def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) ->
     return web.Response(status=status, body=body, content_type=_JSON, charset="utf-8", headers=headers)
 
 
-def _results(request: web.Request, rows: Rows[Any]) -> list[dict[str, Any]]:
+def _results(row: Endpoint, request: web.Request, rows: Rows[Any]) -> list[dict[str, Any]]:
     """One result per row of the request, in its order."""
     found = []
     for index, became in enumerate(rows.done):
         result: dict[str, Any] = {"index": index, "status": rows.status, "answer": None, "problem": None}
         if isinstance(became, Refused):
-            result |= {"status": became.fault.status, "problem": problems.document(request, became.fault)}
+            fault = problems.in_row(became.fault, row.body, rows.of, index)
+            result |= {"status": fault.status, "problem": problems.document(request, fault)}
         elif became is not None:
             result["answer"] = became.model_dump(mode="json")
         found.append(result)

@@ -151,6 +151,7 @@ class Explanation(Output):
     status: Status
     causes: list[str]
     owner: str | None = Field(description="The id of the source whose word is the status.")
+    service_owner: str | None = Field(description="Who answers for a service account; of a person null.")
     roles: list[str]
     projects: dict[str, str] = Field(description="The role in each project, by the project's id.")
     team: str | None
@@ -171,6 +172,7 @@ class Explanation(Output):
             status=standing.status.value,
             causes=[str(cause) for cause in standing.causes],
             owner=standing.owner,
+            service_owner=page.person.owner,
             roles=list(standing.roles),
             projects=dict(standing.projects),
             team=standing.team,

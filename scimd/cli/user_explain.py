@@ -49,6 +49,7 @@ def explain(
                 "id": page.person.id,
                 "status": page.standing.status,
                 "causes": [str(cause) for cause in page.standing.causes],
+                "service_owner": page.person.owner,
                 "unsettled": page.unsettled,
                 "reasons": reasons,
             }
@@ -56,6 +57,8 @@ def explain(
         return
     causes = ", ".join(str(cause) for cause in page.standing.causes)
     out.print(f"{page.person.display_name}: {page.standing.status} {causes}".rstrip(), markup=False)
+    if page.person.owner:
+        out.print(f"A service account; {page.person.owner} answers for it.", markup=False)
     if page.unsettled:
         out.print("What follows from the facts now; it is not stored yet, and will be within a minute.")
     print_table(

@@ -41,7 +41,7 @@ def scopes_of(names: Iterable[str] | None) -> list[str]:
         return list(SCOPES)
     wanted = set(names)
     if not wanted or not wanted <= set(SCOPES):
-        raise InvalidValue("scope", f"must be some of {', '.join(SCOPES)}")
+        raise InvalidValue("scopes", f"must be some of {', '.join(SCOPES)}")
     return [scope for scope in SCOPES if scope in wanted]
 
 

@@ -22,6 +22,7 @@ from scimd.core.standing import Status
 from scimd.db.prepared import Prepared
 from scimd.db.tables import grants, licences, login_attempts, people, projects, sessions, teams, unsettled
 from scimd.org import admission, merged, permissions
+from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import token_hash
 from scimd.org.tx import Context, Door, Tx
 
@@ -150,7 +151,7 @@ async def _access(door: Door, ctx: Context, query: Prepared, key: dict[str, str]
             raise NotFound("user", said)
         held = _HELD.all(conn, {"org_id": ctx.org_id, "id": row.id})
         found = _of(row, held, now)
-        return _narrowed(conn, ctx.org_id, found) if row.unsettled else found
+        return _narrowed(conn, door.books, ctx.org_id, found) if row.unsettled else found
 
     return await door.read(body)
 
@@ -188,9 +189,9 @@ def _named(found: dict[str, Held]) -> tuple[Held, ...]:
     return tuple(sorted(found.values(), key=lambda each: (fold(each.name), each.id)))
 
 
-def _narrowed(conn: Connection, org_id: OrgId, stored: Access) -> Access:
+def _narrowed(conn: Connection, books: RuleBooks, org_id: OrgId, stored: Access) -> Access:
     """Of somebody who is not settled: only what both the stored and the fresh standing allow."""
-    fresh = admission.fresh_standing(conn, org_id, stored.id)
+    fresh = admission.fresh_standing(conn, books, org_id, stored.id)
     if fresh is None:
         raise NotFound("user", stored.id)
     may_enter = stored.may_enter and fresh.may_enter
@@ -268,7 +269,7 @@ async def begin_session(
 def _begin(tx: Tx, person_id: PersonId, ip: str, user_agent: str, expires_at: datetime) -> AppSession:
     if not tx.now < expires_at <= tx.now + LONGEST:
         raise InvalidValue("expires_at", f"must be within {LONGEST.days} days from now")
-    why = admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
+    why = admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now)
     if why == "deleted":
         raise NotFound("user", person_id)
     if why is not None:
@@ -311,7 +312,7 @@ async def session(door: Door, ctx: Context, session_id: SessionId) -> AppSession
             raise NotFound("session", session_id)
         person_id = PersonId(row.person_id)
         live = row.ended_at is None and row.expires_at > now
-        live = live and admission.why_not(conn, ctx.org_id, person_id, now) is None
+        live = live and admission.why_not(conn, door.books, ctx.org_id, person_id, now) is None
         return AppSession(
             session_id, person_id, live, row.started_at, row.expires_at, row.ended_at, row.ended_by
         )

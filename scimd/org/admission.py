@@ -16,9 +16,9 @@ from scimd.org.rulebook import RuleBooks
 _OVER = str(Cause(CauseKind.DEACTIVATED, "expiry"))
 
 
-def fresh_standing(conn: Connection, org_id: OrgId, person_id: PersonId) -> Standing | None:
+def fresh_standing(conn: Connection, books: RuleBooks, org_id: OrgId, person_id: PersonId) -> Standing | None:
     """The standing worked out from the facts as they are; None for nobody."""
-    book = RuleBooks().of(conn, org_id)
+    book = books.of(conn, org_id)
     rows = facts.people_rows(conn, org_id, [person_id])
     found = facts.gather(conn, book, rows).facts.get(person_id)
     return None if found is None else standing(found, book.rules)
@@ -29,7 +29,9 @@ def is_over(expires_at: datetime | None, now: datetime) -> bool:
     return expires_at is not None and expires_at <= now
 
 
-def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime) -> str | None:
+def why_not(
+    conn: Connection, books: RuleBooks, org_id: OrgId, person_id: PersonId, now: datetime
+) -> str | None:
     """The strongest cause that keeps the person out; None for whoever may come in.
 
     Of a person who is marked as unsettled both the stored and the fresh standing must allow it.
@@ -47,7 +49,7 @@ def why_not(conn: Connection, org_id: OrgId, person_id: PersonId, now: datetime)
         return _OVER
     if not _is_marked(conn, org_id, person_id):
         return None
-    fresh = fresh_standing(conn, org_id, person_id)
+    fresh = fresh_standing(conn, books, org_id, person_id)
     if fresh is None:
         return "deleted"
     return None if fresh.may_enter else str(fresh.causes[0])

@@ -23,6 +23,7 @@ from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
 from scimd.org import admission, sessions
 from scimd.org import permissions as may
+from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import API_TOKEN, is_secret, new_secret, token_hash
 from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tokens import NewToken
@@ -174,7 +175,7 @@ def _insert(
 ) -> NewToken:
     name = name.strip()
     if not 0 < len(name) <= _NAME_AT_MOST or not name.isprintable():
-        raise InvalidValue("name", f"1 to {_NAME_AT_MOST} printable characters are wanted")
+        raise InvalidValue("name", f"must be 1 to {_NAME_AT_MOST} printable characters")
     if expires_at is not None and expires_at <= tx.now:
         raise InvalidValue("expires_at", "must be in the future")
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))
@@ -318,7 +319,7 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
             or (row.expires_at is not None and row.expires_at <= now)
         ):
             return None, False
-        holder = _of_service(row) if row.kind == "service" else _of_person(conn, row, now)
+        holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
         return holder, row.last_used_at is None or now - row.last_used_at >= _TOUCH_EVERY
 
     holder, stale = await door.read(body)
@@ -331,12 +332,12 @@ def _of_service(row: Any) -> ApiTokenHolder:
     return _holder(row, row.name, (), frozenset(row.permissions))
 
 
-def _of_person(conn: Connection, row: Any, now: datetime) -> ApiTokenHolder | None:
+def _of_person(conn: Connection, books: RuleBooks, row: Any, now: datetime) -> ApiTokenHolder | None:
     if row.status != Status.ACTIVE or row.deleted_at is not None:
         return None
     if admission.is_over(row.person_expires_at, now):
         return None
-    held = sessions.entitled(conn, row)
+    held = sessions.entitled(conn, books, row)
     if held is None:
         return None
     allowed = held[1] if row.permissions is None else held[1].intersection(row.permissions)

@@ -70,7 +70,7 @@ async def remove_role(door: Door, ctx: Context, person_id: PersonId, role: RoleN
 def _reach_roles(tx: Tx, person_id: PersonId) -> None:
     by_hand.person(tx, person_id)
     by_hand.not_oneself(tx, person_id, "change the roles of")
-    by_hand.makes_no_operator(tx)
+    by_hand.makes_no_operator(tx.conn, tx.ctx)
     gates.wants_seat_by_hand(tx, person_id)
 
 
@@ -254,7 +254,11 @@ def needs_project(tx: Tx, person_id: PersonId) -> None:
     query = select(people.c.causes, people.c.display_name)
     row = tx.conn.execute(query.where(people.c.org_id == tx.org_id, people.c.id == person_id)).one()
     if "no_project" in row.causes:
-        raise NotAllowedNow(f"{row.display_name} takes part in at least one project. Name one.")
+        raise lacks_project(row.display_name)
+
+
+def lacks_project(name: str) -> NotAllowedNow:
+    return NotAllowedNow(f"{name} takes part in at least one project. Name one.")
 
 
 # ------------------------------------------------------------------------------ grants

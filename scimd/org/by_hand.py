@@ -143,13 +143,13 @@ def not_too_often(tx: Tx, person_id: PersonId, mails: Collection[str] = ADMINS_M
         raise TooManyRequests(max(1.0, (row.oldest + _HOUR - tx.now).total_seconds()))
 
 
-def makes_no_operator(tx: Tx) -> None:
+def makes_no_operator(conn: Connection, ctx: Context) -> None:
     """Raise Forbidden in the organization ``system`` for whoever comes by a request.
 
     Its people are operators of the whole installation, whatever their role: only the host makes them.
     """
-    query = select(organizations.c.kind).where(organizations.c.id == tx.org_id)
-    if permissions.is_by_request(tx.ctx) and tx.conn.execute(query).scalar() == "system":
+    query = select(organizations.c.kind).where(organizations.c.id == ctx.org_id)
+    if permissions.is_by_request(ctx) and conn.execute(query).scalar() == "system":
         raise Forbidden("to run commands on the host: operators are made there alone")
 
 

@@ -127,24 +127,30 @@ def of_address(address: str) -> str:
     return domain_key(address.rpartition("@")[2])
 
 
-def anothers(tx: Tx, names: Collection[str]) -> set[str]:
+def anothers(conn: Connection, org_id: OrgId, names: Collection[str]) -> set[str]:
     """Which of these domains another organization has proven: their addresses are closed to this one."""
-    return {name for name, org_id in proven(tx.conn, names).items() if org_id != tx.org_id}
+    return {name for name, owner in proven(conn, names).items() if owner != org_id}
 
 
 def is_open(tx: Tx, address: str) -> bool:
     """Whether no other organization has proven the domain of this address."""
-    return not anothers(tx, [of_address(address)])
+    return not anothers(tx.conn, tx.org_id, [of_address(address)])
 
 
 def must_be_open(tx: Tx, address: str, field: str = "email") -> None:
     """Raise InvalidValue for an address, given as ``field``, whose domain another organization has proven."""
-    if not is_open(tx, address):
-        raise InvalidValue(field, f"the domain {of_address(address)} belongs to another organization")
+    refuse_closed(address, anothers(tx.conn, tx.org_id, [of_address(address)]), field)
+
+
+def refuse_closed(address: str, closed: Collection[str], field: str = "email") -> None:
+    """The same, of the domains that are ``closed`` (as ``anothers`` finds them)."""
+    domain = of_address(address)
+    if domain in closed:
+        raise InvalidValue(field, f"the domain {domain} belongs to another organization")
 
 
 def _must_be_free(tx: Tx, domain: str) -> None:
-    if anothers(tx, [domain]):
+    if anothers(tx.conn, tx.org_id, [domain]):
         raise NotUnique("domain", domain, "another organization")
 
 

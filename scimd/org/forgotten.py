@@ -76,7 +76,7 @@ def _may(tx: Tx, person_id: PersonId) -> bool:
         links.c.created_at > tx.now - timedelta(hours=1),
     )
     few = tx.conn.execute(made).scalar_one() < _PER_HOUR
-    return few and admission.why_not(tx.conn, tx.org_id, person_id, tx.now) is None
+    return few and admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now) is None
 
 
 def _address(tx: Tx, person_id: PersonId) -> str:

@@ -181,7 +181,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> None:
-        by_hand.makes_no_operator(tx)
+        by_hand.makes_no_operator(tx.conn, tx.ctx)
         row = by_hand.person(tx, person_id, deleted=True)
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
             raise NotFound("person", person_id)

@@ -122,7 +122,7 @@ def _name(document: Document) -> str:
     if not isinstance(name, str) or not name.strip():
         raise InvalidValue("displayName", "it must be a string that is not empty")
     if "\x00" in name:
-        raise InvalidValue("displayName", "it holds the character NUL, which cannot be stored")
+        raise InvalidValue("displayName", "it contains the character NUL, which cannot be stored")
     if len(name) > INDEXED:
         raise too_long("displayName")
     return name

@@ -17,12 +17,12 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import Forbidden, InvalidValue, NotUnique, Refusal, StateMoved
-from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, address_key, fold
+from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotUnique, Refusal, StateMoved
+from scimd.core.people import PersonId, ProjectId, RoleName, TeamId, address, address_key, fold
 from scimd.core.roles import MEMBER, USER, OrgRole
 from scimd.db.among import among
 from scimd.db.tables import people, projects, seat_pools, teams
-from scimd.org import by_hand, inviting, local_people, permissions, sealing
+from scimd.org import assignments, by_hand, domains, inviting, local_people, permissions, sealing
 from scimd.org.inviting import Wish
 from scimd.org.local_people import NewPerson
 from scimd.org.rulebook import RuleBook
@@ -84,7 +84,12 @@ class _Known:
     project_roles: Collection[RoleName]
     holders: Mapping[str, str]
     user_names: Mapping[str, str]
+    #: Domains of mail that another organization has proven.
+    closed: Collection[str]
+    has_default_project: bool
     seats_free: int | None
+    #: Why nobody is taken in here by a file.
+    barred: str | None
 
 
 # ------------------------------------------------------------------------------ planning
@@ -98,7 +103,7 @@ async def plan(door: Door, ctx: Context, text: str, how: How) -> ImportPlan:
     """
     permissions.require(ctx, _NEEDS[how])
     lines = _read(text)
-    known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx.org_id, lines))
+    known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx, lines))
     seen: set[tuple[str, str]] = set()
     rows = tuple(_planned(ctx, number, line, how, known, seen) for number, line in lines)
     wanted = sum(row.action in ("invite", "add") for row in rows)
@@ -138,7 +143,9 @@ def _check_header(names: Sequence[str]) -> None:
         raise InvalidValue("csv", f"the column {wrong[0]!r} is none, or is there twice: {', '.join(COLUMNS)}")
 
 
-def _known(book: RuleBook, conn: Connection, org_id: OrgId, lines: Sequence[tuple[int, Line]]) -> _Known:
+def _known(book: RuleBook, conn: Connection, ctx: Context, lines: Sequence[tuple[int, Line]]) -> _Known:
+    org_id, rules = ctx.org_id, book.rules
+
     def named(table: Any, *conditions: Any) -> dict[str, str]:
         query = select(table.c.name_key, table.c.id).where(table.c.org_id == org_id, *conditions)
         return {row.name_key: row.id for row in conn.execute(query)}
@@ -154,12 +161,23 @@ def _known(book: RuleBook, conn: Connection, org_id: OrgId, lines: Sequence[tupl
     return _Known(
         named(projects, projects.c.archived_at.is_(None)),
         named(teams),
-        book.rules.roles,
-        book.rules.project_ranks,
+        rules.roles,
+        rules.project_ranks,
         held(people.c.sign_in_key, (address_key(line["email"]) for _, line in lines)),
         held(people.c.local_user_name, (name for _, line in lines if (name := line.get("user_name")))),
+        domains.anothers(conn, org_id, {domains.of_address(line["email"]) for _, line in lines}),
+        rules.default_project is not None and rules.default_project not in rules.archived_projects,
         free,
+        _barred(conn, ctx),
     )
+
+
+def _barred(conn: Connection, ctx: Context) -> str | None:
+    try:
+        by_hand.makes_no_operator(conn, ctx)
+    except Forbidden as exc:
+        return exc.detail
+    return None
 
 
 def _planned(
@@ -176,8 +194,11 @@ def _planned(
     seen.add(("email", key))
     if key in known.holders:
         return replace(row, action="unchanged", why=f"{known.holders[key]} has this address already.")
+    if known.barred:
+        return replace(row, why=known.barred)
     try:
-        return replace(
+        domains.refuse_closed(email, known.closed)
+        found = replace(
             row,
             action=how,
             email=email,
@@ -187,8 +208,19 @@ def _planned(
             team=_id_of("team", line.get("team") or None, known.teams),
             projects=_projects(line.get("projects", ""), known),
         )
-    except (InvalidValue, NotUnique, Forbidden) as exc:
+        if how == "invite" and found.team is None and known.teams:
+            raise inviting.lacks_team()
+        _must_have_project(found, known)
+    except (InvalidValue, NotUnique, Forbidden, NotAllowedNow) as exc:
         return replace(row, why=exc.detail)
+    return found
+
+
+def _must_have_project(row: PlannedRow, known: _Known) -> None:
+    """As ``assignments.needs_project`` of somebody who is there. Raises NotAllowedNow."""
+    may_hold = known.roles[RoleName(row.role)].may_hold_projects
+    if may_hold and not row.projects and not known.has_default_project:
+        raise assignments.lacks_project(row.display_name or row.email)
 
 
 def _user_name(name: str | None, known: _Known, seen: set[tuple[str, str]]) -> str | None:

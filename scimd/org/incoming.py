@@ -124,7 +124,7 @@ def prepare(wish: AssertUser, users: ResourceKind) -> Work:
     except TypeError as exc:
         return _unfit(wish, InvalidValue("document", f"it cannot be written as JSON: {exc}"))
     if b"\\u0000" in packed or "\x00" in (wish.external_id or ""):
-        return _unfit(wish, InvalidValue("document", "it holds the character NUL, which cannot be stored"))
+        return _unfit(wish, InvalidValue("document", "it contains the character NUL, which cannot be stored"))
     return Work(wish, users, keys, packed, wish.person_id)
 
 

@@ -115,7 +115,7 @@ async def _one(door: Door, ctx: Context, email: str, wish: Wish, said: Inviting)
     email = local_people.one_address(email)
 
     def body(tx: Tx) -> PersonId:
-        by_hand.makes_no_operator(tx)
+        by_hand.makes_no_operator(tx.conn, tx.ctx)
         _hold_back(tx)
         _team_is_named(tx, wish)
         row = _known(tx, email)
@@ -155,7 +155,11 @@ def _hold_back(tx: Tx) -> None:
 def _team_is_named(tx: Tx, wish: Wish) -> None:
     used = select(teams.c.id).where(teams.c.org_id == tx.org_id).limit(1)
     if wish.team is None and tx.conn.execute(used).first() is not None:
-        raise InvalidValue("team", "is missing: this organization uses teams, and each person is in one")
+        raise lacks_team()
+
+
+def lacks_team() -> InvalidValue:
+    return InvalidValue("team", "is missing: this organization uses teams, and each person is in one")
 
 
 def _known(tx: Tx, email: str) -> Row[Any] | None:
@@ -253,7 +257,7 @@ async def edit(
             check(invitation_list.one(tx.conn, tx.org_id, invitation_id, tx.now))
         if found.status != "pending" or found.expires_at <= tx.now:
             raise NotAllowedNow("The invitation is over. Make a new one.")
-        by_hand.makes_no_operator(tx)
+        by_hand.makes_no_operator(tx.conn, tx.ctx)
         gates.wants_seat_by_hand(tx, person_id)
         assignments.assign_instead(tx, person_id, role, projects)
         before: dict[str, Any] = {}

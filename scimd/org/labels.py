@@ -38,6 +38,11 @@ def names_in(conn: Connection, org_id: OrgId, ids: Collection[str]) -> dict[str,
     return found
 
 
+def of_grant(names: Mapping[str, str], kind: str, target: str, project_role: str | None) -> str:
+    """What is given, in words: ``project Alpha as owner``; a role is its own name."""
+    return f"{kind} {names.get(target, target)}{f' as {project_role}' if project_role else ''}"
+
+
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -21,7 +21,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.tables import deliveries, grants, links, people
 from scimd.db.tables import organizations as organization_rows
-from scimd.org import by_hand, domains, organizations, permissions, returning
+from scimd.org import by_hand, domains, organizations, returning
 from scimd.org.names import local_names, shown_as
 from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
@@ -49,18 +49,6 @@ class LinkPage:
 # ------------------------------------------------------------------------------ making
 
 
-async def create_sign_in_link(
-    door: Door, ctx: Context, person_id: PersonId, *, valid_s: float = SIGN_IN_VALID_S
-) -> str:
-    """A token that signs the person in once; older sign-in links of theirs are dead."""
-    permissions.require(ctx, "users.manage")
-    return await door.run(ctx, lambda tx: _made(tx, person_id, "sign_in", valid_s, "copy"))
-
-
-def _made(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, channel: Channel) -> str:
-    return token(tx, purpose, make(tx, person_id, purpose, valid_s), channel)
-
-
 def token(tx: Tx, purpose: Purpose, link_id: str, channel: Channel) -> str:
     """The text that opens the link."""
     return sign(Link(purpose, tx.org_id, link_id, 1, channel), tx.keys.live(purpose))
@@ -86,22 +74,6 @@ def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, *, addre
     after = {"purpose": purpose, "expires_at": expires.isoformat()}
     tx.record(Event(EventKind.LINK_CREATED, "person", person_id, after=after))
     return link_id
-
-
-async def send_set_password_link(door: Door, ctx: Context, person_id: PersonId) -> None:
-    """Owe the person a mail with a link to set their password, valid for three hours by default.
-
-    Nobody else ever sees that link: it goes to the stored address, and it cannot be copied.
-    """
-    permissions.require(ctx, "users.manage")
-
-    def body(tx: Tx) -> None:
-        person = _must_exist(tx, person_id)
-        if not person.sign_in_address:
-            raise NotAllowedNow(f"{person.display_name} has no mail address to send the link to.")
-        owe_set_password(tx, person_id, person.sign_in_address)
-
-    await door.run(ctx, body)
 
 
 def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, Any]:
@@ -163,15 +135,12 @@ def owe_way_in(tx: Tx, person_id: PersonId) -> None:
         owe_set_password(tx, person_id, row.sign_in_address)
 
 
-def _must_exist(tx: Tx, person_id: PersonId) -> Any:
-    person = tx.conn.execute(
-        select(people.c.id, people.c.display_name, people.c.sign_in_address).where(
-            people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
-        )
-    ).first()
-    if person is None:
+def _must_exist(tx: Tx, person_id: PersonId) -> None:
+    query = select(people.c.id).where(
+        people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
+    )
+    if tx.conn.execute(query).first() is None:
         raise NotFound("person", person_id)
-    return person
 
 
 def _kill(tx: Tx, person_id: PersonId, purpose: Purpose) -> None:

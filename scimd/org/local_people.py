@@ -190,7 +190,7 @@ def make(
 
 
 def _insert(tx: Tx, user_name: str, display_name: str, more: dict[str, Any]) -> PersonId:
-    by_hand.makes_no_operator(tx)
+    by_hand.makes_no_operator(tx.conn, tx.ctx)
     person_id = PersonId(tx.new_id())
     row = {
         "org_id": tx.org_id,

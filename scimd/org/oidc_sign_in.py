@@ -54,7 +54,11 @@ async def enter(
     def body(tx: Tx) -> SignedIn | str:
         spending.spend(tx, ticket)
         attempt_id = attempts.begin(tx, person_id, name, ip)
-        cause = _NOBODY if person_id is None else admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
+        cause = (
+            _NOBODY
+            if person_id is None
+            else admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now)
+        )
         attempts.close(tx, attempt_id, success=cause is None, reason=cause or "identity provider")
         if person_id is None:
             return _NOBODY

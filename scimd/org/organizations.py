@@ -133,13 +133,13 @@ async def create(
     Raises NotUnique where the slug or one of the domains is taken, InvalidValue where it is none.
     """
     if not re.fullmatch(config.SLUG, new.slug):
-        raise InvalidValue("name", f"{new.slug!r} is not made of small letters, digits and dashes")
+        raise InvalidValue("slug", f"{new.slug!r} is not made of small letters, digits and dashes")
     _check_seats(new.seats)
     ctx = replace(context_of_new(door, actor, door_name), once=once)
 
     def body(tx: Tx) -> OrganizationRecord:
         if not make(tx, new):
-            raise NotUnique("organization", new.slug)
+            raise NotUnique("slug", new.slug)
         record = find(tx.conn, new.slug)
         assert record is not None  # noqa: S101 - it was inserted two lines above
         return record

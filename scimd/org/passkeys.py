@@ -277,7 +277,7 @@ async def sign_in_alone(
         if used is None or not used.user_verified:
             attempts.close(tx, attempt_id, success=False, reason="wrong passkey")
             return None
-        cause = admission.why_not(tx.conn, tx.org_id, owner.person_id, tx.now)
+        cause = admission.why_not(tx.conn, tx.books, tx.org_id, owner.person_id, tx.now)
         attempts.close(tx, attempt_id, success=cause is None, reason=cause or "passkey")
         if cause is not None:
             return cause

@@ -123,7 +123,7 @@ def _closed(tx: Tx, documents: list[tuple[Owned, Keys]]) -> set[PersonId]:
         for owned, keys in documents
         if keys.sign_in_key not in (None, owned.row.sign_in_key) and keys.sign_in_key not in tx.free_addresses
     }
-    names = domains.anothers(tx, set(looked_at.values())) if looked_at else set()
+    names = domains.anothers(tx.conn, tx.org_id, set(looked_at.values())) if looked_at else set()
     return {person_id for person_id, domain in looked_at.items() if domain in names}
 
 

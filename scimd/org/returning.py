@@ -15,7 +15,7 @@ from scimd.core.roles import EffectKind
 from scimd.db.among import among
 from scimd.db.locks import hold_row
 from scimd.db.tables import events, grants, licences, people, pictures, projects, roles, teams
-from scimd.org import by_hand, credentials, invitation_upkeep, sessions, standing_rows
+from scimd.org import by_hand, credentials, invitation_upkeep, labels, sessions, standing_rows
 from scimd.org.decisions import NewDecision, Option, open_item
 from scimd.org.names import local_names
 from scimd.org.tx import Tx
@@ -84,9 +84,12 @@ def begin_anew(
     by_person: dict[str, list[Row[Any]]] = {}
     for row in _take_back(tx, person_ids):
         by_person.setdefault(row.person_id, []).append(row)
-    names = _names(tx, list(by_person))
+    if not by_person:
+        return
+    targets = {row.target for given in by_person.values() for row in given}
+    names = labels.names_in(tx.conn, tx.org_id, targets | by_person.keys())
     for person_id, given in by_person.items():
-        open_item(tx, _same_person(person_id, names[person_id], given, source_id))
+        open_item(tx, _same_person(person_id, names, given, source_id))
 
 
 def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
@@ -103,21 +106,14 @@ def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
     return rows
 
 
-def _names(tx: Tx, person_ids: Sequence[str]) -> dict[str, str]:
-    if not person_ids:
-        return {}
-    query = select(people.c.id, people.c.display_name).where(
-        people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids)
-    )
-    return {row.id: row.display_name for row in tx.conn.execute(query)}
-
-
-def _same_person(person_id: str, name: str, given: Sequence[Row[Any]], source_id: SourceId) -> NewDecision:
-    what = ", ".join(sorted(f"{row.kind} {row.target}" for row in given))
+def _same_person(
+    person_id: str, names: Mapping[str, str], given: Sequence[Row[Any]], source_id: SourceId
+) -> NewDecision:
+    what = ", ".join(sorted(labels.of_grant(names, r.kind, r.target, r.project_role) for r in given))
     return NewDecision(
         kind="return",
         subject=person_id,
-        question=f"{name} is back. Same person? Give back: {what}.",
+        question=f"{names[person_id]} is back. Same person? Give back: {what}.",
         options=(
             Option("give_back", "The same person", f"Gives back: {what}."),
             Option("keep_new", "Somebody else", "Only what the directory gives."),

@@ -22,7 +22,7 @@ from scimd.db.tables import assertions, groups, licences, projects, teams
 from scimd.org import bindings, standing_rows
 from scimd.org.facts import gather, people_rows
 from scimd.org.held_changes import Tally
-from scimd.org.labels import names_in
+from scimd.org.labels import names_in, of_grant
 from scimd.org.rulebook import RuleBook, SourceBook, by_value, rule_of, with_source
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
@@ -189,11 +189,9 @@ class _Difference:
     seats: int
 
     def told(self, names: Mapping[str, str]) -> Moved:
-        def text(thing: _Thing) -> str:
-            kind, target, role = thing
-            return f"{kind} {names.get(target, target)}{f' as {role}' if role else ''}"
-
-        gains, loses = (tuple(sorted(map(text, things))) for things in (self.gains, self.loses))
+        gains, loses = (
+            tuple(sorted(of_grant(names, *thing) for thing in things)) for things in (self.gains, self.loses)
+        )
         return Moved(self.person_id, self.display_name, gains, loses)
 
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
@@ -33,6 +34,9 @@ State = Literal["reading", "planned", "held", "applying", "done", "partial", "fa
 OVER: tuple[State, ...] = ("refused", "expired")
 #: A plan that nobody applied or approved within this time is refused.
 PLAN_LASTS = timedelta(hours=24)
+#: So long a run is kept with its changes; each source's newest one however old it is.
+KEPT = timedelta(days=90)
+_CHANGES_AT_ONCE = 5_000
 _DONE = ("create", "update", "link", "deactivate", "drop", "delete", "rename", "members")
 _SAID = {
     "create": "created",
@@ -274,6 +278,57 @@ def fail(tx: Tx, run_id: RunId, kind: str, why: str) -> RunRecord:
 
 def set_state(tx: Tx, run_id: RunId, state: State, **more: Any) -> None:
     _set(tx, run_id, {"state": state, **more})
+
+
+# ------------------------------------------------------------------------------ and its end
+
+
+async def forget(door: Door) -> int:
+    """Delete runs older than 90 days with their changes; gives how many. A job.
+
+    Kept are each source's newest run, and what is still read, held or applied. In portions, so that nobody
+    waits for long: a run goes when its changes are gone.
+    """
+    before = door.clock() - KEPT
+    old = await door.read(lambda conn: conn.execute(_over(before)).all())
+    for row in old:
+        while not await door.db.write(partial(_forget_part, org_id=OrgId(row.org_id), run_id=RunId(row.id))):
+            pass
+    return len(old)
+
+
+def _over(before: datetime) -> Select[Any]:
+    newer = runs.alias()
+    return (
+        select(runs.c.org_id, runs.c.id)
+        .where(
+            runs.c.started_at < before,
+            runs.c.state.not_in(("reading", "held", "applying")),
+            select(newer.c.id)
+            .where(
+                newer.c.org_id == runs.c.org_id,
+                newer.c.source_id == runs.c.source_id,
+                newer.c.started_at > runs.c.started_at,
+            )
+            .exists(),
+        )
+        .order_by(runs.c.id)
+    )
+
+
+def _forget_part(conn: Connection, *, org_id: OrgId, run_id: RunId) -> bool:
+    """Delete the first changes of the run, or the run that has none left; True for the latter."""
+    column = run_changes.c
+    mine = (column.org_id == org_id) & (column.run_id == run_id)
+    first = conn.execute(select(func.min(column.n)).where(mine)).scalar()
+    if first is None:
+        conn.execute(delete(runs).where(runs.c.org_id == org_id, runs.c.id == run_id))
+        return True
+    conn.execute(delete(run_changes).where(mine, column.n < first + _CHANGES_AT_ONCE))
+    return False
+
+
+# ------------------------------------------------------------------------------ what all of them need
 
 
 def _set(tx: Tx, run_id: RunId, values: Mapping[str, Any]) -> None:

@@ -67,7 +67,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
             return refusal
         tickets.spend(tx, first)
         stored = credentials.password_of(tx.conn, tx.org_id, person_id)
-        cause = admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
+        cause = admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now)
         if cause is None and sign_in.mark_of(stored) != said["mark"]:
             cause = "the password was changed meanwhile"
         if cause is not None:

@@ -21,6 +21,7 @@ from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
 from scimd.org import admission, permissions
+from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
@@ -201,7 +202,7 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
         ).first()
         if row is None or not _is_live(row, now, idle_s):
             return None, False
-        return _holder(conn, row, door.settings.second_factor), row.last_active_at <= touched_by
+        return _holder(conn, door.books, row, door.settings.second_factor), row.last_active_at <= touched_by
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
@@ -234,8 +235,8 @@ def _touch(conn: Connection, holder: SessionHolder, now: datetime, touched_by: d
     )
 
 
-def _holder(conn: Connection, row: Any, policy: Policy) -> SessionHolder | None:
-    held = entitled(conn, row)
+def _holder(conn: Connection, books: RuleBooks, row: Any, policy: Policy) -> SessionHolder | None:
+    held = entitled(conn, books, row)
     if held is None:
         return None
     must_enrol = not row.strong and is_demanded(policy, held[1])
@@ -258,7 +259,9 @@ def _holder(conn: Connection, row: Any, policy: Policy) -> SessionHolder | None:
     )
 
 
-def entitled(conn: Connection, row: Any) -> tuple[tuple[RoleName, ...], frozenset[str]] | None:
+def entitled(
+    conn: Connection, books: RuleBooks, row: Any
+) -> tuple[tuple[RoleName, ...], frozenset[str]] | None:
     """Roles and permissions of somebody whose row says Active; None for whoever may not come in after all.
 
     ``row``: ``org_id``, ``person_id``, ``roles``, and whether the person is ``unsettled``: then the
@@ -267,7 +270,7 @@ def entitled(conn: Connection, row: Any) -> tuple[tuple[RoleName, ...], frozense
     held = tuple(RoleName(name) for name in row.roles)
     allowed = permissions_of(conn, OrgId(row.org_id), held)
     if row.unsettled:
-        fresh = admission.fresh_standing(conn, OrgId(row.org_id), PersonId(row.person_id))
+        fresh = admission.fresh_standing(conn, books, OrgId(row.org_id), PersonId(row.person_id))
         if fresh is None or not fresh.may_enter:
             return None
         held = tuple(name for name in held if name in fresh.roles)

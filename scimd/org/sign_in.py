@@ -174,7 +174,7 @@ def _finish(
     if credentials.password_of(tx.conn, tx.org_id, person_id) != account.secret:
         attempts.close(tx, attempt_id, success=False, reason="the password was changed meanwhile")
         return None
-    cause = admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
+    cause = admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now)
     if cause is not None:
         attempts.close(tx, attempt_id, success=False, reason=cause)
         _tell_failed(tx, account, ip, cause)
@@ -259,7 +259,7 @@ async def by_link(door: Door, token: str, *, ip: str, user_agent: str) -> Signed
 
     def body(tx: Tx) -> Entered:
         person_id = links.spend(tx, link)
-        cause = admission.why_not(tx.conn, tx.org_id, person_id, tx.now)
+        cause = admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now)
         if cause is not None:
             raise MayNotSignIn(cause)
         attempt_id = attempts.note(tx, person_id, _name(page), ip, reason="link")
@@ -302,7 +302,7 @@ async def set_password_by_link(
         return None
 
     def then(tx: Tx, _: Entered | None) -> Entered:
-        cause = admission.why_not(tx.conn, tx.org_id, page.person_id, tx.now)
+        cause = admission.why_not(tx.conn, tx.books, tx.org_id, page.person_id, tx.now)
         if cause is not None:
             raise MayNotSignIn(cause)
         attempt_id = attempts.note(tx, page.person_id, _name(page), ip, reason="link")

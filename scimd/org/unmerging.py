@@ -31,7 +31,7 @@ async def unmerge(door: Door, ctx: Context, other_id: PersonId) -> PersonId:
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> PersonId:
-        by_hand.makes_no_operator(tx)
+        by_hand.makes_no_operator(tx.conn, tx.ctx)
         mine = (merged_people.c.org_id == tx.org_id) & (merged_people.c.id == other_id)
         merged = tx.conn.execute(select(merged_people).where(mine)).first()
         if merged is None or merged.since <= tx.now - hand.RESTORABLE_FOR:

@@ -82,17 +82,17 @@ def read(body: Document, at_most: int) -> tuple[list[Operation], int | None]:
     given = {key.lower(): value for key, value in body.items()}
     many, stop = given.get("operations"), given.get("failonerrors")
     if not isinstance(many, list):
-        raise invalid_syntax("Operations: an array is wanted.")
+        raise invalid_syntax("Operations must be an array.")
     if len(many) > at_most:
         raise ScimError(413, f"Operations: more than the {at_most} that are allowed.")
     if stop is not None and (isinstance(stop, bool) or not isinstance(stop, int) or stop < 0):
-        raise invalid_value("failOnErrors", "a whole number is wanted")
+        raise invalid_value("failOnErrors", "must be a whole number")
     operations = [_operation(place, each) for place, each in enumerate(many)]
     posted: set[str] = set()
     for each in operations:
         if each.method == hdrs.METH_POST and each.bulk_id is not None:
             if each.bulk_id in posted:
-                raise invalid_value("bulkId", f"{shown(each.bulk_id)} stands for two resources")
+                raise invalid_value("bulkId", f"{shown(each.bulk_id)} is used for two resources")
             posted.add(each.bulk_id)
     for each in operations:
         _bind(each, posted)
@@ -117,24 +117,24 @@ def _operation(place: int, given: Any) -> Operation:
 def _fill(found: Operation, keys: Mapping[str, Any]) -> None:
     path, data, version = keys.get("path"), keys.get("data"), keys.get("version")
     if found.method not in _METHODS:
-        raise invalid_syntax(f"method: one of {', '.join(_METHODS)} is wanted.")
+        raise invalid_syntax(f"method must be one of {', '.join(_METHODS)}.")
     if found.method == hdrs.METH_POST and found.bulk_id is None:
         raise invalid_syntax("bulkId: a POST needs one (RFC 7644 §3.7).")
     if not isinstance(path, str) or not path.strip("/"):
-        raise invalid_syntax("path: an address such as /Users is wanted.")
+        raise invalid_syntax("path must be an address such as /Users.")
     segments = tuple(path.strip("/").split("/"))
     if segments[0] not in ("Users", "Groups") or segments[-1] == ".search":
         raise invalid_value("path", f"{shown(path)} cannot stand in a bulk request; /Users and /Groups can")
     found.segments = segments
     if version is not None and not isinstance(version, str):
-        raise invalid_value("version", "a string is wanted")
+        raise invalid_value("version", "must be a string")
     found.version = version
     if found.method == hdrs.METH_PATCH and isinstance(data, list):
         # As the example of RFC 7644 §3.7.3 has it: the operations alone.
         data = {"schemas": [PATCH_URN], "Operations": data}
     if found.method != hdrs.METH_DELETE:
         if not isinstance(data, dict):
-            raise invalid_syntax("data: an object is wanted.")
+            raise invalid_syntax("data must be an object.")
         found.data = data
 
 
@@ -312,4 +312,4 @@ def _error(exc: ScimError | Refusal) -> ScimError:
 
 def _unmade(names: frozenset[str]) -> ScimError:
     listed = ", ".join(shown(name) for name in sorted(names)[:5])
-    return ScimError(409, f"It names what this request did not make: bulkId {listed}.")
+    return ScimError(409, f"It refers to what this request did not create: bulkId {listed}.")

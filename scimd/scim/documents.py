@@ -33,7 +33,7 @@ def parse(body: bytes) -> Document:
             raise invalid_syntax("The body is not UTF-8, as JSON must be (RFC 8259 §8.1).") from exc
         if "surrogate" in exc.msg:
             raise invalid_value(
-                "The body", "it holds half of a surrogate pair, which is no character"
+                "The body", "it contains half of a surrogate pair, which is not a character"
             ) from exc
         raise invalid_syntax(f"The body is not JSON: {exc.msg} at character {exc.pos}.") from exc
     if not isinstance(parsed, dict):
@@ -106,7 +106,7 @@ def _extension(schema: Schema, value: Any, rules: Rules) -> Document | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        raise invalid_value(schema.id, "an object is wanted")
+        raise invalid_value(schema.id, "must be an object")
     kept: Document = {}
     for key, each in value.items():
         row = schema.find(key)
@@ -139,6 +139,6 @@ def _check_schemas(urn: str, body: Mapping[str, Any], rules: Rules) -> None:
             raise invalid_syntax(f"The body names no schemas; send {urn!r}.")
         return
     if not isinstance(schemas, list) or not all(isinstance(each, str) for each in schemas):
-        raise invalid_syntax("schemas: an array of strings is wanted.")
+        raise invalid_syntax("schemas must be an array of strings.")
     if rules.refuse_unknown and urn.lower() not in (each.lower() for each in schemas):
         raise invalid_syntax(f"The body does not name the schema {urn!r}.")

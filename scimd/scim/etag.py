@@ -62,7 +62,9 @@ def refused(refusal: VersionMismatch, if_none_match: str | None) -> ScimError:
     """The refusal of a write, which If-None-Match may have brought about."""
     unwanted = frozenset() if if_none_match is None else _versions(if_none_match)
     if unwanted is None:
-        return ScimError(412, "There is such a resource, and If-None-Match: * wants none.")
+        return ScimError(
+            412, "The resource exists, and If-None-Match: * asks for a new one; nothing was written."
+        )
     if refusal.current in unwanted:
         return ScimError(412, "The resource is still the one that If-None-Match names; nothing was written.")
     return of_refusal(refusal)
@@ -75,7 +77,7 @@ def is_unchanged(header: Callable[[str], str | None], current: str) -> bool:
     """
     if_match, if_none_match = header("If-Match"), header("If-None-Match")
     if if_match is not None and not _names(if_match, current):
-        raise ScimError(412, "The resource is not the one that If-Match names: its tag is another now.")
+        raise ScimError(412, "The resource has changed: its tag is not the one that If-Match names.")
     return if_none_match is not None and _names(if_none_match, current)
 
 

@@ -177,7 +177,8 @@ class Binder:
         at = date_time(value, tolerant=self.tolerant) if isinstance(value, str) else None
         if at is None:
             raise invalid_filter(
-                f"{found} is compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(str(value))}."
+                f"{found} must be compared with a dateTime such as 2026-01-31T09:00:00Z,"
+                f" not {shown(str(value))}."
             )
         return at
 

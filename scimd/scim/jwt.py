@@ -92,14 +92,14 @@ def verify(text: str, said: Claimed, keys: Sequence[PublicKey], rules: Jwt, now:
         raise Refused("The token's subject (sub) is not among those that may push to this source.")
     for name, wanted in rules.claims.items():
         if not _is(claims.get(name), wanted):
-            raise Refused(f"The token's claim {name} is not what this source wants.")
+            raise Refused(f"The token's claim {name} is not what this source expects.")
     return subject
 
 
 def _check_times(claims: Mapping[str, Any], leeway_s: float, now: float) -> None:
     ends, begins, made = (_time(claims, name) for name in ("exp", "nbf", "iat"))
     if ends is None:
-        raise Refused("The token has no end (exp).")
+        raise Refused("The token has no time of expiry (exp).")
     if now >= ends + leeway_s:
         raise Refused("The token has expired (exp). Is the clock of its issuer right?")
     if begins is not None and now < begins - leeway_s:
@@ -113,7 +113,7 @@ def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise Refused(f"The token's claim {name} is no time.")
+        raise Refused(f"The token's claim {name} is not a time.")
     return float(value)
 
 

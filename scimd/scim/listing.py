@@ -56,7 +56,7 @@ class Sorting:
             return None
         order = query.get("sortOrder", "ascending")
         if order.lower() not in ("ascending", "descending"):
-            raise invalid_value("sortOrder", f"ascending or descending is wanted, not {shown(order)}")
+            raise invalid_value("sortOrder", f"must be ascending or descending, not {shown(order)}")
         return cls(_sortable(path, kind), order.lower() == "descending")
 
 
@@ -94,7 +94,7 @@ class Pages:
         if count is None:
             return Paging(1, self.cursor.count if self.cursor else ex.settings.default_page)
         if not _INTEGER.fullmatch(count) or int(count) < 0:
-            raise invalid_count(f"0 to {ex.settings.max_page} is wanted, not {shown(count)}")
+            raise invalid_count(f"must be from 0 to {ex.settings.max_page}, not {shown(count)}")
         wanted = min(int(count), ex.settings.max_page)
         if self.cursor is not None and wanted != self.cursor.count:
             raise invalid_count("it must stay as it was in the first query of this cursor")
@@ -227,5 +227,5 @@ def _integer(query: Mapping[str, str], name: str, default: int) -> int:
     if text is None:
         return default
     if not _INTEGER.fullmatch(text):
-        raise invalid_value(name, f"a whole number is wanted, not {shown(text)}")
+        raise invalid_value(name, f"must be a whole number, not {shown(text)}")
     return int(text)

@@ -22,7 +22,7 @@ _ALLOW = "GET, HEAD, OPTIONS"
 
 async def nobody(ex: Exchange) -> web.Response:
     """/Me with a source's token."""
-    raise ScimError(501, "A source's token is nobody in particular; there is no /Me for it.")
+    raise ScimError(501, "A source's token belongs to no one person, so it has no /Me.")
 
 
 async def answer_person(
@@ -32,7 +32,7 @@ async def answer_person(
     if tuple(segments) != ("Me",):
         raise ScimError(403, "An API token opens /Me alone. Identity providers push with a source's token.")
     if holder.person_id is None:
-        raise ScimError(501, "A service's token is nobody in particular; there is no /Me for it.")
+        raise ScimError(501, "A service's token belongs to no one person, so it has no /Me.")
     if request.method in _WRITES:
         raise ScimError(403, "People are changed where they come from, or by an admin; /Me can only be read.")
     if request.method == hdrs.METH_OPTIONS:
@@ -49,7 +49,7 @@ async def _read(
     try:
         own = await own_resource.read(door, holder.org_id, holder.person_id or "")
     except NotFound as exc:
-        raise ScimError(404, "There is no resource of this person.") from exc
+        raise ScimError(404, "There is no resource for this person.") from exc
     projection = projection_of(own.kind, query, both=False)
     tag = etag(own.user.version, own.user.rest)
     if is_unchanged(partial(_header, request), tag):

@@ -119,7 +119,11 @@ class _Selections:
                 " characters of them.",
             )
         if _holds_of_all(chosen):
-            raise ScimError(400, f"The path {shown(text)}: an empty text is in every one.", "invalidFilter")
+            raise ScimError(
+                400,
+                f"The path {shown(text)}: every value contains the empty text, so it would select all.",
+                "invalidFilter",
+            )
         test = chooser(Binder(GROUP, tolerant=self.rules.tolerant), Resolved(None, _ROW), chosen, text)
         return lambda member: test(self._located(member))
 
@@ -304,7 +308,7 @@ def _unpacked(text: str) -> Any:
         return {"value": text}
     told = unpacked(text)
     if told is text:
-        raise invalid_value(_NAME, "an object with value is wanted, not a string of broken JSON")
+        raise invalid_value(_NAME, "each must be an object with value, not a string of broken JSON")
     return told
 
 
@@ -312,10 +316,10 @@ def _member_id(each: Any, rules: Rules) -> str:
     if isinstance(each, str) and rules.tolerant:
         each = _unpacked(each)
     if not isinstance(each, Mapping):
-        raise invalid_value(_NAME, "an object with value is wanted")
+        raise invalid_value(_NAME, "each must be an object with value")
     given = next((value for key, value in each.items() if key.lower() == "value"), None)
     if not isinstance(given, str) or not given.strip():
-        raise invalid_value(f"{_NAME}.value", "the id of a user or group is wanted")
+        raise invalid_value(f"{_NAME}.value", "must be the id of a user or group")
     taken: str = taken_one(_VALUE, given, f"{_NAME}.value", rules)
     if not rules.tolerant:  # the rest is not kept, and providers fill it as they like
         taken_one(_ROW, each, _NAME, rules)

@@ -179,7 +179,7 @@ def _basic(header: str) -> tuple[str, str]:
         if not colon:
             raise ValueError
     except (binascii.Error, ValueError) as exc:
-        raise _invalid_client("The header Authorization is no HTTP Basic.") from exc
+        raise _invalid_client("The Authorization header is not HTTP Basic.") from exc
     # Both are form-encoded before they are joined (RFC 6749 §2.3.1).
     return unquote_plus(client_id), unquote_plus(secret)
 

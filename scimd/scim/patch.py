@@ -110,7 +110,7 @@ def operations_of(
     keys = {key.lower(): value for key, value in body.items()}
     many = keys.get("operations")
     if not isinstance(many, list) or not (many or rules.allow_none):
-        raise invalid_syntax("Operations: an array with at least one operation is wanted.")
+        raise invalid_syntax("Operations must be an array with at least one operation.")
     check_number(many, at_most)
     return tuple(_operation(each, rules) for each in many)
 
@@ -127,9 +127,9 @@ def _operation(each: Any, rules: PatchRules) -> Operation:
     keys = {key.lower(): value for key, value in each.items()}
     op, path = keys.get("op"), keys.get("path")
     if not isinstance(op, str) or op.lower() not in _OPS:
-        raise invalid_syntax(f"op: add, remove or replace is wanted, not {shown(str(op))}.")
+        raise invalid_syntax(f"op must be add, remove or replace, not {shown(str(op))}.")
     if path is not None and not isinstance(path, str):
-        raise invalid_path(str(path), "a string is wanted")
+        raise invalid_path(str(path), "it must be a string")
     value = keys.get("value", _ABSENT)
     if not path or path.lower() in _CORE:
         value = _attributes(value, rules)
@@ -206,7 +206,7 @@ class _Patching:
         if operation.op == "remove":
             raise no_target("", "remove needs a path")
         if not isinstance(operation.value, Mapping):
-            raise invalid_value("value", "without a path, an object of attributes is wanted")
+            raise invalid_value("value", "must be an object of attributes when there is no path")
         passed = ("schemas",) if self.rules.values.refuse_unknown else ("schemas", "id", "meta")
         for key, value in operation.value.items():
             if key.lower() not in passed:
@@ -253,7 +253,7 @@ class _Patching:
                     Operation(operation.op, f"{schema.id}:{key}", value), f"{schema.id}:{key}", quiet=True
                 )
         else:
-            raise invalid_value(schema.id, "an object is wanted")
+            raise invalid_value(schema.id, "must be an object")
 
     def _target(self, text: str) -> Target | None:
         """What the path points at; None for what scimd does not serve and the profile passes over."""
@@ -398,7 +398,7 @@ class _Patching:
         if made is None:
             return
         if _is_any_other(target.found.attribute, described, made):
-            raise no_target(target.text, "no value matches, and nothing says what the value of a new one is")
+            raise no_target(target.text, "no value matches, and nothing gives the value of a new one")
         self._put(target.found, self._with_more(target.found, [made]))
 
     def _made(self, found: Resolved, described: Document, operation: Operation) -> Any:

@@ -44,7 +44,7 @@ def _put(whole: Document, names: tuple[str, ...], value: Any, key: str) -> None:
     for name in above:
         name = _spelled(holder, name)
         if not isinstance(holder.get(name) or {}, Mapping):
-            raise invalid_value(key, f"{name} is no object, of which it could be a part")
+            raise invalid_value(key, f"{name} is not an object, so it has no such part")
         inner = dict(holder.get(name) or {})
         holder[name] = inner
         holder = inner

@@ -49,7 +49,7 @@ def _parsed(text: str) -> PathNode:
 def selection(node: PathNode, text: str) -> tuple[AttrPath, FilterNode]:
     """``emails.type eq "work"`` as a path (errata 7122): the attribute and what holds of its values."""
     if not isinstance(node, Comparison):
-        raise invalid_path(text, "an attribute is wanted")
+        raise invalid_path(text, "it must name an attribute")
     path = node.attr_path
     inner = Comparison(AttrPath(path.sub_attr or "value"), node.op, node.value)
     return AttrPath(path.attr, None, path.uri), inner

@@ -205,12 +205,12 @@ def _parameters(body: Mapping[str, Any], rules: Rules) -> Mapping[str, str]:
 def _text(name: str, value: Any, rules: Rules) -> str:
     if name in ("startIndex", "count") and not (rules.tolerant and isinstance(value, str)):
         if isinstance(value, bool) or not isinstance(value, int):
-            raise invalid_value(name, "a whole number is wanted")
+            raise invalid_value(name, "must be a whole number")
         return str(value)
     if name in ("attributes", "excludedAttributes") and isinstance(value, list):
         if not all(isinstance(each, str) for each in value):
-            raise invalid_value(name, "an array of strings is wanted")
+            raise invalid_value(name, "must be an array of strings")
         return ",".join(value)
     if not isinstance(value, str):
-        raise invalid_value(name, "a string is wanted")
+        raise invalid_value(name, "must be a string")
     return value

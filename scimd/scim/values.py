@@ -108,7 +108,7 @@ def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
 def _date_time(row: Attribute, value: Any, where: str, rules: Rules) -> str:
     text = _string(row, value, where)
     if date_time(text, tolerant=rules.tolerant) is None:
-        raise invalid_value(where, "a dateTime such as 2026-01-31T09:00:00Z is wanted")
+        raise invalid_value(where, "must be a dateTime such as 2026-01-31T09:00:00Z")
     return text
 
 
@@ -116,21 +116,21 @@ def _reference(row: Attribute, value: Any, where: str, rules: Rules) -> str:
     """RFC 7643 §2.3.7: a URI, perhaps a relative one. What is none, a lenient profile takes all the same."""
     text = _string(row, value, where)
     if not rules.tolerant and URI.fullmatch(text) is None:
-        raise invalid_value(where, "a URI is wanted, such as https://example.com/dana")
+        raise invalid_value(where, "must be a URI, such as https://example.com/dana")
     return text
 
 
 def _string(row: Attribute, value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise invalid_value(where, f"a string is wanted, not {_kind(value)}")
+        raise invalid_value(where, f"must be a string, not {_kind(value)}")
     if "\0" in value:
-        raise invalid_value(where, "it holds the character NUL")
+        raise invalid_value(where, "it contains the character NUL")
     if not value.isascii():
         _refuse_surrogates(value, where)
     if row.max_chars is not None and len(value) > row.max_chars:
         raise invalid_value(where, f"it is longer than {row.max_chars} characters")
     if row.address and NO_ADDRESS.search(value):
-        raise invalid_value(where, "one address is wanted, without control characters and lists")
+        raise invalid_value(where, "must be a single address, not a list, without control characters")
     return value
 
 
@@ -138,7 +138,7 @@ def _refuse_surrogates(value: str, where: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise invalid_value(where, "it holds half of a surrogate pair, which is no character") from None
+        raise invalid_value(where, "it contains half of a surrogate pair, which is not a character") from None
 
 
 def _boolean(value: Any, where: str, rules: Rules) -> bool:
@@ -146,13 +146,13 @@ def _boolean(value: Any, where: str, rules: Rules) -> bool:
         return value
     if rules.tolerant and isinstance(value, str) and value.lower() in _BOOLEANS:
         return _BOOLEANS[value.lower()]
-    raise invalid_value(where, f"true or false is wanted, not {_kind(value)}")
+    raise invalid_value(where, f"must be true or false, not {_kind(value)}")
 
 
 def _number(row: Attribute, value: Any, where: str) -> int | float:
     wanted, wanted_name = (int, "an integer") if row.type == "integer" else ((int, float), "a number")
     if isinstance(value, bool) or not isinstance(value, wanted):
-        raise invalid_value(where, f"{wanted_name} is wanted, not {_kind(value)}")
+        raise invalid_value(where, f"must be {wanted_name}, not {_kind(value)}")
     if not -MAX_NUMBER <= value <= MAX_NUMBER:
         raise invalid_value(where, "it is beyond what a JSON number holds exactly")
     return value
@@ -161,7 +161,7 @@ def _number(row: Attribute, value: Any, where: str) -> int | float:
 def _binary(value: Any, where: str) -> str:
     """RFC 7643 §2.3.6: base64, of which the padding may be left out."""
     if not isinstance(value, str):
-        raise invalid_value(where, f"base64 is wanted, not {_kind(value)}")
+        raise invalid_value(where, f"must be base64, not {_kind(value)}")
     digits = "".join(value.split())
     if not digits.endswith("="):
         digits += "=" * (-len(digits) % 4)
@@ -181,7 +181,7 @@ def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, 
     if isinstance(value, list) and rules.tolerant and not row.multi and len(value) <= 1:
         return _complex(row, value[0], where, rules) if value else None
     if not isinstance(value, Mapping):
-        raise invalid_value(where, f"an object is wanted, not {_kind(value)}")
+        raise invalid_value(where, f"must be an object, not {_kind(value)}")
     kept: dict[str, Any] = {}
     for name, each in value.items():
         part = row.find(name)

@@ -83,7 +83,7 @@ class ProbesMany(Input):
 @endpoint("POST", "/probes/many", needs=("projects.manage",))
 async def make_many(call: Call, body: ProbesMany) -> Rows[Probe]:
     """Make some."""
-    return await in_rows(body.probes, lambda new: make(call, body=new), 201)
+    return await in_rows(body.probes, lambda new: make(call, body=new), 201, "probes")
 
 
 @endpoint("GET", "/probes", needs=("users.read",))

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from scimd.admin import lists, serving
+from scimd.admin import lists, problems, serving
+from scimd.admin.table import TABLE
+from scimd.core.errors import OwnedBySource
+from scimd.http import statuses
 from scimd.http.guard import FORM_TOKEN
 from scimd.org.organizations import NewOrganization, create
 from tests.admin import probe
@@ -148,6 +151,20 @@ async def test_refusal_of_the_door_names_its_field(api: Client) -> None:
     answer = await api.post("/probes", {"name": "oPS"})
     assert (answer.status, answer.json["code"]) == (409, "uniqueness")
     assert answer.json["errors"] == [{"field": "/name", "why": "is taken"}]
+    two = {"probes": [{"name": "New"}, {"name": "ops"}]}
+    refused = (await api.post("/probes/many", two)).json["results"][1]["problem"]
+    assert refused["errors"] == [{"field": "/probes/1/name", "why": "is taken"}]
+
+
+def test_what_the_body_has_no_field_for_is_pointed_at_as_a_whole() -> None:
+    """What the door calls it may be a column of a file, or a sentence's subject."""
+    fault = statuses.of_refusal(OwnedBySource("The name of the project 'Alpha'", "okta"))
+    for row in (row for row in TABLE if row.is_write):
+        (*placed,) = problems.in_body(fault, row.body).errors
+        assert [each.field for each in placed] == ([] if row.body is None else [""]), row.name
+        if row.body is not None and "items" in row.body.model_fields:
+            (placed_one,) = problems.in_row(fault, row.body, "items", 3).errors
+            assert placed_one.field == "/items/3", row.name
 
 
 # ------------------------------------------------------------------------------ methods

@@ -7,8 +7,10 @@ from datetime import timedelta
 
 import pytest
 
+from scimd.org import organizations
+from scimd.org.organizations import NewOrganization
 from tests.admin.client import Client, signed_in
-from tests.web.site import Site
+from tests.web.site import OPERATOR, Site
 
 FILE = """\
 email,display_name,user_name,role,projects
@@ -95,6 +97,27 @@ async def test_u19_plan_refuses_what_the_file_and_those_who_are_here_rule_out(ap
         (6, "refused", "display_name:"),
         (7, "refused", "user_name:"),
     ]
+
+
+@pytest.mark.parametrize("how", ["invite", "add"])
+async def test_u19_plan_refuses_what_applying_it_would(acme: Site, api: Client, how: str) -> None:
+    await organizations.create(acme.door, NewOrganization("beta"), OPERATOR)
+    file = "email,team,projects\nann@beta.example,Red,Alpha\nbob@x.example,,Alpha\ncy@x.example,Red,\n"
+    assert (await api.post("/teams", {"name": "Red"})).status == 201
+    assert (await api.send("PATCH", "/organization", {"default_project_id": None})).status == 200
+    async with signed_in(acme, "op@scimd.example", org="system") as operator:
+        declared = await operator.post("/domains/declare?organization=beta", {"domain": "beta.example"})
+        assert declared.status == 200
+        plan = (await operator.post("/imports", {"csv": "email\neve@x.example", "how": how})).json
+    assert [row["action"] for row in plan["rows"]] == ["refused"]
+    assert "operators are made there alone" in plan["rows"][0]["why"]
+    foreign, teamless, homeless = (await api.post("/imports", {"csv": file, "how": how})).json["rows"]
+    assert (foreign["action"], foreign["why"][:7]) == ("refused", "email: ")
+    assert teamless["action"] == {"invite": "refused", "add": "add"}[how]
+    assert (homeless["action"], homeless["why"].partition(" ")[2]) == (
+        "refused",
+        "takes part in at least one project. Name one.",
+    )
 
 
 @pytest.mark.parametrize(

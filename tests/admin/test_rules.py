@@ -78,11 +78,11 @@ async def test_what_is_over_the_limits_is_held_with_the_figures(acme: Site, api:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"group": "eng", "pattern": "e*", "team": "Red"}, "rule"),
-        ({"group": "eng"}, "rule"),
-        ({"group": "eng", "role": "boss"}, "role"),
-        ({"group": "eng", "team": "Red", "colour": "red"}, "colour"),
-        ({"group": "eng", "team": "Red", "number": 0}, "number"),
+        ({"group": "eng", "pattern": "e*", "team": "Red"}, ""),
+        ({"group": "eng"}, ""),
+        ({"group": "eng", "role": "boss"}, "/role"),
+        ({"group": "eng", "team": "Red", "colour": "red"}, "/colour"),
+        ({"group": "eng", "team": "Red", "number": 0}, "/number"),
     ],
 )
 async def test_a_rule_that_makes_no_sense_is_refused_by_its_field(
@@ -90,6 +90,8 @@ async def test_a_rule_that_makes_no_sense_is_refused_by_its_field(
 ) -> None:
     source, _ = await _engineers(acme, 1)
     answer = await api.post(f"/sources/{source}/rules", body)
-    assert (answer.status, answer.json["errors"][0]["field"]) == (422, f"/{field}"), answer.text
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, field), answer.text
+    looked = await api.post(f"/sources/{source}/rules/preview", {"add": body})
+    assert (looked.status, looked.json["errors"][0]["field"]) == (422, f"/add{field}"), looked.text
     neither = await api.post(f"/sources/{source}/rules/preview", {})
-    assert neither.status == 422
+    assert (neither.status, neither.json["errors"][0]["field"]) == (422, "")

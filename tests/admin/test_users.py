@@ -155,7 +155,10 @@ async def test_explanation_names_facts_rules_and_gates(acme: Site, api: Client) 
     ]
     (said,) = found["assertions"]
     assert (said["external_id"], said["active"], said["document"]["displayName"]) == ("e-dana", True, "dana")
-    assert found["names"][found["owner"]] == "okta"
+    assert (found["names"][found["owner"]], found["service_owner"]) == ("okta", None)
+    bot = {"user_name": "bot", "display_name": "Bot", "owner": "ops@acme.example"}
+    made = (await api.post("/service-accounts", bot)).json["id"]
+    assert (await api.get(f"/users/{made}/explain")).json["service_owner"] == "ops@acme.example"
 
 
 async def test_history_is_the_audit_of_one_user(acme: Site, api: Client) -> None:

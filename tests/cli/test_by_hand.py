@@ -244,6 +244,9 @@ def test_explain_names_things_and_orders_them(acme: Terminal) -> None:
     printed = acme.run("user", "explain", "ann").stdout
     assert "project:Alpha" in printed
     assert "Inactive: disabled" in printed
+    acme.json("user", "add-service", "bot", "--owner", "ops@acme.example")
+    assert acme.json("user", "explain", "bot")["service_owner"] == "ops@acme.example"
+    assert "ops@acme.example answers for it" in acme.run("user", "explain", "bot").stdout
 
 
 def test_the_audit_is_listed_and_narrowed(acme: Terminal) -> None:

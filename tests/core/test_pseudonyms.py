@@ -264,7 +264,7 @@ def test_detail_has_the_pseudonym_that_the_request_has(masks: RequestPseudonyms)
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
-        ("count=x", "count: a whole number is wanted, not {x}"),
+        ("count=x", "count: must be a whole number, not {x}"),
         ("filter=foo", "The filter {foo} cannot be read: an operator is missing."),
         ("startIndex=anna&filter=remove", "startIndex: a filter may remove no Users."),
     ],

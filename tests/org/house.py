@@ -12,7 +12,7 @@ import orjson
 from sqlalchemy import Connection, Row, Table, select
 
 from scimd.core.attributes import GROUP, USER
-from scimd.core.people import GroupId, OrgId, PersonId, SourceId
+from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
 from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, EffectKind
 from scimd.db.engine import Database, Tuning
@@ -121,10 +121,12 @@ class House:
     async def push_groups(self, *many: AssertGroup, ctx: Context | None = None) -> list[AssertedGroup]:
         return await self.run(lambda tx: groups.record_groups(tx, many), ctx)
 
-    async def grant(self, person_id: str, kind: EffectKind, target: str) -> None:
+    async def grant(
+        self, person_id: str, kind: EffectKind, target: str, project_role: RoleName | None = None
+    ) -> None:
         """An admin gives them that by hand."""
-        given = PersonId(person_id)
-        await self.run(lambda tx: returning.grant_by_hand(tx, given, kind, target, "admin"), self.as_admin())
+        given = PersonId(person_id), kind, target, "admin", project_role
+        await self.run(lambda tx: returning.grant_by_hand(tx, *given), self.as_admin())
 
     async def group(self, name: str, *members: str, ctx: Context | None = None) -> GroupId:
         (made,) = await self.push_groups(group(name, *members), ctx=ctx)

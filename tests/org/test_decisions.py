@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.core.people import DecisionId, OrgId, PersonId
+from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
 from scimd.db.tables import assertions, grants, people
-from scimd.org import decisions, links, projects, returning
+from scimd.org import decisions, links, named, projects, returning
 from scimd.org.decisions import DecisionRecord, NewDecision, Option
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR
@@ -145,6 +145,21 @@ async def test_giving_back_restores_what_a_hand_had_given(home: House) -> None:
     assert "auditor" not in (await home.person(ann)).roles
     await decisions.answer(home.door, home.as_admin(), (await only_item(home, "return")).id, "give_back")
     assert "auditor" in (await home.person(ann)).roles
+
+
+async def test_the_question_of_a_return_names_what_it_would_give_back(home: House) -> None:
+    ann = PersonId((await home.create("ann")).person_id)
+    alpha: Any = await home.run(lambda tx: projects.make(tx, "Alpha"), home.as_admin())
+    studio = await named.create(home.door, home.as_admin(), "licence", "Studio")
+    await home.grant(ann, "role", "auditor")
+    await home.grant(ann, "project", alpha, RoleName("owner"))
+    await home.grant(ann, "licence", studio.id)
+    await home.change(ann, active=False)
+    await home.push(user("ann", external_id="x-other"))
+    item = await only_item(home, "return")
+    what = "licence Studio, project Alpha as owner, role auditor."
+    assert item.question.endswith(f" is back. Same person? Give back: {what}")
+    assert item.options[0].effect == f"Gives back: {what}"
 
 
 async def test_what_a_hand_has_given_by_now_is_not_given_back_twice(home: House) -> None:

@@ -10,10 +10,14 @@ import structlog
 
 from scimd.core.errors import StorageFull, WrongCredentials
 from scimd.core.people import OrgId
+from scimd.core.sync.plan import Change
+from scimd.core.sync.policy import Action, Situation
+from scimd.db import tables
 from scimd.db.tables import invitations, unsettled
-from scimd.org import organizations, sign_in, timekeeping
+from scimd.org import organizations, run_changes, runs, sign_in, timekeeping
 from scimd.org.organizations import NewOrganization
-from scimd.org.tx import Door
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Door, Tx
 from tests.org.acme import OPERATOR, House
 from tests.org.looks import attempts_of
 
@@ -46,6 +50,36 @@ async def test_sign_in_attempts_are_forgotten_after_ninety_days(acme: House) -> 
     acme.clock.pass_by(days=2)
     assert await timekeeping.forget_attempts(acme.door) == 1
     assert len(await attempts_of(acme.door, acme.org.id)) == 1
+
+
+async def test_runs_are_forgotten_after_ninety_days_but_for_each_sources_newest(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_CHANGES_AT_ONCE", 2)
+    okta, quiet = await acme.source(), await acme.source("quiet")
+    change = Change("user", Situation.LINKED_CHANGED, Action.UPDATE, "a1", "Ann", "changed")
+
+    async def run(source: SourceRecord, state: runs.State) -> str:
+        def body(tx: Tx) -> str:
+            run_id = runs.begin(tx, source.id, "schedule", "tests", 1, full=True)
+            run_changes.add(tx, run_id, 1, [change] * 5)
+            runs.set_state(tx, run_id, state)
+            return run_id
+
+        return await acme.door.run(acme.ctx, body)
+
+    gone, held = await run(okta, "done"), await run(okta, "held")
+    last = await run(quiet, "failed")
+    acme.clock.pass_by(days=1)
+    young = await run(okta, "partial")
+    acme.clock.pass_by(days=90)
+    newest = await run(okta, "done")
+    assert await runs.forget(acme.door) == 1
+    kept = {row.id for row in await acme.rows(tables.runs)}
+    assert kept == {held, last, young, newest} == {row.run_id for row in await acme.rows(tables.run_changes)}
+    assert gone not in kept
+    acme.clock.pass_by(seconds=1)
+    assert await runs.forget(acme.door) == 1
 
 
 async def test_an_organization_whose_job_fails_is_said_once_and_its_end_said(

@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from scimd.core.errors import SecondFactorUnreadable
-from scimd.org import invitations, links, rekeying
+from scimd.org import invitations, rekeying
 from scimd.org.rekeying import Use
 from scimd.org.secrets import Keyring
 from tests.org.acme import House
 from tests.org.looks import attempts_of
 from tests.org.test_second_factors import code_of, enrolled, first_step, second
+from tests.support.sign_in_links import sign_in_link
 
 OLD, NEW = b"a key of the tests, thirty-two bytes and more", b"another key, thirty-two bytes and more"
 
@@ -60,7 +61,7 @@ async def test_which_key_is_needed_by_what_is_told_until_it_is_not(acme: House) 
     await rekeying.follow(both.door)
     acme.clock.pass_by(minutes=1)
     await both.push(await both.source("other"), "later@acme.example")
-    await links.create_sign_in_link(both.door, both.ctx, person)
+    await sign_in_link(both.door, both.ctx, person)
     assert await rekeying.uses(both.door) == [Use(2, 0, 0, 1, open_until)]
     await invitations.look(both.door, link)
     acme.clock.now = open_until

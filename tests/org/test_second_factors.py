@@ -34,6 +34,7 @@ from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import attempts_of
+from tests.support.sign_in_links import sign_in_link
 
 ADDRESS, HERE, ELSEWHERE = "dana@acme.example", "127.0.0.1", "127.0.0.2"
 
@@ -93,7 +94,7 @@ async def test_password_alone_opens_no_session_beside_a_second_factor(acme: Hous
 
 async def test_a_one_time_link_asks_for_the_second_factor_too(acme: House) -> None:
     person, secret, _ = await enrolled(acme)
-    token = await links.create_sign_in_link(acme.door, acme.ctx, person)
+    token = await sign_in_link(acme.door, acme.ctx, person)
     with pytest.raises(SecondFactorAsked) as asked:
         await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
     assert asked.value.kinds == ("totp",)
@@ -154,7 +155,7 @@ async def test_ticket_of_an_older_password_is_dead(acme: House) -> None:
     ticket = await first_step(acme)
     old = second_step.waiting(acme.door, ticket)
     assert old == (acme.org.id, person)
-    link = await links.create_sign_in_link(acme.door, acme.ctx, person)
+    link = await sign_in_link(acme.door, acme.ctx, person)
     with pytest.raises(SecondFactorAsked) as asked:
         await sign_in.by_link(acme.door, link, ip=HERE, user_agent="tests")
     inside = await second(acme, asked.value.ticket, code_of(secret, acme.clock.now))

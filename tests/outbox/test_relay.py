@@ -17,13 +17,14 @@ from scimd import config
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries as mails
 from scimd.db.tables import events, gates, invitations, metadata, people, unsettled
-from scimd.org import deliveries, invitation_changes, links, sign_in, sources, tokens
+from scimd.org import deliveries, forgotten, invitation_changes, sign_in, sources, tokens
 from scimd.org import invitations as invited
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver, Mailer, mailer_from
 from tests.org.acme import PASSWORD, House
 from tests.org.looks import invitations_of
 from tests.support.patience import patient
+from tests.support.sign_in_links import sign_in_link
 from tests.support.smtp import Received, SmtpServer
 
 PUBLIC = "https://scimd.example.com"
@@ -317,7 +318,7 @@ async def test_the_mail_sent_again_has_a_link_of_its_own(acme: House, smtp: Smtp
 async def test_a_set_password_mail_goes_to_the_stored_address(acme: House, smtp: SmtpServer) -> None:
     person = await pushed(acme)
     await acme.accepted(person)
-    await links.send_set_password_link(acme.door, acme.ctx, person)
+    await forgotten.ask(acme.door, "dana@acme.example", org_slug="acme", ip="")
     await run(acme, smtp)
     (received,) = smtp.messages
     assert received.recipients == ("dana@acme.example",)
@@ -332,7 +333,7 @@ async def test_a_set_password_mail_does_not_follow_an_address_that_changed(
 ) -> None:
     person = await pushed(acme)
     await acme.accepted(person)
-    await links.send_set_password_link(acme.door, acme.ctx, person)
+    await forgotten.ask(acme.door, "dana@acme.example", org_slug="acme", ip="")
     new = {"sign_in_address": "else@acme.example", "sign_in_key": "else@acme.example"}
     await acme.write(lambda conn: conn.execute(update(people).values(**new)) and None)
     await run(acme, smtp)
@@ -441,9 +442,9 @@ async def test_no_token_or_password_is_in_any_table_or_log(
     mailed = token(smtp.messages[0])
     copied = await acme.link(person)
     done = await invited.accept(acme.door, mailed, password=PASSWORD)
-    sign_in_link = await links.create_sign_in_link(acme.door, acme.ctx, person)
-    entered = await sign_in.by_link(acme.door, sign_in_link, ip="127.0.0.1", user_agent="tests")
-    await links.send_set_password_link(acme.door, acme.ctx, person)
+    entry = await sign_in_link(acme.door, acme.ctx, person)
+    entered = await sign_in.by_link(acme.door, entry, ip="127.0.0.1", user_agent="tests")
+    await forgotten.ask(acme.door, "dana@acme.example", org_slug="acme", ip="")
     await run(acme, smtp)
     set_password = token(smtp.messages[1])
     okta = (await sources.list_sources(acme.door, acme.org.id))[0]
@@ -451,7 +452,7 @@ async def test_no_token_or_password_is_in_any_table_or_log(
     canaries = [
         mailed,
         copied,
-        sign_in_link,
+        entry,
         set_password,
         bearer,
         entered.session,

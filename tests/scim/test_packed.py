@@ -118,7 +118,7 @@ async def test_members_without_an_attribute_are_refused_one_as_two(
     for value in ([one], [one, one], [{"Value": "x", "type": "User"}], [{"$ref": "../Users/x"}]):
         reply = await client.patch(f"/Groups/{made.json['id']}", op("add", path, value))
         assert (reply.status, reply.scim_type) == (400, "invalidValue")
-        assert reply.json["detail"] == "value: without a path, an object of attributes is wanted"
+        assert reply.json["detail"] == "value: must be an object of attributes when there is no path"
 
 
 @pytest.mark.parametrize(

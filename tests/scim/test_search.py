@@ -108,7 +108,7 @@ async def test_numbers_as_text_are_numbers(idp: Client) -> None:
     for name, value in (("count", "two"), ("count", ""), ("startIndex", "1.5"), ("count", True)):
         reply = await idp.post("/Users/.search", {name: value})
         assert (reply.status, reply.scim_type) == (400, "invalidValue")
-        assert reply.json["detail"].startswith(f"{name}: a whole number is wanted")
+        assert reply.json["detail"].startswith(f"{name}: must be a whole number")
 
 
 async def test_numbers_as_text_are_none_by_the_letter(scimd: Installation) -> None:

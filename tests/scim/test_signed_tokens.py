@@ -63,12 +63,12 @@ def test_another_issuer_or_audience_proves_nothing(claims: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("claims", "why"),
     [
-        ({"exp": None}, "has no end"),
+        ({"exp": None}, "has no time of expiry"),
         ({"exp": NOW.timestamp() - 61}, "has expired"),
-        ({"exp": "2099"}, "exp is no time"),
-        ({"exp": True}, "exp is no time"),
+        ({"exp": "2099"}, "exp is not a time"),
+        ({"exp": True}, "exp is not a time"),
         ({"nbf": NOW.timestamp() + 61}, "not valid yet"),
-        ({"nbf": [1]}, "nbf is no time"),
+        ({"nbf": [1]}, "nbf is not a time"),
         ({"iat": NOW.timestamp() + 61}, "made in the future"),
         ({"sub": "somebody"}, "subject"),
         ({"sub": None}, "subject"),

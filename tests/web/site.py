@@ -48,6 +48,7 @@ from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 from tests.support.database import ready
 from tests.support.patience import AT_MOST_S, PATIENT
+from tests.support.sign_in_links import sign_in_link
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
 PASSWORD = "seven quiet lanterns drift"
@@ -96,7 +97,7 @@ class Site:
         return await links.create_admin(self.door, org, email, OPERATOR)
 
     async def sign_in_link_of(self, person_id: PersonId) -> str:
-        return await links.create_sign_in_link(self.door, self.ctx, person_id)
+        return await sign_in_link(self.door, self.ctx, person_id)
 
     async def source(self, name: str, **more: Any) -> SourceRecord:
         return await sources.create(self.door, self.ctx, NewSource(name, **({"state": "active"} | more)))
