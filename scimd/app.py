@@ -28,7 +28,7 @@ from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import render_ahead
 from scimd.opening import leads_nowhere, migrate_schema, opened, prove
-from scimd.org import declared_organizations, organizations, scribes
+from scimd.org import declared_held, declared_organizations, organizations, scribes
 from scimd.org.tx import Door
 from scimd.processes import calls, children, connections, family, memory
 from scimd.processes.family import Ends, Forked
@@ -181,7 +181,13 @@ async def serve(
         await organizations.ensure_system(door)
         for declared in await _declared(config, config_path, door):
             if declared.held:
-                logger.error("config_change_held", organization=declared.slug, why=declared.held)
+                logger.error(
+                    "config_change_held",
+                    organization=declared.slug,
+                    what=declared_held.called(declared.held),
+                    why=" ".join(dict.fromkeys(declared.held.values())),
+                    hint=declared_held.way_out(declared.slug),
+                )
             if declared.left_out:
                 # They stay as they are: what a source gave is taken away by an admin, not by an editor.
                 logger.warning(

@@ -13,9 +13,20 @@ from scimd import config as configuration
 from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
 from scimd.config import Config, ConfigError
+from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
 from scimd.core.words import counted
-from scimd.org import declared_faults, organizations, reads, rekeying, source_upkeep, sources
+from scimd.org import (
+    declared_faults,
+    declared_held,
+    declared_organizations,
+    declared_sources,
+    organizations,
+    reads,
+    rekeying,
+    source_upkeep,
+    sources,
+)
 from scimd.org.tx import Door
 from scimd.sync import checking
 
@@ -119,10 +130,37 @@ async def _check_declared(
     found: list[str] = []
     if door is not None:
         found += await door.read(lambda conn: declared_faults.contradictions(conn, config.organization))
+        if not found:
+            found += await _held_of_the_file(config, file, door, passed)
     found += await opening.leads_nowhere(config, door)
     faults += [f"{file}: {fault}" if file else fault for fault in found]
     if found:
         del passed[0]  # that nothing is wrong with the config
+
+
+async def _held_of_the_file(config: Config, file: Path | None, door: Door, passed: list[str]) -> list[str]:
+    """What was held when `serve` started, and would be again; what else differs is no fault."""
+    found: list[str] = []
+    for wanted in config.organization:
+        there = await door.read(lambda conn, slug=wanted.name: organizations.find(conn, slug))  # type: ignore[misc]
+        names = await declared_organizations.differing(door, wanted, there.id) if there else []
+        if there is None or not names:
+            continue
+        slug, held = there.slug, [name for name in names if name in there.held]
+        ctx = context(door, there.id)
+        if held and (over := await declared_organizations.over_limits(door, ctx, wanted)):
+            found.append(
+                f"organization {slug}: what it says of {declared_held.called(held)} is held: "
+                f"{' '.join(over)} {declared_held.way_out(slug)}"
+            )
+            names = [name for name in names if name not in held]
+        if names:
+            passed.append(
+                f"organization {slug}: {file} was changed: what it says of {declared_held.called(names)} "
+                "counts once scimd serve is started again, unless the limits hold it "
+                f"(scimd org accept {slug} --dry-run)"
+            )
+    return found
 
 
 async def _check_standing(door: Door, passed: list[str], faults: list[str]) -> None:
@@ -151,7 +189,7 @@ async def _check_sources(
         answer = await checking.check(source)
         (passed if answer.ok else faults).append(f"source {name}: {answer.sentence}")
         if answer.ok and door is not None:
-            await _recover(door, name, passed)
+            await _recover(door, name, source, passed)
 
 
 async def _check_undeclared(
@@ -175,12 +213,19 @@ async def _check_undeclared(
         faults.append(f"source {found.org_slug}/{found.name}: is no longer in the file; nothing reads it")
 
 
-async def _recover(door: Door, name: str, passed: list[str]) -> None:
-    """A source that answers is in quarantine no longer."""
+async def _recover(door: Door, name: str, asked: SourceConfig, passed: list[str]) -> None:
+    """A source that answers is in quarantine no longer, where it was asked as it is read."""
     try:
         found = await sources.resolve(door, name)
     except NotFound:
         return  # declared in the file, and not made yet: `scimd serve` makes it
-    if found.quarantined_since is not None:
+    if found.quarantined_since is None:
+        return
+    if declared_sources.differs(found, asked):
+        passed.append(
+            f"source {name}: it answers as the file has it, which does not count yet: it stays in quarantine "
+            "until scimd serve is started again"
+        )
+    else:
         await source_upkeep.recover(door, context(door, found.org_id), found.id)
         passed.append(f"source {name}: its quarantine is over; it is read in the worker's next turn")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from scimd import config as configuration
+from scimd import opening
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -13,6 +16,7 @@ from scimd.cli.common import (
     context,
     file_of,
     operator,
+    out,
     print_json,
     print_list,
     print_table,
@@ -20,9 +24,10 @@ from scimd.cli.common import (
     said,
 )
 from scimd.config import Config
+from scimd.core.errors import InvalidValue
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, OrgId, ProjectId
-from scimd.org import organizations, project_upkeep, settings
+from scimd.org import declared_held, declared_organizations, organizations, project_upkeep, settings
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.tx import Door
 
@@ -161,6 +166,52 @@ def show(
         print_table(row.slug, ("What", "Value"), _as_json(row).items(), empty="")
 
 
+@app.command("accept")
+def accept(
+    name: Annotated[str, typer.Argument(help="The organization.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the limits hold.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let what the config file says of an organization count, also over the limits: you approve it."""
+    file = configuration.find(config)
+
+    async def look(door: Door, loaded: Config) -> tuple[list[str], tuple[str, ...]]:
+        owner, wanted = await organizations.by_slug(door, name), _declared(loaded, name, config)
+        opening.prove(loaded, file)
+        await declared_organizations.must_fit(door, wanted)
+        differing = await declared_organizations.differing(door, wanted, owner.id)
+        return differing, await declared_organizations.over_limits(door, context(door, owner.id), wanted)
+
+    async def work(door: Door, loaded: Config) -> None:
+        owner = await organizations.by_slug(door, name)
+        await declared_organizations.accept(door, context(door, owner.id), _declared(loaded, name, config))
+
+    differing, over = run(config, look)
+    do_it = bool(differing) and not dry_run
+    if not json:
+        what = declared_held.called(differing) or "nothing"
+        out.print(f"{file_of(config)} changes of {name}: {what}.", markup=False)
+        for sentence in over:
+            out.print(f"Over the limits: {sentence}", markup=False)
+    if do_it:
+        yes or typer.confirm("Let it count. Go on?", abort=True, err=json)
+        run(config, work)
+    said(
+        {"name": name, "changes": differing, "held": over, "accepted": do_it},
+        *(["It counts now."] if do_it else []),
+        json=json,
+    )
+
+
+def _declared(loaded: Config, name: str, path: Path | None) -> configuration.Organization:
+    for wanted in loaded.organization:
+        if wanted.name == name:
+            return wanted
+    raise InvalidValue("organization", f"{file_of(path)} says nothing of {name}")
+
+
 def _as_json(row: OrganizationRecord) -> dict[str, object]:
     return {
         "id": row.id,
@@ -177,5 +228,6 @@ def _as_json(row: OrganizationRecord) -> dict[str, object]:
         "approval_required": row.approval_required,
         "default_project_id": row.default_project_id,
         "declared": row.declared,
+        "held": row.held,
         "created_at": row.created_at,
     }

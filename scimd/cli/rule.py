@@ -12,8 +12,8 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    err,
     file_of,
-    in_organization,
     organization,
     out,
     print_json,
@@ -22,10 +22,10 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
-from scimd.org import rule_changes
+from scimd.org import declared_held, rule_changes
 from scimd.org.rule_changes import Body, Edit
 from scimd.org.rule_previews import Preview
-from scimd.org.tx import Context, Door
+from scimd.org.tx import Door
 
 app = typer.Typer(name="rule", help="Rules: what groups and values give.", no_args_is_help=True)
 
@@ -54,10 +54,15 @@ def list_(
 ) -> None:
     """List a source's rules, the first to decide first."""
 
-    async def work(door: Door, ctx: Context) -> list[Body]:
-        return list(await rule_changes.list_rules(door, ctx.org_id, source))
+    async def work(door: Door, _: Config) -> list[Body]:
+        owner = await organization(door, org)
+        rows = list(await rule_changes.list_rules(door, owner.id, source))
+        if source in owner.held:
+            why = f"{owner.held[source]} {declared_held.way_out(owner.slug)}"
+            err.print(f"What the config file changes of {source} is held: {why}", markup=False)
+        return rows
 
-    rows = in_organization(config, org, work)
+    rows = run(config, work)
     print_list(
         f"Rules of {source}",
         ("Number", "Of", "Gives"),

@@ -20,6 +20,7 @@ from scimd.cli.common import (
     context,
     err,
     fail,
+    file_of,
     operator,
     organization_of_run,
     out,
@@ -30,7 +31,7 @@ from scimd.cli.common import (
 from scimd.cli.run import print_change, summary
 from scimd.config import Config
 from scimd.core.errors import NotFound
-from scimd.org import declared_organizations, run_changes, runs, sources
+from scimd.org import declared_organizations, declared_sources, run_changes, runs, sources
 from scimd.org.run_changes import ChangeRecord
 from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
@@ -56,6 +57,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
     async def work(door: Door, loaded: Config) -> tuple[RunRecord, list[ChangeRecord]]:
         found = await _resolve(door, loaded, source)
+        _say_if_the_file_differs(loaded, found, config)
         with _progress(json) as report:
             made = await plan_source(door, found, started=_by_hand(), report=report)
         return made, [change async for change in run_changes.every(door, found.org_id, made.id)]
@@ -109,6 +111,7 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
     async def work(door: Door, loaded: Config) -> RunRecord:
         found = await _resolve(door, loaded, source)
+        _say_if_the_file_differs(loaded, found, config)
         with _progress(json) as report:
             return await sync_source(door, found, started=_by_hand(), report=report)
 
@@ -134,6 +137,19 @@ async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
         opening.prove(config)
         await declared_organizations.declare(door, declared)
         return await sources.resolve(door, name)
+
+
+def _say_if_the_file_differs(loaded: Config, found: SourceRecord, path: Path | None) -> None:
+    for organization in loaded.organization:
+        for wanted in organization.source:
+            mine = (organization.name, wanted.name) == (found.org_slug, found.name)
+            if mine and declared_sources.differs(found, wanted):
+                err.print(
+                    f"{file_of(path)} was changed: what it says of the source {found.org_slug}/{found.name} "
+                    "counts once scimd serve is started again, unless the limits hold it "
+                    f"({command_line('check', path)}). Here counts what was before.",
+                    markup=False,
+                )
 
 
 def _by_hand() -> Started:

@@ -133,6 +133,7 @@ class EventKind(StrEnum):
     PASSWORD_DROPPED = "password.dropped"  # noqa: S105
     ORGANIZATION_CREATED = "organization.created"
     ORGANIZATION_CHANGED = "organization.changed"
+    CONFIG_HELD = "config.held"
     PARTNER_ASSIGNED = "partner.assigned"
     PARTNER_UNASSIGNED = "partner.unassigned"
     DOMAIN_CLAIMED = "domain.claimed"

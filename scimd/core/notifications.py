@@ -18,6 +18,7 @@ ACCOUNT_ADMINS: Final = "account-admins"
 
 What = Literal[
     "held",
+    "config_held",
     "quarantined",
     "quarantine_cause",
     "quarantine_weekly",
@@ -34,6 +35,7 @@ What = Literal[
 ]
 TOPIC_OF: Final[Mapping[What, Topic]] = {
     "held": "held",
+    "config_held": "held",
     "quarantined": "quarantine",
     "quarantine_cause": "quarantine",
     "quarantine_weekly": "quarantine",

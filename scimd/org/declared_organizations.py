@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from scimd import config
-from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
-from scimd.org import declared_faults, declared_keys, declared_sources, held_changes
+from scimd.org import declared_faults, declared_held, declared_keys, declared_sources, held_changes
+from scimd.org.declared_held import DEFAULT_PROJECT, ITSELF
 from scimd.org.generation import bump
 from scimd.org.organizations import (
     NewOrganization,
@@ -29,7 +29,7 @@ from scimd.org.organizations import (
     make_project,
 )
 from scimd.org.sources import mark_everyone
-from scimd.org.tx import Actor, Door, Tx
+from scimd.org.tx import Actor, Context, Door, Tx
 
 _FILE = Actor("system", "config", "the configuration file")
 
@@ -46,8 +46,8 @@ class Declared:
     org_id: OrgId
     outcome: Literal["created", "updated", "unchanged", "held"]
     left_out: tuple[str, ...] = ()
-    #: Why the old version stays, where the change is over the limits.
-    held: str | None = None
+    #: Of what the old version stays, since the change is over the limits, and why: see ``declared_held``.
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 async def declare(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
@@ -64,15 +64,18 @@ async def release(door: Door, declared: Sequence[config.Organization]) -> None:
     """Let everything be changed by hand again of organizations that the file names no more."""
     named = {each.name for each in declared}
     for there in await list_organizations(door):
-        if there.declared and there.slug not in named:
+        if (there.declared or there.held) and there.slug not in named:
             ctx = replace(context_of_new(door, _FILE, "cli"), org_id=there.id)
-            await door.run(ctx, lambda tx: declared_keys.keep(tx, []))
+            await door.run(ctx, _let_go)
+
+
+def _let_go(tx: Tx) -> None:
+    declared_keys.keep(tx, [])
+    declared_held.note(tx, {})
 
 
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
-    faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
-    if faults:
-        raise config.ConfigError(faults)
+    await must_fit(door, wanted)
     there = await door.read(lambda conn: find(conn, wanted.name))
     if there is None:
         made = await _make(door, wanted)
@@ -80,6 +83,13 @@ async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
             return made
         there = await by_slug(door, wanted.name)  # another process has made it meanwhile
     return await _follow_the_file(door, wanted, there.id)
+
+
+async def must_fit(door: Door, wanted: config.Organization) -> None:
+    """Raises ConfigError for what is somebody else's here."""
+    faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
+    if faults:
+        raise config.ConfigError(faults)
 
 
 async def _make(door: Door, wanted: config.Organization) -> Declared | None:
@@ -94,21 +104,125 @@ async def _make(door: Door, wanted: config.Organization) -> Declared | None:
     return await door.run(context_of_new(door, _FILE, "cli"), body)
 
 
+class _OverLimits(Exception):
+    """Rolls back a change that is over the limits."""
+
+
+class _Tried(Exception):
+    """Rolls back a change that was only looked at."""
+
+    def __init__(self, over: tuple[str, ...], changed: bool) -> None:
+        super().__init__()
+        self.over, self.changed = over, changed
+
+
 async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgId) -> Declared:
-    def body(tx: Tx) -> Declared:
-        # Replicas that start at once take turns: the second finds nothing left to do.
-        lock_row(tx.conn, organizations, id=tx.org_id)
-        declared_keys.keep(tx, declared_keys.said_by(wanted))
-        changed = _bring_up_to_date(tx, wanted)
-        sources_changed, left_out = declared_sources.declare(tx, wanted.source)
-        held_changes.hold_back(tx)
-        outcome: Literal["updated", "unchanged"] = "updated" if changed or sources_changed else "unchanged"
-        return Declared(wanted.name, tx.org_id, outcome, left_out)
+    ctx = replace(context_of_new(door, _FILE, "cli"), org_id=org_id)
+
+    async def keep(held: Mapping[str, str]) -> Declared:
+        def body(tx: Tx) -> Declared:
+            done = _bring(tx, wanted, held)
+            if over := held_changes.over(tx):
+                raise _OverLimits(" ".join(over))
+            declared_held.note(tx, held)
+            return done
+
+        return await door.run(ctx, body)
 
     try:
-        return await door.run(replace(context_of_new(door, _FILE, "cli"), org_id=org_id), body)
-    except NotAllowedNow as exc:
-        return Declared(wanted.name, org_id, "held", held=exc.detail)
+        return await keep({})
+    except _OverLimits:
+        held = await _too_much(door, ctx, wanted)
+    try:
+        return await keep(held)
+    except _OverLimits as exc:  # somebody came or went since the look
+        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), str(exc)))
+
+
+def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Declared:
+    # Replicas that start at once take turns: the second finds nothing left to do.
+    lock_row(tx.conn, organizations, id=tx.org_id)
+    declared_keys.keep(tx, declared_keys.said_by(wanted))
+    changed = _bring_up_to_date(tx, wanted, held)
+    sources_changed, left_out = declared_sources.declare(tx, wanted.source, held)
+    outcome: Literal["updated", "unchanged"] = "updated" if changed or sources_changed else "unchanged"
+    return Declared(wanted.name, tx.org_id, "held" if held else outcome, left_out, held)
+
+
+# ------------------------------------------------------------------------------ what is held
+
+
+async def _too_much(door: Door, ctx: Context, wanted: config.Organization) -> dict[str, str]:
+    """What has to be held for the rest to be within the limits: each part is tried beside those that are."""
+    parts = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
+    held: dict[str, str] = {}
+    for at, part in enumerate(parts):
+        later = dict.fromkeys((name for each in parts[at + 1 :] for name in each), "")
+        if over := (await _tried(door, ctx, wanted, held | later)).over:
+            held |= dict.fromkeys(part, " ".join(over))
+    return held
+
+
+async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Mapping[str, str]) -> _Tried:
+    def body(tx: Tx) -> None:
+        _bring(tx, wanted, held)
+        raise _Tried(held_changes.over(tx), bool(tx.events))
+
+    try:
+        await door.run(ctx, body)
+    except _Tried as exc:
+        return exc
+    raise AssertionError("a look is always rolled back")
+
+
+def _parts(conn: Connection, org_id: OrgId, wanted: config.Organization) -> list[tuple[str, ...]]:
+    """What of the organization may change what people have, as far as the file says otherwise."""
+    parts = declared_sources.differing(conn, org_id, wanted.source)
+    if DEFAULT_PROJECT in wanted.model_fields_set and _default_differs(conn, org_id, wanted.default_project):
+        # Last, for the limits that a source's part raises.
+        parts.append((DEFAULT_PROJECT,))
+    return parts
+
+
+def _default_differs(conn: Connection, org_id: OrgId, name: str) -> bool:
+    query = (
+        select(projects.c.name_key)
+        .join(organizations, organizations.c.id == projects.c.org_id)
+        .where(organizations.c.id == org_id, projects.c.id == organizations.c.default_project_id)
+    )
+    return conn.execute(query).scalar() != (None if name == "none" else fold(name))
+
+
+async def _changing(door: Door, org_id: OrgId, wanted: config.Organization) -> list[str]:
+    parts = await door.read(lambda conn: _parts(conn, org_id, wanted))
+    return [name for part in parts for name in part]
+
+
+async def differing(door: Door, wanted: config.Organization, org_id: OrgId) -> list[str]:
+    """Of what the file says something else than what counts, named as what is held; changes nothing."""
+    names = await _changing(door, org_id, wanted)
+    ctx = replace(context_of_new(door, _FILE, "cli"), org_id=org_id)
+    rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))
+    return [*([ITSELF] if rest.changed else []), *names]
+
+
+async def over_limits(door: Door, ctx: Context, wanted: config.Organization) -> tuple[str, ...]:
+    """What `serve` would hold of the file as it is now: a sentence for each limit; changes nothing.
+
+    Looks at everybody concerned within a transaction that is rolled back, as `accept` does.
+    """
+    return (await _tried(door, ctx, wanted, {})).over
+
+
+async def accept(door: Door, ctx: Context, wanted: config.Organization) -> Declared:
+    """Let the file count as it is now, also over the limits: an admin approves it."""
+
+    def body(tx: Tx) -> Declared:
+        done = _bring(tx, wanted, {})
+        declared_held.note(tx, {})
+        return done
+
+    return await door.run(ctx, body)
 
 
 def _as_new(wanted: config.Organization) -> NewOrganization:
@@ -141,7 +255,7 @@ def _settings_of(tx: Tx) -> dict[str, Any]:
     return dict(tx.conn.execute(query).scalar_one())
 
 
-def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
+def _bring_up_to_date(tx: Tx, wanted: config.Organization, held: Collection[str]) -> bool:
     was = current(tx)
     kept = _settings_of(tx)
     declared = _settings(wanted)
@@ -165,7 +279,7 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization) -> bool:
     after = {
         **{key: value if key in wanted.model_fields_set else before[key] for key, value in said.items()},
         "default_project": _default_project(tx, wanted.default_project)
-        if "default_project" in wanted.model_fields_set
+        if DEFAULT_PROJECT in wanted.model_fields_set and DEFAULT_PROJECT not in held
         else was.default_project_id,
         **declared,
     }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, func, select, update
 
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotFound, NotUnique
 from scimd.core.events import Event, EventKind
-from scimd.core.people import RoleName, SourceId
+from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.db.tables import sources
 from scimd.org import bindings, jwt_issuers
 from scimd.org.generation import bump
@@ -32,13 +32,48 @@ from scimd.org.value_bindings import bind_values
 _READING = ("mapping", "join", "settings", "groups", "connector")
 
 
-def declare(tx: Tx, wanted: Sequence[SourceConfig]) -> tuple[bool, tuple[str, ...]]:
-    """Make or bring up to date what the file declares: (whether anything changed, what it left out)."""
+def differs(known: SourceRecord, wanted: SourceConfig) -> bool:
+    """Whether the file says something else of the source than what counts."""
+    return known.config != as_json(wanted) or known.declared_in != "file"
+
+
+def differing(conn: Connection, org_id: OrgId, wanted: Sequence[SourceConfig]) -> list[tuple[str, ...]]:
+    """The names of those of which the file says something else; together what can only change together.
+
+    One is new where there is none of its name. Those that change places need each other's.
+    """
+    known = {name: _known(conn, org_id, name) for name in (source.name for source in wanted)}
+    found: list[str] = []
+    places: list[str] = []
+    for source in wanted:
+        there = known[source.name]
+        if there is not None and not differs(there, source):
+            continue
+        moves = source.priority is not None and (there is None or there.priority != source.priority)
+        (places if moves else found).append(source.name)
+    return [*((name,) for name in found), *([tuple(places)] if places else [])]
+
+
+def _known(conn: Connection, org_id: OrgId, name: str) -> SourceRecord | None:
+    try:
+        return find(conn, org_id, name)
+    except NotFound:
+        return None
+
+
+def declare(
+    tx: Tx, wanted: Sequence[SourceConfig], held: Collection[str] = ()
+) -> tuple[bool, tuple[str, ...]]:
+    """Make or bring up to date what the file declares: (whether anything changed, what it left out).
+
+    Those that are ``held`` stay as they are.
+    """
     changed = False
     regrouping: list[SourceId] = []
     stated = frozenset(source.priority for source in wanted if source.priority is not None)
     for source in wanted:
-        changed |= _declare_one(tx, source, stated, regrouping)
+        if source.name not in held:
+            changed |= _declare_one(tx, source, stated, regrouping)
     _one_source_per_priority(tx)
     # Last: binding asks for the rules as all of these changes have left them.
     for source_id in regrouping:
@@ -71,17 +106,15 @@ def _one_source_per_priority(tx: Tx) -> None:
 
 
 def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regrouping: list[SourceId]) -> bool:
-    try:
-        known = find(tx.conn, tx.org_id, wanted.name)
-    except NotFound:
+    known = _known(tx.conn, tx.org_id, wanted.name)
+    if known is None:
         return make(tx, _as_new(wanted, stated)) is not None
+    if not differs(known, wanted):
+        return False
     after = as_json(wanted)
     # What a person did since with the state (a release, a pause) stands until the file says
     # something else than it said before.
     stated = known.config.get("state") != after["state"]
-    same = known.config == after and known.declared_in == "file"
-    if same:
-        return False
     _update_declared(tx, known, wanted, after)
     if any(known.config.get(key) != after[key] for key in ("rule", "groups")):
         regrouping.append(known.id)

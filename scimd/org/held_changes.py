@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, select
 
-from scimd.core.errors import NotAllowedNow
 from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, USER
 from scimd.core.standing import Grant, Rules, Standing, standing
@@ -27,17 +26,13 @@ from scimd.org.sources import find
 from scimd.org.tx import Tx
 
 _AT_ONCE = 500
-_BY_FILE = "Correct it, or raise the source's limits with it."
 #: Kind and target of what can be lost: a project's or a licence's id, a role's name.
 Thing: TypeAlias = tuple[str, str]
 NamesOf: TypeAlias = Callable[[Iterable[str]], Mapping[str, str]]
 
 
-def hold_back(tx: Tx) -> None:
-    """Raise NotAllowedNow if what this transaction takes from whom it unsettled is over the limits.
-
-    The transaction is rolled back by it, and the old version stays active.
-    """
+def over(tx: Tx) -> tuple[str, ...]:
+    """A sentence for each limit that this transaction is over, with what it takes from whom it unsettled."""
     marked = select(unsettled.c.person_id).where(
         unsettled.c.org_id == tx.org_id, unsettled.c.marked_at == tx.now
     )
@@ -51,9 +46,7 @@ def hold_back(tx: Tx) -> None:
         for person_id, row in loaded.rows.items():
             before = [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())]
             tally.add(row, before, standing(loaded.facts[person_id], tx.book.rules), tx.book.rules)
-    held = tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
-    if held:
-        raise NotAllowedNow(refusal(held, _BY_FILE))
+    return tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
 
 
 def refusal(held: Iterable[str], way_out: str) -> str:

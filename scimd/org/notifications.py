@@ -40,6 +40,7 @@ Following = Callable[[str, datetime], datetime]
 
 _EVENTS: Mapping[str, What] = {
     EventKind.RUN_HELD: "held",
+    EventKind.CONFIG_HELD: "config_held",
     EventKind.SOURCE_QUARANTINED: "quarantined",
     EventKind.SOURCE_QUARANTINE_CAUSE: "quarantine_cause",
     EventKind.SOURCE_RECOVERED: "quarantine_left",

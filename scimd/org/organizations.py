@@ -20,7 +20,7 @@ from scimd.core.roles import BUILT_IN
 from scimd.core.seats import Policy
 from scimd.db.locks import insert_ignore, upsert
 from scimd.db.tables import domains, organizations, projects, roles, seat_pools, waiting
-from scimd.org import declared_keys, permissions
+from scimd.org import declared_held, declared_keys, permissions
 from scimd.org.domains import proven
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
 
@@ -64,6 +64,8 @@ class OrganizationRecord:
     active_label: str | None = None
     #: What the config file says of it, which cannot be changed by hand.
     declared: tuple[str, ...] = ()
+    #: What of the config file is held over the limits, with the figures: see ``org.declared_held``.
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------ reads
@@ -96,6 +98,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         language=language_of(row.settings.get("language")),
         active_label=row.settings.get("active_label"),
         declared=declared_keys.of(row.settings),
+        held=declared_held.of(row.settings),
     )
 
 

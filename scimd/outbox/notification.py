@@ -21,6 +21,11 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
         "Limits hold back %(held)s changes that were read from %(source)s: %(why)s.",
         "Look at the run and approve the plan, or fix the source: what waits is not applied until then.",
     ),
+    "config_held": (
+        "%(organization)s: a change of the config file is held",
+        "Limits hold back what the config file changes (%(held)s): %(why)s. What was before stays in force.",
+        "Correct the file, raise the limits in it, or let the change through (scimd org accept).",
+    ),
     "quarantined": (
         "%(organization)s: %(source)s is in quarantine",
         "%(source)s is in quarantine: %(why)s. It removes nobody, and is read less often.",

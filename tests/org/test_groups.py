@@ -336,7 +336,7 @@ async def test_rule_whose_loss_takes_too_many_out_is_held_until_the_limits_allow
 
         (held,) = await declared_organizations.declare(acme.door, [_declared("Nobody")])
         assert held.outcome == "held"
-        assert "12 of 12 people of the source idp" in (held.held or "")
+        assert "12 of 12 people of the source idp" in held.held["idp"]
         await settle_marked(acme.door, acme.org_id, budget_s=5)
         assert {(await acme.person(each)).status for each in people} == {"active"}
         assert await reads.check_standing(acme.door, acme.org_id) == []

@@ -1,0 +1,52 @@
+"""What of the config file is held: it would take, or give, more than the limits of its sources allow.
+
+The figures are kept with the organization's settings, by the name of the source whose old version stays, so
+that every door can say so without the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select, update
+
+from scimd.core.events import Event, EventKind
+from scimd.db.tables import organizations
+from scimd.org.tx import Tx
+
+#: Beside the names of sources, none of which has an underscore. What else the file says of an organization
+#: itself takes nothing from anybody, and is never held.
+DEFAULT_PROJECT, ITSELF = "default_project", "the_organization"
+#: In the settings of an organization.
+_KEY = "held"
+_WORDS = {DEFAULT_PROJECT: "the default project", ITSELF: "the organization"}
+
+
+def of(settings: Mapping[str, Any]) -> Mapping[str, str]:
+    """What is held, and why, by name."""
+    return dict(settings.get(_KEY) or {})
+
+
+def called(names: Iterable[str]) -> str:
+    """How these are called in a sentence."""
+    return ", ".join(_WORDS.get(name, f"the source {name}") for name in names)
+
+
+def way_out(slug: str) -> str:
+    """What somebody can do who looks after the file."""
+    return f"Correct the file, raise the source's limits with it, or let it through: scimd org accept {slug}"
+
+
+def note(tx: Tx, held: Mapping[str, str]) -> None:
+    """Keep what is held now. What was not yet is an event, of which those are told who want to be."""
+    mine = organizations.c.id == tx.org_id
+    settings = tx.conn.execute(select(organizations.c.settings).where(mine)).scalar_one()
+    if of(settings) == held:
+        return
+    tx.conn.execute(update(organizations).where(mine).values(settings={**settings, _KEY: dict(held)}))
+    if held:
+        why = " ".join(dict.fromkeys(held.values()))
+        tx.record(
+            Event(EventKind.CONFIG_HELD, "organization", tx.org_id, after={"held": ", ".join(held)}, note=why)
+        )
