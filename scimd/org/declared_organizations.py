@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select, update
 
 from scimd import config
+from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
@@ -104,10 +105,6 @@ async def _make(door: Door, wanted: config.Organization) -> Declared | None:
     return await door.run(context_of_new(door, _FILE, "cli"), body)
 
 
-class _OverLimits(Exception):
-    """Rolls back a change that is over the limits."""
-
-
 class _Tried(Exception):
     """Rolls back a change that was only looked at."""
 
@@ -123,7 +120,7 @@ async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgI
         def body(tx: Tx) -> Declared:
             done = _bring(tx, wanted, held)
             if over := held_changes.over(tx):
-                raise _OverLimits(" ".join(over))
+                raise NotAllowedNow(" ".join(over))
             declared_held.note(tx, held)
             return done
 
@@ -131,12 +128,12 @@ async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgI
 
     try:
         return await keep({})
-    except _OverLimits:
+    except NotAllowedNow:
         held = await _too_much(door, ctx, wanted)
     try:
         return await keep(held)
-    except _OverLimits as exc:  # somebody came or went since the look
-        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), str(exc)))
+    except NotAllowedNow as exc:  # somebody came or went since the look
+        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), exc.detail))
 
 
 def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Declared:
@@ -172,6 +169,8 @@ async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Ma
         await door.run(ctx, body)
     except _Tried as exc:
         return exc
+    except NotAllowedNow as exc:  # such as a state that a source cannot come to
+        return _Tried((exc.detail,), True)
     raise AssertionError("a look is always rolled back")
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -166,3 +169,83 @@ def test_check_says_whether_an_older_key_may_go(tmp_path: Path) -> None:
         each.startswith("secrets.key: key 2 is still needed: it may have signed 1 open link, the last until")
         for each in here.ok("check")["passed"]
     )
+
+
+_HR = """
+[[organization]]
+name = "acme"
+[[organization.source]]
+name = "hr"
+connector = "file"
+state = "active"
+[organization.source.groups]
+default = "none"
+[[organization.source.rule]]
+number = 1
+pattern = "Eng"
+project = "{project}"
+[organization.source.settings]
+path = "{folder}"
+"""
+
+
+@pytest.fixture
+def hr(tmp_path: Path) -> Here:
+    """Twelve people of a directory of files, all in one project by a rule of the file."""
+    here, folder = Here(tmp_path, ""), tmp_path / "one"
+    folder.mkdir()
+    (tmp_path / "two").mkdir()
+    rows = "".join(f"{n},u{n},u{n}@acme.example\n" for n in range(12))
+    (folder / "users.csv").write_text(f"id,userName,email\n{rows}")
+    (folder / "groups.csv").write_text(f"id,displayName,members\ng1,Eng,{';'.join(map(str, range(12)))}\n")
+    shutil.copytree(folder, tmp_path / "two", dirs_exist_ok=True)
+    say(here, _HR.format(project="One", folder=folder))
+    here.ok("sync", "hr")
+    return here
+
+
+def test_a_held_change_of_the_file_is_said_until_it_is_accepted(hr: Here) -> None:
+    say(hr, _HR.format(project="Two", folder=hr.folder / "one"))
+    assert faults(hr) == [], "nobody knows yet"
+    assert any("what it says of the source hr counts once" in each for each in hr.ok("check")["passed"])
+    assert hr.ok("org", "accept", "acme", "--dry-run")["held"]
+    assert started(hr) == ([], [])
+    (found,) = faults(hr)
+    assert found.startswith(
+        f"{ACME}: what it says of the source hr is held: Of people of the source hr: the "
+    )
+    assert found.endswith("or let it through: scimd org accept acme")
+    (row,) = hr.ok("source", "list")
+    assert "One would lose 12 of 12" in row["held"]
+    assert "One would lose 12 of 12" in hr.run("rule", "list", "--source", "hr").stderr
+    assert hr.run("org", "accept", "acme").returncode == 1, "it asks"
+    assert hr.ok("org", "accept", "acme", "--yes")["accepted"]
+    assert faults(hr) == []
+    assert [row["project"] for row in hr.ok("rule", "list", "--source", "hr")] == ["Two"]
+    assert hr.ok("org", "accept", "acme", "--yes") == {
+        "name": "acme",
+        "changes": [],
+        "held": [],
+        "accepted": False,
+    }
+
+
+def test_limits_raised_in_the_file_are_no_fault_before_the_start(hr: Here) -> None:
+    say(hr, _HR.format(project="Two", folder=hr.folder / "one"))
+    started(hr)
+    wide = "[organization.source.limits]\nmembers_percent = 100\ngroups_percent = 100\n"
+    say(hr, _HR.format(project="Two", folder=hr.folder / "one") + wide)
+    assert faults(hr) == []
+
+
+def test_commands_say_that_the_file_is_another_than_what_counts(hr: Here) -> None:
+    assert "was changed" not in hr.run("plan", "hr").stderr
+    say(hr, _HR.format(project="One", folder=hr.folder / "two"))
+    for words in (("plan", "hr"), ("sync", "hr")):
+        assert "what it says of the source acme/hr counts once" in " ".join(hr.run(*words).stderr.split())
+    with contextlib.closing(sqlite3.connect(hr.folder / "scimd.db")) as database:
+        database.execute("update sources set quarantined_since = created_at, quarantine_cause = 'it is away'")
+        database.commit()
+    (last,) = [each for each in hr.ok("check", "hr")["passed"] if "quarantine" in each]
+    assert "it stays in quarantine until scimd serve is started again" in last
+    assert hr.ok("source", "show", "hr")["quarantined_since"]
