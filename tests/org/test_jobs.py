@@ -79,7 +79,11 @@ async def test_runs_are_forgotten_after_ninety_days_but_for_each_sources_newest(
     newest = await run(okta, "done")
     assert await runs.forget(acme.door) == 1
     kept = {row.id for row in await acme.rows(tables.runs)}
-    assert kept == {held, whole, last, young, newest} == {row.run_id for row in await acme.rows(tables.run_changes)}
+    assert (
+        kept
+        == {held, whole, last, young, newest}
+        == {row.run_id for row in await acme.rows(tables.run_changes)}
+    )
     assert gone not in kept
     acme.clock.pass_by(seconds=1)
     assert await runs.forget(acme.door) == 1
