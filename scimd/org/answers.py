@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
+from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
 from scimd.org import bindings, by_hand, decisions, linking, merged, permissions, returning
@@ -55,20 +55,21 @@ def _must_be_a_person(tx: Tx, person_id: PersonId) -> None:
 def _look_again(tx: Tx, item: DecisionRecord) -> None:
     """Let the owner's document, or their own, be heard once more; whoever holds the address keeps it."""
     person_id = PersonId(item.facts["person_id"])
-    if item.source_id is None:
-        row = by_hand.locked(tx, person_id)
-        if row.owner_source_id is None and row.sign_in_key is None:
+    row = by_hand.locked(tx, person_id)
+    if row.owner_source_id is None:
+        if row.sign_in_key is None:
             linking.own_again(tx, row)
             tx.touch([person_id])
         return
+    source_id = SourceId(row.owner_source_id)
     document = tx.conn.execute(
         select(assertions.c.document).where(
             assertions.c.org_id == tx.org_id,
             assertions.c.person_id == person_id,
-            assertions.c.source_id == item.source_id,
+            assertions.c.source_id == source_id,
             assertions.c.state == "live",
         )
     ).scalar_one_or_none()
     if document is not None:
-        tx.profiles[person_id, item.source_id] = keys_of(unpack(document))
+        tx.profiles[person_id, source_id] = keys_of(unpack(document))
         tx.touch([person_id])

@@ -3,11 +3,13 @@
 collision       the entry was recorded, or left its source · whom it met has another address, or is gone
 ambiguous       the entry was recorded, or left its source · fewer than two of those whom it may be are left
 return          the person was purged: who is deleted may be restored, or come back
-shared_address  the person has an address, or is gone · their document, or own profile, brings another one
+shared_address  the person has an address, or is gone · what they follow now, a source's document or their
+                own profile, brings another one
 group_name      group or project is gone or called otherwise, or the group gives that project by now
 
-All but *return* are closed with their source. That an entry left shows in a later read of a connector alone:
-what an identity provider does not push again stays in question. Who was merged is who was kept.
+What is about entries and groups is closed with their source. That an entry left shows in a later read of a
+connector alone: what an identity provider does not push again stays in question. Who was merged is who was
+kept.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ Why: TypeAlias = dict[DecisionId, str]
 _Rule: TypeAlias = Callable[[Connection, OrgId, Items], Why]
 
 _AT_ONCE = 500
+#: Kinds whose question ends with the source that it is about.
+_OF_SOURCES = ("collision", "ambiguous", "group_name")
 _SOURCE = "Its source is gone."
 _RECORDED = "The source asserts the entry by now."
 _LEFT = "The entry is no longer in the directory."
@@ -83,7 +87,7 @@ def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
         column.org_id == org_id, column.state == "open", among(conn, column.id, ids)
     )
     items = conn.execute(query.order_by(column.id)).all()
-    found = _of_gone_sources(conn, org_id, [item for item in items if item.kind != "return"])
+    found = _of_gone_sources(conn, org_id, [item for item in items if item.kind in _OF_SOURCES])
     for kind, rule in _RULES.items():
         if left := [item for item in items if item.kind == kind and item.id not in found]:
             found |= rule(conn, org_id, left)
@@ -227,18 +231,16 @@ def _shared_addresses(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _GONE
         elif person.sign_in_key is not None:
             found[item.id] = _HAS_ONE
-        elif item.source_id != person.owner_source_id or _brought(item, person, asserted) != address_key(
-            item.facts["address"]
-        ):
+        elif _brought(person, asserted) != address_key(item.facts["address"]):
             found[item.id] = _NOT_WANTED
     return found
 
 
-def _brought(item: Row[Any], person: Row[Any], asserted: Mapping[tuple[str, str], str | None]) -> str | None:
+def _brought(person: Row[Any], asserted: Mapping[tuple[str, str], str | None]) -> str | None:
     """The address that the owner's document has, or the own profile of who has no owner."""
-    if item.source_id is None:
+    if person.owner_source_id is None:
         return profiles.own_keys(person).sign_in_key
-    return asserted.get((item.source_id, person.id))
+    return asserted.get((person.owner_source_id, person.id))
 
 
 # ------------------------------------------------------------------------------ groups

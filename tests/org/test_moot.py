@@ -13,6 +13,7 @@ from scimd.core.people import PersonId, ProjectId
 from scimd.db.tables import decisions, events, grants, people, sources
 from scimd.org import decisions as items
 from scimd.org import (
+    detaching,
     gates,
     links,
     local_people,
@@ -224,3 +225,14 @@ async def test_all_organizations_are_looked_at_and_many_items(
     await acme.execute(update(people).values(sign_in_key="x" + people.c.sign_in_key))
     assert await timekeeping.close_moot_questions(acme.door) == 3
     assert await states(acme) == ["moot"] * 3
+
+
+async def test_whoever_is_detached_without_an_address_is_in_question_still(acme: House) -> None:
+    """What their own profile brings now is the same address."""
+    ann, bob = await shared(acme)
+    await detaching.detach(acme.door, acme.as_admin(), bob, "okta")
+    await closed(acme)
+    (item,) = await acme.rows(decisions, kind="shared_address", state="open")
+    await acme.change(ann, emails=[{"value": "ann@acme.example", "primary": True}])
+    await items.answer(acme.door, acme.as_admin(), item.id, "again")
+    assert (await acme.person(bob)).sign_in_address == "one@acme.example"
