@@ -72,10 +72,11 @@ async def erase(door: Door, ctx: Context, ids: Sequence[PersonId]) -> None:
         if changes:
             await door.run(ctx, partial(_erase_changes, changes=changes))
     about = await door.read(partial(_questions, org_id=org_id, traces=traces))
-    await door.run(ctx, partial(_erase_the_rest, traces=traces, about=about))
     told = await door.read(partial(_told_of, org_id=org_id, ids=traces.ids))
     while await door.run(ctx, partial(_erase_values, targets=[*told, *about])):
         pass
+    # After the entries about them: that they were closed is told, and why.
+    await door.run(ctx, partial(_erase_the_rest, traces=traces, about=about))
 
 
 def _traces(conn: Connection, *, org_id: OrgId, ids: Sequence[PersonId]) -> Traces:
