@@ -7,13 +7,27 @@ attempts go. Who acted stays named: the audit's chain is over the actor, and wha
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-import orjson
-from sqlalchemy import Connection, Row, Text, case, cast, delete, literal, null, or_, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Text,
+    case,
+    cast,
+    delete,
+    literal,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from scimd.core.people import DecisionId, OrgId, PersonId, SourceId, address_key, fold
 from scimd.db.among import among, rows_of
@@ -43,6 +57,9 @@ _AT_ONCE = 1_000
 #: Run and number of the last change that was looked at.
 _Place: TypeAlias = tuple[str, int]
 _c = run_changes.c
+_ADDRESS = re.compile(r"[^\s\"'<>,;:()]+@[^\s\"'<>,;:()]+")
+#: Not the payload, which of a group may be large: these are read one by one.
+_SHOWN = (_c.run_id, _c.n, _c.kind, _c.target_id, _c.external_id, _c.name, _c.detail, _c.outcome)
 #: Changes that may yet be applied.
 _WAITS = ("planned", "staged")
 
@@ -96,11 +113,12 @@ def _traces(conn: Connection, *, org_id: OrgId, ids: Sequence[PersonId]) -> Trac
             was.org_id == org_id, or_(among(conn, was.id, ids), among(conn, was.person_id, ids))
         )
     ).all()
-    into_them = {row.id for row in merged if row.person_id in ids}
-    elsewhere = {row.id for row in merged if row.person_id not in ids}
+    theirs = frozenset(ids)
+    into_them = {row.id for row in merged if row.person_id in theirs}
+    elsewhere = {row.id for row in merged if row.person_id not in theirs}
     return Traces(
-        ids=frozenset(ids),
-        meant=frozenset(ids) - elsewhere | into_them,
+        ids=theirs,
+        meant=theirs - elsewhere | into_them,
         entries=frozenset((SourceId(row.source_id), row.external_id) for row in documents if row.external_id),
         names=frozenset((SourceId(row.source_id), row.user_name_key) for row in documents),
         addresses=frozenset(each for each in addresses if each),
@@ -123,51 +141,62 @@ def _changes(
     last = conn.execute(part.limit(1).offset(_LOOKED_AT - 1)).first()
     seen = part.limit(_LOOKED_AT).subquery()
     external_ids = sorted({external_id for _, external_id in traces.entries})
-    members = sorted({*external_ids, *traces.ids})
-    # As JSON has it; what LIKE takes for a pattern finds too much, which is looked at again.
-    quoted = rows_of(conn, [orjson.dumps(each).decode() for each in members]).subquery()
-    named = select(quoted.c.key).where(cast(_c.payload, Text).contains(quoted.c.key)).exists()
-    query = (
-        select(run_changes, runs.c.source_id)
+    query: Select[Any] = (
+        select(*_SHOWN, runs.c.source_id)
         .join(seen, (seen.c.run_id == _c.run_id) & (seen.c.n == _c.n))
         .join(runs, (runs.c.org_id == _c.org_id) & (runs.c.id == _c.run_id))
         .where(
             _c.org_id == org_id,
             _c.reason != ERASED,
             or_(
+                _c.kind == "group",
                 among(conn, _c.target_id, sorted(traces.ids)),
                 among(conn, _c.external_id, external_ids),
                 # Entries that became nobody: few, or without an id.
                 _c.target_id.is_(None) & (_c.external_id.is_(None) | _c.outcome.not_in(_WAITS)),
-                (_c.kind == "group") & named,
             ),
         )
     )
-    found = [_what_is_left(row, traces, frozenset(members)) for row in conn.execute(query)]
-    return None if last is None else (last.run_id, last.n), [each for each in found if each]
+    # An external id of one source may be another person's in the next.
+    members: dict[str, set[str]] = {}
+    for source_id, external_id in traces.entries:
+        members.setdefault(source_id, set(traces.ids)).add(external_id)
+    found: list[dict[str, Any]] = []
+    for row in conn.execute(query).all():
+        this = {"_run_id": row.run_id, "_n": row.n}
+        if row.kind == "group":
+            gone = members.get(row.source_id, traces.ids)
+            if payload := _without(_payload(conn, org_id, row), gone):
+                found.append({**this, "payload": payload})
+        elif _tells_of_them(conn, org_id, row, traces):
+            found.append(this)
+    return None if last is None else (last.run_id, last.n), found
 
 
-def _what_is_left(row: Row[Any], traces: Traces, members: frozenset[str]) -> dict[str, Any] | None:
-    """The values that take the place of the change's own; None where it tells nothing of them."""
-    key = {"_run_id": row.run_id, "_n": row.n}
-    if row.kind == "group":
-        payload = {
-            name: [each for each in value if each not in members] if name in ("add", "remove") else value
-            for name, value in (row.payload or {}).items()
-        }
-        return None if payload == (row.payload or {}) else {**key, "payload": payload}
-    return key if _tells_of_them(row, traces) else None
+def _payload(conn: Connection, org_id: OrgId, row: Row[Any]) -> Mapping[str, Any]:
+    query = select(_c.payload).where(_c.org_id == org_id, _c.run_id == row.run_id, _c.n == row.n)
+    return conn.execute(query).scalar() or {}
 
 
-def _tells_of_them(row: Row[Any], traces: Traces) -> bool:
+def _without(payload: Mapping[str, Any], members: Set[str]) -> dict[str, Any] | None:
+    """A group's change in which these neither come nor go; None where they do not anyway."""
+    lists = {name: payload[name] for name in ("add", "remove") if payload.get(name)}
+    if all(members.isdisjoint(each) for each in lists.values()):
+        return None
+    return {**payload, **{name: [each for each in was if each not in members] for name, was in lists.items()}}
+
+
+def _tells_of_them(conn: Connection, org_id: OrgId, row: Row[Any], traces: Traces) -> bool:
     if row.target_id is not None:
         return row.target_id in traces.ids
     if (row.source_id, row.external_id) in traces.entries:
         return True
     if row.external_id is None and (row.source_id, fold(row.name)) in traces.names:
         return True
-    said = fold(f"{(row.payload or {}).get('document')} {row.detail}")
-    return row.outcome not in _WAITS and any(address in said for address in traces.addresses)
+    if row.outcome in _WAITS:
+        return False
+    said = fold(f"{_payload(conn, org_id, row).get('document')} {row.detail}")
+    return not traces.addresses.isdisjoint(each.rstrip(".") for each in _ADDRESS.findall(said))
 
 
 def _erase_changes(tx: Tx, *, changes: Sequence[Mapping[str, Any]]) -> None:

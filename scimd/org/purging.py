@@ -40,6 +40,8 @@ from scimd.org.gates import RESTORABLE_FOR
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 100
+#: For so many all changes of runs are looked through once.
+_ERASED_AT_ONCE = 1_000
 _OF_A_PERSON: tuple[Table, ...] = (
     api_tokens,
     assertions,
@@ -69,13 +71,14 @@ async def purge_due(door: Door, org_id: OrgId) -> int:
     total = 0
     while ids := await door.read(partial(_due, org_id=org_id, now=door.clock())):
         await erasing.erase(door, ctx, ids)
-        total += await door.run(ctx, partial(_purge, ids=ids))
+        for at in range(0, len(ids), _AT_ONCE):
+            total += await door.run(ctx, partial(_purge, ids=ids[at : at + _AT_ONCE]))
     return total
 
 
 def _due(conn: Connection, *, org_id: OrgId, now: datetime) -> list[PersonId]:
     query = select(people.c.id).where(people.c.org_id == org_id, people.c.deleted_at <= now - RESTORABLE_FOR)
-    ordered = query.order_by(people.c.deleted_at, people.c.id).limit(_AT_ONCE)
+    ordered = query.order_by(people.c.deleted_at, people.c.id).limit(_ERASED_AT_ONCE)
     return [PersonId(each) for each in conn.execute(ordered).scalars()]
 
 

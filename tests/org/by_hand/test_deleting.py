@@ -118,3 +118,21 @@ async def test_an_entry_that_met_somebody_is_erased_with_them(acme: House) -> No
     assert sorted(row.name for row in await acme.rows(tables.run_changes)) == ["bob", "erased"]
     (item,) = await acme.rows(decisions)
     assert (item.state, item.question, item.facts, item.subject) == ("moot", "erased", {}, item.id)
+
+
+async def test_an_external_id_of_another_source_stays_in_a_groups_change(acme: House) -> None:
+    ann = (await acme.create("ann", external_id="17")).person_id
+    hr = await acme.source("hr")
+    staff = Change("group", Situation.NEW, Action.CREATE, "s", "Staff", "new", payload={"add": ["17", "18"]})
+
+    def run(tx: Tx) -> None:
+        for source_id in (acme.scim, hr):
+            run_changes.add(tx, runs.begin(tx, source_id, "schedule", "tests", 1, full=True), 1, [staff])
+
+    await acme.run(run)
+    await acme.delete(ann)
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    of = {row.id: row.source_id for row in await acme.rows(tables.runs)}
+    left = {of[row.run_id]: row.payload["add"] for row in await acme.rows(tables.run_changes)}
+    assert left == {acme.scim: ["18"], hr: ["17", "18"]}
