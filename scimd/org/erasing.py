@@ -1,8 +1,8 @@
 """Erasing: what is left of people outside their own rows, before ``org.purging`` deletes these.
 
 Changes of runs, groups' members in them, questions to decide, attempts to sign in before the address was
-theirs, and the values of the audit's entries about them. The rows stay and say that they were erased;
-attempts go. Who acted stays named: the audit's chain is over the actor, and what others have says by whom.
+theirs, and the values of the audit's entries about them, but for what they had and when. The rows
+stay and say that they were erased; attempts go. Who acted stays named: the audit's chain is over the actor, and what others have says by whom.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sqlalchemy import (
     update,
 )
 
+from scimd.core.events import EventKind
 from scimd.core.people import DecisionId, OrgId, PersonId, SourceId, address_key, fold
 from scimd.db.among import among, rows_of
 from scimd.db.tables import (
@@ -60,6 +61,13 @@ _c = run_changes.c
 _ADDRESS = re.compile(r"[^\s\"'<>,;:()]+@[^\s\"'<>,;:()]+")
 #: Not the payload, which of a group may be large: these are read one by one.
 _SHOWN = (_c.run_id, _c.n, _c.kind, _c.target_id, _c.external_id, _c.name, _c.detail, _c.outcome)
+#: These say what somebody had and when, and nothing of who they were: that is what an audit is kept for.
+_STAY = tuple(
+    kind
+    for kind in EventKind
+    if kind.partition(".")[0] in ("grant", "seat")
+    or kind in (EventKind.PERSON_STATUS_CHANGED, EventKind.PERSON_ROLES_CHANGED)
+)
 #: Changes that may yet be applied.
 _WAITS = ("planned", "staged")
 
@@ -273,7 +281,11 @@ def _erase_values(tx: Tx, *, targets: Sequence[str]) -> int:
     """Erase the values of some entries; gives of how many. The digest stays, and what the chain is over."""
     event = events.c
     mine = (event.org_id == tx.org_id) & among(tx.conn, event.target_id, targets) & event.body.is_not(None)
-    ids = tx.conn.execute(select(event.id).where(mine).limit(_AT_ONCE)).scalars().all()
+    ids = (
+        tx.conn.execute(select(event.id).where(mine, event.kind.not_in(_STAY)).limit(_AT_ONCE))
+        .scalars()
+        .all()
+    )
     these = (event.org_id == tx.org_id) & among(tx.conn, event.id, ids)
     tx.conn.execute(update(events).where(these).values(salt=None, body=null()))
     return len(ids)
