@@ -2,7 +2,7 @@
 
 collision       the entry was recorded, or left its source · whom it met has another address, or is gone
 ambiguous       the entry was recorded, or left its source · fewer than two of those whom it may be are left
-return          the person was purged: who is deleted may be restored, or come back
+return          the person was purged, which closes it as a rule: who is deleted may be restored, or come back
 shared_address  the person has an address, or is gone · what they follow now, a source's document or their
                 own profile, brings another one
 group_name      group or project is gone or called otherwise, or the group gives that project by now

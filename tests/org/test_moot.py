@@ -139,7 +139,8 @@ async def test_whether_somebody_is_back_is_asked_until_they_are_purged(acme: Hou
     assert (await closed(acme), await states(acme)) == ([], ["open"])
     acme.clock.forward(days=30)
     assert await purging.purge_due(acme.door, acme.org_id) == 1
-    assert await closed(acme) == ["The person is gone."]
+    (told,) = await acme.rows(events, kind="decision.closed")
+    assert (told.body["note"], await closed(acme)) == ("The person is gone.", [])
 
 
 # ------------------------------------------------------------------------------ shared address
