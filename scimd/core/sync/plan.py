@@ -26,90 +26,12 @@ from typing import Any, Literal
 
 import orjson
 
-from scimd.core.people import GroupId, PersonId
+from scimd.core.people import PersonId
+from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PersonFound:
-    """One entry, or one known person without an entry, and what was found about them.
-
-    ``document`` is JSON as text: as the plan stores it, and far smaller than the object.
-
-    ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
-    ``held_by``: somebody else holds the userName; removing them first makes way.
-    """
-
-    situation: Situation
-    external_id: str | None
-    name: str
-    reason: str
-    entry_name: str = ""
-    person_id: PersonId | None = None
-    version: int = 0
-    document: str | None = None
-    digest: bytes | None = None
-    old: Values | None = None
-    new: Values | None = None
-    turns_inactive: bool = False
-    turns_active: bool = False
-    #: Whether they have access or not does not hang on this: another source decides, or they had none.
-    stays: bool = False
-    frees_seat: bool = False
-    wants_seat: bool = False
-    wants_mail: bool = False
-    becomes_admin: bool = False
-    is_admin: bool = False
-    #: Values that rules name (``values.Value``): as they would be, and those lost though they stay.
-    has: frozenset[tuple[str, str]] = frozenset()
-    loses: frozenset[tuple[str, str]] = frozenset()
-    #: Their sign-in address vanishes, or becomes one that was another's, though they stay.
-    loses_address: bool = False
-    gives_up: frozenset[str] = frozenset()
-    takes: frozenset[str] = frozenset()
-    held_by: PersonId | None = None
-    place: str = ""
-
-    @property
-    def dropped(self) -> bool:
-        return self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
-
-    @property
-    def leaves(self) -> bool:
-        """The source takes what it gave them, whoever else may have them."""
-        return self.turns_inactive or self.dropped
-
-    @property
-    def removal(self) -> bool:
-        """It ends their access."""
-        return self.leaves and not self.stays
-
-
-@dataclass(frozen=True, slots=True)
-class GroupFound:
-    """One group: what it is called now, and how its members differ from those that are stored."""
-
-    situation: Situation
-    external_id: str | None
-    name: str
-    reason: str
-    entry_name: str = ""
-    group_id: GroupId | None = None
-    version: int = 0
-    #: Its name and members as they are stored: what the change rests on.
-    mark: str | None = None
-    document: str | None = None
-    digest: bytes | None = None
-    old: Values | None = None
-    new: Values | None = None
-    renamed: bool = False
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-    gives_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +65,11 @@ class Change:
     external_id: str | None
     name: str
     reason: str
+    #: It counts as one in the limits.
     removal: bool = False
     #: It takes something from somebody: what a doubtful read must not do.
     takes: bool = False
-    #: That is members, of a group or of a value that rules name.
+    #: That is members, of groups or of a value that rules name, and nobody's access.
     takes_members: bool = False
     loses_address: bool = False
     reactivates: bool = False
@@ -226,10 +149,11 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
         # What no change of this plan brings (a source in shadow gives no role) is nothing to approve.
         new_admins=base.new_admins if gives_admin else 0,
         removals=len(removed),
+        elsewhere=sum(person.elsewhere for person in removed),
         reactivations=sum(person.turns_active for person in people),
         addresses=sum(person.loses_address for person in people),
         groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
-        admins_removed=sum(1 for person in removed if person.is_admin),
+        admins_removed=sum(1 for person in removed if person.ends_access and person.is_admin),
     )
 
 
@@ -343,7 +267,7 @@ def _rings(people: Sequence[PersonFound]) -> dict[PersonId, str]:
 def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
     action = REACTIONS[person.situation]
     if person.leaves:
-        action = Action.DEACTIVATE if person.removal else Action.DROP if person.dropped else Action.UPDATE
+        action = Action.DEACTIVATE if person.ends_access else Action.DROP if person.dropped else Action.UPDATE
     payload: dict[str, Any] = {"entry": person.entry_name, "version": person.version}
     if person.document is not None:
         payload["document"] = person.document
@@ -365,7 +289,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
         person.reason,
         removal=person.removal,
         takes=person.leaves or bool(person.loses),
-        takes_members=bool(person.loses),
+        takes_members=person.elsewhere or bool(person.loses),
         loses_address=person.loses_address,
         reactivates=person.turns_active,
         target_id=person.person_id,

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from scimd.core.people import PersonId, fold
+from scimd.core.sync.found import PersonFound
 from scimd.core.sync.limits import GroupLoss
-from scimd.core.sync.plan import PersonFound
 
 #: The attribute, ``roles`` or ``entitlements``, and the folded value.
 Value: TypeAlias = tuple[str, str]
