@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import orjson
 
-from scimd.core.people import PersonId
+from scimd.core.people import PersonId, fold
 from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
@@ -348,6 +348,7 @@ def _group_action(group: GroupFound) -> Action:
             return Action.UPDATE
 
 
+_HELD_GROUP = "its name is that of a group whose removal {}"
 _HELD_NAME = "the user name or the address is held by somebody whose change {}"
 #: What becomes of whoever takes a name from somebody so judged, whatever of these they were before; and why.
 _SPREADING: tuple[tuple[Outcome, tuple[Outcome, ...], str], ...] = (
@@ -370,7 +371,7 @@ class _Hold:
 
     def judge(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         """Each by itself; then whoever takes a name or an address over waits with whoever holds it."""
-        judged = [self._alone(change) for change in changes]
+        judged = _after_those_of_their_name([self._alone(change) for change in changes])
         takers: dict[str | None, list[int]] = defaultdict(list)
         for n, change in enumerate(judged):
             if change.kind == "user":
@@ -411,6 +412,26 @@ class _Hold:
             (TripKind.REACTIVATIONS, change.reactivates),
         )
         return next((self._tripped[kind] for kind, so in about if so and kind in self._tripped), self._all)
+
+
+def _after_those_of_their_name(judged: list[Change]) -> list[Change]:
+    """A new group waits for the removal of the one of its name: it is that one made anew, and takes over
+    the project that is left behind. Side by side they would be two groups, and the project nobody's.
+    """
+    whys = {outcome: why for outcome, _, why in _SPREADING}
+    left = {
+        fold(each.name): each.outcome
+        for each in judged
+        if each.kind == "group" and each.removal and each.outcome in whys
+    }
+
+    def one(change: Change) -> Change:
+        outcome = left.get(fold(change.name)) if change.kind == "group" else None
+        if outcome is None or change.target_id is not None or change.outcome != "planned":
+            return change
+        return replace(change, outcome=outcome, detail=_HELD_GROUP.format(whys[outcome]))
+
+    return [one(change) for change in judged] if left else judged
 
 
 def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[PersonId]]:

@@ -235,6 +235,20 @@ def test_loss_of_members_over_a_limit_holds_all_of_them_and_no_person(figure: di
     }  # fmt: skip
 
 
+def test_new_group_waits_for_the_removal_of_the_one_of_its_name() -> None:
+    groups = [
+        *(group(f"Team {n}", S.GONE) for n in range(4)),
+        group("team 2", S.NEW, reason="made anew"),
+        group("other", S.NEW),
+    ]
+    plan = make([], groups, basis())
+    assert (of(plan, "team 2").outcome, of(plan, "other").outcome) == ("staged", "planned")
+    assert of(plan, "team 2").detail == "its name is that of a group whose removal waits"
+    assert of(make([], groups[1:], basis()), "team 2").outcome == "planned"
+    skipped = make([], groups, basis(no_removals="quarantine", limits=Limits(groups_count=9)))
+    assert of(skipped, "team 2").detail == "its name is that of a group whose removal is skipped"
+
+
 def test_gain_of_admins_is_staged_and_removals_go_on() -> None:
     people = [person("left", S.GONE), person("boss", S.NEW, becomes_admin=True), person("new", S.NEW)]
     figures = Figures(linked=100, seen=100, removals=0, new_admins=1, groups_linked=1, groups_seen=1)
