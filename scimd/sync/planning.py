@@ -293,9 +293,10 @@ class _Reading:
 
     async def _holders_of_values(self, found: Sequence[PersonFound]) -> Holders:
         """Who has which of the values that rules name; nobody is asked for where none is lost."""
-        if not any(person.loses for person in found):
+        named = _named_values(self._source.rule)
+        if not named or not any(person.loses or person.elsewhere for person in found):
             return {}
-        return await value_holders(self._door, self._ctx, _named_values(self._source.rule))
+        return await value_holders(self._door, self._ctx, named)
 
     def _basis(
         self,

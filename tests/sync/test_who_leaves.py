@@ -13,7 +13,7 @@ from scimd.org.people import AssertUser, record_users
 from scimd.org.sources import NewSource
 from scimd.sync import run as sync_run
 from scimd.sync.report import what
-from tests.sync.world import World, world
+from tests.sync.world import MAPPING, World, world
 
 
 @pytest.fixture
@@ -111,6 +111,22 @@ async def test_group_that_loses_people_by_another_source_holds_them_and_lets_oth
         held = await acme.sync()
         assert held.trips == ("the group Leads would lose 6 of 10 members; the limit is 50 %",)
         assert (held.counts["held"], held.counts["deactivated"]) == (6, 1)
+
+
+async def test_value_is_lost_by_whom_another_source_has(database_url: str) -> None:
+    mapping = {"user": {**MAPPING, "entitlements": "entry.?badge.orValue([]).map(v, {'value': v})"}}
+    rule = {"number": 1, "entitlement": "Gold", "project": "Vault"}
+    more = {"mapping": mapping, "rule": [rule], "limits": {"removals_count": 10}}
+    async with world(database_url, invite="never", join=["mail"], **more) as acme:
+        acme.script.fill(20)
+        for n in range(10):
+            acme.script.people[f"x{n:04}"].more["badge"] = "gold"
+        await acme.sync()
+        await _listed_elsewhere(acme, range(6), priority=50)
+        _leave(acme, range(6))
+        held = await acme.sync()
+        assert held.trips == ("the entitlement gold would lose 6 of 10 members; the limit is 50 %",)
+        assert held.counts["held"] == 6
 
 
 async def test_whoever_the_deciding_source_calls_inactive_has_nothing_to_lose(acme: World) -> None:
