@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Row, Select, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, fold
@@ -65,28 +66,20 @@ def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> Proje
         return project_id
     if _taken_up(tx, source, group_id, name, found):
         return project_id
-    _ask(tx, source, group_id, name, project_id)
+    ask(tx, source, group_id, name, project_id)
     return None
 
 
 def of_rule(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId:
-    """The project of the group's own name, which a rule gives: an admin said so, whoever made it.
+    """The project that a rule calls by the group's name: an admin said so, whoever made it.
 
     Where there is none it is made as the group's, and follows the group's name from then on.
     """
     found = _by_name(tx, name)
-    if found is None:  # a group that was renamed just now takes its own one along
-        return _own(tx, group_id) or make(tx, name, group_id)
+    if found is None:
+        return make(tx, name, group_id)
     _taken_up(tx, source, group_id, name, found)
     return found[0]
-
-
-def _own(tx: Tx, group_id: GroupId) -> ProjectId | None:
-    column = projects.c
-    query = select(column.id).where(
-        column.org_id == tx.org_id, column.made_by_group_id == group_id, column.archived_at.is_(None)
-    )
-    return tx.conn.execute(query).scalars().first()
 
 
 def _taken_up(
@@ -114,7 +107,8 @@ def _is_gone(tx: Tx, source_id: SourceId, group_id: GroupId) -> bool:
     return tx.conn.execute(query).first() is not None
 
 
-def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
+def ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
+    """Whether the group of that name is the project of that name, for an admin to decide."""
     open_item(
         tx,
         NewDecision(
@@ -138,35 +132,76 @@ def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: P
     )
 
 
-def follow_renames(tx: Tx, source: SourceBook, renamed: Mapping[GroupId, str]) -> None:
-    """A project that a group made bears the group's name. Names may swap and ring within ``renamed``."""
-    if not renamed:
-        return
+def made_by(tx: Tx, group_ids: Collection[GroupId]) -> Sequence[Row[Any]]:
+    """The living projects that these groups made: id, name, name_key, made_by_group_id."""
     column = projects.c
-    rows = tx.conn.execute(
-        select(column.id, column.name, column.name_key, column.made_by_group_id).where(
-            column.org_id == tx.org_id,
-            column.archived_at.is_(None),
-            among(tx.conn, column.made_by_group_id, list(renamed)),
-        )
-    ).all()
-    names = {row.id: renamed[GroupId(row.made_by_group_id)] for row in rows}
+    query: Select[Any] = select(column.id, column.name, column.name_key, column.made_by_group_id).where(
+        column.org_id == tx.org_id,
+        column.archived_at.is_(None),
+        among(tx.conn, column.made_by_group_id, group_ids),
+    )
+    return tx.conn.execute(query.order_by(column.id)).all()
+
+
+def follow(
+    tx: Tx, source: SourceBook, rows: Sequence[Row[Any]], names: Mapping[str, str]
+) -> dict[str, ProjectId | None]:
+    """Rename these projects, by id, as the groups that made them were; names may swap and ring among them.
+
+    Gives those that keep their names because another project has the new one, each with that project; None
+    where that one was left behind, and is the group's now in place of this.
+    """
+    rows = [row for row in rows if row.name != names[row.id]]
+    if not rows:
+        return {}
     wanted = {PersonId(row.id): fold(names[row.id]) for row in rows}
     held = {PersonId(row.id): row.name_key for row in rows}
     lost = losers(wanted, held, _others(tx, set(wanted.values()), set(wanted)), list(wanted))
-    moving = [row for row in rows if row.id not in lost and row.name != names[row.id]]
+    moving = [row for row in rows if row.id not in lost]
     _park(tx, [row.id for row in moving])
     for row in moving:
         name = names[row.id]
         tx.conn.execute(
             update(projects)
-            .where(column.org_id == tx.org_id, column.id == row.id)
+            .where(projects.c.org_id == tx.org_id, projects.c.id == row.id)
             .values(name=name, name_key=fold(name))
         )
         tx.record(Event(EventKind.PROJECT_RENAMED, "project", row.id, {"name": row.name}, {"name": name}))
-    for row in rows:
-        if row.id in lost and (holder := _by_name(tx, names[row.id])):
-            _ask(tx, source, GroupId(row.made_by_group_id), names[row.id], holder[0])
+    kept = {row.id: _by_name(tx, names[row.id]) for row in rows if row.id in lost}
+    exchanged = _exchanged(tx, source, [row for row in rows if row.id in lost], names)
+    return {
+        project_id: None if project_id in exchanged else holder[0]
+        for project_id, holder in kept.items()
+        if holder
+    }
+
+
+def _exchanged(tx: Tx, source: SourceBook, rows: Sequence[Row[Any]], names: Mapping[str, str]) -> set[str]:
+    """Of these projects, those that are left behind now by groups that take up others, which were so far.
+
+    One that is left behind so may be what the next group takes up.
+    """
+    done: set[str] = set()
+    going = True
+    while going:
+        going = False
+        for row in rows:
+            found = _by_name(tx, names[row.id]) if row.id not in done else None
+            group_id = GroupId(row.made_by_group_id)
+            if found and found[1] and _taken_up(tx, source, group_id, names[row.id], found):
+                hand_on(tx, row.id, found[1], orphaned=True)
+                done.add(row.id)
+                going = True
+    return done
+
+
+def hand_on(tx: Tx, project_id: str, group_id: GroupId | None, *, orphaned: bool = False) -> None:
+    """From now on the project is that group's, or nobody's."""
+    tx.conn.execute(
+        update(projects)
+        .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
+        .values(made_by_group_id=group_id, orphaned=orphaned)
+    )
 
 
 def _others(tx: Tx, keys: Collection[str], apart_from: Collection[str]) -> dict[str, PersonId]:

@@ -279,7 +279,8 @@ async def test_a_rule_may_give_a_project_that_is_there_already(database_url: str
         group_id = await acme.group("Sales", ann, ctx=ctx)
         assert await projects_of(acme, ann) == {"sales"}
         await acme.push_groups(group("Selling", ann, group_id=group_id), ctx=ctx)
-        assert await projects_of(acme, ann) == {"sales"}  # it is the other group's
+        assert await projects_of(acme, ann) == {"Selling"}  # the other one is the other group's, and stays
+        assert len(await acme.rows(t.projects, name="sales")) == 1
 
 
 async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_one_give(
