@@ -49,7 +49,8 @@ def follow(tx: Tx, source: SourceBook, many: Sequence[Called]) -> None:
         projects.hand_on(tx, project_id, heir)
     kept_names = projects.follow(tx, source, [row for row in made if row.id not in left], names)
     own = {(row.made_by_group_id, row.id) for row in made}
-    for each in many:
+    # Whom rules name first: what they leave behind, the others may take up.
+    for each in sorted(many, key=lambda each: not _rules(source, each)):
         before, stays = given[each.group_id], list[Effect]()
         for effect in kept[each.group_id]:
             holder = kept_names.get(effect.target)
@@ -60,6 +61,10 @@ def follow(tx: Tx, source: SourceBook, many: Sequence[Called]) -> None:
                 if holder:
                     projects.ask(tx, source, each.group_id, each.name, holder)
         after = [*stays, *_gives_besides(tx, source, each, {effect.rule for effect in before}, stays)]
+        gives = {effect.target for effect in after}
+        projects.leave_behind(
+            tx, [one for one in kept_names if (each.group_id, one) in own and one not in gives]
+        )
         if set(after) != set(before):
             bindings.unbind(tx, [each.group_id])
             bindings.insert(tx, each.group_id, after)

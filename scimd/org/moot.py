@@ -4,8 +4,8 @@ collision       the entry was recorded, or left its source · whom it met has an
 ambiguous       the entry was recorded, or left its source · fewer than two of those whom it may be are left
 return          the person was purged: who is deleted may be restored, or come back
 shared_address  the person has an address, or is gone · their document, or own profile, brings another one
-group_name      group or project is gone or called otherwise, or the group gives that project by now · the
-                source deleted the group that made it; where the name may be the group's now, it has it
+group_name      group or project is gone or called otherwise, or the group gives that project by now · a
+                group of the source left the project behind; where the name may be the group's now, it has it
 
 All but *return* are closed with their source. That an entry left shows in a later read of a connector alone:
 what an identity provider does not push again stays in question. Who was merged is who was kept.
@@ -52,7 +52,7 @@ _HAS_ONE = "The person has a sign-in address by now."
 _NOT_WANTED = "What the address came from brings another one by now."
 _GROUP = "The group is gone, or called otherwise."
 _PROJECT = "The project is gone, or called otherwise."
-_FREE = "The group that the project was made for is gone."
+_FREE = "The group that the project was made for has left it behind."
 _GIVEN = "The group gives the project by now."
 
 
@@ -273,7 +273,7 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
         (row.id, row.source_id)
         for row in conn.execute(
             left_behind.where(
-                projects.c.org_id == org_id, groups.c.state == "gone", among(conn, projects.c.id, project_ids)
+                projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids)
             )
         )
     }
