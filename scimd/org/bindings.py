@@ -198,8 +198,8 @@ def _given_again(
 
 @dataclass(frozen=True, slots=True)
 class Astray:
-    """A group that gives by rules something else than these say. What is not a role goes by its kind: a
-    project that a rule made of a group's name stays when the group is renamed."""
+    """A group that gives by rules something else than these say. What is not a role goes by its kind: what
+    a rule calls by its name may be called otherwise since."""
 
     name: str
     gives: list[str]
