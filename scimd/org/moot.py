@@ -5,7 +5,8 @@ ambiguous       the entry was recorded, or left its source · fewer than two of 
 return          the person was purged, which closes it as a rule: who is deleted may be restored, or come back
 shared_address  the person has an address, or is gone · what they follow now, a source's document or their
                 own profile, brings another one
-group_name      group or project is gone or called otherwise, or the group gives that project by now
+group_name      group or project is gone or called otherwise, or the group gives that project by now · a
+                group of the source left the project behind; where the name may be the group's now, it has it
 
 What is about entries and groups is closed with their source. That an entry left shows in a later read of a
 connector alone: what an identity provider does not push again stays in question. Who was merged is who was
@@ -33,7 +34,7 @@ from scimd.db.tables import (
     runs,
     sources,
 )
-from scimd.org import merged, profiles
+from scimd.org import group_names, merged, profiles
 from scimd.org.decisions import DecisionKind, close_moot
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -55,6 +56,7 @@ _HAS_ONE = "The person has a sign-in address by now."
 _NOT_WANTED = "What the address came from brings another one by now."
 _GROUP = "The group is gone, or called otherwise."
 _PROJECT = "The project is gone, or called otherwise."
+_FREE = "The group that the project was made for has left it behind."
 _GIVEN = "The group gives the project by now."
 
 
@@ -77,7 +79,15 @@ def _open_after(conn: Connection, *, org_id: OrgId, after: str) -> list[Decision
 
 def _close(tx: Tx, *, ids: Sequence[DecisionId]) -> int:
     """Of those that were found: what happened since then is looked at again."""
-    return close_moot(tx, _moot(tx.conn, org_id=tx.org_id, ids=ids))
+    why = _moot(tx.conn, org_id=tx.org_id, ids=ids)
+    closed = close_moot(tx, why)
+    free = sorted(each for each, said in why.items() if said in (_PROJECT, _FREE))
+    query = select(decisions.c.facts).where(
+        decisions.c.org_id == tx.org_id, among(tx.conn, decisions.c.id, free)
+    )
+    if free and (waited := {facts["group_id"] for facts in tx.conn.execute(query).scalars()}):
+        group_names.look_again(tx, waited)
+    return closed
 
 
 def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
@@ -262,6 +272,17 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
         effect.org_id == org_id, effect.kind == "project", among(conn, effect.group_id, group_ids)
     )
     given = {(row.group_id, row.target) for row in conn.execute(giving)}
+    left_behind = select(projects.c.id, groups.c.source_id).join(
+        groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
+    )
+    free = {
+        (row.id, row.source_id)
+        for row in conn.execute(
+            left_behind.where(
+                projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids)
+            )
+        )
+    }
     found: Why = {}
     for item in items:
         group_id, project_id, name = (item.facts[each] for each in ("group_id", "project_id", "name"))
@@ -271,6 +292,8 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _PROJECT
         elif (group_id, project_id) in given:
             found[item.id] = _GIVEN
+        elif (project_id, item.source_id) in free:
+            found[item.id] = _FREE
     return found
 
 

@@ -109,15 +109,20 @@ class _Looked:
         project_id, made_by = known
         if made_by == group_id:
             return project_id
-        return project_id if made_by and self._is_gone(source.id, made_by) else None
+        return project_id if made_by and self._left_behind(source.id, project_id) else None
 
-    def _is_gone(self, source_id: SourceId, group_id: str) -> bool:
-        column = groups.c
-        query = select(column.id).where(
-            column.org_id == self.org_id,
-            column.id == group_id,
-            column.source_id == source_id,
-            column.state == "gone",
+    def _left_behind(self, source_id: SourceId, project_id: str) -> bool:
+        query = (
+            select(projects.c.id)
+            .join(
+                groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
+            )
+            .where(
+                projects.c.org_id == self.org_id,
+                projects.c.id == project_id,
+                projects.c.orphaned,
+                groups.c.source_id == source_id,
+            )
         )
         return self.conn.execute(query).first() is not None
 

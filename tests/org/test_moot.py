@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from scimd.core.errors import NotAllowedNow, NotUnique
 from scimd.core.people import PersonId, ProjectId
+from scimd.db import tables
 from scimd.db.tables import decisions, events, grants, people, sources
 from scimd.org import decisions as items
 from scimd.org import (
@@ -197,6 +198,9 @@ async def test_a_groups_name_is_asked_no_more_once_the_project_is_archived(acme:
     _, project = await named_alike(acme)
     await project_upkeep.archive(acme.door, acme.as_admin(), project)
     assert await closed(acme) == ["The project is gone, or called otherwise."]
+    assert [row.orphaned for row in await acme.rows(tables.projects, name="Payroll", archived_at=None)] == [
+        False
+    ]
 
 
 async def test_a_group_that_is_renamed_to_a_projects_name_asks_for_that_project(acme: House) -> None:

@@ -5,9 +5,10 @@ counts, seats, mails, the limits' verdict and a fingerprint come out. The order:
 
 1. people who are removed (gone, out of scope, turned inactive): keys and seats become free;
 2. groups that are gone;
-3. groups: new ones with their members, then renames and members of the known ones. They come before
-   people, so that a new person is settled once, with all that the groups give, and knows the rule
-   that orders the wait for a seat;
+3. groups: renames and members of the known ones, names that swap or go round together; then new
+   ones with their members, whose names others may have given up. They come before people, so that
+   a new person is settled once, with all that the groups give, and knows the rule that orders the
+   wait for a seat;
 4. people who are there already. Names and addresses that swap or go round in a ring stand together
    and are applied as one;
 5. people who return, are linked, or are new, by ``place``: rule number, then external id;
@@ -26,10 +27,11 @@ from typing import Any, Literal
 
 import orjson
 
-from scimd.core.people import PersonId, fold
+from scimd.core.people import GroupId, PersonId, fold
 from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
+from scimd.core.sync.rings import rings
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
 
@@ -204,7 +206,8 @@ def _fingerprint(changes: Sequence[Change], basis: Basis) -> str:
 
 
 def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> list[Change]:
-    rings = _rings([person for person in people if person.situation is Situation.LINKED_CHANGED])
+    turning = _rings_of_people(each for each in people if each.situation is Situation.LINKED_CHANGED)
+    called = _rings_of_groups(groups)
     removed: list[PersonFound] = []
     staying: list[PersonFound] = []
     coming: list[PersonFound] = []
@@ -213,27 +216,27 @@ def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> lis
         if person.situation is Situation.FAILED:
             failed.append(person)
         elif person.situation is Situation.LINKED_CHANGED:
-            (removed if person.leaves and person.person_id not in rings else staying).append(person)
+            (removed if person.leaves and person.person_id not in turning else staying).append(person)
         else:
             (removed if person.leaves else coming).append(person)
     # By sort of removal: a batch applies changes of one sort.
     removed.sort(key=lambda person: (person.situation is Situation.LINKED_CHANGED, *_by_id(person)))
-    staying.sort(key=lambda person: (rings.get(person.person_id or PersonId(""), ""), *_by_id(person)))
+    staying.sort(key=lambda person: (turning.get(person.person_id or PersonId(""), ""), *_by_id(person)))
     coming.sort(key=lambda person: (person.place, *_by_id(person)))
     gone = sorted((group for group in groups if group.situation is Situation.GONE), key=_by_id)
     broken = sorted((group for group in groups if group.situation is Situation.FAILED), key=_by_id)
     kept = sorted(
         (group for group in groups if group.situation not in (Situation.GONE, Situation.FAILED)),
-        key=lambda group: (group.group_id is not None, *_by_id(group)),
+        key=lambda each: (each.group_id is None, called.get(each.group_id or GroupId(""), ""), *_by_id(each)),
     )
     return [
-        *(_person(person, rings) for person in removed),
-        *(_group(group) for group in gone),
-        *(_group(group) for group in kept),
-        *(_person(person, rings) for person in staying),
-        *(_person(person, rings) for person in coming),
-        *(_person(person, rings) for person in sorted(failed, key=_by_id)),
-        *(_group(group) for group in broken),
+        *(_person(person, turning) for person in removed),
+        *(_group(group, called) for group in gone),
+        *(_group(group, called) for group in kept),
+        *(_person(person, turning) for person in staying),
+        *(_person(person, turning) for person in coming),
+        *(_person(person, turning) for person in sorted(failed, key=_by_id)),
+        *(_group(group, called) for group in broken),
     ]
 
 
@@ -241,30 +244,22 @@ def _by_id(found: PersonFound | GroupFound) -> tuple[str, str]:
     return found.external_id or "", found.name
 
 
-def _rings(people: Sequence[PersonFound]) -> dict[PersonId, str]:
-    """People among whom a key changes hands, each with the name of their ring: its least id."""
-    giver = {key: person.person_id for person in people for key in person.gives_up}
-    leader: dict[PersonId, PersonId] = {}
+def _rings_of_people(people: Iterable[PersonFound]) -> dict[PersonId, PersonId]:
+    return rings((each.person_id, each.gives_up, each.takes) for each in people if each.person_id is not None)
 
-    def head(one: PersonId) -> PersonId:
-        while leader.setdefault(one, one) != one:
-            leader[one] = leader[leader[one]]
-            one = leader[one]
-        return one
 
-    for person in people:
-        for key in person.takes:
-            other = giver.get(key)
-            if other is not None and person.person_id is not None and other != person.person_id:
-                low, high = sorted((head(person.person_id), head(other)))
-                leader[high] = low
-    return {one: head(one) for one in leader}
+def _rings_of_groups(groups: Iterable[GroupFound]) -> dict[GroupId, GroupId]:
+    return rings(
+        (each.group_id, (fold(each.old["displayName"]),), (fold(each.name),))
+        for each in groups
+        if each.group_id is not None and each.renamed and each.old is not None
+    )
 
 
 # ------------------------------------------------------------------------------ changes
 
 
-def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
+def _person(person: PersonFound, rings: Mapping[PersonId, PersonId]) -> Change:
     action = REACTIONS[person.situation]
     if person.leaves:
         action = Action.DEACTIVATE if person.ends_access else Action.DROP if person.dropped else Action.UPDATE
@@ -301,7 +296,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
     )
 
 
-def _group(group: GroupFound) -> Change:
+def _group(group: GroupFound, rings: Mapping[GroupId, GroupId]) -> Change:
     payload: dict[str, Any] = {"entry": group.entry_name, "version": group.version}
     if group.document is not None:
         payload["document"] = group.document
@@ -309,6 +304,8 @@ def _group(group: GroupFound) -> Change:
         payload["add"], payload["remove"] = list(group.add), list(group.remove)
     if group.mark is not None:
         payload["mark"] = group.mark
+    if group.group_id is not None and group.group_id in rings:
+        payload["ring"] = rings[group.group_id]
     if group.gives_admin:
         payload["becomes_admin"] = True
     failed = group.situation is Situation.FAILED

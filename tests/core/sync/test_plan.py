@@ -74,8 +74,8 @@ def test_removals_first_then_groups_then_those_who_stay_then_newcomers() -> None
         ("out", "deactivate"),
         ("off", "deactivate"),
         ("g-gone", "delete"),
-        ("g-new", "create"),
         ("g-changed", "members"),
+        ("g-new", "create"),
         ("changed", "update"),
         ("back", "update"),
         ("joined", "link"),
@@ -129,6 +129,16 @@ def test_names_that_swap_or_ring_stand_together_under_one_mark() -> None:
     assert len({of(make(people, [], basis()), name).payload["ring"] for name in ringed}) == 1
     at = [i for i, change in enumerate(changes) if change.payload.get("ring")]
     assert at == list(range(at[0], at[0] + 3))
+
+
+def test_groups_whose_names_go_round_stand_together_before_a_new_one_of_such_a_name() -> None:
+    def called(name: str, before: str) -> GroupFound:
+        return group(name, S.LINKED_CHANGED, renamed=True, old={"displayName": before})
+
+    found = [group("a", S.NEW), called("b", "A"), called("x", "y"), called("c", "B"), called("d", "z")]
+    changes = make([], found, basis()).changes
+    assert [change.name for change in changes] == ["d", "x", "b", "c", "a"]
+    assert [change.payload.get("ring") for change in changes] == [None, None, "g-b", "g-b", None]
 
 
 def test_someone_who_leaves_and_gives_up_a_name_in_a_ring_goes_with_the_ring() -> None:
