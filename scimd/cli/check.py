@@ -188,7 +188,7 @@ def _left(found: SourceRecord) -> str:
     name = f"{found.org_slug}/{found.name}"
     people = counted(found.user_count, "person stays", "people stay")
     return (
-        f"source {name}: is not in the config file any more; nothing reads it, and {people} as it said last. "
+        f"source {name}: is no longer in the file; nothing reads it, and {people} as it said last. "
         f"Put it back, and restart scimd serve; or end it: scimd source end {name}"
     )
 
@@ -201,4 +201,4 @@ async def _recover(door: Door, name: str, passed: list[str]) -> None:
         return  # declared in the file, and not made yet: `scimd serve` makes it
     if found.quarantined_since is not None:
         await source_upkeep.recover(door, context(door, found.org_id), found.id)
-        passed.append(f"source {name}: its quarantine is over; it is read in the worker's next turn")
+        passed.append(f"source {name}: its quarantine is over; {found.read_next}")

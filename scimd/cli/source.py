@@ -94,10 +94,12 @@ def release(
 
 @app.command("recover")
 def recover(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """End a source's quarantine: it is read in the worker's next turn."""
+    """End a source's quarantine: if it has a schedule, it is read in the worker's next turn."""
     found = _changed(config, name, source_upkeep.recover)
     said(
-        _as_json(found), f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.", json=json
+        _as_json(found),
+        f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine; {found.read_next}.",
+        json=json,
     )
 
 

@@ -97,6 +97,12 @@ class SourceRecord:
         return LEFT_THE_FILE if self.left_the_file else self.quarantine_cause
 
     @property
+    def read_next(self) -> str:
+        """When it is read, once nothing stands against it."""
+        again = self.kind == "connector" and self.declared().schedule is not None and not self.left_the_file
+        return "it is read in the worker's next turn" if again else "it is read by no schedule"
+
+    @property
     def auto_approve(self) -> AutoApprove:
         found: AutoApprove = self.config.get("auto_approve", "never")
         return found
