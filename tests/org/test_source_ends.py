@@ -144,7 +144,7 @@ async def test_the_last_account_admin_is_refused_before_anybody_goes(acme: House
     bob, ann = await acme.push(user("bob"), user("ann"), ctx=acme.as_sync(hr))
     await acme.group("ops", str(ann.person_id), ctx=acme.as_sync(hr))
     assert await acme.rows(grants, person_id=str(ann.person_id), target=ACCOUNT_ADMIN, dormant=False)
-    with pytest.raises(Protected):
+    with pytest.raises(Protected, match="Ann"):
         await end(acme, hr, people)
     assert (await acme.person(str(bob.person_id))).owner_source_id == hr
     assert (await org_sources.get_source(acme.door, acme.org_id, "hr")).state == "active"
