@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, select
 
@@ -28,6 +28,7 @@ from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 
 _AT_ONCE = 500
+End: TypeAlias = Literal["remove", "keep"]
 #: So many people a preview names.
 NAMED = 200
 
@@ -148,6 +149,8 @@ class Wish:
     #: What a rule would make, by what stands for its id.
     names: Mapping[str, str]
     concerned: tuple[PersonId, ...]
+    #: What becomes of the source's people where it ends (``org.source_ends``).
+    end: End | None = None
 
 
 def wished(
@@ -170,6 +173,11 @@ def wished(
         things.names,
         _concerned(conn, source),
     )
+
+
+def ended(conn: Connection, book: RuleBook, source: SourceRecord, people: End) -> Wish:
+    """What would be without the source, whose people are removed or kept."""
+    return Wish(source, (), book.rules.version, book, {}, {}, _concerned(conn, source), people)
 
 
 def _concerned(conn: Connection, source: SourceRecord) -> tuple[PersonId, ...]:
@@ -261,9 +269,17 @@ def _compared(conn: Connection, *, wish: Wish, person_ids: Sequence[PersonId]) -
 
 
 def _as_wished(facts: Facts, wish: Wish) -> Facts:
-    """The same person, whose groups of this source give what they would."""
+    """The same person, whose groups of this source give what they would; or who is without the source."""
+    kept = wish.end == "keep"
+    reinstated = any(each.source_id == wish.source.id for each in facts.reinstated)
     return replace(
         facts,
+        assertions=tuple(
+            replace(each, state="history" if kept and (each.active or reinstated) else "gone")
+            if wish.end and each.source_id == wish.source.id and each.state == "live"
+            else each
+            for each in facts.assertions
+        ),
         memberships=tuple(
             replace(each, effects=wish.groups.get(each.group_id, ()))
             if each.source_id == wish.source.id

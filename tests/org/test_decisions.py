@@ -185,17 +185,18 @@ async def test_a_group_takes_part_in_the_project_of_its_name_when_told_so(home: 
     assert project in live
 
 
-async def test_whoever_has_to_do_without_an_address_gets_it_when_it_is_free(home: House) -> None:
+async def test_an_address_is_asked_for_again_only_when_its_holder_has_left_it(home: House) -> None:
     ann, bob = (
         await home.create("ann", mail="one@acme.example"),
         await home.create("bob", mail="one@acme.example"),
     )
     assert (await home.person(bob.person_id)).sign_in_address is None
     item = await only_item(home, "shared_address")
-    await decisions.answer(home.door, home.as_admin(), item.id, "again")
+    with pytest.raises(NotAllowedNow, match=r"one@acme\.example is still the address of Ann"):
+        await decisions.answer(home.door, home.as_admin(), item.id, "again")
     assert (await home.person(bob.person_id)).sign_in_address is None
     assert (await home.person(ann.person_id)).sign_in_address == "one@acme.example"
-    assert await decisions.list_decisions(home.door, home.org_id) == []
+    assert [each.id for each in await decisions.list_decisions(home.door, home.org_id)] == [item.id]
 
 
 async def test_nobody_gives_back_a_role_above_their_own(home: House) -> None:

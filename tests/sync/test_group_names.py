@@ -24,7 +24,7 @@ MIXED: dict[str, Any] = {
     ]
 }
 #: Few, since each takes a second.
-SEEDS = 3
+SEEDS = 2
 NAMES = ("Ann", "Bob", "Alan", "Cy", "App Ann", "Ben")
 LIMITS = {"groups_count": 99, "members_from": 99}
 
