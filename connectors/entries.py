@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from connectors.dn import reference
@@ -82,6 +82,14 @@ def guid(raw: bytes) -> str | None:
 def base_name(description: str) -> str:
     """Give the attribute of a description without its options, lower-cased: ``cn;lang-en`` → ``cn``."""
     return description.partition(";")[0].lower()
+
+
+def member_piece(descriptions: Iterable[str], kinds: Collection[str]) -> str | None:
+    """Give the description by which a group's members come in pieces: ``member;range=0-1499``; None for none.
+
+    The rest of them stands elsewhere, so the group cannot be read. ``kinds``: in lower case.
+    """
+    return next((each for each in descriptions if ";" in each and base_name(each) in kinds), None)
 
 
 def text_or_bytes(raw: bytes) -> str | bytes:

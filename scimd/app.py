@@ -222,8 +222,8 @@ async def serve(
 
 async def _declared(config: Config, file: Path | None, door: Door) -> list[declared_organizations.Declared]:
     try:
-        await declared_organizations.release(door, config.organization)
-        done = await declared_organizations.declare(door, config.organization)
+        done = await declared_organizations.release(door, config.organization)
+        done += await declared_organizations.declare(door, config.organization)
     except ConfigError as exc:
         raise ConfigError([f"{file}: {fault}" for fault in exc.faults]) from exc
     for what in await leads_nowhere(config, door):

@@ -6,11 +6,14 @@ Secrets are ``connector_api.Secret``, whose repr is stars; nothing else secret m
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
 import select
+import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
@@ -45,10 +48,11 @@ class _Stderr(io.TextIOBase):
 
     What cannot be written is lost: no log stops or alters what it tells of. So no line waits long for a
     reader that has stopped, whose pipe is full; once there is room again, it is said how many were lost.
-    (Two processes that share the pipe may both see its last room, and one of them then waits.)
+    A line goes out at once where it fits: other processes write to the same place.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()  # what scimd says and what a library says come from several threads
         self._lost = 0
         self._torn = False
         #: The line that says so.
@@ -62,7 +66,8 @@ class _Stderr(io.TextIOBase):
                 sys.stderr.write(text)
             else:
                 sys.stderr.flush()
-                self._put(file, text)
+                with self._lock:
+                    self._put(file, text)
         return len(text)
 
     def _put(self, file: int, text: str) -> None:
@@ -75,7 +80,7 @@ class _Stderr(io.TextIOBase):
             if not _has_room(file, end):
                 self._lost, self._torn = lost + 1, self._torn or left is not whole
                 return
-            left = left[os.write(file, left[: select.PIPE_BUF]) :]
+            left = left[_written(file, left) :]
         self._lost, self._torn = 0, False
 
     def flush(self) -> None:
@@ -93,6 +98,21 @@ def _has_room(file: int, end: float) -> bool:
     writable = select.poll()
     writable.register(file, select.POLLOUT)
     return bool(writable.poll(max(0.0, end - time.monotonic()) * 1000))
+
+
+def _written(file: int, data: bytes) -> int:
+    """Write what there is room for, as little as may be of it by itself; gives how many bytes that was."""
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return os.write(file, data)
+    if sys.platform == "linux":
+        try:
+            return os.pwritev(file, [data], -1, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return 0  # another process was faster
+        except OSError as exc:
+            if exc.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ESPIPE):
+                raise
+    return os.write(file, data[: select.PIPE_BUF])  # terminals, and kernels before Linux 6.4
 
 
 def configure(

@@ -98,3 +98,15 @@ def test_decisions_are_numbered_without_a_gap() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`([a-z_/]+\.py)`", PAGES["architecture.md"]))))
 def test_a_file_that_the_tour_names_is_there(path: str) -> None:
     assert (ROOT / path).is_file() or (ROOT / "scimd" / path).is_file()
+
+
+def _warnings() -> set[str]:
+    call = re.compile(r"""log(?:ger)?\.(?:warning|error|exception|critical)\(\s*"([a-z_]+)\"""")
+    files = [path for part in ("scimd", "connectors") for path in (ROOT / part).rglob("*.py")]
+    return {name for path in files for name in call.findall(path.read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("event", sorted(_warnings()))
+def test_an_event_that_warns_stands_in_the_table(event: str) -> None:
+    rows = [line for line in PAGES["operations.md"].splitlines() if line.startswith("| `")]
+    assert any(f"`{event}`" in row.split("|")[1] for row in rows)

@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -130,3 +131,60 @@ def test_log_that_is_read_slowly_is_whole(monkeypatch: pytest.MonkeyPatch) -> No
                 log.get("test").info("said", n=n, text="ä" * 1_000)
         reading.join()
     assert [json.loads(line)["n"] for line in found] == list(range(3_000))
+
+
+@pytest.mark.parametrize("into", ["file", "pipe"])
+def test_long_lines_of_several_threads_and_of_libraries_are_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, into: str
+) -> None:
+    configured: dict[str, Any] = {}
+    monkeypatch.setattr(logging, "basicConfig", lambda **given: configured.update(given))
+    monkeypatch.setattr(log, "_PATIENCE_S", AT_MOST_S)
+    path = tmp_path / "log"
+    reader, writer = os.pipe() if into == "pipe" else (-1, os.open(path, os.O_CREAT | os.O_WRONLY))
+    found: list[bytes] = []
+
+    def ours() -> None:
+        for _ in range(1_000):
+            log.get("test").info("said", text="x" * 9_000)
+
+    def a_librarys() -> None:
+        for _ in range(1_000):
+            handler.handle(logging.LogRecord("asyncio", logging.ERROR, "", 1, "y" * 9_000, (), None))
+
+    def read() -> None:
+        with open(reader, "rb") as pipe:
+            found.extend(pipe)
+
+    with open(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.configure("info", "json")
+        (handler,) = configured["handlers"]
+        threads = [threading.Thread(target=each) for each in (ours, a_librarys)]
+        reading = threading.Thread(target=read if into == "pipe" else str)
+        for each in (reading, *threads):
+            each.start()
+        for each in threads:
+            each.join()
+    reading.join()
+    lines = found or path.read_bytes().splitlines()
+    assert sorted(json.loads(line)["event"] for line in lines) == ["library"] * 1_000 + ["said"] * 1_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="without waiting, a pipe takes pieces of PIPE_BUF there")
+def test_a_long_line_that_fits_goes_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that processes that share a pipe do not tear each other's."""
+    written: list[int] = []
+    write = log._written
+
+    def once_more(file: int, data: bytes) -> int:
+        written.append(write(file, data))
+        return written[-1]
+
+    monkeypatch.setattr(log, "_written", once_more)
+    reader, writer = os.pipe()
+    with open(reader, "rb"), open(writer, "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.configure("info", "json")
+        log.get("test").info("said", text="x" * 30_000)
+    assert len(written) == 1

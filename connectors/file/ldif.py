@@ -16,6 +16,7 @@ from connectors.entries import (
     base_name,
     expiry,
     guid,
+    member_piece,
     member_reference,
     now,
     text_or_bytes,
@@ -187,6 +188,9 @@ def _group(entry: _Entry, external_id: str, dn: str) -> DirectoryGroup | BadEntr
     names = entry.texts("cn")
     if not names:
         return BadEntry(external_id, dn, f"line {entry.line}: the group has no cn", "group")
+    if piece := member_piece(entry.values, _MEMBERS):
+        why = f"line {entry.line}: its members come in pieces: {entry.names[piece]}"
+        return BadEntry(external_id, dn, why, "group")
     refer = (member_reference(kind, text) for kind in _MEMBERS for text in entry.texts(kind))
     members = tuple(dict.fromkeys(refer))
     return DirectoryGroup(external_id, dn, names[0], members, _attributes(entry, _MEMBERS), (reference(dn),))

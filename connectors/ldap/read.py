@@ -15,6 +15,7 @@ from connectors.entries import (
     base_name,
     expiry,
     guid,
+    member_piece,
     member_reference,
     now,
     text_or_bytes,
@@ -86,14 +87,11 @@ class Reading:
         if not names or not names[0].strip():
             why = f"the group has no {self.config.group_name_attribute}"
             return BadEntry(external_id, dn, why, "group")
-        members, rest = [], dict(values)
         kinds = {name.lower() for name in self.config.member_attributes}
-        for description in values:
-            if base_name(description) not in kinds:
-                continue
-            if ";" in description:
-                return BadEntry(external_id, dn, f"its members come in pieces: {description}", "group")
-            members.append(_members(description, rest.pop(description)))
+        if piece := member_piece(values, kinds):
+            return BadEntry(external_id, dn, f"its members come in pieces: {piece}", "group")
+        rest = dict(values)
+        members = [_members(name, rest.pop(name)) for name in values if name.lower() in kinds]
         refer = tuple(dict.fromkeys(text for part in members for text in part))
         return DirectoryGroup(external_id, dn, names[0], refer, self._attributes(rest), (reference(dn),))
 

@@ -27,6 +27,7 @@ from scimd.org import (
     source_upkeep,
     sources,
 )
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import checking
 
@@ -181,6 +182,13 @@ async def _check_sources(
     chosen = {name: source for name, source in declared.items() if only in (None, name, source.name)}
     if only is not None and not chosen:
         await _check_undeclared(door, only, sorted(declared), passed, faults)
+    if only is None and door is not None:
+        rows = await sources.list_sources(door)
+        faults += [
+            _left(row)
+            for row in rows
+            if row.kind == "connector" and f"{row.org_slug}/{row.name}" not in declared
+        ]
     for name, source in chosen.items():
         if source.connector == "scim":
             if only is not None:
@@ -210,7 +218,17 @@ async def _check_undeclared(
     elif found.kind == "scim":
         passed.append(f"source {found.org_slug}/{found.name}: {_PUSHED}")
     else:
-        faults.append(f"source {found.org_slug}/{found.name}: is no longer in the file; nothing reads it")
+        faults.append(_left(found))
+
+
+def _left(found: SourceRecord) -> str:
+    """A connector that left the file, whether ``serve`` was started since or not."""
+    name = f"{found.org_slug}/{found.name}"
+    people = counted(found.user_count, "person stays", "people stay")
+    return (
+        f"source {name}: is no longer in the file; nothing reads it, and {people} as it said last. "
+        f"Put it back, and restart scimd serve; or end it: scimd source end {name}"
+    )
 
 
 async def _recover(door: Door, name: str, asked: SourceConfig, passed: list[str]) -> None:
@@ -228,4 +246,4 @@ async def _recover(door: Door, name: str, asked: SourceConfig, passed: list[str]
         )
     else:
         await source_upkeep.recover(door, context(door, found.org_id), found.id)
-        passed.append(f"source {name}: its quarantine is over; it is read in the worker's next turn")
+        passed.append(f"source {name}: its quarantine is over; {found.read_next}")

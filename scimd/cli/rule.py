@@ -175,9 +175,14 @@ def _do(
     if json:
         print_json({"applied": not dry_run, "preview": told})
         return
-    would = "would gain" if dry_run else "gain"
+    print_preview(told, would=dry_run)
+
+
+def print_preview(told: Preview, *, would: bool) -> None:
+    """Who gains and who loses, or would."""
+    gain = "would gain" if would else "gain"
     out.print(
-        f"Of {told.looked_at} people, {told.gaining} {would} and {told.losing} lose something. "
+        f"Of {told.looked_at} people, {told.gaining} {gain} and {told.losing} lose something. "
         f"Seats: {told.seats_more} more, {told.seats_fewer} fewer.",
         markup=False,
     )

@@ -125,7 +125,10 @@ def show(
         f"Answer: {answered(row)}  {row.detail or ''}",
         *(f"Transform {each['name']}: {each['did']}" for each in row.transforms),
         *(f"Ignored: {each['name']}: {each['why']}" for each in row.ignored),
-        *(f"The {each} was too large to be kept." for each in row.omitted),
+        *(
+            f"The body of the {each} was not kept: it is too large, or the server's log says what went wrong."
+            for each in row.omitted
+        ),
         f"Request: {row.request or 'no body'}",
         f"Response: {row.response or 'no body'}",
     ]

@@ -13,6 +13,7 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    file_of,
     organization,
     out,
     print_json,
@@ -21,10 +22,12 @@ from scimd.cli.common import (
     run,
     said,
 )
+from scimd.cli.rule import print_preview
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import organizations, source_states, source_upkeep, sources
+from scimd.org import organizations, source_ends, source_states, source_upkeep, sources
+from scimd.org.rule_previews import End
 from scimd.org.source_states import Released
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Context, Door
@@ -62,7 +65,7 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
             row.group_count,
             row.last_success_at,
             row.next_run_at,
-            row.quarantine_cause or (why_held(row) and f"the config file's change is held: {why_held(row)}"),
+            row.trouble or (why_held(row) and f"the config file's change is held: {why_held(row)}"),
         ),
         empty="There is no source yet. Declare one in the config, or: scimd token create --source NAME",
         as_json=lambda row: _as_json(row) | {"held": why_held(row)},
@@ -97,10 +100,12 @@ def release(
 
 @app.command("recover")
 def recover(name: Name, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """End a source's quarantine: it is read in the worker's next turn."""
+    """End a source's quarantine: if it has a schedule, it is read in the worker's next turn."""
     found = _changed(config, name, source_upkeep.recover)
     said(
-        _as_json(found), f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine.", json=json
+        _as_json(found),
+        f"{found.org_slug}/{found.name} is {found.state}, and not in quarantine; {found.read_next}.",
+        json=json,
     )
 
 
@@ -142,6 +147,45 @@ def resume(name: Name, config: ConfigOption = None, json: JsonOption = False) ->
     """Undo a pause."""
     row = _changed(config, name, source_states.resume)
     said(_as_json(row), f"{name} is {row.state}.", json=json)
+
+
+@app.command("end")
+def end(
+    name: Name,
+    remove: Annotated[bool, typer.Option("--remove", help="Its people go, as if it listed nobody.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep", help="Its active people stay, as local people; who never accepted is invited."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show who would lose what.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; also over the limits.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """End a source for good: remove its people, or keep them."""
+    if remove == keep:
+        raise typer.BadParameter("Say what becomes of its people: --remove, or --keep.")
+    people: End = "keep" if keep else "remove"
+    told = _changed(config, name, lambda door, ctx, found: source_ends.preview(door, ctx, found, people))
+    if not json:
+        print_preview(told, would=True)
+    if not dry_run:
+        if not yes and not json:
+            typer.confirm(
+                f"End {name} and {people} its people: this cannot be taken back. Go on?", abort=True
+            )
+        sure, file = yes or not json, file_of(config)
+        _changed(
+            config,
+            name,
+            lambda door, ctx, found: source_ends.end(door, ctx, found, people, sure=sure, file=file),
+        )
+    if json:
+        print_json({"ended": not dry_run, "preview": told})
+    elif not dry_run:
+        out.print(f"{name} was ended.", markup=False)
 
 
 def _changed(config: Path | None, name: str, change: Callable[[Door, Context, SourceId], Awaitable[T]]) -> T:

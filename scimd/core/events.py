@@ -107,6 +107,7 @@ class EventKind(StrEnum):
     SOURCE_QUARANTINED = "source.quarantined"
     SOURCE_QUARANTINE_CAUSE = "source.quarantine_cause"
     SOURCE_RECOVERED = "source.recovered"
+    SOURCE_ENDED = "source.ended"
     RULES_CHANGED = "rules.changed"
     TOKEN_CREATED = "token.created"  # noqa: S105 - a name of an event
     TOKEN_ROTATED = "token.rotated"  # noqa: S105

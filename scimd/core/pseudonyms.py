@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from functools import lru_cache
@@ -45,7 +46,9 @@ _VALUES_KNOWN = 10_000
 _WORDS_KNOWN = 2_000
 _LONG = 200
 _SHARED = 4
-_EXACT = 2**53  # integers below are the same for every reader of JSON
+#: Between two of these a number stays with its pseudonym: integers below 2**53 are the same for every reader
+#: of JSON, and those of more than 64 bits, signed or not, no writer of it takes.
+_BORDERS = (2**53, 2**63 + 1, 2**64)
 
 
 class _Alphabet:
@@ -165,8 +168,10 @@ class Pseudonyms:
 
     def number(self, number: int | float) -> int | float:
         """A number of as many digits, the same for 7 and 7.0; one digit says nothing, and stays."""
+        if number < 0:
+            return -self.number(-number)
         if isinstance(number, float):
-            if number.is_integer() and abs(number) < _EXACT:
+            if number.is_integer() and number < _BORDERS[-1]:
                 return float(self.number(int(number)))
             whole, _, rest = repr(number).partition(".")
             if not rest.isdecimal():
@@ -175,10 +180,9 @@ class Pseudonyms:
             while part.endswith("0"):  # which would be a number of fewer digits
                 part = self.word(part)
             return float(f"{self.number(int(whole))}.{part}")
-        if abs(number) < 10:
+        if number < 10:
             return number
-        made = int(self._unlike(str(abs(number)), self._number))
-        return made if number > 0 else -made
+        return int(self._unlike(str(number), self._number))
 
     # ------------------------------------------------------------------------------ pieces
 
@@ -263,15 +267,17 @@ class Pseudonyms:
         return _parted(left, sizes[:half]) + _parted(right, sizes[half:])
 
     def _number(self, digits: str, counter: int) -> str:
-        """As many digits, no zero in front, and exact in JSON where it was."""
+        """As many digits, no zero in front, and between the same borders."""
         size = 10 ** (len(digits) - 1)
         half = 10 ** (len(digits) // 2)
-        left, right = divmod(int(digits) - size, half)
         shape = b"number%d,%d" % (counter, size)
-        left, right = self._feistel(left, 9 * size // half, right, half, shape)
-        made = size + left * half + right
-        # Beyond the exact ones everything is refused as a value: the next try must not be.
-        return str(made) if (made < _EXACT) == (int(digits) < _EXACT) else digits
+        made, between = int(digits), bisect(_BORDERS, int(digits))
+        while True:  # what is permuted again and again comes back to where it began
+            left, right = divmod(made - size, half)
+            left, right = self._feistel(left, 9 * size // half, right, half, shape)
+            made = size + left * half + right
+            if bisect(_BORDERS, made) == between:
+                return str(made)
 
     def _feistel(self, left: int, lefts: int, right: int, rights: int, shape: bytes) -> tuple[int, int]:
         for turn in range(_ROUNDS):

@@ -33,13 +33,17 @@ def _ended(connection: RequestHandler) -> bool:
     return True
 
 
-def _end_with_the_last(connection: RequestHandler) -> None:
+def _end_with_the_last(connection: RequestHandler, is_answered: bool = False) -> None:
     if connection.transport is None:
         return
     request = connection._current_request
     if is_waiting(connection) or (request is not None and not request.content.is_eof()):
         connection.force_close()
-    elif connection._request_in_progress and not connection._messages:
-        connection.close()
-    else:  # it is about to begin with one, or others are lined up behind the one
+    elif connection._messages:  # they are lined up behind the one that is being answered
         asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, _end_with_the_last, connection)
+    elif connection._request_in_progress:
+        connection.close()
+    elif is_answered:  # what is left is a body that nobody reads, and of which nothing comes any more
+        connection.force_close()
+    else:  # or it is about to begin with the last
+        asyncio.get_running_loop().call_later(_LOOK_AGAIN_S, _end_with_the_last, connection, True)

@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from scimd.core.people import GroupId, PersonId, ProjectId, keys_of
+from scimd.core.errors import NotAllowedNow
+from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
-from scimd.org import bindings, by_hand, decisions, linking, merged, permissions, returning
+from scimd.org import bindings, by_hand, decisions, linking, merged, permissions, profiles, returning
 from scimd.org.decisions import DecisionRecord, needed_for
 from scimd.org.tx import Tx
 
@@ -53,22 +54,42 @@ def _must_be_a_person(tx: Tx, person_id: PersonId) -> None:
 
 
 def _look_again(tx: Tx, item: DecisionRecord) -> None:
-    """Let the owner's document, or their own, be heard once more; whoever holds the address keeps it."""
+    """Let the owner's document, or their own, be heard once more.
+
+    Raises NotAllowedNow while somebody holds the address, who keeps it: nothing would change.
+    """
     person_id = PersonId(item.facts["person_id"])
-    if item.source_id is None:
-        row = by_hand.locked(tx, person_id)
-        if row.owner_source_id is None and row.sign_in_key is None:
+    row = by_hand.locked(tx, person_id)
+    if row.owner_source_id is None:
+        if row.sign_in_key is None:
+            _must_be_free(tx, person_id, profiles.own_keys(row).sign_in_key)
             linking.own_again(tx, row)
             tx.touch([person_id])
         return
+    source_id = SourceId(row.owner_source_id)
     document = tx.conn.execute(
         select(assertions.c.document).where(
             assertions.c.org_id == tx.org_id,
             assertions.c.person_id == person_id,
-            assertions.c.source_id == item.source_id,
+            assertions.c.source_id == source_id,
             assertions.c.state == "live",
         )
     ).scalar_one_or_none()
     if document is not None:
-        tx.profiles[person_id, item.source_id] = keys_of(unpack(document))
+        keys = keys_of(unpack(document))
+        _must_be_free(tx, person_id, keys.sign_in_key)
+        tx.profiles[person_id, source_id] = keys
         tx.touch([person_id])
+
+
+def _must_be_free(tx: Tx, person_id: PersonId, address: str | None) -> None:
+    holder = select(people.c.display_name).where(
+        people.c.org_id == tx.org_id,
+        people.c.sign_in_key == address,
+        people.c.deleted_at.is_(None),
+        people.c.id != person_id,
+    )
+    if address is not None and (name := tx.conn.execute(holder).scalar()) is not None:
+        raise NotAllowedNow(
+            f"{address} is still the address of {name}. Give them another, or delete them, first."
+        )

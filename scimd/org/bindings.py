@@ -19,6 +19,8 @@ from scimd.org.tx import Tx
 
 #: The number of the rule that nobody wrote: each group is a project of its name.
 DEFAULT = 0
+#: Stands in a rule's project for the name of the group, or for the value.
+NAME = "{name}"
 
 
 def matches(rule: SourceRule, external_id: str | None, name: str) -> bool:
@@ -37,7 +39,7 @@ class Things(Protocol):
         """The project that the group is by default; None where its name is taken."""
 
     def project_of_rule(self, source: SourceBook, group_id: GroupId, name: str) -> str:
-        """The project of the group's name, which a rule gives it; the group's where it is made for it."""
+        """The project that a rule calls by the group's name; the group's where it is made for it."""
 
     def team(self, name: str) -> str: ...
 
@@ -68,7 +70,7 @@ class Made:
 
 def bind(tx: Tx, source: SourceBook, group_id: GroupId, external_id: str | None, name: str) -> None:
     """Write what a new group gives."""
-    _insert(tx, group_id, given_by(Made(tx), source, group_id, external_id, name))
+    insert(tx, group_id, given_by(Made(tx), source, group_id, external_id, name))
 
 
 def given_by(
@@ -77,18 +79,18 @@ def given_by(
     """What the group gives. The default stands in where no rule names it."""
     ruled = [rule for rule in source.rules if matches(rule, external_id, name)]
     if ruled or not source.groups_are_projects:
-        return [effect for rule in ruled for effect in _effects_of(things, rule, source, group_id, name)]
+        return [effect for rule in ruled for effect in ruled_by(things, rule, source, group_id, name)]
     project_id = things.project_of(source, group_id, name)
     return [Effect(DEFAULT, "project", project_id, MEMBER)] if project_id else []
 
 
-def _effects_of(
+def ruled_by(
     things: Things, rule: SourceRule, source: SourceBook, group_id: GroupId, name: str
 ) -> Iterable[Effect]:
-    """What the rule gives the group. A project of just the group's name is the group's own."""
-    if rule.project != "{name}":
+    """What the rule gives the group. A project that is called by the group's name is the group's own."""
+    if not (rule.project and NAME in rule.project):
         return effects_of(things, rule, name)
-    project_id = things.project_of_rule(source, group_id, name)
+    project_id = things.project_of_rule(source, group_id, rule.project.replace(NAME, name))
     own = Effect(rule.number, "project", project_id, rule.project_role)
     return [own, *effects_of(things, replace(rule, project=None), name)]
 
@@ -96,7 +98,7 @@ def _effects_of(
 def effects_of(things: Things, rule: SourceRule, name: str) -> Iterable[Effect]:
     """What the rule gives whatever has this name."""
     if rule.project:
-        project_id = things.project(rule.project.replace("{name}", name))
+        project_id = things.project(rule.project.replace(NAME, name))
         yield Effect(rule.number, "project", project_id, rule.project_role)
     if rule.role:
         yield Effect(rule.number, "role", rule.role)
@@ -106,7 +108,8 @@ def effects_of(things: Things, rule: SourceRule, name: str) -> Iterable[Effect]:
         yield Effect(rule.number, "licence", things.licence(rule.licence))
 
 
-def _insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:
+def insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:
+    """From now on the group gives this too."""
     if effects:
         tx.conn.execute(
             group_effects.insert(),
@@ -122,20 +125,6 @@ def _insert(tx: Tx, group_id: GroupId, effects: Sequence[Effect]) -> None:
                 for effect in effects
             ],
         )
-
-
-def rebind_renamed(tx: Tx, source: SourceBook, row: Row[Any], external_id: str | None, name: str) -> None:
-    """A group is called otherwise: where other rules name it than before, it gives what these say."""
-
-    def ruled(external_id: str | None, name: str) -> list[int]:
-        return [rule.number for rule in source.rules if matches(rule, external_id, name)]
-
-    if ruled(row.external_id, row.display_name) == ruled(external_id, name):
-        return  # what a rule made of the old name stays: a rename is no new group
-    group_id = GroupId(row.id)
-    own = _defaults(tx.conn, tx.org_id, [group_id]).get(row.id)
-    unbind(tx, [group_id])
-    _insert(tx, group_id, _given_again(Made(tx), source, group_id, external_id, name, own))
 
 
 def unbind(tx: Tx, group_ids: Sequence[GroupId]) -> None:
@@ -157,7 +146,7 @@ def give_project(tx: Tx, group_id: GroupId, project_id: ProjectId) -> None:
             column.kind == "project",
         )
     )
-    _insert(tx, group_id, [Effect(DEFAULT, "project", project_id, MEMBER)])
+    insert(tx, group_id, [Effect(DEFAULT, "project", project_id, MEMBER)])
     member_rows.touch_below(tx, [group_id], unsettled.JOINERS)
 
 
@@ -174,7 +163,7 @@ def rebind(tx: Tx, source_id: SourceId) -> None:
     given = list(bound_again(tx.conn, tx.org_id, source, Made(tx)))
     unbind(tx, ids)
     for group_id, effects in given:
-        _insert(tx, group_id, effects)
+        insert(tx, group_id, effects)
     member_rows.touch_below(tx, ids, unsettled.LEAVERS)
 
 
@@ -209,8 +198,8 @@ def _given_again(
 
 @dataclass(frozen=True, slots=True)
 class Astray:
-    """A group that gives by rules something else than these say. What is not a role goes by its kind: a
-    project that a rule made of a group's name stays when the group is renamed."""
+    """A group that gives by rules something else than these say. What is not a role goes by its kind: what
+    a rule calls by its name may be called otherwise since."""
 
     name: str
     gives: list[str]

@@ -165,18 +165,22 @@ def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:
     )
 
 
-def close_moot(tx: Tx, why: Mapping[DecisionId, str]) -> int:
-    """Close those of these items that are still open, for their question no longer stands; gives how many."""
+def close_moot(tx: Tx, why: Mapping[DecisionId, str], *, answered: bool = False) -> int:
+    """Close those of these items that are still open, for their question no longer stands; gives how many.
+
+    ``answered``: those too that have an answer, which no longer counts.
+    """
     if not why:
         return 0
+    states = ("open", "answered") if answered else ("open",)
     closed = tx.conn.execute(
         update(decisions)
         .where(
             decisions.c.org_id == tx.org_id,
             among(tx.conn, decisions.c.id, sorted(why)),
-            decisions.c.state == "open",
+            decisions.c.state.in_(states),
         )
-        .values(state="moot", answered_at=tx.now)
+        .values(state="moot", answered_at=func.coalesce(decisions.c.answered_at, tx.now))
         .returning(decisions.c.id, decisions.c.kind, decisions.c.subject)
     ).all()
     for row in sorted(closed, key=lambda row: row.id):

@@ -24,6 +24,7 @@ def contradictions(conn: Connection, declared: Sequence[config.Organization]) ->
         # What one of these has now, the file gives to somebody else.
         mine |= {f"{wanted.name}/{source.name}" for source in wanted.source}
         found += (f"{at}: {fault}" for fault in _domains_of_others(conn, wanted))
+        found += (f"{at}, source {fault}" for fault in _ended(conn, wanted))
         found += (f"{at}, source {fault}" for fault in _priorities_of_others(conn, wanted))
         found += (f"{at}, source {fault}" for fault in _issuers_of_others(conn, wanted, mine))
     return found
@@ -39,6 +40,18 @@ def _domains_of_others(conn: Connection, wanted: config.Organization) -> Iterato
                 f"domains: {domain} is the organization {names[holder]}'s. Take it out here, or there first: "
                 f"scimd domain remove {domain} --org {names[holder]}"
             )
+
+
+def _ended(conn: Connection, wanted: config.Organization) -> Iterator[str]:
+    query = (
+        select(sources.c.name)
+        .join(organizations, organizations.c.id == sources.c.org_id)
+        .where(organizations.c.slug == wanted.name, sources.c.ended_at.is_not(None))
+    )
+    gone = set(conn.execute(query).scalars())
+    for source in wanted.source:
+        if source.name in gone:
+            yield f"{source.name}: a source of this name was ended; names are not given again. Take another"
 
 
 def _priorities_of_others(conn: Connection, wanted: config.Organization) -> Iterator[str]:

@@ -29,7 +29,7 @@ from scimd.org.organizations import (
     make,
     make_project,
 )
-from scimd.org.sources import mark_everyone
+from scimd.org.sources import list_sources, mark_everyone
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _FILE = Actor("system", "config", "the configuration file")
@@ -39,8 +39,8 @@ _FILE = Actor("system", "config", "the configuration file")
 class Declared:
     """What became of one declared organization. ``left_out``: sources that the file names no more.
 
-    They stay as they are: to end a source takes people away, and that is never done by a line that
-    is missing.
+    Those are the hands' again, and connectors among them are not read; what they said stays: to end a
+    source takes people away, and that is never done by a line that is missing.
     """
 
     slug: str
@@ -61,18 +61,26 @@ async def declare(door: Door, declared: Sequence[config.Organization]) -> list[D
     return [await _declare_one(door, organization) for organization in declared]
 
 
-async def release(door: Door, declared: Sequence[config.Organization]) -> None:
-    """Let everything be changed by hand again of organizations that the file names no more."""
+async def release(door: Door, declared: Sequence[config.Organization]) -> list[Declared]:
+    """Let everything be changed by hand again of organizations that the file names no more; gives these."""
     named = {each.name for each in declared}
+    of_file = {
+        each.org_id
+        for each in await list_sources(door)
+        if each.declared_in == "file" or each.kind == "connector"
+    }
+    found = []
     for there in await list_organizations(door):
-        if (there.declared or there.held) and there.slug not in named:
+        if there.slug not in named and (there.declared or there.held or there.id in of_file):
             ctx = replace(context_of_new(door, _FILE, "cli"), org_id=there.id)
-            await door.run(ctx, _let_go)
+            found.append(Declared(there.slug, there.id, "updated", await door.run(ctx, _let_go)))
+    return found
 
 
-def _let_go(tx: Tx) -> None:
+def _let_go(tx: Tx) -> tuple[str, ...]:
     declared_keys.keep(tx, [])
     declared_held.note(tx, {})
+    return declared_sources.release(tx, [])
 
 
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:

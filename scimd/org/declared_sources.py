@@ -64,7 +64,7 @@ def _known(conn: Connection, org_id: OrgId, name: str) -> SourceRecord | None:
 def declare(
     tx: Tx, wanted: Sequence[SourceConfig], held: Collection[str] = ()
 ) -> tuple[bool, tuple[str, ...]]:
-    """Make or bring up to date what the file declares: (whether anything changed, what it left out).
+    """Make or bring up to date what the file declares: (whether anything changed, what it names no more).
 
     Those that are ``held`` stay as they are.
     """
@@ -78,18 +78,37 @@ def declare(
     # Last: binding asks for the rules as all of these changes have left them.
     for source_id in regrouping:
         bindings.rebind(tx, source_id)
-    names = [source.name for source in wanted]
-    left_out = tx.conn.execute(
-        select(sources.c.name)
+    return changed, release(tx, [source.name for source in wanted])
+
+
+def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
+    """What the file names no more is the hands' again; gives these, and connectors that left it before.
+
+    What they said stays. A connector is read no more: its settings are the file's to say.
+    """
+    column = sources.c
+    of_file = column.declared_in == "file"
+    rows = tx.conn.execute(
+        select(column.id, column.name, column.declared_in)
         .where(
-            sources.c.org_id == tx.org_id,
-            sources.c.declared_in == "file",
-            sources.c.ended_at.is_(None),
-            sources.c.name.not_in(names),
+            column.org_id == tx.org_id,
+            of_file | (column.kind == "connector"),
+            column.ended_at.is_(None),
+            column.name.not_in(names),
         )
-        .order_by(sources.c.name)
-    ).scalars()
-    return changed, tuple(left_out)
+        .order_by(column.name)
+    ).all()
+    for row in rows:
+        if row.declared_in == "file":
+            tx.conn.execute(
+                update(sources)
+                .where(column.org_id == tx.org_id, column.id == row.id)
+                .values(declared_in="database", next_run_at=None)
+            )
+            after = {"name": row.name, "declared_in": "database"}
+            note = "the config file does not name it any more"
+            tx.record(Event(EventKind.SOURCE_CHANGED, "source", row.id, {"declared_in": "file"}, after, note))
+    return tuple(row.name for row in rows)
 
 
 def _one_source_per_priority(tx: Tx) -> None:

@@ -7,12 +7,15 @@ matched like any newcomer's.
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from typing import Any
 
+from sqlalchemy import Row, select, update
+
+from scimd.core.errors import NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
-from scimd.db.tables import assertions, people
+from scimd.db.tables import assertions, people, sources
 from scimd.org import by_hand, gates, group_versions, linkable, linking, permissions
 from scimd.org.tx import Context, Door, Tx
 
@@ -29,20 +32,37 @@ async def detach(door: Door, ctx: Context, person_id: PersonId, source: str) -> 
     def body(tx: Tx) -> None:
         by_hand.not_oneself(tx, person_id, "detach")
         row = by_hand.person(tx, person_id)
-        found = tx.book.source_named(source)
-        linking.to_history(tx, person_id, found.id)
-        if row.owner_source_id == found.id and row.kind == "service":
-            linking.own_again(tx, row)
-        elif row.owner_source_id == found.id:
-            _own_profile(tx, person_id, found.id)
-        group_versions.shown_again(tx, found.id, [person_id])
+        detach_from(tx, row, _id_of(tx, source), source)
         gates.wants_seat_by_hand(tx, person_id)
-        tx.leaving.add(person_id)
-        tx.regrouped.add(person_id)
-        before = {"source": found.name, "display_name": row.display_name}
-        tx.record(Event(EventKind.PERSON_DETACHED, "person", person_id, before=before))
 
     await door.run(ctx, body)
+
+
+def _id_of(tx: Tx, name: str) -> SourceId:
+    """Also of a source that was ended: those whom it removed can still be had back. Raises NotFound."""
+    query = select(sources.c.id).where(sources.c.org_id == tx.org_id, sources.c.name == name)
+    found = tx.conn.execute(query).scalar()
+    if found is None:
+        raise NotFound("source", name)
+    return SourceId(found)
+
+
+def detach_from(tx: Tx, row: Row[Any], source_id: SourceId, source: str) -> None:
+    """Detach the person of this row, which is locked, from the source of this id and name.
+
+    Raises NotFound where the source says nothing of them.
+    """
+    person_id = PersonId(row.id)
+    linking.to_history(tx, person_id, source_id)
+    if row.owner_source_id == source_id and row.kind == "service":
+        linking.own_again(tx, row)
+    elif row.owner_source_id == source_id:
+        _own_profile(tx, person_id, source_id)
+    group_versions.shown_again(tx, source_id, [person_id])
+    tx.leaving.add(person_id)
+    tx.regrouped.add(person_id)
+    before = {"source": source, "display_name": row.display_name}
+    tx.record(Event(EventKind.PERSON_DETACHED, "person", person_id, before=before))
 
 
 def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:

@@ -21,6 +21,7 @@ from scimd.db.tables import groups
 from scimd.org import (
     bindings,
     chosen_members,
+    group_names,
     group_versions,
     member_rows,
     pending_members,
@@ -28,6 +29,7 @@ from scimd.org import (
     unsettled,
 )
 from scimd.org.chosen_members import Leaving
+from scimd.org.group_names import Called
 from scimd.org.incoming import too_long
 from scimd.org.member_events import tell_members
 from scimd.org.rulebook import SourceBook
@@ -63,21 +65,23 @@ class AssertedGroup:
 def record_groups(tx: Tx, many: Sequence[AssertGroup], *, fresh: bool = False) -> list[AssertedGroup]:
     """Record what ``tx.ctx.source_id`` says of these groups; a bad one is refused alone.
 
-    ``fresh``: the caller creates, so that one which is there already is a double. Projects that the
-    groups made follow their names, which may swap within ``many``.
+    ``fresh``: the caller creates, so that one which is there already is a double. Names may swap within
+    ``many``, and a new group may have the name that another gave up.
     """
     source = tx.book.source(tx.ctx.source_id)
-    renamed: dict[GroupId, str] = {}
-    shown: list[GroupId] = []
+    new: list[Called] = []
+    renamed: list[Called] = []
     outcomes = []
     for wish in many:
         try:
-            outcomes.append(_record(tx, source, wish, renamed, shown, fresh=fresh))
+            outcomes.append(_record(tx, source, wish, new, renamed, fresh=fresh))
         except (InvalidValue, NotFound, NotUnique) as refusal:
             outcomes.append(AssertedGroup(None, "refused", refusal))
-    if shown:
+    if shown := [each.group_id for each in renamed if each.name != each.before]:
         group_versions.renamed(tx, shown)
-    projects.follow_renames(tx, source, renamed)
+    group_names.follow(tx, source, renamed)
+    for each in new:
+        bindings.bind(tx, source, each.group_id, each.external_id, each.name)
     return outcomes
 
 
@@ -85,12 +89,12 @@ def _record(
     tx: Tx,
     source: SourceBook,
     wish: AssertGroup,
-    renamed: dict[GroupId, str],
-    shown: list[GroupId],
+    new: list[Called],
+    renamed: list[Called],
     *,
     fresh: bool,
 ) -> AssertedGroup:
-    """``renamed``: whose project follows; ``shown``: whose new name their parents show."""
+    """``new`` and ``renamed``: what they give is for the caller to write."""
     name, wish = _name(wish.document), _bounded(wish)
     row = _find(tx, source, wish)
     if row is not None and fresh:
@@ -99,16 +103,15 @@ def _record(
     if row is not None and row.external_id != wish.external_id:
         _must_be_nobodys(tx, source, wish.external_id)
     if row is None:
-        return AssertedGroup(_create(tx, source, wish, name), "created")
+        group_id = _create(tx, source, wish, name)
+        new.append(Called(group_id, wish.external_id, name))
+        return AssertedGroup(group_id, "created")
     group_id = GroupId(row.id)
     told = _update(tx, source, row, wish, name)
     if row.external_id != wish.external_id:
         pending_members.resolve_group(tx, source.id, group_id, wish.external_id)
     if told and (row.display_name, row.external_id) != (name, wish.external_id):
-        renamed[group_id] = name
-        bindings.rebind_renamed(tx, source, row, wish.external_id, name)
-        if row.display_name != name:
-            shown.append(group_id)
+        renamed.append(Called(group_id, wish.external_id, name, row.display_name))
         # It may give less than before.
         member_rows.touch_below(tx, [group_id], unsettled.LEAVERS)
     moved = False
@@ -217,7 +220,6 @@ def _create(tx: Tx, source: SourceBook, wish: AssertGroup, name: str) -> GroupId
     tx.came(source.id, "group", 1)
     after = {"displayName": name, "source": source.name, "members": len(wish.members or ())}
     tx.record(Event(EventKind.GROUP_CREATED, "group", group_id, after=after))
-    bindings.bind(tx, source, group_id, wish.external_id, name)
     pending_members.resolve_group(tx, source.id, group_id, wish.external_id)
     if wish.members:
         (done,) = member_rows.change(tx, source.id, [member_rows.Wanted(group_id, wish.members)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -116,13 +116,13 @@ def _tell(tx: Tx, source: SourceBook, row: Row[Any], *, buried: bool) -> None:
 
 def _outcome(
     drop: DropUser,
-    found: Collection[PersonId],
+    found: Mapping[PersonId, Row[Any]],
     kept: Collection[PersonId],
     buried: Collection[PersonId],
 ) -> Dropped:
     if drop.person_id in kept:
         why = "no other Account Admin could sign in"
-        return Dropped(drop.person_id, "refused", Protected(drop.person_id, why))
+        return Dropped(drop.person_id, "refused", Protected(found[drop.person_id].display_name, why))
     if drop.person_id not in found:
         return Dropped(drop.person_id, "refused", NotFound("user", drop.person_id))
     return Dropped(drop.person_id, "tombstoned" if drop.person_id in buried else "dropped")

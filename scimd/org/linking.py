@@ -14,7 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
-from scimd.core.people import PersonId, SourceId, fold
+from scimd.core.people import DecisionId, PersonId, SourceId, fold
 from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
@@ -133,7 +133,7 @@ def _what_else(tx: Tx, row: Row[Any], source: SourceBook) -> str:
 
 def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> None:
     """Answer the question before it is asked; matching looks here (``org.matching``)."""
-    _forget(tx, source.id, [entry])
+    _forget(tx, source.id, [entry], "An admin said whose entry it is.")
     items.answer_ahead(
         tx,
         NewDecision(
@@ -151,20 +151,18 @@ def _when_it_comes(tx: Tx, row: Row[Any], source: SourceBook, entry: str) -> Non
     tx.record(Event(EventKind.PERSON_LINKED, "person", row.id, after=after, note="when the entry comes"))
 
 
-def _forget(tx: Tx, source_id: SourceId, names: list[str]) -> None:
+def _forget(tx: Tx, source_id: SourceId, names: list[str], why: str) -> None:
     """Answers about this entry no longer count, and questions about it are settled."""
     column = decisions.c
     subjects = {f"{source_id} {name}" for each in names for name in (each, fold(each))}
-    tx.conn.execute(
-        update(decisions)
-        .where(
-            column.org_id == tx.org_id,
-            column.kind.in_(("link", "collision", "ambiguous")),
-            among(tx.conn, column.subject, sorted(subjects)),
-            column.state != "moot",
-        )
-        .values(state="moot")
+    query = select(column.id).where(
+        column.org_id == tx.org_id,
+        column.kind.in_(("link", "collision", "ambiguous")),
+        among(tx.conn, column.subject, sorted(subjects)),
+        column.state != "moot",
     )
+    found = tx.conn.execute(query).scalars()
+    items.close_moot(tx, {DecisionId(each): why for each in found}, answered=True)
 
 
 # ------------------------------------------------------------------------------ unlink
@@ -236,7 +234,7 @@ def to_history(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
     said = tx.conn.execute(select(_a.state, _a.external_id, _a.user_name_key).where(mine)).first()
     if said is None:
         raise NotFound("assertion of this person by this source")
-    _forget(tx, source_id, [each for each in said[1:] if each])
+    _forget(tx, source_id, [each for each in said[1:] if each], "An admin took the entry from whose it was.")
     tx.conn.execute(update(assertions).where(mine).values(state="history", gone_at=tx.now, digest=None))
     if said.state == "live":
         tx.went(source_id, "user", 1)

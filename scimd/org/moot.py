@@ -2,12 +2,15 @@
 
 collision       the entry was recorded, or left its source · whom it met has another address, or is gone
 ambiguous       the entry was recorded, or left its source · fewer than two of those whom it may be are left
-return          the person was purged: who is deleted may be restored, or come back
-shared_address  the person has an address, or is gone · their document, or own profile, brings another one
-group_name      group or project is gone or called otherwise, or the group gives that project by now
+return          the person was purged, which closes it as a rule: who is deleted may be restored, or come back
+shared_address  the person has an address, or is gone · what they follow now, a source's document or their
+                own profile, brings another one
+group_name      group or project is gone or called otherwise, or the group gives that project by now · a
+                group of the source left the project behind; where the name may be the group's now, it has it
 
-All but *return* are closed with their source. That an entry left shows in a later read of a connector alone:
-what an identity provider does not push again stays in question. Who was merged is who was kept.
+What is about entries and groups is closed with their source. That an entry left shows in a later read of a
+connector alone: what an identity provider does not push again stays in question. Who was merged is who was
+kept.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from scimd.db.tables import (
     runs,
     sources,
 )
-from scimd.org import merged, profiles
+from scimd.org import group_names, merged, profiles
 from scimd.org.decisions import DecisionKind, close_moot
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -41,6 +44,8 @@ Why: TypeAlias = dict[DecisionId, str]
 _Rule: TypeAlias = Callable[[Connection, OrgId, Items], Why]
 
 _AT_ONCE = 500
+#: Kinds whose question ends with the source that it is about.
+_OF_SOURCES = ("collision", "ambiguous", "group_name")
 _SOURCE = "Its source is gone."
 _RECORDED = "The source asserts the entry by now."
 _LEFT = "The entry is no longer in the directory."
@@ -51,6 +56,7 @@ _HAS_ONE = "The person has a sign-in address by now."
 _NOT_WANTED = "What the address came from brings another one by now."
 _GROUP = "The group is gone, or called otherwise."
 _PROJECT = "The project is gone, or called otherwise."
+_FREE = "The group that the project was made for has left it behind."
 _GIVEN = "The group gives the project by now."
 
 
@@ -73,7 +79,15 @@ def _open_after(conn: Connection, *, org_id: OrgId, after: str) -> list[Decision
 
 def _close(tx: Tx, *, ids: Sequence[DecisionId]) -> int:
     """Of those that were found: what happened since then is looked at again."""
-    return close_moot(tx, _moot(tx.conn, org_id=tx.org_id, ids=ids))
+    why = _moot(tx.conn, org_id=tx.org_id, ids=ids)
+    closed = close_moot(tx, why)
+    free = sorted(each for each, said in why.items() if said in (_PROJECT, _FREE))
+    query = select(decisions.c.facts).where(
+        decisions.c.org_id == tx.org_id, among(tx.conn, decisions.c.id, free)
+    )
+    if free and (waited := {facts["group_id"] for facts in tx.conn.execute(query).scalars()}):
+        group_names.look_again(tx, waited)
+    return closed
 
 
 def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
@@ -83,7 +97,7 @@ def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
         column.org_id == org_id, column.state == "open", among(conn, column.id, ids)
     )
     items = conn.execute(query.order_by(column.id)).all()
-    found = _of_gone_sources(conn, org_id, [item for item in items if item.kind != "return"])
+    found = _of_gone_sources(conn, org_id, [item for item in items if item.kind in _OF_SOURCES])
     for kind, rule in _RULES.items():
         if left := [item for item in items if item.kind == kind and item.id not in found]:
             found |= rule(conn, org_id, left)
@@ -147,11 +161,15 @@ def _known_to(conn: Connection, org_id: OrgId, person_ids: Any) -> set[tuple[str
 def _entries(conn: Connection, org_id: OrgId, items: Items) -> Why:
     """Entries that their source asserts by now, and those that a later read of it did not show."""
     column, names = assertions.c, {item.id: _names(item) for item in items}
+    source_ids = sorted({item.source_id for item in items})  # by which, with the name, an index finds them
     live: set[tuple[str, str, str]] = set()
     for named, key in (("external_id", column.external_id), ("user_name", column.user_name_key)):
         wanted = sorted({value for by, value in names.values() if by == named})
         query = select(column.source_id, key.label("name")).where(
-            column.org_id == org_id, column.state == "live", among(conn, key, wanted)
+            column.org_id == org_id,
+            column.state == "live",
+            among(conn, column.source_id, source_ids),
+            among(conn, key, wanted),
         )
         live |= {(row.source_id, named, row.name) for row in conn.execute(query)}
     found = {item.id: _RECORDED for item in items if (item.source_id, *names[item.id]) in live}
@@ -223,18 +241,16 @@ def _shared_addresses(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _GONE
         elif person.sign_in_key is not None:
             found[item.id] = _HAS_ONE
-        elif item.source_id != person.owner_source_id or _brought(item, person, asserted) != address_key(
-            item.facts["address"]
-        ):
+        elif _brought(person, asserted) != address_key(item.facts["address"]):
             found[item.id] = _NOT_WANTED
     return found
 
 
-def _brought(item: Row[Any], person: Row[Any], asserted: Mapping[tuple[str, str], str | None]) -> str | None:
+def _brought(person: Row[Any], asserted: Mapping[tuple[str, str], str | None]) -> str | None:
     """The address that the owner's document has, or the own profile of who has no owner."""
-    if item.source_id is None:
+    if person.owner_source_id is None:
         return profiles.own_keys(person).sign_in_key
-    return asserted.get((item.source_id, person.id))
+    return asserted.get((person.owner_source_id, person.id))
 
 
 # ------------------------------------------------------------------------------ groups
@@ -256,6 +272,17 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
         effect.org_id == org_id, effect.kind == "project", among(conn, effect.group_id, group_ids)
     )
     given = {(row.group_id, row.target) for row in conn.execute(giving)}
+    left_behind = select(projects.c.id, groups.c.source_id).join(
+        groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
+    )
+    free = {
+        (row.id, row.source_id)
+        for row in conn.execute(
+            left_behind.where(
+                projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids)
+            )
+        )
+    }
     found: Why = {}
     for item in items:
         group_id, project_id, name = (item.facts[each] for each in ("group_id", "project_id", "name"))
@@ -265,6 +292,8 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _PROJECT
         elif (group_id, project_id) in given:
             found[item.id] = _GIVEN
+        elif (project_id, item.source_id) in free:
+            found[item.id] = _FREE
     return found
 
 

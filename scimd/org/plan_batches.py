@@ -5,7 +5,7 @@ what became of each, and moves the run's place; all of it commits as one. So a r
 goes on after its last batch, and nothing is done twice.
 
 A batch holds changes of one sort (removals, groups, people), at most ``BATCH``, but for a ring of
-names that change hands, which is never split.
+names that change hands, of people or of groups, which is never split.
 """
 
 from __future__ import annotations

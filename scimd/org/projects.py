@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, Row, Select, select, update
 
 from scimd.core.events import Event, EventKind
 from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, fold
@@ -19,7 +20,7 @@ from scimd.org.tx import Tx
 def named(tx: Tx, name: str) -> ProjectId:
     """The living project of that name, made where there is none: an admin's rule names it."""
     found = _by_name(tx, name)
-    return found[0] if found else make(tx, name)
+    return ProjectId(found.id) if found else make(tx, name)
 
 
 def make(tx: Tx, name: str, made_by: GroupId | None = None) -> ProjectId:
@@ -39,82 +40,66 @@ def make(tx: Tx, name: str, made_by: GroupId | None = None) -> ProjectId:
     return project_id
 
 
-def _by_name(tx: Tx, name: str) -> tuple[ProjectId, GroupId | None] | None:
-    row = tx.conn.execute(
-        select(projects.c.id, projects.c.made_by_group_id).where(
+def _by_name(tx: Tx, name: str) -> Row[Any] | None:
+    query: Select[Any] = select(projects.c.id, projects.c.made_by_group_id, projects.c.orphaned)
+    return tx.conn.execute(
+        query.where(
             projects.c.org_id == tx.org_id,
             projects.c.name_key == fold(name),
             projects.c.archived_at.is_(None),
         )
     ).first()
-    if row is None:
-        return None
-    return ProjectId(row.id), GroupId(row.made_by_group_id) if row.made_by_group_id else None
 
 
 def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId | None:
     """The project that a group is; None where its name is taken, which is then an item to decide.
 
-    A project whose group the same source has deleted is taken up again.
+    A project that a group of the same source left behind is taken up again.
     """
     found = _by_name(tx, name)
     if found is None:
         return make(tx, name, group_id)
-    project_id, made_by = found
-    if made_by == group_id:  # it was the group's before a rule named the group
-        return project_id
     if _taken_up(tx, source, group_id, name, found):
-        return project_id
-    _ask(tx, source, group_id, name, project_id)
+        return ProjectId(found.id)
+    if found.made_by_group_id == group_id:  # it was the group's before a rule named the group
+        return ProjectId(found.id)
+    ask(tx, source, group_id, name, ProjectId(found.id))
     return None
 
 
 def of_rule(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId:
-    """The project of the group's own name, which a rule gives: an admin said so, whoever made it.
+    """The project that a rule calls by the group's name: an admin said so, whoever made it.
 
     Where there is none it is made as the group's, and follows the group's name from then on.
     """
     found = _by_name(tx, name)
-    if found is None:  # a group that was renamed just now takes its own one along
-        return _own(tx, group_id) or make(tx, name, group_id)
+    if found is None:
+        return make(tx, name, group_id)
     _taken_up(tx, source, group_id, name, found)
-    return found[0]
+    return ProjectId(found.id)
 
 
-def _own(tx: Tx, group_id: GroupId) -> ProjectId | None:
-    column = projects.c
-    query = select(column.id).where(
-        column.org_id == tx.org_id, column.made_by_group_id == group_id, column.archived_at.is_(None)
-    )
-    return tx.conn.execute(query).scalars().first()
-
-
-def _taken_up(
-    tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: tuple[ProjectId, GroupId | None]
-) -> bool:
-    """Whether the project was left behind by another group of the source, and is this one's now."""
-    project_id, made_by = found
-    if made_by is None or not _is_gone(tx, source.id, made_by):
+def _taken_up(tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: Row[Any]) -> bool:
+    """Whether the project was left behind by a group of the source, and is this one's now."""
+    if not found.orphaned or not _is_of(tx, source.id, found.made_by_group_id):
         return False
     tx.conn.execute(
         update(projects)
-        .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
+        .where(projects.c.org_id == tx.org_id, projects.c.id == found.id)
         .values(made_by_group_id=group_id, orphaned=False, name=name)
     )
     return True
 
 
-def _is_gone(tx: Tx, source_id: SourceId, group_id: GroupId) -> bool:
+def _is_of(tx: Tx, source_id: SourceId, group_id: str | None) -> bool:
     query = select(groups.c.id).where(
-        groups.c.org_id == tx.org_id,
-        groups.c.id == group_id,
-        groups.c.source_id == source_id,
-        groups.c.state == "gone",
+        groups.c.org_id == tx.org_id, groups.c.id == group_id, groups.c.source_id == source_id
     )
     return tx.conn.execute(query).first() is not None
 
 
-def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
+def ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
+    """Whether the group of that name is the project of that name, for an admin to decide."""
     open_item(
         tx,
         NewDecision(
@@ -138,35 +123,76 @@ def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: P
     )
 
 
-def follow_renames(tx: Tx, source: SourceBook, renamed: Mapping[GroupId, str]) -> None:
-    """A project that a group made bears the group's name. Names may swap and ring within ``renamed``."""
-    if not renamed:
-        return
+def made_by(tx: Tx, group_ids: Collection[GroupId]) -> Sequence[Row[Any]]:
+    """The living projects that these groups made: id, name, name_key, made_by_group_id."""
     column = projects.c
-    rows = tx.conn.execute(
-        select(column.id, column.name, column.name_key, column.made_by_group_id).where(
-            column.org_id == tx.org_id,
-            column.archived_at.is_(None),
-            among(tx.conn, column.made_by_group_id, list(renamed)),
-        )
-    ).all()
-    names = {row.id: renamed[GroupId(row.made_by_group_id)] for row in rows}
+    query: Select[Any] = select(column.id, column.name, column.name_key, column.made_by_group_id).where(
+        column.org_id == tx.org_id,
+        column.archived_at.is_(None),
+        among(tx.conn, column.made_by_group_id, group_ids),
+    )
+    return tx.conn.execute(query.order_by(column.id)).all()
+
+
+def follow(
+    tx: Tx, source: SourceBook, rows: Sequence[Row[Any]], names: Mapping[str, str]
+) -> dict[str, ProjectId | None]:
+    """Rename these projects, by id, as the groups that made them were; names may swap and ring among them.
+
+    Gives those that keep their names because another project has the new one, each with that project; None
+    where that one was left behind, and is the group's now in place of this.
+    """
+    rows = [row for row in rows if row.name != names[row.id]]
+    if not rows:
+        return {}
     wanted = {PersonId(row.id): fold(names[row.id]) for row in rows}
     held = {PersonId(row.id): row.name_key for row in rows}
     lost = losers(wanted, held, _others(tx, set(wanted.values()), set(wanted)), list(wanted))
-    moving = [row for row in rows if row.id not in lost and row.name != names[row.id]]
+    moving = [row for row in rows if row.id not in lost]
     _park(tx, [row.id for row in moving])
     for row in moving:
         name = names[row.id]
         tx.conn.execute(
             update(projects)
-            .where(column.org_id == tx.org_id, column.id == row.id)
+            .where(projects.c.org_id == tx.org_id, projects.c.id == row.id)
             .values(name=name, name_key=fold(name))
         )
         tx.record(Event(EventKind.PROJECT_RENAMED, "project", row.id, {"name": row.name}, {"name": name}))
-    for row in rows:
-        if row.id in lost and (holder := _by_name(tx, names[row.id])):
-            _ask(tx, source, GroupId(row.made_by_group_id), names[row.id], holder[0])
+    kept = {row.id: _by_name(tx, names[row.id]) for row in rows if row.id in lost}
+    exchanged = _exchanged(tx, source, [row for row in rows if row.id in lost], names)
+    return {
+        project_id: None if project_id in exchanged else ProjectId(holder.id)
+        for project_id, holder in kept.items()
+        if holder
+    }
+
+
+def _exchanged(tx: Tx, source: SourceBook, rows: Sequence[Row[Any]], names: Mapping[str, str]) -> set[str]:
+    """Of these projects, those that are left behind now by groups that take up others, which were so far.
+
+    One that is left behind so may be what the next group takes up.
+    """
+    done: set[str] = set()
+    going = True
+    while going:
+        going = False
+        for row in rows:
+            found = _by_name(tx, names[row.id]) if row.id not in done else None
+            if found and _taken_up(tx, source, GroupId(row.made_by_group_id), names[row.id], found):
+                hand_on(tx, row.id, found.made_by_group_id)
+                leave_behind(tx, [row.id])
+                done.add(row.id)
+                going = True
+    return done
+
+
+def hand_on(tx: Tx, project_id: str, group_id: GroupId | None) -> None:
+    """From now on the project is that group's, or nobody's."""
+    tx.conn.execute(
+        update(projects)
+        .where(projects.c.org_id == tx.org_id, projects.c.id == project_id)
+        .values(made_by_group_id=group_id, orphaned=False)
+    )
 
 
 def _others(tx: Tx, keys: Collection[str], apart_from: Collection[str]) -> dict[str, PersonId]:
@@ -189,14 +215,20 @@ def _park(tx: Tx, project_ids: Collection[str]) -> None:
 
 def orphan(tx: Tx, group_ids: Collection[GroupId]) -> None:
     """The groups that made these projects are gone. The projects stay, marked."""
+    _orphan(tx, among(tx.conn, projects.c.made_by_group_id, group_ids))
+
+
+def leave_behind(tx: Tx, project_ids: Collection[str]) -> None:
+    """The groups that made these projects give others now. The projects stay, marked."""
+    if project_ids:
+        _orphan(tx, among(tx.conn, projects.c.id, project_ids))
+
+
+def _orphan(tx: Tx, which: ColumnElement[bool]) -> None:
     column = projects.c
     rows = tx.conn.execute(
         update(projects)
-        .where(
-            column.org_id == tx.org_id,
-            among(tx.conn, column.made_by_group_id, group_ids),
-            column.orphaned.is_(False),
-        )
+        .where(column.org_id == tx.org_id, which, column.orphaned.is_(False))
         .values(orphaned=True)
         .returning(column.id, column.name)
     ).all()

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from scimd import log
 from scimd.core import request_headers
 from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
 from scimd.core.endpoints import plus_as_meant, segments_of
@@ -25,6 +26,8 @@ from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
 from scimd.core.travelling import travels
 from scimd.org.secrets import Keyring
 from scimd.org.tokens import TokenHolder
+
+logger = log.get(__name__)
 
 #: The transform that takes ``manager`` for the extension's (``scim/quirks/entra.py``).
 _KNOWS_MANAGER = "entra.attribute-names"
@@ -106,9 +109,9 @@ class Scribe:
         masks.heard(unquote(raw_path), unquote(plus_as_meant(raw_query).replace("+", " ")))
         path, query = masks.address(raw_path), masks.query(raw_query) if mark else None
         message = seen.method == "PATCH" or pattern.endswith(("/.search", "/Bulk"))
-        request, sent = self._body(masks, seen.request, message=message)
+        request, sent = self._body(masks, seen, seen.request, message=message)
         fixed = pattern.split("/")[1] in _FIXED
-        response, answered = self._body(masks, None if fixed else seen.response, answer=True)
+        response, answered = self._body(masks, seen, None if fixed else seen.response, answer=True)
         said: Mapping[str, Any] = answered if isinstance(answered, dict) and seen.status >= 400 else {}
         kind, resource_id = _touched(segments, pattern, seen.status, answered)
         omitted = [
@@ -148,11 +151,21 @@ class Scribe:
         }
 
     def _body(
-        self, masks: RequestPseudonyms, raw: bytes | None, *, message: bool = False, answer: bool = False
+        self,
+        masks: RequestPseudonyms,
+        seen: Seen,
+        raw: bytes | None,
+        *,
+        message: bool = False,
+        answer: bool = False,
     ) -> tuple[str | None, Any]:
         if not raw or len(raw) > self._at_most:
             return None, None
-        made, parsed = masks.body(raw, message=message, answer=answer)
+        try:
+            made, parsed = masks.body(raw, message=message, answer=answer)
+        except Exception:  # what nobody foresaw of a body must not keep its request out of the log
+            logger.exception("request_body_not_logged", correlation_id=seen.correlation_id)
+            return None, None
         return made.decode(), parsed
 
     def _ignored(

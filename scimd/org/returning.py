@@ -10,13 +10,13 @@ from sqlalchemy import ColumnElement, Row, select, update
 
 from scimd.core.events import Event, EventKind, grant_values
 from scimd.core.grants import Grant, Origin
-from scimd.core.people import PersonId, RoleName, SourceId
+from scimd.core.people import DecisionId, PersonId, RoleName, SourceId
 from scimd.core.roles import EffectKind
 from scimd.db.among import among
 from scimd.db.locks import hold_row
-from scimd.db.tables import events, grants, licences, people, pictures, projects, roles, teams
+from scimd.db.tables import decisions, events, grants, licences, people, pictures, projects, roles, teams
 from scimd.org import by_hand, credentials, invitation_upkeep, labels, sessions, standing_rows
-from scimd.org.decisions import NewDecision, Option, open_item
+from scimd.org.decisions import NewDecision, Option, close_moot, open_item
 from scimd.org.names import local_names
 from scimd.org.tx import Tx
 
@@ -81,15 +81,48 @@ def begin_anew(
             .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, doubtful))
             .values(approved=False)
         )
-    by_person: dict[str, list[Row[Any]]] = {}
+    by_person: dict[str, list[Mapping[str, Any]]] = {}
     for row in _take_back(tx, person_ids):
-        by_person.setdefault(row.person_id, []).append(row)
+        by_person.setdefault(row.person_id, []).append(given_by_hand(row))
     if not by_person:
         return
-    targets = {row.target for given in by_person.values() for row in given}
+    for person_id, before in _asked_before(tx, by_person).items():
+        by_person[person_id] = _with_earlier(before, by_person[person_id])
+    targets = {each["target"] for given in by_person.values() for each in given}
     names = labels.names_in(tx.conn, tx.org_id, targets | by_person.keys())
     for person_id, given in by_person.items():
         open_item(tx, _same_person(person_id, names, given, source_id))
+
+
+def _asked_before(tx: Tx, person_ids: Collection[str]) -> dict[str, list[Mapping[str, Any]]]:
+    """What the open questions of an earlier return would give back; they are closed, to be put anew."""
+    column = decisions.c
+    query = select(column.id, column.subject, column.facts, column.opened_at).where(
+        column.org_id == tx.org_id,
+        column.kind == "return",
+        column.state == "open",
+        among(tx.conn, column.subject, sorted(person_ids)),
+    )
+    return {
+        row.subject: [
+            each
+            for each in row.facts["grants"]
+            # A role of that name by now is another one; the new question cannot tell that any more.
+            if not (each["kind"] == "role" and _was_deleted(tx, each["target"], row.opened_at))
+        ]
+        for row in tx.conn.execute(query).all()
+        if close_moot(tx, {DecisionId(row.id): "They are back once more: it is asked anew."})
+    }
+
+
+def _with_earlier(
+    before: Sequence[Mapping[str, Any]], given: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """What hands gave both times; of one thing, and of the one team, what was given last."""
+    last = {
+        (each["kind"], "" if each["kind"] == "team" else each["target"]): each for each in (*before, *given)
+    }
+    return list(last.values())
 
 
 def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
@@ -107,9 +140,11 @@ def _take_back(tx: Tx, person_ids: Sequence[PersonId]) -> Sequence[Row[Any]]:
 
 
 def _same_person(
-    person_id: str, names: Mapping[str, str], given: Sequence[Row[Any]], source_id: SourceId
+    person_id: str, names: Mapping[str, str], given: Sequence[Mapping[str, Any]], source_id: SourceId
 ) -> NewDecision:
-    what = ", ".join(sorted(labels.of_grant(names, r.kind, r.target, r.project_role) for r in given))
+    what = ", ".join(
+        sorted(labels.of_grant(names, each["kind"], each["target"], each["project_role"]) for each in given)
+    )
     return NewDecision(
         kind="return",
         subject=person_id,
@@ -120,7 +155,7 @@ def _same_person(
         ),
         facts={
             "person_id": person_id,
-            "grants": [given_by_hand(row) for row in given],
+            "grants": list(given),
         },
         source_id=source_id,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Row, select
 
@@ -28,6 +28,7 @@ from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 
 _AT_ONCE = 500
+End: TypeAlias = Literal["remove", "keep"]
 #: So many people a preview names.
 NAMED = 200
 
@@ -109,15 +110,20 @@ class _Looked:
         project_id, made_by = known
         if made_by == group_id:
             return project_id
-        return project_id if made_by and self._is_gone(source.id, made_by) else None
+        return project_id if made_by and self._left_behind(source.id, project_id) else None
 
-    def _is_gone(self, source_id: SourceId, group_id: str) -> bool:
-        column = groups.c
-        query = select(column.id).where(
-            column.org_id == self.org_id,
-            column.id == group_id,
-            column.source_id == source_id,
-            column.state == "gone",
+    def _left_behind(self, source_id: SourceId, project_id: str) -> bool:
+        query = (
+            select(projects.c.id)
+            .join(
+                groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
+            )
+            .where(
+                projects.c.org_id == self.org_id,
+                projects.c.id == project_id,
+                projects.c.orphaned,
+                groups.c.source_id == source_id,
+            )
         )
         return self.conn.execute(query).first() is not None
 
@@ -143,6 +149,8 @@ class Wish:
     #: What a rule would make, by what stands for its id.
     names: Mapping[str, str]
     concerned: tuple[PersonId, ...]
+    #: What becomes of the source's people where it ends (``org.source_ends``).
+    end: End | None = None
 
 
 def wished(
@@ -165,6 +173,11 @@ def wished(
         things.names,
         _concerned(conn, source),
     )
+
+
+def ended(conn: Connection, book: RuleBook, source: SourceRecord, people: End) -> Wish:
+    """What would be without the source, whose people are removed or kept."""
+    return Wish(source, (), book.rules.version, book, {}, {}, _concerned(conn, source), people)
 
 
 def _concerned(conn: Connection, source: SourceRecord) -> tuple[PersonId, ...]:
@@ -256,9 +269,17 @@ def _compared(conn: Connection, *, wish: Wish, person_ids: Sequence[PersonId]) -
 
 
 def _as_wished(facts: Facts, wish: Wish) -> Facts:
-    """The same person, whose groups of this source give what they would."""
+    """The same person, whose groups of this source give what they would; or who is without the source."""
+    kept = wish.end == "keep"
+    reinstated = any(each.source_id == wish.source.id for each in facts.reinstated)
     return replace(
         facts,
+        assertions=tuple(
+            replace(each, state="history" if kept and (each.active or reinstated) else "gone")
+            if wish.end and each.source_id == wish.source.id and each.state == "live"
+            else each
+            for each in facts.assertions
+        ),
         memberships=tuple(
             replace(each, effects=wish.groups.get(each.group_id, ()))
             if each.source_id == wish.source.id

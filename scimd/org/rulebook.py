@@ -202,10 +202,6 @@ def with_source(book: RuleBook, source: SourceBook) -> RuleBook:
     )
 
 
-def _living(conn: Connection, org_id: OrgId) -> list[Row[Any]]:
-    return list(conn.execute(select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))))
-
-
 def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules]:
     return {
         SourceId(row.id): SourceRules(
@@ -218,7 +214,8 @@ def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules
             invite=row.invite,
             ceiling=RoleName(row.ceiling),
         )
-        for row in _living(conn, org_id)
+        # With those that were ended: they assert nobody any more, and are still named as whoever did.
+        for row in conn.execute(select(sources).where(sources.c.org_id == org_id))
     }
 
 
@@ -242,7 +239,9 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             has_links=row.id in linked,
             auto_approve=row.config.get("auto_approve", "never"),
         )
-        for row in _living(conn, org_id)
+        for row in conn.execute(
+            select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))
+        )
     }
 
 

@@ -34,7 +34,7 @@ State = Literal["reading", "planned", "held", "applying", "done", "partial", "fa
 OVER: tuple[State, ...] = ("refused", "expired")
 #: A plan that nobody applied or approved within this time is refused.
 PLAN_LASTS = timedelta(hours=24)
-#: So long a run is kept with its changes; each source's newest one however old it is.
+#: So long a run is kept with its changes; each source's newest, and its newest whole read, however old.
 KEPT = timedelta(days=90)
 _CHANGES_AT_ONCE = 5_000
 _DONE = ("create", "update", "link", "deactivate", "drop", "delete", "rename", "members")
@@ -286,8 +286,9 @@ def set_state(tx: Tx, run_id: RunId, state: State, **more: Any) -> None:
 async def forget(door: Door) -> int:
     """Delete runs older than 90 days with their changes; gives how many. A job.
 
-    Kept are each source's newest run, and what is still read, held or applied. In portions, so that nobody
-    waits for long: a run goes when its changes are gone.
+    Kept are each source's newest run, its newest that read the directory whole (by which ``org.moot`` tells
+    who is there), and what is still read, held or applied. In portions, so that nobody waits for long: a run
+    goes when its changes are gone.
     """
     before = door.clock() - KEPT
     old = await door.read(lambda conn: conn.execute(_over(before)).all())
@@ -298,19 +299,14 @@ async def forget(door: Door) -> int:
 
 
 def _over(before: datetime) -> Select[Any]:
-    newer = runs.alias()
+    newest = select(func.max(runs.c.id)).group_by(runs.c.org_id, runs.c.source_id)
     return (
         select(runs.c.org_id, runs.c.id)
         .where(
             runs.c.started_at < before,
             runs.c.state.not_in(("reading", "held", "applying")),
-            select(newer.c.id)
-            .where(
-                newer.c.org_id == runs.c.org_id,
-                newer.c.source_id == runs.c.source_id,
-                newer.c.started_at > runs.c.started_at,
-            )
-            .exists(),
+            runs.c.id.not_in(newest),
+            runs.c.id.not_in(newest.where(runs.c.complete)),
         )
         .order_by(runs.c.id)
     )

@@ -136,7 +136,7 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
 
 
 def end_quarantine(tx: Tx, source: SourceRecord) -> None:
-    """By a person's word: it is read in the next turn, and counts as one without trouble."""
+    """By a person's word: read in the next turn if it has a schedule, and one without trouble."""
     if source.quarantined_since is None:
         return
     again = tx.now if source.declared().schedule is not None else None

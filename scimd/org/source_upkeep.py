@@ -201,7 +201,13 @@ def _planned(conn: Connection, which: ColumnElement[bool]) -> list[_Planned]:
             column.failures,
             column.quarantined_since,
         )
-        .where(column.kind == "connector", column.ended_at.is_(None), column.state != "paused", which)
+        .where(
+            column.kind == "connector",
+            column.declared_in == "file",
+            column.ended_at.is_(None),
+            column.state != "paused",
+            which,
+        )
         .order_by(column.next_run_at, column.id)
     )
     return [

@@ -38,6 +38,7 @@ from scimd.org.value_bindings import bind_values
 from scimd.org.windows import Slice, Window, cut
 
 Invite = Literal["immediate", "never"]
+LEFT_THE_FILE = "not in the config file any more; nothing reads it, and what it said last stays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,22 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+
+    @property
+    def left_the_file(self) -> bool:
+        """A connector that the config file named once, and names no more: nothing reads it."""
+        return self.kind == "connector" and self.declared_in == "database"
+
+    @property
+    def trouble(self) -> str | None:
+        """What an admin should know, in a sentence's part; None where all is well."""
+        return LEFT_THE_FILE if self.left_the_file else self.quarantine_cause
+
+    @property
+    def read_next(self) -> str:
+        """When it is read, once nothing stands against it."""
+        again = self.kind == "connector" and self.declared().schedule is not None and not self.left_the_file
+        return "it is read in the worker's next turn" if again else "it is read by no schedule"
 
     @property
     def auto_approve(self) -> AutoApprove:
@@ -349,6 +366,8 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
 
     def body(tx: Tx) -> SourceRecord:
         source = find(tx.conn, tx.org_id, source_id)
+        if source.left_the_file:
+            raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
         if source.kind != "connector" or source.declared().schedule is None:
             raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
         if source.state == "paused":

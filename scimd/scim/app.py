@@ -186,7 +186,7 @@ class ScimServer:
         self.log = Behind(door, desk, settings.log_body_bytes)
         self._ends = PageEnds()
         self._room = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._served: dict[tuple[SourceId, Form], _Served] = {}
+        self._served: dict[tuple[SourceId, Form, bool], _Served] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request, and have it logged. Only what nobody foresaw leaves as an exception."""
@@ -256,18 +256,23 @@ class ScimServer:
         return await me.answer_person(request, self.door, self.settings, holder, segments)
 
     def _known(self, holder: TokenHolder) -> _Served | None:
-        return self._served.get((holder.source_id, profiles.named(holder.profile).catalogue))
+        profile = profiles.named(holder.profile)
+        return self._served.get((holder.source_id, profile.catalogue, profile.rules.values.tolerant))
 
     async def _served_anew(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served, until the organization decides something new."""
-        form = profiles.named(holder.profile).catalogue
+        profile = profiles.named(holder.profile)
+        form, tolerant = profile.catalogue, profile.rules.values.tolerant
         users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
         signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
         announced = form if named or form == "okta" else None
-        discovery = Discovery.make(self.settings, users, announced, signed_tokens=signed_tokens)
+        discovery = Discovery.make(
+            self.settings, users, announced, signed_tokens=signed_tokens, strict=not tolerant
+        )
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
-        fresh = self._served[holder.source_id, form] = _Served(holder.generation, users, discovery)
+        fresh = _Served(holder.generation, users, discovery)
+        self._served[holder.source_id, form, tolerant] = fresh
         return fresh
 
     def _exchange(

@@ -42,17 +42,19 @@ class Discovery:
         catalogue: Form | None = None,
         *,
         signed_tokens: bool = False,
+        strict: bool = False,
     ) -> Discovery:
         """What a source's clients are told.
 
         ``catalogue``: roles and entitlements are announced, in this form (docs/decisions).
-        ``signed_tokens``: whether an issuer of the source's own is taken.
+        ``signed_tokens``: whether an issuer of the source's own is taken. ``strict``: ServiceProviderConfig
+        has the members of RFC 7643 and RFC 9865 alone.
         """
         kinds: tuple[ResourceKind, ...] = (users, GROUP)
         extras: dict[str, Any] = {}
         if catalogue is not None:
             kinds += (ROLE[catalogue], ENTITLEMENT[catalogue])
-            extras["RolesAndEntitlements"] = _ROLES_AND_ENTITLEMENTS
+            extras = {} if strict else {"RolesAndEntitlements": _ROLES_AND_ENTITLEMENTS}
         base_url = settings.base_url
         types = [_resource_type(kind, base_url) for kind in kinds]
         schemas = [_schema(schema, base_url) for kind in kinds for schema in (kind.schema, *kind.extensions)]

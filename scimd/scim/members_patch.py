@@ -32,7 +32,7 @@ from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.patch import Operation
 from scimd.scim.paths import chooser, parse_path, selection
-from scimd.scim.values import URI, Rules, taken_one
+from scimd.scim.values import Rules, is_uri, taken_one
 
 _NAME = "members"
 _ROW = next(row for row in GROUP.schema.attributes if row.name == _NAME)
@@ -291,7 +291,7 @@ def _plain_ids(many: Sequence[Any], rules: Rules) -> list[str] | None:
         together = "".join(ids)
         if not rules.tolerant:
             together += "".join([each.get("type", "") for each in many])
-            if URI.fullmatch("".join([each.get("$ref", "") for each in many])) is None:
+            if not all(is_uri(each["$ref"]) for each in many if "$ref" in each):
                 return None
     except (KeyError, TypeError):
         return None

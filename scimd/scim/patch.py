@@ -244,7 +244,8 @@ class _Patching:
         if own:
             self._pathless(operation)
         elif operation.op == "remove" or operation.value is None:
-            self.document.pop(schema.id, None)
+            if not _adds_nothing(operation, None):
+                self.document.pop(schema.id, None)
         elif isinstance(operation.value, Mapping):
             for key, value in operation.value.items():
                 if key.lower() == "schemas":  # python-scim's clients put it inside extensions too
@@ -346,6 +347,8 @@ class _Patching:
         """``name.givenName``; of a multi-valued attribute, the part of every value."""
         part = _part(found)
         value = self._part_value(found, operation)
+        if _adds_nothing(operation, value):
+            return
         if not found.attribute.multi:
             self._put(found, _with(self._get(found) or {}, part.name, value) or None)
             return
@@ -373,12 +376,14 @@ class _Patching:
 
     def _change(self, found: Resolved, operation: Operation) -> Callable[[Any], Any]:
         """What happens to one value that was selected; an empty result takes it away."""
-        if found.sub is not None:
-            part, value = _part(found), self._part_value(found, operation)
-            return lambda each: _with(each, part.name, value)
-        if operation.op == "remove":
+        part = found.sub
+        if operation.op == "remove" and part is None:
             return lambda each: None
-        value = self._one_value(found, operation)
+        value = self._one_value(found, operation) if part is None else self._part_value(found, operation)
+        if _adds_nothing(operation, value):
+            return lambda each: each
+        if part is not None:
+            return lambda each: _with(each, part.name, value)
         # A bare string stands for the value's ``value``, and leaves the rest of it.
         whole = operation.op == "replace" and not isinstance(operation.value, str)
         if whole or not isinstance(value, Mapping):
@@ -457,6 +462,11 @@ def _with(value: Mapping[str, Any], name: str, part: Any) -> Document:
     if part is not None:
         changed[name] = part
     return changed
+
+
+def _adds_nothing(operation: Operation, value: Any) -> bool:
+    """An add whose value is none, null or empty, takes nothing away (RFC 7644 §3.5.2.1, RFC 7643 §2.5)."""
+    return operation.op == "add" and value is None
 
 
 def _part(found: Resolved) -> Attribute:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from scimd.core.attributes import COMMON, Attribute, ResourceKind
 from scimd.core.people import Document
-from scimd.scim.values import MAX_VALUES, NO_ADDRESS, URI
+from scimd.scim.values import MAX_VALUES, NO_ADDRESS, is_uri
 
 #: Whether a value is stored just as it was sent.
 Fits: TypeAlias = Callable[[Any], bool]
@@ -100,7 +100,7 @@ def _text(value: Any) -> bool:
 
 
 def _uri(value: Any) -> bool:
-    return type(value) is str and URI.fullmatch(value) is not None
+    return type(value) is str and is_uri(value)
 
 
 def _bounded(at_least: int, at_most: int, *, address: bool) -> Fits:

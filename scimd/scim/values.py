@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Any
 
 from scimd.core.attributes import Attribute, date_time
@@ -22,8 +23,23 @@ from scimd.scim.plural import distinct, is_primary
 
 #: More than one address in one value, or a header's end: never one scalar address.
 NO_ADDRESS = re.compile(r"[\x00-\x1f\x7f,;<>]|@.*@", re.DOTALL)
-#: The characters of which URIs are made (RFC 3986 §2).
-URI = re.compile(r"[\w.~:/?#\[\]@!$&'()*+,;=%-]*", re.ASCII)
+_ENCODED = r"(?:%[0-9A-Fa-f]{2})"
+
+
+def _of(characters: str) -> str:
+    """A run of characters of a URI, with unreserved ones, sub-delims and what is percent-encoded."""
+    plain = rf"[\w.~!$&'()*+,;={characters}-]"
+    return rf"{plain}*(?:{_ENCODED}{plain}*)*"
+
+
+_AUTHORITY = rf"(?:{_of(':')}@)?(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|{_of('')})(?::[0-9]*)?"
+#: A URI or a relative reference (RFC 3986 §4.1), ``http`` and ``https`` with a host (RFC 9110 §4.2).
+_URI = re.compile(
+    r"(?!(?i:https?):(?!//[^/?#:@]))"
+    rf"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))(?://{_AUTHORITY}(?=[/?#]|\Z)|(?!//))"
+    rf"{_of(':@/')}(?:\?{_of(':@/?')})?(?:#{_of(':@/?')})?",
+    re.ASCII,
+)
 #: Values of one attribute. PATCH compares each with each filter; no provider comes near.
 MAX_VALUES = 500
 #: Integers above are not the same for every reader of JSON (RFC 8259 §6).
@@ -115,9 +131,23 @@ def _date_time(row: Attribute, value: Any, where: str, rules: Rules) -> str:
 def _reference(row: Attribute, value: Any, where: str, rules: Rules) -> str:
     """RFC 7643 §2.3.7: a URI, perhaps a relative one. What is none, a lenient profile takes all the same."""
     text = _string(row, value, where)
-    if not rules.tolerant and URI.fullmatch(text) is None:
+    if not rules.tolerant and not is_uri(text):
         raise invalid_value(where, "must be a URI, such as https://example.com/dana")
     return text
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is a URI or a relative reference, be it the empty one (RFC 3986 §4.1)."""
+    found = _URI.fullmatch(text)
+    return found is not None and (found["six"] is None or _is_address(found["six"]))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _string(row: Attribute, value: Any, where: str) -> str:

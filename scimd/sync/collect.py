@@ -29,12 +29,21 @@ async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]]
     """Give every page of a full read to ``take``; the End that closed it.
 
     Raises ConnectorError: Incomplete where the read was cut off, Unreachable where it took longer
-    than ``timeout_s``. What ``take`` raises passes.
+    than ``timeout_s``. What ``take`` raises passes. Nothing is taken after this has ended.
     """
+    over = False
+
+    async def take_in_time(page: Page) -> None:
+        if over:  # the connector does not heed that it was cancelled
+            raise Incomplete("the read is over")
+        await take(page)
+
     try:
-        end = await within(timeout_s, _all_pages(source, take))
+        end = await within(timeout_s, _all_pages(source, take_in_time))
     except TimeoutError as exc:
         raise Unreachable(f"the read was not finished after {timeout_s:g} s") from exc
+    finally:
+        over = True
     if end is None:
         raise Incomplete("the read ended without its end: it was cut off")
     if not end.full:

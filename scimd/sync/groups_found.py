@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -13,13 +13,13 @@ from scimd.config import Rule, Source
 from scimd.connector_api import BadEntry, DirectoryGroup
 from scimd.core.people import fold
 from scimd.core.roles import ACCOUNT_ADMIN
+from scimd.core.sync.found import GroupFound
 from scimd.core.sync.limits import GroupLoss
-from scimd.core.sync.plan import GroupFound
 from scimd.core.sync.policy import Situation
 from scimd.org.sync_reads import KnownGroup, group_mark, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
-from scimd.sync.losses import Graph, emptied, losses
+from scimd.sync.losses import Crowd, Graph, emptied, losses
 
 #: Stands for "by no rule": after every numbered one.
 _NO_RULE = 99_999
@@ -205,7 +205,7 @@ class GroupsFound:
     def _number(self, entry: GroupEntry) -> int:
         return min((rule.number for rule in self._source.rule if _meets(rule, entry)), default=_NO_RULE)
 
-    def losses(self) -> tuple[GroupLoss, ...]:
+    def losses(self, crowd: Crowd) -> tuple[GroupLoss, ...]:
         """What groups would lose in people, those above a group that loses among them."""
         shrunk = [
             group.external_id
@@ -215,12 +215,20 @@ class GroupsFound:
         before, after = self._before(), self._after()
         return tuple(
             GroupLoss(external_id, self._live[external_id].display_name, had, lost)
-            for external_id, had, lost in losses(before, after, shrunk)
+            for external_id, had, lost in losses(before, after, shrunk, crowd)
         )
 
-    def emptied(self, here: Callable[[str], bool]) -> int:
+    def emptied(self, crowd: Crowd) -> int:
         """See ``losses.emptied``."""
-        return emptied(self._before(), self._after(), here)
+        return emptied(self._before(), self._after(), crowd)
+
+    def of(self, people: Set[str]) -> dict[str, list[str]]:
+        """The names of the groups that these people are in, by external id; those that list them."""
+        found: dict[str, list[str]] = {}
+        for group, members in self._before().items() if people else ():
+            for one in people & set(members):
+                found.setdefault(one, []).append(self._live[group].display_name)
+        return {one: sorted(names) for one, names in found.items()}
 
     def _before(self) -> Graph:
         """Known groups with whom they hold now: of those that are unchanged, what was read."""

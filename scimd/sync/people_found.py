@@ -18,10 +18,10 @@ from scimd.core.errors import Refusal
 from scimd.core.people import Document, Keys, PersonId, fold, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync import diff
+from scimd.core.sync.found import PersonFound
 from scimd.core.sync.mapping import Mapping as CompiledMapping
 from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, Rule, UserNameTaken
-from scimd.core.sync.plan import PersonFound
 from scimd.core.sync.policy import Situation
 from scimd.core.sync.values import Value, values_of
 from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users

@@ -17,9 +17,10 @@ from scimd.core.people import PersonId, fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync import plan as plans
 from scimd.core.sync import values
-from scimd.core.sync.limits import Figures, GroupLoss, Limits, TripKind
+from scimd.core.sync.found import PersonFound
+from scimd.core.sync.limits import Figures, Limits, TripKind
 from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
-from scimd.core.sync.plan import Basis, PersonFound, Plan
+from scimd.core.sync.plan import Basis, Plan
 from scimd.core.sync.policy import Situation
 from scimd.core.sync.values import Holders, Value
 from scimd.org import plan_ground
@@ -38,6 +39,7 @@ from scimd.sync import registry
 from scimd.sync.apply import Progress, Report
 from scimd.sync.collect import References, as_connector_error, read_whole
 from scimd.sync.groups_found import GroupsFound, place
+from scimd.sync.losses import Crowd
 from scimd.sync.people_found import PeopleFound, addresses_taken, losing_addresses
 from scimd.sync.waiting import let_go
 
@@ -212,22 +214,26 @@ class _Reading:
         leaving = [person.person_id for person in found if person.leaves and person.person_id]
         others = await self._door.read(lambda conn: plan_ground.elsewhere(conn, org_id, source_id, leaving))
         found = [_kept(person, others) for person in found]
+        crowd = Crowd(self._live, found)
         held = await address_holders(self._door, self._ctx, addresses_taken(found))
         found = losing_addresses(found, held)
         holders_of = await self._holders_of_values(found)
         holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, leaving))
         by_groups, admin_groups = self._groups.admins()
         admins = by_groups | self._admins_by_value(found)
-        people = self._refined(found, ground, holders, admins)
+        people = self._refined(found, ground, holders, admins, crowd)
         groups = [
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
-        losses = (*self._groups.losses(), *values.losses(holders_of, found))
+        figures = replace(
+            self._figures,
+            losses=(*self._groups.losses(crowd), *values.losses(holders_of, found)),
+            values_emptied=values.emptied(holders_of, found),
+            groups_emptied=self._groups.emptied(crowd),
+        )
         # The run that finds the source unreadable is the first that removes nobody.
         unreadable = self._many_failed(found)
-        basis = self._basis(
-            ground, admins, losses, values.emptied(holders_of, found), self._in_quarantine() or unreadable
-        )
+        basis = self._basis(ground, admins, figures, self._in_quarantine() or unreadable)
         plan = plans.make(people, groups, basis)
         # What a lost read right looks like: no plan at all, so that nobody can approve it by mistake.
         empty = next((trip for trip in plan.trips if trip.kind is TripKind.EMPTY), None)
@@ -236,9 +242,17 @@ class _Reading:
         return Planned(plan, ground.rules_version, tuple(self._people.refreshed), _alarm(plan) or unreadable)
 
     def _refined(
-        self, found: list[PersonFound], ground: Ground, holders: set[PersonId], admins: set[str]
+        self,
+        found: list[PersonFound],
+        ground: Ground,
+        holders: set[PersonId],
+        admins: set[str],
+        crowd: Crowd,
     ) -> list[PersonFound]:
-        """What only the end of a read can tell: places, seats that become free, who gains admin."""
+        """What only the end of a read can tell: places, seats that become free, who gains admin, and which
+        groups whoever is only dropped was in.
+        """
+        lost = self._groups.of(crowd.elsewhere)
         newcomers = {
             person.external_id for person in found if person.wants_seat and person.external_id is not None
         }
@@ -252,9 +266,9 @@ class _Reading:
         back = {one.person_id: own(one) for one in found if one.situation is Situation.RETURNED}
         return [
             replace(
-                person,
+                _losing(person, lost.get(person.external_id or "")),
                 place=max(own(person), f"{back[person.held_by]}:") if person.held_by in back else own(person),
-                frees_seat=person.removal and person.person_id in holders,
+                frees_seat=person.ends_access and person.person_id in holders,
                 is_admin=person.person_id in ground.admins,
                 becomes_admin=person.external_id in admins and self._is_new_admin(person.external_id, ground),
             )
@@ -279,16 +293,16 @@ class _Reading:
 
     async def _holders_of_values(self, found: Sequence[PersonFound]) -> Holders:
         """Who has which of the values that rules name; nobody is asked for where none is lost."""
-        if not any(person.loses for person in found):
+        named = _named_values(self._source.rule)
+        if not named or not any(person.loses or person.elsewhere for person in found):
             return {}
-        return await value_holders(self._door, self._ctx, _named_values(self._source.rule))
+        return await value_holders(self._door, self._ctx, named)
 
     def _basis(
         self,
         ground: Ground,
         admins: set[str],
-        losses: tuple[GroupLoss, ...],
-        values_emptied: int,
+        figures: Figures,
         no_removals: str | None,
     ) -> Basis:
         new_admins = [
@@ -297,13 +311,10 @@ class _Reading:
             if self._people.here(external_id) and self._is_new_admin(external_id, ground)
         ]
         figures = replace(
-            self._figures,
+            figures,
             seen=self._people.seen,
             groups_seen=self._groups.seen,
             removed_before=ground.removed_before,
-            losses=losses,
-            values_emptied=values_emptied,
-            groups_emptied=self._groups.emptied(self._people.here),
             new_admins=len(new_admins),
             admins=len(ground.admins),
         )
@@ -344,7 +355,18 @@ def _kept(person: PersonFound, others: dict[PersonId, Elsewhere]) -> PersonFound
     other = others.get(person.person_id) if person.leaves and person.person_id else None
     if other is None or not (other.first or (other.active and person.dropped)):
         return person
-    return replace(person, stays=True, reason=f"{person.reason}; {other.name} has them too")
+    reason = f"{person.reason}; {other.name} has them too"
+    # Whoever was inactive already, here or where it counts, has nothing to lose.
+    return replace(person, stays=True, elsewhere=other.active and not person.stays, reason=reason)
+
+
+def _losing(person: PersonFound, groups: list[str] | None) -> PersonFound:
+    """Whoever stays, and loses what these groups give: the report says so."""
+    if groups is None:
+        return person
+    return replace(
+        person, old={**(person.old or {}), "groups": groups}, new={**(person.new or {}), "groups": None}
+    )
 
 
 class _Ours(Exception):

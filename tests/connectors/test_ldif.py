@@ -183,3 +183,13 @@ async def test_a_part_that_another_server_keeps_is_anybodys(write: Any, referral
 async def test_a_list_of_changes_is_no_directory(write: Any) -> None:
     with pytest.raises(ConnectorError, match="changes"):
         await read(write("p.ldif", "dn: cn=a\nchangetype: delete\n"))
+
+
+@pytest.mark.parametrize("attribute", ["member;range=0-1499", "Member;Range=0-*", "memberUid;x-part"])
+async def test_a_group_whose_members_come_in_pieces_is_not_an_empty_one(write: Any, attribute: str) -> None:
+    group = "dn: cn=g\nobjectClass: groupOfNames\nentryUUID: 1\ncn: g\nmember: cn=a\n"
+    whole = await read(write("p.ldif", f"{group}{attribute}: cn=b\n"))
+    assert not whole.groups
+    [bad] = whole.bad
+    assert (bad.external_id, bad.kind) == ("1", "group")
+    assert f"its members come in pieces: {attribute}" in bad.why

@@ -25,6 +25,7 @@ BASE = "https://scimd.example.com/scim/v2"
 LETTERS = st.characters(categories=("L", "Nd"), max_codepoint=0x2FFF)
 WORDS = st.text(LETTERS, min_size=1, max_size=60)
 TEXTS = st.text(max_size=60)
+KEYS = st.sampled_from(("schemas", "Operations", "op", "path", "value", "meta", "password", "count", "data"))
 DIGITS = st.text("0123456789", min_size=1, max_size=20)
 
 
@@ -115,12 +116,44 @@ def test_dates_keep_their_distances(day: date, apart: int) -> None:
     assert one.year != day.year
 
 
-@given(st.integers(-(2**60), 2**60))
+@given(st.integers(-(2**63), 2**64 - 1))
+@example(2**64 - 1)
+@example(10**19)
+@example(-(2**63))
+@example(2**53)
 def test_numbers_keep_their_digits_and_sign(number: int) -> None:
     made = OF.number(number)
     assert len(str(made)) == len(str(number))
     assert (made < 0) == (number < 0)
     assert (abs(made) < 2**53) == (abs(number) < 2**53)
+    assert number < 2**53 or made != number
+    assert orjson.loads(orjson.dumps(made)) == made
+
+
+@pytest.mark.parametrize("number", [2.0**53, 9999999999999998.0, -(2.0**53), 2.0**64, -0.5, -1e300, 1e-7])
+def test_number_with_a_fraction_or_beyond_the_exact_ones_has_a_pseudonym_under_any_key(number: float) -> None:
+    """Under one key in ten, no other digit stands for 0."""
+    for key in range(40):
+        made = Pseudonyms(bytes([key]) * 32).number(number)
+        assert (made < 0) == (number < 0)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXTS,
+        lambda each: st.lists(each, max_size=4) | st.dictionaries(TEXTS | KEYS, each, max_size=4),
+    ),
+    st.booleans(),
+)
+def test_any_json_can_be_kept(value: Any, message: bool) -> None:
+    try:
+        raw = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # half a character
+        return
+    masks = RequestPseudonyms(OF, BASE)
+    for body in (raw, orjson.dumps({"value": raw.decode()})):
+        masks.begin()
+        orjson.loads(masks.body(body, message=message)[0])
 
 
 @given(st.uuids())

@@ -10,8 +10,8 @@ import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
-from scimd.db.tables import assertions, grants, people
-from scimd.org import decisions, links, named, projects, returning
+from scimd.db.tables import assertions, events, grants, people
+from scimd.org import decisions, linking, links, named, projects, returning
 from scimd.org.decisions import DecisionRecord, NewDecision, Option
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR
@@ -185,17 +185,18 @@ async def test_a_group_takes_part_in_the_project_of_its_name_when_told_so(home: 
     assert project in live
 
 
-async def test_whoever_has_to_do_without_an_address_gets_it_when_it_is_free(home: House) -> None:
+async def test_an_address_is_asked_for_again_only_when_its_holder_has_left_it(home: House) -> None:
     ann, bob = (
         await home.create("ann", mail="one@acme.example"),
         await home.create("bob", mail="one@acme.example"),
     )
     assert (await home.person(bob.person_id)).sign_in_address is None
     item = await only_item(home, "shared_address")
-    await decisions.answer(home.door, home.as_admin(), item.id, "again")
+    with pytest.raises(NotAllowedNow, match=r"one@acme\.example is still the address of Ann"):
+        await decisions.answer(home.door, home.as_admin(), item.id, "again")
     assert (await home.person(bob.person_id)).sign_in_address is None
     assert (await home.person(ann.person_id)).sign_in_address == "one@acme.example"
-    assert await decisions.list_decisions(home.door, home.org_id) == []
+    assert [each.id for each in await decisions.list_decisions(home.door, home.org_id)] == [item.id]
 
 
 async def test_nobody_gives_back_a_role_above_their_own(home: House) -> None:
@@ -226,3 +227,44 @@ async def test_nobody_links_an_entry_to_an_account_above_their_own(home: House) 
 def helpdesk(home: House) -> Context:
     permissions = frozenset({"users.read", "users.manage"})
     return Context(home.org_id, Actor("person", "h", "h@acme.example"), "web", "c", permissions=permissions)
+
+
+async def test_whoever_comes_back_twice_is_asked_about_once_with_what_both_times_had(home: House) -> None:
+    ann = PersonId((await home.create("ann")).person_id)
+    studio = await named.create(home.door, home.as_admin(), "licence", "Studio")
+    alpha: Any = await home.run(lambda tx: projects.make(tx, "Alpha"), home.as_admin())
+    await home.grant(ann, "licence", studio.id)
+    await home.grant(ann, "project", alpha, RoleName("viewer"))
+    await home.change(ann, active=False)
+    await home.push(user("ann", external_id="x-second"))
+    first = await only_item(home, "return")
+    await home.grant(ann, "role", "auditor")
+    await home.grant(ann, "project", alpha, RoleName("owner"))
+    await home.change(ann, active=False)
+    await home.push(user("ann", external_id="x-third"))
+    item = await only_item(home, "return")
+    assert item.question.endswith("Give back: licence Studio, project Alpha as owner, role auditor.")
+    (closed,) = await home.rows(events, kind="decision.closed")
+    assert (closed.target_id, closed.body["note"]) == (first.id, "They are back once more: it is asked anew.")
+    await decisions.answer(home.door, home.as_admin(), item.id, "give_back")
+    live = [row for row in await home.rows(grants, person_id=ann, origin="manual") if row.until is None]
+    assert {(row.kind, row.project_role) for row in live} == {
+        ("licence", None),
+        ("project", "owner"),
+        ("role", None),
+    }
+
+
+async def test_the_audit_tells_which_questions_and_answers_a_link_by_hand_ends(home: House) -> None:
+    await links.create_admin(home.door, "acme", "ann@acme.example", OPERATOR)
+    with pytest.raises(NotUnique):
+        await home.create("ann")
+    asked = await only_item(home, "collision")
+    (ann,) = await home.rows(people)
+    for _ in range(2):
+        await linking.link(home.door, home.as_admin(), ann.id, "okta", "x-ann")
+    assert await decisions.list_decisions(home.door, home.org_id) == []
+    closed = {row.body["after"]["kind"]: row for row in await home.rows(events, kind="decision.closed")}
+    assert set(closed) == {"collision", "link"}
+    about = closed["collision"]
+    assert (about.target_id, about.body["note"]) == (asked.id, "An admin said whose entry it is.")

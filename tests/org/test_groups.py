@@ -269,6 +269,15 @@ async def test_a_project_that_a_rule_made_of_a_groups_name_follows_it(database_u
         assert await reads.check_standing(acme.door, acme.org_id) == []
 
 
+async def test_group_whose_name_collided_is_a_project_once_it_is_called_otherwise(database_url: str) -> None:
+    async with house(database_url) as acme:
+        ann = (await acme.create("ann")).person_id
+        group_id = await acme.group("General", ann)
+        await acme.push_groups(group("Ops Berlin", ann, group_id=group_id))
+        assert await projects_of(acme, ann) == {"Ops Berlin"}
+        assert await reads.check_standing(acme.door, acme.org_id) == []
+
+
 async def test_a_rule_may_give_a_project_that_is_there_already(database_url: str) -> None:
     async with house(database_url) as acme:
         hr = await acme.source("hr")
@@ -279,7 +288,8 @@ async def test_a_rule_may_give_a_project_that_is_there_already(database_url: str
         group_id = await acme.group("Sales", ann, ctx=ctx)
         assert await projects_of(acme, ann) == {"sales"}
         await acme.push_groups(group("Selling", ann, group_id=group_id), ctx=ctx)
-        assert await projects_of(acme, ann) == {"sales"}  # it is the other group's
+        assert await projects_of(acme, ann) == {"Selling"}  # the other one is the other group's, and stays
+        assert len(await acme.rows(t.projects, name="sales")) == 1
 
 
 async def test_group_whose_external_id_changes_gives_what_the_rules_of_the_new_one_give(

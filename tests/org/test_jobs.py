@@ -59,24 +59,31 @@ async def test_runs_are_forgotten_after_ninety_days_but_for_each_sources_newest(
     okta, quiet = await acme.source(), await acme.source("quiet")
     change = Change("user", Situation.LINKED_CHANGED, Action.UPDATE, "a1", "Ann", "changed")
 
-    async def run(source: SourceRecord, state: runs.State) -> str:
+    async def run(source: SourceRecord, state: runs.State, **more: Any) -> str:
         def body(tx: Tx) -> str:
             run_id = runs.begin(tx, source.id, "schedule", "tests", 1, full=True)
             run_changes.add(tx, run_id, 1, [change] * 5)
-            runs.set_state(tx, run_id, state)
+            runs.set_state(tx, run_id, state, **more)
             return run_id
 
         return await acme.door.run(acme.ctx, body)
 
     gone, held = await run(okta, "done"), await run(okta, "held")
+    whole = await run(quiet, "done", complete=True)
+    acme.clock.pass_by(days=-1)  # put back: the later run is the newer one all the same
     last = await run(quiet, "failed")
+    acme.clock.pass_by(days=1)
     acme.clock.pass_by(days=1)
     young = await run(okta, "partial")
     acme.clock.pass_by(days=90)
     newest = await run(okta, "done")
     assert await runs.forget(acme.door) == 1
     kept = {row.id for row in await acme.rows(tables.runs)}
-    assert kept == {held, last, young, newest} == {row.run_id for row in await acme.rows(tables.run_changes)}
+    assert (
+        kept
+        == {held, whole, last, young, newest}
+        == {row.run_id for row in await acme.rows(tables.run_changes)}
+    )
     assert gone not in kept
     acme.clock.pass_by(seconds=1)
     assert await runs.forget(acme.door) == 1

@@ -10,9 +10,11 @@ from sqlalchemy import update
 
 from scimd.core.errors import NotAllowedNow, NotUnique
 from scimd.core.people import PersonId, ProjectId
+from scimd.db import tables
 from scimd.db.tables import decisions, events, grants, people, sources
 from scimd.org import decisions as items
 from scimd.org import (
+    detaching,
     gates,
     links,
     local_people,
@@ -138,7 +140,8 @@ async def test_whether_somebody_is_back_is_asked_until_they_are_purged(acme: Hou
     assert (await closed(acme), await states(acme)) == ([], ["open"])
     acme.clock.forward(days=30)
     assert await purging.purge_due(acme.door, acme.org_id) == 1
-    assert await closed(acme) == ["The person is gone."]
+    (told,) = await acme.rows(events, kind="decision.closed")
+    assert (told.body["note"], await closed(acme)) == ("The person is gone.", [])
 
 
 # ------------------------------------------------------------------------------ shared address
@@ -195,6 +198,9 @@ async def test_a_groups_name_is_asked_no_more_once_the_project_is_archived(acme:
     _, project = await named_alike(acme)
     await project_upkeep.archive(acme.door, acme.as_admin(), project)
     assert await closed(acme) == ["The project is gone, or called otherwise."]
+    assert [row.orphaned for row in await acme.rows(tables.projects, name="Payroll", archived_at=None)] == [
+        False
+    ]
 
 
 async def test_a_group_that_is_renamed_to_a_projects_name_asks_for_that_project(acme: House) -> None:
@@ -224,3 +230,14 @@ async def test_all_organizations_are_looked_at_and_many_items(
     await acme.execute(update(people).values(sign_in_key="x" + people.c.sign_in_key))
     assert await timekeeping.close_moot_questions(acme.door) == 3
     assert await states(acme) == ["moot"] * 3
+
+
+async def test_whoever_is_detached_without_an_address_is_in_question_still(acme: House) -> None:
+    """What their own profile brings now is the same address."""
+    ann, bob = await shared(acme)
+    await detaching.detach(acme.door, acme.as_admin(), bob, "okta")
+    await closed(acme)
+    (item,) = await acme.rows(decisions, kind="shared_address", state="open")
+    await acme.change(ann, emails=[{"value": "ann@acme.example", "primary": True}])
+    await items.answer(acme.door, acme.as_admin(), item.id, "again")
+    assert (await acme.person(bob)).sign_in_address == "one@acme.example"

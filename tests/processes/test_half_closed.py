@@ -17,13 +17,14 @@ _POST = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
 class _Server:
     def __init__(self) -> None:
         self.begun = 0
+        self.reads = True
         self.free = asyncio.Event()
         self.free.set()
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         self.begun += 1
         await self.free.wait()
-        return web.Response(text=f"[{(await request.read()).decode()}]")
+        return web.Response(text=f"[{(await request.read()).decode() if self.reads else ''}]")
 
 
 @pytest.fixture
@@ -79,5 +80,20 @@ async def test_who_has_the_last_answer_already_is_let_go_at_once(served: tuple[_
     await reader.readuntil(b"[ping]")
     writer.write_eof()
     assert await _all(reader) == []
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_who_has_an_answer_and_says_no_more_of_the_body_is_let_go(served: tuple[_Server, int]) -> None:
+    """aiohttp would wait ten seconds for the rest."""
+    server, port = served
+    server.reads = False
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{_POST}pi".encode())
+    await reader.readuntil(b"[]")
+    began = asyncio.get_running_loop().time()
+    writer.write_eof()
+    assert await _all(reader) == []
+    assert asyncio.get_running_loop().time() - began < 5
     writer.close()
     await writer.wait_closed()

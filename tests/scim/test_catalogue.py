@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scimd.core.attributes import SCIMD_URN
+from scimd.org import organizations
 from tests.scim.serving import BASE, Client, Installation
 
 RULES = [
@@ -157,6 +158,18 @@ async def test_they_are_announced_where_a_rule_makes_something_of_them(scimd: In
     }
     assert "RolesAndEntitlements" not in (await plain.get("/ServiceProviderConfig")).json
     assert (await plain.get("/Roles")).status == 200
+
+
+async def test_rfc_profile_announces_them_without_a_member_that_rfc_7643_lacks(scimd: Installation) -> None:
+    """One source, two tokens: what one profile is told is not what the other is."""
+    hr = await ruled(scimd)
+    org = await organizations.by_slug(scimd.door, "acme")
+    strict = await scimd.client(org, "hr", profile="rfc")
+    for client, told in ((hr, True), (strict, False), (hr, True)):
+        assert ("RolesAndEntitlements" in (await client.get("/ServiceProviderConfig")).json) is told
+    types = (await strict.get("/ResourceTypes")).json["Resources"]
+    assert {each["name"] for each in types} == {"User", "Group", "Role", "Entitlement"}
+    assert ids(await strict.get("/Roles")) == ids(await hr.get("/Roles"))
 
 
 async def test_okta_discovers_them_in_its_own_form(scimd: Installation) -> None:

@@ -14,7 +14,7 @@ from scimd.scim.documents import document_of, parse
 from scimd.scim.errors import ScimError
 from scimd.scim.nesting import MAX_DEPTH, too_deep
 from scimd.scim.quirks.profiles import RFC, named
-from scimd.scim.values import Rules
+from scimd.scim.values import Rules, is_uri
 
 
 def taken(body: dict[str, Any], profile: str = "default") -> dict[str, Any]:
@@ -166,6 +166,44 @@ def test_reference_that_is_no_uri_is_for_lenient_profiles() -> None:
     assert (refused.value.scim_type, refused.value.detail[:10]) == ("invalidValue", "profileUrl")
     for uri in ("https://example.com/~dana?a=%20#b", "../Users/7", "data:image/png;base64,AA==", ""):
         assert taken({**body, "profileUrl": uri}, "rfc")["profileUrl"] == uri
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("https://dana@example.com:8443/~dana?a=%20&b=/?#b", True),
+        ("HTTP://[2001:db8::1]:80/x", True),
+        ("urn:example:dana", True),
+        ("mailto:dana@example.com", True),
+        ("file:///etc/hosts", True),
+        ("//example.com/dana", True),
+        ("/dana:b", True),
+        ("upd-1", True),
+        ("?q=a:b", True),
+        ("#a:b", True),
+        ("a:b:c", True),
+        ("http://[::1", False),
+        ("http://[::g]/", False),
+        ("http://[1:2]/", False),
+        ("http://a[b]/", False),
+        ("http://example.com:x/", False),
+        ("//a:b:c/", False),
+        ("http://", False),
+        ("http:///dana", False),
+        ("https:dana", False),
+        ("%zz", False),
+        ("/dana%2", False),
+        ("1a:b", False),
+        (":b", False),
+        ("a#b#c", False),
+        ("/a[b]", False),
+        ("/ü", False),
+        ("a\n", False),
+    ],
+)
+def test_uri_is_one_by_its_grammar(text: str, is_one: bool) -> None:
+    """RFC 3986, appendix A; RFC 9110 §4.2: no http without a host."""
+    assert is_uri(text) is is_one
 
 
 def test_rfc_profile_refuses_unknown_attributes_and_missing_schemas() -> None:

@@ -16,6 +16,7 @@ from yarl import URL
 from scimd.cli.replay import bundle as bundles
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
+from scimd.core.pseudonyms import Pseudonyms
 from scimd.org import organizations, request_log, tokens
 from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
@@ -294,6 +295,30 @@ async def test_body_too_large_is_left_out_and_said(scimd: Installation, idp: Cli
     [entry] = await logged(scimd, idp)
     assert entry.status == 201
     assert (entry.request, sorted(entry.omitted)) == (None, ["request", "response"])
+
+
+async def test_write_with_an_integer_of_64_bits_is_kept(scimd: Installation, idp: Client) -> None:
+    made = await idp.user("anna", floor=2**64 - 1)
+    await idp.post("/Users", {"floor": 10**19})
+    await idp.patch(f"/Users/{made['id']}", {"op": "replace", "path": "floor", "value": -(2**63)})
+    assert [(each.status, each.omitted) for each in await logged(scimd, idp)] == [
+        (201, []),
+        (400, []),
+        (200, []),
+    ]
+
+
+async def test_body_that_nobody_foresaw_costs_its_entry_no_more_than_itself(
+    scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def number(_: Pseudonyms, number: int) -> int:
+        raise TypeError(number)
+
+    monkeypatch.setattr(Pseudonyms, "number", number)
+    await idp.post("/Users", {"userName": "anna", "floor": 77})
+    [entry] = await logged(scimd, idp)
+    assert (entry.status, entry.request, entry.omitted) == (201, None, ["request"])
+    assert entry.response is not None
 
 
 async def test_burst_drops_reads_first_and_counts_them(

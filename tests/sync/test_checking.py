@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 import structlog
 
 from scimd.config import Source
-from scimd.connector_api import Checked
-from scimd.sync import checking, waiting
+from scimd.connector_api import Checked, End, OpenSource, Page, Unreachable
+from scimd.sync import checking, collect, waiting
+from tests.support.patience import AT_MOST_S
 
 
 async def _at_once() -> None:
@@ -82,3 +83,31 @@ async def test_connector_that_does_not_close_is_not_waited_for(
         assert await checking.check(source) == checking.Verdict(True, "fine")
     over.set()
     assert [line["source"] for line in said if line["event"] == "connector_not_closed"] == ["hr"]
+
+
+async def test_of_a_directory_that_goes_on_after_its_time_nothing_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not heed that it was cancelled. The run has failed by then, and its changes are written."""
+    late, over, taken = asyncio.Event(), asyncio.Event(), []
+
+    class Deaf:
+        async def read(self, _: str | None) -> AsyncIterator[Page]:
+            try:
+                while not late.is_set():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await late.wait()
+                yield Page(end=End(full=True))
+            finally:
+                over.set()
+
+    async def take(page: Page) -> None:
+        taken.append(page)
+
+    monkeypatch.setattr(waiting, "CLOSING_S", 0.05)
+    with pytest.raises(Unreachable, match="not finished"):
+        await collect.read_whole(cast(OpenSource, Deaf()), take, timeout_s=0.05)
+    late.set()
+    async with asyncio.timeout(AT_MOST_S):
+        await over.wait()
+    assert taken == []

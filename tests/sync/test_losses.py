@@ -5,12 +5,28 @@ from __future__ import annotations
 import pytest
 
 from scimd.connector_api import BadEntry
-from scimd.sync.losses import emptied, losses
+from scimd.core.people import PersonId
+from scimd.core.sync.found import PersonFound
+from scimd.core.sync.policy import Situation
+from scimd.org.sync_reads import KnownUser
+from scimd.sync.losses import Crowd, emptied, losses
 from tests.sync.world import World, world
 
 
 def _some(first: int, last: int) -> list[str]:
     return [f"x{n:04}" for n in range(first, last)]
+
+
+def _crowd(known: str, *, inactive: str = "", gone: str = "", elsewhere: str = "") -> Crowd:
+    """People of one letter each."""
+    live = {
+        one: KnownUser(PersonId(one), one, one, one not in inactive, "live", None, 1, b"", None)
+        for one in known + inactive + gone + elsewhere
+    }
+    found = [
+        PersonFound(Situation.GONE, one, one, "", elsewhere=one in elsewhere) for one in gone + elsewhere
+    ]
+    return Crowd(live, found)
 
 
 async def _synced(acme: World, groups: dict[str, tuple[str, list[str]]]) -> None:
@@ -29,33 +45,52 @@ async def _members(acme: World) -> int:
 def test_group_above_one_that_empties_loses_what_it_holds() -> None:
     before = {"parent": ["child"], "child": ["a", "b"], "other": ["a"]}
     after: dict[str, list[str]] = {"parent": [], "child": [], "other": ["a"]}
-    assert list(losses(before, after, ["parent", "child"])) == [("child", 2, 2), ("parent", 2, 2)]
+    assert list(losses(before, after, ["parent", "child"], _crowd("ab"))) == [
+        ("child", 2, 2),
+        ("parent", 2, 2),
+    ]
 
 
 def test_group_that_stays_as_it_is_loses_with_the_groups_in_it() -> None:
     before = {"all": ["one", "two"], "one": ["a", "b"], "two": ["c"]}
-    assert list(losses(before, {"all": ["one", "two"], "one": [], "two": []}, ["one", "two"])) == [
+    after: dict[str, list[str]] = {"all": ["one", "two"], "one": [], "two": []}
+    assert list(losses(before, after, ["one", "two"], _crowd("abc"))) == [
         ("all", 3, 3), ("one", 2, 2), ("two", 1, 1),
     ]  # fmt: skip
 
 
 def test_whoever_stays_by_another_way_is_not_lost() -> None:
     before = {"all": ["one"], "one": ["a", "b"]}
-    assert list(losses(before, {"all": ["b"], "one": ["a", "b"]}, ["all"])) == [("all", 2, 1)]
-    assert list(losses(before, {"all": ["a", "b"], "one": ["a", "b"]}, ["all"])) == []
+    assert list(losses(before, {"all": ["b"], "one": ["a", "b"]}, ["all"], _crowd("ab"))) == [("all", 2, 1)]
+    assert list(losses(before, {"all": ["a", "b"], "one": ["a", "b"]}, ["all"], _crowd("ab"))) == []
 
 
 def test_group_that_is_gone_loses_all_and_circles_end() -> None:
     before = {"one": ["two", "a"], "two": ["one", "b"]}
-    assert list(losses(before, {"one": ["two", "a"]}, ["two"])) == [("one", 2, 1), ("two", 2, 2)]
+    after = {"one": ["two", "a"]}
+    assert list(losses(before, after, ["two"], _crowd("ab"))) == [("one", 2, 1), ("two", 2, 2)]
+
+
+def test_names_of_nobody_and_people_without_access_weigh_nothing() -> None:
+    before = {"one": ["a", "b", "CN=Nobody", "i"]}
+    assert list(losses(before, {"one": ["CN=Nobody"]}, ["one"], _crowd("ab", inactive="i"))) == [
+        ("one", 2, 2)
+    ]
+
+
+def test_whoever_leaves_where_another_source_has_them_is_lost_though_they_are_listed() -> None:
+    groups = {"all": ["one"], "one": ["a", "b", "c"], "two": ["a"]}
+    crowd = _crowd("a", gone="b", elsewhere="c")
+    assert list(losses(groups, groups, [], crowd)) == [("all", 3, 1), ("one", 3, 1)]
 
 
 def test_groups_are_emptied_where_none_keeps_anybody_though_they_are_there() -> None:
     before: dict[str, list[str]] = {"one": ["a"], "two": ["b"], "void": []}
     empty: dict[str, list[str]] = {"one": [], "two": [], "void": []}
-    assert emptied(before, empty, {"a"}.__contains__) == 2
-    assert emptied(before, {**empty, "void": ["c"]}, {"a"}.__contains__) == 0
-    assert emptied(before, empty, set[str]().__contains__) == 0
+    assert emptied(before, empty, _crowd("ac", gone="b")) == 2
+    assert emptied(before, {**empty, "void": ["c"]}, _crowd("abc")) == 0
+    assert emptied(before, {**empty, "void": ["two", "CN=Nobody", "b"]}, _crowd("a", gone="b")) == 2
+    assert emptied(before, empty, _crowd("", gone="ab")) == 0
 
 
 # ------------------------------------------------------------------------------ in a run
@@ -103,6 +138,28 @@ async def test_small_groups_that_are_all_emptied_are_held(database_url: str) -> 
         held = await acme.sync()
         assert held.trips == ("no group would have a member any more, of 4 groups that have members",)
         assert await _members(acme) == 36
+
+
+@pytest.mark.parametrize("left", [["CN=moved1", "CN=moved2"], ["x0001,x0002"]])
+async def test_groups_that_keep_names_of_nobody_are_emptied(database_url: str, left: list[str]) -> None:
+    """A part of the directory was renamed and groups name it as before; or the wrong separator."""
+    async with world(database_url) as acme:
+        await _synced(acme, {"g": ("Eng", _some(1, 5)), "h": ("Ops", _some(3, 8))})
+        acme.script.groups = {"g": ("Eng", left), "h": ("Ops", left)}
+        held = await acme.sync()
+        assert held.trips == ("no group would have a member any more, of 2 groups that have members",)
+        assert await acme.said(held) == {"Eng": ("members", "staged"), "Ops": ("members", "staged")}
+        assert (await acme.approve(held)).state == "done"
+        assert (await acme.sync()).trips == ()
+
+
+async def test_groups_that_are_emptied_are_so_also_below_one_that_lists_them(database_url: str) -> None:
+    async with world(database_url) as acme:
+        await _synced(acme, {"g": ("Eng", _some(1, 5)), "h": ("Ops", ["x0006"]), "p": ("All", ["g", "h"])})
+        acme.script.groups |= {"g": ("Eng", []), "h": ("Ops", [])}
+        held = await acme.sync()
+        assert held.trips == ("no group would have a member any more, of 2 groups that have members",)
+        assert await _members(acme) == 5
 
 
 async def test_only_member_of_the_only_group_leaves_it_by_leaving(database_url: str) -> None:

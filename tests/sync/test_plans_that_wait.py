@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from scimd.db.tables import assertions, groups
+from scimd.db.tables import assertions, decisions, grants, groups, projects
 from scimd.org import runs, source_upkeep
 from scimd.sync.schedule import following, latest
 from tests.sync.world import Person, World, world
@@ -151,3 +151,29 @@ async def test_run_that_was_planned_while_the_clock_was_ahead_does_not_wait(acme
     assert await due()
     await acme.sync()
     assert not await due()
+
+
+async def test_groups_made_anew_under_their_names_keep_their_projects_when_they_are_approved(
+    database_url: str,
+) -> None:
+    async with world(database_url, invite="never") as acme:
+        acme.script.fill(20)
+        teams = [(f"Team {n}", [f"x{n:04}", "x0019"]) for n in range(5)]
+        acme.script.groups = {f"old{n}": team for n, team in enumerate(teams)}
+        await acme.sync()
+
+        async def given() -> set[tuple[str, str]]:
+            rows = await acme.rows(grants)
+            return {
+                (row.person_id, row.target) for row in rows if row.kind == "project" and row.until is None
+            }
+
+        before = await given()
+        acme.script.groups = {f"new{n}": team for n, team in enumerate(teams)}
+        held = await acme.sync()
+        assert (held.state, held.counts["held"], await given()) == ("held", 10, before)
+        assert (await acme.approve(held)).state == "done"
+        assert await given() == before
+        assert not any(row.orphaned for row in await acme.rows(projects))
+        assert await acme.count(decisions) == 0
+        assert (await acme.sync()).changes == 0

@@ -80,7 +80,7 @@ def _why_not(each: Recorded) -> str | None:
     if each.status in _OF_THE_MOMENT:
         return f"{each.status} was about that moment"
     if "request" in each.omitted or (each.status == 413 and each.request is None):
-        return "its body was too large to be kept"
+        return "its body was not kept"
     if _BESIDE.match(each.path):
         return "its address was not that of the endpoint"
     if _OF_RULES.match(each.path):

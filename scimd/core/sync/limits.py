@@ -1,7 +1,8 @@
 """The limits of a plan: checked before any write, and what trips is held for a person to look at.
 
 Removals are counted over a sliding 24 hours, as shares of the people linked at its start, so that
-many small plans are held like one large one; who is listed as inactive is no share of anything. Some
+many small plans are held like one large one; who is listed as inactive is no share of anything. Whoever
+leaves where another source has them counts too: they lose the roles and projects of this one. Some
 trips have no setting: an empty result, a read that is not complete, everyone, the last Account Admin.
 Removals that an admin approved are counted no more: they were looked at.
 """
@@ -73,8 +74,9 @@ class Figures:
 
     linked: int  # people whom the source asserts as active now
     seen: int  # entries of people in the read, failed and out-of-scope ones included
-    removals: int  # people whom the plan deactivates
+    removals: int  # people whom the plan deactivates, or drops where another source has them
     removed_before: int = 0  # … and whom runs of the last 24 hours did, unless an admin approved it
+    elsewhere: int = 0  # of ``removals``, people whom another source has: they lose what this one gives
     inactive: int = 0  # people whom the source lists, and says that they are inactive
     groups_linked: int = 0
     groups_seen: int = 0
@@ -147,7 +149,7 @@ def _always(figures: Figures) -> Iterator[Trip]:
         yield Trip(TripKind.EMPTY_GROUPS, why, 0, figures.groups_linked)
     if figures.removals and figures.removals >= figures.linked:
         whole = "the only person" if figures.linked == 1 else f"all {figures.linked} people"
-        why = f"{whole} of the source would be removed"
+        why = f"{whole} of the source would be removed{_elsewhere(figures)}"
         yield Trip(TripKind.EVERYONE, why, figures.removals, figures.linked)
     if figures.admins_removed and figures.admins_removed >= figures.admins:
         why = "no Account Admin who can sign in would be left"
@@ -159,7 +161,7 @@ def _people(figures: Figures, limits: Limits) -> Iterator[Trip]:
         return
     base = figures.linked + figures.removed_before
     total = figures.removals + figures.removed_before
-    said = f"{total} of {base} people would be removed within 24 hours"
+    said = f"{total} of {base} people would be removed within 24 hours{_elsewhere(figures)}"
     allowed = max(limits.removals_count, base * limits.removals_percent / 100)
     if total > allowed:
         rule = f"{limits.removals_count}, or {limits.removals_percent:g} %"
@@ -170,6 +172,12 @@ def _people(figures: Figures, limits: Limits) -> Iterator[Trip]:
         yield Trip(TripKind.REMOVALS_MOST, why, total, limits.removals_most)
     if base >= limits.removals_half_from and total > base / 2:
         yield Trip(TripKind.REMOVALS_HALF, f"{said}; that is more than half", total, base / 2)
+
+
+def _elsewhere(figures: Figures) -> str:
+    if not figures.elsewhere:
+        return ""
+    return f" (another source has {figures.elsewhere} of them)"
 
 
 def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:

@@ -5,9 +5,10 @@ counts, seats, mails, the limits' verdict and a fingerprint come out. The order:
 
 1. people who are removed (gone, out of scope, turned inactive): keys and seats become free;
 2. groups that are gone;
-3. groups: new ones with their members, then renames and members of the known ones. They come before
-   people, so that a new person is settled once, with all that the groups give, and knows the rule
-   that orders the wait for a seat;
+3. groups: renames and members of the known ones, names that swap or go round together; then new
+   ones with their members, whose names others may have given up. They come before people, so that
+   a new person is settled once, with all that the groups give, and knows the rule that orders the
+   wait for a seat;
 4. people who are there already. Names and addresses that swap or go round in a ring stand together
    and are applied as one;
 5. people who return, are linked, or are new, by ``place``: rule number, then external id;
@@ -26,90 +27,13 @@ from typing import Any, Literal
 
 import orjson
 
-from scimd.core.people import GroupId, PersonId
+from scimd.core.people import GroupId, PersonId, fold
+from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
+from scimd.core.sync.rings import rings
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PersonFound:
-    """One entry, or one known person without an entry, and what was found about them.
-
-    ``document`` is JSON as text: as the plan stores it, and far smaller than the object.
-
-    ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
-    ``held_by``: somebody else holds the userName; removing them first makes way.
-    """
-
-    situation: Situation
-    external_id: str | None
-    name: str
-    reason: str
-    entry_name: str = ""
-    person_id: PersonId | None = None
-    version: int = 0
-    document: str | None = None
-    digest: bytes | None = None
-    old: Values | None = None
-    new: Values | None = None
-    turns_inactive: bool = False
-    turns_active: bool = False
-    #: Whether they have access or not does not hang on this: another source decides, or they had none.
-    stays: bool = False
-    frees_seat: bool = False
-    wants_seat: bool = False
-    wants_mail: bool = False
-    becomes_admin: bool = False
-    is_admin: bool = False
-    #: Values that rules name (``values.Value``): as they would be, and those lost though they stay.
-    has: frozenset[tuple[str, str]] = frozenset()
-    loses: frozenset[tuple[str, str]] = frozenset()
-    #: Their sign-in address vanishes, or becomes one that was another's, though they stay.
-    loses_address: bool = False
-    gives_up: frozenset[str] = frozenset()
-    takes: frozenset[str] = frozenset()
-    held_by: PersonId | None = None
-    place: str = ""
-
-    @property
-    def dropped(self) -> bool:
-        return self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
-
-    @property
-    def leaves(self) -> bool:
-        """The source takes what it gave them, whoever else may have them."""
-        return self.turns_inactive or self.dropped
-
-    @property
-    def removal(self) -> bool:
-        """It ends their access."""
-        return self.leaves and not self.stays
-
-
-@dataclass(frozen=True, slots=True)
-class GroupFound:
-    """One group: what it is called now, and how its members differ from those that are stored."""
-
-    situation: Situation
-    external_id: str | None
-    name: str
-    reason: str
-    entry_name: str = ""
-    group_id: GroupId | None = None
-    version: int = 0
-    #: Its name and members as they are stored: what the change rests on.
-    mark: str | None = None
-    document: str | None = None
-    digest: bytes | None = None
-    old: Values | None = None
-    new: Values | None = None
-    renamed: bool = False
-    add: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
-    gives_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +67,11 @@ class Change:
     external_id: str | None
     name: str
     reason: str
+    #: It counts as one in the limits.
     removal: bool = False
     #: It takes something from somebody: what a doubtful read must not do.
     takes: bool = False
-    #: That is members, of a group or of a value that rules name.
+    #: That is members, of groups or of a value that rules name, and nobody's access.
     takes_members: bool = False
     loses_address: bool = False
     reactivates: bool = False
@@ -226,10 +151,11 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
         # What no change of this plan brings (a source in shadow gives no role) is nothing to approve.
         new_admins=base.new_admins if gives_admin else 0,
         removals=len(removed),
+        elsewhere=sum(person.elsewhere for person in removed),
         reactivations=sum(person.turns_active for person in people),
         addresses=sum(person.loses_address for person in people),
         groups_removed=sum(1 for group in groups if group.situation is Situation.GONE),
-        admins_removed=sum(1 for person in removed if person.is_admin),
+        admins_removed=sum(1 for person in removed if person.ends_access and person.is_admin),
     )
 
 
@@ -280,7 +206,8 @@ def _fingerprint(changes: Sequence[Change], basis: Basis) -> str:
 
 
 def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> list[Change]:
-    rings = _rings([person for person in people if person.situation is Situation.LINKED_CHANGED])
+    turning = _rings_of_people(each for each in people if each.situation is Situation.LINKED_CHANGED)
+    called = _rings_of_groups(groups)
     removed: list[PersonFound] = []
     staying: list[PersonFound] = []
     coming: list[PersonFound] = []
@@ -289,27 +216,27 @@ def _ordered(people: Sequence[PersonFound], groups: Sequence[GroupFound]) -> lis
         if person.situation is Situation.FAILED:
             failed.append(person)
         elif person.situation is Situation.LINKED_CHANGED:
-            (removed if person.leaves and person.person_id not in rings else staying).append(person)
+            (removed if person.leaves and person.person_id not in turning else staying).append(person)
         else:
             (removed if person.leaves else coming).append(person)
     # By sort of removal: a batch applies changes of one sort.
     removed.sort(key=lambda person: (person.situation is Situation.LINKED_CHANGED, *_by_id(person)))
-    staying.sort(key=lambda person: (rings.get(person.person_id or PersonId(""), ""), *_by_id(person)))
+    staying.sort(key=lambda person: (turning.get(person.person_id or PersonId(""), ""), *_by_id(person)))
     coming.sort(key=lambda person: (person.place, *_by_id(person)))
     gone = sorted((group for group in groups if group.situation is Situation.GONE), key=_by_id)
     broken = sorted((group for group in groups if group.situation is Situation.FAILED), key=_by_id)
     kept = sorted(
         (group for group in groups if group.situation not in (Situation.GONE, Situation.FAILED)),
-        key=lambda group: (group.group_id is not None, *_by_id(group)),
+        key=lambda each: (each.group_id is None, called.get(each.group_id or GroupId(""), ""), *_by_id(each)),
     )
     return [
-        *(_person(person, rings) for person in removed),
-        *(_group(group) for group in gone),
-        *(_group(group) for group in kept),
-        *(_person(person, rings) for person in staying),
-        *(_person(person, rings) for person in coming),
-        *(_person(person, rings) for person in sorted(failed, key=_by_id)),
-        *(_group(group) for group in broken),
+        *(_person(person, turning) for person in removed),
+        *(_group(group, called) for group in gone),
+        *(_group(group, called) for group in kept),
+        *(_person(person, turning) for person in staying),
+        *(_person(person, turning) for person in coming),
+        *(_person(person, turning) for person in sorted(failed, key=_by_id)),
+        *(_group(group, called) for group in broken),
     ]
 
 
@@ -317,33 +244,25 @@ def _by_id(found: PersonFound | GroupFound) -> tuple[str, str]:
     return found.external_id or "", found.name
 
 
-def _rings(people: Sequence[PersonFound]) -> dict[PersonId, str]:
-    """People among whom a key changes hands, each with the name of their ring: its least id."""
-    giver = {key: person.person_id for person in people for key in person.gives_up}
-    leader: dict[PersonId, PersonId] = {}
+def _rings_of_people(people: Iterable[PersonFound]) -> dict[PersonId, PersonId]:
+    return rings((each.person_id, each.gives_up, each.takes) for each in people if each.person_id is not None)
 
-    def head(one: PersonId) -> PersonId:
-        while leader.setdefault(one, one) != one:
-            leader[one] = leader[leader[one]]
-            one = leader[one]
-        return one
 
-    for person in people:
-        for key in person.takes:
-            other = giver.get(key)
-            if other is not None and person.person_id is not None and other != person.person_id:
-                low, high = sorted((head(person.person_id), head(other)))
-                leader[high] = low
-    return {one: head(one) for one in leader}
+def _rings_of_groups(groups: Iterable[GroupFound]) -> dict[GroupId, GroupId]:
+    return rings(
+        (each.group_id, (fold(each.old["displayName"]),), (fold(each.name),))
+        for each in groups
+        if each.group_id is not None and each.renamed and each.old is not None
+    )
 
 
 # ------------------------------------------------------------------------------ changes
 
 
-def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
+def _person(person: PersonFound, rings: Mapping[PersonId, PersonId]) -> Change:
     action = REACTIONS[person.situation]
     if person.leaves:
-        action = Action.DEACTIVATE if person.removal else Action.DROP if person.dropped else Action.UPDATE
+        action = Action.DEACTIVATE if person.ends_access else Action.DROP if person.dropped else Action.UPDATE
     payload: dict[str, Any] = {"entry": person.entry_name, "version": person.version}
     if person.document is not None:
         payload["document"] = person.document
@@ -365,7 +284,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
         person.reason,
         removal=person.removal,
         takes=person.leaves or bool(person.loses),
-        takes_members=bool(person.loses),
+        takes_members=person.elsewhere or bool(person.loses),
         loses_address=person.loses_address,
         reactivates=person.turns_active,
         target_id=person.person_id,
@@ -377,7 +296,7 @@ def _person(person: PersonFound, rings: Mapping[PersonId, str]) -> Change:
     )
 
 
-def _group(group: GroupFound) -> Change:
+def _group(group: GroupFound, rings: Mapping[GroupId, GroupId]) -> Change:
     payload: dict[str, Any] = {"entry": group.entry_name, "version": group.version}
     if group.document is not None:
         payload["document"] = group.document
@@ -385,6 +304,8 @@ def _group(group: GroupFound) -> Change:
         payload["add"], payload["remove"] = list(group.add), list(group.remove)
     if group.mark is not None:
         payload["mark"] = group.mark
+    if group.group_id is not None and group.group_id in rings:
+        payload["ring"] = rings[group.group_id]
     if group.gives_admin:
         payload["becomes_admin"] = True
     failed = group.situation is Situation.FAILED
@@ -424,6 +345,7 @@ def _group_action(group: GroupFound) -> Action:
             return Action.UPDATE
 
 
+_HELD_GROUP = "its name is that of a group whose removal {}"
 _HELD_NAME = "the user name or the address is held by somebody whose change {}"
 #: What becomes of whoever takes a name from somebody so judged, whatever of these they were before; and why.
 _SPREADING: tuple[tuple[Outcome, tuple[Outcome, ...], str], ...] = (
@@ -446,7 +368,7 @@ class _Hold:
 
     def judge(self, changes: Iterable[Change]) -> tuple[Change, ...]:
         """Each by itself; then whoever takes a name or an address over waits with whoever holds it."""
-        judged = [self._alone(change) for change in changes]
+        judged = _after_those_of_their_name([self._alone(change) for change in changes])
         takers: dict[str | None, list[int]] = defaultdict(list)
         for n, change in enumerate(judged):
             if change.kind == "user":
@@ -487,6 +409,26 @@ class _Hold:
             (TripKind.REACTIVATIONS, change.reactivates),
         )
         return next((self._tripped[kind] for kind, so in about if so and kind in self._tripped), self._all)
+
+
+def _after_those_of_their_name(judged: list[Change]) -> list[Change]:
+    """A new group waits for the removal of the one of its name: it is that one made anew, and takes over
+    the project that is left behind. Side by side they would be two groups, and the project nobody's.
+    """
+    whys = {outcome: why for outcome, _, why in _SPREADING}
+    left = {
+        fold(each.name): each.outcome
+        for each in judged
+        if each.kind == "group" and each.removal and each.outcome in whys
+    }
+
+    def one(change: Change) -> Change:
+        outcome = left.get(fold(change.name)) if change.kind == "group" else None
+        if outcome is None or change.target_id is not None or change.outcome != "planned":
+            return change
+        return replace(change, outcome=outcome, detail=_HELD_GROUP.format(whys[outcome]))
+
+    return [one(change) for change in judged] if left else judged
 
 
 def _holders(people: Sequence[PersonFound]) -> dict[str | None, frozenset[PersonId]]:

@@ -1,17 +1,18 @@
 """Values of ``roles`` and ``entitlements`` that rules name: whoever has one is in it as in a group.
 
-So what people who stay would lose of them is weighed like the members of groups. Of whoever leaves
-nothing counts here: they are removals.
+So what people who stay would lose of them, or leave with where another source has them, is weighed like
+the members of groups. Of all others who leave nothing counts here: the limits on people tell of them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from scimd.core.people import PersonId, fold
+from scimd.core.sync.found import PersonFound
 from scimd.core.sync.limits import GroupLoss
-from scimd.core.sync.plan import PersonFound
 
 #: The attribute, ``roles`` or ``entitlements``, and the folded value.
 Value: TypeAlias = tuple[str, str]
@@ -31,11 +32,15 @@ def values_of(document: Mapping[str, Any], named: Collection[Value]) -> frozense
 
 
 def losses(holders: Holders, people: Iterable[PersonFound]) -> Iterator[GroupLoss]:
-    """Of each value that somebody who stays would lose: how many have it, how many would lose it."""
-    lost = [value for person in people for value in person.loses]
-    for value in sorted(set(lost)):
+    """Of each value that somebody who keeps their access would lose: how many have it, and would lose it."""
+    people = list(people)
+    lost = Counter(value for person in people for value in person.loses)
+    elsewhere = {person.person_id for person in people if person.elsewhere}
+    lost.update({value: len(elsewhere.intersection(holding)) for value, holding in holders.items()})
+    for value, count in sorted(lost.items()):
         name, text = value
-        yield GroupLoss(text, text, len(holders.get(value, ())), lost.count(value), _CALLED[name])
+        if count:
+            yield GroupLoss(text, text, len(holders.get(value, ())), count, _CALLED[name])
 
 
 def emptied(holders: Holders, people: Collection[PersonFound]) -> int:

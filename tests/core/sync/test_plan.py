@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scimd.core.people import GroupId, PersonId
+from scimd.core.sync.found import GroupFound, PersonFound
 from scimd.core.sync.limits import Figures, GroupLoss, Limits
-from scimd.core.sync.plan import Basis, Change, GroupFound, PersonFound, Plan, Seats, make
+from scimd.core.sync.plan import Basis, Change, Plan, Seats, make
 from scimd.core.sync.policy import Action, Situation
 
 S = Situation
@@ -73,8 +74,8 @@ def test_removals_first_then_groups_then_those_who_stay_then_newcomers() -> None
         ("out", "deactivate"),
         ("off", "deactivate"),
         ("g-gone", "delete"),
-        ("g-new", "create"),
         ("g-changed", "members"),
+        ("g-new", "create"),
         ("changed", "update"),
         ("back", "update"),
         ("joined", "link"),
@@ -85,19 +86,21 @@ def test_removals_first_then_groups_then_those_who_stay_then_newcomers() -> None
     ]
 
 
-def test_whoever_keeps_what_they_have_is_dropped_or_updated_and_counts_as_no_removal() -> None:
+def test_whoever_has_access_by_another_source_is_dropped_or_updated_and_counts_as_a_removal() -> None:
     people = [
-        person("elsewhere", S.GONE, stays=True),
+        person("elsewhere", S.GONE, stays=True, elsewhere=True),
         person("out", S.OUT_OF_SCOPE, stays=True),
-        person("lower", S.LINKED_CHANGED, turns_inactive=True, stays=True),
+        person("lower", S.LINKED_CHANGED, turns_inactive=True, stays=True, elsewhere=True),
         person("left", S.GONE),
     ]
-    plan = make(people, [], basis(linked=2))
+    plan = make(people, [], basis(linked=4))
     assert dict(lines(plan)) == {
         "elsewhere": "drop", "out": "drop", "lower": "update", "left": "deactivate",
     }  # fmt: skip
-    assert [change.name for change in plan.changes if change.removal] == ["left"]
-    assert not plan.trips
+    assert {change.name for change in plan.changes if change.removal} == {"elsewhere", "lower", "left"}
+    said = "3 of 4 people would be removed within 24 hours (another source has 2 of them)"
+    assert [trip.why for trip in plan.trips] == [f"{said}; that is more than half"]
+    assert not make(people, [], basis(linked=10)).trips
     # Where removals are held, they wait as well: what they have by this source would go.
     held = make(people, [], basis(linked=1))
     assert {change.outcome for change in held.changes} == {"staged"}
@@ -126,6 +129,16 @@ def test_names_that_swap_or_ring_stand_together_under_one_mark() -> None:
     assert len({of(make(people, [], basis()), name).payload["ring"] for name in ringed}) == 1
     at = [i for i, change in enumerate(changes) if change.payload.get("ring")]
     assert at == list(range(at[0], at[0] + 3))
+
+
+def test_groups_whose_names_go_round_stand_together_before_a_new_one_of_such_a_name() -> None:
+    def called(name: str, before: str) -> GroupFound:
+        return group(name, S.LINKED_CHANGED, renamed=True, old={"displayName": before})
+
+    found = [group("a", S.NEW), called("b", "A"), called("x", "y"), called("c", "B"), called("d", "z")]
+    changes = make([], found, basis()).changes
+    assert [change.name for change in changes] == ["d", "x", "b", "c", "a"]
+    assert [change.payload.get("ring") for change in changes] == [None, None, "g-b", "g-b", None]
 
 
 def test_someone_who_leaves_and_gives_up_a_name_in_a_ring_goes_with_the_ring() -> None:
@@ -230,6 +243,20 @@ def test_loss_of_members_over_a_limit_holds_all_of_them_and_no_person(figure: di
     assert {change.name: change.outcome for change in plan.changes} == {
         "left": "planned", "half": "staged", "few": "staged", "away": "staged", "more": "planned",
     }  # fmt: skip
+
+
+def test_new_group_waits_for_the_removal_of_the_one_of_its_name() -> None:
+    groups = [
+        *(group(f"Team {n}", S.GONE) for n in range(4)),
+        group("team 2", S.NEW, reason="made anew"),
+        group("other", S.NEW),
+    ]
+    plan = make([], groups, basis())
+    assert (of(plan, "team 2").outcome, of(plan, "other").outcome) == ("staged", "planned")
+    assert of(plan, "team 2").detail == "its name is that of a group whose removal waits"
+    assert of(make([], groups[1:], basis()), "team 2").outcome == "planned"
+    skipped = make([], groups, basis(no_removals="quarantine", limits=Limits(groups_count=9)))
+    assert of(skipped, "team 2").detail == "its name is that of a group whose removal is skipped"
 
 
 def test_gain_of_admins_is_staged_and_removals_go_on() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.roles import ACCOUNT_ADMIN, USER
-from scimd.db.tables import people
-from scimd.org import assignments, detaching, purging
+from scimd.core.sync.plan import Change
+from scimd.core.sync.policy import Action, Situation
+from scimd.db import tables
+from scimd.db.tables import decisions, people
+from scimd.org import assignments, detaching, linking, purging, run_changes, runs
 from scimd.org import gates as hand
+from scimd.org.tx import Tx
 from tests.org.by_hand.local import active, clean, kinds
 from tests.org.house import House
 
@@ -78,3 +84,55 @@ async def test_purging_leaves_the_audit_and_nothing_else(acme: House) -> None:
     assert await acme.rows(people, id=ann) == []
     assert "person.purged" in await kinds(acme, ann)
     assert await purging.purge_due(acme.door, acme.org_id) == 0
+
+
+async def test_what_was_said_of_somebody_of_the_same_name_outlives_a_purge(acme: House) -> None:
+    ann = (await acme.create("ann")).person_id
+    await acme.delete(ann)
+    bob = await active(acme, "bob")
+    await linking.link(acme.door, acme.as_admin(), bob, "okta", "ann@acme.example")
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    (answer,) = await acme.rows(decisions)
+    assert (answer.state, answer.facts["person_id"]) == ("answered", bob)
+    assert (await acme.create("ann")).person_id == bob
+
+
+async def test_an_entry_that_met_somebody_is_erased_with_them(acme: House) -> None:
+    ann = await active(acme, "ann")
+    with pytest.raises(NotUnique):
+        await acme.create("annie", mail="ann@home.example")
+    refused = Change(
+        "user", Situation.FAILED, Action.FAIL, "x-annie", "annie", "new", outcome="failed",
+        payload={"document": '{"emails": [{"value": "Ann@home.example"}]}'},
+    )  # fmt: skip
+
+    def run(tx: Tx) -> None:
+        run_id = runs.begin(tx, acme.scim, "schedule", "tests", 1, full=True)
+        run_changes.add(tx, run_id, 1, [refused, replace(refused, payload={}, name="bob")])
+
+    await acme.run(run)
+    await hand.delete(acme.door, acme.as_admin(), ann)
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    assert sorted(row.name for row in await acme.rows(tables.run_changes)) == ["bob", "erased"]
+    (item,) = await acme.rows(decisions)
+    assert (item.state, item.question, item.facts, item.subject) == ("moot", "erased", {}, item.id)
+
+
+async def test_an_external_id_of_another_source_stays_in_a_groups_change(acme: House) -> None:
+    ann = (await acme.create("ann", external_id="17")).person_id
+    hr = await acme.source("hr")
+    staff = Change("group", Situation.NEW, Action.CREATE, "s", "Staff", "new", payload={"add": ["17", "18"]})
+
+    def run(tx: Tx) -> None:
+        for source_id in (acme.scim, hr):
+            run_changes.add(tx, runs.begin(tx, source_id, "schedule", "tests", 1, full=True), 1, [staff])
+
+    await acme.run(run)
+    await acme.delete(ann)
+    acme.clock.forward(days=30)
+    assert await purging.purge_due(acme.door, acme.org_id) == 1
+    of = {row.id: row.source_id for row in await acme.rows(tables.runs)}
+    left = {of[row.run_id]: row.payload["add"] for row in await acme.rows(tables.run_changes)}
+    assert left == {acme.scim: ["18"], hr: ["17", "18"]}

@@ -1,0 +1,96 @@
+"""What a run found about people and groups: what its plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from scimd.core.people import GroupId, PersonId
+from scimd.core.sync.policy import Situation
+
+Values: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFound:
+    """One entry, or one known person without an entry, and what was found about them.
+
+    ``document`` is JSON as text: as the plan stores it, and far smaller than the object.
+
+    ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
+    ``held_by``: somebody else holds the userName; removing them first makes way.
+    """
+
+    situation: Situation
+    external_id: str | None
+    name: str
+    reason: str
+    entry_name: str = ""
+    person_id: PersonId | None = None
+    version: int = 0
+    document: str | None = None
+    digest: bytes | None = None
+    old: Values | None = None
+    new: Values | None = None
+    turns_inactive: bool = False
+    turns_active: bool = False
+    #: Whether they have access or not does not hang on this: another source decides, or they had none.
+    stays: bool = False
+    #: They leave where another source has them: they lose what this one gives, and no more.
+    elsewhere: bool = False
+    frees_seat: bool = False
+    wants_seat: bool = False
+    wants_mail: bool = False
+    becomes_admin: bool = False
+    is_admin: bool = False
+    #: Values that rules name (``values.Value``): as they would be, and those lost though they stay.
+    has: frozenset[tuple[str, str]] = frozenset()
+    loses: frozenset[tuple[str, str]] = frozenset()
+    #: Their sign-in address vanishes, or becomes one that was another's, though they stay.
+    loses_address: bool = False
+    gives_up: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
+    held_by: PersonId | None = None
+    place: str = ""
+
+    @property
+    def dropped(self) -> bool:
+        return self.situation in (Situation.GONE, Situation.OUT_OF_SCOPE)
+
+    @property
+    def leaves(self) -> bool:
+        """The source takes what it gave them, whoever else may have them."""
+        return self.turns_inactive or self.dropped
+
+    @property
+    def ends_access(self) -> bool:
+        return self.leaves and not self.stays
+
+    @property
+    def removal(self) -> bool:
+        """It counts as one in the limits: they lose their access, or what this source gives."""
+        return self.ends_access or self.elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFound:
+    """One group: what it is called now, and how its members differ from those that are stored."""
+
+    situation: Situation
+    external_id: str | None
+    name: str
+    reason: str
+    entry_name: str = ""
+    group_id: GroupId | None = None
+    version: int = 0
+    #: Its name and members as they are stored: what the change rests on.
+    mark: str | None = None
+    document: str | None = None
+    digest: bytes | None = None
+    old: Values | None = None
+    new: Values | None = None
+    renamed: bool = False
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    gives_admin: bool = False

@@ -1,0 +1,51 @@
+"""PATCH ``add`` of no value: it takes nothing away (RFC 7644 §3.5.2.1, RFC 7643 §2.5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from scimd.core.attributes import ENTERPRISE_URN
+from scimd.scim.quirks.profiles import PROFILES
+from tests.scim.test_patch import changes, op
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize(
+    "path",
+    [
+        "title",
+        "name",
+        "name.familyName",
+        "emails",
+        "emails.type",
+        'emails[type eq "work"]',
+        'emails[type eq "work"].value',
+        ENTERPRISE_URN,
+        f"{ENTERPRISE_URN}:department",
+        f"{ENTERPRISE_URN}:manager",
+        f"{ENTERPRISE_URN}:manager.value",
+    ],
+)
+def test_add_of_null_takes_nothing_away(path: str, profile: str) -> None:
+    assert changes(op("add", path, None), profile=profile) == {}
+    if "[" not in path and (profile != "rfc" or "." not in path):
+        assert changes(op("add", None, {path: None}), profile=profile) == {}
+
+
+@pytest.mark.parametrize("value", [{}, {"value": None}, [None], ""])
+def test_add_of_an_empty_value_takes_no_selected_one_away(value: Any) -> None:
+    assert changes(op("add", 'emails[type eq "work"]', value)) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "gone"),
+    [
+        ("name.familyName", {"name": {"givenName": "Dana"}}),
+        ('emails[type eq "work"]', {"emails": [{"value": "home@example.com", "type": "home"}]}),
+        (ENTERPRISE_URN, {ENTERPRISE_URN: None}),
+    ],
+)
+def test_replace_by_null_takes_away(path: str, gone: dict[str, Any]) -> None:
+    assert changes(op("replace", path, None)) == gone
