@@ -157,7 +157,7 @@ def _say(made: RunRecord) -> None:
         seats = made.seats
         out.print(
             f"Seats: {seats['before']} used before, {_after(seats)}, of {seats['limit']}."
-            if made.state != "held"
+            if not made.counts.get("held")
             else f"Seats: {seats['before']} used before, {_after(seats, '_if_held')} while the rest is held, "
             f"{_after(seats)} once it is approved, of {seats['limit']}.",
             markup=False,
