@@ -181,6 +181,7 @@ def test_a_plan_that_counts_no_longer_ends_with_5(terminal: Terminal) -> None:
 def test_a_held_run_says_both_figures_and_an_approved_one_no_limit(terminal: Terminal) -> None:
     with_directory(terminal, "acme")
     users = terminal.file.parent / "directory" / "users.csv"
+    users.with_suffix(".jsonl").unlink()
     head = "id,userName,email\n"
     users.write_text(head + "".join(f"{n},u{n},u{n}@acme.example\n" for n in range(8)))
     terminal.json("sync", "hr")
