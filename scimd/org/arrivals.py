@@ -18,17 +18,17 @@ from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.db.among import among
 from scimd.db.tables import assertions, events, people, status_spans
 from scimd.org.incoming import Work
-from scimd.org.rulebook import SourceBook
+from scimd.org.rulebook import RuleBook, SourceBook
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _AT_ONCE = 100
 
 
-def approved(tx: Tx, source: SourceBook, keys: Keys) -> bool:
+def approved(book: RuleBook, source: SourceBook, keys: Keys) -> bool:
     """Whether somebody with these keys, who arrives by this source, counts as approved."""
-    known = tx.book.rules.sources[source.id]
+    known = book.rules.sources[source.id]
     return known.state != "shadow" and approval.on_arrival(
-        source.auto_approve, keys.sign_in_key, tx.book.verified_domains
+        source.auto_approve, keys.sign_in_key, book.verified_domains
     )
 
 
@@ -66,7 +66,7 @@ def approve(tx: Tx, source: SourceBook, arrived: Mapping[PersonId, Keys]) -> Non
     """Approve those who arrived by this source, where it is trusted so far."""
     if not tx.book.rules.approval_required or source.auto_approve == "never":
         return
-    ids = [person_id for person_id, keys in arrived.items() if approved(tx, source, keys)]
+    ids = [person_id for person_id, keys in arrived.items() if approved(tx.book, source, keys)]
     # Somebody new is written as approved.
     known = _unapproved(tx, [person_id for person_id in ids if person_id not in tx.created])
     _approve(tx, [*(each for each in ids if each in tx.created), *known], source.name)

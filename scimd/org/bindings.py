@@ -181,6 +181,20 @@ def bound_again(
         )
 
 
+def would_give(
+    conn: Connection,
+    org_id: OrgId,
+    source: SourceBook,
+    things: Things,
+    groups: Iterable[tuple[GroupId, str, str]],
+) -> Iterator[tuple[GroupId, list[Effect]]]:
+    """What groups, each with its external id and its name, would give; of some the id is made up."""
+    found = list(groups)
+    kept = _defaults(conn, org_id, [group_id for group_id, _, _ in found])
+    for group_id, external_id, name in found:
+        yield group_id, _given_again(things, source, group_id, external_id, name, kept.get(group_id))
+
+
 def _given_again(
     things: Things,
     source: SourceBook,

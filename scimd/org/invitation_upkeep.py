@@ -100,6 +100,11 @@ def follow(tx: Tx, many: Sequence[FollowUp], pending: Mapping[PersonId, Pending]
     _invite_back_there(tx, moving)
 
 
+def is_invited(person: FollowUp, invitation: Pending | None) -> bool:
+    """Whether ``follow`` would owe them a mail that invites."""
+    return _is_concerned(person) and _course(person, invitation) in ("open", "replace", "move")
+
+
 def _is_concerned(person: FollowUp) -> bool:
     """Not: who has nothing to accept, now or before."""
     was_in = person.before is None or person.before.status is Status.ACTIVE

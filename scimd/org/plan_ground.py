@@ -10,9 +10,9 @@ from sqlalchemy import Connection, func, select
 
 from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN
-from scimd.core.sync.plan import Seats
+from scimd.core.sync.seat_figures import Seats
 from scimd.db.among import among
-from scimd.db.tables import assertions, grants, people, rules, run_changes, runs, seat_pools, sources, waiting
+from scimd.db.tables import assertions, grants, rules, run_changes, runs, seat_pools, sources, waiting
 from scimd.org import admins
 from scimd.org.runs import PLAN_LASTS
 
@@ -116,11 +116,3 @@ def elsewhere(
     for row in conn.execute(query):
         found.setdefault(PersonId(row.person_id), Elsewhere(row.name, row.active, bool(row.first)))
     return found
-
-
-def seat_holders(conn: Connection, org_id: OrgId, person_ids: Sequence[PersonId]) -> set[PersonId]:
-    """Which of these people hold a seat."""
-    query = select(people.c.id).where(
-        people.c.org_id == org_id, people.c.has_seat, among(conn, people.c.id, person_ids)
-    )
-    return {PersonId(person_id) for person_id in conn.execute(query).scalars()}

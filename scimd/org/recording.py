@@ -204,7 +204,7 @@ def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
             "kind": "person",
             "local_user_name": name,
             **names.shown_as(row.keys.display_name),
-            "approved": not tx.book.rules.approval_required or arrivals.approved(tx, source, row.keys),
+            "approved": not tx.book.rules.approval_required or arrivals.approved(tx.book, source, row.keys),
             "created_by": f"source {source.name}",
             "created_at": tx.now,
             "changed_at": tx.now,

@@ -63,7 +63,7 @@ class Preview:
 
 
 @dataclass(slots=True)
-class _Looked:
+class Looked:
     """Projects, teams and licences as they are; what is missing is called by a name of its own."""
 
     conn: Connection
@@ -157,7 +157,7 @@ def wished(
     conn: Connection, book: RuleBook, source: SourceRecord, rules: Sequence[Mapping[str, Any]]
 ) -> Wish:
     """What would be, if these were the source's rules."""
-    things = _Looked(conn, source.org_id)
+    things = Looked(conn, source.org_id)
     found = tuple(rule_of(source.id, rule) for rule in rules)
     valued = {
         rule.number: list(bindings.effects_of(things, rule, rule.value[1])) for rule in found if rule.value

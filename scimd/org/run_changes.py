@@ -124,9 +124,9 @@ async def every(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeR
 def _change(row: Row[Any]) -> ChangeRecord:
     old, new = row.old, row.new
     payload = row.payload or {}
-    if new is None and row.action in ("create", "link", "wait") and "document" in payload:
+    if row.action in ("create", "link", "wait") and "document" in payload:
         # A newcomer's values are kept once, in what applying needs.
-        new = diff.flat(orjson.loads(payload["document"]))
+        new = {**diff.flat(orjson.loads(payload["document"])), **(new or {})}
     if payload.get("add"):
         new = {**(new or {}), "members": payload["add"]}
     if payload.get("remove"):

@@ -25,6 +25,7 @@ from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
 from scimd.core.sync.plan import Plan
 from scimd.db.tables import run_changes, runs, sources
+from scimd.org import run_figures
 from scimd.org.tx import Door, Tx, head_after, uuid7_of
 from scimd.org.windows import Slice, Window, cut
 
@@ -262,11 +263,17 @@ def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int)
 
 
 def finish(tx: Tx, run_id: RunId, state: State | Callable[[Mapping[str, int]], State]) -> RunRecord:
-    """Write the end of a run with its counts; ``state`` may follow from their summary."""
-    counts = dict(tx.conn.execute(_of(tx.org_id, run_id, runs.c.counts)).scalar_one())
+    """Write the end of a run with its counts; ``state`` may follow from their summary.
+
+    Seats and mails are counted anew: until now they were what the plan foresaw.
+    """
+    kept = tx.conn.execute(_of(tx.org_id, run_id, runs.c.counts, runs.c.seats)).one()
+    counts = dict(kept.counts)
     counts["summary"] = summary(tx.conn, tx.org_id, run_id, counts.get("unchanged", 0))
     ended = state(counts["summary"]) if callable(state) else state
-    _set(tx, run_id, {"state": ended, "finished_at": tx.now, "counts": counts})
+    counts["mails"] = run_figures.mails(tx.conn, tx.org_id, run_id)
+    seats = run_figures.seats(tx.conn, tx.org_id, run_id, kept.seats, held=ended == "held")
+    _set(tx, run_id, {"state": ended, "finished_at": tx.now, "counts": counts, "seats": seats})
     return find(tx.conn, tx.org_id, run_id)
 
 

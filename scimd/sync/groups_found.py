@@ -16,6 +16,7 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.found import GroupFound
 from scimd.core.sync.limits import GroupLoss
 from scimd.core.sync.policy import Situation
+from scimd.org.outlook import Around
 from scimd.org.sync_reads import KnownGroup, group_mark, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
@@ -200,6 +201,19 @@ class GroupsFound:
                 break
             for one in below(members, external_id) & newcomers:
                 found.setdefault(one, number)
+        return found
+
+    def around(self, people: set[str]) -> dict[str, list[Around]]:
+        """The groups in which each of these people would be, directly or through others, by external id."""
+        members, found = self._after(), dict[str, list[Around]]()
+        for external_id in members:
+            read, known = self._read.get(external_id), self._live.get(external_id)
+            called = read.entry if read else known
+            if called is None:
+                continue
+            group = Around(known.group_id if known else None, external_id, called.display_name)
+            for one in below(members, external_id) & people:
+                found.setdefault(one, []).append(group)
         return found
 
     def _number(self, entry: GroupEntry) -> int:

@@ -57,14 +57,13 @@ class PeopleFound:
         live: Mapping[str, KnownUser],
         *,
         named: frozenset[Value],
-        mails: bool,
         full: bool,
     ) -> None:
         """``named``: the values that the source's rules name."""
         self._door, self._ctx = door, ctx
         self._mapping, self._config_version = mapping, config_version
         self._live = live
-        self._named, self._mails, self._full = named, mails, full
+        self._named, self._full = named, full
         self._seen: set[str] = set()
         #: By which rule entries fit somebody whom their external id does not bring back.
         self._guessed: dict[str, Rule] = {}
@@ -196,8 +195,7 @@ class PeopleFound:
             new=after,
             turns_inactive=off,
             turns_active=on,
-            wants_seat=on,
-            wants_mail=False,
+            comes=on,
             loses=frozenset() if off else had_values - has_values,
             gives_up=had - has,
             takes=has - had,
@@ -219,7 +217,7 @@ class PeopleFound:
                 if rule == "user_name":
                     self._guessed[each.entry.external_id] = rule
                 found = self._entry(Situation.RETURNED, each, f"back in the directory, known {_BY[rule]}")
-                return replace(found, person_id=person_id)
+                return replace(found, person_id=person_id, keeps=match.keeps)
             case Linked(person_id, rule):
                 self._guessed[each.entry.external_id] = rule
                 found = self._entry(Situation.MATCHES_UNLINKED, each, f"fits a person {_BY[rule]}")
@@ -235,7 +233,6 @@ class PeopleFound:
         self, situation: Situation, each: _Mapped, reason: str = "", *, comes: bool = True
     ) -> PersonFound:
         keys = each.keys
-        comes, reachable = comes and keys.active, keys.sign_in_address is not None
         return PersonFound(
             situation,
             each.entry.external_id,
@@ -244,10 +241,9 @@ class PeopleFound:
             entry_name=each.entry.name,
             document=orjson.dumps(each.document).decode(),
             digest=each.digest,
+            keys=keys if comes else None,
             has=values_of(each.document, self._named),
-            # Somebody new who has to be invited, and whom no invitation reaches (decision 15).
-            wants_seat=comes and (reachable or not self._mails or situation is not Situation.NEW),
-            wants_mail=comes and self._mails and reachable,
+            comes=comes and keys.active,
         )
 
     # -------------------------------------------------------------------------- the end

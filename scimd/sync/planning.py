@@ -23,7 +23,7 @@ from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, Plan
 from scimd.core.sync.policy import Situation
 from scimd.core.sync.values import Holders, Value
-from scimd.org import plan_ground
+from scimd.org import outlook, plan_ground
 from scimd.org.plan_ground import Elsewhere, Ground
 from scimd.org.sources import SourceRecord
 from scimd.org.sync_reads import (
@@ -155,10 +155,9 @@ class _Reading:
         live = {user.external_id: user for user in await _all(door, ctx, live_users) if user.external_id}
         stored: list[KnownGroup] = await _all(door, ctx, live_groups)
         groups_now = {group.external_id: group for group in stored if group.external_id}
-        mails = record.invite == "immediate" and record.state in ("staged", "active")
         version = record.config_version
         named = _named_values(source.rule)
-        people = PeopleFound(door, ctx, mapping, version, live, named=named, mails=mails, full=full)
+        people = PeopleFound(door, ctx, mapping, version, live, named=named, full=full)
         groups = GroupsFound(door, ctx, source, version, groups_now, full=full)
         active = sum(user.active for user in live.values())
         figures = Figures(
@@ -218,10 +217,10 @@ class _Reading:
         held = await address_holders(self._door, self._ctx, addresses_taken(found))
         found = losing_addresses(found, held)
         holders_of = await self._holders_of_values(found)
-        holders = await self._door.read(lambda conn: plan_ground.seat_holders(conn, org_id, leaving))
         by_groups, admin_groups = self._groups.admins()
         admins = by_groups | self._admins_by_value(found)
-        people = self._refined(found, ground, holders, admins, crowd)
+        people = self._refined(found, ground, admins, crowd)
+        people = await outlook.foresee(self._door, self._ctx, people, self._groups.around)
         groups = [
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
@@ -242,19 +241,14 @@ class _Reading:
         return Planned(plan, ground.rules_version, tuple(self._people.refreshed), _alarm(plan) or unreadable)
 
     def _refined(
-        self,
-        found: list[PersonFound],
-        ground: Ground,
-        holders: set[PersonId],
-        admins: set[str],
-        crowd: Crowd,
+        self, found: list[PersonFound], ground: Ground, admins: set[str], crowd: Crowd
     ) -> list[PersonFound]:
-        """What only the end of a read can tell: places, seats that become free, who gains admin, and which
-        groups whoever is only dropped was in.
+        """What only the end of a read can tell: places, who gains admin, and which groups whoever is only
+        dropped was in.
         """
         lost = self._groups.of(crowd.elsewhere)
         newcomers = {
-            person.external_id for person in found if person.wants_seat and person.external_id is not None
+            person.external_id for person in found if person.comes and person.external_id is not None
         }
         limited = ground.seats.limit is not None
         places = self._groups.places(newcomers) if limited else {}
@@ -268,7 +262,6 @@ class _Reading:
             replace(
                 _losing(person, lost.get(person.external_id or "")),
                 place=max(own(person), f"{back[person.held_by]}:") if person.held_by in back else own(person),
-                frees_seat=person.ends_access and person.person_id in holders,
                 is_admin=person.person_id in ground.admins,
                 becomes_admin=person.external_id in admins and self._is_new_admin(person.external_id, ground),
             )

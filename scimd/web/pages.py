@@ -214,11 +214,11 @@ _SEATS = (
 
 
 def _seat_rows(run: Any) -> list[tuple[str, str]]:
-    """Seats before and after; of a held run also without what is held."""
+    """Seats before and after; where something is held also as it is meanwhile."""
     return [
         (name, "none" if run.seats[key] is None else _number(run.seats[key]))
         for key, name in _SEATS
-        if key in run.seats and (run.state == "held" or not key.endswith("_if_held"))
+        if key in run.seats and (run.counts.get("held") or not key.endswith("_if_held"))
     ]
 
 

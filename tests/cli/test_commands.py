@@ -178,6 +178,24 @@ def test_a_plan_that_counts_no_longer_ends_with_5(terminal: Terminal) -> None:
     assert f"scimd plan hr --config {terminal.file}" in " ".join(done.stderr.split())
 
 
+def test_a_held_run_says_both_figures_and_an_approved_one_no_limit(terminal: Terminal) -> None:
+    with_directory(terminal, "acme")
+    users = terminal.file.parent / "directory" / "users.csv"
+    users.with_suffix(".jsonl").unlink()
+    head = "id,userName,email\n"
+    users.write_text(head + "".join(f"{n},u{n},u{n}@acme.example\n" for n in range(8)))
+    terminal.json("sync", "hr")
+    terminal.json("seats", "set", "20")
+    users.write_text(head + "7,u7,u7@acme.example\n")
+    held = terminal.run("sync", "hr")
+    said = " ".join(held.stdout.split())
+    assert "Seats: 8 used before, 8 after while the rest is held, 1 after once it is approved, of 20." in said
+    assert "limit: 7 of 8 people would be removed" in " ".join(held.stderr.split())
+    done = terminal.run("apply", terminal.json("run", "list")[0]["id"])
+    assert "Seats: 8 used before, 1 after, of 20." in " ".join(done.stdout.split())
+    assert done.stderr == ""
+
+
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
     assert "scimd org create" in terminal.refused("user", "list")
     terminal.json("org", "create", "acme")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from scimd.core.people import GroupId, PersonId
+from scimd.core.people import GroupId, Keys, PersonId
 from scimd.core.sync.policy import Situation
 
 Values: TypeAlias = Mapping[str, Any]
@@ -31,6 +31,10 @@ class PersonFound:
     version: int = 0
     document: str | None = None
     digest: bytes | None = None
+    #: Of the document; None where there is no entry, or none that counts.
+    keys: Keys | None = None
+    #: Of somebody who returns: whether everything comes back.
+    keeps: bool = True
     old: Values | None = None
     new: Values | None = None
     turns_inactive: bool = False
@@ -39,6 +43,10 @@ class PersonFound:
     stays: bool = False
     #: They leave where another source has them: they lose what this one gives, and no more.
     elsewhere: bool = False
+    #: Somebody new to the source, who may want a seat.
+    comes: bool = False
+    #: What would become of seat and invitation, see ``org.outlook``. Whoever holds a seat or waits for one
+    #: wants none; a mail goes to whoever has a seat then.
     frees_seat: bool = False
     wants_seat: bool = False
     wants_mail: bool = False

@@ -32,29 +32,9 @@ from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
 from scimd.core.sync.rings import rings
+from scimd.core.sync.seat_figures import Seats
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seats:
-    """The organization's pool as it is; ``limit`` None: no limit. ``waiting``: who comes before newcomers."""
-
-    limit: int | None
-    used: int
-    waiting: int = 0
-
-    def owed(self, freed: int) -> int:
-        """How many go to those who wait already, where so many become free."""
-        if self.limit is None:
-            return self.waiting
-        return min(self.waiting, max(0, self.limit - self.used + freed))
-
-    def left(self, freed: int) -> int | None:
-        """How many are left for newcomers; None: as many as want one."""
-        if self.limit is None:
-            return None
-        return max(0, self.limit - self.used + freed - self.owed(freed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,27 +141,19 @@ def _figures(people: Sequence[PersonFound], groups: Sequence[GroupFound], base: 
 
 def _mails(people: Sequence[PersonFound], changes: Sequence[Change], seats: Seats) -> int:
     """How many are invited if the plan is applied as it is: nobody whose coming is held, or who waits."""
-    going = [each.external_id for each in changes if each.kind == "user" and each.outcome == "planned"]
-    wanting = {person.external_id: person for person in people if person.wants_seat}
-    coming = [wanting[external_id] for external_id in going if external_id in wanting]
-    freeing = {person.external_id for person in people if person.frees_seat}
-    seated = coming[: seats.left(len(freeing.intersection(going)))]
-    return sum(person.wants_mail for person in seated)
+    planned = [each.external_id for each in changes if each.kind == "user" and each.outcome == "planned"]
+    found = {person.external_id: person for person in people}
+    going = [found[external_id] for external_id in planned if external_id in found]
+    seated = [person for person in going if person.wants_seat]
+    seated = seated[: seats.left(sum(person.frees_seat for person in going))]
+    kept = [person for person in going if not person.wants_seat]
+    return sum(person.wants_mail for person in (*seated, *kept))
 
 
 def _seats(people: Sequence[PersonFound], seats: Seats) -> dict[str, int | None]:
-    """As far as it can be told before applying; ``*_if_held``: without the removals."""
-    freed = sum(1 for person in people if person.frees_seat)
-    wanted = sum(1 for person in people if person.wants_seat)
-    told: dict[str, int | None] = {
-        "limit": seats.limit, "before": seats.used, "freed": freed, "wanted": wanted,
-    }  # fmt: skip
-    for given_back, suffix in ((freed, ""), (0, "_if_held")):
-        left = seats.left(given_back)
-        fits = wanted if left is None else min(wanted, left)
-        told[f"after{suffix}"] = seats.used - given_back + seats.owed(given_back) + fits
-        told[f"waiting{suffix}"] = wanted - fits
-    return told
+    freed = [person for person in people if person.frees_seat]
+    wanted = sum(person.wants_seat for person in people)
+    return seats.told(wanted, len(freed), sum(not person.leaves for person in freed))
 
 
 def _counts(changes: Sequence[Change], unchanged: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scimd.core.people import GroupId, PersonId
 from scimd.core.sync.found import GroupFound, PersonFound
 from scimd.core.sync.limits import Figures, GroupLoss, Limits
-from scimd.core.sync.plan import Basis, Change, Plan, Seats, make
+from scimd.core.sync.plan import Basis, Change, Plan, make
 from scimd.core.sync.policy import Action, Situation
+from scimd.core.sync.seat_figures import Seats
 
 S = Situation
 _AT_ONCE_S = 10
