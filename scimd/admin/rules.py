@@ -245,7 +245,7 @@ _PEOPLE = (
 
 
 class EndQuery(Query):
-    people: End = Field(description=_PEOPLE)
+    people: End = Field("remove", description=_PEOPLE)
 
 
 class SourceEnd(Input):

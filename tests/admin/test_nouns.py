@@ -205,7 +205,11 @@ async def test_source_is_read_soon_where_it_has_a_schedule(acme: Site, api: Clie
     scim = await acme.source("okta")
     assert (await api.post(f"/sources/{scim.id}/run")).json["code"] == "not_allowed_now"
     directory = await acme.source(
-        "directory", kind="connector", connector="file", config={"connector": "file", "schedule": "1h"}
+        "directory",
+        kind="connector",
+        connector="file",
+        config={"connector": "file", "schedule": "1h"},
+        declared_in="file",
     )
     answer = await api.post(f"/sources/{directory.id}/run")
     assert (answer.status, answer.json["next_run_at"] is not None) == (202, True)
