@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from scimd.core import pictures as kinds
-from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
+from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, Unset, address_key
+from scimd.core.words import must_be_line
 from scimd.db.locks import upsert
 from scimd.db.tables import deliveries, grants, people, pictures, projects
 from scimd.org import by_hand, links, local_people, sessions
@@ -19,7 +20,7 @@ from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Door, Tx
 
 _VALID_S = 3 * 3600.0
-_PHONE_AT_MOST = 40
+PHONE_AT_MOST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,7 @@ async def edit(
 
 def _phone(tx: Tx, row: Row[Any], phone: str | None, profile: dict[str, Any]) -> dict[str, Any]:
     text = " ".join((phone or "").split())
-    if len(text) > _PHONE_AT_MOST or not text.isprintable():
-        raise InvalidValue("phone", f"must be one line of text of at most {_PHONE_AT_MOST} characters")
+    must_be_line(text, PHONE_AT_MOST, "phone")
     now = (row.profile.get("phoneNumbers") or [{}])[0].get("value", "")
     if text == now:
         return {}
