@@ -42,7 +42,7 @@ async def _profile(request: web.Request, refusal: Refusal | None = None, **typed
         "my_profile.html",
         "My profile",
         section="/my",
-        profile=await my_profile.show(door, holder),
+        profile=await my_profile.show(door, holder.org_id, holder.person_id),
         factors=await second_factors.list_own(door, holder),
         codes_left=await second_factors.codes_left(door, holder),
         has_password=await sign_in.has_password(door, holder),
