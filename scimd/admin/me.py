@@ -23,7 +23,7 @@ from scimd.core.errors import (
     TooLarge,
     TooManyRequests,
 )
-from scimd.core.people import UNSET
+from scimd.core.people import UNSET, PersonId
 from scimd.org import my_profile, second_factors
 from scimd.org.sessions import SessionHolder
 
@@ -76,8 +76,15 @@ class SecondFactors(Output):
     recovery_codes_left: int
 
 
+def _whose(call: Call) -> PersonId:
+    """Whose account is read, by a session or a personal API token. Raises Forbidden for a service's."""
+    if call.caller.person_id is None:
+        raise Forbidden("of a person")
+    return call.caller.person_id
+
+
 def _person(call: Call) -> SessionHolder:
-    """Who is behind the session. Raises Forbidden for API tokens: they stand in for nobody's account."""
+    """Who is behind the session. Raises Forbidden for API tokens: they change nobody's own account."""
     holder = call.caller
     if not isinstance(holder, SessionHolder):
         raise Forbidden("of a signed-in person")
@@ -87,11 +94,11 @@ def _person(call: Call) -> SessionHolder:
 @endpoint("GET", "/me", refuses=(Forbidden,))
 async def show(call: Call) -> Me:
     """Read one's own profile."""
-    holder = _person(call)
-    found = await my_profile.show(call.door, holder)
+    person_id = _whose(call)
+    found = await my_profile.show(call.door, call.caller.org_id, person_id)
     return Me(
-        id=holder.person_id,
-        permissions=sorted(holder.permissions),
+        id=person_id,
+        permissions=sorted(call.caller.permissions),
         projects=[OwnProject.of(each) for each in found.projects],
         **{
             name: getattr(found, name)
@@ -104,7 +111,7 @@ async def show(call: Call) -> Me:
 
 @endpoint("PATCH", "/me", refuses=(Forbidden, InvalidValue, OwnedBySource))
 async def change(call: Call, body: MeChange) -> Me:
-    """Change one's own name or phone number."""
+    """Change one's own name or phone number; by a session only."""
     given = body.given()
     await my_profile.edit(
         call.door,
@@ -127,7 +134,7 @@ async def _shown(call: Call) -> Me:
     refuses=(Forbidden, InvalidValue, OwnedBySource, NotAllowedNow, ProofNeeded, TooManyRequests),
 )
 async def confirm_address(call: Call, body: NewAddress) -> None:
-    """Ask for a mail with a link that makes an address one's own.
+    """Ask for a mail with a link that makes an address one's own; by a session only.
 
     The answer is the same whether or not somebody has that address: whoever opens the link is told. At most
     ten mails an hour.
@@ -137,7 +144,7 @@ async def confirm_address(call: Call, body: NewAddress) -> None:
 
 @endpoint("PUT", "/me/picture", refuses=(Forbidden, InvalidValue, TooLarge))
 async def set_picture(call: Call, body: NewPicture) -> None:
-    """Set one's own picture."""
+    """Set one's own picture; by a session only."""
     try:
         image = base64.b64decode(body.image, validate=True)
     except (binascii.Error, ValueError) as exc:
@@ -147,20 +154,20 @@ async def set_picture(call: Call, body: NewPicture) -> None:
 
 @endpoint("DELETE", "/me/picture", refuses=(Forbidden,))
 async def drop_picture(call: Call) -> None:
-    """Remove one's own picture."""
+    """Remove one's own picture; by a session only."""
     await my_profile.drop_picture(call.door, _person(call))
 
 
 @endpoint("GET", "/me/second-factors", refuses=(Forbidden,))
 async def factors(call: Call) -> SecondFactors:
     """List one's own second factors."""
-    holder = _person(call)
-    found = await second_factors.list_own(call.door, holder)
-    left = await second_factors.codes_left(call.door, holder)
+    _whose(call)
+    found = await second_factors.list_own(call.door, call.caller)
+    left = await second_factors.codes_left(call.door, call.caller)
     return SecondFactors(items=[SecondFactor.of(each) for each in found], recovery_codes_left=left)
 
 
 @endpoint("POST", "/me/recovery-codes", refuses=(Forbidden, NotAllowedNow, ProofNeeded, NotFound))
 async def new_codes(call: Call) -> RecoveryCodes:
-    """Make new recovery codes; the older ones are dead."""
+    """Make new recovery codes; the older ones are dead. By a session only."""
     return RecoveryCodes(codes=list(await second_factors.new_codes(call.door, _person(call))))

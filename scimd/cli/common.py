@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import getpass
 import os
+import re
 import secrets
 import shlex
 import sys
@@ -153,19 +154,28 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
+#: What a person copies, an id or a time, stays on one line; the other columns give way, down to so many.
+_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
+_NARROW = 8
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table for eyes; ``empty`` is the sentence where there is no row."""
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
-        table.add_row(*(escape(cell(value)) for value in row))
-        count += 1
-    if count:
-        out.print(table)
-    else:
+    lines = [[cell(value) for value in row] for row in rows]
+    if not lines:
         out.print(empty, markup=False)
+        return
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    least = -1
+    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
+        whole = max((len(each) for each in cells if _WHOLE.fullmatch(each)), default=0)
+        table.add_column(column, overflow="fold", no_wrap=bool(whole), min_width=whole or None)
+        least += (whole or min(_NARROW, max(map(len, (column, *cells))))) + 1
+    if least > out.width:
+        table.width = least  # the terminal breaks the lines then, and no column is a letter wide
+    for line in lines:
+        table.add_row(*map(escape, line))
+    out.print(table)
 
 
 def print_list(

@@ -159,7 +159,10 @@ def _query(row: Endpoint, filters: list[str]) -> ListQuery:
         query = row.query.model_validate(given)
     except ValidationError as exc:
         first = exc.errors()[0]
-        raise InvalidValue(f"--filter {first['loc'][0]}", first["msg"].removeprefix("Value error, ")) from exc
+        why = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            why = "there is no such filter; --help names those of this list"
+        raise InvalidValue(f"--filter {first['loc'][0]}", why) from exc
     assert isinstance(query, ListQuery)  # noqa: S101 - of a list
     return query
 

@@ -136,6 +136,10 @@ def edit(
     json: JsonOption = False,
 ) -> None:
     """Change user name, display name or address; owner or end of a service account."""
+    if all(each is None for each in (user_name, display_name, email, expires, owner)):
+        raise typer.BadParameter(
+            "Give at least one of --user-name, --display-name, --email, --expires or --owner."
+        )
 
     async def work(door: Door, ctx: Context, person_id: PersonId) -> None:
         wanted = Edit(

@@ -16,6 +16,7 @@ from scimd.cli.common import (
     print_json,
     print_table,
 )
+from scimd.core.people import OrgId
 from scimd.core.standing import Reason
 from scimd.org import labels, reads
 from scimd.org.reads import PersonPage
@@ -37,12 +38,12 @@ def explain(
 ) -> None:
     """Explain somebody's access: for each part of it the facts and rules, the winners and the losers."""
 
-    async def work(door: Door, ctx: Context) -> tuple[PersonPage, Mapping[str, str]]:
+    async def work(door: Door, ctx: Context) -> tuple[PersonPage, list[Reason]]:
         page = await reads.show_person(door, ctx.org_id, who)
-        return page, await labels.names_of(door, ctx.org_id, _mentioned(page.standing.reasons))
+        ordered = sorted(page.standing.reasons, key=_place)
+        return page, await in_words(door, ctx.org_id, ordered)
 
-    page, names = in_organization(config, org, work)
-    reasons = [_named(each, names) for each in sorted(page.standing.reasons, key=_place)]
+    page, reasons = in_organization(config, org, work)
     if json:
         print_json(
             {
@@ -69,8 +70,12 @@ def explain(
     )
 
 
-def _mentioned(reasons: Iterable[Reason]) -> set[str]:
-    return labels.ids_in(text for each in reasons for text in (each.about, each.fact, each.why))
+async def in_words(door: Door, org_id: OrgId, reasons: Iterable[Reason]) -> list[Reason]:
+    """The reasons with names in place of ids."""
+    found = list(reasons)
+    ids = labels.ids_in(text for each in found for text in (each.about, each.fact, each.why))
+    names = await labels.names_of(door, org_id, ids)
+    return [_named(each, names) for each in found]
 
 
 def _named(reason: Reason, names: Mapping[str, str]) -> Reason:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from scimd.cli import user_explain
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -21,7 +22,7 @@ from scimd.cli.common import (
 from scimd.cli.user import COLUMNS, status_of
 from scimd.core.people import OrgId
 from scimd.core.profile import Profile
-from scimd.core.standing import Standing
+from scimd.core.standing import Reason, Standing
 from scimd.org import invitation_list, reads, settings, sign_in_reads, user_page
 from scimd.org.admin_reads import AssertionRow
 from scimd.org.invitation_list import InvitationRecord
@@ -58,14 +59,16 @@ def show(
 ) -> None:
     """Show one person: profile, sessions, invitations, sources, and the reasons behind their access."""
 
-    async def work(door: Door, ctx: Context) -> tuple[_Whole, str | None]:
-        return await _whole(door, ctx.org_id, who), await settings.active_label(door, ctx.org_id)
+    async def work(door: Door, ctx: Context) -> tuple[_Whole, list[Reason], str | None]:
+        found = await _whole(door, ctx.org_id, who)
+        reasons = await user_explain.in_words(door, ctx.org_id, found.standing.reasons)
+        return found, reasons, await settings.active_label(door, ctx.org_id)
 
-    whole, active = in_organization(config, org, work)
+    whole, reasons, active = in_organization(config, org, work)
     if json:
         print_json(whole)
     else:
-        _print(whole, active)
+        _print(whole, reasons, active)
 
 
 async def _whole(door: Door, org_id: OrgId, who: str) -> _Whole:
@@ -82,7 +85,7 @@ async def _whole(door: Door, org_id: OrgId, who: str) -> _Whole:
     )  # fmt: skip
 
 
-def _print(whole: _Whole, active: str | None) -> None:
+def _print(whole: _Whole, reasons: Sequence[Reason], active: str | None) -> None:
     row = whole.person
     out.print(
         f"[bold]{escape(row.display_name)}[/bold]  {escape(row.email or 'no address')}  {escape(row.id)}"
@@ -105,7 +108,7 @@ def _print(whole: _Whole, active: str | None) -> None:
         empty="Never invited.",
     )  # fmt: skip
     print_table("Why", ("About", "Fact", "Outcome", "Because"),
-        ((reason.about, reason.fact, reason.verdict, reason.why) for reason in whole.standing.reasons),
+        ((reason.about, reason.fact, reason.verdict, reason.why) for reason in reasons),
         empty="",
     )  # fmt: skip
 

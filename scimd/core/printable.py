@@ -1,12 +1,14 @@
-"""What of other people's text may go to a terminal."""
+"""What of other people's text may go to a terminal, or on a page."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
 #: They join letters or keep them apart, as names in Persian, Hindi and Sinhala need it, and steer nothing.
 _JOINERS: Final = "\u200c\u200d"
+_WITHIN_LINES: Final = re.compile(r"[^\r\n\t]+")
 
 
 def spelled_out(text: str) -> str:
@@ -18,6 +20,11 @@ def spelled_out(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if _is_harmless(one) else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def lines_spelled_out(text: str) -> str:
+    """As ``spelled_out``, of text that has lines and tabs of its own: those stay."""
+    return _WITHIN_LINES.sub(lambda found: spelled_out(found[0]), text)
 
 
 def _is_harmless(one: str) -> bool:

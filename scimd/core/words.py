@@ -18,3 +18,11 @@ def proper_name(name: str, what: str) -> str:
     if not text or len(text) > NAME_AT_MOST or not text.isprintable():
         raise InvalidValue(what, f"must be one line of text, {NAME_AT_MOST} characters at most")
     return text
+
+
+def must_be_line(text: str, most: int, what: str) -> None:
+    """Raise InvalidValue, saying which it is, for text that is too long or holds what cannot be seen."""
+    if len(text) > most:
+        raise InvalidValue(what, f"must be at most {most} characters long")
+    if not text.isprintable():
+        raise InvalidValue(what, "must be one line of text, without characters that cannot be seen")

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select, update
 
 from scimd.core.addresses import network_of
 from scimd.core.errors import TooManyRequests
-from scimd.core.people import PersonId, address_key
+from scimd.core.people import PersonId, SessionId, address_key
 from scimd.db.tables import login_attempts
 from scimd.org.tx import Tx
 
@@ -24,21 +24,36 @@ _PENDING, _PENDING_SECOND, WRONG_SECOND = "not finished", "second step not finis
 UNREADABLE = "second factor kept under a key that is gone"
 
 
-def begin(tx: Tx, person_id: PersonId | None, address: str, ip: str, *, second: bool = False) -> str:
+def begin(
+    tx: Tx,
+    person_id: PersonId | None,
+    address: str,
+    ip: str,
+    *,
+    second: bool = False,
+    session: SessionId | None = None,
+) -> str:
     """Count, then write the attempt as a failed one: it is counted while it is checked.
 
-    Gives its id. Raises TooManyRequests.
+    What is tried within a session is counted by that session alone: nobody else's failures from the same
+    network come into it. Gives the attempt's id. Raises TooManyRequests.
     """
-    _hold_back(tx, address, ip)
+    network = network_of(ip) if session is None else f"session {session}"
+    _hold_back(tx, address, network)
     if second:
         _hold_back_second(tx, person_id)
-    return note(tx, person_id, address, ip, success=False, reason=_PENDING_SECOND if second else _PENDING)
+    reason = _PENDING_SECOND if second else _PENDING
+    return _write(tx, person_id, address, ip, network, success=False, reason=reason)
 
 
-def note(
-    tx: Tx, person_id: PersonId | None, address: str, ip: str, *, success: bool = True, reason: str
+def note(tx: Tx, person_id: PersonId | None, address: str, ip: str, *, reason: str) -> str:
+    """Write an attempt that succeeded."""
+    return _write(tx, person_id, address, ip, network_of(ip), success=True, reason=reason)
+
+
+def _write(
+    tx: Tx, person_id: PersonId | None, address: str, ip: str, network: str, *, success: bool, reason: str
 ) -> str:
-    """Write an attempt whose outcome is known."""
     attempt_id = tx.new_id()
     tx.conn.execute(
         login_attempts.insert().values(
@@ -48,7 +63,7 @@ def note(
             address=address,
             address_key=address_key(address),
             ip=ip,
-            network=network_of(ip),
+            network=network,
             success=success,
             reason=reason,
             at=tx.now,
@@ -90,11 +105,11 @@ def is_first(tx: Tx, attempt_id: str, since: datetime) -> bool:
     return tx.conn.execute(query.limit(1)).first() is None
 
 
-def _hold_back(tx: Tx, address: str, ip: str) -> None:
+def _hold_back(tx: Tx, address: str, network: str) -> None:
     attempt = login_attempts.c
     # What applications report is theirs to hold back: counted here, it would be a way to lock people out.
     ours = attempt.origin.is_(None) & ~attempt.success
-    since = (attempt.network == network_of(ip)) & (attempt.at > tx.now - WINDOW) & ours
+    since = (attempt.network == network) & (attempt.at > tx.now - WINDOW) & ours
     mine = (attempt.org_id == tx.org_id) & (attempt.address_key == address_key(address))
     limit = tx.settings.sign_in_attempts
     row = tx.conn.execute(

@@ -50,6 +50,15 @@ def ids_in(texts: Iterable[str]) -> set[str]:
     return {found for text in texts for found in _ID.findall(text)}
 
 
+def parts(text: str, names: Mapping[str, str]) -> list[tuple[str, bool]]:
+    """As ``named``, cut where names begin and end: (part, whether it is a name)."""
+    found, end = [], 0
+    for each in _ID.finditer(text):
+        found += [(text[end : each.start()], False), (names.get(each[0], each[0]), True)]
+        end = each.end()
+    return [*found, (text[end:], False)]
+
+
 def named(text: str, names: Mapping[str, str]) -> str:
     """The text with each id that has a name replaced by it."""
     return _ID.sub(lambda found: names.get(found[0], found[0]), text)

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import Row, delete, select
 
 from scimd.core import pictures as kinds
-from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
+from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, Unset, address_key
+from scimd.core.words import must_be_line
 from scimd.db.locks import upsert
 from scimd.db.tables import deliveries, grants, people, pictures, projects
 from scimd.org import by_hand, links, local_people, sessions
@@ -19,7 +20,7 @@ from scimd.org.sessions import SessionHolder
 from scimd.org.tx import Door, Tx
 
 _VALID_S = 3 * 3600.0
-_PHONE_AT_MOST = 40
+PHONE_AT_MOST = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +43,17 @@ class Profile:
     projects: tuple[OwnProject, ...]
 
 
-async def show(door: Door, holder: SessionHolder) -> Profile:
-    """The signed-in person's own profile."""
-    return await door.read(lambda conn: _profile(conn, holder))
+async def show(door: Door, org_id: OrgId, person_id: PersonId) -> Profile:
+    """A person's own profile."""
+    return await door.read(lambda conn: _profile(conn, org_id, person_id))
 
 
-def _profile(conn: Any, holder: SessionHolder) -> Profile:
-    mine = (people.c.org_id == holder.org_id) & (people.c.id == holder.person_id)
+def _profile(conn: Any, org_id: OrgId, person_id: PersonId) -> Profile:
+    mine = (people.c.org_id == org_id) & (people.c.id == person_id)
     row = conn.execute(select(people).where(mine)).one()
-    said = by_hand.asserting(conn, holder.org_id, holder.person_id)
+    said = by_hand.asserting(conn, org_id, person_id)
     owner = next((each.name for each in said if each.source_id == row.owner_source_id), "a source")
-    image = select(pictures.c.kind).where(
-        pictures.c.org_id == holder.org_id, pictures.c.person_id == holder.person_id
-    )
+    image = select(pictures.c.kind).where(pictures.c.org_id == org_id, pictures.c.person_id == person_id)
     phones = row.profile.get("phoneNumbers") or []
     return Profile(
         display_name=row.display_name,
@@ -64,17 +63,17 @@ def _profile(conn: Any, holder: SessionHolder) -> Profile:
         phone=phones[0].get("value") if phones else None,
         source=None if row.owner_source_id is None else owner,
         has_picture=conn.execute(image).first() is not None,
-        projects=_projects(conn, holder),
+        projects=_projects(conn, org_id, person_id),
     )
 
 
-def _projects(conn: Any, holder: SessionHolder) -> tuple[OwnProject, ...]:
+def _projects(conn: Any, org_id: OrgId, person_id: PersonId) -> tuple[OwnProject, ...]:
     query = (
         select(projects.c.name, grants.c.project_role)
         .join(grants, (grants.c.org_id == projects.c.org_id) & (grants.c.target == projects.c.id))
         .where(
-            grants.c.org_id == holder.org_id,
-            grants.c.person_id == holder.person_id,
+            grants.c.org_id == org_id,
+            grants.c.person_id == person_id,
             grants.c.kind == "project",
             grants.c.until.is_(None),
             ~grants.c.dormant,
@@ -112,8 +111,7 @@ async def edit(
 
 def _phone(tx: Tx, row: Row[Any], phone: str | None, profile: dict[str, Any]) -> dict[str, Any]:
     text = " ".join((phone or "").split())
-    if len(text) > _PHONE_AT_MOST or not text.isprintable():
-        raise InvalidValue("phone", f"must be one line of text of at most {_PHONE_AT_MOST} characters")
+    must_be_line(text, PHONE_AT_MOST, "phone")
     now = (row.profile.get("phoneNumbers") or [{}])[0].get("value", "")
     if text == now:
         return {}

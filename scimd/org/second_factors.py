@@ -31,7 +31,7 @@ from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes, second_factors
 from scimd.org import by_hand, credentials, links, notices, permissions, sessions, tickets
 from scimd.org.sealing import NotSealedHere, seal, unseal
-from scimd.org.sessions import SessionHolder
+from scimd.org.sessions import Holder, SessionHolder
 from scimd.org.tx import Context, Door, Tx
 
 #: What the secrets of apps, and the digests of recovery codes, are sealed for.
@@ -69,7 +69,7 @@ class NewApp:
 # ------------------------------------------------------------------------------ what there is
 
 
-async def list_own(door: Door, holder: SessionHolder) -> list[FactorRecord]:
+async def list_own(door: Door, holder: Holder) -> list[FactorRecord]:
     factor = second_factors.c
     query = select(second_factors).where(factor.org_id == holder.org_id, factor.person_id == holder.person_id)
     query = query.order_by(factor.created_at, factor.id)
@@ -80,7 +80,7 @@ def _record(row: Any) -> FactorRecord:
     return FactorRecord(row.id, row.kind, row.name, row.created_at, row.last_used_at)
 
 
-async def codes_left(door: Door, holder: SessionHolder) -> int:
+async def codes_left(door: Door, holder: Holder) -> int:
     """How many recovery codes were not used yet."""
     code = recovery_codes.c
     query = select(func.count()).where(

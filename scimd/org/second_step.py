@@ -125,21 +125,21 @@ def _refuse(tx: Tx, person_id: PersonId, attempt_id: str, ip: str, why: str) -> 
 # ------------------------------------------------------------------------------ within a session
 
 
-async def prove_by_password(door: Door, holder: SessionHolder, password: str) -> str:
+async def prove_by_password(door: Door, holder: SessionHolder, password: str, *, ip: str) -> str:
     """Prove oneself anew; gives the session's new cookie. Raises WrongCredentials, TooManyRequests."""
-    await sign_in.prove_password(door, holder, password)
+    await sign_in.prove_password(door, holder, password, ip=ip)
     return await door.run(
         holder.context(door), lambda tx: sessions.renew(tx, holder.session_id, strong=False)
     )
 
 
-async def prove(door: Door, holder: SessionHolder, proof: Proof) -> str:
+async def prove(door: Door, holder: SessionHolder, proof: Proof, *, ip: str) -> str:
     """As ``prove_by_password``, by a second factor."""
     ctx: Context = holder.context(door)
-    name, origin = holder.address or holder.display_name, f"session {holder.session_id}"
+    name, session = holder.address or holder.display_name, holder.session_id
     challenge = _challenge(door, proof)
     attempt_id = await door.run(
-        ctx, lambda tx: attempts.begin(tx, holder.person_id, name, origin, second=True)
+        ctx, lambda tx: attempts.begin(tx, holder.person_id, name, ip, second=True, session=session)
     )
 
     def body(tx: Tx) -> str | Refusal:

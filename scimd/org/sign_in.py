@@ -336,7 +336,9 @@ def _welcome(tx: Tx, person_id: PersonId) -> None:
         tx.touch([person_id])
 
 
-async def set_own_password(door: Door, holder: SessionHolder, new: str, *, current: str | None = None) -> str:
+async def set_own_password(
+    door: Door, holder: SessionHolder, new: str, *, current: str | None = None, ip: str
+) -> str:
     """Set the signed-in person's password; one that is there must be given as ``current``.
 
     A first one proves them from then on, so it asks for a proof itself. Their other sessions end; gives the
@@ -351,7 +353,7 @@ async def set_own_password(door: Door, holder: SessionHolder, new: str, *, curre
     if stored is None:
         sessions.require_proof(door, holder)
     else:
-        await _prove_current(door, ctx, holder, stored, current or "")
+        await _prove_current(door, ctx, holder, stored, current or "", ip)
     hashed = await passwords.hashed(new)
 
     def body(tx: Tx) -> str:
@@ -365,20 +367,18 @@ async def set_own_password(door: Door, holder: SessionHolder, new: str, *, curre
     return await door.run(ctx, body)
 
 
-async def prove_password(door: Door, holder: SessionHolder, password: str) -> None:
+async def prove_password(door: Door, holder: SessionHolder, password: str, *, ip: str) -> None:
     """Raise WrongCredentials unless it is the signed-in person's. TooManyRequests beyond the limits."""
     stored = await door.read(lambda conn: credentials.password_of(conn, holder.org_id, holder.person_id))
-    await _prove_current(door, holder.context(door), holder, stored, password)
+    await _prove_current(door, holder.context(door), holder, stored, password, ip)
 
 
 async def _prove_current(
-    door: Door, ctx: Context, holder: SessionHolder, stored: str | None, current: str
+    door: Door, ctx: Context, holder: SessionHolder, stored: str | None, current: str, ip: str
 ) -> None:
     """Guessing through a stolen session is held back like guessing at the door."""
-    account = _Account(holder.org_id, holder.person_id, holder.address or holder.display_name, stored)
-    # Counted by session, not by address: nobody else's failures come into it.
-    origin = f"session {holder.session_id}"
-    attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, account.person_id, account.name, origin))
+    person_id, name, session = holder.person_id, holder.address or holder.display_name, holder.session_id
+    attempt_id = await door.run(ctx, lambda tx: attempts.begin(tx, person_id, name, ip, session=session))
     right = await passwords.fits(current, stored)
     reason = "current password" if right else "wrong current password"
     await door.run(ctx, lambda tx: attempts.close(tx, attempt_id, success=right, reason=reason))

@@ -72,6 +72,7 @@ def add(app: web.Application, config: Config, door: Door) -> None:
             web.post("/passkey", second_step.enter_by_passkey),
             web.get("/my", my.show),
             web.post("/my", my.edit),
+            web.get("/my/address", my.show_address),
             web.post("/my/address", my.change_address),
             web.get("/my/picture", my.show_picture),
             web.post("/my/picture/remove", my.drop_picture),

@@ -20,7 +20,7 @@ from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import forgotten, links, my_profile, second_factors, sessions, sign_in
+from scimd.org import forgotten, links, local_people, my_profile, second_factors, sessions, sign_in
 from scimd.web import forms
 from scimd.web.pages import message, narrow, page, see_other, sentence
 
@@ -32,7 +32,9 @@ async def show(request: web.Request) -> web.StreamResponse:
     return await _profile(request)
 
 
-async def _profile(request: web.Request, refusal: Refusal | None = None) -> web.Response:
+async def _profile(request: web.Request, refusal: Refusal | None = None, **typed: str) -> web.Response:
+    """``typed`` stays in its fields; what is wrong with a value stands at its own."""
+    faults = {refusal.attribute: f"It {refusal.why}."} if isinstance(refusal, InvalidValue) else {}
     door, holder = request.app[DOOR], guard.session_of(request)
     response = await page(
         request,
@@ -40,13 +42,17 @@ async def _profile(request: web.Request, refusal: Refusal | None = None) -> web.
         "my_profile.html",
         "My profile",
         section="/my",
-        profile=await my_profile.show(door, holder),
+        profile=await my_profile.show(door, holder.org_id, holder.person_id),
         factors=await second_factors.list_own(door, holder),
         codes_left=await second_factors.codes_left(door, holder),
         has_password=await sign_in.has_password(door, holder),
         sessions=await sessions.list_sessions(door, holder.org_id, person_id=holder.person_id),
         this=holder.session_id,
-        fault=refusal.detail if refusal else "",
+        typed={} if isinstance(refusal, OwnedBySource) else typed,
+        faults=faults,
+        fault=sentence(refusal) if refusal and not faults else "",
+        name_at_most=local_people.NAME_AT_MOST,
+        phone_at_most=my_profile.PHONE_AT_MOST,
     )
     if refusal is not None:
         response.set_status(statuses.of_refusal(refusal).status)
@@ -60,8 +66,14 @@ async def edit(request: web.Request) -> web.StreamResponse:
     try:
         await my_profile.edit(request.app[DOOR], guard.session_of(request), display_name=name, phone=phone)
     except _REFUSED as exc:
-        return await _profile(request, exc)
+        return await _profile(request, exc, **form)
     return see_other("/my?said=profile")
+
+
+@signed_in()
+async def show_address(_: web.Request) -> web.StreamResponse:
+    """Whoever opens what a refusal left in the address bar begins at the profile."""
+    return see_other("/my")
 
 
 @signed_in()
@@ -70,7 +82,7 @@ async def change_address(request: web.Request) -> web.StreamResponse:
     try:
         await my_profile.ask_confirmation(request.app[DOOR], guard.session_of(request), form["address"])
     except _REFUSED as exc:
-        return await _profile(request, exc)
+        return await _profile(request, exc, **form)
     return see_other("/my?said=mail")
 
 

@@ -49,12 +49,13 @@ async def _form(request: web.Request, follow: str, refusal: Refusal | None = Non
 @signed_in(enrolling=True)
 async def prove(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "by", "password", "next")
+    ip = forms.client(request)["ip"]
     holder, door, follow = guard.session_of(request), request.app[DOOR], security.local_path(form["next"])
     try:
         if form["by"] == "password":
-            cookie = await second_step.prove_by_password(door, holder, form["password"])
+            cookie = await second_step.prove_by_password(door, holder, form["password"], ip=ip)
         else:
-            cookie = await second_step.prove(door, holder, await proof_of(request))
+            cookie = await second_step.prove(door, holder, await proof_of(request), ip=ip)
     except (WrongCredentials, SecondFactorUnreadable, TooManyRequests, LinkInvalid) as exc:
         return await _form(request, follow, exc)
     return came_in(request, cookie, follow)

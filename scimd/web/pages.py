@@ -15,6 +15,7 @@ from aiohttp import web
 from scimd import translations
 from scimd.core.errors import Refusal, TooManyRequests
 from scimd.core.languages import ENGLISH, Language, moment
+from scimd.core.printable import lines_spelled_out
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
 from scimd.org import decisions, labels
@@ -125,7 +126,8 @@ def sentence(refusal: Refusal) -> str:
 
 
 def _response(template: str, status: int, language: Language, **context: Any) -> web.Response:
-    body = templates(language).get_template(template).render(context)
+    # Names are other people's. Here, so that no template and no sentence is left out.
+    body = lines_spelled_out(templates(language).get_template(template).render(context))
     response = web.Response(status=status, text=body, content_type="text/html", charset="utf-8")
     security.add_headers(response)
     return response
@@ -232,7 +234,7 @@ _FILTERS: dict[str, Any] = {
     "seat_rows": _seat_rows,
     "leading_to": security.leading_to,
     "leads_to_the_web": lambda url: bool(url) and url.startswith(("https://", "http://")),
-    "named": labels.named,
+    "parts": labels.parts,
     "about": words.about,
     "role": words.role,
     "cause": words.cause,

@@ -175,7 +175,11 @@ async def set_own_password(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "password", "current")
     try:
         cookie = await sign_in.set_own_password(
-            request.app[DOOR], guard.session_of(request), form["password"], current=form["current"] or None
+            request.app[DOOR],
+            guard.session_of(request),
+            form["password"],
+            current=form["current"] or None,
+            ip=forms.client(request)["ip"],
         )
     except (WeakPassword, WrongCredentials, TooManyRequests) as exc:
         return await _own_form(request, exc)

@@ -27,6 +27,10 @@ async def test_a_token_is_shown_once_and_may_what_its_person_may(acme: Site, api
         program = Client(session, acme.url, "")
         assert (await program.get("/users")).status == 200
         assert (await program.get("/audit")).status == 403
+        me = (await program.get("/me")).json
+        assert (me["address"], me["permissions"]) == ("ada@acme.example", ["users.read"])
+        assert (await program.get("/me/second-factors")).json["items"] == []
+        assert (await program.send("PATCH", "/me", {"phone": "+44 1"})).status == 403
         assert len((await program.get("/me/api-tokens")).json["items"]) == 2
         other = await program.post("/me/api-tokens", {"name": "another"})
         assert (other.status, other.json["code"]) == (409, "not_allowed_now")

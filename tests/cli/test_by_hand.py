@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from scimd import config as configuration
+from scimd.cli import common
 from scimd.cli.source_toml import source_toml
 from scimd.core.people import OrgId, RoleName, SourceId
 from scimd.org.sources import SourceRecord, as_json
@@ -340,3 +341,30 @@ def test_u19_people_come_from_a_file_once_it_is_approved(acme: Terminal, tmp_pat
         "unchanged",
         "refused",
     ]
+
+
+def test_what_is_typed_wrong_is_told_in_words(acme: Terminal) -> None:
+    acme.json("user", "add", "ann@acme.example")
+    assert "there is no such filter" in acme.refused("user", "export", "--filter", "foo=bar")
+    done = acme.run("user", "edit", "ann")
+    assert (done.exit_code != 0, "Give at least one of --user-name" in done.stderr) == (True, True)
+
+
+def test_a_person_is_shown_with_names_not_ids(acme: Terminal) -> None:
+    made = acme.json("user", "add", "ann@acme.example", "--project", "General")
+    why = acme.run("user", "show", made["id"]).stdout.partition("Why")[2]
+    assert "project:General" in why
+
+
+def test_ids_and_times_stay_whole_in_a_narrow_terminal(
+    acme: Terminal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common.out, "_width", 80)
+    ident, at = "01a20708-8835-7c7e-927d-c5161f907f28", datetime(2026, 11, 21, 9, 0, 5, tzinfo=UTC)
+    common.print_table("T", ("Name", "Since", "Id"), [("Name " * 20, at, ident)], empty="")
+    said = capsys.readouterr().out
+    assert ident in said
+    assert "2026-11-21 09:00:05Z" in said
+    assert max(map(len, said.splitlines())) <= 80
+    common.print_table("T", ("Name", *"AB"), [("Name " * 20, ident, ident)], empty="")
+    assert any(line.count(ident) == 2 for line in capsys.readouterr().out.splitlines())

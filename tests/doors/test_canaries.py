@@ -193,7 +193,7 @@ async def by_people(flock: Flock) -> None:
             flock.secrets |= {found.session} if found else set()
     holder = await sessions.by_cookie(door, come.session)
     assert holder is not None
-    await flock.tried(sign_in.set_own_password(door, holder, CHOSEN[1], current=CHOSEN[2]))
+    await flock.tried(sign_in.set_own_password(door, holder, CHOSEN[1], current=CHOSEN[2], ip=where["ip"]))
     await flock.tried(my_profile.edit(door, holder, display_name=f"{PERSONAL} Ten", phone=PERSONAL))
     await flock.tried(my_profile.ask_confirmation(door, holder, f"{PERSONAL}10@home.example"))
     await flock.doors.jobs(flock.org)

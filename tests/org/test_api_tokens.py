@@ -314,7 +314,9 @@ async def _password_changed(acme: House, person_id: PersonId, source: Any) -> No
     )
     holder = await sessions.by_cookie(acme.door, signed.session)
     assert holder is not None
-    await sign_in.set_own_password(acme.door, holder, "nine slow harbours wait", current=PASSWORD)
+    await sign_in.set_own_password(
+        acme.door, holder, "nine slow harbours wait", current=PASSWORD, ip="127.0.0.1"
+    )
 
 
 @pytest.mark.parametrize("ending", [_deactivated, _password_changed])

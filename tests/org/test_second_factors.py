@@ -160,7 +160,7 @@ async def test_ticket_of_an_older_password_is_dead(acme: House) -> None:
         await sign_in.by_link(acme.door, link, ip=HERE, user_agent="tests")
     inside = await second(acme, asked.value.ticket, code_of(secret, acme.clock.now))
     holder = await holder_of(acme, inside.session)
-    await sign_in.set_own_password(acme.door, holder, "nine slow harbours wait", current=PASSWORD)
+    await sign_in.set_own_password(acme.door, holder, "nine slow harbours wait", current=PASSWORD, ip=HERE)
     acme.clock.pass_by(seconds=30)
     with pytest.raises(MayNotSignIn, match="password was changed"):
         await second(acme, ticket, code_of(secret, acme.clock.now))
@@ -246,26 +246,36 @@ async def test_proof_gives_a_new_cookie_and_kills_the_old(acme: House) -> None:
     holder = await holder_of(acme, old)
     acme.clock.pass_by(minutes=11)
     with pytest.raises(WrongCredentials):
-        await second_step.prove_by_password(acme.door, holder, "wrong wrong wrong wrong")
+        await second_step.prove_by_password(acme.door, holder, "wrong wrong wrong wrong", ip=HERE)
     with pytest.raises(ProofNeeded):
         sessions.require_proof(acme.door, await holder_of(acme, old))
-    new = await second_step.prove_by_password(acme.door, holder, PASSWORD)
+    new = await second_step.prove_by_password(acme.door, holder, PASSWORD, ip=HERE)
     assert await sessions.by_cookie(acme.door, old) is None
     fresh = await holder_of(acme, new)
     sessions.require_proof(acme.door, fresh)
     assert (fresh.session_id, fresh.expires_at) == (holder.session_id, holder.expires_at)
 
 
+async def test_what_is_tried_within_a_session_has_the_address_that_it_came_from(acme: House) -> None:
+    _, _, renewed = await enrolled(acme)
+    holder = await holder_of(acme, renewed.cookie)
+    with pytest.raises(WrongCredentials):
+        await second_step.prove_by_password(acme.door, holder, "wrong wrong wrong", ip=ELSEWHERE)
+    with pytest.raises(WrongCredentials):
+        await second_step.prove(acme.door, holder, Proof("totp", "000000"), ip=ELSEWHERE)
+    assert [row.ip for row in (await attempts_of(acme.door, acme.org.id))[:2]] == [ELSEWHERE] * 2
+
+
 async def test_short_password_stands_only_beside_a_second_factor(acme: House) -> None:
     _, _, renewed = await enrolled(acme)
     holder = await holder_of(acme, renewed.cookie)
     with pytest.raises(WeakPassword):
-        await sign_in.set_own_password(acme.door, holder, "zebra7q", current=PASSWORD)
-    await sign_in.set_own_password(acme.door, holder, "zebra7qu", current=PASSWORD)
+        await sign_in.set_own_password(acme.door, holder, "zebra7q", current=PASSWORD, ip=HERE)
+    await sign_in.set_own_password(acme.door, holder, "zebra7qu", current=PASSWORD, ip=HERE)
     (factor,) = await second_factors.list_own(acme.door, holder)
     with pytest.raises(NotAllowedNow, match="too short to be used alone"):
         await second_factors.remove(acme.door, holder, factor.id)
-    await sign_in.set_own_password(acme.door, holder, PASSWORD, current="zebra7qu")
+    await sign_in.set_own_password(acme.door, holder, PASSWORD, current="zebra7qu", ip=HERE)
     cookie = await second_factors.remove(acme.door, holder, factor.id)
     assert await acme.rows(recovery_codes) == []
     assert await second_factors.list_own(acme.door, await holder_of(acme, cookie)) == []
@@ -275,7 +285,7 @@ async def test_short_password_stands_only_beside_a_second_factor(acme: House) ->
 async def test_admin_resets_a_lost_factor_and_its_short_password(acme: House) -> None:
     person, _, renewed = await enrolled(acme)
     holder = await holder_of(acme, renewed.cookie)
-    await sign_in.set_own_password(acme.door, holder, "zebra7qu", current=PASSWORD)
+    await sign_in.set_own_password(acme.door, holder, "zebra7qu", current=PASSWORD, ip=HERE)
     await second_factors.reset(acme.door, acme.ctx, [person])
     assert await sessions.by_cookie(acme.door, renewed.cookie) is None
     with pytest.raises(WrongCredentials):

@@ -258,7 +258,7 @@ async def test_the_first_admin_signs_in_by_link_once_and_sets_a_password(acme: H
     assert "organization.manage" in holder.permissions
     with pytest.raises(LinkInvalid):
         await sign_in.by_link(acme.door, token, ip=HERE, user_agent="tests")
-    cookie = await sign_in.set_own_password(acme.door, holder, PASSWORD)
+    cookie = await sign_in.set_own_password(acme.door, holder, PASSWORD, ip=HERE)
     assert await sessions.by_cookie(acme.door, cookie) is not None
     assert isinstance(await attempt(acme, address="root@acme.example"), SignedIn)
 
@@ -379,10 +379,10 @@ async def test_changing_the_password_wants_the_current_one_and_ends_every_cookie
     holder = await sessions.by_cookie(acme.door, mine)
     assert holder is not None
     with pytest.raises(WrongCredentials):
-        await sign_in.set_own_password(acme.door, holder, OTHER)
+        await sign_in.set_own_password(acme.door, holder, OTHER, ip=HERE)
     with pytest.raises(WrongCredentials):
-        await sign_in.set_own_password(acme.door, holder, OTHER, current="wrong")
-    cookie = await sign_in.set_own_password(acme.door, holder, OTHER, current=PASSWORD)
+        await sign_in.set_own_password(acme.door, holder, OTHER, current="wrong", ip=HERE)
+    cookie = await sign_in.set_own_password(acme.door, holder, OTHER, current=PASSWORD, ip=HERE)
     assert await sessions.by_cookie(acme.door, mine) is None
     assert await sessions.by_cookie(acme.door, other) is None
     renewed = await sessions.by_cookie(acme.door, cookie)
@@ -399,8 +399,8 @@ async def test_guessing_the_current_password_is_held_back_for_that_session_alone
     assert owner is not None
     for _ in range(10):
         with pytest.raises(WrongCredentials):
-            await sign_in.set_own_password(acme.door, thief, OTHER, current="wrong")
+            await sign_in.set_own_password(acme.door, thief, OTHER, current="wrong", ip=HERE)
     with pytest.raises(TooManyRequests):
-        await sign_in.set_own_password(acme.door, thief, OTHER, current=PASSWORD)
-    await sign_in.set_own_password(acme.door, owner, OTHER, current=PASSWORD)
+        await sign_in.set_own_password(acme.door, thief, OTHER, current=PASSWORD, ip=HERE)
+    await sign_in.set_own_password(acme.door, owner, OTHER, current=PASSWORD, ip=HERE)
     assert await sessions.by_cookie(acme.door, stolen) is None

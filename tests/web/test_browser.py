@@ -252,6 +252,8 @@ async def test_long_names_and_many_questions_fit_on_every_width(
         for name, path in {"overview": "/", "decide": "/decide", "person": f"/people/{dana}"}.items():
             await page.goto(path)
             await _fits(page, name)
+            nav = page.locator(".nav")
+            assert await nav.evaluate("nav => nav.scrollWidth <= nav.clientWidth")  # also how many are open
             await _picture(page, f"long-{name}-{width}")
     _is_clean(seen)
 

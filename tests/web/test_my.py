@@ -376,6 +376,28 @@ async def test_own_name_and_phone_are_changed_and_hostile_ones_are_text(acme: Si
         assert (status, "at most 40 characters" in page) == (422, True)
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "value", "says"),
+    [
+        ("/my", "phone", "+44 20 " + "1" * 40, "It must be at most 40 characters long."),
+        ("/my", "display_name", "Ada\u200b", "It must be one line of text, without characters that cannot"),
+        ("/my/address", "address", "ada@", "It must be one mail address, such as"),
+    ],
+)
+async def test_what_is_refused_stays_in_its_field_and_says_why_there(
+    acme: Site, path: str, field: str, value: str, says: str
+) -> None:
+    async with acme.signed_in() as session:
+        typed = {"display_name": "Ada L", "phone": "+44 1", field: value}
+        status, _, page = await post(session, path, **typed)
+        assert (status, f'<p class="fault" id="{field}-says">{says}' in page) == (422, True)
+        shown = value.replace("\u200b", r"\u200b")
+        assert f'value="{shown}"' in page
+        assert path != "/my" or 'value="Ada' in page
+        async with session.get(path) as answer:
+            assert (answer.status, answer.url.path) == (200, "/my")
+
+
 async def test_what_a_source_owns_is_refused_with_its_name(acme: Site) -> None:
     okta = await acme.source("okta", invite="never")
     (dana,) = await acme.push(okta, {"userName": "dana@acme.example", "displayName": "Dana"})

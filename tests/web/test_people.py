@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from scimd.org import local_people
 from scimd.org.local_people import NewServiceAccount
 from tests.web.by_form import get
@@ -38,6 +40,25 @@ async def test_list_pages(acme: Site) -> None:
     pages = [{address for address in wanted if f">{address}<" in table} for table in tables]
     assert [len(page) for page in pages] == [100, 6]
     assert pages[0] | pages[1] == wanted
+
+
+async def test_a_name_changes_nothing_but_its_own_place(acme: Site) -> None:
+    okta, entra = await acme.source("okta"), await acme.source("entra")
+    (ali,) = await acme.push(okta, DANA | {"displayName": "Ali\u202egpj"})
+    await acme.group(okta, "Tea\u2067m", ali)
+    await acme.push(entra, DANA | {"displayName": "D\u2066ana", "externalId": "x"})
+    async with acme.signed_in() as session:
+        paths = ["/people", f"/people/{ali}", "/people?search=%E2%80%AE", "/decide"]
+        question = re.search(r'/decide/[^"]+', await get(session, "/decide"))
+        assert question
+        for path in [*paths, question[0]]:
+            page = await get(session, path)
+            assert not set("\u202e\u2066\u2067") & set(page)
+        assert r"entra brings D\u2066ana (dana@acme.example). That address" in page
+        page = await get(session, f"/people/{ali}")
+    assert r"<h1>Ali\u202egpj</h1>" in page
+    assert r"Tea\u2067m" in page
+    assert "<bdi>okta</bdi>" in page  # a name in a sentence keeps its direction to itself
 
 
 async def test_person_shows_why(acme: Site) -> None:

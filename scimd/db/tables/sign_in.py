@@ -123,7 +123,7 @@ login_attempts = Table(
     columns.text("address"),
     columns.key("address_key"),
     columns.text("ip"),
-    columns.text("network"),  # by which it is counted (core.addresses)
+    columns.text("network"),  # by which it is counted: core.addresses, or the session
     columns.flag("success"),
     columns.text("reason"),
     columns.text("origin", null=True),  # the application that reported it
