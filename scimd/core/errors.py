@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from scimd.core import causes
+
 
 class Refusal(Exception):
     """Refused."""
@@ -206,14 +208,16 @@ class SecondFactorUnreadable(Refusal):
 
 @dataclass(eq=False)
 class MayNotSignIn(Refusal):
-    """The password was right, and this person may not come in. ``cause`` says why."""
+    """The password was right, and this person may not come in. ``cause`` says why, as it is stored."""
 
     cause: str
     code: ClassVar[str] = "may_not_sign_in"
 
     @property
     def detail(self) -> str:
-        return f"You cannot sign in at present: {self.cause}. Ask an admin of your organization."
+        return (
+            f"You cannot sign in at present: {causes.words(self.cause)}. Ask an admin of your organization."
+        )
 
 
 @dataclass(eq=False)
