@@ -14,10 +14,10 @@ WORDS: Mapping[str, str] = {
     "no_project": "no project",
     "no_address": "no address to invite",
     "invitation_declined": "invitation declined",
-    "invitation_expired": "invitation expired",
+    "invitation_expired": "invitation or link expired",
     "invitation_withdrawn": "invitation withdrawn",
     "waiting_for_seat": "waiting for a seat",
-    "invited": "invitation not accepted yet",
+    "invited": "has not come in yet",
 }
 
 

@@ -48,14 +48,17 @@ def _refused_again(kind: type[Refusal], facts: dict[str, Any]) -> Refusal:
 
 @dataclass(eq=False)
 class NotFound(Refusal):
-    """There is no such thing here."""
+    """There is no such thing here. ``why``: the sentence, where it is about something else's part."""
 
     kind: str = "resource"
     id: str = ""
+    why: str = ""
     code: ClassVar[str] = "not_found"
 
     @property
     def detail(self) -> str:
+        if self.why:
+            return self.why
         return f"There is no {self.kind} {self.id!r} here." if self.id else f"There is no such {self.kind}."
 
 

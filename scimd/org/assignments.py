@@ -16,7 +16,7 @@ from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER, EffectKind, OrgRole
 from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.engine import LostRace
-from scimd.db.tables import grants, people, projects
+from scimd.db.tables import grants, licences, people, projects, teams
 from scimd.org import by_hand, gates, permissions, returning
 from scimd.org.tx import Context, Door, Tx
 
@@ -305,8 +305,35 @@ def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> No
     held = _by_hand(tx, person_id, kind, target)
     if not held:
         _no_rule_gives(tx, person_id, kind, target)
-        raise NotFound(kind, target)
+        raise NotFound(kind, target, _has_none(tx, person_id, kind, target))
     returning.end_by_hand(tx, held)
+
+
+def _has_none(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> str:
+    """What no hand gave, in a sentence; empty where there is no such thing."""
+    name = _name_of(tx, kind, target)
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    who = tx.conn.execute(select(people.c.display_name).where(mine)).scalar_one()
+    if name is None:
+        return ""
+    if kind != "project":
+        return f"{who} does not have the {kind} {name!r}."
+    by_default = select(grants.c.id).where(_open(tx, person_id, kind), grants.c.target == target)
+    if tx.conn.execute(by_default).first() is not None:
+        return f"{who} takes part in {name!r} only by default, while nothing else gives them a project."
+    return f"{who} does not take part in {name!r}."
+
+
+def _name_of(tx: Tx, kind: EffectKind, target: str) -> str | None:
+    """What a hand calls it; None where it is not there."""
+    if kind == "role":
+        role = tx.book.rules.roles.get(RoleName(target))
+        return None if role is None else role.label
+    table = {"project": projects, "team": teams, "licence": licences}[kind]
+    name: str | None = tx.conn.execute(
+        select(table.c.name).where(table.c.org_id == tx.org_id, table.c.id == target)
+    ).scalar()
+    return name
 
 
 def _no_rule_gives(
@@ -320,7 +347,8 @@ def _no_rule_gives(
         query = query.where(grants.c.target == target)
     row = tx.conn.execute(query).first()
     if row is not None:
-        raise OwnedBySource(f"The {kind} {row.target}", by_hand.source_name(tx, row.source_id))
+        name = _name_of(tx, kind, row.target) or row.target
+        raise OwnedBySource(f"The {kind} {name!r}", by_hand.source_name(tx, row.source_id))
 
 
 def _must_exist(tx: Tx, kind: Literal["team", "licence"], target: str) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
-from scimd.core.people import ProjectId, RoleName, TeamId
+from scimd.core.people import LicenceId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MANAGER, MEMBER, USER, VIEWER
 from scimd.db.tables import grants, projects
 from scimd.org import assignments, named, project_upkeep
@@ -85,8 +85,25 @@ async def test_a_project_that_a_group_gives_is_not_taken_by_hand(acme: House) ->
     pushed = await acme.create("ann")
     await acme.group("Research", pushed.person_id)
     (row,) = await acme.rows(projects, name="Research")
-    with pytest.raises(OwnedBySource, match="okta"):
+    with pytest.raises(OwnedBySource, match="The project 'Research' comes from the source okta"):
         await assignments.remove_project(acme.door, acme.as_admin(), pushed.person_id, ProjectId(row.id))
+
+
+async def test_what_no_hand_gave_is_refused_by_its_name(acme: House) -> None:
+    ctx, ann, alpha = acme.as_admin(), await active(acme), await project(acme, "Alpha")
+    (general,) = await acme.rows(projects, name="General")
+    gold = await named.create(acme.door, ctx, "licence", "Gold")
+    for change, why in (
+        (assignments.remove_project(acme.door, ctx, ann, alpha), "does not take part in 'Alpha'"),
+        (assignments.remove_project(acme.door, ctx, ann, general.id), "in 'General' only by default"),
+        (assignments.take_licence(acme.door, ctx, ann, LicenceId(gold.id)), "have the licence 'Gold'"),
+        (assignments.remove_role(acme.door, ctx, ann, MANAGER), "have the role 'Manager'"),
+        (assignments.remove_project(acme.door, ctx, ann, ProjectId("x")), "There is no project 'x' here"),
+    ):
+        with pytest.raises(NotFound, match=why):
+            await change
+    with pytest.raises(NotAllowedNow, match="is not deleted"):
+        await hand.restore(acme.door, ctx, ann)
 
 
 async def test_each_person_is_in_one_team(acme: House) -> None:
