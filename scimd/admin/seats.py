@@ -72,7 +72,8 @@ async def replace(call: Call, body: SeatLimit) -> Seats:
 async def history(call: Call, query: HistoryQuery) -> Listed[SeatDay]:
     """List the most seats used on each day.
 
-    Days on which scimd did not run are left out.
+    They are looked at every five minutes: what came and went in between is not counted. Days on which
+    scimd did not run are left out.
     """
     found = await seat_history.history(call.door, call.org_id, days=query.days)
     return Listed.of(part(found, call.window, lambda row: row.day.isoformat()), SeatDay.of)

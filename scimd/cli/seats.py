@@ -62,7 +62,7 @@ def history(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the most seats used on each day, and how many people waited."""
+    """Show the most seats used on each day, looked at every five minutes, and how many people waited."""
     rows = in_organization(config, org, lambda door, ctx: seat_history.history(door, ctx.org_id, days=days))
     print_list(
         "Seats",

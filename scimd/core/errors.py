@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from scimd.core import causes
+
 
 class Refusal(Exception):
     """Refused."""
@@ -46,14 +48,17 @@ def _refused_again(kind: type[Refusal], facts: dict[str, Any]) -> Refusal:
 
 @dataclass(eq=False)
 class NotFound(Refusal):
-    """There is no such thing here."""
+    """There is no such thing here. ``why``: the sentence, where it is about something else's part."""
 
     kind: str = "resource"
     id: str = ""
+    why: str = ""
     code: ClassVar[str] = "not_found"
 
     @property
     def detail(self) -> str:
+        if self.why:
+            return self.why
         return f"There is no {self.kind} {self.id!r} here." if self.id else f"There is no such {self.kind}."
 
 
@@ -206,14 +211,16 @@ class SecondFactorUnreadable(Refusal):
 
 @dataclass(eq=False)
 class MayNotSignIn(Refusal):
-    """The password was right, and this person may not come in. ``cause`` says why."""
+    """The password was right, and this person may not come in. ``cause`` says why, as it is stored."""
 
     cause: str
     code: ClassVar[str] = "may_not_sign_in"
 
     @property
     def detail(self) -> str:
-        return f"You cannot sign in at present: {self.cause}. Ask an admin of your organization."
+        return (
+            f"You cannot sign in at present: {causes.words(self.cause)}. Ask an admin of your organization."
+        )
 
 
 @dataclass(eq=False)

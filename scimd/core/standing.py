@@ -356,7 +356,9 @@ def _blocks(
             block(CauseKind.NO_ADDRESS, "no mail address", "an invitation has nowhere to go")
         way_in = _way_in(facts, owner)
         if closed := _CLOSED.get(way_in):
-            block(closed, f"the invitation is {way_in}", "it was the way in; a new one opens it")
+            added = facts.welcome == "set_password_expired" and owner is None
+            what = "link to set a password" if added else "invitation"
+            block(closed, f"the {what} is {way_in}", "it was the way in; a new one opens it")
     return causes
 
 
@@ -413,7 +415,11 @@ def _outcome(
         _say(reasons, _WAITING, "no seat is held", "all seats were taken, or the seat is not given yet")
     if invited:
         causes.append(_INVITED)
-        _say(reasons, _INVITED, f"invitation: {_way_in(facts, owner)}", "the person has to accept first")
+        if facts.welcome == "set_password":
+            _say(reasons, _INVITED, "added directly", "the person has to set a password first, by a link")
+        else:
+            fact = f"invitation: {_way_in(facts, owner)}"
+            _say(reasons, _INVITED, fact, "the person has to accept first")
     if not causes:
         reasons.append(_ACTIVE)
     reasons.append(_seat_reason(facts, wants, causes))

@@ -14,8 +14,9 @@ from sqlalchemy import Row, select
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
 from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER, EffectKind, OrgRole
+from scimd.core.standing import CauseKind, kinds_of
 from scimd.db.engine import LostRace
-from scimd.db.tables import grants, people, projects
+from scimd.db.tables import grants, licences, people, projects, teams
 from scimd.org import by_hand, gates, permissions, returning
 from scimd.org.tx import Context, Door, Tx
 
@@ -27,51 +28,64 @@ async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
 
     A role that is given by hand is the primary one. Raises InvalidValue for a role that does not
     exist, Forbidden where the caller lacks one of its permissions, OwnedBySource where a rule gives
-    a role that would stay, OwnAccount, Protected for the last Account Admin.
+    a role that would stay, OwnAccount, Protected for the last Account Admin, and NotAllowedNow where
+    the role needs a project and they would be without any.
     """
     permissions.require(ctx, "users.manage")
 
-    def body(tx: Tx) -> None:
-        _reach_roles(tx, person_id)
+    def body(tx: Tx) -> bool:
+        lacked = _reach_roles(tx, person_id)
         _role_to_give(tx, role)
         if role == USER:
             _no_rule_gives(tx, person_id, "role", apart_from=USER)
         if not (role == USER and not _by_hand(tx, person_id, "role")):
             returning.end_by_hand(tx, _by_hand(tx, person_id, "role"))
             _give(tx, person_id, "role", role)
+        return lacked
 
-    await door.run(ctx, body)
+    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
 
 
 async def add_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
     """Add a role to the set; one that is there already by hand changes nothing. Raises as ``set_role``."""
     permissions.require(ctx, "users.manage")
 
-    def body(tx: Tx) -> None:
-        _reach_roles(tx, person_id)
+    def body(tx: Tx) -> bool:
+        lacked = _reach_roles(tx, person_id)
         _role_to_give(tx, role)
         if not _by_hand(tx, person_id, "role", role):
             _give(tx, person_id, "role", role)
+        return lacked
 
-    await door.run(ctx, body)
+    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
 
 
 async def remove_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
-    """Take away a role that a hand gave. Raises NotFound, OwnedBySource, OwnAccount, Protected."""
+    """Take away a role that a hand gave. Raises NotFound, OwnedBySource, and as ``set_role``."""
     permissions.require(ctx, "users.manage")
 
-    def body(tx: Tx) -> None:
-        _reach_roles(tx, person_id)
+    def body(tx: Tx) -> bool:
+        lacked = _reach_roles(tx, person_id)
         _take_back(tx, person_id, "role", role)
+        return lacked
 
-    await door.run(ctx, body)
+    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
 
 
-def _reach_roles(tx: Tx, person_id: PersonId) -> None:
-    by_hand.person(tx, person_id)
+def _reach_roles(tx: Tx, person_id: PersonId) -> bool:
+    """Whether they lack a project that they need already, before the change."""
+    lacked = CauseKind.NO_PROJECT in kinds_of(by_hand.person(tx, person_id).causes)
     by_hand.not_oneself(tx, person_id, "change the roles of")
     by_hand.makes_no_operator(tx.conn, tx.ctx)
     gates.wants_seat_by_hand(tx, person_id)
+    return lacked
+
+
+def _has_a_project(tx: Tx, person_id: PersonId, lacked: bool) -> bool:
+    """Raise NotAllowedNow for somebody whom the change leaves without the project that they need (P3)."""
+    if not lacked:
+        needs_project(tx, person_id)
+    return lacked
 
 
 def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
@@ -253,7 +267,7 @@ def needs_project(tx: Tx, person_id: PersonId) -> None:
     """Raise NotAllowedNow for somebody who was settled without the project that their role needs (P3)."""
     query = select(people.c.causes, people.c.display_name)
     row = tx.conn.execute(query.where(people.c.org_id == tx.org_id, people.c.id == person_id)).one()
-    if "no_project" in row.causes:
+    if CauseKind.NO_PROJECT in kinds_of(row.causes):
         raise lacks_project(row.display_name)
 
 
@@ -291,8 +305,35 @@ def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> No
     held = _by_hand(tx, person_id, kind, target)
     if not held:
         _no_rule_gives(tx, person_id, kind, target)
-        raise NotFound(kind, target)
+        raise NotFound(kind, target, _has_none(tx, person_id, kind, target))
     returning.end_by_hand(tx, held)
+
+
+def _has_none(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> str:
+    """What no hand gave, in a sentence; empty where there is no such thing."""
+    name = _name_of(tx, kind, target)
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    who = tx.conn.execute(select(people.c.display_name).where(mine)).scalar_one()
+    if name is None:
+        return ""
+    if kind != "project":
+        return f"{who} does not have the {kind} {name!r}."
+    by_default = select(grants.c.id).where(_open(tx, person_id, kind), grants.c.target == target)
+    if tx.conn.execute(by_default).first() is not None:
+        return f"{who} takes part in {name!r} only by default, while nothing else gives them a project."
+    return f"{who} does not take part in {name!r}."
+
+
+def _name_of(tx: Tx, kind: EffectKind, target: str) -> str | None:
+    """What a hand calls it; None where it is not there."""
+    if kind == "role":
+        role = tx.book.rules.roles.get(RoleName(target))
+        return None if role is None else role.label
+    table = {"project": projects, "team": teams, "licence": licences}[kind]
+    name: str | None = tx.conn.execute(
+        select(table.c.name).where(table.c.org_id == tx.org_id, table.c.id == target)
+    ).scalar()
+    return name
 
 
 def _no_rule_gives(
@@ -306,7 +347,8 @@ def _no_rule_gives(
         query = query.where(grants.c.target == target)
     row = tx.conn.execute(query).first()
     if row is not None:
-        raise OwnedBySource(f"The {kind} {row.target}", by_hand.source_name(tx, row.source_id))
+        name = _name_of(tx, kind, row.target) or row.target
+        raise OwnedBySource(f"The {kind} {name!r}", by_hand.source_name(tx, row.source_id))
 
 
 def _must_exist(tx: Tx, kind: Literal["team", "licence"], target: str) -> None:

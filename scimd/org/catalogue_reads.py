@@ -70,21 +70,18 @@ class MemberRecord:
     since: datetime
 
 
-def _holders(kind: str, table: Any) -> ColumnElement[int]:
-    """How many people have the thing now."""
-    found: ColumnElement[int] = (
+def holders(kind: str, org_id: Any, target: Any) -> Select[int]:
+    """How many people have the thing now; nobody who is in no list of people (deleted, or lapsed)."""
+    return (
         select(func.count(_g.person_id.distinct()))
-        .where(
-            _g.org_id == table.c.org_id,
-            _g.kind == kind,
-            _g.target == table.c.id,
-            _g.until.is_(None),
-            ~_g.dormant,
-        )
-        .correlate(table)
-        .scalar_subquery()
+        .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
+        .where(_g.org_id == org_id, _g.kind == kind, _g.target == target, _g.until.is_(None), ~_g.dormant)
+        .where(people.c.deleted_at.is_(None), people.c.lapsed.is_(False))
     )
-    return found
+
+
+def _holders(kind: str, table: Any) -> ColumnElement[int]:
+    return holders(kind, table.c.org_id, table.c.id).correlate(table).scalar_subquery()
 
 
 # ------------------------------------------------------------------------------ teams, licences

@@ -137,7 +137,7 @@ async def delete(door: Door, ctx: Context, name: RoleName) -> None:
             raise NotAllowedNow(
                 f"The role {name} is the ceiling of the source {source}. Give that another one first."
             )
-        named.take_from_the_deleted(tx, "role", name)
+        named.take_from_the_unlisted(tx, "role", name)
         tx.conn.execute(roles.delete().where(roles.c.org_id == tx.org_id, roles.c.name == name))
         bump(tx)
         tx.record(Event(EventKind.ROLE_DELETED, "role", name, before=_values(was)))

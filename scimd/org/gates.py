@@ -84,6 +84,7 @@ async def _open(door: Door, ctx: Context, person_id: PersonId, kind: GateKind, e
             )
         if not lift(tx, person_id, kind):
             raise NotAllowedNow(_why_not(tx, row, kind))
+        links.reopen_way_in(tx, row)
         wants_seat_by_hand(tx, person_id)
         tx.record(Event(event, "person", person_id, before={"status": row.status, "causes": row.causes}))
 
@@ -182,7 +183,9 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
 
     def body(tx: Tx) -> None:
         by_hand.makes_no_operator(tx.conn, tx.ctx)
-        row = by_hand.person(tx, person_id, deleted=True)
+        row = by_hand.person(tx, person_id, deleted=None)
+        if row.deleted_at is None:
+            raise NotAllowedNow(f"{row.display_name} is not deleted.")
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
             raise NotFound("person", person_id)
         if merged.into(tx.conn, tx.org_id, person_id):
@@ -191,6 +194,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
         if row.owner_source_id is None:
             take_address_back(tx, row)
         lift(tx, person_id, "deleted")
+        links.reopen_way_in(tx, row)
         wants_seat_by_hand(tx, person_id)
 
     await door.run(ctx, body, then=lambda tx, _: links.owe_way_in(tx, person_id))

@@ -17,12 +17,22 @@ from typing import Any, Literal, TypeAlias
 import orjson
 from sqlalchemy import Connection, select
 
-from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotUnique, Refusal, StateMoved
-from scimd.core.people import PersonId, ProjectId, RoleName, TeamId, address, address_key, fold
+from scimd.core import pools as pool_rules
+from scimd.core.errors import (
+    Forbidden,
+    InvalidValue,
+    NotAllowedNow,
+    NotUnique,
+    PoolLimitReached,
+    Refusal,
+    StateMoved,
+)
+from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, address, address_key, fold
 from scimd.core.roles import MEMBER, USER, OrgRole
+from scimd.core.seats import Pool, free_seats
 from scimd.db.among import among
-from scimd.db.tables import people, projects, seat_pools, teams
-from scimd.org import assignments, by_hand, domains, inviting, local_people, permissions, sealing
+from scimd.db.tables import people, pools, projects, seat_pools, teams
+from scimd.org import assignments, by_hand, domains, inviting, local_people, permissions, pool_limits, sealing
 from scimd.org.inviting import Wish
 from scimd.org.local_people import NewPerson
 from scimd.org.rulebook import RuleBook
@@ -74,6 +84,15 @@ class AppliedRow:
     refusal: Refusal | None = None
 
 
+@dataclass(slots=True)
+class _Room:
+    """Of a project with a limit: ``used`` counts the rows before, too; ``waiting`` come before any row."""
+
+    name: str
+    pool: Pool
+    waiting: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What is there already: folded names to ids, and folded addresses to whoever has them."""
@@ -86,7 +105,9 @@ class _Known:
     user_names: Mapping[str, str]
     #: Domains of mail that another organization has proven.
     closed: Collection[str]
-    has_default_project: bool
+    default_project: str | None
+    #: By the ids of the projects that are limited; none where nobody has them before an approval.
+    rooms: Mapping[str, _Room]
     seats_free: int | None
     #: Why nobody is taken in here by a file.
     barred: str | None
@@ -166,10 +187,22 @@ def _known(book: RuleBook, conn: Connection, ctx: Context, lines: Sequence[tuple
         held(people.c.sign_in_key, (address_key(line["email"]) for _, line in lines)),
         held(people.c.local_user_name, (name for _, line in lines if (name := line.get("user_name")))),
         domains.anothers(conn, org_id, {domains.of_address(line["email"]) for _, line in lines}),
-        rules.default_project is not None and rules.default_project not in rules.archived_projects,
+        None if rules.default_project in rules.archived_projects else rules.default_project,
+        {} if rules.approval_required else _rooms(conn, org_id),
         free,
         _barred(conn, ctx),
     )
+
+
+def _rooms(conn: Connection, org_id: OrgId) -> dict[str, _Room]:
+    query = (
+        select(projects.c.id, projects.c.name, pools.c.pool_limit, pools.c.used)
+        .add_columns(pool_limits.waiting_for("project", projects).label("waiting"))
+        .join(pools, (pools.c.org_id == projects.c.org_id) & (pools.c.target == projects.c.id))
+        .where(projects.c.org_id == org_id, pools.c.kind == "project")
+    )
+    rows = conn.execute(query)
+    return {row.id: _Room(row.name, Pool(row.pool_limit, row.used), row.waiting) for row in rows}
 
 
 def _barred(conn: Connection, ctx: Context) -> str | None:
@@ -210,17 +243,29 @@ def _planned(
         )
         if how == "invite" and found.team is None and known.teams:
             raise inviting.lacks_team()
-        _must_have_project(found, known)
-    except (InvalidValue, NotUnique, Forbidden, NotAllowedNow) as exc:
+        _takes_part(found, known)
+    except (InvalidValue, NotUnique, Forbidden, NotAllowedNow, PoolLimitReached) as exc:
         return replace(row, why=exc.detail)
     return found
 
 
-def _must_have_project(row: PlannedRow, known: _Known) -> None:
-    """As ``assignments.needs_project`` of somebody who is there. Raises NotAllowedNow."""
-    may_hold = known.roles[RoleName(row.role)].may_hold_projects
-    if may_hold and not row.projects and not known.has_default_project:
-        raise assignments.lacks_project(row.display_name or row.email)
+def _takes_part(row: PlannedRow, known: _Known) -> None:
+    """As ``assignments.needs_project`` and ``org.pools`` of somebody who is there; counts the row.
+
+    Raises NotAllowedNow, PoolLimitReached.
+    """
+    if not known.roles[RoleName(row.role)].may_hold_projects:
+        return
+    default, name = known.default_project, row.display_name or row.email
+    if not row.projects and default is None:
+        raise assignments.lacks_project(name)
+    wanted = sorted(row.projects or [str(default)], key=lambda each: (each == default, each))
+    for target in wanted:
+        room = known.rooms.get(target)
+        if room is not None and not free_seats(room.pool, -room.waiting):
+            raise pool_rules.refusal(room.pool, ("project", target), room.name, name, "created")
+    for room in filter(None, map(known.rooms.get, wanted)):
+        room.pool = replace(room.pool, used=room.pool.used + 1)
 
 
 def _user_name(name: str | None, known: _Known, seen: set[tuple[str, str]]) -> str | None:

@@ -191,6 +191,11 @@ def _again(tx: Tx, row: Row[Any], wish: Wish) -> None:
         _replace_lapsed(tx, row)
     elif row.status == Status.ACTIVE:
         raise NotAllowedNow(f"{row.display_name} is a member already.")
+    elif row.welcome == "set_password":
+        raise NotAllowedNow(
+            f"{row.display_name} was added already, with a link to set a password. "
+            "Send another one by a password reset instead."
+        )
     else:
         raise NotAllowedNow(f"{row.display_name} is invited already. Send the invitation again instead.")
     assignments.assign_more(tx, person_id, wish.role, wish.projects, wish.team)

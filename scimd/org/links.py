@@ -124,6 +124,14 @@ def must_lead_in(row: Row[Any]) -> None:
     raise NotAllowedNow(f"The link would not lead {name} in: {causes}.")
 
 
+def reopen_way_in(tx: Tx, row: Row[Any]) -> None:
+    """Of somebody local who is brought back: where the link with which they were added has lapsed, they
+    have to come in by another one, which ``owe_way_in`` sends."""
+    if row.welcome == "set_password_expired" and not row.accepted and row.owner_source_id is None:
+        mine = (people.c.org_id == tx.org_id) & (people.c.id == row.id)
+        tx.conn.execute(update(people).where(mine).values(welcome="set_password"))
+
+
 def owe_way_in(tx: Tx, person_id: PersonId) -> None:
     """Who was added with such a link, and has only to come in by it, is sent another: the first died with
     their access. Raises TooManyRequests."""

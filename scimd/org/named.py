@@ -31,7 +31,8 @@ _NEEDS: dict[Kind, str] = {"team": "users.manage", "licence": "seats.manage"}
 
 @dataclass(frozen=True, slots=True)
 class NamedRecord:
-    """``people``: how many have it now, or would if it were not dormant; nobody who was deleted.
+    """``people``: how many have it now, or would if it were not dormant; nobody who was deleted, or whose
+    invitation is over.
 
     Of a licence: ``used`` have it now, of ``limit`` (None: no limit); ``waiting`` wait for one.
     """
@@ -181,7 +182,7 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
         rule = tx.conn.execute(union_all(*by_rule)).scalar()
         if rule is not None:
             raise NotAllowedNow(f"Rule {rule} gives the {kind} {was.name!r}. Change the rule first.")
-        take_from_the_deleted(tx, kind, thing_id)
+        take_from_the_unlisted(tx, kind, thing_id)
         if was.limit is not None:
             pool_limits.drop(tx, (kind, thing_id))
         table = _TABLES[kind]
@@ -195,7 +196,7 @@ HOW_MANY = func.count(grants.c.person_id.distinct())
 
 
 def holders(what: ColumnElement[Any], kind: EffectKind, org_id: Any, target: Any) -> Select[Any]:
-    """``what`` of those who have it now, live or dormant; nobody who was deleted."""
+    """``what`` of those who have it now, live or dormant; nobody who is in no list of people."""
     return (
         select(what)
         .select_from(grants)
@@ -206,6 +207,7 @@ def holders(what: ColumnElement[Any], kind: EffectKind, org_id: Any, target: Any
             grants.c.target == target,
             grants.c.until.is_(None),
             people.c.deleted_at.is_(None),
+            people.c.lapsed.is_(False),
         )
     )
 
@@ -222,8 +224,8 @@ def names_of_holders(tx: Tx, kind: EffectKind, target: str) -> str:
     return ", ".join(names[:_NAMED]) + (" and others" if len(names) > _NAMED else "")
 
 
-def take_from_the_deleted(tx: Tx, kind: EffectKind, target: str) -> None:
-    """What nobody has but who was deleted goes: restored, they come back without it."""
+def take_from_the_unlisted(tx: Tx, kind: EffectKind, target: str) -> None:
+    """What nobody has but who was deleted, or let their invitation lapse, goes: they come back without it."""
     theirs = select(grants).where(
         grants.c.org_id == tx.org_id,
         grants.c.kind == kind,

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, select, update
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.events import Event, EventKind
 from scimd.core.people import UNSET, OrgId, PersonId, ProjectId, Unset, fold
-from scimd.core.words import proper_name
+from scimd.core.standing import Status
+from scimd.core.words import counted, proper_name
 from scimd.db.locks import lock_row
-from scimd.db.tables import grants, groups, organizations, people, projects, sources
+from scimd.db.tables import grants, groups, organizations, people, pools, projects, sources
 from scimd.org import catalogue_reads, permissions, pool_limits, unsettled
 from scimd.org import projects as project_rows
 from scimd.org.generation import bump
@@ -26,7 +27,8 @@ _p, _g = projects.c, grants.c
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """``people``: how many take part now. ``group``, ``source``: whose name it follows, if any's.
+    """``people``: how many take part now, of those who are listed. ``group``, ``source``: whose name it
+    follows, if any's.
 
     ``limit`` None: any number may take part. ``waiting``: how many would, if there were no limit.
     """
@@ -134,7 +136,8 @@ def _rename(tx: Tx, was: ProjectRecord, name: str) -> None:
 async def archive(door: Door, ctx: Context, project_id: ProjectId) -> None:
     """Archive: everybody's part in it goes dormant, the name is free. Twice changes nothing.
 
-    Raises NotFound, NotAllowedNow for the default project.
+    Raises NotFound, NotAllowedNow for the default project, and for the only one of people who need one
+    where the default project does not take them (P3).
     """
     permissions.require(ctx, "projects.manage")
 
@@ -145,11 +148,40 @@ async def archive(door: Door, ctx: Context, project_id: ProjectId) -> None:
             return
         if was.is_default:
             raise NotAllowedNow(f"{was.name!r} is the default project. Make another one the default first.")
+        _leaves_nobody_without(tx, was)
         _write(tx, project_id, archived_at=tx.now)
         _settle_members(tx, project_id)
         tx.record(Event(EventKind.PROJECT_ARCHIVED, "project", project_id, before={"name": was.name}))
 
     await door.run(ctx, body)
+
+
+def _leaves_nobody_without(tx: Tx, project: ProjectRecord) -> None:
+    default = tx.book.rules.default_project
+    query = select(pools.c.pool_limit - pools.c.used).where(
+        pools.c.org_id == tx.org_id, pools.c.kind == "project", pools.c.target == default
+    )
+    free = tx.conn.execute(query).scalar() if default is not None else 0
+    if free is None:
+        return  # the default project takes any number
+    other = grants.alias()
+    elsewhere = select(other.c.id).where(
+        other.c.org_id == _g.org_id,
+        other.c.person_id == _g.person_id,
+        other.c.kind == "project",
+        other.c.target != project.id,
+        other.c.until.is_(None),
+        other.c.dormant.is_(False),
+    )
+    only = catalogue_reads.holders("project", tx.org_id, project.id).where(
+        people.c.kind == "person", people.c.status != Status.INACTIVE, ~elsewhere.exists()
+    )
+    (left,) = tx.conn.execute(only).one()
+    if left > max(0, free):
+        raise NotAllowedNow(
+            f"{project.name!r} is the only project of {counted(left, 'person', 'people')} who must have one. "
+            "Add them to another project first."
+        )
 
 
 async def unarchive(door: Door, ctx: Context, project_id: ProjectId) -> None:
@@ -202,18 +234,7 @@ def _living(tx: Tx, project_id: ProjectId) -> ProjectRecord:
 
 
 def _query(org_id: OrgId) -> Select[Any]:
-    taking_part = (
-        select(func.count(_g.person_id.distinct()))
-        .where(
-            _g.org_id == _p.org_id,
-            _g.kind == "project",
-            _g.target == _p.id,
-            _g.until.is_(None),
-            _g.dormant.is_(False),
-        )
-        .correlate(projects)
-        .scalar_subquery()
-    )
+    taking_part = catalogue_reads.holders("project", _p.org_id, _p.id).correlate(projects).scalar_subquery()
     return (
         select(
             projects,
@@ -311,7 +332,7 @@ def _members(org_id: OrgId, project_id: ProjectId) -> Select[Any]:
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
         .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
         .outerjoin(groups, (groups.c.org_id == _g.org_id) & (groups.c.id == _g.group_id))
-        .where(_open(org_id, project_id), people.c.deleted_at.is_(None))
+        .where(_open(org_id, project_id), people.c.deleted_at.is_(None), people.c.lapsed.is_(False))
     )
 
 

@@ -1,4 +1,4 @@
-"""How many seats were used, day by day: the most of each day, written every few minutes."""
+"""How many seats were used, day by day: the most of each day, of what is looked at every five minutes."""
 
 from __future__ import annotations
 

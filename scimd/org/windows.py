@@ -74,7 +74,7 @@ def cut(
     """Cut the window out of a list without an order.
 
     ``sorts`` names what the list may be sorted by; a name that it does not hold sorts by ``row_id``.
-    Unset values stand last, and first when descending.
+    Unset values stand last, also when descending.
     """
     by, downwards = sorts.get(window.by), window.descending
     query = found if by is None else found.add_columns(by.label("sort_key"))
@@ -119,9 +119,8 @@ def _nullable(by: ColumnElement[Any]) -> bool:
 
 def _order(by: Any, row_id: Any, downwards: bool) -> list[ColumnElement[Any]]:
     columns = [row_id] if by is None else [by, row_id]
-    if by is not None and _nullable(by):
-        columns = [by.is_(None), *columns]
-    return [column.desc() if downwards else column for column in columns]
+    order = [column.desc() if downwards else column for column in columns]
+    return [by.is_(None), *order] if by is not None and _nullable(by) else order
 
 
 def _behind(by: Any, row_id: Any, after: Place, downwards: bool) -> ColumnElement[bool]:
@@ -136,7 +135,5 @@ def _behind(by: Any, row_id: Any, after: Place, downwards: bool) -> ColumnElemen
     if not _nullable(by):
         return beyond(tuple_(by, row_id), tuple_(key, at))  # type: ignore[no-any-return]
     if after.key is None:
-        rest = and_(by.is_(None), beyond(row_id, at))
-        return or_(rest, by.is_not(None)) if downwards else rest
-    found = or_(beyond(by, key), and_(by == key, beyond(row_id, at)))
-    return found if downwards else or_(found, by.is_(None))
+        return and_(by.is_(None), beyond(row_id, at))
+    return or_(beyond(by, key), and_(by == key, beyond(row_id, at)), by.is_(None))

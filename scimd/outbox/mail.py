@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as WIRE
+from email.policy import SMTPUTF8 as WIRE_UTF8
 from email.utils import format_datetime, parseaddr
 from functools import cache
 from pathlib import Path
@@ -135,10 +136,16 @@ def _mailbox(name: str, address: str) -> Address:
     """Exactly one mailbox. Raises MailRefused for what is not one address."""
     if one_address(address) != address:
         raise MailRefused("the stored address is not one mail address")
+    local_part, _, domain = address.rpartition("@")
     try:
-        return Address(one_line(name), addr_spec=address)
+        # As one text it is read, but may be of ASCII alone; by its parts it may be of any script, unread.
+        plain = Address(one_line(name), addr_spec=f"{_BEYOND_ASCII.sub('x', local_part)}@{domain}")
+        return plain if local_part.isascii() else Address(one_line(name), local_part, domain)
     except (ValueError, IndexError) as exc:
         raise MailRefused("the stored address is not one that mail can be sent to") from exc
+
+
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def _own_mailbox(sender: str) -> Address:
@@ -179,10 +186,11 @@ class FolderMailer:
         to = re.sub(r"[^a-zA-Z0-9.@-]+", "_", message["To"].addresses[0].addr_spec)[:80]
         mail_id = re.sub(r"[^a-zA-Z0-9-]+", "", message["Message-ID"].partition("@")[0])
         path = self._folder / f"{to}-{mail_id}.eml"
+        policy = WIRE if message["To"].addresses[0].addr_spec.isascii() else WIRE_UTF8
         draft = path.with_suffix(".part")
         # It holds links that let people in: nobody else reads it.
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(message.as_bytes(policy=WIRE))
+            file.write(message.as_bytes(policy=policy))
         draft.replace(path)
 
     async def rest(self) -> None:

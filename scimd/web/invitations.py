@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from scimd.core import causes
 from scimd.core.errors import InvalidValue, Refusal, WeakPassword
 from scimd.core.languages import ENGLISH, Language, wished
 from scimd.http.guard import public
@@ -11,7 +12,7 @@ from scimd.http.keys import CONFIG, DOOR
 from scimd.org import invitations
 from scimd.org.invitations import Accepted
 from scimd.translations import say_in
-from scimd.web import forms, security, words
+from scimd.web import forms, security
 from scimd.web.pages import message, narrow, see_other
 
 #: What became of it: the page's title, and what to do.
@@ -95,10 +96,10 @@ def _accepted(request: web.Request, accepted: Accepted) -> web.Response:
         title = _("Accepted")
         lines = [_("Your password is set. Sign in with it and your second factor.")]
     else:
-        causes = ", ".join(words.cause(cause, say_in(language)) for cause in accepted.causes)
+        why = ", ".join(_(causes.words(cause)) for cause in accepted.causes)
         title = _("Accepted, but not open yet")
         lines = [
-            _("Your password is set. You cannot sign in yet: %(causes)s.") % {"causes": causes},
+            _("Your password is set. You cannot sign in yet: %(causes)s.") % {"causes": why},
             _("Nothing more is needed from you. An admin of the organization can tell you when it opens."),
         ]
     href = f"/o/{accepted.org_slug}/sign-in"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scimd.core import causes
 from scimd.core.people import RoleName
 from scimd.core.roles import BUILT_IN
 from scimd.org.history import HistoryRecord
@@ -61,21 +62,6 @@ STATUSES: Mapping[str, Badge] = {
     "inactive": Badge("Inactive", "none"),
 }
 
-CAUSES: Mapping[str, str] = {
-    "deleted": "deleted",
-    "deactivated": "deactivated",
-    "disabled": "disabled",
-    "deprovisioned": "deprovisioned",
-    "shadow": "known only to a source in shadow",
-    "not_approved": "not approved yet",
-    "no_project": "no project",
-    "no_address": "no address to invite",
-    "invitation_declined": "invitation declined",
-    "invitation_expired": "invitation expired",
-    "invitation_withdrawn": "invitation withdrawn",
-    "waiting_for_seat": "waiting for a seat",
-    "invited": "invitation not accepted yet",
-}
 SOURCE_STATES: Mapping[str, Badge] = {
     "shadow": Badge("Shadow", "info"),
     "staged": Badge("Staged", "info"),
@@ -102,11 +88,10 @@ def badge(table: Mapping[str, Badge], state: str) -> Badge:
     return table.get(state, Badge(state.replace("_", " ").capitalize(), "none"))
 
 
-def cause(text: object, _: Callable[[str], str] = str) -> str:
-    """``deprovisioned:okta`` as words: "deprovisioned by okta"; ``_`` translates."""
-    kind, _colon, by = str(text).partition(":")
-    words = _(CAUSES.get(kind, kind.replace("_", " ")))
-    return _("%(cause)s by %(by)s") % {"cause": words, "by": by} if by else words
+def cause(text: str) -> str:
+    """``deprovisioned:okta`` as words, for admins: "deprovisioned by okta"."""
+    said, by = causes.words(text), text.partition(":")[2]
+    return f"{said} by {by}" if by else said
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,23 @@ async def test_u19_plan_refuses_what_applying_it_would(acme: Site, api: Client, 
     )
 
 
+@pytest.mark.parametrize("how", ["invite", "add"])
+async def test_u19_plan_counts_the_places_in_limited_projects_as_applying_it_does(
+    api: Client, how: str
+) -> None:
+    small = (await api.post("/projects", {"name": "Small", "limit": 1})).json["id"]
+    (general,) = (await api.get("/projects?q=General")).json["items"]
+    assert (await api.send("PATCH", f"/projects/{general['id']}", {"limit": 1})).status == 200
+    file = "email,projects,role\na@x.example,Small,\nb@x.example,Small,\nc@x.example,,\nd@x.example,,\n"
+    plan = (await api.post("/imports", {"csv": f"{file}m@x.example,Small,manager", "how": how})).json
+    assert [row["action"] for row in plan["rows"]] == [how, "refused", how, "refused", how]
+    applied = (await api.post("/imports/apply", {"plan": plan["sealed"]})).json["results"]
+    assert [row["status"] for row in applied] == [201, 201, 201]
+    for email, projects, row in ("b@x.example", [small], 1), ("d@x.example", None, 3):
+        new = {"email": email} | ({"projects": [{"id": small}]} if projects else {})
+        assert (await api.post("/users", new)).json["detail"] == plan["rows"][row]["why"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -101,7 +101,8 @@ async def test_list_is_sorted_by_each_column_page_by_page(acme: Site, api: Clien
         for sort in (key, f"-{key}")
     }
     assert len(set(whole[key])) == 6
-    assert whole[f"-{key}"] == whole[key][::-1]
+    valued = {"team": 1, "source": 5, "last_login": 1}.get(key, 6)  # the others stand last in both directions
+    assert whole[f"-{key}"] == whole[key][:valued][::-1] + whole[key][valued:][::-1]
     for sort, wanted in whole.items():
         found, cursor = [], ""
         while True:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, InvitationClosed
-from scimd.core.people import InvitationId, PersonId, RoleName, TeamId
+from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId
 from scimd.db.tables import deliveries, events, grants, invitations, people, seat_pools
 from scimd.org import (
     admin_reads,
+    catalogue_reads,
     detaching,
     gates,
     invitation_changes,
@@ -290,6 +291,24 @@ async def test_who_accepted_or_was_added_directly_stays_in_the_list(acme: House)
     assert await local_people.expire_welcomes(acme.door, acme.org_id) == 1
     assert (await acme.person(added)).causes == ["invitation_expired"]
     assert await listed(acme) == sorted([added, person_id])
+
+
+async def test_who_is_in_no_list_counts_in_no_project_or_team_and_keeps_none_from_going(acme: House) -> None:
+    ctx, alpha = acme.as_admin(), await project_upkeep.create(acme.door, acme.as_admin(), "Alpha")
+    red = TeamId((await named.create(acme.door, ctx, "team", "Red")).id)
+    ann = await one(acme, projects={alpha: RoleName("member")}, team=red)
+    assert await counted_in(acme, alpha, red) == (1, 1, 1)
+    await invitation_changes.withdraw(acme.door, ctx, InvitationId((await pending(acme, ann)).id))
+    assert await counted_in(acme, alpha, red) == (0, 0, 0)
+    await named.delete(acme.door, ctx, "team", red)
+    assert (await acme.person(ann)).team_id is None
+    await clean(acme)
+
+
+async def counted_in(acme: House, project: ProjectId, team: TeamId) -> tuple[int, int, int]:
+    by_id = await catalogue_reads.get_project(acme.door, acme.org_id, project)
+    by_name = await project_upkeep.by_name(acme.door, acme.org_id, project)
+    return by_id.people, by_name.people, (await named.by_name(acme.door, acme.org_id, "team", "Red")).people
 
 
 async def listed(acme: House, *, lapsed: bool = False) -> list[str]:

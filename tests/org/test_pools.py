@@ -289,9 +289,12 @@ async def _merge(acme: House, ann: PersonId, apollo: ProjectId) -> None:
 
 
 async def _import(acme: House, ann: PersonId, apollo: ProjectId) -> None:
+    """Of a plan that was made while there was a place; a later one refuses the row itself."""
+    await gates.delete(acme.door, acme.as_admin(), ann)
     plan = await importing.plan(
         acme.door, acme.as_admin(), "email,projects\nzoe@home.example,Apollo\n", "add"
     )
+    await _fill(acme, apollo)
     (row,) = await importing.apply(acme.door, acme.as_admin(), plan.sealed)
     if row.refusal:
         raise row.refusal

@@ -96,6 +96,27 @@ async def test_a_refusal_is_noted_once_the_database_is_back(
 # ------------------------------------------------------------------------------ one mailbox
 
 
+async def test_an_address_outside_ascii_gets_its_mail_from_a_server_that_takes_it(
+    acme: House, smtp: SmtpServer
+) -> None:
+    await pushed(acme, "jörg@acme.example")
+    assert await run(acme, smtp) == 1
+    (received,) = smtp.messages
+    assert received.recipients == ("jörg@acme.example",)
+    to = received.message["To"].addresses[0].addr_spec  # bytes above ASCII, as this parser reads them
+    assert to.encode(errors="surrogateescape") == "jörg@acme.example".encode()
+
+
+async def test_an_address_outside_ascii_is_refused_where_the_server_takes_none(
+    acme: House, smtp: SmtpServer
+) -> None:
+    smtp.of_ascii_alone()
+    await pushed(acme, "jörg@acme.example")
+    assert await run(acme, smtp) == 0
+    (mail,) = await acme.mails()
+    assert (mail.state, mail.last_error) == ("refused", "the mail server takes no addresses outside ASCII")
+
+
 @pytest.mark.parametrize("reply", ["452 4.2.2 mailbox full", "450 4.7.1 Greylisted", "451 4.3.0 Later"])
 async def test_what_is_refused_for_now_waits_alone(acme: House, smtp: SmtpServer, reply: str) -> None:
     full, *others = await due(acme, 4)

@@ -422,6 +422,15 @@ async def test_with_a_folder_each_mail_is_a_file(acme: House, tmp_path: Path) ->
     assert message["Subject"] == "You are invited to Acme"
 
 
+async def test_a_file_names_an_address_outside_ascii_as_it_is(acme: House, tmp_path: Path) -> None:
+    await pushed(acme, "jörg@acme.example")
+    mail = config.Mail.model_validate({"to": "folder", "folder": tmp_path / "mails"})
+    async with mailer_from(mail) as mailer:
+        assert await relay.run_once(acme.door, mailer, PUBLIC, acme.org.id) == 1
+    (file,) = (tmp_path / "mails").iterdir()
+    assert "To: Jörg <jörg@acme.example>" in file.read_text("utf-8")
+
+
 async def test_a_folder_that_cannot_be_written_is_tried_again(acme: House, tmp_path: Path) -> None:
     await pushed(acme)
     (tmp_path / "file").touch()

@@ -13,20 +13,21 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
+from scimd.core import causes
 from scimd.core.errors import WeakPassword
 from scimd.core.languages import ENGLISH, LANGUAGES, Language
 from scimd.org import passwords
 from scimd.outbox import notification
 from scimd.outbox.mail import templates as mail_templates
 from scimd.translations import ROLES
-from scimd.web import invitations, sign_in, words
+from scimd.web import invitations, sign_in
 from scimd.web.pages import templates as page_templates
 
 PAGES = ("invitation.html", "decline.html", "message.html", "narrow.html", "shell.html")
 #: A msgid, or the singular and the plural of one.
 Message = str | tuple[str, str]
 #: Why somebody who accepted cannot come in; an unknown one is said as it is.
-CAUSES = tuple(words.CAUSES.values())
+CAUSES = tuple(causes.WORDS.values())
 
 
 def folder(language: Language) -> Path:
@@ -42,7 +43,7 @@ def said() -> set[Message]:
     found |= {text for row in notification.WORDS.values() for text in row}
     found |= {WeakPassword.advice, *passwords.WHY}
     found |= {text for row in invitations.CLOSED.values() for text in row}
-    for module in (invitations, sign_in, words):
+    for module in (invitations, sign_in):
         found |= set(_of_code(Path(module.__file__)))
     environment = mail_templates(ENGLISH)
     for name in environment.list_templates():

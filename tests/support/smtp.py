@@ -32,6 +32,12 @@ class Received:
 class _OnFreePort(Controller):
     """Learns the port from the socket, where the original takes the one that it was given."""
 
+    #: Whether it takes addresses outside ASCII (RFC 6531), when it is next asked.
+    smtputf8 = True
+
+    def factory(self) -> SMTP:
+        return SMTP(self.handler, **self.SMTP_kwargs | {"enable_SMTPUTF8": self.smtputf8})
+
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
@@ -52,7 +58,7 @@ class SmtpServer:
         self.silent = threading.Event()
         #: How long it works on a mail that it has taken before it says so.
         self.works_for_s = 0.0
-        self._controller: Controller | None = None
+        self._controller: _OnFreePort | None = None
         self.start()
 
     def start(self) -> None:
@@ -68,6 +74,11 @@ class SmtpServer:
         if self._controller:
             self._controller.stop()
             self._controller = None
+
+    def of_ascii_alone(self) -> None:
+        """Offer no SMTPUTF8 from the next connection on."""
+        assert self._controller is not None
+        self._controller.smtputf8 = False
 
     def refuse(self, reply: str, at: Stage = "RCPT") -> None:
         """Answer ``reply`` ("451 4.3.0 Try again later", "550 5.1.1 No such user") at that stage."""

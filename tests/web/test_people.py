@@ -20,7 +20,7 @@ async def test_list_is_searched_by_name_and_address(acme: Site) -> None:
         page = await get(session, "/people")
         assert "Dana Ortiz" in page
         assert "中村 優子" in page
-        assert "invitation not accepted yet" in page
+        assert "has not come in yet" in page
         assert "中村 優子" not in await get(session, "/people?search=ortiz")
         assert "Dana Ortiz" in await get(session, "/people?search=DANA@ACME")
         assert "中村 優子" in await get(session, "/people?search=優子")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from scimd.core.people import PersonId
+from scimd.db.tables import people
+from scimd.org import gates
 from scimd.org.organizations import NewOrganization, create
 from tests.web.by_form import get, post, set_password
 from tests.web.site import ADMIN, OPERATOR, PASSWORD, Site, site
@@ -65,6 +69,21 @@ async def test_unknown_organization_shows_the_same_form(acme: Site) -> None:
     async with acme.browser() as session:
         known, unknown = await get(session, "/o/acme/sign-in"), await get(session, "/o/other/sign-in")
         assert known == unknown.replace("other", "acme")
+
+
+async def test_whoever_is_kept_out_reads_words_and_never_who_did_it(acme: Site) -> None:
+    await _with_password(acme)
+    await _with_password(acme, email="bob@acme.example")
+    whose = select(people.c.id).where(people.c.sign_in_key == "bob@acme.example")
+    bob = PersonId(await acme.door.read(lambda conn: conn.execute(whose).scalar_one()))
+    await gates.disable(acme.door, acme.ctx, bob)
+    form = {"address": "bob@acme.example", "password": PASSWORD}
+    async with acme.browser() as session:
+        for path in ("/sign-in", "/o/acme/sign-in"):
+            async with session.post(path, data=form) as answer:
+                page = await answer.text()
+            assert "You cannot sign in at present: disabled. Ask an admin of your organization." in page
+            assert OPERATOR.name not in page
 
 
 async def test_too_many_attempts_have_to_wait(database_url: str) -> None:

@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySource
-from scimd.core.people import ProjectId, RoleName, TeamId
-from scimd.core.roles import MANAGER, USER, VIEWER
+from scimd.core.people import LicenceId, ProjectId, RoleName, TeamId
+from scimd.core.roles import MANAGER, MEMBER, USER, VIEWER
 from scimd.db.tables import grants, projects
-from scimd.org import assignments, named
+from scimd.org import assignments, named, project_upkeep
 from scimd.org import gates as hand
 from scimd.org import projects as project_rows
 from tests.org.by_hand.local import active, clean, kinds
-from tests.org.house import House
+from tests.org.house import House, house
 
 
 async def test_a_managers_projects_go_dormant_and_come_back_with_the_role(acme: House) -> None:
@@ -60,12 +60,50 @@ async def test_a_project_role_by_hand_is_given_changed_and_taken_back(acme: Hous
     await clean(acme)
 
 
+async def test_no_hand_leaves_anybody_without_the_project_that_their_role_needs(database_url: str) -> None:
+    async with house(database_url, default_project=None) as acme:
+        ctx, alpha, beta = acme.as_admin(), await project(acme, "Alpha"), await project(acme, "Beta")
+        ann, boss = await active(acme, projects={alpha: MEMBER}), await active(acme, "boss", role=MANAGER)
+        for change in (
+            assignments.set_role(acme.door, ctx, boss, USER),
+            assignments.remove_role(acme.door, ctx, boss, MANAGER),
+        ):
+            with pytest.raises(NotAllowedNow, match="takes part in at least one project"):
+                await change
+        with pytest.raises(NotAllowedNow, match="'Alpha' is the only project of 1 person"):
+            await project_upkeep.archive(acme.door, ctx, alpha)
+        assert [(await acme.person(who)).status for who in (ann, boss)] == ["active", "active"]
+        for who in (ann, boss):
+            await assignments.set_project(acme.door, ctx, who, beta)
+        await assignments.set_role(acme.door, ctx, boss, USER)
+        await project_upkeep.archive(acme.door, ctx, alpha)
+        assert [(await acme.person(who)).status for who in (ann, boss)] == ["active", "active"]
+        await clean(acme)
+
+
 async def test_a_project_that_a_group_gives_is_not_taken_by_hand(acme: House) -> None:
     pushed = await acme.create("ann")
     await acme.group("Research", pushed.person_id)
     (row,) = await acme.rows(projects, name="Research")
-    with pytest.raises(OwnedBySource, match="okta"):
+    with pytest.raises(OwnedBySource, match="The project 'Research' comes from the source okta"):
         await assignments.remove_project(acme.door, acme.as_admin(), pushed.person_id, ProjectId(row.id))
+
+
+async def test_what_no_hand_gave_is_refused_by_its_name(acme: House) -> None:
+    ctx, ann, alpha = acme.as_admin(), await active(acme), await project(acme, "Alpha")
+    (general,) = await acme.rows(projects, name="General")
+    gold = await named.create(acme.door, ctx, "licence", "Gold")
+    for change, why in (
+        (assignments.remove_project(acme.door, ctx, ann, alpha), "does not take part in 'Alpha'"),
+        (assignments.remove_project(acme.door, ctx, ann, general.id), "in 'General' only by default"),
+        (assignments.take_licence(acme.door, ctx, ann, LicenceId(gold.id)), "have the licence 'Gold'"),
+        (assignments.remove_role(acme.door, ctx, ann, MANAGER), "have the role 'Manager'"),
+        (assignments.remove_project(acme.door, ctx, ann, ProjectId("x")), "There is no project 'x' here"),
+    ):
+        with pytest.raises(NotFound, match=why):
+            await change
+    with pytest.raises(NotAllowedNow, match="is not deleted"):
+        await hand.restore(acme.door, ctx, ann)
 
 
 async def test_each_person_is_in_one_team(acme: House) -> None:

@@ -12,6 +12,7 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries, invitations
 from scimd.org import (
+    admin_reads,
     gates,
     inviting,
     links,
@@ -86,6 +87,26 @@ async def test_no_link_to_a_new_password_goes_to_whom_it_does_not_lead_in(
     with pytest.raises(NotAllowedNow, match=way_out):
         await local_people.reset_password(acme.door, acme.as_admin(), [ann])
     assert await set_password_mails(acme) == before
+
+
+async def test_whose_first_link_lapsed_is_sent_another_one_when_brought_back(acme: House) -> None:
+    ann = await added(acme)
+    acme.clock.forward(days=1)
+    assert await local_people.expire_welcomes(acme.door, acme.org_id) == 1
+    await gates.deactivate(acme.door, acme.as_admin(), ann)
+    await gates.reactivate(acme.door, acme.as_admin(), ann)
+    assert await set_password_mails(acme) == ["ann@home.example"] * 2
+    assert (await acme.person(ann)).causes == ["invited"]
+    await clean(acme)
+
+
+async def test_who_was_added_is_told_to_have_another_link_and_no_invitation(acme: House) -> None:
+    ann = await added(acme)
+    (found,) = await inviting.invite(acme.door, acme.as_admin(), ["ann@home.example"], Wish())
+    assert "was added already" in str(found.refusal)
+    assert "password reset" in str(found.refusal)
+    reasons = (await admin_reads.show_person(acme.door, acme.org_id, ann)).standing.reasons
+    assert [row.fact for row in reasons if "set a password first" in row.why] == ["added directly"]
 
 
 async def test_who_waits_for_approval_gets_no_mail_at_a_new_address_before(acme: House) -> None:
