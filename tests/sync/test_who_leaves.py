@@ -61,8 +61,8 @@ async def test_whoever_another_source_has_is_dropped_and_the_report_says_what_th
     change = (await acme.changes(run))[1]
     assert (what(change), change.removal) == ("dropped", True)
     assert change.reason == "no longer in the directory; okta has them too"
-    assert change.old == {"active": True, "groups": ["Eng", "Vpn"]}
-    assert change.new == {"active": False, "groups": None}
+    assert change.old == {"active": True, "displayName": "user0001", "groups": ["Eng", "Vpn"]}
+    assert change.new == {"active": False, "displayName": "okta1", "groups": None}
     assert await _status(acme) == {"active": 20}
     # The sixth within 24 hours, as of those whom nobody else has.
     _leave(acme, range(5, 6))

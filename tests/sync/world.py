@@ -312,6 +312,7 @@ async def organization(door: Door, source: Source, *, seats_: int | None = None)
         invite=source.invite,
         ceiling=RoleName(source.ceiling),
         config=as_json(source),
+        declared_in="file",
     )
     await sources.create(door, ctx, new)
     return record.id
