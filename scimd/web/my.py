@@ -21,7 +21,7 @@ from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import forgotten, links, my_profile, second_factors, sessions, sign_in
-from scimd.web import forms
+from scimd.web import forms, security
 from scimd.web.pages import message, narrow, page, see_other, sentence
 
 _REFUSED = (InvalidValue, NotAllowedNow, OwnedBySource, TooLarge, TooManyRequests)
@@ -47,6 +47,7 @@ async def _profile(request: web.Request, refusal: Refusal | None = None) -> web.
         sessions=await sessions.list_sessions(door, holder.org_id, person_id=holder.person_id),
         this=holder.session_id,
         fault=refusal.detail if refusal else "",
+        signed_out=security.leading_to("/sign-in", security.undone("/my")),
     )
     if refusal is not None:
         response.set_status(statuses.of_refusal(refusal).status)
