@@ -41,17 +41,15 @@ _USED: dict[Purpose, tuple[str, str, str, str]] = {
 
 
 async def show(request: web.Request) -> web.Response:
-    """What became of the link. Who sends its form twice goes on with the session that it gave them."""
+    """What became of the link. Who sends that of a sign-in twice goes on with the session that they have."""
     purpose = _PURPOSES.get(request.path.split("/")[1])
     user = await links.user_of(request.app[DOOR], request.match_info["token"], purpose) if purpose else None
     if purpose is None or user is None:
         return not_valid(ENGLISH)
     holder = request[guard.SESSION]
-    is_theirs = holder is not None and (holder.org_id, holder.person_id) == user
-    if holder is not None and is_theirs and request.method == "POST" and purpose == "sign_in":
+    again = purpose == "sign_in" and request.method == "POST"
+    if again and holder is not None and (holder.org_id, holder.person_id) == user:
         return see_other("/" if await sign_in.has_password(request.app[DOOR], holder) else "/password")
-    if is_theirs and request.method == "POST" and purpose == "set_password":
-        return see_other("/?said=password")
     did, then, href, go = _USED[purpose]
     return message("This link was used already", did, then, status=404, href=href, go=go)
 
