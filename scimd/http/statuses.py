@@ -16,7 +16,7 @@ from scimd.core import errors
 
 
 class ForeignForm(errors.Refusal):
-    """This form did not come from a page of this scimd. Open the page again, and repeat it."""
+    """This form is older than your sign-in, or not of this scimd. Open the page again, and repeat it."""
 
     code: ClassVar[str] = "foreign_form"
 

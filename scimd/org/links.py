@@ -236,6 +236,23 @@ def verified(tx: Tx, person_id: PersonId, address: str) -> None:
     )
 
 
+async def user_of(door: Door, token: str, purpose: Purpose) -> tuple[OrgId, PersonId] | None:
+    """Whose link it was, where it was used; None for one that was not, or is none."""
+    try:
+        link = opened(token, purpose, door.keys)
+    except LinkInvalid:
+        return None
+    used = select(links.c.person_id).where(
+        links.c.org_id == link.org,
+        links.c.id == link.record,
+        links.c.purpose == link.purpose,
+        links.c.generation == link.generation,
+        links.c.used_at.is_not(None),
+    )
+    person_id = await door.read(lambda conn: conn.execute(used).scalar_one_or_none())
+    return None if person_id is None else (OrgId(link.org), PersonId(person_id))
+
+
 def spend(tx: Tx, link: Link) -> PersonId:
     """Use the link up: of any number at once, one wins, and the others get LinkInvalid."""
     person_id = tx.conn.execute(

@@ -7,6 +7,7 @@ two factors in one. The relying party's id and origin come from ``server.public_
 from __future__ import annotations
 
 import base64
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ class RelyingParty:
         """The one that ``server.public_url`` names."""
         parts = urlsplit(public_url)
         return cls(parts.hostname or "", f"{parts.scheme}://{parts.netloc}")
+
+    @property
+    def is_domain(self) -> bool:
+        """Whether browsers keep passkeys for it: for no IP address (WebAuthn §5.1.3, "valid domain")."""
+        try:
+            ipaddress.ip_address(self.id)
+        except ValueError:
+            return bool(self.id)
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
         attempts.close(tx, said["attempt"], success=True, reason=said["how"])
         attempts.close(tx, attempt_id, success=True, reason=_REASON[proof.by])
         text = sign_in.open_session(tx, person_id, ip, user_agent, said["how"], strong=True)
-        return SignedIn(said["slug"], person_id, text, asks_password=stored is None)
+        return SignedIn(said["slug"], person_id, text, asks_password=stored is None and said["how"] == "link")
 
     outcome = await door.run(ctx, body)
     if isinstance(outcome, SignedIn):

@@ -15,13 +15,13 @@ from scimd.core.errors import (
     ProofNeeded,
     SecondFactorMissing,
 )
-from scimd.core.languages import ENGLISH
 from scimd.http import request_id
 from scimd.http.app import errors_under
 from scimd.http.guard import public
-from scimd.http.statuses import Fault
+from scimd.http.statuses import Fault, ForeignForm
 from scimd.org.tx import Door
 from scimd.web import (
+    dead_links,
     decide,
     invitations,
     my,
@@ -129,14 +129,18 @@ async def error(request: web.Request, fault: Fault) -> web.StreamResponse:
     if fault.code == NotAuthenticated.code:
         return _to_sign_in(request)
     if fault.code == SecondFactorMissing.code:
-        return see_other("/my/second-factor")
+        return see_other(security.leading_to("/my/second-factor", security.page_of(request)))
     if fault.code == ProofNeeded.code:
         return my_proof.ask(request)
     if fault.code == LinkInvalid.code:
-        is_invitation = request.path.startswith("/invitation/")
-        return sign_in.dead_link(invitations.language_of(request) if is_invitation else ENGLISH)
+        if request.path.startswith("/invitation/"):
+            return dead_links.not_valid(invitations.language_of(request))
+        return await dead_links.show(request)
     if fault.code == InvitationClosed.code:
         return invitations.closed(request, str(fault.facts["status"]))
+    if fault.code == ForeignForm.code:
+        page = security.page_of(request)
+        return message("Not done", fault.detail, status=fault.status, href=page, go="Open the page again")
     title = _TITLES.get(fault.status, "That did not work")
     reference = request_id.of(request) if fault.status >= 500 else ""
     return message(
@@ -157,6 +161,7 @@ _TITLES = {
 
 
 def _to_sign_in(request: web.Request) -> web.Response:
-    """After signing in they come back here, if it was a page that they wanted to see."""
-    wanted = security.local_path(request.path_qs) if request.method == "GET" else "/"
-    return see_other(security.leading_to("/sign-in", wanted))
+    """After signing in they come back to the page, and are told if a form of it was not taken."""
+    page = security.page_of(request)
+    was_sent = request.method == "POST" and request.path != "/sign-out"
+    return see_other(security.leading_to("/sign-in", security.undone(page) if was_sent else page))

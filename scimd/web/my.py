@@ -21,7 +21,7 @@ from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
 from scimd.org import forgotten, links, local_people, my_profile, second_factors, sessions, sign_in
-from scimd.web import forms
+from scimd.web import forms, security
 from scimd.web.pages import message, narrow, page, see_other, sentence
 
 _REFUSED = (InvalidValue, NotAllowedNow, OwnedBySource, TooLarge, TooManyRequests)
@@ -53,6 +53,7 @@ async def _profile(request: web.Request, refusal: Refusal | None = None, **typed
         fault=sentence(refusal) if refusal and not faults else "",
         name_at_most=local_people.NAME_AT_MOST,
         phone_at_most=my_profile.PHONE_AT_MOST,
+        signed_out=security.leading_to("/sign-in", security.undone("/my")),
     )
     if refusal is not None:
         response.set_status(statuses.of_refusal(refusal).status)

@@ -17,8 +17,8 @@ from scimd.web.second_step import party_of, proof_of
 
 def ask(request: web.Request) -> web.Response:
     """Go and prove it, and come back to the page where that makes sense."""
-    path = request.path if request.method == "GET" else "/my"
-    return see_other(f"/my/proof?next={security.local_path(path)}")
+    page = security.local_path(request.path_qs) if request.method == "GET" else "/my"
+    return see_other(security.leading_to("/my/proof", page))
 
 
 @signed_in(enrolling=True)
@@ -30,7 +30,7 @@ async def _form(request: web.Request, follow: str, refusal: Refusal | None = Non
     visit, holder, door = await visit_of(request), guard.session_of(request), request.app[DOOR]
     kinds = {factor.kind for factor in await second_factors.list_own(door, holder)}
     challenge = None
-    if "passkey" in kinds:
+    if "passkey" in kinds and party_of(request).is_domain:
         challenge = await passkeys.challenge(door, party_of(request), (holder.org_id, holder.person_id))
     return narrow(
         "my_proof.html",

@@ -13,7 +13,7 @@ import jinja2
 from aiohttp import web
 
 from scimd import translations
-from scimd.core.errors import Refusal, TooManyRequests
+from scimd.core.errors import LinkInvalid, Refusal, TooManyRequests
 from scimd.core.languages import ENGLISH, Language, moment
 from scimd.core.printable import lines_spelled_out
 from scimd.http.keys import CONFIG, DOOR
@@ -50,6 +50,7 @@ async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     return items
 
 
+UNDONE = "You were signed out, so what you sent last was not done. Please do it again."
 _SAID = {
     "approved": "Approved.",
     "answered": "Decided. It takes effect at once.",
@@ -60,6 +61,7 @@ _SAID = {
     "session": "The session is ended.",
     "mail": "A mail with a link is on its way to that address. It counts once you have opened it.",
     "confirmed": "Your address is confirmed.",
+    "undone": UNDONE,
 }
 
 
@@ -77,6 +79,7 @@ async def page(
         url=visit.url,
         navigation=await _navigation(request.app[DOOR], visit),
         said=_SAID.get(request.query.get("said", "")),
+        tone="warn" if request.query.get("said") == "undone" else "ok",
         **context,
     )
 
@@ -118,7 +121,9 @@ def came_in(request: web.Request, session: SignedIn | str, path: str) -> web.Res
 
 
 def sentence(refusal: Refusal) -> str:
-    """Why it was refused, for a form; a wait in minutes."""
+    """Why it was refused, for a form; a wait in minutes. What is over there is its ticket, and no link."""
+    if isinstance(refusal, LinkInvalid):
+        return "That took too long, or was done already. Try again."
     if isinstance(refusal, TooManyRequests):
         minutes = max(1, round(refusal.retry_after_s / 60))
         return f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."

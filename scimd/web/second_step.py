@@ -31,6 +31,14 @@ def party_of(request: web.Request) -> RelyingParty:
     return RelyingParty.of(request.app[CONFIG].server.public_url)
 
 
+def no_passkeys(request: web.Request) -> str:
+    """Why there are none; empty where there are."""
+    party = party_of(request)
+    if party.is_domain:
+        return ""
+    return f"Passkeys belong to a name, and this scimd is reached at an IP address, {party.id} (public_url)."
+
+
 async def proof_of(request: web.Request) -> Proof:
     """What a form of the second step holds."""
     form = await forms.fields(request, "by", "code", *ANSWER)
@@ -48,7 +56,7 @@ async def ask(
 ) -> web.Response:
     """The page of the second step. The ticket is in its forms, and nowhere else."""
     challenge = None
-    if "passkey" in asked.kinds:
+    if "passkey" in asked.kinds and party_of(request).is_domain:
         of = second_step.waiting(request.app[DOOR], asked.ticket)
         challenge = await passkeys.challenge(request.app[DOOR], party_of(request), of)
     return narrow(
@@ -91,7 +99,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
             return await ask(request, SecondFactorAsked(form["ticket"], known), follow, exc)
         except LinkInvalid:
             return _too_late(follow)
-    return came_in(request, signed, follow)
+    return came_in(request, signed, "/password" if signed.asks_password and follow == "/" else follow)
 
 
 def _too_late(follow: str) -> web.Response:
@@ -106,7 +114,11 @@ def _too_late(follow: str) -> web.Response:
 
 @public
 async def show_passkey(request: web.Request) -> web.StreamResponse:
-    return await _alone(request, security.local_path(request.query.get("next")))
+    follow = security.local_path(request.query.get("next"))
+    if not party_of(request).is_domain:
+        way = security.leading_to("/sign-in", follow)
+        return message("No passkeys here", no_passkeys(request), status=404, href=way, go="To the sign-in")
+    return await _alone(request, follow)
 
 
 async def _alone(request: web.Request, follow: str, refusal: Refusal | None = None) -> web.Response:

@@ -15,6 +15,9 @@ CSP = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _LOCAL = re.compile(r"/[A-Za-z0-9._~/?=&%+:,-]*")
+#: Those that send their forms to their own address; the forms of "/my" go to addresses below it.
+_PAGES_OF_MINE = ("/my/app", "/my/passkey", "/my/proof")
+_UNDONE = "said=undone"
 
 
 def add_headers(response: web.StreamResponse) -> None:
@@ -42,6 +45,27 @@ def local_path(text: str | None) -> str:
 def leading_to(page: str, follow: str) -> str:
     """The address of a page of the sign-in that goes on to ``follow``, a ``local_path``, in the end."""
     return page if follow == "/" else f"{page}?next={quote(follow, safe='/?=:,')}"
+
+
+def page_of(request: web.Request) -> str:
+    """The page that was asked for, or on which the form stands that was sent; a ``local_path``."""
+    path, _, query = request.path_qs.partition("?")
+    if request.method not in ("GET", "HEAD"):
+        if path == "/sign-out":
+            return "/"
+        if path.startswith("/my/") and path not in _PAGES_OF_MINE:
+            path = "/my"
+        path = path.removesuffix("/approve")
+    return local_path(f"{path}?{query}" if query else path)
+
+
+def undone(page: str) -> str:
+    """The page, with the word that what was sent from it came from nobody signed in, and was not done."""
+    return f"{page}{'&' if '?' in page else '?'}{_UNDONE}"
+
+
+def is_undone(page: str) -> bool:
+    return page.endswith(_UNDONE)
 
 
 def set_cookie(response: web.StreamResponse, config: Config, token: str) -> None:

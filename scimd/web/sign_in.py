@@ -12,15 +12,13 @@ from scimd.core.errors import (
     WeakPassword,
     WrongCredentials,
 )
-from scimd.core.languages import Language
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
 from scimd.org import links, sessions, sign_in, sign_in_anywhere
-from scimd.translations import say_in
 from scimd.web import forms, oidc, second_step, security
-from scimd.web.pages import came_in, message, narrow, see_other, sentence
+from scimd.web.pages import UNDONE, came_in, narrow, see_other, sentence
 
 _REFUSED = (WrongCredentials, TooManyRequests, MayNotSignIn)
 
@@ -52,6 +50,8 @@ def _form(
         address=address,
         provider=oidc.of_organization(request.app[CONFIG], slug),
         fault=sentence(refusal) if refusal else "",
+        undone=UNDONE if security.is_undone(follow) else "",
+        passkeys=second_step.party_of(request).is_domain,
     )
 
 
@@ -184,17 +184,3 @@ async def set_own_password(request: web.Request) -> web.StreamResponse:
     except (WeakPassword, WrongCredentials, TooManyRequests) as exc:
         return await _own_form(request, exc)
     return came_in(request, cookie, "/?said=password")
-
-
-def dead_link(language: Language) -> web.Response:
-    """The page of a link of any kind that opens nothing, for one of several reasons."""
-    _ = say_in(language)
-    return message(
-        _("This link is not valid"),
-        _("It was used already, it has expired, or a newer one was sent."),
-        _("Open the newest mail, or ask whoever sent it for a new link."),
-        status=404,
-        language=language,
-        href="/sign-in",
-        go=_("To the sign-in"),
-    )

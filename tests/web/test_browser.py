@@ -198,6 +198,15 @@ async def test_everything_works_without_scripts(acme: Site, browser: Browser) ->
         await _picture(page, "my-without-scripts")
         await page.get_by_role("button", name="Sign out").click()
         assert await page.get_by_role("heading", name="Sign in").is_visible()
+    _is_clean(seen)
+
+
+async def test_passkey_says_that_it_needs_scripts(tmp_path: Path, browser: Browser) -> None:
+    url = f"sqlite:///{tmp_path / 'scimd.db'}"
+    async with (
+        site(url, public_url="http://localhost:8080") as acme,
+        tab(browser, acme.url, java_script_enabled=False) as (page, seen),
+    ):
         await page.goto("/passkey")
         assert await page.get_by_text("A passkey needs scripts").is_visible()
         assert not await page.get_by_role("button", name="Use a passkey").is_visible()

@@ -176,9 +176,13 @@ async def test_answer_that_comes_to_another_organizations_address_goes_to_no_pro
         assert len(asked) == 1
 
 
-async def test_sign_in_page_and_its_ways_keep_where_somebody_wanted_to_go(acme: Site) -> None:
+async def test_sign_in_page_and_its_ways_keep_where_somebody_wanted_to_go(
+    database_url: str, provider: Provider
+) -> None:
     wanted = quote("/people?search=a&after=b", safe="/?=")
-    async with acme.browser() as session:
+    declared = (_organization(provider.issuer),)
+    async with site(database_url, declared=declared, local_name=True) as acme, acme.browser() as session:
+        provider.add_client(f"{acme.url}{BACK}")
         for path, ways in (
             ("/o/acme/sign-in", ("/o/acme/oidc", "/passkey")),
             ("/passkey", ("/sign-in",)),

@@ -21,6 +21,11 @@ const used = async (options) => {
   return { id: found.id, client_data: text(clientDataJSON), authenticator_data: text(authenticatorData), signature: text(signature) };
 };
 
+const WHY = {
+  InvalidStateError: "This device has a passkey for your account already.",
+  SecurityError: "Passkeys belong to another address of this scimd than the one that you opened. Ask an admin for it.",
+};
+
 for (const form of document.querySelectorAll("form[data-passkey]")) {
   form.hidden = false;
   form.previousElementSibling.hidden = true; // that it needs scripts
@@ -34,10 +39,9 @@ for (const form of document.querySelectorAll("form[data-passkey]")) {
       for (const [name, value] of Object.entries(answer)) form.elements[name].value = value;
       form.submit();
     } catch (error) {
-      fault.textContent = error.name === "InvalidStateError"
-        ? "This device has a passkey for your account already."
-        : "The browser did not give a passkey. Try again, or use another way.";
+      fault.textContent = WHY[error.name] || "The browser did not give a passkey. Try again, or use another way.";
       fault.hidden = false;
+      delete form.dataset.sent; // see forms.js
     }
   });
 }

@@ -17,15 +17,21 @@ for (const form of document.querySelectorAll("form[data-picture]")) {
     const said = (text) => {
       fault.textContent = text;
       fault.hidden = false;
+      delete form.dataset.sent; // see forms.js
     };
     const file = form.elements.picture.files[0];
     if (file.size > 524288) return said("The picture is larger than 512 KB.");
-    const answer = await fetch(form.dataset.picture, {
-      method: "PUT",
-      headers: { "Content-Type": "application/json", "X-Form-Token": form.dataset.token },
-      body: JSON.stringify({ image: await base64(file) }),
-    });
-    if (answer.ok) location.assign("/my?said=profile");
-    else said((await answer.json()).detail);
+    try {
+      const answer = await fetch(form.dataset.picture, {
+        method: "PUT",
+        headers: { "Content-Type": "application/json", "X-Form-Token": form.dataset.token },
+        body: JSON.stringify({ image: await base64(file) }),
+      });
+      if (answer.ok) location.assign("/my?said=profile");
+      else if (answer.status === 401) location.assign(form.dataset.signIn);
+      else said((await answer.json()).detail);
+    } catch {
+      said("The picture could not be sent: scimd did not answer. Try again.");
+    }
   });
 }
