@@ -12,7 +12,7 @@ from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, 
 from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
 from scimd.db.tables import assertions, grants, people
 from scimd.db.tables import projects as project_rows
-from scimd.org import decisions, links, named, project_upkeep, projects, returning, rule_changes
+from scimd.org import decisions, links, named, project_upkeep, projects, returning, rule_changes, scim_groups
 from scimd.org.decisions import DecisionRecord, NewDecision, Option
 from scimd.org.rule_changes import Body, Edit
 from scimd.org.rule_previews import Preview
@@ -231,9 +231,25 @@ async def test_a_group_that_gets_its_name_back_is_what_was_answered(home: House)
     assert (await only_item(home, "group_name")).facts["project_id"] != project
 
 
-async def ruled(home: House, edit: Edit) -> Preview:
-    looked = await rule_changes.preview(home.door, home.as_admin(), "okta", edit)
-    assert looked == await rule_changes.apply(home.door, home.as_admin(), "okta", edit, sure=True)
+async def test_a_project_that_is_another_is_not_taken_up_when_it_is_left_behind(home: House) -> None:
+    ctx = home.as_sync(await home.source("hr", kind="connector", connector="file"))
+    (ann,) = await home.push(user("ann"), ctx=ctx)
+    first = group("Payroll", external_id="g1")
+    (made, _) = await home.push_groups(first, group("Payroll", "x-ann", external_id="g2"), ctx=ctx)
+    item = await only_item(home, "group_name")
+    await decisions.answer(home.door, home.as_admin(), item.id, "separate")
+    assert made.group_id is not None
+    await scim_groups.delete_group(home.door, ctx, made.group_id)
+    (project,) = await home.rows(project_rows, name="Payroll")
+    assert project.orphaned
+    await ruled(home, rule_changes.add(TEAM), "hr")
+    await ruled(home, rule_changes.remove(10), "hr")
+    assert await projects_of(home, ann.person_id or "") == {"General"}
+
+
+async def ruled(home: House, edit: Edit, source: str = "okta") -> Preview:
+    looked = await rule_changes.preview(home.door, home.as_admin(), source, edit)
+    assert looked == await rule_changes.apply(home.door, home.as_admin(), source, edit, sure=True)
     await settle_marked(home.door, home.org_id, budget_s=10)
     return looked
 
