@@ -57,9 +57,9 @@ def follow(tx: Tx, source: SourceBook, many: Sequence[Called]) -> None:
             if effect.rule != DEFAULT or (each.group_id, effect.target) not in own:
                 stays.append(effect)
             elif effect.target not in left and (holder or effect.target not in kept_names):
+                if holder and projects.is_same(tx, source, each.group_id, each.name, holder):
+                    effect = replace(effect, target=holder)
                 stays.append(effect)
-                if holder:
-                    projects.ask(tx, source, each.group_id, each.name, holder)
         after = [*stays, *_gives_besides(tx, source, each, {effect.rule for effect in before}, stays)]
         gives = {effect.target for effect in after}
         projects.leave_behind(

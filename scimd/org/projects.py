@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, select, update
 
 from scimd.core.events import Event, EventKind
-from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, fold
+from scimd.core.people import GroupId, OrgId, PersonId, ProjectId, SourceId, fold
 from scimd.core.sync.match import losers
 from scimd.db.among import among
 from scimd.db.tables import groups, projects
-from scimd.org.decisions import NewDecision, Option, open_item
+from scimd.org.decisions import NewDecision, Option, answered, open_item
 from scimd.org.rulebook import SourceBook
 from scimd.org.tx import Tx
 
@@ -52,7 +52,7 @@ def _by_name(tx: Tx, name: str) -> Row[Any] | None:
 
 
 def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId | None:
-    """The project that a group is; None where its name is taken, which is then an item to decide.
+    """The project that a group is; None where its name is taken, and no admin said that it is the same.
 
     A project that a group of the same source left behind is taken up again.
     """
@@ -63,8 +63,7 @@ def for_group(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> Proje
         return ProjectId(found.id)
     if found.made_by_group_id == group_id:  # it was the group's before a rule named the group
         return ProjectId(found.id)
-    ask(tx, source, group_id, name, ProjectId(found.id))
-    return None
+    return ProjectId(found.id) if is_same(tx, source, group_id, name, found.id) else None
 
 
 def of_rule(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> ProjectId:
@@ -83,6 +82,8 @@ def _taken_up(tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: R
     """Whether the project was left behind by a group of the source, and is this one's now."""
     if not found.orphaned or not _is_of(tx, source.id, found.made_by_group_id):
         return False
+    if decided(tx.conn, tx.org_id, group_id, name, found.id) == "separate":
+        return False
     tx.conn.execute(
         update(projects)
         .where(projects.c.org_id == tx.org_id, projects.c.id == found.id)
@@ -98,13 +99,32 @@ def _is_of(tx: Tx, source_id: SourceId, group_id: str | None) -> bool:
     return tx.conn.execute(query).first() is not None
 
 
-def ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: ProjectId) -> None:
-    """Whether the group of that name is the project of that name, for an admin to decide."""
+def decided(conn: Connection, org_id: OrgId, group_id: GroupId, name: str, project_id: str) -> str | None:
+    """The answer on the group of that name and this project; None where nobody answered."""
+    subject = _subject(group_id, name)
+    _, answer, facts = answered(conn, org_id, "group_name", [subject]).get(subject, (None, None, {}))
+    # Of another project of that name nobody was asked yet.
+    return answer if facts.get("project_id") == project_id else None
+
+
+def _subject(group_id: GroupId, name: str) -> str:
+    return f"{group_id} {fold(name)}"
+
+
+def is_same(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: str) -> bool:
+    """Whether an admin said that the group of that name is the project of that name; asks once."""
+    said = decided(tx.conn, tx.org_id, group_id, name, project_id)
+    if said is None:
+        _ask(tx, source, group_id, name, project_id)
+    return said == "use"
+
+
+def _ask(tx: Tx, source: SourceBook, group_id: GroupId, name: str, project_id: str) -> None:
     open_item(
         tx,
         NewDecision(
             kind="group_name",
-            subject=f"{group_id} {fold(name)}",
+            subject=_subject(group_id, name),
             question=(
                 f"{source.name} brings the group {name!r}, and there is a project of that name. "
                 "Is it the same?"

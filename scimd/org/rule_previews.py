@@ -23,6 +23,7 @@ from scimd.org import bindings, standing_rows
 from scimd.org.facts import gather, people_rows
 from scimd.org.held_changes import Tally
 from scimd.org.labels import names_in, of_grant
+from scimd.org.projects import decided
 from scimd.org.rulebook import RuleBook, SourceBook, by_value, rule_of, with_source
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
@@ -110,6 +111,9 @@ class Looked:
         project_id, made_by = known
         if made_by == group_id:
             return project_id
+        said = decided(self.conn, self.org_id, group_id, name, project_id)
+        if said is not None:
+            return project_id if said == "use" else None
         return project_id if made_by and self._left_behind(source.id, project_id) else None
 
     def _left_behind(self, source_id: SourceId, project_id: str) -> bool:

@@ -11,12 +11,26 @@ import pytest
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
 from scimd.db.tables import assertions, events, grants, people
-from scimd.org import decisions, linking, links, named, projects, returning
+from scimd.db.tables import projects as project_rows
+from scimd.org import (
+    decisions,
+    linking,
+    links,
+    named,
+    project_upkeep,
+    projects,
+    returning,
+    rule_changes,
+    scim_groups,
+)
 from scimd.org.decisions import DecisionRecord, NewDecision, Option
+from scimd.org.rule_changes import Body, Edit
+from scimd.org.rule_previews import Preview
 from scimd.org.tx import Actor, Context
+from scimd.org.unsettled import settle_marked
 from tests.org.acme import OPERATOR
 from tests.org.acme import House as Acme
-from tests.org.house import House, house, user
+from tests.org.house import House, group, house, user
 
 ITEM = NewDecision(
     kind="collision",
@@ -183,6 +197,77 @@ async def test_a_group_takes_part_in_the_project_of_its_name_when_told_so(home: 
     await decisions.answer(home.door, home.as_admin(), item.id, "use")
     live = {row.target for row in await home.rows(grants, person_id=ann.person_id) if row.until is None}
     assert project in live
+
+
+TEAM = {"number": 10, "pattern": "P*", "team": "Red"}
+
+
+@pytest.mark.parametrize("rule", [TEAM, {"number": 10, "pattern": "P*", "project": "Other"}])
+@pytest.mark.parametrize("answer", ["use", "separate"])
+async def test_what_was_answered_on_a_groups_name_outlasts_a_rule(
+    home: House, answer: str, rule: Body
+) -> None:
+    ann = (await home.create("ann")).person_id
+    await home.run(lambda tx: projects.make(tx, "Payroll"), home.as_admin())
+    await home.group("Payroll", ann)
+    await decisions.answer(home.door, home.as_admin(), (await only_item(home, "group_name")).id, answer)
+    before = await projects_of(home, ann)
+    assert before == {"Payroll" if answer == "use" else "General"}
+    await ruled(home, rule_changes.add(rule))
+    assert "Payroll" not in await projects_of(home, ann)
+    removed = await ruled(home, rule_changes.remove(10))
+    gains = {gain for each in removed.people for gain in each.gains}
+    assert ("project Payroll as member" in gains) == (answer == "use")
+    assert await projects_of(home, ann) == before
+    assert await decisions.list_decisions(home.door, home.org_id) == []
+
+
+async def test_a_group_that_gets_its_name_back_is_what_was_answered(home: House) -> None:
+    ann = (await home.create("ann")).person_id
+    project: Any = await home.run(lambda tx: projects.make(tx, "Payroll"), home.as_admin())
+    group_id = await home.group("Payroll", ann)
+    await decisions.answer(home.door, home.as_admin(), (await only_item(home, "group_name")).id, "use")
+    await ruled(home, rule_changes.add(TEAM))
+    await home.push_groups(group("Wages", ann, group_id=group_id))
+    assert await projects_of(home, ann) == {"Wages"}
+    await ruled(home, rule_changes.remove(10))
+    await home.push_groups(group("Payroll", ann, group_id=group_id))
+    assert await projects_of(home, ann) == {"Payroll"}
+    assert await decisions.list_decisions(home.door, home.org_id) == []
+    await project_upkeep.archive(home.door, home.as_admin(), project)
+    await home.run(lambda tx: projects.make(tx, "Payroll"), home.as_admin())
+    await ruled(home, rule_changes.add(TEAM))
+    await ruled(home, rule_changes.remove(10))
+    assert (await only_item(home, "group_name")).facts["project_id"] != project
+
+
+async def test_a_project_that_is_another_is_not_taken_up_when_it_is_left_behind(home: House) -> None:
+    ctx = home.as_sync(await home.source("hr", kind="connector", connector="file"))
+    (ann,) = await home.push(user("ann"), ctx=ctx)
+    first = group("Payroll", external_id="g1")
+    (made, _) = await home.push_groups(first, group("Payroll", "x-ann", external_id="g2"), ctx=ctx)
+    item = await only_item(home, "group_name")
+    await decisions.answer(home.door, home.as_admin(), item.id, "separate")
+    assert made.group_id is not None
+    await scim_groups.delete_group(home.door, ctx, made.group_id)
+    (project,) = await home.rows(project_rows, name="Payroll")
+    assert project.orphaned
+    await ruled(home, rule_changes.add(TEAM), "hr")
+    await ruled(home, rule_changes.remove(10), "hr")
+    assert await projects_of(home, ann.person_id or "") == {"General"}
+
+
+async def ruled(home: House, edit: Edit, source: str = "okta") -> Preview:
+    looked = await rule_changes.preview(home.door, home.as_admin(), source, edit)
+    assert looked == await rule_changes.apply(home.door, home.as_admin(), source, edit, sure=True)
+    await settle_marked(home.door, home.org_id, budget_s=10)
+    return looked
+
+
+async def projects_of(home: House, person_id: str) -> set[str]:
+    named = {row.id: row.name for row in await home.rows(project_rows)}
+    held = await home.rows(grants, person_id=person_id, kind="project", until=None, dormant=False)
+    return {named[row.target] for row in held}
 
 
 async def test_an_address_is_asked_for_again_only_when_its_holder_has_left_it(home: House) -> None:
