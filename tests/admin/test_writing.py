@@ -194,7 +194,7 @@ async def test_u10_deactivated_is_not_disabled_and_not_deleted(acme: Site, api: 
     assert (await api.send("DELETE", path)).status == 204
     assert [row["id"] for row in (await api.get("/users?deleted=true")).json["items"]] == [ann["id"]]
     assert (await api.post(f"{path}/restore")).json["deleted_at"] is None
-    assert (await api.post(f"{path}/restore")).status == 404
+    assert (await api.post(f"{path}/restore")).json["code"] == "not_allowed_now"
 
 
 async def test_u17_many_are_deactivated_and_deleted_row_by_row(acme: Site, api: Client) -> None:

@@ -53,7 +53,8 @@ async def set_up(
 
 
 async def directory(acme: House, **config: Any) -> SourceId:
-    made = await acme.source("hr", kind="connector", connector="file", config={"schedule": "1h", **config})
+    scheduled = {"schedule": "1h", **config}
+    made = await acme.source("hr", kind="connector", connector="file", config=scheduled, declared_in="file")
     await seen(acme, made)
     return made
 

@@ -120,7 +120,7 @@ async def test_refusals_arrive_with_their_facts(url: str) -> None:
         title = patched(op="replace", path="title", value="x")
         with pytest.raises(NotFound) as missing:
             await people.change_user(answers.door, answers.as_scim(), nobody, title)
-        assert missing.value.facts() == {"kind": "user", "id": nobody}
+        assert missing.value.facts() == {"kind": "user", "id": nobody, "why": ""}
 
 
 class _Wrong:

@@ -20,7 +20,7 @@ from scimd.org import passwords
 from scimd.outbox import notification
 from scimd.outbox.mail import templates as mail_templates
 from scimd.translations import ROLES
-from scimd.web import invitations, sign_in
+from scimd.web import dead_links, invitations, sign_in
 from scimd.web.pages import templates as page_templates
 
 PAGES = ("invitation.html", "decline.html", "message.html", "narrow.html", "shell.html")
@@ -43,7 +43,7 @@ def said() -> set[Message]:
     found |= {text for row in notification.WORDS.values() for text in row}
     found |= {WeakPassword.advice, *passwords.WHY}
     found |= {text for row in invitations.CLOSED.values() for text in row}
-    for module in (invitations, sign_in):
+    for module in (dead_links, invitations, sign_in):
         found |= set(_of_code(Path(module.__file__)))
     environment = mail_templates(ENGLISH)
     for name in environment.list_templates():
