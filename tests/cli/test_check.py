@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,10 @@ def acme(tmp_path: Path) -> Here:
     here.ok("org", "create", "other")
     here.ok("domain", "add", "o.example", "--org", "other", "--declare")
     return here
+
+
+def _told(done: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((done.stdout + done.stderr).split())
 
 
 def say(here: Here, text: str) -> None:
@@ -301,3 +306,46 @@ def test_a_domain_that_is_held_is_told_with_the_sources_though_it_is_none(acme: 
     started(acme)
     said = " ".join(acme.run("source", "list").stderr.split())
     assert "What the config file says in third of the domains is held: domains: o.example is the" in said
+
+
+def test_a_source_that_is_held_is_made_by_no_command(acme: Here) -> None:
+    keys = _JWT.format(file=acme.folder / "keys.json")
+    say(acme, f"[[organization]]\nname = 'third'\n[[organization.source]]\nname = 's'\n{keys}")
+    for words in (("token", "create", "--org", "third", "--source", "s"), ("plan", "third/s")):
+        done = acme.run(*words)
+        assert (done.returncode, "s is not made: jwt: issuer and" in _told(done)) == (
+            1,
+            True,
+        )
+    assert all(row["name"] != "s" for row in acme.ok("source", "list"))
+
+
+# ------------------------------------------------------------------------------ before it counts
+
+
+def test_a_plan_is_made_by_the_file_as_it_is_now_and_is_not_kept(hr: Here) -> None:
+    (hr.folder / "two" / "users.csv").write_text("id,userName,email\n0,new,u0@acme.example\n")
+    say(hr, _HR.format(project="One", folder=hr.folder / "two"))
+    seen = hr.ok("org", "accept", "acme", "--dry-run")
+    assert (seen["changes"], seen["read_otherwise"]) == (["hr"], {"hr": ["settings"]})
+    said = _told(hr.run("org", "accept", "acme", "--dry-run"))
+    assert "The next run of hr would read otherwise (settings); what it would do: scimd plan acme/hr" in said
+    runs, people = hr.ok("run", "list"), hr.ok("user", "list")
+    plan = hr.ok("plan", "hr", codes=(3,))
+    assert (plan["id"], plan["counts"]["updated"]) == (None, 1)
+    (renamed,) = [change for change in plan["changes"] if change["external_id"] == "0"]
+    assert (renamed["old"]["userName"], renamed["new"]["userName"]) == ("u0", "new")
+    assert sum(change["outcome"] == "staged" for change in plan["changes"]) == plan["counts"]["held"]
+    said = _told(hr.run("plan", "hr"))
+    assert "This is what a run would do then; nothing is kept." in said
+    assert "Apply it within 24 hours" not in said
+    assert (hr.ok("run", "list"), hr.ok("user", "list")) == (runs, people)
+    assert hr.ok("sync", "hr")["counts"]["updated"] == 0, "here counts what was before"
+
+
+def test_a_source_that_cannot_be_read_as_the_file_has_it_has_not_failed(hr: Here) -> None:
+    say(hr, _HR.format(project="One", folder=hr.folder / "nowhere"))
+    done = hr.run("plan", "hr")
+    assert (done.returncode, "nowhere" in _told(done)) == (1, True)
+    assert hr.ok("source", "show", "hr")["failures"] == 0
+    assert [row["state"] for row in hr.ok("run", "list")] == ["done"]
