@@ -178,7 +178,7 @@ class _Tried:
 async def _too_much(
     door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str], *, approved: bool = False
 ) -> dict[str, str]:
-    """What has to be held for the rest to count: each part is tried beside those that are held not.
+    """What has to be held for the rest to count: each part is tried beside those that count.
 
     ``never``: what is held whatever the rest is. ``approved``: also over the limits.
     """
@@ -254,7 +254,7 @@ async def look(door: Door, ctx: Context, wanted: config.Organization) -> Look:
     names = await _changing(door, ctx.org_id, wanted)
     rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))
     never = others = await _contradicted(door, wanted)
-    whole = await _tried(door, ctx, wanted, never)
+    whole = await _tried(door, ctx, wanted, never) if names else rest
     if whole.never is not None:
         never = await _too_much(door, ctx, wanted, others, approved=True)
         whole = await _tried(door, ctx, wanted, never)
