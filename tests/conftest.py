@@ -10,6 +10,8 @@ import typer.main
 import typer.testing
 from hypothesis import HealthCheck, settings
 
+from scimd.org.tx import Chance
+
 # A loaded machine makes one example slow; that is no defect of what is tested.
 _PATIENT = settings(
     deadline=None,
@@ -24,6 +26,12 @@ settings.register_profile("long", _PATIENT)
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("gate" if config.getoption("markexpr") == "not long" else "long")
+
+
+@pytest.fixture
+def by_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions count changes, so that a test can say how many there were."""
+    monkeypatch.setattr(Chance, "step", lambda chance: 1)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,8 +12,6 @@ def bump(tx: Tx) -> int:
     """Raise it to a number that it never had; gives that. Whoever began before goes on under the rules as
     they were."""
     org = organizations.c
-    statement = (
-        update(organizations).where(org.id == tx.org_id).values(generation=org.generation + tx.chance.step())
-    )
+    statement = update(organizations).where(org.id == tx.org_id).values(generation=org.generation + tx.step)
     tx.forget_book()
     return int(tx.conn.execute(statement.returning(org.generation)).scalar_one())

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, select, update
+from sqlalchemy import BigInteger, Row, bindparam, select, update
 
 from scimd.core.people import GroupId, Keys, PersonId, SourceId
 from scimd.db.among import among, one_of, unindexed
@@ -19,7 +19,7 @@ _g, _m = groups.c, group_members.c
 _RAISE = Prepared(
     update(groups)
     .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
-    .values(version=_g.version + bindparam("_by", type_=Integer), changed_at=bindparam("_now"))
+    .values(version=_g.version + bindparam("_by", type_=BigInteger), changed_at=bindparam("_now"))
 )
 _GROUPS_OF = Prepared(
     select(_m.group_id).where(
@@ -33,7 +33,7 @@ _GROUPS_OF = Prepared(
 def raise_versions(tx: Tx, group_ids: Collection[GroupId], by: int = 1) -> None:
     """These groups show other members than before, each after so many changes."""
     if group_ids:
-        _RAISE.post(tx.beside, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now, "_by": by})
+        _RAISE.post(tx.beside, {"_org_id": tx.org_id, "keys": group_ids, "_now": tx.now, "_by": by * tx.step})
 
 
 def raise_each(tx: Tx, changes: Mapping[GroupId, int]) -> None:

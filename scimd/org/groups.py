@@ -236,7 +236,7 @@ def _update(tx: Tx, source: SourceBook, row: Row[Any], wish: AssertGroup, name: 
         return False
     told = "document" in changed or "external_id" in changed
     if told:
-        changed |= {"version": row.version + 1, "changed_at": tx.now}
+        changed |= {"version": row.version + tx.step, "changed_at": tx.now}
         renamed = "display_name" in changed
         kind = EventKind.GROUP_RENAMED if renamed else EventKind.GROUP_UPDATED
         before, after = unpack(row.document), wish.document

@@ -119,7 +119,7 @@ def assert_as(tx: Tx, from_id: PersonId, to_id: PersonId, source_ids: Sequence[S
     query = select(column.source_id, column.version, column.created_at, column.state)
     for row in tx.conn.execute(query.where(mine, among(tx.conn, assertions.c.source_id, source_ids))).all():
         # The resource has another id now: whoever holds the old version reads it again.
-        version = row.version + 1
+        version = row.version + tx.step
         meta = meta_part(to_id, row.created_at, tx.now, version)
         tx.conn.execute(
             update(assertions)

@@ -215,12 +215,15 @@ def _make_people(tx: Tx, source: SourceBook, rows: Sequence[Work]) -> None:
 
 
 def _row(tx: Tx, source: SourceBook, row: Work) -> dict[str, Any]:
+    # Nobody has seen anything under the id of somebody who is new.
+    version = 1 if row.outcome == "created" else tx.step
     return columns(row) | {
         "org_id": tx.org_id,
         "source_id": source.id,
         "person_id": row.id,
         "state": "live",
-        "meta": meta_part(row.id, tx.now, tx.now, 1),
+        "version": version,
+        "meta": meta_part(row.id, tx.now, tx.now, version),
         "created_at": tx.now,
         "changed_at": tx.now,
     }
@@ -302,7 +305,7 @@ def _replacement(tx: Tx, row: Work, parked: bool) -> dict[str, Any]:
     moved = old.document != row.packed
     wanted = columns(row, folded=moved)
     if moved or not row.was_live:
-        version = old.version + moved
+        version = old.version + moved * tx.step
         meta = meta_part(row.id, old.created_at, tx.now, version)
         wanted |= {"version": version, "changed_at": tx.now, "meta": meta}
     if not row.was_live:
@@ -373,7 +376,7 @@ def _show(tx: Tx, rows: Sequence[Work]) -> None:
             moved = old.document != row.packed
             changed_at = tx.now if moved else old.changed_at
             tx.shown[row.id] = StoredUser(
-                row.id, row.packed, old.version + moved, old.rest, old.created_at, changed_at,
+                row.id, row.packed, old.version + moved * tx.step, old.rest, old.created_at, changed_at,
                 extension=old.extension,
             )  # fmt: skip
 

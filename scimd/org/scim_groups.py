@@ -178,7 +178,7 @@ def _redescribe(tx: Tx, stored: Row[Any], change: Callable[[Document], Document]
 def _as_written(tx: Tx, row: Row[Any], moved: int) -> StoredGroup:
     """The group after so many changes of its members alone."""
     changed_at = tx.now if moved else row.changed_at
-    return StoredGroup(row.id, bytes(row.document), row.version + moved, row.created_at, changed_at)
+    return StoredGroup(row.id, bytes(row.document), row.version + moved * tx.step, row.created_at, changed_at)
 
 
 _LOCK_ALL = Locking(

@@ -83,7 +83,7 @@ def _shared(tx: Tx) -> bool:
 
 def _write(tx: Tx, source_id: SourceId, what: Listed) -> None:
     n, moves = tx.counts[source_id, what], tx.moves[source_id, what]
-    of_source = {"_org_id": tx.org_id, "_id": source_id, "_n": n, "_moves": moves and tx.chance.step()}
+    of_source = {"_org_id": tx.org_id, "_id": source_id, "_n": n, "_moves": moves and tx.step}
     looked = tx.looked.get(source_id) if _shared(tx) else None
     if looked is None:
         _COUNT[what].post(tx.conn, of_source)

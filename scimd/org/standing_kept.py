@@ -169,8 +169,8 @@ def regroup(tx: Tx, moves: Mapping[PersonId, Moved], given: Gifts) -> set[Person
     raised = []
     written: list[tuple[Parameters, Parameters]] = []
     for row in kept:
-        raised.append({"_org_id": tx.org_id, "_person_id": row.id, "_rest": row.rest + 1})
-        values: dict[str, Any] = {"rest": row.rest + 1}
+        raised.append({"_org_id": tx.org_id, "_person_id": row.id, "_rest": row.rest + tx.step})
+        values: dict[str, Any] = {"rest": row.rest + tx.step}
         extension = regiven[row.id].extension if row.id in regiven else row.extension
         if extension != row.extension:
             values |= {"extension": extension, "changed_at": tx.now}

@@ -256,7 +256,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
             continue
         values = {**columns, "changed_at": tx.now} if columns else {}
         if outcome.regrouped or "extension" in columns:
-            values["rest"] = row.rest + 1
+            values["rest"] = row.rest + tx.step
         if row.rules_version != version:
             values["rules_version"] = version
         known.append((person_id, values))

@@ -166,10 +166,10 @@ class Chance:
         return bytes(self._drawn[begin : self._at])
 
     def step(self) -> int:
-        """How far a counter goes on by whose number memory is proved.
+        """How far a counter goes on by whose number something remembered is proved, here or by a client.
 
-        By chance: after a fail-over to a server that lacks the last transactions it would come to the same
-        numbers again, and they would mean something else.
+        By chance: after a restore, or a fail-over to a server that lacks the last transactions, it would come
+        to the same numbers again, and they would mean something else.
         """
         return 1 + int.from_bytes(self.bytes(3))
 
@@ -265,6 +265,7 @@ class Tx:
     _speakers: dict[str, Context] = field(default_factory=dict)
     _said: dict[int, Context] = field(default_factory=dict)
     _head: str = ""
+    _step: int = 0
 
     @property
     def conn(self) -> Connection:
@@ -292,6 +293,13 @@ class Tx:
         if not self._head:
             self._head = uuid7_head(self.now)
         return uuid7_of(self._head, self.chance.bytes(10))
+
+    @property
+    def step(self) -> int:
+        """How far it takes whatever it raises: one for all, so that many rows go on in one statement."""
+        if not self._step:
+            self._step = self.chance.step()
+        return self._step
 
     def came(self, source_id: SourceId, what: Listed, n: int) -> None:
         """So many more are in the source's list of users or groups."""

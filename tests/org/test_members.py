@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from scimd.core.errors import InvalidValue
 from scimd.core.events import EventKind
 from scimd.core.people import GroupId, PersonId
@@ -17,6 +19,8 @@ from scimd.org.tx import DoorSettings, Tx
 from scimd.org.unsettled import JOINERS, LEAVERS, settle_marked
 from tests.org.house import group, house, user
 from tests.org.looks import member_ids, projects_of
+
+pytestmark = pytest.mark.usefixtures("by_ones")
 
 
 async def test_member_pushed_before_its_user_resolves_when_it_appears(database_url: str) -> None:

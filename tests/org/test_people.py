@@ -201,6 +201,7 @@ async def test_if_match_lets_one_writer_through(database_url: str) -> None:
         assert sum(isinstance(each, VersionMismatch) for each in results) == 7
 
 
+@pytest.mark.usefixtures("by_ones")
 async def test_parallel_changes_of_one_user_are_all_there(database_url: str) -> None:
     async with house(database_url) as acme:
         made = await acme.create("ann")

@@ -281,6 +281,7 @@ def _named(value: Any, names: dict[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
+@pytest.mark.usefixtures("by_ones")
 @pytest.mark.parametrize("seed", range(3))
 async def test_members_of_groups_that_give_projects_are_as_if_settled_in_full(
     database_url: str, tmp_path: Any, seed: int, monkeypatch: pytest.MonkeyPatch

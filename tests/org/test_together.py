@@ -30,6 +30,8 @@ from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Context
 from tests.org.house import House, house, user
 
+pytestmark = pytest.mark.usefixtures("by_ones")
+
 
 def call(acme: House, correlation_id: str) -> Context:
     return replace(acme.as_scim(), correlation_id=correlation_id)

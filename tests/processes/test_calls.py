@@ -88,6 +88,7 @@ async def test_calls_are_done_together_by_the_one_who_writes(
         assert "person.created" in events
 
 
+@pytest.mark.usefixtures("by_ones")
 async def test_changes_travel_with_what_they_ask_for(url: str) -> None:
     async with apart(url) as (answers, _):
         made = await answers.create("ann", title="Cook", active=True)

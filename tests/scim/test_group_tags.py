@@ -54,6 +54,7 @@ async def test_name_that_is_no_longer_the_user_name_is_shown_under_a_new_tag(idp
     assert (await shown(idp, team["id"]))[1] == {dana["id"]: "dana"}
 
 
+@pytest.mark.usefixtures("by_ones")
 async def test_members_renamed_at_once_leave_the_tag_of_one_after_the_other(idp: Client) -> None:
     people = [(await idp.user(f"p{n}", displayName=f"P{n}"))["id"] for n in range(8)]
     team = await idp.group("Team", *people)

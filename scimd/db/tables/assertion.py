@@ -27,7 +27,7 @@ assertions = Table(
     # ``rest``, and the ids of the groups in which the person is directly, with commas between. The
     # last two are as of the person's last settling: while there are marks, the members' rows say more.
     Column("meta", Bytes, nullable=False),
-    columns.integer("person_rest", 1),
+    columns.counter("person_rest", 1),
     columns.text("in_groups", null=True),
     # The same, folded: every case-insensitive string as its comparison key. Filters look here.
     Column("folded", Json, nullable=False),
@@ -40,7 +40,7 @@ assertions = Table(
     # What joins meet by, beside email_key (core/sync/match.py).
     columns.key("sign_in_key", null=True),
     columns.key("employee_number_key", null=True),
-    columns.integer("version", 1),
+    columns.counter("version", 1),
     Column("digest", Bytes, nullable=True),  # of the raw entry and the config's version; NULL: look again
     columns.text("entry_name", null=True),  # what the directory calls it (a DN)
     columns.ref("seen_run_id", null=True),  # the last full read that saw it

@@ -55,8 +55,8 @@ def integer(name: str, default: int = 0) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=sqlalchemy.text(str(default)))
 
 
-def generation(name: str, default: int | None = 0) -> Column[Any]:
-    """A generation of an organization: they go on by steps of millions. Without a default it may be NULL."""
+def counter(name: str, default: int | None = 0) -> Column[Any]:
+    """What goes on by steps of millions (``org.tx.Tx.step``). Without a default it may be NULL."""
     null, stands = default is None, None if default is None else sqlalchemy.text(str(default))
     return Column(name, BigInteger, nullable=null, server_default=stands)
 

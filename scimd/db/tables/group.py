@@ -21,7 +21,7 @@ groups = Table(
     columns.key("unique_name_key", null=True),
     Column("document", Bytes, nullable=False),  # without members
     Column("folded", Json, nullable=False),
-    columns.integer("version", 1),
+    columns.counter("version", 1),
     columns.key("state"),  # live | gone
     Column("digest", Bytes, nullable=True),
     columns.text("entry_name", null=True),

@@ -16,7 +16,7 @@ organizations = Table(
     columns.text("name"),
     columns.key("kind"),  # customer | partner | system
     # Raised by each change of tokens, roles, rules, sources: whatever is cached is cached by it.
-    columns.generation("generation", 1),
+    columns.counter("generation", 1),
     columns.ref("default_project_id", null=True),
     columns.key("seats_on_scim"),  # hold | reject | allow
     columns.text("get_more_seats_url", null=True),

@@ -36,10 +36,10 @@ people = Table(
     columns.flag("wants_seat"),
     columns.flag("has_seat"),
     columns.flag("lapsed"),  # here only by an invitation that is over: not listed
-    columns.generation("rules_version"),
+    columns.counter("rules_version"),
     # scimd's SCIM extension, ready to splice; and the counter behind the ETag's second half.
     Column("extension", Bytes, nullable=True),
-    columns.integer("rest", 1),
+    columns.counter("rest", 1),
     columns.text("created_by"),
     columns.time("created_at"),
     columns.time("changed_at"),
@@ -115,7 +115,7 @@ grants = Table(
     columns.ref("group_id", null=True),
     Column("rule", Integer, nullable=True),
     columns.flag("dormant"),
-    columns.generation("rules_version"),
+    columns.counter("rules_version"),
     columns.time("since"),
     columns.time("until", null=True),
     Index("ix_grants_person", "org_id", "person_id", "until"),
@@ -130,7 +130,7 @@ status_spans = Table(
     columns.ident(),
     columns.key("status"),
     Column("causes", Json, nullable=False),
-    columns.generation("rules_version"),
+    columns.counter("rules_version"),
     columns.time("since"),
     columns.time("until", null=True),
 )

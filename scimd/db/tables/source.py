@@ -60,8 +60,8 @@ rules = Table(
     columns.ref("source_id"),
     Column("number", Integer, nullable=False),
     Column("body", Json, nullable=False),
-    columns.generation("since_generation"),
-    columns.generation("until_generation", None),
+    columns.counter("since_generation"),
+    columns.counter("until_generation", None),
     Index("ix_rules_source", "org_id", "source_id", "until_generation"),
 )
 
@@ -86,7 +86,7 @@ runs = Table(
     Column("seats", Json, nullable=False),  # before, freed, wanted, after, waiting
     columns.key("fingerprint", null=True),
     columns.integer("config_version"),
-    columns.generation("rules_version"),
+    columns.counter("rules_version"),
     columns.integer("place"),  # changes applied so far
     columns.text("cursor", null=True),
     columns.text("error", null=True),
