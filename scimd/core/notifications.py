@@ -82,8 +82,8 @@ def lead(expires_at: datetime, now: datetime) -> int | None:
 
 
 def weeks(since: datetime, now: datetime) -> int:
-    """Whole weeks in quarantine."""
-    return (now - since) // WEEK
+    """Whole weeks in quarantine; none of one that began while the clock was ahead."""
+    return max(0, (now - since) // WEEK)
 
 
 def seats(used: int, limit: int | None) -> Literal["seats_nearly_full", "seats_full"] | None:

@@ -15,6 +15,7 @@ from scimd.core.addresses import network_of
 from scimd.core.errors import TooManyRequests
 from scimd.core.people import PersonId, SessionId, address_key
 from scimd.db.tables import login_attempts
+from scimd.org import lately
 from scimd.org.tx import Tx
 
 WINDOW = timedelta(minutes=15)
@@ -109,7 +110,7 @@ def _hold_back(tx: Tx, address: str, network: str) -> None:
     attempt = login_attempts.c
     # What applications report is theirs to hold back: counted here, it would be a way to lock people out.
     ours = attempt.origin.is_(None) & ~attempt.success
-    since = (attempt.network == network) & (attempt.at > tx.now - WINDOW) & ours
+    since = (attempt.network == network) & lately.happened(attempt.at, tx.now, WINDOW) & ours
     mine = (attempt.org_id == tx.org_id) & (attempt.address_key == address_key(address))
     limit = tx.settings.sign_in_attempts
     row = tx.conn.execute(
@@ -124,7 +125,7 @@ def _hold_back(tx: Tx, address: str, network: str) -> None:
     full = [row.oldest] if row.all >= limit * _PER_ADDRESS else []
     full += [row.my_oldest] if row.mine >= limit else []
     if full:
-        raise TooManyRequests(max(1.0, (max(full) + WINDOW - tx.now).total_seconds()))
+        raise TooManyRequests(lately.over_in_s(max(full), tx.now, WINDOW))
 
 
 def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:
@@ -134,9 +135,9 @@ def _hold_back_second(tx: Tx, person_id: PersonId | None) -> None:
             attempt.org_id == tx.org_id,
             attempt.person_id == person_id,
             attempt.origin.is_(None),
-            attempt.at > tx.now - WINDOW,
+            lately.happened(attempt.at, tx.now, WINDOW),
             attempt.reason.in_((_PENDING_SECOND, WRONG_SECOND, UNREADABLE)),
         )
     ).one()
     if row.all >= tx.settings.sign_in_attempts:
-        raise TooManyRequests(max(1.0, (row.oldest + WINDOW - tx.now).total_seconds()))
+        raise TooManyRequests(lately.over_in_s(row.oldest, tx.now, WINDOW))

@@ -23,7 +23,7 @@ from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
 from scimd.core.standing import Cause, CauseKind, Rules, kinds_of
 from scimd.db.locks import lock_rows
 from scimd.db.tables import assertions, deliveries, grants, organizations, people, sources
-from scimd.org import permissions
+from scimd.org import lately, permissions
 from scimd.org.tx import Context, Tx
 
 _HOUR = timedelta(hours=1)
@@ -137,11 +137,11 @@ def not_too_often(tx: Tx, person_id: PersonId, mails: Collection[str] = ADMINS_M
         column.person_id == person_id,
         column.kind == "mail",
         column.template.in_(mails),
-        column.created_at > tx.now - _HOUR,
+        lately.happened(column.created_at, tx.now, _HOUR),
     )
     row = tx.conn.execute(query).one()
     if row.sent >= _MAILS_PER_HOUR:
-        raise TooManyRequests(max(1.0, (row.oldest + _HOUR - tx.now).total_seconds()))
+        raise TooManyRequests(lately.over_in_s(row.oldest, tx.now, _HOUR))
 
 
 def makes_no_operator(conn: Connection, ctx: Context) -> None:

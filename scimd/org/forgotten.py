@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from scimd.core.people import OrgId, PersonId, address_key
 from scimd.core.standing import Status
 from scimd.db.tables import links, organizations, people
-from scimd.org import admission, attempts, sign_in
+from scimd.org import admission, attempts, lately, sign_in
 from scimd.org.links import owe_set_password
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 
@@ -73,7 +73,7 @@ def _may(tx: Tx, person_id: PersonId) -> bool:
         links.c.org_id == tx.org_id,
         links.c.person_id == person_id,
         links.c.purpose == "set_password",
-        links.c.created_at > tx.now - timedelta(hours=1),
+        lately.happened(links.c.created_at, tx.now, timedelta(hours=1)),
     )
     few = tx.conn.execute(made).scalar_one() < _PER_HOUR
     return few and admission.why_not(tx.conn, tx.books, tx.org_id, person_id, tx.now) is None

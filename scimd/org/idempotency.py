@@ -27,6 +27,7 @@ from scimd.core.errors import AnswerLost, KeyReused, RequestInProgress
 from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import idempotency_keys as table
+from scimd.org import lately
 from scimd.org.sealing import NotSealedHere, seal, unseal
 from scimd.org.tx import Door, Tx
 
@@ -82,7 +83,7 @@ def _is(once: Once) -> Any:
 def _check(once: Once, row: Row[Any], now: datetime) -> None:
     if bytes(row.digest) != once.digest:
         raise KeyReused(once.key)
-    if row.status is None and row.at + _WORKS_FOR <= now:
+    if row.status is None and not lately.is_within(row.at, now, _WORKS_FOR):
         raise AnswerLost(once.key)
 
 

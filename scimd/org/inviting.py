@@ -35,6 +35,7 @@ from scimd.org import (
     gates,
     invitation_list,
     invitation_upkeep,
+    lately,
     local_people,
     permissions,
 )
@@ -139,17 +140,17 @@ async def _one(door: Door, ctx: Context, email: str, wish: Wish, said: Inviting)
 def _hold_back(tx: Tx) -> None:
     """A19: so many an hour, of one actor and of one organization."""
     column = invitations.c
-    recent = (column.org_id == tx.org_id) & (column.created_at > tx.now - _HOUR) & column.source_id.is_(None)
+    recent = lately.happened(column.created_at, tx.now, _HOUR) & column.source_id.is_(None)
     row = tx.conn.execute(
         select(
             func.count().label("all"),
             func.count().filter(column.invited_by_id == tx.ctx.actor.id).label("mine"),
             func.min(column.created_at).label("oldest"),
-        ).where(recent)
+        ).where(column.org_id == tx.org_id, recent)
     ).one()
     settings = tx.settings
     if row.mine >= settings.invitations_per_actor or row.all >= settings.invitations_per_organization:
-        raise TooManyRequests(max(1.0, (row.oldest + _HOUR - tx.now).total_seconds()))
+        raise TooManyRequests(lately.over_in_s(row.oldest, tx.now, _HOUR))
 
 
 def _team_is_named(tx: Tx, wish: Wish) -> None:

@@ -15,6 +15,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import SourceId
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.db.tables import sources
+from scimd.org import lately
 from scimd.org.sources import find
 from scimd.org.tx import Tx
 
@@ -34,7 +35,7 @@ def _watch_one(tx: Tx, source_id: SourceId, n: int) -> None:
     mine = (column.org_id == tx.org_id) & (column.id == source_id)
     row = tx.conn.execute(select(sources).where(mine)).one()
     limits = Limits(**find(tx.conn, tx.org_id, source_id).declared().limits.model_dump())
-    same = row.leaving_since is not None and tx.now - row.leaving_since < WITHIN
+    same = row.leaving_since is not None and lately.is_within(row.leaving_since, tx.now, WITHIN)
     before = row.leaving_count if same else 0
     # Those who are deleted here are counted out already.
     of = row.leaving_of if same else row.user_count - tx.counts[source_id, "user"]

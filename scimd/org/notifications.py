@@ -31,7 +31,7 @@ from scimd.db.tables import (
     sources,
     tokens,
 )
-from scimd.org import correspondence, expiring, timekeeping
+from scimd.org import correspondence, expiring, lately, timekeeping
 from scimd.org.expiring import Expiring
 from scimd.org.tx import Actor, Chance, Context, Door, Tx, first_id
 
@@ -313,7 +313,7 @@ def _was_told_lately(tx: Tx, occurrence: Occurrence) -> bool:
     query = select(notifications.c.key).where(
         notifications.c.org_id == tx.org_id,
         notifications.c.subject == occurrence.subject,
-        notifications.c.told_at > tx.now - rules.ONCE_WITHIN,
+        lately.happened(notifications.c.told_at, tx.now, rules.ONCE_WITHIN),
     )
     return tx.conn.execute(query).first() is not None
 

@@ -13,7 +13,7 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.seat_figures import Seats
 from scimd.db.among import among
 from scimd.db.tables import assertions, grants, rules, run_changes, runs, seat_pools, sources, waiting
-from scimd.org import admins
+from scimd.org import admins, lately
 from scimd.org.runs import PLAN_LASTS
 
 #: Removals are counted over this long.
@@ -44,7 +44,7 @@ def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) 
     return Ground(
         seats=Seats(pool.seat_limit, pool.used, _waiting(conn, org_id)) if pool else Seats(None, 0),
         rules_version=rules_version(conn, org_id, source_id),
-        removed_before=_removed_since(conn, org_id, source_id, now - _WINDOW),
+        removed_before=_removed(conn, org_id, source_id, now),
         admins=frozenset(PersonId(each) for each in conn.execute(admins.ids(org_id)).scalars()),
         holders=frozenset(map(PersonId, holders)),
     )
@@ -65,8 +65,8 @@ def rules_version(conn: Connection, org_id: OrgId, source_id: SourceId) -> int:
     return max((number for number in row if number is not None), default=0)
 
 
-def _removed_since(conn: Connection, org_id: OrgId, source_id: SourceId, since: datetime) -> int:
-    """People whom runs removed since, leaving out what an admin approved."""
+def _removed(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) -> int:
+    """People whom runs removed lately, leaving out what an admin approved."""
     return conn.execute(
         select(func.count(func.distinct(run_changes.c.target_id)))
         .select_from(run_changes)
@@ -74,12 +74,12 @@ def _removed_since(conn: Connection, org_id: OrgId, source_id: SourceId, since: 
         .where(
             runs.c.org_id == org_id,
             runs.c.source_id == source_id,
-            runs.c.started_at >= since - PLAN_LASTS,
+            runs.c.started_at >= now - _WINDOW - PLAN_LASTS,
             runs.c.approved_at.is_(None),
             run_changes.c.removal,
             run_changes.c.kind == "user",
             run_changes.c.outcome == "applied",
-            run_changes.c.applied_at >= since,
+            lately.happened(run_changes.c.applied_at, now, _WINDOW),
         )
     ).scalar_one()
 

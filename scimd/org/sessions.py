@@ -20,7 +20,7 @@ from scimd.core.standing import Status
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, deliveries, links, organizations, people, roles, sessions, unsettled
-from scimd.org import admission, permissions
+from scimd.org import admission, lately, permissions
 from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import is_session_token, new_session_token, organization_of, token_hash
 from scimd.org.tx import Actor, Claim, Context, Door, DoorName, Tx, uuid7
@@ -153,7 +153,7 @@ def renew(tx: Tx, session_id: SessionId, *, strong: bool) -> str:
 
 def require_proof(door: Door, holder: SessionHolder) -> None:
     """Raise ProofNeeded unless they proved who they are within the last ten minutes."""
-    if door.clock() - holder.proved_at > PROOF_LASTS:
+    if not lately.is_within(holder.proved_at, door.clock(), PROOF_LASTS):
         raise ProofNeeded
 
 
