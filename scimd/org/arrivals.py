@@ -16,6 +16,7 @@ from scimd.core.approval import AutoApprove
 from scimd.core.events import Event, EventKind
 from scimd.core.people import Keys, OrgId, PersonId, SourceId
 from scimd.db.among import among
+from scimd.db.last_changed import not_before_stored
 from scimd.db.tables import assertions, events, people, status_spans
 from scimd.org.incoming import Work
 from scimd.org.rulebook import RuleBook, SourceBook
@@ -116,7 +117,7 @@ def _write(tx: Tx, person_ids: Collection[PersonId], value: bool) -> None:
         tx.conn.execute(
             update(people)
             .where(people.c.org_id == tx.org_id, among(tx.conn, people.c.id, person_ids))
-            .values(approved=value, changed_at=tx.now)
+            .values(approved=value, changed_at=not_before_stored(people.c.changed_at, tx.now))
         )
 
 

@@ -15,6 +15,7 @@ from scimd.core.errors import NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId, SourceId
 from scimd.core.resource import unpack
+from scimd.db.last_changed import not_before_stored
 from scimd.db.tables import assertions, people, sources
 from scimd.org import by_hand, gates, group_versions, linkable, linking, permissions
 from scimd.org.tx import Context, Door, Tx
@@ -77,5 +78,5 @@ def _own_profile(tx: Tx, person_id: PersonId, source_id: SourceId) -> None:
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == person_id)
-        .values(profile=profile, changed_at=tx.now)
+        .values(profile=profile, changed_at=not_before_stored(people.c.changed_at, tx.now))
     )

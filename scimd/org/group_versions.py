@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Row, bindparam, select, update
 
 from scimd.core.people import GroupId, Keys, PersonId, SourceId
+from scimd.db import last_changed
 from scimd.db.among import among, one_of, unindexed
 from scimd.db.engine import MoreToLock
 from scimd.db.prepared import Prepared
@@ -19,7 +20,10 @@ _g, _m = groups.c, group_members.c
 _RAISE = Prepared(
     update(groups)
     .where(_g.org_id == bindparam("_org_id"), one_of(_g.id), _g.state == "live")
-    .values(version=_g.version + bindparam("_by", type_=BigInteger), changed_at=bindparam("_now"))
+    .values(
+        version=_g.version + bindparam("_by", type_=BigInteger),
+        changed_at=last_changed.not_before_stored(_g.changed_at),
+    )
 )
 _GROUPS_OF = Prepared(
     select(_m.group_id).where(

@@ -15,6 +15,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, Document, GroupId, RunId, SourceId, fold
 from scimd.core.resource import as_stored, pack, unpack
 from scimd.db.among import among
+from scimd.db.last_changed import not_before
 from scimd.db.locks import lock_rows
 from scimd.db.prepared import Locking, Prepared
 from scimd.db.tables import groups
@@ -236,7 +237,7 @@ def _update(tx: Tx, source: SourceBook, row: Row[Any], wish: AssertGroup, name: 
         return False
     told = "document" in changed or "external_id" in changed
     if told:
-        changed |= {"version": row.version + tx.step, "changed_at": tx.now}
+        changed |= {"version": row.version + tx.step, "changed_at": not_before(row.changed_at, tx.now)}
         renamed = "display_name" in changed
         kind = EventKind.GROUP_RENAMED if renamed else EventKind.GROUP_UPDATED
         before, after = unpack(row.document), wish.document

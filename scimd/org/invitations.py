@@ -25,6 +25,7 @@ from scimd.core.links import Link, verify
 from scimd.core.people import OrgId, PersonId, RoleName, address_key
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import CauseKind, Status
+from scimd.db.last_changed import not_before_stored
 from scimd.db.locks import lock_rows
 from scimd.db.tables import grants, invitations, organizations, people, projects, roles, sources
 from scimd.org import by_hand, correspondence, credentials, facts, gates, passwords, sessions
@@ -284,7 +285,8 @@ def _must_be_known(tx: Tx, person_id: PersonId) -> None:
 
 
 def _let_in(tx: Tx, row: Any, link: Link, name: str | None) -> None:
-    values: dict[str, Any] = {"accepted": True, "changed_at": tx.now}
+    changed_at = not_before_stored(people.c.changed_at, tx.now)
+    values: dict[str, Any] = {"accepted": True, "changed_at": changed_at}
     # The address of the invitation is proved; whether it is still the person's is another question.
     if rules.verifies_address(link) and address_key(row.address) == row.sign_in_key:
         values["address_verified_at"] = tx.now

@@ -17,6 +17,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, PersonId, SourceId, fold
 from scimd.core.resource import unpack
 from scimd.db.among import among
+from scimd.db.last_changed import not_before
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
 from scimd.org import by_hand, domains, group_versions, merging, permissions, profiles, recording, sessions
 from scimd.org import decisions as items
@@ -269,7 +270,7 @@ def own_again(tx: Tx, row: Row[Any]) -> None:
             sign_in_address=keys.sign_in_address if has else None,
             sign_in_key=key,
             address_verified_at=row.address_verified_at if key == row.sign_in_key else None,
-            changed_at=tx.now,
+            changed_at=not_before(row.changed_at, tx.now),
         )
     )
     if row.sign_in_key not in (None, key):

@@ -31,6 +31,7 @@ from scimd.core.people import (
 from scimd.core.roles import USER
 from scimd.core.standing import Status
 from scimd.core.words import must_be_line
+from scimd.db.last_changed import not_before
 from scimd.db.locks import lock_rows
 from scimd.db.tables import NOT_IN_YET, invitations, people
 from scimd.db.tables import links as link_rows
@@ -372,7 +373,7 @@ def write_edit(tx: Tx, row: Row[Any], values: dict[str, Any]) -> None:
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == person_id)
-        .values(**values, changed_at=tx.now)
+        .values(**values, changed_at=not_before(row.changed_at, tx.now))
     )
     shown = [name for name in changed if name not in _NOT_SHOWN]
     before = {name: _as_json(getattr(row, name)) for name in shown} | profile.before

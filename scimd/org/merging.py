@@ -18,6 +18,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.core.resource import meta_part
 from scimd.db.among import among
+from scimd.db.last_changed import not_before
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import (
     assertions,
@@ -116,15 +117,16 @@ def assert_as(tx: Tx, from_id: PersonId, to_id: PersonId, source_ids: Sequence[S
     """What these sources say of the one they say of the other from now on."""
     mine = (assertions.c.org_id == tx.org_id) & (assertions.c.person_id == from_id)
     column = assertions.c
-    query = select(column.source_id, column.version, column.created_at, column.state)
+    query = select(column.source_id, column.version, column.created_at, column.changed_at, column.state)
     for row in tx.conn.execute(query.where(mine, among(tx.conn, assertions.c.source_id, source_ids))).all():
         # The resource has another id now: whoever holds the old version reads it again.
         version = row.version + tx.step
-        meta = meta_part(to_id, row.created_at, tx.now, version)
+        changed_at = not_before(row.changed_at, tx.now)
+        meta = meta_part(to_id, row.created_at, changed_at, version)
         tx.conn.execute(
             update(assertions)
             .where(mine, assertions.c.source_id == row.source_id)
-            .values(person_id=to_id, version=version, changed_at=tx.now, meta=meta)
+            .values(person_id=to_id, version=version, changed_at=changed_at, meta=meta)
         )
         if row.state == "live":
             # One went and another came: the list is ordered by ids, too.

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from scimd.core.events import Event, EventKind
 from scimd.core.people import PersonId
 from scimd.core.standing import Status
+from scimd.db.last_changed import not_before
 from scimd.db.tables import people
 from scimd.org import by_hand, links, permissions
 from scimd.org.tx import Context, Door, Tx
@@ -29,7 +30,7 @@ async def approve(door: Door, ctx: Context, person_id: PersonId) -> None:
         tx.conn.execute(
             update(people)
             .where(people.c.org_id == tx.org_id, people.c.id == person_id)
-            .values(approved=True, changed_at=tx.now)
+            .values(approved=True, changed_at=not_before(row.changed_at, tx.now))
         )
         waits = row.welcome != "invitation" and not row.accepted
         # Who is Inactive is sent theirs when they are brought back.

@@ -14,6 +14,7 @@ from scimd.core.resource import StoredUser, meta_part, unpack
 from scimd.core.standing import AssertionFact
 from scimd.core.sync.match import losers
 from scimd.db.among import among, one_of
+from scimd.db.last_changed import not_before
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, gates, people
 from scimd.org import (
@@ -306,8 +307,9 @@ def _replacement(tx: Tx, row: Work, parked: bool) -> dict[str, Any]:
     wanted = columns(row, folded=moved)
     if moved or not row.was_live:
         version = old.version + moved * tx.step
-        meta = meta_part(row.id, old.created_at, tx.now, version)
-        wanted |= {"version": version, "changed_at": tx.now, "meta": meta}
+        changed_at = not_before(old.changed_at, tx.now)
+        meta = meta_part(row.id, old.created_at, changed_at, version)
+        wanted |= {"version": version, "changed_at": changed_at, "meta": meta}
     if not row.was_live:
         wanted |= {"state": "live", "deleted": False, "gone_at": None}
     if parked:
@@ -374,7 +376,7 @@ def _show(tx: Tx, rows: Sequence[Work]) -> None:
             tx.shown[row.id] = StoredUser(row.id, row.packed, 1, 1, tx.now, tx.now)
         elif row.outcome == "updated" and old is not None:
             moved = old.document != row.packed
-            changed_at = tx.now if moved else old.changed_at
+            changed_at = not_before(old.changed_at, tx.now) if moved else old.changed_at
             tx.shown[row.id] = StoredUser(
                 row.id, row.packed, old.version + moved * tx.step, old.rest, old.created_at, changed_at,
                 extension=old.extension,

@@ -14,6 +14,7 @@ from scimd.core.people import Document, GroupId, PersonId
 from scimd.core.resource import StoredGroup, unpack
 from scimd.core.travelling import travels
 from scimd.db.among import one_of, unindexed
+from scimd.db.last_changed import not_before
 from scimd.db.prepared import Locking, Prepared, ahead
 from scimd.db.tables import groups
 from scimd.org import group_versions, member_rows, reads, standing_kept
@@ -177,7 +178,7 @@ def _redescribe(tx: Tx, stored: Row[Any], change: Callable[[Document], Document]
 
 def _as_written(tx: Tx, row: Row[Any], moved: int) -> StoredGroup:
     """The group after so many changes of its members alone."""
-    changed_at = tx.now if moved else row.changed_at
+    changed_at = not_before(row.changed_at, tx.now) if moved else row.changed_at
     return StoredGroup(row.id, bytes(row.document), row.version + moved * tx.step, row.created_at, changed_at)
 
 

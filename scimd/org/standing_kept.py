@@ -21,6 +21,7 @@ from scimd.core.people import GroupId, Keys, PersonId, ProjectId, RoleName, Sour
 from scimd.core.projects import regive
 from scimd.core.roles import Effect
 from scimd.core.standing import CauseKind, Grant, MembershipFact
+from scimd.db import last_changed
 from scimd.db.among import one_of, unindexed
 from scimd.db.prepared import Locking, Parameters, Prepared, Rewriting
 from scimd.db.tables import grants, group_effects, group_members, groups, people, unsettled
@@ -49,7 +50,11 @@ def keeps(tx: Tx, source_id: SourceId, old: Row[Any], keys: Keys) -> bool:
 _NAME = Prepared(
     update(people)
     .where(people.c.org_id == bindparam("_org_id"), people.c.id == bindparam("_id"))
-    .values(display_name=bindparam("_name"), display_name_key=bindparam("_key"), changed_at=bindparam("_now"))
+    .values(
+        display_name=bindparam("_name"),
+        display_name_key=bindparam("_key"),
+        changed_at=last_changed.not_before_stored(people.c.changed_at),
+    )
 )
 
 
@@ -83,7 +88,9 @@ _GIFTS = Prepared(
 )
 _marked = select(unsettled.c.turn).where(unsettled.c.org_id == _p.org_id, unsettled.c.person_id == _p.id)
 _WHO = Locking(
-    select(_p.id, _p.kind, _p.rest, _p.causes, _p.owner_source_id, _p.primary_role, _p.extension)
+    select(
+        _p.id, _p.kind, _p.rest, _p.causes, _p.owner_source_id, _p.primary_role, _p.extension, _p.changed_at
+    )
     .where(
         _p.org_id == bindparam("org_id"),
         one_of(_p.id),
@@ -173,7 +180,7 @@ def regroup(tx: Tx, moves: Mapping[PersonId, Moved], given: Gifts) -> set[Person
         values: dict[str, Any] = {"rest": row.rest + tx.step}
         extension = regiven[row.id].extension if row.id in regiven else row.extension
         if extension != row.extension:
-            values |= {"extension": extension, "changed_at": tx.now}
+            values |= {"extension": extension, "changed_at": last_changed.not_before(row.changed_at, tx.now)}
         written.append(({"_org_id": tx.org_id, "_person_id": row.id}, values))
     _REST.many(tx.conn, written)
     standing_rows.REGROUP.many(tx.conn, raised)

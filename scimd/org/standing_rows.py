@@ -14,6 +14,7 @@ from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId
 from scimd.core.resource import StoredUser
 from scimd.core.standing import Cause, CauseKind, Grant, Origin, Standing, Status
 from scimd.db.among import among, one_of
+from scimd.db.last_changed import not_before
 from scimd.db.prepared import Prepared, Rewriting
 from scimd.db.tables import assertions, grants, group_members, people, status_spans
 from scimd.db.types import Ready
@@ -254,7 +255,7 @@ def _write_people(tx: Tx, changed: Sequence[tuple[Outcome, dict[str, Any]]]) -> 
         if person_id in waiting:  # nobody has seen anything of them
             new.append((person_id, columns))
             continue
-        values = {**columns, "changed_at": tx.now} if columns else {}
+        values = {**columns, "changed_at": not_before(row.changed_at, tx.now)} if columns else {}
         if outcome.regrouped or "extension" in columns:
             values["rest"] = row.rest + tx.step
         if row.rules_version != version:
