@@ -183,7 +183,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
 
     def body(tx: Tx) -> None:
         by_hand.makes_no_operator(tx.conn, tx.ctx)
-        row = by_hand.person(tx, person_id, deleted=None)
+        row = by_hand.person(tx, person_id, also_deleted=True)
         if row.deleted_at is None:
             raise NotAllowedNow(f"{row.display_name} is not deleted.")
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
