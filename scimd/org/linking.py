@@ -162,7 +162,7 @@ def _forget(tx: Tx, source_id: SourceId, names: list[str], why: str) -> None:
         column.state != "moot",
     )
     found = tx.conn.execute(query).scalars()
-    items.close_moot(tx, {DecisionId(each): why for each in found}, answered=True)
+    items.close_moot(tx, {DecisionId(each): why for each in found}, also_answered=True)
 
 
 # ------------------------------------------------------------------------------ unlink

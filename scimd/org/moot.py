@@ -87,7 +87,7 @@ def _close(tx: Tx, *, ids: Sequence[DecisionId]) -> int:
     )
     if free and (waited := {facts["group_id"] for facts in tx.conn.execute(query).scalars()}):
         group_names.look_again(tx, waited)
-    return closed
+    return len(closed)
 
 
 def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
