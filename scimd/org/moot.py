@@ -36,6 +36,7 @@ from scimd.db.tables import (
 )
 from scimd.org import group_names, merged, profiles
 from scimd.org.decisions import DecisionKind, close_moot
+from scimd.org.projects import left_by
 from scimd.org.tx import Actor, Context, Door, Tx
 
 #: Items of one kind, and why each of them that no longer stands does not.
@@ -272,17 +273,7 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
         effect.org_id == org_id, effect.kind == "project", among(conn, effect.group_id, group_ids)
     )
     given = {(row.group_id, row.target) for row in conn.execute(giving)}
-    left_behind = select(projects.c.id, groups.c.source_id).join(
-        groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
-    )
-    free = {
-        (row.id, row.source_id)
-        for row in conn.execute(
-            left_behind.where(
-                projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids)
-            )
-        )
-    }
+    left = left_by(conn, org_id, project_ids)
     found: Why = {}
     for item in items:
         group_id, project_id, name = (item.facts[each] for each in ("group_id", "project_id", "name"))
@@ -292,7 +283,7 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _PROJECT
         elif (group_id, project_id) in given:
             found[item.id] = _GIVEN
-        elif (project_id, item.source_id) in free:
+        elif left.get(project_id) == item.source_id:
             found[item.id] = _FREE
     return found
 

@@ -15,15 +15,15 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Connection, Row, select
 
 from scimd.core.facts import Facts
-from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId, fold
+from scimd.core.people import GroupId, OrgId, PersonId, RoleName, fold
 from scimd.core.roles import Effect
 from scimd.core.standing import Grant, Standing, standing
-from scimd.db.tables import assertions, groups, licences, projects, teams
+from scimd.db.tables import assertions, licences, projects, teams
 from scimd.org import bindings, standing_rows
 from scimd.org.facts import gather, people_rows
 from scimd.org.held_changes import Tally
 from scimd.org.labels import names_in, of_grant
-from scimd.org.projects import decided
+from scimd.org.projects import decided, left_by
 from scimd.org.rulebook import RuleBook, SourceBook, by_value, rule_of, with_source
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
@@ -114,22 +114,8 @@ class Looked:
         said = decided(self.conn, self.org_id, group_id, name, project_id)
         if said is not None:
             return project_id if said == "use" else None
-        return project_id if made_by and self._left_behind(source.id, project_id) else None
-
-    def _left_behind(self, source_id: SourceId, project_id: str) -> bool:
-        query = (
-            select(projects.c.id)
-            .join(
-                groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
-            )
-            .where(
-                projects.c.org_id == self.org_id,
-                projects.c.id == project_id,
-                projects.c.orphaned,
-                groups.c.source_id == source_id,
-            )
-        )
-        return self.conn.execute(query).first() is not None
+        left = left_by(self.conn, self.org_id, [project_id]) if made_by else {}
+        return project_id if left.get(project_id) == source.id else None
 
     def team(self, name: str) -> str:
         return self._teams.get(fold(name)) or self._missing("team", name)
