@@ -116,7 +116,7 @@ async def test_u19_plan_refuses_what_applying_it_would(acme: Site, api: Client, 
     assert teamless["action"] == {"invite": "refused", "add": "add"}[how]
     assert (homeless["action"], homeless["why"].partition(" ")[2]) == (
         "refused",
-        "takes part in at least one project. Name one.",
+        "takes part in at least one project. Give them one.",
     )
 
 
