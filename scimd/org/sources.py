@@ -97,10 +97,14 @@ class SourceRecord:
         return LEFT_THE_FILE if self.left_the_file else self.quarantine_cause
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether the worker reads it by itself, once nothing stands against it."""
+        return self.kind == "connector" and not self.left_the_file and self.declared().schedule is not None
+
+    @property
     def read_next(self) -> str:
         """When it is read, once nothing stands against it."""
-        again = self.kind == "connector" and self.declared().schedule is not None and not self.left_the_file
-        return "it is read in the worker's next turn" if again else "it is read by no schedule"
+        return "it is read in the worker's next turn" if self.is_scheduled else "it is read by no schedule"
 
     @property
     def auto_approve(self) -> AutoApprove:
@@ -368,7 +372,7 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
         source = find(tx.conn, tx.org_id, source_id)
         if source.left_the_file:
             raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
-        if source.kind != "connector" or source.declared().schedule is None:
+        if not source.is_scheduled:
             raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
         if source.state == "paused":
             raise NotAllowedNow(f"The source {source.name} is paused. Set it active first.")
