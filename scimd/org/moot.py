@@ -15,7 +15,7 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -146,12 +146,12 @@ def _ambiguous(conn: Connection, org_id: OrgId, items: Items) -> Why:
     return found
 
 
-def _people(conn: Connection, org_id: OrgId, person_ids: Any) -> Mapping[PersonId, Row[Any]]:
+def _people(conn: Connection, org_id: OrgId, person_ids: Iterable[str]) -> Mapping[PersonId, Row[Any]]:
     query = select(people).where(people.c.org_id == org_id, among(conn, people.c.id, sorted(set(person_ids))))
     return {PersonId(row.id): row for row in conn.execute(query)}
 
 
-def _known_to(conn: Connection, org_id: OrgId, person_ids: Any) -> set[tuple[str, PersonId]]:
+def _known_to(conn: Connection, org_id: OrgId, person_ids: Iterable[str]) -> set[tuple[str, PersonId]]:
     column = assertions.c
     query = select(column.source_id, column.person_id).where(
         column.org_id == org_id, among(conn, column.person_id, sorted(person_ids)), column.state != "history"
