@@ -48,7 +48,7 @@ def _refused_again(kind: type[Refusal], facts: dict[str, Any]) -> Refusal:
 
 @dataclass(eq=False)
 class NotFound(Refusal):
-    """There is no such thing here. ``why``: the sentence, where it is about something else's part."""
+    """There is no such thing here. ``why``: the sentence where it is here, and not somebody's own."""
 
     kind: str = "resource"
     id: str = ""
