@@ -63,6 +63,7 @@ def as_declared(known: SourceRecord, wanted: SourceConfig) -> SourceRecord:
         kind="scim" if wanted.connector == "scim" else "connector",
         connector=None if wanted.connector == "scim" else wanted.connector,
         config=as_json(wanted),
+        declared_in="file",
         config_version=known.config_version + bool(read_otherwise(known, wanted)),
     )
 

@@ -361,6 +361,12 @@ def mark_everyone(tx: Tx) -> None:
 # ------------------------------------------------------------------------------ reading soon
 
 
+def must_be_in_the_file(source: SourceRecord) -> None:
+    """Raise NotAllowedNow for a connector that the config file names no more."""
+    if source.left_the_file:
+        raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
+
+
 async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
     """Have the worker read the source in its next turn, some seconds from now.
 
@@ -370,8 +376,7 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
 
     def body(tx: Tx) -> SourceRecord:
         source = find(tx.conn, tx.org_id, source_id)
-        if source.left_the_file:
-            raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
+        must_be_in_the_file(source)
         if not source.is_scheduled:
             raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
         if source.state == "paused":

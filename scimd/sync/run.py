@@ -230,6 +230,7 @@ def _must_be_readable(source: SourceRecord) -> None:
         raise NotAllowedNow(
             f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
         )
+    sources.must_be_in_the_file(source)
 
 
 def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started, *, full: bool) -> RunId:
