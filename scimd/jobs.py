@@ -278,7 +278,7 @@ class Jobs:
             self._not_before[source_id] = time.monotonic() + _LEAVE_ALONE_S
             try:
                 source = await sources.get_source(self._door, org_id, source_id)
-                if source.declared().schedule is None:
+                if not source.is_scheduled:
                     return
                 await sync_source(self._door, source, started=Started("schedule", "schedule"))
             except (Busy, NotFound):
