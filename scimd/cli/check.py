@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from scimd import config as configuration
 from scimd import opening
-from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
+from scimd.cli.common import ConfigOption, JsonOption, context, counts_later, err, load, out, print_json
 from scimd.config import Config, ConfigError
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
@@ -143,10 +143,11 @@ async def _held_of_the_file(config: Config, file: Path | None, door: Door, passe
     """What was held when `serve` started, and would be again; what else differs is no fault."""
     found: list[str] = []
     for wanted in config.organization:
-        there = await door.read(lambda conn, slug=wanted.name: organizations.find(conn, slug))  # type: ignore[misc]
-        names = await declared_organizations.differing(door, wanted, there.id) if there else []
-        if there is None or not names:
-            continue
+        try:
+            there = await organizations.by_slug(door, wanted.name)
+        except NotFound:
+            continue  # `scimd serve` makes it
+        names = await declared_organizations.differing(door, wanted, there.id)
         slug, held = there.slug, [name for name in names if name in there.held]
         ctx = context(door, there.id)
         if held and (over := await declared_organizations.over_limits(door, ctx, wanted)):
@@ -156,11 +157,8 @@ async def _held_of_the_file(config: Config, file: Path | None, door: Door, passe
             )
             names = [name for name in names if name not in held]
         if names:
-            passed.append(
-                f"organization {slug}: {file} was changed: what it says of {declared_held.called(names)} "
-                "counts once scimd serve is started again, unless the limits hold it "
-                f"(scimd org accept {slug} --dry-run)"
-            )
+            later = counts_later(file, declared_held.called(names), f"scimd org accept {slug} --dry-run")
+            passed.append(f"organization {slug}: {later}")
     return found
 
 

@@ -74,6 +74,14 @@ def file_of(path: Path | None) -> str:
     return str(config.find(path) or THE_FILE)
 
 
+def counts_later(file: object, what: str, look: str) -> str:
+    """That the file was changed in what it says of ``what``; ``look`` is the command that tells more."""
+    return (
+        f"{file} was changed: what it says of {what} counts once scimd serve is started again, "
+        f"unless the limits hold it ({look})"
+    )
+
+
 #: Of ``run``: whether the command makes database and key where there are none yet.
 Makes = Callable[[config.Config], bool]
 

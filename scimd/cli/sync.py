@@ -18,6 +18,7 @@ from scimd.cli.common import (
     JsonOption,
     command_line,
     context,
+    counts_later,
     err,
     fail,
     file_of,
@@ -144,12 +145,9 @@ def _say_if_the_file_differs(loaded: Config, found: SourceRecord, path: Path | N
         for wanted in organization.source:
             mine = (organization.name, wanted.name) == (found.org_slug, found.name)
             if mine and declared_sources.differs(found, wanted):
-                err.print(
-                    f"{file_of(path)} was changed: what it says of the source {found.org_slug}/{found.name} "
-                    "counts once scimd serve is started again, unless the limits hold it "
-                    f"({command_line('check', path)}). Here counts what was before.",
-                    markup=False,
-                )
+                what = f"the source {found.org_slug}/{found.name}"
+                later = counts_later(file_of(path), what, command_line("check", path))
+                err.print(f"{later}. Here counts what was before.", markup=False)
 
 
 def _by_hand() -> Started:
