@@ -16,7 +16,6 @@ from scimd.core.errors import (
 )
 from scimd.core.languages import span
 from scimd.core.people import UNSET, SessionId, Unset
-from scimd.core.printable import spelled_out
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
@@ -75,8 +74,7 @@ async def edit(request: web.Request) -> web.StreamResponse:
 
 
 def _typed(sent: str, kept: str | None) -> str | Unset | None:
-    """What came of a field; UNSET where nothing was typed: pages spell out what cannot be seen."""
-    return UNSET if sent == spelled_out(kept or "") else sent.strip() or None
+    return UNSET if forms.is_spelled_out(sent, kept or "") else sent.strip() or None
 
 
 @signed_in()
