@@ -12,6 +12,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from playwright.async_api import Browser
 from sqlalchemy import select, update
 
 from scimd.core import pictures
@@ -23,7 +24,7 @@ from scimd.org.tx import Actor
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver
 from tests.org.looks import attempts_of
-from tests.web.browser import chromium, faults_of, tab
+from tests.web.browser import faults_of, tab
 from tests.web.by_form import get, post, set_password, set_up_app, value_after, value_of
 from tests.web.site import ADMIN, PASSWORD, Site, site
 
@@ -166,8 +167,8 @@ async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> No
 # ------------------------------------------------------------------------------ passkeys
 
 
-async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str) -> None:
-    async with chromium() as browser, site(database_url, local_name=True) as acme:
+async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str, browser: Browser) -> None:
+    async with site(database_url, local_name=True) as acme:
         async with tab(browser, acme.url) as (page, seen):
             devtools = await page.context.new_cdp_session(page)
             await devtools.send("WebAuthn.enable")
@@ -470,8 +471,8 @@ async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
             assert answer.status == 404
 
 
-async def test_picture_is_uploaded_in_a_real_browser(database_url: str) -> None:
-    async with chromium() as browser, site(database_url) as acme, tab(browser, acme.url) as (page, seen):
+async def test_picture_is_uploaded_in_a_real_browser(acme: Site, browser: Browser) -> None:
+    async with tab(browser, acme.url) as (page, seen):
         await page.goto(f"/sign-in/{await acme.sign_in_link()}")
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url("**/password")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,16 +15,9 @@ from scimd.db.tables import people, second_factors
 from scimd.org.passkeys import RelyingParty
 from scimd.org.tx import Tx
 from scimd.web.security import page_of
-from tests.web.browser import chromium, faults_of, tab
+from tests.web.browser import faults_of, tab
 from tests.web.by_form import get, set_password, set_up_app, value_of
 from tests.web.site import ADMIN, PASSWORD, Site, site
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as found:
-        yield found
-
 
 # ------------------------------------------------------------------------------ twice
 
