@@ -179,20 +179,7 @@ async def serve(
         contextlib.AsyncExitStack() as stack,
     ):
         await organizations.ensure_system(door)
-        for declared in await _declared(config, config_path, door):
-            if declared.held:
-                logger.error(
-                    "config_change_held",
-                    organization=declared.slug,
-                    what=declared_held.called(declared.held),
-                    why=" ".join(dict.fromkeys(declared.held.values())),
-                    hint=declared_held.way_out(declared.slug),
-                )
-            if declared.left_out:
-                # They stay as they are: what a source gave is taken away by an admin, not by an editor.
-                logger.warning(
-                    "sources_not_in_the_file", organization=declared.slug, sources=declared.left_out
-                )
+        await _declare(config, door)
         stop = _stop_signals()
         answering = await stack.enter_async_context(contextlib.AsyncExitStack())
         if beside is not None:
@@ -220,15 +207,24 @@ async def serve(
         await answering.aclose()
 
 
-async def _declared(config: Config, file: Path | None, door: Door) -> list[declared_organizations.Declared]:
-    try:
-        done = await declared_organizations.release(door, config.organization)
-        done += await declared_organizations.declare(door, config.organization)
-    except ConfigError as exc:
-        raise ConfigError([f"{file}: {fault}" for fault in exc.faults]) from exc
+async def _declare(config: Config, door: Door) -> None:
+    """Bring the database to what the file says, as far as nothing of it is held."""
+    done = await declared_organizations.release(door, config.organization)
+    done += await declared_organizations.declare(door, config.organization)
     for what in await leads_nowhere(config, door):
         logger.warning("config_leads_nowhere", what=what)
-    return done
+    for declared in done:
+        if declared.held:
+            logger.error(
+                "config_change_held",
+                organization=declared.slug,
+                what=declared_held.called(declared.held),
+                why=" ".join(dict.fromkeys(declared.held.values())),
+                hint=declared_held.way_out(declared.slug),
+            )
+        if declared.left_out:
+            # They stay as they are: what a source gave is taken away by an admin, not by an editor.
+            logger.warning("sources_not_in_the_file", organization=declared.slug, sources=declared.left_out)
 
 
 def _port(config: Config) -> connections.Port:

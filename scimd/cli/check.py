@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from rich.markup import escape
 from scimd import config as configuration
 from scimd import opening
 from scimd.cli.common import ConfigOption, JsonOption, context, counts_later, err, load, out, print_json
-from scimd.config import Config, ConfigError
+from scimd.config import Config, ConfigError, Organization
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
 from scimd.core.words import counted
@@ -127,38 +128,46 @@ async def _check_keys(door: Door, passed: list[str], faults: list[str]) -> None:
 async def _check_declared(
     config: Config, file: Path | None, door: Door | None, passed: list[str], faults: list[str]
 ) -> None:
-    """What `serve` would refuse at its start, or warn of."""
+    """What `serve` would hold at its start, or warn of."""
     found: list[str] = []
     if door is not None:
-        found += await door.read(lambda conn: declared_faults.contradictions(conn, config.organization))
-        if not found:
-            found += await _held_of_the_file(config, file, door, passed)
+        for n, wanted in enumerate(config.organization):
+            found += await _held_of_the_file(wanted, config.organization[:n], file, door, passed)
     found += await opening.leads_nowhere(config, door)
     faults += [f"{file}: {fault}" if file else fault for fault in found]
     if found:
         del passed[0]  # that nothing is wrong with the config
 
 
-async def _held_of_the_file(config: Config, file: Path | None, door: Door, passed: list[str]) -> list[str]:
-    """What was held when `serve` started, and would be again; what else differs is no fault."""
-    found: list[str] = []
-    for wanted in config.organization:
-        try:
-            there = await organizations.by_slug(door, wanted.name)
-        except NotFound:
-            continue  # `scimd serve` makes it
-        names = await declared_organizations.differing(door, wanted, there.id)
-        slug, held = there.slug, [name for name in names if name in there.held]
-        ctx = context(door, there.id)
-        if held and (over := await declared_organizations.over_limits(door, ctx, wanted)):
-            found.append(
-                f"organization {slug}: what it says of {declared_held.called(held)} is held: "
-                f"{' '.join(over)} {declared_held.way_out(slug)}"
-            )
-            names = [name for name in names if name not in held]
-        if names:
-            later = counts_later(file, declared_held.called(names), f"scimd org accept {slug} --dry-run")
-            passed.append(f"organization {slug}: {later}")
+async def _held_of_the_file(
+    wanted: Organization, before: Sequence[Organization], file: Path | None, door: Door, passed: list[str]
+) -> list[str]:
+    """What would be held whoever approves it, and what was held over the limits when `serve` started, and
+    would be again; what else differs is no fault. ``before``: as they stand before it in the file.
+    """
+    at, of = f"organization {wanted.name}", declared_held.called
+    others = await door.read(lambda conn: declared_faults.contradictions(conn, wanted, before))
+    found = [
+        f"{at}: {why}" if part == declared_held.DOMAINS else f"{at}, source {part}: {why}"
+        for part, why in others.items()
+    ]
+    there = await door.read(lambda conn: organizations.find(conn, wanted.name))
+    if there is None:
+        return found
+    seen = await declared_organizations.look(door, context(door, there.id), wanted)
+    never = {part: why for part, why in seen.never.items() if part not in seen.others}
+    found += [f"{at}: what it says of {of([part])} is held: {why}" for part, why in never.items()]
+    names = [name for name in seen.changes if name not in others and name not in never]
+    held = [name for name in names if name in there.held]
+    if held and seen.over:
+        found.append(
+            f"{at}: what it says of {of(held)} is held: {' '.join(seen.over)} "
+            f"{declared_held.way_out(wanted.name)}"
+        )
+        names = [name for name in names if name not in held]
+    if names:
+        later = counts_later(file, of(names), f"scimd org accept {wanted.name} --dry-run")
+        passed.append(f"{at}: {later}")
     return found
 
 

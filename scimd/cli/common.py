@@ -26,7 +26,7 @@ from rich.table import Table
 from scimd import config, log, opening
 from scimd.cli.terminal import Terminal
 from scimd.connector_api import ConnectorError
-from scimd.core.errors import InvalidValue, NotFound, Refusal, StateMoved
+from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
 from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
 from scimd.org.declared_keys import THE_FILE
@@ -78,7 +78,7 @@ def counts_later(file: object, what: str, look: str) -> str:
     """That the file was changed in what it says of ``what``; ``look`` is the command that tells more."""
     return (
         f"{file} was changed: what it says of {what} counts once scimd serve is started again, "
-        f"unless the limits hold it ({look})"
+        f"unless it is held ({look})"
     )
 
 
@@ -278,9 +278,18 @@ async def organization_for_push(
             {each.name for each in await sources.list_sources(door, known[name].id)} if name in known else ()
         )
         if name not in known or source in {each.name for each in declared[name].source}.difference(there):
-            opening.prove(loaded)
-            await declared_organizations.declare(door, [declared[name]])
+            await make_source(door, loaded, [declared[name]], source)
     return await organization(door, slug)
+
+
+async def make_source(
+    door: Door, loaded: config.Config, declared: Sequence[config.Organization], name: str
+) -> None:
+    """Bring these to what the file says, as `serve` would. Raises NotAllowedNow where that source is held."""
+    opening.prove(loaded)
+    for done in await declared_organizations.declare(door, declared):
+        if why := done.held.get(name):
+            raise NotAllowedNow(f"The source {name} is not made: {why}")
 
 
 def limit_of(text: str) -> int | None:

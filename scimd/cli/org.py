@@ -13,7 +13,9 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     always,
+    command_line,
     context,
+    fail,
     file_of,
     operator,
     out,
@@ -28,6 +30,7 @@ from scimd.core.errors import InvalidValue
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, OrgId, ProjectId
 from scimd.org import declared_held, declared_organizations, organizations, project_upkeep, settings
+from scimd.org.declared_organizations import Look
 from scimd.org.organizations import NewOrganization, OrganizationRecord
 from scimd.org.tx import Door
 
@@ -169,37 +172,55 @@ def show(
 @app.command("accept")
 def accept(
     name: Annotated[str, typer.Argument(help="The organization.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what the limits hold.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is held, and why.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let what the config file says of an organization count, also over the limits: you approve it."""
+    """Let what the config file says of an organization count, also over the limits: you approve it.
+
+    What would take the role from the last Account Admin, or is somebody else's, no approval lets through.
+    """
     file = configuration.find(config)
 
-    async def look(door: Door, loaded: Config) -> tuple[list[str], tuple[str, ...]]:
+    async def look(door: Door, loaded: Config) -> Look:
         owner, wanted = await organizations.by_slug(door, name), _declared(loaded, name, config)
         opening.prove(loaded, file)
-        await declared_organizations.must_fit(door, wanted)
-        differing = await declared_organizations.differing(door, wanted, owner.id)
-        return differing, await declared_organizations.over_limits(door, context(door, owner.id), wanted)
+        return await declared_organizations.look(door, context(door, owner.id), wanted)
 
     async def work(door: Door, loaded: Config) -> None:
         owner = await organizations.by_slug(door, name)
         await declared_organizations.accept(door, context(door, owner.id), _declared(loaded, name, config))
 
-    differing, over = run(config, look)
-    do_it = bool(differing) and not dry_run
+    seen = run(config, look)
     if not json:
-        what = declared_held.called(differing) or "nothing"
+        what = declared_held.called(seen.changes) or "nothing"
         out.print(f"{file_of(config)} changes of {name}: {what}.", markup=False)
-        for sentence in over:
+        for sentence in seen.over:
             out.print(f"Over the limits: {sentence}", markup=False)
+        for source, keys in seen.read_otherwise.items():
+            see = command_line(f"plan {name}/{source}", config)
+            out.print(
+                f"The next run of {source} would read otherwise ({', '.join(keys)}); what it would do: {see}",
+                markup=False,
+            )
+    cannot = [f"{declared_held.called([part])}: {why}" for part, why in seen.never.items()]
+    if cannot and not dry_run:
+        fail(*cannot, "Nothing was changed. Correct the file.")
+    do_it = bool(seen.changes) and not dry_run
     if do_it:
         yes or typer.confirm("Let it count. Go on?", abort=True, err=json)
         run(config, work)
     said(
-        {"name": name, "changes": differing, "held": over, "accepted": do_it},
+        {
+            "name": name,
+            "changes": seen.changes,
+            "held": seen.over,
+            "never": seen.never,
+            "read_otherwise": seen.read_otherwise,
+            "accepted": do_it,
+        },
+        *(f"Cannot be let through: {each}" for each in cannot),
         *(["It counts now."] if do_it else []),
         json=json,
     )

@@ -13,6 +13,7 @@ from scimd.cli.common import (
     JsonOption,
     OrgOption,
     context,
+    err,
     file_of,
     organization,
     out,
@@ -26,7 +27,7 @@ from scimd.cli.rule import print_preview
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import organizations, source_ends, source_states, source_upkeep, sources
+from scimd.org import declared_held, organizations, source_ends, source_states, source_upkeep, sources
 from scimd.org.rule_previews import End
 from scimd.org.source_states import Released
 from scimd.org.sources import SourceRecord
@@ -45,8 +46,15 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
 
     async def work(door: Door, _: Config) -> list[SourceRecord]:
         only = None if org is None else (await organization(door, org)).id
-        held.update({each.id: each.held for each in await organizations.list_organizations(door)})
-        return await sources.list_sources(door, only)
+        owners = [each for each in await organizations.list_organizations(door) if only in (None, each.id)]
+        held.update({each.id: each.held for each in owners})
+        rows = await sources.list_sources(door, only)
+        shown = {(row.org_id, row.name) for row in rows}
+        for owner, name in ((each, name) for each in owners for name in each.held):
+            if (owner.id, name) not in shown:
+                what = f"What the config file says in {owner.slug} of {declared_held.called([name])}"
+                err.print(f"{what} is held: {owner.held[name]}", markup=False)
+        return rows
 
     def why_held(row: SourceRecord) -> str | None:
         return held[row.org_id].get(row.name)

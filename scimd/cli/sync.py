@@ -12,7 +12,6 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scimd import opening
 from scimd.cli.common import (
     ConfigOption,
     JsonOption,
@@ -22,6 +21,7 @@ from scimd.cli.common import (
     err,
     fail,
     file_of,
+    make_source,
     operator,
     organization_of_run,
     out,
@@ -30,15 +30,16 @@ from scimd.cli.common import (
     where_declared,
 )
 from scimd.cli.run import print_change, summary
-from scimd.config import Config
+from scimd.config import Config, Source
 from scimd.core.errors import NotFound
-from scimd.org import declared_organizations, declared_sources, run_changes, runs, sources
+from scimd.org import declared_sources, run_changes, runs, sources
 from scimd.org.run_changes import ChangeRecord
 from scimd.org.runs import RunRecord
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import apply as applying
-from scimd.sync.run import Started, apply_run, plan_source, sync_source
+from scimd.sync.planning import CannotPlan
+from scimd.sync.run import Started, apply_run, plan_source, preview_source, sync_source
 
 _SOURCE = Annotated[str, typer.Argument(metavar="SOURCE", help="The source, or org/name.")]
 _CODES = {"done": 0, "planned": 0, "held": 3, "partial": 4}
@@ -53,24 +54,32 @@ def register(app: typer.Typer) -> None:
 def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Read the source and print what a run would do, like a diff; nothing is changed.
 
+    Where the config file was changed, it is read as the file has it now, and the plan is not kept.
     Exit code 0: nothing to do. 2: there are changes. 3: over the limits, held.
     """
 
     async def work(door: Door, loaded: Config) -> tuple[RunRecord, list[ChangeRecord]]:
         found = await _resolve(door, loaded, source)
-        _say_if_the_file_differs(loaded, found, config)
+        wanted = _differing(loaded, found)
+        if wanted is not None:
+            _say_that_the_file_differs(found, config, "This is what a run would do then; nothing is kept.")
         with _progress(json) as report:
+            if wanted is not None:
+                return await preview_source(door, found, wanted, started=_by_hand(), report=report)
             made = await plan_source(door, found, started=_by_hand(), report=report)
         return made, [change async for change in run_changes.every(door, found.org_id, made.id)]
 
-    made, changes = run(config, work, makes=where_declared)
+    try:
+        made, changes = run(config, work, makes=where_declared)
+    except CannotPlan as exc:
+        fail(f"{exc}. Nothing is kept of this.")
     if json:
-        print_json(_as_json(made) | {"changes": changes})
+        print_json(_as_json(made) | {"id": made.id or None, "changes": changes})
     else:
         for change in changes:
             print_change(change)
         _say(made)
-        if made.state in ("planned", "held") and changes:
+        if made.id and made.state in ("planned", "held") and changes:
             apply_it = command_line(f"apply {made.id}", config)
             out.print(f"Apply it within 24 hours: {apply_it}", markup=False)
     # Held is told first: something of the plan waits for approval, whatever else it would do.
@@ -112,7 +121,8 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
     async def work(door: Door, loaded: Config) -> RunRecord:
         found = await _resolve(door, loaded, source)
-        _say_if_the_file_differs(loaded, found, config)
+        if _differing(loaded, found) is not None:
+            _say_that_the_file_differs(found, config, "Here counts what was before.")
         with _progress(json) as report:
             return await sync_source(door, found, started=_by_hand(), report=report)
 
@@ -135,19 +145,24 @@ async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
         ]
         if not declared:
             raise
-        opening.prove(config)
-        await declared_organizations.declare(door, declared)
+        await make_source(door, config, declared, name.rpartition("/")[2])
         return await sources.resolve(door, name)
 
 
-def _say_if_the_file_differs(loaded: Config, found: SourceRecord, path: Path | None) -> None:
+def _differing(loaded: Config, found: SourceRecord) -> Source | None:
+    """The source as the file has it, where that is not what counts."""
     for organization in loaded.organization:
         for wanted in organization.source:
             mine = (organization.name, wanted.name) == (found.org_slug, found.name)
             if mine and declared_sources.differs(found, wanted):
-                what = f"the source {found.org_slug}/{found.name}"
-                later = counts_later(file_of(path), what, command_line("check", path))
-                err.print(f"{later}. Here counts what was before.", markup=False)
+                return wanted
+    return None
+
+
+def _say_that_the_file_differs(found: SourceRecord, path: Path | None, here: str) -> None:
+    what = f"the source {found.org_slug}/{found.name}"
+    later = counts_later(file_of(path), what, command_line("check", path))
+    err.print(f"{later}. {here}", markup=False)
 
 
 def _by_hand() -> Started:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
@@ -11,38 +13,46 @@ from scimd.core.people import domain_key
 from scimd.core.roles import BUILT_IN
 from scimd.db.tables import organizations, roles, sources
 from scimd.org import jwt_issuers
+from scimd.org.declared_held import DOMAINS
 from scimd.org.domains import proven
 from scimd.org.organizations import find
 
 
-def contradictions(conn: Connection, declared: Sequence[config.Organization]) -> list[str]:
-    """Why they cannot be as the file declares them, one after the other: a sentence each, with the key."""
-    found: list[str] = []
-    mine: set[str] = set()
-    for wanted in declared:
-        at = f"organization {wanted.name}"
-        # What one of these has now, the file gives to somebody else.
-        mine |= {f"{wanted.name}/{source.name}" for source in wanted.source}
-        found += (f"{at}: {fault}" for fault in _domains_of_others(conn, wanted))
-        found += (f"{at}, source {fault}" for fault in _ended(conn, wanted))
-        found += (f"{at}, source {fault}" for fault in _priorities_of_others(conn, wanted))
-        found += (f"{at}, source {fault}" for fault in _issuers_of_others(conn, wanted, mine))
+def contradictions(
+    conn: Connection, wanted: config.Organization, before: Sequence[config.Organization] = ()
+) -> dict[str, str]:
+    """Why it cannot be as the file declares it, by what is held of it: a sentence for each, with the keys.
+
+    ``before``: those that are brought to what the file says before this one.
+    """
+    # What one of these has now, the file gives to somebody else.
+    mine = {f"{each.name}/{source.name}" for each in (*before, wanted) for source in each.source}
+    found: dict[str, str] = {}
+    for part, fault in chain(
+        _domains_of_others(conn, wanted),
+        _ended(conn, wanted),
+        _priorities_of_others(conn, wanted),
+        _issuers_of_others(conn, wanted, mine),
+    ):
+        found[part] = f"{found[part]} {fault}." if part in found else f"{fault}."
     return found
 
 
-def _domains_of_others(conn: Connection, wanted: config.Organization) -> Iterator[str]:
+#: What of an organization it is about, named as what is held, and why.
+_Fault: TypeAlias = tuple[str, str]
+
+
+def _domains_of_others(conn: Connection, wanted: config.Organization) -> Iterator[_Fault]:
     held = proven(conn, [domain_key(each) for each in wanted.domains])
     slugs = select(organizations.c.id, organizations.c.slug).where(organizations.c.id.in_(held.values()))
     names = {row.id: row.slug for row in conn.execute(slugs)}
     for domain, holder in sorted(held.items()):
         if names[holder] != wanted.name:
-            yield (
-                f"domains: {domain} is the organization {names[holder]}'s. Take it out here, or there first: "
-                f"scimd domain remove {domain} --org {names[holder]}"
-            )
+            way = f"Take it out here, or there first (scimd domain remove {domain} --org {names[holder]})"
+            yield DOMAINS, f"domains: {domain} is the organization {names[holder]}'s. {way}"
 
 
-def _ended(conn: Connection, wanted: config.Organization) -> Iterator[str]:
+def _ended(conn: Connection, wanted: config.Organization) -> Iterator[_Fault]:
     query = (
         select(sources.c.name)
         .join(organizations, organizations.c.id == sources.c.org_id)
@@ -51,10 +61,10 @@ def _ended(conn: Connection, wanted: config.Organization) -> Iterator[str]:
     gone = set(conn.execute(query).scalars())
     for source in wanted.source:
         if source.name in gone:
-            yield f"{source.name}: a source of this name was ended; names are not given again. Take another"
+            yield source.name, "a source of this name was ended; names are not given again. Take another"
 
 
-def _priorities_of_others(conn: Connection, wanted: config.Organization) -> Iterator[str]:
+def _priorities_of_others(conn: Connection, wanted: config.Organization) -> Iterator[_Fault]:
     stated = {source.name: source.priority for source in wanted.source if source.priority is not None}
     query = (
         select(sources.c.name, sources.c.priority)
@@ -64,16 +74,18 @@ def _priorities_of_others(conn: Connection, wanted: config.Organization) -> Iter
     others = {row.priority: row.name for row in conn.execute(query) if row.name not in stated}
     for name, priority in stated.items():
         if priority in others:
-            yield f"{name}: priority: {priority} is that of the source {others[priority]}. Give another"
+            yield name, f"priority: {priority} is that of the source {others[priority]}. Give another"
 
 
-def _issuers_of_others(conn: Connection, wanted: config.Organization, mine: Collection[str]) -> Iterator[str]:
+def _issuers_of_others(
+    conn: Connection, wanted: config.Organization, mine: Collection[str]
+) -> Iterator[_Fault]:
     for source in wanted.source:
         if source.jwt is None:
             continue
         holder = jwt_issuers.holder(conn, source.jwt.issuer, source.jwt.audience)
         if holder is not None and holder not in mine:
-            yield f"{source.name}: jwt: issuer and audience are those of {holder}, and a pair belongs to one"
+            yield source.name, f"jwt: issuer and audience are those of {holder}, and a pair belongs to one"
 
 
 def leads_nowhere(conn: Connection | None, wanted: config.Organization) -> list[str]:

@@ -1,4 +1,5 @@
-"""What of the config file is held: it would take, or give, more than the limits of its sources allow.
+"""What of the config file is held: it would take, or give, more than the limits of its sources allow; or it
+cannot be, such as what would take the role from the last Account Admin.
 
 The figures are kept with the organization's settings, by the name of the source whose old version stays, so
 that every door can say so without the file.
@@ -17,10 +18,10 @@ from scimd.org.tx import Tx
 
 #: Beside the names of sources, none of which has an underscore. What else the file says of an organization
 #: itself takes nothing from anybody, and is never held.
-DEFAULT_PROJECT, ITSELF = "default_project", "the_organization"
+DEFAULT_PROJECT, DOMAINS, ITSELF = "default_project", "its_domains", "the_organization"
 #: In the settings of an organization.
 _KEY = "held"
-_WORDS = {DEFAULT_PROJECT: "the default project", ITSELF: "the organization"}
+_WORDS = {DEFAULT_PROJECT: "the default project", DOMAINS: "the domains", ITSELF: "the organization"}
 
 
 def of(settings: Mapping[str, Any]) -> Mapping[str, str]:
@@ -35,7 +36,15 @@ def called(names: Iterable[str]) -> str:
 
 def way_out(slug: str) -> str:
     """What somebody can do who looks after the file."""
-    return f"Correct the file, raise the source's limits with it, or let it through: scimd org accept {slug}"
+    return (
+        "Correct the file, raise the source's limits with it, or let through what they alone hold: "
+        f"scimd org accept {slug}"
+    )
+
+
+def never(why: str) -> str:
+    """The sentences for what is held whoever approves it, from those of the refusal."""
+    return f"{why.removesuffix(' Nothing was changed.')} No approval lets that through."  # the rest is
 
 
 def note(tx: Tx, held: Mapping[str, str]) -> None:
@@ -47,6 +56,5 @@ def note(tx: Tx, held: Mapping[str, str]) -> None:
     tx.conn.execute(update(organizations).where(mine).values(settings={**settings, _KEY: dict(held)}))
     if held:
         why = " ".join(dict.fromkeys(held.values()))
-        tx.record(
-            Event(EventKind.CONFIG_HELD, "organization", tx.org_id, after={"held": ", ".join(held)}, note=why)
-        )
+        what = ", ".join(_WORDS.get(name, name) for name in held)
+        tx.record(Event(EventKind.CONFIG_HELD, "organization", tx.org_id, after={"held": what}, note=why))

@@ -9,14 +9,15 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select, update
 
 from scimd import config
-from scimd.core.errors import NotAllowedNow
+from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Overloaded, Refusal, StorageFull
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, projects, seat_pools
 from scimd.org import declared_faults, declared_held, declared_keys, declared_sources, held_changes
-from scimd.org.declared_held import DEFAULT_PROJECT, ITSELF
+from scimd.org.declared_held import DEFAULT_PROJECT, DOMAINS, ITSELF
+from scimd.org.domains import proven
 from scimd.org.generation import bump
 from scimd.org.organizations import (
     NewOrganization,
@@ -29,6 +30,7 @@ from scimd.org.organizations import (
     make,
     make_project,
 )
+from scimd.org.rehearsal import rehearse
 from scimd.org.sources import list_sources, mark_everyone
 from scimd.org.tx import Actor, Context, Door, Tx
 
@@ -47,7 +49,7 @@ class Declared:
     org_id: OrgId
     outcome: Literal["created", "updated", "unchanged", "held"]
     left_out: tuple[str, ...] = ()
-    #: Of what the old version stays, since the change is over the limits, and why: see ``declared_held``.
+    #: Of what the old version stays, and why: see ``declared_held``.
     held: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +58,8 @@ async def declare(door: Door, declared: Sequence[config.Organization]) -> list[D
 
     Idempotent, also where several processes call it at once: another call changes nothing and writes no
     event. What was set elsewhere since (a source's release, a seat limit where the file has none) stays.
-    Raises ConfigError for what is somebody else's here.
+    What of the file cannot be, or is over the limits, is held, and the rest counts; nothing but trouble of
+    the database is raised.
     """
     return [await _declare_one(door, organization) for organization in declared]
 
@@ -84,64 +87,70 @@ def _let_go(tx: Tx) -> tuple[str, ...]:
 
 
 async def _declare_one(door: Door, wanted: config.Organization) -> Declared:
-    await must_fit(door, wanted)
+    never = await _contradicted(door, wanted)
     there = await door.read(lambda conn: find(conn, wanted.name))
     if there is None:
-        made = await _make(door, wanted)
+        made = await _make(door, wanted, never)
         if made is not None:
             return made
         there = await by_slug(door, wanted.name)  # another process has made it meanwhile
-    return await _follow_the_file(door, wanted, there.id)
+    return await _follow_the_file(door, wanted, there.id, never)
 
 
-async def must_fit(door: Door, wanted: config.Organization) -> None:
-    """Raises ConfigError for what is somebody else's here."""
-    faults = await door.read(lambda conn: declared_faults.contradictions(conn, [wanted]))
-    if faults:
-        raise config.ConfigError(faults)
+async def _contradicted(door: Door, wanted: config.Organization) -> dict[str, str]:
+    """What is somebody else's here, as what is held."""
+    faults = await door.read(lambda conn: declared_faults.contradictions(conn, wanted))
+    return {part: declared_held.never(why) for part, why in faults.items()}
 
 
-async def _make(door: Door, wanted: config.Organization) -> Declared | None:
+async def _make(door: Door, wanted: config.Organization, held: Mapping[str, str]) -> Declared | None:
     """None where another process was first."""
 
     def body(tx: Tx) -> Declared | None:
-        if not make(tx, _as_new(wanted)):
+        if not make(tx, _as_new(wanted, held)):
             return None
-        declared_sources.declare(tx, wanted.source)
-        return Declared(wanted.name, tx.org_id, "created")
+        declared_sources.declare(tx, wanted.source, held)
+        declared_held.note(tx, held)
+        return Declared(wanted.name, tx.org_id, "held" if held else "created", held=held)
 
     return await door.run(context_of_new(door, _FILE, "cli"), body)
 
 
-class _Tried(Exception):
-    """Rolls back a change that was only looked at."""
-
-    def __init__(self, over: tuple[str, ...], changed: bool) -> None:
-        super().__init__()
-        self.over, self.changed = over, changed
-
-
-async def _follow_the_file(door: Door, wanted: config.Organization, org_id: OrgId) -> Declared:
+async def _follow_the_file(
+    door: Door, wanted: config.Organization, org_id: OrgId, never: Mapping[str, str]
+) -> Declared:
     ctx = replace(context_of_new(door, _FILE, "cli"), org_id=org_id)
 
     async def keep(held: Mapping[str, str]) -> Declared:
         def body(tx: Tx) -> Declared:
             done = _bring(tx, wanted, held)
             if over := held_changes.over(tx):
-                raise NotAllowedNow(" ".join(over))
+                raise _OverLimits(" ".join(over))
             declared_held.note(tx, held)
             return done
 
         return await door.run(ctx, body)
 
     try:
-        return await keep({})
-    except NotAllowedNow:
-        held = await _too_much(door, ctx, wanted)
+        return await keep(never)
+    except Refusal as exc:
+        _why(exc)
+        held = await _too_much(door, ctx, wanted, never)
     try:
         return await keep(held)
-    except NotAllowedNow as exc:  # somebody came or went since the look
-        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), exc.detail))
+    except Refusal as exc:  # somebody came or went since the look
+        return await keep(dict.fromkeys(await _changing(door, org_id, wanted), _why(exc)) | held)
+
+
+class _OverLimits(NotAllowedNow):
+    """An admin may approve it."""
+
+
+def _why(exc: Refusal) -> str:
+    """Why an edit is held. What is no word about the edit, trouble of the database, is raised again."""
+    if isinstance(exc, DatabaseUnavailable | Overloaded | StorageFull):
+        raise exc
+    return exc.detail if isinstance(exc, _OverLimits) else declared_held.never(exc.detail)
 
 
 def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Declared:
@@ -157,34 +166,51 @@ def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Decl
 # ------------------------------------------------------------------------------ what is held
 
 
-async def _too_much(door: Door, ctx: Context, wanted: config.Organization) -> dict[str, str]:
-    """What has to be held for the rest to be within the limits: each part is tried beside those that are."""
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """A change that was only looked at: what the limits hold of it, or why nobody's word lets it through."""
+
+    changed: bool
+    over: tuple[str, ...] = ()
+    never: str | None = None
+
+
+async def _too_much(
+    door: Door, ctx: Context, wanted: config.Organization, never: Mapping[str, str], *, approved: bool = False
+) -> dict[str, str]:
+    """What has to be held for the rest to count: each part is tried beside those that count.
+
+    ``never``: what is held whatever the rest is. ``approved``: also over the limits.
+    """
     parts = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
-    held: dict[str, str] = {}
+    held = dict(never)
     for at, part in enumerate(parts):
         later = dict.fromkeys((name for each in parts[at + 1 :] for name in each), "")
-        if over := (await _tried(door, ctx, wanted, held | later)).over:
-            held |= dict.fromkeys(part, " ".join(over))
+        tried = await _tried(door, ctx, wanted, later | held)
+        if why := tried.never or (not approved and " ".join(tried.over)):
+            held |= {name: why for name in part if name not in held}
     return held
 
 
 async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Mapping[str, str]) -> _Tried:
-    def body(tx: Tx) -> None:
+    def body(tx: Tx) -> _Tried:
         _bring(tx, wanted, held)
-        raise _Tried(held_changes.over(tx), bool(tx.events))
+        return _Tried(bool(tx.events), held_changes.over(tx))
 
     try:
-        await door.run(ctx, body)
-    except _Tried as exc:
-        return exc
-    except NotAllowedNow as exc:  # such as a state that a source cannot come to
-        return _Tried((exc.detail,), True)
-    raise AssertionError("a look is always rolled back")
+        tried, _ = await rehearse(door, lambda stage: stage.run(ctx, body))
+    except Refusal as exc:
+        return _Tried(True, never=_why(exc))
+    return tried
 
 
 def _parts(conn: Connection, org_id: OrgId, wanted: config.Organization) -> list[tuple[str, ...]]:
     """What of the organization may change what people have, as far as the file says otherwise."""
     parts = declared_sources.differing(conn, org_id, wanted.source)
+    named = declared_keys.domain_keys(wanted.domains)
+    holders = proven(conn, named)
+    if any(holders.get(each) != org_id for each in named):
+        parts.append((DOMAINS,))
     if DEFAULT_PROJECT in wanted.model_fields_set and _default_differs(conn, org_id, wanted.default_project):
         # Last, for the limits that a source's part raises.
         parts.append((DEFAULT_PROJECT,))
@@ -205,34 +231,59 @@ async def _changing(door: Door, org_id: OrgId, wanted: config.Organization) -> l
     return [name for part in parts for name in part]
 
 
-async def differing(door: Door, wanted: config.Organization, org_id: OrgId) -> list[str]:
-    """Of what the file says something else than what counts, named as what is held; changes nothing."""
-    names = await _changing(door, org_id, wanted)
-    ctx = replace(context_of_new(door, _FILE, "cli"), org_id=org_id)
-    rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))
-    return [*([ITSELF] if rest.changed else []), *names]
-
-
-async def over_limits(door: Door, ctx: Context, wanted: config.Organization) -> tuple[str, ...]:
-    """What `serve` would hold of the file as it is now: a sentence for each limit; changes nothing.
-
-    Looks at everybody concerned within a transaction that is rolled back, as `accept` does.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """At an edit of the file. ``changes``: of what it says something else than what counts, named as what
+    is held. ``over``: a sentence for each limit that the rest is over. ``never``: what no approval lets
+    through, and why; ``others``: what of it is somebody else's here. ``read_otherwise``: the sources whose
+    next run would be read so, and by which of their keys.
     """
-    return (await _tried(door, ctx, wanted, {})).over
+
+    changes: list[str]
+    over: tuple[str, ...]
+    never: Mapping[str, str]
+    others: Mapping[str, str]
+    read_otherwise: Mapping[str, tuple[str, ...]]
+
+
+async def look(door: Door, ctx: Context, wanted: config.Organization) -> Look:
+    """What `serve` would make of the file as it is now; changes nothing.
+
+    Looks at everybody concerned within transactions that are rolled back, as `accept` does.
+    """
+    names = await _changing(door, ctx.org_id, wanted)
+    rest = await _tried(door, ctx, wanted, dict.fromkeys(names, ""))
+    never = others = await _contradicted(door, wanted)
+    whole = await _tried(door, ctx, wanted, never) if names else rest
+    if whole.never is not None:
+        never = await _too_much(door, ctx, wanted, others, approved=True)
+        whole = await _tried(door, ctx, wanted, never)
+    return Look(
+        [*([ITSELF] if rest.changed else []), *names],
+        whole.over,
+        never,
+        others,
+        await door.read(lambda conn: declared_sources.to_read_otherwise(conn, ctx.org_id, wanted.source)),
+    )
 
 
 async def accept(door: Door, ctx: Context, wanted: config.Organization) -> Declared:
-    """Let the file count as it is now, also over the limits: an admin approves it."""
+    """Let the file count as it is now, also over the limits: an admin approves it.
+
+    Raises NotAllowedNow, with the reasons, where something in it is held whoever approves.
+    """
 
     def body(tx: Tx) -> Declared:
         done = _bring(tx, wanted, {})
         declared_held.note(tx, {})
         return done
 
+    if never := await _contradicted(door, wanted):
+        raise NotAllowedNow(" ".join(never.values()))
     return await door.run(ctx, body)
 
 
-def _as_new(wanted: config.Organization) -> NewOrganization:
+def _as_new(wanted: config.Organization, held: Collection[str]) -> NewOrganization:
     return NewOrganization(
         slug=wanted.name,
         display_name=wanted.display_name,
@@ -240,7 +291,7 @@ def _as_new(wanted: config.Organization) -> NewOrganization:
         seats_on_scim=wanted.seats_on_scim,
         default_project=None if wanted.default_project == "none" else wanted.default_project,
         get_more_seats_url=wanted.get_more_seats_url,
-        domains=tuple(wanted.domains),
+        domains=() if DOMAINS in held else tuple(wanted.domains),
         settings=_settings(wanted) | {declared_keys.KEY: declared_keys.said_by(wanted)},
     )
 
@@ -290,7 +341,7 @@ def _bring_up_to_date(tx: Tx, wanted: config.Organization, held: Collection[str]
         else was.default_project_id,
         **declared,
     }
-    new_domains = hold_domains(tx, wanted.domains)
+    new_domains = hold_domains(tx, [] if DOMAINS in held else wanted.domains)
     if before == after and not new_domains:
         return False
     _write(tx, after, {**kept, **declared})

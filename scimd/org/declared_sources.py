@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -37,10 +38,39 @@ def differs(known: SourceRecord, wanted: SourceConfig) -> bool:
     return known.config != as_json(wanted) or known.declared_in != "file"
 
 
+def read_otherwise(known: SourceRecord, wanted: SourceConfig) -> tuple[str, ...]:
+    """By which of its keys the file would have the source's next run read otherwise than the last."""
+    after = as_json(wanted)
+    return tuple(key for key in _READING if known.config.get(key) != after[key])
+
+
+def to_read_otherwise(
+    conn: Connection, org_id: OrgId, wanted: Sequence[SourceConfig]
+) -> dict[str, tuple[str, ...]]:
+    """The connectors of which the file would have the next run read otherwise, and by which of their keys."""
+    found = {}
+    for source in wanted:
+        known = _known(conn, org_id, source.name)
+        if known is not None and source.connector != "scim" and (keys := read_otherwise(known, source)):
+            found[source.name] = keys
+    return found
+
+
+def as_declared(known: SourceRecord, wanted: SourceConfig) -> SourceRecord:
+    """The source as it would be read, were it as the file has it; its state and its doings are its own."""
+    return replace(
+        known,
+        kind="scim" if wanted.connector == "scim" else "connector",
+        connector=None if wanted.connector == "scim" else wanted.connector,
+        config=as_json(wanted),
+        config_version=known.config_version + bool(read_otherwise(known, wanted)),
+    )
+
+
 def differing(conn: Connection, org_id: OrgId, wanted: Sequence[SourceConfig]) -> list[tuple[str, ...]]:
     """The names of those of which the file says something else; together what can only change together.
 
-    One is new where there is none of its name. Those that change places need each other's.
+    One is new where there is none of its name. Those that change places, or issuers, need each other's.
     """
     known = {name: _known(conn, org_id, name) for name in (source.name for source in wanted)}
     found: list[str] = []
@@ -50,7 +80,8 @@ def differing(conn: Connection, org_id: OrgId, wanted: Sequence[SourceConfig]) -
         if there is not None and not differs(there, source):
             continue
         moves = source.priority is not None and (there is None or there.priority != source.priority)
-        (places if moves else found).append(source.name)
+        changes_hands = _issuer(there.config if there else {}) != _issuer(as_json(source))
+        (places if moves or changes_hands else found).append(source.name)
     return [*((name,) for name in found), *([tuple(places)] if places else [])]
 
 
@@ -71,9 +102,10 @@ def declare(
     changed = False
     regrouping: list[SourceId] = []
     stated = frozenset(source.priority for source in wanted if source.priority is not None)
-    for source in wanted:
-        if source.name not in held:
-            changed |= _declare_one(tx, source, stated, regrouping)
+    counting = [source for source in wanted if source.name not in held]
+    _let_go_of_issuers(tx, counting)
+    for source in counting:
+        changed |= _declare_one(tx, source, stated, regrouping)
     _one_source_per_priority(tx)
     # Last: binding asks for the rules as all of these changes have left them.
     for source_id in regrouping:
@@ -111,6 +143,19 @@ def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(row.name for row in rows)
 
 
+def _issuer(settings: Mapping[str, Any]) -> tuple[str, str] | None:
+    jwt = settings.get("jwt")
+    return (jwt["issuer"], jwt["audience"]) if jwt else None
+
+
+def _let_go_of_issuers(tx: Tx, wanted: Sequence[SourceConfig]) -> None:
+    """An issuer may go from one of these sources to another, whichever of them comes first."""
+    for source in wanted:
+        known = _known(tx.conn, tx.org_id, source.name)
+        if known is not None and _issuer(known.config) not in (None, _issuer(as_json(source))):
+            jwt_issuers.declare(tx, known.id, None)
+
+
 def _one_source_per_priority(tx: Tx) -> None:
     """Standing asks the first source that asserts somebody; there must be one."""
     query = (
@@ -143,7 +188,7 @@ def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regroupin
 
 
 def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: dict[str, Any]) -> None:
-    reads_anew = any(known.config.get(key) != after[key] for key in _READING)
+    reads_anew = bool(read_otherwise(known, wanted))
     # What is in trouble is tried at its own times. Else the worker plans the next run by the new schedule.
     well = known.quarantined_since is None and not known.failures
     planned_anew = well and known.config.get("schedule") != after["schedule"]

@@ -202,6 +202,32 @@ def with_source(book: RuleBook, source: SourceBook) -> RuleBook:
     )
 
 
+class BesideBooks(RuleBooks):
+    """The books of others, in which a source reads its entries by settings that are not in force.
+
+    What its rules give, its place and its ceiling are as they are.
+    """
+
+    def __init__(self, books: RuleBooks, source_id: SourceId, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._books, self._source_id, self._settings = books, source_id, settings
+
+    def of(self, conn: Connection, org_id: OrgId) -> RuleBook:
+        return self._beside(self._books.of(conn, org_id))
+
+    def seen(self, conn: Connection, org_id: OrgId) -> RuleBook:
+        return self._beside(self._books.seen(conn, org_id))
+
+    def _beside(self, book: RuleBook) -> RuleBook:
+        source = replace(
+            book.source(self._source_id),
+            join=tuple(self._settings.get("join") or ()),
+            users=users_with(self._settings.get("extension") or ()),
+            auto_approve=self._settings.get("auto_approve", "never"),
+        )
+        return with_source(book, source)
+
+
 def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules]:
     return {
         SourceId(row.id): SourceRules(

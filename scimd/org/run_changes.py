@@ -90,7 +90,7 @@ async def list_changes(
         query = query.where(column.outcome == outcome)
     if action is not None:
         query = query.where(column.action == action)
-    return await door.read(lambda conn: [_change(row) for row in conn.execute(query)])
+    return await door.read(lambda conn: [_saved(row) for row in conn.execute(query)])
 
 
 async def window(
@@ -109,7 +109,7 @@ async def window(
         query = query.where(column.outcome == outcome)
     if action is not None:
         query = query.where(column.action == action)
-    return await door.read(lambda conn: cut(conn, query, part, {}, column.n).map(_change))
+    return await door.read(lambda conn: cut(conn, query, part, {}, column.n).map(_saved))
 
 
 async def every(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeRecord]:
@@ -121,7 +121,16 @@ async def every(door: Door, org_id: OrgId, run_id: str) -> AsyncIterator[ChangeR
         after = page[-1].n
 
 
-def _change(row: Row[Any]) -> ChangeRecord:
+def unsaved(changes: Iterable[Change]) -> list[ChangeRecord]:
+    """The changes of a plan that is only shown, as a report has them."""
+    return [_change(change, n, None) for n, change in enumerate(changes, start=1)]
+
+
+def _saved(row: Row[Any]) -> ChangeRecord:
+    return _change(row, row.n, row.applied_at)
+
+
+def _change(row: Row[Any] | Change, n: int, applied_at: datetime | None) -> ChangeRecord:
     old, new = row.old, row.new
     payload = row.payload or {}
     if row.action in ("create", "link", "wait") and "document" in payload:
@@ -132,6 +141,6 @@ def _change(row: Row[Any]) -> ChangeRecord:
     if payload.get("remove"):
         old = {**(old or {}), "members": payload["remove"]}
     return ChangeRecord(
-        row.n, row.kind, row.situation, row.action, row.removal, row.external_id, row.name, row.target_id,
-        old, new, row.reason, row.outcome, row.detail, row.applied_at,
+        n, row.kind, row.situation, row.action, row.removal, row.external_id, row.name, row.target_id,
+        old, new, row.reason, row.outcome, row.detail, applied_at,
     )  # fmt: skip

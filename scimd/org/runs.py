@@ -13,7 +13,8 @@ held    → applying                  approved
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,6 +27,7 @@ from scimd.core.people import OrgId, RunId, SourceId
 from scimd.core.sync.plan import Plan
 from scimd.db.tables import run_changes, runs, sources
 from scimd.org import run_figures
+from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door, Tx, head_after, uuid7_of
 from scimd.org.windows import Slice, Window, cut
 
@@ -246,7 +248,7 @@ def begin(
 
 def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int) -> None:
     """Close the plan: from now on it can be shown, applied, or held."""
-    unchanged = sum(n for name, n in plan.counts["situations"].items() if name == "user.linked-unchanged")
+    unchanged = _unchanged(plan)
     kept = {"situations": dict(plan.counts["situations"]), "mails": plan.mails, "unchanged": unchanged}
     values: dict[str, Any] = {
         "state": state,
@@ -260,6 +262,45 @@ def planned(tx: Tx, run_id: RunId, plan: Plan, state: State, rules_version: int)
         "rules_version": rules_version,
     }
     _set(tx, run_id, values)
+
+
+def unsaved(
+    source: SourceRecord, plan: Plan, state: State, now: datetime, by: str, rules_version: int, *, full: bool
+) -> RunRecord:
+    """A plan that is only shown, as if it were stored; it has no id."""
+    counted = Counter((each.kind, str(each.action), str(each.outcome)) for each in plan.changes)
+    return RunRecord(
+        org_id=source.org_id,
+        id=RunId(""),
+        source_id=source.id,
+        source_name=source.name,
+        trigger="cli",
+        state=state,
+        started_by=by,
+        started_at=now,
+        planned_at=now,
+        finished_at=None,
+        expires_at=None,
+        full=full,
+        complete=True,
+        counts=_summed(((*key, n) for key, n in counted.items()), _unchanged(plan)),
+        situations=plan.counts["situations"],
+        trips=tuple(trip.why for trip in plan.trips),
+        seats=plan.seats,
+        mails=plan.mails,
+        fingerprint=plan.fingerprint,
+        config_version=source.config_version,
+        rules_version=rules_version,
+        place=0,
+        error=None,
+        error_kind=None,
+        approved_by=None,
+        approved_at=None,
+    )
+
+
+def _unchanged(plan: Plan) -> int:
+    return plan.counts["situations"].get("user.linked-unchanged", 0)
 
 
 def finish(tx: Tx, run_id: RunId, state: State | Callable[[Mapping[str, int]], State]) -> RunRecord:
@@ -350,11 +391,15 @@ def summary(conn: Connection, org_id: OrgId, run_id: RunId, unchanged: int) -> d
         .where(column.org_id == org_id, column.run_id == run_id)
         .group_by(column.kind, column.action, column.outcome)
     ).all()
+    return _summed((tuple(row) for row in rows), unchanged)
+
+
+def _summed(rows: Iterable[tuple[str, str, str, int]], unchanged: int) -> dict[str, int]:
     found = {"created": 0, "updated": 0, "deactivated": 0, "held": 0, "failed": 0, "skipped": 0}
     found["unchanged"] = unchanged
-    for row in rows:
-        done = row.outcome in ("applied", "planned") and row.action in _DONE
-        name = _SAID[row.action] if done else "waiting" if row.action == "wait" else _LEFT[row.outcome]
-        name = f"groups_{name}" if row.kind == "group" and done else name
-        found[name] = found.get(name, 0) + row.number
+    for kind, action, outcome, number in rows:
+        done = outcome in ("applied", "planned") and action in _DONE
+        name = _SAID[action] if done else "waiting" if action == "wait" else _LEFT[outcome]
+        name = f"groups_{name}" if kind == "group" and done else name
+        found[name] = found.get(name, 0) + number
     return found

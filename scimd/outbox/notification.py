@@ -23,8 +23,8 @@ WORDS: Final[Mapping[What, tuple[str, str, str]]] = {
     ),
     "config_held": (
         "%(organization)s: a change of the config file is held",
-        "Limits hold back what the config file changes (%(held)s): %(why)s. What was before stays in force.",
-        "Correct the file, raise the limits in it, or let the change through (scimd org accept).",
+        "What the config file changes (%(held)s) is held: %(why)s. What was before stays in force.",
+        "Correct the file, raise the limits in it, or let through what they alone hold (scimd org accept).",
     ),
     "quarantined": (
         "%(organization)s: %(source)s is in quarantine",

@@ -1,7 +1,8 @@
 """A run of a source, from the lease to the report.
 
-``plan_source`` makes a dry plan; ``sync_source`` plans and applies under the limits; ``apply_run``
-applies a plan that waits: a dry one, or a held one, which that approves. Whatever goes wrong while
+``plan_source`` makes a dry plan, ``preview_source`` one by settings that are not in force, which is only
+shown; ``sync_source`` plans and applies under the limits; ``apply_run`` applies a plan that waits: a dry one,
+or a held one, which that approves. Whatever goes wrong while
 reading fails the run with a sentence, changes nobody, and lets the next run come later.
 """
 
@@ -15,14 +16,27 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 
 from scimd import log
+from scimd.config import Source
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
 from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
-from scimd.org import leases, permissions, plan_batches, run_changes, runs, source_upkeep, sources
+from scimd.org import (
+    declared_sources,
+    leases,
+    permissions,
+    plan_batches,
+    run_changes,
+    runs,
+    source_upkeep,
+    sources,
+)
 from scimd.org.leases import LEASE_S, Lease
+from scimd.org.rulebook import BesideBooks
+from scimd.org.run_changes import ChangeRecord
 from scimd.org.runs import RunRecord, State, Trigger
 from scimd.org.source_upkeep import After
 from scimd.org.sources import SourceRecord
@@ -53,6 +67,35 @@ async def plan_source(
 ) -> RunRecord:
     """Make a dry plan and store it; it can be applied for 24 hours. Raises Busy."""
     return await _run(door, source, started or Started(), report, dry=True)
+
+
+async def preview_source(
+    door: Door,
+    source: SourceRecord,
+    wanted: Source,
+    *,
+    started: Started | None = None,
+    report: Report = _silent,
+) -> tuple[RunRecord, list[ChangeRecord]]:
+    """What the next run would do if the source were read as ``wanted``, which is not in force; with the rules
+    that are.
+
+    Nothing is kept of it: neither the plan nor that the directory cannot be read so. Raises what
+    ``plan_source`` raises, and CannotPlan.
+    """
+    ctx = context(door, source)
+    async with held(door, ctx, lease_name(source), f"The source {source.name}"):
+        known = await sources.get_source(door, source.org_id, source.id)
+        source = declared_sources.as_declared(known, wanted)
+        _must_be_readable(source)
+        full = schedule.full_is_due(source.last_full_at, door.clock())
+        beside = copy(door)
+        beside.books = BesideBooks(door.books, source.id, source.config)
+        planned = await planning.make(beside, ctx, source, report, full=full)
+    plan, by = planned.plan, (started or Started()).by
+    state = _state(plan, dry=True)
+    run = runs.unsaved(source, plan, state, door.clock(), by, planned.rules_version, full=full)
+    return run, run_changes.unsaved(plan.changes)
 
 
 async def sync_source(
@@ -152,12 +195,7 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
     async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
         # As it is now: another replica may have run it, or an admin paused it, a moment ago.
         source = await sources.get_source(door, source.org_id, source.id)
-        if source.state == "paused":
-            raise NotAllowedNow(f"The source {source.name} is paused.")
-        if source.kind == "scim":
-            raise NotAllowedNow(
-                f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
-            )
+        _must_be_readable(source)
         if not dry:
             await _finish_what_was_cut_off(door, ctx, source, lease, report)
         full = schedule.full_is_due(source.last_full_at, door.clock())
@@ -183,6 +221,15 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
             await _close(door, ctx, source, run, alarm=alarm)
         logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
         return run
+
+
+def _must_be_readable(source: SourceRecord) -> None:
+    if source.state == "paused":
+        raise NotAllowedNow(f"The source {source.name} is paused.")
+    if source.kind == "scim":
+        raise NotAllowedNow(
+            f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
+        )
 
 
 def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started, *, full: bool) -> RunId:

@@ -18,7 +18,7 @@ from scimd.core.languages import ENGLISH, Language, moment
 from scimd.core.printable import lines_spelled_out
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
-from scimd.org import decisions, labels
+from scimd.org import decisions, declared_held, labels
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Door
 from scimd.web import security, words
@@ -249,6 +249,7 @@ _FILTERS: dict[str, Any] = {
     "trigger": lambda name: words.TRIGGERS.get(name, name),
     "decision_kind": lambda kind: words.DECISION_KINDS.get(kind, kind),
     "run_state": lambda state: words.badge(words.RUN_STATES, state),
+    "held_part": lambda name: declared_held.called([name]),
     "source_state": lambda state: words.badge(words.SOURCE_STATES, state),
     "status": lambda state: words.badge(words.STATUSES, str(state)),
     "outcome": lambda state: words.badge(words.OUTCOMES, state),

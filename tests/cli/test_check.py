@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ import structlog
 
 from scimd import app as composition
 from scimd import config, opening
-from scimd.config import ConfigError
 from tests.scim.signed import RSA, key_set
 from tests.support.daemon import Here
 
@@ -53,6 +53,10 @@ def acme(tmp_path: Path) -> Here:
     return here
 
 
+def _told(done: subprocess.CompletedProcess[str]) -> str:
+    return " ".join((done.stdout + done.stderr).split())
+
+
 def say(here: Here, text: str) -> None:
     here.file.write_text(_DAEMON.format(folder=here.folder) + text, encoding="utf-8")
 
@@ -67,20 +71,17 @@ def faults(here: Here) -> list[str]:
 
 
 def started(here: Here) -> tuple[list[str], list[str]]:
-    """What `serve` refuses at its start, and what it warns of."""
+    """Why `serve` holds what at its start, and what it warns of."""
     loaded = config.load(here.file)
 
     async def start() -> None:
         async with opening.opened(loaded) as door:
-            await composition._declared(loaded, here.file, door)
+            await composition._declare(loaded, door)
 
-    refused: list[str] = []
     with structlog.testing.capture_logs() as said:
-        try:
-            asyncio.run(start())
-        except ConfigError as exc:
-            refused = [fault.removeprefix(f"{here.file}: ") for fault in exc.faults]
-    return refused, [line["what"] for line in said if line["event"] == "config_leads_nowhere"]
+        asyncio.run(start())
+    held = [line["why"] for line in said if line["event"] == "config_change_held"]
+    return held, [line["what"] for line in said if line["event"] == "config_leads_nowhere"]
 
 
 @pytest.mark.parametrize(
@@ -101,12 +102,14 @@ def started(here: Here) -> tuple[list[str], list[str]]:
         ),
     ],
 )
-def test_what_is_somebody_elses_is_said_by_check_and_at_start(acme: Here, text: str, said: str) -> None:
+def test_what_is_somebody_elses_is_said_by_check_and_held_at_start(acme: Here, text: str, said: str) -> None:
     assert faults(acme) == []
     say(acme, text.replace("KEYS", str(acme.folder / "keys.json")))
     (found,) = faults(acme)
     assert found.startswith(said)
-    assert started(acme) == ([found], [])
+    (why,), warned = started(acme)
+    assert (found.endswith(why.removesuffix(" No approval lets that through.")), warned) == (True, [])
+    assert faults(acme) == [found], "and it is held"
 
 
 def test_what_leads_nowhere_is_said_by_check_and_warned_of_at_start(acme: Here) -> None:
@@ -209,12 +212,13 @@ def test_a_held_change_of_the_file_is_said_until_it_is_accepted(hr: Here) -> Non
     assert faults(hr) == [], "nobody knows yet"
     assert any("what it says of the source hr counts once" in each for each in hr.ok("check")["passed"])
     assert hr.ok("org", "accept", "acme", "--dry-run")["held"]
-    assert started(hr) == ([], [])
+    (why,), _ = started(hr)
     (found,) = faults(hr)
+    assert why in found
     assert found.startswith(
         f"{ACME}: what it says of the source hr is held: Of people of the source hr: the "
     )
-    assert found.endswith("or let it through: scimd org accept acme")
+    assert found.endswith("or let through what they alone hold: scimd org accept acme")
     (row,) = hr.ok("source", "list")
     assert "One would lose 12 of 12" in row["held"]
     assert "One would lose 12 of 12" in hr.run("rule", "list", "--source", "hr").stderr
@@ -226,6 +230,8 @@ def test_a_held_change_of_the_file_is_said_until_it_is_accepted(hr: Here) -> Non
         "name": "acme",
         "changes": [],
         "held": [],
+        "never": {},
+        "read_otherwise": {},
         "accepted": False,
     }
 
@@ -249,3 +255,97 @@ def test_commands_say_that_the_file_is_another_than_what_counts(hr: Here) -> Non
     (last,) = [each for each in hr.ok("check", "hr")["passed"] if "quarantine" in each]
     assert "it stays in quarantine until scimd serve is started again" in last
     assert hr.ok("source", "show", "hr")["quarantined_since"]
+
+
+# ------------------------------------------------------------------------------ what nobody lets through
+
+
+_ADMINS = """[[organization.source.rule]]
+number = 2
+pattern = "Admins"
+role = "account-admin"
+may_give_account_admin = true
+[organization.source.limits]
+new_admins = 1
+"""
+
+
+@pytest.fixture
+def one_admin(hr: Here) -> Here:
+    """The source gives its one Account Admin the role by a rule, which its file has no more."""
+    with (hr.folder / "one" / "groups.csv").open("a") as groups:
+        groups.write("g2,Admins,3\n")
+    at = "[organization.source.settings]"
+    head, settings = _HR.format(project="One", folder=hr.folder / "one").split(at)
+    head = head.replace("[organization.source.groups]", 'invite = "never"\n[organization.source.groups]')
+    say(hr, f"{head}{_ADMINS}{at}{settings}")
+    hr.ok("org", "accept", "acme", "--yes")
+    hr.ok("sync", "hr")
+    say(hr, f"{head}{at}{settings}")
+    return hr
+
+
+def test_an_edit_that_takes_the_last_account_admin_is_held_and_said_everywhere(one_admin: Here) -> None:
+    (found,) = faults(one_admin)
+    assert found.startswith(f"{ACME}: what it says of the source hr is held: u3 cannot be deactivated")
+    assert found.endswith("No approval lets that through.")
+    (why,), _ = started(one_admin)
+    assert why in found
+    assert faults(one_admin) == [found]
+    (row,) = one_admin.ok("source", "list")
+    assert row["held"] == why
+    assert why in " ".join(one_admin.run("rule", "list", "--source", "hr").stderr.split())
+    assert one_admin.ok("org", "accept", "acme", "--dry-run")["never"] == {"hr": why}
+    done = one_admin.run("org", "accept", "acme", "--yes")
+    assert (done.returncode, f"the source hr: {why}" in " ".join(done.stderr.split())) == (1, True)
+    assert [row["number"] for row in one_admin.ok("rule", "list", "--source", "hr")] == [1, 2]
+
+
+def test_a_domain_that_is_held_is_told_with_the_sources_though_it_is_none(acme: Here) -> None:
+    say(acme, "[[organization]]\nname = 'third'\ndomains = ['O.example']\n")
+    started(acme)
+    said = " ".join(acme.run("source", "list").stderr.split())
+    assert "What the config file says in third of the domains is held: domains: o.example is the" in said
+
+
+def test_a_source_that_is_held_is_made_by_no_command(acme: Here) -> None:
+    keys = _JWT.format(file=acme.folder / "keys.json")
+    say(acme, f"[[organization]]\nname = 'third'\n[[organization.source]]\nname = 's'\n{keys}")
+    for words in (("token", "create", "--org", "third", "--source", "s"), ("plan", "third/s")):
+        done = acme.run(*words)
+        assert (done.returncode, "s is not made: jwt: issuer and" in _told(done)) == (
+            1,
+            True,
+        )
+    assert all(row["name"] != "s" for row in acme.ok("source", "list"))
+
+
+# ------------------------------------------------------------------------------ before it counts
+
+
+def test_a_plan_is_made_by_the_file_as_it_is_now_and_is_not_kept(hr: Here) -> None:
+    (hr.folder / "two" / "users.csv").write_text("id,userName,email\n0,new,u0@acme.example\n")
+    say(hr, _HR.format(project="One", folder=hr.folder / "two"))
+    seen = hr.ok("org", "accept", "acme", "--dry-run")
+    assert (seen["changes"], seen["read_otherwise"]) == (["hr"], {"hr": ["settings"]})
+    said = _told(hr.run("org", "accept", "acme", "--dry-run"))
+    assert "The next run of hr would read otherwise (settings); what it would do: scimd plan acme/hr" in said
+    runs, people = hr.ok("run", "list"), hr.ok("user", "list")
+    plan = hr.ok("plan", "hr", codes=(3,))
+    assert (plan["id"], plan["counts"]["updated"]) == (None, 1)
+    (renamed,) = [change for change in plan["changes"] if change["external_id"] == "0"]
+    assert (renamed["old"]["userName"], renamed["new"]["userName"]) == ("u0", "new")
+    assert sum(change["outcome"] == "staged" for change in plan["changes"]) == plan["counts"]["held"]
+    said = _told(hr.run("plan", "hr"))
+    assert "This is what a run would do then; nothing is kept." in said
+    assert "Apply it within 24 hours" not in said
+    assert (hr.ok("run", "list"), hr.ok("user", "list")) == (runs, people)
+    assert hr.ok("sync", "hr")["counts"]["updated"] == 0, "here counts what was before"
+
+
+def test_a_source_that_cannot_be_read_as_the_file_has_it_has_not_failed(hr: Here) -> None:
+    say(hr, _HR.format(project="One", folder=hr.folder / "nowhere"))
+    done = hr.run("plan", "hr")
+    assert (done.returncode, "nowhere" in _told(done)) == (1, True)
+    assert hr.ok("source", "show", "hr")["failures"] == 0
+    assert [row["state"] for row in hr.ok("run", "list")] == ["done"]

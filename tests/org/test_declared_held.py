@@ -1,12 +1,16 @@
-"""What of the file the limits hold: alone, seen, and until somebody accepts it or the file is mended."""
+"""What of the file is held: alone, seen, and until somebody accepts it or the file is mended."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from scimd import config
+from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Protected
 from scimd.db import tables as t
-from scimd.org import declared_organizations, notifications, organizations, sources
+from scimd.org import declared_organizations, domains, notifications, organizations, sources
 from scimd.org.unsettled import settle_marked
 from scimd.sync.schedule import following
 from tests.org.house import House, house
@@ -54,7 +58,8 @@ async def test_only_what_the_limits_hold_of_the_file_is_held_until_it_is_accepte
         (mail,) = await acme.rows(t.deliveries, template="notification")
         assert mail.params["held"] == "idp"
 
-        assert await declared_organizations.over_limits(acme.door, acme.as_admin(), file[0])
+        seen = await declared_organizations.look(acme.door, acme.as_admin(), file[0])
+        assert (seen.changes, len(seen.over), seen.never) == (["idp"], 1, {})
         await declared_organizations.accept(acme.door, acme.as_admin(), file[0])
         assert (await organizations.by_slug(acme.door, "acme")).held == {}
         assert await _statuses(acme, people) == {"pending"}
@@ -109,5 +114,140 @@ async def test_a_state_that_a_source_cannot_come_to_is_held_alone(database_url: 
         (done,) = await declared_organizations.declare(
             acme.door, _held("All", {"name": "entra"}, of={"state": "staged"})
         )
-        assert done.held == {"idp": "The source idp was released; it cannot be staged again."}
+        why = "The source idp was released; it cannot be staged again. No approval lets that through."
+        assert done.held == {"idp": why}
         await sources.get_source(acme.door, acme.org_id, "entra")
+
+
+# ------------------------------------------------------------------------------ what nobody lets through
+
+
+ADMINS = {"number": 2, "pattern": "Admins", "role": "account-admin", "may_give_account_admin": True}
+WORK = {"number": 1, "pattern": "All", "project": "Work"}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"rule": [WORK]},
+        {"rule": [WORK, ADMINS | {"may_give_account_admin": False}]},
+        {"state": "shadow"},
+        {"invite": "immediate"},
+    ],
+)
+async def test_what_takes_the_role_from_the_last_account_admin_is_held_and_no_approval_lets_it_through(
+    database_url: str, edit: dict[str, Any]
+) -> None:
+    both = [WORK, ADMINS]
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, _held("All", of={"rule": both}))
+        ctx = acme.as_scim((await sources.get_source(acme.door, acme.org_id, "idp")).id)
+        dana = (await acme.create("dana", ctx)).person_id
+        await acme.group("Admins", dana, ctx=ctx)
+        (file,) = _held("All", {"name": "entra"}, of={"rule": both} | edit, display_name="New")
+        for _ in range(2):
+            (done,) = await declared_organizations.declare(acme.door, [file])
+            assert list(done.held) == ["idp"]
+        assert done.held["idp"].startswith("Dana cannot be deactivated, demoted or removed: the organization")
+        assert done.held["idp"].endswith("No approval lets that through.")
+        assert (await organizations.by_slug(acme.door, "acme")).display_name == "New"
+        await sources.get_source(acme.door, acme.org_id, "entra")
+        assert (await declared_organizations.look(acme.door, acme.as_admin(), file)).never == done.held
+        with pytest.raises(Protected):
+            await declared_organizations.accept(acme.door, acme.as_admin(), file)
+        person = await acme.person(dana)
+        assert (person.status, person.primary_role) == ("active", "account-admin")
+        assert (await organizations.by_slug(acme.door, "acme")).held == done.held
+
+
+async def test_of_two_edits_each_is_held_for_its_own_reason(database_url: str) -> None:
+    """One is over the limits, the other takes the last Account Admin; an approval waits for the file."""
+
+    def file(*rules: dict[str, Any], pattern: str = "All") -> config.Organization:
+        other = {"name": "other", "state": "active", "invite": "never", "rule": list(rules)}
+        return _held(pattern, other)[0]
+
+    async with house(database_url, default_project=None) as acme:
+        people = await _with_people(acme)
+        await declared_organizations.declare(acme.door, [file(ADMINS)])
+        ctx = acme.as_scim((await sources.get_source(acme.door, acme.org_id, "other")).id)
+        dana = (await acme.create("dana", ctx)).person_id
+        await acme.group("Admins", dana, ctx=ctx)
+        edited = file(pattern="Nobody")
+        (done,) = await declared_organizations.declare(acme.door, [edited])
+        assert list(done.held) == ["idp", "other"]
+        assert "over the limits" in done.held["idp"]
+        seen = await declared_organizations.look(acme.door, acme.as_admin(), edited)
+        assert (list(seen.never), len(seen.over)) == (["other"], 1)
+        await declared_organizations.accept(acme.door, acme.as_admin(), file(ADMINS, pattern="Nobody"))
+        assert await _statuses(acme, people) == {"pending"}
+
+
+async def test_domains_of_another_organization_are_held_and_the_rest_counts(database_url: str) -> None:
+    async with house(database_url) as acme:  # which has acme.example
+        new = config.Organization(name="made", domains=["made.example", "acme.example"], seats=7)
+        for outcome in ("held", "held"):
+            (done,) = await declared_organizations.declare(acme.door, [new])
+            assert (done.outcome, list(done.held)) == (outcome, ["its_domains"])
+        assert done.held["its_domains"].startswith("domains: acme.example is the organization acme's")
+        there = await organizations.by_slug(acme.door, "made")
+        assert (there.seats, there.held) == (7, done.held)
+        assert await acme.rows(t.domains, org_id=there.id) == []
+        with pytest.raises(NotAllowedNow, match="is the organization acme's"):
+            await declared_organizations.accept(acme.door, replace(acme.as_admin(), org_id=there.id), new)
+        await domains.remove(acme.door, acme.as_admin(), "acme.example")
+        (done,) = await declared_organizations.declare(acme.door, [new])
+        assert (done.outcome, done.held) == ("updated", {})
+
+
+async def test_a_new_source_with_an_issuer_of_anothers_is_not_made_and_the_others_are(
+    database_url: str,
+) -> None:
+    async with house(database_url) as acme:
+        await declared_organizations.declare(acme.door, [_speaking(idp="one")])
+        other = _speaking("made", x="one", y="two")
+        (done,) = await declared_organizations.declare(acme.door, [other])
+        assert list(done.held) == ["x"]
+        assert [row.name for row in await sources.list_sources(acme.door, done.org_id)] == ["y"]
+
+
+async def test_issuers_go_from_one_source_of_the_file_to_another(database_url: str) -> None:
+    async with house(database_url) as acme:
+        for file in (
+            _speaking(a="one", b="two"),
+            _speaking(a="two", b="one"),
+            _speaking(new="one", a="two", b="three"),
+        ):
+            (done,) = await declared_organizations.declare(acme.door, [file])
+            assert (done.outcome, done.held) == ("updated", {})
+            (again,) = await declared_organizations.declare(acme.door, [file])
+            assert again.outcome == "unchanged"
+
+
+def _speaking(organization: str = "acme", **audiences: str) -> config.Organization:
+    jwt = {"issuer": "https://login.acme.example", "jwks_url": "https://login.acme.example/keys"}
+    return config.Organization.model_validate(
+        {
+            "name": organization,
+            "source": [
+                {"name": name, "jwt": jwt | {"audience": audience, "subjects": ["push"]}}
+                for name, audience in audiences.items()
+            ],
+        }
+    )
+
+
+async def test_trouble_of_the_database_holds_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        await declared_organizations.declare(acme.door, _held("All"))
+
+        async def away(*_: Any, **__: Any) -> None:
+            raise DatabaseUnavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(acme.door, "run", away)
+            with pytest.raises(DatabaseUnavailable):
+                await declared_organizations.declare(acme.door, _held("Nobody"))
+        assert (await organizations.by_slug(acme.door, "acme")).held == {}

@@ -78,8 +78,10 @@ async def test_the_name_of_a_source_that_was_ended_is_not_given_again(acme: Hous
     await declared_organizations.declare(acme.door, declared())
     hr = await org_sources.resolve(acme.door, "made/hr")
     await source_ends.end(acme.door, replace(acme.as_admin(), org_id=made.org_id), hr.id, "remove")
-    with pytest.raises(config.ConfigError, match="source hr: a source of this name was ended"):
-        await declared_organizations.declare(acme.door, declared("hr"))
+    (done,) = await declared_organizations.declare(acme.door, declared("hr", "entra"))
+    assert list(done.held) == ["hr"]
+    assert done.held["hr"].startswith("a source of this name was ended")
+    assert [row.name for row in await org_sources.list_sources(acme.door, made.org_id)] == ["entra"]
 
 
 # ------------------------------------------------------------------------------ the end

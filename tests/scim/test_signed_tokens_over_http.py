@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwk
 
-from scimd.config import ConfigError, Jwt, Organization
+from scimd.config import Jwt, Organization
 from scimd.http import jwks
 from scimd.http.jwks import KeySets
 from scimd.org import declared_organizations, organizations, source_states
@@ -156,8 +156,12 @@ async def test_a_changed_subject_counts_at_the_next_request(company: Company) ->
 
 
 async def test_one_issuer_and_audience_is_one_source_of_the_installation(company: Company) -> None:
-    with pytest.raises(ConfigError, match="jwt: issuer and audience are those of acme/"):
-        await company.declare("other")
+    await company.declare("other")
+    held = (await organizations.by_slug(company.scimd.door, "other")).held
+    assert held["idp"].startswith(
+        "jwt: issuer and audience are those of acme/idp, and a pair belongs to one."
+    )
+    assert (await company.now().get("/Users")).status == 200
     await company.declare("other", audience="https://other.example")
     reply = await company.now(aud="https://other.example").get("/Users")
     assert (reply.status, reply.json["totalResults"]) == (200, 0)

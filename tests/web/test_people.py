@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from scimd.org import local_people
+from scimd.org import declared_held, local_people
 from scimd.org.local_people import NewServiceAccount
+from scimd.org.tx import Tx
 from tests.web.by_form import get
 from tests.web.site import Site
 
@@ -102,6 +103,20 @@ async def test_overview_shows_sources_seats_and_questions(acme: Site) -> None:
         page = await get(session, "/")
     for words in ("okta", "Staged", "2</b> of 50 used", "Is the entry uid=dana", "Nothing has run yet"):
         assert words in page
+
+
+async def test_overview_says_what_of_the_config_file_is_held(acme: Site) -> None:
+    await acme.source("okta")
+    held = {"okta": "It takes the role.", "its_domains": "One is another's."}
+
+    def hold(tx: Tx) -> None:
+        declared_held.note(tx, held)
+
+    await acme.door.run(acme.ctx, hold)
+    async with acme.signed_in() as session:
+        page = await get(session, "/")
+    assert "the config file’s change is held: It takes the role." in page
+    assert "the config file’s change of the domains is held: One is another" in page
 
 
 async def test_empty_organization_says_what_to_do_next(acme: Site) -> None:
