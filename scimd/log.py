@@ -101,7 +101,7 @@ def _has_room(file: int, end: float) -> bool:
 
 
 def _written(file: int, data: bytes) -> int:
-    """Write what there is room for, as little as may be of it by itself; gives how many bytes that was."""
+    """Write what there is room for, in as few pieces as may be; gives how many bytes that was."""
     if stat.S_ISREG(os.fstat(file).st_mode):
         return os.write(file, data)
     if sys.platform == "linux":

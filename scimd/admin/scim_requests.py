@@ -45,7 +45,9 @@ class ScimRequestDetail(ScimRequest):
     ignored: list[dict[str, str]]
     request: str | None = Field(description="The body, as JSON text.")
     response: str | None
-    omitted: list[str] = Field(description="Bodies that were too large to keep.")
+    omitted: list[str] = Field(
+        description="Bodies that were not kept, as they are too large or could not be read."
+    )
 
 
 class ScimRequestQuery(ListQuery):

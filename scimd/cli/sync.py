@@ -17,6 +17,7 @@ from scimd.cli.common import (
     JsonOption,
     command_line,
     context,
+    counts_later,
     err,
     fail,
     file_of,
@@ -159,11 +160,9 @@ def _differing(loaded: Config, found: SourceRecord) -> Source | None:
 
 
 def _say_that_the_file_differs(found: SourceRecord, path: Path | None, here: str) -> None:
-    err.print(
-        f"{file_of(path)} was changed: what it says of the source {found.org_slug}/{found.name} counts once "
-        f"scimd serve is started again, unless it is held ({command_line('check', path)}). {here}",
-        markup=False,
-    )
+    what = f"the source {found.org_slug}/{found.name}"
+    later = counts_later(file_of(path), what, command_line("check", path))
+    err.print(f"{later}. {here}", markup=False)
 
 
 def _by_hand() -> Started:

@@ -243,9 +243,10 @@ class _Patching:
             raise no_target(schema.id, "remove needs the path of an attribute")
         if own:
             self._pathless(operation)
+        elif _adds_nothing(operation, operation.value):
+            return
         elif operation.op == "remove" or operation.value is None:
-            if not _adds_nothing(operation, None):
-                self.document.pop(schema.id, None)
+            self.document.pop(schema.id, None)
         elif isinstance(operation.value, Mapping):
             for key, value in operation.value.items():
                 if key.lower() == "schemas":  # python-scim's clients put it inside extensions too
