@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -26,7 +26,7 @@ from scimd.cli.rule import print_preview
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import organizations, source_ends, source_states, source_upkeep, sources
+from scimd.org import source_ends, source_states, source_upkeep, sources
 from scimd.org.rule_previews import End
 from scimd.org.source_states import Released
 from scimd.org.sources import SourceRecord
@@ -41,15 +41,9 @@ T = TypeVar("T")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the sources of one organization, or of all."""
 
-    held: dict[str, Mapping[str, str]] = {}
-
     async def work(door: Door, _: Config) -> list[SourceRecord]:
         only = None if org is None else (await organization(door, org)).id
-        held.update({each.id: each.held for each in await organizations.list_organizations(door)})
         return await sources.list_sources(door, only)
-
-    def why_held(row: SourceRecord) -> str | None:
-        return held[row.org_id].get(row.name)
 
     rows = run(config, work)
     print_list(
@@ -65,10 +59,10 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
             row.group_count,
             row.last_success_at,
             row.next_run_at,
-            row.trouble or (why_held(row) and f"the config file's change is held: {why_held(row)}"),
+            row.trouble or (row.held and f"the config file's change is held: {row.held}"),
         ),
         empty="There is no source yet. Declare one in the config, or: scimd token create --source NAME",
-        as_json=lambda row: _as_json(row) | {"held": why_held(row)},
+        as_json=_as_json,
         json=json,
     )
 
@@ -216,4 +210,5 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "next_run_at": row.next_run_at,
         "quarantined_since": row.quarantined_since,
         "quarantine_cause": row.quarantine_cause,
+        "held": row.held,
     }
