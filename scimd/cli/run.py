@@ -80,6 +80,7 @@ def show(
     took = f"{cell(row.started_at)} – {cell(row.finished_at)}"
     out.print(f"[bold]{escape(row.source_name)}[/bold] {escape(row.state)}  {escape(took)}")
     out.print(row.error or summary(row), markup=False)
+    out.print(f"Correlation id in the audit and the log: {row.id}", markup=False)
     for trip in row.trips:
         out.print(f"[yellow]limit:[/yellow] {escape(trip)}")
     print_table("Counts", ("What", "Number"), sorted(row.counts.items()), empty="Nothing was counted.")
