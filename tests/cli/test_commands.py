@@ -200,9 +200,13 @@ def test_a_held_run_says_both_figures_and_an_approved_one_no_limit(terminal: Ter
     said = " ".join(held.stdout.split())
     assert "Seats: 8 used before, 8 after while the rest is held, 1 after once it is approved, of 20." in said
     assert "limit: 7 of 8 people would be removed" in " ".join(held.stderr.split())
-    done = terminal.run("apply", terminal.json("run", "list")[0]["id"])
+    run_id = terminal.json("run", "list")[0]["id"]
+    done = terminal.run("apply", run_id)
     assert "Seats: 8 used before, 1 after, of 20." in " ".join(done.stdout.split())
     assert done.stderr == ""
+    assert f"Correlation id in the audit and the log: {run_id}" in terminal.run("run", "show", run_id).stdout
+    kinds = {row["kind"] for row in terminal.json("audit", "list", "--correlation-id", run_id)}
+    assert {"run.held", "plan.approved", "grant.dormant", "run.finished"} <= kinds
 
 
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
