@@ -7,6 +7,7 @@ asked. So are those of somebody who never arrived.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -96,12 +97,16 @@ def _said(person: Sought) -> Iterator[ColumnElement[bool]]:
             yield text.contains(word.lower(), autoescape=True)
     for word in sorted(person.of_names):
         value = _in_json(word.lower())
-        yield request.contains(value, autoescape=True)
-        yield request.contains(_in_json(value)[1:-1], autoescape=True)
+        # How both begin is looked for first: hardly a body goes further.
+        begins, within = _UNESCAPED.match(value), _in_json(value)[1:-1]
+        yield request.contains(begins[0] if begins else "", autoescape=True) & or_(
+            *(request.contains(text, autoescape=True) for text in (value, within))
+        )
         yield query.contains(quote(value, safe="").lower(), autoescape=True)
         yield query.endswith(quote(f" {word}", safe="").lower(), autoescape=True)
 
 
+_UNESCAPED = re.compile(r'"[^"\\]*')
 _TEXTS = (scim_requests.c.request, scim_requests.c.query, scim_requests.c.path)
 
 

@@ -204,7 +204,9 @@ def test_a_held_run_says_both_figures_and_an_approved_one_no_limit(terminal: Ter
     done = terminal.run("apply", run_id)
     assert "Seats: 8 used before, 1 after, of 20." in " ".join(done.stdout.split())
     assert done.stderr == ""
-    assert f"Correlation id in the audit and the log: {run_id}" in terminal.run("run", "show", run_id).stdout
+    for report in ("show", "report"):
+        said = terminal.run("run", report, run_id).stdout
+        assert f"Correlation id in the audit and the log: {run_id}" in said
     kinds = {row["kind"] for row in terminal.json("audit", "list", "--correlation-id", run_id)}
     assert {"run.held", "plan.approved", "grant.dormant", "run.finished"} <= kinds
 
