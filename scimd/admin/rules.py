@@ -9,6 +9,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Flag, Input, Listed, Name, Output, Query
+from scimd.admin.runs import SEATS
 from scimd.admin.sources import source_of
 from scimd.core.errors import (
     InvalidValue,
@@ -80,11 +81,11 @@ class RulePreview(Output):
 
     concerned: int = Field(description="People of the source.")
     looked_at: int
+    moving: int = Field(description="Who gain or lose something.")
     gaining: int
     losing: int
     new_admins: int
-    seats_more: int
-    seats_fewer: int
+    seats: dict[str, int | None] = Field(description=SEATS)
     held: list[str] = Field(description="A sentence for each of the source's limits that it is over.")
     people: list[Moved] = Field(description="The first 200 of them.")
 

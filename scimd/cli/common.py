@@ -230,6 +230,20 @@ def cell(value: object) -> str:
     return str(value)
 
 
+def seats_said(seats: Mapping[str, int | None], *, held: bool = False) -> str:
+    """What a plan or a preview tells of seats; ``held``: also as it is while the rest is held."""
+    then = _after(seats)
+    if held:
+        then = f"{_after(seats, '_if_held')} while the rest is held, {then} once it is approved"
+    of = "" if seats["limit"] is None else f", of {seats['limit']}"
+    return f"Seats: {seats['before']} used before, {then}{of}."
+
+
+def _after(seats: Mapping[str, int | None], suffix: str = "") -> str:
+    waiting = seats[f"waiting{suffix}"]
+    return f"{seats[f'after{suffix}']} after" + (f" ({waiting} waiting for one)" if waiting else "")
+
+
 def operator() -> Actor:
     """Whoever can run the CLI is an operator; the audit names the system account."""
     try:

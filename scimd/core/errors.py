@@ -203,8 +203,7 @@ class WrongCredentials(Refusal):
 
 @dataclass(eq=False)
 class SecondFactorUnreadable(Refusal):
-    """This cannot be checked here any more: the key that it was kept under is gone. Ask an admin to reset
-    your second factors."""
+    """This cannot be checked any more, for its key is gone. Ask an admin to reset your second factors."""
 
     code: ClassVar[str] = "second_factor_unreadable"
 

@@ -29,6 +29,12 @@ def of(settings: Mapping[str, Any]) -> Mapping[str, str]:
     return dict(settings.get(_KEY) or {})
 
 
+def of_source(settings: Mapping[str, Any], name: str, slug: str) -> str | None:
+    """Why what the file changes of the source is held, and what somebody can do; None: nothing is."""
+    why = of(settings).get(name)
+    return None if why is None else f"{why} {way_out(slug)}"
+
+
 def called(names: Iterable[str]) -> str:
     """How these are called in a sentence."""
     return ", ".join(_WORDS.get(name, f"the source {name}") for name in names)

@@ -24,6 +24,7 @@ from scimd.core.resource import unpack
 from scimd.core.standing import Standing
 from scimd.core.sync.found import PersonFound, addresses
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.seat_figures import seat_move
 from scimd.db.among import among
 from scimd.db.tables import assertions, people
 from scimd.org import arrivals, bindings, domains, invitation_upkeep
@@ -287,13 +288,13 @@ class _Look:
 
     def _told(self, each: _Ahead, loaded: Loaded) -> PersonFound:
         row, after = each.row, each.after
-        holds, waits = (row.has_seat, row.wants_seat and not row.has_seat) if row else (False, False)
+        holds, wanted = (row.has_seat, row.wants_seat) if row else (False, False)
+        still_waits = wanted and not holds and after.wants_seat
         old, new = self._moves(each)
         return replace(
             each.found,
-            frees_seat=holds and not after.wants_seat,
-            wants_seat=after.wants_seat and not holds and not waits,
-            wants_mail=not (waits and after.wants_seat) and self._is_invited(each, loaded),
+            seat=seat_move(holds=holds, wanted=wanted, wants=after.wants_seat),
+            wants_mail=not still_waits and self._is_invited(each, loaded),
             old=old,
             new=new,
         )

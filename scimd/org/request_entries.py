@@ -200,8 +200,18 @@ class Scribe:
 
 def pseudonyms_of(keys: Keyring, org_id: OrgId, users: ResourceKind | None = None) -> Pseudonyms:
     """The organization's own, under a key of its own that is made from ``secrets.key``."""
-    key = next(iter(keys.live(f"request-log/{org_id}").values()))
+    key = next(iter(keys.live(_purpose(org_id)).values()))
     return Pseudonyms(key, canonical_words((users, GROUP)) if users is not None else canonical_words())
+
+
+def every_pseudonyms_of(keys: Keyring, org_id: OrgId) -> Iterator[Pseudonyms]:
+    """Under each key by which entries may have been made, the present one first."""
+    for key in keys.live(_purpose(org_id)).values():
+        yield Pseudonyms(key, canonical_words())
+
+
+def _purpose(org_id: OrgId) -> str:
+    return f"request-log/{org_id}"
 
 
 # ------------------------------------------------------------------------------ what was asked for

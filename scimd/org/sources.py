@@ -31,7 +31,7 @@ from scimd.db.tables import (
     rules,
     sources,
 )
-from scimd.org import jwt_issuers, permissions, unsettled
+from scimd.org import declared_held, jwt_issuers, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
@@ -85,6 +85,8 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+    #: Why what the config file changes of it is held, and what to do; see ``org.declared_held``.
+    held: str | None = None
 
     @property
     def left_the_file(self) -> bool:
@@ -121,7 +123,7 @@ class SourceRecord:
 
 def _query() -> Select[Any]:
     return (
-        select(sources, organizations.c.slug)
+        select(sources, organizations.c.slug, organizations.c.settings)
         .join(organizations, organizations.c.id == sources.c.org_id)
         .where(sources.c.ended_at.is_(None))
     )
@@ -154,6 +156,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         cursor=row.cursor,
         released_at=row.released_at,
         created_at=row.created_at,
+        held=declared_held.of_source(row.settings, row.name, row.slug),
     )
 
 

@@ -15,9 +15,12 @@ import pytest
 from sqlalchemy import update
 
 from scimd.cli import common
+from scimd.cli.rule import print_preview
+from scimd.core.people import PersonId
 from scimd.db.tables import people
 from scimd.org import decisions, organizations
 from scimd.org.decisions import NewDecision, Option
+from scimd.org.rule_previews import Moved, Preview
 from scimd.org.tx import Actor, Context, Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
@@ -170,6 +173,15 @@ def test_a_closed_output_is_one_sentence(acme: Terminal) -> None:
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert done.stderr.startswith(b"error: standard output: it is closed")
+
+
+def test_a_preview_says_how_many_it_does_not_name(capsys: pytest.CaptureFixture[str]) -> None:
+    ann = Moved(PersonId("p1"), "Ann", (), ("project Alpha as member",))
+    seats = {"limit": 50, "before": 50, "freed": 50, "wanted": 0, "after": 0, "waiting": 0}
+    print_preview(Preview(300, 300, 291, 0, 291, 0, seats, (), (ann,)), would=True)
+    said = capsys.readouterr().out
+    assert "0 would gain and 291 lose something. Seats: 50 used before, 0 after, of 50." in said
+    assert said.endswith("\n… and 290 more.\n")
 
 
 def test_questions_are_listed_page_by_page(acme: Terminal) -> None:

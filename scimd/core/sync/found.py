@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from scimd.core.people import GroupId, Keys, PersonId, fold
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.seat_figures import SeatMove
 
 Values: TypeAlias = Mapping[str, Any]
 
@@ -65,10 +66,8 @@ class PersonFound:
     elsewhere: bool = False
     #: Somebody new to the source, who may want a seat.
     comes: bool = False
-    #: What would become of seat and invitation, see ``org.outlook``. Whoever holds a seat or waits for one
-    #: wants none; a mail goes to whoever has a seat then.
-    frees_seat: bool = False
-    wants_seat: bool = False
+    #: What would become of seat and invitation, see ``org.outlook``; a mail goes to whoever has a seat then.
+    seat: SeatMove | None = None
     wants_mail: bool = False
     becomes_admin: bool = False
     is_admin: bool = False
