@@ -19,7 +19,7 @@ import orjson
 from scimd import log
 from scimd.core import request_headers
 from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
-from scimd.core.endpoints import plus_as_meant, segments_of
+from scimd.core.endpoints import plus_as_meant, segments_in_bulk, segments_of
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
@@ -309,7 +309,7 @@ def _operations(sent: Mapping[str, Any], answered: Any) -> Iterator[tuple[str, s
         if str(result.get("status")) < "4" and isinstance(path, str) and isinstance(method, str):
             body = {"Operations": data} if isinstance(data, list) else data
             if isinstance(body, Mapping):
-                yield method.upper(), pattern_of(tuple(path.strip("/").split("/"))), body
+                yield method.upper(), pattern_of(segments_in_bulk(path)), body
 
 
 def _under(value: Any, name: str) -> Any:

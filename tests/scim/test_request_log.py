@@ -235,7 +235,7 @@ async def test_of_a_bulk_request_all_transforms_and_what_each_operation_ignored_
             {"op": "add", "path": "roles", "value": [{"value": role}]},
             {"op": "add", "path": "shoeSize", "value": "1"}]}},
         {"method": "PATCH", "path": one, "data": [{"op": "add", "path": "manager", "value": "boss"}]},
-        {"method": "POST", "path": "/Users", "bulkId": "b",
+        {"method": "POST", "path": "/users", "bulkId": "b",
          "data": {"userName": "ben", "shirtSize": "L", "password": "geheim99"}},
         {"method": "POST", "path": "/Users", "bulkId": "c", "data": {"hatSize": "L"}},
     ]})  # fmt: skip
