@@ -198,10 +198,12 @@ def _boolean(value: Any, where: str, rules: Rules) -> bool:
 
 def _number(row: Attribute, value: Any, where: str) -> int | float:
     wanted, wanted_name = (int, "an integer") if row.type == "integer" else ((int, float), "a number")
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # First: an integer of more than 64 bits is read as a float.
+    if is_number and not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise invalid_value(where, f"it is too large: a number may be from {-MAX_NUMBER} to {MAX_NUMBER}")
+    if not is_number or not isinstance(value, wanted):
         raise invalid_value(where, f"must be {wanted_name}, not {_kind(value)}")
-    if not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise invalid_value(where, "it is beyond what a JSON number holds exactly")
     return value
 
 
