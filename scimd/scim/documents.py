@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -62,14 +62,20 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
     Left out: what is read-only (RFC 7644 §3.5.1: ignored), ``password``, ``schemas``, members, which
     ``members_patch`` reads, and what is unassigned.
     """
-    return settled(replacement_of(kind, body, rules), {})
+    return _document(kind, body, rules, checked)
 
 
 def replacement_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
     """The same for a resource that is there: DROPPED stands where it keeps what it has; see ``settled``."""
+    return _document(kind, body, rules, _looked_into)
+
+
+def _document(
+    kind: ResourceKind, body: Mapping[str, Any], rules: Rules, otherwise: Callable[..., Document]
+) -> Document:
     _check_schemas(kind.schema.id, body, rules)
     plain_one = plain.document(kind, body)
-    return require(kind, _looked_into(kind, body, rules) if plain_one is None else plain_one)
+    return require(kind, otherwise(kind, body, rules) if plain_one is None else plain_one)
 
 
 def settled(fresh: Document, stored: Mapping[str, Any]) -> Document:
