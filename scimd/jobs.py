@@ -278,7 +278,7 @@ class Jobs:
             self._not_before[source_id] = time.monotonic() + _LEAVE_ALONE_S
             try:
                 source = await sources.get_source(self._door, org_id, source_id)
-                if source.declared().schedule is None:
+                if not source.is_scheduled:
                     return
                 await sync_source(self._door, source, started=Started("schedule", "schedule"))
             except (Busy, NotFound):
@@ -370,7 +370,12 @@ class Jobs:
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door, self._troubles)
-        await notifications.notify_all(self._door, schedule.following, self._troubles)
+        await notifications.notify_all(self._door, _read_by, self._troubles)
+
+
+def _read_by(wanted: str, after: datetime) -> datetime:
+    """When a source with this schedule is begun to be read at the latest: when somebody looks what is due."""
+    return schedule.following(wanted, after) + timedelta(seconds=_SOURCES_S)
 
 
 def _steady() -> datetime:

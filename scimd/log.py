@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Literal, TextIO, cast
 
@@ -31,8 +31,18 @@ finally:
     if _rich is not None:
         sys.modules["rich"] = _rich
 
-#: The request that is being answered: every line that is logged meanwhile says so.
+#: The request that is being answered, or the run that goes on: every line that is logged meanwhile says so.
 CORRELATION: ContextVar[str] = ContextVar("correlation_id")
+
+
+@contextlib.contextmanager
+def about(correlation_id: str) -> Iterator[None]:
+    """Say so in each line that is logged in this block."""
+    before = CORRELATION.set(correlation_id)
+    try:
+        yield
+    finally:
+        CORRELATION.reset(before)
 
 
 #: What a full disk, a reader that went away, and a stream that is closed or not there raise.
@@ -101,7 +111,7 @@ def _has_room(file: int, end: float) -> bool:
 
 
 def _written(file: int, data: bytes) -> int:
-    """Write what there is room for, as little as may be of it by itself; gives how many bytes that was."""
+    """Write what there is room for, in as few pieces as may be; gives how many bytes that was."""
     if stat.S_ISREG(os.fstat(file).st_mode):
         return os.write(file, data)
     if sys.platform == "linux":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from connectors.file.config import FileConfig
-from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of
+from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of, too_long
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, Value
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ class _Lines:
         self._number += 1
         self._length += len(line)
         if self._length > LONGEST_LINE:
-            # Inside of a cell: what follows in it are no lines of the file.
-            raise CutOffError(f"line {self._began + 1}, with the lines that its cells hold, does not end")
+            # Within a cell: nobody knows which of the lines that follow begin a record.
+            raise too_long(f"line {self._began + 1}, with the lines that its cells hold,")
         return line
 
 

@@ -23,7 +23,7 @@ from connectors.entries import (
     user_references,
 )
 from connectors.file.config import FileConfig
-from connectors.file.lines import A_VALUE, LARGEST_ENTRY, LONGEST_LINE, CutOffError, is_clean, lines_of
+from connectors.file.lines import LONGEST_LINE, CutOffError, is_clean, lines_of, too_long
 from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, ConnectorError, DirectoryGroup, DirectoryUser, Scalar, Value
 
@@ -35,6 +35,8 @@ _UUID = "entryuuid"
 #: How ldapsearch -L writes a SearchResultReference: as a comment.
 _REFERRAL_COMMENT = "# refldap"
 _MEMBERS = ("member", "uniquemember", "memberuid")
+#: What one entry may hold, each value with what it costs besides its text: 300,000 members.
+LARGEST_ENTRY, _A_VALUE = 64 * 1024 * 1024, 64
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class _Entry:
 
     def hold(self, name: str, value: str | bytes) -> None:
         """Add a value. A file without empty lines must not fill the memory."""
-        self.size += A_VALUE + len(name) + len(value)
+        self.size += _A_VALUE + len(name) + len(value)
         if self.size > LARGEST_ENTRY:
             raise CutOffError(
                 f"line {self.line}: the entry that begins there holds more than {LARGEST_ENTRY >> 20} MiB; "
@@ -237,7 +239,7 @@ def _unfolded(file: IO[str]) -> Iterator[tuple[int, str]]:
         if text.startswith(" ") and parts:
             length += len(line)
             if length >= LONGEST_LINE:
-                raise CutOffError(f"line {began}, with what is folded into it, does not end")
+                raise too_long(f"line {began}, with what is folded into it,")
             parts.append(text[1:])
             continue
         yield from _logical(began, parts)

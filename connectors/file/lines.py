@@ -7,8 +7,6 @@ from typing import IO
 
 #: Longer than a group of 100,000 members; a file without line breaks must not fill the memory.
 LONGEST_LINE = 16 * 1024 * 1024
-#: What one entry of LDIF may hold, each value with what it costs besides its text: 300,000 members.
-LARGEST_ENTRY, A_VALUE = 64 * 1024 * 1024, 64
 
 
 class CutOffError(Exception):
@@ -21,12 +19,17 @@ def lines_of(file: IO[str], *, must_end: bool) -> Iterator[str]:
     while line := file.readline(LONGEST_LINE):
         number += 1
         if len(line) == LONGEST_LINE:
-            raise CutOffError(f"line {number} does not end")
+            raise too_long(f"line {number}")
         yield line
         if must_end and not line.endswith(("\n", "\r")):
             raise CutOffError(
                 f"line {number}, the last, has no line break at its end; if nothing is missing, add one"
             )
+
+
+def too_long(line: str) -> CutOffError:
+    """Where a line, or what belongs to it on the lines below, has no end in sight."""
+    return CutOffError(f"{line} does not end within {LONGEST_LINE >> 20} MiB")
 
 
 def is_clean(text: str) -> bool:

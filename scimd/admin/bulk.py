@@ -18,17 +18,15 @@ O = TypeVar("O", bound=Output)  # noqa: E741 - an answer
 B = TypeVar("B")
 
 
-async def in_rows(
-    rows: Iterable[B], one: Callable[[B], Awaitable[O | None]], status: int = 200, of: str = "items"
-) -> Rows[O]:
-    """Do it to each in order. A refusal is that row's answer; the others go on. ``of``: as in ``Rows``."""
+async def in_rows(rows: Iterable[B], one: Callable[[B], Awaitable[O | None]], status: int = 200) -> Rows[O]:
+    """Do it to each of the body's ``items`` in order. A refusal is that row's answer; the others go on."""
     done: list[O | Refused | None] = []
     for row in rows:
         try:
             done.append(await one(row))
         except Refusal as exc:
             done.append(Refused(statuses.of_refusal(exc)))
-    return Rows(done, status, of)
+    return Rows(done, status)
 
 
 def bulk(one: Endpoint, path: str) -> Endpoint:

@@ -33,7 +33,7 @@ class ImportRow(Output):
 
 class ImportPlan(Output):
     rows: list[ImportRow]
-    seats_wanted: int
+    seats_wanted: int = Field(description="At once: none where a partner has to approve them first.")
     seats_free: int | None = Field(description="Null: no limit.")
     sealed: str = Field(description="The plan, for whoever asked for it, for an hour.")
 

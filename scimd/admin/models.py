@@ -221,7 +221,7 @@ class Refused:
 class Rows(Generic[O]):
     """What a handler for many gives (``bulk.in_rows``); it goes out as ``Results``.
 
-    ``status``: of a row that was done. ``of``: the list in the body that the rows are of, if it is one.
+    ``status``: of a row that was done. ``of``: the list in the body that the rows are of, or None.
     """
 
     done: list[O | Refused | None]

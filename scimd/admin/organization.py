@@ -35,6 +35,10 @@ class Organization(Output):
     active_label: str | None = Field(description="What people read in place of `Active`; null: that.")
     created_at: datetime
     declared: list[str] = Field(description="What the config file says, which is changed there alone.")
+    held: dict[str, str] = Field(
+        description="What of the config file the limits hold, and why, by the name of a source, "
+        "`default_project` or `the_organization`; until an operator lets it through what was before counts."
+    )
 
 
 class OrganizationLine(Organization):

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from scimd.admin.endpoints import Endpoint
 from scimd.admin.models import Input
+from scimd.core.words import of_a_check
 from scimd.http import request_id
 from scimd.http.keys import CONFIG
 from scimd.http.statuses import Fault, FieldFault, InvalidRequest, MalformedBody
@@ -119,6 +120,5 @@ def _why(error: ErrorDetails) -> str:
                 return "must be a web address that begins with https:// or http://"
             return "holds characters that are not taken here"
         case _:
-            text = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            text = text.replace("should ", "must ")
+            text = of_a_check(error["msg"])
             return text[:1].lower() + text[1:]

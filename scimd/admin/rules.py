@@ -9,6 +9,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Flag, Input, Listed, Name, Output, Query
+from scimd.admin.runs import SEATS
 from scimd.admin.sources import source_of
 from scimd.core.errors import (
     InvalidValue,
@@ -18,14 +19,13 @@ from scimd.core.errors import (
     StateMoved,
 )
 from scimd.core.roles import MEMBER
-from scimd.org import rule_changes, source_ends
+from scimd.org import rule_changes
 from scimd.org.rule_changes import Body, Edit
-from scimd.org.rule_previews import End
 from scimd.org.windows import part
 
 _NEEDS = ("sources.manage",)
 _REFUSES = (NotFound, InvalidValue, NotAllowedNow, StateMoved, Protected)
-_WAY_OUT = "Correct it, or confirm it with over_limits=true."
+WAY_OUT = "Correct it, or confirm it with over_limits=true."
 Number = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 
@@ -81,11 +81,11 @@ class RulePreview(Output):
 
     concerned: int = Field(description="People of the source.")
     looked_at: int
+    moving: int = Field(description="Who gain or lose something.")
     gaining: int
     losing: int
     new_admins: int
-    seats_more: int
-    seats_fewer: int
+    seats: dict[str, int | None] = Field(description=SEATS)
     held: list[str] = Field(description="A sentence for each of the source's limits that it is over.")
     people: list[Moved] = Field(description="The first 200 of them.")
 
@@ -232,43 +232,4 @@ async def _applied(call: Call, query: EditQuery, edit: Edit, number: int | None 
 
 async def _apply(call: Call, query: EditQuery, edit: Edit) -> None:
     source = await source_of(call)
-    await rule_changes.apply(call.door, call.ctx, source.id, edit, sure=query.over_limits, way_out=_WAY_OUT)
-
-
-# ------------------------------------------------------------------------------ the end of a source
-
-
-_PEOPLE = (
-    "remove: as if it listed nobody. keep: whom it lists as active stay, as local people, "
-    "and are invited where they never were."
-)
-
-
-class EndQuery(Query):
-    people: End = Field("remove", description=_PEOPLE)
-
-
-class SourceEnd(Input):
-    people: End = Field(description=_PEOPLE)
-
-
-@endpoint("GET", "/sources/{id}/end", needs=_NEEDS)
-async def preview_end(call: Call, query: EndQuery) -> RulePreview:
-    """Show who would lose what by a source's end."""
-    source = await source_of(call)
-    return RulePreview.of(await source_ends.preview(call.door, call.ctx, source.id, query.people))
-
-
-@endpoint("POST", "/sources/{id}/end", needs=_NEEDS, refuses=(NotFound, NotAllowedNow, Protected))
-async def end(call: Call, query: EditQuery, body: SourceEnd) -> RulePreview:
-    """End a source for good.
-
-    Its people are removed or kept, in batches; its groups give nothing any more. Over the source's limits it
-    is refused with the figures, unless `over_limits`. One that the file declares is taken out there
-    first. This cannot be taken back, and its name is not given again.
-    """
-    source = await source_of(call)
-    done = await source_ends.end(
-        call.door, call.ctx, source.id, body.people, sure=query.over_limits, way_out=_WAY_OUT
-    )
-    return RulePreview.of(done)
+    await rule_changes.apply(call.door, call.ctx, source.id, edit, sure=query.over_limits, way_out=WAY_OUT)

@@ -15,6 +15,8 @@ from scimd.org import approvals, run_changes, runs
 from scimd.org.runs import RunRecord, State
 from scimd.sync import report
 
+SEATS = "Seats before, freed, wanted, after, waited for."
+
 
 class Run(Output):
     id: str
@@ -34,7 +36,7 @@ class Run(Output):
     counts: dict[str, int] = Field(description="What happened, or in a plan what would, by name.")
     situations: dict[str, int] = Field(description="What the read found.")
     trips: list[str] = Field(description="The limits that it is over, with their figures.")
-    seats: dict[str, int | None] = Field(description="Seats before, freed, wanted, after, waited for.")
+    seats: dict[str, int | None] = Field(description=SEATS)
     mails: int
     error: str | None
     error_kind: str | None

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
-from scimd.admin.models import WHOLE, Listed, ListQuery, Moment, Output, Text
+from scimd.admin.models import WHOLE, Listed, ListQuery, Moment, Name, Output, Text
 from scimd.core.people import SourceId, TokenId
 from scimd.org import request_log
 from scimd.org.request_log import Wanted
+from scimd.org.request_people import sought
 from scimd.org.windows import Place, Slice
 
 _NEEDS = ("sources.manage", "audit.read")
@@ -45,7 +46,9 @@ class ScimRequestDetail(ScimRequest):
     ignored: list[dict[str, str]]
     request: str | None = Field(description="The body, as JSON text.")
     response: str | None
-    omitted: list[str] = Field(description="Bodies that were too large to keep.")
+    omitted: list[str] = Field(
+        description="Bodies that were not kept, as they are too large or could not be read."
+    )
 
 
 class ScimRequestQuery(ListQuery):
@@ -56,6 +59,11 @@ class ScimRequestQuery(ListQuery):
     )
     method: Text | None = None
     resource: Text | None = Field(None, description="A resource's id.")
+    person: Name | None = Field(
+        None,
+        description="A user's userName, externalId, id or address: what was asked of them by their id, and "
+        "what says so by a pseudonym, also of somebody who never arrived.",
+    )
     correlation: Text | None = Field(None, description="The request's id in answers and audit.")
     since: Moment | None = None
     until: Moment | None = None
@@ -72,6 +80,7 @@ async def index(call: Call, query: ScimRequestQuery) -> Listed[ScimRequest]:
         method=query.method,
         correlation_id=query.correlation,
         resource_id=query.resource,
+        person=await sought(call.door, call.org_id, query.person) if query.person is not None else None,
         since=query.since,
         until=query.until,
         only=query.only,

@@ -44,6 +44,10 @@ class Source(Output):
     quarantine_cause: str | None
     released_at: datetime | None
     created_at: datetime
+    held: str | None = Field(
+        description="Why the limits hold what the config file changes of it, with the figures, and how to "
+        "let it count; until then what was before counts. Null: nothing is held."
+    )
 
 
 class SourceDetail(Source):

@@ -10,6 +10,7 @@ import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from scimd import __version__
 from scimd.cli import (
@@ -44,9 +45,23 @@ from scimd.cli import (
     user_links,
     user_show,
 )
+from scimd.core.words import of_a_check
+
+
+class _Commands(TyperGroup):
+    """Says what is wrong with an option in our words, not in those of the library that checks it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as exc:
+            exc.message = of_a_check(exc.message)
+            raise
+
 
 app = typer.Typer(
     name="scimd",
+    cls=_Commands,
     help="Keeps an organization's people, projects and roles true to the company's directory. Times are UTC.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -30,6 +30,9 @@ def list_(
     target: Annotated[str | None, typer.Option(help="To whom or what: an id.")] = None,
     actor: Annotated[str | None, typer.Option(help="Who did it: an id.")] = None,
     kind: Annotated[str | None, typer.Option(help="What happened, such as person.created.")] = None,
+    correlation_id: Annotated[
+        str | None, typer.Option("--correlation-id", help="Of this run, or of the request with this id.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(help="From this time (UTC) on.")] = None,
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Else the newest.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 100,
@@ -43,6 +46,7 @@ def list_(
         kind=kind,
         actor=actor,
         target=target,
+        correlation=correlation_id,
         since=since.replace(tzinfo=since.tzinfo or UTC) if since else None,
     )
     place = Place(None, after) if after else None

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from scimd import config as configuration
 from scimd import opening
-from scimd.cli.common import ConfigOption, JsonOption, context, err, load, out, print_json
+from scimd.cli.common import ConfigOption, JsonOption, context, counts_later, err, load, out, print_json
 from scimd.config import Config, ConfigError, Organization
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
@@ -166,10 +166,8 @@ async def _held_of_the_file(
         )
         names = [name for name in names if name not in held]
     if names:
-        passed.append(
-            f"{at}: {file} was changed: what it says of {of(names)} counts once scimd serve is started "
-            f"again, unless the limits hold it (scimd org accept {wanted.name} --dry-run)"
-        )
+        later = counts_later(file, of(names), f"scimd org accept {wanted.name} --dry-run")
+        passed.append(f"{at}: {later}")
     return found
 
 

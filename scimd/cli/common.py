@@ -74,6 +74,14 @@ def file_of(path: Path | None) -> str:
     return str(config.find(path) or THE_FILE)
 
 
+def counts_later(file: object, what: str, look: str) -> str:
+    """That the file was changed in what it says of ``what``; ``look`` is the command that tells more."""
+    return (
+        f"{file} was changed: what it says of {what} counts once scimd serve is started again, "
+        f"unless it is held ({look})"
+    )
+
+
 #: Of ``run``: whether the command makes database and key where there are none yet.
 Makes = Callable[[config.Config], bool]
 
@@ -154,7 +162,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
-#: What a person copies, an id or a time, stays on one line; the other columns give way, down to so many.
+#: What a person copies, an id or a time, stays on one line where its column has nothing longer; the other
+#: columns give way, down to so many characters.
 _WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ")
 _NARROW = 8
 
@@ -166,11 +175,13 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         out.print(empty, markup=False)
         return
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    least = -1
+    least = -2  # between two columns
     for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
-        whole = max((len(each) for each in cells if _WHOLE.fullmatch(each)), default=0)
-        table.add_column(column, overflow="fold", no_wrap=bool(whole), min_width=whole or None)
-        least += (whole or min(_NARROW, max(map(len, (column, *cells))))) + 1
+        longest = max((column, *cells), key=len)
+        is_whole = _WHOLE.fullmatch(longest) is not None
+        # What does not fit into a column that is not wrapped would be cut off.
+        table.add_column(column, overflow="fold", no_wrap=is_whole)
+        least += (len(longest) if is_whole else min(_NARROW, len(longest))) + 2
     if least > out.width:
         table.width = least  # the terminal breaks the lines then, and no column is a letter wide
     for line in lines:
@@ -217,6 +228,20 @@ def cell(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(cell(item) for item in value)
     return str(value)
+
+
+def seats_said(seats: Mapping[str, int | None], *, held: bool = False) -> str:
+    """What a plan or a preview tells of seats; ``held``: also as it is while the rest is held."""
+    then = _after(seats)
+    if held:
+        then = f"{_after(seats, '_if_held')} while the rest is held, {then} once it is approved"
+    of = "" if seats["limit"] is None else f", of {seats['limit']}"
+    return f"Seats: {seats['before']} used before, {then}{of}."
+
+
+def _after(seats: Mapping[str, int | None], suffix: str = "") -> str:
+    waiting = seats[f"waiting{suffix}"]
+    return f"{seats[f'after{suffix}']} after" + (f" ({waiting} waiting for one)" if waiting else "")
 
 
 def operator() -> Actor:

@@ -20,6 +20,7 @@ from scimd.admin.table import TABLE
 from scimd.cli.common import ConfigOption, JsonOption, OrgOption, context, err, organization, out, run
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
+from scimd.core.words import of_a_check
 from scimd.http.visits import Visit
 from scimd.org import organizations, sources
 from scimd.org.organizations import OrganizationRecord
@@ -159,7 +160,7 @@ def _query(row: Endpoint, filters: list[str]) -> ListQuery:
         query = row.query.model_validate(given)
     except ValidationError as exc:
         first = exc.errors()[0]
-        why = first["msg"].removeprefix("Value error, ")
+        why = of_a_check(first["msg"])
         if first["type"] == "extra_forbidden":
             why = "there is no such filter; --help names those of this list"
         raise InvalidValue(f"--filter {first['loc'][0]}", why) from exc

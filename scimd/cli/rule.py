@@ -20,9 +20,10 @@ from scimd.cli.common import (
     print_list,
     print_table,
     run,
+    seats_said,
 )
 from scimd.config import Config
-from scimd.org import declared_held, rule_changes
+from scimd.org import rule_changes, sources
 from scimd.org.rule_changes import Body, Edit
 from scimd.org.rule_previews import Preview
 from scimd.org.tx import Door
@@ -55,12 +56,10 @@ def list_(
     """List a source's rules, the first to decide first."""
 
     async def work(door: Door, _: Config) -> list[Body]:
-        owner = await organization(door, org)
-        rows = list(await rule_changes.list_rules(door, owner.id, source))
-        if source in owner.held:
-            why = f"{owner.held[source]} {declared_held.way_out(owner.slug)}"
-            err.print(f"What the config file changes of {source} is held: {why}", markup=False)
-        return rows
+        found = await sources.get_source(door, (await organization(door, org)).id, source)
+        if found.held:
+            err.print(f"What the config file changes of {source} is held: {found.held}", markup=False)
+        return list(await rule_changes.list_rules(door, found.org_id, source))
 
     rows = run(config, work)
     print_list(
@@ -183,7 +182,7 @@ def print_preview(told: Preview, *, would: bool) -> None:
     gain = "would gain" if would else "gain"
     out.print(
         f"Of {told.looked_at} people, {told.gaining} {gain} and {told.losing} lose something. "
-        f"Seats: {told.seats_more} more, {told.seats_fewer} fewer.",
+        f"{seats_said(told.seats)}",
         markup=False,
     )
     for held in told.held:
@@ -196,3 +195,5 @@ def print_preview(told: Preview, *, would: bool) -> None:
         ((each.display_name, each.gains, each.loses, each.person_id) for each in told.people),
         empty="Nobody gains or loses anything.",
     )
+    if more := told.moving - len(told.people):
+        out.print(f"… and {more} more.", markup=False)

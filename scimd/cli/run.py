@@ -80,6 +80,7 @@ def show(
     took = f"{cell(row.started_at)} – {cell(row.finished_at)}"
     out.print(f"[bold]{escape(row.source_name)}[/bold] {escape(row.state)}  {escape(took)}")
     out.print(row.error or summary(row), markup=False)
+    _say_its_id(row)
     for trip in row.trips:
         out.print(f"[yellow]limit:[/yellow] {escape(trip)}")
     print_table("Counts", ("What", "Number"), sorted(row.counts.items()), empty="Nothing was counted.")
@@ -105,10 +106,15 @@ def report(
                 sys.stdout.buffer.write(piece.encode())
             sys.stdout.buffer.flush()
         else:
+            _say_its_id(row)
             async for change in run_changes.every(door, ctx.org_id, row.id):
                 print_change(change)
 
     in_organization(config, org, work)
+
+
+def _say_its_id(row: RunRecord) -> None:
+    out.print(f"Correlation id in the audit and the log: {row.id}", markup=False)
 
 
 _COLOUR = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -29,6 +30,7 @@ from scimd.core.errors import InvalidValue
 from scimd.core.people import OrgId, TokenId
 from scimd.org import request_log, sources, tokens
 from scimd.org.request_log import RequestPage, RequestRecord, Wanted
+from scimd.org.request_people import sought
 from scimd.org.tx import Context, Door
 
 #: A time is written from its year on.
@@ -63,6 +65,10 @@ MethodOption = Annotated[
 CorrelationOption = Annotated[
     str | None, typer.Option("--correlation-id", help="Only with this X-Request-Id.")
 ]
+PersonOption = Annotated[
+    str | None,
+    typer.Option("--person", help="Only about this person: user name, external id, id or address."),
+]
 ErrorsOption = Annotated[bool, typer.Option("--errors", help="Only what was refused or failed.")]
 
 
@@ -74,6 +80,7 @@ def list_(
     status: StatusOption = None,
     method: MethodOption = None,
     correlation_id: CorrelationOption = None,
+    person: PersonOption = None,
     errors: ErrorsOption = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 50,
     before: Annotated[str | None, typer.Option(help="Only older than the request with this id.")] = None,
@@ -84,7 +91,14 @@ def list_(
     """List the newest requests."""
 
     async def work(door: Door, ctx: Context) -> RequestPage:
-        wanted = await _wanted(door, ctx.org_id, source, token, since, status, method, correlation_id, errors)
+        wanted = replace(
+            await _wanted(door, ctx.org_id, source, token, since),
+            status=status,
+            method=method,
+            correlation_id=correlation_id,
+            person=await sought(door, ctx.org_id, person) if person is not None else None,
+            only="errors" if errors else None,
+        )
         return await request_log.list_requests(door, ctx.org_id, wanted, before=before, limit=limit)
 
     page = in_organization(config, org, work)
@@ -202,20 +216,12 @@ async def _wanted(
     source: str | None,
     token: str | None,
     since: str | None,
-    status: int | None = None,
-    method: str | None = None,
-    correlation_id: str | None = None,
-    errors: bool = False,
 ) -> Wanted:
     of = None if source is None else (await sources.get_source(door, org_id, source)).id
     return Wanted(
         source_id=of,
         token_id=None if token is None else TokenId(token),
-        status=status,
-        method=method,
-        correlation_id=correlation_id,
         since=None if since is None else moment(since, door.clock()),
-        only="errors" if errors else None,
     )
 
 

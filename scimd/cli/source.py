@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -42,12 +42,9 @@ T = TypeVar("T")
 def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """List the sources of one organization, or of all."""
 
-    held: dict[str, Mapping[str, str]] = {}
-
     async def work(door: Door, _: Config) -> list[SourceRecord]:
         only = None if org is None else (await organization(door, org)).id
         owners = [each for each in await organizations.list_organizations(door) if only in (None, each.id)]
-        held.update({each.id: each.held for each in owners})
         rows = await sources.list_sources(door, only)
         shown = {(row.org_id, row.name) for row in rows}
         for owner, name in ((each, name) for each in owners for name in each.held):
@@ -55,9 +52,6 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
                 what = f"What the config file says in {owner.slug} of {declared_held.called([name])}"
                 err.print(f"{what} is held: {owner.held[name]}", markup=False)
         return rows
-
-    def why_held(row: SourceRecord) -> str | None:
-        return held[row.org_id].get(row.name)
 
     rows = run(config, work)
     print_list(
@@ -73,10 +67,10 @@ def list_(org: OrgOption = None, config: ConfigOption = None, json: JsonOption =
             row.group_count,
             row.last_success_at,
             row.next_run_at,
-            row.trouble or (why_held(row) and f"the config file's change is held: {why_held(row)}"),
+            row.trouble or (row.held and f"the config file's change is held: {row.held}"),
         ),
         empty="There is no source yet. Declare one in the config, or: scimd token create --source NAME",
-        as_json=lambda row: _as_json(row) | {"held": why_held(row)},
+        as_json=_as_json,
         json=json,
     )
 
@@ -224,4 +218,5 @@ def _as_json(row: SourceRecord) -> dict[str, object]:
         "next_run_at": row.next_run_at,
         "quarantined_since": row.quarantined_since,
         "quarantine_cause": row.quarantine_cause,
+        "held": row.held,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from scimd.cli.common import (
     JsonOption,
     command_line,
     context,
+    counts_later,
     err,
     fail,
     file_of,
@@ -26,6 +27,7 @@ from scimd.cli.common import (
     out,
     print_json,
     run,
+    seats_said,
     where_declared,
 )
 from scimd.cli.run import print_change, summary
@@ -159,11 +161,9 @@ def _differing(loaded: Config, found: SourceRecord) -> Source | None:
 
 
 def _say_that_the_file_differs(found: SourceRecord, path: Path | None, here: str) -> None:
-    err.print(
-        f"{file_of(path)} was changed: what it says of the source {found.org_slug}/{found.name} counts once "
-        f"scimd serve is started again, unless it is held ({command_line('check', path)}). {here}",
-        markup=False,
-    )
+    what = f"the source {found.org_slug}/{found.name}"
+    later = counts_later(file_of(path), what, command_line("check", path))
+    err.print(f"{later}. {here}", markup=False)
 
 
 def _by_hand() -> Started:
@@ -184,24 +184,12 @@ def _say(made: RunRecord) -> None:
     said = f"{made.state}: {made.error or summary(made)}"
     out.print(f"[bold]{escape(made.source_name)}[/bold] {escape(said)}")
     if made.seats.get("limit") is not None:
-        seats = made.seats
-        out.print(
-            f"Seats: {seats['before']} used before, {_after(seats)}, of {seats['limit']}."
-            if not made.counts.get("held")
-            else f"Seats: {seats['before']} used before, {_after(seats, '_if_held')} while the rest is held, "
-            f"{_after(seats)} once it is approved, of {seats['limit']}.",
-            markup=False,
-        )
+        out.print(seats_said(made.seats, held=bool(made.counts.get("held"))), markup=False)
     if made.mails:
         out.print(f"Mails: {made.mails}.", markup=False)
     # Whoever approved a run has seen its limits, and they hold nothing of it any more.
     for trip in made.trips if made.approved_at is None else ():
         err.print(f"[yellow]limit:[/yellow] {escape(trip)}")
-
-
-def _after(seats: Mapping[str, int | None], suffix: str = "") -> str:
-    waiting = seats[f"waiting{suffix}"]
-    return f"{seats[f'after{suffix}']} after" + (f" ({waiting} waiting for one)" if waiting else "")
 
 
 def _exit(made: RunRecord, code: int | None = None) -> None:

@@ -52,7 +52,7 @@ def import_(
         print_json({"rows": plan.rows, "seats_wanted": plan.seats_wanted, "seats_free": plan.seats_free})
         return
     rows: list[RowResult] = []
-    if plan.seats_wanted:
+    if any(row.comes for row in plan.rows):
         if not yes:
             typer.confirm("Apply it?", abort=True)
         applied = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))

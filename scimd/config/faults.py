@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from scimd.config import environment
 from scimd.config.values import NO_DURATION, SLUG
 from scimd.core import extensions
+from scimd.core.words import of_a_check
 
 _WORDS: Mapping[str, str] = {
     "missing": "is missing",
@@ -57,7 +58,7 @@ def _why(model: type[BaseModel], place: tuple[str | int, ...], fault: Any) -> st
     if kind == "list_type" and _is_of_sections(model, place):
         return _NO_TABLES.format(key=".".join(part for part in place if isinstance(part, str)))
     words = _WORDS.get(kind) or _BEGINNINGS.get(kind.partition("_")[0])
-    return words.format_map(facts) if words else str(fault["msg"]).removeprefix("Value error, ")
+    return words.format_map(facts) if words else of_a_check(str(fault["msg"]))
 
 
 def _is_of_sections(model: type[BaseModel], place: Sequence[str | int]) -> bool:

@@ -48,7 +48,7 @@ def _refused_again(kind: type[Refusal], facts: dict[str, Any]) -> Refusal:
 
 @dataclass(eq=False)
 class NotFound(Refusal):
-    """There is no such thing here. ``why``: the sentence, where it is about something else's part."""
+    """There is no such thing here. ``why``: the sentence where it is here, and not somebody's own."""
 
     kind: str = "resource"
     id: str = ""
@@ -203,8 +203,7 @@ class WrongCredentials(Refusal):
 
 @dataclass(eq=False)
 class SecondFactorUnreadable(Refusal):
-    """This cannot be checked here any more: the key that it was kept under is gone. Ask an admin to reset
-    your second factors."""
+    """This cannot be checked any more, for its key is gone. Ask an admin to reset your second factors."""
 
     code: ClassVar[str] = "second_factor_unreadable"
 

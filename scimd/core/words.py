@@ -12,6 +12,12 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
+def of_a_check(said: str) -> str:
+    """What pydantic says of a value, as part of a sentence of ours; what our own checks say stays."""
+    own = said.removeprefix("Value error, ")
+    return own if own != said else said.replace("Input should ", "must ").replace("should ", "must ")
+
+
 def proper_name(name: str, what: str) -> str:
     """The name without white space around it. Raises InvalidValue for none, or one that is no line."""
     text = name.strip()

@@ -59,7 +59,7 @@ def parse(raw: bytes) -> tuple[PublicKey, ...]:
     body = orjson.loads(raw)
     given = body.get("keys") if isinstance(body, dict) else None
     if not isinstance(given, list):
-        raise ValueError("it is not a set of keys, which is an object with keys")
+        raise ValueError("it is not a JWK Set, an object with the array keys (RFC 7517 §5)")
     found = (_key(each) for each in given[:_KEYS_AT_MOST] if isinstance(each, dict))
     return tuple(each for each in found if each is not None)
 

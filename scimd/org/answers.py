@@ -2,7 +2,7 @@
 
 collision, ambiguous   link: the source's next push or run finds the answer and links · separate: —
 return                 give_back: what a hand had given is given again · keep_new: —
-shared_address         again: the address is taken if its holder has left it · leave: —
+shared_address         again: the address is taken, if it is free by now · leave: —
 group_name             use: the group gives the project of that name · separate: —
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Row, Select, select
 
 from scimd.core.errors import NotAllowedNow
-from scimd.core.people import GroupId, PersonId, ProjectId, SourceId, keys_of
+from scimd.core.people import GroupId, Keys, PersonId, ProjectId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.db.tables import assertions, people
 from scimd.org import bindings, by_hand, decisions, linking, merged, permissions, profiles, returning
@@ -56,13 +56,14 @@ def _must_be_a_person(tx: Tx, person_id: PersonId) -> None:
 def _look_again(tx: Tx, item: DecisionRecord) -> None:
     """Let the owner's document, or their own, be heard once more.
 
-    Raises NotAllowedNow while somebody holds the address, who keeps it: nothing would change.
+    Raises NotAllowedNow while somebody holds the address, who keeps it, or another organization has its
+    domain: nothing would change, and nobody would be asked again.
     """
     person_id = PersonId(item.facts["person_id"])
     row = by_hand.locked(tx, person_id)
     if row.owner_source_id is None:
         if row.sign_in_key is None:
-            _must_be_free(tx, person_id, profiles.own_keys(row).sign_in_key)
+            _must_be_free(tx, row, profiles.own_keys(row))
             linking.own_again(tx, row)
             tx.touch([person_id])
         return
@@ -77,19 +78,16 @@ def _look_again(tx: Tx, item: DecisionRecord) -> None:
     ).scalar_one_or_none()
     if document is not None:
         keys = keys_of(unpack(document))
-        _must_be_free(tx, person_id, keys.sign_in_key)
+        _must_be_free(tx, row, keys)
         tx.profiles[person_id, source_id] = keys
         tx.touch([person_id])
 
 
-def _must_be_free(tx: Tx, person_id: PersonId, address: str | None) -> None:
-    holder = select(people.c.display_name).where(
-        people.c.org_id == tx.org_id,
-        people.c.sign_in_key == address,
-        people.c.deleted_at.is_(None),
-        people.c.id != person_id,
-    )
-    if address is not None and (name := tx.conn.execute(holder).scalar()) is not None:
+def _must_be_free(tx: Tx, row: Row[Any], keys: Keys) -> None:
+    address = keys.sign_in_address
+    if profiles.is_closed_to(tx, row, keys.sign_in_key):
+        raise NotAllowedNow(f"The domain of {address} still belongs to another organization.")
+    if (name := profiles.holder_of(tx, keys.sign_in_key, PersonId(row.id))) is not None:
         raise NotAllowedNow(
             f"{address} is still the address of {name}. Give them another, or delete them, first."
         )

@@ -19,6 +19,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, PersonId, TokenId
 from scimd.core.roles import Permission
 from scimd.core.standing import Status
+from scimd.core.words import proper_name
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
 from scimd.org import admission, sessions
@@ -33,7 +34,6 @@ Kind = Literal["personal", "service"]
 #: Whoever has this makes, sees and ends the tokens of services, and ends those of people.
 MANAGE = "organization.manage"
 PERMISSIONS = frozenset(get_args(Permission))
-_NAME_AT_MOST = 200
 _TOUCH_EVERY = timedelta(minutes=1)
 
 
@@ -173,9 +173,7 @@ def _insert(
     allowed: list[str] | None,
     expires_at: datetime | None,
 ) -> NewToken:
-    name = name.strip()
-    if not 0 < len(name) <= _NAME_AT_MOST or not name.isprintable():
-        raise InvalidValue("name", f"must be 1 to {_NAME_AT_MOST} printable characters")
+    name = proper_name(name, "name")
     if expires_at is not None and expires_at <= tx.now:
         raise InvalidValue("expires_at", "must be in the future")
     token_id, text = TokenId(tx.new_id()), new_secret(API_TOKEN, tx.chance.bytes(32))

@@ -6,7 +6,7 @@ name, for it would come back at the next look.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from sqlalchemy import Row, select
@@ -31,61 +31,53 @@ async def set_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName
     a role that would stay, OwnAccount, Protected for the last Account Admin, and NotAllowedNow where
     the role needs a project and they would be without any.
     """
-    permissions.require(ctx, "users.manage")
 
-    def body(tx: Tx) -> bool:
-        lacked = _reach_roles(tx, person_id)
+    def body(tx: Tx) -> None:
         _role_to_give(tx, role)
+        held = _by_hand(tx, person_id, "role")
         if role == USER:
             _no_rule_gives(tx, person_id, "role", apart_from=USER)
-        if not (role == USER and not _by_hand(tx, person_id, "role")):
-            returning.end_by_hand(tx, _by_hand(tx, person_id, "role"))
+        if held or role != USER:
+            returning.end_by_hand(tx, held)
             _give(tx, person_id, "role", role)
-        return lacked
 
-    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
+    await _change_roles(door, ctx, person_id, body)
 
 
 async def add_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
     """Add a role to the set; one that is there already by hand changes nothing. Raises as ``set_role``."""
-    permissions.require(ctx, "users.manage")
 
-    def body(tx: Tx) -> bool:
-        lacked = _reach_roles(tx, person_id)
+    def body(tx: Tx) -> None:
         _role_to_give(tx, role)
         if not _by_hand(tx, person_id, "role", role):
             _give(tx, person_id, "role", role)
-        return lacked
 
-    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
+    await _change_roles(door, ctx, person_id, body)
 
 
 async def remove_role(door: Door, ctx: Context, person_id: PersonId, role: RoleName) -> None:
     """Take away a role that a hand gave. Raises NotFound, OwnedBySource, and as ``set_role``."""
+    await _change_roles(door, ctx, person_id, lambda tx: _take_back(tx, person_id, "role", role))
+
+
+async def _change_roles(door: Door, ctx: Context, person_id: PersonId, change: Callable[[Tx], None]) -> None:
+    """Nobody is left without the project that they need (P3), unless they were before."""
     permissions.require(ctx, "users.manage")
 
     def body(tx: Tx) -> bool:
-        lacked = _reach_roles(tx, person_id)
-        _take_back(tx, person_id, "role", role)
+        lacked = CauseKind.NO_PROJECT in kinds_of(by_hand.person(tx, person_id).causes)
+        by_hand.not_oneself(tx, person_id, "change the roles of")
+        by_hand.makes_no_operator(tx.conn, tx.ctx)
+        gates.wants_seat_by_hand(tx, person_id)
+        change(tx)
         return lacked
 
-    await door.run(ctx, body, then=lambda tx, lacked: _has_a_project(tx, person_id, lacked))
+    def then(tx: Tx, lacked: bool) -> bool:
+        if not lacked:
+            needs_project(tx, person_id)
+        return lacked
 
-
-def _reach_roles(tx: Tx, person_id: PersonId) -> bool:
-    """Whether they lack a project that they need already, before the change."""
-    lacked = CauseKind.NO_PROJECT in kinds_of(by_hand.person(tx, person_id).causes)
-    by_hand.not_oneself(tx, person_id, "change the roles of")
-    by_hand.makes_no_operator(tx.conn, tx.ctx)
-    gates.wants_seat_by_hand(tx, person_id)
-    return lacked
-
-
-def _has_a_project(tx: Tx, person_id: PersonId, lacked: bool) -> bool:
-    """Raise NotAllowedNow for somebody whom the change leaves without the project that they need (P3)."""
-    if not lacked:
-        needs_project(tx, person_id)
-    return lacked
+    await door.run(ctx, body, then=then)
 
 
 def _role_to_give(tx: Tx, role: RoleName) -> OrgRole:
@@ -272,7 +264,7 @@ def needs_project(tx: Tx, person_id: PersonId) -> None:
 
 
 def lacks_project(name: str) -> NotAllowedNow:
-    return NotAllowedNow(f"{name} takes part in at least one project. Name one.")
+    return NotAllowedNow(f"{name} takes part in at least one project. Give them one.")
 
 
 # ------------------------------------------------------------------------------ grants
@@ -310,12 +302,12 @@ def _take_back(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> No
 
 
 def _has_none(tx: Tx, person_id: PersonId, kind: EffectKind, target: str) -> str:
-    """What no hand gave, in a sentence; empty where there is no such thing."""
+    """Why it cannot be taken, in a sentence: no hand gave it. Empty where there is no such thing."""
     name = _name_of(tx, kind, target)
-    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
-    who = tx.conn.execute(select(people.c.display_name).where(mine)).scalar_one()
     if name is None:
         return ""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    who = tx.conn.execute(select(people.c.display_name).where(mine)).scalar_one()
     if kind != "project":
         return f"{who} does not have the {kind} {name!r}."
     by_default = select(grants.c.id).where(_open(tx, person_id, kind), grants.c.target == target)

@@ -30,23 +30,23 @@ _HOUR = timedelta(hours=1)
 _MAILS_PER_HOUR = 10
 
 
-def person(tx: Tx, person_id: PersonId, *, deleted: bool | None = False) -> Row[Any]:
+def person(tx: Tx, person_id: PersonId, *, also_deleted: bool = False) -> Row[Any]:
     """The person's row, locked, for a change by ``tx.ctx.actor``.
 
-    ``deleted``: one who was deleted and can still be restored; None: whether or not. Raises NotFound, and
+    ``also_deleted``: whoever was deleted, and can still be restored, is found too. Raises NotFound, and
     Forbidden where the person holds, live or dormant, a permission that the caller lacks: whoever may
     manage users must not come by an admin's account by changing its address.
     """
-    row = locked(tx, person_id, deleted=deleted)
+    row = locked(tx, person_id, also_deleted=also_deleted)
     must_reach(tx, person_id)
     return row
 
 
-def locked(tx: Tx, person_id: PersonId, *, deleted: bool | None = False) -> Row[Any]:
+def locked(tx: Tx, person_id: PersonId, *, also_deleted: bool = False) -> Row[Any]:
     """The person's row, locked, whoever asks. Raises NotFound."""
     query = select(people).where(people.c.org_id == tx.org_id, people.c.id == person_id)
-    if deleted is not None:
-        query = query.where(people.c.deleted_at.is_not(None) if deleted else people.c.deleted_at.is_(None))
+    if not also_deleted:
+        query = query.where(people.c.deleted_at.is_(None))
     rows = lock_rows(tx.conn, query)
     if not rows:
         raise NotFound("person", person_id)

@@ -32,7 +32,7 @@ class ThingRecord:
 
 @dataclass(frozen=True, slots=True)
 class ProjectRecord:
-    """``group_id``: the group that made it, and whose name it follows. ``orphaned``: that group is gone."""
+    """``group_id``: the group that made it, and whose name it follows. ``orphaned``: it left it behind."""
 
     id: str
     name: str
@@ -70,18 +70,25 @@ class MemberRecord:
     since: datetime
 
 
-def holders(kind: str, org_id: Any, target: Any) -> Select[int]:
-    """How many people have the thing now; nobody who is in no list of people (deleted, or lapsed)."""
+#: Of people: those who are in lists of them.
+LISTED = people.c.deleted_at.is_(None) & people.c.lapsed.is_(False)
+HOW_MANY = func.count(_g.person_id.distinct())
+
+
+def holders(what: ColumnElement[Any], kind: str, org_id: Any, target: Any) -> Select[Any]:
+    """``what`` of those who have the thing now, live or dormant; nobody who is in no list of people."""
     return (
-        select(func.count(_g.person_id.distinct()))
+        select(what)
+        .select_from(grants)
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
-        .where(_g.org_id == org_id, _g.kind == kind, _g.target == target, _g.until.is_(None), ~_g.dormant)
-        .where(people.c.deleted_at.is_(None), people.c.lapsed.is_(False))
+        .where(_g.org_id == org_id, _g.kind == kind, _g.target == target, _g.until.is_(None), LISTED)
     )
 
 
-def _holders(kind: str, table: Any) -> ColumnElement[int]:
-    return holders(kind, table.c.org_id, table.c.id).correlate(table).scalar_subquery()
+def how_many(kind: str, table: Any) -> ColumnElement[int]:
+    """How many have each row of the table, dormant grants left out."""
+    found = holders(HOW_MANY, kind, table.c.org_id, table.c.id).where(~_g.dormant)
+    return found.correlate(table).scalar_subquery()
 
 
 # ------------------------------------------------------------------------------ teams, licences
@@ -110,7 +117,7 @@ async def get_thing(
 
 def _things(org_id: OrgId, kind: Literal["team", "licence"]) -> Select[Any]:
     table = _TABLES[kind]
-    query = select(table, _holders(kind, table).label("people")).where(table.c.org_id == org_id)
+    query = select(table, how_many(kind, table).label("people")).where(table.c.org_id == org_id)
     if kind == "team":
         return query.add_columns(null().label("limit"), literal(0).label("waiting"))
     return query.add_columns(
@@ -140,7 +147,7 @@ async def _one(door: Door, query: Select[Any], kind: str, thing_id: str) -> Row[
 def _projects(org_id: OrgId) -> Select[Any]:
     return select(
         projects,
-        _holders("project", projects).label("people"),
+        how_many("project", projects).label("people"),
         pool_limits.limit_of("project", projects).label("limit"),
         pool_limits.waiting_for("project", projects).label("waiting"),
     ).where(projects.c.org_id == org_id)

@@ -17,7 +17,7 @@ from scimd.core.roles import BUILT_IN, OrgRole, Permission
 from scimd.core.words import counted, proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import grants, roles, rules, sources
-from scimd.org import by_hand, named, permissions, unsettled
+from scimd.org import by_hand, catalogue_reads, named, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 
@@ -43,7 +43,7 @@ async def list_roles(door: Door, org_id: OrgId) -> list[RoleRecord]:
 
 
 def _query(org_id: OrgId) -> Select[Any]:
-    held = named.holders(named.HOW_MANY, "role", roles.c.org_id, roles.c.name)
+    held = catalogue_reads.holders(catalogue_reads.HOW_MANY, "role", roles.c.org_id, roles.c.name)
     return select(roles, held.scalar_subquery().label("people")).where(roles.c.org_id == org_id)
 
 

@@ -165,14 +165,14 @@ def answer_ahead(tx: Tx, new: NewDecision, wanted: str) -> None:
     )
 
 
-def close_moot(tx: Tx, why: Mapping[DecisionId, str], *, answered: bool = False) -> int:
-    """Close those of these items that are still open, for their question no longer stands; gives how many.
+def close_moot(tx: Tx, why: Mapping[DecisionId, str], *, also_answered: bool = False) -> set[DecisionId]:
+    """Close those of these items that are still open, for their question no longer stands; gives these.
 
-    ``answered``: those too that have an answer, which no longer counts.
+    ``also_answered``: those too that have an answer, which no longer counts.
     """
     if not why:
-        return 0
-    states = ("open", "answered") if answered else ("open",)
+        return set()
+    states = ("open", "answered") if also_answered else ("open",)
     closed = tx.conn.execute(
         update(decisions)
         .where(
@@ -186,7 +186,7 @@ def close_moot(tx: Tx, why: Mapping[DecisionId, str], *, answered: bool = False)
     for row in sorted(closed, key=lambda row: row.id):
         after = {"kind": row.kind, "subject": row.subject}
         tx.record(Event(EventKind.DECISION_CLOSED, "decision", row.id, after=after, note=why[row.id]))
-    return len(closed)
+    return {DecisionId(row.id) for row in closed}
 
 
 # ------------------------------------------------------------------------------ reads

@@ -63,6 +63,7 @@ def as_declared(known: SourceRecord, wanted: SourceConfig) -> SourceRecord:
         kind="scim" if wanted.connector == "scim" else "connector",
         connector=None if wanted.connector == "scim" else wanted.connector,
         config=as_json(wanted),
+        declared_in="file",
         config_version=known.config_version + bool(read_otherwise(known, wanted)),
     )
 
@@ -119,24 +120,15 @@ def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
     What they said stays. A connector is read no more: its settings are the file's to say.
     """
     column = sources.c
+    unnamed = (column.org_id == tx.org_id) & column.ended_at.is_(None) & column.name.not_in(names)
     of_file = column.declared_in == "file"
-    rows = tx.conn.execute(
-        select(column.id, column.name, column.declared_in)
-        .where(
-            column.org_id == tx.org_id,
-            of_file | (column.kind == "connector"),
-            column.ended_at.is_(None),
-            column.name.not_in(names),
-        )
-        .order_by(column.name)
-    ).all()
+    left = select(column.id, column.name, of_file.label("of_file")).where(
+        unnamed, of_file | (column.kind == "connector")
+    )
+    rows = tx.conn.execute(left.order_by(column.name)).all()
+    tx.conn.execute(update(sources).where(unnamed, of_file).values(declared_in="database", next_run_at=None))
     for row in rows:
-        if row.declared_in == "file":
-            tx.conn.execute(
-                update(sources)
-                .where(column.org_id == tx.org_id, column.id == row.id)
-                .values(declared_in="database", next_run_at=None)
-            )
+        if row.of_file:
             after = {"name": row.name, "declared_in": "database"}
             note = "the config file does not name it any more"
             tx.record(Event(EventKind.SOURCE_CHANGED, "source", row.id, {"declared_in": "file"}, after, note))

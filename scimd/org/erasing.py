@@ -19,6 +19,7 @@ from sqlalchemy import (
     Row,
     Select,
     Text,
+    bindparam,
     case,
     cast,
     delete,
@@ -108,10 +109,14 @@ async def erase(door: Door, ctx: Context, ids: Sequence[PersonId]) -> None:
 def _traces(conn: Connection, *, org_id: OrgId, ids: Sequence[PersonId]) -> Traces:
     person, said, was = people.c, assertions.c, merged_people.c
     rows = conn.execute(select(people).where(person.org_id == org_id, among(conn, person.id, ids))).all()
-    asserted = conn.execute(select(assertions).where(said.org_id == org_id, among(conn, said.person_id, ids)))
-    documents = asserted.all()
+    known_by = (said.source_id, said.external_id, said.user_name_key)
+    asserted = conn.execute(
+        select(*known_by, said.sign_in_key, said.email_key, said.other_email_key).where(
+            said.org_id == org_id, among(conn, said.person_id, ids)
+        )
+    ).all()
     addresses = {row.sign_in_key for row in rows} | {profiles.own_keys(row).sign_in_key for row in rows}
-    for each in documents:
+    for each in asserted:
         addresses |= {each.sign_in_key, each.email_key, each.other_email_key}
     for table in (invitations, links, deliveries):
         mine = (table.c.org_id == org_id) & among(conn, table.c.person_id, ids)
@@ -128,8 +133,8 @@ def _traces(conn: Connection, *, org_id: OrgId, ids: Sequence[PersonId]) -> Trac
     return Traces(
         ids=theirs,
         meant=theirs - elsewhere | into_them,
-        entries=frozenset((SourceId(row.source_id), row.external_id) for row in documents if row.external_id),
-        names=frozenset((SourceId(row.source_id), row.user_name_key) for row in documents),
+        entries=frozenset((SourceId(row.source_id), row.external_id) for row in asserted if row.external_id),
+        names=frozenset((SourceId(row.source_id), row.user_name_key) for row in asserted),
         addresses=frozenset(each for each in addresses if each),
     )
 
@@ -148,9 +153,27 @@ def _changes(
         .order_by(_c.run_id, _c.n)
     )
     last = conn.execute(part.limit(1).offset(_LOOKED_AT - 1)).first()
-    seen = part.limit(_LOOKED_AT).subquery()
+    # An external id of one source may be another person's in the next.
+    members: dict[str, set[str]] = {}
+    for source_id, external_id in traces.entries:
+        members.setdefault(source_id, set(traces.ids)).add(external_id)
+    found: list[dict[str, Any]] = []
+    for row in conn.execute(_may_tell(conn, org_id, traces, part.limit(_LOOKED_AT))).all():
+        this = {"_run_id": row.run_id, "_n": row.n}
+        if row.kind == "group":
+            gone = members.get(row.source_id, traces.ids)
+            if payload := _without(_payload(conn, org_id, row), gone):
+                found.append({**this, "_payload": payload})
+        elif _tells_of_them(conn, org_id, row, traces):
+            found.append(this)
+    return None if last is None else (last.run_id, last.n), found
+
+
+def _may_tell(conn: Connection, org_id: OrgId, traces: Traces, part: Select[Any]) -> Select[Any]:
+    """Those changes of this part that may be about them, without what is large."""
+    seen = part.subquery()
     external_ids = sorted({external_id for _, external_id in traces.entries})
-    query: Select[Any] = (
+    return (
         select(*_SHOWN, runs.c.source_id)
         .join(seen, (seen.c.run_id == _c.run_id) & (seen.c.n == _c.n))
         .join(runs, (runs.c.org_id == _c.org_id) & (runs.c.id == _c.run_id))
@@ -166,20 +189,6 @@ def _changes(
             ),
         )
     )
-    # An external id of one source may be another person's in the next.
-    members: dict[str, set[str]] = {}
-    for source_id, external_id in traces.entries:
-        members.setdefault(source_id, set(traces.ids)).add(external_id)
-    found: list[dict[str, Any]] = []
-    for row in conn.execute(query).all():
-        this = {"_run_id": row.run_id, "_n": row.n}
-        if row.kind == "group":
-            gone = members.get(row.source_id, traces.ids)
-            if payload := _without(_payload(conn, org_id, row), gone):
-                found.append({**this, "payload": payload})
-        elif _tells_of_them(conn, org_id, row, traces):
-            found.append(this)
-    return None if last is None else (last.run_id, last.n), found
 
 
 def _payload(conn: Connection, org_id: OrgId, row: Row[Any]) -> Mapping[str, Any]:
@@ -208,29 +217,32 @@ def _tells_of_them(conn: Connection, org_id: OrgId, row: Row[Any], traces: Trace
     return not traces.addresses.isdisjoint(each.rstrip(".") for each in _ADDRESS.findall(said))
 
 
+_this = (_c.org_id == bindparam("_org_id")) & (_c.run_id == bindparam("_run_id")) & (_c.n == bindparam("_n"))
+_WITHOUT_THEM = update(run_changes).where(_this).values(payload=bindparam("_payload"))
+_ERASE = (
+    update(run_changes)
+    .where(_this)
+    .values(
+        external_id=None,
+        name=ERASED,
+        reason=ERASED,
+        detail=None,
+        old=null(),
+        new=null(),
+        payload=null(),
+        inverse=null(),
+        outcome=case(dict.fromkeys(_WAITS, "skipped"), value=_c.outcome, else_=_c.outcome),
+    )
+)
+
+
 def _erase_changes(tx: Tx, *, changes: Sequence[Mapping[str, Any]]) -> None:
     """What was to be applied of them is not: whoever is in the directory now is found by the next read."""
-    for change in changes:
-        this = (_c.org_id == tx.org_id) & (_c.run_id == change["_run_id"]) & (_c.n == change["_n"])
-        if "payload" in change:
-            tx.conn.execute(update(run_changes).where(this).values(payload=change["payload"]))
-            continue
-        waits = _c.outcome.in_(_WAITS)
-        tx.conn.execute(
-            update(run_changes)
-            .where(this)
-            .values(
-                external_id=None,
-                name=ERASED,
-                reason=ERASED,
-                detail=None,
-                old=null(),
-                new=null(),
-                payload=null(),
-                inverse=null(),
-                outcome=case((waits, "skipped"), else_=_c.outcome),
-            )
-        )
+    of_groups = [each for each in changes if "_payload" in each]
+    whole = [each for each in changes if "_payload" not in each]
+    for statement, many in ((_WITHOUT_THEM, of_groups), (_ERASE, whole)):
+        if many:
+            tx.conn.execute(statement, [{"_org_id": tx.org_id, **each} for each in many])
 
 
 # ------------------------------------------------------------------------------ questions, attempts

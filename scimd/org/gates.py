@@ -183,7 +183,7 @@ async def restore(door: Door, ctx: Context, person_id: PersonId) -> None:
 
     def body(tx: Tx) -> None:
         by_hand.makes_no_operator(tx.conn, tx.ctx)
-        row = by_hand.person(tx, person_id, deleted=None)
+        row = by_hand.person(tx, person_id, also_deleted=True)
         if row.deleted_at is None:
             raise NotAllowedNow(f"{row.display_name} is not deleted.")
         if row.deleted_at <= tx.now - RESTORABLE_FOR:
@@ -210,12 +210,8 @@ def take_address_back(tx: Tx, row: Row[Any]) -> bool:
     if not domains.is_open(tx, row.sign_in_key):
         profiles.ask_without(tx, row, profiles.own_keys(row), closed=True)
         return False
-    query = select(people.c.display_name).where(
-        people.c.org_id == tx.org_id, people.c.sign_in_key == row.sign_in_key, people.c.deleted_at.is_(None)
-    )
-    holder = tx.conn.execute(query).scalar()
-    if holder is not None:
-        raise NotUnique("e-mail", row.sign_in_address, holder)
+    if (holder := profiles.holder_of(tx, row.sign_in_key, row.id)) is not None:
+        raise NotUnique("email", row.sign_in_address, holder)
     tx.conn.execute(
         update(people)
         .where(people.c.org_id == tx.org_id, people.c.id == row.id)

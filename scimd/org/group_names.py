@@ -9,13 +9,13 @@ name is to be in no project of another.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, literal, select, union_all
 
-from scimd.core.people import GroupId, fold
+from scimd.core.people import GroupId, ProjectId, fold
 from scimd.core.roles import Effect, SourceRule
 from scimd.db.among import among
 from scimd.db.locks import lock_rows
@@ -42,32 +42,62 @@ def follow(tx: Tx, source: SourceBook, many: Sequence[Called]) -> None:
         return
     given = _given(tx, many)
     kept = {each.group_id: _kept(source, each, given[each.group_id]) for each in many}
+    made = _renamed(tx, source, many, given, kept)
+    # Whom rules name first: what they leave behind, the others may take up.
+    for each in sorted(many, key=lambda each: not _rules(source, each)):
+        before = given[each.group_id]
+        stays = list(_stays(tx, source, each, kept[each.group_id], made))
+        after = [*stays, *_gives_besides(tx, source, each, {effect.rule for effect in before}, stays)]
+        gives = {effect.target for effect in after}
+        projects.leave_behind(
+            tx, [one for one in made.held if (each.group_id, one) in made.own and one not in gives]
+        )
+        if set(after) != set(before):
+            bindings.unbind(tx, [each.group_id])
+            bindings.insert(tx, each.group_id, after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The projects that these groups made, once they are renamed with them.
+
+    ``own``: groups, each with a project that it made. ``left``: those that others give too, and keep.
+    ``held``: those that keep their names, as ``projects.follow`` tells it.
+    """
+
+    own: Collection[tuple[str, str]]
+    left: Collection[str]
+    held: Mapping[str, ProjectId | None]
+
+
+def _renamed(
+    tx: Tx,
+    source: SourceBook,
+    many: Sequence[Called],
+    given: Mapping[str, list[Effect]],
+    kept: Mapping[GroupId, Sequence[Effect]],
+) -> _Made:
     made = projects.made_by(tx, list(kept))
     names = _names(source, many, given, made)
     left = _left(tx, [row for row in made if fold(names[row.id]) != row.name_key], kept)
     for project_id, heir in left.items():
         projects.hand_on(tx, project_id, heir)
-    kept_names = projects.follow(tx, source, [row for row in made if row.id not in left], names)
-    own = {(row.made_by_group_id, row.id) for row in made}
-    # Whom rules name first: what they leave behind, the others may take up.
-    for each in sorted(many, key=lambda each: not _rules(source, each)):
-        before, stays = given[each.group_id], list[Effect]()
-        for effect in kept[each.group_id]:
-            holder = kept_names.get(effect.target)
-            if effect.rule != DEFAULT or (each.group_id, effect.target) not in own:
-                stays.append(effect)
-            elif effect.target not in left and (holder or effect.target not in kept_names):
-                if holder and projects.is_same(tx, source, each.group_id, each.name, holder):
-                    effect = replace(effect, target=holder)
-                stays.append(effect)
-        after = [*stays, *_gives_besides(tx, source, each, {effect.rule for effect in before}, stays)]
-        gives = {effect.target for effect in after}
-        projects.leave_behind(
-            tx, [one for one in kept_names if (each.group_id, one) in own and one not in gives]
-        )
-        if set(after) != set(before):
-            bindings.unbind(tx, [each.group_id])
-            bindings.insert(tx, each.group_id, after)
+    held = projects.follow(tx, source, [row for row in made if row.id not in left], names)
+    return _Made({(row.made_by_group_id, row.id) for row in made}, left.keys(), held)
+
+
+def _stays(tx: Tx, source: SourceBook, each: Called, kept: Iterable[Effect], made: _Made) -> Iterator[Effect]:
+    """Of what does not hang on the group's name, what the group still gives."""
+    for effect in kept:
+        if effect.rule != DEFAULT or (each.group_id, effect.target) not in made.own:
+            yield effect
+            continue
+        holder = made.held.get(effect.target)
+        if effect.target in made.left or (holder is None and effect.target in made.held):
+            continue
+        if holder is not None and projects.is_same(tx, source, each.group_id, each.name, holder):
+            effect = replace(effect, target=holder)
+        yield effect
 
 
 def look_again(tx: Tx, group_ids: Collection[GroupId]) -> None:

@@ -31,8 +31,18 @@ from scimd.core.people import OrgId, PersonId, ProjectId, RoleName, TeamId, addr
 from scimd.core.roles import MEMBER, USER, OrgRole
 from scimd.core.seats import Pool, free_seats
 from scimd.db.among import among
-from scimd.db.tables import people, pools, projects, seat_pools, teams
-from scimd.org import assignments, by_hand, domains, inviting, local_people, permissions, pool_limits, sealing
+from scimd.db.tables import people, pools, projects, teams
+from scimd.org import (
+    assignments,
+    by_hand,
+    domains,
+    inviting,
+    local_people,
+    permissions,
+    plan_ground,
+    pool_limits,
+    sealing,
+)
 from scimd.org.inviting import Wish
 from scimd.org.local_people import NewPerson
 from scimd.org.rulebook import RuleBook
@@ -62,10 +72,16 @@ class PlannedRow:
     team: str | None = None
     projects: Mapping[str, str] | None = None
 
+    @property
+    def comes(self) -> bool:
+        return self.action in ("invite", "add")
+
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """``seats_free`` None: there is no limit. ``sealed`` is what ``apply`` takes."""
+    """``seats_wanted``: at once, by nobody where a partner has to approve them first. ``seats_free`` None:
+    there is no limit. ``sealed`` is what ``apply`` takes.
+    """
 
     rows: tuple[PlannedRow, ...]
     seats_wanted: int
@@ -109,6 +125,8 @@ class _Known:
     #: By the ids of the projects that are limited; none where nobody has them before an approval.
     rooms: Mapping[str, _Room]
     seats_free: int | None
+    #: Whether who comes wants a seat before somebody has approved them.
+    seated_at_once: bool
     #: Why nobody is taken in here by a file.
     barred: str | None
 
@@ -127,7 +145,7 @@ async def plan(door: Door, ctx: Context, text: str, how: How) -> ImportPlan:
     known = await door.read(lambda conn: _known(door.books.of(conn, ctx.org_id), conn, ctx, lines))
     seen: set[tuple[str, str]] = set()
     rows = tuple(_planned(ctx, number, line, how, known, seen) for number, line in lines)
-    wanted = sum(row.action in ("invite", "add") for row in rows)
+    wanted = sum(row.comes for row in rows) if known.seated_at_once else 0
     return ImportPlan(rows, wanted, known.seats_free, _sealed(door, ctx, rows))
 
 
@@ -177,8 +195,6 @@ def _known(book: RuleBook, conn: Connection, ctx: Context, lines: Sequence[tuple
         )
         return {row.key: row.display_name for row in conn.execute(query)}
 
-    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
-    free = None if pool is None or pool.seat_limit is None else max(0, pool.seat_limit - pool.used)
     return _Known(
         named(projects, projects.c.archived_at.is_(None)),
         named(teams),
@@ -189,7 +205,8 @@ def _known(book: RuleBook, conn: Connection, ctx: Context, lines: Sequence[tuple
         domains.anothers(conn, org_id, {domains.of_address(line["email"]) for _, line in lines}),
         None if rules.default_project in rules.archived_projects else rules.default_project,
         {} if rules.approval_required else _rooms(conn, org_id),
-        free,
+        plan_ground.seats(conn, org_id).left({}),
+        not rules.approval_required,
         _barred(conn, ctx),
     )
 
@@ -344,7 +361,7 @@ async def apply(door: Door, ctx: Context, sealed: str) -> list[AppliedRow]:
     Each row is checked again: somebody who has come meanwhile is refused, and so is who finds no seat.
     Raises InvalidValue, StateMoved, Forbidden.
     """
-    rows = [row for row in _opened(door, ctx, sealed) if row.action in ("invite", "add")]
+    rows = [row for row in _opened(door, ctx, sealed) if row.comes]
     for needed in {_NEEDS[row.action] for row in rows if row.action in ("invite", "add")}:
         permissions.require(ctx, needed)
     return [await _applied(door, ctx, row) for row in rows]

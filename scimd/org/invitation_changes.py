@@ -33,7 +33,7 @@ def _mine(tx: Tx, invitation_id: InvitationId) -> tuple[Any, Row[Any]]:
     row = row_of(tx.conn, tx.org_id, invitation_id)
     if row is None:
         raise NotFound("invitation", invitation_id)
-    person = by_hand.person(tx, PersonId(row.person_id), deleted=row.deleted_at is not None)
+    person = by_hand.person(tx, PersonId(row.person_id), also_deleted=True)
     row = row_of(tx.conn, tx.org_id, invitation_id)
     if row.hidden_at is not None:
         raise NotFound("invitation", invitation_id)

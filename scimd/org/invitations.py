@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from scimd.core import invitations as rules
-from scimd.core.errors import InvalidValue, InvitationClosed, LinkInvalid
+from scimd.core.errors import InvitationClosed, LinkInvalid
 from scimd.core.events import Event, EventKind
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.languages import ENGLISH, Language
@@ -25,6 +25,7 @@ from scimd.core.links import Link, verify
 from scimd.core.people import OrgId, PersonId, RoleName, address_key
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import CauseKind, Status
+from scimd.core.words import must_be_line
 from scimd.db.last_changed import not_before_stored
 from scimd.db.locks import lock_rows
 from scimd.db.tables import grants, invitations, organizations, people, projects, roles, sources
@@ -229,8 +230,7 @@ async def accept(
 
 def _proper_name(name: str | None) -> str | None:
     text = " ".join((name or "").split())
-    if len(text) > NAME_AT_MOST or not text.isprintable():
-        raise InvalidValue("name", f"must be text of at most {NAME_AT_MOST} characters")
+    must_be_line(text, NAME_AT_MOST, "name")
     return text or None
 
 

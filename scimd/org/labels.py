@@ -61,4 +61,4 @@ def parts(text: str, names: Mapping[str, str]) -> list[tuple[str, bool]]:
 
 def named(text: str, names: Mapping[str, str]) -> str:
     """The text with each id that has a name replaced by it."""
-    return _ID.sub(lambda found: names.get(found[0], found[0]), text)
+    return "".join(part for part, _ in parts(text, names))

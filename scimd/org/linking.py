@@ -19,7 +19,7 @@ from scimd.core.resource import unpack
 from scimd.db.among import among
 from scimd.db.last_changed import not_before
 from scimd.db.tables import assertions, credentials, decisions, gates, grants, people
-from scimd.org import by_hand, domains, group_versions, merging, permissions, profiles, recording, sessions
+from scimd.org import by_hand, group_versions, merging, permissions, profiles, recording, sessions
 from scimd.org import decisions as items
 from scimd.org.decisions import NewDecision
 from scimd.org.generation import bump
@@ -163,7 +163,7 @@ def _forget(tx: Tx, source_id: SourceId, names: list[str], why: str) -> None:
         column.state != "moot",
     )
     found = tx.conn.execute(query).scalars()
-    items.close_moot(tx, {DecisionId(each): why for each in found}, answered=True)
+    items.close_moot(tx, {DecisionId(each): why for each in found}, also_answered=True)
 
 
 # ------------------------------------------------------------------------------ unlink
@@ -250,15 +250,9 @@ def own_again(tx: Tx, row: Row[Any]) -> None:
     if not row.profile:
         return  # the next source's document is followed when the person is settled
     keys = profiles.own_keys(row)
-    taken = select(people.c.id).where(
-        people.c.org_id == tx.org_id,
-        people.c.sign_in_key == keys.sign_in_key,
-        people.c.deleted_at.is_(None),
-        people.c.id != row.id,
-    )
     wanted = keys.sign_in_key
-    closed = wanted not in (None, row.sign_in_key) and not domains.is_open(tx, str(wanted))
-    has = wanted is not None and not closed and tx.conn.execute(taken).first() is None
+    closed = profiles.is_closed_to(tx, row, wanted)
+    has = wanted is not None and not closed and profiles.holder_of(tx, wanted, row.id) is None
     key = wanted if has else None
     if wanted is not None and not has and not by_hand.asserting(tx.conn, tx.org_id, row.id):
         profiles.ask_without(tx, row, keys, closed=closed)

@@ -15,7 +15,7 @@ kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ from scimd.db.tables import (
 )
 from scimd.org import group_names, merged, profiles
 from scimd.org.decisions import DecisionKind, close_moot
+from scimd.org.projects import left_by
 from scimd.org.tx import Actor, Context, Door, Tx
 
 #: Items of one kind, and why each of them that no longer stands does not.
@@ -87,7 +88,7 @@ def _close(tx: Tx, *, ids: Sequence[DecisionId]) -> int:
     )
     if free and (waited := {facts["group_id"] for facts in tx.conn.execute(query).scalars()}):
         group_names.look_again(tx, waited)
-    return closed
+    return len(closed)
 
 
 def _moot(conn: Connection, *, org_id: OrgId, ids: Sequence[DecisionId]) -> Why:
@@ -145,12 +146,12 @@ def _ambiguous(conn: Connection, org_id: OrgId, items: Items) -> Why:
     return found
 
 
-def _people(conn: Connection, org_id: OrgId, person_ids: Any) -> Mapping[PersonId, Row[Any]]:
+def _people(conn: Connection, org_id: OrgId, person_ids: Iterable[str]) -> Mapping[PersonId, Row[Any]]:
     query = select(people).where(people.c.org_id == org_id, among(conn, people.c.id, sorted(set(person_ids))))
     return {PersonId(row.id): row for row in conn.execute(query)}
 
 
-def _known_to(conn: Connection, org_id: OrgId, person_ids: Any) -> set[tuple[str, PersonId]]:
+def _known_to(conn: Connection, org_id: OrgId, person_ids: Iterable[str]) -> set[tuple[str, PersonId]]:
     column = assertions.c
     query = select(column.source_id, column.person_id).where(
         column.org_id == org_id, among(conn, column.person_id, sorted(person_ids)), column.state != "history"
@@ -272,17 +273,7 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
         effect.org_id == org_id, effect.kind == "project", among(conn, effect.group_id, group_ids)
     )
     given = {(row.group_id, row.target) for row in conn.execute(giving)}
-    left_behind = select(projects.c.id, groups.c.source_id).join(
-        groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
-    )
-    free = {
-        (row.id, row.source_id)
-        for row in conn.execute(
-            left_behind.where(
-                projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids)
-            )
-        )
-    }
+    left = left_by(conn, org_id, project_ids)
     found: Why = {}
     for item in items:
         group_id, project_id, name = (item.facts[each] for each in ("group_id", "project_id", "name"))
@@ -292,7 +283,7 @@ def _group_names(conn: Connection, org_id: OrgId, items: Items) -> Why:
             found[item.id] = _PROJECT
         elif (group_id, project_id) in given:
             found[item.id] = _GIVEN
-        elif (project_id, item.source_id) in free:
+        elif left.get(project_id) == item.source_id:
             found[item.id] = _FREE
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Connection, Row, delete, select
 
 from scimd.core import pictures as kinds
 from scimd.core.errors import LinkInvalid, NotAllowedNow, NotFound
@@ -48,7 +48,7 @@ async def show(door: Door, org_id: OrgId, person_id: PersonId) -> Profile:
     return await door.read(lambda conn: _profile(conn, org_id, person_id))
 
 
-def _profile(conn: Any, org_id: OrgId, person_id: PersonId) -> Profile:
+def _profile(conn: Connection, org_id: OrgId, person_id: PersonId) -> Profile:
     mine = (people.c.org_id == org_id) & (people.c.id == person_id)
     row = conn.execute(select(people).where(mine)).one()
     said = by_hand.asserting(conn, org_id, person_id)
@@ -67,7 +67,7 @@ def _profile(conn: Any, org_id: OrgId, person_id: PersonId) -> Profile:
     )
 
 
-def _projects(conn: Any, org_id: OrgId, person_id: PersonId) -> tuple[OwnProject, ...]:
+def _projects(conn: Connection, org_id: OrgId, person_id: PersonId) -> tuple[OwnProject, ...]:
     query = (
         select(projects.c.name, grants.c.project_role)
         .join(grants, (grants.c.org_id == projects.c.org_id) & (grants.c.target == projects.c.id))

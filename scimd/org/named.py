@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, select, union_all, update
+from sqlalchemy import Connection, Select, Table, select, union_all, update
 
 from scimd.core.errors import NotAllowedNow, NotFound, NotUnique
 from scimd.core.events import Event, EventKind
@@ -20,7 +20,7 @@ from scimd.core.roles import EffectKind
 from scimd.core.words import counted, proper_name
 from scimd.db.locks import hold_row, lock_row
 from scimd.db.tables import grants, group_effects, licences, people, teams, value_effects
-from scimd.org import permissions, pool_limits, returning
+from scimd.org import catalogue_reads, permissions, pool_limits, returning
 from scimd.org.tx import Context, Door, Tx
 
 Kind = Literal["team", "licence"]
@@ -192,30 +192,10 @@ async def delete(door: Door, ctx: Context, kind: Kind, thing_id: str) -> None:
     await door.run(ctx, body)
 
 
-HOW_MANY = func.count(grants.c.person_id.distinct())
-
-
-def holders(what: ColumnElement[Any], kind: EffectKind, org_id: Any, target: Any) -> Select[Any]:
-    """``what`` of those who have it now, live or dormant; nobody who is in no list of people."""
-    return (
-        select(what)
-        .select_from(grants)
-        .join(people, (people.c.org_id == grants.c.org_id) & (people.c.id == grants.c.person_id))
-        .where(
-            grants.c.org_id == org_id,
-            grants.c.kind == kind,
-            grants.c.target == target,
-            grants.c.until.is_(None),
-            people.c.deleted_at.is_(None),
-            people.c.lapsed.is_(False),
-        )
-    )
-
-
 def names_of_holders(tx: Tx, kind: EffectKind, target: str) -> str:
     """Some of those who have it, also with whom it rests, who are in no list of it."""
     query = (
-        holders(people.c.display_name, kind, tx.org_id, target)
+        catalogue_reads.holders(people.c.display_name, kind, tx.org_id, target)
         .distinct()
         .order_by(people.c.display_name)
         .limit(_NAMED + 1)
@@ -240,7 +220,7 @@ def take_from_the_unlisted(tx: Tx, kind: EffectKind, target: str) -> None:
 
 def _query(org_id: OrgId, kind: Kind) -> Any:
     table = _TABLES[kind]
-    held = holders(HOW_MANY, kind, table.c.org_id, table.c.id)
+    held = catalogue_reads.holders(catalogue_reads.HOW_MANY, kind, table.c.org_id, table.c.id)
     query = select(
         table.c.id,
         table.c.name,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, literal, select, update
+from sqlalchemy import Connection, Row, delete, func, literal, select, update
 
 from scimd.core import notifications as rules
 from scimd.core.events import EventKind
@@ -77,7 +77,7 @@ async def _notify(door: Door, org_id: OrgId, ending: Sequence[Expiring], followi
     def body(tx: Tx) -> int:
         return _note(tx, list(_found(tx, ending, following)))
 
-    def news(conn: Any) -> bool:
+    def news(conn: Connection) -> bool:
         looking = Tx(conn, ctx, now, Chance(), door.settings, door.keys)
         return _is_news(looking, list(_found(looking, ending, following)))
 

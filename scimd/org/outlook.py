@@ -22,8 +22,9 @@ from scimd.core.facts import AssertionFact, Facts, MembershipFact, ValueFact
 from scimd.core.people import GroupId, Keys, PersonId, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.standing import Standing
-from scimd.core.sync.found import PersonFound
+from scimd.core.sync.found import PersonFound, addresses
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.seat_figures import seat_move
 from scimd.db.among import among
 from scimd.db.tables import assertions, people
 from scimd.org import arrivals, bindings, domains, invitation_upkeep
@@ -33,7 +34,6 @@ from scimd.org.rulebook import RuleBook, SourceBook
 from scimd.org.tx import Context, Door
 
 _AT_ONCE = 500
-_COMING = (Situation.NEW, Situation.RETURNED, Situation.MATCHES_UNLINKED)
 
 
 class Around(NamedTuple):
@@ -73,7 +73,7 @@ async def foresee(
 
 
 def _is_concerned(one: PersonFound) -> bool:
-    if one.situation in _COMING:
+    if one.arrives:
         return one.keys is not None and (one.comes or one.person_id is not None)
     if one.leaves or one.turns_active:
         return True
@@ -83,16 +83,16 @@ def _is_concerned(one: PersonFound) -> bool:
 def _new_address(one: PersonFound) -> bool:
     """Whether an entry that is known has another sign-in address than before."""
     key = one.keys.sign_in_key if one.keys else None
-    return any(each.startswith("address:") for each in (*one.gives_up, *one.takes)) or key is None
+    return key is None or bool(addresses((*one.gives_up, *one.takes)))
 
 
 def _given_up(found: Sequence[PersonFound]) -> frozenset[tuple[PersonId, str]]:
     """The addresses that people who stay let go of, with whose they are."""
     return frozenset(
-        (one.person_id, key.removeprefix("address:"))
+        (one.person_id, key)
         for one in found
         if one.situation is Situation.LINKED_CHANGED and one.person_id is not None
-        for key in one.gives_up
+        for key in addresses(one.gives_up)
     )
 
 
@@ -182,7 +182,7 @@ class _Look:
             # As ``returning.begin_anew`` has it.
             facts = replace(facts, accepted=False, welcome="invitation", invitation="none", grants=())
             facts = replace(facts, approved=not self._book.rules.approval_required)
-        arrives = one.situation in _COMING and arrivals.approved(self._book, self._source, keys)
+        arrives = one.arrives and arrivals.approved(self._book, self._source, keys)
         lifted = self._source.id if keys.active else None
         return replace(
             facts,
@@ -288,13 +288,13 @@ class _Look:
 
     def _told(self, each: _Ahead, loaded: Loaded) -> PersonFound:
         row, after = each.row, each.after
-        holds, waits = (row.has_seat, row.wants_seat and not row.has_seat) if row else (False, False)
+        holds, wanted = (row.has_seat, row.wants_seat) if row else (False, False)
+        still_waits = wanted and not holds and after.wants_seat
         old, new = self._moves(each)
         return replace(
             each.found,
-            frees_seat=holds and not after.wants_seat,
-            wants_seat=after.wants_seat and not holds and not waits,
-            wants_mail=not (waits and after.wants_seat) and self._is_invited(each, loaded),
+            seat=seat_move(holds=holds, wanted=wanted, wants=after.wants_seat),
+            wants_mail=not still_waits and self._is_invited(each, loaded),
             old=old,
             new=new,
         )

@@ -32,7 +32,6 @@ class Ground:
 
 
 def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) -> Ground:
-    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
     holders = conn.execute(
         select(grants.c.person_id).where(
             grants.c.org_id == org_id,
@@ -42,7 +41,7 @@ def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) 
         )
     ).scalars()
     return Ground(
-        seats=Seats(pool.seat_limit, pool.used, _waiting(conn, org_id)) if pool else Seats(None, 0),
+        seats=seats(conn, org_id),
         rules_version=rules_version(conn, org_id, source_id),
         removed_before=_removed(conn, org_id, source_id, now),
         admins=frozenset(PersonId(each) for each in conn.execute(admins.ids(org_id)).scalars()),
@@ -50,9 +49,11 @@ def ground(conn: Connection, org_id: OrgId, source_id: SourceId, now: datetime) 
     )
 
 
-def _waiting(conn: Connection, org_id: OrgId) -> int:
+def seats(conn: Connection, org_id: OrgId) -> Seats:
+    """The organization's pool, and how many wait."""
+    pool = conn.execute(select(seat_pools).where(seat_pools.c.org_id == org_id)).first()
     query = select(func.count()).select_from(waiting).where(waiting.c.org_id == org_id)
-    return conn.execute(query).scalar_one()
+    return Seats(pool.seat_limit, pool.used, conn.execute(query).scalar_one()) if pool else Seats(None, 0)
 
 
 def rules_version(conn: Connection, org_id: OrgId, source_id: SourceId) -> int:

@@ -169,6 +169,23 @@ def own_keys(row: Row[Any]) -> Keys:
     return keys_of({"userName": row.local_user_name, **row.profile})
 
 
+def holder_of(tx: Tx, key: str | None, apart_from: PersonId) -> str | None:
+    """The name of somebody else who has the sign-in address of this key; None where it is free, or none."""
+    column = people.c
+    query = select(column.display_name).where(
+        column.org_id == tx.org_id,
+        column.sign_in_key == key,
+        column.deleted_at.is_(None),
+        column.id != apart_from,
+    )
+    return None if key is None else tx.conn.execute(query).scalar()
+
+
+def is_closed_to(tx: Tx, row: Row[Any], key: str | None) -> bool:
+    """Whether the person may not get that address: another organization has proven its domain."""
+    return key not in (None, row.sign_in_key) and not domains.is_open(tx, str(key))
+
+
 def ask_without(tx: Tx, row: Row[Any], keys: Keys, *, closed: bool) -> None:
     """Say, by a question, that somebody whom no source owns has not the address of their own profile.
 

@@ -173,8 +173,8 @@ def _leaves_nobody_without(tx: Tx, project: ProjectRecord) -> None:
         other.c.until.is_(None),
         other.c.dormant.is_(False),
     )
-    only = catalogue_reads.holders("project", tx.org_id, project.id).where(
-        people.c.kind == "person", people.c.status != Status.INACTIVE, ~elsewhere.exists()
+    only = catalogue_reads.holders(catalogue_reads.HOW_MANY, "project", tx.org_id, project.id).where(
+        ~_g.dormant, people.c.kind == "person", people.c.status != Status.INACTIVE, ~elsewhere.exists()
     )
     (left,) = tx.conn.execute(only).one()
     if left > max(0, free):
@@ -234,11 +234,10 @@ def _living(tx: Tx, project_id: ProjectId) -> ProjectRecord:
 
 
 def _query(org_id: OrgId) -> Select[Any]:
-    taking_part = catalogue_reads.holders("project", _p.org_id, _p.id).correlate(projects).scalar_subquery()
     return (
         select(
             projects,
-            taking_part.label("people"),
+            catalogue_reads.how_many("project", projects).label("people"),
             pool_limits.limit_of("project", projects).label("limit"),
             pool_limits.waiting_for("project", projects).label("waiting"),
             groups.c.display_name.label("group_name"),
@@ -299,7 +298,7 @@ async def members(
 
     ``after``: the ``person_id`` of the last row of the page before; a person's rows are never split.
     """
-    people_page = select(_g.person_id).where(_open(org_id, project_id)).distinct()
+    people_page = catalogue_reads.holders(_g.person_id, "project", org_id, project_id).distinct()
     if after is not None:
         people_page = people_page.where(_g.person_id > after)
     ids = people_page.order_by(_g.person_id).limit(limit).subquery()
@@ -332,7 +331,7 @@ def _members(org_id: OrgId, project_id: ProjectId) -> Select[Any]:
         .join(people, (people.c.org_id == _g.org_id) & (people.c.id == _g.person_id))
         .outerjoin(sources, (sources.c.org_id == _g.org_id) & (sources.c.id == _g.source_id))
         .outerjoin(groups, (groups.c.org_id == _g.org_id) & (groups.c.id == _g.group_id))
-        .where(_open(org_id, project_id), people.c.deleted_at.is_(None), people.c.lapsed.is_(False))
+        .where(_open(org_id, project_id), catalogue_reads.LISTED)
     )
 
 

@@ -80,7 +80,7 @@ def of_rule(tx: Tx, source: SourceBook, group_id: GroupId, name: str) -> Project
 
 def _taken_up(tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: Row[Any]) -> bool:
     """Whether the project was left behind by a group of the source, and is this one's now."""
-    if not found.orphaned or not _is_of(tx, source.id, found.made_by_group_id):
+    if not found.orphaned or left_by(tx.conn, tx.org_id, [found.id]).get(found.id) != source.id:
         return False
     if decided(tx.conn, tx.org_id, group_id, name, found.id) == "separate":
         return False
@@ -92,11 +92,14 @@ def _taken_up(tx: Tx, source: SourceBook, group_id: GroupId, name: str, found: R
     return True
 
 
-def _is_of(tx: Tx, source_id: SourceId, group_id: str | None) -> bool:
-    query = select(groups.c.id).where(
-        groups.c.org_id == tx.org_id, groups.c.id == group_id, groups.c.source_id == source_id
+def left_by(conn: Connection, org_id: OrgId, project_ids: Collection[str]) -> dict[str, SourceId]:
+    """Those of these projects that their group left behind, each with the source of that group."""
+    query = (
+        select(projects.c.id, groups.c.source_id)
+        .join(groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id))
+        .where(projects.c.org_id == org_id, projects.c.orphaned, among(conn, projects.c.id, project_ids))
     )
-    return tx.conn.execute(query).first() is not None
+    return {row.id: SourceId(row.source_id) for row in conn.execute(query)}
 
 
 def decided(conn: Connection, org_id: OrgId, group_id: GroupId, name: str, project_id: str) -> str | None:

@@ -21,9 +21,10 @@ from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.prepared import Prepared
 from scimd.db.tables import access_tokens, oauth_clients, scim_requests, sources, tokens
-from scimd.org import permissions
+from scimd.org import permissions, request_people
 from scimd.org.generation import bump
 from scimd.org.request_entries import Speaker
+from scimd.org.request_people import Sought
 from scimd.org.tx import Context, Door, Tx, first_id, in_order, uuid7
 
 Only = Literal["errors", "writes"]
@@ -82,6 +83,7 @@ class Wanted:
     method: str | None = None
     correlation_id: str | None = None
     resource_id: str | None = None
+    person: Sought | None = None
     since: datetime | None = None
     until: datetime | None = None
     only: Only | None = None
@@ -294,6 +296,8 @@ def _wanted(org_id: OrgId, wanted: Wanted) -> Select[Any]:
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.person is not None:
+        query = query.where(request_people.concerns(wanted.person))
     if wanted.status is not None:
         first, last = (
             (wanted.status * 100, wanted.status * 100 + 99) if wanted.status < 10 else [wanted.status] * 2

@@ -103,6 +103,8 @@ def _asked_before(tx: Tx, person_ids: Collection[str]) -> dict[str, list[Mapping
         column.state == "open",
         among(tx.conn, column.subject, sorted(person_ids)),
     )
+    rows = {DecisionId(row.id): row for row in tx.conn.execute(query)}
+    closed = close_moot(tx, dict.fromkeys(rows, "They are back once more: it is asked anew."))
     return {
         row.subject: [
             each
@@ -110,8 +112,7 @@ def _asked_before(tx: Tx, person_ids: Collection[str]) -> dict[str, list[Mapping
             # A role of that name by now is another one; the new question cannot tell that any more.
             if not (each["kind"] == "role" and _was_deleted(tx, each["target"], row.opened_at))
         ]
-        for row in tx.conn.execute(query).all()
-        if close_moot(tx, {DecisionId(row.id): "They are back once more: it is asked anew."})
+        for row in (rows[each] for each in closed)
     }
 
 

@@ -17,6 +17,7 @@ from scimd.config import Rule
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, StateMoved
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RoleName
+from scimd.core.words import of_a_check
 from scimd.db.locks import lock_row
 from scimd.db.tables import sources
 from scimd.org import bindings, by_hand, held_changes, permissions, rule_previews, value_bindings
@@ -91,7 +92,7 @@ def _checked(rule: Body) -> Body:
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "rule"
-        raise InvalidValue(where, first["msg"].removeprefix("Value error, ")) from exc
+        raise InvalidValue(where, of_a_check(first["msg"])) from exc
 
 
 # ------------------------------------------------------------------------------ the change

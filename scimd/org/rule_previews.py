@@ -15,15 +15,16 @@ from typing import Any, Literal, TypeAlias
 from sqlalchemy import Connection, Row, select
 
 from scimd.core.facts import Facts
-from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId, fold
+from scimd.core.people import GroupId, OrgId, PersonId, RoleName, fold
 from scimd.core.roles import Effect
 from scimd.core.standing import Grant, Standing, standing
-from scimd.db.tables import assertions, groups, licences, projects, teams
-from scimd.org import bindings, standing_rows
+from scimd.core.sync.seat_figures import SeatMove, Seats, moves, seat_move
+from scimd.db.tables import assertions, licences, projects, teams
+from scimd.org import bindings, plan_ground, standing_rows
 from scimd.org.facts import gather, people_rows
 from scimd.org.held_changes import Tally
 from scimd.org.labels import names_in, of_grant
-from scimd.org.projects import decided
+from scimd.org.projects import decided, left_by
 from scimd.org.rulebook import RuleBook, SourceBook, by_value, rule_of, with_source
 from scimd.org.sources import SourceRecord
 from scimd.org.tx import Door
@@ -46,19 +47,20 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Who would gain and lose; ``people`` names the first of them.
+    """Who would gain and lose, which are ``moving``; ``people`` names the first of them.
 
     ``looked_at`` is less than ``concerned`` where the source has more people than a preview looks at;
-    all other figures are of those looked at. ``held``: a sentence for each limit that it is over.
+    all other figures are of those looked at. ``seats``: as of a plan (``core.sync.seat_figures``).
+    ``held``: a sentence for each limit that it is over.
     """
 
     concerned: int
     looked_at: int
+    moving: int
     gaining: int
     losing: int
     new_admins: int
-    seats_more: int
-    seats_fewer: int
+    seats: Mapping[str, int | None]
     held: tuple[str, ...]
     people: tuple[Moved, ...]
 
@@ -114,22 +116,8 @@ class Looked:
         said = decided(self.conn, self.org_id, group_id, name, project_id)
         if said is not None:
             return project_id if said == "use" else None
-        return project_id if made_by and self._left_behind(source.id, project_id) else None
-
-    def _left_behind(self, source_id: SourceId, project_id: str) -> bool:
-        query = (
-            select(projects.c.id)
-            .join(
-                groups, (groups.c.org_id == projects.c.org_id) & (groups.c.id == projects.c.made_by_group_id)
-            )
-            .where(
-                projects.c.org_id == self.org_id,
-                projects.c.id == project_id,
-                projects.c.orphaned,
-                groups.c.source_id == source_id,
-            )
-        )
-        return self.conn.execute(query).first() is not None
+        left = left_by(self.conn, self.org_id, [project_id]) if made_by else {}
+        return project_id if left.get(project_id) == source.id else None
 
     def team(self, name: str) -> str:
         return self._teams.get(fold(name)) or self._missing("team", name)
@@ -203,7 +191,6 @@ class _Difference:
     display_name: str
     gains: frozenset[_Thing]
     loses: frozenset[_Thing]
-    seats: int
 
     def told(self, names: Mapping[str, str]) -> Moved:
         gains, loses = (
@@ -215,30 +202,33 @@ class _Difference:
 async def look(door: Door, wish: Wish, at_most: int | None = None) -> Preview:
     """Who would gain and lose: by portions, each read for itself, so that no reader is held for long."""
     ids, tally, moved = wish.concerned[:at_most], Tally(), list[_Difference]()
+    seat_moves = list[SeatMove | None]()
     for first in range(0, len(ids), _AT_ONCE):
         portion = ids[first : first + _AT_ONCE]
         for each in await door.read(partial(_compared, wish=wish, person_ids=portion)):
             tally.add(each.row, each.stored, each.after, wish.book.rules)
             moved += each.difference()
-    shown = [each for each in moved if each.gains or each.loses][:NAMED]
+            seat_moves.append(each.seat_move)
+    shown = moved[:NAMED]
     targets = {thing[1] for each in shown for thing in (*each.gains, *each.loses)}
 
-    def told(conn: Connection) -> tuple[tuple[Moved, ...], tuple[str, ...]]:
+    def told(conn: Connection) -> tuple[tuple[Moved, ...], tuple[str, ...], Seats]:
         def names_of(ids: Iterable[str]) -> Mapping[str, str]:
             return {**wish.names, **names_in(conn, wish.source.org_id, list(ids))}
 
         names = names_of(targets)
-        return tuple(each.told(names) for each in shown), tally.over(conn, wish.book, names_of)
+        held = tally.over(conn, wish.book, names_of)
+        return tuple(each.told(names) for each in shown), held, plan_ground.seats(conn, wish.source.org_id)
 
-    people, held = await door.read(told)
+    people, held, seats = await door.read(told)
     return Preview(
         concerned=len(wish.concerned),
         looked_at=len(ids),
+        moving=len(moved),
         gaining=sum(bool(each.gains) for each in moved),
         losing=sum(bool(each.loses) for each in moved),
         new_admins=tally.new_admins,
-        seats_more=sum(each.seats > 0 for each in moved),
-        seats_fewer=sum(each.seats < 0 for each in moved),
+        seats=seats.told(moves(seat_moves)),
         held=held,
         people=people,
     )
@@ -254,10 +244,13 @@ class _Compared:
 
     def difference(self) -> Iterator[_Difference]:
         old, new = _live(self.stored), _live(self.after.grants)
-        seats = int(self.after.wants_seat) - int(self.row.wants_seat)
-        if old != new or seats:
-            person_id = PersonId(self.row.id)
-            yield _Difference(person_id, self.row.display_name, new - old, old - new, seats)
+        if old != new:
+            yield _Difference(PersonId(self.row.id), self.row.display_name, new - old, old - new)
+
+    @property
+    def seat_move(self) -> SeatMove | None:
+        row = self.row
+        return seat_move(holds=row.has_seat, wanted=row.wants_seat, wants=self.after.wants_seat)
 
 
 def _compared(conn: Connection, *, wish: Wish, person_ids: Sequence[PersonId]) -> list[_Compared]:

@@ -8,7 +8,7 @@ chance: a number that a fail-over lost is not met again with other rules behind 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -155,7 +155,8 @@ class RuleBooks:
 
 def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
     org_id = OrgId(organization.id)
-    found = _sources(conn, org_id)
+    known = conn.execute(select(sources).where(sources.c.org_id == org_id)).all()
+    found = _sources(conn, org_id, [row for row in known if row.ended_at is None])
     archived = conn.execute(
         select(projects.c.id).where(projects.c.org_id == org_id, projects.c.archived_at.is_not(None))
     ).scalars()
@@ -163,7 +164,8 @@ def _load(conn: Connection, organization: Row[Any]) -> RuleBook:
     default = organization.default_project_id
     decided = Rules(
         version=organization.generation,
-        sources=_source_rules(conn, org_id),
+        # With those that were ended: they assert nobody any more, and are still named as whoever did.
+        sources=_source_rules(known),
         roles=_roles(conn, org_id),
         project_ranks=PROJECT_RANKS,
         default_project=ProjectId(default) if default else None,
@@ -228,7 +230,7 @@ class BesideBooks(RuleBooks):
         return with_source(book, source)
 
 
-def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules]:
+def _source_rules(rows: Iterable[Row[Any]]) -> dict[SourceId, SourceRules]:
     return {
         SourceId(row.id): SourceRules(
             id=SourceId(row.id),
@@ -240,12 +242,11 @@ def _source_rules(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceRules
             invite=row.invite,
             ceiling=RoleName(row.ceiling),
         )
-        # With those that were ended: they assert nobody any more, and are still named as whoever did.
-        for row in conn.execute(select(sources).where(sources.c.org_id == org_id))
+        for row in rows
     }
 
 
-def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
+def _sources(conn: Connection, org_id: OrgId, rows: Iterable[Row[Any]]) -> dict[SourceId, SourceBook]:
     by_source: dict[str, list[SourceRule]] = {}
     for rule in rules_of(conn, org_id):
         by_source.setdefault(rule.source_id, []).append(rule)
@@ -265,9 +266,7 @@ def _sources(conn: Connection, org_id: OrgId) -> dict[SourceId, SourceBook]:
             has_links=row.id in linked,
             auto_approve=row.config.get("auto_approve", "never"),
         )
-        for row in conn.execute(
-            select(sources).where(sources.c.org_id == org_id, sources.c.ended_at.is_(None))
-        )
+        for row in rows
     }
 
 

@@ -7,9 +7,9 @@ success, and for the password as it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from scimd.core.errors import MayNotSignIn, Refusal, SecondFactorUnreadable, WrongCredentials
 from scimd.core.events import Event, EventKind
@@ -84,7 +84,7 @@ async def complete(door: Door, ticket: str, proof: Proof, *, ip: str, user_agent
     raise outcome
 
 
-def _name(conn: Any, org_id: OrgId, person_id: PersonId) -> str:
+def _name(conn: Connection, org_id: OrgId, person_id: PersonId) -> str:
     query = select(people.c.sign_in_address, people.c.display_name).where(
         people.c.org_id == org_id, people.c.id == person_id
     )

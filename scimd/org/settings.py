@@ -14,7 +14,7 @@ from scimd.core.events import Event, EventKind
 from scimd.core.languages import Language, language_of
 from scimd.core.people import UNSET, OrgId, ProjectId, Unset
 from scimd.core.seats import Policy
-from scimd.core.words import proper_name
+from scimd.core.words import must_be_line, proper_name
 from scimd.db.locks import lock_row
 from scimd.db.tables import organizations, partner_queues, projects, seat_pools
 from scimd.org import declared_keys, permissions
@@ -137,8 +137,7 @@ def _no_partner_is_passed(tx: Tx) -> None:
 
 def _label(text: str | None) -> str | None:
     text = (text or "").strip()
-    if len(text) > LABEL_AT_MOST or not text.isprintable():
-        raise InvalidValue("active_label", f"must be one line of at most {LABEL_AT_MOST} characters")
+    must_be_line(text, LABEL_AT_MOST, "active_label")
     return text or None
 
 

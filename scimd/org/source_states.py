@@ -136,10 +136,10 @@ def change_state(tx: Tx, source: SourceRecord, state: SourceState) -> None:
 
 
 def end_quarantine(tx: Tx, source: SourceRecord) -> None:
-    """By a person's word: read in the next turn if it has a schedule, and one without trouble."""
+    """By a person's word: it has no trouble any more, and is read in the next turn if it is scheduled."""
     if source.quarantined_since is None:
         return
-    again = tx.now if source.declared().schedule is not None else None
+    again = tx.now if source.is_scheduled else None
     tx.conn.execute(
         update(sources)
         .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)

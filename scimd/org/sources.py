@@ -31,7 +31,7 @@ from scimd.db.tables import (
     rules,
     sources,
 )
-from scimd.org import jwt_issuers, permissions, unsettled
+from scimd.org import declared_held, jwt_issuers, permissions, unsettled
 from scimd.org.generation import bump
 from scimd.org.tx import Context, Door, Tx
 from scimd.org.value_bindings import bind_values
@@ -85,6 +85,8 @@ class SourceRecord:
     cursor: str | None
     released_at: datetime | None
     created_at: datetime
+    #: Why what the config file changes of it is held, and what to do; see ``org.declared_held``.
+    held: str | None = None
 
     @property
     def left_the_file(self) -> bool:
@@ -97,10 +99,14 @@ class SourceRecord:
         return LEFT_THE_FILE if self.left_the_file else self.quarantine_cause
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether the worker reads it by itself, once nothing stands against it."""
+        return self.kind == "connector" and not self.left_the_file and self.declared().schedule is not None
+
+    @property
     def read_next(self) -> str:
         """When it is read, once nothing stands against it."""
-        again = self.kind == "connector" and self.declared().schedule is not None and not self.left_the_file
-        return "it is read in the worker's next turn" if again else "it is read by no schedule"
+        return "it is read in the worker's next turn" if self.is_scheduled else "it is read by no schedule"
 
     @property
     def auto_approve(self) -> AutoApprove:
@@ -117,7 +123,7 @@ class SourceRecord:
 
 def _query() -> Select[Any]:
     return (
-        select(sources, organizations.c.slug)
+        select(sources, organizations.c.slug, organizations.c.settings)
         .join(organizations, organizations.c.id == sources.c.org_id)
         .where(sources.c.ended_at.is_(None))
     )
@@ -150,6 +156,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         cursor=row.cursor,
         released_at=row.released_at,
         created_at=row.created_at,
+        held=declared_held.of_source(row.settings, row.name, row.slug),
     )
 
 
@@ -357,6 +364,12 @@ def mark_everyone(tx: Tx) -> None:
 # ------------------------------------------------------------------------------ reading soon
 
 
+def must_be_in_the_file(source: SourceRecord) -> None:
+    """Raise NotAllowedNow for a connector that the config file names no more."""
+    if source.left_the_file:
+        raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
+
+
 async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:
     """Have the worker read the source in its next turn, some seconds from now.
 
@@ -366,9 +379,8 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
 
     def body(tx: Tx) -> SourceRecord:
         source = find(tx.conn, tx.org_id, source_id)
-        if source.left_the_file:
-            raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
-        if source.kind != "connector" or source.declared().schedule is None:
+        must_be_in_the_file(source)
+        if not source.is_scheduled:
             raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
         if source.state == "paused":
             raise NotAllowedNow(f"The source {source.name} is paused. Set it active first.")

@@ -62,8 +62,12 @@ async def unmerge(door: Door, ctx: Context, other_id: PersonId) -> PersonId:
 
 
 def _both(tx: Tx, kept_id: PersonId, other_id: PersonId) -> tuple[Row[Any], Row[Any]]:
-    """Locked in the order of their ids."""
-    rows = {each: by_hand.person(tx, each, deleted=each == other_id) for each in sorted((kept_id, other_id))}
+    """Locked in the order of their ids. Raises NotFound where somebody else was first."""
+    rows = {
+        each: by_hand.person(tx, each, also_deleted=each == other_id) for each in sorted((kept_id, other_id))
+    }
+    if rows[other_id].deleted_at is None:
+        raise NotFound("merged person", other_id)
     for person_id in rows:
         by_hand.not_oneself(tx, person_id, "unmerge")
     return rows[kept_id], rows[other_id]

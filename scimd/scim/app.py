@@ -256,13 +256,11 @@ class ScimServer:
         return await me.answer_person(request, self.door, self.settings, holder, segments)
 
     def _known(self, holder: TokenHolder) -> _Served | None:
-        profile = profiles.named(holder.profile)
-        return self._served.get((holder.source_id, profile.catalogue, profile.rules.values.tolerant))
+        return self._served.get(_kept_by(holder))
 
     async def _served_anew(self, holder: TokenHolder) -> _Served:
         """What this source's clients are served, until the organization decides something new."""
-        profile = profiles.named(holder.profile)
-        form, tolerant = profile.catalogue, profile.rules.values.tolerant
+        key = _, form, tolerant = _kept_by(holder)
         users, named = await catalogues.served_to(self.door, holder.org_id, holder.source_id)
         signed_tokens = await jwt_issuers.has_issuer(self.door, holder.org_id, holder.source_id)
         announced = form if named or form == "okta" else None
@@ -271,8 +269,7 @@ class ScimServer:
         )
         if len(self._served) >= _SOURCES_KEPT:
             self._served.clear()
-        fresh = _Served(holder.generation, users, discovery)
-        self._served[holder.source_id, form, tolerant] = fresh
+        fresh = self._served[key] = _Served(holder.generation, users, discovery)
         return fresh
 
     def _exchange(
@@ -347,6 +344,12 @@ class ScimServer:
 
 
 @lru_cache(maxsize=1000)
+def _kept_by(holder: TokenHolder) -> tuple[SourceId, Form, bool]:
+    """Whose clients are served alike: the source's, by the profile's form of roles and its rigour."""
+    profile = profiles.named(holder.profile)
+    return holder.source_id, profile.catalogue, profile.rules.values.tolerant
+
+
 def _actor(token_id: str, name: str) -> Actor:
     return Actor("token", token_id, name)
 

@@ -8,7 +8,7 @@ next one goes on from there.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import stamina
@@ -52,7 +52,6 @@ async def apply_all(door: Door, ctx: Context, run: RunRecord, lease: Lease, repo
     database stayed away; the run can be gone on with. A source that was paused or ended meanwhile
     ends the run as partial.
     """
-    ctx = replace(ctx, correlation_id=run.id)  # by it the audit tells what the run did, whoever resumed it
     done, total = 0, await door.read(lambda conn: plan_batches.left(conn, run))
     pace = Pace(door, plan_batches.BATCH, hold_s=_HOLD_S)
     tables = NewTables(door)

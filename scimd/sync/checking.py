@@ -9,7 +9,7 @@ from scimd.config import Source
 from scimd.connector_api import BadSetting, Checked, ConnectorError, Deadline
 from scimd.sync.collect import as_connector_error
 from scimd.sync.registry import NoConnector, connector
-from scimd.sync.waiting import let_go, within
+from scimd.sync.waiting import TookTooLong, let_go, within
 
 logger = log.get(__name__)
 
@@ -32,7 +32,7 @@ async def check(source: Source) -> Verdict:
         return Verdict(False, f"settings.{exc.key}: {exc.why}")
     except NoConnector as exc:
         return Verdict(False, str(exc))
-    except TimeoutError:
+    except TookTooLong:
         return Verdict(False, f"the check was not finished after {_TIMEOUT_S:g} s")
     except Exception as exc:
         if not isinstance(exc, ConnectorError):
@@ -42,7 +42,7 @@ async def check(source: Source) -> Verdict:
 
 
 async def _ask(source: Source) -> Checked:
-    """Raises TimeoutError where the connector minds no deadline, and whatever else it raises."""
+    """Raises TookTooLong where the connector minds no deadline, and whatever it raises itself."""
     found = connector(source.connector)
     opened = found.open(found.parse(source.settings), log.get(source.name), Deadline.after(_TIMEOUT_S))
     try:

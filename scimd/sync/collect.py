@@ -22,7 +22,7 @@ from scimd.connector_api import (
     Page,
     Unreachable,
 )
-from scimd.sync.waiting import within
+from scimd.sync.waiting import TookTooLong, within
 
 
 async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]], *, timeout_s: float) -> End:
@@ -40,7 +40,7 @@ async def read_whole(source: OpenSource, take: Callable[[Page], Awaitable[None]]
 
     try:
         end = await within(timeout_s, _all_pages(source, take_in_time))
-    except TimeoutError as exc:
+    except TookTooLong as exc:
         raise Unreachable(f"the read was not finished after {timeout_s:g} s") from exc
     finally:
         over = True

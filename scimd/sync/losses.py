@@ -11,16 +11,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from scimd.core.sync.found import PersonFound
-from scimd.core.sync.policy import Situation
 from scimd.org.sync_reads import KnownUser
 from scimd.sync.collect import below
 
 #: Groups and their direct members, groups among them, by external id.
 Graph: TypeAlias = Mapping[str, Collection[str]]
-
-
-#: Situations of entries by which somebody comes.
-_COMES = (Situation.NEW, Situation.RETURNED, Situation.MATCHES_UNLINKED)
 
 
 class Crowd:
@@ -36,7 +31,7 @@ class Crowd:
         for person in found:
             if person.leaves:
                 self._leaving.add(person.external_id)
-            elif person.turns_active or person.situation in _COMES:
+            elif person.turns_active or person.arrives:
                 self._coming.add(person.external_id)
             if person.elsewhere and person.external_id is not None:
                 self.elsewhere.add(person.external_id)

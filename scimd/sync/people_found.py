@@ -15,10 +15,10 @@ import orjson
 
 from scimd.connector_api import BadEntry, DirectoryUser
 from scimd.core.errors import Refusal
-from scimd.core.people import Document, Keys, PersonId, fold, keys_of
+from scimd.core.people import Document, Keys, PersonId, keys_of
 from scimd.core.resource import unpack
 from scimd.core.sync import diff
-from scimd.core.sync.found import PersonFound
+from scimd.core.sync.found import PersonFound, addresses, keys_held, name_key
 from scimd.core.sync.mapping import Mapping as CompiledMapping
 from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, Rule, UserNameTaken
@@ -185,7 +185,7 @@ class PeopleFound:
     ) -> PersonFound:
         had_values, has_values = (values_of(said, self._named) for said in (old, each.document))
         off, on = diff.turns_inactive(old, each.document), diff.turns_active(old, each.document)
-        had, has = _held(keys_of(old)), _held(each.keys)
+        had, has = keys_held(keys_of(old)), keys_held(each.keys)
         return replace(
             self._entry(Situation.LINKED_CHANGED, each),
             reason="inactive in the directory" if off else "changed in the directory",
@@ -283,7 +283,7 @@ class PeopleFound:
     def _each_fits_alone(self, found: Sequence[PersonFound]) -> Iterator[PersonFound]:
         fits = Counter(one.person_id for one in found if one.situation in _FITS)
         back = {
-            one.person_id: _name_key(one.name)
+            one.person_id: name_key(one.name)
             for one in found
             if one.situation is Situation.RETURNED and one.external_id not in self._guessed
         }
@@ -299,10 +299,10 @@ class PeopleFound:
             meant = one.person_id if one.situation in _FITS else one.held_by
             guess = self._guessed.get(one.external_id or "") if one.situation in _FITS else None
             if guess and one.situation is Situation.RETURNED and meant in back:
-                yield _named_twice(one) if back[meant] == _name_key(one.name) else _after(one, meant)
+                yield _named_twice(one) if back[meant] == name_key(one.name) else _after(one, meant)
             elif meant not in here:
                 yield _one_of_several(one, fits[meant], guess) if guess and fits[meant] > 1 else one
-            elif renamed.get(_name_key(one.name)) == meant:
+            elif renamed.get(name_key(one.name)) == meant:
                 yield one if one.situation not in _FITS else _after(one, meant)
             else:
                 yield _named_twice(one)
@@ -345,29 +345,13 @@ def _removal(situation: Situation, known: KnownUser, reason: str) -> PersonFound
         old={"active": known.active},
         new={"active": False},
         stays=not known.active,
-        gives_up=frozenset({_name_key(known.user_name)}),
+        gives_up=frozenset({name_key(known.user_name)}),
     )
-
-
-_ADDRESS = "address:"
-
-
-def _name_key(user_name: str) -> str:
-    return f"name:{fold(user_name)}"
-
-
-def _held(keys: Keys) -> frozenset[str]:
-    held = {_name_key(keys.user_name)}
-    if keys.sign_in_key:
-        held.add(f"{_ADDRESS}{keys.sign_in_key}")
-    return frozenset(held)
 
 
 def addresses_taken(found: Iterable[PersonFound]) -> set[str]:
     """The keys of the sign-in addresses that people who are there would have anew."""
-    return {
-        key for one in found if one.situation is Situation.LINKED_CHANGED for key in _addresses(one.takes)
-    }
+    return {key for one in found if one.situation is Situation.LINKED_CHANGED for key in addresses(one.takes)}
 
 
 def losing_addresses(
@@ -379,15 +363,15 @@ def losing_addresses(
     """
     before: dict[str, list[set[str]]] = defaultdict(list)  # by the address taken: those given up for it
     for one in found:
-        for key in _addresses(one.takes):
-            before[key].append(_addresses(one.gives_up))
+        for key in addresses(one.takes):
+            before[key].append(addresses(one.gives_up))
 
     def loses(one: PersonFound) -> bool:
         if one.situation is not Situation.LINKED_CHANGED or one.leaves:
             return False
-        taken = _addresses(one.takes)
+        taken = addresses(one.takes)
         if not taken:
-            return bool(_addresses(one.gives_up))
+            return bool(addresses(one.gives_up))
         return any(_meet(before[key]) or {*holders.get(key, ())} - {one.person_id} for key in taken)
 
     return [replace(one, loses_address=True) if loses(one) else one for one in found]
@@ -396,7 +380,3 @@ def losing_addresses(
 def _meet(before: Sequence[set[str]]) -> bool:
     first, *others = before
     return bool(others) and (not first or any(other != first for other in others))
-
-
-def _addresses(keys: Iterable[str]) -> set[str]:
-    return {key.removeprefix(_ADDRESS) for key in keys if key.startswith(_ADDRESS)}

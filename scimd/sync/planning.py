@@ -216,7 +216,6 @@ class _Reading:
         crowd = Crowd(self._live, found)
         held = await address_holders(self._door, self._ctx, addresses_taken(found))
         found = losing_addresses(found, held)
-        holders_of = await self._holders_of_values(found)
         by_groups, admin_groups = self._groups.admins()
         admins = by_groups | self._admins_by_value(found)
         people = self._refined(found, ground, admins, crowd)
@@ -224,12 +223,7 @@ class _Reading:
         groups = [
             replace(group, gives_admin=group.external_id in admin_groups) for group in self._groups.found
         ]
-        figures = replace(
-            self._figures,
-            losses=(*self._groups.losses(crowd), *values.losses(holders_of, found)),
-            values_emptied=values.emptied(holders_of, found),
-            groups_emptied=self._groups.emptied(crowd),
-        )
+        figures = await self._with_losses(found, crowd)
         # The run that finds the source unreadable is the first that removes nobody.
         unreadable = self._many_failed(found)
         basis = self._basis(ground, admins, figures, self._in_quarantine() or unreadable)
@@ -283,6 +277,15 @@ class _Reading:
             for person in found
             if person.external_id is not None and not givers.isdisjoint(person.has)
         }
+
+    async def _with_losses(self, found: Sequence[PersonFound], crowd: Crowd) -> Figures:
+        holders_of = await self._holders_of_values(found)
+        return replace(
+            self._figures,
+            losses=(*self._groups.losses(crowd), *values.losses(holders_of, found)),
+            values_emptied=values.emptied(holders_of, found),
+            groups_emptied=self._groups.emptied(crowd),
+        )
 
     async def _holders_of_values(self, found: Sequence[PersonFound]) -> Holders:
         """Who has which of the values that rules name; nobody is asked for where none is lost."""

@@ -17,7 +17,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scimd import log
 from scimd.config import Source
@@ -118,22 +118,23 @@ async def apply_run(door: Door, by: Context, run_id: str, *, report: Report = _s
     permissions.require(by, "plans.approve")
     run = await runs.get_run(door, by.org_id, run_id)
     source = await sources.get_source(door, by.org_id, run.source_id)
-    ctx = context(door, source)
-    async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
-        try:
-            run = await door.run(by, lambda tx: plan_batches.let_go(tx, run.id, lease))
-        except StateMoved as exc:
-            why = str(exc)
-            await door.run(by, lambda tx: runs.set_state(tx, run.id, "refused", error=why))
-            raise
-        run = await apply_all(door, ctx, run, lease, report)
-        await _close(door, ctx, source, run, alarm=None)
-        return run
+    by, ctx = replace(by, correlation_id=run.id), context(door, source, run.id)
+    with log.about(run.id):
+        async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:
+            try:
+                run = await door.run(by, lambda tx: plan_batches.let_go(tx, run.id, lease))
+            except StateMoved as exc:
+                why = str(exc)
+                await door.run(by, lambda tx: runs.set_state(tx, run.id, "refused", error=why))
+                raise
+            run = await apply_all(door, ctx, run, lease, report)
+            await _close(door, ctx, source, run, alarm=None)
+            return run
 
 
-def context(door: Door, source: SourceRecord) -> Context:
-    """The source speaks for itself, under a correlation id of this run's own."""
-    correlation_id = uuid7(door.clock(), secrets.token_bytes(10))
+def context(door: Door, source: SourceRecord, run_id: RunId | None = None) -> Context:
+    """The source speaks for itself. What a run does is so under the run's id, whoever resumed it."""
+    correlation_id = run_id or uuid7(door.clock(), secrets.token_bytes(10))
     actor = Actor("source", source.id, source.name)
     return Context(source.org_id, actor, "sync", correlation_id, source.id)
 
@@ -197,30 +198,36 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
         source = await sources.get_source(door, source.org_id, source.id)
         _must_be_readable(source)
         if not dry:
-            await _finish_what_was_cut_off(door, ctx, source, lease, report)
+            await _finish_what_was_cut_off(door, source, lease, report)
         full = schedule.full_is_due(source.last_full_at, door.clock())
         run_id = await door.run(ctx, lambda tx: _begun(tx, source, lease, started, full=full))
-        logger.info("run_started", run_id=run_id, source=source.name, dry=dry)
-        try:
-            planned = await planning.make(door, ctx, source, report, full=full)
-        except CannotPlan as exc:
-            return await _failed(door, ctx, source, run_id, exc)
-        except Refusal:
-            raise
-        except Exception as exc:
-            logger.error("planning_failed", run_id=run_id, source=source.name, exc_info=exc)
-            unforeseen = CannotPlan(
-                "internal", f"an unforeseen fault: {type(exc).__name__}; the log has more"
-            )
-            return await _failed(door, ctx, source, run_id, unforeseen)
-        run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
-        refreshed, alarm = planned.refreshed, planned.alarm
-        del planned  # from here on the plan is read from the database: memory is free for applying
-        if not dry:
-            run = await _applied(door, ctx, run, refreshed, lease, report)
-            await _close(door, ctx, source, run, alarm=alarm)
-        logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
-        return run
+        with log.about(run_id):
+            return await _begun_run(door, source, run_id, lease, report, full=full, dry=dry)
+
+
+async def _begun_run(
+    door: Door, source: SourceRecord, run_id: RunId, lease: Lease, report: Report, *, full: bool, dry: bool
+) -> RunRecord:
+    ctx = context(door, source, run_id)
+    logger.info("run_started", run_id=run_id, source=source.name, dry=dry)
+    try:
+        planned = await planning.make(door, ctx, source, report, full=full)
+    except CannotPlan as exc:
+        return await _failed(door, ctx, source, run_id, exc)
+    except Refusal:
+        raise
+    except Exception as exc:
+        logger.error("planning_failed", run_id=run_id, source=source.name, exc_info=exc)
+        unforeseen = CannotPlan("internal", f"an unforeseen fault: {type(exc).__name__}; the log has more")
+        return await _failed(door, ctx, source, run_id, unforeseen)
+    run = await _saved(door, ctx, run_id, planned, lease, dry=dry)
+    refreshed, alarm = planned.refreshed, planned.alarm
+    del planned  # from here on the plan is read from the database: memory is free for applying
+    if not dry:
+        run = await _applied(door, ctx, run, refreshed, lease, report)
+        await _close(door, ctx, source, run, alarm=alarm)
+    logger.info("run_ended", run_id=run_id, source=source.name, state=run.state, **run.counts)
+    return run
 
 
 def _must_be_readable(source: SourceRecord) -> None:
@@ -230,6 +237,7 @@ def _must_be_readable(source: SourceRecord) -> None:
         raise NotAllowedNow(
             f"The source {source.name} is pushed to by its identity provider; there is nothing to read."
         )
+    sources.must_be_in_the_file(source)
 
 
 def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started, *, full: bool) -> RunId:
@@ -237,17 +245,17 @@ def _begun(tx: Tx, source: SourceRecord, lease: Lease, started: Started, *, full
     return runs.begin(tx, source.id, started.trigger, started.by, source.config_version, full=full)
 
 
-async def _finish_what_was_cut_off(
-    door: Door, ctx: Context, source: SourceRecord, lease: Lease, report: Report
-) -> None:
+async def _finish_what_was_cut_off(door: Door, source: SourceRecord, lease: Lease, report: Report) -> None:
     run = await door.read(lambda conn: runs.unfinished(conn, source.org_id, source.id))
-    if run is not None:
-        run_id = run.id
+    if run is None:
+        return
+    run_id, ctx = run.id, context(door, source, run.id)
+    with log.about(run_id):
         ended = await door.run(ctx, lambda tx: plan_batches.let_stand(tx, run_id, lease))
         if ended is not None:
-            logger.info("run_given_up", run_id=run.id, source=source.name, why=ended.error)
+            logger.info("run_given_up", run_id=run_id, source=source.name, why=ended.error)
             return
-        logger.info("run_resumed", run_id=run.id, source=source.name, place=run.place)
+        logger.info("run_resumed", run_id=run_id, source=source.name, place=run.place)
         await apply_all(door, ctx, run, lease, report)
 
 

@@ -17,8 +17,12 @@ logger = log.get(__name__)
 CLOSING_S = 5.0
 
 
+class TookTooLong(Exception):
+    """No TimeoutError, which the connector may raise itself, of whatever it waited for."""
+
+
 async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """What the work comes to. Raises TimeoutError where that takes longer; it is cancelled then.
+    """What the work comes to. Raises TookTooLong where that takes longer; it is cancelled then.
 
     A task of its own: where the work hangs even then, it is left behind, which ``asyncio.timeout`` cannot.
     """
@@ -28,7 +32,7 @@ async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.wait([task], timeout=seconds)
         if task.done():
             return task.result()
-        raise TimeoutError
+        raise TookTooLong
     finally:
         if not task.done():
             task.cancel()
@@ -41,7 +45,7 @@ async def let_go(source: OpenSource, name: str) -> None:
     """Close it. What it gave stands: a close that fails, or does not end, is for the log alone."""
     try:
         await within(CLOSING_S, source.aclose())
-    except TimeoutError:
+    except TookTooLong:
         logger.warning("connector_not_closed", source=name, after_s=CLOSING_S)
     except Exception as exc:
         logger.warning("connector_not_closed", source=name, exc_info=exc)

@@ -12,11 +12,6 @@ from scimd.org.links import Purpose
 from scimd.translations import say_in
 from scimd.web.pages import message, see_other
 
-_PURPOSES: dict[str, Purpose] = {
-    "sign-in": "sign_in",
-    "set-password": "set_password",
-    "confirm-address": "confirm_address",
-}
 #: What a used one did, what to do now, and where.
 _USED: dict[Purpose, tuple[str, str, str, str]] = {
     "sign_in": (
@@ -38,6 +33,8 @@ _USED: dict[Purpose, tuple[str, str, str, str]] = {
         "To your profile",
     ),
 }
+#: By the first part of a link's path.
+_PURPOSES = {purpose.replace("_", "-"): purpose for purpose in _USED}
 
 
 async def show(request: web.Request) -> web.Response:

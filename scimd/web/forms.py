@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from aiohttp import web
 
+from scimd.core.printable import spelled_out
 from scimd.http import peers
 from scimd.http.reading import form_of
 
@@ -14,6 +15,11 @@ async def fields(request: web.Request, *names: str) -> dict[str, str]:
     """The named fields; absent counts as empty."""
     form = await form_of(request)
     return {name: form.get(name, "") for name in names}
+
+
+def is_spelled_out(sent: str, kept: str) -> bool:
+    """Whether a field came back as the page spelled a value out (``printable``): nobody typed that."""
+    return sent != kept and sent == spelled_out(kept)
 
 
 def chosen(request: web.Request, name: str, allowed: Container[str]) -> str | None:

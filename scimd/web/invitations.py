@@ -71,13 +71,12 @@ async def _form(
 @public
 async def accept(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "name", "password")
+    door, token = request.app[DOOR], request.match_info["token"]
+    kept = (await invitations.look(door, token)).display_name
+    name = None if forms.is_spelled_out(form["name"], kept) else form["name"] or None
     try:
         accepted = await invitations.accept(
-            request.app[DOOR],
-            request.match_info["token"],
-            password=form["password"],
-            name=form["name"] or None,
-            **forms.client(request),
+            door, token, password=form["password"], name=name, **forms.client(request)
         )
     except (WeakPassword, InvalidValue) as exc:
         return await _form(request, name=form["name"], refusal=exc)

@@ -15,7 +15,7 @@ from scimd.core.errors import (
     TooManyRequests,
 )
 from scimd.core.languages import span
-from scimd.core.people import SessionId
+from scimd.core.people import UNSET, SessionId, Unset
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
@@ -63,12 +63,18 @@ async def _profile(request: web.Request, refusal: Refusal | None = None, **typed
 @signed_in()
 async def edit(request: web.Request) -> web.StreamResponse:
     form = await forms.fields(request, "display_name", "phone")
-    name, phone = form["display_name"].strip() or None, form["phone"].strip() or None
+    door, holder = request.app[DOOR], guard.session_of(request)
+    there = await my_profile.show(door, holder.org_id, holder.person_id)
+    name, phone = _typed(form["display_name"], there.display_name), _typed(form["phone"], there.phone)
     try:
-        await my_profile.edit(request.app[DOOR], guard.session_of(request), display_name=name, phone=phone)
+        await my_profile.edit(door, holder, display_name=name, phone=phone)
     except _REFUSED as exc:
         return await _profile(request, exc, **form)
     return see_other("/my?said=profile")
+
+
+def _typed(sent: str, kept: str | None) -> str | Unset | None:
+    return UNSET if forms.is_spelled_out(sent, kept or "") else sent.strip() or None
 
 
 @signed_in()

@@ -48,9 +48,9 @@ def _follow(request: web.Request) -> str:
 
 @signed_in(enrolling=True)
 async def show_new_app(request: web.Request) -> web.StreamResponse:
-    app = second_factors.new_app(request.app[DOOR], guard.session_of(request))
     if "totp" in await _kinds(request):
         return see_other(security.leading_to("/my/second-factor", _follow(request)))
+    app = second_factors.new_app(request.app[DOOR], guard.session_of(request))
     return await _app_form(request, app, _follow(request))
 
 

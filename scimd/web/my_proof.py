@@ -16,9 +16,8 @@ from scimd.web.second_step import party_of, proof_of
 
 
 def ask(request: web.Request) -> web.Response:
-    """Go and prove it, and come back to the page where that makes sense."""
-    page = security.local_path(request.path_qs) if request.method == "GET" else "/my"
-    return see_other(security.leading_to("/my/proof", page))
+    """Go and prove it, and come back to the page."""
+    return see_other(security.leading_to("/my/proof", security.page_of(request)))
 
 
 @signed_in(enrolling=True)

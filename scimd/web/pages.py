@@ -113,10 +113,12 @@ def see_other(path: str) -> web.Response:
 
 
 def came_in(request: web.Request, session: SignedIn | str, path: str) -> web.Response:
-    """Go on with the session's (new) cookie."""
+    """Go on with the session's (new) cookie. Who is to set a password, and wanted nothing else, does that."""
+    if isinstance(session, SignedIn):
+        path = "/password" if session.asks_password and path == "/" else path
+        session = session.session
     response = see_other(path)
-    text = session if isinstance(session, str) else session.session
-    security.set_cookie(response, request.app[CONFIG], text)
+    security.set_cookie(response, request.app[CONFIG], session)
     return response
 
 
@@ -126,7 +128,7 @@ def sentence(refusal: Refusal) -> str:
         return "That took too long, or was done already. Try again."
     if isinstance(refusal, TooManyRequests):
         minutes = max(1, round(refusal.retry_after_s / 60))
-        return f"Too many failed attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
+        return f"Too many attempts. Try again in {minutes} minute{'s' if minutes > 1 else ''}."
     return refusal.detail
 
 

@@ -99,7 +99,7 @@ async def complete(request: web.Request) -> web.StreamResponse:
             return await ask(request, SecondFactorAsked(form["ticket"], known), follow, exc)
         except LinkInvalid:
             return _too_late(follow)
-    return came_in(request, signed, "/password" if signed.asks_password and follow == "/" else follow)
+    return came_in(request, signed, follow)
 
 
 def _too_late(follow: str) -> web.Response:

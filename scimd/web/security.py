@@ -1,4 +1,4 @@
-"""What guards a browser: policy headers, the session's cookie, where ``next`` may lead."""
+"""What guards a browser: policy headers, the session's cookie, where a sign-in may lead back to."""
 
 from __future__ import annotations
 

@@ -77,9 +77,8 @@ async def enter(request: web.Request) -> web.StreamResponse:
 @signed_in(enrolling=True)
 async def leave(request: web.Request) -> web.StreamResponse:
     """End the session on the server and forget the cookie."""
-    holder = request[guard.SESSION]
-    if holder is not None:
-        await sessions.end(request.app[DOOR], holder.context(request.app[DOOR]), holder.session_id)
+    door, holder = request.app[DOOR], guard.session_of(request)
+    await sessions.end(door, holder.context(door), holder.session_id)
     response = see_other("/sign-in")
     security.drop_cookie(response, request.app[CONFIG])
     return response
@@ -102,7 +101,7 @@ async def enter_by_link(request: web.Request) -> web.StreamResponse:
         signed = await sign_in.by_link(request.app[DOOR], token, **forms.client(request))
     except SecondFactorAsked as exc:
         return await second_step.ask(request, exc, "/")
-    return came_in(request, signed, "/password" if signed.asks_password else "/")
+    return came_in(request, signed, "/")
 
 
 # ------------------------------------------------------------------------------ setting a password

@@ -77,13 +77,13 @@ async def make(call: Call, body: NewProbe) -> Probe:
 
 
 class ProbesMany(Input):
-    probes: list[NewProbe] = Field(min_length=1, max_length=3)
+    items: list[NewProbe] = Field(min_length=1, max_length=3)
 
 
 @endpoint("POST", "/probes/many", needs=("projects.manage",))
 async def make_many(call: Call, body: ProbesMany) -> Rows[Probe]:
     """Make some."""
-    return await in_rows(body.probes, lambda new: make(call, body=new), 201, "probes")
+    return await in_rows(body.items, lambda new: make(call, body=new), 201)
 
 
 @endpoint("GET", "/probes", needs=("users.read",))

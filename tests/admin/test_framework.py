@@ -151,9 +151,9 @@ async def test_refusal_of_the_door_names_its_field(api: Client) -> None:
     answer = await api.post("/probes", {"name": "oPS"})
     assert (answer.status, answer.json["code"]) == (409, "uniqueness")
     assert answer.json["errors"] == [{"field": "/name", "why": "is taken"}]
-    two = {"probes": [{"name": "New"}, {"name": "ops"}]}
+    two = {"items": [{"name": "New"}, {"name": "ops"}]}
     refused = (await api.post("/probes/many", two)).json["results"][1]["problem"]
-    assert refused["errors"] == [{"field": "/probes/1/name", "why": "is taken"}]
+    assert refused["errors"] == [{"field": "/items/1/name", "why": "is taken"}]
 
 
 def test_what_the_body_has_no_field_for_is_pointed_at_as_a_whole() -> None:
@@ -396,7 +396,7 @@ async def test_many_are_bounded_and_validated_whole(api: Client) -> None:
 
 
 async def test_list_of_new_ones_is_answered_row_by_row(api: Client) -> None:
-    answer = await api.post("/probes/many", {"probes": [{"name": "a"}, {"name": "A"}, {"name": "b"}]})
+    answer = await api.post("/probes/many", {"items": [{"name": "a"}, {"name": "A"}, {"name": "b"}]})
     assert [row["status"] for row in answer.json["results"]] == [201, 409, 201]
 
 

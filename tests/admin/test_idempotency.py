@@ -104,7 +104,7 @@ async def test_crash_before_the_commit_leaves_no_key(
 
 
 async def test_many_under_one_key_happen_once(acme: Site, api: Client) -> None:
-    body = {"probes": [{"name": "a"}, {"name": "a"}, {"name": "b"}]}
+    body = {"items": [{"name": "a"}, {"name": "a"}, {"name": "b"}]}
     first = await api.post("/probes/many", body, Idempotency_Key="k-1")
     assert [row["status"] for row in first.json["results"]] == [201, 409, 201]
     assert (await api.post("/probes/many", body, Idempotency_Key="k-1")).raw == first.raw

@@ -57,6 +57,15 @@ async def test_u19_plan_changes_nothing_and_is_applied_once_approved(api: Client
     assert again["status"] == 409
 
 
+async def test_u19_who_waits_for_an_approval_wants_no_seat_yet(api: Client) -> None:
+    assert (await api.send("PATCH", "/organization", {"approval_required": True})).status == 200
+    plan = (await api.post("/imports", {"csv": FILE})).json
+    assert (plan["rows"][0]["action"], plan["seats_wanted"], plan["seats_free"]) == ("invite", 0, 49)
+    (row,) = (await api.post("/imports/apply", {"plan": plan["sealed"]})).json["results"]
+    assert row["status"] == 201
+    assert (await api.get("/seats")).json["used"] == 1
+
+
 async def test_u19_plan_is_its_makers_and_lasts_an_hour(acme: Site, api: Client) -> None:
     plan = (await api.post("/imports", {"csv": FILE})).json["sealed"]
     async with signed_in(acme, "other@acme.example") as other:
@@ -116,7 +125,7 @@ async def test_u19_plan_refuses_what_applying_it_would(acme: Site, api: Client, 
     assert teamless["action"] == {"invite": "refused", "add": "add"}[how]
     assert (homeless["action"], homeless["why"].partition(" ")[2]) == (
         "refused",
-        "takes part in at least one project. Name one.",
+        "takes part in at least one project. Give them one.",
     )
 
 

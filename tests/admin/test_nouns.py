@@ -7,7 +7,7 @@ from datetime import timedelta
 from scimd.core.people import GroupId
 from scimd.db.tables import people as persons
 from scimd.db.tables import roles
-from scimd.org import api_tokens, audit, decisions, named, tokens
+from scimd.org import api_tokens, audit, decisions, declared_held, named, tokens
 from scimd.org.groups import AssertGroup, record_groups
 from scimd.org.people import AssertUser, record_users
 from scimd.org.tx import Context, Tx
@@ -199,6 +199,18 @@ async def test_sources_are_listed_released_and_paused(acme: Site, api: Client) -
     assert (await api.post(f"/sources/{source.id}/state", {"state": "paused"})).json["state"] == "paused"
     assert (await api.post(f"/sources/{source.id}/state", {"state": "staged"})).status == 422
     assert await _kinds(api, source.id) == ["source.created", "source.released", "source.paused"]
+
+
+async def test_what_is_held_of_the_file_is_said_of_its_source(acme: Site, api: Client) -> None:
+    source = await acme.source("okta")
+    assert (await api.get(f"/sources/{source.id}")).json["held"] is None
+    why = {"okta": "The change would take the access of 7 of 8 people."}
+    await acme.door.run(acme.ctx, lambda tx: declared_held.note(tx, why))
+    (row,) = (await api.get("/sources")).json["items"]
+    assert row["held"].startswith(why["okta"])
+    assert row["held"].endswith("or let through what they alone hold: scimd org accept acme")
+    assert (await api.get(f"/sources/{source.id}")).json["held"] == row["held"]
+    assert (await api.get("/organization")).json["held"] == why
 
 
 async def test_source_is_read_soon_where_it_has_a_schedule(acme: Site, api: Client) -> None:

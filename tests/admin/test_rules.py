@@ -71,6 +71,9 @@ async def test_what_is_over_the_limits_is_held_with_the_figures(acme: Site, api:
     assert "over_limits=true" in held.json["detail"]
     assert len((await api.get(at)).json["items"]) == 1
     assert (await api.send("DELETE", f"{at}/1?over_limits=true")).status == 204
+    ended = (await api.get(f"/sources/{source}/end")).json
+    assert (ended["losing"], ended["moving"], len(ended["people"])) == (12, 12, 12)
+    assert ended["seats"]["after"] == ended["seats"]["before"] - 12
     csv = await api.get(f"{at}?format=csv")
     assert csv.text.startswith('"number","group","pattern"')
 

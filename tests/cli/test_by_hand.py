@@ -368,3 +368,6 @@ def test_ids_and_times_stay_whole_in_a_narrow_terminal(
     assert max(map(len, said.splitlines())) <= 80
     common.print_table("T", ("Name", *"AB"), [("Name " * 20, ident, ident)], empty="")
     assert any(line.count(ident) == 2 for line in capsys.readouterr().out.splitlines())
+    common.print_table("T", ("What", "Value"), [("id", ident), ("why", "because " * 20)], empty="")
+    said = capsys.readouterr().out
+    assert ("What" in said, ident in said, said.count("because")) == (True, True, 20)

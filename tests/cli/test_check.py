@@ -141,7 +141,7 @@ def test_what_leads_nowhere_is_said_by_check_and_warned_of_at_start(acme: Here) 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{}", "is not a set of keys"), ('{"keys": []}', "holds no public key that can be used")],
+    [("{}", "is not a JWK Set"), ('{"keys": []}', "holds no public key that can be used")],
 )
 def test_a_file_without_keys_is_said(acme: Here, content: str, said: str) -> None:
     (acme.folder / "keys.json").write_text(content)

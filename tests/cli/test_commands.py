@@ -132,7 +132,16 @@ def test_what_no_request_can_have_is_not_looked_for(terminal: Terminal, words: t
     done = terminal.run("scim-log", "list", *words)
     assert done.exit_code != 0
     assert words[0] in done.stderr
+    assert "Value error" not in done.stderr
     assert terminal.json("scim-log", "list", "--status", "4", "--method", "post")["requests"] == []
+
+
+def test_a_wrong_option_is_said_in_our_words(terminal: Terminal) -> None:
+    for words, said in (
+        (("user", "list", "--status", "gone"), "Invalid value for '--status': 'gone' is not one of"),
+        (("user", "list", "--limit", "0"), "Invalid value for '--limit': must be greater than"),
+    ):
+        assert said in " ".join(terminal.run(*words).stderr.replace("│", "").split())
 
 
 def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(terminal: Terminal) -> None:
@@ -191,9 +200,15 @@ def test_a_held_run_says_both_figures_and_an_approved_one_no_limit(terminal: Ter
     said = " ".join(held.stdout.split())
     assert "Seats: 8 used before, 8 after while the rest is held, 1 after once it is approved, of 20." in said
     assert "limit: 7 of 8 people would be removed" in " ".join(held.stderr.split())
-    done = terminal.run("apply", terminal.json("run", "list")[0]["id"])
+    run_id = terminal.json("run", "list")[0]["id"]
+    done = terminal.run("apply", run_id)
     assert "Seats: 8 used before, 1 after, of 20." in " ".join(done.stdout.split())
     assert done.stderr == ""
+    for report in ("show", "report"):
+        said = terminal.run("run", report, run_id).stdout
+        assert f"Correlation id in the audit and the log: {run_id}" in said
+    kinds = {row["kind"] for row in terminal.json("audit", "list", "--correlation-id", run_id)}
+    assert {"run.held", "plan.approved", "grant.dormant", "run.finished"} <= kinds
 
 
 def test_what_is_wrong_is_said_in_one_sentence_with_exit_code_1(terminal: Terminal) -> None:
@@ -300,12 +315,22 @@ def test_postgresql_without_a_key_is_refused(postgres_url: str) -> None:
     assert "openssl rand" in sentence
 
 
-def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes() -> None:
-    for words in (("plan",), ("sync", "hr", "--no-such-option"), ("no-such-command",)):
-        done = scimd(*words)
-        assert done.returncode == 1, words
-        assert done.stdout == ""
-        assert done.stderr
+def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = scimd("no-such-command")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr
+    usage_error: Any = typer.BadParameter.__bases__[0]
+    monkeypatch.setattr(usage_error, "exit_code", usage_error.exit_code)  # main() sets it, for good
+    for words in (("plan",), ("sync", "hr", "--no-such-option")):
+        monkeypatch.setattr(sys, "argv", ["scimd", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1, words
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err
 
 
 # ------------------------------------------------------------------------------ credentials
@@ -404,6 +429,12 @@ def test_requests_are_traced_listed_exported_and_replayed(terminal: Terminal, tm
     page = terminal.json("scim-log", "list", "--since", "1h", "--source", "okta")
     assert [row["status"] for row in page["requests"]] == [409, 201]
     assert "uniqueness" in terminal.run("scim-log", "list", "--errors").stdout
+    by_name = terminal.json("scim-log", "list", "--person", "Anna")
+    assert by_name["requests"] == page["requests"]
+    assert terminal.json("scim-log", "list", "--person", "anna2")["requests"] == []
+    for who, number in (("anna", 2), ("anna2", 0)):
+        found = terminal.json("scim-log", "export-list", "--filter", f"person={who}")
+        assert len(found["items"]) == number
     shown = terminal.run("scim-log", "show", page["requests"][1]["correlation_id"]).stdout
     assert "Ignored: shoeSize: scimd serves no such attribute" in shown
     assert "anna" not in shown

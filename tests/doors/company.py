@@ -160,7 +160,9 @@ class Company:
         rules = {"rule": more.get("rule", [])}
         okta = NewSource("okta", state="active", priority=1 if scim_first else 3, config=rules)
         scim = await sources.create(self.door, ctx, okta)
-        directory = NewSource("hr", "connector", "scripted", "active", priority=2, config=hr)
+        directory = NewSource(
+            "hr", "connector", "scripted", "active", priority=2, config=hr, declared_in="file"
+        )
         await sources.create(self.door, ctx, directory)
         token = await tokens.create(self.door, ctx, scim.id, "t", "default", None, None)
         api = await api_tokens.create_service(self.door, ctx, "robot", BUILT_IN[ACCOUNT_ADMIN].permissions)

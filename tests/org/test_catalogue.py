@@ -18,7 +18,7 @@ from scimd.core.errors import (
 from scimd.core.people import LicenceId, PersonId, RoleName, TeamId
 from scimd.core.roles import MANAGER, OrgRole
 from scimd.db.tables import events
-from scimd.org import admin_reads, assignments, custom_roles, local_people, named, project_upkeep
+from scimd.org import admin_reads, assignments, custom_roles, gates, local_people, named, project_upkeep
 from scimd.org.local_people import NewPerson
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house
@@ -99,6 +99,15 @@ async def test_members_come_with_the_origin_of_each_grant(acme: House) -> None:
     rest = await project_upkeep.members(acme.door, acme.org_id, lab, after=first[-1].person_id)
     assert {r.person_id for r in (*first, *rest)} == {ann, pushed.person_id}
     assert len(rest) == 1
+
+
+async def test_pages_of_members_go_on_behind_those_who_are_in_no_list(acme: House) -> None:
+    lab = await project_upkeep.create(acme.door, acme.as_admin(), "Lab")
+    made = [await added(acme, name, projects={lab: RoleName("viewer")}) for name in ("ann", "bob")]
+    gone, there = sorted(made)
+    await gates.delete(acme.door, acme.as_admin(), gone)
+    (row,) = await project_upkeep.members(acme.door, acme.org_id, lab, limit=1)
+    assert row.person_id == there
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 201, "a\x00"])

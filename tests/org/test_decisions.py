@@ -99,7 +99,7 @@ async def test_a_question_that_no_longer_stands_is_moot(acme: Acme) -> None:
     item = await put(acme)
     why = {item: "It changed.", DecisionId("another"): "It did not."}
     closed = [await acme.door.run(acme.ctx, lambda tx: decisions.close_moot(tx, why)) for _ in range(2)]
-    assert closed == [1, 0]
+    assert [len(each) for each in closed] == [1, 0]
     assert (await acme.kinds()).count("decision.closed") == 1
     assert await decisions.list_decisions(acme.door, acme.org.id) == []
     assert (await decisions.list_decisions(acme.door, acme.org.id, state=None))[0].state == "moot"

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.core.people import PersonId
+from scimd.core.people import DecisionId, PersonId
 from scimd.db.tables import decisions, deliveries, events, people
 from scimd.org import admin_reads, domains, gates, linking, local_people, merging, organizations, unmerging
 from scimd.org import decisions as decisions_of
@@ -150,10 +150,18 @@ async def test_who_had_the_address_before_the_domain_was_proven_keeps_it(acme: H
     await acme.change(ann, title="Lead")
     assert await addresses(acme) == {"ann": "ann@beta.example"}
     bob = (await acme.create("bob", mail="bob@beta.example")).person_id
-    await domains.remove(acme.door, other, "beta.example")
     (item,) = await acme.rows(decisions, kind="shared_address")
+    await _must_wait(acme, item.id)
+    await domains.remove(acme.door, other, "beta.example")
     await decisions_of.answer(acme.door, acme.as_admin(), item.id, "again")
     assert (await acme.person(bob)).sign_in_address == "bob@beta.example"
+
+
+async def _must_wait(acme: House, item_id: str) -> None:
+    """Looking again is refused while it would change nothing: nobody would be asked again."""
+    with pytest.raises(NotAllowedNow, match=r"The domain of .* still belongs to another organization"):
+        await decisions_of.answer(acme.door, acme.as_admin(), DecisionId(item_id), "again")
+    assert len(await acme.rows(decisions, id=item_id, state="open")) == 1
 
 
 async def _deleted(acme: House, ann: PersonId) -> None:
@@ -220,6 +228,7 @@ async def test_nobody_comes_back_to_an_address_of_another_organizations_domain(
     assert await acme.rows(deliveries, address="ann@beta.example", template="set_password") == mails
     (item,) = await acme.rows(decisions, kind="shared_address", state="open")
     assert "belongs to another organization" in item.question
+    await _must_wait(acme, item.id)
     await domains.remove(acme.door, other, "beta.example")
     await decisions_of.answer(acme.door, acme.as_admin(), item.id, "again")
     assert (await acme.person(ann)).sign_in_address == "ann@beta.example"

@@ -44,7 +44,7 @@ async def test_what_lies_under_a_key_that_is_gone_is_refused_with_a_sentence_and
     assert await rekeying.follow(alone.door) == 0
     assert await rekeying.uses(alone.door) == [Use(None, 1, 10)]
     for by, code in (("totp", code_of(secret, acme.clock.now)), ("recovery", renewed.codes[0])):
-        with pytest.raises(SecondFactorUnreadable, match="the key that it was kept under is gone"):
+        with pytest.raises(SecondFactorUnreadable, match="its key is gone"):
             await second(alone, await first_step(alone), code, by)
     failed = [each.reason for each in await attempts_of(acme.door, acme.org.id) if not each.success]
     assert failed.count("second factor kept under a key that is gone") == 2

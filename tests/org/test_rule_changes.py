@@ -51,7 +51,8 @@ async def test_a_preview_says_what_the_change_does_and_changes_nothing(acme: Hou
     assert told(wanted) == {
         "Ann": (("project Engine as member", "team Red"), ("project eng-core as member",))
     }
-    assert (wanted.concerned, wanted.gaining, wanted.losing, wanted.seats_more) == (2, 1, 1, 0)
+    assert (wanted.concerned, wanted.gaining, wanted.losing, wanted.moving) == (2, 1, 1, 1)
+    assert (wanted.seats["before"], wanted.seats["after"]) == (2, 2)
     assert [await acme.rows(table) for table in (events, grants, rules, sources, unsettled)] == before
     assert await applied(acme, add(TEAM)) == wanted
     held = {row.kind for row in await acme.rows(grants, until=None, dormant=False)}
@@ -107,12 +108,26 @@ async def test_a_loss_of_access_over_the_limits_is_held(database_url: str) -> No
         gained = await applied(acme, add({"pattern": "eng-*", "project": "Engine"}))
         assert gained.concerned == 8
         gone = await previewed(acme, remove(1))
-        assert (gone.losing, gone.seats_fewer) == (8, 8)
+        assert (gone.losing, gone.seats["freed"], gone.seats["after"]) == (8, 8, 0)
         with pytest.raises(NotAllowedNow, match="8 of 8 people"):
             await applied(acme, remove(1))
         assert (await organizations.by_slug(acme.door, "acme")).seats_used == 8
         await applied(acme, remove(1), sure=True)
         assert (await organizations.by_slug(acme.door, "acme")).seats_used == 0
+
+
+async def test_a_preview_seats_nobody_for_whom_there_is_no_seat(database_url: str) -> None:
+    async with house(database_url, default_project=None, seats_=3) as acme:
+        await acme.execute(
+            update(sources).values(config={"rule": [], "groups": {"default": "none"}, "name": "okta"})
+        )
+        await acme.run(_bump, acme.as_admin())
+        people = [(await acme.create(f"p{n}")).person_id for n in range(5)]
+        await acme.group("eng-core", *people)
+        more = await previewed(acme, add({"pattern": "eng-*", "project": "Engine"}))
+        assert more.seats == {
+            "limit": 3, "before": 0, "freed": 0, "wanted": 5, "after": 3, "waiting": 2,
+        }  # fmt: skip
 
 
 async def test_losing_a_project_counts_like_leaving_a_group(acme: House) -> None:
@@ -126,7 +141,7 @@ async def test_losing_a_project_counts_like_leaving_a_group(acme: House) -> None
     await applied(acme, add({**given, "licence": "Studio"}), sure=True)
     await settle_marked(acme.door, acme.org_id, budget_s=30)
     weaker = await previewed(acme, change(1, {"project_role": "viewer"}))
-    assert weaker.seats_fewer == 0
+    assert weaker.seats["freed"] == 0
     assert [each.partition(": ")[2] for each in weaker.held] == [
         "the project Lab would lose 12 of 12 members; the limit is 50 %."
     ]

@@ -13,7 +13,15 @@ from scimd.core.errors import Forbidden, NotAllowedNow, NotFound, Protected
 from scimd.core.people import PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.tables import decisions, events, grants, groups
-from scimd.org import declared_organizations, detaching, reads, rule_changes, source_ends, source_upkeep
+from scimd.org import (
+    declared_organizations,
+    detaching,
+    organizations,
+    reads,
+    rule_changes,
+    source_ends,
+    source_upkeep,
+)
 from scimd.org import sources as org_sources
 from scimd.org.rule_previews import End, Preview
 from tests.org.house import House, house, user
@@ -109,6 +117,23 @@ async def test_removed_people_go_over_to_the_next_source_or_are_inactive(acme: H
     await detaching.detach(acme.door, acme.as_admin(), PersonId(str(alone)), "hr")
     assert (await acme.person(str(alone))).causes == ["invited"]
     await is_consistent(acme)
+
+
+async def test_of_an_end_only_those_who_hold_a_seat_give_one_back(database_url: str) -> None:
+    async with house(database_url, seats_=3) as acme:
+        hr = await acme.source("hr", kind="connector", connector="ldap")
+        okta = [await acme.create(f"p{n}") for n in range(5)]
+        (other,) = await acme.push(user("ann", external_id="h1"), ctx=acme.as_sync(hr))
+        assert [(await acme.person(each.person_id)).has_seat for each in okta] == [True] * 3 + [False] * 2
+        told = await source_ends.preview(acme.door, acme.as_admin(), acme.scim, "remove")
+        assert told.seats == {
+            "limit": 3, "before": 3, "freed": 3, "wanted": 0, "after": 1, "waiting": 0,
+        }  # fmt: skip
+        kept = await source_ends.preview(acme.door, acme.as_admin(), acme.scim, "keep")
+        assert (kept.seats["freed"], kept.seats["after"]) == (0, 3)
+        await end(acme, acme.scim, "remove")
+        assert (await acme.person(str(other.person_id))).has_seat
+        assert (await organizations.by_slug(acme.door, "acme")).seats_used == told.seats["after"]
 
 
 async def test_kept_people_are_local_and_who_was_not_active_is_not_let_in(acme: House) -> None:

@@ -17,7 +17,7 @@ from scimd.cli.replay import bundle as bundles
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
 from scimd.core.pseudonyms import Pseudonyms
-from scimd.org import organizations, request_log, tokens
+from scimd.org import organizations, request_log, request_people, tokens
 from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
@@ -104,6 +104,19 @@ async def test_transforms_and_ignored_attributes_are_said(scimd: Installation, i
         f"{ENTERPRISE}:shoeSize": "scimd serves no such attribute",
     }
     assert [each["name"] for each in patched.ignored] == ["shirtSize"]
+
+
+async def test_what_nothing_is_kept_of_is_ignored_and_members_within_members_are_not(
+    scimd: Installation, idp: Client
+) -> None:
+    ben = (await idp.user("ben"))["id"]
+    team = f"/Groups/{(await idp.group('Team'))['id']}"
+    await idp.patch(f"/Users/{ben}", {"op": "replace", "path": "emails", "value": [{"email": "b@x.org"}]})
+    await idp.patch(team, {"op": "add", "path": "members", "value": {"members": [{"value": ben}]}})
+    *_, emails, members = await logged(scimd, idp)
+    assert [each["name"] for each in emails.ignored] == ["emails.email"]
+    assert [each["name"] for each in members.transforms] == ["ping.members-within-members"]
+    assert members.ignored == []
 
 
 async def test_what_a_path_for_a_key_leads_to_is_not_ignored(scimd: Installation, idp: Client) -> None:
@@ -222,7 +235,7 @@ async def test_of_a_bulk_request_all_transforms_and_what_each_operation_ignored_
             {"op": "add", "path": "roles", "value": [{"value": role}]},
             {"op": "add", "path": "shoeSize", "value": "1"}]}},
         {"method": "PATCH", "path": one, "data": [{"op": "add", "path": "manager", "value": "boss"}]},
-        {"method": "POST", "path": "/Users", "bulkId": "b",
+        {"method": "POST", "path": "/users", "bulkId": "b",
          "data": {"userName": "ben", "shirtSize": "L", "password": "geheim99"}},
         {"method": "POST", "path": "/Users", "bulkId": "c", "data": {"hatSize": "L"}},
     ]})  # fmt: skip
@@ -449,6 +462,33 @@ async def test_list_pages_and_filters(scimd: Installation, idp: Client) -> None:
         (Wanted(method="PUT"), 0), (Wanted(only="writes"), 8),
     ):  # fmt: skip
         assert len(await logged(scimd, idp, wanted)) == number, wanted
+
+
+async def test_requests_of_a_person_are_found_by_what_they_are_called(
+    scimd: Installation, idp: Client
+) -> None:
+    ann = await idp.user("Ann.Lee@acme.example", externalId="E-77")
+    await idp.user("ann")
+    await idp.patch(f"/Users/{ann['id']}", {"op": "replace", "path": "title", "value": "Dr"})
+    await idp.post("/Users", {"userName": "ann.lee@ACME.example"})
+    await idp.post("/Groups", {"displayName": "Eng", "members": [{"value": ann["id"]}]})
+    await idp.get("/Users", params={"filter": 'userName eq "ann.lee@acme.example" and nosuch pr'})
+    await idp.post("/Users/.search", {"filter": 'externalId eq "E-77" and nosuch pr'})
+    await idp.post("/Users", {"userName": "ghost@acme.example", "active": "perhaps"})
+    entries = await logged(scimd, idp)
+
+    async def found(who: str) -> list[int]:
+        wanted = Wanted(person=await request_people.sought(scimd.door, idp.org_id, who))
+        return [entries.index(each) for each in await logged(scimd, idp, wanted)]
+
+    for who in ("ann.lee@acme.example", "E-77", ann["id"]):
+        assert await found(who) == [0, 2, 3, 4, 5, 6], who
+    assert await found("ann") == [1]
+    assert await found("ghost@acme.example") == [7], "who never arrived"
+    assert await found("nobody") == await found("") == []
+    await idp.delete(f"/Users/{ann['id']}")
+    entries = await logged(scimd, idp)
+    assert await found("E-77") == [0, 2, 3, 4, 5, 6, 8], "who is gone"
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -52,14 +52,15 @@ async def test_connector_that_minds_no_deadline_is_not_waited_for(
     assert await checking.check(source) == checking.Verdict(False, "the check was not finished after 0.05 s")
 
 
+@pytest.mark.parametrize("error", [KeyError, TimeoutError])
 async def test_connector_that_breaks_its_contract_is_a_sentence_without_its_text(
-    monkeypatch: pytest.MonkeyPatch, source: Source
+    monkeypatch: pytest.MonkeyPatch, source: Source, error: type[Exception]
 ) -> None:
     async def fail() -> None:
-        raise KeyError("s3cret")
+        raise error("s3cret")
 
     monkeypatch.setattr(checking, "connector", lambda _: _Strange(fail))
-    said = "the connector failed with KeyError; the log has more"
+    said = f"the connector failed with {error.__name__}; the log has more"
     assert await checking.check(source) == checking.Verdict(False, said)
 
 

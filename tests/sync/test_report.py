@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 
+from scimd import log
+from scimd.connector_api import Unreachable
+from scimd.db.tables import events
 from scimd.sync import report
 from tests.sync.world import Person, World, world
 
@@ -51,6 +54,31 @@ async def test_report_of_nothing_is_a_document_too(acme: World) -> None:
     run = await acme.sync()
     assert orjson.loads("".join([piece async for piece in report.json_of(acme.door, run)]))["changes"] == []
     assert "".join([piece async for piece in report.csv_of(acme.door, run)]).count("\n") == 1
+
+
+async def test_what_a_run_does_stands_in_the_audit_and_the_log_under_its_id(acme: World) -> None:
+    logged: list[str] = []
+
+    async def note() -> None:
+        logged.append(log.CORRELATION.get("none"))
+
+    acme.script.closing = note
+    acme.script.fill(20)
+    done = await acme.sync()
+    acme.script.fault = Unreachable("down")
+    failed = await acme.sync()
+    acme.script.fault = None
+    for key in list(acme.script.people)[:15]:
+        del acme.script.people[key]
+    held = await acme.sync()
+    assert (held.state, (await acme.approve(held)).state) == ("held", "done")
+    assert logged == [done.id, failed.id, held.id]
+    rows = await acme.rows(events)
+    of_runs = [row for row in rows if row.target_kind == "run"]
+    assert {row.kind for row in of_runs} == {"run.finished", "run.failed", "run.held", "plan.approved"}
+    assert [row.correlation_id for row in of_runs] == [row.target_id for row in of_runs]
+    (quarantined,) = (row for row in rows if row.kind == "source.quarantined")
+    assert quarantined.correlation_id == held.id
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, decisions, groups, projects
-from scimd.org import moot, new_tables, run_changes, sources
+from scimd.org import declared_organizations, moot, new_tables, run_changes, sources
 from scimd.org.groups import change_members
 from scimd.org.people import AssertUser, record_users
 from scimd.org.runs import RunRecord
@@ -20,7 +20,7 @@ from scimd.org.sources import NewSource
 from scimd.org.sync_reads import live_users
 from scimd.sync import run as sync_run
 from tests.support.statistics import known, left_alone
-from tests.sync.world import Person, World, world
+from tests.sync.world import Person, World, source_config, world
 
 
 @pytest.fixture
@@ -166,6 +166,16 @@ async def test_paused_source_is_not_run(database_url: str) -> None:
     async with world(database_url, state="paused") as acme:
         with pytest.raises(NotAllowedNow, match="paused"):
             await acme.sync()
+
+
+async def test_source_that_left_the_file_is_read_no_more_until_it_is_back(acme: World) -> None:
+    acme.script.fill(2)
+    await declared_organizations.release(acme.door, [])
+    for read in (acme.plan, acme.sync):
+        with pytest.raises(NotAllowedNow, match="not in the config file any more; nothing reads it"):
+            await read()
+    run, _ = await sync_run.preview_source(acme.door, await acme.source(), source_config())
+    assert run.counts["created"] == 2
 
 
 async def test_out_of_scope_leaves_and_failed_entry_stays(database_url: str) -> None:

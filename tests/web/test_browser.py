@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page
 
 from scimd.core.printable import spelled_out
 from scimd.core.sync.policy import Action, Situation
-from tests.web.browser import Seen, chromium, faults_of, tab
+from tests.web.browser import Seen, faults_of, tab
 from tests.web.site import ADMIN, PASSWORD, REMOVALS, Site, change, site
 
 #: Set to a folder, and each page that is looked at is kept there as a picture.
@@ -30,12 +30,6 @@ XSS = [
 @pytest.fixture
 async def acme(tmp_path: Path) -> AsyncIterator[Site]:
     async with site(f"sqlite:///{tmp_path / 'scimd.db'}") as found:
-        yield found
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as found:
         yield found
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import select, update
 
+from scimd.db.tables import people
 from scimd.org import gates, invitation_changes, inviting
 from scimd.org.inviting import Wish
 from tests.org.looks import invitations_of
-from tests.web.by_form import set_up_app
+from tests.web.by_form import set_up_app, value_after
 from tests.web.site import PASSWORD, Site
 
 DANA: dict[str, Any] = {"userName": "dana@acme.example", "displayName": "Dana Ortiz"}
@@ -107,6 +109,25 @@ async def test_invitation_speaks_one_language(acme: Site) -> None:
                 page = await answer.text()
             assert "Ein Name hat höchstens 256 Zeichen" in page
             assert "must be" not in page
+
+
+async def test_accepting_leaves_a_name_that_the_page_spells_out_as_it_is(acme: Site) -> None:
+    (invited,) = await inviting.invite(acme.door, acme.ctx, ["bob@acme.example"], Wish())
+    assert invited.person_id is not None
+    mine, name = people.c.id == invited.person_id, "Bob\u200e"  # of a source that has ended
+    await acme.door.run(
+        acme.ctx, lambda tx: tx.conn.execute(update(people).where(mine).values(display_name=name))
+    )
+    link = f"/invitation/{await acme.invitation_link(invited.person_id)}"
+    async with acme.browser() as session:
+        shown = value_after((await _get(session, link))[1], 'name="name" type="text" value="')
+        assert shown == r"Bob\u200e"
+        async with session.post(link, data={"name": shown, "password": PASSWORD}) as answer:
+            assert answer.url.path == "/welcome"
+    assert (
+        await acme.door.read(lambda conn: conn.execute(select(people.c.display_name).where(mine)).scalar())
+        == name
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from typing import Any
 
 import pyotp
 import pytest
+from playwright.async_api import Browser
+from sqlalchemy import select, update
 
 from scimd.core import pictures
 from scimd.core.errors import InvalidValue, TooLarge
@@ -22,8 +24,8 @@ from scimd.org.tx import Actor
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver
 from tests.org.looks import attempts_of
-from tests.web.browser import chromium, faults_of, tab
-from tests.web.by_form import get, post, set_password, set_up_app, value_of
+from tests.web.browser import faults_of, tab
+from tests.web.by_form import get, post, set_password, set_up_app, value_after, value_of
 from tests.web.site import ADMIN, PASSWORD, Site, site
 
 PNG = (
@@ -79,7 +81,7 @@ async def test_who_came_by_a_link_long_ago_is_led_to_come_in_again(acme: Site) -
         assert "Is it you?" in page
         assert "sign in again" in page
         status, path, page = await post(session, "/password", password=PASSWORD)
-        assert (status, path, "sign in again" in page) == (200, "/my/proof?next=/my", True)
+        assert (status, path, "sign in again" in page) == (200, "/my/proof?next=/password", True)
     async with acme.signed_in() as session:
         await set_password(session)  # nobody has set one in the meantime
         acme.clock.ahead += timedelta(minutes=11)
@@ -94,7 +96,7 @@ async def test_a_first_password_beside_a_second_factor_asks_for_that_first(acme:
         secret, _ = await set_up_app(session)
         acme.clock.ahead += timedelta(minutes=11)
         _, path, page = await post(session, "/password", password=PASSWORD)
-        assert (path, "authenticator app" in page) == ("/my/proof?next=/my", True)
+        assert (path, "authenticator app" in page) == ("/my/proof?next=/password", True)
         async with session.get("/password") as answer:
             assert answer.url.path_qs == "/my/proof?next=/password"
         form = {"by": "totp", "code": _code(acme, secret), "next": "/password"}
@@ -165,8 +167,8 @@ async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> No
 # ------------------------------------------------------------------------------ passkeys
 
 
-async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str) -> None:
-    async with chromium() as browser, site(database_url, local_name=True) as acme:
+async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str, browser: Browser) -> None:
+    async with site(database_url, local_name=True) as acme:
         async with tab(browser, acme.url) as (page, seen):
             devtools = await page.context.new_cdp_session(page)
             await devtools.send("WebAuthn.enable")
@@ -239,6 +241,8 @@ async def test_forgotten_password_is_set_anew_by_mail(acme: Site) -> None:
         link = mails.link("set-password")
         async with session.post(link, data={"password": "nine slow harbours wait"}) as answer:
             assert answer.url.path == "/"
+        async with session.post(link, data={"password": "ten other harbours wait"}) as answer:
+            assert (answer.status, "It sets a password once" in await answer.text()) == (404, True)
     assert await _verified(acme)
 
 
@@ -313,7 +317,7 @@ async def test_new_address_counts_once_its_mail_was_opened(acme: Site) -> None:
         async with session.get("/my") as answer:
             assert answer.url.path == "/sign-in"  # L4: a new address ends the sessions
         async with session.post(link) as answer:
-            assert answer.status == 404
+            assert (answer.status, "It confirms an address once" in await answer.text()) == (404, True)
     mails.sent.clear()
     await relay.run_once(acme.door, mails, acme.url)
     told = sorted(mail["To"].addresses[0].addr_spec for mail in mails.sent)
@@ -354,7 +358,7 @@ async def test_so_many_mails_to_confirm_an_address_an_hour(acme: Site) -> None:
             status, _, _ = await post(session, "/my/address", address=f"victim{number % 2}@free.example")
             assert status == 200
         status, _, page = await post(session, "/my/address", address="victim3@free.example")
-        assert (status, "Too many" in page) == (429, True)
+        assert (status, "Too many attempts. Try again in 60 minutes." in page) == (429, True)
         acme.clock.ahead += timedelta(minutes=9)
         assert (await post(session, "/my/address", address="victim3@free.example"))[0] == 429
     acme.clock.ahead += timedelta(minutes=52)
@@ -396,6 +400,24 @@ async def test_what_is_refused_stays_in_its_field_and_says_why_there(
         assert path != "/my" or 'value="Ada' in page
         async with session.get(path) as answer:
             assert (answer.status, answer.url.path) == (200, "/my")
+
+
+async def test_a_name_that_the_page_spells_out_stays_what_it_was(acme: Site) -> None:
+    """As a source brought it that is not the owner any more: nobody typed it."""
+    name = "Ada\u200e"
+    mine = people.c.sign_in_address == ADMIN
+    async with acme.signed_in() as session:
+        await acme.door.run(
+            acme.ctx, lambda tx: tx.conn.execute(update(people).where(mine).values(display_name=name))
+        )
+        shown = value_after(await get(session, "/my"), 'name="display_name" type="text" value="')
+        assert shown == r"Ada\u200e"
+        status, _, page = await post(session, "/my", display_name=shown, phone="+44 1")
+        assert (status, "+44 1" in page) == (200, True)
+    assert (
+        await acme.door.read(lambda conn: conn.execute(select(people.c.display_name).where(mine)).scalar())
+        == name
+    )
 
 
 async def test_what_a_source_owns_is_refused_with_its_name(acme: Site) -> None:
@@ -451,8 +473,8 @@ async def test_picture_is_kept_by_what_it_holds(acme: Site) -> None:
             assert answer.status == 404
 
 
-async def test_picture_is_uploaded_in_a_real_browser(database_url: str) -> None:
-    async with chromium() as browser, site(database_url) as acme, tab(browser, acme.url) as (page, seen):
+async def test_picture_is_uploaded_in_a_real_browser(acme: Site, browser: Browser) -> None:
+    async with tab(browser, acme.url) as (page, seen):
         await page.goto(f"/sign-in/{await acme.sign_in_link()}")
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url("**/password")

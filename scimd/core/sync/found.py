@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from scimd.core.people import GroupId, Keys, PersonId
+from scimd.core.people import GroupId, Keys, PersonId, fold
 from scimd.core.sync.policy import Situation
+from scimd.core.sync.seat_figures import SeatMove
 
 Values: TypeAlias = Mapping[str, Any]
+
+_NAME, _ADDRESS = "name:", "address:"
+
+
+def name_key(user_name: str) -> str:
+    """What a userName is compared by where names and addresses change hands."""
+    return f"{_NAME}{fold(user_name)}"
+
+
+def keys_held(keys: Keys) -> frozenset[str]:
+    """What whoever has this entry holds: their userName and their sign-in address."""
+    held = {name_key(keys.user_name)}
+    if keys.sign_in_key:
+        held.add(f"{_ADDRESS}{keys.sign_in_key}")
+    return frozenset(held)
+
+
+def addresses(held: Iterable[str]) -> set[str]:
+    """The sign-in addresses among what is held, as ``Keys.sign_in_key`` has them."""
+    return {key.removeprefix(_ADDRESS) for key in held if key.startswith(_ADDRESS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +39,7 @@ class PersonFound:
 
     ``document`` is JSON as text: as the plan stores it, and far smaller than the object.
 
-    ``gives_up`` and ``takes``: comparison keys (userName, sign-in address) that change hands.
+    ``gives_up`` and ``takes``: what changes hands of ``keys_held``.
     ``held_by``: somebody else holds the userName; removing them first makes way.
     """
 
@@ -45,10 +66,8 @@ class PersonFound:
     elsewhere: bool = False
     #: Somebody new to the source, who may want a seat.
     comes: bool = False
-    #: What would become of seat and invitation, see ``org.outlook``. Whoever holds a seat or waits for one
-    #: wants none; a mail goes to whoever has a seat then.
-    frees_seat: bool = False
-    wants_seat: bool = False
+    #: What would become of seat and invitation, see ``org.outlook``; a mail goes to whoever has a seat then.
+    seat: SeatMove | None = None
     wants_mail: bool = False
     becomes_admin: bool = False
     is_admin: bool = False
@@ -61,6 +80,11 @@ class PersonFound:
     takes: frozenset[str] = frozenset()
     held_by: PersonId | None = None
     place: str = ""
+
+    @property
+    def arrives(self) -> bool:
+        """The source did not assert them until now."""
+        return self.situation in (Situation.NEW, Situation.RETURNED, Situation.MATCHES_UNLINKED)
 
     @property
     def dropped(self) -> bool:

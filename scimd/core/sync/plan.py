@@ -32,7 +32,7 @@ from scimd.core.sync.found import GroupFound, PersonFound, Values
 from scimd.core.sync.limits import Figures, Limits, Trip, TripKind, check
 from scimd.core.sync.policy import REACTIONS, Action, Situation
 from scimd.core.sync.rings import rings
-from scimd.core.sync.seat_figures import Seats
+from scimd.core.sync.seat_figures import Seats, moves
 
 Outcome = Literal["planned", "staged", "applied", "waiting", "skipped", "failed"]
 
@@ -144,16 +144,17 @@ def _mails(people: Sequence[PersonFound], changes: Sequence[Change], seats: Seat
     planned = [each.external_id for each in changes if each.kind == "user" and each.outcome == "planned"]
     found = {person.external_id: person for person in people}
     going = [found[external_id] for external_id in planned if external_id in found]
-    seated = [person for person in going if person.wants_seat]
-    seated = seated[: seats.left(sum(person.frees_seat for person in going))]
-    kept = [person for person in going if not person.wants_seat]
+    seated = [person for person in going if person.seat == "wanted"]
+    seated = seated[: seats.left(moves(person.seat for person in going))]
+    kept = [person for person in going if person.seat != "wanted"]
     return sum(person.wants_mail for person in (*seated, *kept))
 
 
 def _seats(people: Sequence[PersonFound], seats: Seats) -> dict[str, int | None]:
-    freed = [person for person in people if person.frees_seat]
-    wanted = sum(person.wants_seat for person in people)
-    return seats.told(wanted, len(freed), sum(not person.leaves for person in freed))
+    """``*_if_held``: without the removals."""
+    told = seats.told(moves(person.seat for person in people))
+    held = seats.told(moves(person.seat for person in people if not person.leaves))
+    return told | {f"{name}_if_held": held[name] for name in ("after", "waiting")}
 
 
 def _counts(changes: Sequence[Change], unchanged: Mapping[str, int]) -> dict[str, dict[str, int]]:

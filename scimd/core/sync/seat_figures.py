@@ -1,8 +1,29 @@
-"""An organization's seats, as a plan would leave them."""
+"""An organization's seats, as a plan or another change of many people would leave them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: They give theirs back; they wait for one and would no more; they want one, and neither hold one nor wait.
+SeatMove: TypeAlias = Literal["freed", "waits no more", "wanted"]
+Moves: TypeAlias = Mapping[SeatMove, int]
+
+
+def seat_move(*, holds: bool, wanted: bool, wants: bool) -> SeatMove | None:
+    """What becomes of one person's seat: whether they hold one, want one now, and would want one then."""
+    if holds:
+        return None if wants else "freed"
+    if wanted:
+        return None if wants else "waits no more"
+    return "wanted" if wants else None
+
+
+def moves(many: Iterable[SeatMove | None]) -> Moves:
+    """How often each."""
+    return Counter(each for each in many if each is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,26 +34,28 @@ class Seats:
     used: int
     waiting: int = 0
 
-    def owed(self, freed: int) -> int:
-        """How many go to those who wait already, where so many become free."""
-        if self.limit is None:
-            return self.waiting
-        return min(self.waiting, max(0, self.limit - self.used + freed))
+    def _free(self, made: Moves) -> int | None:
+        return None if self.limit is None else max(0, self.limit - self.used + made.get("freed", 0))
 
-    def left(self, freed: int) -> int | None:
+    def owed(self, made: Moves) -> int:
+        """How many go to those who wait already, and still would, where so many become free."""
+        waiting, free = self.waiting - made.get("waits no more", 0), self._free(made)
+        return max(0, waiting if free is None else min(waiting, free))
+
+    def left(self, made: Moves) -> int | None:
         """How many are left for newcomers; None: as many as want one."""
-        if self.limit is None:
-            return None
-        return max(0, self.limit - self.used + freed - self.owed(freed))
+        free = self._free(made)
+        return None if free is None else free - self.owed(made)
 
-    def told(self, wanted: int, freed: int, freed_if_held: int) -> dict[str, int | None]:
-        """As far as it can be told before applying; ``*_if_held``: without the removals."""
-        told: dict[str, int | None] = {
-            "limit": self.limit, "before": self.used, "freed": freed, "wanted": wanted,
-        }  # fmt: skip
-        for given_back, suffix in ((freed, ""), (freed_if_held, "_if_held")):
-            left = self.left(given_back)
-            fits = wanted if left is None else min(wanted, left)
-            told[f"after{suffix}"] = self.used - given_back + self.owed(given_back) + fits
-            told[f"waiting{suffix}"] = wanted - fits
-        return told
+    def told(self, made: Moves) -> dict[str, int | None]:
+        """As far as it can be told before applying. ``waiting``: of those who want one anew."""
+        freed, wanted, left = made.get("freed", 0), made.get("wanted", 0), self.left(made)
+        fits = wanted if left is None else min(wanted, left)
+        return {
+            "limit": self.limit,
+            "before": self.used,
+            "freed": freed,
+            "wanted": wanted,
+            "after": self.used - freed + self.owed(made) + fits,
+            "waiting": wanted - fits,
+        }

@@ -4,7 +4,8 @@ const UNDER_WAY_MS = 15000; // then it was lost, or stopped, and may be sent aga
 document.addEventListener(
   "submit",
   (event) => {
-    const { dataset } = event.target;
+    const { dataset, method } = event.target;
+    if (method !== "post") return; // who searches again wants the newer answer
     if (performance.now() - Number(dataset.sent ?? -Infinity) < UNDER_WAY_MS) {
       event.preventDefault();
       event.stopImmediatePropagation();

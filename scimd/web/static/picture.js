@@ -17,7 +17,6 @@ for (const form of document.querySelectorAll("form[data-picture]")) {
     const said = (text) => {
       fault.textContent = text;
       fault.hidden = false;
-      delete form.dataset.sent; // see forms.js
     };
     const file = form.elements.picture.files[0];
     if (file.size > 524288) return said("The picture is larger than 512 KB.");

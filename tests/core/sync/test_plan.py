@@ -202,7 +202,7 @@ def test_a_long_chain_of_names_waits_whole_and_is_worked_out_at_once() -> None:
 
 
 def gone(count: int) -> list[PersonFound]:
-    return [person(f"gone{n:03}", S.GONE, frees_seat=True) for n in range(count)]
+    return [person(f"gone{n:03}", S.GONE, seat="freed") for n in range(count)]
 
 
 def test_plan_over_its_limits_stages_the_removals_and_lets_the_rest_go_on() -> None:
@@ -291,7 +291,7 @@ def test_failed_entry_is_listed_and_no_removal() -> None:
 
 
 def test_seats_are_told_with_and_without_the_removals() -> None:
-    people = [*gone(2), *(person(f"n{n}", S.NEW, wants_seat=True) for n in range(4))]
+    people = [*gone(2), *(person(f"n{n}", S.NEW, seat="wanted") for n in range(4))]
     assert make(people, [], basis(seats=Seats(50, 49))).seats == {
         "limit": 50, "before": 49, "freed": 2, "wanted": 4,
         "after": 50, "waiting": 1, "after_if_held": 50, "waiting_if_held": 3,
@@ -300,16 +300,24 @@ def test_seats_are_told_with_and_without_the_removals() -> None:
 
 
 def test_whoever_waits_already_has_a_seat_before_newcomers_do() -> None:
-    people = [*gone(2), *(person(f"n{n}", S.NEW, wants_seat=True) for n in range(4))]
+    people = [*gone(2), *(person(f"n{n}", S.NEW, seat="wanted") for n in range(4))]
     assert make(people, [], basis(seats=Seats(50, 49, waiting=2))).seats == {
         "limit": 50, "before": 49, "freed": 2, "wanted": 4,
         "after": 50, "waiting": 3, "after_if_held": 50, "waiting_if_held": 4,
     }  # fmt: skip
 
 
+def test_whoever_waits_and_is_removed_neither_gives_a_seat_back_nor_takes_one() -> None:
+    people = [*gone(1), person("waited", S.GONE, seat="waits no more")]
+    assert make(people, [], basis(seats=Seats(50, 50, waiting=1))).seats == {
+        "limit": 50, "before": 50, "freed": 1, "wanted": 0,
+        "after": 49, "waiting": 0, "after_if_held": 50, "waiting_if_held": 0,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("seats", "mails"), [(Seats(None, 9), 4), (Seats(10, 9), 3), (Seats(10, 9, 2), 1)])
 def test_mails_go_to_whoever_gets_a_seat(seats: Seats, mails: int) -> None:
-    people = [*gone(2), *(person(f"n{n}", S.NEW, wants_seat=True, wants_mail=True) for n in range(4))]
+    people = [*gone(2), *(person(f"n{n}", S.NEW, seat="wanted", wants_mail=True) for n in range(4))]
     assert make(people, [], basis(seats=seats)).mails == mails
 
 
