@@ -180,16 +180,23 @@ async def _too_much(
 ) -> dict[str, str]:
     """What has to be held for the rest to count: each part is tried beside those that count.
 
-    ``never``: what is held whatever the rest is. ``approved``: also over the limits.
+    ``never``: what is held whatever the rest is. ``approved``: also over the limits. What is held is tried
+    again where something counts since: what one source gives no more, another may give.
     """
-    parts = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
-    held = dict(never)
-    for at, part in enumerate(parts):
-        later = dict.fromkeys((name for each in parts[at + 1 :] for name in each), "")
-        tried = await _tried(door, ctx, wanted, later | held)
-        if why := tried.never or (not approved and " ".join(tried.over)):
-            held |= {name: why for name in part if name not in held}
-    return held
+    waiting = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
+    while True:
+        held = dict(never)
+        refused: list[tuple[str, ...]] = []
+        for at, part in enumerate(waiting):
+            later = dict.fromkeys((name for each in waiting[at + 1 :] for name in each), "")
+            tried = await _tried(door, ctx, wanted, later | held)
+            if why := tried.never or (not approved and " ".join(tried.over)):
+                held |= {name: why for name in part if name not in held}
+                refused.append(part)
+        # One alone, beside all others, is the whole: that was refused.
+        if len(refused) < 2 or len(refused) == len(waiting):
+            return held
+        waiting = refused
 
 
 async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Mapping[str, str]) -> _Tried:

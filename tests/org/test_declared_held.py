@@ -13,7 +13,7 @@ from scimd.db import tables as t
 from scimd.org import declared_organizations, domains, notifications, organizations, sources
 from scimd.org.unsettled import settle_marked
 from scimd.sync.schedule import following
-from tests.org.house import House, house
+from tests.org.house import House, house, user
 
 
 def _held(pattern: str, *others: dict[str, Any], **more: Any) -> list[config.Organization]:
@@ -181,6 +181,35 @@ async def test_of_two_edits_each_is_held_for_its_own_reason(database_url: str) -
         assert (list(seen.never), len(seen.over)) == (["other"], 1)
         await declared_organizations.accept(acme.door, acme.as_admin(), file(ADMINS, pattern="Nobody"))
         assert await _statuses(acme, people) == {"pending"}
+
+
+async def test_what_goes_from_one_source_to_another_counts_beside_an_edit_that_cannot_be(
+    database_url: str,
+) -> None:
+    def file(first: list[Any], second: list[Any], state: str = "active") -> config.Organization:
+        given = (("a", {"rule": first}), ("b", {"rule": second}), ("c", {"state": state}))
+        of = {"state": "active", "invite": "never", "groups": {"default": "none"}}
+        values = [{"name": name, **of, **more} for name, more in given]
+        return config.Organization.model_validate(
+            {"name": "acme", "default_project": "none", "source": values}
+        )
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, [file([WORK, ADMINS], [])])
+        a, b = [
+            acme.as_scim((await sources.get_source(acme.door, acme.org_id, name)).id) for name in ("a", "b")
+        ]
+        dana = (await acme.create("dana", a)).person_id
+        await acme.push(user("dana", person_id=dana), ctx=b)
+        for ctx, groups in ((a, ("All", "Admins")), (b, ("Admins",))):
+            for name in groups:
+                await acme.group(name, dana, ctx=ctx)
+        moved = file([WORK], [ADMINS], "staged")
+        (done,) = await declared_organizations.declare(acme.door, [moved])
+        assert list(done.held) == ["c"]
+        seen = await declared_organizations.look(acme.door, acme.as_admin(), moved)
+        assert (list(seen.never), seen.changes) == (["c"], ["c"])
+        assert (await acme.person(dana)).primary_role == "account-admin"
 
 
 async def test_domains_of_another_organization_are_held_and_the_rest_counts(database_url: str) -> None:
