@@ -131,9 +131,9 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
 
 async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
-    """The source that is meant. One that only the file knows yet is made first, as `serve` would.
+    """The source that is meant. One that only the file knows yet is made first.
 
-    A source that is there stays as it is: what changed in the file counts when `serve` starts.
+    All else stays as it is: what changed in the file counts when `serve` starts.
     """
     try:
         return await sources.resolve(door, name)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select, update
 
 from scimd import config
-from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Overloaded, Refusal, StorageFull
+from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, NotUnique, Overloaded, Refusal, StorageFull
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
@@ -151,6 +151,31 @@ def _why(exc: Refusal) -> str:
     if isinstance(exc, DatabaseUnavailable | Overloaded | StorageFull):
         raise exc
     return exc.detail if isinstance(exc, _OverLimits) else declared_held.never(exc.detail)
+
+
+async def make_source(door: Door, wanted: config.Organization, name: str) -> None:
+    """Make a source that only the file knows yet, and its organization, where that is not there either.
+
+    What the file says of all else waits for `serve`. Raises NotAllowedNow where the source is held.
+    """
+    never = await _contradicted(door, wanted)
+    if why := never.get(name):
+        raise NotAllowedNow(f"The source {name} is not made: {why}")
+    if await door.read(lambda conn: find(conn, wanted.name)) is None and await _make(door, wanted, never):
+        return
+    there = await by_slug(door, wanted.name)
+
+    def body(tx: Tx) -> None:
+        lock_row(tx.conn, organizations, id=tx.org_id)
+        declared_sources.declare_new(tx, wanted.source, name)
+        held = declared_held.of(_settings_of(tx))
+        declared_held.note(tx, {part: why for part, why in held.items() if part != name})
+
+    try:
+        await door.run(replace(context_of_new(door, _FILE, "cli"), org_id=there.id), body)
+    except NotUnique as exc:
+        why = f"{exc.detail} What else the file changes counts once scimd serve is started again."
+        raise NotAllowedNow(f"The source {name} is not made: {why}") from exc
 
 
 def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Declared:

@@ -102,7 +102,7 @@ def declare(
     """
     changed = False
     regrouping: list[SourceId] = []
-    stated = frozenset(source.priority for source in wanted if source.priority is not None)
+    stated = _stated(wanted)
     counting = [source for source in wanted if source.name not in held]
     _let_go_of_issuers(tx, counting)
     for source in counting:
@@ -112,6 +112,22 @@ def declare(
     for source_id in regrouping:
         bindings.rebind(tx, source_id)
     return changed, release(tx, [source.name for source in wanted])
+
+
+def declare_new(tx: Tx, wanted: Sequence[SourceConfig], name: str) -> None:
+    """Make this one of them; the others stay as they are. Raises NotUnique where one of those would have to
+    give it its place or issuer first.
+    """
+    stated = _stated(wanted)
+    for source in wanted:
+        if source.name == name:
+            make(tx, _as_new(source, stated))
+    _one_source_per_priority(tx)
+
+
+def _stated(wanted: Sequence[SourceConfig]) -> frozenset[int]:
+    """The places that the file gives."""
+    return frozenset(source.priority for source in wanted if source.priority is not None)
 
 
 def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:

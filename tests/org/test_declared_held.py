@@ -119,6 +119,30 @@ async def test_a_state_that_a_source_cannot_come_to_is_held_alone(database_url: 
         await sources.get_source(acme.door, acme.org_id, "entra")
 
 
+async def test_a_command_makes_a_new_source_and_nothing_else_of_the_edit_counts(database_url: str) -> None:
+    def file(first: int, *others: dict[str, Any], **more: Any) -> config.Organization:
+        return _held("All", *others, of={"priority": first}, **more)[0]
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, [file(1)])
+        before = await sources.get_source(acme.door, acme.org_id, "idp")
+        places = file(2, {"name": "entra", "priority": 1})
+        with pytest.raises(NotAllowedNow, match="entra is not made: priority '1' is taken"):
+            await declared_organizations.make_source(acme.door, places, "entra")
+        edited = file(2, {"name": "entra"}, {"name": "other"}, seats=9, domains=["new.example"])
+        await declared_organizations.make_source(acme.door, edited, "entra")
+        listed = await sources.list_sources(acme.door, acme.org_id)
+        assert [row for row in listed if row.name == "idp"] == [before]
+        assert {row.name: row.declared_in for row in listed}["entra"] == "file"
+        there = await organizations.by_slug(acme.door, "acme")
+        assert (there.seats, await acme.rows(t.domains, domain_key="new.example")) == (None, [])
+        assert "other" not in {row.name for row in listed}
+        another = edited.model_copy(update={"name": "made", "domains": []})
+        await declared_organizations.make_source(acme.door, another, "entra")
+        made = await organizations.by_slug(acme.door, "made")
+        assert len(await sources.list_sources(acme.door, made.id)) == 3
+
+
 # ------------------------------------------------------------------------------ what nobody lets through
 
 
