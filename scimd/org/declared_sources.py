@@ -98,9 +98,9 @@ def declare(
 ) -> tuple[bool, tuple[str, ...]]:
     """Make or bring up to date what the file declares: (whether anything changed, what it names no more).
 
-    Those that are ``held`` stay as they are.
+    Those that are ``held`` stay as they are; connectors among them that had left the file are read again.
     """
-    changed = False
+    changed = _take_back(tx, [source.name for source in wanted if source.name in held])
     regrouping: list[SourceId] = []
     stated = _stated(wanted)
     counting = [source for source in wanted if source.name not in held]
@@ -149,6 +149,18 @@ def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
             note = "the config file does not name it any more"
             tx.record(Event(EventKind.SOURCE_CHANGED, "source", row.id, {"declared_in": "file"}, after, note))
     return tuple(row.name for row in rows)
+
+
+def _take_back(tx: Tx, names: Sequence[str]) -> bool:
+    """Have connectors that are back in the file be the file's again, and read by what counts of them."""
+    left = [known for name in names if (known := _known(tx.conn, tx.org_id, name)) and known.left_the_file]
+    for known in left:
+        mine = (sources.c.org_id == tx.org_id) & (sources.c.id == known.id)
+        tx.conn.execute(update(sources).where(mine).values(declared_in="file"))
+        before, after = {"declared_in": "database"}, {"name": known.name, "declared_in": "file"}
+        note = "the config file names it again; what it changes is held"
+        tx.record(Event(EventKind.SOURCE_CHANGED, "source", known.id, before, after, note))
+    return bool(left)
 
 
 def _issuer(settings: Mapping[str, Any]) -> tuple[str, str] | None:

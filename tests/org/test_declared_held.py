@@ -9,8 +9,9 @@ import pytest
 
 from scimd import config
 from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Protected
+from scimd.core.events import EventKind
 from scimd.db import tables as t
-from scimd.org import declared_organizations, domains, notifications, organizations, sources
+from scimd.org import declared_organizations, domains, notifications, organizations, source_ends, sources
 from scimd.org.unsettled import settle_marked
 from scimd.sync.schedule import following
 from tests.org.house import House, house, user
@@ -78,6 +79,39 @@ async def test_what_is_held_is_forgotten_when_the_file_says_what_counts_or_nothi
             assert (await organizations.by_slug(acme.door, "acme")).held
             await back()
             assert not (await organizations.by_slug(acme.door, "acme")).held
+
+
+async def test_nobody_is_told_again_of_what_is_held_already(database_url: str) -> None:
+    def file(state: str) -> list[config.Organization]:
+        return _held("Nobody", {"name": "other", "state": state})
+
+    async with house(database_url, default_project=None) as acme:
+        await _with_people(acme)
+        await declared_organizations.declare(acme.door, _held("All", {"name": "other", "state": "active"}))
+        for state, held in (("staged", ["idp", "other"]), ("active", ["idp"]), ("staged", ["idp", "other"])):
+            (done,) = await declared_organizations.declare(acme.door, file(state))
+            assert list(done.held) == held
+        events = await acme.rows(t.events, kind=EventKind.CONFIG_HELD)
+        assert sorted(event.body["after"]["held"] for event in events) == ["idp, other", "other"]
+
+
+async def test_a_connector_that_comes_back_otherwise_and_is_held_is_read_as_before(database_url: str) -> None:
+    def file(state: str) -> list[config.Organization]:
+        csv = {"connector": "file", "schedule": "5m", "settings": {"path": "people.csv"}}
+        return _held("All", {"name": "hr", "state": state, **csv})
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, file("active"))
+        before = await sources.get_source(acme.door, acme.org_id, "hr")
+        await declared_organizations.declare(acme.door, _held("All"))
+        assert (await sources.get_source(acme.door, acme.org_id, "hr")).left_the_file
+        for _ in range(2):
+            (done,) = await declared_organizations.declare(acme.door, file("staged"))
+            assert list(done.held) == ["hr"]
+            after = await sources.get_source(acme.door, acme.org_id, "hr")
+            assert replace(after, held=None) == before
+            with pytest.raises(NotAllowedNow, match="stands in the config file"):
+                await source_ends.end(acme.door, acme.as_admin(), after.id, "remove", sure=True)
 
 
 async def test_sources_that_change_places_are_held_together(database_url: str) -> None:
