@@ -336,6 +336,12 @@ settings = {{ path = "{hr.folder}/none.csv" }}
 # ------------------------------------------------------------------------------ before it counts
 
 
+def test_plan_and_sync_say_that_the_file_does_not_name_the_source_any_more(hr: Here) -> None:
+    say(hr, "")
+    for command in ("plan", "sync"):
+        assert "does not name the source acme/hr any more: once scimd serve" in _told(hr.run(command, "hr"))
+
+
 def test_a_plan_is_made_by_the_file_as_it_is_now_and_is_not_kept(hr: Here) -> None:
     (hr.folder / "two" / "users.csv").write_text("id,userName,email\n0,new,u0@acme.example\n")
     say(hr, _HR.format(project="One", folder=hr.folder / "two"))
