@@ -10,10 +10,10 @@ from scimd import app, config, log
 def main() -> None:
     _stand_in()
     match sys.argv[1:]:
-        case [app.WORK_BESIDE_SERVER, *arguments]:
-            app.work_beside_server(arguments)
-        case [app.ANSWER_BESIDE_SERVER, *arguments]:
-            app.answer_beside_server(arguments)
+        case [app.WORK_BESIDE_SERVER]:
+            app.work_beside_server()
+        case [app.ANSWER_BESIDE_SERVER, *files]:
+            app.answer_beside_server(files)
         case ["serve"]:
             _serve(None)
         case ["serve", "--config", path] if path:

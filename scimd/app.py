@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -23,12 +24,12 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from scimd import log
 from scimd.config import Config, ConfigError
-from scimd.config import load as load_config
 from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import render_ahead
 from scimd.opening import leads_nowhere, migrate_schema, opened, prove
 from scimd.org import declared_held, declared_organizations, organizations, scribes
+from scimd.org.secrets import Keyring
 from scimd.org.tx import Door
 from scimd.processes import calls, children, connections, family, memory
 from scimd.processes.family import Ends, Forked
@@ -184,7 +185,7 @@ async def serve(
         answering = await stack.enter_async_context(contextlib.AsyncExitStack())
         if beside is not None:
             port = _port(config)
-            kept = _answerers_kept(config, config_path, door, port, beside, stop)
+            kept = _answerers_kept(config, door, port, beside, stop)
             answering.push_async_callback(_cancelled, *(asyncio.create_task(each) for each in kept))
             answering.callback(port.close)
             address = _url(*port.address)
@@ -197,7 +198,7 @@ async def serve(
         if before_worker is not None:
             await _unless(stop, before_worker(door, address))
         if config.server.worker:
-            worker = asyncio.create_task(_worker_kept(config_path, forked.worker if forked else None, stop))
+            worker = asyncio.create_task(_worker_kept(config, door, forked.worker if forked else None, stop))
             stack.push_async_callback(_cancelled, worker)
         if ready is not None:
             await _unless(stop, ready(door))
@@ -268,13 +269,21 @@ async def _bound(
     return _url(*runner.addresses[0][:2])
 
 
-async def answer(config: Config, ends: Ends, scribes: Connection | None = None) -> None:
-    """Answer on the connections that the first process hands over, until told to stop or until it is gone."""
+async def answer(
+    config: Config, ends: Ends, scribes: Connection | None = None, keys: Keyring | None = None
+) -> None:
+    """Answer on the connections that the first process hands over, until told to stop or until it is gone.
+
+    ``keys``: as in ``opened``.
+    """
     from scimd.http.app import Runner  # as in make_app
 
     sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
-    async with opened(config, caches_kib=_ANSWERERS_CACHES_KIB) as door, contextlib.AsyncExitStack() as stack:
+    async with (
+        opened(config, keys=keys, caches_kib=_ANSWERERS_CACHES_KIB) as door,
+        contextlib.AsyncExitStack() as stack,
+    ):
         if door.db.dialect == "sqlite":
             transport, door.elsewhere = await loop.create_unix_connection(calls.Elsewhere, sock=ends.calls)
             stack.callback(transport.close)
@@ -297,7 +306,6 @@ async def answer(config: Config, ends: Ends, scribes: Connection | None = None) 
 
 def _answerers_kept(
     config: Config,
-    config_path: Path | None,
     door: Door,
     port: connections.Port,
     forked: Forked,
@@ -319,7 +327,8 @@ def _answerers_kept(
             if theirs is None:
                 return await child.live(patience_s)
             return await children.live_anew(
-                (ANSWER_BESIDE_SERVER, *map(str, theirs.files), *_path_of(config_path)),
+                (ANSWER_BESIDE_SERVER, *map(str, theirs.files)),
+                _Handed(config, door.keys),
                 files=theirs.files,
                 patience_s=patience_s,
             )
@@ -332,40 +341,55 @@ def _shutdown_s(config: Config) -> float:
     return config.server.shutdown_timeout.total_seconds()
 
 
-def _path_of(config_path: Path | None) -> tuple[str, ...]:
-    return (str(config_path),) if config_path else ()
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """What one who takes another's place is handed: what was read when ``serve`` started.
+
+    The file, and the files with secrets, may say something else by now, which counts from the next start on.
+    """
+
+    config: Config
+    keys: Keyring
 
 
-def answer_beside_server(arguments: Sequence[str]) -> None:
-    """The process of one who answers in place of one that died. Its config is the one that the server has."""
-    files, path = arguments[:3], arguments[3:]
-    config = load_config(Path(path[0]) if path else None)
-    log.configure(config.log.level, config.log.format)
+def _handed(name: str) -> _Handed:
+    """Become a child of this name, by what the parent hands it."""
+    handed: _Handed = children.handed()
+    log.configure(handed.config.log.level, handed.config.log.format)
     memory.spare()
-    children.be(family.ANSWERER)
-    run(answer(config, Ends.of_files(*map(int, files))))
+    children.be(name)
+    return handed
 
 
-def work_beside_server(arguments: Sequence[str]) -> None:
-    """The worker's process. Its config is the one that the server has just accepted."""
-    config = load_config(Path(arguments[0]) if arguments else None)
-    log.configure(config.log.level, config.log.format)
-    memory.spare()
-    children.be(family.WORKER)
-    run(work(config, parent=True))
+def answer_beside_server(files: Sequence[str]) -> None:
+    """The process of one who answers in place of one that died."""
+    handed = _handed(family.ANSWERER)
+    run(answer(handed.config, Ends.of_files(*map(int, files)), keys=handed.keys))
 
 
-async def work(config: Config, *, parent: bool, desks: Sequence[Connection] = ()) -> None:
+def work_beside_server() -> None:
+    """The worker's process, in place of one that died, or where none could be forked off."""
+    handed = _handed(family.WORKER)
+    run(work(handed.config, parent=True, keys=handed.keys))
+
+
+async def work(
+    config: Config, *, parent: bool, desks: Sequence[Connection] = (), keys: Keyring | None = None
+) -> None:
     """Run the jobs until told to stop; with ``parent``, also when standard input ends.
 
     ``serve`` holds the other end of that pipe, so no worker outlives a server that was killed. ``desks``:
-    pipes from those who answer, whose entries of the request log are made and written here.
+    pipes from those who answer, whose entries of the request log are made and written here. ``keys``: as in
+    ``opened``.
     """
     # As in make_app: no other command needs these.
     from scimd.jobs import Jobs
     from scimd.outbox.mail import mailer_from
 
-    async with opened(config, caches_kib=_WORKERS_CACHES_KIB) as door, mailer_from(config.mail) as mailer:
+    async with (
+        opened(config, keys=keys, caches_kib=_WORKERS_CACHES_KIB) as door,
+        mailer_from(config.mail) as mailer,
+    ):
         jobs = Jobs(door, config, mailer)
         stop = _stop_signals()
         watcher = asyncio.create_task(children.parent_gone(stop.set)) if parent else None
@@ -400,13 +424,13 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _worker_kept(
-    config_path: Path | None, forked: children.Forked | None, ending: asyncio.Event
+    config: Config, door: Door, forked: children.Forked | None, ending: asyncio.Event
 ) -> None:
     async def live(first: bool) -> int:
         if first and forked is not None:
             return await forked.live(children.PATIENCE_S)
         return await children.live_anew(
-            (WORK_BESIDE_SERVER, *_path_of(config_path)), patience_s=children.PATIENCE_S
+            (WORK_BESIDE_SERVER,), _Handed(config, door.keys), patience_s=children.PATIENCE_S
         )
 
     await children.keep(family.WORKER, live, ending)

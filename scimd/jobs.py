@@ -370,7 +370,12 @@ class Jobs:
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door, self._troubles)
-        await notifications.notify_all(self._door, schedule.following, self._troubles)
+        await notifications.notify_all(self._door, _read_by, self._troubles)
+
+
+def _read_by(wanted: str, after: datetime) -> datetime:
+    """When a source with this schedule is begun to be read at the latest: when somebody looks what is due."""
+    return schedule.following(wanted, after) + timedelta(seconds=_SOURCES_S)
 
 
 def _steady() -> datetime:

@@ -90,13 +90,15 @@ async def opened(
     config: Config,
     *,
     make_key: bool = False,
+    keys: Keyring | None = None,
     caches_kib: tuple[int, int] = CACHES_KIB,
     only_writes: bool = False,
 ) -> AsyncIterator[Door]:
     """A door on the configured database; the schema must be there. Closes the database at the end.
 
-    ``caches_kib``: of SQLite, for reads and for writes; see ``Tuning``. ``only_writes``: nobody waits for an
-    answer of this process's loop.
+    ``keys``: those that another process read when it started; None: they are read now, and made where there
+    are none with ``make_key``. ``caches_kib``: of SQLite, for reads and for writes; see ``Tuning``.
+    ``only_writes``: nobody waits for an answer of this process's loop.
     """
     try:
         db = Database.open(
@@ -116,7 +118,7 @@ async def opened(
         await db.look_at_clock()
         yield Door(
             db,
-            keyring(config, make=make_key),
+            keys or keyring(config, make=make_key),
             door_settings(config),
             settle=settle.settle,
             write_events=audit.write_events,

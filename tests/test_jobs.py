@@ -15,7 +15,7 @@ from sqlalchemy import update
 from scimd import jobs as jobs_module
 from scimd.config import Config
 from scimd.connector_api import Unreachable
-from scimd.db.tables import leases, people, published, unsettled
+from scimd.db.tables import leases, notifications, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import new_tables, runs, sources
 from scimd.outbox.mail import HandOver
@@ -241,6 +241,19 @@ async def test_source_without_a_schedule_is_run_by_hand_only(database_url: str) 
         await jobs.stop()
         assert await runs.list_runs(acme.door, acme.org_id) == []
         assert (await sources.get_source(acme.door, acme.org_id, "hr")).next_run_at is None
+
+
+async def test_source_is_not_silent_before_the_looks_at_what_is_due_have_come(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_SOURCES_S", 5.0)
+    async with world(database_url, schedule="1s") as acme:
+        await acme.sync()
+        jobs = made(acme)
+        for seconds, silent in ((11, False), (1, True)):
+            acme.clock.forward(seconds=seconds)
+            await jobs._notify()
+            assert await _any(acme, notifications) is silent
 
 
 async def test_new_tables_are_looked_at(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +47,7 @@ _VERSION = "alembic_version"
 _OURS = {_VERSION, organizations.name, assertions.name, seat_pools.name}
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5C1D_DB01  # PostgreSQL's advisory lock of whoever migrates
+_NAMED = 10  # of what is missing
 _BUSY_S = 60.0  # another process may be migrating: wait for it
 
 
@@ -62,6 +63,19 @@ class SchemaTooNew(NotForUs):
             f"The database has the schema {found}, which this scimd does not know: it was written by a "
             f"newer one. Start that version, or restore the backup from before the upgrade. "
             f"This one knows {head()}."
+        )
+
+
+class SchemaIncomplete(NotForUs):
+    """A database that says it has this scimd's schema, and lacks some of it."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        super().__init__(
+            f"The database says that it has the schema {head()}, and lacks "
+            f"{', '.join(missing[:_NAMED])}{more}: a build from before the first release made it, "
+            "or somebody took that out. Nothing was changed. Restore a backup that has it, or name another "
+            "database."
         )
 
 
@@ -87,7 +101,7 @@ def upgrade(url: str) -> None:
     """Bring the schema to ``head()``. Does nothing where it is there already.
 
     All versions that are missing run in one transaction: killed half-way, nothing has happened, and
-    the next call begins again. Raises SchemaTooNew, NotOurs, NotUnicode.
+    the next call begins again. Raises SchemaTooNew, SchemaIncomplete, NotOurs, NotUnicode.
     """
     state = check(url)
     if state == "foreign":
@@ -126,12 +140,16 @@ def _versions() -> set[str]:
 def check(url: str) -> State:
     """How the database's schema stands to this scimd. Makes no file, and writes nothing to one not ours.
 
-    Raises NotUnicode.
+    Raises NotUnicode, SchemaIncomplete.
     """
     strange = _strange(url)
     if strange is not None:
         return strange
-    found = current(url)
+    with _connection(url) as conn:
+        found = _revision(conn)
+        missing = _missing(conn) if found == head() else ()
+    if missing:
+        raise SchemaIncomplete(missing)
     if found is None:
         return "empty"
     if found == head():
@@ -177,6 +195,31 @@ def _strange_on_postgres(url: str) -> Literal["empty", "foreign"] | None:
     if there >= _OURS:
         return None
     return "foreign" if there & {_VERSION, *metadata.tables} else "empty"
+
+
+_COLUMNS = {
+    "sqlite": text(
+        "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c "
+        "WHERE t.type = 'table'"
+    ),
+    "postgresql": text(
+        "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
+        "WHERE c.relnamespace <> 'pg_catalog'::regnamespace AND pg_table_is_visible(c.oid) "
+        "AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
+    ),
+}
+
+
+def _missing(conn: Connection) -> list[str]:
+    """What the database lacks of the tables and of their columns, by name, in words."""
+    there: dict[str, set[str]] = {}
+    for table, column in conn.execute(_COLUMNS[conn.dialect.name]):
+        there.setdefault(table, set()).add(column)
+    found = [f"the table {name}" for name in metadata.tables if name not in there]
+    for name, table in metadata.tables.items():
+        lacking = [each.name for each in table.c if name in there and each.name not in there[name]]
+        found += [f"the column {name}.{column}" for column in lacking]
+    return found
 
 
 def prove_writable(url: str) -> None:

@@ -21,6 +21,7 @@ from scimd.org.tx import Tx
 DEFAULT_PROJECT, DOMAINS, ITSELF = "default_project", "its_domains", "the_organization"
 #: In the settings of an organization.
 _KEY = "held"
+_NEVER = "No approval lets that through."
 _WORDS = {DEFAULT_PROJECT: "the default project", DOMAINS: "the domains", ITSELF: "the organization"}
 
 
@@ -32,7 +33,7 @@ def of(settings: Mapping[str, Any]) -> Mapping[str, str]:
 def of_source(settings: Mapping[str, Any], name: str, slug: str) -> str | None:
     """Why what the file changes of the source is held, and what somebody can do; None: nothing is."""
     why = of(settings).get(name)
-    return None if why is None else f"{why} {way_out(slug)}"
+    return why if why is None or why.endswith(_NEVER) else f"{why} {way_out(slug)}"
 
 
 def called(names: Iterable[str]) -> str:
@@ -50,7 +51,7 @@ def way_out(slug: str) -> str:
 
 def never(why: str) -> str:
     """The sentences for what is held whoever approves it, from those of the refusal."""
-    return f"{why.removesuffix(' Nothing was changed.')} No approval lets that through."  # the rest is
+    return f"{why.removesuffix(' Nothing was changed.')} {_NEVER}"  # the rest is changed
 
 
 def note(tx: Tx, held: Mapping[str, str]) -> None:

@@ -41,12 +41,14 @@ class Waiter(Generic[W, R]):
 class Line(Generic[W, R]):
     """``do`` is given each batch, tells every one of it, and raises nothing. ``gone``: nobody is left.
 
+    What ``do`` gives, if anything, is told to all who wait by then: they would only wait as long again.
+
     Whoever arrives alone is taken at once; those who arrive in turns of the loop that follow each other are
     one batch. ``hands``: so many batches are done at the same time; no two are about the same. Whoever has
     waited for longer than ``patience_s`` when their turn comes is turned away.
     """
 
-    do: Callable[[Sequence[Waiter[W, R]]], Awaitable[None]]
+    do: Callable[[Sequence[Waiter[W, R]]], Awaitable[Exception | None]]
     gone: Callable[[], None]
     most: int
     patience_s: float
@@ -98,9 +100,12 @@ class Line(Generic[W, R]):
         claims = frozenset[str]().union(*(each.claims for each in batch))
         self._under_way |= claims
         try:
-            await self.do(batch)
+            in_vain = await self.do(batch)
         finally:
             self._under_way -= claims
+        if in_vain is not None:
+            while self._waiting:
+                self._waiting.popleft().tell(in_vain)
 
     async def _gathered(self) -> None:
         """Turn after turn of the loop, while they bring somebody: a busy loop takes in few at each."""

@@ -12,10 +12,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeAlias, TypeGuard, TypeVar, cast
 
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
+from scimd.db.faults import is_busy
 from scimd.org.lines import AT_ONCE, Line, Waiter
 from scimd.org.tx import Context, Door, NotTogether, Tx
 
@@ -74,19 +75,24 @@ class Kind(Generic[W, R]):
     def _line(self, door: Door, gone: Callable[[], Any]) -> Line[tuple[Context, W], R]:
         wary_until = 0.0
 
-        async def do(batch: Sequence[Waiter[tuple[Context, W], R]]) -> None:
+        async def do(batch: Sequence[Waiter[tuple[Context, W], R]]) -> Exception | None:
             nonlocal wary_until
+            told: list[Outcome[R]] | None = None
             if len(batch) > 1 and time.monotonic() >= wary_until:
-                if await self._together(door, batch):
-                    return
-                wary_until = time.monotonic() + _WARY_S
-            await asyncio.gather(*(self._alone(door, each) for each in batch))
+                told = await self._together(door, batch)
+                if told is None:
+                    wary_until = time.monotonic() + _WARY_S
+            if told is None:
+                told = await asyncio.gather(*(self._alone(door, each) for each in batch))
+            return next(filter(_was_locked_out, told), None)
 
         tuning = door.db.tuning
         return Line(do, gone, tuning.writer_queue, tuning.timeout_s, _HANDS[door.db.dialect])
 
-    async def _together(self, door: Door, batch: Sequence[Waiter[tuple[Context, W], R]]) -> bool:
-        """False: nothing was done, and each has to be tried alone."""
+    async def _together(
+        self, door: Door, batch: Sequence[Waiter[tuple[Context, W], R]]
+    ) -> list[Outcome[R]] | None:
+        """What became of each. None: nothing was done, and each has to be tried alone."""
         try:
             weight = sum(each.weight for each in batch)
             done = await self._once(door, [each.wish for each in batch], weight)
@@ -94,20 +100,21 @@ class Kind(Generic[W, R]):
             # Nobody would fare better alone; and what may have been committed must not be done again.
             done = [exc for _ in batch]
         except (NotTogether, Refusal):  # whose it is shows when each is run alone
-            return False
+            return None
         except Exception as exc:
             logger.warning("calls_not_together", kind=self.name, calls=len(batch), error=type(exc).__name__)
-            return False
+            return None
         for waiter, outcome in zip(batch, done, strict=True):
             waiter.tell(outcome)
-        return True
+        return done
 
-    async def _alone(self, door: Door, waiter: Waiter[tuple[Context, W], R]) -> None:
+    async def _alone(self, door: Door, waiter: Waiter[tuple[Context, W], R]) -> Outcome[R]:
         try:
             (outcome,) = await self._once(door, [waiter.wish], waiter.weight)
         except Exception as exc:
             outcome = exc
         waiter.tell(outcome)
+        return outcome
 
     async def _once(self, door: Door, calls: Sequence[tuple[Context, W]], weight: int) -> list[Outcome[R]]:
         def body(tx: Tx) -> list[Outcome[R]]:
@@ -115,6 +122,11 @@ class Kind(Generic[W, R]):
             return self.body(tx, [wish for _, wish in calls])
 
         return await door.run(calls[0][0], body, then=self.then, short=weight <= AT_ONCE)
+
+
+def _was_locked_out(outcome: object) -> TypeGuard[Exception]:
+    """Whether another process had SQLite's lock for as long as anybody waits for it."""
+    return isinstance(outcome, Overloaded) and outcome.__cause__ is not None and is_busy(outcome.__cause__)
 
 
 def _given(outcomes: Sequence[Outcome[R]]) -> R:

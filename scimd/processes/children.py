@@ -2,7 +2,8 @@
 
 The first of each are forked off before there are threads or a loop: what parent and child have loaded by
 then is in memory once. One that takes the place of one that died is a new Python, for nobody forks a
-process with threads. Either way its standard input is a pipe that ends with its parent.
+process with threads. Either way its standard input is a pipe that ends with its parent; such a
+new one finds in it what it is handed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import asyncio
 import contextlib
 import gc
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from scimd import log
 
@@ -28,6 +30,8 @@ _LONGEST_PAUSE_S = 30.0
 _LIVED_S = 60.0
 #: So much later than a child's, at most, our own signal to end arrives.
 _ASKED_S = 0.5
+#: Bytes, of how long it is what a child is handed.
+_LENGTH = 4
 
 
 class Closable(Protocol):
@@ -123,8 +127,14 @@ def be(name: str) -> None:
         Path("/proc/self/comm").write_text(f"scimd-{name}", "ascii")
 
 
-async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), patience_s: float) -> int:
-    """A child as a new process of scimd, until it ends, with these open files. As ``Forked.live``."""
+async def live_anew(
+    arguments: Sequence[str], handing: object, *, files: Sequence[int] = (), patience_s: float
+) -> int:
+    """A child as a new process of scimd, until it ends, with these open files. As ``Forked.live``.
+
+    ``handing``: what ``handed`` gives it. It may hold secrets: others see arguments and environments.
+    """
+    said = pickle.dumps(handing, protocol=5)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -134,7 +144,10 @@ async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), pati
         env=os.environ.copy(),
         pass_fds=tuple(files),
     )
+    assert process.stdin is not None  # noqa: S101 - for the type checker; it was asked for
     try:
+        # What it does not take, since it died, is nobody's loss.
+        process.stdin.write(len(said).to_bytes(_LENGTH) + said)
         return await process.wait()
     finally:
         if process.returncode is None:
@@ -144,6 +157,21 @@ async def live_anew(arguments: Sequence[str], *, files: Sequence[int] = (), pati
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def handed() -> Any:
+    """What the parent hands this process; no more of standard input is read, see ``parent_gone``."""
+    return pickle.loads(_read(int.from_bytes(_read(_LENGTH))))  # noqa: S301 - from our own process
+
+
+def _read(length: int) -> bytes:
+    read = bytearray()
+    while len(read) < length:
+        part = os.read(0, length - len(read))
+        if not part:
+            raise SystemExit(1)  # the parent is gone already
+        read += part
+    return bytes(read)
 
 
 async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asyncio.Event) -> None:

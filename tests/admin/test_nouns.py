@@ -208,7 +208,7 @@ async def test_what_is_held_of_the_file_is_said_of_its_source(acme: Site, api: C
     await acme.door.run(acme.ctx, lambda tx: declared_held.note(tx, why))
     (row,) = (await api.get("/sources")).json["items"]
     assert row["held"].startswith(why["okta"])
-    assert row["held"].endswith("or let it through: scimd org accept acme")
+    assert row["held"].endswith("or let through what they alone hold: scimd org accept acme")
     assert (await api.get(f"/sources/{source.id}")).json["held"] == row["held"]
     assert (await api.get("/organization")).json["held"] == why
 

@@ -104,6 +104,22 @@ def test_a_newer_schema_is_refused_with_a_sentence(empty_database_url: str) -> N
         migrate.upgrade(empty_database_url)
 
 
+def test_a_schema_that_lacks_something_is_refused_by_what_it_lacks(empty_database_url: str) -> None:
+    migrate.upgrade(empty_database_url)
+    with looking(empty_database_url) as conn:
+        conn.execute(text("DROP TABLE notifications"))
+        conn.execute(text("ALTER TABLE sources DROP COLUMN paused_by_quarantine"))
+        before = schema(conn)
+    for refuse in (migrate.check, migrate.upgrade):
+        with pytest.raises(
+            migrate.SchemaIncomplete,
+            match=r"lacks the table notifications, the column sources\.paused_by_quarantine: .* name another",
+        ):
+            refuse(empty_database_url)
+    with looking(empty_database_url) as conn:
+        assert schema(conn) == before
+
+
 def test_an_older_schema_is_behind_and_brought_up(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

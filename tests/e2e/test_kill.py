@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.e2e.clients import Scim, idp, seats, standing_is_right, token
 from tests.e2e.stored import count, let_leases_run_out
-from tests.support.daemon import Cli, Daemon, Here
+from tests.support.daemon import KEY, Cli, Daemon, Here
 from tests.support.patience import AT_MOST_S, until
 
 _SEATS = 30
@@ -167,6 +167,68 @@ def test_killed_answerer_is_started_again_while_the_other_answers(
         assert len(scim.everybody()) == 2
     assert daemon.stop() == 0
     standing_is_right(daemon)
+
+
+PUSHED = """
+[[organization.source]]
+name = "idp"
+state = "active"
+"""
+
+
+def test_whoever_takes_anothers_place_has_the_config_and_the_keys_of_the_start(
+    daemons: Callable[..., Daemon], database_url: str, tmp_path: Path
+) -> None:
+    on_sqlite = database_url.startswith("sqlite")
+    key = tmp_path / ("scimd.db.key" if on_sqlite else "key")
+    key.touch(0o600)
+    key.write_text(KEY)
+    config = (
+        CONFIG.format(database=database_url, seats=_SEATS, sources=PUSHED)
+        .replace("[server]", "[server]\nprocesses = 2")
+        .replace("[log]", '[invitations]\nmail_delay = "1s"\nmail_delay_at_most = "1s"\n[log]')
+        .replace('["env:SCIMD_TEST_KEY"]', "[]" if on_sqlite else f'["file:{key}"]')
+    )
+    daemon: Daemon = daemons(tmp_path, config)
+    daemon.start()
+    text, written = token(daemon), daemon.file.read_text()
+    other = tmp_path / "other.db"
+    key.unlink()
+    there: set[str] = set()
+
+    def created(name: str) -> bool:
+        """Whether somebody answered. Whoever was killed may have been handed the connection."""
+        with idp(daemon, text) as scim, contextlib.suppress(OSError, http.client.HTTPException):
+            status, user = scim.create(name)
+            assert status in (201, 409), user
+            there.add(f"{name}@acme.example")
+            assert set(scim.everybody()) == there
+        return f"{name}@acme.example" in there
+
+    for name, edited in (
+        ("elsewhere", written.replace(database_url, f"sqlite:///{other}")),
+        ("cut", "[server\n"),
+    ):
+        daemon.file.write_text(edited)
+        for pid in until(lambda: _all_three(daemon), "not all of them came back"):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda name=name: created(name), "nobody answers any more")  # type: ignore[misc]
+        until(
+            lambda: len(list((tmp_path / "mails").glob("*.eml"))) == len(there),
+            "the new worker does not work in the same database",
+        )
+    assert not other.exists()
+    daemon.file.write_text(written)
+    key.write_text(KEY)
+    key.chmod(0o600)
+    assert daemon.stop() == 0
+    standing_is_right(daemon)
+
+
+def _all_three(daemon: Daemon) -> list[int]:
+    """Two who answer and the worker, once they are all there."""
+    found = [*daemon.children("scimd-answerer"), *daemon.children("scimd-worker")]
+    return found if len(found) == 3 else []
 
 
 SOURCE = """

@@ -23,11 +23,12 @@ class Desk:
         self.empty = 0
         self.line: Line[str, str] = Line(self.serve, self.left, most, patience_s, hands)
 
-    async def serve(self, batch: Batch) -> None:
+    async def serve(self, batch: Batch) -> Exception | None:
         self.batches.append("".join(each.wish for each in batch))
         await self.open.wait()
         for each in batch:
             each.tell(KeyError(each.wish) if each.wish == "!" else each.wish.upper())
+        return Overloaded() if any(each.wish == "?" for each in batch) else None
 
     def left(self) -> None:
         self.empty += 1
@@ -62,6 +63,20 @@ async def test_who_comes_meanwhile_gathers_for_the_next_batch() -> None:
     desk.open.set()
     assert await asyncio.gather(first, *later) == ["A", "B", "C", "D"]
     assert desk.batches == ["a", "bcd"]
+
+
+async def test_who_waits_behind_a_batch_in_vain_is_told_the_same_and_the_next_is_tried() -> None:
+    desk = Desk()
+    desk.open.clear()
+    first = desk.join("?")
+    await turns()
+    later = [desk.join(each) for each in "bc"]
+    await turns()
+    desk.open.set()
+    assert await first == "?"
+    assert [type(each) for each in await asyncio.gather(*later, return_exceptions=True)] == [Overloaded] * 2
+    assert await desk.join("d") == "D"
+    assert desk.batches == ["?", "d"]
 
 
 async def test_who_is_about_the_same_waits_behind_and_nobody_of_theirs_overtakes() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from scimd.core.errors import (
     InvalidValue,
     NotFound,
     NotUnique,
+    Overloaded,
     Refusal,
     SeatLimitReached,
     VersionMismatch,
@@ -29,6 +33,7 @@ from scimd.org.lines import AT_ONCE
 from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Context
 from tests.org.house import House, house, user
+from tests.support.patience import PATIENT, eventually
 
 
 def call(acme: House, correlation_id: str) -> Context:
@@ -288,6 +293,24 @@ async def test_an_unknown_outcome_is_told_to_all_and_nothing_is_done_again(
         told = await at_once(*(create(acme, f"p{n}") for n in range(3)))
         assert [type(each) for each in told] == [DatabaseUnavailable] * 3
         assert len(tried) == 1
+
+
+async def test_whoever_waits_behind_a_call_that_was_locked_out_is_told_so_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scimd.db"
+    async with house(f"sqlite:///{file}", tuning=replace(PATIENT, busy_timeout_s=3)) as acme:
+        await create(acme, "a")
+        written = counting(acme, monkeypatch)
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            first = asyncio.ensure_future(create(acme, "b"))
+            await eventually(lambda: bool(written))
+            told = await at_once(first, create(acme, "c"), create(acme, "d"))
+            other.execute("ROLLBACK")
+        assert [type(each) for each in told] == [Overloaded] * 3
+        assert len(written) == 1
+        assert isinstance(await create(acme, "c"), StoredUser)
 
 
 async def test_calls_of_two_tokens_do_not_mix(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
