@@ -26,7 +26,7 @@ from rich.table import Table
 from scimd import config, log, opening
 from scimd.cli.terminal import Terminal
 from scimd.connector_api import ConnectorError
-from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
+from scimd.core.errors import InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
 from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
 from scimd.org.declared_keys import THE_FILE
@@ -282,7 +282,7 @@ async def organization_for_push(
 ) -> OrganizationRecord:
     """The organization that a credential of ``source`` is for.
 
-    What only the file knows yet, of the organization or the source, is made first, as `serve` would.
+    What only the file knows yet, of the organization or the source, is made first.
     """
     known = {row.slug: row for row in await organizations.list_organizations(door) if row.kind == "customer"}
     declared = {each.name: each for each in loaded.organization}
@@ -299,11 +299,12 @@ async def organization_for_push(
 async def make_source(
     door: Door, loaded: config.Config, declared: Sequence[config.Organization], name: str
 ) -> None:
-    """Bring these to what the file says, as `serve` would. Raises NotAllowedNow where that source is held."""
+    """Make the source of that name in these, where only the file knows it. Raises NotAllowedNow where it is
+    held.
+    """
     opening.prove(loaded)
-    for done in await declared_organizations.declare(door, declared):
-        if why := done.held.get(name):
-            raise NotAllowedNow(f"The source {name} is not made: {why}")
+    for each in declared:
+        await declared_organizations.make_source(door, each, name)
 
 
 def limit_of(text: str) -> int | None:

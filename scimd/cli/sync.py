@@ -61,6 +61,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
     async def work(door: Door, loaded: Config) -> tuple[RunRecord, list[ChangeRecord]]:
         found = await _resolve(door, loaded, source)
+        _say_where_the_file_lacks_it(loaded, found, config)
         wanted = _differing(loaded, found)
         if wanted is not None:
             _say_that_the_file_differs(found, config, "This is what a run would do then; nothing is kept.")
@@ -122,6 +123,7 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
     async def work(door: Door, loaded: Config) -> RunRecord:
         found = await _resolve(door, loaded, source)
+        _say_where_the_file_lacks_it(loaded, found, config)
         if _differing(loaded, found) is not None:
             _say_that_the_file_differs(found, config, "Here counts what was before.")
         with _progress(json) as report:
@@ -131,9 +133,9 @@ def sync(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
 
 
 async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
-    """The source that is meant. One that only the file knows yet is made first, as `serve` would.
+    """The source that is meant. One that only the file knows yet is made first.
 
-    A source that is there stays as it is: what changed in the file counts when `serve` starts.
+    All else stays as it is: what changed in the file counts when `serve` starts.
     """
     try:
         return await sources.resolve(door, name)
@@ -164,6 +166,17 @@ def _say_that_the_file_differs(found: SourceRecord, path: Path | None, here: str
     what = f"the source {found.org_slug}/{found.name}"
     later = counts_later(file_of(path), what, command_line("check", path))
     err.print(f"{later}. {here}", markup=False)
+
+
+def _say_where_the_file_lacks_it(loaded: Config, found: SourceRecord, path: Path | None) -> None:
+    name = f"{found.org_slug}/{found.name}"
+    named = {f"{each.name}/{source.name}" for each in loaded.organization for source in each.source}
+    if found.declared_in == "file" and name not in named:
+        err.print(
+            f"{file_of(path)} does not name the source {name} any more: once scimd serve is started again, "
+            "nothing reads it. Here counts what was before.",
+            markup=False,
+        )
 
 
 def _by_hand() -> Started:

@@ -58,10 +58,12 @@ def note(tx: Tx, held: Mapping[str, str]) -> None:
     """Keep what is held now. What was not yet is an event, of which those are told who want to be."""
     mine = organizations.c.id == tx.org_id
     settings = tx.conn.execute(select(organizations.c.settings).where(mine)).scalar_one()
-    if of(settings) == held:
+    before = of(settings)
+    if before == held:
         return
     tx.conn.execute(update(organizations).where(mine).values(settings={**settings, _KEY: dict(held)}))
-    if held:
-        why = " ".join(dict.fromkeys(held.values()))
-        what = ", ".join(_WORDS.get(name, name) for name in held)
+    new = {name: why for name, why in held.items() if before.get(name) != why}
+    if new:
+        why = " ".join(dict.fromkeys(new.values()))
+        what = ", ".join(_WORDS.get(name, name) for name in new)
         tx.record(Event(EventKind.CONFIG_HELD, "organization", tx.org_id, after={"held": what}, note=why))

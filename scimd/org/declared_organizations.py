@@ -9,7 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, select, update
 
 from scimd import config
-from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Overloaded, Refusal, StorageFull
+from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, NotUnique, Overloaded, Refusal, StorageFull
 from scimd.core.events import Event, EventKind
 from scimd.core.languages import ENGLISH
 from scimd.core.people import OrgId, fold
@@ -153,6 +153,31 @@ def _why(exc: Refusal) -> str:
     return exc.detail if isinstance(exc, _OverLimits) else declared_held.never(exc.detail)
 
 
+async def make_source(door: Door, wanted: config.Organization, name: str) -> None:
+    """Make a source that only the file knows yet, and its organization, where that is not there either.
+
+    What the file says of all else waits for `serve`. Raises NotAllowedNow where the source is held.
+    """
+    never = await _contradicted(door, wanted)
+    if why := never.get(name):
+        raise NotAllowedNow(f"The source {name} is not made: {why}")
+    if await door.read(lambda conn: find(conn, wanted.name)) is None and await _make(door, wanted, never):
+        return
+    there = await by_slug(door, wanted.name)
+
+    def body(tx: Tx) -> None:
+        lock_row(tx.conn, organizations, id=tx.org_id)
+        declared_sources.declare_new(tx, wanted.source, name)
+        held = declared_held.of(_settings_of(tx))
+        declared_held.note(tx, {part: why for part, why in held.items() if part != name})
+
+    try:
+        await door.run(replace(context_of_new(door, _FILE, "cli"), org_id=there.id), body)
+    except NotUnique as exc:
+        why = f"{exc.detail} What else the file changes counts once scimd serve is started again."
+        raise NotAllowedNow(f"The source {name} is not made: {why}") from exc
+
+
 def _bring(tx: Tx, wanted: config.Organization, held: Mapping[str, str]) -> Declared:
     # Replicas that start at once take turns: the second finds nothing left to do.
     lock_row(tx.conn, organizations, id=tx.org_id)
@@ -180,16 +205,23 @@ async def _too_much(
 ) -> dict[str, str]:
     """What has to be held for the rest to count: each part is tried beside those that count.
 
-    ``never``: what is held whatever the rest is. ``approved``: also over the limits.
+    ``never``: what is held whatever the rest is. ``approved``: also over the limits. What is held is tried
+    again where something counts since: what one source gives no more, another may give.
     """
-    parts = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
-    held = dict(never)
-    for at, part in enumerate(parts):
-        later = dict.fromkeys((name for each in parts[at + 1 :] for name in each), "")
-        tried = await _tried(door, ctx, wanted, later | held)
-        if why := tried.never or (not approved and " ".join(tried.over)):
-            held |= {name: why for name in part if name not in held}
-    return held
+    waiting = await door.read(lambda conn: _parts(conn, ctx.org_id, wanted))
+    while True:
+        held = dict(never)
+        refused: list[tuple[str, ...]] = []
+        for at, part in enumerate(waiting):
+            later = dict.fromkeys((name for each in waiting[at + 1 :] for name in each), "")
+            tried = await _tried(door, ctx, wanted, later | held)
+            if why := tried.never or (not approved and " ".join(tried.over)):
+                held |= {name: why for name in part if name not in held}
+                refused.append(part)
+        # One alone, beside all others, is the whole: that was refused.
+        if len(refused) < 2 or len(refused) == len(waiting):
+            return held
+        waiting = refused
 
 
 async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Mapping[str, str]) -> _Tried:

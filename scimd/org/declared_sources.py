@@ -98,11 +98,11 @@ def declare(
 ) -> tuple[bool, tuple[str, ...]]:
     """Make or bring up to date what the file declares: (whether anything changed, what it names no more).
 
-    Those that are ``held`` stay as they are.
+    Those that are ``held`` stay as they are; connectors among them that had left the file are read again.
     """
-    changed = False
+    changed = _take_back(tx, [source.name for source in wanted if source.name in held])
     regrouping: list[SourceId] = []
-    stated = frozenset(source.priority for source in wanted if source.priority is not None)
+    stated = _stated(wanted)
     counting = [source for source in wanted if source.name not in held]
     _let_go_of_issuers(tx, counting)
     for source in counting:
@@ -112,6 +112,22 @@ def declare(
     for source_id in regrouping:
         bindings.rebind(tx, source_id)
     return changed, release(tx, [source.name for source in wanted])
+
+
+def declare_new(tx: Tx, wanted: Sequence[SourceConfig], name: str) -> None:
+    """Make this one of them; the others stay as they are. Raises NotUnique where one of those would have to
+    give it its place or issuer first.
+    """
+    stated = _stated(wanted)
+    for source in wanted:
+        if source.name == name:
+            make(tx, _as_new(source, stated))
+    _one_source_per_priority(tx)
+
+
+def _stated(wanted: Sequence[SourceConfig]) -> frozenset[int]:
+    """The places that the file gives."""
+    return frozenset(source.priority for source in wanted if source.priority is not None)
 
 
 def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
@@ -133,6 +149,18 @@ def release(tx: Tx, names: Sequence[str]) -> tuple[str, ...]:
             note = "the config file does not name it any more"
             tx.record(Event(EventKind.SOURCE_CHANGED, "source", row.id, {"declared_in": "file"}, after, note))
     return tuple(row.name for row in rows)
+
+
+def _take_back(tx: Tx, names: Sequence[str]) -> bool:
+    """Have connectors that are back in the file be the file's again, and read by what counts of them."""
+    left = [known for name in names if (known := _known(tx.conn, tx.org_id, name)) and known.left_the_file]
+    for known in left:
+        mine = (sources.c.org_id == tx.org_id) & (sources.c.id == known.id)
+        tx.conn.execute(update(sources).where(mine).values(declared_in="file"))
+        before, after = {"declared_in": "database"}, {"name": known.name, "declared_in": "file"}
+        note = "the config file names it again; what it changes is held"
+        tx.record(Event(EventKind.SOURCE_CHANGED, "source", known.id, before, after, note))
+    return bool(left)
 
 
 def _issuer(settings: Mapping[str, Any]) -> tuple[str, str] | None:

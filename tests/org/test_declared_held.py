@@ -9,11 +9,12 @@ import pytest
 
 from scimd import config
 from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Protected
+from scimd.core.events import EventKind
 from scimd.db import tables as t
-from scimd.org import declared_organizations, domains, notifications, organizations, sources
+from scimd.org import declared_organizations, domains, notifications, organizations, source_ends, sources
 from scimd.org.unsettled import settle_marked
 from scimd.sync.schedule import following
-from tests.org.house import House, house
+from tests.org.house import House, house, user
 
 
 def _held(pattern: str, *others: dict[str, Any], **more: Any) -> list[config.Organization]:
@@ -80,6 +81,39 @@ async def test_what_is_held_is_forgotten_when_the_file_says_what_counts_or_nothi
             assert not (await organizations.by_slug(acme.door, "acme")).held
 
 
+async def test_nobody_is_told_again_of_what_is_held_already(database_url: str) -> None:
+    def file(state: str) -> list[config.Organization]:
+        return _held("Nobody", {"name": "other", "state": state})
+
+    async with house(database_url, default_project=None) as acme:
+        await _with_people(acme)
+        await declared_organizations.declare(acme.door, _held("All", {"name": "other", "state": "active"}))
+        for state, held in (("staged", ["idp", "other"]), ("active", ["idp"]), ("staged", ["idp", "other"])):
+            (done,) = await declared_organizations.declare(acme.door, file(state))
+            assert list(done.held) == held
+        events = await acme.rows(t.events, kind=EventKind.CONFIG_HELD)
+        assert sorted(event.body["after"]["held"] for event in events) == ["idp, other", "other"]
+
+
+async def test_a_connector_that_comes_back_otherwise_and_is_held_is_read_as_before(database_url: str) -> None:
+    def file(state: str) -> list[config.Organization]:
+        csv = {"connector": "file", "schedule": "5m", "settings": {"path": "people.csv"}}
+        return _held("All", {"name": "hr", "state": state, **csv})
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, file("active"))
+        before = await sources.get_source(acme.door, acme.org_id, "hr")
+        await declared_organizations.declare(acme.door, _held("All"))
+        assert (await sources.get_source(acme.door, acme.org_id, "hr")).left_the_file
+        for _ in range(2):
+            (done,) = await declared_organizations.declare(acme.door, file("staged"))
+            assert list(done.held) == ["hr"]
+            after = await sources.get_source(acme.door, acme.org_id, "hr")
+            assert replace(after, held=None) == before
+            with pytest.raises(NotAllowedNow, match="stands in the config file"):
+                await source_ends.end(acme.door, acme.as_admin(), after.id, "remove", sure=True)
+
+
 async def test_sources_that_change_places_are_held_together(database_url: str) -> None:
     def file(first: int, pattern: str, *more: dict[str, Any]) -> list[config.Organization]:
         other = {"name": "other", "priority": 3 - first}
@@ -117,6 +151,30 @@ async def test_a_state_that_a_source_cannot_come_to_is_held_alone(database_url: 
         why = "The source idp was released; it cannot be staged again. No approval lets that through."
         assert done.held == {"idp": why}
         await sources.get_source(acme.door, acme.org_id, "entra")
+
+
+async def test_a_command_makes_a_new_source_and_nothing_else_of_the_edit_counts(database_url: str) -> None:
+    def file(first: int, *others: dict[str, Any], **more: Any) -> config.Organization:
+        return _held("All", *others, of={"priority": first}, **more)[0]
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, [file(1)])
+        before = await sources.get_source(acme.door, acme.org_id, "idp")
+        places = file(2, {"name": "entra", "priority": 1})
+        with pytest.raises(NotAllowedNow, match="entra is not made: priority '1' is taken"):
+            await declared_organizations.make_source(acme.door, places, "entra")
+        edited = file(2, {"name": "entra"}, {"name": "other"}, seats=9, domains=["new.example"])
+        await declared_organizations.make_source(acme.door, edited, "entra")
+        listed = await sources.list_sources(acme.door, acme.org_id)
+        assert [row for row in listed if row.name == "idp"] == [before]
+        assert {row.name: row.declared_in for row in listed}["entra"] == "file"
+        there = await organizations.by_slug(acme.door, "acme")
+        assert (there.seats, await acme.rows(t.domains, domain_key="new.example")) == (None, [])
+        assert "other" not in {row.name for row in listed}
+        another = edited.model_copy(update={"name": "made", "domains": []})
+        await declared_organizations.make_source(acme.door, another, "entra")
+        made = await organizations.by_slug(acme.door, "made")
+        assert len(await sources.list_sources(acme.door, made.id)) == 3
 
 
 # ------------------------------------------------------------------------------ what nobody lets through
@@ -181,6 +239,35 @@ async def test_of_two_edits_each_is_held_for_its_own_reason(database_url: str) -
         assert (list(seen.never), len(seen.over)) == (["other"], 1)
         await declared_organizations.accept(acme.door, acme.as_admin(), file(ADMINS, pattern="Nobody"))
         assert await _statuses(acme, people) == {"pending"}
+
+
+async def test_what_goes_from_one_source_to_another_counts_beside_an_edit_that_cannot_be(
+    database_url: str,
+) -> None:
+    def file(first: list[Any], second: list[Any], state: str = "active") -> config.Organization:
+        given = (("a", {"rule": first}), ("b", {"rule": second}), ("c", {"state": state}))
+        of = {"state": "active", "invite": "never", "groups": {"default": "none"}}
+        values = [{"name": name, **of, **more} for name, more in given]
+        return config.Organization.model_validate(
+            {"name": "acme", "default_project": "none", "source": values}
+        )
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, [file([WORK, ADMINS], [])])
+        a, b = [
+            acme.as_scim((await sources.get_source(acme.door, acme.org_id, name)).id) for name in ("a", "b")
+        ]
+        dana = (await acme.create("dana", a)).person_id
+        await acme.push(user("dana", person_id=dana), ctx=b)
+        for ctx, groups in ((a, ("All", "Admins")), (b, ("Admins",))):
+            for name in groups:
+                await acme.group(name, dana, ctx=ctx)
+        moved = file([WORK], [ADMINS], "staged")
+        (done,) = await declared_organizations.declare(acme.door, [moved])
+        assert list(done.held) == ["c"]
+        seen = await declared_organizations.look(acme.door, acme.as_admin(), moved)
+        assert (list(seen.never), seen.changes) == (["c"], ["c"])
+        assert (await acme.person(dana)).primary_role == "account-admin"
 
 
 async def test_domains_of_another_organization_are_held_and_the_rest_counts(database_url: str) -> None:
