@@ -303,7 +303,7 @@ class _Patching:
         value = writable(row, given, str(found), self.rules.values)
         if row.type == "complex" and not row.multi and (value or (isinstance(given, Mapping) and given)):
             self._merge(found, given, value or {}, operation.op)
-        elif _adds_nothing(operation, value):
+        elif not row.multi and _adds_nothing(operation, value):
             return
         elif value is None:
             if operation.op == "replace" and row.mutability == "readWrite":
