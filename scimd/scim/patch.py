@@ -318,7 +318,7 @@ class _Patching:
         gone = _unassigned(found.attribute, given) if op == "replace" else ()
         have = self._get(found) or {}
         kept = {name: each for name, each in have.items() if name not in gone}
-        self._put(found, self.references.kept(found, have, {**kept, **parts}, parts) or None)
+        self._put(found, self.references.kept(found, have, {**kept, **parts}, parts))
 
     def _with_more(self, found: Resolved, more: list[Any]) -> list[Any]:
         """The values with more added to them. One that is there already is no second one (§3.5.2.1)."""
@@ -357,8 +357,7 @@ class _Patching:
             return
         if not found.attribute.multi:
             one = self._get(found) or {}
-            kept_one = self.references.kept(found, one, _with(one, part.name, value), {part.name})
-            self._put(found, kept_one or None)
+            self._put(found, self.references.kept(found, one, _with(one, part.name, value), {part.name}))
             return
         have = self._get(found) or ([{}] if value is not None else [])
         kept = [changed for each in have if (changed := _with(each, part.name, value))]

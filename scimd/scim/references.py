@@ -19,13 +19,13 @@ class References:
 
     def kept(
         self, found: Resolved, before: Mapping[str, Any], after: Document, said: Container[str]
-    ) -> Document:
+    ) -> Document | None:
         """The value of an attribute without a ``$ref`` that nobody said of the ``value`` that it has now.
 
-        ``said``: the parts that the operation gives.
+        None where nothing is left. ``said``: the parts that the operation gives.
         """
         if _REF in said:
             self._said.add(found.keys)
         if _REF not in after or found.keys in self._said or after.get("value") == before.get("value"):
-            return after
-        return {name: part for name, part in after.items() if name != _REF}
+            return after or None
+        return {name: part for name, part in after.items() if name != _REF} or None
