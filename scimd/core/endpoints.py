@@ -45,6 +45,11 @@ def segments_of(path: str) -> tuple[str, ...] | None:
     return tuple(parts)
 
 
+def segments_in_bulk(path: str) -> tuple[str, ...] | None:
+    """The same of an operation of a bulk request, which many write without the first slash."""
+    return segments_of("/" + path.strip("/"))
+
+
 def plus_as_meant(raw_query: str) -> str:
     """The raw query with each plus that is one as ``%2B``, so that those left are spaces, as in a form.
 

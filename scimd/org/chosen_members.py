@@ -1,8 +1,8 @@
-"""Members who leave a group by what is known of them, as a filter in a PATCH's path says it."""
+"""Members of a group whom a filter in a PATCH's path selects, by what is known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,8 @@ from scimd.org.tx import Tx
 class Leaving:
     """Those of whom ``holds`` is true leave, after the others came, went or were replaced.
 
-    ``holds`` is given a member as SCIM shows one, but for ``$ref``.
+    ``holds`` is given a member as SCIM shows one, but for ``$ref``. Where there is ``asks``, nobody leaves:
+    it is given all of whom ``holds`` is true, and raises what is wrong with them.
     """
 
     holds: Callable[[Document], bool]
@@ -28,6 +29,7 @@ class Leaving:
     remove: tuple[str, ...] = ()
     replace: tuple[str, ...] | None = None
     users: tuple[str, ...] = ()
+    asks: Callable[[Sequence[Document]], None] | None = None
 
 
 _m, _a, _p, _g = group_members.c, assertions.c, people.c, groups.c
@@ -53,15 +55,18 @@ _ROWS = Prepared(
 )
 
 
-def leave(
-    tx: Tx, source_id: SourceId, group_id: GroupId, holds: Callable[[Document], bool]
-) -> member_rows.Change:
-    """Take out whom ``holds`` selects, also of those who are hidden or not known yet. Costs the group.
+def leave(tx: Tx, source_id: SourceId, group_id: GroupId, leaving: Leaving) -> member_rows.Change:
+    """Take out whom ``leaving`` selects, also of those who are hidden or not known yet. Costs the group.
 
     Else whoever was to leave would be in it again when they appear.
     """
     of_group = {"org_id": tx.org_id, "source_id": source_id, "group_id": group_id}
-    gone = [key for key, member in map(_member, _ROWS.raw(tx.conn, of_group)) if holds(member)]
+    members = map(_member, _ROWS.raw(tx.conn, of_group))
+    chosen = [(key, member) for key, member in members if leaving.holds(member)]
+    if leaving.asks is not None:
+        leaving.asks([member for _, member in chosen])
+        return member_rows.Change()
+    gone = [key for key, _ in chosen]
     (done,) = member_rows.change(tx, source_id, [member_rows.Wanted(group_id, remove=gone)])
     return done
 

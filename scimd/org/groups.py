@@ -283,7 +283,7 @@ def change_locked(
     for each in chosen:
         before = member_rows.Wanted(group_id, each.add, each.remove, each.users)
         changes += _changed(tx, source.id, before, each.replace)
-        changes.append(chosen_members.leave(tx, source.id, group_id, each.holds))
+        changes.append(chosen_members.leave(tx, source.id, group_id, each))
     changes += _changed(tx, source.id, wanted, replace)
     for done in changes:
         member_rows.touch(tx, done)

@@ -19,7 +19,7 @@ import orjson
 from scimd import log
 from scimd.core import request_headers
 from scimd.core.attributes import COMMON, GROUP, Attribute, Resolved, ResourceKind, Schema
-from scimd.core.endpoints import plus_as_meant, segments_of
+from scimd.core.endpoints import plus_as_meant, segments_in_bulk, segments_of
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
@@ -29,8 +29,12 @@ from scimd.org.tokens import TokenHolder
 
 logger = log.get(__name__)
 
-#: The transform that takes ``manager`` for the extension's (``scim/quirks/entra.py``).
-_KNOWS_MANAGER = "entra.attribute-names"
+#: By transform, the names that mean something once it was applied (``scim/quirks``): ``manager`` without its
+#: URN, members within members.
+_KNOWN_BY: Mapping[str, re.Pattern[str]] = {
+    "entra.attribute-names": re.compile(r"manager(?:\..*)?", re.IGNORECASE | re.DOTALL),
+    "ping.members-within-members": re.compile(r"(?:.*:)?members\.members", re.IGNORECASE | re.DOTALL),
+}
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _KINDS = {"/Users": "User", "/Groups": "Group"}
 _FIXED = frozenset(("ServiceProviderConfig", "ResourceTypes", "Schemas"))
@@ -179,9 +183,10 @@ class Scribe:
             kind = _kind_of(at, seen.users)
             if kind is not None:
                 found.update(_patched(kind, body) if method == "PATCH" else ignored(kind, body))
-        if any(name == _KNOWS_MANAGER for name, _ in seen.transforms):
-            # It was taken for the extension's, without its URN.
-            found = {name: why for name, why in found.items() if name.partition(".")[0].lower() != "manager"}
+        for transform, _ in seen.transforms:
+            known = _KNOWN_BY.get(transform)
+            if known is not None:
+                found = {name: why for name, why in found.items() if not known.fullmatch(name)}
         return [{"name": _storable(masks.name(name)), "why": why} for name, why in found.items()]
 
     def _masks(self, speaker: Speaker, users: ResourceKind | None) -> RequestPseudonyms:
@@ -314,7 +319,7 @@ def _operations(sent: Mapping[str, Any], answered: Any) -> Iterator[tuple[str, s
         if str(result.get("status")) < "4" and isinstance(path, str) and isinstance(method, str):
             body = {"Operations": data} if isinstance(data, list) else data
             if isinstance(body, Mapping):
-                yield method.upper(), pattern_of(tuple(path.strip("/").split("/"))), body
+                yield method.upper(), pattern_of(segments_in_bulk(path)), body
 
 
 def _under(value: Any, name: str) -> Any:

@@ -12,10 +12,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from aiohttp import hdrs, web
 
+from scimd.core.endpoints import segments_in_bulk
 from scimd.core.errors import Refusal
 from scimd.core.people import Document
 from scimd.scim import bulk_ids, groups, users
@@ -122,7 +124,9 @@ def _fill(found: Operation, keys: Mapping[str, Any]) -> None:
         raise invalid_syntax("bulkId: a POST needs one (RFC 7644 §3.7).")
     if not isinstance(path, str) or not path.strip("/"):
         raise invalid_syntax("path must be an address such as /Users.")
-    segments = tuple(path.strip("/").split("/"))
+    segments = segments_in_bulk(path)
+    if segments is None:
+        raise invalid_value("path", "it is not UTF-8")
     if segments[0] not in ("Users", "Groups") or segments[-1] == ".search":
         raise invalid_value("path", f"{shown(path)} cannot stand in a bulk request; /Users and /Groups can")
     found.segments = segments
@@ -293,7 +297,8 @@ class _Bulk:
         return tuple(each if name is None else self.ids.get(name, each) for each, name in named)
 
     def _location(self, operation: Operation) -> str:
-        return "/".join((self.ex.settings.base_url, *self._segments(operation)))
+        below = (quote(each, safe="") for each in self._segments(operation))
+        return "/".join((self.ex.settings.base_url, *below))
 
     def _tell(self, operation: Operation, status: int, location: str | None, version: str | None) -> None:
         told = {

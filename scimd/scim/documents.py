@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from scimd.core.people import Document
 from scimd.scim import plain
 from scimd.scim.errors import invalid_syntax, invalid_value
 from scimd.scim.nesting import MAX_DEPTH, too_deep
-from scimd.scim.values import Rules, refuse_unknown, taken
+from scimd.scim.values import DROPPED, Rules, refuse_unknown, taken
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
@@ -62,13 +62,41 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
     Left out: what is read-only (RFC 7644 §3.5.1: ignored), ``password``, ``schemas``, members, which
     ``members_patch`` reads, and what is unassigned.
     """
+    return _document(kind, body, rules, checked)
+
+
+def replacement_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
+    """The same for a resource that is there: DROPPED stands where it keeps what it has; see ``settled``."""
+    return _document(kind, body, rules, _looked_into)
+
+
+def _document(
+    kind: ResourceKind, body: Mapping[str, Any], rules: Rules, otherwise: Callable[..., Document]
+) -> Document:
     _check_schemas(kind.schema.id, body, rules)
     plain_one = plain.document(kind, body)
-    return require(kind, checked(kind, body, rules) if plain_one is None else plain_one)
+    return require(kind, otherwise(kind, body, rules) if plain_one is None else plain_one)
+
+
+def settled(fresh: Document, stored: Mapping[str, Any]) -> Document:
+    """The replacement with what is stored in place of each DROPPED, in extensions too."""
+    whole: Document = {}
+    for name, value in fresh.items():
+        if value is DROPPED:
+            value = stored.get(name)
+        elif ":" in name:
+            value = settled(value, stored.get(name) or {})
+        if value is not None and value != {}:
+            whole[name] = value
+    return whole
 
 
 def checked(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
-    """The same of a body that has to be looked into, without asking what is required."""
+    """The same as ``document_of`` without asking what is required."""
+    return settled(_looked_into(kind, body, rules), {})
+
+
+def _looked_into(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
     kept: Document = {}
     for key, value in body.items():
         schema = kind.schema_of(key) if ":" in key else None
@@ -84,7 +112,7 @@ def checked(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Docume
 
 
 def writable(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
-    """The value to store; None for what is read-only, kept elsewhere (members), or never kept."""
+    """The value to store or DROPPED; None for what is read-only, kept elsewhere (members), or never kept."""
     if row.mutability == "readOnly" or row.name == "members":
         return None
     value = taken(row, value, where, rules)

@@ -19,6 +19,7 @@ from scimd.scim.documents import document_of
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
+from scimd.scim.values import refuse_single
 
 #: From so many members on, their ids are taken beside the loop: it takes some 2 ms.
 _LARGE = 5000
@@ -119,6 +120,8 @@ def _head(ex: Exchange, shown: Shown) -> dict[str, str]:
 
 async def _members(ex: Exchange, body: Mapping[str, Any]) -> tuple[str, ...]:
     given = next((value for key, value in body.items() if key.lower() == "members"), None)
+    if given is not None and not isinstance(given, list):
+        refuse_single("members", ex.rules)
     if isinstance(given, list) and len(given) >= _LARGE:
         return tuple(await asyncio.to_thread(members_patch.member_ids, given, ex.rules))
     return tuple(members_patch.member_ids(given, ex.rules))

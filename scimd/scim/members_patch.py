@@ -27,11 +27,12 @@ from scimd.core.attributes import GROUP, GROUP_URN, Resolved
 from scimd.core.people import Document, fold
 from scimd.core.resource import group_location, user_location
 from scimd.org.chosen_members import Leaving
-from scimd.scim.errors import ScimError, invalid_value, read_only, shown
+from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, shown
 from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
 from scimd.scim.patch import Operation
 from scimd.scim.paths import chooser, parse_path, selection
+from scimd.scim.plural import listed
 from scimd.scim.values import Rules, is_uri, taken_one
 
 _NAME = "members"
@@ -94,9 +95,12 @@ class MemberChange:
         self.replace, self.chosen = dict.fromkeys(ids), []
         self.add, self.remove, self.users = {}, {}, set()
 
-    def leaving(self, holds: Callable[[Document], bool]) -> None:
+    def leaving(
+        self, holds: Callable[[Document], bool], asks: Callable[[Sequence[Document]], None] | None = None
+    ) -> None:
         replace = None if self.replace is None else tuple(self.replace)
-        self.chosen.append(Leaving(holds, tuple(self.add), tuple(self.remove), replace, tuple(self.users)))
+        add, remove, users = tuple(self.add), tuple(self.remove), tuple(self.users)
+        self.chosen.append(Leaving(holds, add, remove, replace, users, asks))
         self.replace, self.add, self.remove, self.users = None, {}, {}, set()
 
 
@@ -125,9 +129,9 @@ class _Selections:
                 "invalidFilter",
             )
         test = chooser(Binder(GROUP, tolerant=self.rules.tolerant), Resolved(None, _ROW), chosen, text)
-        return lambda member: test(self._located(member))
+        return lambda member: test(self.located(member))
 
-    def _located(self, member: Document) -> Document:
+    def located(self, member: Document) -> Document:
         locate = {"User": user_location, "Group": group_location}.get(member.get("type", ""))
         return member if locate is None else {**member, "$ref": locate(member["value"], self.base_url)}
 
@@ -202,7 +206,8 @@ def _selected(node: Any, operation: Operation, change: MemberChange, selections:
     """``members[value eq "…"]`` or another filter, or the same as a comparison."""
     text = operation.path or ""
     if operation.op != "remove" or (isinstance(node, ValuePath) and node.sub_attr is not None):
-        raise read_only(text, "a member's attributes cannot be changed; add or remove the member")
+        _as_they_are(node, operation, change, selections)
+        return
     chosen = node.val_filter if isinstance(node, ValuePath) else selection(node, text)[1]
     named = _named(chosen)
     if named is None or (named.users and change.may_have_come(named.users)):
@@ -210,6 +215,37 @@ def _selected(node: Any, operation: Operation, change: MemberChange, selections:
     else:
         change.removing(named.ids)
         change.removing_users(named.users)
+
+
+def _as_they_are(node: Any, operation: Operation, change: MemberChange, selections: _Selections) -> None:
+    """Nothing of a member can be changed; to say what is so already is no change (RFC 7644 §3.5.2)."""
+    text = operation.path or ""
+    fixed = read_only(text, "a member's attributes cannot be changed; add or remove the member")
+    said = None if operation.op == "remove" else _said_of_members(node, operation, selections.rules)
+    if said is None:
+        raise fixed
+    is_so = listed(_ROW, [said])
+
+    def ask(chosen: Sequence[Document]) -> None:
+        if not chosen:
+            raise no_target(text, "no value matches")
+        if not all(is_so(selections.located(member)) for member in chosen):
+            raise fixed
+
+    change.leaving(selections.holds(node.val_filter, text), ask)
+
+
+def _said_of_members(node: Any, operation: Operation, rules: Rules) -> Document | None:
+    """What an operation says of the members that its path selects; None where that is nothing of theirs."""
+    if not isinstance(node, ValuePath) or not operation.has_value:
+        return None
+    value = operation.value
+    if node.sub_attr is not None:
+        value = {node.sub_attr: value}
+    elif isinstance(value, list) and len(value) == 1:
+        (value,) = value
+    said = None if value is None else taken_one(_ROW, value, _NAME, rules)
+    return said if isinstance(said, dict) else None
 
 
 class _Named(NamedTuple):

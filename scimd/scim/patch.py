@@ -33,7 +33,7 @@ from scimd.scim.nesting import unpacked
 from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.references import References
-from scimd.scim.values import Rules, few_enough, one_primary, taken, taken_one, unknown
+from scimd.scim.values import DROPPED, Rules, few_enough, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
 
@@ -301,12 +301,13 @@ class _Patching:
         if row.multi and given is not None and not isinstance(given, list):
             given = [given]
         value = writable(row, given, str(found), self.rules.values)
+        dropped, value = value is DROPPED, _said(value)
         if row.type == "complex" and not row.multi and (value or (isinstance(given, Mapping) and given)):
             self._merge(found, given, value or {}, operation.op)
         elif not row.multi and _adds_nothing(operation, value):
             return
         elif value is None:
-            if operation.op == "replace" and row.mutability == "readWrite":
+            if operation.op == "replace" and row.mutability == "readWrite" and not dropped:
                 self._put(found, None)
         elif row.multi and operation.op == "add":
             self._put(found, self._with_more(found, value))
@@ -346,7 +347,7 @@ class _Patching:
         if not self.rules.remove_listed:
             # Some mean the listed values by it; to take all for those would be the worse mistake.
             raise invalid_value(str(found), 'remove takes no value: select in the path, as [type eq "work"]')
-        gone = listed(row, taken(row, operation.value, str(found), self.rules.values) or [])
+        gone = listed(row, _said(taken(row, operation.value, str(found), self.rules.values)) or [])
         self._put(found, [each for each in self._get(found) or [] if not gone(each)] or None)
 
     def _on_part(self, found: Resolved, operation: Operation) -> None:
@@ -387,7 +388,7 @@ class _Patching:
         if operation.op == "remove" and part is None:
             return lambda each: None
         value = self._one_value(found, operation) if part is None else self._part_value(found, operation)
-        if _adds_nothing(operation, value):
+        if value is DROPPED or _adds_nothing(operation, value):
             return lambda each: each
         if part is not None:
             return lambda each: _with(each, part.name, value)
@@ -422,7 +423,7 @@ class _Patching:
         if not found.attribute.sub:
             value = self._one_value(found, operation)
             return value if is_present(value) else None
-        filtered = taken_one(found.attribute, described, str(found), self.rules.values) or {}
+        filtered = _said(taken_one(found.attribute, described, str(found), self.rules.values)) or {}
         said = self._change(found, operation)({}) or {}
         if not any(is_present(said[name]) for name in said if name == "value" or name not in filtered):
             return None
@@ -475,6 +476,11 @@ def _adds_nothing(operation: Operation, value: Any) -> bool:
     """An add of no value takes none away (RFC 7644 §3.5.2.1), nor does a replace by no part (§3.5.2.3)."""
     no_part = operation.op == "replace" and operation.value in ({}, [{}])
     return value is None and (operation.op == "add" or no_part)
+
+
+def _said(value: Any) -> Any:
+    """A checked value; None where nothing of it is kept."""
+    return None if value is DROPPED else value
 
 
 def _part(found: Resolved) -> Attribute:

@@ -14,7 +14,7 @@ from scimd.core.travelling import travels
 from scimd.org import people, reads
 from scimd.org.people import AssertUser
 from scimd.scim import patch
-from scimd.scim.documents import checked, document_of
+from scimd.scim.documents import checked, document_of, replacement_of, settled
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
@@ -44,7 +44,7 @@ async def read(ex: Exchange) -> web.Response:
 async def replace(ex: Exchange) -> web.Response:
     """PUT /Users/{id}. What is absent is cleared, but for ``active`` (docs/decisions/0022)."""
     given = await ex.body(ex.users, "replace")
-    change = Replaced(document_of(ex.users, given, ex.rules))
+    change = Replaced(replacement_of(ex.users, given, ex.rules))
     changed = await people.change_user(ex.door, ex.ctx, _id(ex), change, if_match=ex.precondition())
     return _shown(ex, changed, given)
 
@@ -56,7 +56,7 @@ class Replaced:
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
         kept = {"active": stored["active"]} if "active" in stored and "active" not in self.fresh else {}
-        return {**self.fresh, **kept}
+        return {**settled(self.fresh, stored), **kept}
 
 
 async def modify(ex: Exchange) -> web.Response:

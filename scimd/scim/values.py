@@ -2,7 +2,8 @@
 
 Derives from the attribute table. An accepted value comes back as it was sent (V20): nothing is
 trimmed, cut or converted, but for the tolerance that a profile declares; the same value twice is one.
-``None`` means unassigned, which null, an empty array and an empty object all are (RFC 7643 §2.5).
+``None`` means unassigned, which null, an empty array and an empty object all are (RFC 7643 §2.5); DROPPED
+that something was sent of which scimd keeps nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import binascii
 import re
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
+from enum import Enum
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -47,6 +49,16 @@ MAX_NUMBER = 2**53 - 1
 _BOOLEANS = {"true": True, "false": False}
 
 
+class _Dropped(Enum):
+    """A value of which nothing is left for what was dropped of it: a singleton, also after ``pickle``."""
+
+    DROPPED = 0
+
+
+#: It says nothing, so that what is there stays; an empty value takes it away.
+DROPPED = _Dropped.DROPPED
+
+
 @travels
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -64,7 +76,7 @@ class Rules:
 
 
 def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
-    """The value of an attribute as it is stored, or None where that leaves it unassigned."""
+    """The value of an attribute as it is stored, None where that leaves it unassigned, or DROPPED."""
     if value is None:
         return None
     if not row.multi:
@@ -72,13 +84,18 @@ def taken(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
     if row.type == "complex" and rules.tolerant:
         value = unpacked(value)
     if not isinstance(value, list):
-        if not rules.tolerant:
-            raise invalid_value(where, "it is multi-valued: send an array")
+        refuse_single(where, rules)
         value = [value]
     few_enough(value, where)
-    kept = (taken_one(row, each, where, rules) for each in value if each is not None)
-    values = distinct(row, [one for one in kept if one is not None])
-    return one_primary(values, where, rules) or None
+    kept = [taken_one(row, each, where, rules) for each in value if each is not None]
+    values = distinct(row, [one for one in kept if one is not None and one is not DROPPED])
+    return one_primary(values, where, rules) or (DROPPED if DROPPED in kept else None)
+
+
+def refuse_single(where: str, rules: Rules) -> None:
+    """Refuse a value alone where a list of them belongs, where the profile says so."""
+    if not rules.tolerant:
+        raise invalid_value(where, "it is multi-valued: send an array")
 
 
 def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
@@ -103,7 +120,7 @@ def few_enough(values: Sized, where: str) -> None:
 
 
 def taken_one(row: Attribute, value: Any, where: str, rules: Rules) -> Any:
-    """One value of an attribute, multi-valued or not."""
+    """One value of an attribute, multi-valued or not; of a complex one None or DROPPED as of the whole."""
     match row.type:
         case "complex":
             return _complex(row, value, where, rules)
@@ -181,10 +198,12 @@ def _boolean(value: Any, where: str, rules: Rules) -> bool:
 
 def _number(row: Attribute, value: Any, where: str) -> int | float:
     wanted, wanted_name = (int, "an integer") if row.type == "integer" else ((int, float), "a number")
-    if isinstance(value, bool) or not isinstance(value, wanted):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # First: an integer of more than 64 bits is read as a float.
+    if is_number and not -MAX_NUMBER <= value <= MAX_NUMBER:
+        raise invalid_value(where, f"it is too large: a number may be from {-MAX_NUMBER} to {MAX_NUMBER}")
+    if not is_number or not isinstance(value, wanted):
         raise invalid_value(where, f"must be {wanted_name}, not {_kind(value)}")
-    if not -MAX_NUMBER <= value <= MAX_NUMBER:
-        raise invalid_value(where, "it is beyond what a JSON number holds exactly")
     return value
 
 
@@ -202,7 +221,7 @@ def _binary(value: Any, where: str) -> str:
     return value
 
 
-def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, Any] | None:
+def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, Any] | _Dropped | None:
     if isinstance(value, str) and rules.tolerant:
         told = unpacked(value)
         value = told if isinstance(told, Mapping) or not row.multi else value
@@ -213,15 +232,18 @@ def _complex(row: Attribute, value: Any, where: str, rules: Rules) -> dict[str, 
     if not isinstance(value, Mapping):
         raise invalid_value(where, f"must be an object, not {_kind(value)}")
     kept: dict[str, Any] = {}
+    dropped = bool(value)
     for name, each in value.items():
         part = row.find(name)
         if part is None:
             refuse_unknown(f"{where}.{name}", rules)
         elif part.name in kept:
             raise invalid_value(f"{where}.{part.name}", "it was sent twice, in different spellings")
-        elif part.mutability != "readOnly" and each is not None:
-            kept[part.name] = taken_one(part, each, f"{where}.{part.name}", rules)
-    return kept or None
+        elif part.mutability != "readOnly":
+            dropped = False
+            if each is not None:
+                kept[part.name] = taken_one(part, each, f"{where}.{part.name}", rules)
+    return kept or (DROPPED if dropped else None)
 
 
 def refuse_unknown(where: str, rules: Rules) -> None:

@@ -23,7 +23,7 @@ from scimd.admin.table import TABLE
 from scimd.core.people import PersonId, RoleName
 from scimd.core.roles import MANAGER, USER
 from scimd.db.engine import Database
-from scimd.db.prepared import Prepared
+from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import events, metadata
 from scimd.http import guard, request_id
 from scimd.org import admin_reads, assignments, custom_roles, local_people, sessions
@@ -117,15 +117,19 @@ async def test_a29_whatever_shuts_somebody_out_ends_their_sessions_everywhere(
 # ------------------------------------------------------------------------------ A3
 
 
+_ROWS = {
+    name: Prepared(table.select())
+    for name, table in metadata.tables.items()
+    if name not in ("sessions", "leases")
+}
+
+
 async def _stored(acme: Site) -> dict[str, list[str]]:
     """All but what moves by being looked at."""
 
     def rows(conn: Any) -> dict[str, list[str]]:
-        return {
-            name: sorted(map(repr, conn.execute(table.select()).all()))
-            for name, table in metadata.tables.items()
-            if name not in ("sessions", "leases")
-        }
+        ahead(conn, *((each, {}) for each in _ROWS.values()))
+        return {name: sorted(map(repr, each.all(conn, {}))) for name, each in _ROWS.items()}
 
     return await acme.door.read(rows)
 

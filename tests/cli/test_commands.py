@@ -315,12 +315,22 @@ def test_postgresql_without_a_key_is_refused(postgres_url: str) -> None:
     assert "openssl rand" in sentence
 
 
-def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes() -> None:
-    for words in (("plan",), ("sync", "hr", "--no-such-option"), ("no-such-command",)):
-        done = scimd(*words)
-        assert done.returncode == 1, words
-        assert done.stdout == ""
-        assert done.stderr
+def test_wrong_usage_is_an_error_and_never_looks_like_a_plan_with_changes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = scimd("no-such-command")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr
+    usage_error: Any = typer.BadParameter.__bases__[0]
+    monkeypatch.setattr(usage_error, "exit_code", usage_error.exit_code)  # main() sets it, for good
+    for words in (("plan",), ("sync", "hr", "--no-such-option")):
+        monkeypatch.setattr(sys, "argv", ["scimd", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 1, words
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert told.err
 
 
 # ------------------------------------------------------------------------------ credentials

@@ -148,18 +148,9 @@ def test_a_name_is_written_as_it_is_in_every_script(name: str, capsys: pytest.Ca
     assert capsys.readouterr().out == f"{name}\n"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("user", "show", b"M\xfcller"),
-        ("invitation", "create", b"M\xfcller@acme.example"),
-        ("org", "create", "zz", "--display-name", b"M\xfcller"),
-    ],
-)
-def test_an_argument_in_another_encoding_is_one_sentence(
-    acme: Terminal, words: tuple[str | bytes, ...]
-) -> None:
-    done = scimd(acme, *words)
+def test_an_argument_in_another_encoding_is_one_sentence(acme: Terminal) -> None:
+    """Whatever the command: it is said before one is looked for."""
+    done = scimd(acme, "org", "create", "zz", "--display-name", b"M\xfcller")
     assert done.returncode == 1
     assert done.stdout == b""
     assert done.stderr.startswith(b"error: argument M\\xfcller")
@@ -214,6 +205,6 @@ def test_questions_are_listed_page_by_page(acme: Terminal) -> None:
 
 def test_times_are_utc_and_say_so(acme: Terminal) -> None:
     done = scimd(acme, "audit", "list", TZ="America/New_York", COLUMNS="200")
-    (entry,) = json.loads(scimd(acme, "audit", "list", "--limit", "1", "--json").stdout)
+    (entry,) = acme.json("audit", "list", "--limit", "1")
     at = datetime.fromisoformat(entry["at"])
     assert f"{at:%Y-%m-%d %H:%M:%S}Z".encode() in done.stdout

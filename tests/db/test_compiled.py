@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, or_, select, text
 
 from tests.db.schema import items, opened
 
+pytestmark = pytest.mark.usefixtures("compiled_by_each")
 _LONG = 800
 _SHORT = 3
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from scimd.core.people import OrgId, fold
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db import tables as t
+from scimd.db.prepared import Prepared, ahead
 
 #: What an organization *is*. Left out: what is written beside it (attempts, logs, marks of use, the audit,
 #: which is looked at apart) and questions, which a refused push opens.
@@ -23,6 +24,13 @@ STATE: tuple[Table, ...] = (
     t.invitations, t.links, t.credentials, t.second_factors, t.recovery_codes, t.pictures, t.sessions,
     t.api_tokens, t.deliveries, t.merged_people, t.sources, t.tokens, t.domains,
 )  # fmt: skip
+_ROWS = {table.name: Prepared(select(table).where(table.c.org_id == bindparam("org_id"))) for table in STATE}
+_EVENTS = Prepared(
+    select(t.events)
+    .where(t.events.c.org_id == bindparam("org_id"))
+    .order_by(t.events.c.id)
+    .offset(bindparam("since"))
+)
 #: When something was last used, or a directory last read; when a mail leaves; the rules last asked.
 _MARKS = frozenset(
     ("last_used_at", "last_active_at", "failures", "last_success_at", "last_full_at", "next_run_at", "config",
@@ -37,16 +45,16 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-
 class View:
     """Everything that is stored of an organization, at one moment."""
 
-    rows: dict[str, list[Row[Any]]]
+    rows: dict[str, list[Any]]
     #: Events with their values, in order.
     events: list[Any]
 
     @cached_property
-    def people(self) -> dict[str, Row[Any]]:
+    def people(self) -> dict[str, Any]:
         return {row.id: row for row in self.rows["people"]}
 
     @cached_property
-    def living(self) -> dict[str, Row[Any]]:
+    def living(self) -> dict[str, Any]:
         return {key: row for key, row in self.people.items() if row.deleted_at is None}
 
     @cached_property
@@ -61,7 +69,7 @@ class View:
         """All rows as text, so that two views can be compared."""
         return Counter(
             f"{table.name} "
-            + " ".join(f"{name}={value!r}" for name, value in row._mapping.items() if name not in _MARKS)
+            + " ".join(f"{name}={value!r}" for name, value in row._asdict().items() if name not in _MARKS)
             for table in STATE
             for row in self.rows[table.name]
         )
@@ -69,9 +77,10 @@ class View:
 
 def look(conn: Connection, org_id: OrgId, since: int = 0) -> View:
     """``since``: how many events were seen before, which are left out."""
-    rows = {table.name: list(conn.execute(select(table).where(table.c.org_id == org_id))) for table in STATE}
-    told = select(t.events).where(t.events.c.org_id == org_id).order_by(t.events.c.id).offset(since)
-    return View(rows, list(conn.execute(told)))
+    mine = {"org_id": org_id}
+    new = {**mine, "since": since}
+    ahead(conn, *((each, mine) for each in _ROWS.values()), (_EVENTS, new))
+    return View({name: each.all(conn, mine) for name, each in _ROWS.items()}, _EVENTS.all(conn, new))
 
 
 @dataclass

@@ -25,7 +25,7 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
 from tests.support.database import ready
 from tests.support.elsewhere import written_by
-from tests.support.patience import PATIENT, patient
+from tests.support.patience import LINGERS_S, PATIENT, patient
 
 OPERATOR = Actor("operator", "tests", "tests")
 PUBLIC_URL = "https://scimd.example.com"
@@ -148,7 +148,7 @@ class Served(TestServer):
     """A test server that knows shortcuts and cancels nobody whose client went away, as `serve` does."""
 
     async def _make_runner(self, **settings: Any) -> Runner:
-        return Runner(self.app, **{**settings, "handler_cancellation": False})
+        return Runner(self.app, **{**settings, "handler_cancellation": False, "lingering_time": LINGERS_S})
 
 
 @asynccontextmanager

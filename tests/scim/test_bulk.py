@@ -266,6 +266,21 @@ async def test_bulk_ids_stand_only_where_resources_are_named(idp: Client) -> Non
     assert await members(idp, made["g"]) == {made["p"]}
 
 
+async def test_path_is_read_as_that_of_a_request(idp: Client) -> None:
+    there = (await idp.user("there"))["id"]
+    made = [{**post(f"u{n}"), "path": path} for n, path in enumerate(("/users", "USERS/", "%55sers"))]
+    results = await bulk(
+        idp,
+        *made,
+        {"method": "DELETE", "path": f"/users/%{ord(there[0]):x}{there[1:]}"},
+        {"method": "DELETE", "path": "/users/a%2Fb"},
+        {"method": "DELETE", "path": "/Users/%ff"},
+    )
+    assert statuses(results) == ["201", "201", "201", "204", "404", "400"]
+    told = [f"{BASE}/Users/{there}", f"{BASE}/Users/a%2Fb", None]
+    assert [each.get("location") for each in results[3:]] == told
+
+
 async def test_location_is_told_of_what_names_a_resource_alone(idp: Client) -> None:
     """§3.7: a path is relative to the base; an absolute one is refused, and is no part of an address."""
     there = (await idp.user("there"))["id"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from scimd.core.attributes import GROUP_URN, USER_URN
 from tests.scim.serving import Client, Installation
 
 Ids = dict[str, str]
@@ -48,6 +49,52 @@ async def test_whom_the_filter_selects_leaves(idp: Client, ids: Ids, path: str, 
     assert reply.status == 204, reply.raw
     assert await left(idp, group) == {ids[name] for name in stay}
     assert (reply.headers["ETag"] == before) is (len(stay) == 3)
+
+
+@pytest.mark.parametrize("profile", ["default", "rfc"])
+async def test_to_say_of_a_member_what_is_so_changes_nothing(scimd: Installation, profile: str) -> None:
+    """§3.5.2: what is immutable may be written where nothing is modified."""
+    idp = await scimd.client(await scimd.organization("acme"), profile=profile)
+    made = [{"schemas": [USER_URN], "userName": name} for name in ("ann", "bob")]
+    ann, bob = [(await idp.post("/Users", body)).json["id"] for body in made]
+    body = {"schemas": [GROUP_URN], "displayName": "All", "members": [{"value": ann}, {"value": "later"}]}
+    group = f"/Groups/{(await idp.post('/Groups', body)).json['id']}"
+    shown = await idp.get(group)
+    (row,) = [each for each in shown.json["members"] if each["value"] == ann]
+    one = f'members[value eq "{ann}"]'
+    mutability, no_target = (400, "mutability"), (400, "noTarget")
+    cases: list[tuple[str, Any, Any]] = [
+        (one, row, None),
+        (one, [{"value": ann}], None),
+        (f"{one}.type", "user", None),
+        (f"{one}.value", ann, None),
+        (f"{one}.$ref", row["$ref"], None),
+        (one, {**row, "type": "Group"}, mutability),
+        (one, {"value": bob}, mutability),
+        (one, {}, mutability),
+        (one, None, mutability),
+        (f"{one}.type", "Group", mutability),
+        (f"{one}.type", None, mutability),
+        (f"{one}.value", bob, mutability),
+        (f"{one}.display", "ann", mutability),
+        ('members[value eq "later"].type', "User", mutability),
+        ("members[value pr].type", "User", mutability),
+        ("members.type", "User", mutability),
+        (f'members[value eq "{bob}"].type', "User", no_target),
+    ]
+    for path, value, refusal in cases:
+        for name in ("add", "replace"):
+            reply = await idp.patch(group, {"op": name, "path": path, "value": value})
+            if refusal is None:
+                assert reply.status in (200, 204), (path, value, reply.raw)
+            else:
+                assert (reply.status, reply.scim_type) == refusal, (path, value)
+    after = await idp.get(group)
+    assert (after.json, after.headers["ETag"]) == (shown.json, shown.headers["ETag"])
+    coming = {"op": "add", "path": "members", "value": [{"value": bob}]}
+    said = {"op": "replace", "path": f'members[value eq "{bob}"].type', "value": "User"}
+    assert (await idp.patch(group, coming, said)).status in (200, 204)
+    assert await left(idp, group) == {ann, bob}
 
 
 async def test_an_id_of_another_type_selects_nobody(idp: Client, ids: Ids) -> None:

@@ -98,6 +98,16 @@ async def test_value_of_another_type_is_refused_by_name(hr: Client) -> None:
         assert f"{HR_URN}:{where}" in refused.json["detail"]
 
 
+@pytest.mark.parametrize("name", ["grade", "workload"])
+async def test_number_that_is_too_large_is_told_the_range(hr: Client, name: str) -> None:
+    """2**70 as JSON is a float to whoever reads it, and yet an integer to whoever sent it."""
+    for large in (2**60, 2**70, -(2**53), 1e300):
+        body = b'{"userName": "ann", "%s": {"%s": %s}}'
+        refused = await hr.post("/Users", body % (HR_URN.encode(), name.encode(), f"{large!r}".encode()))
+        assert (refused.status, refused.scim_type) == (400, "invalidValue"), large
+        assert "-9007199254740991 to 9007199254740991" in refused.json["detail"]
+
+
 FILTERS = [
     (f"{HR_URN}:grade gt 9", "bob"),
     (f"{HR_URN}:grade ge 9", "ann bob"),

@@ -203,13 +203,16 @@ async def test_no_redirect_no_large_answer_no_error_page_is_taken() -> None:
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
+    given_up = asyncio.Event()
+
     async def handler(request: web.Request) -> web.Response:
-        await asyncio.sleep(30)
+        await given_up.wait()
         return web.Response()
 
     async with serving(handler) as url:
         with pytest.raises(CannotFetch, match=r"within 0\.2 s"):
             await fetch(url, "loopback", at_most=100, timeout_s=0.2)
+        given_up.set()
 
 
 @pytest.mark.parametrize(

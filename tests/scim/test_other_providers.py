@@ -176,6 +176,29 @@ async def test_pings_two_primaries_are_one_and_its_filters_are_read(
         assert (await look_up(client, "/Users", text))["Resources"][0]["id"] == made["id"]
 
 
+@profiles("ping")
+async def test_pings_sdk_names_members_within_members(scimd: Installation, profile: str) -> None:
+    """``ping.members-within-members``: ``setRemoveOpValue(members, true)`` of pingidentity/scim2."""
+    client = await client_of(scimd, profile)
+    dana, erin = [(await client.user(name))["id"] for name in ("dana", "erin")]
+    team = f"/Groups/{(await client.group('Team', dana, erin))['id']}"
+    steps: list[tuple[str, str, Any, set[str]]] = [
+        ("remove", "members", [], {dana, erin}),
+        ("remove", "members", [{"value": dana}], {erin}),
+        ("add", "Members", {"value": dana}, {dana, erin}),
+        ("replace", f"{GROUP}:members", [{"value": dana}], {dana}),
+    ]
+    for op, path, within, wanted in steps:
+        reply = await client.patch(team, {"op": op, "path": path, "value": {"members": within}})
+        assert (reply.status, set(await members_of(client, team[8:]))) == (204, wanted)
+    strict = await scimd.client(await scimd.organization("other"), profile="rfc")
+    other = (await strict.post("/Groups", {"schemas": [GROUP], "displayName": "T"})).json["id"]
+    for one, path, within in ((client, team, None), (strict, f"/Groups/{other}", [{"value": dana}])):
+        refused = await one.patch(path, {"op": "remove", "path": "members", "value": {"members": within}})
+        assert (refused.status, refused.scim_type) == (400, "invalidValue")
+    assert await members_of(client, team[8:]) == [dana]
+
+
 @profiles("jumpcloud")
 async def test_jumpcloud_adds_again_whoever_is_there(scimd: Installation, profile: str) -> None:
     """Infisical/infisical#2138: repeated adds are no fault, and no change."""

@@ -325,6 +325,24 @@ async def test_discovery_is_served_by_id_and_takes_no_filter(idp: Client) -> Non
     assert SCIMD_URN in {each["id"] for each in (await idp.get("/Schemas")).json["Resources"]}
 
 
+async def test_rfc_profile_takes_members_of_a_whole_group_in_an_array_alone(scimd: Installation) -> None:
+    """RFC 7643 §2.4, as of every multi-valued attribute."""
+    org = await scimd.organization("acme")
+    strict, lenient = await scimd.client(org, profile="rfc"), await scimd.client(org)
+    dana = (await lenient.user("dana"))["id"]
+    path = f"/Groups/{(await lenient.group('Team', dana))['id']}"
+    for n, one in enumerate(({"value": dana}, {}, dana)):
+        body = {"schemas": [GROUP_URN], "displayName": f"Team {n}", "members": one}
+        for refused in (await strict.post("/Groups", body), await strict.put(path, body)):
+            assert (refused.status, refused.scim_type) == (400, "invalidValue")
+            assert "send an array" in refused.json["detail"]
+    one = {"displayName": "Crew", "members": {"value": dana}}
+    replies = (await lenient.post("/Groups", one), await lenient.put(path, {**one, "displayName": "Team"}))
+    assert [reply.status for reply in replies] == [201, 200]
+    added = await strict.patch(path, {"op": "add", "path": "members", "value": {"value": dana}})
+    assert added.status == 200
+
+
 async def test_rfc_profile_refuses_what_others_pass_over(scimd: Installation) -> None:
     org = await scimd.organization("acme")
     strict, lenient = await scimd.client(org, profile="rfc"), await scimd.client(org)

@@ -106,6 +106,19 @@ async def test_transforms_and_ignored_attributes_are_said(scimd: Installation, i
     assert [each["name"] for each in patched.ignored] == ["shirtSize"]
 
 
+async def test_what_nothing_is_kept_of_is_ignored_and_members_within_members_are_not(
+    scimd: Installation, idp: Client
+) -> None:
+    ben = (await idp.user("ben"))["id"]
+    team = f"/Groups/{(await idp.group('Team'))['id']}"
+    await idp.patch(f"/Users/{ben}", {"op": "replace", "path": "emails", "value": [{"email": "b@x.org"}]})
+    await idp.patch(team, {"op": "add", "path": "members", "value": {"members": [{"value": ben}]}})
+    *_, emails, members = await logged(scimd, idp)
+    assert [each["name"] for each in emails.ignored] == ["emails.email"]
+    assert [each["name"] for each in members.transforms] == ["ping.members-within-members"]
+    assert members.ignored == []
+
+
 async def test_what_a_path_for_a_key_leads_to_is_not_ignored(scimd: Installation, idp: Client) -> None:
     told = {"name.givenName": "Ben", f"{ENTERPRISE}:department": "Ops", "manager": "anna"}
     await idp.user("ben", **told, **{"name.shoeSize": 40, "emails.value": "b@x.example"})
@@ -222,7 +235,7 @@ async def test_of_a_bulk_request_all_transforms_and_what_each_operation_ignored_
             {"op": "add", "path": "roles", "value": [{"value": role}]},
             {"op": "add", "path": "shoeSize", "value": "1"}]}},
         {"method": "PATCH", "path": one, "data": [{"op": "add", "path": "manager", "value": "boss"}]},
-        {"method": "POST", "path": "/Users", "bulkId": "b",
+        {"method": "POST", "path": "/users", "bulkId": "b",
          "data": {"userName": "ben", "shirtSize": "L", "password": "geheim99"}},
         {"method": "POST", "path": "/Users", "bulkId": "c", "data": {"hatSize": "L"}},
     ]})  # fmt: skip

@@ -1,16 +1,22 @@
-"""Databases of a test's own. They are copies of one that has scimd's schema: making it each time is dear."""
+"""Databases of a test's own. They are copies of one that has scimd's schema: making it each time is dear.
+
+So is compiling statements anew for each: see :class:`CompiledOnce`.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Hashable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.engine import Compiled
 
-from scimd.db import migrate
+from scimd.db import compiled, migrate
 from tests.support.patience import AT_MOST_S
 from tests.support.postgres import PostgresServer, quick_folder
 
@@ -19,6 +25,48 @@ def pytest_configure() -> None:
     """Let ``tmp_path`` be in memory where that is roomy: what SQLite writes is then there at once."""
     if folder := quick_folder():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+
+
+_REAL = compiled.CompiledCache
+
+
+class CompiledOnce(_REAL):
+    """One cache for all connections of this process, where scimd has one for each.
+
+    Each test opens connections of its own: a third of a test's time would go by with compiling what the
+    test before has compiled.
+    """
+
+    _all = _REAL(1_000_000)
+    _turn = threading.Lock()
+
+    def get(self, key: Hashable, default: Compiled | None = None) -> Compiled | None:  # type: ignore[override]
+        with self._turn:
+            return self._all.get(_alike(key), default)
+
+    def __setitem__(self, key: Hashable, made: Compiled) -> None:
+        with self._turn:
+            self._all[_alike(key)] = made
+
+
+def _alike(key: Any) -> Hashable:
+    """SQLAlchemy's key begins with the dialect, of which each engine has one of its own."""
+    dialect, *more = key
+    return (dialect.name, dialect.paramstyle, *more)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """In this process; a scimd of its own compiles as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "CompiledCache", CompiledOnce)
+        yield
+
+
+@pytest.fixture
+def compiled_by_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was compiled is kept as it is where scimd runs."""
+    monkeypatch.setattr(compiled, "CompiledCache", _REAL)
 
 
 @cache

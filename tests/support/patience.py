@@ -17,6 +17,9 @@ T = TypeVar("T")
 #: Whatever takes longer hangs.
 AT_MOST_S = 120
 
+#: So long the rest of a body that was answered early is read, and waited for at the end; aiohttp's is 10 s.
+LINGERS_S = 2
+
 PATIENT = Tuning(
     timeout_s=AT_MOST_S, busy_timeout_s=AT_MOST_S, connect_timeout_s=AT_MOST_S, silence_s=AT_MOST_S
 )

@@ -93,6 +93,7 @@ class PostgresServer:
         self._user = _other_user()
         self.port = 0
         self._guard: Guard | None = None
+        self._connection: psycopg.Connection | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="scimd-pg-", dir=None if durable else quick_folder()))
         try:
             self._initdb()
@@ -148,12 +149,14 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Stop without losing data; ``start`` then takes the same port."""
+        self._hang_up()
         if self._guard:
             self._guard.release("keep")
             self._guard = None
 
     def close(self) -> None:
         """Stop and remove everything."""
+        self._hang_up()
         if self._guard:
             self._guard.release()
             self._guard = None
@@ -178,8 +181,14 @@ class PostgresServer:
         self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _execute(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self.url("postgres"), autocommit=True)
+        self._connection.execute(statement)
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 from tests.support.database import ready
-from tests.support.patience import AT_MOST_S, PATIENT
+from tests.support.patience import AT_MOST_S, LINGERS_S, PATIENT
 from tests.support.sign_in_links import sign_in_link
 
 OPERATOR = Actor("operator", "cli", "root (CLI)")
@@ -231,7 +231,7 @@ async def site(
     web_app.add(app, config, door)
     if extra_route is not None:
         app.router.add_get(*extra_route)
-    runner = http_app.Runner(app)
+    runner = http_app.Runner(app, lingering_time=LINGERS_S)
     try:
         await organizations.ensure_system(door)
         org = await organizations.create(door, NewOrganization("acme", "Acme", seats=50), OPERATOR)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from scim2_models.path import FilterNode
 
 from scimd.scim.patch import PatchRules
-from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin
+from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping
 from scimd.scim.values import Rules
 
 
@@ -17,7 +17,9 @@ def _read_filter(text: str) -> FilterNode:
 
 
 #: Takes what all of them send.
-DEFAULT = Profile("default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS), read_filter=_read_filter)
+DEFAULT = Profile(
+    "default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS, *ping.QUIRKS), read_filter=_read_filter
+)
 
 #: The letter of RFC 7644: unknown attributes refused, noTarget where a filter matches nothing, no value of a
 #: remove but for members, which it names.
@@ -41,7 +43,7 @@ PROFILES = {
         Profile("okta", okta.QUIRKS, catalogue="okta"),
         # Microsoft's validator sends a PATCH of no operation, and wants it done: scimmyjs/scimmy#59.
         Profile("entra", entra.QUIRKS, PatchRules(allow_none=True), read_filter=entra.read_filter),
-        # These four publish little of what they send: each takes what all of them do.
+        # These publish little of what they send: each takes what all of them do.
         replace(DEFAULT, name="onelogin"),
         # No quirk of its own (2026-11): it removes members by a list of values without a filter, which
         # ``PatchRules.remove_listed`` takes, and adds again who is there, which changes nothing
@@ -51,10 +53,6 @@ PROFILES = {
         # ``startIndex=1`` and no count, and sends what RFC 7644 has (support.google.com/a, "Automated user
         # provisioning"; grokability/snipe-it#12642 shows its requests).
         replace(DEFAULT, name="google"),
-        # No quirk of its own (2026-11): users come by PUT, whole, with two addresses that are both marked as
-        # primary, of which every lenient profile takes the first; groups by PUT (*overwrite*) or PATCH
-        # (*merge*); it looks up by a filter that an admin types, ``userName Eq "…"`` or ``emails eq "…"`` to
-        # begin with (docs.pingidentity.com, "SCIM provisioning known limitations").
         replace(DEFAULT, name="ping"),
         # Its plugins want the resource of a PATCH (2026-11): to SCIM-SDK's client 204 was a failure until
         # Captain-P-Goldfish/SCIM-SDK#519, suvera/keycloak-scim2-storage reads the body of every answer.
