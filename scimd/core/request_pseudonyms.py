@@ -262,10 +262,11 @@ class RequestPseudonyms:
         lexemes = _LEXEME.findall(text)
         about, around = "", list[str]()  # whose value is awaited; the same, outside of each selection
         opens, compared = True, False  # whether a name may come; an operator has come since the last one
+        awaited = False  # whether only a value may come, which may be a word that joins elsewhere
         for place, lexeme in enumerate(lexemes):
             low = lexeme.lower()
             if lexeme[0] == '"' or (lexeme[0] == lexeme[-1] == "'"):
-                opens = False
+                opens = awaited = False
                 made.append(self._compared(lexeme, about))
             elif lexeme.isspace() or lexeme in "()":
                 made.append(lexeme)
@@ -279,7 +280,7 @@ class RequestPseudonyms:
                     about, compared = around.pop(), False
                     opens = _follows(lexemes, place).startswith(".")
                 made.append(lexeme)
-            elif low in _JOINS:
+            elif low in _JOINS and not awaited and (opens or low != "not"):
                 opens = True
                 made.append(lexeme)
             elif opens and (low in self._known or place == 0 or _names(lexemes, place)):
@@ -287,10 +288,10 @@ class RequestPseudonyms:
                 about = f"{around[-1]}.{low}" if around else low
                 made.append(lexeme if low in self._known else self._attribute(lexeme))
             elif low in _OPERATES and not opens and not compared:
-                compared = True
+                compared, awaited = True, low in _COMPARES
                 made.append(lexeme)
             else:
-                opens = False
+                opens = awaited = False
                 made.append(self._compared(lexeme, about))
         return "".join(made)
 

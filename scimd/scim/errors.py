@@ -6,6 +6,7 @@ with a request is a ScimError, made by the functions below; each names the attri
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -97,8 +98,9 @@ def insufficient_scope(missing: Sequence[str]) -> ScimError:
     return ScimError(403, detail, None, (("WWW-Authenticate", header),))
 
 
-def shown(text: str, at_most: int = 120) -> str:
-    """What a client sent, quoted and cut, for a detail."""
+def shown(sent: Any, at_most: int = 120) -> str:
+    """What a client sent, as JSON spells it, quoted and cut, for a detail."""
+    text = sent if isinstance(sent, str) else json.dumps(sent, ensure_ascii=False, default=str)
     return repr(text if len(text) <= at_most else f"{text[:at_most]}…")
 
 

@@ -149,7 +149,7 @@ class Binder:
     def _test(self, found: Resolved, node: Comparison) -> Test:
         row, op = found.target, node.op
         if op not in _EQUALITY and (node.value is None or row.type in ("boolean", "binary")):
-            raise invalid_filter(f"{op.value} cannot be applied to {found} and {shown(str(node.value))}.")
+            raise invalid_filter(f"{op.value} cannot be applied to {found} and {shown(node.value)}.")
         if op in _PARTS and row.type in ("dateTime", "integer", "decimal"):
             raise invalid_filter(f"{op.value} cannot be applied to {found}, which is of type {row.type}.")
         return Test(found, op, None if node.value is None else self._typed(found, row, node.value))
@@ -168,17 +168,14 @@ class Binder:
             case _:
                 wanted = isinstance(value, str) and is_text(value)
         if not wanted:
-            raise invalid_filter(
-                f"{found} cannot be compared with {shown(str(value))}: it is of type {row.type}."
-            )
+            raise invalid_filter(f"{found} cannot be compared with {shown(value)}: it is of type {row.type}.")
         return fold(value) if row.folds else value
 
     def _instant(self, found: Resolved, value: Any) -> datetime:
         at = date_time(value, tolerant=self.tolerant) if isinstance(value, str) else None
         if at is None:
             raise invalid_filter(
-                f"{found} must be compared with a dateTime such as 2026-01-31T09:00:00Z,"
-                f" not {shown(str(value))}."
+                f"{found} must be compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(value)}."
             )
         return at
 

@@ -30,8 +30,9 @@ from scimd.scim.errors import (
 )
 from scimd.scim.filters import Binder, is_present
 from scimd.scim.nesting import unpacked
-from scimd.scim.paths import chooser, described_by, parse_path, selection
+from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
+from scimd.scim.references import References
 from scimd.scim.values import DROPPED, Rules, few_enough, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
@@ -127,7 +128,7 @@ def _operation(each: Any, rules: PatchRules) -> Operation:
     keys = {key.lower(): value for key, value in each.items()}
     op, path = keys.get("op"), keys.get("path")
     if not isinstance(op, str) or op.lower() not in _OPS:
-        raise invalid_syntax(f"op must be add, remove or replace, not {shown(str(op))}.")
+        raise invalid_syntax(f"op must be add, remove or replace, not {shown(op)}.")
     if path is not None and not isinstance(path, str):
         raise invalid_path(str(path), "it must be a string")
     value = keys.get("value", _ABSENT)
@@ -193,6 +194,7 @@ class _Patching:
         self.kind = kind
         self.document = document
         self.rules = rules
+        self.references = References()
 
     def run(self, operation: Operation) -> None:
         if operation.op != "remove" and not operation.has_value:
@@ -302,6 +304,8 @@ class _Patching:
         dropped, value = value is DROPPED, _said(value)
         if row.type == "complex" and not row.multi and (value or (isinstance(given, Mapping) and given)):
             self._merge(found, given, value or {}, operation.op)
+        elif not row.multi and _adds_nothing(operation, value):
+            return
         elif value is None:
             if operation.op == "replace" and row.mutability == "readWrite" and not dropped:
                 self._put(found, None)
@@ -313,8 +317,9 @@ class _Patching:
     def _merge(self, found: Resolved, given: Any, parts: Document, op: Op) -> None:
         """Parts of a complex value; those that nobody names stay as they are (§3.5.2.3)."""
         gone = _unassigned(found.attribute, given) if op == "replace" else ()
-        kept = {name: each for name, each in (self._get(found) or {}).items() if name not in gone}
-        self._put(found, {**kept, **parts} or None)
+        have = self._get(found) or {}
+        kept = {name: each for name, each in have.items() if name not in gone}
+        self._put(found, self.references.kept(found, have, {**kept, **parts}, parts))
 
     def _with_more(self, found: Resolved, more: list[Any]) -> list[Any]:
         """The values with more added to them. One that is there already is no second one (§3.5.2.1)."""
@@ -352,7 +357,8 @@ class _Patching:
         if _adds_nothing(operation, value):
             return
         if not found.attribute.multi:
-            self._put(found, _with(self._get(found) or {}, part.name, value) or None)
+            one = self._get(found) or {}
+            self._put(found, self.references.kept(found, one, _with(one, part.name, value), {part.name}))
             return
         have = self._get(found) or ([{}] if value is not None else [])
         kept = [changed for each in have if (changed := _with(each, part.name, value))]
@@ -404,7 +410,7 @@ class _Patching:
         made = self._made(target.found, described, operation)
         if made is None:
             return
-        if _is_any_other(target.found.attribute, described, made):
+        if is_any_other(target.found.attribute, described, made):
             raise no_target(target.text, "no value matches, and nothing gives the value of a new one")
         self._put(target.found, self._with_more(target.found, [made]))
 
@@ -467,8 +473,9 @@ def _with(value: Mapping[str, Any], name: str, part: Any) -> Document:
 
 
 def _adds_nothing(operation: Operation, value: Any) -> bool:
-    """An add whose value is none, null or empty, takes nothing away (RFC 7644 §3.5.2.1, RFC 7643 §2.5)."""
-    return operation.op == "add" and value is None
+    """An add of no value takes none away (RFC 7644 §3.5.2.1), nor does a replace by no part (§3.5.2.3)."""
+    no_part = operation.op == "replace" and operation.value in ({}, [{}])
+    return value is None and (operation.op == "add" or no_part)
 
 
 def _said(value: Any) -> Any:
@@ -480,13 +487,6 @@ def _part(found: Resolved) -> Attribute:
     if found.sub is None:
         raise unknown(str(found))
     return found.sub
-
-
-def _is_any_other(row: Attribute, described: Document, made: Any) -> bool:
-    """Not to be primary is all that describes it, as it does every value but one, and it has no ``value``."""
-    if row.find("value") is None or [name.lower() for name in described] != ["primary"]:
-        return False
-    return made.get("primary") is False and not is_present(made.get("value"))
 
 
 def _is_read_only(found: Resolved) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from scim2_models import InvalidPathException
 from scim2_models.path import (
@@ -16,10 +17,10 @@ from scim2_models.path import (
     PathNode,
 )
 
-from scimd.core.attributes import Resolved
+from scimd.core.attributes import Attribute, Resolved
 from scimd.core.people import Document
 from scimd.scim.errors import ScimError, invalid_path, shown
-from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds
+from scimd.scim.filters import Binder, Predicate, ValueFilter, check_bounds, is_present
 
 
 def parse_path(text: str) -> PathNode:
@@ -74,3 +75,10 @@ def described_by(chosen: FilterNode) -> Document | None:
             return None
         described[term.attr_path.attr] = term.value
     return described
+
+
+def is_any_other(row: Attribute, described: Document, made: Any) -> bool:
+    """Not to be primary is all that describes it, as it does every value but one, and it has no ``value``."""
+    if row.find("value") is None or [name.lower() for name in described] != ["primary"]:
+        return False
+    return made.get("primary") is False and not is_present(made.get("value"))

@@ -22,9 +22,10 @@ BROKEN = [
     'userName eq "x" not active pr', 'userName eq "x" garbage', 'userName eq "x" userName eq "y"',
     'userName eq "x", active pr', 'userName eq "x" && active pr', 'userName eq "x" || active pr',
     "not active pr", "not not (active pr)", "!(active pr)", "not ()", "(not)", "(active pr", "active pr)",
-    "((active pr)", "(active pr))", "active pr pr", "pr active", 'active pr "x"', "userName eq {}",
-    "userName eq []", 'userName eq ["x"]', 'userName eq ("x")', "userName eq $1", "userName eq ?",
-    "userName eq :x", "userName ne NaN", "userName ne undefined", "userName ne 0x1", "userName ne 01",
+    "((active pr)", "(active pr))", "active pr pr", "pr active", 'active pr "x"', "userName ne {}",
+    "userName ne []", 'userName eq ["x"]', 'userName eq ("x")', "userName ne $1", "userName ne ?",
+    "userName ne :x", "userName eq x and", "userName eq x or title pr", "userName eq x, title eq y",
+    "userName ne NaN", "userName ne undefined", "userName ne 0x1", "userName ne 01",
     "userName ne .5", "userName ne 1.", "userName ne +1", "userName ne 1e999", "userName ne --1",
     'userName eq "\\q"', 'userName eq "\\u12"', 'userName eq "\\uZZZZ"', 'userName eq "a\nb"',
     'userName eq "a\tb"', 'userName eq "\x00"', 'userName eq "x"\x00', "userName\x00 pr", "emails[",
@@ -61,6 +62,10 @@ UNQUOTED = [
     "userName eq x", "userName eq NaN", "userName eq undefined", "userName eq 0x1", "userName eq 01",
     "userName eq .5", "userName eq 1.", "userName eq +1", "userName eq 1e999", "userName eq --1",
     "userName eq 5", "id eq 5", "title eq " + "9" * 4_000, "title eq " + "1e" * 1_900, "title eq --;--",
+    "userName eq {}", "userName eq []", "userName eq $1", "userName eq ?", "userName eq :x",
+    "title eq " + "(" * 2_000,
+    "userName eq ' 1=1 --", "title eq " + "a " * 2_000, "title eq " + "\\" * 2_000,
+    "title eq x" + " \n" * 1_000 + "y",
 ]  # fmt: skip
 
 #: Longer, deeper, or of more terms than scimd reads.

@@ -289,16 +289,50 @@ async def test_keycloaks_plugins_are_answered_with_the_group(scimd: Installation
     assert (reply.status, [each["value"] for each in reply.json["members"]]) == (200, [dana["id"]])
 
 
-@pytest.mark.parametrize("name", ["ak473785003", "007", "4711", "1e5", "dana.d-d_d+x@example.com", "Jürgen"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ak473785003",
+        "007",
+        "4711",
+        "1e5",
+        "dana.d-d_d+x@example.com",
+        "Jürgen",
+        "o'brien@x.org",
+        "Dana Scully",
+        "'t Hart",
+        "Or Cohen",
+        "true story",
+        "R&D (EMEA) [x] / # = ! % : , ;",
+        "x\\y",
+    ],
+)
 async def test_authentik_looks_up_without_quotes(scimd: Installation, name: str) -> None:
     """goauthentik/authentik#16455, #16677: after a 409, up to version 2025.8.1."""
     client = await client_of(scimd, "authentik")
     dana = await client.user(name)
     await client.user("other")
     assert (await client.post("/Users", person("x", userName=name))).status == 409
-    for text in (f"userName eq {name}", f'userName eq "{name}"'):
+    written = name.replace("\\", "\\\\")
+    for text in (f"userName eq {name}", f"{USER}:userName EQ  {name} ", f'userName eq "{written}"'):
         found = (await client.get("/Users", params={"filter": text})).json
         assert [each["id"] for each in found["Resources"]] == [dana["id"]], text
+        found = (await client.post("/Users/.search", {"filter": text})).json
+        assert [each["id"] for each in found["Resources"]] == [dana["id"]], text
+
+
+@profiles("authentik")
+async def test_authentik_looks_up_groups_without_quotes(scimd: Installation, profile: str) -> None:
+    client = await client_of(scimd, profile)
+    admins = await client.group("authentik Admins")
+    await client.group("authentik")
+    for text in ("displayName eq authentik Admins", f"{GROUP}:displayName eq authentik Admins"):
+        for found in (
+            await client.get("/Groups", params={"filter": text}),
+            await client.post("/Groups/.search", {"filter": text}),
+            await client.post("/.search", {"filter": text}),
+        ):
+            assert [each["id"] for each in found.json["Resources"]] == [admins["id"]], text
 
 
 @pytest.mark.parametrize(
@@ -306,10 +340,19 @@ async def test_authentik_looks_up_without_quotes(scimd: Installation, name: str)
     [
         ("active eq true", (200, 1)),
         ("userName eq null", (200, 0)),
-        ("userName eq a b", (400, "invalidFilter")),
+        ("userName eq a b", (200, 0)),
         ('userName eq dana"', (400, "invalidFilter")),
+        ('userName eq "dana" scully', (400, "invalidFilter")),
+        ("userName eq 'dana'", (400, "invalidFilter")),
         ("userName co dana", (400, "invalidFilter")),
+        ("(userName eq dana)", (400, "invalidFilter")),
         ("userName eq dana or active eq true", (400, "invalidFilter")),
+        ("userName eq dana Or\t(active eq true)", (400, "invalidFilter")),
+        ("userName eq dana and(title pr)", (400, "invalidFilter")),
+        ("userName eq dana && active eq true", (400, "invalidFilter")),
+        ("userName eq dana and", (400, "invalidFilter")),
+        ("userName eq true", (400, "invalidFilter")),
+        ("active eq dana scully", (400, "invalidFilter")),
         ("nosuch eq dana", (400, "invalidFilter")),
     ],
 )

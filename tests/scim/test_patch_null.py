@@ -1,4 +1,4 @@
-"""PATCH ``add`` of no value: it takes nothing away (RFC 7644 §3.5.2.1, RFC 7643 §2.5)."""
+"""PATCH by no value, or by no part of one (RFC 7644 §3.5.2.1, §3.5.2.3, RFC 7643 §2.5)."""
 
 from __future__ import annotations
 
@@ -44,8 +44,29 @@ def test_add_of_an_empty_value_takes_no_selected_one_away(value: Any) -> None:
     [
         ("name.familyName", {"name": {"givenName": "Dana"}}),
         ('emails[type eq "work"]', {"emails": [{"value": "home@example.com", "type": "home"}]}),
+        ("name", {"name": None}),
         (ENTERPRISE_URN, {ENTERPRISE_URN: None}),
     ],
 )
 def test_replace_by_null_takes_away(path: str, gone: dict[str, Any]) -> None:
     assert changes(op("replace", path, None)) == gone
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+@pytest.mark.parametrize(
+    "path", ["name", f"{ENTERPRISE_URN}:manager", ENTERPRISE_URN, 'emails[type eq "work"]']
+)
+def test_replace_by_an_object_without_parts_changes_nothing(path: str, profile: str) -> None:
+    """§3.5.2.3: a set of sub-attributes is replaced, those that are named. None is."""
+    assert changes(op("replace", path, {}), profile=profile) == {}
+    if "[" not in path:
+        assert changes(op("replace", None, {path: {}}), profile=profile) == {}
+    if profile != "rfc":
+        assert changes(op("replace", path, [{}]), profile=profile) == {}
+        assert changes(op("replace", path, "{}" if path != ENTERPRISE_URN else {}), profile=profile) == {}
+
+
+@pytest.mark.parametrize("value", [{}, [{}], []])
+def test_list_is_replaced_whole_by_an_empty_one(value: Any) -> None:
+    """§3.5.2.3: of a multi-valued attribute without a filter all values are replaced."""
+    assert changes(op("replace", "emails", value)) == {"emails": None}

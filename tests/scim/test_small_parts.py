@@ -244,6 +244,22 @@ def test_broken_filter_is_refused_and_never_cut_short(text: str) -> None:
     assert (refused.value.status, refused.value.scim_type) == (400, "invalidFilter")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title eq true", "cannot be compared with 'true'"),
+        ("active eq 1.5", "cannot be compared with '1.5'"),
+        ('active eq "Tru"', "cannot be compared with 'Tru'"),
+        ("title gt null", "gt cannot be applied to title and 'null'"),
+        ("meta.created eq false", "not 'false'"),
+    ],
+)
+def test_refused_value_is_spelled_as_json_has_it(text: str, said: str) -> None:
+    with pytest.raises(ScimError) as refused:
+        Evaluator(USER, {"userName": "a"}).visit(parse(text))
+    assert said in refused.value.detail
+
+
 def test_small_letters_in_a_date_time_are_taken_where_the_profile_is_tolerant() -> None:
     """RFC 7643 §2.3.5, in a filter as in a value."""
     small, row = "2026-01-31t09:00:00z", Attribute("hired", "", "dateTime")
