@@ -100,6 +100,7 @@ async def test_t6_whoever_is_named_is_told_by_mail(acme: Installation) -> None:
     acme.configure(
         '[[organization.notify]]\nto = ["account-admins", "it@acme.example"]\nabout = ["seats", "tokens"]\n'
     )
+    await acme.start_again()
     await acme.idp()
     await acme.cli("token", "create", "--source", "okta", "--org", "acme", "--expires", "10d")
 

@@ -17,7 +17,7 @@ from scimd.cli.replay import bundle as bundles
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
 from scimd.core.pseudonyms import Pseudonyms
-from scimd.org import organizations, request_log, request_people, tokens
+from scimd.org import organizations, request_log, tokens
 from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
@@ -441,54 +441,6 @@ async def test_pruned_by_age_rows_and_bytes(scimd: Installation, idp: Client) ->
     assert await request_log.prune_all(scimd.door, Bounds(ever, 9, sum(e.bytes for e in kept[1:]))) == 1
     assert await logged(scimd, idp) == entries[3:]
     assert await request_log.prune_all(scimd.door, Bounds(timedelta(seconds=-5), 9, much)) == 3
-
-
-async def test_list_pages_and_filters(scimd: Installation, idp: Client) -> None:
-    for number in range(5):
-        await idp.user(f"user{number}")
-    await idp.user("other")
-    await idp.post("/Users", {"userName": "other"})
-    await idp.post("/Groups", {})
-    entries = await logged(scimd, idp)
-    first = await request_log.list_requests(scimd.door, idp.org_id, limit=3)
-    rest = await request_log.list_requests(scimd.door, idp.org_id, before=first.older, limit=50)
-    assert [*first.requests, *rest.requests] == entries[::-1]
-    assert rest.older is None
-    for wanted, number in (
-        (Wanted(only="errors"), 2), (Wanted(status=409), 1), (Wanted(status=4), 2),
-        (Wanted(method="post"), 8),
-        (Wanted(source_id=idp.source_id), 8), (Wanted(resource_id=entries[0].resource_id), 1),
-        (Wanted(since=entries[6].at), 2), (Wanted(correlation_id=entries[3].correlation_id), 1),
-        (Wanted(method="PUT"), 0), (Wanted(only="writes"), 8),
-    ):  # fmt: skip
-        assert len(await logged(scimd, idp, wanted)) == number, wanted
-
-
-async def test_requests_of_a_person_are_found_by_what_they_are_called(
-    scimd: Installation, idp: Client
-) -> None:
-    ann = await idp.user("Ann.Lee@acme.example", externalId="E-77")
-    await idp.user("ann")
-    await idp.patch(f"/Users/{ann['id']}", {"op": "replace", "path": "title", "value": "Dr"})
-    await idp.post("/Users", {"userName": "ann.lee@ACME.example"})
-    await idp.post("/Groups", {"displayName": "Eng", "members": [{"value": ann["id"]}]})
-    await idp.get("/Users", params={"filter": 'userName eq "ann.lee@acme.example" and nosuch pr'})
-    await idp.post("/Users/.search", {"filter": 'externalId eq "E-77" and nosuch pr'})
-    await idp.post("/Users", {"userName": "ghost@acme.example", "active": "perhaps"})
-    entries = await logged(scimd, idp)
-
-    async def found(who: str) -> list[int]:
-        wanted = Wanted(person=await request_people.sought(scimd.door, idp.org_id, who))
-        return [entries.index(each) for each in await logged(scimd, idp, wanted)]
-
-    for who in ("ann.lee@acme.example", "E-77", ann["id"]):
-        assert await found(who) == [0, 2, 3, 4, 5, 6], who
-    assert await found("ann") == [1]
-    assert await found("ghost@acme.example") == [7], "who never arrived"
-    assert await found("nobody") == await found("") == []
-    await idp.delete(f"/Users/{ann['id']}")
-    entries = await logged(scimd, idp)
-    assert await found("E-77") == [0, 2, 3, 4, 5, 6, 8], "who is gone"
 
 
 @pytest.mark.parametrize("reset", [False, True])

@@ -32,7 +32,7 @@ from scimd import cli, opening
 from scimd import config as configuration
 from scimd.db.engine import Database, Tuning
 from scimd.http import guard
-from scimd.org import timekeeping
+from scimd.org import declared_organizations, timekeeping
 from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
@@ -284,6 +284,11 @@ class Installation:
         if "[[organization]]" not in text:
             text += '[[organization]]\nname = "acme"\n'
         self.file.write_text(text + more, encoding="utf-8")
+
+    async def start_again(self) -> None:
+        """The file counts as it is now: what a start of `scimd serve` does with it."""
+        loaded = configuration.load(self.file)
+        await declared_organizations.declare(self.door, loaded.organization)
 
     # -------------------------------------------------------------------------- time and mail
 
