@@ -20,6 +20,8 @@ _SPELLED = {name.lower(): name for name in ENDPOINTS}
 
 
 BASE_PATH = "/scim/v2"
+#: What a reference starts with that stands for the id of what a bulk request makes (RFC 7644 §3.7.2).
+BULK_ID = "bulkId:"
 
 
 def below_base(path: str) -> str | None:
@@ -46,8 +48,12 @@ def segments_of(path: str) -> tuple[str, ...] | None:
 
 
 def segments_in_bulk(path: str) -> tuple[str, ...] | None:
-    """The same of an operation of a bulk request, which many write without the first slash."""
-    return segments_of("/" + path.strip("/"))
+    """The same of an operation of a bulk request, which many write without the first slash.
+
+    What stands for an id, ``bulkId:…``, goes to the end: whoever makes one of a name may have a slash in it.
+    """
+    head, mark, bulk_id = path.strip("/").partition(BULK_ID)
+    return segments_of("/" + head + mark + bulk_id.replace("/", "%2F"))
 
 
 def plus_as_meant(raw_query: str) -> str:

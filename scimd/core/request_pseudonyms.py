@@ -17,7 +17,7 @@ import orjson
 
 from scimd.core.attributes import COMMON, KINDS, Attribute, ResourceKind
 from scimd.core.catalogue import ENTRA_APP_ROLE
-from scimd.core.endpoints import ENDPOINTS, plus_as_meant
+from scimd.core.endpoints import BULK_ID, ENDPOINTS, plus_as_meant
 from scimd.core.people import fold
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_texts import WORD, depth, shape, words_of
@@ -209,8 +209,8 @@ class RequestPseudonyms:
     def _string(self, value: str, key: str) -> str:
         if key == "schemas":
             return self.urn(value)
-        if value.startswith("bulkId:"):
-            return f"bulkId:{self._of.text(value[7:])}"
+        if value.startswith(BULK_ID):
+            return BULK_ID + self._of.text(value.removeprefix(BULK_ID))
         if key == "causes" and (cause := value.partition(":"))[0] in _CAUSES:
             return cause[0] + cause[1] + self._of.text(cause[2])
         return self._written(value) or self.url(value)
@@ -345,14 +345,18 @@ class RequestPseudonyms:
     def address(self, text: str) -> str:
         """``/Users/<id>?filter=…`` below the base."""
         path, mark, query = text.partition("?")
-        made = "/".join(self.segment(unquote(each)) for each in path.split("/"))
+        head, stands_for_id, bulk_id = path.partition(BULK_ID)
+        parts = head.split("/")
+        if stands_for_id:
+            parts[-1] += stands_for_id + bulk_id
+        made = "/".join(self.segment(unquote(each)) for each in parts)
         return made + (f"?{self.query(query)}" if mark else "")
 
     def segment(self, text: str) -> str:
         if text.lower() in _ENDPOINTS or text == "" or _VERSION.fullmatch(text):
             return text
-        if text.startswith("bulkId:"):
-            return f"bulkId:{quote(self._of.text(text[7:]), safe='')}"
+        if text.startswith(BULK_ID):
+            return BULK_ID + quote(self._of.text(text.removeprefix(BULK_ID)), safe="")
         return quote(self.urn(text), safe=":")
 
     def query(self, raw: str) -> str:

@@ -104,6 +104,22 @@ async def test_bulk_ids_resolve_in_any_order(idp: Client) -> None:
     assert bob[ENTERPRISE_URN]["manager"]["value"] == made["ann"]
 
 
+async def test_a_bulk_id_goes_to_the_end_of_its_path(idp: Client) -> None:
+    """Nextcloud makes them of names: ``Group:R&D/Lab``."""
+    add = {"Operations": [{"op": "add", "path": "members", "value": [{"value": "bulkId:User:a/b"}]}]}
+    results = await bulk(
+        idp,
+        group("Group:R&D/Lab/2"),
+        post("User:a/b", userName="ann"),
+        {"method": "PATCH", "path": "/Groups/bulkId:Group:R&D/Lab/2", "data": add},
+        {"method": "PATCH", "path": "Groups/bulkId:Group:R%26D%2FLab%2F2", "data": add},
+        {"method": "DELETE", "path": "/Users/bulkId:User:a/c"},
+    )
+    assert statuses(results) == ["201", "201", "204", "204", "400"]
+    made = ids(results[:2])
+    assert await members(idp, made["Group:R&D/Lab/2"]) == {made["User:a/b"]}
+
+
 async def test_rings_of_bulk_ids_are_closed(idp: Client) -> None:
     """§3.7.1: groups that hold each other, people who manage each other."""
     results = await bulk(
