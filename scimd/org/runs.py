@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, or_, select, update
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
@@ -163,6 +163,18 @@ async def list_runs(
     if state is not None:
         query = query.where(runs.c.state == state)
     return await door.read(lambda conn: [record_of(row) for row in conn.execute(query)])
+
+
+async def to_approve(door: Door, org_id: OrgId) -> list[RunRecord]:
+    """The plans that are held and can be approved, the newest first: one of a source, since each takes the
+    place of the one before it."""
+    still = or_(runs.c.expires_at.is_(None), runs.c.expires_at > door.clock())
+    query = _query().where(
+        runs.c.org_id == org_id, runs.c.state == "held", runs.c.approved_at.is_(None), still
+    )
+    return await door.read(
+        lambda conn: [record_of(row) for row in conn.execute(query.order_by(runs.c.id.desc()))]
+    )
 
 
 async def window(

@@ -18,7 +18,7 @@ from scimd.core.languages import ENGLISH, Language, moment
 from scimd.core.printable import lines_spelled_out
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
-from scimd.org import decisions, declared_held, labels
+from scimd.org import decisions, declared_held, labels, runs
 from scimd.org.sign_in import SignedIn
 from scimd.org.tx import Door
 from scimd.web import security, words
@@ -46,6 +46,8 @@ async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
         items.append(NavigationItem("/people", "People"))
     if kinds := decisions.seen_with(visit.holder.permissions):
         waiting = await decisions.count_open(door, visit.org_id, kinds)
+        if visit.may(*SEE_RUNS):
+            waiting += len(await runs.to_approve(door, visit.org_id))
         items.append(NavigationItem("/decide", "To decide", waiting))
     return items
 

@@ -132,6 +132,26 @@ async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) 
     assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
 
 
+async def test_held_plan_waits_for_somebody_until_it_is_approved_or_too_old(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    other = await acme.source("hr", kind="connector", connector="file")
+    async with acme.signed_in() as session:
+        assert "Nothing waits for you" in await get(session, "/")
+        run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+        later = await acme.run(other, "held", GONE, trips=(REMOVALS,))
+        for path in ("/", "/decide"):
+            page = await get(session, path)
+            assert '<span class="count">2<' in page
+            assert f'<li><a href="/runs/{run_id}">The run of directory is over its limits: ' in page
+            assert "Nothing waits" not in page
+        await _approve(session, run_id, value_of(await get(session, f"/runs/{run_id}"), "form_token"))
+        page = await get(session, "/decide")
+        assert (f"/runs/{run_id}" in page, f"/runs/{later}" in page) == (False, True)
+    acme.clock.ahead += timedelta(hours=25)
+    async with acme.signed_in() as session:
+        assert "Nothing waits for a decision" in await get(session, "/decide")
+
+
 async def test_run_that_has_ended_promises_nothing(acme: Site) -> None:
     source = await acme.source("directory", kind="connector", connector="file")
     run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
