@@ -120,6 +120,17 @@ def test_a_schema_that_lacks_something_is_refused_by_what_it_lacks(empty_databas
         assert schema(conn) == before
 
 
+def test_a_counter_of_32_bits_is_refused(empty_postgres_url: str) -> None:
+    """Versions go on by millions: it would be full after some hundred changes of one person."""
+    migrate.upgrade(empty_postgres_url)
+    with looking(empty_postgres_url) as conn:
+        conn.execute(text("ALTER TABLE assertions ALTER COLUMN version TYPE integer"))
+    with pytest.raises(
+        migrate.SchemaIncomplete, match=r"lacks the column assertions\.version of 64 bits: a build"
+    ):
+        migrate.upgrade(empty_postgres_url)
+
+
 def test_an_older_schema_is_behind_and_brought_up(
     empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
