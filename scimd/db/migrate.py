@@ -23,6 +23,7 @@ from sqlalchemy import (
     Engine,
     NullPool,
     Table,
+    bindparam,
     create_engine,
     event,
     inspect,
@@ -210,16 +211,17 @@ def _strange_on_postgres(url: str) -> Literal["empty", "foreign"] | None:
 
 
 _COLUMNS = {
-    # Every integer of SQLite's has 64 bits.
+    # Every integer of SQLite's has 64 bits. Of tables of others only names are read: a virtual one may be of a
+    # module that is not loaded here.
     "sqlite": text(
         "SELECT t.name, c.name, 0 FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c "
-        "WHERE t.type = 'table'"
+        "WHERE t.type = 'table' AND t.name IN :ours"
     ),
     "postgresql": text(
         "SELECT c.relname, a.attname, a.atttypid = 'integer'::regtype "
         "FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
         "WHERE c.relnamespace <> 'pg_catalog'::regnamespace AND pg_table_is_visible(c.oid) "
-        "AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
+        "AND c.relkind IN ('r', 'p') AND c.relname IN :ours AND a.attnum > 0 AND NOT a.attisdropped"
     ),
 }
 
@@ -230,7 +232,8 @@ def _missing(conn: Connection) -> list[str]:
     A column of 32 bits where counters go on by steps of millions is full after some hundred of them.
     """
     there: dict[str, dict[str, bool]] = {}
-    for table, column, is_short in conn.execute(_COLUMNS[conn.dialect.name]):
+    columns = _COLUMNS[conn.dialect.name].bindparams(bindparam("ours", list(metadata.tables), expanding=True))
+    for table, column, is_short in conn.execute(columns):
         there.setdefault(table, {})[column] = bool(is_short)
     found = [f"the table {name}" for name in metadata.tables if name not in there]
     for name, table in metadata.tables.items():
