@@ -211,7 +211,7 @@ def _strange_on_postgres(url: str) -> Literal["empty", "foreign"] | None:
 
 
 _COLUMNS = {
-    # Every integer of SQLite's has 64 bits. Of tables of others only names are read: a virtual one may be of a
+    # Every integer of SQLite's has 64 bits. Of others' tables only names are read: a virtual one may be of a
     # module that is not loaded here.
     "sqlite": text(
         "SELECT t.name, c.name, 0 FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c "

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select, update
 
 from scimd.core.people import OrgId
+from scimd.db.last_changed import not_before
 from scimd.db.tables import invitations, links, recovery_codes, second_factors, signing_keys
 from scimd.db.types import Bytes
 from scimd.org.sealing import KEY_ID_BYTES, NotSealedHere, seal, unseal
@@ -25,6 +26,7 @@ from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _BATCH = 200
+_NEXT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,9 +91,12 @@ def _organizations_with(conn: Connection, what: _Sealed, older: list[bytes]) -> 
 
 
 async def _note_signing(door: Door) -> None:
-    first, query = door.keys.ids()[0], select(signing_keys.c.key_id).order_by(signing_keys.c.since.desc())
-    if await door.read(lambda conn: conn.execute(query.limit(1)).scalar()) != first:
-        row = {"since": door.clock(), "key_id": first}
+    first, query = door.keys.ids()[0], select(signing_keys).order_by(signing_keys.c.since.desc()).limit(1)
+    last = await door.read(lambda conn: conn.execute(query).first())
+    if last is None or last.key_id != first:
+        # After the last, also where that one was noted while the clock was ahead.
+        since = door.clock() if last is None else not_before(last.since + _NEXT, door.clock())
+        row = {"since": since, "key_id": first}
         await door.db.write(lambda conn: conn.execute(signing_keys.insert(), row))
 
 
