@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select, update
 
 from scimd.core.people import OrgId
-from scimd.db.last_changed import not_before
+from scimd.db.last_changed import after
 from scimd.db.tables import invitations, links, recovery_codes, second_factors, signing_keys
 from scimd.db.types import Bytes
 from scimd.org.sealing import KEY_ID_BYTES, NotSealedHere, seal, unseal
@@ -26,7 +26,6 @@ from scimd.org.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _BATCH = 200
-_NEXT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,9 +93,7 @@ async def _note_signing(door: Door) -> None:
     first, query = door.keys.ids()[0], select(signing_keys).order_by(signing_keys.c.since.desc()).limit(1)
     last = await door.read(lambda conn: conn.execute(query).first())
     if last is None or last.key_id != first:
-        # After the last, also where that one was noted while the clock was ahead.
-        since = door.clock() if last is None else not_before(last.since + _NEXT, door.clock())
-        row = {"since": since, "key_id": first}
+        row = {"since": after(last.since if last else None, door.clock()), "key_id": first}
         await door.db.write(lambda conn: conn.execute(signing_keys.insert(), row))
 
 
