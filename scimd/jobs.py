@@ -35,6 +35,7 @@ from scimd.org import (
     new_tables,
     notifications,
     oauth,
+    promotion,
     rekeying,
     request_log,
     runs,
@@ -367,6 +368,7 @@ class Jobs:
     async def _plan_anew(self) -> None:
         await source_upkeep.bring_forward(self._door, schedule.latest)
         await deliveries.bring_forward(self._door)
+        await promotion.bring_forward(self._door)
 
     async def _notify(self) -> None:
         await source_upkeep.pause_long_quarantined(self._door, self._troubles)

@@ -5,7 +5,7 @@ Clients read on from there (``lastModified gt …``), and nothing changes before
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam
@@ -16,10 +16,17 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from scimd.db.types import UtcDateTime
 
+_NEXT = timedelta(microseconds=1)
+
 
 def not_before(former: datetime, now: datetime) -> datetime:
     """Of a row that is at hand."""
     return max(former, now)
+
+
+def after(former: datetime | None, now: datetime) -> datetime:
+    """When what follows that happens: of two, the later one is the one with the later time."""
+    return now if former is None else not_before(former + _NEXT, now)
 
 
 def not_before_stored(

@@ -16,7 +16,20 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import DDL, Connection, Engine, NullPool, Table, create_engine, event, inspect, select, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Connection,
+    Engine,
+    NullPool,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 
 from scimd.core.errors import DatabaseUnavailable
@@ -198,27 +211,37 @@ def _strange_on_postgres(url: str) -> Literal["empty", "foreign"] | None:
 
 
 _COLUMNS = {
+    # Every integer of SQLite's has 64 bits. Of others' tables only names are read: a virtual one may be of a
+    # module that is not loaded here.
     "sqlite": text(
-        "SELECT t.name, c.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c "
-        "WHERE t.type = 'table'"
+        "SELECT t.name, c.name, 0 FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c "
+        "WHERE t.type = 'table' AND t.name IN :ours"
     ),
     "postgresql": text(
-        "SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
+        "SELECT c.relname, a.attname, a.atttypid = 'integer'::regtype "
+        "FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid "
         "WHERE c.relnamespace <> 'pg_catalog'::regnamespace AND pg_table_is_visible(c.oid) "
-        "AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped"
+        "AND c.relkind IN ('r', 'p') AND c.relname IN :ours AND a.attnum > 0 AND NOT a.attisdropped"
     ),
 }
 
 
 def _missing(conn: Connection) -> list[str]:
-    """What the database lacks of the tables and of their columns, by name, in words."""
-    there: dict[str, set[str]] = {}
-    for table, column in conn.execute(_COLUMNS[conn.dialect.name]):
-        there.setdefault(table, set()).add(column)
+    """What the database lacks of the tables and of their columns, by name, in words.
+
+    A column of 32 bits where counters go on by steps of millions is full after some hundred of them.
+    """
+    there: dict[str, dict[str, bool]] = {}
+    columns = _COLUMNS[conn.dialect.name].bindparams(bindparam("ours", list(metadata.tables), expanding=True))
+    for table, column, is_short in conn.execute(columns):
+        there.setdefault(table, {})[column] = bool(is_short)
     found = [f"the table {name}" for name in metadata.tables if name not in there]
     for name, table in metadata.tables.items():
-        lacking = [each.name for each in table.c if name in there and each.name not in there[name]]
-        found += [f"the column {name}.{column}" for column in lacking]
+        for each in table.c if name in there else ():
+            if each.name not in there[name]:
+                found.append(f"the column {name}.{each.name}")
+            elif there[name][each.name] and isinstance(each.type, BigInteger):
+                found.append(f"the column {name}.{each.name} of 64 bits")
     return found
 
 

@@ -22,7 +22,7 @@ from scimd.core.standing import Status
 from scimd.core.words import proper_name
 from scimd.db.prepared import Prepared
 from scimd.db.tables import api_tokens, organizations, people, unsettled
-from scimd.org import admission, sessions
+from scimd.org import admission, lately, sessions
 from scimd.org import permissions as may
 from scimd.org.rulebook import RuleBooks
 from scimd.org.secrets import API_TOKEN, is_secret, new_secret, token_hash
@@ -318,7 +318,8 @@ async def authenticate(door: Door, text: str) -> ApiTokenHolder | None:
         ):
             return None, False
         holder = _of_service(row) if row.kind == "service" else _of_person(conn, door.books, row, now)
-        return holder, row.last_used_at is None or now - row.last_used_at >= _TOUCH_EVERY
+        used = row.last_used_at
+        return holder, used is None or not lately.is_within(used, now, _TOUCH_EVERY)
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
@@ -367,7 +368,7 @@ def _touch(conn: Connection, holder: ApiTokenHolder, now: datetime) -> None:
         .where(
             api_tokens.c.org_id == holder.org_id,
             api_tokens.c.id == holder.token_id,
-            used.is_(None) | (used <= now - _TOUCH_EVERY),
+            used.is_(None) | ~lately.happened(used, now, _TOUCH_EVERY),
         )
         .values(last_used_at=now)
     )

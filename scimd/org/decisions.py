@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, Select, func, select, update
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, OrgId, SourceId, fold
+from scimd.db import last_changed
 from scimd.db.among import among
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import decisions
@@ -299,11 +300,22 @@ async def answer(door: Door, ctx: Context, decision_id: DecisionId, wanted: str)
 
 
 def _close(tx: Tx, item: DecisionRecord, wanted: str) -> None:
-    """Answer by one conditional UPDATE: of two who answer at once, one wins."""
+    """Answer by one conditional UPDATE: of two who answer at once, one wins.
+
+    It is later than all answers on the subject, also where one was given while the clock was ahead.
+    """
+    column = decisions.c
+    before = select(func.max(column.answered_at)).where(
+        column.org_id == tx.org_id,
+        column.kind == item.kind,
+        column.subject == item.subject,
+        column.state == "answered",
+    )
+    at = last_changed.after(tx.conn.execute(before).scalar(), tx.now)
     won = tx.conn.execute(
         update(decisions)
-        .where(decisions.c.org_id == tx.org_id, decisions.c.id == item.id, decisions.c.state == "open")
-        .values(state="answered", answer=wanted, answered_by=tx.ctx.actor.name, answered_at=tx.now)
+        .where(column.org_id == tx.org_id, column.id == item.id, column.state == "open")
+        .values(state="answered", answer=wanted, answered_by=tx.ctx.actor.name, answered_at=at)
     )
     if won.rowcount != 1:
         if item.state == "moot":

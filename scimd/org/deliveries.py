@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from scimd.core import invitations as rules
 from scimd.core.events import Event, EventKind
@@ -95,12 +95,22 @@ async def organizations_with_due(door: Door) -> list[OrgId]:
 
 
 async def bring_forward(door: Door) -> None:
-    """Have mails leave now that were owed while the clock was ahead, and that nobody took so far. A job."""
+    """Have mails leave now that were owed while the clock was ahead, and that nobody took so far. A job.
+
+    One that was tried while it was ahead follows soon: somebody may be sending it at this moment.
+    """
     now, column = door.clock(), deliveries.c
+    due = update(deliveries).where(column.state == "due")
     ahead = (column.created_at > now + _SKEW) & (column.due_at > now)
-    untried = (column.state == "due") & (column.attempts == 0)
-    statement = update(deliveries).where(untried, ahead).values(due_at=now)
-    await door.db.write(lambda conn: conn.execute(statement) and None)
+    untried = due.where(column.attempts == 0, ahead).values(due_at=now)
+    beyond = column.due_at > now + _AGAIN_AT_MOST + _SKEW
+    tried = due.where(column.attempts > 0, beyond).values(due_at=now + TAKEN_FOR)
+
+    def body(conn: Connection) -> None:
+        conn.execute(untried)
+        conn.execute(tried)
+
+    await door.db.write(body)
 
 
 def _context(org_id: OrgId) -> Context:

@@ -47,7 +47,8 @@ _INVITATIONS = Prepared(
         _i.void,
     )
     .where(_i.org_id == _org, one_of(_i.person_id))
-    .order_by(_i.created_at, _i.id)
+    # The open one is the newest, also where another was made while the clock was ahead.
+    .order_by(_i.status == "pending", _i.created_at, _i.id)
 )  # fmt: skip
 _SLOTS = Prepared(
     select(slots.c.person_id, slots.c.kind, slots.c.target, slots.c.held).where(

@@ -43,6 +43,7 @@ def _mine(tx: Tx, invitation_id: InvitationId) -> tuple[Any, Row[Any]]:
 def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
     """Raise NotAllowedNow where the person has a newer invitation, or comes in without one.
 
+    The open one is the newest, also where another was made while the clock was ahead.
     An old link must not set the password of somebody who is here by now.
     """
     i = invitations.c
@@ -52,7 +53,7 @@ def _must_be_wanted(tx: Tx, row: Any, person: Row[Any]) -> None:
         i.id != row.id,
         (i.is_pending == 1) | ((i.created_at > row.created_at) & i.hidden_at.is_(None)),
     )
-    if tx.conn.execute(newer).first() is not None:
+    if row.is_pending != 1 and tx.conn.execute(newer).first() is not None:
         raise NotAllowedNow(f"{person.display_name} has a newer invitation. Go by that one.")
     if person.deleted_at is not None:
         raise NotAllowedNow(f"{person.display_name} was deleted. Restore them first.")

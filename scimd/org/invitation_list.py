@@ -168,12 +168,12 @@ def one(
 
 
 async def newest_of(door: Door, org_id: OrgId, person_ids: Sequence[PersonId]) -> dict[str, str]:
-    """The id of each person's newest invitation, by the person's."""
+    """The id of each person's newest invitation, by the person's: the open one, where one is."""
     i = invitations.c
-    query = select(i.person_id, func.max(i.id).label("newest")).where(i.org_id == org_id)
+    query = select(i.person_id, i.id).where(i.org_id == org_id).order_by(i.status == "pending", i.id)
 
     def body(conn: Connection) -> dict[str, str]:
-        rows = conn.execute(query.where(among(conn, i.person_id, person_ids)).group_by(i.person_id))
-        return {row.person_id: row.newest for row in rows}
+        rows = conn.execute(query.where(among(conn, i.person_id, person_ids)))
+        return {row.person_id: row.id for row in rows}
 
     return await door.read(body)

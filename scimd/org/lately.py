@@ -19,6 +19,11 @@ def happened(column: ColumnElement[datetime], now: datetime, window: timedelta) 
     return (column > now - window) & (column <= now + _APART)
 
 
+def is_ahead(column: ColumnElement[datetime], now: datetime) -> ColumnElement[bool]:
+    """Rows that were written while the clock was ahead."""
+    return column > now + _APART
+
+
 def is_within(moment: datetime, now: datetime, window: timedelta) -> bool:
     """The same of one moment."""
     return now - window < moment <= now + _APART

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Table, func, select, update
 
 from scimd.core.people import OrgId
+from scimd.db.last_changed import after
 from scimd.db.tables import invitations, links, recovery_codes, second_factors, signing_keys
 from scimd.db.types import Bytes
 from scimd.org.sealing import KEY_ID_BYTES, NotSealedHere, seal, unseal
@@ -89,9 +90,10 @@ def _organizations_with(conn: Connection, what: _Sealed, older: list[bytes]) -> 
 
 
 async def _note_signing(door: Door) -> None:
-    first, query = door.keys.ids()[0], select(signing_keys.c.key_id).order_by(signing_keys.c.since.desc())
-    if await door.read(lambda conn: conn.execute(query.limit(1)).scalar()) != first:
-        row = {"since": door.clock(), "key_id": first}
+    first, query = door.keys.ids()[0], select(signing_keys).order_by(signing_keys.c.since.desc()).limit(1)
+    last = await door.read(lambda conn: conn.execute(query).first())
+    if last is None or last.key_id != first:
+        row = {"since": after(last.since if last else None, door.clock()), "key_id": first}
         await door.db.write(lambda conn: conn.execute(signing_keys.insert(), row))
 
 

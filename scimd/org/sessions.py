@@ -194,7 +194,7 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
     now = door.clock()
     idle_s = door.settings.session_idle_s
     # Written down a few times within the idle time at least, else sessions in use would end.
-    touched_by = now - timedelta(seconds=min(_TOUCH_EVERY_S, idle_s / 4))
+    touch_every = timedelta(seconds=min(_TOUCH_EVERY_S, idle_s / 4))
 
     def body(conn: Connection) -> tuple[SessionHolder | None, bool]:
         row: Any = conn.execute(
@@ -202,11 +202,12 @@ async def by_cookie(door: Door, text: str) -> SessionHolder | None:
         ).first()
         if row is None or not _is_live(row, now, idle_s):
             return None, False
-        return _holder(conn, door.books, row, door.settings.second_factor), row.last_active_at <= touched_by
+        fresh = lately.is_within(row.last_active_at, now, touch_every)
+        return _holder(conn, door.books, row, door.settings.second_factor), not fresh
 
     holder, stale = await door.read(body)
     if holder is not None and stale:
-        await door.note(lambda conn: _touch(conn, holder, now, touched_by))
+        await door.note(lambda conn: _touch(conn, holder, now, touch_every))
     return holder
 
 
@@ -223,13 +224,13 @@ def _is_live(row: Any, now: datetime, idle_s: float) -> bool:
     return not over and row.status == Status.ACTIVE and row.deleted_at is None
 
 
-def _touch(conn: Connection, holder: SessionHolder, now: datetime, touched_by: datetime) -> None:
+def _touch(conn: Connection, holder: SessionHolder, now: datetime, every: timedelta) -> None:
     conn.execute(
         update(sessions)
         .where(
             sessions.c.org_id == holder.org_id,
             sessions.c.id == holder.session_id,
-            sessions.c.last_active_at <= touched_by,
+            ~lately.happened(sessions.c.last_active_at, now, every),
         )
         .values(last_active_at=now)
     )

@@ -23,6 +23,7 @@ from scimd.org import (
     admission,
     attempts,
     credentials,
+    lately,
     links,
     notices,
     passwords,
@@ -122,7 +123,8 @@ async def withdraw(door: Door, tried: Tried, set_at: datetime) -> bool:
     """
 
     def body(tx: Tx) -> bool:
-        if set_at > tx.now - attempts.WINDOW and attempts.is_first(tx, tried.attempt_id, set_at):
+        new = lately.is_within(set_at, tx.now, attempts.WINDOW)
+        if new and attempts.is_first(tx, tried.attempt_id, set_at):
             return False
         attempts.withdraw(tx, tried.attempt_id)
         return True

@@ -19,7 +19,7 @@ from scimd.core.travelling import travels
 from scimd.db.kept import kept
 from scimd.db.prepared import Prepared
 from scimd.db.tables import jwt_issuers, oauth_clients, organizations, sources, tokens
-from scimd.org import by_hand, permissions
+from scimd.org import by_hand, lately, permissions
 from scimd.org.generation import bump
 from scimd.org.secrets import is_token, new_token, token_hash
 from scimd.org.sources import SourceRecord, find
@@ -386,22 +386,23 @@ class LastUsed:
     def note(self, holder: TokenHolder) -> None:
         """Cheap: called at each request."""
         now = self._door.clock()
-        if holder.last_used_at is None or now - holder.last_used_at >= _TOUCH_EVERY:
+        if holder.last_used_at is None or not lately.is_within(holder.last_used_at, now, _TOUCH_EVERY):
             self._noted[holder.kind, holder.org_id, holder.token_id] = now
 
     async def flush(self) -> int:
         """Write what was noted, in one transaction; gives how many."""
         noted, self._noted = self._noted, {}
         if noted:
-            await self._door.db.write(lambda conn: touch_last_used(conn, noted))
+            now = self._door.clock()
+            await self._door.db.write(lambda conn: touch_last_used(conn, noted, now))
         return len(noted)
 
 
-def touch_last_used(conn: Connection, noted: _Used) -> None:
-    """Write the times, each only where it is at least a minute newer than what is stored."""
+def touch_last_used(conn: Connection, noted: _Used, now: datetime) -> None:
+    """Write the times, each only where what is stored is a minute old at least, or lies ahead of now."""
     for (kind, org_id, token_id), at in sorted(noted.items()):
         table = _TABLES[kind]
-        stale = table.c.last_used_at.is_(None) | (table.c.last_used_at <= at - _TOUCH_EVERY)
+        stale = table.c.last_used_at.is_(None) | ~lately.happened(table.c.last_used_at, now, _TOUCH_EVERY)
         conn.execute(
             update(table)
             .where(table.c.org_id == org_id, table.c.id == token_id, stale)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 from apscheduler.triggers.cron import CronTrigger
 
+from scimd.org import lately
+
 _INTERVAL = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 _LONGEST_S = 10 * 366 * 86400
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,7 +28,7 @@ _SKEW = timedelta(minutes=1)
 
 
 def full_is_due(last: datetime | None, now: datetime) -> bool:
-    return last is None or now - last >= _FULL_EVERY
+    return last is None or not lately.is_within(last, now, _FULL_EVERY)
 
 
 class WrongSchedule(ValueError):

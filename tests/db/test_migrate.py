@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,29 @@ def test_a_schema_that_lacks_something_is_refused_by_what_it_lacks(empty_databas
             refuse(empty_database_url)
     with looking(empty_database_url) as conn:
         assert schema(conn) == before
+
+
+def test_what_others_keep_in_the_database_is_not_looked_at(tmp_path: Path) -> None:
+    """Such as a table of a module that only their program loads."""
+    url = f"sqlite:///{tmp_path / 'scimd.db'}"
+    migrate.upgrade(url)
+    with closing(sqlite3.connect(tmp_path / "scimd.db")) as raw:
+        raw.execute("PRAGMA writable_schema = ON")
+        theirs = ("table", "places", "places", 0, "CREATE VIRTUAL TABLE places USING no_such_module(at)")
+        raw.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", theirs)
+        raw.commit()
+    assert migrate.check(url) == "current"
+
+
+def test_a_counter_of_32_bits_is_refused(empty_postgres_url: str) -> None:
+    """Versions go on by millions: it would be full after some hundred changes of one person."""
+    migrate.upgrade(empty_postgres_url)
+    with looking(empty_postgres_url) as conn:
+        conn.execute(text("ALTER TABLE assertions ALTER COLUMN version TYPE integer"))
+    with pytest.raises(
+        migrate.SchemaIncomplete, match=r"lacks the column assertions\.version of 64 bits: a build"
+    ):
+        migrate.upgrade(empty_postgres_url)
 
 
 def test_an_older_schema_is_behind_and_brought_up(

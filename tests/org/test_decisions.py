@@ -107,10 +107,12 @@ async def test_a_question_that_no_longer_stands_is_moot(acme: Acme) -> None:
         await decisions.answer(acme.door, acme.ctx, item, "link")
 
 
-async def test_the_newest_answer_on_a_subject_counts(acme: Acme) -> None:
+@pytest.mark.parametrize("later_s", [1, -3600])
+async def test_the_newest_answer_on_a_subject_counts(acme: Acme, later_s: int) -> None:
+    """Also after one that was given while the clock was ahead."""
     for word in ("separate", "link"):
         await decisions.answer(acme.door, acme.ctx, await put(acme), word)
-        acme.clock.pass_by(seconds=1)
+        acme.clock.pass_by(seconds=later_s)
     found = await acme.door.run(
         acme.ctx, lambda tx: decisions.answered(tx.conn, tx.org_id, "collision", [ITEM.subject, "x"])
     )

@@ -12,12 +12,12 @@ from scimd.core.errors import Forbidden, InvitationClosed, NotAllowedNow, NotFou
 from scimd.core.people import InvitationId, PersonId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, MANAGER
 from scimd.db.tables import events, invitations, people
-from scimd.org import assignments, gates, invitation_changes, inviting, local_people
+from scimd.org import assignments, gates, invitation_changes, invitation_list, inviting, local_people
 from scimd.org import invitations as invited
 from scimd.org.inviting import Wish
 from scimd.org.tx import Actor, Context, Door
 from tests.org.by_hand.local import let_in
-from tests.org.house import House, house
+from tests.org.house import START, House, house
 
 PASSWORD = "lattice umbrella forty gnomes"
 _OPENS = (invitation_changes.resend, invitation_changes.copy_link)
@@ -135,3 +135,21 @@ async def test_nobodys_mailbox_is_filled_by_a_hand(acme: House) -> None:
         await local_people.reset_password(acme.door, acme.as_admin(), [ann])
     acme.clock.forward(hours=1)
     await local_people.reset_password(acme.door, acme.as_admin(), [ann])
+
+
+@pytest.mark.parametrize("end", [invitation_changes.withdraw, None])
+async def test_whoever_was_invited_while_the_clock_was_ahead_is_invited_anew(
+    acme: House, end: Change | None
+) -> None:
+    """Else that one counts as the newest, and the new one, which was answered with 201, is cancelled."""
+    acme.clock.forward(hours=5)
+    ann = await invite(acme)
+    await (end(acme.door, acme.as_admin(), await newest(acme)) if end else expire(acme))
+    acme.clock.now = START
+    assert await invite(acme) == ann
+    (there,) = await acme.rows(invitations, status="pending")
+    assert await invitation_list.newest_of(acme.door, acme.org_id, [ann]) == {ann: there.id}
+    link = await invitation_changes.copy_link(acme.door, acme.as_admin(), there.id)
+    await invited.accept(acme.door, link, password=PASSWORD)
+    (person,) = await acme.rows(people, id=ann)
+    assert person.status == "active"

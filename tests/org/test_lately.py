@@ -11,9 +11,21 @@ from scimd.core import notifications
 from scimd.core.errors import AnswerLost, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db import tables as t
-from scimd.org import attempts, forgotten, idempotency, inviting, lately
+from scimd.org import (
+    api_tokens,
+    attempts,
+    forgotten,
+    idempotency,
+    inviting,
+    lately,
+    links,
+    sessions,
+    sign_in,
+    tokens,
+)
 from scimd.org.inviting import Wish
 from scimd.org.tx import DoorSettings, Tx
+from tests.org import acme as company
 from tests.org.house import house
 
 NOW = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -97,6 +109,36 @@ async def test_an_answer_that_was_lost_while_the_clock_was_ahead_is_not_waited_f
         acme.clock.forward(hours=-5)
         with pytest.raises(AnswerLost):
             await idempotency.answered(acme.door, once)
+
+
+async def test_what_is_used_after_the_clock_was_ahead_was_used_now(database_url: str) -> None:
+    """Else nobody learns when it was, nor that a source is silent, until that time has come."""
+    async with company.house(database_url) as acme:
+        pushed = await tokens.create(acme.door, acme.ctx, (await acme.source()).id, "t")
+        service = await api_tokens.create_service(acme.door, acme.ctx, "x", ["users.read"])
+        link = await links.create_admin(acme.door, "acme", "ada@acme.example", company.OPERATOR)
+        signed_in = await sign_in.by_link(acme.door, link, ip="", user_agent="")
+        last = tokens.LastUsed(acme.door)
+
+        async def used() -> set[datetime | None]:
+            holder = await tokens.authenticate(acme.door, pushed.token)
+            assert holder is not None
+            last.note(holder)
+            await last.flush()
+            assert await api_tokens.authenticate(acme.door, service.token)
+            assert await sessions.by_cookie(acme.door, signed_in.session)
+            (push,), (call,) = await acme.rows(t.tokens), await acme.rows(t.api_tokens)
+            (session,) = await acme.rows(t.sessions)
+            return {push.last_used_at, call.last_used_at, session.last_active_at}
+
+        began = acme.clock.now
+        acme.clock.pass_by(hours=5)
+        await acme.write(lambda conn: conn.execute(t.sessions.update().values(last_active_at=acme.clock.now)))
+        assert await used() == {acme.clock.now}
+        acme.clock.now = began
+        assert await used() == {began}
+        acme.clock.pass_by(seconds=59)
+        assert await used() == {began}, "once a minute at most"
 
 
 @pytest.mark.parametrize(

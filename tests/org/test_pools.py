@@ -28,6 +28,7 @@ from scimd.org import (
     organizations,
     pools,
     project_upkeep,
+    promotion,
     reads,
 )
 from scimd.org.inviting import Wish
@@ -433,6 +434,22 @@ async def test_given_by_a_call_that_began_before_there_was_a_limit(database_url:
         assert await pools.promote(acme.door, acme.org_id) == 1
         assert (len(await held(acme, apollo)), await waits(acme, apollo)) == (1, [late])
         await sound(acme)
+
+
+async def test_nobody_passes_whoever_began_to_wait_while_the_clock_was_ahead(database_url: str) -> None:
+    async with house(database_url) as acme:
+        apollo, _ = await with_limits(acme, 1)
+        ann, bob, cleo = await some(acme, "ann", "bob", "cleo")
+        acme.clock.forward(hours=5)
+        team = await acme.group("apollo", ann)
+        await acme.members(team, add=[bob])
+        await sound(acme)
+        acme.clock.forward(hours=-5)
+        await promotion.bring_forward(acme.door)
+        acme.clock.forward(minutes=1)
+        await acme.members(team, add=[cleo])
+        await sound(acme)
+        assert (await held(acme, apollo), await waits(acme, apollo)) == (["ann"], ["bob", "cleo"])
 
 
 async def test_database_refuses_what_is_above_the_limit(database_url: str) -> None:

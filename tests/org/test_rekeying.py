@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from scimd.core.errors import SecondFactorUnreadable
+from scimd.db.tables import signing_keys
 from scimd.org import invitations, rekeying
 from scimd.org.rekeying import Use
 from scimd.org.secrets import Keyring
@@ -66,3 +67,15 @@ async def test_which_key_is_needed_by_what_is_told_until_it_is_not(acme: House) 
     await invitations.look(both.door, link)
     acme.clock.now = open_until
     assert await rekeying.uses(both.door) == [Use(2, 0, 0)]
+
+
+async def test_a_key_that_signs_since_the_clock_was_put_back_is_noted_once(acme: House) -> None:
+    acme.clock.pass_by(hours=5)
+    await rekeying.follow(acme.door)
+    acme.clock.pass_by(hours=-5)
+    both = under(acme, NEW, OLD)
+    for _ in range(3):
+        await rekeying.follow(both.door)
+        acme.clock.pass_by(minutes=1)
+    noted = sorted(await acme.rows(signing_keys), key=lambda row: row.since)
+    assert [row.key_id for row in noted] == [acme.door.keys.ids()[0], both.door.keys.ids()[0]]

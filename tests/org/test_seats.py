@@ -14,7 +14,7 @@ from scimd.core.errors import SeatLimitReached
 from scimd.core.people import PersonId
 from scimd.core.seats import Policy
 from scimd.db import tables as t
-from scimd.org import organizations, people, reads, seats
+from scimd.org import organizations, people, promotion, reads, seats
 from scimd.org.tx import Tx
 from tests.org.house import House, house, user
 from tests.support.patience import AT_MOST_S
@@ -232,3 +232,16 @@ async def test_invited_person_holds_a_seat_and_counts_as_invited(database_url: s
         with pytest.raises(SeatLimitReached) as refusal:
             await acme.create("bob", ctx=inviting)
         assert (refusal.value.active, refusal.value.invited) == (0, 1)
+
+
+async def test_nobody_passes_whoever_began_to_wait_while_the_clock_was_ahead(database_url: str) -> None:
+    async with house(database_url, seats_=0) as acme:
+        acme.clock.forward(hours=5)
+        await acme.create("ann")
+        acme.clock.forward(hours=-5)
+        await promotion.bring_forward(acme.door)
+        acme.clock.forward(minutes=1)
+        await acme.create("bob")
+        assert await waiting(acme) == ["ann", "bob"]
+        await promotion.bring_forward(acme.door)
+        assert await waiting(acme) == ["ann", "bob"]

@@ -103,6 +103,18 @@ async def test_whoever_changes_their_own_password_tries_out_none_elsewhere_by_it
         assert [row.success for row in await beta.rows(login_attempts)] == [False] * n
 
 
+async def test_a_password_that_was_set_while_the_clock_was_ahead_locks_nobody_out(acme: House) -> None:
+    """Nor does it let anybody guess elsewhere: another guess takes another password, which is set now."""
+    beta = await other(acme, "beta")
+    await with_password(beta, OTHER)
+    acme.clock.forward(hours=5)
+    await with_password(acme)
+    acme.clock.forward(hours=-5)
+    for _ in range(acme.door.settings.sign_in_attempts + 1):
+        assert isinstance(await enter(acme), SignedIn)
+    assert await beta.rows(login_attempts) == []
+
+
 async def test_a_wrong_one_is_a_failure_wherever_it_was_tried(acme: House) -> None:
     beta = await other(acme, "beta")
     await with_password(acme)

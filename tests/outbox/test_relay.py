@@ -155,6 +155,21 @@ async def test_mail_that_was_owed_while_the_clock_was_ahead_does_not_wait(
     assert await run(acme, smtp) == 1
 
 
+async def test_mail_that_was_tried_while_the_clock_was_ahead_is_tried_again(
+    acme: House, smtp: SmtpServer
+) -> None:
+    await pushed(acme)
+    smtp.refuse("451 4.3.0 Try again later")
+    acme.clock.pass_by(days=6)
+    assert await run(acme, smtp) == 0
+    acme.clock.pass_by(days=-6)
+    smtp.accept()
+    await deliveries.bring_forward(acme.door)
+    assert await run(acme, smtp) == 0, "whoever tries it may be at it"
+    acme.clock.pass_by(minutes=5)
+    assert await run(acme, smtp) == 1
+
+
 async def test_mail_that_waits_by_this_clock_goes_on_waiting(acme: House, smtp: SmtpServer) -> None:
     await pushed(acme)
     due_at = acme.clock.now + timedelta(minutes=2)

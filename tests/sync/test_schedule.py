@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scimd.sync.schedule import WrongSchedule, after_failure, following, in_quarantine, latest
+from scimd.sync.schedule import WrongSchedule, after_failure, following, full_is_due, in_quarantine, latest
 
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -97,3 +97,10 @@ def test_no_run_is_planned_for_later_than_the_latest(schedule: str) -> None:
         for failures in range(1, 12):
             assert after_failure(schedule, NOON, failures, 1) <= latest(schedule, now, troubled=True)
         assert in_quarantine(schedule, NOON, NOON - timedelta(days=9)) <= latest(schedule, now, troubled=True)
+
+
+@pytest.mark.parametrize(("days", "due"), [(None, True), (-7, True), (-6, False), (0, False), (1, True)])
+def test_everything_is_compared_once_a_week_though_the_clock_was_ahead_the_last_time(
+    days: int | None, due: bool
+) -> None:
+    assert full_is_due(None if days is None else NOON + timedelta(days=days), NOON) is due
