@@ -30,9 +30,14 @@ QUIRKS = (WHOLE_GROUP_IN_PATCH,)
 
 _SPACE = r"[ \t\f\r\n]"
 #: ``userName eq ak473785003``: a comparison that is the whole filter, and has no quotes.
-_UNQUOTED = re.compile(rf"([A-Za-z][\w.:$-]*+){_SPACE}++eq{_SPACE}++([^\"]++)", re.IGNORECASE | re.ASCII)
-#: What joins another comparison to it, wherever the grammar could take it for that, or begins one.
-_FURTHER = re.compile(rf"(?:{_SPACE}|[)\]\d])(?:and|or|eq)(?={_SPACE}|\(|\Z)", re.IGNORECASE | re.ASCII)
+_UNQUOTED = re.compile(rf"([A-Za-z][\w.:$-]*+){_SPACE}++eq{_SPACE}([^\"]++)", re.IGNORECASE | re.ASCII)
+_OPERATOR = rf"{_SPACE}++(?:eq|ne|co|sw|ew|gt|ge|lt|le|pr)(?![\w$-])"
+#: What joins another comparison to it, or nothing that is there yet; or compares once more.
+_FURTHER = re.compile(
+    rf"(?:{_SPACE}|[)\]\d])(?:eq(?={_SPACE}|\(|\Z)|(?:and|or)(?={_SPACE}|\(|\Z)"
+    rf"(?:{_SPACE}|\(|not(?![\w$-]))*+(?:[^\s()\[\]]++(?:{_OPERATOR}|\[)|\Z))",
+    re.IGNORECASE | re.ASCII,
+)
 _WORDS = frozenset(("true", "false", "null"))
 _NUMBER = re.compile(r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:e[+-]?+[0-9]++)?+", re.IGNORECASE)
 #: Of these no attribute is a number, nor of what is named without a URN.
@@ -46,18 +51,20 @@ def quoted(text: str) -> str:
 
     So it looks up whom a 409 says to be there, up to version 2025.8.1: goauthentik/authentik#16455, #16677.
     WSO2 Identity Server looks up so before each change (``AbstractOperations.java`` of its SCIM 2 client).
-    Names have spaces, apostrophes, brackets. What JSON knows besides strings keeps its meaning; what could
-    be more than one comparison is for the grammar to judge.
+    Names have spaces, apostrophes, brackets, ``and``. What JSON knows besides strings keeps its meaning; what
+    could be more than one comparison is for the grammar to judge.
     """
     found = _UNQUOTED.fullmatch(text) if len(text) <= filters.MAX_CHARS else None
     if found is None:
         return text
-    path, value = found[1], found[2].rstrip(" \t\f\r\n")
-    if value.lower() in _WORDS or _FURTHER.search(value):
+    # A space at either end is the value's own: two people may differ by no more.
+    path, value = found[1], found[2]
+    word = value.strip(" \t\f\r\n")
+    if not word or word.lower() in _WORDS or _FURTHER.search(value):
         return text
-    if value[0] in _OTHER_QUOTES and value[-1] in _OTHER_QUOTES:
+    if word[0] in _OTHER_QUOTES and word[-1] in _OTHER_QUOTES:
         return text
-    if _NUMBER.fullmatch(value) and path.rpartition(":")[0].lower() not in _WITHOUT_NUMBERS:
+    if _NUMBER.fullmatch(word) and path.rpartition(":")[0].lower() not in _WITHOUT_NUMBERS:
         return text
     return f"{path} eq {json.dumps(value, ensure_ascii=False)}"
 
