@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import hdrs
 
+from scimd.core.endpoints import BULK_ID
 from scimd.core.people import Document
 from scimd.scim.nesting import unpacked
 
@@ -37,6 +39,12 @@ def in_segment(segment: str) -> str | None:
     """The bulkId that a segment of an address is."""
     match = _SEGMENT.fullmatch(segment)
     return None if match is None else match[1]
+
+
+def as_made(segment: str, posted: Set[str]) -> str:
+    """The segment with the bulkId as a POST of the request spells it: a path may have it percent-encoded."""
+    bulk_id = in_segment(segment)
+    return segment if bulk_id is None or bulk_id in posted else BULK_ID + unquote(bulk_id)
 
 
 def named(method: str, data: Document) -> set[str]:
