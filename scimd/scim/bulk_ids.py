@@ -19,8 +19,9 @@ from scimd.core.endpoints import BULK_ID
 from scimd.core.people import Document
 from scimd.scim.nesting import unpacked
 
-#: What such a value names its resource by.
-_PARTS = frozenset(("value", "$ref"))
+#: What such a value names its resource by; as some write it, in members once more or by SCIM 1.1's name
+#: (``quirks.ping``, ``quirks.onelogin``).
+_PARTS = frozenset(("value", "$ref", "members", "managerid"))
 #: A path, or a key of a resource, to the attributes whose values are resources, or to what names them.
 _TO_RESOURCES = re.compile(
     r"(?:[^\s\[]*[:.])?(?:members|manager)(?:\.(?:value|\$ref))?(?:[\s\[].*)?", re.IGNORECASE | re.DOTALL

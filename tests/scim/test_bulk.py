@@ -299,6 +299,18 @@ async def test_bulk_ids_stand_only_where_resources_are_named(idp: Client) -> Non
     assert await members(idp, made["g"]) == {made["p"]}
 
 
+async def test_bulk_ids_stand_in_other_forms_of_members_and_managers(idp: Client) -> None:
+    """``ping.members-within-members``, ``onelogin.manager-id``."""
+    within = {"op": "add", "path": "members", "value": {"members": [{"value": "bulkId:m"}]}}
+    boss = {ENTERPRISE_URN: {"manager": {"managerId": "bulkId:m"}}}
+    results = await bulk(idp, post("m"), post("e", **boss), group("g"), patch("/Groups/bulkId:g", within))
+    assert statuses(results) == ["201", "201", "201", "204"]
+    made = ids(results[:3])
+    assert await members(idp, made["g"]) == {made["m"]}
+    found = (await idp.get(f"/Users/{made['e']}")).json
+    assert found[ENTERPRISE_URN]["manager"]["value"] == made["m"]
+
+
 async def test_path_is_read_as_that_of_a_request(idp: Client) -> None:
     there = (await idp.user("there"))["id"]
     made = [{**post(f"u{n}"), "path": path} for n, path in enumerate(("/users", "USERS/", "%55sers"))]
