@@ -358,10 +358,10 @@ class RequestPseudonyms:
         """``/Users/<id>?filter=…`` below the base."""
         path, mark, query = text.partition("?")
         head, stands_for_id, bulk_id = path.partition(BULK_ID)
-        parts = head.split("/")
+        parts = [unquote(each) for each in head.split("/")]
         if stands_for_id:
             parts[-1] += stands_for_id + bulk_id
-        made = "/".join(self.segment(unquote(each)) for each in parts)
+        made = "/".join(map(self.segment, parts))
         return made + (f"?{self.query(query)}" if mark else "")
 
     def segment(self, text: str) -> str:
