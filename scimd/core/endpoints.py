@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 ENDPOINTS = (
     "Users",
@@ -50,10 +50,11 @@ def segments_of(path: str) -> tuple[str, ...] | None:
 def segments_in_bulk(path: str) -> tuple[str, ...] | None:
     """The same of an operation of a bulk request, which many write without the first slash.
 
-    What stands for an id, ``bulkId:…``, goes to the end: whoever makes one of a name may have a slash in it.
+    What stands for an id, ``bulkId:…``, goes to the end, and is not decoded: whoever makes one of a name may
+    have a slash in it, or a percent sign.
     """
     head, mark, bulk_id = path.strip("/").partition(BULK_ID)
-    return segments_of("/" + head + mark + bulk_id.replace("/", "%2F"))
+    return segments_of("/" + head + mark + quote(bulk_id, safe=""))
 
 
 def plus_as_meant(raw_query: str) -> str:

@@ -23,6 +23,7 @@ from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_texts import WORD, depth, shape, words_of
 from scimd.core.resource import PARAMETERS
 from scimd.core.standing import CauseKind
+from scimd.core.unquoted import unquoted
 
 #: What stands for every password.
 PASSWORD: Final = "(password)"  # noqa: S105
@@ -257,12 +258,19 @@ class RequestPseudonyms:
 
         What is no known name counts as one only where a name may stand: at the beginning, behind a selection
         (``].value``), or in front of an operator. Behind an operator everything is a value, brackets or not.
+        Behind a value without quotes, whose text may go on with ``and`` or ``or``, only a known name is one.
         """
+        whole = unquoted(text)
+        if whole is not None:
+            between = text[len(whole.path) : -len(whole.value)]
+            path = self._compared_name(whole.path)
+            return path + between + self._compared(whole.value, whole.path.lower())
         made: list[str] = []
         lexemes = _LEXEME.findall(text)
         about, around = "", list[str]()  # whose value is awaited; the same, outside of each selection
         opens, compared = True, False  # whether a name may come; an operator has come since the last one
         awaited = False  # whether only a value may come, which may be a word that joins elsewhere
+        bare = False  # whether a value had no quotes, and was no word or number of JSON
         for place, lexeme in enumerate(lexemes):
             low = lexeme.lower()
             if lexeme[0] == '"' or (lexeme[0] == lexeme[-1] == "'"):
@@ -283,15 +291,16 @@ class RequestPseudonyms:
             elif low in _JOINS and not awaited and (opens or low != "not"):
                 opens = True
                 made.append(lexeme)
-            elif opens and (low in self._known or place == 0 or _names(lexemes, place)):
+            elif opens and (low in self._known or place == 0 or (not bare and _names(lexemes, place))):
                 opens, compared = False, False
                 about = f"{around[-1]}.{low}" if around else low
-                made.append(lexeme if low in self._known else self._attribute(lexeme))
+                made.append(self._compared_name(lexeme))
             elif low in _OPERATES and not opens and not compared:
                 compared, awaited = True, low in _COMPARES
                 made.append(lexeme)
             else:
                 opens = awaited = False
+                bare = bare or not _is_literal(lexeme)
                 made.append(self._compared(lexeme, about))
         return "".join(made)
 
@@ -304,6 +313,9 @@ class RequestPseudonyms:
         if lexeme.startswith('"'):
             return self._quoted(lexeme, name, of)
         return self._literal(lexeme, name)
+
+    def _compared_name(self, text: str) -> str:
+        return text if text.lower() in self._known else self._attribute(text)
 
     def _attribute(self, text: str) -> str:
         """``urn:…:User:name.sub`` and ``.sub`` as sent, where every part is fit to be a name."""
@@ -346,10 +358,10 @@ class RequestPseudonyms:
         """``/Users/<id>?filter=…`` below the base."""
         path, mark, query = text.partition("?")
         head, stands_for_id, bulk_id = path.partition(BULK_ID)
-        parts = head.split("/")
+        parts = [unquote(each) for each in head.split("/")]
         if stands_for_id:
             parts[-1] += stands_for_id + bulk_id
-        made = "/".join(self.segment(unquote(each)) for each in parts)
+        made = "/".join(map(self.segment, parts))
         return made + (f"?{self.query(query)}" if mark else "")
 
     def segment(self, text: str) -> str:
@@ -448,6 +460,15 @@ def _names(lexemes: Sequence[str], place: int) -> bool:
         return True
     then = _follows(lexemes, place)
     return then == "[" or (then.isspace() and _follows(lexemes, place + 1).lower() in _OPERATES)
+
+
+def _is_literal(lexeme: str) -> bool:
+    """Whether it is a value as JSON spells one, beside strings."""
+    try:
+        orjson.loads(lexeme)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _is_own(name: str, value: Any) -> bool:

@@ -146,6 +146,7 @@ def _bind(found: Operation, posted: set[str]) -> None:
     """Find out which bulkIds the operation names. One that nothing here makes is wrong."""
     if found.wrong is not None:
         return
+    found.segments = tuple(bulk_ids.as_made(each, posted) for each in found.segments)
     named = bulk_ids.named(found.method, found.data)
     named.update(filter(None, map(bulk_ids.in_segment, found.segments)))
     unknown = named - posted

@@ -10,15 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 from aiohttp import hdrs
 
+from scimd.core.endpoints import BULK_ID
 from scimd.core.people import Document
 from scimd.scim.nesting import unpacked
 
-#: What such a value names its resource by.
-_PARTS = frozenset(("value", "$ref"))
+#: What such a value names its resource by; as some write it, in members once more or by SCIM 1.1's name
+#: (``quirks.ping``, ``quirks.onelogin``).
+_PARTS = frozenset(("value", "$ref", "members", "managerid"))
 #: A path, or a key of a resource, to the attributes whose values are resources, or to what names them.
 _TO_RESOURCES = re.compile(
     r"(?:[^\s\[]*[:.])?(?:members|manager)(?:\.(?:value|\$ref))?(?:[\s\[].*)?", re.IGNORECASE | re.DOTALL
@@ -37,6 +40,12 @@ def in_segment(segment: str) -> str | None:
     """The bulkId that a segment of an address is."""
     match = _SEGMENT.fullmatch(segment)
     return None if match is None else match[1]
+
+
+def as_made(segment: str, posted: Set[str]) -> str:
+    """The segment with the bulkId as a POST of the request spells it: a path may have it percent-encoded."""
+    bulk_id = in_segment(segment)
+    return segment if bulk_id is None or bulk_id in posted else BULK_ID + unquote(bulk_id)
 
 
 def named(method: str, data: Document) -> set[str]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cached_property, partial
 
 import orjson
-from scim2_models.path import FilterNode
+from scim2_models.path import CompareOperator, Comparison, FilterNode
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.resource import Projection, Resources, StoredUser, render_list, render_user
@@ -25,7 +25,8 @@ from scimd.scim.filter_values import Scope
 from scimd.scim.filters import Evaluator
 
 # No escapes, no controls, and short: what needs judging goes to the parser.
-_BY_NAME = re.compile(r'[uU]ser[nN]ame [eE][qQ] "([^"\\\x00-\x1f\x7f\ud800-\udfff]{1,256})"')
+_NAME = re.compile(r'[^"\\\x00-\x1f\x7f\ud800-\udfff]{1,256}')
+_BY_NAME = re.compile(rf'[uU]ser[nN]ame [eE][qQ] "({_NAME.pattern})"')
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FARTHEST = 2**31 - 1
 
@@ -158,6 +159,9 @@ def list_query(
     sorting = Sorting.parse(ex.query, kind)
     text = ex.query.get("filter")
     name = looked_up(kind, text) if text is not None and sorting is None else None
+    node = meant(ex.profile.read_filter(text)) if text is not None and name is None else None
+    if node is not None and sorting is None:
+        name = _named(kind, node)
     if name is not None:
         return ListQuery(user_name=name, start_index=paging.start_index, count=paging.count)
     scope = Scope(
@@ -168,7 +172,6 @@ def list_query(
         ex.settings.base_url,
         tolerant=ex.rules.tolerant,
     )
-    node = meant(ex.profile.read_filter(text)) if text is not None else None
     where = condition(node, scope) if node is not None else None
     return ListQuery(
         where=where,
@@ -198,6 +201,17 @@ def looked_up(kind: ResourceKind, text: str) -> str | None:
     """
     match = _BY_NAME.fullmatch(text) if kind is not GROUP else None
     return match[1] if match is not None else None
+
+
+def _named(kind: ResourceKind, node: FilterNode) -> str | None:
+    """The same of a filter that is written in another way: with the URN, say, or without quotes."""
+    if kind is GROUP or not isinstance(node, Comparison) or node.op is not CompareOperator.eq:
+        return None
+    path, value = node.attr_path, node.value
+    found = kind.resolve(path.uri, path.attr, path.sub_attr)
+    if str(found) != "userName" or not isinstance(value, str):
+        return None
+    return value if _NAME.fullmatch(value) else None
 
 
 def sorted_by(path: str, kind: ResourceKind) -> Resolved | None:

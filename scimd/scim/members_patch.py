@@ -92,8 +92,10 @@ class MemberChange:
         return self.replace is not None or any(each in self.add for each in ids)
 
     def replacing(self, ids: Sequence[str]) -> None:
-        self.replace, self.chosen = dict.fromkeys(ids), []
+        self.replace = dict.fromkeys(ids)
         self.add, self.remove, self.users = {}, {}, set()
+        if not any(each.asks for each in self.chosen):  # what is refused is so whatever comes after it
+            self.chosen = []
 
     def leaving(
         self, holds: Callable[[Document], bool], asks: Callable[[Sequence[Document]], None] | None = None

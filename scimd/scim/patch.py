@@ -33,6 +33,7 @@ from scimd.scim.nesting import unpacked
 from scimd.scim.paths import chooser, described_by, is_any_other, parse_path, selection
 from scimd.scim.plural import distinct, is_primary, joined, known_by, listed, newly_primary
 from scimd.scim.references import References
+from scimd.scim.single import object_of, plain_of
 from scimd.scim.values import DROPPED, Rules, few_enough, one_primary, taken, taken_one, unknown
 
 Op = Literal["add", "remove", "replace"]
@@ -46,8 +47,6 @@ class _Absent(Enum):
 
 _ABSENT = _Absent.ABSENT
 _OPS: Mapping[str, Op] = {"add": "add", "remove": "remove", "replace": "replace"}
-#: What a value of a list names itself by.
-_PARTS = frozenset(("value", "$ref"))
 _CORE = frozenset((USER_URN.lower(), GROUP_URN.lower()))
 #: Of all paths of one PATCH that stay for the document; each costs a parse and a pass over values.
 MAX_PATHS_CHARS = 16_384
@@ -133,34 +132,8 @@ def _operation(each: Any, rules: PatchRules) -> Operation:
         raise invalid_path(str(path), "it must be a string")
     value = keys.get("value", _ABSENT)
     if not path or path.lower() in _CORE:
-        value = _attributes(value, rules)
+        value = _object(value, rules, may_be_value=False)
     return Operation(_OPS[op.lower()], path or None, value)
-
-
-def _attributes(value: Any, rules: PatchRules, *, extension: bool = False) -> Any:
-    """The object within a string of JSON, or in a list of one; any other value as it is.
-
-    An object with ``value`` or ``$ref`` is one of the values of an attribute, as a member of a group is,
-    and stays in its list, to be refused with it: no resource has attributes of these names. An extension may.
-    """
-    if rules.values.tolerant:
-        value = unpacked(value)
-    if not rules.out_of_list or not isinstance(value, list) or len(value) != 1:
-        return value
-    (one,) = value
-    if not isinstance(one, Mapping) or (not extension and any(key.lower() in _PARTS for key in one)):
-        return value
-    return one
-
-
-def _alone(value: Any) -> Any:
-    """The plain value in a list of one; any other value as it is."""
-    if not isinstance(value, list) or len(value) != 1:
-        return value
-    (one,) = value
-    if isinstance(one, Mapping) and "value" in one and one.keys() <= {"$ref", "value"}:
-        return one["value"]
-    return one
 
 
 # ------------------------------------------------------------------------------ applying
@@ -240,7 +213,7 @@ class _Patching:
     def _schema(self, schema: Schema, operation: Operation) -> None:
         """The path is a schema's URN: its attributes, all of them or those in the value."""
         own = schema is self.kind.schema
-        operation = replace(operation, value=_attributes(operation.value, self.rules, extension=not own))
+        operation = replace(operation, value=_object(operation.value, self.rules, may_be_value=not own))
         if own and operation.op == "remove":
             raise no_target(schema.id, "remove needs the path of an attribute")
         if own:
@@ -284,7 +257,9 @@ class _Patching:
         row = target.found.target
         plain = not row.multi and row.type != "complex"
         if plain and isinstance(operation.value, list) and self.rules.out_of_list:
-            operation = replace(operation, value=_alone(operation.value))
+            operation = replace(operation, value=plain_of(operation.value))
+        elif row.type == "complex" and not row.multi:
+            operation = replace(operation, value=_object(operation.value, self.rules))
         elif row.type == "complex" and self.rules.values.tolerant:
             operation = replace(operation, value=unpacked(operation.value))
         if target.chosen is not None:
@@ -470,6 +445,10 @@ def _with(value: Mapping[str, Any], name: str, part: Any) -> Document:
     if part is not None:
         changed[name] = part
     return changed
+
+
+def _object(value: Any, rules: PatchRules, *, may_be_value: bool = True) -> Any:
+    return object_of(value, packed=rules.values.tolerant, listed=rules.out_of_list, may_be_value=may_be_value)
 
 
 def _adds_nothing(operation: Operation, value: Any) -> bool:

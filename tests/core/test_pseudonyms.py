@@ -204,7 +204,8 @@ def test_filters_and_paths_keep_their_names(text: str, kept: str, masks: Request
         "userName eq Zdenka [Quartzova]",
         "displayName eq Zdenka and Quartzova", "displayName eq 'Zdenka and Quartzova'", "title pr Quartzova",
         "displayName eq not Quartzova", "displayName eq not Quartzova co x", "userName eq Or Quartzova le x",
-        "displayName eq Zdenka not Quartzova co x",
+        "displayName eq Zdenka not Quartzova co x", "displayName eq Zdenka and Quartzova co x",
+        "displayName eq Zdenka or Quartzova[x]",
         'displayName eq "x"] Quartzova', 'title eq "x" and (Quartzova)',
         "addresses[formatted eq (Quartzova Str)].x", "addresses[Quartzova]", 'title eq "x" Quartzova eq "y"',
         'meta.created gt "Quartzova"', "meta.resourceType eq Quartzova", 'meta.version eq "W/Quartzova"',
@@ -217,6 +218,15 @@ def test_behind_an_operator_there_is_a_value_whatever_it_is_made_of(
     assert "Quartzova" not in made
     assert re.sub(r"\w", "", made) == re.sub(r"\w", "", text)
     assert "Quartzova" not in masks.sentence(f"The filter {text!r} cannot be read.")
+
+
+@pytest.mark.parametrize("name", ["Research and Zdenka", " Zdenka  Quartzova ", "Or (Zdenka) [x]"])
+def test_value_without_quotes_has_the_pseudonym_that_it_has_with_them(
+    name: str, masks: RequestPseudonyms
+) -> None:
+    assert masks.expression(f"{USER_URN}:nickName  EQ {name}") == f"{USER_URN}:nickName  EQ {OF.text(name)}"
+    assert masks.expression(f'nickName eq "{name}"') == f'nickName eq "{OF.text(name)}"'
+    assert masks.expression(f"password eq {name}") == f"password eq {PASSWORD}"
 
 
 def test_password_in_an_expression_stands_in_no_sentence_either(masks: RequestPseudonyms) -> None:

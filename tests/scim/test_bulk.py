@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -118,6 +119,22 @@ async def test_a_bulk_id_goes_to_the_end_of_its_path(idp: Client) -> None:
     assert statuses(results) == ["201", "201", "204", "204", "400"]
     made = ids(results[:2])
     assert await members(idp, made["Group:R&D/Lab/2"]) == {made["User:a/b"]}
+
+
+@pytest.mark.parametrize("name", ["dana%40x.org", "50%ff", "a%2Fb", "100%", "Why? #1"])
+async def test_a_bulk_id_is_found_as_it_was_made_and_percent_encoded(idp: Client, name: str) -> None:
+    rename = {"Operations": [{"op": "replace", "path": "title", "value": "Boss"}]}
+    paths = (
+        f"/Users/bulkId:{name}",
+        f"/Users/bulkId:{quote(name, safe='')}",
+        f"Users/bulkId%3A{quote(name)}",
+    )
+    results = await bulk(
+        idp,
+        post(name, userName="ann"),
+        *({"method": "PATCH", "path": path, "data": rename} for path in paths),
+    )
+    assert statuses(results) == ["201", "200", "200", "200"]
 
 
 async def test_rings_of_bulk_ids_are_closed(idp: Client) -> None:
@@ -280,6 +297,18 @@ async def test_bulk_ids_stand_only_where_resources_are_named(idp: Client) -> Non
     assert (p["title"], p["nickName"]) == ("bulkId:nobody", "bulkId:m")
     assert p[ENTERPRISE_URN]["manager"]["value"] == made["m"]
     assert await members(idp, made["g"]) == {made["p"]}
+
+
+async def test_bulk_ids_stand_in_other_forms_of_members_and_managers(idp: Client) -> None:
+    """``ping.members-within-members``, ``onelogin.manager-id``."""
+    within = {"op": "add", "path": "members", "value": {"members": [{"value": "bulkId:m"}]}}
+    boss = {ENTERPRISE_URN: {"manager": {"managerId": "bulkId:m"}}}
+    results = await bulk(idp, post("m"), post("e", **boss), group("g"), patch("/Groups/bulkId:g", within))
+    assert statuses(results) == ["201", "201", "201", "204"]
+    made = ids(results[:3])
+    assert await members(idp, made["g"]) == {made["m"]}
+    found = (await idp.get(f"/Users/{made['e']}")).json
+    assert found[ENTERPRISE_URN]["manager"]["value"] == made["m"]
 
 
 async def test_path_is_read_as_that_of_a_request(idp: Client) -> None:

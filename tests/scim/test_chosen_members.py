@@ -91,6 +91,9 @@ async def test_to_say_of_a_member_what_is_so_changes_nothing(scimd: Installation
                 assert (reply.status, reply.scim_type) == refusal, (path, value)
     after = await idp.get(group)
     assert (after.json, after.headers["ETag"]) == (shown.json, shown.headers["ETag"])
+    wrong = {"op": "replace", "path": f"{one}.type", "value": "Group"}
+    whole = {"op": "replace", "path": "members", "value": [{"value": ann}]}
+    assert (await idp.patch(group, wrong, whole)).scim_type == "mutability", "whatever comes after it"
     coming = {"op": "add", "path": "members", "value": [{"value": bob}]}
     said = {"op": "replace", "path": f'members[value eq "{bob}"].type', "value": "User"}
     assert (await idp.patch(group, coming, said)).status in (200, 204)

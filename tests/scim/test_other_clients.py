@@ -121,7 +121,7 @@ async def test_looked_up_in_many_ways_it_is_the_same_person(idp: Client, text: s
 
 
 @pytest.mark.parametrize(
-    "text", ["userName eq dana or dana", "userName eq 'dana'", 'emails[type eq "work"] eq "x"']
+    "text", ["userName eq dana or title pr", "userName eq 'dana'", 'emails[type eq "work"] eq "x"']
 )
 async def test_filter_that_cannot_be_read_finds_nobody_and_says_so(idp: Client, text: str) -> None:
     """MicrosoftDocs/azure-docs#83855: were it ignored, everybody would be found."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from scimd.core.attributes import ENTERPRISE_URN
@@ -70,3 +71,15 @@ def test_replace_by_an_object_without_parts_changes_nothing(path: str, profile: 
 def test_list_is_replaced_whole_by_an_empty_one(value: Any) -> None:
     """§3.5.2.3: of a multi-valued attribute without a filter all values are replaced."""
     assert changes(op("replace", "emails", value)) == {"emails": None}
+
+
+@pytest.mark.parametrize("profile", sorted(set(PROFILES) - {"rfc"}))
+@pytest.mark.parametrize("value", [{"givenName": None}, {"givenName": None, "shoe": 1}])
+def test_null_takes_its_part_away_alone_in_whatever_form_the_object_comes(value: Any, profile: str) -> None:
+    packed = orjson.dumps(value).decode()
+    for form in (value, [value], packed, [packed], f"[{packed}]"):
+        assert changes(op("replace", "name", form), profile=profile) == {"name": {"familyName": "Berg"}}, form
+        assert changes(op("replace", None, {"name": form}), profile=profile) == {
+            "name": {"familyName": "Berg"}
+        }
+        assert changes(op("add", "name", form), profile=profile) == {}, form

@@ -42,9 +42,12 @@ def test_address_of_the_old_manager_goes_with_them(operation: dict[str, Any], pr
     assert manager(operation, profile=profile) == {"value": "b"}
 
 
-@pytest.mark.parametrize("value", ["b", [{"value": "b"}], '{"value": "b"}'])
-def test_manager_in_another_form_is_another_one_too(value: Any) -> None:
-    assert manager(op("Replace", MANAGER, value)) == {"value": "b"}
+@pytest.mark.parametrize(
+    "value", ["b", ["b"], [{"value": "b"}], '{"value": "b"}', ['{"value": "b"}'], '[{"value": "b"}]']
+)
+@pytest.mark.parametrize("profile", sorted(set(PROFILES) - {"rfc"}))
+def test_manager_in_another_form_is_another_one_too(value: Any, profile: str) -> None:
+    assert manager(op("Replace", MANAGER, value), profile=profile) == {"value": "b"}
 
 
 @pytest.mark.parametrize(

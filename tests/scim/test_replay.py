@@ -88,9 +88,9 @@ async def push(idp: Client) -> None:
     await idp.get("/Users", params={"filter": 'nickNam eq "x"'})
     await idp.post("/Bulk", {"Operations": [
         {"method": "POST", "path": "/Users", "bulkId": "q", "data": {"userName": "cleo"}},
-        {"method": "POST", "path": "/Groups", "bulkId": "R&D/Lab",
+        {"method": "POST", "path": "/Groups", "bulkId": "R&D/Lab%40",
          "data": {"displayName": "Bulk", "members": [{"value": "bulkId:q"}]}},
-        {"method": "PATCH", "path": "/Groups/bulkId:R&D/Lab",
+        {"method": "PATCH", "path": "/Groups/bulkId:R&D/Lab%40",
          "data": [{"op": "replace", "path": "displayName", "value": "Lab"}]},
     ]})  # fmt: skip
     await idp.delete(f"/Users/{anna['id']}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Executable, Row, update
 
+from scimd.core.attributes import USER_URN
 from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
@@ -125,7 +126,8 @@ async def test_a_local_person_is_looked_up_in_either_form_of_the_domain(scimd: I
     idp = await scimd.client(await scimd.organization("acme", domains=("straße.example",)))
     lee = await local(scimd, idp, "lee@Straße.example")
     for name in ("LEE@straße.example", "lee@xn--strae-oqa.example"):
-        assert await seen(idp, filter=f'userName eq "{name}"') == [lee], name
+        for text in (f'userName eq "{name}"', f'{USER_URN}:USERNAME eq  "{name}"', f"userName eq {name}"):
+            assert await seen(idp, filter=text) == [lee], text
 
 
 async def test_delete_of_a_local_person_is_refused(scimd: Installation) -> None:

@@ -101,7 +101,7 @@ def _manager(value: Any, behind: str) -> Any:
         return None if value == "" and behind.lower() == ".value" else value
     value = unpacked(value)
     if isinstance(value, list):
-        value = value[0] if value else None
+        value = unpacked(value[0]) if value else None
     if isinstance(value, str):
         return {"value": value} if value else None
     if isinstance(value, Mapping) and value.get("value") == "":
