@@ -234,7 +234,7 @@ def _left(found: SourceRecord) -> str:
     people = counted(found.user_count, "person stays", "people stay")
     return (
         f"source {name}: is no longer in the file; nothing reads it, and {people} as it said last. "
-        f"Put it back, and restart scimd serve; or end it: scimd source end {name}"
+        f"{sources.back_or_end(found)}"
     )
 
 
