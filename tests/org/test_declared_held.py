@@ -142,6 +142,25 @@ async def test_a_default_project_that_would_take_too_much_is_held_alone(database
         assert await _statuses(acme, people) == {"active"}
 
 
+async def test_another_connector_whose_groups_are_no_projects_is_held_as_a_rule_that_goes(
+    database_url: str,
+) -> None:
+    def file(connector: str, **groups: str) -> list[config.Organization]:
+        hr = {"name": "hr", "connector": connector, "state": "active", "invite": "never", "groups": groups}
+        values = {"name": "acme", "default_project": "none", "source": [hr]}
+        return [config.Organization.model_validate(values)]
+
+    async with house(database_url, default_project=None) as acme:
+        await declared_organizations.declare(acme.door, file("file"))
+        ctx = acme.as_scim((await sources.get_source(acme.door, acme.org_id, "hr")).id)
+        people = [(await acme.create(f"p{n}", ctx)).person_id for n in range(12)]
+        await acme.group("All", *people, ctx=ctx)
+        (done,) = await declared_organizations.declare(acme.door, file("ldap"))
+        assert "take the access of 12 of 12 people of the source hr" in done.held["hr"]
+        (done,) = await declared_organizations.declare(acme.door, file("ldap", default="project"))
+        assert (done.outcome, await _statuses(acme, people)) == ("updated", {"active"})
+
+
 async def test_a_state_that_a_source_cannot_come_to_is_held_alone(database_url: str) -> None:
     async with house(database_url) as acme:
         await declared_organizations.declare(acme.door, _held("All"))
