@@ -11,7 +11,16 @@ from scimd import config
 from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Protected
 from scimd.core.events import EventKind
 from scimd.db import tables as t
-from scimd.org import declared_organizations, domains, notifications, organizations, source_ends, sources
+from scimd.org import (
+    declared_organizations,
+    domains,
+    local_people,
+    notifications,
+    organizations,
+    source_ends,
+    sources,
+)
+from scimd.org.local_people import NewServiceAccount
 from scimd.org.unsettled import settle_marked
 from scimd.sync.schedule import following
 from tests.org.house import House, house, user
@@ -140,6 +149,36 @@ async def test_a_default_project_that_would_take_too_much_is_held_alone(database
         assert list(done.held) == ["default_project"]
         assert (await organizations.by_slug(acme.door, "acme")).seats == 99
         assert await _statuses(acme, people) == {"active"}
+
+
+async def test_an_edit_by_which_people_have_to_accept_first_takes_their_access(database_url: str) -> None:
+    async with house(database_url, default_project=None) as acme:
+        people = await _with_people(acme)
+        (done,) = await declared_organizations.declare(acme.door, _held("All", of={"invite": "immediate"}))
+        assert "take the access of 12 of 12 people of the source idp" in done.held["idp"]
+        assert await _statuses(acme, people) == {"active"}
+
+
+async def test_service_accounts_lose_nothing_by_another_default_project(database_url: str) -> None:
+    async with house(database_url) as acme:
+        for n in range(6):
+            new = NewServiceAccount(f"service-{n}", "Robot", owner="Ann")
+            await local_people.add_service_account(acme.door, acme.as_admin(), new)
+        (done,) = await declared_organizations.declare(
+            acme.door, [config.Organization(name="acme", default_project="Other")]
+        )
+        assert (done.outcome, done.held) == ("updated", {})
+
+
+async def test_the_figures_of_what_is_held_are_those_beside_all_that_counts(database_url: str) -> None:
+    async with house(database_url, default_project=None) as acme:
+        await _with_people(acme)
+        for _ in range(2):
+            (done,) = await declared_organizations.declare(
+                acme.door, _held("Nobody", default_project="General")
+            )
+            assert list(done.held) == ["idp"]
+            assert "Work would lose 12 of 12 members" in done.held["idp"]
 
 
 async def test_another_connector_whose_groups_are_no_projects_is_held_as_a_rule_that_goes(
