@@ -162,7 +162,7 @@ async def _held_of_the_file(
     if held and seen.over:
         found.append(
             f"{at}: what it says of {of(held)} is held: {' '.join(seen.over)} "
-            f"{declared_held.way_out(wanted.name)}"
+            f"{declared_held.way_out(wanted.name, seen.over)}"
         )
         names = [name for name in names if name not in held]
     if names:

@@ -156,7 +156,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         cursor=row.cursor,
         released_at=row.released_at,
         created_at=row.created_at,
-        held=declared_held.of_source(row.settings, row.name, row.slug),
+        held=declared_held.told(row.settings, row.slug).get(row.name),
     )
 
 
