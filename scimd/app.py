@@ -221,7 +221,7 @@ async def _declare(config: Config, door: Door) -> None:
                 organization=declared.slug,
                 what=declared_held.called(declared.held),
                 why=" ".join(dict.fromkeys(declared.held.values())),
-                hint=declared_held.way_out(declared.slug),
+                hint=declared_held.way_out(declared.slug, declared.held.values()),
             )
         if declared.left_out:
             # They stay as they are: what a source gave is taken away by an admin, not by an editor.

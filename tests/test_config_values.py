@@ -103,6 +103,7 @@ LONG = "is longer than anything lasts: 36500d at most"
             "organization[1].seats: must be at most 2147483647",
         ),
         ("[[organization]]\nname = 'a'\nsilent_after = 0", f"organization[1].silent_after: {LASTS}"),
+        (f"{SOURCE}priority = 2147483647", f"{AT_SOURCE}.priority: must be at most 2000000000"),
         (
             "[[organization]]\nname = 'a'\nget_more_seats_url = 'javascript:x'",
             "organization[1].get_more_seats_url: must be an address that begins with https://",

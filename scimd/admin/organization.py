@@ -36,8 +36,8 @@ class Organization(Output):
     created_at: datetime
     declared: list[str] = Field(description="What the config file says, which is changed there alone.")
     held: dict[str, str] = Field(
-        description="What of the config file the limits hold, and why, by the name of a source, "
-        "`default_project` or `the_organization`; until an operator lets it through what was before counts."
+        description="What of the config file is held, why, and what to do, by the name of a source, "
+        "`default_project` or `its_domains`; until then what was before counts."
     )
 
 

@@ -45,8 +45,8 @@ class Source(Output):
     released_at: datetime | None
     created_at: datetime
     held: str | None = Field(
-        description="Why the limits hold what the config file changes of it, with the figures, and how to "
-        "let it count; until then what was before counts. Null: nothing is held."
+        description="Why what the config file changes of it is held, with the figures, and what to do; until "
+        "then what was before counts. Null: nothing is held."
     )
 
 

@@ -162,7 +162,7 @@ async def _held_of_the_file(
     if held and seen.over:
         found.append(
             f"{at}: what it says of {of(held)} is held: {' '.join(seen.over)} "
-            f"{declared_held.way_out(wanted.name)}"
+            f"{declared_held.way_out(wanted.name, seen.over)}"
         )
         names = [name for name in names if name not in held]
     if names:
@@ -234,7 +234,7 @@ def _left(found: SourceRecord) -> str:
     people = counted(found.user_count, "person stays", "people stay")
     return (
         f"source {name}: is no longer in the file; nothing reads it, and {people} as it said last. "
-        f"Put it back, and restart scimd serve; or end it: scimd source end {name}"
+        f"{sources.back_or_end(found)}"
     )
 
 

@@ -292,19 +292,14 @@ async def organization_for_push(
             {each.name for each in await sources.list_sources(door, known[name].id)} if name in known else ()
         )
         if name not in known or source in {each.name for each in declared[name].source}.difference(there):
-            await make_source(door, loaded, [declared[name]], source)
+            await make_source(door, loaded, declared[name], source)
     return await organization(door, slug)
 
 
-async def make_source(
-    door: Door, loaded: config.Config, declared: Sequence[config.Organization], name: str
-) -> None:
-    """Make the source of that name in these, where only the file knows it. Raises NotAllowedNow where it is
-    held.
-    """
+async def make_source(door: Door, loaded: config.Config, declared: config.Organization, name: str) -> None:
+    """Make the source of that name, which only the file knows. Raises NotAllowedNow where it is held."""
     opening.prove(loaded)
-    for each in declared:
-        await declared_organizations.make_source(door, each, name)
+    await declared_organizations.make_source(door, declared, name)
 
 
 def limit_of(text: str) -> int | None:

@@ -174,11 +174,9 @@ def end(
     if not json:
         print_preview(told, would=True)
     if not dry_run:
-        if not yes and not json:
-            typer.confirm(
-                f"End {name} and {people} its people: this cannot be taken back. Go on?", abort=True
-            )
-        sure, file = yes or not json, file_of(config)
+        question = f"End {name} and {people} its people: this cannot be taken back. Go on?"
+        yes or typer.confirm(question, abort=True, err=json)
+        sure, file = yes or not json, file_of(config)  # programs are not shown what the limits hold
         _changed(
             config,
             name,

@@ -140,16 +140,19 @@ async def _resolve(door: Door, config: Config, name: str) -> SourceRecord:
     try:
         return await sources.resolve(door, name)
     except NotFound:
-        declared = [
-            organization
+        declared = {
+            f"{organization.name}/{source.name}": organization
             for organization in config.organization
             for source in organization.source
             if name in (source.name, f"{organization.name}/{source.name}")
-        ]
+        }
         if not declared:
             raise
-        await make_source(door, config, declared, name.rpartition("/")[2])
-        return await sources.resolve(door, name)
+        if len(declared) > 1:
+            raise sources.ambiguous(name, declared) from None
+        ((full_name, owner),) = declared.items()
+        await make_source(door, config, owner, full_name.rpartition("/")[2])
+        return await sources.resolve(door, full_name)
 
 
 def _differing(loaded: Config, found: SourceRecord) -> Source | None:

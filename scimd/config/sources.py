@@ -99,7 +99,8 @@ class Source(Section):
     state: Literal["shadow", "staged", "active", "paused"] = "staged"
     invite: Literal["immediate", "never"] = "immediate"
     auto_approve: AutoApprove = "never"
-    priority: int | None = Field(None, ge=1, le=LARGEST)
+    #: A source that states none comes after all others, for which there is room beyond.
+    priority: int | None = Field(None, ge=1, le=2_000_000_000)
     ceiling: Slug = "manager"
     #: An interval ("15m") or a cron line ("0 3 * * *"); none: only on demand.
     schedule: str | None = None

@@ -8,7 +8,7 @@ from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RunId
 from scimd.db.tables import runs as table
-from scimd.org import permissions, runs
+from scimd.org import permissions, runs, sources
 from scimd.org.runs import RunRecord
 from scimd.org.tx import Context, Door, Tx
 
@@ -16,8 +16,8 @@ from scimd.org.tx import Context, Door, Tx
 async def approve(door: Door, ctx: Context, run_id: str) -> None:
     """Let a held plan go; the worker applies it within seconds.
 
-    Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held,
-    StateMoved for a plan that is older than 24 hours.
+    Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held, or whose
+    source left the config file, StateMoved for a plan that is older than 24 hours.
     """
     permissions.require(ctx, "plans.approve")
 
@@ -29,6 +29,7 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
             return  # said already; the worker is on its way
         if run.expires_at is not None and run.expires_at <= tx.now:
             raise StateMoved("The plan is older than 24 hours")
+        sources.must_be_in_the_file(sources.find(tx.conn, tx.org_id, run.source_id))
         write(tx, run)
 
     await door.run(ctx, body)

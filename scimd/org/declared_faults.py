@@ -85,7 +85,11 @@ def _issuers_of_others(
             continue
         holder = jwt_issuers.holder(conn, source.jwt.issuer, source.jwt.audience)
         if holder is not None and holder not in mine:
-            yield source.name, f"jwt: issuer and audience are those of {holder}, and a pair belongs to one"
+            fault = f"jwt: issuer and audience are those of {holder}, and a pair belongs to one"
+            yield (
+                source.name,
+                f"{fault}. Give others here, or there first; or end it: scimd source end {holder}",
+            )
 
 
 def leads_nowhere(conn: Connection | None, wanted: config.Organization) -> list[str]:

@@ -30,10 +30,9 @@ def of(settings: Mapping[str, Any]) -> Mapping[str, str]:
     return dict(settings.get(_KEY) or {})
 
 
-def of_source(settings: Mapping[str, Any], name: str, slug: str) -> str | None:
-    """Why what the file changes of the source is held, and what somebody can do; None: nothing is."""
-    why = of(settings).get(name)
-    return why if why is None or why.endswith(_NEVER) else f"{why} {way_out(slug)}"
+def told(settings: Mapping[str, Any], slug: str) -> dict[str, str]:
+    """The same, each with what somebody can do."""
+    return {name: f"{why} {way_out(slug, [why])}" for name, why in of(settings).items()}
 
 
 def called(names: Iterable[str]) -> str:
@@ -41,11 +40,13 @@ def called(names: Iterable[str]) -> str:
     return ", ".join(_WORDS.get(name, f"the source {name}") for name in names)
 
 
-def way_out(slug: str) -> str:
-    """What somebody can do who looks after the file."""
+def way_out(slug: str, whys: Iterable[str]) -> str:
+    """What somebody can do, who looks after the file, of what is held for these reasons."""
+    if all(why.endswith(_NEVER) for why in whys):
+        return "Correct the file, and restart scimd serve."
     return (
-        "Correct the file, raise the source's limits with it, or let through what they alone hold: "
-        f"scimd org accept {slug}"
+        "Correct the file, or raise the source's limits in it, and restart scimd serve; or let through what "
+        f"they alone hold: scimd org accept {slug}"
     )
 
 

@@ -218,8 +218,7 @@ async def _too_much(
             if why := tried.never or (not approved and " ".join(tried.over)):
                 held |= {name: why for name in part if name not in held}
                 refused.append(part)
-        # One alone, beside all others, is the whole: that was refused.
-        if len(refused) < 2 or len(refused) == len(waiting):
+        if len(refused) == len(waiting):
             return held
         waiting = refused
 

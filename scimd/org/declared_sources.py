@@ -31,6 +31,8 @@ from scimd.org.value_bindings import bind_values
 
 #: What a source's digests rest on; where it changes, every entry is looked at again.
 _READING = ("mapping", "join", "settings", "groups", "connector")
+#: What its groups give rests on: by which connector they come decides whether each is a project.
+_GIVING = ("rule", "groups", "connector")
 
 
 def differs(known: SourceRecord, wanted: SourceConfig) -> bool:
@@ -200,7 +202,7 @@ def _declare_one(tx: Tx, wanted: SourceConfig, stated: frozenset[int], regroupin
     # something else than it said before.
     stated = known.config.get("state") != after["state"]
     _update_declared(tx, known, wanted, after)
-    if any(known.config.get(key) != after[key] for key in ("rule", "groups")):
+    if any(known.config.get(key) != after[key] for key in _GIVING):
         regrouping.append(known.id)
     if stated:
         change_state(tx, find(tx.conn, tx.org_id, known.id), wanted.state)

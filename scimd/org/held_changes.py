@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, select
 
 from scimd.core.people import OrgId, PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN, USER
-from scimd.core.standing import Grant, Rules, Standing, standing
+from scimd.core.standing import Grant, Rules, Standing, Status, standing
 from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
 from scimd.db.tables import unsettled
 from scimd.org import standing_rows
@@ -76,7 +76,7 @@ class Tally:
             return
         self._linked[owner] += 1
         self._before[owner].update(old.keys())
-        if not after.wants_seat:
+        if _is_out(row, after):
             self._losing[owner] += 1  # with all that they have, which is counted so
         else:
             self._lost[owner].update(thing for thing, rank in old.items() if new.get(thing, -1) < rank)
@@ -126,6 +126,13 @@ class Tally:
             new_admins=self._new_admins[owner],
             called="projects, roles and licences",
         )
+
+
+def _is_out(row: Row[Any], after: Standing) -> bool:
+    """Whether they lose their access, though it may be until they accept an invitation; or a seat for it."""
+    if row.status == Status.ACTIVE:
+        return after.status_with_seat != Status.ACTIVE
+    return not after.wants_seat
 
 
 def _counts(trip: Trip) -> bool:

@@ -64,7 +64,7 @@ class OrganizationRecord:
     active_label: str | None = None
     #: What the config file says of it, which cannot be changed by hand.
     declared: tuple[str, ...] = ()
-    #: What of the config file is held over the limits, with the figures: see ``org.declared_held``.
+    #: What of the config file is held, why, and what to do: see ``org.declared_held``.
     held: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -98,7 +98,7 @@ def _record(row: Row[Any]) -> OrganizationRecord:
         language=language_of(row.settings.get("language")),
         active_label=row.settings.get("active_label"),
         declared=declared_keys.of(row.settings),
-        held=declared_held.of(row.settings),
+        held=declared_held.told(row.settings, row.slug),
     )
 
 

@@ -28,6 +28,8 @@ from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
 from scimd.org.plan_ground import rules_version
 from scimd.org.runs import RunRecord, find, finish, set_state
+from scimd.org.sources import LEFT_THE_FILE, back_or_end
+from scimd.org.sources import find as find_source
 from scimd.org.sync_reads import group_mark, member_keys
 from scimd.org.tx import Tx
 
@@ -312,7 +314,8 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
     """Start a plan that waits. Unless an admin has approved it already, ``tx.ctx.actor`` does so here.
 
     Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
-    mapping, rules or config moved since; the plan is then *expired* or *refused*.
+    mapping, rules or config moved since, or the source left the config file; the plan is then *expired* or
+    *refused*.
     """
     leases.hold(tx, lease)
     run = find(tx.conn, tx.org_id, run_id)
@@ -377,10 +380,10 @@ def _overtaken(tx: Tx, run: RunRecord) -> str | None:
 def _moved(tx: Tx, run: RunRecord) -> str | None:
     if run.expires_at is not None and run.expires_at <= tx.now:
         return f"The plan {run.id} is older than 24 hours"
-    row = tx.conn.execute(
-        select(sources.c.config_version).where(sources.c.org_id == run.org_id, sources.c.id == run.source_id)
-    ).one()
-    if row.config_version != run.config_version:
+    source = find_source(tx.conn, run.org_id, run.source_id)
+    if source.left_the_file:
+        return f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}"
+    if source.config_version != run.config_version:
         return "The source's mapping, scope or joins changed since the plan was made"
     rules = rules_version(tx.conn, run.org_id, run.source_id)
     return "The source's rules changed since the plan was made" if rules != run.rules_version else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -156,7 +156,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         cursor=row.cursor,
         released_at=row.released_at,
         created_at=row.created_at,
-        held=declared_held.of_source(row.settings, row.name, row.slug),
+        held=declared_held.told(row.settings, row.slug).get(row.name),
     )
 
 
@@ -193,9 +193,15 @@ async def resolve(door: Door, text: str, org_slug: str | None = None) -> SourceR
     if not found:
         raise NotFound("source", text)
     if len(found) > 1:
-        names = ", ".join(sorted(f"{record.org_slug}/{record.name}" for record in found))
-        raise NotAllowedNow(f"Several organizations have a source {name!r}: say which of {names}.")
+        raise ambiguous(name, [f"{record.org_slug}/{record.name}" for record in found])
     return found[0]
+
+
+def ambiguous(name: str, named: Collection[str]) -> NotAllowedNow:
+    """The refusal where several organizations have one of that name: these, with their organizations."""
+    return NotAllowedNow(
+        f"Several organizations have a source {name!r}: say which of {', '.join(sorted(named))}."
+    )
 
 
 def find(conn: Connection, org_id: OrgId, name_or_id: str) -> SourceRecord:
@@ -367,7 +373,13 @@ def mark_everyone(tx: Tx) -> None:
 def must_be_in_the_file(source: SourceRecord) -> None:
     """Raise NotAllowedNow for a connector that the config file names no more."""
     if source.left_the_file:
-        raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}.")
+        raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}.")
+
+
+def back_or_end(source: SourceRecord) -> str:
+    """What somebody can do of a connector that left the file."""
+    name = f"{source.org_slug}/{source.name}"
+    return f"Put it back there, and restart scimd serve; or end it: scimd source end {name}"
 
 
 async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecord:

@@ -112,12 +112,14 @@ async def sync_source(
 async def apply_run(door: Door, by: Context, run_id: str, *, report: Report = _silent) -> RunRecord:
     """Apply a plan that waits, on behalf of whoever approves it.
 
-    Needs the permission ``plans.approve``. Raises NotAllowedNow where nothing waits, Busy, and
-    StateMoved where what the plan rests on moved.
+    Needs the permission ``plans.approve``. Raises NotAllowedNow where nothing waits, or the source left the
+    config file, Busy, and StateMoved where what the plan rests on moved.
     """
     permissions.require(by, "plans.approve")
     run = await runs.get_run(door, by.org_id, run_id)
     source = await sources.get_source(door, by.org_id, run.source_id)
+    if run.approved_at is None:  # else it moved since that word, and the plan is over
+        sources.must_be_in_the_file(source)
     by, ctx = replace(by, correlation_id=run.id), context(door, source, run.id)
     with log.about(run.id):
         async with held(door, ctx, lease_name(source), f"The source {source.name}") as lease:

@@ -342,6 +342,16 @@ def test_plan_and_sync_say_that_the_file_does_not_name_the_source_any_more(hr: H
         assert "does not name the source acme/hr any more: once scimd serve" in _told(hr.run(command, "hr"))
 
 
+def test_the_end_of_a_source_is_asked_about_for_programs_too(hr: Here) -> None:
+    wide = "[organization.source.limits]\nremovals_count = 99\nremovals_half_from = 99\ngroups_count = 9\n"
+    for text in (_HR.format(project="One", folder=hr.folder / "one") + wide, ""):
+        say(hr, text)
+        started(hr)
+    assert hr.run("source", "end", "hr", "--remove", "--json").returncode == 1, "it asks"
+    assert [row["name"] for row in hr.ok("source", "list")] == ["hr"]
+    assert hr.ok("source", "end", "hr", "--remove", "--yes")["ended"]
+
+
 def test_a_plan_is_made_by_the_file_as_it_is_now_and_is_not_kept(hr: Here) -> None:
     (hr.folder / "two" / "users.csv").write_text("id,userName,email\n0,new,u0@acme.example\n")
     say(hr, _HR.format(project="One", folder=hr.folder / "two"))

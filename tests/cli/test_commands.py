@@ -248,6 +248,8 @@ def test_organization_is_asked_for_only_where_there_are_several(terminal: Termin
 
 def test_source_of_two_organizations_is_named_with_its_organization(terminal: Terminal) -> None:
     with_directory(terminal, "acme", "globex")
+    assert "say which of acme/hr, globex/hr" in terminal.refused("plan", "hr")
+    assert terminal.json("source", "list") == []
     assert terminal.json("sync", "acme/hr")["counts"]["created"] == 1
     assert terminal.json("sync", "globex/hr")["counts"]["created"] == 1
     said = terminal.refused("sync", "hr")

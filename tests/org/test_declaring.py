@@ -108,3 +108,12 @@ async def test_what_the_file_declares_is_not_changed_by_hand(database_url: str) 
         await settings.change(acme.door, ctx, settings.Change(language="en"))
         await domains.remove(acme.door, ctx, "made.example")
         assert (await organizations.by_slug(acme.door, "made")).declared == ()
+
+
+async def test_a_source_comes_after_one_of_the_greatest_priority(database_url: str) -> None:
+    async with house(database_url) as acme:
+        greatest = {"name": "last", "priority": 2_000_000_000}
+        for _ in range(2):
+            await declared_organizations.declare(acme.door, _file(source=[greatest, {"name": "okta"}]))
+        made = await organizations.by_slug(acme.door, "made")
+        assert [row.name for row in await sources.list_sources(acme.door, made.id)] == ["last", "okta"]

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from scimd import config
+from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.db.tables import assertions, decisions, grants, groups, projects
-from scimd.org import runs, source_upkeep
+from scimd.org import approvals, declared_organizations, runs, source_ends, source_upkeep
+from scimd.org.runs import RunRecord
 from scimd.sync.schedule import following, latest
-from tests.sync.world import Person, World, world
+from tests.sync.world import Person, World, source_config, world
 
 
 @pytest.fixture
@@ -177,3 +180,42 @@ async def test_groups_made_anew_under_their_names_keep_their_projects_when_they_
         assert not any(row.orphaned for row in await acme.rows(projects))
         assert await acme.count(decisions) == 0
         assert (await acme.sync()).changes == 0
+
+
+def _file() -> list[config.Organization]:
+    return [config.Organization(name="acme", source=[source_config()])]
+
+
+async def _held(acme: World) -> RunRecord:
+    for n in range(8, 20):
+        del acme.script.people[f"x{n:04}"]
+    held = await acme.sync()
+    assert held.state == "held"
+    return held
+
+
+async def test_held_plan_of_a_source_that_left_the_file_is_approved_once_it_is_back(acme: World) -> None:
+    held = await _held(acme)
+    await declared_organizations.release(acme.door, [])
+    for word in (approvals.approve(acme.door, acme.as_admin(), held.id), acme.approve(held)):
+        with pytest.raises(NotAllowedNow, match=r"Put it back there.*or end it: scimd source end acme/hr"):
+            await word
+    assert await runs.get_run(acme.door, acme.org_id, held.id) == held
+    await declared_organizations.declare(acme.door, _file())
+    await approvals.approve(acme.door, acme.as_admin(), held.id)
+    await declared_organizations.release(acme.door, [])
+    with pytest.raises(StateMoved, match="hr is not in the config file any more"):
+        await acme.approve(held)
+    assert (await runs.get_run(acme.door, acme.org_id, held.id)).state == "refused"
+    assert len(await acme.active()) == 20
+
+
+async def test_plans_that_wait_are_refused_when_their_source_is_ended(acme: World) -> None:
+    held = await _held(acme)
+    await declared_organizations.release(acme.door, [])
+    source = await acme.source()
+    await source_ends.end(acme.door, acme.as_admin(), source.id, "remove", sure=True)
+    run = await runs.get_run(acme.door, acme.org_id, held.id)
+    assert (run.state, run.error) == ("refused", "The source was ended.")
+    with pytest.raises(NotAllowedNow, match="is refused; there is nothing to approve"):
+        await approvals.approve(acme.door, acme.as_admin(), held.id)
