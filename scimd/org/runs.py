@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, delete, func, or_, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from scimd.core.errors import NotFound
 from scimd.core.people import OrgId, RunId, SourceId
@@ -167,14 +167,12 @@ async def list_runs(
 
 async def to_approve(door: Door, org_id: OrgId) -> list[RunRecord]:
     """The plans that are held and can be approved, the newest first: one of a source, since each takes the
-    place of the one before it."""
-    still = or_(runs.c.expires_at.is_(None), runs.c.expires_at > door.clock())
-    query = _query().where(
-        runs.c.org_id == org_id, runs.c.state == "held", runs.c.approved_at.is_(None), still
-    )
-    return await door.read(
-        lambda conn: [record_of(row) for row in conn.execute(query.order_by(runs.c.id.desc()))]
-    )
+    place of the one before it. None of a source that left the config file."""
+    column = runs.c
+    waits = (column.org_id == org_id) & (column.state == "held") & column.approved_at.is_(None)
+    still = column.expires_at.is_(None) | (column.expires_at > door.clock())
+    query = _query().where(waits, still, sources.c.declared_in == "file").order_by(column.id.desc())
+    return await door.read(lambda conn: [record_of(row) for row in conn.execute(query)])
 
 
 async def window(

@@ -100,7 +100,10 @@ class Site:
         return await sign_in_link(self.door, self.ctx, person_id)
 
     async def source(self, name: str, **more: Any) -> SourceRecord:
-        return await sources.create(self.door, self.ctx, NewSource(name, **({"state": "active"} | more)))
+        where: dict[str, Any] = {"declared_in": "file"} if more.get("kind") == "connector" else {}
+        return await sources.create(
+            self.door, self.ctx, NewSource(name, **({"state": "active"} | where | more))
+        )
 
     async def push(self, source: SourceRecord, *documents: Mapping[str, Any]) -> list[PersonId]:
         """People as a push leaves them."""
