@@ -35,6 +35,8 @@ from scimd.org.sources import list_sources, mark_everyone
 from scimd.org.tx import Actor, Context, Door, Tx
 
 _FILE = Actor("system", "config", "the configuration file")
+#: The limits ask for everybody concerned, which takes 10 s where those are 100,000; no start ends by that.
+_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ async def _follow_the_file(
             declared_held.note(tx, held)
             return done
 
-        return await door.run(ctx, body)
+        return await door.run(ctx, body, timeout_s=_PATIENCE_S)
 
     try:
         return await keep(never)
@@ -229,7 +231,7 @@ async def _tried(door: Door, ctx: Context, wanted: config.Organization, held: Ma
         return _Tried(bool(tx.events), held_changes.over(tx))
 
     try:
-        tried, _ = await rehearse(door, lambda stage: stage.run(ctx, body))
+        tried, _ = await rehearse(door, lambda stage: stage.run(ctx, body, timeout_s=_PATIENCE_S))
     except Refusal as exc:
         return _Tried(True, never=_why(exc))
     return tried
@@ -311,7 +313,7 @@ async def accept(door: Door, ctx: Context, wanted: config.Organization) -> Decla
 
     if never := await _contradicted(door, wanted):
         raise NotAllowedNow(" ".join(never.values()))
-    return await door.run(ctx, body)
+    return await door.run(ctx, body, timeout_s=_PATIENCE_S)
 
 
 def _as_new(wanted: config.Organization, held: Collection[str]) -> NewOrganization:

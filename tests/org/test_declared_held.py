@@ -397,3 +397,22 @@ async def test_trouble_of_the_database_holds_nothing(
             with pytest.raises(DatabaseUnavailable):
                 await declared_organizations.declare(acme.door, _held("Nobody"))
         assert (await organizations.by_slug(acme.door, "acme")).held == {}
+
+
+async def test_whoever_looks_at_everybody_has_more_time_than_one_call(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url, default_project=None) as acme:
+        await _with_people(acme)
+        write, limits = acme.door.db.write, list[float]()
+
+        async def noted(body: Any, *, timeout_s: float | None = None, short: bool = False) -> Any:
+            limits.append(timeout_s or 0)
+            return await write(body, timeout_s=timeout_s, short=short)
+
+        monkeypatch.setattr(acme.door.db, "write", noted)
+        (file,) = _held("Nobody")
+        await declared_organizations.declare(acme.door, [file])
+        await declared_organizations.look(acme.door, acme.as_admin(), file)
+        await declared_organizations.accept(acme.door, acme.as_admin(), file)
+        assert min(limits) >= 600
