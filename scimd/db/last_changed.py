@@ -6,13 +6,9 @@ Clients read on from there (``lastModified gt …``), and nothing changes before
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import bindparam
-from sqlalchemy.ext.compiler import compiles
+from sqlalchemy import bindparam, case
 from sqlalchemy.sql import ColumnElement
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from scimd.db.types import UtcDateTime
 
@@ -33,20 +29,5 @@ def not_before_stored(
     column: ColumnElement[datetime], now: datetime | None = None
 ) -> ColumnElement[datetime]:
     """Of rows that are not: what to set the column to. ``now`` None: it comes as the parameter ``_now``."""
-    return _Later(column, bindparam("_now" if now is None else None, now, UtcDateTime, required=now is None))
-
-
-class _Later(FunctionElement[datetime]):
-    name = "later"
-    type = UtcDateTime()
-    inherit_cache = True
-
-
-@compiles(_Later, "postgresql")
-def _greatest(element: _Later, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"greatest({compiler.process(element.clauses, **kw)})"
-
-
-@compiles(_Later, "sqlite")
-def _max(element: _Later, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"max({compiler.process(element.clauses, **kw)})"
+    moment = bindparam("_now" if now is None else None, now, UtcDateTime, required=now is None)
+    return case((column > moment, column), else_=moment)
