@@ -81,7 +81,7 @@ def plan(source: _SOURCE, config: ConfigOption = None, json: JsonOption = False)
         for change in changes:
             print_change(change)
         _say(made)
-        if made.id and made.state in ("planned", "held") and changes:
+        if made.id and made.waits and changes:
             apply_it = command_line(f"apply {made.id}", config)
             out.print(f"Apply it within 24 hours: {apply_it}", markup=False)
     # Held is told first: something of the plan waits for approval, whatever else it would do.

@@ -27,7 +27,7 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
             raise NotAllowedNow(f"The run is {run.state}; there is nothing to approve.")
         if run.approved_at is not None:
             return  # said already; the worker is on its way
-        if run.expires_at is not None and run.expires_at <= tx.now:
+        if run.is_too_old(tx.now):
             raise StateMoved("The plan is older than 24 hours")
         sources.must_be_in_the_file(sources.find(tx.conn, tx.org_id, run.source_id))
         write(tx, run)

@@ -319,7 +319,7 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
     """
     leases.hold(tx, lease)
     run = find(tx.conn, tx.org_id, run_id)
-    if run.state not in ("held", "planned"):
+    if not run.waits:
         raise NotAllowedNow(f"The run {run_id} is {run.state}; there is nothing to apply.")
     why = _moved(tx, run)
     if why is not None:
@@ -378,7 +378,7 @@ def _overtaken(tx: Tx, run: RunRecord) -> str | None:
 
 
 def _moved(tx: Tx, run: RunRecord) -> str | None:
-    if run.expires_at is not None and run.expires_at <= tx.now:
+    if run.is_too_old(tx.now):
         return f"The plan {run.id} is older than 24 hours"
     source = find_source(tx.conn, run.org_id, run.source_id)
     if source.left_the_file:

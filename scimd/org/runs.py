@@ -33,6 +33,8 @@ from scimd.org.windows import Slice, Window, cut
 
 Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
+#: Of a plan that nobody has applied yet, or approved.
+_WAITS: tuple[State, ...] = ("planned", "held")
 #: Of a plan that counts no longer: nothing of it is applied any more.
 OVER: tuple[State, ...] = ("refused", "expired")
 #: A plan that nobody applied or approved within this time is refused.
@@ -93,6 +95,15 @@ class RunRecord:
     error_kind: str | None
     approved_by: str | None
     approved_at: datetime | None
+
+    @property
+    def waits(self) -> bool:
+        """A plan that nobody has applied yet."""
+        return self.state in _WAITS
+
+    def is_too_old(self, now: datetime) -> bool:
+        """A plan that was made too long ago to be applied or approved."""
+        return self.expires_at is not None and self.expires_at <= now
 
     @property
     def changes(self) -> int:
@@ -336,6 +347,15 @@ def fail(tx: Tx, run_id: RunId, kind: str, why: str) -> RunRecord:
 
 def set_state(tx: Tx, run_id: RunId, state: State, **more: Any) -> None:
     _set(tx, run_id, {"state": state, **more})
+
+
+def end_waiting(tx: Tx, source_id: SourceId, state: State, why: str, *, before: RunId | None = None) -> None:
+    """Plans of the source wait no more; ``before``: those that are older than this run."""
+    column = runs.c
+    waits = (column.org_id == tx.org_id) & (column.source_id == source_id) & column.state.in_(_WAITS)
+    if before is not None:
+        waits &= column.id < before
+    tx.conn.execute(update(runs).where(waits).values(state=state, finished_at=tx.now, error=why))
 
 
 # ------------------------------------------------------------------------------ and its end

@@ -20,8 +20,8 @@ from sqlalchemy import Connection, exists, select, update
 from scimd.core.errors import NotAllowedNow
 from scimd.core.events import Event, EventKind
 from scimd.core.people import DecisionId, GroupId, PersonId, SourceId
-from scimd.db.tables import assertions, decisions, gates, groups, runs, sources
-from scimd.org import by_hand, detaching, held_changes, leaving, permissions, rule_previews, unsettled
+from scimd.db.tables import assertions, decisions, gates, groups, sources
+from scimd.org import by_hand, detaching, held_changes, leaving, permissions, rule_previews, runs, unsettled
 from scimd.org import decisions as items
 from scimd.org import groups as org_groups
 from scimd.org.declared_keys import THE_FILE
@@ -152,13 +152,7 @@ def _close(tx: Tx, source: SourceRecord, people: End) -> None:
     )
     why = f"the source {source.name} was ended"
     items.close_moot(tx, {DecisionId(each): why for each in tx.conn.execute(asked).scalars()})
-    column, why = runs.c, "The source was ended."
-    waits = (column.source_id == source.id) & column.state.in_(("planned", "held"))
-    tx.conn.execute(
-        update(runs)
-        .where(column.org_id == tx.org_id, waits)
-        .values(state="refused", finished_at=tx.now, error=why)
-    )
+    runs.end_waiting(tx, source.id, "refused", "The source was ended.")
     tx.conn.execute(
         update(sources)
         .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)

@@ -15,9 +15,8 @@ from scimd.core.events import Event, EventKind
 from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import OrgId, PersonId, RunId, SourceId
 from scimd.db.locks import lock_rows
-from scimd.db.tables import assertions, runs, sources
-from scimd.org import permissions, timekeeping
-from scimd.org import runs as run_rows
+from scimd.db.tables import assertions, sources
+from scimd.org import permissions, runs, timekeeping
 from scimd.org.runs import RunRecord
 from scimd.org.source_states import change_state, end_quarantine, unpaused
 from scimd.org.sources import SourceRecord, find
@@ -36,7 +35,7 @@ class After:
 
 def run_failed(tx: Tx, source: SourceRecord, run_id: RunId, kind: str, why: str, after: After) -> RunRecord:
     """Close a run that could not read its directory. The first failure in a row is an event."""
-    record = run_rows.fail(tx, run_id, kind, why)
+    record = runs.fail(tx, run_id, kind, why)
     if source.failures == 0:
         values = {"source": source.name, "kind": kind}
         tx.record(Event(EventKind.RUN_FAILED, "run", run_id, after=values, note=why))
@@ -53,7 +52,8 @@ def run_closed(tx: Tx, source: SourceRecord, run: RunRecord, after: After) -> No
         tx.record(Event(EventKind.RUN_FINISHED, "run", run.id, after={"source": source.name, **run.counts}))
     now = {"last_success_at": tx.now} | ({"last_full_at": tx.now} if run.full else {})
     _write(tx, source, after, **now)
-    _expire_older(tx, run)
+    # What the newest run saw is what counts.
+    runs.end_waiting(tx, run.source_id, "expired", f"The newer run {run.id} took its place.", before=run.id)
 
 
 def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
@@ -79,20 +79,6 @@ def _write(tx: Tx, source: SourceRecord, after: After, **more: Any) -> None:
 
 def _event(kind: EventKind, source: SourceRecord, note: str) -> Event:
     return Event(kind, "source", source.id, after={"source": source.name}, note=note)
-
-
-def _expire_older(tx: Tx, run: RunRecord) -> None:
-    """Older plans of the source wait no more: what the newest run saw is what counts."""
-    tx.conn.execute(
-        update(runs)
-        .where(
-            runs.c.org_id == tx.org_id,
-            runs.c.source_id == run.source_id,
-            runs.c.id < run.id,
-            runs.c.state.in_(("held", "planned")),
-        )
-        .values(state="expired", finished_at=tx.now, error=f"The newer run {run.id} took its place.")
-    )
 
 
 def refresh_digests(tx: Tx, source_id: SourceId, seen: Sequence[tuple[PersonId, bytes]]) -> None:
