@@ -28,8 +28,8 @@ from scimd.org.leases import Lease
 from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_users
 from scimd.org.plan_ground import rules_version
 from scimd.org.runs import RunRecord, find, finish, set_state
-from scimd.org.sources import LEFT_THE_FILE, back_or_end
 from scimd.org.sources import find as find_source
+from scimd.org.sources import that_it_left
 from scimd.org.sync_reads import group_mark, member_keys
 from scimd.org.tx import Tx
 
@@ -382,7 +382,7 @@ def _moved(tx: Tx, run: RunRecord) -> str | None:
         return f"The plan {run.id} is older than 24 hours"
     source = find_source(tx.conn, run.org_id, run.source_id)
     if source.left_the_file:
-        return f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}"
+        return that_it_left(source)
     if source.config_version != run.config_version:
         return "The source's mapping, scope or joins changed since the plan was made"
     rules = rules_version(tx.conn, run.org_id, run.source_id)

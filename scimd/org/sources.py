@@ -373,7 +373,12 @@ def mark_everyone(tx: Tx) -> None:
 def must_be_in_the_file(source: SourceRecord) -> None:
     """Raise NotAllowedNow for a connector that the config file names no more."""
     if source.left_the_file:
-        raise NotAllowedNow(f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}.")
+        raise NotAllowedNow(f"{that_it_left(source)}.")
+
+
+def that_it_left(source: SourceRecord) -> str:
+    """The sentence, and what somebody can do; without its full stop."""
+    return f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}"
 
 
 def back_or_end(source: SourceRecord) -> str:
