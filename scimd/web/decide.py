@@ -11,8 +11,8 @@ from aiohttp import web
 from scimd.core.people import DecisionId
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
-from scimd.http.visits import SEE_RUNS, visit_of
-from scimd.org import decisions, labels, runs
+from scimd.http.visits import visit_of
+from scimd.org import decisions, labels
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page, see_other
 
@@ -48,7 +48,6 @@ async def index(request: web.Request) -> web.StreamResponse:
         decisions=shown,
         more=more,
         every=every,
-        held_runs=await runs.to_approve(door, visit.org_id) if visit.may(*SEE_RUNS) else [],
     )
 
 

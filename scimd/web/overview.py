@@ -31,7 +31,6 @@ async def show(request: web.Request) -> web.StreamResponse:
         section="/",
         sources=await sources.list_sources(door, visit.org_id) if sees_runs else None,
         runs=await runs.list_runs(door, visit.org_id, limit=8) if sees_runs else [],
-        held_runs=await runs.to_approve(door, visit.org_id) if sees_runs else [],
         decisions=await decisions.list_decisions(
             door, visit.org_id, kinds=decisions.seen_with(visit.holder.permissions), limit=6
         ),

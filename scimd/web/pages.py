@@ -36,7 +36,7 @@ class NavigationItem:
     count: int = 0
 
 
-async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
+async def _navigation(door: Door, visit: Visit, held_runs: int) -> list[NavigationItem]:
     if not visit.holder.permissions:
         return [NavigationItem("/", "My access"), NavigationItem("/my", "My profile")]
     items = [NavigationItem("/", "Overview")]
@@ -45,9 +45,7 @@ async def _navigation(door: Door, visit: Visit) -> list[NavigationItem]:
     if visit.may("users.read"):
         items.append(NavigationItem("/people", "People"))
     if kinds := decisions.seen_with(visit.holder.permissions):
-        waiting = await decisions.count_open(door, visit.org_id, kinds)
-        if visit.may(*SEE_RUNS):
-            waiting += len(await runs.to_approve(door, visit.org_id))
+        waiting = await decisions.count_open(door, visit.org_id, kinds) + held_runs
         items.append(NavigationItem("/decide", "To decide", waiting))
     return items
 
@@ -70,7 +68,9 @@ _SAID = {
 async def page(
     request: web.Request, visit: Visit, template: str, title: str, *, section: str = "", **context: Any
 ) -> web.Response:
-    """A page of the signed-in part, in the shell with its navigation."""
+    """A page of the signed-in part, in the shell with its navigation, which counts what waits."""
+    door = request.app[DOOR]
+    held_runs = await runs.to_approve(door, visit.org_id) if visit.may(*SEE_RUNS) else []
     return _response(
         template,
         200,
@@ -79,7 +79,8 @@ async def page(
         section=section,
         visit=visit,
         url=visit.url,
-        navigation=await _navigation(request.app[DOOR], visit),
+        navigation=await _navigation(door, visit, len(held_runs)),
+        held_runs=held_runs,
         said=_SAID.get(request.query.get("said", "")),
         tone="warn" if request.query.get("said") == "undone" else "ok",
         **context,
