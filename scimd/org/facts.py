@@ -24,7 +24,7 @@ from scimd.core.standing import (
 )
 from scimd.db.among import one_of
 from scimd.db.prepared import Prepared, ahead
-from scimd.db.tables import assertions, gates, grants, invitations, people, slots
+from scimd.db.tables import NEWEST_LAST, assertions, gates, grants, invitations, people, slots
 from scimd.org.group_nesting import memberships
 from scimd.org.invitation_upkeep import BY_SCIMD, Pending
 from scimd.org.newcomers import Newcomer
@@ -47,8 +47,7 @@ _INVITATIONS = Prepared(
         _i.void,
     )
     .where(_i.org_id == _org, one_of(_i.person_id))
-    # The open one is the newest, also where another was made while the clock was ahead.
-    .order_by(_i.status == "pending", _i.created_at, _i.id)
+    .order_by(*NEWEST_LAST)
 )  # fmt: skip
 _SLOTS = Prepared(
     select(slots.c.person_id, slots.c.kind, slots.c.target, slots.c.held).where(

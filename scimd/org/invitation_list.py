@@ -13,7 +13,7 @@ from scimd.core.errors import NotFound
 from scimd.core.invitations import Invitation, InvitationStatus
 from scimd.core.people import InvitationId, OrgId, PersonId, SourceId, fold
 from scimd.db.among import among, unindexed
-from scimd.db.tables import deliveries, invitations, people
+from scimd.db.tables import NEWEST_LAST, deliveries, invitations, people
 from scimd.org import merged, user_reads
 from scimd.org.tx import Door
 from scimd.org.user_reads import InProject, UserRow
@@ -170,7 +170,7 @@ def one(
 async def newest_of(door: Door, org_id: OrgId, person_ids: Sequence[PersonId]) -> dict[str, str]:
     """The id of each person's newest invitation, by the person's: the open one, where one is."""
     i = invitations.c
-    query = select(i.person_id, i.id).where(i.org_id == org_id).order_by(i.status == "pending", i.id)
+    query = select(i.person_id, i.id).where(i.org_id == org_id).order_by(*NEWEST_LAST)
 
     def body(conn: Connection) -> dict[str, str]:
         rows = conn.execute(query.where(among(conn, i.person_id, person_ids)))

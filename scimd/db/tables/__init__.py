@@ -12,7 +12,7 @@ from scimd.db.tables.assertion import assertions
 from scimd.db.tables.columns import metadata
 from scimd.db.tables.event import events, published
 from scimd.db.tables.group import group_effects, group_members, groups, value_effects
-from scimd.db.tables.invitation import invitations
+from scimd.db.tables.invitation import NEWEST_LAST, invitations
 from scimd.db.tables.organization import domains, organizations, partner_queues
 from scimd.db.tables.outbox import deliveries, notifications
 from scimd.db.tables.person import (
@@ -45,6 +45,7 @@ from scimd.db.tables.work import decisions, leases, unsettled, walks
 
 __all__ = [
     "LOCAL",
+    "NEWEST_LAST",
     "NOT_IN_YET",
     "access_tokens",
     "api_tokens",

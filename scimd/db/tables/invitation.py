@@ -43,3 +43,5 @@ columns.partial_index(
     invitations.c.created_at,
     where=invitations.c.source_id.is_(None),
 )
+#: The order of one person's. The open one is the newest, also where another was made while a clock was ahead.
+NEWEST_LAST = (invitations.c.status == "pending", invitations.c.created_at, invitations.c.id)
