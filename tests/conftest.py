@@ -88,6 +88,7 @@ pytest_plugins = [
     "tests.support.postgres",
     "tests.support.database",
     "tests.support.openldap",
+    "tests.support.ds389",
     "tests.support.ldap_client",
     "tests.support.smtp",
     "tests.support.passwords",

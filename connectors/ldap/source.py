@@ -1,4 +1,4 @@
-"""An opened LDAP source: checks and full reads, each over a connection of its own."""
+"""An opened LDAP source: checks and full reads, each search in pages over a connection of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from connectors.entries import LOCKS
 from connectors.ldap.config import LdapConfig
 from connectors.ldap.read import Reading, Values
 from connectors.ldap.session import Session
-from connectors.ldap.wire import RawPage, Search
+from connectors.ldap.wire import Connection, RawPage, Search
 from connectors.referrals import Referrals
 from scimd.connector_api import BadEntry, Capabilities, Checked, Deadline, End, Log, Page
 
@@ -33,16 +33,15 @@ class LdapSource:
     async def check(self) -> Checked:
         """Connect, bind, and read one person and one group where there are any."""
         config, warnings = self._config, self._doubts()
-        async with Session(config, self._log, self._deadline) as session:
-            people = await self._first(session, self._people())
-            if not people.entries:
-                warnings.append(f"nobody below {config.user_base} fits {config.user_filter}")
-            sample = Reading(config).user_page(people.entries)
-            warnings += [f"{bad.name}: {bad.why}" for bad in sample.bad]
-            groups = self._groups()
-            if groups is not None and not (await self._first(session, groups)).entries:
-                warnings.append(f"no group below {config.group_base} fits {config.group_filter}")
-            warnings += [f"{bad.name}: {bad.why}" for bad in await self._unread(session)]
+        people = await self._first(self._people())
+        if not people.entries:
+            warnings.append(f"nobody below {config.user_base} fits {config.user_filter}")
+        sample = Reading(config).user_page(people.entries)
+        warnings += [f"{bad.name}: {bad.why}" for bad in sample.bad]
+        groups = self._groups()
+        if groups is not None and not (await self._first(groups)).entries:
+            warnings.append(f"no group below {config.group_base} fits {config.group_filter}")
+        warnings += [f"{bad.name}: {bad.why}" for bad in await self._unread()]
         who = config.bind_dn or "nobody in particular"
         return Checked(f"{config.url} lets {who} read {config.user_base}.", tuple(warnings))
 
@@ -51,20 +50,19 @@ class LdapSource:
         reading, referrals = Reading(self._config), Referrals(self._config.ignored_referrals)
         if not self._config.is_encrypted:
             self._log.warning("ldap_in_clear_text", url=self._config.url)
-        async with Session(self._config, self._log, self._deadline) as session:
-            self._sessions.add(session)
-            try:
-                for search, make in (
-                    (self._people(), reading.user_page),
-                    (self._groups(), reading.group_page),
-                ):
-                    if search is None:
-                        continue
+        for search, make in ((self._people(), reading.user_page), (self._groups(), reading.group_page)):
+            if search is None:
+                continue
+            # A connection for each: over databases glued to one tree, OpenLDAP 2.5 begins a search in pages
+            # where the one before it on the connection ended, if that one's last page was full.
+            async with Session(self._config, self._log, self._deadline) as session:
+                self._sessions.add(session)
+                try:
                     async with aclosing(self._pages(session, search, make, referrals)) as pages:
                         async for page in pages:
                             yield page
-            finally:
-                self._sessions.discard(session)
+                finally:
+                    self._sessions.discard(session)
         yield Page(end=End(full=True))
 
     async def aclose(self) -> None:
@@ -98,28 +96,34 @@ class LdapSource:
         while (page := await session.run(next_page, limit_s)) is not None:
             yield page
 
-    async def _unread(self, session: Session) -> list[BadEntry]:
+    async def _unread(self) -> list[BadEntry]:
         """Ask for referrals alone: a search names all those in its scope, whatever its filter is."""
-        connection, referrals = session.connection, Referrals(self._config.ignored_referrals)
+        config, referrals = self._config, Referrals(self._config.ignored_referrals)
 
-        def look(base: str) -> list[BadEntry]:
+        def look(connection: Connection, base: str) -> list[BadEntry]:
             search = Search(base, "(objectClass=referral)", ("1.1",))
-            pages = connection.pages(search, self._config.page_size)
+            pages = connection.pages(search, config.page_size)
             return [bad for raw in pages for bad in referrals.unread(raw.referrals, base)]
 
         found: list[BadEntry] = []
-        for base in filter(None, dict.fromkeys((self._config.user_base, self._config.group_base))):
-            found += await session.run(partial(look, base), self._config.page_timeout_s)
+        async with Session(config, self._log, self._deadline) as session:
+            for base in filter(None, dict.fromkeys((config.user_base, config.group_base))):
+                found += await session.run(partial(look, session.connection, base), config.page_timeout_s)
         return found
 
-    async def _first(self, session: Session, search: Search) -> RawPage:
-        """Read the base and at most one entry below it."""
+    async def _first(self, search: Search) -> RawPage:
+        """Read the base and at most one entry below it.
 
-        def look() -> RawPage:
-            session.connection.prove_base(search.base)
-            return next(session.connection.pages(search, 1))
+        Over a connection of its own: the search is left at its first page, and a server may keep no
+        other one open on the same connection (``nsslapd-maxsimplepaged-per-conn`` of 389 DS).
+        """
+        async with Session(self._config, self._log, self._deadline) as session:
 
-        return await session.run(look, self._config.page_timeout_s)
+            def look() -> RawPage:
+                session.connection.prove_base(search.base)
+                return next(session.connection.pages(search, 1))
+
+            return await session.run(look, self._config.page_timeout_s)
 
     def _people(self) -> Search:
         # uid: members of a posixGroup are named by it, whatever the mapping uses.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ldap
-from ldap.controls import SimplePagedResultsControl
+from ldap.controls import ResponseControl, SimplePagedResultsControl
 from ldap.ldapobject import SimpleLDAPObject
 
 from connectors.ldap.config import LdapConfig
@@ -29,6 +29,8 @@ from scimd.connector_api import (
 
 _SCOPES = {"subtree": ldap.SCOPE_SUBTREE, "one": ldap.SCOPE_ONELEVEL}
 _BUSY_RETRY_S = 60.0
+#: What 389 DS lets in with, and then does nothing for (draft-vchu-ldap-pwd-policy §2).
+_MUST_CHANGE = "2.16.840.1.113730.3.4.4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Connection:
         self._deadline = deadline
         self._line = Line(config, deadline)
         self._is_cut = False
+        self._must_change = False
         self._ldap: SimpleLDAPObject | None = None
 
     def open(self) -> None:
@@ -65,7 +68,9 @@ class Connection:
         try:
             password = self._config.bind_password
             bound = handle.simple_bind(self._config.bind_dn or "", password.reveal() if password else "")
-            handle.result3(bound, 1, self._patience_s(self._config.connect_timeout_s))
+            timeout_s = self._patience_s(self._config.connect_timeout_s)
+            _, _, _, controls = handle.result3(bound, 1, timeout_s, {_MUST_CHANGE: ResponseControl})
+            self._must_change = any(control.controlType == _MUST_CHANGE for control in controls)
         except ldap.LDAPError as exc:
             raise self._not_bound(exc) from exc
 
@@ -78,12 +83,11 @@ class Connection:
         try:
             message = self._ask(search, size, b"")
             while True:
-                timeout_s = self._patience_s(self._config.page_timeout_s)
-                _, data, _, controls = self._bound().result3(message, 1, timeout_s)
+                _, data, _, controls = self._bound().result3(message, 1, self._page_s())
                 cookie = next((c.cookie for c in controls if isinstance(c, SimplePagedResultsControl)), b"")
                 if cookie:
                     message = self._ask(search, size, cookie)
-                page = RawPage([(dn, values) for dn, values in data if dn is not None], _referrals(data))
+                page = _page(data)
                 found += len(page.entries)
                 yield page
                 if not cookie:
@@ -95,10 +99,13 @@ class Connection:
         """Read the base itself: a right that is lost must not look like a directory that is empty."""
         try:
             message = self._bound().search_ext(base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"])
-            _, data, _, _ = self._bound().result3(message, 1, self._patience_s(self._config.page_timeout_s))
+            _, data, _, _ = self._bound().result3(message, 1, self._page_s())
+            page = _page(data)
+            if page.referrals and not page.entries:  # 389 DS's way to say so; others give a result code
+                raise ldap.REFERRAL
         except ldap.LDAPError as exc:
             raise self._not_read(exc, base, 0) from exc
-        if not [dn for dn, _ in data if dn is not None]:
+        if not page.entries:
             raise CredentialsRefused(f"{self._config.url}: {base} may not be read by {self._who}")
 
     def close(self) -> None:
@@ -131,6 +138,9 @@ class Connection:
             raise Unreachable(f"{self._config.url}: the time allowed was over")
         return min(limit_s, remaining_s)
 
+    def _page_s(self) -> float:
+        return self._patience_s(self._config.page_timeout_s)
+
     def _handle(self, descriptor: int) -> SimpleLDAPObject:
         """Give libldap the line; it never connects by itself, neither again nor elsewhere."""
         handle = SimpleLDAPObject("ldap://scimd.invalid", fileno=descriptor)
@@ -151,9 +161,10 @@ class Connection:
 
     def _not_bound(self, exc: ldap.LDAPError) -> ConnectorError:
         url = self._config.url
-        if isinstance(exc, ldap.INVALID_CREDENTIALS | ldap.INVALID_DN_SYNTAX | ldap.INAPPROPRIATE_AUTH):
-            return CredentialsRefused(f"{url} does not accept the password of {self._who}")
-        if isinstance(exc, _REFUSED):
+        if self._config.bind_dn and isinstance(exc, _NO_PASSWORD):
+            why = "".join(f": {word}" for word in _words(exc, "info"))  # that it has expired, say
+            return CredentialsRefused(f"{url} does not accept the password of {self._who}{why}")
+        if isinstance(exc, (*_REFUSED, ldap.CONSTRAINT_VIOLATION)):  # 389 DS: locked after wrong passwords
             return CredentialsRefused(f"{url} refuses {self._who}: {_said(exc)}")
         if isinstance(exc, ldap.BUSY):
             return RateLimited(f"{url} is busy", _BUSY_RETRY_S)
@@ -179,7 +190,8 @@ class Connection:
         if isinstance(exc, _LOST):
             return Incomplete(f"{url} broke the connection, after {found} entries below {base}")
         if isinstance(exc, _REFUSED):
-            return CredentialsRefused(f"{url}: {base} may not be read by {self._who}: {_said(exc)}")
+            why = "; its password must be changed first" if self._must_change else ""
+            return CredentialsRefused(f"{url}: {base} may not be read by {self._who}: {_said(exc)}{why}")
         if isinstance(exc, ldap.BUSY):
             return RateLimited(f"{url} is busy", _BUSY_RETRY_S)
         if isinstance(exc, ldap.FILTER_ERROR):
@@ -196,7 +208,13 @@ _REFUSED = (
     ldap.CONFIDENTIALITY_REQUIRED,
     ldap.AUTH_UNKNOWN,
     ldap.UNWILLING_TO_PERFORM,
+    ldap.INAPPROPRIATE_AUTH,
 )
+_NO_PASSWORD = (ldap.INVALID_CREDENTIALS, ldap.INVALID_DN_SYNTAX, ldap.INAPPROPRIATE_AUTH)
+
+
+def _page(data: list[tuple[str | None, Any]]) -> RawPage:
+    return RawPage([(dn, values) for dn, values in data if dn is not None], _referrals(data))
 
 
 def _referrals(data: list[tuple[str | None, Any]]) -> list[list[str]]:
@@ -209,6 +227,10 @@ def _text(address: str | bytes) -> str:
 
 def _said(exc: ldap.LDAPError) -> str:
     """Give libldap's own words, on one line."""
+    return " - ".join(_words(exc, "desc", "info")) or type(exc).__name__
+
+
+def _words(exc: ldap.LDAPError, *keys: str) -> list[str]:
+    """Give of them what is there and not empty, each on one line."""
     details = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
-    words = [str(details[key]) for key in ("desc", "info") if details.get(key)]
-    return " ".join(" - ".join(words or [type(exc).__name__]).split())
+    return [words for key in keys if (words := " ".join(str(details.get(key) or "").split()))]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import re
 import socket
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from click.testing import Result
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
 from scimd.cli.doctor import register
 from tests.cli.doctor_target import served
 from tests.cli.faulty_scim import TOKEN
+from tests.support.certificates import self_signed
 
 app = typer.Typer()
 register(app)
@@ -190,7 +186,7 @@ def test_silent_endpoint_exits_2() -> None:
 
 
 def test_untrusted_certificate_exits_2(tmp_path: Path) -> None:
-    with served(tls=_self_signed(tmp_path)) as target:
+    with served(tls=self_signed(tmp_path, "doctor")) as target:
         result = doctor(target.url)
     assert result.exit_code == 2
     assert "is not trusted" in result.stderr
@@ -201,26 +197,6 @@ def test_plain_http_on_tls_port_exits_2(tmp_path: Path) -> None:
         result = doctor(target.url.replace("http:", "https:"))
     assert result.exit_code == 2
     assert "does not speak TLS properly" in result.stderr
-
-
-def _self_signed(folder: Path) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "doctor")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = folder / "tls.pem"
-    file.write_bytes(pem + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
 
 
 @pytest.mark.parametrize(

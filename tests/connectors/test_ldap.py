@@ -346,6 +346,26 @@ async def test_paging_reads_past_the_limit_of_one_search(openldap: Callable[...,
     assert len(whole.users) == 1200 + _EDGE_PEOPLE
 
 
+async def test_groups_are_read_after_people_who_end_with_a_full_page(directory: OpenLdap) -> None:
+    """Of two databases glued to one tree OpenLDAP then searched only the last, on the same connection."""
+    branch = f"ou=lyon2,{directory.base}"
+    folder = directory.folder / "db" / "glued"
+    folder.mkdir()
+    directory.modify(
+        "dn: olcDatabase={1}mdb,cn=config\nchangetype: add\nobjectClass: olcMdbConfig\n"
+        f"olcDatabase: {{1}}mdb\nolcSuffix: {branch}\nolcSubordinate: TRUE\nolcDbDirectory: {folder}\n"
+        f"olcRootDN: {directory.admin_dn}\nolcAccess: to * by * read\n\n"
+        f"dn: {branch}\nchangetype: add\nobjectClass: organizationalUnit\n\n"
+        f"dn: uid=glued,{branch}\nchangetype: add\nobjectClass: inetOrgPerson\ncn: x\nsn: x\n"
+    )
+    people = _PEOPLE + 1
+    page_size = next(size for size in range(20, people) if people % size == 0)
+    whole = await read(settings(directory, user_base=directory.base, page_size=page_size))
+    assert len(whole.users) == people
+    assert whole.groups == (await read(settings(directory))).groups
+    assert whole.groups
+
+
 async def test_a_limit_that_paging_cannot_pass_is_an_incomplete_read(directory: OpenLdap) -> None:
     directory.modify(
         "dn: olcDatabase={1}mdb,cn=config\nchangetype: modify\nreplace: olcLimits\n"

@@ -25,12 +25,19 @@ from tests.support.patience import AT_MOST_S
 
 pytestmark = pytest.mark.usefixtures("python_ldap")
 
-_BIND, _DONE, _EXTENDED = 0x61, 0x65, 0x78
+_BIND, _DONE, _EXTENDED, _REFERENCE = 0x61, 0x65, 0x78, 0x73
 
 
-def answer(message: int, tag: int, code: int) -> bytes:
-    """A result without text, as RFC 4511 §4.1.9 writes it."""
-    return bytes([0x30, 12, 2, 1, message, tag, 7, 10, 1, code, 4, 0, 4, 0])
+def answer(message: int, tag: int, code: int, text: bytes = b"") -> bytes:
+    """A result, as RFC 4511 §4.1.9 writes it."""
+    size = len(text)
+    return bytes([0x30, 12 + size, 2, 1, message, tag, 7 + size, 10, 1, code, 4, 0, 4, size]) + text
+
+
+def reference(message: int, url: bytes) -> bytes:
+    """A SearchResultReference (RFC 4511 §4.5.2)."""
+    size = len(url)
+    return bytes([0x30, 7 + size, 2, 1, message, _REFERENCE, 2 + size, 4, size]) + url
 
 
 @contextlib.asynccontextmanager
@@ -59,7 +66,8 @@ async def read(changed: Mapping[str, Any]) -> None:
         "page_timeout_s": AT_MOST_S,
         **changed,
     }
-    source = LdapConnector.open(LdapConnector.parse(settings), RecordingLog(), Deadline.after(AT_MOST_S))
+    given = {key: value for key, value in settings.items() if value is not None}
+    source = LdapConnector.open(LdapConnector.parse(given), RecordingLog(), Deadline.after(AT_MOST_S))
     await read_whole(source)
 
 
@@ -74,6 +82,7 @@ def clear(address: str) -> dict[str, Any]:
         (48, CredentialsRefused, "password"),
         (8, CredentialsRefused, "refuses cn=reader"),
         (13, CredentialsRefused, "refuses cn=reader"),
+        (19, CredentialsRefused, "refuses cn=reader"),
         (53, CredentialsRefused, "refuses cn=reader"),
         (51, RateLimited, "busy"),
         (52, Unreachable, "unavailable"),
@@ -85,6 +94,27 @@ async def test_what_a_bind_is_answered(code: int, error: type[ConnectorError], w
         with pytest.raises(error, match=word) as refused:
             await read(clear(address))
     assert "reader-password" not in str(refused.value)
+
+
+async def test_what_the_directory_says_of_a_password_is_passed_on() -> None:
+    async with saying(answer(1, _BIND, 49, b"password expired!")) as (address, _):
+        with pytest.raises(CredentialsRefused, match=r"of cn=reader: password expired!$"):
+            await read(clear(address))
+
+
+@pytest.mark.parametrize("answers", [(answer(1, _BIND, 48),), (answer(1, _BIND, 0), answer(2, _DONE, 48))])
+async def test_a_directory_that_lets_nobody_in_without_a_name_is_said_so(answers: tuple[bytes, ...]) -> None:
+    anonymous = {"bind_dn": None, "bind_password": None}
+    async with saying(*answers) as (address, _):
+        with pytest.raises(CredentialsRefused, match=r"(by|refuses) an anonymous bind:"):
+            await read({**clear(address), **anonymous})
+
+
+async def test_a_base_that_is_answered_by_a_reference_is_kept_elsewhere() -> None:
+    elsewhere = reference(2, b"ldap://other/dc=x") + answer(2, _DONE, 0)
+    async with saying(answer(1, _BIND, 0), elsewhere) as (address, _):
+        with pytest.raises(ConnectorError, match="kept by another server"):
+            await read(clear(address))
 
 
 @pytest.mark.parametrize(

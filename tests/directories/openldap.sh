@@ -18,26 +18,12 @@ BASE=dc=example,dc=org
 CACHE=${SCIMD_OPENLDAP_CACHE:-$DIR-cache}
 SLAPD=$(command -v slapd || echo /usr/sbin/slapd)
 
-alive() { grep -qzF -- "$DIR/" "/proc/$1/cmdline" 2>/dev/null; } # a zombie has no command line, another's lacks our folder
-running() { # prints the pid of our slapd
-  local p; p=$(cat "$DIR/run/slapd.pid" 2>/dev/null) || return 1
-  [ -n "$p" ] && alive "$p" && echo "$p"
-}
-stop() {
-  local p; p=$(running) || { echo "openldap: not running"; return 0; }
-  kill "$p" 2>/dev/null || true
-  for _ in $(seq 200); do alive "$p" || { echo "openldap: stopped $p"; return 0; }; sleep .05; done
-  kill -9 "$p" 2>/dev/null || true
-}
+NAME=openldap PIDFILE=$DIR/run/slapd.pid
+. "$(dirname "${BASH_SOURCE[0]}")/private.sh"
+
 certs() {
   [ -s "$DIR/tls/ca.pem" ] && return; mkdir -p "$DIR/tls"; ( cd "$DIR/tls"
-  for ca in ca other-ca; do
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -keyout $ca.key -out $ca.pem \
-      -subj "/O=example/CN=scimd test $ca" -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign 2>/dev/null
-  done
-  sign() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -subj "$2" -out "$1.csr" 2>/dev/null
-    openssl x509 -req -in "$1.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -out "$1.pem" -extfile <(printf '%s\n' "$3") 2>/dev/null; }
-  sign server "/O=example/CN=localhost" "subjectAltName=DNS:localhost,IP:127.0.0.1"
+  cas; sign_server
   sign client "/O=example/CN=scimd-sync" "extendedKeyUsage=clientAuth"; rm -f ./*.csr )
 }
 configure() {
@@ -47,7 +33,7 @@ configure() {
 dn: cn=config
 objectClass: olcGlobal
 cn: config
-olcPidFile: $DIR/run/slapd.pid
+olcPidFile: $PIDFILE
 olcArgsFile: $DIR/run/slapd.args
 olcLogLevel: none
 olcServerID: 1
@@ -193,7 +179,7 @@ start() {
   local sock; sock=$(printf %s "$DIR/run/ldapi" | sed 's,/,%2F,g')
   # slapd reserves memory for every file that it might open, which is gigabytes where the limit is a container's
   ulimit -Sn 1024 2>/dev/null || true
-  rm -f "$DIR/run/slapd.pid"
+  rm -f "$PIDFILE"
   # -d 0: in the foreground, so that it is our child and nothing daemonizes
   setsid nohup "$SLAPD" -d 0 -F "$DIR/slapd.d" -h "ldap://127.0.0.1:$PORT/ ldaps://127.0.0.1:$TLSPORT/ ldapi://$sock/" \
     >"$DIR/slapd.out" 2>&1 </dev/null &
