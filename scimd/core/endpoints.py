@@ -34,10 +34,11 @@ def segments_of(path: str) -> tuple[str, ...] | None:
     """A path below the base address in segments, each decoded once; None for what is not UTF-8.
 
     The root has none. The endpoint's name counts whatever its case; who asks has shown a token by then.
+    So it does behind several slashes: clients put ``/Users`` behind a base address that ends in one.
     """
     if path in ("", "/"):
         return ()
-    parts = path[1:].removesuffix("/").split("/")
+    parts = path.lstrip("/").removesuffix("/").split("/")
     if "%" in path:
         try:
             parts = [unquote_to_bytes(part).decode() for part in parts]

@@ -23,7 +23,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-from scimd.core.people import fold
+from scimd.core.people import composed, fold
 
 _KEPT = frozenset(("true", "false", ""))
 _SCHEMES = r"https?|ftps?|ldaps?|mailto|tel|urn"
@@ -46,6 +46,8 @@ _VALUES_KNOWN = 10_000
 _WORDS_KNOWN = 2_000
 _LONG = 200
 _SHARED = 4
+#: Characters that are made, at most, to find a pseudonym which shares nothing with its word.
+_TRIED = 4_000
 #: Between two of these a number stays with its pseudonym: integers below 2**53 are the same for every reader
 #: of JSON, and those of more than 64 bits, signed or not, no writer of it takes.
 _BORDERS = (2**53, 2**63 + 1, 2**64)
@@ -150,7 +152,7 @@ class Pseudonyms:
         if value.lower() in self._kept:
             return value
         if not value.isascii():
-            value = unicodedata.normalize("NFC", value)
+            value = composed(value)
         if (match := _DATE.fullmatch(value)) is not None and (moved := self._moved(match)) is not None:
             return moved
         return _PIECE.sub(self._piece, value)
@@ -226,8 +228,11 @@ class Pseudonyms:
     # ------------------------------------------------------------------------------ permuting
 
     def _unlike(self, text: str, made: Callable[[str, int], str]) -> str:
-        """The first that shares no four characters in a row with the text; the chance is small each time."""
-        for counter in range(64):
+        """The first that shares no four characters in a row with the text; the chance is small each time.
+
+        Of a text that is so long that any two have some in common, one of the first.
+        """
+        for counter in range(min(64, _TRIED // len(text) + 1)):
             found = made(text, counter)
             if not shares(text, found):
                 return found
@@ -302,8 +307,9 @@ class Pseudonyms:
 def shares(one: str, other: str) -> bool:
     """Whether four letters or digits in a row of one stand in the other, whatever their case."""
     one, other = fold(one), fold(other)
-    runs = (other[at : at + _SHARED] for at in range(len(other) - _SHARED + 1))
-    return any(run in one for run in runs if run.isalnum())
+    runs = {one[at : at + _SHARED] for at in range(len(one) - _SHARED + 1)}
+    others = (other[at : at + _SHARED] for at in range(len(other) - _SHARED + 1))
+    return any(run in runs and run.isalnum() for run in others)
 
 
 def _joined(places: list[int], sizes: list[int]) -> tuple[int, int]:

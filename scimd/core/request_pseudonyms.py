@@ -62,7 +62,11 @@ _MESSAGES = "urn:ietf:params:scim:api:messages:"
 _IS_EXPRESSION = re.compile(r"\[|\s(?:eq|ne|co|sw|ew|gt|ge|lt|le|pr)\b", re.IGNORECASE)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _WHO = re.compile(r"^(?P<a>.+)(?= cannot be deactivated)|(?<=invited\)\. )(?P<b>.+)(?= was not )")
-_ADDRESS = re.compile(r"[^\s'\"]+@[^\s'\"]+|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: No sentence of scimd's is longer. What a client sends in the place of one is a value.
+_SENTENCE = 2_000
+#: An address begins where a word does: elsewhere none is looked for to the word's end.
+_UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ADDRESS = re.compile(rf"(?<![^\s'\"])[^\s'\"]+@[^\s'\"]+|{_UUID}")
 _CAUSES = frozenset(CauseKind)
 _PARAMETERS = {name.lower(): name for name in PARAMETERS}
 
@@ -117,6 +121,8 @@ class RequestPseudonyms:
         }
         #: Of the request at hand: what it said, and the names that were kept of it.
         self._heard: list[Any] = []
+        #: The words of it that are no sentence's own; None where something was heard since.
+        self._said: set[str] | None = None
         self._names: set[str] = set()
         self._secrets: set[str] = set()
         self._known_names: dict[str, tuple[bool, str | None]] = {}
@@ -124,12 +130,17 @@ class RequestPseudonyms:
     def begin(self) -> None:
         """Another request: what the last one said may stand in scimd's sentences no more."""
         self._heard.clear()
+        self._said = None
         self._names.clear()
         self._secrets.clear()
 
     def heard(self, *texts: str) -> None:
         """Texts of this request whose words may stand in scimd's sentences, too."""
-        self._heard.append(list(texts))
+        self._hear(list(texts))
+
+    def _hear(self, value: Any) -> None:
+        self._heard.append(value)
+        self._said = None
 
     # ------------------------------------------------------------------------------ bodies
 
@@ -147,7 +158,7 @@ class RequestPseudonyms:
         if parsed is None or (deep and depth(parsed, _DEEPEST) > _DEEPEST):
             return orjson.dumps({MALFORMED: shape(raw)}), None
         if not answer:
-            self._heard.append(parsed)
+            self._hear(parsed)
         return orjson.dumps(self.document(parsed, "operations" if message else "")), parsed
 
     def document(self, value: Any, key: str = "") -> Any:
@@ -396,13 +407,17 @@ class RequestPseudonyms:
 
     def sentence(self, text: str) -> str:
         """A detail that scimd wrote, without what it repeats of the request or says of a person."""
-        said = {word for each in self._heard for word in words_of(each)} - self._spoken
+        if len(text) > _SENTENCE:
+            return self._of.text(text)
+        if self._said is None:
+            self._said = {word for each in self._heard for word in words_of(each)} - self._spoken
+        said, names = self._said, "\n".join(self._names)
         pieces: list[_Piece] = [(text, False)]
         for pattern, made in (
             (_WHO, self._of.text),
             (_QUOTED, self._repeated),
             (_ADDRESS, self._of.text),
-            (WORD, lambda word: self._repeats(word, said)),
+            (WORD, lambda word: self._repeats(word, said, names)),
         ):
             pieces = [piece for each in pieces for piece in _exchanged(each, pattern, made)]
         return "".join(piece for piece, _ in pieces)
@@ -417,12 +432,12 @@ class RequestPseudonyms:
         made = self.expression(inner) if _IS_EXPRESSION.search(inner) else self._of.text(inner)
         return f"{mark}{made}{mark}"
 
-    def _repeats(self, word: str, said: set[str]) -> str | None:
+    def _repeats(self, word: str, said: set[str], names: str) -> str | None:
         if fold(word) not in said:
             return None
         if fold(word) in self._secrets:
             return PASSWORD
-        return None if any(word in name for name in self._names) else self._of.word(word)
+        return None if word in names else self._of.word(word)
 
 
 #: A part of a sentence, and whether it is a pseudonym, of which no other is made.

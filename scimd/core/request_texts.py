@@ -10,7 +10,15 @@ from scimd.core.people import fold
 
 SHAPE_CHARS = 2_000
 WORD = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
+_SELECTION = re.compile(r"\[[^\]]*\]")
 _SHAPED = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|[A-Z]|[a-z]|[0-9]|[^\x00-\x7f]")
+
+
+def without_selections(text: str) -> str:
+    """Paths without what stands in brackets: ``emails[type eq "work"].value`` as ``emails.value``."""
+    # Behind the last one that closes each that opens would be looked for to the end.
+    head, closing, tail = text.rpartition("]")
+    return _SELECTION.sub("", head + closing) + tail
 
 
 def shape(raw: bytes) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import CTE, Connection, Row, Select, bindparam, literal, select
+from sqlalchemy import CTE, Connection, Row, Select, bindparam, select
 from sqlalchemy.sql import ColumnElement
 
 from scimd.core.people import GroupId, OrgId, PersonId, RoleName, SourceId
@@ -55,20 +55,24 @@ _LIVING = Prepared(
 
 
 def _edges() -> Prepared:
-    """The edges from child to parent that are reachable from the seeds, ``keys``."""
-    up = (
-        select(_m.org_id, _m.child_id, _m.group_id, literal(1).label("depth"))
-        .where(_m.org_id == bindparam("org_id"), one_of(_m.child_id))
-        .cte("up", recursive=True)
+    """The edges from child to parent that are reachable from the seeds, ``keys``.
+
+    Each group is come to once: where a hundred are in each other, ways through them are without number. How
+    far one counts is for ``_above`` to see.
+    """
+    of_seeds = select(_m.org_id, _m.child_id, _m.group_id).where(
+        _m.org_id == bindparam("org_id"), one_of(_m.child_id)
     )
-    further = (
-        select(up.c.org_id, _m.child_id, _m.group_id, up.c.depth + 1)
-        .select_from(up)
-        .join(group_members, (_m.org_id == up.c.org_id) & (_m.child_id == up.c.group_id))
-        .where(up.c.depth < DEPTH)
-    )
-    up = up.union(further)
-    return Prepared(select(up.c.child_id, up.c.group_id).distinct())
+    up = of_seeds.with_only_columns(_m.org_id, _m.group_id).cte("up", recursive=True)
+    up = up.union(_edges_from(up).with_only_columns(_m.org_id, _m.group_id))
+    found = of_seeds.union(_edges_from(up)).subquery()
+    return Prepared(select(found.c.child_id, found.c.group_id))
+
+
+def _edges_from(found: CTE) -> Select[Any]:
+    """Those of the groups that were found so far."""
+    is_child = (_m.org_id == found.c.org_id) & (_m.child_id == found.c.group_id)
+    return select(_m.org_id, _m.child_id, _m.group_id).select_from(found).join(group_members, is_child)
 
 
 _EDGES = _edges()
@@ -235,23 +239,23 @@ def _above(
 
 
 def below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> CTE:
-    """The groups themselves and all that are nested in them: a CTE of ``org_id``, ``group_id``, ``depth``.
+    """The groups themselves and all that are nested in them, however deep: a CTE of ``org_id``, ``group_id``.
 
     It carries the organization along so that SQLite, without statistics, has no other way into the
     member rows than by the groups found so far.
     """
     column = group_members.c
     down = (
-        select(groups.c.org_id, groups.c.id.label("group_id"), literal(1).label("depth"))
+        select(groups.c.org_id, groups.c.id.label("group_id"))
         .where(groups.c.org_id == org_id, among(conn, groups.c.id, group_ids))
         .cte("down", recursive=True)
     )
     further = (
-        select(down.c.org_id, column.child_id, down.c.depth + 1)
+        select(down.c.org_id, column.child_id)
         .select_from(down)
         .join(group_members, _in_group(down))
         .join(groups, (groups.c.org_id == down.c.org_id) & (groups.c.id == column.child_id))
-        .where(column.child_id.is_not(None), groups.c.state == "live", down.c.depth < DEPTH)
+        .where(column.child_id.is_not(None), groups.c.state == "live")
     )
     return down.union(further)
 

@@ -177,7 +177,9 @@ def _read(text: str) -> list[tuple[int, dict[str, str]]]:
 def _check_header(names: Sequence[str]) -> None:
     if "email" not in names:
         raise InvalidValue("csv", "its first line names the columns, email among them")
-    wrong = [name for name in names if name not in COLUMNS or names.count(name) > 1]
+    # One more than there are is wrong already, however many follow.
+    some = names[: len(COLUMNS) + 1]
+    wrong = [name for name in some if name not in COLUMNS or some.count(name) > 1]
     if wrong:
         raise InvalidValue("csv", f"the column {wrong[0]!r} is none, or is there twice: {', '.join(COLUMNS)}")
 

@@ -23,6 +23,7 @@ from scimd.core.endpoints import plus_as_meant, segments_in_bulk, segments_of
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.core.pseudonyms import Pseudonyms
 from scimd.core.request_pseudonyms import RequestPseudonyms, canonical_words
+from scimd.core.request_texts import without_selections
 from scimd.core.travelling import travels
 from scimd.org.secrets import Keyring
 from scimd.org.tokens import TokenHolder
@@ -39,7 +40,6 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _KINDS = {"/Users": "User", "/Groups": "Group"}
 _FIXED = frozenset(("ServiceProviderConfig", "ResourceTypes", "Schemas"))
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_SELECTED = re.compile(r"\[.*?\]", re.DOTALL)
 
 
 @travels
@@ -343,7 +343,7 @@ def _path(kind: ResourceKind, path: str, value: Any) -> Iterator[tuple[str, str]
     if schema is not None:
         yield from _within(schema, value)
         return
-    plain = _SELECTED.sub("", path)
+    plain = without_selections(path)
     found = _found(kind, plain)
     if found is None:
         yield plain, _UNKNOWN

@@ -16,6 +16,7 @@ from scimd.core.attributes import ResourceKind
 from scimd.core.bearer import missing_scopes
 from scimd.core.endpoints import plus_as_meant
 from scimd.core.people import Document
+from scimd.core.request_texts import without_selections
 from scimd.core.resource import PARAMETERS, Projection, View
 from scimd.http import limits
 from scimd.http.whole import Whole
@@ -32,12 +33,15 @@ MEDIA_TYPE = "application/scim+json"
 _TYPED = {"Content-Type": MEDIA_TYPE}
 _TAKEN = frozenset((MEDIA_TYPE, "application/json"))
 _MAX_NAMES = 200
+#: Generated clients send a list in as many parameters as it has names (OpenAPI's ``explode``).
+_LISTS = frozenset(("attributes", "excludedAttributes"))
+#: Of a resource, known ones or not: each is looked at by each transform.
+_MAX_KEYS = 10_000
 #: A body of this size is parsed beside the loop: it takes some 2 ms.
 _LARGE_BYTES = 256 * 1024
 #: How many of them a process has in hand at once. One of 2 MiB that is made to be dear is 90 MB of objects.
 LARGE_AT_ONCE = 3
 _BEYOND_ASCII = re.compile("%[89A-Fa-f]|[^\x00-\x7f]")
-_BRACKETS = re.compile(r"\[[^\]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,8 @@ class Exchange:
     async def body(self, kind: ResourceKind, part: Part) -> Document:
         """The body in the form in which the generic code takes it."""
         message = await self.message()
+        if len(message) > _MAX_KEYS:
+            raise ScimError(413, f"The body has more than {_MAX_KEYS} attributes.")
         if part == "patch":
             many = next((each for key, each in message.items() if key.lower() == "operations"), None)
             patch.check_number(many, self.settings.max_operations)
@@ -186,12 +192,12 @@ def projection_of(kind: ResourceKind, query: Mapping[str, str], *, both: bool) -
             raise invalid_syntax(f"attributes: more than {_MAX_NAMES} names.")
     if only is not None and "[" in only:
         # Microsoft's collection asks for emails[type eq "work"]; a projection shows whole attributes.
-        only = _BRACKETS.sub("", only)
+        only = without_selections(only)
     return Projection.parse(kind, only, without)
 
 
 def query_of(request: web.Request) -> Mapping[str, str]:
-    """The parameters that SCIM knows. One that comes twice is refused: which would count?"""
+    """The parameters that SCIM knows. One that comes twice is refused: which would count? A list goes on."""
     raw = request.rel_url.raw_query_string
     found: dict[str, str] = {}
     if not raw:
@@ -201,10 +207,10 @@ def query_of(request: web.Request) -> Mapping[str, str]:
     meant = plus_as_meant(raw)
     query = request.query if meant == raw else URL.build(query_string=meant, encoded=True).query
     for name, value in query.items():
-        if name in found:
+        if name in found and name not in _LISTS:
             raise invalid_syntax(f"The parameter {name} was sent twice.")
         if name in PARAMETERS:
-            found[name] = value
+            found[name] = f"{found[name]},{value}" if name in found else value
     return found
 
 

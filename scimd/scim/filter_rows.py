@@ -18,7 +18,6 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
-    null,
     or_,
     select,
     true,
@@ -28,7 +27,7 @@ from sqlalchemy import (
 from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.group_nesting import DEPTH
-from scimd.scim.filter_values import Condition, Values
+from scimd.scim.filter_values import Condition, Values, equals
 from scimd.scim.filters import Test
 
 
@@ -51,7 +50,7 @@ def wanted(test: Test) -> Collection[str] | None:
     """The values of which a row must have one for the comparison to hold; None: they cannot be told."""
     sub = test.found.sub
     told = test.op is CompareOperator.eq and sub is not None and sub.name == "value"
-    return {test.value} if told and isinstance(test.value, str) else None
+    return {test.value, *map(str, test.others)} if told and isinstance(test.value, str) else None
 
 
 class Rows(ABC):
@@ -230,9 +229,16 @@ class _GroupsOfUser(Rows):
             groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id, groups.c.state == "live"
         )
 
-    @cached_property
+    @property
     def _pairs(self) -> Any:
-        """Every group of the source with everybody in it, and by how many steps at least."""
+        """Every group of the source with everybody in it, and by how many steps at least: found once for all
+        that a filter asks of them.
+        """
+        if self.one.pairs is None:
+            self.one.pairs = self._all_pairs().cte()
+        return self.one.pairs
+
+    def _all_pairs(self) -> Any:
         down = self._below(self._roots(groups.c.id.label("root")), "root")
         inside = group_members.alias()
         return (
@@ -243,7 +249,6 @@ class _GroupsOfUser(Rows):
                 _names(inside, inside.c.person_id),
             )
             .group_by(down.c.root, inside.c.person_id)
-            .subquery()
         )
 
     def _with_groups(self, *wanted: Any) -> Any:
@@ -279,6 +284,13 @@ class _GroupsOfUser(Rows):
 class _MembersOfGroup(Rows):
     """The members of a group that are known and not deleted."""
 
+    #: Whether a row's name was asked for, which is found once for all that is asked of it.
+    _named = False
+
+    def __init__(self, one: Values, found: Resolved) -> None:
+        super().__init__(one, found)
+        self._person, self._child = assertions.alias(), groups.alias()
+
     def value(self, part: Resolved) -> ColumnElement[Any]:
         is_person = group_members.c.person_id.is_not(None)
         base_url = self.one.scope.base_url
@@ -291,44 +303,23 @@ class _MembersOfGroup(Rows):
                     (is_person, user), else_=literal(f"{base_url}/Groups/") + group_members.c.child_id
                 )
             case "display":
-                return func.coalesce(self._name_of_person(), self._name_of_group())
+                self._named = True
+                return func.coalesce(self._name_of_person(), self._child.c.display_name)
             case _:
                 return func.coalesce(group_members.c.person_id, group_members.c.child_id)
 
     def _name_of_person(self) -> ColumnElement[Any]:
         """As it is shown: the owner's name for them, and none where that is but the user name."""
-        told = assertions.alias()
-        shown = case(
-            (people.c.owner_source_id == self.one.scope.source_id, people.c.display_name),
-            else_=told.c.user_name,
-        )
-        return (
-            select(case((shown == told.c.user_name, null()), else_=shown))
-            .where(
-                told.c.org_id == group_members.c.org_id,
-                told.c.source_id == self.one.scope.source_id,
-                told.c.person_id == group_members.c.person_id,
-                people.c.org_id == group_members.c.org_id,
-                people.c.id == group_members.c.person_id,
-            )
-            .correlate(group_members)
-            .scalar_subquery()
-        )
-
-    def _name_of_group(self) -> ColumnElement[Any]:
-        child = groups.alias()
-        return (
-            select(child.c.display_name)
-            .where(child.c.org_id == group_members.c.org_id, child.c.id == group_members.c.child_id)
-            .correlate(group_members)
-            .scalar_subquery()
-        )
+        is_owner = people.c.owner_source_id == self.one.scope.source_id
+        shown = case((is_owner, people.c.display_name), else_=self._person.c.user_name)
+        return case((shown != self._person.c.user_name, shown))
 
     def compare(self, test: Test) -> Condition:
         row = test.found.sub
         if test.op is CompareOperator.eq and row is not None and row.name == "value":
             columns = (group_members.c.person_id, group_members.c.child_id)
-            return or_(*(and_(column.is_not(None), column == test.value) for column in columns))
+            values = (test.value, *test.others)
+            return or_(*(and_(self.one.is_set(each, test), equals(each, values)) for each in columns))
         return super().compare(test)
 
     def having(self, values: Collection[str]) -> Condition | None:
@@ -360,30 +351,22 @@ class _MembersOfGroup(Rows):
 
     def _known(self, wanted: ColumnElement[Any]) -> Any:
         """What is wanted of the members of the group at hand who are known and not deleted."""
-        child, person = groups.alias(), assertions.alias()
-        known = or_(
-            exists(
-                select(literal_column("1")).where(
-                    person.c.org_id == group_members.c.org_id,
-                    person.c.source_id == group_members.c.source_id,
-                    person.c.person_id == group_members.c.person_id,
-                    person.c.state == "live",
-                )
-            ),
-            exists(
-                select(literal_column("1")).where(
-                    child.c.org_id == group_members.c.org_id,
-                    child.c.id == group_members.c.child_id,
-                    child.c.state == "live",
-                )
-            ),
+        member, person, child = group_members.c, self._person.c, self._child.c
+        is_person = and_(
+            person.org_id == member.org_id,
+            person.source_id == member.source_id,
+            person.person_id == member.person_id,
+            person.state == "live",
         )
-        return (
-            select(wanted)
-            .where(group_members.c.org_id == groups.c.org_id, group_members.c.group_id == groups.c.id)
-            .where(known)
-            .correlate(groups)
-        )
+        is_group = and_(child.org_id == member.org_id, child.id == member.child_id, child.state == "live")
+        found = select(wanted).where(member.org_id == groups.c.org_id, member.group_id == groups.c.id)
+        if not self._named:
+            known = or_(*(exists(select(literal_column("1")).where(each)) for each in (is_person, is_group)))
+            return found.where(known).correlate(groups)
+        is_theirs = and_(people.c.org_id == member.org_id, people.c.id == member.person_id)
+        joined = group_members.outerjoin(self._person, is_person).outerjoin(people, is_theirs)
+        known = or_(person.person_id.is_not(None), child.id.is_not(None))
+        return found.select_from(joined.outerjoin(self._child, is_group)).where(known).correlate(groups)
 
 
 def _names(member: Any, resolved: ColumnElement[Any]) -> Condition:

@@ -6,7 +6,8 @@ whoever reads; subqueries carry it too.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from scim2_models.path import (
@@ -28,7 +29,7 @@ from scimd.org.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
 from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values
-from scimd.scim.filters import Binder, Test
+from scimd.scim.filters import Binder, Looks, Test, any_of
 
 #: Of conditions on rows, how many PostgreSQL may join.
 _JOINED = 4
@@ -48,7 +49,7 @@ def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condi
     if not _ByIndex(one).visit(node):
         return ()
     if isinstance(node, LogicalExpr) and node.op == LogicalOperator.or_:
-        return [condition(term, scope) for term in node.terms]
+        return one.any_of(node, apart=True)
     return (whole,)
 
 
@@ -64,6 +65,7 @@ class SqlFilter(FilterVisitor[Condition]):
     def __init__(self, scope: Scope) -> None:
         self.binder = Binder(scope.kind, tolerant=scope.tolerant)
         self.one = Values(scope)
+        self.looks = Looks()
         self._subqueries = 0
 
     def visit_comparison(self, node: Comparison) -> Condition:
@@ -76,6 +78,7 @@ class SqlFilter(FilterVisitor[Condition]):
         return self._holds(test)
 
     def _holds(self, test: Test) -> Condition:
+        self._look_for(test.found)
         if not test.found.attribute.multi:
             return self.one.holds(test)
         return self._of_rows(rows_of(self.one, test.found).holds(test))
@@ -84,6 +87,7 @@ class SqlFilter(FilterVisitor[Condition]):
         return self._present(self.binder.attribute(node.attr_path))
 
     def _present(self, found: Resolved) -> Condition:
+        self._look_for(found)
         if found.attribute.multi:
             rows = rows_of(self.one, found)
             return self._of_rows(rows.any(rows.present(found)))
@@ -92,12 +96,26 @@ class SqlFilter(FilterVisitor[Condition]):
             return or_(*(self.one.present(self.one.scalar(each), each.target) for each in parts))
         return self.one.present(self.one.scalar(found), found.target)
 
+    def _look_for(self, found: Resolved) -> None:
+        if not self.one.has_column(found):
+            self.looks.add()
+
     def visit_not(self, node: Not) -> Condition:
         return not_(self.visit(node.expr))
 
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
-        terms = [self.visit(term) for term in node.terms]
-        return and_(*terms) if node.op == LogicalOperator.and_ else or_(*terms)
+        if node.op == LogicalOperator.and_:
+            return and_(*[self.visit(term) for term in node.terms])
+        return or_(*self.any_of(node))
+
+    def any_of(self, node: LogicalExpr, *, apart: bool = False) -> list[Condition]:
+        """Of which one must hold; ``apart``: each is asked for by itself."""
+
+        def begun(made: Callable[[Any], Condition], of: FilterNode | Test) -> Condition:
+            self._subqueries = 0 if apart else self._subqueries
+            return made(of)
+
+        return any_of(node, partial(begun, self.visit), self.binder.comparison, partial(begun, self._holds))
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         rows = rows_of(self.one, self.binder.selection(node))
@@ -129,18 +147,26 @@ class _Inside(FilterVisitor[Condition]):
         self.rows = rows
 
     def visit_comparison(self, node: Comparison) -> Condition:
-        test = self.outer.binder.inside_comparison(self.rows.found, node)
+        return self._compare(self._bound(node))
+
+    def _bound(self, node: Comparison) -> Test:
+        return self.outer.binder.inside_comparison(self.rows.found, node)
+
+    def _compare(self, test: Test) -> Condition:
+        self.outer.looks.add()
         return self.rows.compare(test)
 
     def visit_present(self, node: Present) -> Condition:
+        self.outer.looks.add()
         return self.rows.present(self.outer.binder.inside(self.rows.found, node.attr_path))
 
     def visit_not(self, node: Not) -> Condition:
         return not_(self.visit(node.expr))
 
     def visit_logical_expr(self, node: LogicalExpr) -> Condition:
-        terms = [self.visit(term) for term in node.terms]
-        return and_(*terms) if node.op == LogicalOperator.and_ else or_(*terms)
+        if node.op == LogicalOperator.and_:
+            return and_(*[self.visit(term) for term in node.terms])
+        return or_(*any_of(node, self.visit, self._bound, self._compare))
 
     def visit_value_path(self, node: ValuePath) -> Condition:
         raise invalid_filter(f"{node.attr_path}: brackets cannot stand inside brackets.")

@@ -8,8 +8,8 @@ means what it says.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Literal
 
 from scim2_models.path import CompareOperator
@@ -46,6 +46,8 @@ _ORDER = {
 EMPLOYEE_NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
 _SORTED_CHARS = 500
 _NUMBER = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?$"
+#: Columns that no row of the attribute table names.
+_OF_THE_ROW = frozenset(("meta.created", "meta.lastModified", "meta.resourceType", "meta.location"))
 #: Never NULL, so that no guard is needed and an index serves.
 _ALWAYS_SET = frozenset(("user_name_key", "person_id", "id", "created_at", "changed_at"))
 
@@ -123,6 +125,8 @@ class Values:
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self.json = _Json(scope.dialect)
+        #: Of the groups and those in them, where a filter asks for such: all terms share them.
+        self.pairs: Any = None
 
     def scalar(self, found: Resolved) -> ColumnElement[Any]:
         """The expression of a single-valued attribute."""
@@ -135,6 +139,10 @@ class Values:
         names = (*found.keys, found.sub.name) if found.sub else found.keys
         base, path = self.base(found, names)
         return self.json.text(base, *path)
+
+    def has_column(self, found: Resolved) -> bool:
+        """Whether it stands in a column of the resource's own row."""
+        return not found.attribute.multi and (found.target.column is not None or str(found) in _OF_THE_ROW)
 
     def _meta(self, name: str) -> ColumnElement[Any]:
         table, key = self.scope.table, self.scope.key
@@ -177,12 +185,13 @@ class Values:
             return self._shown(test, value)
         if str(test.found) != EMPLOYEE_NUMBER or test.op is not CompareOperator.eq:
             return compared
-        if not isinstance(value, str) or not value.strip():  # no key is kept of a blank one
+        numbers = [str(value), *map(str, test.others)]
+        if value is None or not all(each.strip() for each in numbers):  # no key is kept of a blank one
             return compared
         other = assertions.alias()
         # Whatever the source: the index has none.
         same = select(other.c.person_id).where(
-            other.c.org_id == self.scope.org_id, other.c.employee_number_key == value
+            other.c.org_id == self.scope.org_id, equals(other.c.employee_number_key, numbers)
         )
         return and_(assertions.c.person_id.in_(same), compared)
 
@@ -190,8 +199,10 @@ class Values:
         """A name to show against the value: its column has the beginning of a long one."""
         column, whole = assertions.c.display_name_key, self.json.text(assertions.c.folded, "displayName")
         if test.op in (CompareOperator.eq, CompareOperator.sw):
-            near = self.compare(column, replace(test, value=value[:INDEXED]))
-            return near if len(value) < INDEXED else and_(near, self.compare(whole, test))
+            values = [value, *map(str, test.others)]
+            heads = [each[:INDEXED] for each in values]
+            near = self.compare(column, replace(test, value=heads[0], others=tuple(heads[1:])))
+            return near if max(map(len, values)) < INDEXED else and_(near, self.compare(whole, test))
         either = case((func.length(column) < INDEXED, column), else_=whole)
         return and_(column.is_not(None), self.compare(either, test))
 
@@ -202,15 +213,21 @@ class Values:
             return present if test.op is CompareOperator.ne else not_(present)
         if test.op is CompareOperator.ne:
             return not_(self.compare(have, Test(test.found, CompareOperator.eq, test.value)))
-        value = test.value
+        values: list[Any] = [test.value, *test.others]
         if test.found.target.type in ("integer", "decimal"):
             have = self.json.number(have)
-        elif isinstance(value, datetime) and test.found.target.column is None:
-            value = moment(value)  # as the folded document has it
-        compared: Condition = self._operate(have, test.op, value)
+        elif test.found.target.type == "dateTime" and test.found.target.column is None:
+            values = list(map(moment, values))  # as the folded document has it
+        compared: Condition = equals(have, values) if test.others else self._operate(have, test.op, values[0])
         if getattr(have, "name", None) in _ALWAYS_SET and getattr(have, "table", None) is not None:
             return compared
-        return and_(have.is_not(None), compared)
+        return and_(self.is_set(have, test), compared)
+
+    def is_set(self, have: ColumnElement[Any], test: Test) -> Condition:
+        """The guard of a comparison. SQLite rather takes "is not null" for a range of an index than finds
+        several values in it.
+        """
+        return func.typeof(have) != "null" if test.others and self.json.sqlite else have.is_not(None)
 
     def _operate(self, have: ColumnElement[Any], op: CompareOperator, value: Any) -> Any:
         if isinstance(value, bool):
@@ -249,6 +266,11 @@ class Values:
         if not is_key and (row.max_chars is None or row.max_chars > _SORTED_CHARS):
             value = func.substr(value, 1, _SORTED_CHARS)
         return value if self.json.sqlite else collate(value, "C")
+
+
+def equals(have: ColumnElement[Any], values: Sequence[Any]) -> Condition:
+    """It is one of these; NULL where it is."""
+    return have == values[0] if len(values) == 1 else have.in_(values)
 
 
 def _beyond(head: str) -> str | None:

@@ -13,10 +13,10 @@ What a comparison means, here and in ``filter_sql`` alike (RFC 7644 §3.4.2.2):
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from scim2_models import InvalidFilterException
 from scim2_models.path import (
@@ -41,6 +41,8 @@ from scimd.scim.values import MAX_NUMBER
 MAX_CHARS = 4096
 MAX_DEPTH = 20
 MAX_TERMS = 100
+#: Of terms that look into each resource's document, memberships or versions; see ``Looks``.
+MAX_LOOKS = 20
 
 #: ``and`` and ``or`` need no spaces beside brackets and quotes. Names that hold them do not count.
 _JOINTS = re.compile(r"(?<![\w.:$-])(?:and|or)(?![\w.:$-])", re.IGNORECASE | re.ASCII)
@@ -52,6 +54,10 @@ _EQUALITY = frozenset((CompareOperator.eq, CompareOperator.ne))
 _ITSELF = "value"
 
 
+Value: TypeAlias = str | bool | int | float | datetime
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class Test:
     """A comparison bound to the table. ``value`` is folded and typed; None is null."""
@@ -60,7 +66,9 @@ class Test:
 
     found: Resolved
     op: CompareOperator
-    value: str | bool | int | float | datetime | None
+    value: Value | None
+    #: What else it may equal instead, of ``any_of``: of the same type, and no booleans.
+    others: tuple[Value, ...] = ()
 
 
 def parse(text: str) -> FilterNode:
@@ -154,7 +162,7 @@ class Binder:
             raise invalid_filter(f"{op.value} cannot be applied to {found}, which is of type {row.type}.")
         return Test(found, op, None if node.value is None else self._typed(found, row, node.value))
 
-    def _typed(self, found: Resolved, row: Attribute, value: Any) -> str | bool | int | float | datetime:
+    def _typed(self, found: Resolved, row: Attribute, value: Any) -> Value:
         match row.type:
             case "boolean":
                 if isinstance(value, str) and self.tolerant and value.lower() in ("true", "false"):
@@ -178,6 +186,60 @@ class Binder:
                 f"{found} must be compared with a dateTime such as 2026-01-31T09:00:00Z, not {shown(value)}."
             )
         return at
+
+
+def any_of(
+    node: LogicalExpr,
+    visit: Callable[[FilterNode], T],
+    bound: Callable[[Comparison], Test],
+    holds_of: Callable[[Test], T],
+) -> list[T]:
+    """The terms of an ``or`` as visited, but one for all that ask whether one attribute equals something.
+
+    A hundred names are asked for at once, so that each person is looked at once.
+    """
+    made: list[T | Test] = []
+    places: dict[str, int] = {}
+    for term in _flat(node):
+        test = bound(term) if isinstance(term, Comparison) and term.op is CompareOperator.eq else None
+        if test is None or test.value is None or isinstance(test.value, bool):
+            made.append(visit(term))
+            continue
+        name = str(test.found)
+        first = made[places[name]] if name in places else None
+        if not isinstance(first, Test):
+            places[name] = len(made)
+            made.append(test)
+        elif test.value not in (first.value, *first.others):
+            made[places[name]] = replace(first, others=(*first.others, test.value))
+    return [holds_of(each) if isinstance(each, Test) else each for each in made]
+
+
+def _flat(node: LogicalExpr) -> Iterator[FilterNode]:
+    for term in node.terms:
+        if isinstance(term, LogicalExpr) and term.op == node.op:
+            yield from _flat(term)
+        else:
+            yield term
+
+
+class Looks:
+    """Counts what a filter looks for in each resource beside the columns of its row: what stands in its
+    document, its memberships, its version. Each takes its own time for each resource.
+    """
+
+    def __init__(self) -> None:
+        self._so_far = 0
+
+    def add(self) -> None:
+        """One more. Raises invalidFilter where it is one too many."""
+        self._so_far += 1
+        if self._so_far > MAX_LOOKS:
+            raise invalid_filter(
+                f"The filter has more than {MAX_LOOKS} terms that are looked for in every resource; "
+                "ask in several requests. Terms with eq on one attribute and or between them count as one, "
+                "those on id, userName, externalId or displayName not at all."
+            )
 
 
 def is_text(value: str) -> bool:

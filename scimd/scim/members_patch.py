@@ -20,6 +20,7 @@ from scim2_models.path import (
     LogicalExpr,
     LogicalOperator,
     Not,
+    PathNode,
     ValuePath,
 )
 
@@ -27,6 +28,7 @@ from scimd.core.attributes import GROUP, GROUP_URN, Resolved
 from scimd.core.people import Document, fold
 from scimd.core.resource import group_location, user_location
 from scimd.org.chosen_members import Leaving
+from scimd.scim.effort import bound_paths
 from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, shown
 from scimd.scim.filters import Binder, is_text
 from scimd.scim.nesting import seems_packed, unpacked
@@ -42,6 +44,8 @@ _ONE_MEMBER = re.compile(r'members\[value eq "([!#-\[\]-~]{1,255})"\]')
 #: Of one PATCH: so many times is the group looked through, by filters of so many characters in all.
 _MAX_SELECTIONS = 8
 _MAX_SELECTION_CHARS = 1024
+#: Of all paths of one PATCH that have to be read by the grammar, at some 5 µs a character.
+_MAX_PATHS_CHARS = 49_152
 #: Of so many members the ids are taken in one go.
 _MANY = 8
 _SPELLED = frozenset(part.name for part in _ROW.sub)
@@ -114,6 +118,13 @@ class _Selections:
     base_url: str
     many: int = 0
     chars: int = 0
+    read_chars: int = 0
+
+    def read(self, path: str) -> PathNode:
+        """The syntax tree of a path. Raises 413 where all of them are longer than is allowed."""
+        self.read_chars += len(path)
+        bound_paths(self.read_chars, _MAX_PATHS_CHARS)
+        return parse_path(path)
 
     def holds(self, chosen: FilterNode, text: str) -> Callable[[Document], bool]:
         """The filter as a test of one member. Raises 413 where they cost more than is allowed."""
@@ -159,7 +170,7 @@ def _without_members(
     if operation.op == "remove" and (one := _ONE_MEMBER.fullmatch(operation.path)):
         change.removing([one[1]])
         return
-    node = parse_path(operation.path)
+    node = selections.read(operation.path)
     path = node if isinstance(node, AttrPath) else node.attr_path
     found = GROUP.resolve(path.uri, path.attr)
     if found is None or found.attribute is not _ROW:

@@ -19,6 +19,7 @@ from scimd.core.attributes import GROUP_URN, USER_URN, Attribute, Resolved, Reso
 from scimd.core.people import Document
 from scimd.core.travelling import travels
 from scimd.scim.documents import require, writable
+from scimd.scim.effort import Effort, bound_paths
 from scimd.scim.errors import (
     ScimError,
     invalid_path,
@@ -143,8 +144,7 @@ def apply(
     kind: ResourceKind, document: Document, operations: Sequence[Operation], rules: PatchRules
 ) -> Document:
     """The document after all operations; the one given is left as it is."""
-    if sum(_path_chars(kind, each) for each in operations) > MAX_PATHS_CHARS:
-        raise ScimError(413, f"Operations: paths of more than {MAX_PATHS_CHARS} characters in all.")
+    bound_paths(sum(_path_chars(kind, each) for each in operations), MAX_PATHS_CHARS)
     # A document is JSON: written and read again it is copied at a thirtieth of deepcopy's cost.
     patching = _Patching(kind, orjson.loads(orjson.dumps(document)), rules)
     for operation in operations:
@@ -168,6 +168,9 @@ class _Patching:
         self.document = document
         self.rules = rules
         self.references = References()
+        self.effort = Effort()
+        #: What the last add left, and where each value of it stands by what it is known by.
+        self.added: tuple[list[Any], dict[bytes, int]] = ([], {})
 
     def run(self, operation: Operation) -> None:
         if operation.op != "remove" and not operation.has_value:
@@ -262,6 +265,7 @@ class _Patching:
             operation = replace(operation, value=_object(operation.value, self.rules))
         elif row.type == "complex" and self.rules.values.tolerant:
             operation = replace(operation, value=unpacked(operation.value))
+        self.effort.given(operation.value)
         if target.chosen is not None:
             self._on_values(target, target.chosen, operation)
         elif target.found.sub is not None:
@@ -299,8 +303,10 @@ class _Patching:
     def _with_more(self, found: Resolved, more: list[Any]) -> list[Any]:
         """The values with more added to them. One that is there already is no second one (§3.5.2.1)."""
         row = found.attribute
-        values: list[Any] = list(self._get(found) or [])
-        places = {known_by(row, each): place for place, each in enumerate(values)}
+        values, places = self.added
+        if self._get(found) is not values:
+            values = list(self._values(found))
+            places = {known_by(row, each): place for place, each in enumerate(values)}
         fresh = set()
         for each in more:
             place = places.setdefault(known_by(row, each), len(values))
@@ -312,6 +318,8 @@ class _Patching:
                 values[place] = joined(values[place], each)
         few_enough(values, str(found))
         newly_primary(values, fresh)
+        # A mark that is taken away may be a part of what its value is known by.
+        self.added = ([], {}) if fresh else (values, places)
         return values
 
     def _remove(self, found: Resolved, operation: Operation) -> None:
@@ -323,7 +331,9 @@ class _Patching:
             # Some mean the listed values by it; to take all for those would be the worse mistake.
             raise invalid_value(str(found), 'remove takes no value: select in the path, as [type eq "work"]')
         gone = listed(row, _said(taken(row, operation.value, str(found), self.rules.values)) or [])
-        self._put(found, [each for each in self._get(found) or [] if not gone(each)] or None)
+        values = self._values(found)
+        self.effort.over(values, gone.ways - 1)
+        self._put(found, [each for each in values if not gone(each)] or None)
 
     def _on_part(self, found: Resolved, operation: Operation) -> None:
         """``name.givenName``; of a multi-valued attribute, the part of every value."""
@@ -335,7 +345,7 @@ class _Patching:
             one = self._get(found) or {}
             self._put(found, self.references.kept(found, one, _with(one, part.name, value), {part.name}))
             return
-        have = self._get(found) or ([{}] if value is not None else [])
+        have = self._values(found) or ([{}] if value is not None else [])
         kept = [changed for each in have if (changed := _with(each, part.name, value))]
         kept = distinct(found.attribute, kept)
         self._put(found, one_primary(kept, str(found), self.rules.values) or None)
@@ -343,7 +353,7 @@ class _Patching:
     def _on_values(self, target: Target, chosen: FilterNode, operation: Operation) -> None:
         """``emails[type eq "work"]``, perhaps with a part after it."""
         found = target.found
-        have: list[Any] = self._get(found) or []
+        have = self._values(found)
         whole = Resolved(found.extension, found.attribute)
         binder = Binder(self.kind, tolerant=self.rules.values.tolerant)
         picked = list(map(chooser(binder, whole, chosen, target.text), have))
@@ -420,6 +430,12 @@ class _Patching:
     def _get(self, found: Resolved) -> Any:
         holder = self.document if found.extension is None else self.document.get(found.extension, {})
         return holder.get(found.attribute.name)
+
+    def _values(self, found: Resolved) -> list[Any]:
+        """The values of a multi-valued attribute, to go over each. Raises 413 where those are too many."""
+        values: list[Any] = self._get(found) or []
+        self.effort.over(values)
+        return values
 
     def _put(self, found: Resolved, value: Any) -> None:
         if value is None and found.attribute.required:

@@ -20,10 +20,10 @@ def unfolded(kind: ResourceKind, body: Document) -> Document:
     found = {key: led for key in odd if (led := _led(kind, key)) is not None}
     if not found:
         return body
-    whole = {key: value for key, value in body.items() if key not in found}
+    whole = _Holder({key: value for key, value in body.items() if key not in found})
     for key, led in found.items():
-        _put(whole, (*led.keys, led.sub.name) if led.sub else led.keys, body[key], key)
-    return whole
+        whole.put((*led.keys, led.sub.name) if led.sub else led.keys, body[key], key)
+    return whole.whole()
 
 
 def _led(kind: ResourceKind, key: str) -> Resolved | None:
@@ -37,23 +37,40 @@ def _led(kind: ResourceKind, key: str) -> Resolved | None:
     return led
 
 
-def _put(whole: Document, names: tuple[str, ...], value: Any, key: str) -> None:
-    """Put the value there. What another key says otherwise is refused."""
-    *above, last = names
-    holder = whole
-    for name in above:
-        name = _spelled(holder, name)
-        if not isinstance(holder.get(name) or {}, Mapping):
-            raise invalid_value(key, f"{name} is not an object, so it has no such part")
-        inner = dict(holder.get(name) or {})
-        holder[name] = inner
-        holder = inner
-    last = _spelled(holder, last)
-    if last in holder and holder[last] != value:
-        raise invalid_value(key, "it was sent twice, by its path and in its place")
-    holder[last] = value
+class _Holder:
+    """An object into which values are put, many of them at the cost of one look at its keys."""
 
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._values = dict(given)
+        self._spelled: dict[str, str] = {}
+        for key in given:
+            self._spelled.setdefault(key.lower(), key)
+        self._inner: dict[str, _Holder] = {}
 
-def _spelled(holder: Mapping[str, Any], name: str) -> str:
-    """The key that has this name, whatever its case."""
-    return name if name in holder else next((key for key in holder if key.lower() == name.lower()), name)
+    def put(self, names: tuple[str, ...], value: Any, key: str) -> None:
+        """Put the value there. What another key says otherwise is refused."""
+        first, *rest = names
+        name = self._key(first)
+        if rest:
+            self._within(name, key).put(tuple(rest), value, key)
+            return
+        have = self._inner[name].whole() if name in self._inner else self._values.get(name, value)
+        if have != value:
+            raise invalid_value(key, "it was sent twice, by its path and in its place")
+        self._values[name] = value
+
+    def whole(self) -> Document:
+        return self._values | {name: inner.whole() for name, inner in self._inner.items()}
+
+    def _within(self, name: str, key: str) -> _Holder:
+        if name not in self._inner:
+            given = self._values.get(name) or {}
+            if not isinstance(given, Mapping):
+                raise invalid_value(key, f"{name} is not an object, so it has no such part")
+            self._values[name] = given
+            self._inner[name] = _Holder(given)
+        return self._inner[name]
+
+    def _key(self, name: str) -> str:
+        """The key that has this name, whatever its case."""
+        return name if name in self._values else self._spelled.setdefault(name.lower(), name)

@@ -6,7 +6,7 @@ compared as filters compare them: folded unless the table says caseExact (RFC 76
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -53,7 +53,21 @@ def distinct(row: Attribute, values: list[Any]) -> list[Any]:
     return list(found.values())
 
 
-def listed(row: Attribute, many: Iterable[Any]) -> Callable[[Any], bool]:
+class Listed:
+    """The values of a list. ``ways``: by so many sets of parts a value is compared with them."""
+
+    def __init__(self, row: Attribute, wanted: Mapping[tuple[str, ...], set[bytes]], plain: set[bytes]):
+        self._row, self._wanted, self._plain = row, wanted, plain
+        self.ways = max(1, len(wanted))
+
+    def __call__(self, value: Any) -> bool:
+        """Whether it is one of them."""
+        if not isinstance(value, Mapping):
+            return known_by(self._row, value) in self._plain
+        return any(_of_parts(self._row, value, names) in keys for names, keys in self._wanted.items())
+
+
+def listed(row: Attribute, many: Iterable[Any]) -> Listed:
     """Whether a value is one of a list: equal in ``value`` and ``type``, as far as it is named by them.
 
     A listed value without ``value`` is compared by all the parts that it has.
@@ -66,13 +80,7 @@ def listed(row: Attribute, many: Iterable[Any]) -> Callable[[Any], bool]:
             wanted.setdefault(names, set()).add(_of_parts(row, each, names))
         else:
             plain.add(known_by(row, each))
-
-    def among(value: Any) -> bool:
-        if not isinstance(value, Mapping):
-            return known_by(row, value) in plain
-        return any(_of_parts(row, value, names) in keys for names, keys in wanted.items())
-
-    return among
+    return Listed(row, wanted, plain)
 
 
 def is_primary(value: Any) -> bool:
@@ -82,7 +90,7 @@ def is_primary(value: Any) -> bool:
 
 def newly_primary(values: list[Any], fresh: set[int]) -> None:
     """Let a new primary value, at one of these places, take that mark from the others (RFC 7644 §3.5.2)."""
-    if not any(is_primary(each) for position, each in enumerate(values) if position in fresh):
+    if not any(is_primary(values[position]) for position in fresh):
         return
     for position, each in enumerate(values):
         if position not in fresh and is_primary(each):

@@ -105,7 +105,10 @@ def one_primary(values: list[Any], where: str, rules: Rules) -> list[Any]:
         return values
     if not rules.tolerant:
         raise invalid_value(where, f"{len(primaries)} of its values are primary; one at most may be")
-    once = (_unmarked(each) if place in primaries[1:] else each for place, each in enumerate(values))
+    first = primaries[0]
+    once = (
+        _unmarked(each) if place > first and is_primary(each) else each for place, each in enumerate(values)
+    )
     return [each for each in once if each != {}]
 
 

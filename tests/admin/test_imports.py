@@ -164,3 +164,9 @@ async def test_u19_file_that_cannot_be_read_is_refused_whole(api: Client, text: 
     refused = await api.post("/imports", {"csv": text})
     assert (refused.status, refused.json["errors"][0]["field"]) == (422, "/csv")
     assert why in refused.json["detail"]
+
+
+async def test_header_without_end_is_refused_by_its_beginning(api: Client) -> None:
+    """V19: each name was counted among all of them, which took an hour."""
+    reply = await api.post("/imports", {"csv": ",".join(["email"] * 150_000) + "\nx\n", "how": "add"})
+    assert (reply.status, "is there twice" in reply.text) == (422, True)

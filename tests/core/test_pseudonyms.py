@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from dataclasses import replace
 from datetime import date, timedelta
@@ -17,7 +18,7 @@ from scimd.core.attributes import USER, USER_URN, Attribute, Schema
 from scimd.core.people import address, fold
 from scimd.core.pseudonyms import Pseudonyms, shares
 from scimd.core.request_pseudonyms import PASSWORD, RequestPseudonyms, canonical_words
-from scimd.core.request_texts import shape
+from scimd.core.request_texts import shape, without_selections
 
 KEY = b"k" * 32
 OF = Pseudonyms(KEY, canonical_words())
@@ -358,3 +359,37 @@ def test_a_version_is_kept_where_it_is_one_of_ours(
         told = orjson.loads(made)
         found = told["Operations"][0] if "Operations" in told else told["meta"]
         assert (found["version"] == version) is kept
+
+
+def test_a_body_of_the_dearest_texts_is_made_in_a_moment() -> None:
+    """V19: entries are made beside requests that are answered; each of these took seconds, or minutes."""
+    urn = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+    texts = ["a" * 64_000, "0" * 64_000, "invited). " * 6_400, "'\"" * 32_000, "\u0315\u0300" * 16_000]
+    bodies: list[dict[str, Any]] = [{"schemas": [urn], "detail": text} for text in texts]
+    bodies += [{"userName": " ".join(["abcdefghi" * 222 + str(n) for n in range(30)])}]
+    bodies += [{"Operations": [{"detail": "word"}] * 4_000}]
+    made = RequestPseudonyms(OF, "https://scimd.example/scim/v2")
+    began = time.process_time()
+    for each in bodies:
+        made.begin()
+        assert made.body(orjson.dumps(each), message=True)[1] == each
+    assert time.process_time() - began < 30
+
+
+def test_selections_are_left_out_of_paths_however_many_open() -> None:
+    for text, wanted in (
+        ('emails[type eq "work"].value,ims[value pr]', "emails.value,ims"),
+        ("a[b[c]d]e", "ad]e"),
+        ("a[b", "a[b"),
+        ("a]b[c", "a]b[c"),
+        ("a[]b[c]d[e", "abd[e"),
+    ):
+        assert without_selections(text) == wanted
+    assert without_selections("[" * 1_000_000) == "[" * 1_000_000  # each would look for its end
+
+
+def test_address_is_exchanged_in_a_sentence_wherever_it_stands() -> None:
+    made = RequestPseudonyms(OF, "https://scimd.example/scim/v2")
+    here = "There is a@b.example, (c@d.example) and 'e@f.example', x00000000-0000-4000-8000-000000000000 too"
+    ours = made.sentence(here)
+    assert not any(each in ours for each in ("a@b", "c@d", "e@f", "00000000-0000"))

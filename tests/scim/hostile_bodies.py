@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from itertools import islice, product
 from typing import Any
+
+import orjson
 
 from scimd.config import Extension
 from scimd.core.attributes import ENTERPRISE_URN, Attribute, Resolved, ResourceKind
@@ -370,6 +373,41 @@ def _sizes(victims: Victims) -> Iterator[Hostile]:
         f"/Users/{victims.user}",
         patch_of(*({"op": "add", "path": "phoneNumbers", "value": [{"value": str(n)}]} for n in range(501))),
     )
+    full = {"op": "replace", "path": "ims", "value": many[:500]}
+    each = [
+        {"op": "add", "path": "ims.display", "value": "x"},
+        {"op": "add", "path": "ims", "value": [{"value": "x", "primary": True}]},
+        {"op": "remove", "path": "ims", "value": [{"value": "x"}]},
+        {"op": "replace", "path": 'ims[not(value eq "x")]', "value": {"display": "x"}},
+    ]
+    for name, again in numbered("values-all", each):
+        yield Hostile(name, "PATCH", f"/Users/{victims.user}", patch_of(full, *[again] * 999))
+    same = {"op": "replace", "path": "ims", "value": ["x"] * 500}
+    yield Hostile("values-given", "PATCH", f"/Users/{victims.user}", patch_of(*[same] * 800))
+
+
+def _dear(victims: Victims) -> Iterator[Hostile]:
+    """What is looked at again and again: each took minutes, or hours."""
+    marks = "\u0315\u0300" * 200_000
+    ims = [{"value": "x", "type": marks}, {"value": "y"}]
+    raw = orjson.dumps({"userName": "", "ims": ims})
+    yield Hostile("dear-marks-post", "POST", "/Users", raw)
+    yield Hostile("dear-marks-put", "PUT", f"/Users/{victims.user}", raw)
+    spelled = map("".join, product(*zip("name.givenname", "NAME.GIVENNAME", strict=True)))
+    paths = dict.fromkeys(islice(dict.fromkeys(spelled), 25_000), "x")
+    body = {"userName": "", **{f"x{n}": 0 for n in range(60_000)}, "nAmE": {}, **paths}
+    yield Hostile("dear-keys", "POST", "/Users", orjson.dumps(body))
+    many = orjson.dumps({"userName": "hostile", **{f"{n:x}": 0 for n in range(180_000)}})
+    yield Hostile("dear-unknown", "PUT", f"/Users/{victims.user}", many, statuses=frozenset((413,)))
+    for parameter in ("attributes", "excludedAttributes"):
+        raw = orjson.dumps({parameter: "[" * 2_000_000, "filter": "title eq"})
+        yield Hostile(f"dear-{parameter}", "POST", "/Users/.search", raw)
+    yield Hostile(
+        "dear-brackets", "POST", "/.search", orjson.dumps({"attributes": "[" * 2_000_000}), fate="harmless"
+    )
+    hundred = {"op": "remove", "path": "members[" + " or ".join(['value eq "a"'] * 100) + "]"}
+    group = f"/Groups/{victims.group}"
+    yield Hostile("dear-paths", "PATCH", group, patch_of(*[hundred] * 1_000), statuses=frozenset((413,)))
 
 
 def bodies(victims: Victims) -> dict[str, list[Hostile]]:
@@ -378,5 +416,5 @@ def bodies(victims: Victims) -> dict[str, list[Hostile]]:
         "json": [*_syntax(victims), *_twice(victims), *_schemas(victims)],
         "types": [*_types(victims), *_unknown(victims)],
         "texts": list(_texts(victims)),
-        "sizes": list(_sizes(victims)),
+        "sizes": [*_sizes(victims), *_dear(victims)],
     }

@@ -14,7 +14,7 @@ PLACES = [
     "//", "///", "/.", "/..", "/../", "/User", "/user", "/Userss", "/Users/x",
     "/Users/0", "/Users/-1", "/Users/1", "/Users/null", "/Users/undefined", "/Users/me", "/Users/*",
     "/Users/%2A", f"/Users/{NOBODY}", "/Groups/<user>", "/Users/<user>/x", "/Users/<user>/groups",
-    "/Users/<user>/<user>", "/Users//<user>", "//Users/<user>", "/Users/<user>//", "/Users/./<user>",
+    "/Users/<user>/<user>", "/Users//<user>", "/Users/<user>//", "/Users/./<user>",
     "/Users/../Users/<user>", "/Groups/../Users/<user>", "/Users/%2e%2e/Users/<user>", "/Users/%2e/<user>",
     "/Users/..%2fUsers%2f<user>", "/Users%2F<user>", "/Users%252F<user>", "/Users/%252e%252e/<user>",
     "/Users%5C<user>", "/Users\\<user>", "/Users/<user>%00", "/Users/%00<user>", "/Users%00/<user>",

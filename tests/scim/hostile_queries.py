@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scimd.core.attributes import ENTERPRISE_URN
+from scimd.core.attributes import SCIMD_URN as SCIMD
 from tests.scim.hostile import GROUP, USER, Hostile, Victims, json, numbered, query
 from tests.scim.hostile_bodies import UNKNOWN
 
@@ -84,6 +85,30 @@ ENDLESS = [
     "title ne " + "1e" * 1_900,
 ]  # fmt: skip
 
+#: Of terms that each are looked for in every resource, more than are taken.
+DEAR = [
+    " and ".join(f'not (phoneNumbers.value co "{n}")' for n in range(90)),
+    " or ".join(f'emails.value co "{n}"' for n in range(100)),
+    " and ".join(f'schemas ne "{n}"' for n in range(100)),
+    " or ".join(f'meta.version ew "{n}"' for n in range(100)),
+    " or ".join(f'{SCIMD}:projects.role sw "{n}"' for n in range(40)),
+    " and ".join(f'title co "{n}"' for n in range(100)),
+    " and ".join(["name pr"] * 100), " or ".join(["not (addresses pr)"] * 100),
+    "ims[" + " and ".join(f'value ne "{n}"' for n in range(100)) + "]",
+    " or ".join(f'groups[display co "{n}" and type eq "direct"]' for n in range(50)),
+]  # fmt: skip
+DEAR_OF_GROUPS = [
+    " or ".join(f'members[display co "{n}" and type eq "User"]' for n in range(50)),
+    " and ".join(f'members.display ne "{n}"' for n in range(100)),
+    " or ".join(["members pr"] * 100),
+]
+
+#: As many look-ups as fit, which are one.
+LOOK_UPS = [
+    " or ".join(f'{name} eq "{n}"' for n in range(100))
+    for name in ("id", "userName", "externalId", "displayName", "emails.value", "groups.value", "schemas")
+]
+
 INJECTIONS = [
     "' OR 1=1 --", "' OR '1'='1", "'; DROP TABLE people; --", "') OR 1=1 --",
     "x' UNION SELECT token FROM tokens --", "'||'", "' AND pg_sleep(5) --",
@@ -99,6 +124,13 @@ def _filters() -> Iterator[Hostile]:
         for name, text in numbered(kind, many):
             yield Hostile(f"filter-{name}", "GET", query("Users", filter=text))
     for name, text in numbered("filter-unquoted", UNQUOTED):
+        yield Hostile(name, "GET", query("Users", filter=text), fate="none")
+    for name, text in numbered("filter-dear", DEAR):
+        yield Hostile(name, "GET", query("Users", filter=text))
+        yield Hostile(f"{name}-search", "POST", "/.search", json({"schemas": [SEARCH], "filter": text}))
+    for name, text in numbered("filter-dear-group", DEAR_OF_GROUPS):
+        yield Hostile(name, "GET", query("Groups", filter=text))
+    for name, text in numbered("filter-look-ups", LOOK_UPS):
         yield Hostile(name, "GET", query("Users", filter=text), fate="none")
     for name, text in numbered("filter-group", [*BROKEN[1::8], *ENDLESS[::4]]):
         yield Hostile(name, "GET", query("Groups", filter=text))
@@ -173,20 +205,12 @@ def _pages() -> Iterator[Hostile]:
         yield Hostile(name, "GET", query("Users", sortBy=path))
     for name, text in numbered("order", ["", "x", "asc", "desc", "1", "ascending ", "ascending,descending"]):
         yield Hostile(name, "GET", query("Users", sortBy="userName", sortOrder=text))
-    for name in (
-        "filter",
-        "sortBy",
-        "sortOrder",
-        "startIndex",
-        "count",
-        "attributes",
-        "excludedAttributes",
-        "cursor",
-    ):
+    for name in ("filter", "sortBy", "sortOrder", "startIndex", "count", "cursor"):
         value = "userName" if name != "filter" else "title%20pr"
         yield Hostile(f"twice-{name}", "GET", f"/Users?{name}={value}&{name}={value}")
     for name, parameter in numbered("names", ["attributes", "excludedAttributes"]):
         yield Hostile(name, "GET", query("Users", **{parameter: ",".join(["title"] * 300)}))
+        yield Hostile(f"{name}-many", "GET", "/Users?" + "&".join([f"{parameter}=title"] * 300))
         yield Hostile(f"{name}-search", "POST", "/Users/.search", json({parameter: [1]}))
         yield Hostile(f"{name}-object", "POST", "/Users/.search", json({parameter: {"a": 1}}))
     for name, text in numbered("search-type", [1, True, [], {}, ["title pr"]]):

@@ -18,6 +18,7 @@ from scimd.org.reads import ListQuery
 from scimd.scim.filter_sql import Scope, SqlFilter, by_index, condition
 from scimd.scim.filters import parse
 
+_NUMBER = f"{ENTERPRISE_URN}:employeeNumber"
 _WALKS = re.compile(
     r"SCAN (?:assertions|groups|people|group_members)\b"
     r"|\((?:org_id=\?)?(?: AND source_id=\?)?(?: AND \w+>\?)?\)"
@@ -50,7 +51,7 @@ def conn() -> Iterator[Connection]:
         (GROUP, 'displayName sw "x"'),
         (USER, 'userName sw "x"'),
         (USER, 'displayName sw "x"'),
-        (USER, f'{ENTERPRISE_URN}:employeeNumber eq "17"'),
+        (USER, f'{_NUMBER} eq "17"'),
         (USER, 'emails.value eq "x"'),
         (USER, 'emails eq "x"'),
         (USER, 'emails[type eq "work"].value eq "x"'),
@@ -59,6 +60,22 @@ def conn() -> Iterator[Connection]:
         (USER, 'groups.value eq "y"'),
         (USER, 'groups[value eq "y"]'),
         (USER, 'groups.display eq "y"'),
+        *(
+            (kind, f'{name} eq "x" or ({name} eq "y" or {name} eq "z")')
+            for kind, names in {
+                USER: (
+                    "id",
+                    "externalId",
+                    "userName",
+                    "displayName",
+                    "emails.value",
+                    "groups.value",
+                    _NUMBER,
+                ),
+                GROUP: ("id", "externalId", "displayName", "members.value"),
+            }.items()
+            for name in names
+        ),
     ],
 )
 def test_a_look_up_walks_through_nobody_else(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from scimd.http import jwks
 from scimd.http.jwks import KeySets, KeysUnavailable, parse
 from scimd.http.outward import CannotFetch, fetch
 from tests.scim.signed import EC, RSA, key_set, rules, serving
+from tests.support.patience import AT_MOST_S, eventually
 
 
 @dataclass
@@ -41,12 +44,17 @@ class Issuer:
 def test_of_a_set_only_public_keys_for_signatures_are_taken() -> None:
     public = RSA.as_dict(private=False)
     weak = {**public, "n": base64.urlsafe_b64encode(b"\xff" * 128).rstrip(b"=").decode()}
+    long = {**public, "n": base64.urlsafe_b64encode(b"\x00" * 128 + b"\xff" * 128).rstrip(b"=").decode()}
     given = [
         RSA.as_dict(private=True),
         {**public, "use": "enc"},
+        {**public, "key_ops": ["encrypt"]},
+        {**public, "key_ops": "verify"},
         {**public, "alg": "HS256"},
         {**public, "alg": "RSA-OAEP"},
         weak,
+        long,
+        {**public, "e": "AQ"},
         {"kty": "oct", "k": "c2VjcmV0", "kid": "s"},
         {"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"},
         {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
@@ -57,7 +65,8 @@ def test_of_a_set_only_public_keys_for_signatures_are_taken() -> None:
         {},
     ]
     assert parse(json.dumps({"keys": given}).encode()) == ()
-    (one,) = parse(json.dumps({"keys": [{**public, "alg": "PS256", "use": "sig"}]}).encode())
+    good = {**public, "alg": "PS256", "use": "sig", "key_ops": ["verify"]}
+    (one,) = parse(json.dumps({"keys": [good]}).encode())
     assert one.algorithms == {"PS256"}
     for wrong in (b"[]", b"{}", b'{"keys": {}}', b"x", b""):
         with pytest.raises(ValueError, match=r"."):
@@ -175,8 +184,9 @@ async def test_a_name_that_leads_inside_is_not_called() -> None:
         for reach in ("public", "private"):
             with pytest.raises(CannotFetch):
                 await fetch(named, reach, at_most=100, timeout_s=5, resolver=Told("127.0.0.1"))  # type: ignore[arg-type]
-            with pytest.raises(CannotFetch, match="is no"):
-                await fetch(url, reach, at_most=100, timeout_s=5)  # type: ignore[arg-type]
+            for spelled in (url, url.replace("127.0.0.1", "127。0。0。1")):
+                with pytest.raises(CannotFetch, match="is no"):
+                    await fetch(spelled, reach, at_most=100, timeout_s=5)  # type: ignore[arg-type]
         assert calls == []
         assert await fetch(named, "loopback", at_most=100, timeout_s=5, resolver=Told("127.0.0.1")) == b"{}"
         # Of several addresses only the allowed one is called.
@@ -186,17 +196,36 @@ async def test_a_name_that_leads_inside_is_not_called() -> None:
         assert (found, len(calls)) == (b"{}", 2)
 
 
+#: Of OAuth (RFC 6749 §5.2), in order and not.
+ERRORS = {
+    "secret": b'{"error": "invalid_client", "error_description": "It has expired"}',
+    "list": b'["invalid_client"]',
+    "number": b'{"error": 7}',
+    "lines": b'{"error": "a\\nb"}',
+    "endless": b'{"error": "' + b"x" * 9000 + b'"}',
+    "page": b"<html>",
+}
+
+
 async def test_no_redirect_no_large_answer_no_error_page_is_taken() -> None:
     async def handler(request: web.Request) -> web.Response:
         what = request.query["what"]
         if what == "redirect":
             raise web.HTTPFound("/keys?what=fine")
+        if what in ERRORS:
+            return web.Response(status=401, body=ERRORS[what])
         return web.Response(
             status=500 if what == "error" else 200, body=b"x" * (200 if what == "large" else 10)
         )
 
     async with serving(handler) as url:
-        for what, why in (("redirect", "302"), ("error", "500"), ("large", "larger than 100")):
+        for what, why in (
+            ("redirect", "302, and no redirect is followed"),
+            ("error", "500"),
+            ("large", "larger than 100"),
+            ("secret", r"401 \(invalid_client\)$"),
+            *((what, "401$") for what in ERRORS if what != "secret"),
+        ):
             with pytest.raises(CannotFetch, match=why):
                 await fetch(f"{url}?what={what}", "loopback", at_most=100, timeout_s=5)
         assert await fetch(f"{url}?what=fine", "loopback", at_most=100, timeout_s=5) == b"x" * 10
@@ -213,6 +242,26 @@ async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
         with pytest.raises(CannotFetch, match=r"within 0\.2 s"):
             await fetch(url, "loopback", at_most=100, timeout_s=0.2)
         given_up.set()
+
+
+async def test_names_that_take_long_to_resolve_hold_up_no_other_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, given_up = [], threading.Event()
+
+    def slow(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        given_up.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    many = [
+        asyncio.ensure_future(fetch("https://keys.example/", "public", at_most=1, timeout_s=AT_MOST_S))
+        for _ in range(100)
+    ]
+    await eventually(lambda: asked)
+    await asyncio.sleep(0.1)
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
+    given_up.set()
+    assert {type(each) for each in await asyncio.gather(*many, return_exceptions=True)} == {CannotFetch}
 
 
 @pytest.mark.parametrize(

@@ -291,3 +291,20 @@ def test_ids_that_are_taken_in_one_go_are_those_that_are_taken_one_by_one(
         one_by_one += said
     expected = one_by_one if isinstance(one_by_one, str) else list(dict.fromkeys(one_by_one))
     assert outcome([*plain, *given_]) == expected
+
+
+def test_paths_that_have_to_be_read_are_bounded_and_the_usual_ones_are_not() -> None:
+    """V19: a thousand of them, with a hundred terms each, took ten seconds."""
+    ids = [f"00000000-0000-0000-0000-{n:012}" for n in range(1000)]
+
+    def removed(*paths: str) -> list[str]:
+        taken = operations_of({"Operations": [op("remove", path) for path in paths]}, 1000)
+        return list(split(taken, Rules())[1].remove)
+
+    assert removed(*(f'members[value eq "{each}"]' for each in ids)) == ids
+    assert removed(*(f'members[value eq "{each}" and type eq "User"]' for each in ids[:600])) == ids[:600]
+    hundred = "members[" + " or ".join(f'value eq "{n}"' for n in range(100)) + "]"
+    assert len(removed(*[hundred] * 25)) == 100
+    with pytest.raises(ScimError, match="paths of more than 49152 characters") as refused:
+        removed(*[hundred] * 100)
+    assert refused.value.status == 413

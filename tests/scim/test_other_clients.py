@@ -121,7 +121,7 @@ async def test_looked_up_in_many_ways_it_is_the_same_person(idp: Client, text: s
 
 
 @pytest.mark.parametrize(
-    "text", ["userName eq dana or title pr", "userName eq 'dana'", 'emails[type eq "work"] eq "x"']
+    "text", ["userName eq dana or title pr", "userName eq 'dana'", 'emails[type eq "work"] eq "x"', ""]
 )
 async def test_filter_that_cannot_be_read_finds_nobody_and_says_so(idp: Client, text: str) -> None:
     """MicrosoftDocs/azure-docs#83855: were it ignored, everybody would be found."""
@@ -161,6 +161,32 @@ async def test_value_without_quotes_is_refused_where_nobody_sends_it(
     assert (reply.status, reply.scim_type) == (400, "invalidFilter")
 
 
+async def test_value_without_quotes_in_a_path_is_its_text(idp: Client) -> None:
+    """WSO2's documents and whoever follows them, Asgardeo's clients: a member leaves so."""
+    dana, erin = await idp.user("dana"), await idp.user("erin")
+    team = f"/Groups/{(await idp.group('Team', dana['id'], erin['id']))['id']}"
+    for path in (f"members[value eq {dana['id']}]", "members[value eq s-12345]"):
+        assert (await idp.patch(team, {"op": "remove", "path": path})).status == 204
+        assert [each["value"] for each in (await idp.get(team)).json["members"]] == [erin["id"]]
+    user = f"/Users/{dana['id']}"
+    made = await idp.patch(user, {"op": "add", "path": "emails[type eq work].value", "value": "d@x.example"})
+    assert made.json["emails"] == [{"type": "work", "value": "d@x.example"}]
+    marked = await idp.patch(user, {"op": "add", "path": "emails[primary eq false].primary", "value": True})
+    assert marked.json["emails"] == [{"type": "work", "value": "d@x.example", "primary": True}]
+    for wrong in ("members[value eq x or value eq y]", "members[value eq 'x']", "members[value eq]"):
+        assert (await idp.patch(team, {"op": "remove", "path": wrong})).scim_type == "invalidPath"
+
+
+@pytest.mark.parametrize("profile", ["rfc", "okta", "entra"])
+async def test_value_without_quotes_in_a_path_is_refused_where_nobody_sends_it(
+    scimd: Installation, profile: str
+) -> None:
+    client = await scimd.client(await scimd.organization("acme"), profile=profile)
+    team = (await client.post("/Groups", {"schemas": [GROUP], "displayName": "Team"})).json["id"]
+    reply = await client.patch(f"/Groups/{team}", {"op": "remove", "path": "members[value eq dana]"})
+    assert (reply.status, reply.scim_type) == (400, "invalidPath")
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
@@ -187,6 +213,17 @@ async def test_plus_is_itself_beside_encoded_spaces_and_else_a_space(
         await idp.user(name)
     reply = await asked(idp, query)
     assert (reply.status, [each["userName"] for each in reply.json["Resources"]]) == (200, names), reply.raw
+
+
+async def test_names_in_several_parameters_are_one_list(idp: Client) -> None:
+    """Oracle Identity Governance's clients, and those that are generated from OpenAPI (``explode``)."""
+    await idp.user("dana", title="CTO", nickName="D")
+    told = (await asked(idp, "attributes=userName&attributes=nickName,title&excludedAttributes=title")).json
+    assert set(told["Resources"][0]) == {"schemas", "id", "userName", "nickName"}
+    left = (await asked(idp, "excludedAttributes=title&excludedAttributes=nickName&count=1")).json
+    assert set(left["Resources"][0]) == {"schemas", "id", "userName", "active", "meta"}
+    twice = await asked(idp, "count=1&count=2")
+    assert (twice.status, twice.scim_type) == (400, "invalidSyntax")
 
 
 async def test_plus_stays_as_it_is_where_a_list_goes_on(idp: Client) -> None:
@@ -249,6 +286,19 @@ async def test_body_with_a_byte_order_mark_is_read(idp: Client) -> None:
 async def test_headers_of_common_http_libraries_are_taken(idp: Client, header: str, value: str) -> None:
     reply = await idp.post("/Users", {"schemas": [USER], "userName": "dana"}, headers={header: value})
     assert (reply.status, reply.headers["Content-Type"]) == (201, "application/scim+json")
+
+
+async def test_base_address_that_ends_in_a_slash_leads_to_the_same(idp: Client) -> None:
+    """Who types it decides, and Microsoft's examples end in one; half of the clients add ``/Users`` to it."""
+    made = await idp.post("//Users", {"schemas": [USER], "userName": "dana"})
+    assert made.status == 201
+    path = f"/Users/{made.json['id']}"
+    assert made.json["meta"]["location"].endswith(f"/scim/v2{path}")
+    assert (await idp.get(f"/{path}")).json == made.json
+    assert (await idp.get("//users", params={"filter": 'userName eq "dana"'})).json["totalResults"] == 1
+    assert (await idp.patch(f"//{path}", {"op": "add", "path": "title", "value": "CTO"})).status == 200
+    for elsewhere in ("//", "/Users//", f"/Users/{path}"):
+        assert (await idp.get(elsewhere)).status == 404
 
 
 async def test_attributes_below_the_schemas_own_urn_are_those_beside_it(idp: Client) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -236,12 +235,6 @@ def test_operations_follow_each_other() -> None:
     assert after["emails"] == [{"value": "d@e.f", "type": "work"}]
 
 
-def test_too_many_operations_are_refused_before_any_is_read() -> None:
-    with pytest.raises(ScimError) as refused:
-        operations_of({"Operations": [None] * 101}, 100)
-    assert refused.value.status == 413
-
-
 @pytest.mark.parametrize("body", [{}, {"Operations": {}}, {"Operations": []}, {"Operations": ["x"]}])
 def test_message_without_operations_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ScimError) as refused:
@@ -253,34 +246,6 @@ def test_every_profile_of_the_tokens_is_known() -> None:
     assert set(NAMES) == set(PROFILES)
     assert named("nosuch") is DEFAULT
     assert RFC.quirks == ()
-
-
-def test_values_and_paths_are_bounded() -> None:
-    many = [{"value": f"{n}@x.org"} for n in range(500)]
-    assert len(patched(op("replace", "emails", many))["emails"]) == 500
-    for operations in (
-        [op("replace", "emails", [*many, {"value": "one@too.many"}])],
-        [op("add", "emails", many)],
-        [op("replace", "emails", many), op("add", 'emails[type eq "x"].value', "one@too.many")],
-        [op("add", f'emails[value eq "{"x" * 900}"].type', "y")] * 20,
-    ):
-        with pytest.raises(ScimError) as refused:
-            patched(*operations)
-        assert refused.value.status in (400, 413)
-
-
-def test_dearest_patch_that_is_taken_is_done_in_a_moment() -> None:
-    """V19: nothing takes over two seconds."""
-    stored = {**DANA, "emails": [{"value": f"{n}@x.org", "type": f"t{n}"} for n in range(500)]}
-    test = " or ".join(['type eq "a"'] * 80)
-    operations = operations_of({"Operations": [op("remove", f"emails[{test}]")] * 12}, 100)
-    lists = operations_of({"Operations": [op("add", "emails", stored["emails"])] * 200}, 1000)
-    began = time.process_time()
-    assert len(apply(USER, stored, operations, DEFAULT.rules)["emails"]) == 500
-    assert len(apply(USER, stored, lists, DEFAULT.rules)["emails"]) == 500
-    # Well under a second on an idle machine; tracing for coverage on a loaded one takes some times that.
-    # What this is to find, work that grows with the square of what was sent, takes minutes.
-    assert time.process_time() - began < 12
 
 
 @pytest.mark.parametrize(
@@ -485,16 +450,3 @@ def test_plain_values_of_an_own_extension_are_changed_one_by_one(
     stored = {**DANA, TAGS_URN: {"tags": ["a", "B"]}}
     after = apply(TAGGED, stored, operations_of({"Operations": [operation]}, 9), DEFAULT.rules)
     assert after[TAGS_URN]["tags"] == tags
-
-
-def test_dearest_list_of_values_to_remove_is_done_in_a_moment() -> None:
-    stored = {
-        **DANA,
-        "emails": [{"value": f"{n}@x.org", "type": f"t{n}", "display": "x"} for n in range(500)],
-    }
-    shapes = [{"type": "t"}, {"display": "d"}, {"primary": False}, {"value": "v@x.org", "type": "t"}]
-    gone = [shape if n % 2 else {"value": f"none{n}@x.org"} for n in range(125) for shape in shapes]
-    operations = operations_of({"Operations": [op("remove", "emails", gone)] * 200}, 1000)
-    began = time.process_time()
-    assert len(apply(USER, stored, operations, DEFAULT.rules)["emails"]) == 500
-    assert time.process_time() - began < 12

@@ -120,6 +120,12 @@ def hmac_signed(secret: bytes) -> str:
     )
 
 
+def nested(depth: int) -> str:
+    """A header so deep that some readers of JSON give up, and others do not."""
+    text = f'{{"alg": "RS256", "kid": "r1", "x": {"[" * depth}{"]" * depth}}}'
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
 def forgeries() -> dict[str, str]:
     good = token()
     head, body, signature = good.split(".")
@@ -149,6 +155,7 @@ def forgeries() -> dict[str, str]:
         "no JSON": f"{part('x')}.{body}.{signature}",
         "list": f"{part([1])}.{body}.{signature}",
         "too long": token(x="y" * 8000),
+        "header nested deeply": f"{nested(1000)}.{body}.{signature}",
         "key id is a number": f"{part({'alg': 'RS256', 'kid': 1})}.{body}.{signature}",
     }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from scim2_models.path import FilterNode
 
 from scimd.scim.patch import PatchRules
-from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping
+from scimd.scim.quirks import Profile, authentik, entra, keycloak, okta, onelogin, ping, wso2
 from scimd.scim.values import Rules
 
 
@@ -18,7 +18,9 @@ def _read_filter(text: str) -> FilterNode:
 
 #: Takes what all of them send.
 DEFAULT = Profile(
-    "default", (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS, *ping.QUIRKS), read_filter=_read_filter
+    "default",
+    (*entra.QUIRKS, *okta.QUIRKS, *onelogin.QUIRKS, *ping.QUIRKS, *wso2.QUIRKS),
+    read_filter=_read_filter,
 )
 
 #: The letter of RFC 7644: unknown attributes refused, noTarget where a filter matches nothing, no value of a
