@@ -171,6 +171,8 @@ def main() -> None:
     except OSError as exc:
         if exc.errno not in _FULL or exc.filename is not None:
             raise
+        with open(os.devnull, "wb") as nowhere:  # Python writes what is left once more as it ends
+            os.dup2(nowhere.fileno(), 1)
         _end(f"standard output: {exc.strerror}")
 
 

@@ -218,6 +218,12 @@ def said(value: Any, *sentences: str, json: bool) -> None:
         out.print(sentence, markup=False)
 
 
+def confirmed(question: str, *, yes: bool, json: bool) -> None:
+    """Ask, unless --yes has answered; with --json on standard error. Aborts where the answer is no."""
+    if not yes:
+        typer.confirm(question, abort=True, err=json)
+
+
 def cell(value: object) -> str:
     if value is None:
         return "–"

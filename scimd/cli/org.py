@@ -14,6 +14,7 @@ from scimd.cli.common import (
     JsonOption,
     always,
     command_line,
+    confirmed,
     context,
     fail,
     file_of,
@@ -209,7 +210,7 @@ def accept(
         fail(*cannot, "Nothing was changed. Correct the file.")
     do_it = bool(seen.changes) and not dry_run
     if do_it:
-        yes or typer.confirm("Let it count. Go on?", abort=True, err=json)
+        confirmed("Let it count. Go on?", yes=yes, json=json)
         run(config, work)
     said(
         {

@@ -12,6 +12,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    confirmed,
     context,
     err,
     file_of,
@@ -88,10 +89,10 @@ def release(
         found = await sources.resolve(door, name)
         return found, await source_states.preview_release(door, found.org_id, found.id)
 
-    if not yes and not json:
+    if not yes:
         found, counts = run(config, preview)
-        if found.state == "staged":
-            typer.confirm(f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?", abort=True)
+        question = f"Release {name}: {counts.people} people, {counts.mails} mails. Go on?"
+        confirmed(question, yes=found.state != "staged", json=json)
     done = _changed(config, name, source_states.release)
     said(
         {"source": name, "people": done.people, "mails": done.mails},
@@ -175,7 +176,7 @@ def end(
         print_preview(told, would=True)
     if not dry_run:
         question = f"End {name} and {people} its people: this cannot be taken back. Go on?"
-        yes or typer.confirm(question, abort=True, err=json)
+        confirmed(question, yes=yes, json=json)
         sure, file = yes or not json, file_of(config)  # programs are not shown what the limits hold
         _changed(
             config,

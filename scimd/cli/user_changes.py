@@ -11,6 +11,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    confirmed,
     each_person,
     in_organization,
     lifetime,
@@ -261,7 +262,7 @@ def deactivate(
     who: Who, yes: Yes = False, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Take access and seat away at once; account and grants stay, and can come back."""
-    _confirm(yes or json, f"Deactivate {', '.join(who)}?")
+    confirmed(f"Deactivate {', '.join(who)}?", yes=yes, json=json)
     each_person(config, org, who, gates.deactivate, done="deactivated", json=json)
 
 
@@ -276,18 +277,13 @@ def delete(
     who: Who, yes: Yes = False, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Delete people; they can be restored for 30 days."""
-    _confirm(yes or json, f"Delete {', '.join(who)}? They can be restored for 30 days.")
+    confirmed(f"Delete {', '.join(who)}? They can be restored for 30 days.", yes=yes, json=json)
     each_person(config, org, who, gates.delete, done="deleted", json=json)
 
 
 def restore(who: Who, org: OrgOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Bring back people who were deleted within the last 30 days."""
     each_person(config, org, who, gates.restore, done="restored", json=json, deleted=True)
-
-
-def _confirm(sure: bool, question: str) -> None:
-    if not sure:
-        typer.confirm(question, abort=True)
 
 
 # ------------------------------------------------------------------------------ the rest
@@ -344,7 +340,7 @@ def move(
     json: JsonOption = False,
 ) -> None:
     """Move somebody without a source to another organization; project grants stay behind."""
-    _confirm(yes or json, f"Move {who} to {to}?")
+    confirmed(f"Move {who} to {to}?", yes=yes, json=json)
 
     async def work(door: Door, ctx: Context, person_id: PersonId) -> None:
         await moving.move(door, ctx, person_id, to)

@@ -11,6 +11,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    confirmed,
     in_organization,
     out,
     print_json,
@@ -53,8 +54,7 @@ def import_(
         return
     rows: list[RowResult] = []
     if any(row.comes for row in plan.rows):
-        if not yes:
-            typer.confirm("Apply it?", abort=True)
+        confirmed("Apply it?", yes=yes, json=json)
         applied = in_organization(config, org, lambda door, ctx: importing.apply(door, ctx, plan.sealed))
         rows = [RowResult(row.email, row.refusal) for row in applied]
     refused = [row for row in plan.rows if row.action == "refused"]

@@ -12,6 +12,7 @@ from scimd.cli.common import (
     ConfigOption,
     JsonOption,
     OrgOption,
+    confirmed,
     in_organization,
     print_list,
     said,
@@ -115,8 +116,7 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Make one person of two: grants are united, both ids answer. For 30 days unmerge takes it back."""
-    if not (yes or json or dry_run):
-        typer.confirm(f"Merge {other} into {keep}?", abort=True)
+    confirmed(f"Merge {other} into {keep}?", yes=yes or dry_run, json=json)
 
     async def work(door: Door, ctx: Context) -> tuple[PersonId, PersonId]:
         kept = await admin_reads.find_person(door, ctx.org_id, keep)

@@ -8,6 +8,7 @@ from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId, RunId
 from scimd.db.tables import runs as table
+from scimd.db.tables import sources as sources_table
 from scimd.org import permissions, runs, sources
 from scimd.org.runs import RunRecord
 from scimd.org.tx import Context, Door, Tx
@@ -17,7 +18,7 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
     """Let a held plan go; the worker applies it within seconds.
 
     Raises Forbidden without ``plans.approve``, NotFound, NotAllowedNow for a run that is not held, or whose
-    source left the config file, StateMoved for a plan that is older than 24 hours.
+    source left the config file or is paused, StateMoved for a plan that is older than 24 hours.
     """
     permissions.require(ctx, "plans.approve")
 
@@ -29,7 +30,9 @@ async def approve(door: Door, ctx: Context, run_id: str) -> None:
             return  # said already; the worker is on its way
         if run.is_too_old(tx.now):
             raise StateMoved("The plan is older than 24 hours")
-        sources.must_be_in_the_file(sources.find(tx.conn, tx.org_id, run.source_id))
+        source = sources.find(tx.conn, tx.org_id, run.source_id)
+        sources.must_be_in_the_file(source)
+        sources.must_not_be_paused(source)
         write(tx, run)
 
     await door.run(ctx, body)
@@ -67,9 +70,15 @@ def write(tx: Tx, run: RunRecord) -> None:
 
 
 async def approved(door: Door) -> list[tuple[OrgId, RunId, str]]:
-    """Held plans that an admin has approved, over all organizations: organization, run, and by whom."""
-    query = select(table.c.org_id, table.c.id, table.c.approved_by).where(
-        table.c.state == "held", table.c.approved_at.is_not(None)
+    """Held plans that an admin has approved, over all organizations: organization, run, and by whom.
+
+    Those of a source that was paused since wait until it is resumed.
+    """
+    source = sources_table.c
+    query = (
+        select(table.c.org_id, table.c.id, table.c.approved_by)
+        .join(sources_table, (source.org_id == table.c.org_id) & (source.id == table.c.source_id))
+        .where(table.c.state == "held", table.c.approved_at.is_not(None), source.state != "paused")
     )
     rows = await door.read(lambda conn: conn.execute(query).all())
     return [(OrgId(row.org_id), RunId(row.id), row.approved_by) for row in rows]

@@ -226,7 +226,7 @@ def _update_declared(tx: Tx, known: SourceRecord, wanted: SourceConfig, after: d
             ceiling=wanted.ceiling,
             priority=known.priority if wanted.priority is None else wanted.priority,
             config_version=known.config_version + int(reads_anew),
-            next_run_at=None if planned_anew else known.next_run_at,
+            next_run_at=None if planned_anew else sources.c.next_run_at,
         )
     )
     refold(tx, known.id, known.config.get("extension") or (), after["extension"])

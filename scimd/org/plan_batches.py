@@ -29,7 +29,7 @@ from scimd.org.people import Asserted, AssertUser, DropUser, drop_users, record_
 from scimd.org.plan_ground import rules_version
 from scimd.org.runs import RunRecord, find, finish, set_state
 from scimd.org.sources import find as find_source
-from scimd.org.sources import that_it_left
+from scimd.org.sources import must_not_be_paused, that_it_left
 from scimd.org.sync_reads import group_mark, member_keys
 from scimd.org.tx import Tx
 
@@ -313,9 +313,9 @@ _APPLY: Mapping[int, tuple[_Moved, _Apply]] = {
 def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
     """Start a plan that waits. Unless an admin has approved it already, ``tx.ctx.actor`` does so here.
 
-    Raises NotAllowedNow for a run that waits for nothing, and StateMoved when it is too old, or when
-    mapping, rules or config moved since, or the source left the config file; the plan is then *expired* or
-    *refused*.
+    Raises NotAllowedNow for a run that waits for nothing, or whose source is paused, and StateMoved when it
+    is too old, or when mapping, rules or config moved since, or the source left the config file; the plan is
+    then *expired* or *refused*.
     """
     leases.hold(tx, lease)
     run = find(tx.conn, tx.org_id, run_id)
@@ -324,6 +324,7 @@ def let_go(tx: Tx, run_id: RunId, lease: Lease) -> RunRecord:
     why = _moved(tx, run)
     if why is not None:
         raise StateMoved(why)
+    must_not_be_paused(find_source(tx.conn, run.org_id, run.source_id))
     column = run_changes.c
     tx.conn.execute(
         update(run_changes)

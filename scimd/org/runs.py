@@ -33,7 +33,7 @@ from scimd.org.windows import Slice, Window, cut
 
 Trigger = Literal["schedule", "manual", "cli"]
 State = Literal["reading", "planned", "held", "applying", "done", "partial", "failed", "refused", "expired"]
-#: Of a plan that nobody has applied yet, or approved.
+#: Of a plan that nobody has applied yet.
 _WAITS: tuple[State, ...] = ("planned", "held")
 #: Of a plan that counts no longer: nothing of it is applied any more.
 OVER: tuple[State, ...] = ("refused", "expired")

@@ -79,6 +79,7 @@ class SourceRecord:
     failures: int
     last_success_at: datetime | None
     last_full_at: datetime | None
+    #: When the worker reads it by itself. None too while it is paused.
     next_run_at: datetime | None
     quarantined_since: datetime | None
     quarantine_cause: str | None
@@ -150,7 +151,7 @@ def _record(row: Row[Any]) -> SourceRecord:
         failures=row.failures,
         last_success_at=row.last_success_at,
         last_full_at=row.last_full_at,
-        next_run_at=row.next_run_at,
+        next_run_at=None if row.state == "paused" else row.next_run_at,
         quarantined_since=row.quarantined_since,
         quarantine_cause=row.quarantine_cause,
         cursor=row.cursor,
@@ -381,6 +382,13 @@ def that_it_left(source: SourceRecord) -> str:
     return f"The source {source.name} is {LEFT_THE_FILE}. {back_or_end(source)}"
 
 
+def must_not_be_paused(source: SourceRecord) -> None:
+    """Raise NotAllowedNow for a source that is paused."""
+    if source.state == "paused":
+        resume = f"scimd source resume {source.org_slug}/{source.name}"
+        raise NotAllowedNow(f"The source {source.name} is paused. Resume it first: {resume}")
+
+
 def back_or_end(source: SourceRecord) -> str:
     """What somebody can do of a connector that left the file."""
     name = f"{source.org_slug}/{source.name}"
@@ -399,8 +407,7 @@ async def run_soon(door: Door, ctx: Context, source_id: SourceId) -> SourceRecor
         must_be_in_the_file(source)
         if not source.is_scheduled:
             raise NotAllowedNow(f"The source {source.name} is not read on a schedule.")
-        if source.state == "paused":
-            raise NotAllowedNow(f"The source {source.name} is paused. Set it active first.")
+        must_not_be_paused(source)
         tx.conn.execute(
             update(sources)
             .where(sources.c.org_id == tx.org_id, sources.c.id == source.id)

@@ -113,7 +113,7 @@ async def apply_run(door: Door, by: Context, run_id: str, *, report: Report = _s
     """Apply a plan that waits, on behalf of whoever approves it.
 
     Needs the permission ``plans.approve``. Raises NotAllowedNow where nothing waits, or the source left the
-    config file, Busy, and StateMoved where what the plan rests on moved.
+    config file or is paused, Busy, and StateMoved where what the plan rests on moved.
     """
     permissions.require(by, "plans.approve")
     run = await runs.get_run(door, by.org_id, run_id)
@@ -233,8 +233,7 @@ async def _begun_run(
 
 
 def _must_be_readable(source: SourceRecord) -> None:
-    if source.state == "paused":
-        raise NotAllowedNow(f"The source {source.name} is paused.")
+    sources.must_not_be_paused(source)
     if source.kind == "scim":
         raise NotAllowedNow(
             f"The source {source.name} is pushed to by its identity provider; there is nothing to read."

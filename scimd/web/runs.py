@@ -62,6 +62,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     shown = found[:PAGE]
     path = f"/runs/{run.id}"
     over = run.state in runs.OVER
+    approved = run.state == "held" and run.approved_at is not None
     return await page(
         request,
         visit,
@@ -71,7 +72,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         run=run,
         over=over,
         newest=await _newest(door, run) if over else None,
-        moving=run.state in words.MOVING or (run.state == "held" and run.approved_at is not None),
+        moving=run.state in words.MOVING or approved,
+        stopped=approved and (await sources.get_source(door, visit.org_id, run.source_id)).state == "paused",
         figures=words.figures(run.counts),
         changes=shown,
         more=visit.url(path, action=action, outcome=outcome, after=shown[-1].n)
@@ -101,6 +103,11 @@ async def approve(request: web.Request) -> web.StreamResponse:
         run = await runs.get_run(door, visit.org_id, run_id)
         if run.state in ("applying", "done", "partial"):  # somebody else has approved it
             return see_other(visit.url(f"/runs/{run_id}"))
+        if run.waits and isinstance(exc, NotAllowedNow):
+            href = visit.url(f"/runs/{run_id}")
+            return message(
+                "This plan cannot be approved now", exc.detail, status=409, href=href, go="The plan"
+            )
         newest = await _newest(door, run)
         go = f"The newest run of {newest.source_name}"
         return message(

@@ -58,14 +58,14 @@ def test_a_persons_life_by_hand(acme: Terminal) -> None:
     for verb, status, cause in (
         ("disable", "inactive", "disabled"),
         ("enable", "pending", "invited"),
-        ("deactivate", "inactive", "deactivated"),
+        ("deactivate --yes", "inactive", "deactivated"),
         ("reactivate", "pending", "invited"),
     ):
-        assert acme.json("user", verb, "annie") == [{"id": "annie", "done": True}]
+        assert acme.json("user", *verb.split(), "annie") == [{"id": "annie", "done": True}]
         person = shown(acme, "annie")
         assert (person["status"], person["causes"][0].partition(":")[0]) == (status, cause)
     acme.json("user", "reset-password", "annie")
-    acme.json("user", "delete", "annie")
+    acme.json("user", "delete", "annie", "--yes")
     assert acme.json("user", "list") == []
     acme.json("user", "restore", "annie")
     assert [row["user_name"] for row in acme.json("user", "list")] == ["annie"]
@@ -85,9 +85,16 @@ def test_many_have_a_line_each_and_one_refusal_is_exit_code_1(acme: Terminal) ->
 
 def test_dangerous_commands_ask_first(acme: Terminal) -> None:
     acme.json("user", "add", "ann@acme.example")
-    for verb in ("deactivate", "delete"):
-        assert acme.run("user", verb, "ann").exit_code == 1  # nobody answers
-        assert shown(acme, "ann")["status"] == "pending"
+    for words in (
+        ("deactivate", "ann"),
+        ("delete", "ann"),
+        ("move", "ann", "--to", "acme"),
+        ("merge", "ann", "ann"),
+    ):
+        for more in ((), ("--json",)):
+            asked = acme.run("user", *words, *more)
+            assert (asked.exit_code, "[y/N]" in (asked.stderr if more else asked.stdout)) == (1, True)
+            assert shown(acme, "ann")["status"] == "pending"
     assert acme.run("user", "delete", "ann", "--yes").exit_code == 0
 
 
@@ -100,7 +107,7 @@ def test_a_service_account_and_a_move(acme: Terminal) -> None:
         assert "Bob" in acme.run("user", *command).stdout
     acme.json("org", "create", "globex")
     acme.json("user", "add", "ann@acme.example", "--org", "acme")
-    acme.json("user", "move", "ann", "--to", "globex", "--org", "acme")
+    acme.json("user", "move", "ann", "--to", "globex", "--org", "acme", "--yes")
     assert [row["email"] for row in acme.json("user", "list", "--org", "globex")] == ["ann@acme.example"]
 
 
@@ -224,7 +231,7 @@ def test_link_unlink_and_merge(acme: Terminal) -> None:
     assert linked["linked"] is False
     assert "assertion of this person" in acme.refused("user", "unlink", "ann", "--source", "okta")
     assert acme.run("user", "merge", "ann", "twin").exit_code == 1  # nobody answers
-    assert acme.json("user", "merge", "ann", "twin") == {"id": ann, "merged": twin}
+    assert acme.json("user", "merge", "ann", "twin", "--yes") == {"id": ann, "merged": twin}
     assert shown(acme, twin)["id"] == ann
     assert "one and the same" in acme.refused("user", "merge", "ann", twin, "--yes")
 
@@ -276,7 +283,9 @@ def test_a_source_is_shown_exported_paused_and_resumed(acme: Terminal) -> None:
     configuration.Source.model_validate(source)
     assert acme.json("source", "pause", "okta")["state"] == "paused"
     assert acme.json("source", "resume", "acme/okta")["state"] == "staged"
-    acme.json("source", "release", "okta")
+    assert acme.run("source", "release", "okta", "--json").exit_code == 1  # nobody answers
+    assert acme.json("source", "show", "okta")["state"] == "staged"
+    acme.json("source", "release", "okta", "--yes")
     acme.json("source", "pause", "okta")
     assert acme.json("source", "resume", "okta")["state"] == "active"
     assert "is active, not paused" in acme.refused("source", "resume", "okta")

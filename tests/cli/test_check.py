@@ -342,6 +342,19 @@ def test_plan_and_sync_say_that_the_file_does_not_name_the_source_any_more(hr: H
         assert "does not name the source acme/hr any more: once scimd serve" in _told(hr.run(command, "hr"))
 
 
+def test_check_says_that_a_serve_with_another_file_has_a_source_read_by_nobody(hr: Here) -> None:
+    ours = hr.file.read_text("utf-8")
+    assert "nothing reads it" not in str(hr.ok("check"))
+    say(hr, "")
+    started(hr)
+    hr.file.write_text(ours, encoding="utf-8")
+    assert "source acme/hr: nothing reads it before scimd serve is started with this file" in str(
+        hr.ok("check")
+    )
+    started(hr)
+    assert "nothing reads it" not in str(hr.ok("check"))
+
+
 def test_the_end_of_a_source_is_asked_about_for_programs_too(hr: Here) -> None:
     wide = "[organization.source.limits]\nremovals_count = 99\nremovals_half_from = 99\ngroups_count = 9\n"
     for text in (_HR.format(project="One", folder=hr.folder / "one") + wide, ""):

@@ -163,7 +163,7 @@ def test_json_is_one_document_on_standard_output_and_logs_go_to_standard_error(t
     assert token["token"] not in json.dumps(listed)
     assert terminal.json("token", "revoke", token["id"])["revoked"] is True
     assert [row["name"] for row in terminal.json("source", "list")] == ["hr", "okta"]
-    assert terminal.json("source", "release", "hr") == {"source": "hr", "people": 1, "mails": 0}
+    assert terminal.json("source", "release", "hr", "--yes") == {"source": "hr", "people": 1, "mails": 0}
     assert terminal.json("run", "show", applied["id"])["id"] == applied["id"]
     assert {run["id"] for run in terminal.json("run", "list")} >= {applied["id"]}
     assert len(terminal.json("run", "report", applied["id"])["changes"]) == 1

@@ -62,7 +62,7 @@ def test_pushed_people_are_invited_once_the_source_is_released_though_the_mail_s
     assert smtp.messages == []  # a new source is staged: everything counts, mails wait
 
     smtp.stop()
-    released = daemon.ok("source", "release", "okta")
+    released = daemon.ok("source", "release", "okta", "--yes")
     assert (released["people"], released["mails"]) == (1, 1)
     waits_for_the_mail_server(daemon)
     assert daemon.ok("source", "list")[0]["state"] == "active"  # the change stands

@@ -234,7 +234,11 @@ async def test_i7_mails_wait_while_a_source_is_staged(acme: Installation) -> Non
     (source,) = await acme.api.items("/sources")
     told = await acme.api.get(f"/sources/{source['id']}/release")
     assert (told["people"], told["mails"]) == (2, 2)
-    assert await acme.cli("source", "release", "entra") == {"source": "entra", "people": 2, "mails": 2}
+    assert await acme.cli("source", "release", "entra", "--yes") == {
+        "source": "entra",
+        "people": 2,
+        "mails": 2,
+    }
     assert len(await acme.mails("ann@acme.example")) == 1
     assert len(await acme.mails("bob@acme.example")) == 1
     never = await acme.idp("okta")

@@ -58,7 +58,7 @@ async def test_r16_link_unlink_detach_and_merge(acme: Installation) -> None:
     assert (told.status, told.json["done"]) == (200, False)
     assert (await acme.api.get(f"/users/{twin['id']}"))["id"] == twin["id"]  # only looked at
     await acme.said("user", "merge", "ann", "twin", code=1, answer="n\n")
-    assert await acme.cli("user", "merge", "ann", "twin") == {"id": ann["id"], "merged": twin["id"]}
+    assert await acme.cli("user", "merge", "ann", "twin", "--yes") == {"id": ann["id"], "merged": twin["id"]}
     kept = await acme.api.get(f"/users/{ann['id']}")
     assert {each["name"] for each in kept["projects"]} == {"Alpha"}
     assert (await acme.api.get(f"/users/{twin['id']}"))["id"] == ann["id"]  # both ids answer

@@ -56,8 +56,8 @@ async def test_k2_no_door_overbooks(acme: Installation) -> None:
     await _active(okta, off, False)
     await acme.add("ann")
     gone = await acme.add("gone")
-    await acme.cli("user", "delete", "gone")
-    await acme.cli("user", "deactivate", "ann")
+    await acme.cli("user", "delete", "gone", "--yes")
+    await acme.cli("user", "deactivate", "ann", "--yes")
     await acme.cli("org", "create", "other", "--seats", "5")
     await acme.cli("user", "add", "mo@other.example", "--org", "other")
     await acme.cli("seats", "set", "5", "--org", "acme")
@@ -204,7 +204,7 @@ async def test_k5_a_licence_may_have_a_pool(acme: Installation) -> None:
     await okta.post("/scim/v2/Groups", group | {"members": [{"value": dana}]})
     (row,) = await acme.api.items("/licences")
     assert (row["people"], row["limit"], row["waiting"]) == (1, 1, 1)
-    await acme.cli("user", "deactivate", "ann")
+    await acme.cli("user", "deactivate", "ann", "--yes")
     await acme.settle()
     assert [each["name"] for each in (await acme.api.get(f"/users/{dana}"))["licences"]] == ["Studio"]
     assert (await acme.api.get(f"/users/{ann['id']}"))["licences"] == []

@@ -110,9 +110,9 @@ async def test_l3_attempts_with_their_reason(acme: Installation) -> None:
     assert (bad["success"], bad["reason"]) == (False, "unknown address or wrong password")
     for doing, undoing, reason in (
         ("disable", "enable", "disabled"),
-        ("deactivate", "reactivate", "deactivated"),
+        ("deactivate --yes", "reactivate", "deactivated"),
     ):
-        await acme.cli("user", doing, "ann")
+        await acme.cli("user", *doing.split(), "ann")
         assert (await tries())["reason"].startswith(reason)
         await acme.cli("user", undoing, "ann")
     await acme.cli("user", "link", "ann", "--source", "okta", "--entry", "x-ann")
@@ -135,7 +135,7 @@ async def test_l3_attempts_with_their_reason(acme: Installation) -> None:
 async def test_l4_whatever_ends_somebody_ends_sessions_and_keys_with_it(acme: Installation) -> None:
     okta = await acme.idp(invite=True)
     endings: dict[str, Any] = {
-        "deactivate": lambda person: acme.cli("user", "deactivate", person),
+        "deactivate": lambda person: acme.cli("user", "deactivate", person, "--yes"),
         "disable": lambda person: acme.api.post(f"/users/{person}/disable"),
         "address": lambda person: acme.api.patch(
             f"/users/{person}", {"email": f"n{person[-6:]}@acme.example"}

@@ -111,7 +111,7 @@ async def test_u12_reinvited_after_a_deactivation_and_never_after_a_deprovisioni
     acme: Installation,
 ) -> None:
     await acme.add("ann")
-    await acme.cli("user", "deactivate", "ann")
+    await acme.cli("user", "deactivate", "ann", "--yes")
     await acme.cli("invitation", "create", "ann@acme.example")
     assert (await causes_of(acme, "ann"))[0] == "inactive"
     async with acme.browser() as browser:

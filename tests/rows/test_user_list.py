@@ -134,10 +134,10 @@ async def test_u3_a_status_always_comes_with_its_causes(acme: Installation) -> N
     bob = await acme.add("bob")
     assert await causes_of(acme, "bob") == ("active", [])
     for doing, undoing, cause in (
-        ("deactivate", "reactivate", "deactivated"),
+        ("deactivate --yes", "reactivate", "deactivated"),
         ("disable", "enable", "disabled"),
     ):
-        await acme.cli("user", doing, "bob")
+        await acme.cli("user", *doing.split(), "bob")
         row = await listed(acme, "bob")
         assert (row["status"], row["causes"][0].partition(":")[0]) == ("inactive", cause)
         assert row["causes"][0].partition(":")[2].endswith("(CLI)")  # the admin's name

@@ -75,7 +75,7 @@ async def test_u17_bulk_answers_with_a_result_per_row(acme: Installation) -> Non
         ("user", "role", "--add", "auditor"),
         ("user", "project", "--add", "Beta", "--role", "viewer"),
         ("user", "project", "--remove", "Beta"),
-        ("user", "delete"),
+        ("user", "delete", "--yes"),
     ):
         rows = await acme.cli(*words, *names, "nobody", code=1)
         assert [(row["id"], row["done"]) for row in rows] == [

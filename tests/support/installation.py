@@ -272,7 +272,7 @@ class Installation:
         more = ("--profile", profile) if profile else ()
         made = await self.cli("token", "create", "--source", name, "--org", "acme", *more)
         if invite:
-            await self.cli("source", "release", f"acme/{name}")
+            await self.cli("source", "release", f"acme/{name}", "--yes")
         return self.client(made["token"])
 
     def _declare(self, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from scimd import config
 from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.db.tables import assertions, decisions, grants, groups, projects
-from scimd.org import approvals, declared_organizations, runs, source_ends, source_upkeep
+from scimd.org import approvals, declared_organizations, runs, source_ends, source_states, source_upkeep
 from scimd.org.runs import RunRecord
 from scimd.sync.schedule import following, latest
 from tests.sync.world import Person, World, source_config, world
@@ -208,6 +208,25 @@ async def test_held_plan_of_a_source_that_left_the_file_is_approved_once_it_is_b
         await acme.approve(held)
     assert (await runs.get_run(acme.door, acme.org_id, held.id)).state == "refused"
     assert len(await acme.active()) == 20
+
+
+async def test_plan_of_a_paused_source_waits_until_it_is_resumed(acme: World) -> None:
+    held, planned = await _held(acme), await acme.plan()
+    source, admin = await acme.source(), acme.as_admin()
+    await source_states.pause(acme.door, admin, source.id)
+    for word in (approvals.approve(acme.door, admin, held.id), acme.approve(held), acme.approve(planned)):
+        with pytest.raises(NotAllowedNow, match=r"is paused\. Resume it first: .* acme/hr"):
+            await word
+    assert await runs.get_run(acme.door, acme.org_id, held.id) == held
+    await source_states.resume(acme.door, admin, source.id)
+    await approvals.approve(acme.door, admin, held.id)
+    await source_states.pause(acme.door, admin, source.id)
+    assert await approvals.approved(acme.door) == []
+    with pytest.raises(NotAllowedNow):
+        await acme.approve(held)
+    await source_states.resume(acme.door, admin, source.id)
+    assert [run_id for _, run_id, _ in await approvals.approved(acme.door)] == [held.id]
+    assert (await acme.approve(held)).state == "done"
 
 
 async def test_plans_that_wait_are_refused_when_their_source_is_ended(acme: World) -> None:

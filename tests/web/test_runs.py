@@ -8,10 +8,13 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+from sqlalchemy import update
 
 from scimd.core.errors import InvalidValue
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import approvals, decisions, runs, settings
+from scimd.db.tables import sources
+from scimd.org import approvals, decisions, runs, settings, source_states
+from scimd.org.tx import Tx
 from tests.web.by_form import get, value_after, value_of
 from tests.web.site import REMOVALS, Site, change
 
@@ -130,6 +133,42 @@ async def test_held_plan_is_approved_by_post_and_left_to_the_worker(acme: Site) 
         assert "Approved by ada@acme.example. The worker applies it now." in page
         assert "Approve and apply" not in page
     assert await approvals.approved(acme.door) == [(acme.org_id, run_id, "ada@acme.example")]
+
+
+async def test_held_plan_of_a_paused_source_says_to_resume_it_first(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+    run_id = await acme.run(source, "held", GONE, trips=(REMOVALS,))
+    async with acme.signed_in() as session:
+        form_token = value_of(await get(session, f"/runs/{run_id}"), "form_token")
+        await source_states.pause(acme.door, acme.ctx, source.id)
+        status, page = await _approve(session, run_id, form_token)
+        assert (status, "This plan cannot be approved now" in page) == (409, True)
+        assert "Resume it first: scimd source resume acme/directory" in page
+        await source_states.resume(acme.door, acme.ctx, source.id)
+        _, page = await _approve(session, run_id, form_token)
+        assert "The worker applies it now." in page
+        await source_states.pause(acme.door, acme.ctx, source.id)
+        assert "It is applied once the source is resumed." in await get(session, f"/runs/{run_id}")
+
+
+async def test_overview_says_of_a_paused_source_that_it_is_paused_whatever_its_trouble(acme: Site) -> None:
+    source = await acme.source("directory", kind="connector", connector="file")
+
+    trouble = {"failures": 3, "quarantine_cause": "the password is wrong"}
+
+    def in_trouble(tx: Tx) -> None:
+        values = {**trouble, "quarantined_since": tx.now, "next_run_at": tx.now}
+        tx.conn.execute(update(sources).where(sources.c.id == source.id).values(values))
+
+    await acme.door.run(acme.ctx, in_trouble)
+    async with acme.signed_in() as session:
+        before = await get(session, "/")
+        paused = await source_states.pause(acme.door, acme.ctx, source.id)
+        after = await get(session, "/")
+    said = ("Quarantined", "Paused", "the password is wrong", "not while paused")
+    assert [each in before for each in said] == [True, False, True, False]
+    assert [each in after for each in said] == [False, True, True, True]
+    assert paused.next_run_at is None
 
 
 async def test_held_plan_waits_for_somebody_until_it_is_approved_or_too_old(acme: Site) -> None:

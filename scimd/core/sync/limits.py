@@ -9,6 +9,7 @@ Removals that an admin approved are counted no more: they were looked at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -162,10 +163,10 @@ def _people(figures: Figures, limits: Limits) -> Iterator[Trip]:
     base = figures.linked + figures.removed_before
     total = figures.removals + figures.removed_before
     said = f"{total} of {base} people would be removed within 24 hours{_elsewhere(figures)}"
-    allowed = max(limits.removals_count, base * limits.removals_percent / 100)
+    allowed = _at_most(limits.removals_count, limits.removals_percent, base)
     if total > allowed:
         rule = f"{limits.removals_count}, or {limits.removals_percent:g} %"
-        why = f"{said}; the limit is {_number(allowed)} ({rule})"
+        why = f"{said}; the limit is {allowed} ({rule})"
         yield Trip(TripKind.REMOVALS, why, total, allowed)
     if total > limits.removals_most:
         why = f"{said}; the limit is {limits.removals_most} whatever the share"
@@ -181,11 +182,11 @@ def _elsewhere(figures: Figures) -> str:
 
 
 def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
-    allowed = max(limits.groups_count, figures.groups_linked * limits.groups_percent / 100)
+    allowed = _at_most(limits.groups_count, limits.groups_percent, figures.groups_linked)
     if figures.groups_removed > allowed:
         why = (
             f"{figures.groups_removed} of {figures.groups_linked} {figures.called} would be removed; "
-            f"the limit is {_number(allowed)} ({limits.groups_count}, or {limits.groups_percent:g} %)"
+            f"the limit is {allowed} ({limits.groups_count}, or {limits.groups_percent:g} %)"
         )
         yield Trip(TripKind.GROUPS, why, figures.groups_removed, allowed)
     if figures.groups_emptied:
@@ -197,14 +198,14 @@ def _groups(figures: Figures, limits: Limits) -> Iterator[Trip]:
         why = f"nobody would have a value any more, of {named} and somebody has"
         yield Trip(TripKind.MEMBERS_ALL, why, figures.values_emptied, 0)
     for loss in figures.losses:
-        allowed = loss.before * limits.members_percent / 100
-        if loss.before >= limits.members_from and loss.lost > allowed:
+        share = loss.before * limits.members_percent / 100
+        if loss.before >= limits.members_from and loss.lost > share:
             why = (
                 f"the {loss.what} {loss.name} would lose {loss.lost} of {loss.before} members; "
                 f"the limit is {limits.members_percent:g} %"
             )
             subject = loss.external_id if loss.what == "group" else None
-            yield Trip(TripKind.MEMBERS, why, loss.lost, allowed, subject)
+            yield Trip(TripKind.MEMBERS, why, loss.lost, share, subject)
 
 
 def _addresses(figures: Figures, limits: Limits) -> Iterator[Trip]:
@@ -218,9 +219,9 @@ def _of_the_listed(
 ) -> Iterator[Trip]:
     """More than ``count``, and than ``percent`` of all who are listed, inactive people too."""
     listed = figures.linked + figures.inactive
-    allowed = max(count, listed * percent / 100)
+    allowed = _at_most(count, percent, listed)
     if number > allowed:
-        limit = f"the limit is {_number(allowed)} ({count}, or {percent:g} %)"
+        limit = f"the limit is {allowed} ({count}, or {percent:g} %)"
         yield Trip(kind, f"{number} of {listed} people {what}; {limit}", number, allowed)
 
 
@@ -236,5 +237,6 @@ def _gains(figures: Figures, limits: Limits) -> Iterator[Trip]:
         yield Trip(TripKind.NEW_ADMINS, why, figures.new_admins, limits.new_admins)
 
 
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
+def _at_most(count: int, percent: float, whole: int) -> int:
+    """How many of ``whole`` the limit lets go: ``count``, or its share where that is more, in whole ones."""
+    return max(count, math.floor(whole * percent / 100))

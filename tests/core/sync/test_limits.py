@@ -75,9 +75,11 @@ def test_other_limits(figures: dict[str, Any], expected: set[str]) -> None:
     assert kinds(**figures) == expected
 
 
-def test_sentence_names_figures_and_limit() -> None:
-    (trip,) = check(Figures(linked=300, seen=260, removals=40), DEFAULT)
-    assert trip.why == "40 of 300 people would be removed within 24 hours; the limit is 30 (5, or 10 %)"
+@pytest.mark.parametrize(("linked", "limit"), [(300, 30), (299, 29)])  # nobody is nine tenths of a person
+def test_sentence_names_figures_and_limit(linked: int, limit: int) -> None:
+    (trip,) = check(Figures(linked=linked, seen=linked - 40, removals=40), DEFAULT)
+    said = f"40 of {linked} people would be removed within 24 hours"
+    assert (trip.why, trip.limit) == (f"{said}; the limit is {limit} (5, or 10 %)", limit)
 
 
 def test_gains_and_one_group_do_not_hold_the_removals_of_people() -> None:
