@@ -45,7 +45,7 @@ from scimd.org import (
 )
 from scimd.org import timekeeping as time_jobs
 from scimd.org.leases import LEASE_S, Lease
-from scimd.org.tx import Actor, Context, Door
+from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer
 from scimd.sync import schedule
@@ -121,7 +121,8 @@ class Jobs:
         return self._troubles.failures
 
     async def start(self) -> None:
-        await self._try_to_lead()
+        """Also while the database is away: each turn tries again."""
+        await self._watched("lead", self._try_to_lead)
         self._every(LEASE_S / 3, "lead", self._try_to_lead)
         self._every(_SOURCES_S, "sources", self._run_due_sources)
         self._every(_APPROVED_S, "approved_plans", self._if_leading(self._apply_approved))
@@ -153,7 +154,7 @@ class Jobs:
         self._clock.start()
         self._begin("rekey", self._if_leading(self._rekey))  # keys change with a start
         self._watch = asyncio.create_task(self._mind_the_clock(), name="clock")
-        await self._run_due_sources()
+        await self._watched("sources", self._run_due_sources)
 
     async def stop(self) -> None:
         """Start nothing new; let what runs end, then cancel it. A sync goes on from its last batch."""
@@ -247,7 +248,7 @@ class Jobs:
         # One that was lost may be free: no other took it, the clock was set ahead.
         if self._lease is None:
             holder = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
-            self._lease = await self._door.run(ctx, lambda tx: leases.take(tx, "jobs", holder))
+            self._lease = await self._door.run(ctx, lambda tx: _lead(tx, holder))
         # Counted from before the question, on this machine's clock: a process that was stopped for
         # longer finds itself out of office before it asks.
         self._leads_until = asked + LEASE_S if self._lease is not None else 0.0
@@ -378,6 +379,13 @@ class Jobs:
 def _read_by(wanted: str, after: datetime) -> datetime:
     """When a source with this schedule is begun to be read at the latest: when somebody looks what is due."""
     return schedule.following(wanted, after) + timedelta(seconds=_SOURCES_S)
+
+
+def _lead(tx: Tx, holder: str) -> Lease | None:
+    lease = leases.take(tx, "jobs", holder)
+    if lease is not None:
+        deliveries.take_back(tx)
+    return lease
 
 
 def _steady() -> datetime:

@@ -15,6 +15,7 @@ from sqlalchemy import update
 from scimd import jobs as jobs_module
 from scimd.config import Config
 from scimd.connector_api import Unreachable
+from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db.tables import leases, notifications, people, published, unsettled
 from scimd.jobs import Jobs
 from scimd.org import new_tables, runs, sources
@@ -164,12 +165,51 @@ async def test_failing_job_is_logged_once_counted_each_time_and_its_end_logged(
     assert [line["event"] for line in said if line.get("job") == "relay"] == ["job_failed", "job_recovered"]
 
 
+async def test_a_start_while_the_database_is_away_is_made_up_for(
+    acme: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, away = jobs_module.leases.take, True
+
+    def taken(*args: Any) -> Any:
+        if away:
+            raise DatabaseUnavailable()
+        return take(*args)
+
+    monkeypatch.setattr(jobs_module.leases, "take", taken)
+    monkeypatch.setattr(jobs_module, "LEASE_S", 0.6)
+    jobs = made(acme)
+    await jobs.start()
+    try:
+        assert not jobs.failures["settle"]
+        assert jobs.failures["lead"]
+        away = False
+        await eventually(lambda: _leads(jobs))
+    finally:
+        await jobs.stop()
+
+
+async def _leads(jobs: Jobs) -> bool:
+    return jobs._lease is not None
+
+
 async def _at_least(jobs: Jobs, name: str, count: int) -> bool:
     return jobs.failures[name] >= count
 
 
 async def _said(said: Any, event: str) -> bool:
     return any(line["event"] == event for line in said)
+
+
+async def test_worker_starts_though_the_disk_is_full(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any, **__: Any) -> None:
+        raise StorageFull
+
+    jobs = made(acme)
+    with monkeypatch.context() as patch:
+        patch.setattr(acme.door, "run", refused)
+        await jobs.start()
+    assert jobs.failures["lead"] == 1
+    await jobs.stop()
 
 
 async def test_approved_plan_that_takes_long_or_fails_keeps_no_other_waiting(

@@ -33,7 +33,7 @@ from scimd.db.tables import (
     teams,
     unsettled,
 )
-from scimd.org import correspondence
+from scimd.org import correspondence, lately
 from scimd.org.invitations import InvitedTo, projects_of
 from scimd.org.notices import Notice
 from scimd.org.tx import Actor, Context, Door, Tx
@@ -41,8 +41,6 @@ from scimd.org.tx import Actor, Context, Door, Tx
 TAKEN_FOR = timedelta(minutes=5)
 _AGAIN_AFTER = timedelta(minutes=1)
 _AGAIN_AT_MOST = timedelta(hours=24)
-#: What clocks of replicas may differ by.
-_SKEW = timedelta(minutes=1)
 #: So often a mail is handed over where no answer tells whether the server took it: each may have come.
 _HANDED_OVER_AT_MOST = 2
 NEVER_ANSWERED = (
@@ -101,9 +99,9 @@ async def bring_forward(door: Door) -> None:
     """
     now, column = door.clock(), deliveries.c
     due = update(deliveries).where(column.state == "due")
-    ahead = (column.created_at > now + _SKEW) & (column.due_at > now)
+    ahead = lately.is_ahead(column.created_at, now) & (column.due_at > now)
     untried = due.where(column.attempts == 0, ahead).values(due_at=now)
-    beyond = column.due_at > now + _AGAIN_AT_MOST + _SKEW
+    beyond = lately.is_ahead(column.due_at, now + _AGAIN_AT_MOST)
     tried = due.where(column.attempts > 0, beyond).values(due_at=now + TAKEN_FOR)
 
     def body(conn: Connection) -> None:
@@ -111,6 +109,17 @@ async def bring_forward(door: Door) -> None:
         conn.execute(tried)
 
     await door.db.write(body)
+
+
+def take_back(tx: Tx) -> None:
+    """Whoever leads from now on sends at once what those before have taken and did not hand over.
+
+    One of them who still lives finds at ``begin``, or at ``hand_over``, that it is theirs no more.
+    """
+    column = deliveries.c
+    taken = (column.state == "due") & (column.due_at > tx.now) & (column.attempts > 0)
+    untold = (column.unanswered == 0) & column.last_error.is_(None)  # neither handed over nor put off so far
+    tx.conn.execute(update(deliveries).where(taken, untold).values(due_at=tx.now))
 
 
 def _context(org_id: OrgId) -> Context:

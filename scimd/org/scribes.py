@@ -153,6 +153,8 @@ def serve(pipe: Connection, scribe: Scribe, write: Write) -> None:
                 number,
             )
             made = [_entry(scribe, seen, speaker) for seen, speaker in portion.asked]
+            if pipe.poll():  # its end: whoever asked waited too long for this process, and writes them itself
+                return
             pipe.send_bytes(pickle.dumps(_outcome(write, portion, made), protocol=5))
     except (OSError, EOFError):
         return

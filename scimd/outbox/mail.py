@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -227,12 +228,30 @@ class _Client(aiosmtplib.SMTP):
         self.protocol.write(lines + b".\r\n")
         self.answer_owed = True
         answer = await self.protocol.read_response()
-        self.answer_owed = False
-        if answer.code != aiosmtplib.SMTPStatus.completed:
+        # The first digit says it (RFC 5321 §4.2.1); what has none of these says nothing of the mail.
+        self.answer_owed = answer.code // 100 not in (2, 4, 5)
+        if answer.code // 100 != 2:
             raise aiosmtplib.SMTPDataError(answer.code, answer.message)
         return answer
 
+    async def rcpt(self, recipient: str, /, **options: Any) -> aiosmtplib.SMTPResponse:
+        try:
+            return await super().rcpt(recipient, **options)
+        except aiosmtplib.SMTPRecipientRefused as exc:
+            if exc.code // 100 != 2:
+                raise
+            return aiosmtplib.SMTPResponse(exc.code, exc.message)
 
+    async def rset(self, **options: Any) -> aiosmtplib.SMTPResponse:
+        """What the server said of the mail counts, whether or not it answers this."""
+        try:
+            return await super().rset(**options)
+        except aiosmtplib.SMTPTimeoutError as exc:
+            raise aiosmtplib.SMTPServerDisconnected(exc.message) from exc
+
+
+#: How long an answer to the goodbye is waited for: mails that fall due meanwhile wait, too.
+_GOODBYE_S = 2.0
 #: So many answers that may tell of the server's own trouble, and no mail taken in between, say that they do.
 _IN_A_ROW = 3
 
@@ -255,12 +274,28 @@ class SmtpMailer:
         recipient = message["To"].addresses[0].addr_spec
         try:
             async with asyncio.timeout(self._before_s) as limit:
-                client = await self._connected()
-                client.limit, client.hand_over = limit, hand_over
-                await client.send_message(message, sender=sender, recipients=[recipient])
+                while True:
+                    used = self._client is not None and self._client.is_connected
+                    client = await self._connected()
+                    client.limit, client.hand_over = limit, hand_over
+                    try:
+                        await client.send_message(message, sender=sender, recipients=[recipient])
+                        break
+                    except aiosmtplib.SMTPException as exc:
+                        if not used or not _has_ended(client, exc):
+                            raise
+                        self._hang_up()
         except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as exc:
             raise self._given_up(exc) from exc
+        except BaseException:
+            self._hang_up()  # nothing more is said to a server that is in the middle of something
+            raise
         self._put_off_in_a_row = 0
+
+    def _hang_up(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     async def _connected(self) -> _Client:
         if self._client is not None and self._client.is_connected:
@@ -276,18 +311,20 @@ class SmtpMailer:
             start_tls=mail.tls == "starttls",
         )
         client.answer_s = self._answer_s
-        await client.connect()
+        try:
+            await client.connect()
+        except OSError:
+            raise
+        except ValueError as exc:  # of the host, of the server's words: none of it is the mail's
+            raise aiosmtplib.SMTPException(str(exc)) from exc
         self._client = client
         return client
 
     def _given_up(self, exc: BaseException) -> MailFailure:
-        """After an answer of the server the connection is good; after anything else it is not."""
-        client = self._client
-        unanswered = client is not None and client.answer_owed
-        answered = isinstance(exc, aiosmtplib.SMTPResponseException | aiosmtplib.SMTPRecipientsRefused)
-        if client is not None and (unanswered or not answered):
-            self._client = None
-            client.close()
+        """After a refusal of the server the connection is good; after anything else it is not."""
+        unanswered = self._client is not None and self._client.answer_owed
+        if unanswered or _code(exc) // 100 not in (4, 5):
+            self._hang_up()
         return MailUnanswered(_UNANSWERED) if unanswered else self._of_the_server(_verdict(exc))
 
     def _of_the_server(self, verdict: MailFailure) -> MailFailure:
@@ -301,18 +338,20 @@ class SmtpMailer:
 
     async def rest(self) -> None:
         self._put_off_in_a_row = 0
-        client, self._client = self._client, None
-        if client is not None and client.answer_owed:
-            client.close()  # it would answer the goodbye after that only
-        elif client is not None and client.is_connected:
-            # Whatever goes wrong in saying goodbye, all mails have been answered for.
-            with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                await client.quit()
+        try:
+            if self._client is not None and self._client.is_connected:
+                # Whatever goes wrong in saying goodbye, all mails have been answered for.
+                with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+                    await self._client.quit(timeout=min(self._timeout_s, _GOODBYE_S))
+        finally:
+            self._hang_up()
 
 
 #: 4.1.x and 4.2.x are of the recipient's address and mailbox (RFC 3463 §3.2, §3.3). Greylisting, which each
 #: new recipient meets, has no code of its own: servers give it 4.7.1, which is also "too many messages".
 _OF_ONE_MAIL = re.compile(r"^4\d\d 4\.[12]\.|gr[ae]y-?list", re.IGNORECASE)
+#: What is said to the sender's address is about that, but for this (RFC 1870 §6.1, RFC 3463 §3.3, §3.4).
+_TOO_LARGE = re.compile(r"\b5\.(2\.3|3\.4)\b|message size", re.IGNORECASE)
 _UNANSWERED = "the mail server did not say whether it took the mail"
 
 
@@ -326,16 +365,43 @@ def _verdict(exc: BaseException) -> MailFailure:
             return _by_code(first.code, first.message)
         case aiosmtplib.SMTPDataError():
             return _by_code(exc.code, exc.message)
+        case aiosmtplib.SMTPSenderRefused(code=552) if _TOO_LARGE.search(exc.message):
+            return _by_code(exc.code, exc.message)
         case aiosmtplib.SMTPNotSupported():
             return MailRefused("the mail server takes no addresses outside ASCII")
+        case aiosmtplib.SMTPResponseException(code=-1):
+            return MailUnavailable(f"the mail server's answer is no SMTP: {one_line(exc.message)}")
         case aiosmtplib.SMTPResponseException():
             return MailUnavailable(f"{exc.code} {one_line(exc.message)}")
-        case ValueError():
-            return MailRefused("the stored address is not one that mail can be sent to")
+        case ssl.SSLCertVerificationError():  # a ValueError, too
+            return MailUnavailable(f"the mail server's certificate does not hold: {exc.verify_message}")
+        case aiosmtplib.SMTPServerDisconnected():
+            return MailUnavailable("the mail server closed the connection")
         case TimeoutError():
             return MailUnavailable("the mail server did not answer in time")
+        case ValueError() if not isinstance(exc, OSError):
+            return MailRefused("the stored address is not one that mail can be sent to")
         case _:
             return MailUnavailable(one_line(str(exc)) or type(exc).__name__)
+
+
+def _has_ended(client: _Client, exc: aiosmtplib.SMTPException) -> bool:
+    """Whether a connection that served for other mails has ended before it got this one: servers take so many
+    over one."""
+    if isinstance(exc, aiosmtplib.SMTPSenderRefused):
+        return exc.code == aiosmtplib.SMTPStatus.domain_unavailable
+    return isinstance(exc, aiosmtplib.SMTPServerDisconnected) and not client.answer_owed
+
+
+def _code(exc: BaseException) -> int:
+    """What the server answered; -1: nothing that it means by SMTP."""
+    match exc:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=[first, *_]):
+            return first.code
+        case aiosmtplib.SMTPResponseException():
+            return exc.code
+        case _:
+            return -1
 
 
 def _by_code(code: int, message: str) -> MailFailure:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from scimd import log
 from scimd.db import tables as t
 from tests.org.house import House, house, user
 
@@ -59,3 +63,19 @@ async def test_seats_above_the_limit_by_the_policy_allow_are_told(database_url: 
         assert (await acme.person(bob.person_id)).has_seat
         await acme.change(bob.person_id, title="Smith")
         assert len(await alarms(acme, "seats.over_limit")) == 1
+
+
+async def test_what_is_logged_of_a_transaction_says_for_which_call(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with house(database_url) as acme:
+        calls = [replace(acme.as_scim(), correlation_id=name) for name in ("first", "second")]
+        said = [await acme.run(lambda _: log.CORRELATION.get(None), ctx) for ctx in calls]
+        assert said == ["first", "second"], "within it, in whichever thread"
+
+        async def write(*_: Any, **__: Any) -> str | None:
+            return log.CORRELATION.get(None)
+
+        monkeypatch.setattr(acme.door.db, "write", write)
+        assert [await acme.run(lambda _: None, ctx) for ctx in calls] == ["first", "second"], "around it"
+        assert log.CORRELATION.get(None) is None

@@ -136,6 +136,24 @@ async def test_what_was_written_before_the_other_process_went_is_not_written_twi
     assert len(await entries(acme)) == 3
 
 
+async def test_what_somebody_who_was_stopped_is_still_asked_is_not_written_again(
+    acme: House, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Pipe()
+    monkeypatch.setattr(scribes, "_PATIENCE_S", 0.0)
+    assert (await Far(ours, near(acme)).keep(Portion(asked, {}))).entries == 3
+    written: list[Portion] = []
+
+    def write(portion: Portion, _: Made) -> Kept:
+        written.append(portion)
+        return Kept(3, {})
+
+    await asyncio.to_thread(scribes.serve, theirs, SCRIBE, write)
+    theirs.close()
+    assert not written
+    assert len(await entries(acme)) == 3
+
+
 async def test_where_the_other_process_is_about_to_end_entries_are_written_here(
     acme: House, asked: Asked
 ) -> None:
