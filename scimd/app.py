@@ -124,6 +124,10 @@ def _keep_entries(config: Config, door: Door, desks: Iterable[Connection]) -> No
 
 def serve_with_children(config: Config, config_path: Path | None) -> None:
     """Serve as a process of its own, whose children are forked off where the system can."""
+    # Until `serve` listens for it, Ctrl-C ends us as SIGTERM does. Python's exception may come within what
+    # ignores all exceptions, and would be lost.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     memory.spare()
     load_ahead(config, config_path)
     forked = _fork(config) if hasattr(os, "fork") else None
@@ -176,6 +180,7 @@ async def serve(
         migrate_schema(config)
     beside = forked if forked is not None and forked.answerers else None
     async with (
+        memory.gives_back(),
         opened(config, make_key=True, only_writes=beside is not None) as door,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -281,6 +286,7 @@ async def answer(
     sys.setswitchinterval(_SWITCH_S)
     loop = asyncio.get_running_loop()
     async with (
+        memory.gives_back(),
         opened(config, keys=keys, caches_kib=_ANSWERERS_CACHES_KIB) as door,
         contextlib.AsyncExitStack() as stack,
     ):
@@ -321,17 +327,19 @@ def _answerers_kept(
             ours, theirs = (its_first, None) if first else family.ends(its_first.shelf)
             if theirs is not None:
                 stack.callback(theirs.close)
-            stack.callback(port.leave, port.join(ours.connections))
+            seen = port.join(ours.connections)
+            stack.callback(port.leave, seen)
             transport, _ = await loop.create_unix_connection(partial(calls.Desk, door), sock=ours.calls)
             stack.callback(transport.close)
             if theirs is None:
-                return await child.live(patience_s)
-            return await children.live_anew(
+                return await children.unless_it_hangs(child.live(patience_s), seen.hangs)
+            living = children.live_anew(
                 (ANSWER_BESIDE_SERVER, *map(str, theirs.files)),
                 _Handed(config, door.keys),
                 files=theirs.files,
                 patience_s=patience_s,
             )
+            return await children.unless_it_hangs(living, seen.hangs)
 
     for child, ends in forked.answerers:
         yield children.keep(family.ANSWERER, partial(live, child=child, its_first=ends), ending)
@@ -361,16 +369,25 @@ def _handed(name: str) -> _Handed:
     return handed
 
 
+def _live(main: Coroutine[Any, Any, None]) -> None:
+    """As ``run``; what ends it is logged, as in a child that was forked off."""
+    try:
+        run(main)
+    except Exception:
+        logger.exception("child_failed")
+        sys.exit(1)
+
+
 def answer_beside_server(files: Sequence[str]) -> None:
     """The process of one who answers in place of one that died."""
     handed = _handed(family.ANSWERER)
-    run(answer(handed.config, Ends.of_files(*map(int, files)), keys=handed.keys))
+    _live(answer(handed.config, Ends.of_files(*map(int, files)), keys=handed.keys))
 
 
 def work_beside_server() -> None:
     """The worker's process, in place of one that died, or where none could be forked off."""
     handed = _handed(family.WORKER)
-    run(work(handed.config, parent=True, keys=handed.keys))
+    _live(work(handed.config, parent=True, keys=handed.keys))
 
 
 async def work(
@@ -387,6 +404,7 @@ async def work(
     from scimd.outbox.mail import mailer_from
 
     async with (
+        memory.gives_back(),
         opened(config, keys=keys, caches_kib=_WORKERS_CACHES_KIB) as door,
         mailer_from(config.mail) as mailer,
     ):
@@ -405,10 +423,10 @@ async def work(
 def _stop_signals() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup, and in a child
-        loop.add_signal_handler(signal.SIGHUP, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup, and in a child
+            loop.add_signal_handler(number, stop.set)
     return stop
 
 

@@ -131,43 +131,55 @@ def configure(
     """Set up structlog and the standard library's loggers for this process."""
     stderr = _Stderr()
     as_json = style == "json" or (style == "auto" and not stderr.isatty())
-    number = getattr(logging, level.upper())
     shared: list[Any] = [
         _with_correlation,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    # Neither style may print the frames' local variables: they hold passwords and people's data.
-    faults = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-    final: list[Any] = (
-        [structlog.processors.ExceptionRenderer(faults), structlog.processors.JSONRenderer(default=str)]
-        if as_json
-        else [
-            _steering_nothing,
-            structlog.dev.ConsoleRenderer(colors=stderr.isatty(), exception_formatter=_traceback),
-        ]
-    )
-
-    def lost(lines: int) -> str:
-        event: Any = {"event": "log_lines_lost", "component": __name__, "lines": lines}
-        for processor in shared + final:
-            event = processor(None, "warning", event)
-        return str(event)
-
-    stderr.notice = lost
+    rendering = _as_json() if as_json else _for_eyes(colors=stderr.isatty())
+    stderr.notice = _notice([*shared, *rendering])
     structlog.configure(
-        processors=shared + final,
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        processors=[*shared, *rendering],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stderr)),
         cache_logger_on_first_use=False,
     )
-    # Libraries: warnings and worse, in the same stream and form. aiohttp's access log is ours to write.
+    _configure_libraries(stderr, shared, rendering)
+
+
+def _as_json() -> list[Any]:
+    """As ``_for_eyes``, without the frames' local variables: they hold passwords and people's data."""
+    faults = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(faults), structlog.processors.JSONRenderer(default=str)]
+
+
+def _for_eyes(*, colors: bool) -> list[Any]:
+    return [
+        _steering_nothing,
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_traceback),
+    ]
+
+
+def _notice(processors: list[Any]) -> Callable[[int], str]:
+    """The line of a log that says how many were lost."""
+
+    def lost(lines: int) -> str:
+        event: Any = {"event": "log_lines_lost", "component": __name__, "lines": lines}
+        for processor in processors:
+            event = processor(None, "warning", event)
+        return str(event)
+
+    return lost
+
+
+def _configure_libraries(stderr: _Stderr, shared: list[Any], rendering: list[Any]) -> None:
+    """Warnings and worse, in the same stream and form. aiohttp's access log is ours to write."""
     handler = logging.StreamHandler(stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_of_library, *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

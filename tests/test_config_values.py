@@ -73,6 +73,10 @@ LONG = "is longer than anything lasts: 36500d at most"
         ("[database]\ntimeout = 0", f"database.timeout: {ENDS}"),
         ("[mail]\nsender = ''", "mail.sender: must be one mail address, such as"),
         ('[mail]\nsender = "a@b.c\\r\\nBcc: d@e.f"', "mail.sender: must be one mail address, such as"),
+        (
+            "[mail]\nsender = 'Küche <a@münchen.example>'",
+            "mail.sender: must have its domain as the DNS has it",
+        ),
         ("[mail]\nsender = 'a@b.c, d@e.f'", "mail.sender: must be one mail address, such as"),
         ("[mail]\nsender = 1", "mail.sender: must be text, in quotes"),
         ("[mail]\nto = 'pigeon'", "mail.to: must be one of 'smtp' or 'folder'"),

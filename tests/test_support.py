@@ -55,6 +55,8 @@ def test_guard_cleans_up_when_released(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_run_leaves_no_postgresql_behind(postgres_server: PostgresServer, how: signal.Signals) -> None:
     code = (
+        # In the background of a shell a run is deaf to SIGINT, and its children with it.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import time; from tests.support import postgres as p; s = p.PostgresServer(p.binaries()); s.start();"
         "print(s.folder, flush=True); time.sleep(60)"
     )

@@ -136,4 +136,6 @@ def mailbox(value: str) -> str:
         address = ""
     if "@" not in address:
         raise ValueError('must be one mail address, such as "scimd <scimd@example.com>"')
+    if not address.isascii():  # only servers with SMTPUTF8 would take it
+        raise ValueError("must have its domain as the DNS has it, in ASCII (xn--…)")
     return value

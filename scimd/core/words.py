@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from scimd.core.errors import InvalidValue
 
+#: Of what an organization names: projects, teams, licences, roles.
 NAME_AT_MOST = 200
+#: Of what people are called.
+DISPLAY_NAME_AT_MOST = 256
 
 
 def counted(number: int, one: str, many: str) -> str:

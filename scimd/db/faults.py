@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sqlite3
 import sys
@@ -73,6 +75,10 @@ OUTCOME_UNKNOWN = (
 )
 DAMAGED = "The database file is damaged or is no SQLite database. Stop scimd and restore a backup."
 CANNOT_OPEN = "The database file cannot be opened. Check that it and its directory exist and are writable."
+TOO_MANY_FILES = (
+    "The database file cannot be opened: scimd, or the machine, has as many files open as it may. Allow more "
+    "(ulimit -n, systemd's LimitNOFILE=)."
+)
 UNREADABLE = "The database file cannot be read: the disk fails. See what the system's log says of it."
 TOO_SLOW = "The database took longer than the time limit; nothing was changed. Send the request again later."
 CANCELLED = (
@@ -97,9 +103,14 @@ NO_TABLES = (
     "scimd's tables are not where PostgreSQL looks for them: they were dropped, or the role's search_path "
     "names another schema than before. Put them back; scimd goes on by itself."
 )
+SILENT = (
+    "The database lets scimd in and answers nothing: it hangs, or a pooler before it has no session left "
+    "(PgBouncer: default_pool_size)."
+)
 OTHER_SESSION = (
     "A pooler stands before PostgreSQL that gives each transaction another session; nothing was changed. "
-    "scimd needs one that keeps sessions (PgBouncer: pool_mode = session), or none."
+    "scimd needs one that keeps sessions (PgBouncer: pool_mode = session), or what is prepared in them "
+    "(max_prepared_statements), or none."
 )
 
 # SQLite's primary result codes; the extended ones carry them in the low byte.
@@ -117,7 +128,14 @@ _NO_ROOM_SQLITE = {
     sqlite3.SQLITE_IOERR_SHMMAP,
 }
 # The handle itself may be of no use after these: the next body opens the file anew.
-_HANDLE_SUSPECT = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM} | _DAMAGED
+_HANDLE_SUSPECT = {
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+} | _DAMAGED
+#: The file, its log and the log's index.
+_FILES_OF_SQLITE = 3
 _UNIQUE_SQLITE = {
     sqlite3.SQLITE_CONSTRAINT_UNIQUE,
     sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
@@ -165,9 +183,16 @@ def is_busy(exc: BaseException) -> bool:
     return sqlite_code(exc) == sqlite3.SQLITE_BUSY
 
 
+def is_read_only(exc: BaseException) -> bool:
+    """Whether the file could only be read when it was opened, or can by now."""
+    return sqlite_code(exc) == sqlite3.SQLITE_READONLY
+
+
 def ends_the_batch(exc: BaseException) -> bool:
-    """Whether SQLite may have rolled back the whole transaction, over the head of a savepoint."""
-    return sqlite_code(exc) in _ROLLS_BACK_ALL | _DAMAGED
+    """Whether SQLite may have rolled back the whole transaction, over the head of a savepoint; or it takes
+    another connection to write.
+    """
+    return sqlite_code(exc) in _ROLLS_BACK_ALL | _DAMAGED or is_read_only(exc)
 
 
 def spoils_the_handle(exc: BaseException) -> bool:
@@ -194,11 +219,24 @@ def sqlite_refusal(exc: BaseException, *, writing: bool) -> Refusal | None:
         case sqlite3.SQLITE_NOMEM:
             return DatabaseUnavailable()
         case sqlite3.SQLITE_CANTOPEN:
-            return DatabaseUnavailable(why=CANNOT_OPEN)
+            return DatabaseUnavailable(why=TOO_MANY_FILES if _no_more_files() else CANNOT_OPEN)
         case code if code in _DAMAGED:
             return DatabaseUnavailable(why=DAMAGED)
         case _:
             return None
+
+
+def _no_more_files() -> bool:
+    """Whether as many as SQLite opens for a connection cannot be: it does not tell."""
+    held: list[int] = []
+    try:
+        held.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(_FILES_OF_SQLITE))
+    except OSError as exc:
+        return exc.errno in (errno.EMFILE, errno.ENFILE)
+    finally:
+        for each in held:
+            os.close(each)
+    return False
 
 
 # ------------------------------------------------------------------------------ PostgreSQL

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 import textwrap
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -40,6 +41,7 @@ from scimd.db.faults import (
     NO_SCHEMA,
     ONLY_LOG_LEFT,
     READ_ONLY,
+    SILENT,
     FileGone,
     first_line,
     postgres_refusal,
@@ -47,7 +49,7 @@ from scimd.db.faults import (
 )
 from scimd.db.sqlite_file import connect, make
 from scimd.db.tables import assertions, metadata, organizations, seat_pools
-from scimd.db.work import SPEAK, connect_args
+from scimd.db.work import SPEAK, connect_args, cut
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -61,6 +63,12 @@ _OURS = {_VERSION, organizations.name, assertions.name, seat_pools.name}
 _SCRIPTS = Path(__file__).with_name("migrations")
 _LOCK = 0x5C1D_DB01  # PostgreSQL's advisory lock of whoever migrates
 _NAMED = 10  # of what is missing
+#: Others may migrate for long, and a step may take long: no limit of the role's is meant for that.
+_NO_LIMITS = text(
+    "SELECT set_config(name, '0', true) FROM unnest(ARRAY['statement_timeout', 'lock_timeout', "
+    "'idle_in_transaction_session_timeout']) AS name"
+)
+_FIRST_ANSWER_S = 10.0  # of whoever let us in: where it is a pooler, it may have no session for us
 _BUSY_S = 60.0  # another process may be migrating: wait for it
 
 
@@ -110,11 +118,21 @@ class NotOurs(NotForUs):
         super().__init__(self.__doc__)
 
 
+class NotMigrated(NotForUs):
+    """A step of a migration was refused by the database, for what is in it."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        super().__init__(
+            f"The schema could not be brought to {head()}, and nothing was changed. The database says: "
+            f"{first_line(error)}. Mend that, or name a database of scimd's own."
+        )
+
+
 def upgrade(url: str) -> None:
     """Bring the schema to ``head()``. Does nothing where it is there already.
 
     All versions that are missing run in one transaction: killed half-way, nothing has happened, and
-    the next call begins again. Raises SchemaTooNew, SchemaIncomplete, NotOurs, NotUnicode.
+    the next call begins again. Raises SchemaTooNew, SchemaIncomplete, NotOurs, NotUnicode, NotMigrated.
     """
     state = check(url)
     if state == "foreign":
@@ -124,11 +142,14 @@ def upgrade(url: str) -> None:
     # Here and not above: alembic weighs 20 MB, and a process that has nothing to migrate runs for long.
     from alembic import command
 
-    with _transaction(url) as conn:
-        _refuse_newer(_revision(conn))
-        command.upgrade(_config(conn), "head")
-        if conn.dialect.name == "sqlite":
-            _check_references(conn)
+    try:
+        with _transaction(url) as conn:
+            _refuse_newer(_revision(conn))
+            command.upgrade(_config(conn), "head")
+            if conn.dialect.name == "sqlite":
+                _check_references(conn)
+    except DBAPIError as exc:
+        raise NotMigrated(exc) from exc
 
 
 def current(url: str) -> str | None:
@@ -360,6 +381,7 @@ def _transaction(url: str) -> Iterator[Connection]:
         if conn.dialect.name == "sqlite":
             conn.exec_driver_sql("BEGIN IMMEDIATE")
         else:
+            conn.execute(_NO_LIMITS)
             conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         yield conn
 
@@ -389,8 +411,14 @@ def _connection(url: str) -> Iterator[Connection]:
 def _engine(url: str) -> Engine:
     parsed = parse(url)
     if not is_sqlite(parsed):
-        engine = create_engine(parsed, poolclass=NullPool, connect_args=connect_args(parsed, Tuning()))
-        event.listen(engine, "connect", _speak)
+        engine = create_engine(
+            parsed,
+            poolclass=NullPool,
+            # Whoever waited for another's migration is to see what that made, whatever the role has set.
+            isolation_level="READ COMMITTED",
+            connect_args=connect_args(parsed, Tuning()),
+        )
+        event.listen(engine, "do_connect", _connected)
         return engine
     path = sqlite_path(parsed)
 
@@ -403,10 +431,29 @@ def _engine(url: str) -> Engine:
     return create_engine("sqlite+pysqlite://", creator=opened, poolclass=NullPool)
 
 
-def _speak(raw: Any, record: Any) -> None:
-    raw.autocommit = True
-    raw.execute(SPEAK)
-    raw.autocommit = False
+def _connected(dialect: Any, record: Any, args: list[Any], options: dict[str, Any]) -> Any:
+    """A connection that was answered, too, within some time; what SQLAlchemy asks itself has no limit."""
+    raw = dialect.connect(*args, **options)
+    silent = threading.Event()
+
+    def end() -> None:
+        silent.set()
+        cut(raw.fileno())
+
+    timer = threading.Timer(_FIRST_ANSWER_S, end)
+    timer.start()
+    try:
+        raw.autocommit = True
+        raw.execute(SPEAK)
+        raw.autocommit = False
+    except Exception as exc:
+        raw.close()
+        if silent.is_set():
+            raise DatabaseUnavailable(why=SILENT) from exc
+        raise
+    finally:
+        timer.cancel()
+    return raw
 
 
 def _revision(conn: Connection) -> str | None:

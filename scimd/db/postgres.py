@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections.abc import Callable, Collection
 from typing import Any, Literal, NamedTuple, Self
@@ -214,6 +215,9 @@ class Hand:
         connection = Wired.connect(*args, **options)
         connection.wire = Wire(connection)
         connection.cursor_factory = _Cursor
+        # The driver counts what it prepares, on each connection from 0 on: where a pooler keeps no sessions,
+        # another connection's statement would run in its place. So each begins somewhere else.
+        connection._prepared._prepared_idx = secrets.randbits(62)
         if self._job is not None:  # what follows, SQLAlchemy's own first questions too, has no limit
             self._job.holds(connection.fileno())
         connection.autocommit = True

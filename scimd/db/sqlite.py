@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TypeVar
 
 from sqlalchemy import Connection, NullPool, create_engine
@@ -27,6 +27,10 @@ GIVE_WAY_S = 0.003
 _GLANCE_S = 0.01
 _WARY_S = 1.0
 _CARRY_ROWS = 8192
+#: A system that is short of memory puts out of it what nobody touched for some seconds.
+_PAUSE_S = 5.0
+#: More than one call writes: others will follow, and go through the log.
+_BURST_ROWS = 64
 #: A reader's are clients' filters above all, each of which takes up to 0.3 MB and may never come again.
 _READERS_STATEMENTS = 64
 T = TypeVar("T")
@@ -118,11 +122,18 @@ class Handle:
             raise
         self._notion.close()
         self._file.look()
+        self.close_makeshift()
 
     def rollback(self) -> None:
         if self.inside:
             self.sql("ROLLBACK")
         self._notion.close()
+        self.close_makeshift()
+
+    def close_makeshift(self) -> None:
+        """After use; see ``File``."""
+        if self._file.makeshift:
+            self.close()
 
     @property
     def inside(self) -> bool:
@@ -166,22 +177,40 @@ class Handle:
 class Carrier:
     """Carries the write-ahead log over into the file, in a thread of its own, beside those who write.
 
-    Left to COMMIT, whoever's turn it is would wait for 32 MB to be written and synced. What is written
-    meanwhile stays in the log; COMMIT carries it over, once the log is twice as long.
+    Left to COMMIT, which does it once the log is twice as long, whoever's turn it is would wait for 32 MB to
+    be written and synced. Where much comes after a pause, it has the log read into memory for what follows.
     """
 
     def __init__(self, file: File, busy_timeout_s: float) -> None:
         self._file = file
         self._busy_timeout_s = busy_timeout_s
         self._carried = 0
+        self._followed = 0
+        self._followed_at = time.monotonic()
+        self._burst_from: int | None = None
         self._thread: threading.Thread | None = None
 
     def follow(self, written: int) -> None:
-        """``written``: rows so far, each of which is about one page of the log."""
-        if written - self._carried > _CARRY_ROWS and (self._thread is None or not self._thread.is_alive()):
+        """After a COMMIT. ``written``: rows so far, of this connection; each is about one page of the log."""
+        now = time.monotonic()
+        self._carried, self._followed = min(self._carried, written), min(self._followed, written)
+        if now - self._followed_at > _PAUSE_S:
+            self._burst_from = self._followed
+        self._followed, self._followed_at = written, now
+        if self._thread is not None and self._thread.is_alive():
+            return
+        if written - self._carried > _CARRY_ROWS:
             self._carried = written
-            self._thread = threading.Thread(target=self._carry, name="carrier", daemon=True)
-            self._thread.start()
+            self._begin(self._carry)
+        elif self._burst_from is not None and written - self._burst_from > _BURST_ROWS:
+            self._burst_from = None
+            self._begin(self._file.recall_log)
+
+    def _begin(self, task: Callable[[], None]) -> None:
+        thread = threading.Thread(target=task, name="carrier", daemon=True)
+        with suppress(RuntimeError):  # the system has no thread for us: COMMIT does it once it has to
+            thread.start()
+            self._thread = thread
 
     def close(self) -> None:
         if self._thread is not None:
@@ -209,6 +238,7 @@ class Writer:
 
     def __init__(self, file: File, tuning: Tuning) -> None:
         self._tuning = tuning
+        self._file = file
         self._handle = Handle(file, tuning.busy_timeout_s, tuning.write_cache_kib, query_only=False)
         self._wary_until = 0.0  # on time.monotonic
         self._carrier = Carrier(file, tuning.busy_timeout_s)
@@ -375,6 +405,7 @@ class Writer:
         except (sqlite3.Error, SQLAlchemyError):
             self._handle.close()
             return
+        self._file.met(exc)
         if spoils_the_handle(exc):
             self._handle.close()
 
@@ -455,6 +486,8 @@ class Glance:
         except (sqlite3.Error, SQLAlchemyError) as exc:
             handle.close()
             raise NoGlance from exc
+        finally:
+            handle.close_makeshift()
 
 
 class _Spoilt(Exception):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import sys
 import threading
 import time
 from pathlib import Path
 from typing import TypeAlias
 
-from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone, is_busy
+from scimd.db.faults import FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone, is_busy, is_read_only
 
 STATEMENTS = 512
+#: Whoever carries all of the log over leaves so much of it, to be written over.
+_LOG_BYTES = 64 << 20
+#: What Linux reads ahead at most when it is told of a part that will be wanted.
+_PART_BYTES = 2 << 20
 _LOOK_EVERY_S = 1.0
 #: Device and inode; None: nothing is there.
 _Identity: TypeAlias = tuple[int, int] | None
@@ -24,6 +30,10 @@ class File:
     that is lost. So after each COMMIT the two are looked at, before anybody is told of it; those who read
     look now and then. What was moved away may be moved back.
 
+    What is opened while the files can only be read stays so, and so does all that is opened beside it: the
+    connections of a process share what they hold of the log. ``makeshift`` asks for each of them to be
+    closed after use, until none is open.
+
     No code in a scimd process opens the database file by itself, not even to read it: closing it again takes
     SQLite's POSIX locks away from the whole process.
     """
@@ -34,6 +44,7 @@ class File:
         self._log_path = ""
         self._log: _Identity = None  # while it is open: who is the last to close it removes the log
         self._open = 0
+        self.makeshift = False
         self._lock = threading.Lock()
         self._look_at = 0.0  # on time.monotonic
 
@@ -42,9 +53,11 @@ class File:
     ) -> sqlite3.Connection:
         """Another connection. Raises sqlite3.Error; FileGone where it would be one to another file."""
         self.look()
+        makeshift = not self._can_be_written()
         raw = connect(self._path, busy_timeout_s, query_only=query_only, statements=statements)
         with self._lock:
             self._open += 1
+            self.makeshift |= makeshift
         try:
             self._remember()
             self.look()
@@ -67,6 +80,17 @@ class File:
             self._open -= 1
             if self._open == 0:
                 self._log = None
+                self.makeshift = False
+
+    def met(self, exc: Exception) -> None:
+        """Say what went wrong for who writes."""
+        if is_read_only(exc):
+            self.makeshift = True
+
+    def _can_be_written(self) -> bool:
+        there = os.path.realpath(self._path)
+        paths = (there, f"{there}-wal", f"{there}-shm")
+        return all(os.access(path, os.W_OK) or not os.access(path, os.F_OK) for path in paths)
 
     def look(self) -> None:
         """Raises FileGone. Costs some microseconds."""
@@ -85,6 +109,22 @@ class File:
             if self._log is None:
                 self._log = found
             return self._log == found
+
+    def recall_log(self) -> None:
+        """Have the system read the log into memory, where it put parts of it out. Takes some milliseconds.
+
+        A frame of the log begins and ends within pages of the file. Whoever writes over a page that is not
+        in memory waits until it was read; so would COMMIT, for each of its pages, once through the log.
+        """
+        if sys.platform != "linux":
+            return
+        with contextlib.suppress(OSError):  # whoever writes meets it too, and says so
+            log = os.open(self._log_path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                for start in range(0, _LOG_BYTES, _PART_BYTES):
+                    os.posix_fadvise(log, start, _PART_BYTES, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(log)
 
     def look_now_and_then(self, now: float) -> None:
         """As ``look``, where the last one was some time ago, or found something wrong."""
@@ -150,7 +190,7 @@ def _prepare(raw: sqlite3.Connection, *, query_only: bool, busy_timeout_s: float
     if query_only:
         raw.execute("PRAGMA query_only=ON")
     else:
-        raw.execute("PRAGMA journal_size_limit=67108864")
+        raw.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
         # Changes of people touch much the same pages: carried over every 1,000 pages (the default), each
         # would be written and synced again and again. See Carrier.
         raw.execute("PRAGMA wal_autocheckpoint=16384")

@@ -16,6 +16,10 @@ from sqlalchemy import URL, Connection
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal
 from scimd.db.faults import OUTCOME_UNKNOWN
 
+NO_THREAD = (
+    "The system lets scimd start no more threads; nothing was changed. Allow more (ulimit -u, systemd's "
+    "TasksMax=)."
+)
 STOPPING = "scimd is stopping; nothing was changed. Send the request again later."
 
 
@@ -118,12 +122,13 @@ class Job:
             self._given_up = True
             why = OUTCOME_UNKNOWN if self._committing and self.writing else None
             if self._socket is not None:
-                _cut(self._socket)
+                cut(self._socket)
         if not self.future.done():
             self.future.set_exception(DatabaseUnavailable(why=why))
 
 
-def _cut(fileno: int) -> None:
+def cut(fileno: int) -> None:
+    """End both ways of a socket: whoever waits for it wakes. The descriptor stays its owner's to close."""
     try:
         held = socket.socket(fileno=fileno)
     except OSError:  # closed in this moment: what we wanted
@@ -259,9 +264,9 @@ class Crew:
         return self._inbox.closed
 
     def submit(self, job: Job) -> None:
-        self._inbox.put(job)
-        if not self._threads:
+        if len(self._threads) < self._size and not self.closed:
             self._start()
+        self._inbox.put(job)
 
     async def aclose(self) -> None:
         self._inbox.close(self._size)
@@ -269,15 +274,21 @@ class Crew:
             await asyncio.to_thread(thread.join)
 
     def _start(self) -> None:
+        """Raises DatabaseUnavailable where the system has no thread for us; the next job tries again.
+
+        Where it has some, these do it all meanwhile.
+        """
         with self._lock:
-            if self._threads:
-                return
-            self._threads = [
-                threading.Thread(target=self._run, name=f"{self._name}-{n}", daemon=True)
-                for n in range(self._size)
-            ]
-        for thread in self._threads:
-            thread.start()
+            while len(self._threads) < self._size:
+                name = f"{self._name}-{len(self._threads)}"
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as exc:
+                    if self._threads:
+                        return
+                    raise DatabaseUnavailable(why=NO_THREAD) from exc
+                self._threads.append(thread)
 
     def _run(self) -> None:
         hand, turn = self._hand(), Turn(self._turn)
@@ -299,8 +310,9 @@ class Crew:
 
 
 #: The first word on each connection that is answered in text: how times are written, which a role or database
-#: may have otherwise. No parameter of the connection's start, of which a pooler takes only a few.
-SPEAK: Final = "SET datestyle TO ISO"
+#: may have otherwise; and that nothing is compiled, which takes seconds for a client's long filter and gains
+#: nothing where a page is read. No parameters of the connection's start, of which a pooler takes only a few.
+SPEAK: Final = "SET datestyle TO ISO; SET jit TO off"
 
 
 def connect_args(url: URL, tuning: Tuning) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _key(given: Mapping[str, Any]) -> PublicKey | None:
     algorithms = _algorithms(given)
     kid = given.get("kid")
     # A private key in a public place proves nothing: anybody may sign with it.
-    if not algorithms or "d" in given or given.get("use", "sig") != "sig":
+    if not algorithms or "d" in given or not _is_for_signatures(given):
         return None
     if not (kid is None or isinstance(kid, str)):
         return None
@@ -82,10 +82,21 @@ def _key(given: Mapping[str, Any]) -> PublicKey | None:
     return PublicKey(kid, algorithms, key)
 
 
+def _has_length(modulus: object) -> bool:
+    """Zeros before it (A is six of them) make no key longer."""
+    return isinstance(modulus, str) and len(modulus.lstrip("A")) * 6 >= _RSA_BITS
+
+
+def _is_for_signatures(given: Mapping[str, Any]) -> bool:
+    """Whether its owner lets it prove signatures (RFC 7517 §4.2, §4.3)."""
+    operations = given.get("key_ops", ["verify"])
+    return given.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+
+
 def _algorithms(given: Mapping[str, Any]) -> frozenset[str]:
     kind, curve = given.get("kty"), given.get("crv")
     found: frozenset[str] = frozenset()
-    if kind == "RSA" and isinstance(given.get("n"), str) and len(given["n"]) * 6 >= _RSA_BITS:
+    if kind == "RSA" and _has_length(given.get("n")):
         found = _RSA
     elif kind in ("EC", "OKP") and isinstance(curve, str) and curve in _CURVES:
         found = frozenset((_CURVES[curve],))

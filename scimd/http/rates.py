@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import mmap
+import os
 import struct
 import tempfile
 import time
@@ -81,9 +82,19 @@ class SharedBuckets:
 
     @classmethod
     def shelf(cls) -> IO[bytes]:
-        """A file for them, without a name."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as somebody answers
-        file.truncate(cls._PLACES * cls._PLACE.size)
+        """A file for them, without a name.
+
+        In memory, where the system can: no disk that is full, or full later on, has to have room for it.
+        Elsewhere it takes its room now, since whoever wrote where there is none would be killed.
+        """
+        size = cls._PLACES * cls._PLACE.size
+        if hasattr(os, "memfd_create"):
+            file: IO[bytes] = os.fdopen(os.memfd_create("scimd-rates"), "r+b")
+            file.truncate(size)
+        else:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays open as long as somebody answers
+            file.write(bytes(size))
+            file.flush()
         return file
 
     def take(self, key: str) -> float:

@@ -55,4 +55,6 @@ def proved(text: str, algorithm: str, kid: str | None, keys: Sequence[PublicKey]
             continue
         if isinstance(claims, dict):
             return claims
-    raise Unproved("no key of the issuer fits its signature" if fitting else "its key (kid) is unknown")
+    if fitting:
+        raise Unproved("no key of the issuer fits its signature")
+    raise Unproved(f"the issuer has no key of this id (kid) that may prove {algorithm}")

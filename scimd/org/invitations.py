@@ -25,7 +25,7 @@ from scimd.core.links import Link, verify
 from scimd.core.people import OrgId, PersonId, RoleName, address_key
 from scimd.core.roles import MEMBER, PROJECT_RANKS
 from scimd.core.standing import CauseKind, Status
-from scimd.core.words import must_be_line
+from scimd.core.words import DISPLAY_NAME_AT_MOST, must_be_line
 from scimd.db.last_changed import not_before_stored
 from scimd.db.locks import lock_rows
 from scimd.db.tables import grants, invitations, organizations, people, projects, roles, sources
@@ -34,8 +34,6 @@ from scimd.org.invitation_list import invitation_of
 from scimd.org.invitation_upkeep import cancel_mails
 from scimd.org.names import shown_as
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
-
-NAME_AT_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +228,7 @@ async def accept(
 
 def _proper_name(name: str | None) -> str | None:
     text = " ".join((name or "").split())
-    must_be_line(text, NAME_AT_MOST, "name")
+    must_be_line(text, DISPLAY_NAME_AT_MOST, "name")
     return text or None
 
 

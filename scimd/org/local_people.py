@@ -30,7 +30,7 @@ from scimd.core.people import (
 )
 from scimd.core.roles import USER
 from scimd.core.standing import Status
-from scimd.core.words import must_be_line
+from scimd.core.words import DISPLAY_NAME_AT_MOST, must_be_line
 from scimd.db.last_changed import not_before
 from scimd.db.locks import lock_rows
 from scimd.db.tables import NOT_IN_YET, invitations, people
@@ -53,7 +53,6 @@ from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.org.user_page import UserPage
 
 _USER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-NAME_AT_MOST = 256
 _AT_ONCE = 200
 #: Of the local profile what columns have too.
 _IN_COLUMNS = frozenset(("userName", "displayName", "emails"))
@@ -169,7 +168,7 @@ def one_address(text: object, field: str = "email") -> str:
 def proper_name(name: str | None) -> str | None:
     """A display name as it was sent, without white space around it; any script, any case."""
     text = (name or "").strip()
-    must_be_line(text, NAME_AT_MOST, "display_name")
+    must_be_line(text, DISPLAY_NAME_AT_MOST, "display_name")
     return text or None
 
 

@@ -102,7 +102,13 @@ class Kind(Generic[W, R]):
         except (NotTogether, Refusal):  # whose it is shows when each is run alone
             return None
         except Exception as exc:
-            logger.warning("calls_not_together", kind=self.name, calls=len(batch), error=type(exc).__name__)
+            logger.warning(
+                "calls_not_together",
+                kind=self.name,
+                calls=len(batch),
+                error=type(exc).__name__,
+                correlation_id=batch[0].wish[0].correlation_id,
+            )
             return None
         for waiter, outcome in zip(batch, done, strict=True):
             waiter.tell(outcome)

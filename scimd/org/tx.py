@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
+from scimd import log
 from scimd.core.errors import DatabaseUnavailable, Overloaded, Refusal, StorageFull
 from scimd.core.events import Event
 from scimd.core.people import GroupId, Keys, OrgId, PersonId, SourceId, TokenId
@@ -449,14 +450,15 @@ class Door:
             if groups_first:
                 lock_groups(conn, ctx.org_id, groups_first)
             try:
-                if ctx.once is not None:
-                    ctx.once.claim(tx)
-                value = body(tx)
-                tx.check_proofs()
-                self._settle(tx)
-                if then is not None:
-                    value = then(tx, value)
-                self._write_events(tx)
+                with log.about(ctx.correlation_id):  # this is another thread, or another process
+                    if ctx.once is not None:
+                        ctx.once.claim(tx)
+                    value = body(tx)
+                    tx.check_proofs()
+                    self._settle(tx)
+                    if then is not None:
+                        value = then(tx, value)
+                    self._write_events(tx)
             except IntegrityError as exc:
                 # Somebody took the key since the body looked. Looking again gives the clean refusal.
                 if is_unique_violation(exc):
@@ -464,7 +466,8 @@ class Door:
                 raise
             return value
 
-        value = await self.db.write(attempt, timeout_s=timeout_s, short=short)
+        with log.about(ctx.correlation_id):  # the task may be one that does many calls
+            value = await self.db.write(attempt, timeout_s=timeout_s, short=short)
         if tx is not None:
             await self._follow_up(tx)
         return value

@@ -15,7 +15,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -143,6 +143,7 @@ async def live_anew(
         stdin=asyncio.subprocess.PIPE,
         env=os.environ.copy(),
         pass_fds=tuple(files),
+        start_new_session=True,  # what a terminal sends (``be``) would end it with a traceback while it loads
     )
     assert process.stdin is not None  # noqa: S101 - for the type checker; it was asked for
     try:
@@ -172,6 +173,19 @@ def _read(length: int) -> bytes:
             raise SystemExit(1)  # the parent is gone already
         read += part
     return bytes(read)
+
+
+async def unless_it_hangs(living: Coroutine[Any, Any, int], hangs: asyncio.Event) -> int:
+    """As ``living``, which is cancelled where it hangs: however it ends then, it counts as killed."""
+    life, hanging = asyncio.ensure_future(living), asyncio.ensure_future(hangs.wait())
+    try:
+        await asyncio.wait((life, hanging), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hanging.cancel()
+        if not life.done():
+            life.cancel()
+            await asyncio.wait((life,))
+    return -signal.SIGKILL if life.cancelled() else life.result()
 
 
 async def keep(name: str, live: Callable[[bool], Awaitable[int]], ending: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -25,7 +25,13 @@ _BACKLOG = 128
 _AT_ONCE = 64
 #: How long nothing is accepted when the system has no more files, or nobody has room.
 _REST_S = 0.5
+#: So often those who answer are asked whether they still do; after so many questions in vain others come
+#: before them, and after so many they hang.
+_ASK_S = 2.0
+_SLOW, _HANGS = 3, 30
 _ONE = b"+"
+_ASKED = b"?"
+_HERE = b"!"
 _READY = b"r"
 _CLOSED = b"-"
 
@@ -37,6 +43,8 @@ class Answerer:
     sock: socket.socket
     ready: bool = False
     held: int = 0
+    asked: int = 0  # since they last said something
+    hangs: asyncio.Event = field(default_factory=asyncio.Event)
 
     def give(self, connection: socket.socket) -> bool:
         """Hand it over; False where they take none."""
@@ -57,6 +65,8 @@ class Port:
         self._loop = asyncio.get_running_loop()
         self._accepting = False
         self._resting: asyncio.TimerHandle | None = None
+        self._asked_at = self._loop.time()
+        self._asking = self._loop.call_later(_ASK_S, self._ask)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -80,6 +90,7 @@ class Port:
 
     def close(self) -> None:
         """No new connections; whoever waits in the system's queue is turned away."""
+        self._asking.cancel()
         self._rest()
         for sock in self._listening:
             sock.close()
@@ -97,10 +108,27 @@ class Port:
         if not said:  # they ended; who started them sees it too
             self.leave(answerer)
             return
+        answerer.asked = 0
         answerer.held -= said.count(_CLOSED)
         if _READY in said and self._listening:
             answerer.ready = True
             self._look()
+
+    def _ask(self) -> None:
+        """Ask all who answer. Where this comes late the machine, or all of us, stood still: nobody hangs."""
+        self._asking.cancel()
+        now = self._loop.time()
+        late, self._asked_at = now - self._asked_at > 2 * _ASK_S, now
+        for each in self.answerers:
+            if late or not each.ready:
+                each.asked = 0
+            elif each.asked >= _HANGS and not each.hangs.is_set():
+                logger.error("answerer_hangs", for_s=_HANGS * _ASK_S)
+                each.hangs.set()
+            each.asked += 1
+            with contextlib.suppress(OSError):
+                each.sock.send(_ASKED)
+        self._asking = self._loop.call_later(_ASK_S, self._ask)
 
     def _look(self) -> None:
         """Accept while there is somebody who answers: else clients wait in the system's queue."""
@@ -140,10 +168,10 @@ class Port:
                     return
 
     def _given(self, connection: socket.socket) -> bool:
-        """Whoever holds the fewest gets it."""
+        """Whoever holds the fewest gets it, of those who say something."""
         return any(
             each.give(connection)
-            for each in sorted(self.answerers, key=lambda answerer: answerer.held)
+            for each in sorted(self.answerers, key=lambda answerer: (answerer.asked > _SLOW, answerer.held))
             if each.ready
         )
 
@@ -213,6 +241,8 @@ class Taking:
             return
         except OSError:
             said, files = b"", []
+        if _ASKED in said:
+            self._say(_HERE)
         for file in files:
             task = self._loop.create_task(self._join(file))
             self._joining.add(task)

@@ -7,6 +7,7 @@ from aiohttp import web
 from scimd.core import causes
 from scimd.core.errors import InvalidValue, Refusal, WeakPassword
 from scimd.core.languages import ENGLISH, Language, wished
+from scimd.core.words import DISPLAY_NAME_AT_MOST
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
 from scimd.org import invitations
@@ -61,10 +62,10 @@ async def _form(
         if isinstance(refusal, WeakPassword)
         else "",
         name_fault=_("A name has at most %(most)s characters, all of them visible.")
-        % {"most": invitations.NAME_AT_MOST}
+        % {"most": DISPLAY_NAME_AT_MOST}
         if isinstance(refusal, InvalidValue)
         else "",
-        name_at_most=invitations.NAME_AT_MOST,
+        name_at_most=DISPLAY_NAME_AT_MOST,
     )
 
 

@@ -16,11 +16,12 @@ from scimd.core.errors import (
 )
 from scimd.core.languages import span
 from scimd.core.people import UNSET, SessionId, Unset
+from scimd.core.words import DISPLAY_NAME_AT_MOST
 from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import forgotten, links, local_people, my_profile, second_factors, sessions, sign_in
+from scimd.org import forgotten, links, my_profile, second_factors, sessions, sign_in
 from scimd.web import forms, security
 from scimd.web.pages import message, narrow, page, see_other, sentence
 
@@ -51,7 +52,7 @@ async def _profile(request: web.Request, refusal: Refusal | None = None, **typed
         typed={} if isinstance(refusal, OwnedBySource) else typed,
         faults=faults,
         fault=sentence(refusal) if refusal and not faults else "",
-        name_at_most=local_people.NAME_AT_MOST,
+        name_at_most=DISPLAY_NAME_AT_MOST,
         phone_at_most=my_profile.PHONE_AT_MOST,
         signed_out=security.leading_to("/sign-in", security.undone("/my")),
     )

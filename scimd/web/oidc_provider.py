@@ -25,7 +25,7 @@ _TIMEOUT_S = 8.0
 _LEEWAY_S = 60.0
 _TOKEN_AT_MOST = 32_768
 #: Asymmetric ones only; RS256 is the one that every provider has (Core §15.1).
-ALGORITHMS = frozenset(("RS256", "PS256", "ES256", "RS384", "RS512", "ES384", "EdDSA", "Ed25519"))
+ALGORITHMS = frozenset(("RS256", "PS256", "ES256", "RS384", "RS512", "ES384", "Ed25519"))
 
 
 class ProviderFault(Exception):
@@ -132,24 +132,33 @@ def discovery_url(issuer: str) -> str:
 def _endpoints(rules: Oidc, found: Mapping[str, Any]) -> Endpoints:
     if found.get("issuer") != rules.issuer:
         raise ProviderFault(f"it calls itself {str(found.get('issuer'))[:200]!r}, not {rules.issuer!r}")
-    urls = [found.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
-    for url in urls:
-        if not isinstance(url, str) or not _may_be(url, rules.issuer):
-            raise ProviderFault("its discovery document names an address that is not https")
-    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    methods = found.get("token_endpoint_auth_methods_supported")
     return Endpoints(
-        str(urls[0]),
-        str(urls[1]),
-        str(urls[2]),
-        basic="client_secret_basic" in methods,
+        _address(rules, found, "authorization_endpoint"),
+        _address(rules, found, "token_endpoint"),
+        _address(rules, found, "jwks_uri"),
+        # Without a list it is the default (Discovery §3).
+        basic=not isinstance(methods, list) or not methods or "client_secret_basic" in methods,
         says_issuer=found.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
+def _address(rules: Oidc, found: Mapping[str, Any], name: str) -> str:
+    url = found.get(name)
+    if not isinstance(url, str) or not _may_be(url, rules.issuer):
+        raise ProviderFault(f"its {name} is no https address: {str(url)[:200]!r}")
+    return url
+
+
 def _may_be(url: str, issuer: str) -> bool:
     """https; plain http only where the issuer itself is on loopback, as the config allows."""
-    parts = urlsplit(url)
-    if parts.username or parts.fragment or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the brackets, or of the port
+        return False
+    # What no address holds would break the header that leads a browser there.
+    if not named or parts.username or parts.fragment or not all("!" <= each <= "~" for each in url):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and issuer.startswith("http://"))
 
@@ -191,7 +200,7 @@ def _header(token: str) -> Mapping[str, Any]:
     if found is None:
         raise ProviderFault("its ID token is no JWS")
     if not is_plain(found) or found["alg"] not in ALGORITHMS:
-        raise ProviderFault("its ID token is signed in a way that is not taken")
+        raise ProviderFault(f"its ID token is signed in a way ({found.get('alg')}) that is not taken"[:200])
     return found
 
 

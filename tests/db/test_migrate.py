@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, inspect, make_url, text
 
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db import migrate
@@ -165,6 +167,41 @@ def test_a_failed_migration_leaves_the_schema_as_it_was(
     assert migrate.check(empty_database_url) == "empty"
     with looking(empty_database_url) as conn:
         assert inspect(conn).get_table_names() == []
+
+
+def test_what_stands_in_the_way_of_a_migration_is_named(empty_database_url: str) -> None:
+    """Which is no table, by which another program's database is known."""
+    if empty_database_url.startswith("sqlite"):
+        migrate.make(migrate.sqlite_path(parse(empty_database_url)))
+    with looking(empty_database_url) as conn:
+        conn.execute(text("CREATE VIEW people AS SELECT 1 AS id"))
+    with pytest.raises(migrate.NotMigrated, match=r"nothing was changed. .* already exists\. Mend that"):
+        migrate.upgrade(empty_database_url)
+    with looking(empty_database_url) as conn:
+        assert inspect(conn).get_table_names() == []
+
+
+def test_no_limit_and_no_isolation_of_a_role_is_in_the_way_of_who_waits_for_anothers_migration(
+    empty_postgres_url: str,
+) -> None:
+    name = make_url(empty_postgres_url).database
+    with looking(empty_postgres_url) as conn:
+        for setting in (
+            "statement_timeout = '300ms'",
+            "lock_timeout = '300ms'",
+            "idle_in_transaction_session_timeout = '300ms'",
+            "default_transaction_isolation = 'serializable'",
+        ):
+            conn.execute(text(f'ALTER DATABASE "{name}" SET {setting}'))
+    with ThreadPoolExecutor(2) as threads:
+        with looking(empty_postgres_url) as conn:
+            conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": migrate._LOCK})
+            both = [threads.submit(migrate.upgrade, empty_postgres_url) for _ in range(2)]
+            time.sleep(1)
+        for each in both:
+            each.result(AT_MOST_S)
+    assert migrate.check(empty_postgres_url) == "current"
 
 
 def test_a_killed_migration_has_not_happened_and_is_made_again(

@@ -17,8 +17,9 @@ import structlog
 from sqlalchemy import Connection, make_url, select, text, update
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded
+from scimd.db import migrate
 from scimd.db.engine import Tuning
-from scimd.db.faults import READ_ONLY
+from scimd.db.faults import READ_ONLY, SILENT
 from scimd.db.postgres_lost import lost, own_process
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
@@ -262,6 +263,19 @@ class Reception(Hole):
                 writer.write(data)
         finally:
             writer.close()
+
+
+async def test_a_command_that_is_let_in_and_never_answered_says_so(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception = Reception(postgres_url)
+    reception.busy = True
+    monkeypatch.setattr(migrate, "_FIRST_ANSWER_S", 0.5)
+    async with reception.open() as url:
+        for command in (migrate.check, migrate.prove_writable, migrate.upgrade):
+            with pytest.raises(DatabaseUnavailable) as refusal:
+                await asyncio.wait_for(asyncio.to_thread(command, url), AT_MOST_S)
+            assert refusal.value.detail == SILENT
 
 
 async def test_whoever_is_let_in_and_never_answered_leaves_no_thread_stuck(postgres_url: str) -> None:

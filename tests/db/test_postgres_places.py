@@ -81,6 +81,17 @@ async def test_times_and_names_come_back_whatever_the_database_has_set(
         assert await database.read(body) == ("漢字", "2026-02-03")
 
 
+async def test_nothing_is_compiled_whatever_the_database_has_set(postgres_url: str) -> None:
+    """A filter of 20 terms takes 4 s to compile and 0.1 to run."""
+    alter(postgres_url, "SET jit = on")
+
+    def body(conn: Connection) -> object:
+        return conn.execute(text("SELECT current_setting('jit')")).scalar_one()
+
+    async with opened(postgres_url) as database:
+        assert await database.read(body) == "off"
+
+
 def test_what_a_role_may_not_do_is_said_before_and_when_it_is_tried(bare_url: str) -> None:
     run(bare_url, "DROP ROLE IF EXISTS tenant", "CREATE ROLE tenant LOGIN")
     run(bare_url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
@@ -126,3 +137,18 @@ def test_a_pooler_that_keeps_no_sessions_is_named() -> None:
     refusal = postgres_refusal(psycopg.errors.DuplicatePreparedStatement(), writing=True)
     assert refusal is not None
     assert refusal.detail == OTHER_SESSION
+
+
+async def test_no_statement_runs_in_the_place_of_another_connections(postgres_url: str) -> None:
+    """Where a pooler hands on the server's sessions, with what was prepared in them."""
+
+    def prepared(conn: Connection) -> set[str]:
+        for _ in range(10):
+            conn.execute(text("SELECT :n + 1"), {"n": 1})
+        return set(conn.execute(text("SELECT name FROM pg_prepared_statements WHERE NOT from_sql")).scalars())
+
+    async with opened(postgres_url) as one, opened(postgres_url) as other:
+        ours, theirs = await one.write(prepared), await other.write(prepared)
+    drivers = {name for name in ours if name.startswith("_pg3_")}
+    assert drivers
+    assert not drivers & theirs

@@ -15,9 +15,10 @@ import pytest
 from sqlalchemy import Connection, text
 
 from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
-from scimd.db.engine import Tuning
+from scimd.db import sqlite
+from scimd.db.engine import Database, Tuning
 from tests.db.schema import Busy, add, count, items, names, opened
-from tests.support.patience import AT_MOST_S
+from tests.support.patience import AT_MOST_S, PATIENT
 
 _WRITER = """
 import asyncio, sys
@@ -257,3 +258,47 @@ async def test_two_processes_write_without_an_error(url: str) -> None:
             errors = (await asyncio.to_thread(process.communicate))[1]
             assert process.returncode == 0, errors
         assert await database.read(count) == 900
+
+
+class NoThreads:
+    """The system starts no more threads than ``left``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: int = 0) -> None:
+        self.left = left
+        self._start = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", lambda thread: self._started(thread))
+
+    def _started(self, thread: threading.Thread) -> None:
+        if self.left == 0:
+            raise RuntimeError("can't start new thread")
+        self.left -= 1
+        self._start(thread)
+
+
+async def test_what_no_thread_can_be_started_for_is_refused_and_the_next_call_tries_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(url):
+        pass
+    database = Database.open(url, PATIENT)
+    system = NoThreads(monkeypatch)
+    for refused in (database.write(add(1)), database.read(count)):
+        with pytest.raises(DatabaseUnavailable, match="no more threads"):
+            await refused
+    system.left = 2
+    assert await database.write(add(2)) == 2
+    assert await database.read(names) == ["item 2"], "what was refused is not done later on"
+    assert await asyncio.gather(*(database.read(count) for _ in range(9))) == [1] * 9
+    system.left = 100
+    await database.aclose()
+
+
+async def test_whoever_writes_is_answered_though_no_thread_can_carry_the_log(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(url) as database:
+        await database.write(add(1))
+        monkeypatch.setattr(sqlite, "_CARRY_ROWS", 0)
+        system = NoThreads(monkeypatch)
+        assert [await database.write(add(number)) for number in (2, 3)] == [2, 3]
+        system.left = 100

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ from scimd.core.errors import DatabaseUnavailable
 from scimd.db import migrate, sqlite
 from scimd.db.engine import Database, Tuning
 from scimd.db.faults import CANNOT_OPEN, FILE_GONE, IS_DIRECTORY, LOG_GONE, NOT_SEEN, FileGone
+from scimd.db.sqlite import Carrier
 from scimd.db.sqlite_file import File
 from tests.db.schema import add, count, names, opened
 from tests.support.patience import PATIENT
+from tests.support.requirement import require
 
 ON_LOOP = replace(PATIENT, on_loop=True)
 
@@ -248,3 +251,48 @@ async def test_a_directory_is_called_one(tmp_path: Path) -> None:
     database = Database.open(url, PATIENT)
     assert await _refused(database, 1) == IS_DIRECTORY
     await database.aclose()
+
+
+async def test_the_log_is_read_into_memory_where_much_comes_after_a_pause_and_only_then(
+    url: str, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(sys.platform == "linux", "only Linux is told what will be wanted")
+    asked: list[tuple[str, int, int]] = []
+    told = os.posix_fadvise
+
+    def recorded(fd: int, start: int, length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_WILLNEED
+        asked.append((os.readlink(f"/proc/self/fd/{fd}"), start, length))
+        told(fd, start, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", recorded)
+    async with opened(url) as database:
+        await database.write(add(1))
+        monkeypatch.setattr(sqlite, "_BURST_ROWS", 2)
+        for number in range(2, 6):
+            await database.write(add(number))  # much, and no pause
+        monkeypatch.setattr(sqlite, "_PAUSE_S", 0.0)
+        for number in range(6, 10):
+            await database.write(add(number))  # one at a time, each after a pause
+        assert asked == []
+        monkeypatch.setattr(sqlite, "_PAUSE_S", 5.0)
+        await database.write(add(10))
+        assert asked == []
+        await database.write(add(11))
+        database._doors._writer._hand()._carrier.close()  # type: ignore[union-attr]
+        assert {name for name, _, _ in asked} == {f"{file}-wal"}
+        assert [start for _, start, _ in asked] == [at << 20 for at in range(0, 64, 2)]
+        assert sum(length for _, _, length in asked) == 64 << 20
+
+
+def test_log_is_carried_over_also_after_the_connection_was_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are counted by connection."""
+    carried: list[int] = []
+    carrier = Carrier(File(str(tmp_path / "scimd.db")), 1.0)
+    for written in (10_000, 20_000, 5, 9_000):
+        monkeypatch.setattr(carrier, "_carry", partial(carried.append, written))
+        carrier.follow(written)
+        carrier.close()
+    assert carried == [10_000, 20_000, 9_000]

@@ -213,10 +213,10 @@ def test_whoever_takes_anothers_place_has_the_config_and_the_keys_of_the_start(
         for pid in until(lambda: _all_three(daemon), "not all of them came back"):
             os.kill(pid, signal.SIGKILL)
         until(lambda name=name: created(name), "nobody answers any more")  # type: ignore[misc]
-        until(
-            lambda: len(list((tmp_path / "mails").glob("*.eml"))) == len(there),
-            "the new worker does not work in the same database",
-        )
+    until(
+        lambda: len(list((tmp_path / "mails").glob("*.eml"))) == len(there),
+        "the new worker does not work in the same database",
+    )
     assert not other.exists()
     daemon.file.write_text(written)
     key.write_text(KEY)

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import structlog
 
 from scimd import app
-from scimd.processes import children
-from tests.support.patience import AT_MOST_S
+from scimd.config import Config
+from scimd.core.errors import StorageFull
+from scimd.http.rates import SharedBuckets
+from scimd.org.secrets import Keyring
+from scimd.processes import children, connections, family
+from tests.support.patience import AT_MOST_S, eventually
 
 #: In a process of its own: what is forked here would have the tests' memory, and their threads.
 _PARENT = """
@@ -128,6 +133,90 @@ async def test_whoever_ends_as_if_asked_to_is_not_started_before_our_own_signal_
     assert kept.paused[0] == 0.5
 
 
+_INTERRUPTED = """
+import os, signal, sys
+from scimd import app
+
+class Ignoring:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def loading(*_):
+    Ignoring()
+    print("goes on", flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
+app.load_ahead = loading
+app.serve_with_children(None, None)
+"""
+
+
+def test_ctrl_c_while_serve_starts_ends_it_whatever_it_does_right_then() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED], capture_output=True, text=True, timeout=AT_MOST_S, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+async def living_until_cancelled(ended: list[str]) -> int:
+    """Does not end at once, and then says so."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        ended.append("yes")
+    return 0
+
+
+async def test_whoever_hangs_is_ended_and_counts_as_killed() -> None:
+    ended: list[str] = []
+    hangs = asyncio.Event()
+    life = asyncio.create_task(children.unless_it_hangs(living_until_cancelled(ended), hangs))
+    await asyncio.sleep(0)
+    hangs.set()
+    assert await life == -signal.SIGKILL
+    life = asyncio.create_task(children.unless_it_hangs(living_until_cancelled(ended), asyncio.Event()))
+    await asyncio.sleep(0.01)
+    life.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await life
+    assert ended == ["yes", "yes"]
+
+
+async def test_another_takes_the_place_of_one_who_answers_and_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, ending, ended = connections.Port("127.0.0.1", 0), asyncio.Event(), []
+
+    class Hanging:
+        async def live(self, patience_s: float) -> int:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append("the first")
+            return 0
+
+    async def anew(*_: object, **__: object) -> int:
+        ended.append("the next")
+        ending.set()
+        return 0
+
+    monkeypatch.setattr(children, "live_anew", anew)
+    with SharedBuckets.shelf() as shelf:
+        ours, theirs = family.ends(shelf)
+        forked = family.Forked(None, ((Hanging(), ours),), None)  # type: ignore[arg-type]
+        door: Any = SimpleNamespace(keys=None)
+        (kept,) = app._answerers_kept(Config(), door, port, forked, ending)
+        keeping = asyncio.ensure_future(kept)
+        await eventually(lambda: port.answerers)
+        port.answerers[0].hangs.set()
+        with structlog.testing.capture_logs() as said:
+            await keeping
+        port.close()
+        theirs.close()
+    assert ended == ["the first", "the next"]
+    assert [(line["event"], line["status"]) for line in said] == [("answerer_died", -signal.SIGKILL)]
+
+
 async def test_whoever_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Kept(monkeypatch, 1, 1, 1)
     live, faults = kept.live, [None, OSError(errno.EAGAIN, "Resource temporarily unavailable")]
@@ -150,19 +239,24 @@ async def test_what_fails_at_the_end_keeps_no_other_from_ending() -> None:
     async def failing() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    async def ending() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(0)
-            ended.append("yes")
-
-    tasks = [asyncio.create_task(each) for each in (failing(), ending())]
+    tasks = [asyncio.create_task(failing()), asyncio.create_task(living_until_cancelled(ended))]
     await asyncio.sleep(0)
     with structlog.testing.capture_logs() as said:
         await app._cancelled(*tasks)
     assert ended == ["yes"]
     assert [line["event"] for line in said] == ["task_failed"]
+
+
+def test_what_ends_somebody_who_took_anothers_place_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(*_: object, **__: object) -> None:
+        raise StorageFull
+
+    monkeypatch.setattr(app, "_handed", lambda _: app._Handed(Config(), Keyring([b"k" * 48])))
+    monkeypatch.setattr(app, "work", failing)
+    with structlog.testing.capture_logs() as said, pytest.raises(SystemExit) as ended:
+        app.work_beside_server()
+    assert ended.value.code == 1
+    assert [(line["event"], line["exc_info"]) for line in said] == [("child_failed", True)]
 
 
 async def test_nobody_is_started_while_the_family_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+import structlog
 from aiohttp import ClientConnectorError, ClientSession, TCPConnector, web
 
+from scimd.processes import connections
 from scimd.processes.connections import Port, Taking
 from tests.support.patience import AT_MOST_S
 
@@ -37,6 +39,13 @@ class Answering:
     async def _answer(self, request: web.Request) -> web.Response:
         return web.Response(text=f"{self.name} {request.remote}")
 
+    def stop_still(self) -> None:
+        """As a process does that was stopped."""
+        asyncio.get_running_loop().remove_reader(self._theirs)
+
+    def go_on(self) -> None:
+        asyncio.get_running_loop().add_reader(self._theirs, self.taking._take)
+
     def vanish(self) -> None:
         """As a process does that is killed."""
         self.taking.stop()
@@ -53,6 +62,15 @@ async def port() -> AsyncIterator[tuple[Port, AsyncExitStack, str]]:
             made.leave(each)
 
 
+async def two(made: Port, stack: AsyncExitStack) -> list[Answering]:
+    """Two who answer, as "a" and "b", once they are ready."""
+    both = [Answering(made, name) for name in "ab"]
+    for each in both:
+        await each.begin(stack)
+    await until(lambda: all(each.seen.ready for each in both))
+    return both
+
+
 async def ask(url: str, session: ClientSession) -> str:
     async with session.get(url) as answer:
         return await answer.text()
@@ -66,10 +84,7 @@ async def until(true: object) -> None:
 
 async def test_each_new_connection_goes_to_whoever_has_the_fewest() -> None:
     async with port() as (made, stack, url):
-        both = [Answering(made, name) for name in "ab"]
-        for each in both:
-            await each.begin(stack)
-        await until(lambda: all(each.seen.ready for each in both))
+        both = await two(made, stack)
         clients = [await stack.enter_async_context(ClientSession()) for _ in range(6)]
         answers = [await ask(url, client) for client in clients]
         assert sorted(answers) == ["a 127.0.0.1"] * 3 + ["b 127.0.0.1"] * 3
@@ -96,14 +111,49 @@ async def test_who_comes_before_anybody_answers_waits() -> None:
 
 async def test_who_is_gone_gets_nothing_and_the_others_all() -> None:
     async with port() as (made, stack, url):
-        a, b = both = [Answering(made, name) for name in "ab"]
-        for each in both:
-            await each.begin(stack)
-        await until(lambda: a.seen.ready and b.seen.ready)
+        a, _ = await two(made, stack)
         a.vanish()
         async with ClientSession(connector=TCPConnector(force_close=True)) as client:
             assert {await ask(url, client) for _ in range(5)} == {"b 127.0.0.1"}
         made.leave(a.seen)  # whoever started them sees it too
+
+
+async def test_who_says_nothing_gets_no_connections_and_hangs_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "_ASK_S", AT_MOST_S)  # asked by hand
+    async with port() as (made, stack, url):
+        a, b = await two(made, stack)
+        a.stop_still()
+        for _ in range(connections._SLOW + 1):
+            assert not a.seen.hangs.is_set()
+            made._ask()
+            await until(lambda: b.seen.asked == 0)
+        for _ in range(3):
+            client = await stack.enter_async_context(ClientSession())
+            assert await ask(url, client) == "b 127.0.0.1"
+        with structlog.testing.capture_logs() as said:
+            for _ in range(connections._HANGS):
+                made._ask()
+                await until(lambda: b.seen.asked == 0)
+        assert [line["event"] for line in said] == ["answerer_hangs"]
+        assert a.seen.hangs.is_set()
+        assert not b.seen.hangs.is_set()
+        a.go_on()
+        await until(lambda: a.seen.asked == 0)
+
+
+async def test_nobody_hangs_because_all_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with port() as (made, stack, _):
+        one = Answering(made, "a")
+        await one.begin(stack)
+        await until(lambda: one.seen.ready)
+        one.stop_still()
+        one.seen.asked = connections._HANGS
+        made._asked_at -= 3 * connections._ASK_S
+        made._ask()
+        assert one.seen.asked == 1
+        assert not one.seen.hangs.is_set()
 
 
 async def test_who_answers_is_told_when_the_port_is_gone() -> None:

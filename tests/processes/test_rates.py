@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 from itertools import cycle
+from pathlib import Path
 
 import pytest
 
 from scimd.http.rates import Buckets, Rate, SharedBuckets, counted
+from tests.support.requirement import require
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -44,6 +47,21 @@ def test_of_many_callers_the_longest_silent_are_forgotten() -> None:
             buckets.take(str(n))
         assert buckets.take("first") == 0.0
         assert os.fstat(shelf.fileno()).st_size < 1 << 20
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_shelf_has_its_room_from_the_start_and_in_memory_where_it_can(
+    in_memory: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever writes to what a full disk has no room for is killed (SIGBUS), and so is who comes after."""
+    if in_memory:
+        require(hasattr(os, "memfd_create"), "this system has no such files")
+    else:
+        monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away" if in_memory else tmp_path))
+    with SharedBuckets.shelf() as shelf:
+        assert SharedBuckets(10, 20, shelf).take("token") == 0.0
+        assert os.fstat(shelf.fileno()).st_size == 24 << 14
 
 
 def test_whoever_counts_something_else_on_the_same_shelf_has_buckets_of_their_own() -> None:

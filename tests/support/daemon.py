@@ -27,6 +27,12 @@ from tests.support.patience import AT_MOST_S, ENVIRONMENT
 KEY = "k" * 48
 
 
+def _as_from_a_terminal() -> None:
+    """Also where the tests themselves run under nohup, or in the background."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Cli:
     """``scimd`` as a command, with one config file."""
 
@@ -109,8 +115,7 @@ class Daemon(Here):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # As from a terminal, also where the tests themselves run under nohup.
-                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+                preexec_fn=_as_from_a_terminal,
             )
         end = time.monotonic() + AT_MOST_S
         while time.monotonic() < end:

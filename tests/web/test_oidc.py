@@ -333,7 +333,7 @@ def test_other_claims_are_refused(wrong: dict[str, Any]) -> None:
         oidc_provider._check(GOOD | wrong, RULES, "n", NOW)
 
 
-@pytest.mark.parametrize("alg", ["none", "HS256", None])
+@pytest.mark.parametrize("alg", ["none", "HS256", "EdDSA", None])
 def test_unsigned_and_symmetric_tokens_are_refused(alg: str | None) -> None:
     header = base64.urlsafe_b64encode(orjson.dumps({"alg": alg})).rstrip(b"=").decode()
     with pytest.raises(ProviderFault, match="not taken"):
@@ -348,12 +348,35 @@ def test_unsigned_and_symmetric_tokens_are_refused(alg: str | None) -> None:
         {"jwks_uri": "ftp://idp.example/jwks"},
         {"authorization_endpoint": "https://user@idp.example/a"},
         {"token_endpoint": None},
+        {"token_endpoint": "https://[::1/t"},
+        {"jwks_uri": "https://idp.example:99999/k"},
+        {"jwks_uri": "https://127。0。0。1/k"},
+        {"authorization_endpoint": "https://idp.example/a\r\nSet-Cookie: a=b"},
+        {"authorization_endpoint": "https://idp.example/a\x00"},
     ],
 )
 def test_discovery_document_of_another_or_without_tls_is_refused(body: dict[str, Any]) -> None:
     assert oidc_provider._endpoints(RULES, DISCOVERY).basic
-    with pytest.raises(ProviderFault):
+    with pytest.raises(ProviderFault) as caught:
         oidc_provider._endpoints(RULES, DISCOVERY | body)
+    assert next(iter(body)) in str(caught.value) or "issuer" in body
+
+
+@pytest.mark.parametrize(
+    ("methods", "basic"),
+    [
+        (["client_secret_post"], False),
+        (["client_secret_post", "client_secret_basic"], True),
+        ([], True),
+        (None, True),
+        (5, True),
+        (True, True),
+        ({}, True),
+    ],
+)
+def test_secret_goes_where_the_provider_wants_it(methods: Any, basic: bool) -> None:
+    said = {"token_endpoint_auth_methods_supported": methods}
+    assert oidc_provider._endpoints(RULES, DISCOVERY | said).basic is basic
 
 
 @pytest.mark.parametrize(

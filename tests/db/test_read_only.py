@@ -1,0 +1,101 @@
+"""SQLite's files that could only be read for a while: what is opened meanwhile writes again afterwards."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scimd.core.errors import DatabaseUnavailable
+from scimd.db import migrate
+from scimd.db.engine import Database
+from scimd.db.faults import TOO_MANY_FILES
+from tests.db.schema import add, opened
+from tests.support.patience import AT_MOST_S, PATIENT
+from tests.support.requirement import program, require
+
+# Whoever may do everything may write read-only files, too: in a process of its own that may not.
+_SCRIPT = """
+import asyncio, sys
+from dataclasses import replace
+from pathlib import Path
+from scimd.core.errors import StorageFull
+from scimd.db.engine import Database
+from tests.db.schema import add, count
+from tests.support.patience import PATIENT
+
+async def main():
+    file, on_loop = Path(sys.argv[1]), sys.argv[2] == "loop"
+    database = Database.open(f"sqlite:///{file}", replace(PATIENT, on_loop=on_loop))
+    files = list(file.parent.glob("scimd.db*"))
+    def allow(mode):
+        for each in files:
+            each.chmod(mode)
+    async def write(number):
+        try:
+            return await database.write(add(number), short=True)
+        except StorageFull:
+            return "full"
+    if sys.argv[3] == "started":
+        allow(0o400)
+    found = [await write(number) for number in (1, 2)]
+    if sys.argv[3] == "spoilt":  # as by a disk's error: the writer opens the file anew
+        allow(0o400)
+        database._doors.eye.close()
+        writer = database._doors._writer
+        (writer._writer if on_loop else writer._hand())._handle.close()
+        found += [await write(number) for number in (3, 4)]
+    found.append([await database.read(count), await database.glance(count)])
+    found += await asyncio.gather(*(database.read(count) for _ in range(8)))
+    allow(0o600)
+    print(found, [await write(number) for number in (5, 6, 7)], await database.glance(count))
+    await database.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("on", ["thread", "loop"])
+@pytest.mark.parametrize("how", ["started", "spoilt"])
+async def test_what_was_opened_while_the_files_could_only_be_read_writes_once_they_can_be_written(
+    url: str, file: Path, how: str, on: str
+) -> None:
+    as_owner = []
+    if os.geteuid() == 0:
+        require(program("setpriv"), "root writes read-only files, and there is no setpriv")
+        as_owner = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+    async with opened(url):  # another process has the log open
+        done = subprocess.run(
+            [*as_owner, sys.executable, "-c", _SCRIPT, str(file), on, how],
+            capture_output=True,
+            text=True,
+            timeout=AT_MOST_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        first, there = (["full", "full"], 0) if how == "started" else ([1, 2, "full", "full"], 2)
+        found = [*first, [there, there], *[there] * 8]
+        assert done.stdout.splitlines()[-1] == f"{found} [5, 6, 7] {there + 3}"
+
+
+async def test_too_many_open_files_are_called_so(url: str) -> None:
+    migrate.upgrade(url)
+    database = Database.open(url, PATIENT)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/dev/fd")))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(highest)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 2, limits[1]))
+        with pytest.raises(DatabaseUnavailable) as refused:
+            await database.write(add(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for each in held:
+            os.close(each)
+    assert refused.value.detail == TOO_MANY_FILES
+    await database.ping()
+    await database.aclose()
