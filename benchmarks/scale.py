@@ -170,13 +170,14 @@ class _Change:
 def _large_group(big: Subject, one: str, people: int, database: Path) -> list[Row]:
     """G13: change a group of everybody while others write."""
     ask = big.endpoint.request
-    members = big.ids[:people]
+    members, name = big.ids[:people], "Everybody else"
     steps = {
-        "rename": ask(
-            "PATCH", f"/Groups/{one}", patch(op="replace", path="displayName", value="Everybody else")
+        "rename": ask("PATCH", f"/Groups/{one}", patch(op="replace", path="displayName", value=name)),
+        "PUT that takes half out": ask("PUT", f"/Groups/{one}", group_of(name, members[: people // 2])),
+        "PUT that puts them back": ask("PUT", f"/Groups/{one}", group_of(name, members)),
+        "PUT that renames and takes half out": ask(
+            "PUT", f"/Groups/{one}", group_of("Half", members[: people // 2])
         ),
-        "PUT that takes half out": ask("PUT", f"/Groups/{one}", group_of("Half", members[: people // 2])),
-        "PUT that puts them back": ask("PUT", f"/Groups/{one}", group_of("Whole", members)),
         "DELETE": ask("DELETE", f"/Groups/{one}"),
     }
     rows: list[Row] = []
