@@ -217,6 +217,7 @@ class ScimServer:
             return error(of_refusal(limits.out_of_time()))
 
     async def _answer(self, request: web.Request) -> web.Response:
+        due = asyncio.get_running_loop().time() + self.settings.request_timeout_s
         text = guard.bearer_of(request)
         if text is not None and api_tokens.is_api_token(text):
             return await self._answer_person(request, text)
@@ -234,7 +235,7 @@ class ScimServer:
         if method not in methods:
             allow = _allow(methods)
             raise ScimError(405, f"Use one of {allow} here.", None, (("Allow", allow),))
-        ex = self._exchange(request, text, holder, served.users, resource_id)
+        ex = self._exchange(request, text, holder, served.users, resource_id, due)
         ex.check_scopes(method, segments)
         try:
             return await methods[method](ex)
@@ -279,6 +280,7 @@ class ScimServer:
         holder: TokenHolder,
         users: ResourceKind,
         resource_id: str | None,
+        due: float,
     ) -> Exchange:
         ctx = Context(
             org_id=holder.org_id,
@@ -300,6 +302,7 @@ class ScimServer:
             ends=self._ends,
             room=self._room,
             proof=partial(self._proved, request, text),
+            due=due,
             id=resource_id,
         )
 

@@ -8,7 +8,6 @@ ring could not make stays left out. Each operation is a transaction of its own, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -64,12 +63,10 @@ def of(route: Route) -> Endpoint:
     """The endpoint, over the endpoints to which ``route`` leads."""
 
     async def bulk(ex: Exchange) -> web.Response:
-        # From now, since the body may be long in coming, and wait for others that are large.
-        until = asyncio.get_running_loop().time() + ex.settings.request_timeout_s * _TIME_SHARE
         body = await ex.message()
         check_message(_REQUEST_URN, body, ex.rules)
         many, at_most_errors = read(body, ex.settings.max_bulk_operations)
-        await _Bulk(ex, route, many, until).run(at_most_errors)
+        await _Bulk(ex, route, many).run(at_most_errors)
         done = [each.result for each in many if each.result]
         return answer(200, orjson.dumps({"schemas": [_URN], "Operations": done}))
 
@@ -198,7 +195,7 @@ def tell_rings(ordered: Sequence[Operation]) -> None:
 
 
 class _Bulk:
-    def __init__(self, ex: Exchange, route: Route, operations: Sequence[Operation], until: float) -> None:
+    def __init__(self, ex: Exchange, route: Route, operations: Sequence[Operation]) -> None:
         self.ex = ex
         self.route = route
         self.operations = operations
@@ -208,7 +205,6 @@ class _Bulk:
         self.open: list[Operation] = []
         self.awaited: set[str] = set()
         self.errors = 0
-        self.until = until
 
     async def run(self, at_most_errors: int | None) -> None:
         ordered = in_order(self.operations)
@@ -262,7 +258,7 @@ class _Bulk:
             operation.result["version"] = response.headers[hdrs.ETAG]
 
     async def _send(self, operation: Operation) -> web.Response:
-        if asyncio.get_running_loop().time() > self.until:
+        if self.ex.left_s(_TIME_SHARE) < 0:
             raise ScimError(503, "The time for one request is over; send the rest again.")
         method, segments = operation.method, self._segments(operation)
         methods, resource_id = self.route(segments)

@@ -109,6 +109,8 @@ class Exchange:
     room: asyncio.Semaphore
     #: Asks once more for whom the token speaks; raises 401 where it has been revoked meanwhile.
     proof: Callable[[], Awaitable[object]]
+    #: When the time for the request is over, by the loop's clock. Finding out whose token it is counts.
+    due: float
     id: str | None = None
     sent: Sent | None = None
     has_room: bool = False
@@ -131,13 +133,18 @@ class Exchange:
         """How the resources of the answer are shown."""
         return View(self.settings.base_url, self.projection(kind))
 
+    def left_s(self, share: float) -> float:
+        """Of the request's time the seconds that are left of its first ``share``."""
+        now = asyncio.get_running_loop().time()
+        return self.due - (1 - share) * self.settings.request_timeout_s - now
+
     async def message(self) -> Document:
         """The body, bounded before it is parsed."""
         if self.sent is not None:
             return self.sent.data
         limits.check_media_type(self.request, _TAKEN)
         # Less than the whole time, so that it is the body that is named when it is the body that is late.
-        patience_s = self.settings.request_timeout_s * 0.9
+        patience_s = self.left_s(0.9)
         waited = not self.request.content.is_eof()
         raw = await limits.read_body(self.request, self.settings.max_body_bytes, patience_s)
         self.request[request_log.BODY] = raw

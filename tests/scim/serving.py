@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from multidict import CIMultiDictProxy
@@ -16,6 +18,7 @@ from scimd.config import Config
 from scimd.core.people import OrgId, SourceId
 from scimd.db.engine import Database
 from scimd.http import app as http_app
+from scimd.http import limits
 from scimd.http.app import Runner
 from scimd.org import audit, organizations, settle, sources, tokens
 from scimd.org.organizations import NewOrganization, OrganizationRecord
@@ -173,3 +176,15 @@ def _door(stack: AsyncExitStack, url: str) -> Door:
     stack.push_async_callback(database.aclose)
     keys = Keyring([b"k" * 32])
     return Door(database, keys, DoorSettings(), settle=settle.settle, write_events=audit.write_events)
+
+
+def reading(patch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set once the body of a request is waited for."""
+    begun, read_body = asyncio.Event(), limits.read_body
+
+    async def noted(*args: Any) -> bytes:
+        begun.set()
+        return await read_body(*args)
+
+    patch.setattr(limits, "read_body", noted)
+    return begun

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import threading
 import time
 import zlib
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,28 +17,41 @@ from yarl import URL
 from scimd.http.patience import Limit, Within
 from scimd.org import reads
 from scimd.scim import documents
+from scimd.scim.app import ScimServer
 from scimd.scim.exchange import LARGE_AT_ONCE, Exchange
-from tests.scim.serving import PUBLIC_URL, Client, installed
-from tests.support.patience import AT_MOST_S
+from tests.scim.serving import PUBLIC_URL, Client, installed, reading
+from tests.support.patience import AT_MOST_S, eventually, so_much_later
 
 _AT_ONCE_S = 10
 
 
-async def test_body_that_does_not_arrive_is_given_up(database_url: str) -> None:
-    server = {"public_url": PUBLIC_URL, "request_timeout": 2}
+@pytest.mark.parametrize("authentication", ["quick", "slow"])
+async def test_body_that_does_not_arrive_is_given_up(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, authentication: str
+) -> None:
+    authenticated = ScimServer._authenticated
+
+    async def slowly(*args: Any) -> Any:
+        await asyncio.sleep(0)  # from the first wait on the time counts
+        so_much_later(monkeypatch, AT_MOST_S / 2)
+        return await authenticated(*args)
+
+    server = {"public_url": PUBLIC_URL, "request_timeout": AT_MOST_S}
     async with installed(database_url, server=server) as scimd:
         client = await scimd.client(await scimd.organization("acme"))
-        await client.get(
-            "/Users"
-        )  # what comes first takes connections and a rule book; the body shall be late
-        url = URL(scimd.url)
+        if authentication == "slow":
+            monkeypatch.setattr(ScimServer, "_authenticated", slowly)
+        url, begun = URL(scimd.url), reading(monkeypatch)
         for head in ("Content-Length: 50", "Transfer-Encoding: chunked"):
             reader, writer = await asyncio.open_connection(url.host, url.port)
             writer.write(
                 f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {client.token}\r\n"
                 f"{head}\r\n\r\n2\r\n{{ \r\n".encode()
             )
-            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), AT_MOST_S)
+            await begun.wait()
+            begun.clear()
+            so_much_later(monkeypatch, AT_MOST_S * (0.92 if authentication == "quick" else 0.42))
+            answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 408")
             assert b"application/scim+json" in answer
             writer.close()
@@ -56,21 +71,29 @@ async def test_answer_that_takes_too_long_is_a_503(
         reply = await client.get("/Users")
         assert (reply.status, reply.json["status"]) == (503, "503")
         assert int(reply.headers["Retry-After"]) >= 1
-        assert (await client.get("/Groups")).status == 200
+        await eventually(partial(_is_answered, client, "/Groups"))
+
+
+async def _is_answered(client: Client, path: str) -> bool:
+    return (await client.get(path)).status == 200
 
 
 async def test_few_large_bodies_are_in_hand_at_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """V19: each may be a hundred megabytes of objects. A refusal makes room as an answer does."""
-    parse, inside, most = documents.parse, 0, 0
+    parse, inside, most, met = documents.parse, 0, 0, threading.Condition()
 
     def slowly(raw: bytes) -> Any:
         nonlocal inside, most
-        inside += 1
-        most = max(most, inside)
-        time.sleep(0.1)
-        inside -= 1
+        with met:
+            inside += 1
+            most = max(most, inside)
+            met.notify_all()
+            met.wait_for(lambda: most >= LARGE_AT_ONCE, AT_MOST_S)
+        time.sleep(0.1)  # for one more to come
+        with met:
+            inside -= 1
         return parse(raw)
 
     async with installed(database_url) as scimd:
@@ -88,10 +111,10 @@ async def test_what_a_bulk_waited_is_of_its_time(database_url: str, monkeypatch:
     message = Exchange.message
 
     async def late(ex: Exchange) -> Any:
-        await asyncio.sleep(1.7)
+        so_much_later(monkeypatch, AT_MOST_S * 0.85)
         return await message(ex)
 
-    server = {"public_url": PUBLIC_URL, "request_timeout": 2}
+    server = {"public_url": PUBLIC_URL, "request_timeout": AT_MOST_S}
     async with installed(database_url, server=server) as scimd:
         client = await scimd.client(await scimd.organization("acme"))
         monkeypatch.setattr(Exchange, "message", late)
