@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.db.engine import Database, LostRace, is_check_or_trigger, is_unique_violation
 from tests.db.schema import Busy, add, count, items, names, opened
-from tests.support.patience import PATIENT
+from tests.support.patience import AT_MOST_S, PATIENT, eventually
 
 
 async def test_what_was_answered_is_there_for_every_reader(database_url: str) -> None:
@@ -98,12 +98,12 @@ async def test_a_reader_sees_one_snapshot_while_others_write(database_url: str) 
     def twice(conn: Connection) -> tuple[int, int]:
         first = count(conn)
         begun.set()
-        assert written.wait(5)
+        assert written.wait(AT_MOST_S)
         return first, count(conn)
 
     async with opened(database_url) as database:
         reading = asyncio.create_task(database.read(twice))
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, AT_MOST_S)
         await database.write(add(1))
         written.set()
         assert await reading == (0, 0)
@@ -204,17 +204,24 @@ async def test_a_statement_over_the_time_limit_is_ended(database_url: str) -> No
 
 
 async def test_slow_readers_do_not_hold_up_quick_ones(database_url: str) -> None:
-    slow = text("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT max(i) FROM r")
+    slow = text(
+        "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 999999) "
+        "SELECT max(i) FROM r"
+    )
+    begun, enough = [], threading.Event()
+
+    def slowly(conn: Connection) -> None:
+        begun.append(conn)
+        while not enough.is_set():
+            conn.execute(slow).all()
 
     async with opened(database_url) as database:
-        long = [
-            asyncio.create_task(database.read(lambda conn: conn.execute(slow).all(), timeout_s=3))
-            for _ in range(3)
-        ]
-        await asyncio.sleep(0.1)
+        long = [asyncio.create_task(database.read(slowly)) for _ in range(3)]
+        await eventually(lambda: len(begun) == 3)
         assert await database.read(count) == 0
         assert not any(task.done() for task in long)
-        await asyncio.gather(*long, return_exceptions=True)
+        enough.set()
+        await asyncio.gather(*long)
 
 
 async def test_cancelling_the_caller_leaves_the_door_whole(database_url: str) -> None:

@@ -60,17 +60,20 @@ async def test_another_process_with_the_write_lock_makes_writers_wait(url: str, 
 async def test_a_lock_held_for_long_is_a_refusal_for_all_who_wait_and_reads_go_on(
     url: str, file: Path
 ) -> None:
-    async with opened(url, Tuning(busy_timeout_s=2, timeout_s=AT_MOST_S)) as database:
+    async with (
+        opened(url, Tuning(busy_timeout_s=0.5, timeout_s=AT_MOST_S)) as database,
+        opened(url, PATIENT) as patient,
+    ):
         other = sqlite3.connect(file, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        writing = [asyncio.create_task(database.write(add(n))) for n in range(5)]
-        await asyncio.sleep(0.1)
-        assert await database.read(count) == 0
-        assert not any(task.done() for task in writing)
-        answers = await asyncio.gather(*writing, return_exceptions=True)
+        waiting = asyncio.create_task(patient.write(add(7)))
+        answers = await asyncio.gather(*(database.write(add(n)) for n in range(5)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [Overloaded] * 5
+        assert await patient.read(count) == await database.read(count) == 0
+        assert not waiting.done()
         other.execute("ROLLBACK")
         other.close()
+        assert await waiting == 7
         assert await database.write(add(1)) == 1
 
 

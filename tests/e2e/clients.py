@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -64,14 +65,31 @@ class Scim:
 
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and document; OSError or HTTPException where the server went away."""
+        self.ask(method, path, body)
+        return self.answer()
+
+    def ask(self, method: str, path: str, body: Any = None) -> None:
+        """Send it, and wait for nothing."""
         text = None if body is None else json.dumps(body)
         self._connection.request(method, f"/scim/v2{path}", text, self._headers)
+
+    def answer(self) -> tuple[int, Any]:
+        """As ``call``, of what was asked."""
         answer = self._connection.getresponse()
         said = answer.read()
         return answer.status, json.loads(said) if said else None
 
+    def is_read(self) -> bool:
+        """Whether the server has taken all that was sent out of the system's hands."""
+        ours, theirs = self._connection.sock.getsockname(), self._connection.sock.getpeername()
+        return _waiting(ours, theirs).partition(":")[0] == _waiting(theirs, ours).partition(":")[2] == "0" * 8
+
     def create(self, name: str, **more: Any) -> tuple[int, Any]:
-        body = {
+        return self.call("POST", "/Users", self.somebody(name) | more)
+
+    @staticmethod
+    def somebody(name: str) -> dict[str, Any]:
+        return {
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
             "externalId": f"ext-{name}",
             "userName": f"{name}@acme.example",
@@ -79,7 +97,6 @@ class Scim:
             "emails": [{"value": f"{name}@acme.example", "primary": True}],
             "active": True,
         }
-        return self.call("POST", "/Users", body | more)
 
     def patch(self, user_id: str, **values: Any) -> tuple[int, Any]:
         operations = [{"op": "replace", "path": path, "value": value} for path, value in values.items()]
@@ -95,6 +112,13 @@ class Scim:
             found |= {user["userName"]: user for user in page.get("Resources", [])}
             if len(found) >= page["totalResults"]:
                 return found
+
+
+def _waiting(at: tuple[str, int], to: tuple[str, int]) -> str:
+    """Of one end of a connection: bytes to be sent and to be read, as "00000000:00000000"."""
+    ends = [f"0100007F:{port:04X}" for _, port in (at, to)]
+    rows = map(str.split, Path("/proc/net/tcp").read_text("ascii").splitlines())
+    return next((row[4] for row in rows if row[1:3] == ends), "")
 
 
 def token(cli: Cli, source: str = "idp", *more: str) -> str:

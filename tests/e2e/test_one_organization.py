@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.clients import Browser, idp, link_in, seats, standing_is_right, token
 from tests.e2e.stored import let_mails_be_due
 from tests.support.daemon import Daemon
-from tests.support.patience import until
+from tests.support.patience import AT_MOST_S, until
 from tests.support.smtp import SmtpServer
 
 CONFIG = """
@@ -123,7 +123,7 @@ def test_two_servers_on_one_database_give_out_no_seat_twice(
 
     def create(number: int) -> None:
         with idp(servers[number % 2], text) as scim:
-            together.wait(30)
+            together.wait(AT_MOST_S)
             status, _ = scim.create(f"p{number:02}")
             statuses.append(status)
 
@@ -131,7 +131,7 @@ def test_two_servers_on_one_database_give_out_no_seat_twice(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(AT_MOST_S)
     assert statuses == [201] * 64
     assert seats(servers[1], "acme") == 10
     people: list[dict[str, Any]] = servers[1].ok("user", "list")

@@ -9,7 +9,6 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,22 +39,19 @@ def test_request_under_way_is_answered_and_everybody_ends(
     until(lambda: len(daemon.children()) == (3 if processes == 2 else 1), "somebody is missing")
     family = daemon.children()
 
-    with (
-        contextlib.closing(sqlite3.connect(tmp_path / "scimd.db", isolation_level=None)) as other,
-        ThreadPoolExecutor(1) as thread,
-    ):
+    with contextlib.closing(sqlite3.connect(tmp_path / "scimd.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # so that nobody can write
         with idp(daemon, text) as scim:
             assert scim.everybody().keys() == {"early@acme.example"}
-            late = thread.submit(scim.create, "late")
-            time.sleep(0.5)  # until it is read
+            scim.ask("POST", "/Users", scim.somebody("late"))
+            until(scim.is_read, "nobody reads it")
             if whole_group:
                 os.killpg(daemon.process.pid, number)
             else:
                 daemon.process.send_signal(number)
             until(lambda: _is_refused(daemon.port), "the port is still open")
             other.execute("ROLLBACK")
-            assert late.result()[0] == 201
+            assert scim.answer()[0] == 201
     assert daemon.process.wait(AT_MOST_S) == 0, daemon.output.read_text("utf-8")
     until(lambda: not any(map(is_running, family)), "somebody goes on")
     said = daemon.output.read_text("utf-8")

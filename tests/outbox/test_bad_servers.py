@@ -167,7 +167,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_does_not_answer(acme: Hous
         sending = asyncio.create_task(run(acme, mailer(silent)))
         await eventually(lambda: silent.asked[-1:] == [at] or (at == "greeting" and silent.open))
         sending.cancel()
-        await asyncio.wait({sending}, timeout=10)
+        await asyncio.wait({sending}, timeout=AT_MOST_S / 2)
         assert sending.done()
     assert (await looks(acme))[0] == ("sent" if at == "QUIT" else "due")
 
@@ -176,7 +176,7 @@ async def test_a_stop_does_not_wait_for_a_server_that_does_not_answer(acme: Hous
 async def test_the_connection_ends_whatever_is_said_to_the_goodbye(acme: House, answer: str) -> None:
     await pushed(acme)
     async with server(QUIT=answer) as clinging:
-        assert await asyncio.wait_for(run(acme, mailer(clinging)), 30) == 1
+        assert await asyncio.wait_for(run(acme, mailer(clinging)), AT_MOST_S / 2) == 1
         if answer != SILENCE:  # its other end does not look
             await eventually(lambda: not clinging.open)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from scimd.processes import memory
+from tests.support.patience import AT_MOST_S
 from tests.support.requirement import require
 
 #: What is given up lies between what is kept: half of 40 MB.
@@ -40,7 +41,7 @@ asyncio.run(main())
 def test_what_lies_between_is_given_back() -> None:
     require(sys.platform == "linux", "only glibc is asked")
     done = subprocess.run(
-        [sys.executable, "-c", _HOLES], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", _HOLES], capture_output=True, text=True, check=True, timeout=AT_MOST_S
     )
     unasked, given = map(float, done.stdout.split())
     assert unasked < 1

@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from scimd.http.jwks import KeySets, KeysUnavailable, parse
 from scimd.http.outward import CannotFetch, fetch
 from tests.scim.signed import EC, RSA, key_set, rules, serving
 from tests.support.patience import AT_MOST_S, eventually
+
+_fetched = partial(fetch, at_most=100, timeout_s=AT_MOST_S)
 
 
 @dataclass
@@ -183,16 +186,14 @@ async def test_a_name_that_leads_inside_is_not_called() -> None:
         named = url.replace("127.0.0.1", "keys.example")
         for reach in ("public", "private"):
             with pytest.raises(CannotFetch):
-                await fetch(named, reach, at_most=100, timeout_s=5, resolver=Told("127.0.0.1"))  # type: ignore[arg-type]
+                await _fetched(named, reach, resolver=Told("127.0.0.1"))  # type: ignore[arg-type]
             for spelled in (url, url.replace("127.0.0.1", "127。0。0。1")):
                 with pytest.raises(CannotFetch, match="is no"):
-                    await fetch(spelled, reach, at_most=100, timeout_s=5)  # type: ignore[arg-type]
+                    await _fetched(spelled, reach)  # type: ignore[arg-type]
         assert calls == []
-        assert await fetch(named, "loopback", at_most=100, timeout_s=5, resolver=Told("127.0.0.1")) == b"{}"
+        assert await _fetched(named, "loopback", resolver=Told("127.0.0.1")) == b"{}"
         # Of several addresses only the allowed one is called.
-        found = await fetch(
-            named, "loopback", at_most=100, timeout_s=5, resolver=Told("10.9.9.9", "127.0.0.1")
-        )
+        found = await _fetched(named, "loopback", resolver=Told("10.9.9.9", "127.0.0.1"))
         assert (found, len(calls)) == (b"{}", 2)
 
 
@@ -227,8 +228,8 @@ async def test_no_redirect_no_large_answer_no_error_page_is_taken() -> None:
             *((what, "401$") for what in ERRORS if what != "secret"),
         ):
             with pytest.raises(CannotFetch, match=why):
-                await fetch(f"{url}?what={what}", "loopback", at_most=100, timeout_s=5)
-        assert await fetch(f"{url}?what=fine", "loopback", at_most=100, timeout_s=5) == b"x" * 10
+                await _fetched(f"{url}?what={what}", "loopback")
+        assert await _fetched(f"{url}?what=fine", "loopback") == b"x" * 10
 
 
 async def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
@@ -259,7 +260,7 @@ async def test_names_that_take_long_to_resolve_hold_up_no_other_work(monkeypatch
     ]
     await eventually(lambda: asked)
     await asyncio.sleep(0.1)
-    assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), AT_MOST_S / 2) == "done"
     given_up.set()
     assert {type(each) for each in await asyncio.gather(*many, return_exceptions=True)} == {CannotFetch}
 

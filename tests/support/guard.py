@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from collections import deque
 from types import TracebackType
 from typing import Self
+
+from tests.support.patience import AT_MOST_S
 
 
 class Guard:
@@ -27,7 +30,7 @@ class Guard:
 
     def release(self, word: str = "") -> None:
         """Say ``word`` to the script's ``read``, and wait until it has cleaned up."""
-        self._shell.communicate(f"{word}\n".encode(), timeout=60)
+        self._shell.communicate(f"{word}\n".encode(), timeout=AT_MOST_S)
 
     def __enter__(self) -> Self:
         return self
@@ -39,9 +42,23 @@ class Guard:
             self.release()
 
 
+#: So many ports stay taken, the newest: a test that wants more than one server wants a few.
+_AT_MOST = 50
+_taken: deque[socket.socket] = deque()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago; whoever uses it must be ready to try another."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens at, and that the system gives to nobody else meanwhile.
+
+    A socket stays bound to it. Whoever names that port, with SO_REUSEADDR as all servers do, may listen
+    there, also again after a stop; a bind to port 0, of which other tests do hundreds while a server starts,
+    never comes to it; and a client is refused. Another who names it may still have it.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    _taken.append(probe)
+    if len(_taken) > _AT_MOST:
+        _taken.popleft().close()
+    port: int = probe.getsockname()[1]
+    return port

@@ -29,7 +29,7 @@ from scimd.org.people import Asserted, AssertUser
 from scimd.org.tx import Tx
 from scimd.sync import run as sync_run
 from scimd.sync import waiting
-from tests.support.patience import AT_MOST_S
+from tests.support.patience import AT_MOST_S, eventually
 from tests.sync.world import Person, Script, World, world
 
 
@@ -139,9 +139,14 @@ async def test_directory_that_does_not_close_holds_nothing_up(
 
 
 async def test_cancelled_run_leaves_the_source_free_and_the_next_one_works(acme: World) -> None:
+    before = len(await runs.list_runs(acme.door, acme.org_id))
+
+    async def begun() -> bool:
+        return len(await runs.list_runs(acme.door, acme.org_id)) > before
+
     acme.script.pause_s = 10 * AT_MOST_S
     task = asyncio.create_task(acme.sync())
-    await asyncio.sleep(0.5)
+    await eventually(begun)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
