@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import TypeVar
 
+from tests.support.patience import AT_MOST_S
+
 T = TypeVar("T")
 Opened = Callable[[], AbstractAsyncContextManager[T]]
 
@@ -33,14 +35,14 @@ def in_thread(opened: Opened[T]) -> Iterator[tuple[T, Callable[[Awaitable[object
 
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), daemon=True)
     thread.start()
-    begun.wait(60)
+    begun.wait(AT_MOST_S)
     try:
         if faults:
             raise faults[0]
-        yield found[0], lambda work: asyncio.run_coroutine_threadsafe(_awaited(work), loop).result(60)
+        yield found[0], lambda work: asyncio.run_coroutine_threadsafe(_awaited(work), loop).result(AT_MOST_S)
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join(30)
+        thread.join(AT_MOST_S)
         loop.close()
     if faults:
         raise faults[0]

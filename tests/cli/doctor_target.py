@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from tests.cli.faulty_scim import TOKEN, FaultyScim
+from tests.support.patience import AT_MOST_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,12 @@ def served(*faults: str, tls: ssl.SSLContext | None = None, token: str = TOKEN) 
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         return runner
 
-    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(AT_MOST_S)
     try:
         port = runner.addresses[0][1]
         yield Target(scim, f"{'https' if tls else 'http'}://127.0.0.1:{port}/scim/v2")
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(AT_MOST_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -23,6 +23,7 @@ from scimd.org.decisions import NewDecision, Option
 from scimd.org.rule_previews import Moved, Preview
 from scimd.org.tx import Actor, Context, Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
+from tests.support.patience import AT_MOST_S
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def scimd(
     with open(to or os.devnull, "wb") as file:
         out = file if to else subprocess.PIPE
         return subprocess.run(
-            command, stdout=out, stderr=subprocess.PIPE, env=os.environ | env, timeout=60, check=False
+            command, stdout=out, stderr=subprocess.PIPE, env=os.environ | env, timeout=AT_MOST_S, check=False
         )
 
 
@@ -160,7 +161,10 @@ def test_an_argument_in_another_encoding_is_one_sentence(acme: Terminal) -> None
 def test_a_closed_output_is_one_sentence(acme: Terminal) -> None:
     command = '"$0" -m scimd user list --config "$1" >&-'
     done = subprocess.run(
-        ["sh", "-c", command, sys.executable, str(acme.file)], capture_output=True, timeout=60, check=False
+        ["sh", "-c", command, sys.executable, str(acme.file)],
+        capture_output=True,
+        timeout=AT_MOST_S,
+        check=False,
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert done.stderr.startswith(b"error: standard output: it is closed")

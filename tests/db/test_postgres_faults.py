@@ -23,7 +23,7 @@ from scimd.db.faults import READ_ONLY, SILENT
 from scimd.db.postgres_lost import lost, own_process
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
-from tests.support.patience import AT_MOST_S, PATIENT, eventually
+from tests.support.patience import AT_MOST_S, PATIENT, eventually, once_more
 
 _KILL = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -323,15 +323,14 @@ async def test_a_black_hole_is_answered_within_two_seconds_and_leaves_no_thread_
     async with hole.open() as url, opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
         await asyncio.gather(*(database.write(add(n)) for n in range(10)))
         hole.flows.clear()
-        took = []
-        for attempt in range(3):
+        took: list[float] = []
+        while once_more(took, 2.2):
             began = time.monotonic()
             answers = await asyncio.gather(
-                *(database.write(add(100 + 10 * attempt + n)) for n in range(8)), return_exceptions=True
+                *(database.write(add(100 + 10 * len(took) + n)) for n in range(8)), return_exceptions=True
             )
             assert {type(answer) for answer in answers} == {DatabaseUnavailable}
             took.append(time.monotonic() - began)
-        assert min(took) < 2.2  # the machine may be busy once, but not each time
         hole.heal()
         await _until_it_answers(database.ping)
         await asyncio.gather(*(database.write(add(1000 + n)) for n in range(8)))
@@ -357,8 +356,9 @@ async def test_connections_that_were_left_open_and_dead_are_told_within_two_seco
     """As a proxy leaves them, and a fail-over: new ones work."""
     hole = Hole(postgres_url)
     async with hole.open() as url, opened(url, Tuning(pool_size=3, timeout_s=10 * AT_MOST_S)) as database:
-        took = []
-        for attempt in range(3):
+        took: list[float] = []
+        while once_more(took, 2.2):
+            attempt = len(took)
             await asyncio.gather(*(database.write(add(100 * attempt + n)) for n in range(10)))
             hole.flows.clear()
             hole.heal()
@@ -368,7 +368,6 @@ async def test_connections_that_were_left_open_and_dead_are_told_within_two_seco
             assert DatabaseUnavailable in {type(answer) for answer in answers}
             took.append(time.monotonic() - began)
             assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
-        assert min(took) < 2.2  # the machine may be busy once, but not each time
 
 
 async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:

@@ -20,7 +20,7 @@ from scimd.db.postgres_glance import Glance
 from scimd.db.prepared import Prepared, ahead
 from tests.db.schema import add, items, opened
 from tests.db.test_postgres_faults import Hole, Reception, kill_all
-from tests.support.patience import AT_MOST_S, PATIENT, eventually
+from tests.support.patience import AT_MOST_S, PATIENT, eventually, once_more
 
 _ONE = Prepared(select(items.c.id, items.c.name).where(items.c.id == bindparam("id")))
 _LETTER = Prepared(select(func.chr(bindparam("code", type_=Integer), type_=Text).label("letter")))
@@ -160,8 +160,8 @@ async def test_a_black_hole_is_told_within_two_seconds_and_left_soon(postgres_ur
     hole = Hole(postgres_url)
     tuning = Tuning(timeout_s=10 * AT_MOST_S)
     async with hole.open() as url, watched(url, tuning) as database:
-        took = []
-        for _ in range(3):
+        took: list[float] = []
+        while once_more(took, 2.2):
             hole.flows.clear()
             began = time.monotonic()
             glances = (database.glance(named(n), one=n % 2 > 0) for n in range(10))
@@ -171,15 +171,14 @@ async def test_a_black_hole_is_told_within_two_seconds_and_left_soon(postgres_ur
             hole.heal()
             await eventually(partial(_answers, database))
             await until_open(database)
-        assert min(took) < 2.2  # the machine may be busy once, but not each time
 
 
 async def test_lines_that_were_left_open_and_dead_are_told_within_two_seconds(postgres_url: str) -> None:
     hole = Hole(postgres_url)
     tuning = Tuning(timeout_s=10 * AT_MOST_S)
     async with hole.open() as url, watched(url, tuning) as database:
-        took = []
-        for _ in range(3):
+        took: list[float] = []
+        while once_more(took, 2.2):
             hole.flows.clear()
             hole.heal()
             began = time.monotonic()
@@ -189,7 +188,6 @@ async def test_lines_that_were_left_open_and_dead_are_told_within_two_seconds(po
             took.append(time.monotonic() - began)
             await eventually(partial(_answers, database))
             await until_open(database)
-        assert min(took) < 2.2  # the machine may be busy once, but not each time
 
 
 async def test_lines_that_were_let_in_and_never_answered_are_opened_anew(postgres_url: str) -> None:

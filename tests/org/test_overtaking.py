@@ -22,7 +22,7 @@ from scimd.org.tx import Door, Tx
 from tests.org.house import House, group, house, user
 from tests.org.looks import member_ids, projects_of
 from tests.org.test_two_sources import local_person
-from tests.support.patience import PATIENT
+from tests.support.patience import AT_MOST_S, PATIENT
 
 #: Where the first call stands while the second comes: before it settles anybody, or before it commits.
 Point: TypeAlias = Literal["written", "settled"]
@@ -61,7 +61,7 @@ async def overtaken(
         if next(tries) == 0:
             tx.conn.exec_driver_sql("SELECT 1")  # what was not sent yet is
             there.set()
-            go_on.wait(60)
+            go_on.wait(AT_MOST_S)
 
     def stopping(tx: Tx) -> None:
         if at == "written":
@@ -73,7 +73,7 @@ async def overtaken(
     acme.door._settle = stopping
     try:
         one = asyncio.ensure_future(first())
-        assert await asyncio.to_thread(there.wait, 60)
+        assert await asyncio.to_thread(there.wait, AT_MOST_S)
         other = asyncio.ensure_future(second())
         await asyncio.wait({other}, timeout=0.5)
         go_on.set()

@@ -18,6 +18,7 @@ from scimd.org.rule_changes import Edit, add, change, remove
 from scimd.org.rule_previews import Preview
 from scimd.org.unsettled import settle_marked
 from tests.org.house import House, house
+from tests.support.patience import AT_MOST_S
 
 
 @pytest.fixture
@@ -163,9 +164,9 @@ async def test_nobody_waits_for_a_preview_and_it_waits_for_nobody(acme: House) -
     def hold(conn: Connection) -> None:
         conn.execute(update(sources).values(failures=1))
         loop.call_soon_threadsafe(begun.set)
-        over.wait(60)
+        over.wait(AT_MOST_S)
 
-    writing = asyncio.create_task(acme.door.db.write(hold, timeout_s=60))
+    writing = asyncio.create_task(acme.door.db.write(hold, timeout_s=2 * AT_MOST_S))
     try:
         await begun.wait()
         assert told(await previewed(acme, add(TEAM)))["Ann"][0] == ("project Engine as member", "team Red")

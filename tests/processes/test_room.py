@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -16,29 +15,40 @@ from yarl import URL
 from scimd.http import room
 from scimd.http.room import Room
 from tests.scim.serving import installed
+from tests.support.patience import AT_MOST_S, eventually
 
-_PATIENCE_S = 20
 #: More than the system takes from us for a client that reads nothing.
 _LARGE = 20_000_000
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+class _Long(asyncio.Event):
+    """What ``/long`` waits for, by how many it is waited for, and the room in which."""
+
+    begun = 0
+    room: Room
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.begun += 1
+        await self.wait()
+        return web.Response()
+
+    def takes_nothing(self) -> bool:
+        """Whether somebody has taken nothing for so long that they are the first to make room."""
+        return self.room._in_the_way() in self.room._untaken
+
+
 @asynccontextmanager
 async def _served(
     at_most: int = 100, head_s: float = 60.0, stalled_s: float = 60.0, taken_s: float = 60.0
-) -> AsyncIterator[tuple[str, int, asyncio.Event]]:
-    """A server, and what ``/long`` waits for."""
-    done = asyncio.Event()
-
-    async def long(request: web.Request) -> web.Response:
-        await done.wait()
-        return web.Response()
+) -> AsyncIterator[tuple[str, int, _Long]]:
+    done = _Long()
 
     async def short(request: web.Request) -> web.Response:
         return web.Response(text="short")
 
     app = web.Application()
-    app.router.add_get("/long", long)
+    app.router.add_get("/long", done.answer)
 
     async def large(request: web.Request) -> web.Response:
         return web.Response(body=bytes(_LARGE))
@@ -48,7 +58,7 @@ async def _served(
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server is not None
-    Room(runner.server, at_most, head_s, stalled_s, taken_s)
+    done.room = Room(runner.server, at_most, head_s, stalled_s, taken_s)
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         yield (*runner.addresses[0][:2], done)
@@ -68,7 +78,7 @@ async def _ask(streams: Streams, path: str) -> None:
 
 
 async def _head(streams: Streams) -> bytes:
-    async with asyncio.timeout(_PATIENCE_S):
+    async with asyncio.timeout(AT_MOST_S):
         head = await streams[0].readuntil(b"\r\n\r\n")
         length = int(head.lower().partition(b"content-length: ")[2].split()[0])
         await streams[0].readexactly(length)
@@ -77,7 +87,7 @@ async def _head(streams: Streams) -> bytes:
 
 async def _is_closed(streams: Streams) -> bool:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(AT_MOST_S):
             return await streams[0].read(1) == b""
     except ConnectionError:
         return True
@@ -139,7 +149,7 @@ async def test_where_all_are_busy_whoever_comes_is_told_to_come_again() -> None:
         busy = [await asyncio.open_connection(host, port) for _ in range(2)]
         for each in busy:
             await _ask(each, "/long")
-        await asyncio.sleep(0.2)
+        await eventually(lambda: done.begun == 2)
         late = await asyncio.open_connection(host, port)
         head = await _head(late)
         assert head.startswith(b"HTTP/1.1 503 ")
@@ -161,7 +171,7 @@ async def _taken(streams: Streams, pause_s: float) -> int:
     """How many bytes come until the end, however that comes, of a client that reads slowly."""
     size = 0
     with suppress(ConnectionError):
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(AT_MOST_S):
             while piece := await streams[0].read(1 << 20):
                 size += len(piece)
                 await asyncio.sleep(pause_s)
@@ -171,17 +181,18 @@ async def _taken(streams: Streams, pause_s: float) -> int:
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("more", ["", "Connection: close\r\n"])
 async def test_who_takes_nothing_of_an_answer_is_let_go(more: str) -> None:
-    async with _served(stalled_s=0.5) as (host, port, _):
+    async with _served(stalled_s=0.5) as (host, port, done):
         stalled = await asyncio.open_connection(host, port)
+        await eventually(lambda: done.room._inside)
         stalled[1].write(f"GET /large HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode())
-        await asyncio.sleep(1.5)
+        await eventually(lambda: not done.room._inside)
         assert await _taken(stalled, 0) < _LARGE
         await _end(stalled)
 
 
 @pytest.mark.usefixtures("hasty")
 async def test_who_takes_an_answer_slowly_has_all_of_it_and_not_for_ever() -> None:
-    async with _served(stalled_s=0.5) as (host, port, _):
+    async with _served(stalled_s=2) as (host, port, _):
         slow = await asyncio.open_connection(host, port)
         slow[1].write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert await _taken(slow, 0.1) > _LARGE
@@ -195,12 +206,12 @@ async def test_who_takes_an_answer_slowly_has_all_of_it_and_not_for_ever() -> No
 
 @pytest.mark.usefixtures("hasty")
 async def test_whoever_takes_nothing_makes_room_before_anybody_else() -> None:
-    async with _served(at_most=2) as (host, port, _):
+    async with _served(at_most=2) as (host, port, done):
         idle = await asyncio.open_connection(host, port)
         assert await _status(idle, "/short") == 200
         stalled = await asyncio.open_connection(host, port)
         await _ask(stalled, "/large")
-        await asyncio.sleep(1)
+        await eventually(done.takes_nothing)
         late = await asyncio.open_connection(host, port)
         assert await _status(late, "/short") == 200
         assert await _status(idle, "/short") == 200
@@ -215,12 +226,13 @@ async def test_who_took_nothing_for_a_while_and_asks_again_is_as_busy_as_others(
     async with _served(at_most=1) as (host, port, done):
         resumed = await asyncio.open_connection(host, port)
         await _ask(resumed, "/large")
-        await asyncio.sleep(0.5)
+        await eventually(done.takes_nothing)
+        looks = done.room._watch
         monkeypatch.setattr(room, "_LOOK_EVERY_S", 3600)
-        await asyncio.sleep(0.2)  # the last look was before it goes on
+        await eventually(lambda: done.room._watch is not looks)  # the last look was before it goes on
         await _head(resumed)
         await _ask(resumed, "/long")
-        await asyncio.sleep(0.2)
+        await eventually(lambda: done.begun)
         late = await asyncio.open_connection(host, port)
         assert (await _head(late)).startswith(b"HTTP/1.1 503 ")
         done.set()
@@ -236,10 +248,9 @@ async def test_silent_connections_without_end_keep_nobody_from_asking(
         idp = await scimd.client(await scimd.organization("acme"))
         at = URL(scimd.url)
         with _silent(str(at.host), int(at.port or 0), 40):
-            began = time.monotonic()
-            for _ in range(20):
-                assert (await idp.get("/Users?count=0")).status == 200
-            assert time.monotonic() - began < _PATIENCE_S
+            async with asyncio.timeout(AT_MOST_S):
+                for _ in range(20):
+                    assert (await idp.get("/Users?count=0")).status == 200
 
 
 def test_files_remain_for_the_database() -> None:

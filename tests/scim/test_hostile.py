@@ -25,7 +25,7 @@ from tests.scim.hostile_changes import changes
 from tests.scim.hostile_places import NO_AUTHORIZATION, SPELLINGS, places
 from tests.scim.hostile_queries import queries
 from tests.scim.hostile_wire import Wire, wire
-from tests.scim.serving import Client, Installation
+from tests.scim.serving import Client, Installation, reading
 from tests.support.patience import AT_MOST_S, promptly
 
 SECTIONS = (bodies, queries, changes, places)
@@ -304,16 +304,16 @@ async def test_bytes_that_no_client_sends_are_refused_and_hide_no_request(scimd:
     assert await attack.everything() == before
 
 
-async def conversation(url: str, raw: bytes) -> bytes:
-    """All that the server answers until it closes, or says nothing for half a second."""
+async def conversation(url: str, raw: bytes, silent_s: float = 0.5) -> bytes:
+    """All that the server answers until it closes, or says nothing for a while."""
     at = URL(url)
     stream, writer = await asyncio.open_connection(at.host, at.port)
     found = b""
     try:
         writer.write(raw)
         with suppress(TimeoutError, ConnectionError):
-            await asyncio.wait_for(writer.drain(), 1)
-            while piece := await asyncio.wait_for(stream.read(65_536), 0.5):
+            await asyncio.wait_for(writer.drain(), 2 * silent_s)
+            while piece := await asyncio.wait_for(stream.read(65_536), silent_s):
                 found += piece
     finally:
         writer.close()
@@ -397,18 +397,20 @@ async def test_what_http_itself_refuses_has_its_status(
     idp: Client, line: str, rest: str, status: int
 ) -> None:
     head = f"{line}\r\nHost: x\r\nAuthorization: Bearer {idp.token}\r\n"
-    said = await conversation(idp.url, f"{head}{rest}".encode())
+    said = await conversation(idp.url, f"{head}{rest}".encode(), AT_MOST_S)
     assert int(said.split()[1]) == status, said
     assert said.count(b"Server: ") == 1, said
     assert f'"status":"{status}"'.encode() in said
 
 
-async def test_a_body_that_breaks_on_its_way_is_refused_at_once(idp: Client) -> None:
-    at = URL(idp.url)
+async def test_a_body_that_breaks_on_its_way_is_refused_at_once(
+    idp: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, begun = URL(idp.url), reading(monkeypatch)
     stream, writer = await asyncio.open_connection(at.host, at.port)
     head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {idp.token}\r\n"
     writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode())
-    await asyncio.sleep(0.2)
+    await begun.wait()
     writer.write(b"nonsense\r\n")
     said = await asyncio.wait_for(stream.read(), AT_MOST_S / 2)  # the body's own time is longer
     assert said.startswith(b"HTTP/1.1 400 "), said

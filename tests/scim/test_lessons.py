@@ -22,7 +22,7 @@ from yarl import URL
 from scimd.core.people import PersonId
 from scimd.db import tables
 from scimd.org import returning, source_states, tokens
-from tests.scim.serving import Client, Installation, Reply
+from tests.scim.serving import Client, Installation, Reply, reading
 from tests.support.patience import AT_MOST_S, promptly
 
 _TESTS = Path(__file__).parent.parent
@@ -170,16 +170,16 @@ async def test_no_answer_holds_an_invitations_token(scimd: Installation) -> None
 
 @pytest.mark.parametrize("end", ["token revoked", "source paused"])
 async def test_request_whose_token_dies_while_its_body_arrives_writes_nothing(
-    scimd: Installation, end: str
+    scimd: Installation, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     """Lesson 25: what counts is the token when the work is done, not when the first line came."""
     org = await scimd.organization("acme")
     idp = await scimd.client(org)
-    at, body = URL(idp.url), orjson.dumps({"userName": "late"})
+    at, body, begun = URL(idp.url), orjson.dumps({"userName": "late"}), reading(monkeypatch)
     stream, writer = await asyncio.open_connection(at.host, at.port)
     head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {idp.token}\r\n"
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:5])
-    await asyncio.sleep(0.3)
+    await begun.wait()
     if end == "token revoked":
         (listed,) = await tokens.list_tokens(scimd.door, org.id)
         await tokens.revoke(scimd.door, scimd.context(org), listed.id)

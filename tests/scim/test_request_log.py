@@ -21,7 +21,7 @@ from scimd.org import organizations, request_log, tokens
 from scimd.org.request_log import Bounds, RequestRecord, Wanted
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
-from tests.scim.serving import Client, Installation
+from tests.scim.serving import Client, Installation, reading
 from tests.support.patience import eventually
 
 EVERY = Wanted()
@@ -445,14 +445,14 @@ async def test_pruned_by_age_rows_and_bytes(scimd: Installation, idp: Client) ->
 
 @pytest.mark.parametrize("reset", [False, True])
 async def test_who_hangs_up_in_the_middle_of_a_body_is_kept_as_cut_off_and_is_no_fault_of_ours(
-    scimd: Installation, idp: Client, reset: bool
+    scimd: Installation, idp: Client, monkeypatch: pytest.MonkeyPatch, reset: bool
 ) -> None:
-    at = URL(scimd.url)
+    at, begun = URL(scimd.url), reading(monkeypatch)
     with structlog.testing.capture_logs() as lines:
         _, writer = await asyncio.open_connection(at.host, at.port)
         head = f"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {idp.token}\r\n"
         writer.write(f"{head}Content-Length: 500\r\n\r\n{{".encode())
-        await asyncio.sleep(0.2)
+        await begun.wait()
         if reset:
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -1,13 +1,14 @@
-"""A process of its own that syncs: ``python -m tests.sync.runner URL BATCH INSIDE_S BETWEEN_S``.
+"""A process of its own that syncs: ``python -m tests.sync.runner URL BATCH INSIDE_S BETWEEN_S FROM_BATCH``.
 
 Says ``inside`` on standard output within each batch's transaction and ``between`` after it, and waits
-there for so long, that a test can meet it; between batches until SIGUSR1 at the latest. Ends with the
-run's state, or what it was refused with.
+there for so long, inside from a batch on, that a test can meet it; between batches until SIGUSR1 at the
+latest. Ends with the run's state, or what it was refused with.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import sys
 import time
@@ -22,15 +23,16 @@ from scimd.sync.apply import Progress
 from tests.sync.world import opened
 
 
-async def main(url: str, batch: int, inside_s: float, between_s: float) -> None:
+async def main(url: str, batch: int, inside_s: float, between_s: float, from_batch: float) -> None:
     plan_batches.BATCH = batch
     told: list[int] = []
+    numbers = itertools.count(1)
     signal.signal(signal.SIGUSR1, lambda number, _: told.append(number))
     original = plan_batches.apply_batch
 
     def slow(tx: Tx, run_id: RunId, lease: Lease, *, size: int = batch) -> plan_batches.Batch:
         print("inside", flush=True)
-        time.sleep(inside_s)
+        time.sleep(inside_s if next(numbers) >= from_batch else 0)
         return original(tx, run_id, lease, size=min(size, batch))
 
     def report(progress: Progress) -> None:
@@ -51,4 +53,4 @@ async def main(url: str, batch: int, inside_s: float, between_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:5])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:6])))

@@ -56,8 +56,10 @@ async def acme(url: str, folder: Path) -> AsyncIterator[tuple[Door, OrgId]]:
         yield door, await organization(door, source)
 
 
-async def begun(url: str, *, inside_s: float = 0, between_s: float = 0) -> asyncio.subprocess.Process:
-    numbers = [str(number) for number in (BATCH, inside_s, between_s)]
+async def begun(
+    url: str, *, inside_s: float = 0, between_s: float = 0, from_batch: int = 1
+) -> asyncio.subprocess.Process:
+    numbers = [str(number) for number in (BATCH, inside_s, between_s, from_batch)]
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.sync.runner", url, *numbers, stdout=asyncio.subprocess.PIPE
     )
@@ -116,7 +118,7 @@ async def test_killed_in_mid_apply_another_process_ends_in_the_same_state(
     directory(tmp_path, 150)
     expected = await undisturbed(f"sqlite:///{tmp_path / 'expected.db'}", tmp_path)
     async with acme(database_url, tmp_path) as (door, org_id):
-        process = await begun(database_url, inside_s=0.05)
+        process = await begun(database_url, inside_s=10 * AT_MOST_S, from_batch=batches)
         await until(process, "inside", batches)
         process.send_signal(signal.SIGKILL)
         await process.wait()
@@ -172,10 +174,10 @@ async def test_stopped_leader_cannot_renew_and_its_fence_is_old(database_url: st
     async with acme(database_url, tmp_path) as (door, _):
         (source,) = await sources.list_sources(door)
         ctx = sync_run.context(door, source)
-        first = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "one", for_s=0.2))
+        first = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "one"))
         assert first is not None
         assert await door.run(ctx, lambda tx: leases.take(tx, "source:x", "two")) is None
-        await asyncio.sleep(0.3)
+        let_leases_run_out(database_url)
         second = await door.run(ctx, lambda tx: leases.take(tx, "source:x", "two"))
         assert second is not None
         assert second.fence == first.fence + 1

@@ -22,26 +22,30 @@ from tests.web.site import ADMIN, PASSWORD, Site, site
 # ------------------------------------------------------------------------------ twice
 
 
-async def _sent_slowly(page: Page) -> list[str]:
-    """Let each POST take its time, as far away; which ones there were."""
-    posted: list[str] = []
+class _Far:
+    """What is far away: a POST arrives once ``near`` is set. Which ones there were."""
 
-    async def slowly(route: Route) -> None:
+    def __init__(self) -> None:
+        self.posted: list[str] = []
+        self.near = asyncio.Event()
+        self.near.set()
+
+    async def slowly(self, route: Route) -> None:
         if route.request.method == "POST":
-            posted.append(route.request.url)
-            await asyncio.sleep(0.4)
+            self.posted.append(route.request.url)
+            await self.near.wait()
         await route.continue_()
 
-    await page.route("**/*", slowly)
-    return posted
 
-
-async def _click_twice(page: Page, button: str) -> None:
+async def _click_twice(page: Page, far: _Far, button: str) -> None:
+    """The second time while what the first one sends is on its way."""
+    far.near.clear()
     box = await page.get_by_role("button", name=button).bounding_box()
     assert box is not None
     for count in (1, 2):
         await page.mouse.click(box["x"] + 10, box["y"] + 10, click_count=count)
         await asyncio.sleep(0.1)
+    far.near.set()
 
 
 _SEARCH_TWICE = """form => {
@@ -56,14 +60,15 @@ async def test_a_double_click_spends_nothing_twice(tmp_path: Path, browser: Brow
     url = f"sqlite:///{tmp_path / 'scimd.db'}"
     async with site(url, second_factor="managers") as acme, tab(browser, acme.url) as (page, seen):
         await page.goto(f"/sign-in/{await acme.sign_in_link()}")
-        posted = await _sent_slowly(page)
-        await _click_twice(page, "Sign in")
+        far = _Far()
+        await page.route("**/*", far.slowly)
+        await _click_twice(page, far, "Sign in")
         await page.get_by_role("link", name="Set up an authenticator app").click()
         await page.get_by_label("Code").fill(pyotp.TOTP(await page.locator("code").inner_text()).now())
-        await _click_twice(page, "Turn it on")
+        await _click_twice(page, far, "Turn it on")
         await page.get_by_role("link", name="I have kept them").click()
         await page.wait_for_url("**/password")
-        assert len(posted) == 2
+        assert len(far.posted) == 2
         # Whoever comes back may send the form again.
         await page.get_by_label("New password").fill("short")
         await page.get_by_role("button", name="Set password").click()

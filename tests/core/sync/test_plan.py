@@ -195,9 +195,9 @@ def test_a_long_chain_of_names_waits_whole_and_is_worked_out_at_once() -> None:
         )
         for n in range(count + 1)
     ]
-    began = time.monotonic()
+    began = time.process_time()
     plan = make(people, [], basis(linked=1))
-    assert time.monotonic() - began < _AT_ONCE_S
+    assert time.process_time() - began < _AT_ONCE_S
     assert {change.outcome for change in plan.changes} == {"staged"}
 
 
