@@ -91,6 +91,6 @@ async def promptly(ask: Callable[[], Awaitable[T]], within_s: float = 2) -> T:
 
 
 def once_more(took: list[float], within_s: float, at_least: int = 3) -> bool:
-    """Whether to do it again: so often, and then until it was quick once; AssertionError where it never is."""
+    """Whether to do it again: so often, and until it was quick once; AssertionError where it never is."""
     assert sum(took) < AT_MOST_S, took
     return len(took) < at_least or min(took) > within_s
