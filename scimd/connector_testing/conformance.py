@@ -36,8 +36,9 @@ _UNKNOWN_KEY = "no_connector_knows_this_key"
 class ConnectorConformance:
     """Inherit this, set ``connector``, and give ``settings()``.
 
-    ``timeout_s`` bounds every test; ``largest_page`` is how many records scimd takes in one page;
-    ``longest_pause_s`` is how long the event loop may stand still while the connector works.
+    ``timeout_s`` bounds every test, and a tenth of it what may go on after a read was given up;
+    ``largest_page`` is how many records scimd takes in one page; ``longest_pause_s`` is how long the event
+    loop may stand still while the connector works.
     """
 
     connector: type[Connector]
@@ -244,7 +245,7 @@ class ConnectorConformance:
                 break
             await closed(pages)
 
-        with nothing_left():
+        with nothing_left(self.timeout_s / 10):
             self._run(abandon)
 
     def test_a_cancelled_read_leaves_nothing_running(self) -> None:
@@ -255,7 +256,7 @@ class ConnectorConformance:
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
 
-        with nothing_left():
+        with nothing_left(self.timeout_s / 10):
             self._run(cancel)
 
     # ------------------------------------------------------------------------------------ failing

@@ -86,7 +86,7 @@ def _send_events(call: Callable[[], object], to: Connection) -> None:
 
 
 @contextlib.contextmanager
-def nothing_left(patience_s: float = 3.0) -> Iterator[None]:
+def nothing_left(patience_s: float) -> Iterator[None]:
     """Assert that threads and open files are afterwards what they were; tasks end with their loop."""
     before = _running()
     yield

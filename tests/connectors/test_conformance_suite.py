@@ -27,6 +27,7 @@ from scimd.connector_api import (
 )
 from scimd.connector_testing import ConnectorConformance
 from scimd.connector_testing.observing import audited
+from tests.support.patience import AT_MOST_S
 
 
 class Good:
@@ -100,7 +101,7 @@ def _group(*members: str, name: str = "Group") -> Callable[[Any], list[Page]]:
 
 async def _leaking(self: Any, cursor: str | None) -> AsyncIterator[Page]:
     stop = threading.Event()
-    threading.Thread(target=stop.wait, args=(6,), daemon=True).start()
+    threading.Thread(target=stop.wait, args=(AT_MOST_S / 2,), daemon=True).start()
     for page in self.pages():
         yield page
     stop.set()
@@ -143,7 +144,7 @@ def test_looking_for_io_leaves_no_hook_in_this_process(monkeypatch: pytest.Monke
 
 def test_a_call_that_fails_while_it_is_watched_is_said() -> None:
     with pytest.raises(AssertionError, match="failed in the copy"):
-        audited(lambda: 1 / 0, timeout_s=10)
+        audited(lambda: 1 / 0, timeout_s=AT_MOST_S)
 
 
 @pytest.mark.parametrize(

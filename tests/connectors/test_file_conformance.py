@@ -10,6 +10,7 @@ import pytest
 
 from connectors.file.connector import FileConnector
 from scimd.connector_testing import ConnectorConformance
+from tests.support.patience import AT_MOST_S
 
 _CSV_USERS = (
     "\ufeffid,userName,displayName,mail\r\n"
@@ -26,6 +27,7 @@ _JSON = (
     '{"id": "g2", "displayName": "Crew", "members": []}\n'
     '{"id": "g3", "displayName": "Nobody", "members": null}\n'
 )
+
 _LDIF = """version: 1
 
 # people
@@ -75,6 +77,7 @@ class FileConformance(ConnectorConformance):
     """What all three formats share: three people, three groups, and the ways in which files go wrong."""
 
     connector = FileConnector
+    timeout_s = AT_MOST_S
     folder: Path
 
     @pytest.fixture(autouse=True)

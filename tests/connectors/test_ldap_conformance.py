@@ -12,12 +12,14 @@ from scimd.connector_api import Secret
 from scimd.connector_testing import ConnectorConformance
 from tests.support.guard import free_port
 from tests.support.openldap import OpenLdap
+from tests.support.patience import AT_MOST_S
 
 pytestmark = pytest.mark.usefixtures("python_ldap")
 
 
 class TestStartTls(ConnectorConformance):
     connector = LdapConnector
+    timeout_s = AT_MOST_S
     directory: OpenLdap
 
     @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ import pytest
 
 from scimd.connector_api import Deadline, Secret
 from scimd.connector_testing import ConnectorConformance, RecordingLog, Whole, read_whole
+from tests.support.patience import AT_MOST_S
 
 STRANGER = Path(__file__).parent / "stranger"
 _PEOPLE = 250
@@ -78,6 +79,7 @@ def badges(tmp_path: Path) -> Path:
 
 
 class TestConformance(ConnectorConformance):
+    timeout_s = AT_MOST_S
     badges: Path
 
     @pytest.fixture(autouse=True)
