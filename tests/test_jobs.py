@@ -18,9 +18,9 @@ from scimd.connector_api import Unreachable
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db.tables import leases, notifications, people, published, unsettled
 from scimd.jobs import Jobs
-from scimd.org import new_tables, runs, sources
+from scimd.org import new_tables, runs, source_upkeep, sources
 from scimd.outbox.mail import HandOver
-from scimd.sync import registry
+from scimd.sync import registry, schedule
 from tests.support.patience import AT_MOST_S, eventually
 from tests.support.statistics import known, left_alone
 from tests.sync.world import Point, World, world
@@ -79,6 +79,20 @@ async def test_due_source_is_run_once_by_two_replicas_and_again_when_due_again(a
         for jobs in replicas:
             await jobs.stop()
     assert sum(jobs.failures.total() for jobs in replicas) == 0
+
+
+async def test_source_that_another_replica_has_run_since_it_was_seen_to_be_due_is_left_alone(
+    acme: World,
+) -> None:
+    acme.script.fill(3)
+    due = await source_upkeep.due_sources(acme.door, schedule.following)
+    for jobs in (made(acme), made(acme)):
+        for org_id, source_id in due:
+            await jobs._sync(org_id, source_id)()
+    assert await _all_done(acme, 1)
+    acme.clock.forward(minutes=16)
+    await made(acme)._sync(*due[0])()
+    assert await _all_done(acme, 2)
 
 
 async def test_failing_source_is_not_tried_in_a_hot_loop(acme: World) -> None:

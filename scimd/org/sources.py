@@ -104,6 +104,10 @@ class SourceRecord:
         """Whether the worker reads it by itself, once nothing stands against it."""
         return self.kind == "connector" and not self.left_the_file and self.declared().schedule is not None
 
+    def is_due(self, now: datetime) -> bool:
+        """Whether its schedule has it read now."""
+        return self.next_run_at is None or self.next_run_at <= now
+
     @property
     def read_next(self) -> str:
         """When it is read, once nothing stands against it."""

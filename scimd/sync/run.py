@@ -104,7 +104,8 @@ async def sync_source(
     """Plan and apply. A run that was cut off by the death of its process is finished first.
 
     The record says how it ended: *done*, *partial*, *held*, or *failed* with the reason. Raises Busy
-    while another process runs this source, NotAllowedNow where it is paused.
+    while another process runs this source, or where it has just done what was due; NotAllowedNow where it is
+    paused.
     """
     return await _run(door, source, started or Started(), report, dry=False)
 
@@ -199,6 +200,8 @@ async def _run(door: Door, source: SourceRecord, started: Started, report: Repor
         # As it is now: another replica may have run it, or an admin paused it, a moment ago.
         source = await sources.get_source(door, source.org_id, source.id)
         _must_be_readable(source)
+        if started.trigger == "schedule" and not source.is_due(door.clock()):
+            raise Busy(f"The source {source.name}")
         if not dry:
             await _finish_what_was_cut_off(door, source, lease, report)
         full = schedule.full_is_due(source.last_full_at, door.clock())
