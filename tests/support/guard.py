@@ -42,8 +42,8 @@ class Guard:
             self.release()
 
 
-#: So many ports stay taken, the newest: a test that wants more than one server wants a few.
-_AT_MOST = 50
+#: So many ports stay taken, the newest: no test wants so many servers.
+_AT_MOST = 100
 _taken: deque[socket.socket] = deque()
 
 

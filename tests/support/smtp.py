@@ -15,6 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.support.guard import free_port
 from tests.support.patience import AT_MOST_S, until
 
 Stage = Literal["MAIL", "RCPT", "DATA"]
@@ -29,19 +30,12 @@ class Received:
     message: EmailMessage
 
 
-class _OnFreePort(Controller):
-    """Learns the port from the socket, where the original takes the one that it was given."""
-
+class _Controller(Controller):
     #: Whether it takes addresses outside ASCII (RFC 6531), when it is next asked.
     smtputf8 = True
 
     def factory(self) -> SMTP:
         return SMTP(self.handler, **self.SMTP_kwargs | {"enable_SMTPUTF8": self.smtputf8})
-
-    def _trigger_server(self) -> None:
-        assert isinstance(self.server, asyncio.Server)
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 class SmtpServer:
@@ -51,23 +45,22 @@ class SmtpServer:
 
     def __init__(self) -> None:
         self.messages: list[Received] = []
-        self.port = 0
+        self.port = free_port()
         self._refusals: dict[Stage, str] = {}
         self._full: dict[str, str] = {}
         #: While set, mails are taken and kept, and nobody is told.
         self.silent = threading.Event()
         #: How long it works on a mail that it has taken before it says so.
         self.works_for_s = 0.0
-        self._controller: _OnFreePort | None = None
+        self._controller: _Controller | None = None
         self.start()
 
     def start(self) -> None:
         """Listen (again)."""
-        self._controller = _OnFreePort(
+        self._controller = _Controller(
             self, hostname=self.host, port=self.port, server_hostname="mail.test", ready_timeout=AT_MOST_S
         )
         self._controller.start()
-        self.port = self._controller.port
 
     def stop(self) -> None:
         """Be down: connections are refused until ``start``."""
