@@ -323,7 +323,7 @@ class Installation:
         raise AssertionError(f"{to} has no mail with a link to {kind}")
 
 
-_PATIENCE = aiohttp.ClientTimeout(total=60)
+_PATIENCE = aiohttp.ClientTimeout(total=2 * AT_MOST_S)
 
 
 def text_of(message: EmailMessage) -> str:

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
+from tests.support.patience import AT_MOST_S
 from tests.support.requirement import require
 
+_AT_MOST_MS = AT_MOST_S * 1000
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 _QUIET = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -44,7 +46,7 @@ async def chromium() -> AsyncIterator[Browser]:
     path = shutil.which("chromium")
     require(path, "Chromium is not installed")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=_QUIET)
+        browser = await playwright.chromium.launch(executable_path=path, args=_QUIET, timeout=_AT_MOST_MS)
         try:
             yield browser
         finally:
@@ -56,6 +58,7 @@ async def tab(browser: Browser, url: str, **options: Any) -> AsyncIterator[tuple
     """A page in a context of its own: its cookies, its scheme, its size."""
     seen = Seen()
     context = await browser.new_context(base_url=url, **options)
+    context.set_default_timeout(_AT_MOST_MS)
 
     def asked(request: Request) -> None:
         seen.requests.append(request.url)

@@ -165,11 +165,11 @@ async def test_invitation_is_accepted_and_opens_the_way_in(acme: Site, browser: 
         await page.goto(link)
         await page.get_by_label("Password").fill("short")
         await page.get_by_role("button", name="Accept and join").click()
-        assert await page.get_by_text("it has 5 characters").is_visible()
+        await page.get_by_text("it has 5 characters").wait_for()
         await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Accept and join").click()
         await page.get_by_role("link", name="Go to your access").click()
-        assert await page.get_by_role("heading", name="My access").is_visible()
+        await page.get_by_role("heading", name="My access").wait_for()
     seen.complaints = [each for each in seen.complaints if "422" not in each]
     _is_clean(seen)
 
@@ -181,18 +181,18 @@ async def test_everything_works_without_scripts(acme: Site, browser: Browser) ->
         await page.goto(paths["done"])
         await page.get_by_label("Action").select_option("create")
         await page.get_by_role("button", name="Show").click()
-        assert await page.get_by_text("Yuko Nakamura").is_visible()
+        await page.get_by_text("Yuko Nakamura").wait_for()
         assert not await page.get_by_text("Dana Ortiz").is_visible()
         await page.goto(paths["held"])
         await page.get_by_role("button", name="Approve and apply").click()
-        assert await page.get_by_text("The worker applies it now.").first.is_visible()
+        await page.get_by_text("The worker applies it now.").first.wait_for()
         await page.goto("/my")
-        assert await page.get_by_text("Uploading a picture needs scripts").is_visible()
+        await page.get_by_text("Uploading a picture needs scripts").wait_for()
         assert not await page.get_by_role("button", name="Upload").is_visible()
         assert await page.locator("form:not([method=post]) [name=form_token]").count() == 0
         await _picture(page, "my-without-scripts")
         await page.get_by_role("button", name="Sign out").click()
-        assert await page.get_by_role("heading", name="Sign in").is_visible()
+        await page.get_by_role("heading", name="Sign in").wait_for()
     _is_clean(seen)
 
 
@@ -203,7 +203,7 @@ async def test_passkey_says_that_it_needs_scripts(tmp_path: Path, browser: Brows
         tab(browser, acme.url, java_script_enabled=False) as (page, seen),
     ):
         await page.goto("/passkey")
-        assert await page.get_by_text("A passkey needs scripts").is_visible()
+        await page.get_by_text("A passkey needs scripts").wait_for()
         assert not await page.get_by_role("button", name="Use a passkey").is_visible()
     _is_clean(seen)
 
@@ -214,7 +214,7 @@ async def test_running_run_is_kept_fresh(acme: Site, browser: Browser) -> None:
     async with tab(browser, acme.url) as (page, seen):
         await _enter(acme, page)
         await page.goto(f"/runs/{run_id}")
-        assert await page.get_by_text("Reading").is_visible()
+        await page.get_by_text("Reading").wait_for()
         await acme.finish(run_id)
         await page.get_by_text("Done", exact=True).wait_for()
     _is_clean(seen)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyotp
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 from scimd.db.tables import deliveries, people
 from scimd.org import organizations, sessions
@@ -158,6 +158,11 @@ async def test_sensitive_pages_ask_who_it_is_after_ten_minutes(acme: Site) -> No
 # ------------------------------------------------------------------------------ passkeys
 
 
+async def _sign_out(page: Page) -> None:
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("heading", name="Sign in").wait_for()
+
+
 async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str, browser: Browser) -> None:
     async with site(database_url, local_name=True) as acme:
         async with tab(browser, acme.url) as (page, seen):
@@ -172,6 +177,7 @@ async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str,
             await page.get_by_role("button", name="Sign in").click()
             await page.get_by_label("New password").fill(PASSWORD)
             await page.get_by_role("button", name="Set password").click()
+            await page.get_by_text("Your password is set.").wait_for()
             await page.goto("/my/passkey")
             assert await faults_of(page) == []
             await page.get_by_label("Name").fill("Laptop")
@@ -179,8 +185,8 @@ async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str,
             await page.get_by_role("heading", name="Recovery codes").wait_for()
             await page.goto("/my")
             assert await faults_of(page) == []
-            assert await page.get_by_text("Laptop").first.is_visible()
-            await page.get_by_role("button", name="Sign out").click()
+            await page.get_by_text("Laptop").first.wait_for()
+            await _sign_out(page)
 
             # Beside the password …
             await page.goto("/o/acme/sign-in")
@@ -190,13 +196,13 @@ async def test_passkey_is_made_and_signs_in_in_a_real_browser(database_url: str,
             await page.get_by_role("heading", name="One more step").wait_for()
             assert await faults_of(page) == []
             await page.get_by_role("button", name="Use a passkey").click()
-            await page.get_by_role("button", name="Sign out").click()
+            await _sign_out(page)
 
             # … and alone.
             await page.goto("/passkey")
             assert await faults_of(page) == []
             await page.get_by_role("button", name="Use a passkey").click()
-            await page.get_by_role("button", name="Sign out").click()
+            await _sign_out(page)
 
             # Not alone where the authenticator did not verify its user.
             about = {"authenticatorId": added["authenticatorId"], "isUserVerified": False}
