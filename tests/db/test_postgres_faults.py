@@ -31,6 +31,10 @@ _KILL = (
 )
 
 
+#: Twice as long as scimd's own: a server that lives answers in time on a machine that is busy, too.
+_SILENCE_S = 2.0
+
+
 def sleeps(url: str) -> bool:
     """Whether somebody is in pg_sleep."""
     with psycopg.connect(url, autocommit=True) as conn:
@@ -373,10 +377,10 @@ async def test_connections_that_were_left_open_and_dead_are_told_within_two_seco
 async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:
     def body(conn: Connection) -> int:
         add(1)(conn)
-        time.sleep(2.5)
+        time.sleep(2.5 * _SILENCE_S)
         return add(2)(conn)
 
-    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+    async with opened(postgres_url, Tuning(silence_s=_SILENCE_S, timeout_s=AT_MOST_S)) as database:
         assert await database.write(body) == 2
         assert await database.read(count) == 2
 
@@ -406,22 +410,22 @@ async def _until_it_answers(ping: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_a_slow_query_of_a_server_that_lives_is_no_black_hole(postgres_url: str) -> None:
-    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
-        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(2.2)")).all())
+    async with opened(postgres_url, Tuning(silence_s=_SILENCE_S, timeout_s=AT_MOST_S)) as database:
+        await database.read(lambda conn: conn.execute(text(f"SELECT pg_sleep({2.2 * _SILENCE_S})")).all())
 
 
 async def test_a_probe_while_this_process_stood_still_says_nothing_of_the_server(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect, stalls = asyncio.open_connection, iter([1.2])
+    connect, stalls = asyncio.open_connection, iter([1.2 * _SILENCE_S])
 
     async def late(*address: Any) -> Any:
         time.sleep(next(stalls, 0))
         return await connect(*address)
 
-    async with opened(postgres_url, Tuning(silence_s=1, timeout_s=AT_MOST_S)) as database:
+    async with opened(postgres_url, Tuning(silence_s=_SILENCE_S, timeout_s=AT_MOST_S)) as database:
         monkeypatch.setattr(asyncio, "open_connection", late)
-        await database.read(lambda conn: conn.execute(text("SELECT pg_sleep(3)")).all())
+        await database.read(lambda conn: conn.execute(text(f"SELECT pg_sleep({3 * _SILENCE_S})")).all())
 
 
 async def test_a_repeatable_read_never_waits_for_a_writer(postgres_url: str) -> None:
