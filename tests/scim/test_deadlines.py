@@ -13,7 +13,7 @@ import structlog
 from yarl import URL
 
 from scimd.http.patience import Limit, Within
-from scimd.org import reads
+from scimd.org.reading import reads
 from scimd.scim import documents
 from scimd.scim.exchange import LARGE_AT_ONCE, Exchange
 from tests.scim.serving import PUBLIC_URL, Client, installed
