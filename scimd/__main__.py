@@ -1,14 +1,18 @@
 """``python -m scimd``, and the entry point of the command line."""
 
 import os
+import signal
 import sys
 from pathlib import Path
-
-from scimd import app, config, log
 
 
 def main() -> None:
     _stand_in()
+    # While the modules load, Ctrl-C ends us as SIGTERM does: a traceback through them tells nobody anything.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from scimd import app
+
     match sys.argv[1:]:
         case [app.WORK_BESIDE_SERVER]:
             app.work_beside_server()
@@ -21,6 +25,8 @@ def main() -> None:
         case _:
             from scimd.cli import main as commands
 
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             commands()
 
 
@@ -44,6 +50,8 @@ def _serve(path: Path | None) -> None:
 
     They say what is wrong, where something is.
     """
+    from scimd import app, config, log
+
     try:
         found = config.find(path)
         loaded = config.load(found)

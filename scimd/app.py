@@ -28,8 +28,10 @@ from scimd.core.errors import Refusal
 from scimd.db import migrate
 from scimd.db.engine import render_ahead
 from scimd.opening import leads_nowhere, migrate_schema, opened, prove
-from scimd.org import declared_held, declared_organizations, organizations, scribes
-from scimd.org.secrets import Keyring
+from scimd.org.declared import declared_held, declared_organizations
+from scimd.org.organizations import organizations
+from scimd.org.request_log import scribes
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Door
 from scimd.processes import calls, children, connections, family, memory
 from scimd.processes.family import Ends, Forked

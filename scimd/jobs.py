@@ -26,25 +26,16 @@ from scimd import log
 from scimd.config import Config
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId, RunId, SourceId
-from scimd.org import (
-    approvals,
-    audit,
-    deliveries,
-    idempotency,
-    leases,
-    new_tables,
-    notifications,
-    oauth,
-    promotion,
-    rekeying,
-    request_log,
-    runs,
-    seat_history,
-    source_upkeep,
-    sources,
-)
+from scimd.org import idempotency, leases, new_tables
 from scimd.org import timekeeping as time_jobs
+from scimd.org.audit import audit
+from scimd.org.grants import promotion, seat_history
 from scimd.org.leases import LEASE_S, Lease
+from scimd.org.mails import deliveries, notifications
+from scimd.org.request_log import request_log
+from scimd.org.runs import approvals, runs
+from scimd.org.sources import source_upkeep, sources
+from scimd.org.tokens import oauth, rekeying
 from scimd.org.tx import Actor, Context, Door, Tx
 from scimd.outbox import relay
 from scimd.outbox.mail import Mailer

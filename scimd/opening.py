@@ -14,8 +14,11 @@ from pathlib import Path
 from scimd.config import Config, ConfigError, Jwt
 from scimd.db import migrate
 from scimd.db.engine import Database, Tuning, is_sqlite, parse, sqlite_path
-from scimd.org import audit, declared_faults, promotion, settle
-from scimd.org.secrets import Keyring, load_or_make_key_file
+from scimd.org.audit import audit
+from scimd.org.declared import declared_faults
+from scimd.org.grants import promotion
+from scimd.org.settling import settle
+from scimd.org.tokens.secrets import Keyring, load_or_make_key_file
 from scimd.org.tx import Door, DoorSettings
 from scimd.sync import registry
 

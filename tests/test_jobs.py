@@ -18,7 +18,9 @@ from scimd.connector_api import Unreachable
 from scimd.core.errors import DatabaseUnavailable, StorageFull
 from scimd.db.tables import leases, notifications, people, published, unsettled
 from scimd.jobs import Jobs
-from scimd.org import new_tables, runs, source_upkeep, sources
+from scimd.org import new_tables
+from scimd.org.runs import runs
+from scimd.org.sources import source_upkeep, sources
 from scimd.outbox.mail import HandOver
 from scimd.sync import registry, schedule
 from tests.support.patience import AT_MOST_S, eventually

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from scimd.admin import app as admin_app
@@ -52,6 +54,31 @@ def test_serve_loads_its_modules_before_it_forks_and_no_library_that_few_need(tm
     loaded = _loaded(tmp_path)
     assert not _SELDOM & {name.partition(".")[0] for name in loaded["ahead"]}
     assert not loaded["later"]
+
+
+_INTERRUPTED = """
+import importlib.abc, os, signal, sys
+
+class AtCtrlC(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "scimd.core":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, AtCtrlC())
+from scimd.__main__ import main
+sys.argv[1:] = WORDS
+main()
+"""
+
+
+@pytest.mark.parametrize("words", [["serve"], ["user", "list"], ["--version"]])
+def test_who_is_interrupted_while_it_loads_ends_without_a_traceback(tmp_path: Path, words: list[str]) -> None:
+    code = _INTERRUPTED.replace("WORDS", repr(words))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, timeout=AT_MOST_S, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
 async def test_a_page_that_is_made_when_asked_for_is_made_once() -> None:

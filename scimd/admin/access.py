@@ -13,8 +13,8 @@ from scimd.admin.models import Id, Input, Moment, Output, Query, Text
 from scimd.admin.users import Named, UserProject
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound
 from scimd.core.people import PersonId, SessionId
-from scimd.org import access
-from scimd.org.access import Attempt
+from scimd.org.authentication import access
+from scimd.org.authentication.access import Attempt
 
 _READ = (access.READ,)
 _REPORT = (access.REPORT,)

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Listed, ListQuery, Moment, Output, Text
-from scimd.org import audit, audit_reads
-from scimd.org.audit_reads import EntryFilter
+from scimd.org.audit import audit, audit_reads
+from scimd.org.audit.audit_reads import EntryFilter
 
 Door = Literal["scim", "sync", "web", "api", "cli", "job"]
 

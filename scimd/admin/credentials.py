@@ -13,7 +13,8 @@ from scimd.core.bearer import PROFILES
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, ProofNeeded
 from scimd.core.people import SourceId, TokenId
 from scimd.core.roles import Permission
-from scimd.org import api_tokens, oauth, request_log, tokens
+from scimd.org.request_log import request_log
+from scimd.org.tokens import api_tokens, oauth, tokens
 from scimd.org.windows import part
 
 _SOURCES = ("sources.manage",)

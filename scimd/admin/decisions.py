@@ -20,8 +20,8 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import DecisionId
-from scimd.org import decisions
-from scimd.org.decisions import DecisionKind, State
+from scimd.org.decisions import decisions
+from scimd.org.decisions.decisions import DecisionKind, State
 
 
 class Option(Output):

@@ -10,8 +10,8 @@ from pydantic import Field, StringConstraints
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Listed, ListQuery, Output
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.org import domains
-from scimd.org.dns_txt import resolver
+from scimd.org.organizations import domains
+from scimd.org.organizations.dns_txt import resolver
 from scimd.org.windows import part
 
 _MANAGE = ("organization.manage",)

@@ -27,8 +27,9 @@ from scimd.config import Config
 from scimd.core.errors import Refusal, VersionMismatch
 from scimd.core.people import OrgId, PersonId
 from scimd.http.visits import Visit
-from scimd.org import merged, sessions
-from scimd.org.sessions import Holder, SessionHolder
+from scimd.org.authentication import sessions
+from scimd.org.authentication.sessions import Holder, SessionHolder
+from scimd.org.identities import merged
 from scimd.org.tx import Context, Door
 from scimd.org.windows import Window
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Listed, ListQuery, Output, Search, Text
-from scimd.org import catalogue_reads
+from scimd.org.grants import catalogue_reads
 
 
 class Group(Output):

@@ -10,7 +10,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Output, Refused, Rows
 from scimd.core.errors import InvalidValue, StateMoved
 from scimd.http import statuses
-from scimd.org import importing
+from scimd.org.users import importing
 
 _NEEDS = ("users.manage", "invitations.manage")
 

@@ -35,8 +35,8 @@ from scimd.core.errors import (
 from scimd.core.people import UNSET, InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
 from scimd.http import statuses
-from scimd.org import invitation_changes, invitation_list, inviting
-from scimd.org.inviting import AT_ONCE, Wish
+from scimd.org.invitations import invitation_changes, invitation_list, inviting
+from scimd.org.invitations.inviting import AT_ONCE, Wish
 
 Status = Literal["pending", "accepted", "declined", "expired", "cancelled"]
 

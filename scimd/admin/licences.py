@@ -11,7 +11,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import UNSET
-from scimd.org import catalogue_reads, named, pool_limits
+from scimd.org.grants import catalogue_reads, named, pool_limits
 
 
 class Licence(Output):

@@ -19,7 +19,7 @@ from scimd.admin.models import Download, Listed, ListQuery, Output, Page
 from scimd.core import cells
 from scimd.http.limits import whole_field
 from scimd.http.statuses import FieldFault, InvalidRequest
-from scimd.org.sealing import NotSealedHere, seal, unseal
+from scimd.org.tokens.sealing import NotSealedHere, seal, unseal
 from scimd.org.windows import Place, Window
 
 _PURPOSE = "api cursor"

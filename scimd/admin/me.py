@@ -24,8 +24,9 @@ from scimd.core.errors import (
     TooManyRequests,
 )
 from scimd.core.people import UNSET, PersonId
-from scimd.org import my_profile, second_factors
-from scimd.org.sessions import SessionHolder
+from scimd.org.authentication import second_factors
+from scimd.org.authentication.sessions import SessionHolder
+from scimd.org.users import my_profile
 
 
 class OwnProject(Output):

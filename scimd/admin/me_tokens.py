@@ -12,8 +12,8 @@ from scimd.admin.models import Input, Listed, Moment, Name
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, ProofNeeded
 from scimd.core.people import PersonId, TokenId
 from scimd.core.roles import Permission
-from scimd.org import api_tokens
-from scimd.org.sessions import SessionHolder
+from scimd.org.authentication.sessions import SessionHolder
+from scimd.org.tokens import api_tokens
 from scimd.org.tx import Context
 from scimd.org.windows import part
 

@@ -12,8 +12,8 @@ from scimd.admin.models import WHOLE, Flag, Id, Input, Listed, ListQuery, Name, 
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, ProjectId
-from scimd.org import organizations, settings
-from scimd.org.organizations import NewOrganization
+from scimd.org.organizations import organizations, settings
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.org.windows import part
 

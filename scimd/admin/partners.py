@@ -13,7 +13,7 @@ from scimd.admin.models import Id, Input, Listed, ListQuery, Name, Nothing, Outp
 from scimd.admin.organization import OrganizationLine, operator_of
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import PersonId
-from scimd.org import partners
+from scimd.org.organizations import partners
 from scimd.org.windows import part
 
 _MANAGE = ("organization.manage",)

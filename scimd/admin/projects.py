@@ -12,7 +12,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Flag, Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnedBySource
 from scimd.core.people import UNSET, ProjectId
-from scimd.org import catalogue_reads, pool_limits, project_upkeep
+from scimd.org.grants import catalogue_reads, pool_limits, project_upkeep
 
 
 class Project(Output):

@@ -11,7 +11,7 @@ from scimd.admin.models import Input, Listed, ListQuery, Name, Output
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique, OwnAccount
 from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole, Permission
-from scimd.org import custom_roles
+from scimd.org.grants import custom_roles
 from scimd.org.windows import part
 
 

@@ -19,8 +19,8 @@ from scimd.core.errors import (
     StateMoved,
 )
 from scimd.core.roles import MEMBER
-from scimd.org import rule_changes
-from scimd.org.rule_changes import Body, Edit
+from scimd.org.sources import rule_changes
+from scimd.org.sources.rule_changes import Body, Edit
 from scimd.org.windows import part
 
 _NEEDS = ("sources.manage",)

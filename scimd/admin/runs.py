@@ -11,8 +11,8 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Download, Listed, ListQuery, Output, Text
 from scimd.core.errors import NotAllowedNow, NotFound, StateMoved
 from scimd.http.visits import SEE_RUNS
-from scimd.org import approvals, run_changes, runs
-from scimd.org.runs import RunRecord, State
+from scimd.org.runs import approvals, run_changes, runs
+from scimd.org.runs.runs import RunRecord, State
 from scimd.sync import report
 
 SEATS = "Seats before, freed, wanted, after, waited for."

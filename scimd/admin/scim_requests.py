@@ -10,9 +10,9 @@ from pydantic import Field
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Listed, ListQuery, Moment, Name, Output, Text
 from scimd.core.people import SourceId, TokenId
-from scimd.org import request_log
-from scimd.org.request_log import Wanted
-from scimd.org.request_people import sought
+from scimd.org.request_log import request_log
+from scimd.org.request_log.request_log import Wanted
+from scimd.org.request_log.request_people import sought
 from scimd.org.windows import Place, Slice
 
 _NEEDS = ("sources.manage", "audit.read")

@@ -10,7 +10,8 @@ from pydantic import Field
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import WHOLE, Input, Listed, ListQuery, Output
 from scimd.core.errors import NotAllowedNow
-from scimd.org import organizations, seat_history
+from scimd.org.grants import seat_history
+from scimd.org.organizations import organizations
 from scimd.org.windows import part
 
 

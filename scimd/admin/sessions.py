@@ -12,7 +12,7 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Flag, Listed, ListQuery, Output, Text
 from scimd.core.errors import NotFound
 from scimd.core.people import SessionId
-from scimd.org import sessions, sign_in_reads
+from scimd.org.authentication import sessions, sign_in_reads
 
 
 class Session(Output):

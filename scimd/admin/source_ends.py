@@ -9,8 +9,8 @@ from scimd.admin.models import Input, Query
 from scimd.admin.rules import WAY_OUT, EditQuery, RulePreview
 from scimd.admin.sources import source_of
 from scimd.core.errors import NotAllowedNow, NotFound, Protected
-from scimd.org import source_ends
-from scimd.org.rule_previews import End
+from scimd.org.sources import source_ends
+from scimd.org.sources.rule_previews import End
 
 _NEEDS = ("sources.manage",)
 _PEOPLE = (

@@ -11,8 +11,9 @@ from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Flag, Input, Listed, ListQuery, Output, Text
 from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.people import TokenId
-from scimd.org import source_states, sources, tokens
-from scimd.org.sources import SourceRecord
+from scimd.org.sources import source_states, sources
+from scimd.org.sources.sources import SourceRecord
+from scimd.org.tokens import tokens
 
 _NEEDS = ("sources.manage",)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from scimd.admin.endpoints import Call, endpoint
 from scimd.admin.models import Input, Listed, ListQuery, Name, Output, Search
 from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, NotUnique
-from scimd.org import catalogue_reads, named
+from scimd.org.grants import catalogue_reads, named
 
 
 class Team(Output):

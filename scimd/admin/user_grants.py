@@ -26,7 +26,8 @@ from scimd.core.errors import (
 )
 from scimd.core.people import LicenceId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER
-from scimd.org import assignments, user_reads
+from scimd.org.grants import assignments
+from scimd.org.users import user_reads
 
 _REFUSES = (
     NotFound,

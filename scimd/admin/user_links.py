@@ -19,7 +19,7 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import linking, merged, merging, unmerging
+from scimd.org.identities import linking, merged, merging, unmerging
 from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Door
 

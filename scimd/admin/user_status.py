@@ -21,16 +21,11 @@ from scimd.core.errors import (
     SeatLimitReached,
 )
 from scimd.core.people import PersonId
-from scimd.org import (
-    detaching,
-    gates,
-    local_people,
-    moving,
-    partner_approvals,
-    second_factors,
-    user_reads,
-)
+from scimd.org.authentication import second_factors
+from scimd.org.identities import detaching, moving
+from scimd.org.organizations import partner_approvals
 from scimd.org.tx import Context, Door
+from scimd.org.users import gates, local_people, user_reads
 
 _CLOSES = (NotFound, OwnAccount, Protected)
 _OPENS = (NotFound, NotAllowedNow, PoolLimitReached, SeatLimitReached)

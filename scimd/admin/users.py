@@ -22,11 +22,14 @@ from scimd.core.errors import (
 )
 from scimd.core.people import UNSET, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
-from scimd.org import audit_reads, labels, local_people, my_profile, reads, user_page, user_reads
-from scimd.org.admin_reads import PersonPage
-from scimd.org.audit_reads import EntryFilter
-from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
-from scimd.org.user_reads import UserFilter
+from scimd.org import labels
+from scimd.org.audit import audit_reads
+from scimd.org.audit.audit_reads import EntryFilter
+from scimd.org.reading import reads
+from scimd.org.users import local_people, my_profile, user_page, user_reads
+from scimd.org.users.admin_reads import PersonPage
+from scimd.org.users.local_people import Edit, NewPerson, NewServiceAccount
+from scimd.org.users.user_reads import UserFilter
 
 Status = Literal["active", "pending", "inactive"]
 

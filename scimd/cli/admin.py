@@ -8,8 +8,9 @@ import typer
 
 from scimd.cli.common import ConfigOption, JsonOption, always, operator, run, said
 from scimd.config import Config
-from scimd.org import links, organizations
-from scimd.org.organizations import SYSTEM
+from scimd.org.authentication import links
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import SYSTEM
 from scimd.org.tx import Door
 
 app = typer.Typer(name="admin", help="Account Admins and operators.", no_args_is_help=True)

@@ -18,8 +18,8 @@ from scimd.cli.common import (
     print_json,
     print_list,
 )
-from scimd.org import audit, audit_reads
-from scimd.org.audit_reads import EntryFilter, EntryRecord
+from scimd.org.audit import audit, audit_reads
+from scimd.org.audit.audit_reads import EntryFilter, EntryRecord
 from scimd.org.windows import Place, Window
 
 app = typer.Typer(name="audit", help="The audit trail.", no_args_is_help=True)

@@ -17,9 +17,9 @@ from scimd.cli.common import (
 )
 from scimd.core.people import RoleName
 from scimd.core.roles import OrgRole
-from scimd.org import custom_roles, named, project_upkeep
-from scimd.org.named import Kind, NamedRecord
-from scimd.org.project_upkeep import MemberRecord, ProjectRecord
+from scimd.org.grants import custom_roles, named, project_upkeep
+from scimd.org.grants.named import Kind, NamedRecord
+from scimd.org.grants.project_upkeep import MemberRecord, ProjectRecord
 from scimd.org.tx import Context, Door
 
 projects = typer.Typer(name="project", help="Projects.", no_args_is_help=True)

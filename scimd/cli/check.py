@@ -17,18 +17,12 @@ from scimd.config import Config, ConfigError, Organization
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound, Refusal
 from scimd.core.words import counted
-from scimd.org import (
-    declared_faults,
-    declared_held,
-    declared_organizations,
-    declared_sources,
-    organizations,
-    reads,
-    rekeying,
-    source_upkeep,
-    sources,
-)
-from scimd.org.sources import SourceRecord
+from scimd.org.declared import declared_faults, declared_held, declared_organizations, declared_sources
+from scimd.org.organizations import organizations
+from scimd.org.reading import reads
+from scimd.org.sources import source_upkeep, sources
+from scimd.org.sources.sources import SourceRecord
+from scimd.org.tokens import rekeying
 from scimd.org.tx import Door
 from scimd.sync import checking
 

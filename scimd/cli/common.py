@@ -28,11 +28,15 @@ from scimd.cli.terminal import Terminal
 from scimd.connector_api import ConnectorError
 from scimd.core.errors import InvalidValue, NotFound, Refusal, StateMoved
 from scimd.core.people import OrgId
-from scimd.org import admin_reads, by_hand, declared_organizations, organizations, runs, sources
-from scimd.org.declared_keys import THE_FILE
-from scimd.org.organizations import OrganizationRecord
-from scimd.org.sources import SourceRecord
+from scimd.org.declared import declared_organizations
+from scimd.org.declared.declared_keys import THE_FILE
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import OrganizationRecord
+from scimd.org.runs import runs
+from scimd.org.sources import sources
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, uuid7
+from scimd.org.users import admin_reads, by_hand
 
 T = TypeVar("T")
 logger = log.get(__name__)

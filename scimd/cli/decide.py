@@ -19,7 +19,7 @@ from scimd.cli.common import (
     said,
 )
 from scimd.core.people import DecisionId
-from scimd.org import decisions
+from scimd.org.decisions import decisions
 
 app = typer.Typer(name="decide", help="Items that wait for a person's decision.", no_args_is_help=True)
 

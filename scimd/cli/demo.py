@@ -19,7 +19,11 @@ from scimd.cli.common import context, err, operator, out
 from scimd.cli.demo_people import DemoPerson
 from scimd.config import ConfigError
 from scimd.core.endpoints import BASE_PATH
-from scimd.org import links, organizations, runs, sources, tokens
+from scimd.org.authentication import links
+from scimd.org.organizations import organizations
+from scimd.org.runs import runs
+from scimd.org.sources import sources
+from scimd.org.tokens import tokens
 from scimd.org.tx import Door
 
 FOLDER = Path(".demo")

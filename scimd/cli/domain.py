@@ -19,9 +19,9 @@ from scimd.cli.common import (
     said,
 )
 from scimd.config import Config
-from scimd.org import domains
-from scimd.org.dns_txt import resolver
-from scimd.org.domains import DomainRecord
+from scimd.org.organizations import domains
+from scimd.org.organizations.dns_txt import resolver
+from scimd.org.organizations.domains import DomainRecord
 from scimd.org.tx import Door
 
 app = typer.Typer(name="domain", help="Mail domains of an organization.", no_args_is_help=True)

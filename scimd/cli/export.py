@@ -22,9 +22,10 @@ from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.words import of_a_check
 from scimd.http.visits import Visit
-from scimd.org import organizations, sources
-from scimd.org.organizations import OrganizationRecord
-from scimd.org.sessions import Holder
+from scimd.org.authentication.sessions import Holder
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import OrganizationRecord
+from scimd.org.sources import sources
 from scimd.org.tx import Context, Door
 
 #: What each command exports, by its words.

@@ -17,9 +17,11 @@ from scimd.cli.common import (
     print_list,
     print_table,
 )
-from scimd.org import catalogue_reads, group_reads, sources
-from scimd.org.catalogue_reads import GroupRecord, MemberRecord
-from scimd.org.group_reads import Given
+from scimd.org.grants import catalogue_reads
+from scimd.org.grants.catalogue_reads import GroupRecord, MemberRecord
+from scimd.org.groups import group_reads
+from scimd.org.groups.group_reads import Given
+from scimd.org.sources import sources
 from scimd.org.tx import Context, Door
 from scimd.org.windows import Place, Window
 

@@ -23,10 +23,12 @@ from scimd.cli.user_changes import projects_named
 from scimd.config import Config, duration
 from scimd.core.people import UNSET, InvitationId, RoleName, TeamId
 from scimd.core.roles import USER
-from scimd.org import admin_reads, by_hand, invitation_changes, invitation_list, inviting, named
-from scimd.org.invitation_list import InvitationRecord
-from scimd.org.inviting import Invited, Wish
+from scimd.org.grants import named
+from scimd.org.invitations import invitation_changes, invitation_list, inviting
+from scimd.org.invitations.invitation_list import InvitationRecord
+from scimd.org.invitations.inviting import Invited, Wish
 from scimd.org.tx import Context, Door
+from scimd.org.users import admin_reads, by_hand
 from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="invitation", help="Invitations.", no_args_is_help=True)

@@ -30,9 +30,11 @@ from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.languages import Language
 from scimd.core.people import UNSET, OrgId, ProjectId
-from scimd.org import declared_held, declared_organizations, organizations, project_upkeep, settings
-from scimd.org.declared_organizations import Look
-from scimd.org.organizations import NewOrganization, OrganizationRecord
+from scimd.org.declared import declared_held, declared_organizations
+from scimd.org.declared.declared_organizations import Look
+from scimd.org.grants import project_upkeep
+from scimd.org.organizations import organizations, settings
+from scimd.org.organizations.organizations import NewOrganization, OrganizationRecord
 from scimd.org.tx import Door
 
 app = typer.Typer(name="org", help="Organizations.", no_args_is_help=True)

@@ -17,8 +17,8 @@ from scimd.cli.common import (
     said,
 )
 from scimd.config import Config
-from scimd.org import organizations, partners
-from scimd.org.partners import Queue, Waiting
+from scimd.org.organizations import organizations, partners
+from scimd.org.organizations.partners import Queue, Waiting
 from scimd.org.tx import Door
 
 app = typer.Typer(name="partner", help="Partners that approve newcomers.", no_args_is_help=True)

@@ -23,9 +23,9 @@ from scimd.cli.common import (
     seats_said,
 )
 from scimd.config import Config
-from scimd.org import rule_changes, sources
-from scimd.org.rule_changes import Body, Edit
-from scimd.org.rule_previews import Preview
+from scimd.org.sources import rule_changes, sources
+from scimd.org.sources.rule_changes import Body, Edit
+from scimd.org.sources.rule_previews import Preview
 from scimd.org.tx import Door
 
 app = typer.Typer(name="rule", help="Rules: what groups and values give.", no_args_is_help=True)

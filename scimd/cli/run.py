@@ -22,9 +22,10 @@ from scimd.cli.common import (
     run,
 )
 from scimd.config import Config
-from scimd.org import run_changes, runs, sources
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
+from scimd.org.runs import run_changes, runs
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import sources
 from scimd.org.tx import Context, Door
 from scimd.sync import report as reports
 

@@ -28,9 +28,11 @@ from scimd.cli.replay import bundle as bundles
 from scimd.config import Config
 from scimd.core.errors import InvalidValue
 from scimd.core.people import OrgId, TokenId
-from scimd.org import request_log, sources, tokens
-from scimd.org.request_log import RequestPage, RequestRecord, Wanted
-from scimd.org.request_people import sought
+from scimd.org.request_log import request_log
+from scimd.org.request_log.request_log import RequestPage, RequestRecord, Wanted
+from scimd.org.request_log.request_people import sought
+from scimd.org.sources import sources
+from scimd.org.tokens import tokens
 from scimd.org.tx import Context, Door
 
 #: A time is written from its year on.

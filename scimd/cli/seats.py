@@ -20,8 +20,9 @@ from scimd.cli.common import (
     said,
 )
 from scimd.config import Config
-from scimd.org import organizations, seat_history
-from scimd.org.organizations import OrganizationRecord
+from scimd.org.grants import seat_history
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import OrganizationRecord
 from scimd.org.tx import Door
 
 app = typer.Typer(name="seats", help="Seats of an organization.", no_args_is_help=True)

@@ -15,10 +15,11 @@ from scimd.cli.common import (
     print_list,
 )
 from scimd.core.people import SessionId
-from scimd.org import admin_reads, sessions, sign_in_reads
-from scimd.org.sessions import SessionRecord
-from scimd.org.sign_in_reads import AttemptRecord
+from scimd.org.authentication import sessions, sign_in_reads
+from scimd.org.authentication.sessions import SessionRecord
+from scimd.org.authentication.sign_in_reads import AttemptRecord
 from scimd.org.tx import Context, Door
+from scimd.org.users import admin_reads
 from scimd.org.windows import Slice, Window
 
 session = typer.Typer(name="session", help="Sessions of signed-in people.", no_args_is_help=True)

@@ -28,10 +28,12 @@ from scimd.cli.rule import print_preview
 from scimd.cli.source_toml import source_toml
 from scimd.config import Config
 from scimd.core.people import SourceId
-from scimd.org import declared_held, organizations, source_ends, source_states, source_upkeep, sources
-from scimd.org.rule_previews import End
-from scimd.org.source_states import Released
-from scimd.org.sources import SourceRecord
+from scimd.org.declared import declared_held
+from scimd.org.organizations import organizations
+from scimd.org.sources import source_ends, source_states, source_upkeep, sources
+from scimd.org.sources.rule_previews import End
+from scimd.org.sources.source_states import Released
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="source", help="Where people come from.", no_args_is_help=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from scimd.config import Source
 from scimd.core.printable import spelled_out
-from scimd.org.sources import SourceRecord, as_json
+from scimd.org.sources.sources import SourceRecord, as_json
 
 _ALWAYS = ("name", "connector", "state", "priority")
 

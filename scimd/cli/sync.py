@@ -33,10 +33,12 @@ from scimd.cli.common import (
 from scimd.cli.run import print_change, summary
 from scimd.config import Config, Source
 from scimd.core.errors import NotFound
-from scimd.org import declared_sources, run_changes, runs, sources
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
-from scimd.org.sources import SourceRecord
+from scimd.org.declared import declared_sources
+from scimd.org.runs import run_changes, runs
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import sources
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door
 from scimd.sync import apply as applying
 from scimd.sync.planning import CannotPlan

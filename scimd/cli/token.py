@@ -24,9 +24,11 @@ from scimd.cli.common import (
 )
 from scimd.config import Config
 from scimd.core.people import TokenId
-from scimd.org import request_log, sources, tokens
-from scimd.org.sources import NewSource
-from scimd.org.tokens import NewToken
+from scimd.org.request_log import request_log
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens import tokens
+from scimd.org.tokens.tokens import NewToken
 from scimd.org.tx import Context, Door
 
 app = typer.Typer(name="token", help="Tokens with which identity providers push.", no_args_is_help=True)

@@ -17,10 +17,11 @@ from scimd.cli.common import (
 )
 from scimd.core.errors import InvalidValue
 from scimd.core.people import TokenId
-from scimd.org import admin_reads, api_tokens
-from scimd.org.api_tokens import ApiTokenRecord
-from scimd.org.tokens import NewToken
+from scimd.org.tokens import api_tokens
+from scimd.org.tokens.api_tokens import ApiTokenRecord
+from scimd.org.tokens.tokens import NewToken
 from scimd.org.tx import Context, Door
+from scimd.org.users import admin_reads
 
 app = typer.Typer(name="api", help="API tokens of people and of services.", no_args_is_help=True)
 

@@ -24,9 +24,10 @@ from scimd.cli.common import (
 from scimd.config import Config
 from scimd.core.bearer import TOKEN_ENDPOINT
 from scimd.core.people import TokenId
-from scimd.org import oauth, sources
-from scimd.org.oauth import NewSecret
-from scimd.org.sources import NewSource
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens import oauth
+from scimd.org.tokens.oauth import NewSecret
 from scimd.org.tx import Door
 
 app = typer.Typer(

@@ -17,9 +17,12 @@ from scimd.cli.common import (
 )
 from scimd.core.errors import InvalidValue
 from scimd.core.people import OrgId
-from scimd.org import named, project_upkeep, settings, sources, user_reads
+from scimd.org.grants import named, project_upkeep
+from scimd.org.organizations import settings
+from scimd.org.sources import sources
 from scimd.org.tx import Context, Door
-from scimd.org.user_reads import UserFilter, UserRow
+from scimd.org.users import user_reads
+from scimd.org.users.user_reads import UserFilter, UserRow
 from scimd.org.windows import Place, Slice, Window
 
 app = typer.Typer(name="user", help="People.", no_args_is_help=True)

@@ -20,19 +20,13 @@ from scimd.cli.common import (
 from scimd.cli.user_import import import_
 from scimd.core.people import UNSET, LicenceId, OrgId, PersonId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MEMBER, USER
-from scimd.org import (
-    assignments,
-    detaching,
-    gates,
-    local_people,
-    moving,
-    named,
-    partner_approvals,
-    project_upkeep,
-    second_factors,
-)
-from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
+from scimd.org.authentication import second_factors
+from scimd.org.grants import assignments, named, project_upkeep
+from scimd.org.identities import detaching, moving
+from scimd.org.organizations import partner_approvals
 from scimd.org.tx import Context, Door
+from scimd.org.users import gates, local_people
+from scimd.org.users.local_people import Edit, NewPerson, NewServiceAccount
 
 Who = Annotated[list[str], typer.Argument(help="Ids, user names or addresses.")]
 OneWho = Annotated[str, typer.Argument(help="An id, a user name or an address.")]

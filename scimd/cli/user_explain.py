@@ -18,8 +18,9 @@ from scimd.cli.common import (
 )
 from scimd.core.people import OrgId
 from scimd.core.standing import Reason
-from scimd.org import labels, reads
-from scimd.org.reads import PersonPage
+from scimd.org import labels
+from scimd.org.reading import reads
+from scimd.org.reading.reads import PersonPage
 from scimd.org.tx import Context, Door
 
 _ORDER = ("status", "owner", "seat", "role", "project", "team", "licence")

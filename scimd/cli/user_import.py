@@ -19,9 +19,9 @@ from scimd.cli.common import (
     print_table,
 )
 from scimd.core.errors import InvalidValue
-from scimd.org import importing
-from scimd.org.by_hand import RowResult
-from scimd.org.importing import ImportPlan
+from scimd.org.users import importing
+from scimd.org.users.by_hand import RowResult
+from scimd.org.users.importing import ImportPlan
 
 
 def import_(

@@ -19,9 +19,10 @@ from scimd.cli.common import (
 )
 from scimd.core.events import Event
 from scimd.core.people import PersonId
-from scimd.org import admin_reads, linking, merging, unmerging
+from scimd.org.identities import linking, merging, unmerging
 from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Context, Door
+from scimd.org.users import admin_reads
 
 OneWho = Annotated[str, typer.Argument(help="An id, a user name or an address.")]
 SourceOption = Annotated[str, typer.Option(help="The source's name.")]

@@ -23,12 +23,16 @@ from scimd.cli.user import COLUMNS, status_of
 from scimd.core.people import OrgId
 from scimd.core.profile import Profile
 from scimd.core.standing import Reason, Standing
-from scimd.org import invitation_list, reads, settings, sign_in_reads, user_page
-from scimd.org.admin_reads import AssertionRow
-from scimd.org.invitation_list import InvitationRecord
-from scimd.org.sessions import SessionRecord
+from scimd.org.authentication import sign_in_reads
+from scimd.org.authentication.sessions import SessionRecord
+from scimd.org.invitations import invitation_list
+from scimd.org.invitations.invitation_list import InvitationRecord
+from scimd.org.organizations import settings
+from scimd.org.reading import reads
 from scimd.org.tx import Context, Door
-from scimd.org.user_reads import UserRow
+from scimd.org.users import user_page
+from scimd.org.users.admin_reads import AssertionRow
+from scimd.org.users.user_reads import UserRow
 from scimd.org.windows import Window
 
 

@@ -210,7 +210,7 @@ def groups_part(groups: Sequence[GroupRef], base_url: str) -> bytes:
 def render_group(
     stored: StoredGroup, base_url: str, projection: Projection | None = None, members: str | None = None
 ) -> bytes:
-    """The resource as JSON. ``members``: as JSON, with commas between (``org.reads``); None leaves them out.
+    """The resource as JSON. ``members``: as JSON, with commas between (``org.reading.reads``); None: without.
 
     No members are shown as an empty array, which RFC 7643 §2.5 lets stand for none: authentik's sync adds
     nobody to a group that has none to compare with (goauthentik/authentik#23950, 2026-11).

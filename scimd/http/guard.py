@@ -29,8 +29,9 @@ from scimd.core.errors import Forbidden, NotAuthenticated, SecondFactorMissing
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.reading import form_of
 from scimd.http.statuses import ForeignForm
-from scimd.org import api_tokens, sessions
-from scimd.org.sessions import Holder, SessionHolder
+from scimd.org.authentication import sessions
+from scimd.org.authentication.sessions import Holder, SessionHolder
+from scimd.org.tokens import api_tokens
 from scimd.org.tx import Door
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,9 +11,9 @@ from scimd.core.errors import NotAuthenticated, NotFound
 from scimd.core.people import OrgId
 from scimd.http import guard, request_id
 from scimd.http.keys import DOOR
-from scimd.org import organizations
-from scimd.org.organizations import OrganizationRecord
-from scimd.org.sessions import Holder
+from scimd.org.authentication.sessions import Holder
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import OrganizationRecord
 from scimd.org.tx import Actor, Context, Door, DoorName
 
 #: Whoever may see sources, audit or people may see what the runs did.

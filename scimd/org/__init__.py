@@ -1,0 +1,1 @@
+"""The door: whatever changes an organization. At the top stands what all of it rests on."""

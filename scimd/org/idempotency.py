@@ -28,7 +28,7 @@ from scimd.core.people import OrgId
 from scimd.db.locks import insert_ignore
 from scimd.db.tables import idempotency_keys as table
 from scimd.org import lately
-from scimd.org.sealing import NotSealedHere, seal, unseal
+from scimd.org.tokens.sealing import NotSealedHere, seal, unseal
 from scimd.org.tx import Door, Tx
 
 LASTS = timedelta(hours=24)

@@ -82,7 +82,7 @@ class RuleBook:
     get_more_seats_url: str | None
     #: What followed from which facts under these rules: newcomers of one source are all alike.
     decided: dict[Facts, Standing] = field(default_factory=dict, repr=False, compare=False)
-    #: What is written of such standings, by which and of whom (``org.standing_rows``); it holds them.
+    #: What is written of such standings, by which and of whom (``settling.standing_rows``); it holds them.
     drawn: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def standing(self, facts: Facts) -> Standing:

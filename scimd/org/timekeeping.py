@@ -28,19 +28,14 @@ from scimd.db.tables import (
     seat_pools,
     waiting,
 )
-from scimd.org import (
-    arrivals,
-    audit,
-    gates,
-    invitation_changes,
-    local_people,
-    moot,
-    promotion,
-    purging,
-    unsettled,
-)
-from scimd.org.gates import RESTORABLE_FOR
+from scimd.org.audit import audit
+from scimd.org.decisions import moot
+from scimd.org.grants import promotion
+from scimd.org.invitations import invitation_changes
+from scimd.org.settling import arrivals, unsettled
 from scimd.org.tx import Door
+from scimd.org.users import gates, local_people, purging
+from scimd.org.users.gates import RESTORABLE_FOR
 
 logger = log.get(__name__)
 ATTEMPTS_KEPT = timedelta(days=90)

@@ -33,9 +33,9 @@ from scimd.db.engine import Database, LostRace, is_unique_violation
 from scimd.db.prepared import Locking
 from scimd.db.tables import groups
 from scimd.org.lines import Line
-from scimd.org.newcomers import Newcomers
 from scimd.org.rulebook import RuleBook, RuleBooks
-from scimd.org.secrets import Keyring
+from scimd.org.settling.newcomers import Newcomers
+from scimd.org.tokens.secrets import Keyring
 
 T = TypeVar("T")
 DoorName = Literal["scim", "sync", "web", "api", "cli", "job"]
@@ -58,7 +58,7 @@ class Claim(Protocol):
 
 
 class Proof(Protocol):
-    """By what a caller was known, and asked once more in the transaction (``org.tokens.Shown``)."""
+    """By what a caller was known, and asked once more in the transaction (``org.tokens.tokens.Shown``)."""
 
     def check(self, tx: Tx) -> None: ...
 
@@ -237,7 +237,7 @@ class Tx:
     counts: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
     moves: Counter[tuple[SourceId, Listed]] = field(default_factory=Counter)
     #: Names that this body looked for among those that groups wait for, and names that it has groups wait
-    #: for, by source (``org.source_counts``).
+    #: for, by source (``org.sources.source_counts``).
     looked: dict[SourceId, Looked] = field(default_factory=dict)
     unknown: dict[SourceId, set[str]] = field(default_factory=dict)
     #: How many people SCIM deactivated or deleted here, by source.
@@ -251,7 +251,7 @@ class Tx:
     #: What a hand says with the invitation that settling opens.
     inviting: dict[PersonId, Inviting] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    #: The pool of seats as it was seen, and how many are still to be taken from it (``org.seats``).
+    #: The pool of seats as it was seen, and how many are still to be taken from it (``org.grants.seats``).
     pool_seen: PoolSeen | None = None
     seats_taken: int = 0
     #: Seats, or slots of what is limited, are free that others wait for: a promotion has to follow.

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from scimd.core.languages import moment
 from scimd.core.notifications import What
-from scimd.org.deliveries import Delivery
+from scimd.org.mails.deliveries import Delivery
 from scimd.translations import say_in
 
 _MEND: Final = (

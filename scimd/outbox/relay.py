@@ -16,9 +16,9 @@ from scimd.core.errors import DatabaseUnavailable, Overloaded, StorageFull
 from scimd.core.languages import moment, span
 from scimd.core.links import sign
 from scimd.core.people import OrgId
-from scimd.org import deliveries
-from scimd.org.deliveries import Delivery
-from scimd.org.invitations import InvitedTo
+from scimd.org.invitations.invitations import InvitedTo
+from scimd.org.mails import deliveries
+from scimd.org.mails.deliveries import Delivery
 from scimd.org.tx import Door
 from scimd.outbox import notification
 from scimd.outbox.mail import (

@@ -32,12 +32,12 @@ from scimd.http.jwks import KeySets, KeysUnavailable
 from scimd.http.patience import Limit, Within
 from scimd.http.rates import Rate, counted
 from scimd.http.statuses import Fault
-from scimd.org import api_tokens, jwt_issuers, tokens
-from scimd.org import catalogue as catalogues
-from scimd.org import oauth as org_oauth
-from scimd.org.scribes import Desk, Far, Near, scribe_of
-from scimd.org.secrets import ACCESS_TOKEN, is_secret, is_token, token_hash
-from scimd.org.tokens import CredentialKind, Shown, TokenHolder
+from scimd.org.reading import catalogue as catalogues
+from scimd.org.request_log.scribes import Desk, Far, Near, scribe_of
+from scimd.org.tokens import api_tokens, jwt_issuers, tokens
+from scimd.org.tokens import oauth as org_oauth
+from scimd.org.tokens.secrets import ACCESS_TOKEN, is_secret, is_token, token_hash
+from scimd.org.tokens.tokens import CredentialKind, Shown, TokenHolder
 from scimd.org.tx import Actor, Context, Door
 from scimd.scim import bulk, catalogue, etag, groups, me, oauth, search, users
 from scimd.scim.discovery import Discovery

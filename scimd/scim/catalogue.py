@@ -15,8 +15,8 @@ from scim2_models.path import FilterNode
 from scimd.core import catalogue as core
 from scimd.core.attributes import Resolved, ResourceKind
 from scimd.core.resource import Resources
-from scimd.org import catalogue
-from scimd.org.keyset import Position
+from scimd.org.reading import catalogue
+from scimd.org.reading.keyset import Position
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.filters import Evaluator, comparable, values_of
 from scimd.scim.listing import Pages, Sorting

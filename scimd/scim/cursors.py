@@ -20,8 +20,8 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from scimd.org.keyset import Position
-from scimd.org.secrets import Keyring
+from scimd.org.reading.keyset import Position
+from scimd.org.tokens.secrets import Keyring
 from scimd.scim.errors import ScimError
 
 _PURPOSE = "cursor"

@@ -2,7 +2,7 @@
 
 Conditions of a read compare the whole tag. Conditions of a write compare the document's version
 alone, so that a change of memberships fails nobody's PUT. Of a local person, whose changes nobody counts,
-a digest stands in its place (``org.linkable``).
+a digest stands in its place (``org.identities.linkable``).
 """
 
 from __future__ import annotations

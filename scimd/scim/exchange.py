@@ -20,8 +20,8 @@ from scimd.core.request_texts import without_selections
 from scimd.core.resource import PARAMETERS, Projection, View
 from scimd.http import limits
 from scimd.http.whole import Whole
-from scimd.org.keyset import Position
-from scimd.org.tokens import TokenHolder
+from scimd.org.reading.keyset import Position
+from scimd.org.tokens.tokens import TokenHolder
 from scimd.org.tx import Context, Door
 from scimd.scim import documents, patch, path_keys, request_log
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax

@@ -40,7 +40,7 @@ from sqlalchemy import (
 from scimd.core.attributes import ENTERPRISE_URN, Resolved
 from scimd.core.resource import StoredUser
 from scimd.db.tables import people
-from scimd.org.linkable import Bounds
+from scimd.org.identities.linkable import Bounds
 from scimd.scim.filter_values import Condition, Scope, Values
 from scimd.scim.filters import Binder, Test, any_of
 

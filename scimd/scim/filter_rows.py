@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from scimd.core.attributes import SCIMD_URN, SEVERAL, Resolved
 from scimd.db.tables import assertions, group_members, groups, people
-from scimd.org.group_nesting import DEPTH
+from scimd.org.groups.group_nesting import DEPTH
 from scimd.scim.filter_values import Condition, Values, equals
 from scimd.scim.filters import Test
 

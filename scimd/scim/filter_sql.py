@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, and_, not_, or_, true
 
 from scimd.core.attributes import Resolved
 from scimd.db.tables import assertions
-from scimd.org.keyset import Sort
+from scimd.org.reading.keyset import Sort
 from scimd.scim.errors import invalid_filter
 from scimd.scim.filter_rows import Rows, rows_of, wanted
 from scimd.scim.filter_values import EMPLOYEE_NUMBER, Condition, Scope, Values

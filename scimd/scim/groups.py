@@ -11,9 +11,10 @@ from aiohttp import web
 from scimd.core.attributes import GROUP
 from scimd.core.people import Document, GroupId
 from scimd.core.resource import Shown, StoredGroup, etag, group_location, render_group
-from scimd.org import reads, scim_groups
-from scimd.org.groups import AssertGroup
-from scimd.org.scim_groups import GroupChange
+from scimd.org.groups import scim_groups
+from scimd.org.groups.groups import AssertGroup
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.reading import reads
 from scimd.scim import members_patch, patch
 from scimd.scim.documents import document_of
 from scimd.scim.etag import is_unchanged

@@ -17,8 +17,8 @@ from scimd.config import Jwt
 from scimd.http.jwks import KeySets, PublicKey
 from scimd.http.rates import Buckets
 from scimd.http.signatures import Unproved, is_plain, part, proved
-from scimd.org import jwt_speakers
-from scimd.org.tokens import TokenHolder
+from scimd.org.tokens import jwt_speakers
+from scimd.org.tokens.tokens import TokenHolder
 from scimd.org.tx import Door
 
 logger = log.get(__name__)

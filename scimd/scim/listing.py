@@ -13,8 +13,8 @@ from scim2_models.path import CompareOperator, Comparison, FilterNode
 
 from scimd.core.attributes import GROUP, Resolved, ResourceKind
 from scimd.core.resource import Projection, Resources, StoredUser, render_list, render_user
-from scimd.org.keyset import Position
-from scimd.org.reads import ListQuery
+from scimd.org.reading.keyset import Position
+from scimd.org.reading.reads import ListQuery
 from scimd.scim import cursors
 from scimd.scim.cursors import Cursor, opened, seal
 from scimd.scim.errors import invalid_count, invalid_path, invalid_value, shown

@@ -9,8 +9,8 @@ from aiohttp import hdrs, web
 
 from scimd.core.errors import NotFound
 from scimd.core.resource import etag, render_user, user_location
-from scimd.org import own_resource
-from scimd.org.api_tokens import ApiTokenHolder
+from scimd.org.reading import own_resource
+from scimd.org.tokens.api_tokens import ApiTokenHolder
 from scimd.org.tx import Door
 from scimd.scim.errors import ScimError
 from scimd.scim.etag import is_unchanged

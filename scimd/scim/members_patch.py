@@ -27,7 +27,7 @@ from scim2_models.path import (
 from scimd.core.attributes import GROUP, GROUP_URN, Resolved
 from scimd.core.people import Document, fold
 from scimd.core.resource import group_location, user_location
-from scimd.org.chosen_members import Leaving
+from scimd.org.groups.chosen_members import Leaving
 from scimd.scim.effort import bound_paths
 from scimd.scim.errors import ScimError, invalid_value, no_target, read_only, shown
 from scimd.scim.filters import Binder, is_text

@@ -26,8 +26,8 @@ from scimd.http import guard, peers, request_id
 from scimd.http.rates import counted
 from scimd.http.reading import Pairs, pairs_of
 from scimd.http.statuses import Fault
-from scimd.org import oauth
-from scimd.org.oauth import ClientHolder
+from scimd.org.tokens import oauth
+from scimd.org.tokens.oauth import ClientHolder
 from scimd.org.tx import Door
 
 logger = log.get(__name__)

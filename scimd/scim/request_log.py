@@ -22,10 +22,10 @@ from scimd.core.errors import Refusal
 from scimd.core.people import OrgId
 from scimd.http import request_id
 from scimd.http.whole import Whole
-from scimd.org import request_log
-from scimd.org.request_entries import Seen, Speaker
-from scimd.org.scribes import Desk, Portion
-from scimd.org.tokens import TokenHolder
+from scimd.org.request_log import request_log
+from scimd.org.request_log.request_entries import Seen, Speaker
+from scimd.org.request_log.scribes import Desk, Portion
+from scimd.org.tokens.tokens import TokenHolder
 from scimd.org.tx import Door
 
 logger = log.get(__name__)

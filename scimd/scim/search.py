@@ -22,9 +22,9 @@ from scim2_models.path import (
 
 from scimd.core.attributes import GROUP, ResourceKind
 from scimd.core.resource import PARAMETERS, Resources, render_list
-from scimd.org import reads
-from scimd.org.keyset import Position
-from scimd.org.reads import ListedGroups, ListedUsers
+from scimd.org.reading import reads
+from scimd.org.reading.keyset import Position
+from scimd.org.reading.reads import ListedGroups, ListedUsers
 from scimd.scim import catalogue
 from scimd.scim.documents import check_message
 from scimd.scim.errors import ScimError, invalid_filter, invalid_path, invalid_value, shown

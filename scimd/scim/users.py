@@ -11,8 +11,9 @@ from scimd.core.attributes import USER, ResourceKind
 from scimd.core.people import Document, PersonId
 from scimd.core.resource import StoredUser, etag, render_user, user_location
 from scimd.core.travelling import travels
-from scimd.org import people, reads
-from scimd.org.people import AssertUser
+from scimd.org.reading import reads
+from scimd.org.users import people
+from scimd.org.users.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.documents import checked, document_of, replacement_of, settled
 from scimd.scim.etag import is_unchanged

@@ -16,13 +16,14 @@ import stamina
 from scimd import log
 from scimd.core.errors import DatabaseUnavailable, LeaseLost, NotAllowedNow, Overloaded, Refusal
 from scimd.core.people import OrgId
-from scimd.org import leases, plan_batches, runs
+from scimd.org import leases
 from scimd.org.leases import Lease
 from scimd.org.new_tables import NewTables
 from scimd.org.pace import Pace
-from scimd.org.runs import RunRecord, State
+from scimd.org.runs import plan_batches, runs
+from scimd.org.runs.runs import RunRecord, State
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Context, Door, Tx
-from scimd.org.unsettled import settle_marked
 
 logger = log.get(__name__)
 T = TypeVar("T")

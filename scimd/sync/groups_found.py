@@ -16,8 +16,8 @@ from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.core.sync.found import GroupFound
 from scimd.core.sync.limits import GroupLoss
 from scimd.core.sync.policy import Situation
-from scimd.org.outlook import Around
-from scimd.org.sync_reads import KnownGroup, group_mark, group_member_keys
+from scimd.org.runs.outlook import Around
+from scimd.org.runs.sync_reads import KnownGroup, group_mark, group_member_keys
 from scimd.org.tx import Context, Door
 from scimd.sync.collect import GroupEntry, References, below
 from scimd.sync.losses import Crowd, Graph, emptied, losses

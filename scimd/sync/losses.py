@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from scimd.core.sync.found import PersonFound
-from scimd.org.sync_reads import KnownUser
+from scimd.org.runs.sync_reads import KnownUser
 from scimd.sync.collect import below
 
 #: Groups and their direct members, groups among them, by external id.

@@ -24,7 +24,7 @@ from scimd.core.sync.mapping import MappingFailed, OutOfScope
 from scimd.core.sync.match import Ambiguous, Collides, Linked, Match, New, Rule, UserNameTaken
 from scimd.core.sync.policy import Situation
 from scimd.core.sync.values import Value, values_of
-from scimd.org.sync_reads import KnownUser, identified, keys_or_refusals, known_users
+from scimd.org.runs.sync_reads import KnownUser, identified, keys_or_refusals, known_users
 from scimd.org.tx import Context, Door
 
 _DOUBLE = "several entries have this external id; each needs one of its own"

@@ -23,10 +23,9 @@ from scimd.core.sync.mapping import Mapping, WrongMapping, failing_tests
 from scimd.core.sync.plan import Basis, Plan
 from scimd.core.sync.policy import Situation
 from scimd.core.sync.values import Holders, Value
-from scimd.org import outlook, plan_ground
-from scimd.org.plan_ground import Elsewhere, Ground
-from scimd.org.sources import SourceRecord
-from scimd.org.sync_reads import (
+from scimd.org.runs import outlook, plan_ground
+from scimd.org.runs.plan_ground import Elsewhere, Ground
+from scimd.org.runs.sync_reads import (
     KnownGroup,
     KnownUser,
     address_holders,
@@ -34,6 +33,7 @@ from scimd.org.sync_reads import (
     live_users,
     value_holders,
 )
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Context, Door
 from scimd.sync import registry
 from scimd.sync.apply import Progress, Report

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from scimd.core import cells
-from scimd.org import run_changes
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
+from scimd.org.runs import run_changes
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
 from scimd.org.tx import Door
 
 COLUMNS = (

@@ -24,22 +24,16 @@ from scimd.config import Source
 from scimd.core.errors import Busy, LeaseLost, NotAllowedNow, Refusal, StateMoved
 from scimd.core.people import RunId
 from scimd.core.sync.plan import Plan
-from scimd.org import (
-    declared_sources,
-    leases,
-    permissions,
-    plan_batches,
-    run_changes,
-    runs,
-    source_upkeep,
-    sources,
-)
+from scimd.org import leases, permissions
+from scimd.org.declared import declared_sources
 from scimd.org.leases import LEASE_S, Lease
 from scimd.org.rulebook import BesideBooks
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord, State, Trigger
-from scimd.org.source_upkeep import After
-from scimd.org.sources import SourceRecord
+from scimd.org.runs import plan_batches, run_changes, runs
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord, State, Trigger
+from scimd.org.sources import source_upkeep, sources
+from scimd.org.sources.source_upkeep import After
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Actor, Context, Door, Tx, uuid7
 from scimd.sync import planning, schedule
 from scimd.sync.apply import Progress, Report, apply_all

@@ -7,8 +7,8 @@ from aiohttp import web
 from scimd.core.languages import ENGLISH, Language
 from scimd.http import guard
 from scimd.http.keys import DOOR
-from scimd.org import links, sign_in
-from scimd.org.links import Purpose
+from scimd.org.authentication import links, sign_in
+from scimd.org.authentication.links import Purpose
 from scimd.translations import say_in
 from scimd.web.pages import message, see_other
 

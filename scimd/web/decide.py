@@ -12,7 +12,8 @@ from scimd.core.people import DecisionId
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import decisions, labels
+from scimd.org import labels
+from scimd.org.decisions import decisions
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page, see_other
 

@@ -10,8 +10,8 @@ from scimd.core.languages import ENGLISH, Language, wished
 from scimd.core.words import DISPLAY_NAME_AT_MOST
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
-from scimd.org import invitations
-from scimd.org.invitations import Accepted
+from scimd.org.invitations import invitations
+from scimd.org.invitations.invitations import Accepted
 from scimd.translations import say_in
 from scimd.web import forms, security
 from scimd.web.pages import message, narrow, see_other

@@ -21,7 +21,8 @@ from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import forgotten, links, my_profile, second_factors, sessions, sign_in
+from scimd.org.authentication import forgotten, links, second_factors, sessions, sign_in
+from scimd.org.users import my_profile
 from scimd.web import forms, security
 from scimd.web.pages import message, narrow, page, see_other, sentence
 

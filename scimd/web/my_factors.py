@@ -9,9 +9,9 @@ from scimd.http import guard, statuses
 from scimd.http.guard import signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
-from scimd.org import passkeys, second_factors
-from scimd.org.passkeys import NewPasskey
-from scimd.org.second_factors import NewApp, Renewed
+from scimd.org.authentication import passkeys, second_factors
+from scimd.org.authentication.passkeys import NewPasskey
+from scimd.org.authentication.second_factors import NewApp, Renewed
 from scimd.web import forms, security
 from scimd.web.pages import came_in, message, narrow, see_other, sentence
 from scimd.web.second_step import no_passkeys, party_of

@@ -9,7 +9,7 @@ from scimd.http import guard, statuses
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import passkeys, second_factors, second_step, sign_in
+from scimd.org.authentication import passkeys, second_factors, second_step, sign_in
 from scimd.web import forms, security
 from scimd.web.pages import came_in, narrow, see_other, sentence
 from scimd.web.second_step import party_of, proof_of

@@ -20,9 +20,9 @@ from scimd.core.errors import LinkInvalid, MayNotSignIn, TooManyRequests
 from scimd.http import guard
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
-from scimd.org import oidc_sign_in, tickets
-from scimd.org.oidc_sign_in import Identity
-from scimd.org.tickets import Ticket
+from scimd.org.authentication import oidc_sign_in, tickets
+from scimd.org.authentication.oidc_sign_in import Identity
+from scimd.org.authentication.tickets import Ticket
 from scimd.web import forms, security
 from scimd.web.oidc_provider import ProviderFault, Providers
 from scimd.web.pages import came_in, message, see_other, sentence

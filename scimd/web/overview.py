@@ -7,7 +7,10 @@ from aiohttp import web
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, visit_of
-from scimd.org import decisions, organizations, runs, sources
+from scimd.org.decisions import decisions
+from scimd.org.organizations import organizations
+from scimd.org.runs import runs
+from scimd.org.sources import sources
 from scimd.web.pages import page
 
 

@@ -18,8 +18,11 @@ from scimd.core.languages import ENGLISH, Language, moment
 from scimd.core.printable import lines_spelled_out
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import SEE_RUNS, Visit
-from scimd.org import decisions, declared_held, labels, runs
-from scimd.org.sign_in import SignedIn
+from scimd.org import labels
+from scimd.org.authentication.sign_in import SignedIn
+from scimd.org.decisions import decisions
+from scimd.org.declared import declared_held
+from scimd.org.runs import runs
 from scimd.org.tx import Door
 from scimd.web import security, words
 

@@ -7,7 +7,10 @@ from aiohttp import web
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import visit_of
-from scimd.org import history, labels, reads, sessions
+from scimd.org import labels
+from scimd.org.audit import history
+from scimd.org.authentication import sessions
+from scimd.org.reading import reads
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, page
 

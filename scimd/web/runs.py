@@ -8,8 +8,9 @@ from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.http.guard import signed_in
 from scimd.http.keys import DOOR
 from scimd.http.visits import SEE_RUNS, visit_of
-from scimd.org import approvals, run_changes, runs, sources
-from scimd.org.runs import RunRecord
+from scimd.org.runs import approvals, run_changes, runs
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import sources
 from scimd.org.tx import Door
 from scimd.web import forms, words
 from scimd.web.pages import PAGE, message, page, see_other

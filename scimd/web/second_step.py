@@ -16,9 +16,9 @@ from scimd.core.errors import (
 from scimd.http import statuses
 from scimd.http.guard import public
 from scimd.http.keys import CONFIG, DOOR
-from scimd.org import passkeys, second_step
-from scimd.org.passkeys import Answer, RelyingParty
-from scimd.org.second_step import Proof
+from scimd.org.authentication import passkeys, second_step
+from scimd.org.authentication.passkeys import Answer, RelyingParty
+from scimd.org.authentication.second_step import Proof
 from scimd.web import forms, security
 from scimd.web.pages import came_in, message, narrow, see_other, sentence
 

@@ -16,7 +16,7 @@ from scimd.http import guard, statuses
 from scimd.http.guard import public, signed_in
 from scimd.http.keys import CONFIG, DOOR
 from scimd.http.visits import visit_of
-from scimd.org import links, sessions, sign_in, sign_in_anywhere
+from scimd.org.authentication import links, sessions, sign_in, sign_in_anywhere
 from scimd.web import forms, oidc, second_step, security
 from scimd.web.pages import UNDONE, came_in, narrow, see_other, sentence
 

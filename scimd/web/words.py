@@ -9,7 +9,7 @@ from typing import Any, Literal
 from scimd.core import causes
 from scimd.core.people import RoleName
 from scimd.core.roles import BUILT_IN
-from scimd.org.history import HistoryRecord
+from scimd.org.audit.history import HistoryRecord
 from scimd.org.labels import named
 
 Tone = Literal["ok", "warn", "bad", "info", "none", "info running"]

@@ -11,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from scimd.http import guard
-from scimd.org import sessions
+from scimd.org.authentication import sessions
 from tests.support.rest import Answer, ask
 from tests.web.site import ADMIN, Site
 

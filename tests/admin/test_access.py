@@ -10,8 +10,9 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import gates, sessions, unsettled
-from scimd.org import access, api_tokens, sign_in_reads
-from scimd.org import sessions as org_sessions
+from scimd.org.authentication import access, sign_in_reads
+from scimd.org.authentication import sessions as org_sessions
+from scimd.org.tokens import api_tokens
 from scimd.org.windows import Window
 from tests.admin.client import Client, signed_in
 from tests.web.site import Site

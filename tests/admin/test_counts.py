@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import gates, local_people, reads
-from scimd.org.local_people import NewPerson
+from scimd.org.reading import reads
+from scimd.org.users import gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.admin.client import Client
 from tests.web.site import Site
 

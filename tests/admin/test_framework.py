@@ -17,7 +17,7 @@ from scimd.admin.table import TABLE
 from scimd.core.errors import OwnedBySource
 from scimd.http import statuses
 from scimd.http.guard import FORM_TOKEN
-from scimd.org.organizations import NewOrganization, create
+from scimd.org.organizations.organizations import NewOrganization, create
 from tests.admin import probe
 from tests.admin.client import Client, signed_in
 from tests.support.patience import AT_MOST_S

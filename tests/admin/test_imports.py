@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from scimd.org import organizations
-from scimd.org.organizations import NewOrganization
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from tests.admin.client import Client, signed_in
 from tests.web.site import OPERATOR, Site
 

@@ -15,7 +15,7 @@ from scimd.admin.endpoints import Endpoint
 from scimd.admin.table import TABLE
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, OrgRole
 from scimd.db.tables import metadata, people
-from scimd.org.organizations import NewOrganization, create
+from scimd.org.organizations.organizations import NewOrganization, create
 from tests.admin.client import Answer, Client, signed_in
 from tests.web.site import OPERATOR, Site, change
 

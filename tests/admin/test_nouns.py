@@ -7,10 +7,14 @@ from datetime import timedelta
 from scimd.core.people import GroupId
 from scimd.db.tables import people as persons
 from scimd.db.tables import roles
-from scimd.org import api_tokens, audit, decisions, declared_held, named, tokens
-from scimd.org.groups import AssertGroup, record_groups
-from scimd.org.people import AssertUser, record_users
+from scimd.org.audit import audit
+from scimd.org.decisions import decisions
+from scimd.org.declared import declared_held
+from scimd.org.grants import named
+from scimd.org.groups.groups import AssertGroup, record_groups
+from scimd.org.tokens import api_tokens, tokens
 from scimd.org.tx import Context, Tx
+from scimd.org.users.people import AssertUser, record_users
 from tests.admin.client import Client, form_token_of, signed_in
 from tests.web.site import Site
 

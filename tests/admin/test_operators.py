@@ -9,9 +9,10 @@ import pytest
 from scimd.core.people import OrgId
 from scimd.core.roles import AUDITOR
 from scimd.db.tables import people
-from scimd.org import gates, local_people, organizations
-from scimd.org.local_people import NewPerson
+from scimd.org.organizations import organizations
 from scimd.org.tx import Context
+from scimd.org.users import gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.admin.client import Client, signed_in
 from tests.web.site import OPERATOR, Site
 

@@ -8,8 +8,8 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import api_tokens, deliveries, events, second_factors
-from scimd.org import api_tokens as api_tokens_door
 from scimd.org import timekeeping
+from scimd.org.tokens import api_tokens as api_tokens_door
 from tests.admin.client import Client, signed_in
 from tests.web.site import Site
 

@@ -26,9 +26,11 @@ from scimd.db.engine import Database
 from scimd.db.prepared import Prepared, ahead
 from scimd.db.tables import events, metadata
 from scimd.http import guard, request_id
-from scimd.org import admin_reads, assignments, custom_roles, local_people, sessions
-from scimd.org.local_people import NewPerson
+from scimd.org.authentication import sessions
+from scimd.org.grants import assignments, custom_roles
 from scimd.org.tx import Door
+from scimd.org.users import admin_reads, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.admin.client import Answer, Client, form_token_of
 from tests.support.patience import PATIENT
 from tests.web.site import Site

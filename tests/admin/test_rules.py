@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import groups
-from scimd.org.groups import AssertGroup
+from scimd.org.groups import groups
+from scimd.org.groups.groups import AssertGroup
 from tests.admin.client import Client
 from tests.web.site import Site
 

@@ -6,7 +6,7 @@ import csv
 import io
 
 from scimd.core.sync.policy import Action, Situation
-from scimd.org import approvals
+from scimd.org.runs import approvals
 from tests.admin.client import signed_in
 from tests.web.site import REMOVALS, Site, change
 

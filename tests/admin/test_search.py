@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from scimd.core.people import fold
 from scimd.db.tables import people
-from scimd.org import detaching, reads
+from scimd.org.identities import detaching
+from scimd.org.reading import reads
 from tests.admin.client import Client
 from tests.web.site import Site
 

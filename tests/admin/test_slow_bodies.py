@@ -14,7 +14,8 @@ from yarl import URL
 
 from scimd.db.tables import gates, people, teams
 from scimd.http import guard
-from scimd.org import api_tokens, sessions
+from scimd.org.authentication import sessions
+from scimd.org.tokens import api_tokens
 from tests.admin.client import form_token_of
 from tests.web.site import Site
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, metadata, people
-from scimd.org import local_people
-from scimd.org.local_people import NewPerson
-from scimd.org.sources import SourceRecord
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Tx
+from scimd.org.users import local_people
+from scimd.org.users.local_people import NewPerson
 from tests.admin.client import Client
 from tests.web.site import Site
 

@@ -8,8 +8,9 @@ import io
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import gates, named
-from scimd.org.assignments import set_project, set_team
+from scimd.org.grants import named
+from scimd.org.grants.assignments import set_project, set_team
+from scimd.org.users import gates
 from tests.admin.client import Client
 from tests.web.site import Site
 

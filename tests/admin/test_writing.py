@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import assignments, named, organizations, partners, project_upkeep, sessions
-from scimd.org.organizations import NewOrganization, create
+from scimd.org.authentication import sessions
+from scimd.org.grants import assignments, named, project_upkeep
+from scimd.org.organizations import organizations, partners
+from scimd.org.organizations.organizations import NewOrganization, create
 from tests.admin.client import Client, signed_in
 from tests.web.site import OPERATOR, Site
 

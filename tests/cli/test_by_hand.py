@@ -13,7 +13,7 @@ from scimd import config as configuration
 from scimd.cli import common
 from scimd.cli.source_toml import source_toml
 from scimd.core.people import OrgId, RoleName, SourceId
-from scimd.org.sources import SourceRecord, as_json
+from scimd.org.sources.sources import SourceRecord, as_json
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 
 

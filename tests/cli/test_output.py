@@ -18,9 +18,10 @@ from scimd.cli import common
 from scimd.cli.rule import print_preview
 from scimd.core.people import PersonId
 from scimd.db.tables import people
-from scimd.org import decisions, organizations
-from scimd.org.decisions import NewDecision, Option
-from scimd.org.rule_previews import Moved, Preview
+from scimd.org.decisions import decisions
+from scimd.org.decisions.decisions import NewDecision, Option
+from scimd.org.organizations import organizations
+from scimd.org.sources.rule_previews import Moved, Preview
 from scimd.org.tx import Actor, Context, Door
 from tests.cli.test_commands import Terminal, terminal  # noqa: F401 - a fixture
 from tests.support.patience import AT_MOST_S

@@ -19,8 +19,8 @@ from scimd.core.errors import DatabaseUnavailable
 from scimd.db import engine
 from scimd.db.clock import Clock, Measured
 from scimd.db.engine import Database
-from scimd.org import tokens
-from scimd.org.sources import NewSource, create
+from scimd.org.sources.sources import NewSource, create
+from scimd.org.tokens import tokens
 from scimd.org.tx import Door
 from tests.org.acme import house
 from tests.support.patience import PATIENT, eventually

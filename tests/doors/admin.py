@@ -6,10 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from scimd.core.people import PersonId
-from scimd.org import (
-    linking,
-    merging,
-)
+from scimd.org.identities import linking, merging
 from tests.doors.base import Base, flags, names, roles, which
 from tests.doors.company import Letter
 

@@ -16,12 +16,10 @@ from sqlalchemy import func, select
 from scimd.core.errors import Refusal
 from scimd.db import tables as t
 from scimd.db.tables import events
-from scimd.org import (
-    api_tokens,
-    audit,
-    reads,
-    sessions,
-)
+from scimd.org.audit import audit
+from scimd.org.authentication import sessions
+from scimd.org.reading import reads
+from scimd.org.tokens import api_tokens
 from scimd.org.tx import DoorSettings
 from tests.doors.company import Answer, Company, Letter, Organization, company
 from tests.doors.view import History, Step, View, look

@@ -21,25 +21,19 @@ from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables
 from scimd.db.engine import Database
 from scimd.http import app as http_app
-from scimd.org import (
-    api_tokens,
-    audit,
-    invitation_changes,
-    links,
-    local_people,
-    organizations,
-    purging,
-    seats,
-    settle,
-    sign_in,
-    sources,
-    tokens,
-    unsettled,
-)
-from scimd.org.organizations import NewOrganization
-from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource, SourceRecord, as_json
+from scimd.org.audit import audit
+from scimd.org.authentication import links, sign_in
+from scimd.org.grants import seats
+from scimd.org.invitations import invitation_changes
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.settling import settle, unsettled
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource, SourceRecord, as_json
+from scimd.org.tokens import api_tokens, tokens
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings
+from scimd.org.users import local_people, purging
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver
 from scimd.scim import app as scim_app

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from argon2 import PasswordHasher
 
-from scimd.org import passwords
+from scimd.org.authentication import passwords
 from scimd.sync import registry
 from tests.doors.company import Company, company
 from tests.sync.world import Point

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from scimd.connector_api import Unreachable
-from scimd.org import (
-    sources,
-)
+from scimd.org.sources import sources
 from scimd.sync import run as sync_run
 from tests.doors.base import Base, flags, group_names, names
 from tests.sync.world import Person

@@ -7,13 +7,10 @@ from functools import partial
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from scimd.org import (
-    api_tokens,
-    invitations,
-    my_profile,
-    sessions,
-    sign_in,
-)
+from scimd.org.authentication import sessions, sign_in
+from scimd.org.invitations import invitations
+from scimd.org.tokens import api_tokens
+from scimd.org.users import my_profile
 from tests.doors.base import PASSWORDS, WHERE, Base, Secret, names, which
 
 

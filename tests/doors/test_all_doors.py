@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from scimd.org import passwords
+from scimd.org.authentication import passwords
 from scimd.org.tx import DoorSettings
 from scimd.sync import registry
 from tests.doors.base import Running

@@ -17,7 +17,10 @@ from scimd import log
 from scimd.connector_api import BadEntry, CredentialsRefused, DirectoryUser, End
 from scimd.core.errors import Refusal
 from scimd.db import tables as t
-from scimd.org import invitations, my_profile, sessions, sign_in, sources
+from scimd.org.authentication import sessions, sign_in
+from scimd.org.invitations import invitations
+from scimd.org.sources import sources
+from scimd.org.users import my_profile
 from scimd.sync import run as sync_run
 from tests.doors.company import Answer, Company, Organization
 from tests.sync.world import Person

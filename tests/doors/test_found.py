@@ -10,7 +10,8 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db import tables as t
-from scimd.org import gates, merging, purging
+from scimd.org.identities import merging
+from scimd.org.users import gates, purging
 from tests.doors.company import Company, Organization
 
 ALL_OF_ONES_OWN = (t.credentials, t.second_factors, t.recovery_codes, t.pictures)

@@ -12,7 +12,7 @@ import pytest
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db import tables as t
 from scimd.db.faults import OUTCOME_UNKNOWN
-from scimd.org import reads
+from scimd.org.reading import reads
 from tests.doors.company import Answer, Company, Organization, company
 
 ANN = {"userName": "ann@home.example", "externalId": "x-ann", "title": "Lead"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scimd.db import tables as t
-from scimd.org import reads
+from scimd.org.reading import reads
 from tests.doors.company import Company, Organization, company
 from tests.doors.rush import KINDS, Asking, Got, prepared
 

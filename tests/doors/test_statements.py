@@ -20,7 +20,9 @@ from scimd.admin.table import TABLE
 from scimd.db import sqlite
 from scimd.db import tables as t
 from scimd.db.sqlite_file import make
-from scimd.org import api_tokens, source_upkeep, timekeeping
+from scimd.org import timekeeping
+from scimd.org.sources import source_upkeep
+from scimd.org.tokens import api_tokens
 from scimd.sync.schedule import following
 from tests.doors.base import Running
 from tests.doors.machine import Doors

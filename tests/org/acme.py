@@ -16,13 +16,17 @@ from scimd.core.people import PersonId, SourceId, fold
 from scimd.core.resource import meta_part, pack
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, invitations, people
-from scimd.org import audit, invitation_changes, organizations, settle, sources
-from scimd.org import invitations as invited
-from scimd.org.names import shown_as
-from scimd.org.organizations import NewOrganization, OrganizationRecord
-from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource, SourceRecord
+from scimd.org.audit import audit
+from scimd.org.invitations import invitation_changes
+from scimd.org.invitations import invitations as invited
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization, OrganizationRecord
+from scimd.org.settling import settle
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource, SourceRecord
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.org.users.names import shown_as
 from tests.support.database import ready
 from tests.support.patience import PATIENT
 

@@ -17,17 +17,23 @@ from scimd.core.resource import Projection, StoredUser, View
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, EffectKind
 from scimd.db.engine import Database, Tuning
 from scimd.db.tables import people
-from scimd.org import audit, groups, organizations, promotion, reads, returning, sources
-from scimd.org import people as door_people
-from scimd.org.groups import AssertedGroup, AssertGroup
-from scimd.org.incoming import Asserted, AssertUser
-from scimd.org.leaving import Dropped, DropUser
-from scimd.org.organizations import NewOrganization
-from scimd.org.reads import ListQuery
-from scimd.org.secrets import Keyring
-from scimd.org.settle import settle
-from scimd.org.sources import NewSource
+from scimd.org.audit import audit
+from scimd.org.grants import promotion
+from scimd.org.groups import groups
+from scimd.org.groups.groups import AssertedGroup, AssertGroup
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.reading import reads
+from scimd.org.reading.reads import ListQuery
+from scimd.org.settling.settle import settle
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.org.users import people as door_people
+from scimd.org.users import returning
+from scimd.org.users.incoming import Asserted, AssertUser
+from scimd.org.users.leaving import Dropped, DropUser
 from tests.support.database import ready
 from tests.support.patience import PATIENT
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from scimd.core.people import OrgId
 from scimd.db import tables as t
-from scimd.org import invitation_list, sign_in_reads
-from scimd.org.invitation_list import InvitationRecord
-from scimd.org.sign_in_reads import AttemptRecord
+from scimd.org.authentication import sign_in_reads
+from scimd.org.authentication.sign_in_reads import AttemptRecord
+from scimd.org.invitations import invitation_list
+from scimd.org.invitations.invitation_list import InvitationRecord
 from scimd.org.tx import Door
 from scimd.org.windows import Window
 from tests.org.house import House

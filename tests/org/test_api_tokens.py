@@ -23,20 +23,14 @@ from scimd.core.people import PersonId, TokenId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.tables import access_tokens, events, metadata, unsettled
 from scimd.db.tables import api_tokens as rows
-from scimd.org import (
-    admin_reads,
-    api_tokens,
-    expiring,
-    links,
-    oauth,
-    organizations,
-    sessions,
-    sign_in,
-    tokens,
-)
-from scimd.org.api_tokens import PERMISSIONS
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import links, sessions, sign_in
+from scimd.org.mails import expiring
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.tokens import api_tokens, oauth, tokens
+from scimd.org.tokens.api_tokens import PERMISSIONS
 from scimd.org.tx import Actor, Context
+from scimd.org.users import admin_reads
 from tests.org.acme import OPERATOR, PASSWORD, House, opened
 
 WHOLE = BUILT_IN[ACCOUNT_ADMIN].permissions

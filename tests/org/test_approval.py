@@ -9,18 +9,12 @@ import pytest
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, sources
-from scimd.org import (
-    admin_reads,
-    arrivals,
-    gates,
-    local_people,
-    partner_approvals,
-    reads,
-    settings,
-    source_states,
-    unsettled,
-)
-from scimd.org.local_people import NewPerson
+from scimd.org.organizations import partner_approvals, settings
+from scimd.org.reading import reads
+from scimd.org.settling import arrivals, unsettled
+from scimd.org.sources import source_states
+from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house, user
 
 

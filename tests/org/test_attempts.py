@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scimd.core.errors import TooManyRequests
-from scimd.org import attempts
+from scimd.org.authentication import attempts
 from scimd.org.tx import Tx
 from tests.org.house import House, house
 

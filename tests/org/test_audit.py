@@ -15,9 +15,11 @@ from sqlalchemy import Connection, delete, update
 from scimd.core.events import Event, EventKind
 from scimd.core.people import OrgId
 from scimd.db.tables import events, published, walks
-from scimd.org import audit, organizations, timekeeping
-from scimd.org.audit_reads import EntryFilter, list_entries
-from scimd.org.organizations import NewOrganization
+from scimd.org import timekeeping
+from scimd.org.audit import audit
+from scimd.org.audit.audit_reads import EntryFilter, list_entries
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Tx, first_id, in_order, uuid7
 from scimd.org.windows import Window
 from tests.org.acme import OPERATOR, House

@@ -18,9 +18,10 @@ from scimd.core.errors import (
 from scimd.core.people import LicenceId, PersonId, RoleName, TeamId
 from scimd.core.roles import MANAGER, OrgRole
 from scimd.db.tables import events
-from scimd.org import admin_reads, assignments, custom_roles, gates, local_people, named, project_upkeep
-from scimd.org.local_people import NewPerson
-from scimd.org.unsettled import settle_marked
+from scimd.org.grants import assignments, custom_roles, named, project_upkeep
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house
 
 HELPDESK = OrgRole(RoleName("helpdesk"), "Help desk", frozenset({"users.read"}), may_hold_projects=True)

@@ -13,9 +13,11 @@ from scimd.core.links import Link, sign
 from scimd.core.people import InvitationId, PersonId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, OrgRole
 from scimd.db.tables import deliveries, invitations, people
-from scimd.org import assignments, custom_roles, invitation_changes, inviting, linking
-from scimd.org import invitations as invited
-from scimd.org.inviting import Wish
+from scimd.org.grants import assignments, custom_roles
+from scimd.org.identities import linking
+from scimd.org.invitations import invitation_changes, inviting
+from scimd.org.invitations import invitations as invited
+from scimd.org.invitations.inviting import Wish
 from scimd.org.tx import DoorSettings
 from tests.org.house import House, house
 

@@ -12,22 +12,18 @@ from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, 
 from scimd.core.people import DecisionId, OrgId, PersonId, RoleName
 from scimd.db.tables import assertions, events, grants, people
 from scimd.db.tables import projects as project_rows
-from scimd.org import (
-    decisions,
-    linking,
-    links,
-    named,
-    project_upkeep,
-    projects,
-    returning,
-    rule_changes,
-    scim_groups,
-)
-from scimd.org.decisions import DecisionRecord, NewDecision, Option
-from scimd.org.rule_changes import Body, Edit
-from scimd.org.rule_previews import Preview
+from scimd.org.authentication import links
+from scimd.org.decisions import decisions
+from scimd.org.decisions.decisions import DecisionRecord, NewDecision, Option
+from scimd.org.grants import named, project_upkeep, projects
+from scimd.org.groups import scim_groups
+from scimd.org.identities import linking
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import rule_changes
+from scimd.org.sources.rule_changes import Body, Edit
+from scimd.org.sources.rule_previews import Preview
 from scimd.org.tx import Actor, Context
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import returning
 from tests.org.acme import OPERATOR
 from tests.org.acme import House as Acme
 from tests.org.house import House, group, house, user

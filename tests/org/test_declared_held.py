@@ -11,17 +11,13 @@ from scimd import config
 from scimd.core.errors import DatabaseUnavailable, NotAllowedNow, Protected
 from scimd.core.events import EventKind
 from scimd.db import tables as t
-from scimd.org import (
-    declared_organizations,
-    domains,
-    local_people,
-    notifications,
-    organizations,
-    source_ends,
-    sources,
-)
-from scimd.org.local_people import NewServiceAccount
-from scimd.org.unsettled import settle_marked
+from scimd.org.declared import declared_organizations
+from scimd.org.mails import notifications
+from scimd.org.organizations import domains, organizations
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import source_ends, sources
+from scimd.org.users import local_people
+from scimd.org.users.local_people import NewServiceAccount
 from scimd.sync.schedule import following
 from tests.org.house import House, house, user
 

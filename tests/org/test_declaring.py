@@ -10,7 +10,9 @@ import pytest
 from scimd import config
 from scimd.core.errors import NotAllowedNow
 from scimd.db import tables as t
-from scimd.org import declared_organizations, domains, organizations, settings, sources
+from scimd.org.declared import declared_organizations
+from scimd.org.organizations import domains, organizations, settings
+from scimd.org.sources import sources
 from tests.org.acme import house
 from tests.org.house import House
 from tests.org.test_overtaking import POINTS, Point, overtaken, two

@@ -11,12 +11,14 @@ import pytest
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, NotUnique
 from scimd.core.people import DecisionId, PersonId
 from scimd.db.tables import decisions, deliveries, events, people
-from scimd.org import admin_reads, domains, gates, linking, local_people, merging, organizations, unmerging
-from scimd.org import decisions as decisions_of
-from scimd.org.dns_txt import resolver
-from scimd.org.local_people import NewPerson
-from scimd.org.organizations import NewOrganization
+from scimd.org.decisions import decisions as decisions_of
+from scimd.org.identities import linking, merging, unmerging
+from scimd.org.organizations import domains, organizations
+from scimd.org.organizations.dns_txt import resolver
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
+from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house, user
 from tests.support.dns import name_server
 

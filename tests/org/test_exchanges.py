@@ -7,8 +7,9 @@ from sqlalchemy import text
 
 from scimd.core.people import GroupId, PersonId
 from scimd.db.wire import Wire
-from scimd.org import people, scim_groups
-from scimd.org.scim_groups import GroupChange
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.users import people
 from tests.org.house import house, user
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from scimd.config import Source as SourceConfig
 from scimd.core.errors import NotAllowedNow, NotFound
-from scimd.org import catalogue_reads, group_reads, sources
+from scimd.org.grants import catalogue_reads
+from scimd.org.groups import group_reads
+from scimd.org.sources import sources
 from scimd.org.windows import Window
 from tests.org.house import House, house
 

@@ -10,10 +10,14 @@ from scimd.config import Organization
 from scimd.core.errors import InvalidValue, NotFound, NotUnique, Protected
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import bindings, declared_organizations, groups, reads, scim_groups, sources
+from scimd.org.declared import declared_organizations
 from scimd.org.generation import bump
+from scimd.org.grants import bindings
+from scimd.org.groups import groups, scim_groups
+from scimd.org.reading import reads
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import sources
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.unsettled import settle_marked
 from tests.org.house import GROUP_VIEW, group, house, user
 from tests.org.looks import member_ids, projects_of
 

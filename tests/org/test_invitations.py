@@ -23,9 +23,12 @@ from scimd.core.links import Link, sign
 from scimd.db.tables import credentials, gates, invitations, people, seat_pools
 from scimd.db.tables import organizations as organization_rows
 from scimd.db.tables import sources as source_rows
-from scimd.org import invitation_changes, organizations, sessions, source_states
-from scimd.org import invitations as invited
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import sessions
+from scimd.org.invitations import invitation_changes
+from scimd.org.invitations import invitations as invited
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.sources import source_states
 from scimd.org.tx import Actor, Context
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import invitations_of

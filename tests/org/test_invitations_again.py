@@ -12,10 +12,12 @@ from scimd.core.errors import Forbidden, InvitationClosed, NotAllowedNow, NotFou
 from scimd.core.people import InvitationId, PersonId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN, MANAGER
 from scimd.db.tables import events, invitations, people
-from scimd.org import assignments, gates, invitation_changes, invitation_list, inviting, local_people
-from scimd.org import invitations as invited
-from scimd.org.inviting import Wish
+from scimd.org.grants import assignments
+from scimd.org.invitations import invitation_changes, invitation_list, inviting
+from scimd.org.invitations import invitations as invited
+from scimd.org.invitations.inviting import Wish
 from scimd.org.tx import Actor, Context, Door
+from scimd.org.users import gates, local_people
 from tests.org.by_hand.local import let_in
 from tests.org.house import START, House, house
 

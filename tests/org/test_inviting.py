@@ -12,22 +12,14 @@ import pytest
 from scimd.core.errors import Forbidden, InvalidValue, InvitationClosed
 from scimd.core.people import InvitationId, PersonId, ProjectId, RoleName, TeamId
 from scimd.db.tables import deliveries, events, grants, invitations, people, seat_pools
-from scimd.org import (
-    admin_reads,
-    catalogue_reads,
-    detaching,
-    gates,
-    invitation_changes,
-    inviting,
-    local_people,
-    named,
-    project_upkeep,
-    user_reads,
-)
-from scimd.org import invitations as invited
-from scimd.org.inviting import Invited, Wish
-from scimd.org.local_people import NewPerson
+from scimd.org.grants import catalogue_reads, named, project_upkeep
+from scimd.org.identities import detaching
+from scimd.org.invitations import invitation_changes, inviting
+from scimd.org.invitations import invitations as invited
+from scimd.org.invitations.inviting import Invited, Wish
 from scimd.org.tx import Actor, DoorSettings
+from scimd.org.users import admin_reads, gates, local_people, user_reads
+from scimd.org.users.local_people import NewPerson
 from scimd.org.windows import Window
 from tests.org.house import House, house
 from tests.org.looks import invitations_of

@@ -14,9 +14,12 @@ from scimd.core.sync.plan import Change
 from scimd.core.sync.policy import Action, Situation
 from scimd.db import tables
 from scimd.db.tables import invitations, unsettled
-from scimd.org import organizations, run_changes, runs, sign_in, timekeeping
-from scimd.org.organizations import NewOrganization
-from scimd.org.sources import SourceRecord
+from scimd.org import timekeeping
+from scimd.org.authentication import sign_in
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.runs import run_changes, runs
+from scimd.org.sources.sources import SourceRecord
 from scimd.org.tx import Door, Tx
 from tests.org.acme import OPERATOR, House
 from tests.org.looks import attempts_of

@@ -8,8 +8,9 @@ import orjson
 
 from scimd.core.people import GroupId
 from scimd.db import tables as t
-from scimd.org import reads, scim_groups
-from scimd.org.scim_groups import GroupChange
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.reading import reads
 from tests.org.house import GROUP_VIEW, House, house
 
 

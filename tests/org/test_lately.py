@@ -11,19 +11,11 @@ from scimd.core import notifications
 from scimd.core.errors import AnswerLost, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db import tables as t
-from scimd.org import (
-    api_tokens,
-    attempts,
-    forgotten,
-    idempotency,
-    inviting,
-    lately,
-    links,
-    sessions,
-    sign_in,
-    tokens,
-)
-from scimd.org.inviting import Wish
+from scimd.org import idempotency, lately
+from scimd.org.authentication import attempts, forgotten, links, sessions, sign_in
+from scimd.org.invitations import inviting
+from scimd.org.invitations.inviting import Wish
+from scimd.org.tokens import api_tokens, tokens
 from scimd.org.tx import DoorSettings, Tx
 from tests.org import acme as company
 from tests.org.house import house

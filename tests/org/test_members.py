@@ -12,11 +12,12 @@ from scimd.core.people import GroupId, PersonId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db import tables as t
 from scimd.db.engine import Tuning
-from scimd.org import groups, reads, scim_groups
-from scimd.org.groups import AssertGroup
-from scimd.org.scim_groups import GroupChange
+from scimd.org.groups import groups, scim_groups
+from scimd.org.groups.groups import AssertGroup
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.reading import reads
+from scimd.org.settling.unsettled import JOINERS, LEAVERS, settle_marked
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.unsettled import JOINERS, LEAVERS, settle_marked
 from tests.org.house import group, house, user
 from tests.org.looks import member_ids, projects_of
 

@@ -23,23 +23,16 @@ from scimd.db.tables import (
     people,
     seat_pools,
 )
-from scimd.org import (
-    admin_reads,
-    assignments,
-    detaching,
-    linking,
-    local_people,
-    merging,
-    organizations,
-    purging,
-    reads,
-    unmerging,
-)
-from scimd.org import gates as hand
-from scimd.org import people as door_people
-from scimd.org.local_people import NewPerson
+from scimd.org.grants import assignments
+from scimd.org.identities import detaching, linking, merging, unmerging
+from scimd.org.organizations import organizations
+from scimd.org.reading import reads
 from scimd.org.rehearsal import rehearse
 from scimd.org.tx import Actor, Tx
+from scimd.org.users import admin_reads, local_people, purging
+from scimd.org.users import gates as hand
+from scimd.org.users import people as door_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house, user
 
 

@@ -12,20 +12,14 @@ from scimd.core.errors import NotAllowedNow, NotUnique
 from scimd.core.people import PersonId, ProjectId
 from scimd.db import tables
 from scimd.db.tables import decisions, events, grants, people, sources
-from scimd.org import decisions as items
-from scimd.org import (
-    detaching,
-    gates,
-    links,
-    local_people,
-    merging,
-    moot,
-    project_upkeep,
-    projects,
-    purging,
-    timekeeping,
-)
-from scimd.org.local_people import Edit, NewPerson
+from scimd.org import timekeeping
+from scimd.org.authentication import links
+from scimd.org.decisions import decisions as items
+from scimd.org.decisions import moot
+from scimd.org.grants import project_upkeep, projects
+from scimd.org.identities import detaching, merging
+from scimd.org.users import gates, local_people, purging
+from scimd.org.users.local_people import Edit, NewPerson
 from tests.org.acme import OPERATOR
 from tests.org.house import House, group, house, user
 

@@ -15,9 +15,12 @@ from scimd.core.errors import NotUnique
 from scimd.core.people import PersonId
 from scimd.db import tables as t
 from scimd.db.engine import Database
-from scimd.org import audit, merging, promotion, scim_groups
-from scimd.org.scim_groups import GroupChange
-from scimd.org.settle import settle
+from scimd.org.audit import audit
+from scimd.org.grants import promotion
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.identities import merging
+from scimd.org.settling.settle import settle
 from scimd.org.tx import Door, Tx
 from tests.org.house import House, group, house, user
 from tests.org.looks import member_ids, projects_of

@@ -10,19 +10,13 @@ import pytest
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound
 from scimd.core.people import ProjectId
 from scimd.db.tables import events, people
-from scimd.org import (
-    admin_reads,
-    local_people,
-    organizations,
-    partners,
-    project_upkeep,
-    seat_history,
-    settings,
-)
-from scimd.org.local_people import NewPerson
-from scimd.org.organizations import NewOrganization
+from scimd.org.grants import project_upkeep, seat_history
+from scimd.org.organizations import organizations, partners, settings
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Actor, Context
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import admin_reads, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house
 
 OPERATOR = Actor("operator", "", "root")

@@ -11,7 +11,7 @@ import unicodedata
 import pytest
 
 from scimd.core.errors import WeakPassword
-from scimd.org import passwords
+from scimd.org.authentication import passwords
 
 pytestmark = pytest.mark.usefixtures("real_passwords")
 

@@ -12,8 +12,10 @@ from scimd.config import Source
 from scimd.core.notifications import QUARANTINE_AT_MOST
 from scimd.core.people import PersonId, SourceId
 from scimd.db.tables import deliveries, events, sources, unsettled
-from scimd.org import declared_sources, reads, source_states, source_upkeep
-from scimd.org.sources import SourceRecord, find
+from scimd.org.declared import declared_sources
+from scimd.org.reading import reads
+from scimd.org.sources import source_states, source_upkeep
+from scimd.org.sources.sources import SourceRecord, find
 from tests.org.house import House, house
 
 

@@ -21,10 +21,12 @@ from scimd.core.errors import (
 from scimd.core.people import PersonId
 from scimd.core.resource import unpack
 from scimd.db import tables as t
-from scimd.org import forgotten, links, organizations, people, returning, sign_in
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import forgotten, links, sign_in
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Actor
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import people, returning
 from tests.org.house import House, house, user
 
 # ------------------------------------------------------------------------------ identity

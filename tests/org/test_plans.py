@@ -16,9 +16,10 @@ import scimd.org
 from scimd.core.people import OrgId
 from scimd.db.prepared import Prepared
 from scimd.db.tables import events, metadata
-from scimd.org import audit_reads, invitation_list
-from scimd.org.audit_reads import EntryFilter
-from scimd.org.unsettled import NEXT
+from scimd.org.audit import audit_reads
+from scimd.org.audit.audit_reads import EntryFilter
+from scimd.org.invitations import invitation_list
+from scimd.org.settling.unsettled import NEXT
 from scimd.org.windows import Window, cut
 
 #: One row an organization, or read from the front of an index and bounded.
@@ -40,11 +41,11 @@ _WHOLE = re.compile(r"SEARCH \w+ USING (?:COVERING )?INDEX \w+ \((?:org_id=\?)?(
 
 
 def _prepared() -> Iterator[tuple[str, Prepared]]:
-    for module in pkgutil.iter_modules(scimd.org.__path__):
-        for name, value in vars(importlib.import_module(f"scimd.org.{module.name}")).items():
+    for module in pkgutil.walk_packages(scimd.org.__path__, "scimd.org."):
+        for name, value in vars(importlib.import_module(module.name)).items():
             for each in value if isinstance(value, tuple) else (value,):
                 if isinstance(each, Prepared):
-                    yield f"{module.name}.{name}", each
+                    yield f"{module.name.rpartition('.')[2]}.{name}", each
 
 
 @pytest.fixture(scope="module")

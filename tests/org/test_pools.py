@@ -13,30 +13,18 @@ from scimd.core.errors import PoolLimitReached, Refusal
 from scimd.core.people import InvitationId, LicenceId, PersonId, ProjectId, RoleName
 from scimd.core.roles import MANAGER, MEMBER, USER, OrgRole
 from scimd.db import tables as t
-from scimd.org import (
-    assignments,
-    custom_roles,
-    gates,
-    importing,
-    invitation_changes,
-    inviting,
-    linking,
-    local_people,
-    merging,
-    moving,
-    named,
-    organizations,
-    pools,
-    project_upkeep,
-    promotion,
-    reads,
-)
-from scimd.org.inviting import Wish
-from scimd.org.local_people import NewPerson
-from scimd.org.organizations import NewOrganization
+from scimd.org.grants import assignments, custom_roles, named, pools, project_upkeep, promotion
+from scimd.org.identities import linking, merging, moving
+from scimd.org.invitations import invitation_changes, inviting
+from scimd.org.invitations.inviting import Wish
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.reading import reads
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import Actor
-from scimd.org.unsettled import settle_marked
-from scimd.org.user_reads import UserFilter, list_users
+from scimd.org.users import gates, importing, local_people
+from scimd.org.users.local_people import NewPerson
+from scimd.org.users.user_reads import UserFilter, list_users
 from scimd.org.windows import Window
 from tests.org.house import House, house, user
 

@@ -32,10 +32,12 @@ from scimd.db.tables import (
     unsettled,
     waiting,
 )
-from scimd.org import assignments, named, project_upkeep, reads, returning
-from scimd.org import groups as door_groups
+from scimd.org.grants import assignments, named, project_upkeep
+from scimd.org.groups import groups as door_groups
+from scimd.org.reading import reads
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import returning
 from tests.org.house import House, group, house, user
 
 NAMES = [f"p{n}" for n in range(14)]

@@ -11,9 +11,10 @@ from scimd.core.people import PersonId, keys_of
 from scimd.core.resource import Projection, View, unpack
 from scimd.core.sync.match import Linked, New
 from scimd.db import tables as t
-from scimd.org import reads, sync_reads
-from scimd.org.keyset import Sort
-from scimd.org.reads import ListQuery
+from scimd.org.reading import reads
+from scimd.org.reading.keyset import Sort
+from scimd.org.reading.reads import ListQuery
+from scimd.org.runs import sync_reads
 from tests.org.house import BASE, GROUP_VIEW, House, group, house, user
 from tests.support.patience import promptly
 

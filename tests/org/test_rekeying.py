@@ -9,9 +9,10 @@ import pytest
 
 from scimd.core.errors import SecondFactorUnreadable
 from scimd.db.tables import signing_keys
-from scimd.org import invitations, rekeying
-from scimd.org.rekeying import Use
-from scimd.org.secrets import Keyring
+from scimd.org.invitations import invitations
+from scimd.org.tokens import rekeying
+from scimd.org.tokens.rekeying import Use
+from scimd.org.tokens.secrets import Keyring
 from tests.org.acme import House
 from tests.org.looks import attempts_of
 from tests.org.test_second_factors import code_of, enrolled, first_step, second

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, update
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.db.tables import events, grants, groups, rules, sources, unsettled
-from scimd.org import admin_reads, organizations, rule_changes, rule_previews
-from scimd.org.rule_changes import Edit, add, change, remove
-from scimd.org.rule_previews import Preview
-from scimd.org.unsettled import settle_marked
+from scimd.org.organizations import organizations
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import rule_changes, rule_previews
+from scimd.org.sources.rule_changes import Edit, add, change, remove
+from scimd.org.sources.rule_previews import Preview
+from scimd.org.users import admin_reads
 from tests.org.house import House, house
 from tests.support.patience import AT_MOST_S
 

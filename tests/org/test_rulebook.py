@@ -15,10 +15,13 @@ from scimd.core.people import OrgId
 from scimd.core.resource import Projection, View
 from scimd.db.engine import Database
 from scimd.db.tables import organizations, people
-from scimd.org import audit, reads, rulebook, settle
+from scimd.org import rulebook
+from scimd.org.audit import audit
 from scimd.org.generation import bump
+from scimd.org.reading import reads
+from scimd.org.reading.scim_reads import ListQuery
 from scimd.org.rulebook import RuleBooks
-from scimd.org.scim_reads import ListQuery
+from scimd.org.settling import settle
 from scimd.org.tx import Door
 from tests.org.acme import House
 from tests.support.patience import PATIENT

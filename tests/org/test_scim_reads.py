@@ -10,8 +10,10 @@ from scimd.core.attributes import SCIMD_URN, USER
 from scimd.core.people import PersonId
 from scimd.core.resource import Projection, View, etag, projected, render_user
 from scimd.db.tables import assertions
-from scimd.org import groups, reads, unsettled
-from scimd.org.reads import ListQuery
+from scimd.org.groups import groups
+from scimd.org.reading import reads
+from scimd.org.reading.reads import ListQuery
+from scimd.org.settling import unsettled
 from tests.org.house import BASE, VIEW, House, house, user
 
 _PROJECTIONS = (
@@ -89,7 +91,7 @@ async def test_pages_go_on_behind_an_end_and_come_again_by_their_beginning(datab
 async def test_groups_of_a_page_are_found_though_others_stand_between(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scimd.org.scim_reads._MEMBERSHIPS", 1)
+    monkeypatch.setattr("scimd.org.reading.scim_reads._MEMBERSHIPS", 1)
     async with house(database_url) as acme:
         ann = (await acme.create("ann")).person_id
         other = acme.as_scim(await acme.source("entra"))

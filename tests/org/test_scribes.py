@@ -18,10 +18,10 @@ from scimd.core.attributes import USER
 from scimd.core.errors import DatabaseUnavailable, Overloaded
 from scimd.core.people import OrgId, SourceId, TokenId
 from scimd.db.tables import scim_requests
-from scimd.org import scribes
-from scimd.org.request_entries import Seen, Speaker
-from scimd.org.scribes import Asked, Far, Kept, Made, Near, Portion, Write
-from scimd.org.secrets import Keyring
+from scimd.org.request_log import scribes
+from scimd.org.request_log.request_entries import Seen, Speaker
+from scimd.org.request_log.scribes import Asked, Far, Kept, Made, Near, Portion, Write
+from scimd.org.tokens.secrets import Keyring
 from tests.org.acme import House
 
 SCRIBE = scribes.scribe_of(Keyring([b"k" * 32]), "https://scimd.example.com", 65_536)

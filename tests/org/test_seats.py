@@ -14,8 +14,11 @@ from scimd.core.errors import SeatLimitReached
 from scimd.core.people import PersonId
 from scimd.core.seats import Policy
 from scimd.db import tables as t
-from scimd.org import organizations, people, promotion, reads, seats
+from scimd.org.grants import promotion, seats
+from scimd.org.organizations import organizations
+from scimd.org.reading import reads
 from scimd.org.tx import Tx
+from scimd.org.users import people
 from tests.org.house import House, house, user
 from tests.support.patience import AT_MOST_S
 

@@ -26,12 +26,13 @@ from scimd.core.errors import (
 from scimd.core.people import PersonId
 from scimd.db.tables import recovery_codes
 from scimd.db.tables import second_factors as factor_rows
-from scimd.org import gates, links, second_factors, second_step, sessions, sign_in, tickets
-from scimd.org.sealing import NotSealedHere, unseal
-from scimd.org.second_step import Proof
-from scimd.org.sessions import SessionHolder
-from scimd.org.sign_in import SignedIn
+from scimd.org.authentication import links, second_factors, second_step, sessions, sign_in, tickets
+from scimd.org.authentication.second_step import Proof
+from scimd.org.authentication.sessions import SessionHolder
+from scimd.org.authentication.sign_in import SignedIn
+from scimd.org.tokens.sealing import NotSealedHere, unseal
 from scimd.org.tx import Actor, Context
+from scimd.org.users import gates
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import attempts_of
 from tests.support.sign_in_links import sign_in_link

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scimd.core.people import OrgId
-from scimd.org.secrets import (
+from scimd.org.tokens.secrets import (
     Keyring,
     KeyringError,
     is_session_token,

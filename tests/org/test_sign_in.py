@@ -22,9 +22,11 @@ from scimd.core.errors import (
 from scimd.core.people import PersonId
 from scimd.db.tables import credentials, gates, people, unsettled
 from scimd.db.tables import sessions as session_rows
-from scimd.org import forgotten, links, local_people, organizations, sessions, sign_in
-from scimd.org.sign_in import SignedIn
+from scimd.org.authentication import forgotten, links, sessions, sign_in
+from scimd.org.authentication.sign_in import SignedIn
+from scimd.org.organizations import organizations
 from scimd.org.tx import Actor, Context
+from scimd.org.users import local_people
 from tests.org.acme import OPERATOR, PASSWORD, House, house
 from tests.org.looks import attempts_of
 from tests.support.sign_in_links import sign_in_link

@@ -9,21 +9,16 @@ import pytest
 
 from scimd.core.errors import NotUnique, TooManyRequests, WrongCredentials
 from scimd.db.tables import deliveries, events, login_attempts
-from scimd.org import (
-    credentials,
-    forgotten,
-    inviting,
-    local_people,
-    organizations,
-    passwords,
-    sign_in_anywhere,
-)
-from scimd.org.inviting import Wish
-from scimd.org.local_people import NewPerson
-from scimd.org.organizations import NewOrganization
-from scimd.org.sign_in import SignedIn
-from scimd.org.sign_in_anywhere import Choice
+from scimd.org.authentication import credentials, forgotten, passwords, sign_in_anywhere
+from scimd.org.authentication.sign_in import SignedIn
+from scimd.org.authentication.sign_in_anywhere import Choice
+from scimd.org.invitations import inviting
+from scimd.org.invitations.inviting import Wish
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
+from scimd.org.users import local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.by_hand.local import PASSWORD, active, let_in
 from tests.org.house import House, house
 

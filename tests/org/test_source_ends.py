@@ -13,17 +13,13 @@ from scimd.core.errors import Forbidden, NotAllowedNow, NotFound, Protected
 from scimd.core.people import PersonId, SourceId
 from scimd.core.roles import ACCOUNT_ADMIN
 from scimd.db.tables import decisions, events, grants, groups
-from scimd.org import (
-    declared_organizations,
-    detaching,
-    organizations,
-    reads,
-    rule_changes,
-    source_ends,
-    source_upkeep,
-)
-from scimd.org import sources as org_sources
-from scimd.org.rule_previews import End, Preview
+from scimd.org.declared import declared_organizations
+from scimd.org.identities import detaching
+from scimd.org.organizations import organizations
+from scimd.org.reading import reads
+from scimd.org.sources import rule_changes, source_ends, source_upkeep
+from scimd.org.sources import sources as org_sources
+from scimd.org.sources.rule_previews import End, Preview
 from tests.org.house import House, house, user
 
 

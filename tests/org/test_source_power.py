@@ -17,9 +17,12 @@ from scimd.core.standing import SourceState
 from scimd.db.tables import oauth_clients
 from scimd.db.tables import sources as source_rows
 from scimd.db.tables import tokens as token_rows
-from scimd.org import linking, local_people, merging, oauth, source_states, tokens
-from scimd.org.local_people import NewPerson
+from scimd.org.identities import linking, merging
+from scimd.org.sources import source_states
+from scimd.org.tokens import oauth, tokens
 from scimd.org.tx import Actor, Context
+from scimd.org.users import local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House, house
 
 Make: TypeAlias = Callable[[House, Context, SourceId], Awaitable[object]]

@@ -28,10 +28,13 @@ from scimd.db.tables import (
 from scimd.db.tables import (
     tokens as token_rows,
 )
-from scimd.org import declared_organizations, organizations, source_states, source_upkeep, sources, tokens
-from scimd.org.organizations import NewOrganization
-from scimd.org.sources import NewSource
-from scimd.org.tokens import LastUsed, TokenHolder
+from scimd.org.declared import declared_organizations
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.sources import source_states, source_upkeep, sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens import tokens
+from scimd.org.tokens.tokens import LastUsed, TokenHolder
 from scimd.org.tx import Actor, Context
 from scimd.sync.schedule import following
 from tests.org.acme import OPERATOR, House

@@ -15,10 +15,14 @@ from scimd.core.errors import NotUnique, Refusal
 from scimd.core.people import GroupId, PersonId, ProjectId, RoleName, SourceId, keys_of
 from scimd.core.resource import unpack
 from scimd.db import tables as t
-from scimd.org import assignments, gates, project_upkeep, reads, scim_groups, standing_kept
-from scimd.org.scim_groups import GroupChange
+from scimd.org.grants import assignments, project_upkeep
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.reading import reads
+from scimd.org.settling import standing_kept
+from scimd.org.settling.unsettled import settle_marked
 from scimd.org.tx import DoorSettings, Tx
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import gates
 from tests.org.house import House, house, user
 
 NAMES = ["ann", "bob", "cid", "dee"]

@@ -28,10 +28,11 @@ from scimd.core.errors import (
 from scimd.core.people import GroupId, PersonId, SourceId
 from scimd.core.resource import StoredGroup, StoredUser, unpack
 from scimd.db import tables as t
-from scimd.org import people, scim_groups
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
 from scimd.org.lines import AT_ONCE
-from scimd.org.scim_groups import GroupChange
 from scimd.org.tx import Context
+from scimd.org.users import people
 from tests.org.house import House, house, user
 from tests.support.patience import PATIENT, eventually
 

@@ -12,7 +12,7 @@ from scimd.core.errors import (
     NotYours,
 )
 from scimd.db import tables as t
-from scimd.org.names import shown_as
+from scimd.org.users.names import shown_as
 from tests.org.house import House, house, user
 
 

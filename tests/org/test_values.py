@@ -7,9 +7,10 @@ from typing import Any
 from scimd.config import Organization
 from scimd.core.roles import MANAGER, USER
 from scimd.db import tables as t
-from scimd.org import admin_reads, declared_organizations
-from scimd.org.people import AssertUser
-from scimd.org.unsettled import settle_marked
+from scimd.org.declared import declared_organizations
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.users import admin_reads
+from scimd.org.users.people import AssertUser
 from tests.org.house import House, house, user
 from tests.org.looks import projects_of
 

@@ -13,24 +13,18 @@ from scimd.core.invitations import PURPOSE
 from scimd.core.links import Link, sign
 from scimd.core.people import InvitationId, PersonId, SourceId
 from scimd.db.tables import deliveries, invitations, links, projects
-from scimd.org import (
-    admin_reads,
-    gates,
-    invitation_changes,
-    inviting,
-    linking,
-    local_people,
-    organizations,
-    settings,
-    sign_in,
-    source_states,
-)
-from scimd.org import deliveries as relay
-from scimd.org import invitations as invited
-from scimd.org.inviting import Wish
-from scimd.org.local_people import NewPerson
+from scimd.org.authentication import sign_in
+from scimd.org.identities import linking
+from scimd.org.invitations import invitation_changes, inviting
+from scimd.org.invitations import invitations as invited
+from scimd.org.invitations.inviting import Wish
+from scimd.org.mails import deliveries as relay
+from scimd.org.organizations import organizations, settings
+from scimd.org.settling.unsettled import settle_marked
+from scimd.org.sources import source_states
 from scimd.org.tx import Door
-from scimd.org.unsettled import settle_marked
+from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.by_hand.local import set_password_token
 from tests.org.house import House, house
 

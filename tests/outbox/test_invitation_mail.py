@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 
 from scimd.core.errors import Forbidden
 from scimd.db import tables as t
-from scimd.org import invitations as invited
-from scimd.org import settings
+from scimd.org.invitations import invitations as invited
+from scimd.org.organizations import settings
 from scimd.org.tx import Context
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from scimd.core.errors import DatabaseUnavailable
 from scimd.db.tables import deliveries, invitations
-from scimd.org import deliveries as door_deliveries
+from scimd.org.mails import deliveries as door_deliveries
 from scimd.outbox import relay
 from scimd.outbox.mail import ANSWER_S, SmtpMailer, mailer_from
 from tests.org.acme import House

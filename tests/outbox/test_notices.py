@@ -10,9 +10,9 @@ from sqlalchemy import update
 from scimd.config import Mail
 from scimd.core.people import PersonId
 from scimd.db import tables as t
-from scimd.org import forgotten, sign_in
-from scimd.org.people import AssertUser, record_users
+from scimd.org.authentication import forgotten, sign_in
 from scimd.org.tx import Tx
+from scimd.org.users.people import AssertUser, record_users
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from
 from tests.org import acme as by_invitation

@@ -15,9 +15,11 @@ from scimd.core.events import Event, EventKind
 from scimd.core.notifications import TOPIC_OF
 from scimd.core.people import SourceId
 from scimd.db import tables as t
-from scimd.org import notifications, runs, source_states, source_upkeep, sources
-from scimd.org.source_upkeep import After
-from scimd.org.tokens import create as create_token
+from scimd.org.mails import notifications
+from scimd.org.runs import runs
+from scimd.org.sources import source_states, source_upkeep, sources
+from scimd.org.sources.source_upkeep import After
+from scimd.org.tokens.tokens import create as create_token
 from scimd.org.tx import Tx
 from scimd.outbox import notification, relay
 from scimd.outbox.mail import mailer_from

@@ -17,8 +17,12 @@ from scimd import config
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries as mails
 from scimd.db.tables import events, gates, invitations, metadata, people, unsettled
-from scimd.org import deliveries, forgotten, invitation_changes, sign_in, sources, tokens
-from scimd.org import invitations as invited
+from scimd.org.authentication import forgotten, sign_in
+from scimd.org.invitations import invitation_changes
+from scimd.org.invitations import invitations as invited
+from scimd.org.mails import deliveries
+from scimd.org.sources import sources
+from scimd.org.tokens import tokens
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver, Mailer, mailer_from
 from tests.org.acme import PASSWORD, House

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scimd import jobs
-from scimd.org import deliveries
-from scimd.org.deliveries import Delivery
+from scimd.org.mails import deliveries
+from scimd.org.mails.deliveries import Delivery
 from tests.org.acme import House
 from tests.outbox.test_relay import pushed, run
 from tests.support.smtp import SmtpServer

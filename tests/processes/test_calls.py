@@ -17,11 +17,13 @@ from scimd.core.people import GroupId, PersonId
 from scimd.core.resource import unpack
 from scimd.db import tables as t
 from scimd.db.engine import Database
-from scimd.org import audit, people, scim_groups
-from scimd.org.people import AssertUser
-from scimd.org.scim_groups import GroupChange
-from scimd.org.settle import settle
+from scimd.org.audit import audit
+from scimd.org.groups import scim_groups
+from scimd.org.groups.scim_groups import GroupChange
+from scimd.org.settling.settle import settle
 from scimd.org.tx import Door
+from scimd.org.users import people
+from scimd.org.users.people import AssertUser
 from scimd.scim import patch
 from scimd.scim.errors import ScimError
 from scimd.scim.etag import precondition

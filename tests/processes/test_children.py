@@ -18,7 +18,7 @@ from scimd import app
 from scimd.config import Config
 from scimd.core.errors import StorageFull
 from scimd.http.rates import SharedBuckets
-from scimd.org.secrets import Keyring
+from scimd.org.tokens.secrets import Keyring
 from scimd.processes import children, connections, family
 from tests.support.patience import AT_MOST_S, eventually
 

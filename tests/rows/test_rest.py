@@ -16,7 +16,8 @@ from scimd.admin import manual
 from scimd.admin.endpoints import Endpoint
 from scimd.admin.table import TABLE
 from scimd.db.tables import events
-from scimd.org import notifications, source_upkeep
+from scimd.org.mails import notifications
+from scimd.org.sources import source_upkeep
 from scimd.sync.schedule import following
 from tests.cli.test_commands import COMMANDS
 from tests.support.daemon import KEY

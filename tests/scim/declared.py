@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scimd.config import Source
-from scimd.org.sources import as_json
+from scimd.org.sources.sources import as_json
 
 HR_URN = "urn:ietf:params:scim:schemas:extension:acme-hr:2.0:User"
 DOOR_URN = "urn:example:acme:doors"

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from scimd.core.people import fold
 from scimd.db.tables import events
-from scimd.org import reads
+from scimd.org.reading import reads
 from tests.scim.serving import Client, Installation, Reply, installed
 
 T = TypeVar("T")

@@ -20,10 +20,14 @@ from scimd.db.engine import Database
 from scimd.http import app as http_app
 from scimd.http import limits
 from scimd.http.app import Runner
-from scimd.org import audit, organizations, settle, sources, tokens
-from scimd.org.organizations import NewOrganization, OrganizationRecord
-from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource
+from scimd.org.audit import audit
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization, OrganizationRecord
+from scimd.org.settling import settle
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens import tokens
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings
 from scimd.scim import app as scim_app
 from tests.support.database import ready

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scimd.core.attributes import SCIMD_URN
-from scimd.org import organizations
+from scimd.org.organizations import organizations
 from tests.scim.serving import BASE, Client, Installation
 
 RULES = [

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from scimd import config
 from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN, USER_URN
-from scimd.org import declared_organizations
+from scimd.org.declared import declared_organizations
 from tests.scim.declared import DOOR_URN, DOORS, HR, HR_URN, source_with
 from tests.scim.serving import Client, Installation
 

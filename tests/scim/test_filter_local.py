@@ -17,8 +17,8 @@ from scimd.core.people import address_key
 from scimd.core.resource import StoredUser, render_user
 from scimd.db import tables
 from scimd.db.engine import Database
-from scimd.org import linkable
-from scimd.org.linkable import Local
+from scimd.org.identities import linkable
+from scimd.org.identities.linkable import Local
 from scimd.scim.filter_local import bounds
 from scimd.scim.filter_sql import condition
 from scimd.scim.filter_values import Scope

@@ -12,9 +12,9 @@ from sqlalchemy import Connection, Select, create_engine, event
 from scimd.core.attributes import ENTERPRISE_URN, GROUP, USER
 from scimd.core.people import OrgId, SourceId
 from scimd.db.tables import assertions, metadata
-from scimd.org import list_query, reads, scim_reads
-from scimd.org.keyset import Sort
-from scimd.org.reads import ListQuery
+from scimd.org.reading import list_query, reads, scim_reads
+from scimd.org.reading.keyset import Sort
+from scimd.org.reading.reads import ListQuery
 from scimd.scim.filter_sql import Scope, SqlFilter, by_index, condition
 from scimd.scim.filters import parse
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from tests.scim.hostile_places import NO_AUTHORIZATION, SPELLINGS, places
 from tests.scim.hostile_queries import queries
 from tests.scim.hostile_wire import Wire, wire
 from tests.scim.serving import Client, Installation, reading
-from tests.support.patience import AT_MOST_S, promptly
+from tests.support.patience import AT_MOST_S, Stopwatch, promptly
 
 SECTIONS = (bodies, queries, changes, places)
 NAMES = [
@@ -145,10 +144,10 @@ async def test_hostile_requests_are_refused_in_scims_words_and_change_nothing(
     before = await attack.everything()
     bad = []
     for one in corpus(attack.victims)[section]:
-        began = time.monotonic()
+        watch = Stopwatch()
         status, kind, raw = await attack.sent(one)
         wrong = fault(one, status, kind, raw)
-        if time.monotonic() - began > _AT_ONCE_S:  # the machine may have been at it: again, by itself
+        if watch.seconds() > _AT_ONCE_S:  # the machine may have been at it: again, by itself
             await promptly(partial(attack.sent, one), _AT_ONCE_S)
         if wrong is not None:
             sent = f"{one.method} {one.path[:120]} {(one.body or b'')[:150]!r} {str(one.headers)[:80]}"

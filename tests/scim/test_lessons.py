@@ -21,7 +21,9 @@ from yarl import URL
 
 from scimd.core.people import PersonId
 from scimd.db import tables
-from scimd.org import returning, source_states, tokens
+from scimd.org.sources import source_states
+from scimd.org.tokens import tokens
+from scimd.org.users import returning
 from tests.scim.serving import Client, Installation, Reply, reading
 from tests.support.patience import AT_MOST_S, promptly
 

@@ -15,8 +15,9 @@ from scimd.core.errors import NotAllowedNow, NotFound
 from scimd.core.people import TokenId
 from scimd.db import tables
 from scimd.http.rates import SharedBuckets
-from scimd.org import oauth, source_states
-from scimd.org.oauth import NewSecret
+from scimd.org.sources import source_states
+from scimd.org.tokens import oauth
+from scimd.org.tokens.oauth import NewSecret
 from scimd.org.tx import Context
 from scimd.scim.oauth import OAuthError, TokenEndpoint
 from tests.scim.serving import Client, Installation, Reply

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import func, select
 
 from scimd.db import tables as t
-from scimd.org import oauth, source_states, tokens
+from scimd.org.sources import source_states
+from scimd.org.tokens import oauth, tokens
 from scimd.org.tx import Door
 from tests.scim.serving import Client, Installation
 from tests.scim.test_lessons import audited

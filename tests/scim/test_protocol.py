@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from scimd.core.attributes import ENTERPRISE_URN, GROUP_URN, SCIMD_URN, USER_URN
-from scimd.org import reads, tokens
+from scimd.org.reading import reads
+from scimd.org.tokens import tokens
 from tests.scim.serving import BASE, Client, Installation
 
 # ------------------------------------------------------------------------------ §3.3-3.6

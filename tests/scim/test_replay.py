@@ -20,7 +20,10 @@ from scimd.config import Config
 from scimd.core.attributes import SCIMD_URN, USER_URN
 from scimd.core.bearer import SCOPES
 from scimd.core.errors import InvalidValue
-from scimd.org import organizations, request_log, source_states, sources, tokens
+from scimd.org.organizations import organizations
+from scimd.org.request_log import request_log
+from scimd.org.sources import source_states, sources
+from scimd.org.tokens import tokens
 from tests.scim.serving import PUBLIC_URL, Client, Installation, installed
 from tests.scim.test_request_log import logged
 from tests.support.patience import AT_MOST_S

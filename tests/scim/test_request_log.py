@@ -17,8 +17,10 @@ from scimd.cli.replay import bundle as bundles
 from scimd.core.errors import DatabaseUnavailable, InvalidValue, NotFound
 from scimd.core.people import TokenId
 from scimd.core.pseudonyms import Pseudonyms
-from scimd.org import organizations, request_log, tokens
-from scimd.org.request_log import Bounds, RequestRecord, Wanted
+from scimd.org.organizations import organizations
+from scimd.org.request_log import request_log
+from scimd.org.request_log.request_log import Bounds, RequestRecord, Wanted
+from scimd.org.tokens import tokens
 from scimd.scim.app import REQUEST_LOG
 from scimd.scim.request_log import Behind
 from tests.scim.serving import Client, Installation, reading

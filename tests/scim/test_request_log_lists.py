@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scimd.org import request_log, request_people
-from scimd.org.request_log import Wanted
+from scimd.org.request_log import request_log, request_people
+from scimd.org.request_log.request_log import Wanted
 from tests.scim.serving import Client, Installation
 from tests.scim.test_request_log import logged
 

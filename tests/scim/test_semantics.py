@@ -10,8 +10,8 @@ from sqlalchemy import Row, Table, select, update
 from scimd.core.attributes import ENTERPRISE_URN, SCIMD_URN
 from scimd.core.people import PersonId
 from scimd.db import tables as t
-from scimd.org import returning
 from scimd.org.tx import Context
+from scimd.org.users import returning
 from scimd.scim.quirks.profiles import PROFILES
 from tests.scim.serving import OPERATOR, Client, Installation
 

@@ -9,7 +9,9 @@ import pytest
 from scimd.core.attributes import SCIMD_URN
 from scimd.core.people import PersonId, keys_of
 from scimd.db import tables as t
-from scimd.org import gates, organizations, source_states
+from scimd.org.organizations import organizations
+from scimd.org.sources import source_states
+from scimd.org.users import gates
 from tests.scim.serving import Client, Installation
 from tests.scim.test_visibility import as_admin, company, local
 

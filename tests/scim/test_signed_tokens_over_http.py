@@ -15,7 +15,9 @@ from joserfc import jwk
 from scimd.config import Jwt, Organization
 from scimd.http import jwks
 from scimd.http.jwks import KeySets
-from scimd.org import declared_organizations, organizations, source_states
+from scimd.org.declared import declared_organizations
+from scimd.org.organizations import organizations
+from scimd.org.sources import source_states
 from scimd.scim.jwt import SignedTokens
 from tests.scim.serving import Client, Installation
 from tests.scim.signed import AUDIENCE, EC, ISSUER, OTHER, RSA, SUBJECT, key_set, serving, token

@@ -12,10 +12,12 @@ from scimd.core.attributes import USER_URN
 from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db import tables as t
-from scimd.org import linking, local_people, organizations
-from scimd.org.local_people import Edit, NewPerson
-from scimd.org.organizations import OrganizationRecord
+from scimd.org.identities import linking
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import OrganizationRecord
 from scimd.org.tx import Context
+from scimd.org.users import local_people
+from scimd.org.users.local_people import Edit, NewPerson
 from tests.scim.serving import Client, Installation
 
 ADDRESS = "lee@acme.example"

@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from scimd.core.people import OrgId
 from scimd.db.tables import metadata, organizations
-from scimd.org import audit, erasing, moot
+from scimd.org.audit import audit
+from scimd.org.decisions import moot
+from scimd.org.users import erasing
 from tests.support.installation import PASSWORD, Installation, user_document
 
 FAMILY, FORMER = "Quisenberry", "Zwickelmeier"

@@ -16,7 +16,7 @@ from pathlib import Path
 from scimd.core import causes
 from scimd.core.errors import WeakPassword
 from scimd.core.languages import ENGLISH, LANGUAGES, Language
-from scimd.org import passwords
+from scimd.org.authentication import passwords
 from scimd.outbox import notification
 from scimd.outbox.mail import templates as mail_templates
 from scimd.translations import ROLES

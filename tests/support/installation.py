@@ -32,7 +32,8 @@ from scimd import cli, opening
 from scimd import config as configuration
 from scimd.db.engine import Database, Tuning
 from scimd.http import guard
-from scimd.org import declared_organizations, timekeeping
+from scimd.org import timekeeping
+from scimd.org.declared import declared_organizations
 from scimd.org.tx import Door
 from scimd.outbox import relay
 from scimd.outbox.mail import mailer_from

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher, Type
 
-from scimd.org import passwords
+from scimd.org.authentication import passwords
 
 _REAL = (passwords._HASHER, passwords._NOBODY)
 

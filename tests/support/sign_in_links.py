@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scimd.core.people import PersonId
-from scimd.org import links
+from scimd.org.authentication import links
 from scimd.org.tx import Context, Door, Tx
 
 

@@ -14,9 +14,10 @@ import sys
 import time
 
 from scimd.core.errors import Refusal
-from scimd.org import plan_batches, sources
 from scimd.org.leases import Lease
-from scimd.org.runs import RunId
+from scimd.org.runs import plan_batches
+from scimd.org.runs.runs import RunId
+from scimd.org.sources import sources
 from scimd.org.tx import Tx
 from scimd.sync import run as sync_run
 from scimd.sync.apply import Progress

@@ -8,7 +8,7 @@ import pytest
 
 from scimd.connector_api import Unreachable
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org import plan_batches
+from scimd.org.runs import plan_batches
 from tests.sync.world import Person, Script, World, world
 
 

@@ -9,9 +9,11 @@ import pytest
 from scimd.connector_api import BadEntry, DirectoryGroup, DirectoryUser, End, Page
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, group_members, groups
-from scimd.org import linking, plan_batches, sources
-from scimd.org.people import AssertUser, record_users
-from scimd.org.sources import NewSource
+from scimd.org.identities import linking
+from scimd.org.runs import plan_batches
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.users.people import AssertUser, record_users
 from scimd.sync import run as sync_run
 from tests.sync.world import Person, World, world
 

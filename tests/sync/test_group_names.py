@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from scimd.db.tables import decisions, grants, people, projects
-from scimd.org import moot, plan_batches
+from scimd.org.decisions import moot
+from scimd.org.runs import plan_batches
 from tests.sync.world import Person, Script, World, world
 
 RULE: dict[str, Any] = {"number": 10, "pattern": "*"}

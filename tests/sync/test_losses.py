@@ -8,7 +8,7 @@ from scimd.connector_api import BadEntry
 from scimd.core.people import PersonId
 from scimd.core.sync.found import PersonFound
 from scimd.core.sync.policy import Situation
-from scimd.org.sync_reads import KnownUser
+from scimd.org.runs.sync_reads import KnownUser
 from scimd.sync.losses import Crowd, emptied, losses
 from tests.sync.world import World, world
 

@@ -9,7 +9,7 @@ import pytest
 from scimd.connector_api import BadEntry, DirectoryUser
 from scimd.db.tables import assertions, seat_pools
 from scimd.db.tables import waiting as waiting_table
-from scimd.org import gates
+from scimd.org.users import gates
 from tests.sync.world import MAPPING, Person, world
 
 

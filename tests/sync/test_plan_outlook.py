@@ -12,10 +12,10 @@ from sqlalchemy import update
 from scimd.core.events import EventKind
 from scimd.db.tables import events, organizations, seat_pools
 from scimd.db.tables import waiting as waiting_table
-from scimd.org.people import AssertUser, record_users
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
-from scimd.org.sources import NewSource, create
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources.sources import NewSource, create
+from scimd.org.users.people import AssertUser, record_users
 from scimd.sync import run as sync_run
 from tests.sync.world import Person, World, world
 

@@ -9,8 +9,10 @@ import pytest
 from scimd import config
 from scimd.core.errors import NotAllowedNow, StateMoved
 from scimd.db.tables import assertions, decisions, grants, groups, projects
-from scimd.org import approvals, declared_organizations, runs, source_ends, source_states, source_upkeep
-from scimd.org.runs import RunRecord
+from scimd.org.declared import declared_organizations
+from scimd.org.runs import approvals, runs
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import source_ends, source_states, source_upkeep
 from scimd.sync.schedule import following, latest
 from tests.sync.world import Person, World, source_config, world
 

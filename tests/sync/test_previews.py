@@ -10,12 +10,14 @@ from sqlalchemy import Connection, update
 from scimd.config import Source
 from scimd.core.errors import Busy, NotAllowedNow
 from scimd.db import tables as t
-from scimd.org import declared_sources, people, source_states, sources
-from scimd.org.incoming import AssertUser
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
-from scimd.org.sources import NewSource
+from scimd.org.declared import declared_sources
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import source_states, sources
+from scimd.org.sources.sources import NewSource
 from scimd.org.tx import Actor, Context
+from scimd.org.users import people
+from scimd.org.users.incoming import AssertUser
 from scimd.sync import run as sync_run
 from scimd.sync.planning import CannotPlan
 from scimd.sync.run import preview_source

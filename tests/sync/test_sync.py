@@ -12,12 +12,16 @@ from sqlalchemy import select, update
 from scimd.core.errors import NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, decisions, groups, projects
-from scimd.org import declared_organizations, moot, new_tables, run_changes, sources
-from scimd.org.groups import change_members
-from scimd.org.people import AssertUser, record_users
-from scimd.org.runs import RunRecord
-from scimd.org.sources import NewSource
-from scimd.org.sync_reads import live_users
+from scimd.org import new_tables
+from scimd.org.decisions import moot
+from scimd.org.declared import declared_organizations
+from scimd.org.groups.groups import change_members
+from scimd.org.runs import run_changes
+from scimd.org.runs.runs import RunRecord
+from scimd.org.runs.sync_reads import live_users
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.users.people import AssertUser, record_users
 from scimd.sync import run as sync_run
 from tests.support.statistics import known, left_alone
 from tests.sync.world import Person, World, source_config, world

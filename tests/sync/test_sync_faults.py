@@ -24,9 +24,11 @@ from scimd.core.errors import Busy, NotAllowedNow, StateMoved
 from scimd.db.tables import events, group_members
 from scimd.db.tables import groups as groups_table
 from scimd.db.tables import sources as sources_table
-from scimd.org import leases, plan_batches, run_changes, runs, source_states, sources
-from scimd.org.people import Asserted, AssertUser
+from scimd.org import leases
+from scimd.org.runs import plan_batches, run_changes, runs
+from scimd.org.sources import source_states, sources
 from scimd.org.tx import Tx
+from scimd.org.users.people import Asserted, AssertUser
 from scimd.sync import run as sync_run
 from scimd.sync import waiting
 from tests.support.patience import AT_MOST_S, eventually
@@ -368,7 +370,7 @@ async def test_source_that_is_running_is_busy(acme: World) -> None:
 
 
 async def test_source_paused_in_mid_apply_stops_there(acme: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scimd.org.plan_batches.BATCH", 10)
+    monkeypatch.setattr("scimd.org.runs.plan_batches.BATCH", 10)
     acme.script.fill(60)
     ctx = acme.as_admin()
     source = await acme.source()

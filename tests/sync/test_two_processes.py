@@ -17,8 +17,10 @@ import pytest
 from scimd.config import Source
 from scimd.core.people import OrgId
 from scimd.db.tables import events
-from scimd.org import leases, runs, sources
-from scimd.org.runs import RunRecord
+from scimd.org import leases
+from scimd.org.runs import runs
+from scimd.org.runs.runs import RunRecord
+from scimd.org.sources import sources
 from scimd.org.tx import Door
 from scimd.sync import run as sync_run
 from tests.e2e.stored import let_leases_run_out

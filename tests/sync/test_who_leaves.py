@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from scimd.db.tables import people
-from scimd.org import sources
-from scimd.org.people import AssertUser, record_users
-from scimd.org.sources import NewSource
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.users.people import AssertUser, record_users
 from scimd.sync import run as sync_run
 from scimd.sync.report import what
 from tests.sync.world import MAPPING, World, world

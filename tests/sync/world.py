@@ -29,12 +29,17 @@ from scimd.core.people import OrgId, RoleName
 from scimd.core.roles import ACCOUNT_ADMIN, BUILT_IN
 from scimd.db.engine import Database
 from scimd.db.tables import assertions, deliveries, events, group_members, groups, people
-from scimd.org import audit, organizations, promotion, run_changes, settle, sources
-from scimd.org.organizations import NewOrganization
-from scimd.org.run_changes import ChangeRecord
-from scimd.org.runs import RunRecord
-from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource, SourceRecord, as_json
+from scimd.org.audit import audit
+from scimd.org.grants import promotion
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.runs import run_changes
+from scimd.org.runs.run_changes import ChangeRecord
+from scimd.org.runs.runs import RunRecord
+from scimd.org.settling import settle
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource, SourceRecord, as_json
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, uuid7
 from scimd.sync import registry
 from scimd.sync import run as sync_run

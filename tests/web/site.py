@@ -23,27 +23,23 @@ from scimd.core.sync.policy import Action, Situation
 from scimd.db.engine import Database
 from scimd.db.tables import invitations as invitation_rows
 from scimd.http import app as http_app
-from scimd.org import (
-    audit,
-    decisions,
-    groups,
-    invitation_changes,
-    links,
-    organizations,
-    people,
-    plan_ground,
-    run_changes,
-    runs,
-    settle,
-    sources,
-)
-from scimd.org.decisions import NewDecision, Option
-from scimd.org.groups import AssertGroup
-from scimd.org.organizations import NewOrganization
-from scimd.org.people import AssertUser
-from scimd.org.secrets import Keyring
-from scimd.org.sources import NewSource, SourceRecord
+from scimd.org.audit import audit
+from scimd.org.authentication import links
+from scimd.org.decisions import decisions
+from scimd.org.decisions.decisions import NewDecision, Option
+from scimd.org.groups import groups
+from scimd.org.groups.groups import AssertGroup
+from scimd.org.invitations import invitation_changes
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.runs import plan_ground, run_changes, runs
+from scimd.org.settling import settle
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource, SourceRecord
+from scimd.org.tokens.secrets import Keyring
 from scimd.org.tx import Actor, Context, Door, DoorSettings, Tx
+from scimd.org.users import people
+from scimd.org.users.people import AssertUser
 from scimd.scim import app as scim_app
 from scimd.web import app as web_app
 from tests.support.database import ready

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from scimd.core.people import PersonId
-from scimd.org import admin_reads, api_tokens, tokens
-from scimd.org.api_tokens import NewToken
+from scimd.org.tokens import api_tokens, tokens
+from scimd.org.tokens.api_tokens import NewToken
+from scimd.org.users import admin_reads
 from tests.web.site import ADMIN, Site
 
 RUNS = "/api/v1/runs"

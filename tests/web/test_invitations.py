@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from scimd.db.tables import people
-from scimd.org import gates, invitation_changes, inviting
-from scimd.org.inviting import Wish
+from scimd.org.invitations import invitation_changes, inviting
+from scimd.org.invitations.inviting import Wish
+from scimd.org.users import gates
 from tests.org.looks import invitations_of
 from tests.web.by_form import set_up_app, value_after
 from tests.web.site import PASSWORD, Site

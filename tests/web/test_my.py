@@ -14,8 +14,9 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from scimd.db.tables import deliveries, people
-from scimd.org import organizations, sessions
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import sessions
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
 from scimd.outbox import relay
 from scimd.outbox.mail import HandOver

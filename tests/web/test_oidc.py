@@ -19,10 +19,12 @@ from scimd.config import Oidc, Organization
 from scimd.connector_api import Secret
 from scimd.core.errors import LinkInvalid, MayNotSignIn
 from scimd.http import jwks
-from scimd.org import detaching, gates, linking, local_people, oidc_sign_in, people, tickets
-from scimd.org.leaving import DropUser
-from scimd.org.local_people import NewPerson
-from scimd.org.oidc_sign_in import Identity
+from scimd.org.authentication import oidc_sign_in, tickets
+from scimd.org.authentication.oidc_sign_in import Identity
+from scimd.org.identities import detaching, linking
+from scimd.org.users import gates, local_people, people
+from scimd.org.users.leaving import DropUser
+from scimd.org.users.local_people import NewPerson
 from scimd.web import oidc, oidc_provider
 from scimd.web.oidc_provider import ProviderFault
 from tests.org.looks import attempts_of
@@ -228,7 +230,7 @@ async def test_verified_email_counts_in_a_verified_domain_only(acme: Site) -> No
     who = Identity("unknown", EMAIL, "okta")
     with pytest.raises(MayNotSignIn):
         await _enter(acme, who)
-    from scimd.org import domains
+    from scimd.org.organizations import domains
 
     await domains.declare(acme.door, acme.ctx, "acme.example")
     assert (await _enter(acme, who)).person_id == person

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from scimd.org import declared_held, local_people
-from scimd.org.local_people import NewServiceAccount
+from scimd.org.declared import declared_held
 from scimd.org.tx import Tx
+from scimd.org.users import local_people
+from scimd.org.users.local_people import NewServiceAccount
 from tests.web.by_form import get
 from tests.web.site import Site
 

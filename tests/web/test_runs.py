@@ -13,7 +13,10 @@ from sqlalchemy import update
 from scimd.core.errors import InvalidValue
 from scimd.core.sync.policy import Action, Situation
 from scimd.db.tables import sources
-from scimd.org import approvals, decisions, runs, settings, source_states
+from scimd.org.decisions import decisions
+from scimd.org.organizations import settings
+from scimd.org.runs import approvals, runs
+from scimd.org.sources import source_states
 from scimd.org.tx import Tx
 from tests.web.by_form import get, value_after, value_of
 from tests.web.site import REMOVALS, Site, change
@@ -238,7 +241,7 @@ async def test_csv_and_json_hold_every_change(acme: Site) -> None:
 
 
 async def test_other_organizations_run_is_not_there(acme: Site) -> None:
-    from scimd.org.organizations import NewOrganization, create
+    from scimd.org.organizations.organizations import NewOrganization, create
     from tests.web.site import OPERATOR
 
     source = await acme.source("directory", kind="connector", connector="file")

@@ -14,7 +14,7 @@ from yarl import URL
 
 from scimd.core import errors
 from scimd.http import guard, statuses
-from scimd.org import runs
+from scimd.org.runs import runs
 from scimd.web.security import local_path
 from tests.support.patience import AT_MOST_S
 from tests.web.site import Site, site

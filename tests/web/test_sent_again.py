@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, Route
 from sqlalchemy import select
 
 from scimd.db.tables import people, second_factors
-from scimd.org.passkeys import RelyingParty
+from scimd.org.authentication.passkeys import RelyingParty
 from scimd.org.tx import Tx
 from scimd.web.security import page_of
 from tests.web.browser import faults_of, tab

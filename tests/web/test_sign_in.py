@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from scimd.core.people import PersonId
 from scimd.db.tables import people
-from scimd.org import gates
-from scimd.org.organizations import NewOrganization, create
+from scimd.org.organizations.organizations import NewOrganization, create
+from scimd.org.users import gates
 from tests.web.by_form import get, post, set_password
 from tests.web.site import ADMIN, OPERATOR, PASSWORD, Site, site
 

@@ -9,8 +9,8 @@ import time
 import aiohttp
 
 from scimd.db.tables import sessions
-from scimd.org import organizations
-from scimd.org.organizations import NewOrganization
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from tests.org.acme import OPERATOR
 from tests.web.by_form import post, set_password, set_up_app
 from tests.web.site import ADMIN, PASSWORD, Site

@@ -18,10 +18,10 @@ from scimd import __version__
 from scimd.config import Config
 from scimd.core.endpoints import BASE_PATH
 from scimd.core.errors import InvalidValue
-from scimd.org.organizations import OrganizationRecord
-from scimd.org.request_log import RequestRecord
-from scimd.org.source_states import unpaused
-from scimd.org.sources import SourceRecord
+from scimd.org.organizations.organizations import OrganizationRecord
+from scimd.org.request_log.request_log import RequestRecord
+from scimd.org.sources.source_states import unpaused
+from scimd.org.sources.sources import SourceRecord
 
 FORMAT: Final = "scimd-requests/1"
 _LONGEST = 64 * 1024 * 1024

@@ -27,9 +27,11 @@ from scimd.core.endpoints import BASE_PATH
 from scimd.core.errors import InvalidValue
 from scimd.core.request_pseudonyms import MALFORMED
 from scimd.http import app as http_app
-from scimd.org import organizations, sources, tokens
-from scimd.org.organizations import NewOrganization
-from scimd.org.sources import NewSource
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
+from scimd.org.sources import sources
+from scimd.org.sources.sources import NewSource
+from scimd.org.tokens import tokens
 from scimd.org.tx import Context, Door
 
 TIMEOUT_S: Final = 60.0

@@ -66,7 +66,7 @@ class PersonFound:
     elsewhere: bool = False
     #: Somebody new to the source, who may want a seat.
     comes: bool = False
-    #: What would become of seat and invitation, see ``org.outlook``; a mail goes to whoever has a seat then.
+    #: What would become of seat and invitation (``org.runs.outlook``); mails go to whoever has a seat.
     seat: SeatMove | None = None
     wants_mail: bool = False
     becomes_admin: bool = False

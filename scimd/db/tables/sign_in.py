@@ -24,7 +24,7 @@ links = Table(
     Index("ix_links_person", "org_id", "person_id"),
 )
 
-# Since when links are signed with which of the installation's keys (org/rekeying.py): ids, no keys.
+# Since when links are signed with which of the installation's keys (org/tokens/rekeying.py): ids, no keys.
 signing_keys = Table(
     "signing_keys",
     metadata,
@@ -82,7 +82,7 @@ recovery_codes = Table(
     Index("ix_recovery_codes_person", "org_id", "person_id"),
 )
 
-# Tickets (org/tickets.py) that were used, until they would have expired anyway.
+# Tickets (org/authentication/tickets.py) that were used, until they would have expired anyway.
 spent_tickets = Table(
     "spent_tickets",
     metadata,

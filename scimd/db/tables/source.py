@@ -30,7 +30,8 @@ sources = Table(
     Column("user_moves", BigInteger, nullable=False, server_default=text("0")),
     Column("group_moves", BigInteger, nullable=False, server_default=text("0")),
     # How often changes of groups have named members who were nobody's yet: whoever brings a name and has
-    # looked whether a group waits for it looks again where this rose meanwhile (org/source_counts.py).
+    # looked whether a group waits for it looks again where this rose meanwhile
+    # (org/sources/source_counts.py).
     Column("unknown_named", BigInteger, nullable=False, server_default=text("0")),
     # SCIM deactivations of an hour: since when, how many, of how many people. Only for the alarm.
     columns.time("leaving_since", null=True),

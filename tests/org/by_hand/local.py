@@ -6,10 +6,10 @@ from typing import Any
 
 from scimd.core.people import PersonId
 from scimd.db.tables import events, links, people
-from scimd.org import admin_reads, local_people
-from scimd.org import links as one_time
-from scimd.org.local_people import NewPerson
+from scimd.org.authentication import links as one_time
 from scimd.org.tx import Tx
+from scimd.org.users import admin_reads, local_people
+from scimd.org.users.local_people import NewPerson
 from tests.org.house import House
 
 PASSWORD = "lattice umbrella forty gnomes"

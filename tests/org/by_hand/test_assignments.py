@@ -10,9 +10,9 @@ from scimd.core.errors import InvalidValue, NotAllowedNow, NotFound, OwnedBySour
 from scimd.core.people import LicenceId, ProjectId, RoleName, TeamId
 from scimd.core.roles import MANAGER, MEMBER, USER, VIEWER
 from scimd.db.tables import grants, projects
-from scimd.org import assignments, named, project_upkeep
-from scimd.org import gates as hand
-from scimd.org import projects as project_rows
+from scimd.org.grants import assignments, named, project_upkeep
+from scimd.org.grants import projects as project_rows
+from scimd.org.users import gates as hand
 from tests.org.by_hand.local import active, clean, kinds
 from tests.org.house import House, house
 

@@ -12,7 +12,10 @@ from scimd.core.errors import Refusal
 from scimd.core.people import LicenceId, PersonId, RoleName, TeamId
 from scimd.core.roles import OrgRole
 from scimd.db.tables import grants
-from scimd.org import assignments, custom_roles, decisions, merging, named, returning, unmerging
+from scimd.org.decisions import decisions
+from scimd.org.grants import assignments, custom_roles, named
+from scimd.org.identities import merging, unmerging
+from scimd.org.users import returning
 from tests.org.by_hand.local import active, clean
 from tests.org.house import House, user
 

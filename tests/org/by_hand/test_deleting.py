@@ -12,9 +12,12 @@ from scimd.core.sync.plan import Change
 from scimd.core.sync.policy import Action, Situation
 from scimd.db import tables
 from scimd.db.tables import decisions, people
-from scimd.org import assignments, detaching, linking, purging, run_changes, runs
-from scimd.org import gates as hand
+from scimd.org.grants import assignments
+from scimd.org.identities import detaching, linking
+from scimd.org.runs import run_changes, runs
 from scimd.org.tx import Tx
+from scimd.org.users import gates as hand
+from scimd.org.users import purging
 from tests.org.by_hand.local import active, clean, kinds
 from tests.org.house import House
 

@@ -6,8 +6,9 @@ import pytest
 
 from scimd.core.errors import NotAllowedNow, SeatLimitReached
 from scimd.db.tables import assertions, events, gates, grants, sessions
-from scimd.org import gates as hand
-from scimd.org import organizations, sign_in
+from scimd.org.authentication import sign_in
+from scimd.org.organizations import organizations
+from scimd.org.users import gates as hand
 from tests.org.by_hand.local import PASSWORD, active, added, clean, set_password_token
 from tests.org.house import House
 

@@ -11,21 +11,14 @@ import pytest
 from scimd.core.errors import InvalidValue, NotAllowedNow, TooManyRequests
 from scimd.core.people import PersonId
 from scimd.db.tables import deliveries, invitations
-from scimd.org import (
-    admin_reads,
-    gates,
-    inviting,
-    links,
-    local_people,
-    organizations,
-    partner_approvals,
-    settings,
-    sign_in,
-)
-from scimd.org.inviting import Wish
-from scimd.org.local_people import Edit
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import links, sign_in
+from scimd.org.invitations import inviting
+from scimd.org.invitations.inviting import Wish
+from scimd.org.organizations import organizations, partner_approvals, settings
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
+from scimd.org.users import admin_reads, gates, local_people
+from scimd.org.users.local_people import Edit
 from tests.org.by_hand.local import active, added, clean
 from tests.org.house import House
 

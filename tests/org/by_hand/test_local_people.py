@@ -9,11 +9,13 @@ import pytest
 from scimd.core.errors import InvalidValue, NotUnique, OwnedBySource, SeatLimitReached
 from scimd.core.people import PersonId
 from scimd.db.tables import people, sessions, waiting
-from scimd.org import local_people, organizations, sign_in
-from scimd.org import sessions as sessions_of
-from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
-from scimd.org.organizations import NewOrganization
+from scimd.org.authentication import sessions as sessions_of
+from scimd.org.authentication import sign_in
+from scimd.org.organizations import organizations
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor
+from scimd.org.users import local_people
+from scimd.org.users.local_people import Edit, NewPerson, NewServiceAccount
 from tests.org.by_hand.local import PASSWORD, added, clean, set_password_token
 from tests.org.house import House
 

@@ -11,17 +11,12 @@ from scimd.core.errors import Forbidden, NotFound, NotUnique, Refusal, SeatLimit
 from scimd.core.people import PersonId
 from scimd.core.roles import MANAGER
 from scimd.db.tables import grants, people, sources
-from scimd.org import (
-    admin_reads,
-    by_hand,
-    detaching,
-    moving,
-    organizations,
-    partner_approvals,
-)
-from scimd.org import gates as hand
-from scimd.org.organizations import NewOrganization
+from scimd.org.identities import detaching, moving
+from scimd.org.organizations import organizations, partner_approvals
+from scimd.org.organizations.organizations import NewOrganization
 from scimd.org.tx import Actor, Context
+from scimd.org.users import admin_reads, by_hand
+from scimd.org.users import gates as hand
 from tests.org.by_hand.local import active, added, clean, kinds
 from tests.org.house import House
 

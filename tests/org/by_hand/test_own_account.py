@@ -13,18 +13,14 @@ from scimd.core.errors import Forbidden, NotAllowedNow, NotUnique, OwnAccount, P
 from scimd.core.people import PersonId
 from scimd.core.roles import ACCOUNT_ADMIN, MANAGER, USER
 from scimd.db.tables import assertions, people
-from scimd.org import (
-    assignments,
-    decisions,
-    detaching,
-    linking,
-    local_people,
-    moving,
-    partner_approvals,
-)
-from scimd.org import gates as hand
-from scimd.org.local_people import Edit, NewPerson, NewServiceAccount
+from scimd.org.decisions import decisions
+from scimd.org.grants import assignments
+from scimd.org.identities import detaching, linking, moving
+from scimd.org.organizations import partner_approvals
 from scimd.org.tx import Actor
+from scimd.org.users import gates as hand
+from scimd.org.users import local_people
+from scimd.org.users.local_people import Edit, NewPerson, NewServiceAccount
 from tests.org.by_hand.local import active, clean
 from tests.org.house import House, user
 

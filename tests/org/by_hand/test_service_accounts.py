@@ -10,11 +10,14 @@ import pytest
 from scimd.core.errors import InvalidValue, NotAllowedNow
 from scimd.core.people import PersonId
 from scimd.db.tables import assertions, decisions, events, links, people
-from scimd.org import access, api_tokens, detaching, linking, local_people, user_reads
-from scimd.org import decisions as items
-from scimd.org import gates as hand
-from scimd.org.local_people import Edit, NewServiceAccount
+from scimd.org.authentication import access
+from scimd.org.decisions import decisions as items
+from scimd.org.identities import detaching, linking
+from scimd.org.tokens import api_tokens
 from scimd.org.tx import Actor
+from scimd.org.users import gates as hand
+from scimd.org.users import local_people, user_reads
+from scimd.org.users.local_people import Edit, NewServiceAccount
 from tests.org.by_hand.local import added, clean
 from tests.org.house import House
 

@@ -1,0 +1,1 @@
+"""What happened, chained in one order and read by admins."""

@@ -1,0 +1,370 @@
+"""One-time links other than invitations: to sign in, and to set a password.
+
+Like an invitation's link (``core.links``): a row with generation, expiry and ``used_at``, a token
+that is derived and stands nowhere, one conditional UPDATE that spends it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, select, update
+
+from scimd.core.errors import InvalidValue, LinkInvalid, NotAllowedNow, NotFound
+from scimd.core.events import Event, EventKind
+from scimd.core.links import Channel, Link, sign, verify
+from scimd.core.people import OrgId, PersonId, address, address_key
+from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.core.standing import CauseKind, kinds_of
+from scimd.db.tables import deliveries, grants, links, people
+from scimd.db.tables import organizations as organization_rows
+from scimd.org.organizations import domains, organizations
+from scimd.org.tokens.secrets import Keyring
+from scimd.org.tx import Actor, Context, Door, Tx, uuid7
+from scimd.org.users import by_hand, returning
+from scimd.org.users.names import local_names, shown_as
+
+Purpose = Literal["sign_in", "set_password", "confirm_address"]
+SIGN_IN_VALID_S = 900.0
+_OVER = {CauseKind.INVITATION_DECLINED, CauseKind.INVITATION_EXPIRED, CauseKind.INVITATION_WITHDRAWN}
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPage:
+    """What a page may show before the link is used."""
+
+    org_id: OrgId
+    org_slug: str
+    organization: str
+    person_id: PersonId
+    address: str | None
+    display_name: str
+    expires_at: datetime
+    #: The address that a link of confirm_address confirms.
+    to_confirm: str | None = None
+
+
+# ------------------------------------------------------------------------------ making
+
+
+def token(tx: Tx, purpose: Purpose, link_id: str, channel: Channel) -> str:
+    """The text that opens the link."""
+    return sign(Link(purpose, tx.org_id, link_id, 1, channel), tx.keys.live(purpose))
+
+
+def make(tx: Tx, person_id: PersonId, purpose: Purpose, valid_s: float, *, address: str | None = None) -> str:
+    """Write the row of a new link and kill older ones of that purpose; gives its id."""
+    _must_exist(tx, person_id)
+    _kill(tx, person_id, purpose)
+    link_id = tx.new_id()
+    expires = tx.now + timedelta(seconds=valid_s)
+    tx.conn.execute(
+        links.insert().values(
+            org_id=tx.org_id,
+            id=link_id,
+            person_id=person_id,
+            purpose=purpose,
+            address=address,
+            created_at=tx.now,
+            expires_at=expires,
+        )
+    )
+    after = {"purpose": purpose, "expires_at": expires.isoformat()}
+    tx.record(Event(EventKind.LINK_CREATED, "person", person_id, after=after))
+    return link_id
+
+
+def mail(tx: Tx, person_id: PersonId, link_id: str, address: str) -> dict[str, Any]:
+    """The delivery row of a set-password link, which nobody but that address ever sees."""
+    return {
+        "org_id": tx.org_id,
+        "id": tx.new_id(),
+        "kind": "mail",
+        "template": "set_password",
+        "person_id": person_id,
+        "link_id": link_id,
+        "address": address,
+        "params": {},
+        "state": "due",
+        "first_change_at": tx.now,
+        "due_at": tx.now,
+        "created_at": tx.now,
+    }
+
+
+def owe_set_password(tx: Tx, person_id: PersonId, email: str) -> None:
+    """A new link to set the password, and the mail that carries it; older ones are dead."""
+    link_id = make(tx, person_id, "set_password", tx.settings.set_password_valid_s)
+    tx.conn.execute(deliveries.insert().values(mail(tx, person_id, link_id, email)))
+
+
+def leads_in(row: Row[Any]) -> bool:
+    """Whether a link to set a password leads this person in: nothing but what it lifts keeps them out."""
+    lifted = set() if row.welcome == "invitation" else {CauseKind.INVITED, CauseKind.INVITATION_EXPIRED}
+    return kinds_of(row.causes) <= lifted
+
+
+def must_lead_in(row: Row[Any]) -> None:
+    """Raise NotAllowedNow where such a link would lead nobody in, with what does."""
+    if leads_in(row):
+        return
+    by_hand.must_be_invitable(row)
+    kinds, name = kinds_of(row.causes), row.display_name
+    if CauseKind.DEACTIVATED in kinds:
+        raise NotAllowedNow(f"{name} is deactivated. Reactivate them first.")
+    if CauseKind.NOT_APPROVED in kinds:
+        raise NotAllowedNow(f"{name} is not approved yet. A partner has to approve them first.")
+    if kinds & _OVER:
+        raise NotAllowedNow(f"The invitation of {name} is over. Invite them again instead.")
+    if CauseKind.INVITED in kinds and row.welcome == "invitation":
+        raise NotAllowedNow(f"{name} has not accepted yet. Send the invitation again instead.")
+    causes = ", ".join(str(kind).replace("_", " ") for kind in sorted(kinds))
+    raise NotAllowedNow(f"The link would not lead {name} in: {causes}.")
+
+
+def reopen_way_in(tx: Tx, row: Row[Any]) -> None:
+    """Of somebody local who is brought back: where the link with which they were added has lapsed, they
+    have to come in by another one, which ``owe_way_in`` sends."""
+    if row.welcome == "set_password_expired" and not row.accepted and row.owner_source_id is None:
+        mine = (people.c.org_id == tx.org_id) & (people.c.id == row.id)
+        tx.conn.execute(update(people).where(mine).values(welcome="set_password"))
+
+
+def owe_way_in(tx: Tx, person_id: PersonId) -> None:
+    """Who was added with such a link, and has only to come in by it, is sent another: the first died with
+    their access. Raises TooManyRequests."""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    row = tx.conn.execute(select(people).where(mine)).one()
+    waits = row.welcome == "set_password" and kinds_of(row.causes) == {CauseKind.INVITED}
+    if waits and row.sign_in_address:
+        by_hand.not_too_often(tx, person_id)
+        owe_set_password(tx, person_id, row.sign_in_address)
+
+
+def _must_exist(tx: Tx, person_id: PersonId) -> None:
+    query = select(people.c.id).where(
+        people.c.org_id == tx.org_id, people.c.id == person_id, people.c.deleted_at.is_(None)
+    )
+    if tx.conn.execute(query).first() is None:
+        raise NotFound("person", person_id)
+
+
+def _kill(tx: Tx, person_id: PersonId, purpose: Purpose) -> None:
+    tx.conn.execute(
+        update(links)
+        .where(
+            links.c.org_id == tx.org_id,
+            links.c.person_id == person_id,
+            links.c.purpose == purpose,
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+        .values(expires_at=tx.now)
+    )
+
+
+# ------------------------------------------------------------------------------ using
+
+
+def opened(token: str, purpose: Purpose, keys: Keyring) -> Link:
+    """The link of a token; LinkInvalid for anything that this installation did not make."""
+    return verify(token, purpose, keys.live(purpose))
+
+
+async def look(door: Door, token: str, purpose: Purpose) -> LinkPage:
+    """What the page shows. Looking spends nothing: mail scanners open links too."""
+    link = opened(token, purpose, door.keys)
+    now = door.clock()
+    found = await door.read(lambda conn: _live(conn, link, now))
+    if found is None:
+        raise LinkInvalid
+    return found
+
+
+def _live(conn: Connection, link: Link, now: datetime) -> LinkPage | None:
+    row = conn.execute(
+        select(
+            links.c.expires_at,
+            links.c.address.label("to_confirm"),
+            people.c.id,
+            people.c.sign_in_address,
+            people.c.display_name,
+            organization_rows.c.slug,
+            organization_rows.c.name,
+        )
+        .join(people, (people.c.org_id == links.c.org_id) & (people.c.id == links.c.person_id))
+        .join(organization_rows, organization_rows.c.id == links.c.org_id)
+        .where(
+            links.c.org_id == link.org,
+            links.c.id == link.record,
+            links.c.purpose == link.purpose,
+            links.c.generation == link.generation,
+            links.c.used_at.is_(None),
+            links.c.expires_at > now,
+            people.c.deleted_at.is_(None),
+        )
+    ).first()
+    if row is None:
+        return None
+    return LinkPage(
+        org_id=OrgId(link.org),
+        org_slug=row.slug,
+        organization=row.name,
+        person_id=PersonId(row.id),
+        address=row.sign_in_address,
+        display_name=row.display_name,
+        expires_at=row.expires_at,
+        to_confirm=row.to_confirm,
+    )
+
+
+def as_person(door: Door, page: LinkPage) -> Context:
+    """A context in which whoever holds the link acts."""
+    actor = Actor("person", page.person_id, page.address or page.display_name)
+    return Context(page.org_id, actor, "web", uuid7(door.clock(), secrets.token_bytes(10)))
+
+
+def verified(tx: Tx, person_id: PersonId, address: str) -> None:
+    """A link went by mail to that address and nowhere else; where it is theirs, it is proved."""
+    mine = (people.c.org_id == tx.org_id) & (people.c.id == person_id)
+    tx.conn.execute(
+        update(people)
+        .where(mine, people.c.sign_in_key == address_key(address))
+        .values(address_verified_at=tx.now)
+    )
+
+
+async def user_of(door: Door, token: str, purpose: Purpose) -> tuple[OrgId, PersonId] | None:
+    """Whose link it was, where it was used; None for one that was not, or is none."""
+    try:
+        link = opened(token, purpose, door.keys)
+    except LinkInvalid:
+        return None
+    used = select(links.c.person_id).where(
+        links.c.org_id == link.org,
+        links.c.id == link.record,
+        links.c.purpose == link.purpose,
+        links.c.generation == link.generation,
+        links.c.used_at.is_not(None),
+    )
+    person_id = await door.read(lambda conn: conn.execute(used).scalar_one_or_none())
+    return None if person_id is None else (OrgId(link.org), PersonId(person_id))
+
+
+def spend(tx: Tx, link: Link) -> PersonId:
+    """Use the link up: of any number at once, one wins, and the others get LinkInvalid."""
+    person_id = tx.conn.execute(
+        update(links)
+        .where(
+            links.c.org_id == tx.org_id,
+            links.c.id == link.record,
+            links.c.purpose == link.purpose,
+            links.c.generation == link.generation,
+            links.c.used_at.is_(None),
+            links.c.expires_at > tx.now,
+        )
+        .values(used_at=tx.now)
+        .returning(links.c.person_id)
+    ).scalar_one_or_none()
+    if person_id is None:
+        raise LinkInvalid
+    return PersonId(person_id)
+
+
+# ------------------------------------------------------------------------------ the first admins
+
+
+async def create_admin(
+    door: Door, org_slug: str, email: str, actor: Actor, *, valid_s: float = SIGN_IN_VALID_S
+) -> str:
+    """Make a local Account Admin, of ``system`` an operator; gives a one-time sign-in link's token.
+
+    They need no invitation: the operator vouches for them. Somebody who has the address already gets
+    the role, and has accepted by that. Raises NotFound for the organization, InvalidValue (also for an
+    address in a domain that another organization has proven), SeatLimitReached, and NotAllowedNow with
+    what keeps them out.
+    """
+    text = address(email)
+    if text is None:
+        raise InvalidValue("EMAIL", f"{email!r} is not one mail address")
+    org = await organizations.by_slug(door, org_slug)
+    ctx = Context(org.id, actor, "cli", uuid7(door.clock(), secrets.token_bytes(10)))
+
+    def body(tx: Tx) -> str:
+        person_id = _person(tx, text, operator=org.kind == "system")
+        _grant(tx, person_id)
+        tx.touch([person_id])
+        tx.seat_policy = "reject"
+        tx.refuse_without_seat.add(person_id)
+        return token(tx, "sign_in", make(tx, person_id, "sign_in", valid_s), "copy")
+
+    def then(tx: Tx, made: str) -> str:
+        must_lead_in(_with_address(tx, text))
+        return made
+
+    return await door.run(ctx, body, then=then)
+
+
+def _person(tx: Tx, email: str, *, operator: bool) -> PersonId:
+    found = _with_address(tx, email)
+    if found is not None:
+        mine = (people.c.org_id == tx.org_id) & (people.c.id == found.id)
+        tx.conn.execute(update(people).where(mine).values(accepted=True))
+        return PersonId(found.id)
+    if not operator:  # whoever runs the installation may be of any organization in it
+        domains.must_be_open(tx, email, "EMAIL")
+    person_id = PersonId(tx.new_id())
+    tx.conn.execute(people.insert().values(_row(tx, person_id, email)))
+    tx.record(Event(EventKind.ADMIN_CREATED, "person", person_id, after={"address": email}))
+    return person_id
+
+
+def _with_address(tx: Tx, email: str) -> Any:
+    return tx.conn.execute(
+        select(people).where(
+            people.c.org_id == tx.org_id,
+            people.c.sign_in_key == address_key(email),
+            people.c.deleted_at.is_(None),
+        )
+    ).first()
+
+
+def _row(tx: Tx, person_id: PersonId, email: str) -> dict[str, Any]:
+    (user_name,) = local_names(tx, [email])
+    return {
+        "org_id": tx.org_id,
+        "id": person_id,
+        "kind": "person",
+        "local_user_name": user_name,
+        **shown_as(email),
+        "sign_in_address": email,
+        "sign_in_key": address_key(email),
+        "accepted": True,
+        "profile": {"userName": email, "emails": [{"value": email, "primary": True}]},
+        "status": "pending",
+        "causes": [],
+        "primary_role": USER,
+        "roles": [USER],
+        "created_by": tx.ctx.actor.name,
+        "created_at": tx.now,
+        "changed_at": tx.now,
+    }
+
+
+def _grant(tx: Tx, person_id: PersonId) -> None:
+    held = tx.conn.execute(
+        select(grants.c.id).where(
+            grants.c.org_id == tx.org_id,
+            grants.c.person_id == person_id,
+            grants.c.kind == "role",
+            grants.c.target == ACCOUNT_ADMIN,
+            grants.c.origin == "manual",
+            grants.c.until.is_(None),
+        )
+    ).first()
+    if held:
+        return
+    returning.grant_by_hand(tx, person_id, "role", ACCOUNT_ADMIN, tx.ctx.actor.name)

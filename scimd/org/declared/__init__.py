@@ -1,0 +1,1 @@
+"""What the config file declares: brought into the database, or held."""

@@ -1,0 +1,48 @@
+"""What values of ``roles`` and ``entitlements`` give, bound to ids when the source's rules are written.
+
+A rule names its value whole, so that nothing has to wait for the first person who has it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from scimd.core.people import SourceId
+from scimd.core.roles import SourceRule
+from scimd.db.tables import value_effects
+from scimd.org.grants.bindings import Made, effects_of
+from scimd.org.rulebook import rules_of
+from scimd.org.tx import Tx
+
+
+def bind_values(tx: Tx, source_id: SourceId) -> None:
+    """Write what the source's rules on values give now.
+
+    Asks for no rule book: it is called while one is being changed. The people whom it concerns are
+    for the caller to have settled.
+    """
+    column = value_effects.c
+    mine = (column.org_id == tx.org_id, column.source_id == source_id)
+    ruled = [rule for rule in rules_of(tx.conn, tx.org_id, source_id) if rule.value is not None]
+    known = tx.conn.execute(select(column.rule).where(*mine)).first()
+    if not ruled and known is None:
+        return
+    tx.conn.execute(value_effects.delete().where(*mine))
+    rows = [row for rule in ruled for row in _rows(tx, source_id, rule)]
+    if rows:
+        tx.conn.execute(value_effects.insert(), rows)
+
+
+def _rows(tx: Tx, source_id: SourceId, rule: SourceRule) -> list[dict[str, object]]:
+    _, value = rule.value or ("", "")
+    return [
+        {
+            "org_id": tx.org_id,
+            "source_id": source_id,
+            "rule": effect.rule,
+            "kind": effect.kind,
+            "target": effect.target,
+            "project_role": effect.project_role,
+        }
+        for effect in effects_of(Made(tx), rule, value)
+    ]

@@ -1,0 +1,1 @@
+"""Groups as sources push them, their members, and groups in groups."""

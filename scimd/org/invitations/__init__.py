@@ -1,0 +1,1 @@
+"""Invitations, from the one who invites to the one who accepts."""

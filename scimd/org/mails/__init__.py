@@ -1,0 +1,1 @@
+"""Mails that transactions owe, and to whom."""

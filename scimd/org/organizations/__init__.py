@@ -1,0 +1,1 @@
+"""An organization itself: its settings, domains, partners and admins."""

@@ -1,0 +1,1 @@
+"""Runs of a sync: their plans, approval and application."""

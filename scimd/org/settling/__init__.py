@@ -1,0 +1,1 @@
+"""From the facts of people to what is stored of their access."""

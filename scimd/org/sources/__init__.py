@@ -1,0 +1,1 @@
+"""Sources, their states and their rules."""

@@ -1,0 +1,160 @@
+"""A change of rules that would take, or give, too much is held, like a sync that would.
+
+What a directory takes by leaving people out, rules take by giving less: the same limits count. People
+who would lose their access are its removals; a project, a role or a licence that people who stay would
+lose is its group that loses members; one that nobody would have any more is its group that is gone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection, Row, select
+
+from scimd.core.people import OrgId, PersonId, SourceId
+from scimd.core.roles import ACCOUNT_ADMIN, USER
+from scimd.core.standing import Grant, Rules, Standing, Status, standing
+from scimd.core.sync.limits import Figures, GroupLoss, Limits, Trip, TripKind, check
+from scimd.db.tables import unsettled
+from scimd.org.labels import names_in
+from scimd.org.rulebook import RuleBook
+from scimd.org.settling import standing_rows
+from scimd.org.settling.facts import gather, people_rows
+from scimd.org.sources.sources import find
+from scimd.org.tx import Tx
+
+_AT_ONCE = 500
+#: Kind and target of what can be lost: a project's or a licence's id, a role's name.
+Thing: TypeAlias = tuple[str, str]
+NamesOf: TypeAlias = Callable[[Iterable[str]], Mapping[str, str]]
+
+
+def over(tx: Tx) -> tuple[str, ...]:
+    """A sentence for each limit that this transaction is over, with what it takes from whom it unsettled."""
+    marked = select(unsettled.c.person_id).where(
+        unsettled.c.org_id == tx.org_id, unsettled.c.marked_at == tx.now
+    )
+    concerned = sorted(
+        {PersonId(each) for each in tx.conn.execute(marked).scalars()} | tx.touched | tx.leaving
+    )
+    tally = Tally()
+    for first in range(0, len(concerned), _AT_ONCE):
+        rows = people_rows(tx.conn, tx.org_id, concerned[first : first + _AT_ONCE])
+        loaded = gather(tx.conn, tx.book, rows)
+        for person_id, row in loaded.rows.items():
+            before = [standing_rows.grant_of(each) for each in loaded.grants.get(person_id, ())]
+            tally.add(row, before, standing(loaded.facts[person_id], tx.book.rules), tx.book.rules)
+    return tally.over(tx.conn, tx.book, lambda ids: names_in(tx.conn, tx.org_id, list(ids)))
+
+
+def refusal(held: Iterable[str], way_out: str) -> str:
+    """``way_out``: what lets the change through."""
+    return f"{' '.join(held)} It is held, and the old version stays. {way_out}"
+
+
+class Tally:
+    """What a change does to people, by the source that owns them: each one's limits count."""
+
+    def __init__(self) -> None:
+        self._linked: Counter[str | None] = Counter()
+        self._losing: Counter[str | None] = Counter()
+        self._new_admins: Counter[str | None] = Counter()
+        self._before: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+        self._lost: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+        self._left: defaultdict[str | None, Counter[Thing]] = defaultdict(Counter)
+
+    def add(self, row: Row[Any], before: Iterable[Grant], after: Standing, rules: Rules) -> None:
+        """Count one person: as stored, and as it would follow."""
+        owner = row.owner_source_id
+        old, new = _strengths(before, rules), _strengths(after.grants, rules)
+        admin = ("role", ACCOUNT_ADMIN)
+        self._new_admins[owner] += admin in new and admin not in old
+        self._left[owner].update(new.keys())
+        if not (row.has_seat or row.status == "active"):
+            return
+        self._linked[owner] += 1
+        self._before[owner].update(old.keys())
+        if _is_out(row, after):
+            self._losing[owner] += 1  # with all that they have, which is counted so
+        else:
+            self._lost[owner].update(thing for thing, rank in old.items() if new.get(thing, -1) < rank)
+
+    @property
+    def new_admins(self) -> int:
+        return self._new_admins.total()
+
+    def over(self, conn: Connection, book: RuleBook, names_of: NamesOf) -> tuple[str, ...]:
+        """A sentence for each limit that the change is over."""
+        things = {target for lost in self._lost.values() for _, target in lost}
+        names = names_of(things) if things else {}
+        owners = sorted(self._linked.keys() | self._new_admins.keys(), key=str)
+        return tuple(
+            sentence
+            for owner in owners
+            for sentence in self._sentences(owner, *_limits_of(conn, book, owner), names)
+        )
+
+    def _sentences(
+        self, owner: str | None, whose: str, limits: Limits, names: Mapping[str, str]
+    ) -> Iterator[str]:
+        trips = [trip for trip in check(self._figures(owner, names), limits) if _counts(trip)]
+        if any(trip.kind.startswith("removals") for trip in trips):
+            yield (
+                f"The change would take the access of {self._losing[owner]} of {self._linked[owner]} people "
+                f"{whose}, which is over the limits."
+            )
+        for trip in trips:
+            if not trip.kind.startswith("removals"):
+                yield f"Of people {whose}: {trip.why}."
+
+    def _figures(self, owner: str | None, names: Mapping[str, str]) -> Figures:
+        linked, before, lost = self._linked[owner], self._before[owner], self._lost[owner]
+        losses = tuple(
+            GroupLoss(target, names.get(target, target), before[kind, target], count, kind)
+            for (kind, target), count in sorted(lost.items())
+        )
+        return Figures(
+            linked=linked,
+            seen=linked,
+            removals=self._losing[owner],
+            groups_linked=len(before),
+            groups_seen=len(before),
+            groups_removed=sum(thing not in self._left[owner] for thing in lost),
+            losses=losses,
+            new_admins=self._new_admins[owner],
+            called="projects, roles and licences",
+        )
+
+
+def _is_out(row: Row[Any], after: Standing) -> bool:
+    """Whether they lose their access, though it may be until they accept an invitation; or a seat for it."""
+    if row.status == Status.ACTIVE:
+        return after.status_with_seat != Status.ACTIVE
+    return not after.wants_seat
+
+
+def _counts(trip: Trip) -> bool:
+    """That it is everyone is no trip of its own here: raised limits are the operator's word."""
+    return trip.kind is not TripKind.EVERYONE
+
+
+def _strengths(grants: Iterable[Grant], rules: Rules) -> dict[Thing, int]:
+    """What these give with effect, and how strongly. The role that everybody has gives nothing."""
+    found: dict[Thing, int] = {}
+    for grant in grants:
+        thing = (grant.kind, grant.target)
+        if grant.dormant or grant.kind == "team" or thing == ("role", USER):
+            continue
+        rank = rules.project_ranks.get(grant.project_role, 0) if grant.project_role else 0
+        found[thing] = max(rank, found.get(thing, 0))
+    return found
+
+
+def _limits_of(conn: Connection, book: RuleBook, owner: str | None) -> tuple[str, Limits]:
+    """How the owner is called in a sentence, and its limits."""
+    if owner is None or owner not in book.sources:
+        return "without a source", Limits()
+    source = find(conn, OrgId(book.org_id), SourceId(owner))
+    return f"of the source {source.name}", Limits(**source.declared().limits.model_dump())
