@@ -21,6 +21,7 @@ from scimd.core.errors import Refusal
 from scimd.core.people import Document
 from scimd.scim import bulk_ids, groups, users
 from scimd.scim.documents import PATCH_URN, check_message
+from scimd.scim.effort import Together
 from scimd.scim.errors import ScimError, body_of, invalid_syntax, invalid_value, of_refusal, shown
 from scimd.scim.exchange import Exchange, Sent, answer
 
@@ -196,7 +197,7 @@ def tell_rings(ordered: Sequence[Operation]) -> None:
 
 class _Bulk:
     def __init__(self, ex: Exchange, route: Route, operations: Sequence[Operation]) -> None:
-        self.ex = ex
+        self.ex = replace(ex, together=Together(sum(each.method == hdrs.METH_PATCH for each in operations)))
         self.route = route
         self.operations = operations
         self.ids: dict[str, str] = {}

@@ -11,11 +11,13 @@ import orjson
 from scimd.core.attributes import COMMON, Attribute, ResourceKind, Schema
 from scimd.core.people import Document
 from scimd.scim import plain
-from scimd.scim.errors import invalid_syntax, invalid_value
+from scimd.scim.errors import ScimError, invalid_syntax, invalid_value
 from scimd.scim.nesting import MAX_DEPTH, too_deep
 from scimd.scim.values import DROPPED, Rules, refuse_unknown, taken
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+#: Of one document, without what a read adds: a page has two hundred, and who changes one writes all of it.
+MAX_DOCUMENT_BYTES = 256 * 1024
 
 
 def parse(body: bytes) -> Document:
@@ -62,7 +64,7 @@ def document_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Do
     Left out: what is read-only (RFC 7644 §3.5.1: ignored), ``password``, ``schemas``, members, which
     ``members_patch`` reads, and what is unassigned.
     """
-    return _document(kind, body, rules, checked)
+    return bounded(_document(kind, body, rules, checked))
 
 
 def replacement_of(kind: ResourceKind, body: Mapping[str, Any], rules: Rules) -> Document:
@@ -127,6 +129,18 @@ def require(kind: ResourceKind, document: Document) -> Document:
     for row in kind.schema.required:
         if not str(document.get(row.name) or "").strip():
             raise invalid_value(row.name, "it is required, and may not be empty")
+    return document
+
+
+def bounded(document: Document, before: int = 0) -> Document:
+    """Refuse a document that is too long, unless it had as many bytes before."""
+    size = len(orjson.dumps(document))
+    if size > max(MAX_DOCUMENT_BYTES, before):
+        raise ScimError(
+            413,
+            f"The resource would take {size} bytes without its members; more than {MAX_DOCUMENT_BYTES} are"
+            " not kept. Send fewer or shorter values: a photo, say, as its address.",
+        )
     return document
 
 

@@ -1,4 +1,6 @@
-"""What the operations of one PATCH may look at together: each may be small, and look at all there is."""
+"""What the operations of one PATCH may look at together, and all PATCHes of one bulk request: each may be
+small, and look at all there is.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,31 @@ from scimd.scim.errors import ScimError
 
 #: Of all values that the operations give and go over: one of an attribute's 500 can cost all of them.
 MAX_GONE_OVER = 20_000
+#: Of all values that the PATCHes of a bulk request go over, and of those that each of many may: no attribute
+#: has more.
+_MAX_IN_BULK = 200_000
+_LEAST_IN_BULK = 500
+#: Of all their paths with a filter, and of those that look through the members of a group.
+_MAX_PATHS_CHARS_IN_BULK = 262_144
+_MAX_SELECTIONS_IN_BULK = 50
+_FEWER = "send fewer operations in one bulk request."
 #: A value counts once more for each so many characters: all of them are folded to be compared.
 _LONG = 100
 
 
 class Effort:
-    """Of one PATCH."""
+    """Of one PATCH, which may go over ``at_most`` values."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int = MAX_GONE_OVER) -> None:
+        self._at_most = at_most
         self._gone_over = 0
+
+    def begins(self, document: bytes) -> None:
+        """What it changes, which is read and written whole. Raises 413 where many others are changed too, and
+        that alone is too much.
+        """
+        if self._at_most < MAX_GONE_OVER and len(document) // _LONG > self._at_most:
+            raise ScimError(413, f"The resource is too long to be changed beside so many others; {_FEWER}")
 
     def given(self, value: Any) -> None:
         """The values that an operation brings, of which each may have one. Raises as ``over``."""
@@ -33,11 +51,41 @@ class Effort:
 
     def _add(self, many: int) -> None:
         self._gone_over += many
-        if self._gone_over > MAX_GONE_OVER:
+        if self._gone_over > self._at_most:
+            hint = "" if self._at_most == MAX_GONE_OVER else f" Alone they may {MAX_GONE_OVER}: {_FEWER}"
             raise ScimError(
                 413,
-                f"Operations: they give, or go over, more than {MAX_GONE_OVER} values in all;"
-                " a long one counts as several.",
+                f"Operations: they give, or go over, more than {self._at_most} values in all;"
+                f" a long one counts as several.{hint}",
+            )
+
+
+class Together:
+    """Of all PATCHes of one bulk request; each has its own bounds besides.
+
+    How much each may go over is said beforehand: it is found out by the process that writes.
+    """
+
+    def __init__(self, patches: int) -> None:
+        self.gone_over = max(_LEAST_IN_BULK, min(MAX_GONE_OVER, _MAX_IN_BULK // max(1, patches)))
+        self._chars = 0
+        self._selections = 0
+
+    def reads(self, paths: Iterable[str | None]) -> None:
+        """Raises 413 where the paths with a filter are too long, with those of the PATCHes before."""
+        chars = sum(len(path) for path in paths if path is not None and "[" in path)
+        self._chars += chars
+        if chars and self._chars > _MAX_PATHS_CHARS_IN_BULK:
+            raise ScimError(
+                413, f"Operations: paths of more than {_MAX_PATHS_CHARS_IN_BULK} characters in all; {_FEWER}"
+            )
+
+    def selects(self, many: int) -> None:
+        """Raises 413 where members are looked through too often, with the PATCHes before."""
+        self._selections += many
+        if many and self._selections > _MAX_SELECTIONS_IN_BULK:
+            raise ScimError(
+                413, f"Operations: more than {_MAX_SELECTIONS_IN_BULK} filters on members in all; {_FEWER}"
             )
 
 

@@ -24,6 +24,7 @@ from scimd.org.reading.keyset import Position
 from scimd.org.tokens.tokens import TokenHolder
 from scimd.org.tx import Context, Door
 from scimd.scim import documents, patch, path_keys, request_log
+from scimd.scim.effort import MAX_GONE_OVER, Together
 from scimd.scim.errors import ScimError, insufficient_scope, invalid_syntax
 from scimd.scim.etag import precondition
 from scimd.scim.quirks import Part, Profile
@@ -113,6 +114,8 @@ class Exchange:
     due: float
     id: str | None = None
     sent: Sent | None = None
+    #: What all PATCHes of a bulk request may take.
+    together: Together | None = None
     has_room: bool = False
 
     @property
@@ -176,6 +179,13 @@ class Exchange:
             made = ((quirk.name, quirk.does) for quirk in applied)
             self.request[request_log.TRANSFORMS] = tuple(dict.fromkeys((*before, *made)))
         return body
+
+    def may_go_over(self, operations: Sequence[patch.Operation]) -> int:
+        """How many values this PATCH may go over. Raises 413 where those before it left nothing."""
+        if self.together is None:
+            return MAX_GONE_OVER
+        self.together.reads(each.path for each in operations)
+        return self.together.gone_over
 
     def precondition(self) -> Callable[[int], bool] | None:
         """What the request asks of the version that it writes over (RFC 9110 §13)."""

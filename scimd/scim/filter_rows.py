@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     true,
@@ -29,6 +30,9 @@ from scimd.db.tables import assertions, group_members, groups, people
 from scimd.org.groups.group_nesting import DEPTH
 from scimd.scim.filter_values import Condition, Values, equals
 from scimd.scim.filters import Test
+
+#: How somebody is in a group.
+_DIRECT, _INDIRECT = "direct", "indirect"
 
 
 def rows_of(one: Values, found: Resolved) -> Rows:
@@ -184,8 +188,13 @@ class _Schemas(Rows):
 class _GroupsOfUser(Rows):
     """The groups that hold a person, directly or through other groups: found from the groups' side."""
 
-    #: Whether a row's depth was asked for, which takes every pair of a group and a person.
-    _paired = False
+    #: Whether it was asked how somebody is in a group.
+    _typed = False
+
+    def __init__(self, one: Values, found: Resolved) -> None:
+        super().__init__(one, found)
+        ways = (select(literal(each, Text()).label("type")) for each in (_DIRECT, _INDIRECT))
+        self._way = union_all(*ways).subquery()
 
     def value(self, part: Resolved) -> ColumnElement[Any]:
         match part.sub.name if part.sub is not None else "value":
@@ -194,13 +203,57 @@ class _GroupsOfUser(Rows):
             case "$ref":
                 return literal(f"{self.one.scope.base_url}/Groups/") + groups.c.id
             case "type":
-                self._paired = True
-                return case((self._pairs.c.depth == 1, "direct"), else_="indirect")
+                self._typed = True
+                return self._way.c.type
             case _:
                 return groups.c.id
 
     def present(self, found: Resolved) -> Condition:
         return true()
+
+    def any(self, inner: Condition) -> Condition:
+        if not self._typed:
+            return assertions.c.person_id.in_(_people_in(self._below(self._roots().where(inner))))
+        direct = self._roots().select_from(self._in_this_way(groups, _DIRECT)).where(inner).subquery()
+        nested = self._indirect.join(groups, _is(groups, self._indirect.c.org_id, self._indirect.c.root))
+        others = (
+            select(self._indirect.c.person_id).select_from(self._in_this_way(nested, _INDIRECT)).where(inner)
+        )
+        found = assertions.c.person_id.in_(_people_in(direct).union_all(others))
+        # PostgreSQL does not know how many these are, and as a join goes through all of them for each person.
+        return found.is_(true()) if self.one.scope.dialect == "postgresql" else found
+
+    def first(self, part: Resolved) -> ColumnElement[Any]:
+        """Direct groups come first, and whoever is in any group is in one directly: groups are nested within
+        a source.
+        """
+        inside, way = group_members.alias(), literal(_DIRECT, Text())
+        value = way if part.sub is not None and part.sub.name == "type" else self.value(part)
+        return (  # type: ignore[no-any-return]
+            self._roots()
+            .with_only_columns(self.one.sortable(value, part.target))
+            .where(
+                inside.c.org_id == groups.c.org_id,
+                inside.c.group_id == groups.c.id,
+                inside.c.person_id == assertions.c.person_id,
+            )
+            .order_by(inside.c.group_id)
+            .limit(1)
+            .correlate(assertions)
+            .scalar_subquery()
+        )
+
+    def _in_this_way(self, found: Any, way: str) -> Any:
+        return found.join(self._way, self._way.c.type == way)
+
+    def _roots(self, *more: ColumnElement[Any]) -> Any:
+        """The living groups of the source, with their organization: by it SQLite is led from a group to
+        its members, where it would walk through all memberships by an index of another order.
+        """
+        scope = self.one.scope
+        return select(groups.c.org_id, groups.c.id.label("inner"), *more).where(
+            groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id, groups.c.state == "live"
+        )
 
     @staticmethod
     def _below(roots: Any, *carried: str) -> Any:
@@ -213,72 +266,46 @@ class _GroupsOfUser(Rows):
             ).where(
                 child.c.org_id == down.c.org_id,
                 child.c.group_id == down.c.inner,
-                living.c.org_id == child.c.org_id,
-                living.c.id == child.c.child_id,
+                _is(living, child.c.org_id, child.c.child_id),
                 living.c.state == "live",
                 down.c.depth < DEPTH,
             )
         )
 
-    def _roots(self, *more: ColumnElement[Any]) -> Any:
-        """The living groups of the source, with their organization: by it SQLite is led from a group to
-        its members, where it would walk through all memberships by an index of another order.
-        """
-        scope = self.one.scope
-        return select(groups.c.org_id, groups.c.id.label("inner"), *more).where(
-            groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id, groups.c.state == "live"
-        )
-
     @property
-    def _pairs(self) -> Any:
-        """Every group of the source with everybody in it, and by how many steps at least: found once for all
-        that a filter asks of them.
+    def _indirect(self) -> Any:
+        """Every group of the source with everybody who is in it only through others: found once for all that
+        a filter asks of them.
         """
-        if self.one.pairs is None:
-            self.one.pairs = self._all_pairs().cte()
-        return self.one.pairs
+        if self.one.indirect is None:
+            down = self._below(self._roots(groups.c.id.label("root")), "root")
+            itself = group_members.alias()
+            directly = exists(
+                select(literal_column("1")).where(
+                    itself.c.org_id == down.c.org_id,
+                    itself.c.group_id == down.c.root,
+                    itself.c.member_key == _INSIDE.c.person_id,
+                )
+            ).correlate(down, _INSIDE)
+            nested = _people_in(down, down.c.org_id, down.c.root).where(down.c.depth > 1, not_(directly))
+            self.one.indirect = nested.distinct().cte()
+        return self.one.indirect
 
-    def _all_pairs(self) -> Any:
-        down = self._below(self._roots(groups.c.id.label("root")), "root")
-        inside = group_members.alias()
-        return (
-            select(down.c.root, inside.c.person_id, func.min(down.c.depth).label("depth"))
-            .where(
-                inside.c.org_id == down.c.org_id,
-                inside.c.group_id == down.c.inner,
-                _names(inside, inside.c.person_id),
-            )
-            .group_by(down.c.root, inside.c.person_id)
-        )
 
-    def _with_groups(self, *wanted: Any) -> Any:
-        return (
-            select(*wanted)
-            .select_from(self._pairs)
-            .join(groups, and_(groups.c.org_id == self.one.scope.org_id, groups.c.id == self._pairs.c.root))
-        )
+_INSIDE = group_members.alias()
 
-    def first(self, part: Resolved) -> ColumnElement[Any]:
-        chosen = self._with_groups(self.one.sortable(self.value(part), part.target))
-        return (  # type: ignore[no-any-return]
-            chosen.where(self._pairs.c.person_id == assertions.c.person_id)
-            .order_by(self._pairs.c.depth, self._pairs.c.root)
-            .limit(1)
-            .correlate(assertions)
-            .scalar_subquery()
-        )
 
-    def any(self, inner: Condition) -> Condition:
-        if self._paired:
-            return assertions.c.person_id.in_(self._with_groups(self._pairs.c.person_id).where(inner))
-        down = self._below(self._roots().where(inner))
-        inside = group_members.alias()
-        people_inside = select(inside.c.person_id).where(
-            inside.c.org_id == down.c.org_id,
-            inside.c.group_id == down.c.inner,
-            _names(inside, inside.c.person_id),
-        )
-        return assertions.c.person_id.in_(people_inside)
+def _people_in(found: Any, *more: ColumnElement[Any]) -> Any:
+    """Who is in the groups that were found, directly."""
+    return select(_INSIDE.c.person_id, *more).where(
+        _INSIDE.c.org_id == found.c.org_id,
+        _INSIDE.c.group_id == found.c.inner,
+        _names(_INSIDE, _INSIDE.c.person_id),
+    )
+
+
+def _is(group: Any, org_id: ColumnElement[Any], group_id: ColumnElement[Any]) -> Condition:
+    return and_(group.c.org_id == org_id, group.c.id == group_id)
 
 
 class _MembersOfGroup(Rows):
@@ -290,23 +317,30 @@ class _MembersOfGroup(Rows):
     def __init__(self, one: Values, found: Resolved) -> None:
         super().__init__(one, found)
         self._person, self._child = assertions.alias(), groups.alias()
+        if one.shares_members and one.members is None:
+            one.members = self._all_known().cte()
+        self._member: Any = group_members if one.members is None else one.members
 
     def value(self, part: Resolved) -> ColumnElement[Any]:
-        is_person = group_members.c.person_id.is_not(None)
+        member = self._member.c
+        is_person = member.person_id.is_not(None)
         base_url = self.one.scope.base_url
         match part.sub.name if part.sub is not None else "value":
             case "type":
                 return case((is_person, "user"), else_="group")
             case "$ref":
-                user = literal(f"{base_url}/Users/") + group_members.c.person_id
-                return case(
-                    (is_person, user), else_=literal(f"{base_url}/Groups/") + group_members.c.child_id
-                )
+                user = literal(f"{base_url}/Users/") + member.person_id
+                return case((is_person, user), else_=literal(f"{base_url}/Groups/") + member.child_id)
+            case "display" if self.one.members is not None:
+                return member.display  # type: ignore[no-any-return]
             case "display":
                 self._named = True
-                return func.coalesce(self._name_of_person(), self._child.c.display_name)
+                return self._name()
             case _:
-                return func.coalesce(group_members.c.person_id, group_members.c.child_id)
+                return func.coalesce(member.person_id, member.child_id)
+
+    def _name(self) -> ColumnElement[Any]:
+        return func.coalesce(self._name_of_person(), self._child.c.display_name)
 
     def _name_of_person(self) -> ColumnElement[Any]:
         """As it is shown: the owner's name for them, and none where that is but the user name."""
@@ -317,7 +351,7 @@ class _MembersOfGroup(Rows):
     def compare(self, test: Test) -> Condition:
         row = test.found.sub
         if test.op is CompareOperator.eq and row is not None and row.name == "value":
-            columns = (group_members.c.person_id, group_members.c.child_id)
+            columns = (self._member.c.person_id, self._member.c.child_id)
             values = (test.value, *test.others)
             return or_(*(and_(self.one.is_set(each, test), equals(each, values)) for each in columns))
         return super().compare(test)
@@ -340,16 +374,33 @@ class _MembersOfGroup(Rows):
         return true()
 
     def any(self, inner: Condition) -> Condition:
-        return exists(self._known(literal_column("1")).where(inner))
+        self.one.named_members += self._named
+        if self.one.members is None:
+            return exists(self._known(literal_column("1")).correlate(groups).where(inner))
+        found = groups.c.id.in_(select(self._member.c.group_id).where(inner))
+        return found.is_(true()) if self.one.scope.dialect == "postgresql" else found
 
     def first(self, part: Resolved) -> ColumnElement[Any]:
         """People before groups, each by id, as they are shown."""
         nested = case((group_members.c.person_id.is_(None), 1), else_=0)
         chosen = self._known(self.one.sortable(self.value(part), part.target))
         ids = func.coalesce(group_members.c.person_id, group_members.c.child_id)
-        return chosen.order_by(nested, ids).limit(1).scalar_subquery()  # type: ignore[no-any-return]
+        return chosen.order_by(nested, ids).limit(1).correlate(groups).scalar_subquery()  # type: ignore[no-any-return]
 
-    def _known(self, wanted: ColumnElement[Any]) -> Any:
+    def _all_known(self) -> Any:
+        """The members of all groups of the source, with their names: found once for all that a filter asks of
+        them.
+        """
+        self._named = True
+        scope, member = self.one.scope, group_members.c
+        wanted = (member.group_id, member.person_id, member.child_id, self._name().label("display"))
+        found = self._known(*wanted).where(
+            groups.c.org_id == scope.org_id, groups.c.source_id == scope.source_id
+        )
+        self._named = False
+        return found.where(groups.c.state == "live")
+
+    def _known(self, *wanted: ColumnElement[Any]) -> Any:
         """What is wanted of the members of the group at hand who are known and not deleted."""
         member, person, child = group_members.c, self._person.c, self._child.c
         is_person = and_(
@@ -359,14 +410,14 @@ class _MembersOfGroup(Rows):
             person.state == "live",
         )
         is_group = and_(child.org_id == member.org_id, child.id == member.child_id, child.state == "live")
-        found = select(wanted).where(member.org_id == groups.c.org_id, member.group_id == groups.c.id)
+        found = select(*wanted).where(member.org_id == groups.c.org_id, member.group_id == groups.c.id)
         if not self._named:
             known = or_(*(exists(select(literal_column("1")).where(each)) for each in (is_person, is_group)))
-            return found.where(known).correlate(groups)
+            return found.where(known)
         is_theirs = and_(people.c.org_id == member.org_id, people.c.id == member.person_id)
         joined = group_members.outerjoin(self._person, is_person).outerjoin(people, is_theirs)
         known = or_(person.person_id.is_not(None), child.id.is_not(None))
-        return found.select_from(joined.outerjoin(self._child, is_group)).where(known).correlate(groups)
+        return found.select_from(joined.outerjoin(self._child, is_group)).where(known)
 
 
 def _names(member: Any, resolved: ColumnElement[Any]) -> Condition:

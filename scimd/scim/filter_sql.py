@@ -33,11 +33,18 @@ from scimd.scim.filters import Binder, Looks, Test, any_of
 
 #: Of conditions on rows, how many PostgreSQL may join.
 _JOINED = 4
+#: So many times members and their names are gone through, group by group and no further than need be, before
+#: all of the source are found once instead.
+_WALKS = 2
 
 
 def condition(node: FilterNode, scope: Scope) -> Condition:
     """The filter as a condition on ``assertions`` or ``groups``. Raises invalidFilter."""
-    return SqlFilter(scope).visit(node)
+    one = SqlFilter(scope)
+    found = one.visit(node)
+    if one.one.named_members <= _WALKS:
+        return found
+    return SqlFilter(scope, shares_members=True).visit(node)
 
 
 def by_index(node: FilterNode, scope: Scope, whole: Condition) -> Sequence[Condition]:
@@ -62,9 +69,9 @@ def sort(found: Resolved, descending: bool, scope: Scope) -> Sort:
 
 
 class SqlFilter(FilterVisitor[Condition]):
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, shares_members: bool = False) -> None:
         self.binder = Binder(scope.kind, tolerant=scope.tolerant)
-        self.one = Values(scope)
+        self.one = Values(scope, shares_members=shares_members)
         self.looks = Looks()
         self._subqueries = 0
 

@@ -122,11 +122,15 @@ class _Json:
 class Values:
     """The single values of the resources in a scope."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *, shares_members: bool = False) -> None:
         self.scope = scope
         self.json = _Json(scope.dialect)
-        #: Of the groups and those in them, where a filter asks for such: all terms share them.
-        self.pairs: Any = None
+        #: How many walks through members with their names a filter makes, and whether one is made for all.
+        self.named_members = 0
+        self.shares_members = shares_members
+        self.members: Any = None
+        #: Of the groups and those nested in them, where a filter asks for such: all terms share them.
+        self.indirect: Any = None
 
     def scalar(self, found: Resolved) -> ColumnElement[Any]:
         """The expression of a single-valued attribute."""

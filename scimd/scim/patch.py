@@ -18,8 +18,8 @@ from scim2_models.path import AttrPath, FilterNode, ValuePath
 from scimd.core.attributes import GROUP_URN, USER_URN, Attribute, Resolved, ResourceKind, Schema
 from scimd.core.people import Document
 from scimd.core.travelling import travels
-from scimd.scim.documents import require, writable
-from scimd.scim.effort import Effort, bound_paths
+from scimd.scim.documents import bounded, require, writable
+from scimd.scim.effort import MAX_GONE_OVER, Effort, bound_paths
 from scimd.scim.errors import (
     ScimError,
     invalid_path,
@@ -141,15 +141,21 @@ def _operation(each: Any, rules: PatchRules) -> Operation:
 
 
 def apply(
-    kind: ResourceKind, document: Document, operations: Sequence[Operation], rules: PatchRules
+    kind: ResourceKind,
+    document: Document,
+    operations: Sequence[Operation],
+    rules: PatchRules,
+    gone_over: int = MAX_GONE_OVER,
 ) -> Document:
-    """The document after all operations; the one given is left as it is."""
+    """The document after all operations; the one given is left as it is. ``gone_over``: values, at most."""
     bound_paths(sum(_path_chars(kind, each) for each in operations), MAX_PATHS_CHARS)
     # A document is JSON: written and read again it is copied at a thirtieth of deepcopy's cost.
-    patching = _Patching(kind, orjson.loads(orjson.dumps(document)), rules)
+    before = orjson.dumps(document)
+    patching = _Patching(kind, orjson.loads(before), rules, Effort(gone_over))
+    patching.effort.begins(before)
     for operation in operations:
         patching.run(operation)
-    return require(kind, patching.document)
+    return bounded(require(kind, patching.document), len(before))
 
 
 def _path_chars(kind: ResourceKind, operation: Operation) -> int:
@@ -163,12 +169,12 @@ def _path_chars(kind: ResourceKind, operation: Operation) -> int:
 
 
 class _Patching:
-    def __init__(self, kind: ResourceKind, document: Document, rules: PatchRules) -> None:
+    def __init__(self, kind: ResourceKind, document: Document, rules: PatchRules, effort: Effort) -> None:
         self.kind = kind
         self.document = document
         self.rules = rules
         self.references = References()
-        self.effort = Effort()
+        self.effort = effort
         #: What the last add left, and where each value of it stands by what it is known by.
         self.added: tuple[list[Any], dict[bytes, int]] = ([], {})
 

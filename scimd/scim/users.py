@@ -15,7 +15,7 @@ from scimd.org.reading import reads
 from scimd.org.users import people
 from scimd.org.users.people import AssertUser
 from scimd.scim import patch
-from scimd.scim.documents import checked, document_of, replacement_of, settled
+from scimd.scim.documents import bounded, checked, document_of, replacement_of, settled
 from scimd.scim.etag import is_unchanged
 from scimd.scim.exchange import Exchange, answer, missing
 from scimd.scim.listing import Pages, list_query
@@ -57,7 +57,7 @@ class Replaced:
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
         kept = {"active": stored["active"]} if "active" in stored and "active" not in self.fresh else {}
-        return {**settled(self.fresh, stored), **kept}
+        return bounded({**settled(self.fresh, stored), **kept})
 
 
 async def modify(ex: Exchange) -> web.Response:
@@ -68,7 +68,7 @@ async def modify(ex: Exchange) -> web.Response:
         ex.door,
         ex.ctx,
         _id(ex),
-        Patched(operations, ex.profile.rules),
+        Patched(operations, ex.profile.rules, ex.may_go_over(operations)),
         if_match=ex.precondition(),
     )
     if not ex.profile.user_patch_answers and "attributes" not in ex.query:
@@ -81,9 +81,10 @@ async def modify(ex: Exchange) -> web.Response:
 class Patched:
     operations: Sequence[patch.Operation]
     rules: patch.PatchRules
+    gone_over: int
 
     def __call__(self, stored: Document, users: ResourceKind) -> Document:
-        return patch.apply(users, stored, self.operations, self.rules)
+        return patch.apply(users, stored, self.operations, self.rules, self.gone_over)
 
 
 async def fill_in(ex: Exchange) -> web.Response:
@@ -105,7 +106,7 @@ class FilledIn:
             for urn, more in self.open.items()
             if urn in stored and users.schema_of(urn) is not None
         }
-        return {**self.open, **stored, **within}
+        return bounded({**self.open, **stored, **within})
 
 
 async def delete(ex: Exchange) -> web.Response:

@@ -128,13 +128,15 @@ def fill(conn: Connection) -> None:
     tables.metadata.create_all(conn)
     for org in (ORG, "org-2"):
         for key in (*USERS, "p9"):
-            _person(conn, org, key)
+            add_person(conn, org, key, USERS.get(key, _GHOST))
         for key, document in GROUPS.items():
-            _group(conn, org, key, document)
+            add_group(conn, org, key, document)
 
 
-def _person(conn: Connection, org: str, key: str) -> None:
-    document = USERS.get(key, {"userName": "ghost of p9", "active": True})
+_GHOST = {"userName": "ghost of p9", "active": True}
+
+
+def add_person(conn: Connection, org: str, key: str, document: dict[str, Any]) -> None:
     at = moment_of(key)
     extension = EXTENSIONS.get(key)
     conn.execute(
@@ -158,7 +160,7 @@ def _person(conn: Connection, org: str, key: str) -> None:
     )  # fmt: skip
 
 
-def _group(conn: Connection, org: str, key: str, document: dict[str, Any]) -> None:
+def add_group(conn: Connection, org: str, key: str, document: dict[str, Any]) -> None:
     at = moment_of(key)
     conn.execute(
         insert(tables.groups).values(

@@ -265,7 +265,11 @@ def _in_group(down: CTE) -> ColumnElement[bool]:
 
 
 def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]) -> Select[tuple[str]]:
-    """A select of everybody who is in one of the groups, directly or through others."""
+    """A select of everybody who is in one of the groups, directly or through others.
+
+    A person's key is their id. SQLite takes "is not null" for a range of an index, and walks through all
+    memberships for each group.
+    """
     down = below(conn, org_id, group_ids)
     column = group_members.c
     return (
@@ -273,5 +277,5 @@ def people_below(conn: Connection, org_id: OrgId, group_ids: Collection[GroupId]
         .distinct()
         .select_from(down)
         .join(group_members, _in_group(down))
-        .where(column.person_id.is_not(None))
+        .where(column.member_key == column.person_id)
     )
