@@ -316,7 +316,7 @@ class Watched:
         waits = [(hand, wait) for hand in self._hands if (wait := hand.waits) and wait.since <= before]
         lost = await self._lost({wait.process for _, wait in waits})
         for hand, wait in waits:
-            if wait.process in lost and hand.waits == wait:
+            if wait.process in lost and hand.waits == wait and not wait.job.has_answer():
                 wait.job.give_up()
 
     async def _lost(self, processes: Collection[int]) -> set[int]:

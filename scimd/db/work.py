@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 import time
@@ -98,6 +99,15 @@ class Job:
         """Say which socket the body talks through (None: no longer), so that giving up can cut it."""
         with self._lock:
             self._socket = fileno
+
+    def has_answer(self) -> bool:
+        """Whether what the server said lies there, and the thread has not come to read it yet."""
+        with self._lock:
+            if self._socket is None:
+                return False
+            look = select.poll()
+            look.register(self._socket, select.POLLIN)
+            return any(found & select.POLLIN for _, found in look.poll(0))
 
     def may_commit(self) -> bool:
         """False if the call was answered with a failure meanwhile: what was told must stay true."""

@@ -21,6 +21,7 @@ from scimd.db import migrate
 from scimd.db.engine import Tuning
 from scimd.db.faults import READ_ONLY, SILENT
 from scimd.db.postgres_lost import lost, own_process
+from scimd.db.wire import Wire
 from tests.db.schema import add, count, items, names, opened
 from tests.support.guard import free_port
 from tests.support.patience import AT_MOST_S, PATIENT, Stopwatch, eventually, once_more
@@ -372,6 +373,25 @@ async def test_connections_that_were_left_open_and_dead_are_told_within_two_seco
             assert DatabaseUnavailable in {type(answer) for answer in answers}
             took.append(watch.seconds())
             assert await database.write(add(100 * attempt + 50)) == 100 * attempt + 50
+
+
+async def test_whoever_has_not_come_to_read_the_answer_is_not_lost(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine that is busy: the server waits for us then."""
+    read, stalls = Wire._read, iter([3 * _SILENCE_S])
+
+    def late(wire: Wire) -> Any:
+        if wire.waiting_since:
+            time.sleep(next(stalls, 0))
+        return read(wire)
+
+    async with opened(postgres_url, Tuning(silence_s=_SILENCE_S, timeout_s=AT_MOST_S)) as database:
+        assert await database.read(count) == 0
+        monkeypatch.setattr(Wire, "_read", late)
+        assert await database.write(add(1)) == 1
+        assert not next(stalls, 0)
+        assert await database.read(count) == 1
 
 
 async def test_whoever_thinks_between_statements_is_not_lost(postgres_url: str) -> None:
