@@ -200,6 +200,20 @@ async def test_rules_of_the_file_are_changed_there(acme: House) -> None:
     assert (await previewed(acme, add(TEAM))).gaining == 1
 
 
+async def test_of_all_who_move_no_more_are_kept_than_are_named(
+    acme: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 100,000 it was 100 MB; who is named is the first of them, over all portions."""
+    others = [(await acme.create(f"p{n}")).person_id for n in range(5)]
+    await acme.group("eng-all", *others)
+    everybody = (await previewed(acme, add(TEAM))).people
+    monkeypatch.setattr(rule_previews, "_AT_ONCE", 2)
+    monkeypatch.setattr(rule_previews, "NAMED", 3)
+    told = await previewed(acme, add(TEAM))
+    assert (told.moving, told.gaining, told.losing) == (6, 6, 6)
+    assert told.people == everybody[:3]
+
+
 @pytest.mark.parametrize(
     ("edit", "refusal"),
     [
