@@ -28,9 +28,12 @@ from scimd.org import (
     merging,
     my_profile,
     sessions,
+    source_ends,
 )
 from scimd.org.audit_reads import EntryFilter
 from scimd.org.rulebook import SourceBook
+from scimd.org.sources import SourceRecord
+from scimd.org.tx import Tx
 from scimd.org.unsettled import NEXT
 from scimd.org.windows import Window, cut
 
@@ -166,6 +169,14 @@ def test_what_is_asked_of_one_person_walks_through_nobody_else(what: str, conn: 
     steps = [step for plan in plans for step in plan]
     assert not [step for step in steps if step.partition("SCAN ")[2].partition(" ")[0] in tables]
     assert not [step for step in steps if _WHOLE.search(step)]
+
+
+def test_the_next_of_an_ending_source_pass_over_the_gone_in_an_index(conn: Connection) -> None:
+    tx = SimpleNamespace(conn=conn, org_id=_ORG)
+    source = cast(SourceRecord, SimpleNamespace(id="s"))
+    ((first, *more),) = _plans(conn, lambda _: source_ends._asserted(cast(Tx, tx), source, 100))
+    assert first == "SEARCH assertions USING INDEX ix_assertions_page (org_id=? AND source_id=?)"
+    assert not [step for step in more if "ORDER BY" in step]
 
 
 def test_how_many_are_invited_is_counted_in_an_index(conn: Connection) -> None:
