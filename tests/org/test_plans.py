@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Insert, create_engine, event, func, select
 
 import scimd.org
 from scimd.core.people import OrgId, PersonId
+from scimd.db import migrate
 from scimd.db.prepared import Prepared
 from scimd.db.tables import events, metadata, people
 from scimd.org import (
@@ -67,9 +68,11 @@ def _prepared() -> Iterator[tuple[str, Prepared]]:
 
 
 @pytest.fixture(scope="module")
-def conn() -> Iterator[Connection]:
-    engine = create_engine("sqlite://")
-    metadata.create_all(engine)
+def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """Of the schema as migrations make it: which of two indexes SQLite takes may go by which came first."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'scimd.db'}"
+    migrate.upgrade(url)
+    engine = create_engine(url)
     with engine.connect() as opened:
         yield opened
     engine.dispose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from sqlalchemy import Connection, update
 
 from scimd.core.errors import Forbidden, InvalidValue, NotAllowedNow, NotFound, Refusal, StateMoved
 from scimd.db.tables import events, grants, groups, rules, sources, unsettled
-from scimd.org import admin_reads, organizations, rule_changes, rule_previews
+from scimd.org import admin_reads, organizations, plan_ground, rule_changes, rule_previews
 from scimd.org.rule_changes import Edit, add, change, remove
 from scimd.org.rule_previews import Preview
 from scimd.org.unsettled import settle_marked
@@ -204,14 +205,22 @@ async def test_of_all_who_move_no_more_are_kept_than_are_named(
     acme: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of 100,000 it was 100 MB; who is named is the first of them, over all portions."""
-    others = [(await acme.create(f"p{n}")).person_id for n in range(5)]
+    others = [(await acme.create(f"p{n}")).person_id for n in range(9)]
     await acme.group("eng-all", *others)
     everybody = (await previewed(acme, add(TEAM))).people
     monkeypatch.setattr(rule_previews, "_AT_ONCE", 2)
     monkeypatch.setattr(rule_previews, "NAMED", 3)
+    kept, figures = list[int](), plan_ground.seats
+
+    def counted(*args: Any) -> Any:
+        kept.append(sum(isinstance(each, rule_previews._Difference) for each in gc.get_objects()))
+        return figures(*args)
+
+    monkeypatch.setattr(plan_ground, "seats", counted)
     told = await previewed(acme, add(TEAM))
-    assert (told.moving, told.gaining, told.losing) == (6, 6, 6)
+    assert (told.moving, told.gaining, told.losing) == (10, 10, 10)
     assert told.people == everybody[:3]
+    assert max(kept) <= 3 + 2  # with the last portion
 
 
 @pytest.mark.parametrize(
